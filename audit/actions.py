@@ -1,4 +1,4 @@
-"""Every word the audit trail knows, subject first. An unknown word cannot be written."""
+"""The words of the audit trail, subject first. An unknown word cannot be written."""
 
 from enum import StrEnum
 

@@ -1,7 +1,8 @@
-"""How far proof and erasure are behind, and what PostgreSQL says of itself: for the jobs' metrics.
+"""Figures for the jobs' metrics: the lag of sealing and erasure, and PostgreSQL's own numbers.
 
-One statement, over indexes, asked when somebody scrapes (config/metrics/figures.py); one for the
-checks, and the database's size, for which PostgreSQL looks at all its files, once a minute.
+Each scrape reads them by one statement over indexes (config/metrics/figures.py), and the latest
+checks by another. The database's size is read once a minute only, since PostgreSQL looks at all its
+files for it.
 """
 
 import time
@@ -14,7 +15,8 @@ from audit.witnesses.delivery import name_of
 from infrastructure.metrics import ANY_OF_FEW, Gauge, Label
 
 _OPEN = "from audit_deletionrequest where state not in ('done', 'refused')"
-# A restriction that has begun is kept until retention ends; whoever is late then has been told.
+# A restriction that has begun lasts until its retention ends. It counts as late again only if
+# operators have not been alerted since.
 _COUNTS = """held_at is null and (mode <> 'restrict' or started_at is null
     or alerted_at > started_at + interval '7 days')"""
 _UNSEALED_S = """
@@ -65,26 +67,27 @@ _ALL = "select " + ", ".join(f"coalesce({sql}, 0)::float8" for sql in FIGURES.va
 
 
 def read(connection: psycopg.Connection[Any]) -> None:
-    """Of a connection that sees all. Raises psycopg.Error."""
+    """Sets the gauges from a connection that sees every row. Raises psycopg.Error."""
     witnesses = [name_of(url) for url in settings.WITNESSES]
     row = connection.execute(_ALL, {"witnesses": witnesses}, prepare=True).fetchone()
     assert row
     for gauge, figure in zip(FIGURES, row, strict=True):
         gauge.set(figure)
     CHECK.set_all({(name,): ok for name, ok in connection.execute(_CHECKS, prepare=True)})
-    if _seldom.due():
+    if _throttle.due():
         SIZE.forget()
         _read_size(connection)
 
 
 def forget() -> None:
-    _seldom.forget()
+    _throttle.forget()
     for gauge in (*FIGURES, CHECK, SIZE):
         gauge.forget()
 
 
 def _read_size(connection: psycopg.Connection[Any]) -> None:
-    """Where it takes too long there is none: the other figures do not wait for it."""
+    """Leaves the gauge unset if PostgreSQL takes too long, so that the other figures need not
+    wait."""
     try:
         row = connection.execute("select pg_database_size(current_database())").fetchone()
     except psycopg.errors.QueryCanceled:
@@ -92,21 +95,21 @@ def _read_size(connection: psycopg.Connection[Any]) -> None:
     SIZE.set(row[0] if row else 0)
 
 
-class Seldom:
-    """For what costs too much to be read at each scrape."""
+class Throttle:
+    """Limits an expensive reading to one in EVERY_S seconds."""
 
     EVERY_S = 60.0
 
     def __init__(self) -> None:
-        self._asked = float("-inf")
+        self._last = float("-inf")
 
     def due(self) -> bool:
-        due = time.monotonic() - self._asked >= self.EVERY_S
-        self._asked = time.monotonic() if due else self._asked
+        due = time.monotonic() - self._last >= self.EVERY_S
+        self._last = time.monotonic() if due else self._last
         return due
 
     def forget(self) -> None:
-        self._asked = float("-inf")
+        self._last = float("-inf")
 
 
-_seldom = Seldom()
+_throttle = Throttle()

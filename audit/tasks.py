@@ -1,4 +1,4 @@
-"""Celery's entries: beat wakes them, the work stands in the modules named here."""
+"""Celery's entry points. Beat sends these tasks; the modules that they call do the work."""
 
 from celery import shared_task
 
@@ -34,7 +34,7 @@ def prune() -> None:
 
 @shared_task(name="audit.rotate", ignore_result=True)
 def rotate() -> None:
-    rotation.go_on_with_all()
+    rotation.advance_all()
 
 
 @shared_task(name="audit.partitions", ignore_result=True)

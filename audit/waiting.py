@@ -1,6 +1,6 @@
-"""Whether a task of tasks.py has something to do: beat asks each second, and sends it only then.
+"""SQL that tells beat whether a task has work: beat asks each second, and sends a task only then.
 
-An expression of SQL for each. They are asked as the system, over indexes, all in one statement.
+All expressions run as the system, over indexes, in one statement.
 """
 
 from redis.exceptions import RedisError
@@ -8,7 +8,8 @@ from redis.exceptions import RedisError
 from audit.trail import pending
 
 _NEWEST = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-# Or the mark was set back (proof/seal_mark.py): the sealer says so until somebody has looked.
+# A mark that was set back (proof/seal_mark.py) counts as work: the sealer logs it until an operator
+# resumes it.
 _SEAL = f"""
     coalesce((
         select mark.set_back or mark.xid > {_NEWEST} or coalesce((
@@ -36,7 +37,10 @@ IN_DATABASE = {
 
 
 def in_redis() -> set[str]:
-    """The sealer looks at each note until its event is under seal (proof/vanished.py)."""
+    """Returns the tasks with work according to Redis, all of them if Redis does not answer.
+
+    The sealer looks at each note until its event is sealed (proof/vanished.py).
+    """
     try:
         return {"audit.seal"} if pending.count() else set()
     except RedisError:

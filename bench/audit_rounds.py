@@ -68,7 +68,7 @@ async def measured(rounds: int, seconds: float) -> AuditReport:
     finally:
         sealer.stop()
         await asyncio.gather(on.close(), off.close())
-        keyring.rest()
+        keyring.close()
     left = await in_database(admission_tenants.still_reserved)()
     if left and not report.failed:  # whatever failed may be open yet
         raise AssertionError(f"{left} are still set aside")

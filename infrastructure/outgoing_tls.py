@@ -1,11 +1,12 @@
-"""TLS of connections that we open: whom we trust, what we show, and the oldest version.
+"""TLS of outgoing connections: trusted authorities, own certificates and the oldest version.
 
     FOREBAY_TLS_CA        a PEM file of authorities, beside those that the system trusts
     FOREBAY_TLS_PEERS     a folder; what it has for one host holds for that host:
                           HOST/ca.crt (then these authorities alone), HOST/tls.crt and HOST/tls.key
     FOREBAY_TLS_OUTGOING  1.2 or 1.3
 
-Nothing of Django is imported: the master key's keeper is asked before anything is set up.
+This module imports nothing of Django, because the master key's keeper is called before Django's
+settings are loaded.
 """
 
 import logging
@@ -22,14 +23,14 @@ _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]*")
 
 
 class WrongFiles(OSError):
-    """Ours, of TLS."""
+    """The configured TLS files cannot be used."""
 
 
 class Peer(NamedTuple):
-    """What holds for one host: paths, "" for none."""
+    """TLS files for one host: paths, "" for none."""
 
     authorities: str
-    only: bool  # of them, and none of the system's
+    only: bool  # trust these authorities alone, not the system's
     certificate: str
     key: str
 
@@ -39,81 +40,87 @@ _last: dict[str, ssl.SSLContext] = {}  # by host
 
 
 def oldest() -> ssl.TLSVersion:
-    """1.3 where our own ports have it, unless FOREBAY_TLS_OUTGOING says otherwise."""
+    """Returns the oldest TLS version: FOREBAY_TLS_OUTGOING, else 1.3 if our own ports use TLS, else
+    1.2.
+    """
     ours = os.environ.get("FOREBAY_TLS") == "on" or os.environ.get("FOREBAY_TLS_CERTIFICATE")
     return VERSIONS[os.environ.get("FOREBAY_TLS_OUTGOING") or ("1.3" if ours else "1.2")]
 
 
 def context(host: str) -> ssl.SSLContext:
-    """For one connection to a host; the files are read again when they have changed.
+    """Returns the context for one connection to a host, made anew when its files have changed.
 
-    Raises WrongFiles where they never were any good.
+    Raises WrongFiles if they never were valid.
     """
     peer = peer_of(host)
-    what = (oldest(), *peer, *map(_stamp, (peer.authorities, peer.certificate, peer.key)))
-    if what not in _known:
+    cache_key = (oldest(), *peer, *map(_stamp, (peer.authorities, peer.certificate, peer.key)))
+    if cache_key not in _known:
         try:
-            made = _made(peer)
+            new = _new_context(peer)
         except OSError as problem:
-            return _before(host, problem)
-        _forget_some()
-        _known[what] = made
-    _last[host] = _known[what]
-    return _known[what]
+            return _last_working(host, problem)
+        _limit_known()
+        _known[cache_key] = new
+    _last[host] = _known[cache_key]
+    return _known[cache_key]
 
 
 def peer_of(host: str) -> Peer:
     certificate = key = own = ""
     if (folder := os.environ.get("FOREBAY_TLS_PEERS")) and _HOST.fullmatch(host):
-        found = Path(folder, host)
-        own, certificate, key = (_there(found / n) for n in ("ca.crt", "tls.crt", "tls.key"))
+        files = ("ca.crt", "tls.crt", "tls.key")
+        own, certificate, key = (_existing(Path(folder, host, name)) for name in files)
     return Peer(own or os.environ.get("FOREBAY_TLS_CA", ""), bool(own), certificate, key)
 
 
 def redis_options(host: str) -> Mapping[str, Any]:
-    """As redis-py, Celery and Channels take them. The system's authorities are trusted too."""
+    """Returns the TLS options of redis-py, Celery and Channels. The system's authorities stay
+    trusted.
+    """
     peer = peer_of(host)
-    given = {
+    files = {
         "ssl_ca_certs": peer.authorities,
         "ssl_certfile": peer.certificate,
         "ssl_keyfile": peer.key,
     }
-    asked = {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_min_version": oldest()}
-    return {**asked, **{name: path for name, path in given.items() if path}}
+    checks = {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_min_version": oldest()}
+    return {**checks, **{name: path for name, path in files.items() if path}}
 
 
-def _made(peer: Peer) -> ssl.SSLContext:
-    made = ssl.create_default_context(cafile=peer.authorities if peer.only else None)
-    made.minimum_version = oldest()
+def _new_context(peer: Peer) -> ssl.SSLContext:
+    context_ = ssl.create_default_context(cafile=peer.authorities if peer.only else None)
+    context_.minimum_version = oldest()
     if peer.authorities and not peer.only:
-        made.load_verify_locations(peer.authorities)
+        context_.load_verify_locations(peer.authorities)
     if peer.certificate:
-        made.load_cert_chain(peer.certificate, peer.key or None, password="")  # never asks anybody
-    return made
+        context_.load_cert_chain(peer.certificate, peer.key or None, password="")  # never prompts
+    return context_
 
 
-def _before(host: str, problem: OSError) -> ssl.SSLContext:
-    """Half a renewal keeps what was there. Raises WrongFiles where nothing was."""
+def _last_working(host: str, problem: OSError) -> ssl.SSLContext:
+    """Returns the last working context, for a renewal that is half done. Raises WrongFiles without
+    one.
+    """
     if host not in _last:
-        where = os.environ.get("FOREBAY_TLS_PEERS") or os.environ.get("FOREBAY_TLS_CA")
-        why = getattr(problem, "reason", None) or problem.strerror or problem
-        raise WrongFiles(f"the files of TLS for {host} in {where} are wrong: {why}")
-    log.error("TLS to %s: keeps the files of before: %s", host, problem)
+        folder = os.environ.get("FOREBAY_TLS_PEERS") or os.environ.get("FOREBAY_TLS_CA")
+        reason = getattr(problem, "reason", None) or problem.strerror or problem
+        raise WrongFiles(f"the files of TLS for {host} in {folder} are wrong: {reason}")
+    log.error("TLS to %s: keeps the earlier files: %s", host, problem)
     return _last[host]
 
 
-def _forget_some() -> None:
+def _limit_known() -> None:
     if len(_known) > 256:
         _known.clear()
 
 
-def _there(path: Path) -> str:
+def _existing(path: Path) -> str:
     return str(path) if path.exists() else ""
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ino

@@ -1,4 +1,4 @@
-"""Which version of Forebay this code is, and what runs beside it during an upgrade."""
+"""The version of this code, and the oldest version that may run beside it during an upgrade."""
 
 VERSION = "0.2.0"
 # The oldest code that runs on this version's tables: the last release before it, so that an upgrade
@@ -7,7 +7,7 @@ OLDEST_BESIDE = "0.1.0"
 
 
 def is_before(version: str, other: str) -> bool:
-    """Both `major.minor.patch`."""
+    """Compares two versions, both `major.minor.patch`."""
     return _numbers(version) < _numbers(other)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from audit.figures import Seldom
+from audit.figures import Throttle
 from infrastructure.metrics import Gauge
 
 DIFFERENCES = Gauge(
@@ -15,16 +15,16 @@ _DIFFERENCES = """
     select count(*) from tenants_tenant t join tenants_reconciliation r on r.tenant_id = t.id
     where r.day > current_date - 8 and (requests_ledger, tokens_ledger, cost_ledger, counters_off)
           is distinct from (requests_usage, tokens_usage, cost_usage, 0)"""
-_seldom = Seldom()
+_throttle = Throttle()
 
 
 def read(connection: psycopg.Connection[Any]) -> None:
     """Of a connection that sees all. Raises psycopg.Error."""
-    if _seldom.due():
+    if _throttle.due():
         row = connection.execute(_DIFFERENCES).fetchone()
         DIFFERENCES.set(row[0] if row else 0)
 
 
 def forget() -> None:
-    _seldom.forget()
+    _throttle.forget()
     DIFFERENCES.forget()

@@ -1,6 +1,6 @@
-"""Each night all of the trail is verified, with its texts and what file witnesses have heard.
+"""Nightly verification of the whole trail, with its texts and the lines of file witnesses.
 
-What it found stays (CheckRun), and that it was looked for is an event itself.
+Its findings stay in a CheckRun, and the run itself is an audit event.
 """
 
 import logging
@@ -22,37 +22,38 @@ from infrastructure.postgres.scope import scope
 log = logging.getLogger(__name__)
 NAME, BY = "audit.verified", "system:verification"
 CANNOT_RUN = "cannot_run"
-TOLD = 20  # findings; all are counted
+SHOWN = 20  # findings; all are counted
 
 
 def run() -> CheckRun:
     at, began = timezone.now(), time.monotonic()
     report, startup_problem = Report(), ""
-    heard = configured()  # before the trail is opened: nothing that comes after it
+    witnesses = configured()  # before the trail is opened, so that no line is newer than it
     try:
         with opened() as trail:
-            report = verify(trail, witnesses=heard, at_home=True)
+            report = verify(trail, witnesses=witnesses, at_home=True)
     except (psycopg.Error, OSError) as problem:
         startup_problem = f"cannot verify: {problem}"
     ok = report.ok and not startup_problem
-    told = startup_problem or "; ".join(finding.text for finding in report.findings[:TOLD])
+    problem_text = startup_problem or "; ".join(finding.text for finding in report.findings[:SHOWN])
     with scope(system=True):
         act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=_figures(report, startup_problem))
-        made = CheckRun.objects.create(
+        check_run = CheckRun.objects.create(
             name=NAME,
             at=at,
             ok=ok,
-            figures=_figures(report, startup_problem) | {"notes": report.notes[:TOLD]},
-            problem=told[:500],
+            figures=_figures(report, startup_problem) | {"notes": report.notes[:SHOWN]},
+            problem=problem_text[:500],
             took_ms=int((time.monotonic() - began) * 1000),
         )
         if not ok:
-            transaction.on_commit(lambda: log.error("audit trail: %s", told))
-    return made
+            transaction.on_commit(lambda: log.error("audit trail: %s", problem_text))
+    return check_run
 
 
 def _figures(report: Report, startup_problem: str) -> dict[str, Any]:
-    """`kinds`: of the findings that are told in full."""
+    """Returns the counts of a run. `kinds` counts only the findings that the report keeps in
+    full."""
     kinds = Counter(finding.kind for finding in report.findings)
     if startup_problem:
         kinds[CANNOT_RUN] += 1

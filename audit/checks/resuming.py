@@ -1,10 +1,12 @@
-"""Sealing goes on after a restore: exactly what is not under seal yet comes next, and the trail
-says that there was a restore, and what was lost with it.
+"""Resumes sealing after a restore.
 
-A base backup brings the count of transactions along: sealing went on by itself, and only what a
-witness has heard since is to be told. A dump does not: every event of before has the transaction
-of another database. Their ids are all lower than what is written now, so that the highest of them
-parts the two counts (SealMark.restarts).
+The next seals hold exactly the events that have none yet, and the trail records the restore and
+what was lost with it.
+
+A base backup restores PostgreSQL's transaction counter too, so sealing continues by itself; only
+the checkpoints that witnesses have received since then are lost and have to be recorded. A dump
+does not: its events carry the transaction ids of another database. Their event ids are all lower
+than new ones, so the highest of them separates the two counters (SealMark.restarts).
 """
 
 from collections.abc import Iterator
@@ -35,8 +37,8 @@ _COVERED = "select coalesce(max(id), 0) from (select unnest(event_ids) from audi
 _NOT_COVERED = """
     select count(*) from audit_event
     where id > %s or (xid, id) > (%s, %s) and id > %s"""
-# What has a transaction that is not there yet is of before the restore.
-_LEFT = f"""
+# A row whose transaction id is still in this database's future was written before the restore.
+_UNSEALED = f"""
     select id, xid, coalesce(tenant_id, '{PLATFORM}'), at, {LINE} from audit_event
     where (xid, id) > (%(xid)s, %(event_id)s) and id > %(after_id)s
       and (xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint or id <= %(covered)s)
@@ -49,7 +51,7 @@ _LAST = """
 
 
 class Broken(Exception):
-    """The trail that was restored is not whole."""
+    """The restored trail does not verify."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(f"{report.found} findings")
@@ -58,7 +60,7 @@ class Broken(Exception):
 
 @dataclass(slots=True)
 class Resumed:
-    """`checkpoint`: the last one that is there; `lost`: those after it that a witness knows."""
+    """A resumption. `checkpoint`: the last one present; `lost`: later ones that a witness knows."""
 
     checkpoint: int
     why: str = ""
@@ -80,27 +82,28 @@ class Resumed:
 
 
 def resume(witness: Path | None = None, *, despite_findings: bool = False) -> Resumed:
-    """Raises Broken, OSError, psycopg.Error."""
+    """Resumes sealing and records it. Raises Broken, OSError, psycopg.Error."""
     with scope(system=True), connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         last = Checkpoint.objects.order_by("-n").first()
-        done = Resumed(last.n if last else 0)
-        place, problem = _place(cursor)
-        report, covered = _looked_at(place, witness, done)
+        resumed = Resumed(last.n if last else 0)
+        position, problem = _sealed_up_to(cursor)
+        report, covered = _verify_restored(position, witness, resumed)
         if report.found and not despite_findings:
             raise Broken(report)
-        done.why, done.findings = type(problem).__name__ if problem else "", report.found
+        resumed.why, resumed.findings = type(problem).__name__ if problem else "", report.found
         if isinstance(problem, SetBack):
-            _begin_anew(cursor, place, covered, done)
+            _seal_restored(cursor, position, covered, resumed)
         elif problem:
             restarts = _restarts(cursor)
-            SealMark.objects.create(xid=place.xid, event_id=place.event_id, restarts=restarts)
-        act(Action.AUDIT_RESUME, actor=BY, detail=done.detail)
-    return done
+            SealMark.objects.create(xid=position.xid, event_id=position.event_id, restarts=restarts)
+        act(Action.AUDIT_RESUME, actor=BY, detail=resumed.detail)
+    return resumed
 
 
-def _place(cursor: CursorWrapper) -> tuple[Mark, CannotSeal | None]:
-    """How far the seals reach, also where the mark cannot be believed."""
+def _sealed_up_to(cursor: CursorWrapper) -> tuple[Mark, CannotSeal | None]:
+    """Returns how far the seals reach, even if the mark cannot be believed, and the mark's
+    problem."""
     try:
         return mark(cursor), None
     except SetBack as problem:
@@ -118,52 +121,54 @@ def _restarts(cursor: CursorWrapper) -> list[int]:
     return [after_id for (after_id,) in cursor]
 
 
-def _looked_at(place: Mark, witness: Path | None, done: Resumed) -> tuple[Report, int]:
-    """What a verification finds, without what waits for its seal; and the highest sealed id."""
-    known = [Witness(str(witness), _known(witness, done))] if witness else []
+def _verify_restored(position: Mark, witness: Path | None, resumed: Resumed) -> tuple[Report, int]:
+    """Returns the findings without those about unsealed events, and the highest sealed event id."""
+    witnesses = [Witness(str(witness), _known_lines(witness, resumed))] if witness else []
     with opened() as trail:
-        covered = _one(trail, _COVERED)
-        waiting = _one(trail, _NOT_COVERED, covered, *place)
-        report = verify(trail, witnesses=known)
+        covered = _scalar(trail, _COVERED)
+        unsealed = _scalar(trail, _NOT_COVERED, covered, *position)
+        report = verify(trail, witnesses=witnesses)
     kinds = ("event_unsealed", "event_waits")
     report.findings = [one for one in report.findings if one.kind not in kinds]
-    report.found -= waiting - report.figures.get("waiting", 0)
+    report.found -= unsealed - report.figures.get("waiting", 0)
     return report, covered
 
 
-def _known(path: Path, done: Resumed) -> Iterator[bytes]:
-    """Lines of what the database has, too; the others are counted as lost."""
+def _known_lines(path: Path, resumed: Resumed) -> Iterator[bytes]:
+    """Yields the witness's lines about checkpoints that the database has; counts the others as
+    lost.
+    """
     for line in from_file(path).lines:
         try:
             n = heard(line).facts.n
         except (ValueError, KeyError, TypeError, OverflowError):
             n = 0
-        if n > done.checkpoint:
-            done.lost.add(n)
+        if n > resumed.checkpoint:
+            resumed.lost.add(n)
         else:
             yield line
 
 
-def _one(trail: psycopg.Connection[Any], query: str, *values: int) -> int:
-    (found,) = trail.execute(query.encode(), values).fetchone() or (0,)
-    return int(found)
+def _scalar(trail: psycopg.Connection[Any], query: str, *values: int) -> int:
+    (number,) = trail.execute(query.encode(), values).fetchone() or (0,)
+    return int(number)
 
 
-def _begin_anew(cursor: CursorWrapper, place: Mark, covered: int, done: Resumed) -> None:
-    """What of before the restore has no seal gets one now; the rest is sealed as always."""
-    done.after_id = max(covered, place.after_id)
-    while rows := _left(cursor, place, covered):
+def _seal_restored(cursor: CursorWrapper, position: Mark, covered: int, resumed: Resumed) -> None:
+    """Seals the unsealed events of before the restore, then sets the mark for normal sealing."""
+    resumed.after_id = max(covered, position.after_id)
+    while rows := _unsealed_rows(cursor, position, covered):
         put_under_seal(cursor, rows)
-        done.sealed += len(rows)
-        done.after_id = max(done.after_id, *(row.id for row in rows))
-        place = place._replace(xid=rows[-1].xid, event_id=rows[-1].id)
-    anew = SealMark.objects.get()
-    anew.restarts = [*anew.restarts, done.after_id]
-    anew.xid = anew.event_id = 0
-    anew.set_back, anew.at = False, timezone.now()
-    anew.save()
+        resumed.sealed += len(rows)
+        resumed.after_id = max(resumed.after_id, *(row.id for row in rows))
+        position = position._replace(xid=rows[-1].xid, event_id=rows[-1].id)
+    seal_mark = SealMark.objects.get()
+    seal_mark.restarts = [*seal_mark.restarts, resumed.after_id]
+    seal_mark.xid = seal_mark.event_id = 0
+    seal_mark.set_back, seal_mark.at = False, timezone.now()
+    seal_mark.save()
 
 
-def _left(cursor: CursorWrapper, place: Mark, covered: int) -> list[Row]:
-    cursor.execute(_LEFT, {**place._asdict(), "covered": covered, "round": ROUND})
+def _unsealed_rows(cursor: CursorWrapper, position: Mark, covered: int) -> list[Row]:
+    cursor.execute(_UNSEALED, {**position._asdict(), "covered": covered, "round": ROUND})
     return [Row(*row) for row in cursor.fetchall()]

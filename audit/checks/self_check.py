@@ -1,7 +1,7 @@
-"""The database's catalogue beside what it should be: whether anybody has loosened what holds.
+"""Compares the database's catalogue with what the product ships, to show loosened protection.
 
-Who may do that can also undo this check; it is for accidents, and for intruders in a hurry. What
-was done to rows is for the seals to show (audit/verification/verify.py).
+Someone who can loosen it can also undo this check: it finds accidents, and intruders in a hurry.
+Changes to rows are shown by the seals (audit/verification/verify.py).
 """
 
 import logging
@@ -33,7 +33,7 @@ WAITING = (
     "events wait for their seal: see whether beat and a worker of the queue `jobs` run, what they "
     "log of audit.seal, and whether a transaction has been open for long (pg_stat_activity)"
 )
-KEPT = timedelta(days=30)  # of what it found each minute
+KEPT = timedelta(days=30)  # the results of each minute
 
 _TABLES = """
     select c.relname, p.relname, c.relrowsecurity and c.relforcerowsecurity,
@@ -71,9 +71,9 @@ _SEALED = "select coalesce(extract(epoch from now() - max(at)), 0)::float from a
 _ROW, _TRUNCATE = 27, 34  # pg_trigger.tgtype: before update or delete, each row; before truncate
 
 
-# What is looked at -------------------------------------------------------------------------------
+# The checks -----------------------------------------------------------------------------------
 def problems() -> list[str]:
-    """What is not as it should be. Empty: all is well."""
+    """Returns the differences from what should be; empty if all is well."""
     tables = _rows(_TABLES, {"tables": append_only.tables()})
     names = [row[0] for row in tables]
     return [
@@ -115,7 +115,7 @@ def _loose_tables(tables: list[Any]) -> Iterator[str]:
 
 
 def _loose_triggers(parents: dict[str, str]) -> Iterator[str]:
-    there = {(row[0], row[1]): tuple(row[2:]) for row in _rows(_TRIGGERS, [list(parents)])}
+    triggers = {(row[0], row[1]): tuple(row[2:]) for row in _rows(_TRIGGERS, [list(parents)])}
     ours = {function.name for function in shipped()}
     for name, parent in parents.items():
         refuse = "audit_refuse_text_change" if parent == "audit_payload" else "audit_refuse_change"
@@ -123,23 +123,24 @@ def _loose_triggers(parents: dict[str, str]) -> Iterator[str]:
             ("audit_append_only", refuse, _ROW),
             ("audit_no_truncate", "audit_refuse_truncate", _TRUNCATE),
         ):
-            if there.pop((name, trigger), None) != (function, kind, "O", True):
+            if triggers.pop((name, trigger), None) != (function, kind, "O", True):
                 yield f"table {name}: trigger {trigger} is missing, disabled or different"
-    for (name, trigger), (function, *_how) in there.items():
+    for (name, trigger), (function, *_how) in triggers.items():
         if function not in ours:
             yield f"table {name}: trigger {trigger} is not ours"
     if _rows("select current_setting('session_replication_role')")[0][0] != "origin":
         yield "session_replication_role is not origin: no trigger fires"
 
 
-def _loose_functions(wanted: list[Function]) -> Iterator[str]:
-    rows = _rows(_FUNCTIONS, [[one.name for one in wanted]])
-    for one in wanted:
-        found = [row for row in rows if row[0] == one.name]
-        if len(found) != 1:
-            yield f"function {one.name} is {'there more than once' if found else 'missing'}"
-        elif _as_shipped(found[0]) != one:
-            yield f"function {one.name} is different"
+def _loose_functions(functions: list[Function]) -> Iterator[str]:
+    rows = _rows(_FUNCTIONS, [[function.name for function in functions]])
+    for function in functions:
+        same_name = [row for row in rows if row[0] == function.name]
+        if len(same_name) != 1:
+            state = "there more than once" if same_name else "missing"
+            yield f"function {function.name} is {state}"
+        elif _as_shipped(same_name[0]) != function:
+            yield f"function {function.name} is different"
 
 
 def _as_shipped(row: Any) -> Function:
@@ -149,7 +150,9 @@ def _as_shipped(row: Any) -> Function:
 
 
 def _loose_roles(tables: list[Any]) -> Iterator[str]:
-    """Where an administrator has handed the tables over (audit/trail/protection.py)."""
+    """Yields faults of roles, if an administrator handed the tables over
+    (audit/trail/protection.py).
+    """
     if not protection.owner_exists():
         return
     owner = protection.OWNER
@@ -181,7 +184,7 @@ def _strays() -> Iterator[str]:
 
 
 def _sealing() -> tuple[list[str], float]:
-    """What keeps events from coming under seal, and since when in seconds."""
+    """Returns what keeps events from being sealed, and for how many seconds."""
     try:
         age = unsealed_age()
     except CannotSeal as problem:
@@ -195,36 +198,44 @@ def _rows(query: str, values: Any = None) -> list[Any]:
         return list(cursor.fetchall())
 
 
-# Who looks ---------------------------------------------------------------------------------------
+# The callers -------------------------------------------------------------------------------------
 def catalogue(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Django's check, at each start. Who migrates as a superuser is about to mend it all."""
+    """Django's check at each start.
+
+    A superuser who migrates gets no warnings: the migration is about to repair all of it.
+    """
     if not databases or settings.APPLICATION_ROLE or not is_migrated():
         return []
     return [Warning(problem, hint=REMEDY, id="audit.W001") for problem in problems()]
 
 
 def run() -> CheckRun:
-    """Each minute: what it finds stays; what was not there a minute ago is told aloud."""
+    """Runs each minute: stores the result, and logs and audits problems that are new."""
     began, at = time.monotonic(), timezone.now()
     with scope(system=True):
-        found, (sealing, age) = problems(), _sealing()
-        found += sealing
+        faults, (sealing, age) = problems(), _sealing()
+        faults += sealing
         before = CheckRun.objects.filter(name=NAME).order_by("-at").first()
-        if found and (before is None or found != before.figures.get("problems")):
-            act(Action.AUDIT_DRIFT, actor="system:self_check", success=False, detail=_few(found))
-        made = CheckRun.objects.create(
+        if faults and (before is None or faults != before.figures.get("problems")):
+            act(
+                Action.AUDIT_DRIFT,
+                actor="system:self_check",
+                success=False,
+                detail=_first_few(faults),
+            )
+        check_run = CheckRun.objects.create(
             name=NAME,
             at=at,
-            ok=not found,
-            figures={"problems": found, "unsealed_s": round(age, 1)},
-            problem="; ".join(found)[:500],
+            ok=not faults,
+            figures={"problems": faults, "unsealed_s": round(age, 1)},
+            problem="; ".join(faults)[:500],
             took_ms=int((time.monotonic() - began) * 1000),
         )
         CheckRun.objects.filter(name=NAME, at__lt=at - KEPT).delete()
-    if found:
-        transaction.on_commit(lambda: log.error("audit trail: %s", "; ".join(found)))
-    return made
+    if faults:
+        transaction.on_commit(lambda: log.error("audit trail: %s", "; ".join(faults)))
+    return check_run
 
 
-def _few(found: list[str]) -> dict[str, Any]:
-    return {"problems": found[:20], "count": len(found)}
+def _first_few(faults: list[str]) -> dict[str, Any]:
+    return {"problems": faults[:20], "count": len(faults)}

@@ -1,7 +1,7 @@
-"""A signed certificate of erasure: what was asked, when, what became of each store.
+"""A signed certificate of erasure: the request, its times, and the outcome of each store.
 
-It verifies offline (audit/offline/forebay_verify.py certificate). No name stands in it, and its
-pseudonym leads nowhere by then.
+It verifies offline (audit/offline/forebay_verify.py certificate). It contains no name, and its
+pseudonym leads to nobody once the erasure is done.
 """
 
 import base64
@@ -21,11 +21,12 @@ PURPOSE = "certificate"
 Certificate = dict[str, Any]
 
 
-def issue(request: DeletionRequest, left: dict[str, int]) -> Certificate:
-    """For a request whose stores are all empty: `left` is what each has just counted.
-    {"body": …, "signature": …}.
+def issue(request: DeletionRequest, remaining: dict[str, int]) -> Certificate:
+    """Returns {"body": ..., "signature": ...} for a request whose stores are all empty.
+
+    `remaining` is the count that each store has just returned.
     """
-    body = _body(request, left)
+    body = _body(request, remaining)
     return {
         "body": body,
         "public_key": base64.b64encode(signing.public_key()).decode(),
@@ -34,23 +35,25 @@ def issue(request: DeletionRequest, left: dict[str, int]) -> Certificate:
     }
 
 
-def verifies(found: Certificate) -> bool:
-    """With a key of this installation, of now or of before."""
-    signature = base64.b64decode(found["signature"])
-    return signing.is_ours(canonical(found["body"]), signature, PURPOSE)
+def verifies(certificate: Certificate) -> bool:
+    """Returns True if a current or former key of this installation signed the certificate."""
+    signature = base64.b64decode(certificate["signature"])
+    return signing.is_ours(canonical(certificate["body"]), signature, PURPOSE)
 
 
 def canonical(body: dict[str, Any]) -> bytes:
-    """UTF-8 JSON, keys sorted, no spaces: what is signed after the line `forebay-certificate/1`."""
+    """Returns UTF-8 JSON, keys sorted, no spaces. It is signed after the line
+    `forebay-certificate/1`.
+    """
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
 
-def sha256_of(found: Certificate) -> str:
-    return sha256(canonical(found["body"])).hexdigest()
+def sha256_of(certificate: Certificate) -> str:
+    return sha256(canonical(certificate["body"])).hexdigest()
 
 
-def _body(request: DeletionRequest, left: dict[str, int]) -> dict[str, Any]:
+def _body(request: DeletionRequest, remaining: dict[str, int]) -> dict[str, Any]:
     steps = _in_order(request)
     moments = ("requested_at", "due_at", "approved_at", "started_at", "finished_at")
     return {
@@ -63,7 +66,7 @@ def _body(request: DeletionRequest, left: dict[str, int]) -> dict[str, Any]:
         "membership_removed": any(step.evidence.get("removed") for step in steps),
         **{name: _moment(getattr(request, name)) for name in moments},
         "approved_by": request.approved_by.partition(":")[0],
-        "stores": [_store(step, left.get(step.store)) for step in steps],
+        "stores": [_store(step, remaining.get(step.store)) for step in steps],
         "kept": "the audit skeleton without texts, under a pseudonym that leads to nobody",
         "checkpoint": _checkpoint(),
         "issued_at": _moment(timezone.now()),
@@ -75,9 +78,11 @@ def _in_order(request: DeletionRequest) -> list[ErasureStep]:
     return sorted(request.steps.all(), key=lambda step: order.get(step.store, len(order)))
 
 
-def _store(step: ErasureStep, left: int | None) -> dict[str, Any]:
-    """Ids of keys stand for their owner's texts: only their hash is told. Nothing is left of a
-    store that this version does not have: null.
+def _store(step: ErasureStep, remaining: int | None) -> dict[str, Any]:
+    """Returns one store's entry. Only a hash of key ids is included, since ids stand for their
+    owner's texts.
+
+    `remaining` is None for a store that this version does not have.
     """
     hidden = ("key_ids", "tried_at")
     with override("en"):
@@ -87,13 +92,13 @@ def _store(step: ErasureStep, left: int | None) -> dict[str, Any]:
         "label": label,
         "evidence": {k: v for k, v in step.evidence.items() if k not in hidden},
         "attempts": step.attempts,
-        "left": left,
+        "left": remaining,
         "finished_at": _moment(step.finished_at),
     }
 
 
 def _checkpoint() -> dict[str, Any] | None:
-    """The newest one at that time: the trail under it had this erasure's acts nearly all."""
+    """Returns the newest checkpoint, which covers nearly all acts of this erasure."""
     newest = Checkpoint.objects.order_by("-n").first()
     if newest is None:
         return None

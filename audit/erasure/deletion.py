@@ -1,10 +1,9 @@
-"""Requests to erase a person's data: what people do with them. execution.py
-executes them.
+"""Requests to erase a person's data, and the decisions about them. execution.py executes them.
 
-Policy: who may decide on deletions asks and decides in one; everybody else's request waits for
-somebody who may. To who asks for their own data silence is consent: after SILENCE
-(FOREBAY_DELETION_SILENCE_H, 24 hours) it is executed as if it had been approved, so that nobody's
-absence breaks the 72 hours. Nobody erases anybody else by silence.
+Policy: a request by someone who may approve deletions is approved at once; any other waits for
+someone who may. Silence approves a person's request for their own data: after SILENCE
+(FOREBAY_DELETION_SILENCE_H, 24 hours) it is executed, so that nobody's absence breaks the 72 hours.
+Silence never approves a request about somebody else.
 """
 
 from datetime import datetime, timedelta
@@ -26,31 +25,31 @@ from audit.trail.record import act
 DUE = timedelta(hours=72)
 ALERT = timedelta(hours=48)
 LONGEST_TEXT = 500
-SILENT = "policy:silence"  # who approved, when nobody said anything
+SILENT = "policy:silence"  # the approver of a request that nobody decided
 State = DeletionState
 
 
 class DeletionRefused(Exception):
-    """A request cannot be decided like this."""
+    """The request cannot be decided this way."""
 
 
 class AlreadyDecided(DeletionRefused):
-    """Approved, refused or done."""
+    """The request is approved, refused or done."""
 
 
 class AlreadyBegun(DeletionRefused):
-    """What is gone is gone."""
+    """Erasing has begun and cannot be undone."""
 
 
 class SamePerson(DeletionRefused):
-    """Who asked for somebody else, and could not decide alone, does not approve it later."""
+    """The requester may not approve their own request about somebody else."""
 
 
 def silence() -> timedelta:
     return timedelta(hours=settings.DELETION_SILENCE_H)
 
 
-# What people do ----------------------------------------------------------------------------------
+# Decisions ---------------------------------------------------------------------------------------
 def ask(
     tenant_id: UUID,
     subject_id: UUID,
@@ -62,14 +61,15 @@ def ask(
     reason: str = "",
     removes: bool = False,
 ) -> DeletionRequest:
-    """The request of this mode that is open already, else a new one. `decides`: who asks may
-    approve as well; `own`: it is their own data. A restriction and an erasure are two requests,
-    each with its clock; the erasure that comes first to its end closes both.
+    """Returns the open request of this mode, or a new one.
 
-    Raises ValidationError, and AlreadyBegun where it is too late to remove the person too.
+    `decides`: the requester may approve as well; `own`: it is their own data. A restriction and an
+    erasure are two requests, each with its own clock; the erasure that finishes first closes both.
+
+    Raises ValidationError, and AlreadyBegun if it is too late to remove the person too.
     """
     now = timezone.now()
-    asked = DeletionRequest(
+    new = DeletionRequest(
         tenant_id=tenant_id,
         subject_id=subject_id,
         mode=DeletionMode(mode),
@@ -81,21 +81,23 @@ def ask(
         due_at=now + DUE,
     )
     with transaction.atomic():
-        found = _open(asked) or _added(asked)
-        if found is asked:
-            _record_asked(found, by)
-            _hold_if_must(found)
+        request = _open_like(new) or _insert_or_get(new)
+        if request is new:
+            _record_request(request, by)
+            _hold_if_required(request)
         else:
-            _add_to(found, asked, by=by, decides=decides)
-        if decides and found.approved_at is None:
-            _approve(found, by)
-    return found
+            _extend(request, new, by=by, decides=decides)
+        if decides and request.approved_at is None:
+            _approve(request, by)
+    return request
 
 
 def approve(request: DeletionRequest, *, by: str) -> None:
-    """It is executed within seconds, if nothing holds it. Raises AlreadyDecided."""
+    """Approves a request, which is executed within seconds unless a hold stops it. Raises
+    AlreadyDecided.
+    """
     with transaction.atomic():
-        locked(request)
+        lock(request)
         if request.approved_at or request.state not in (State.REQUESTED, State.HELD):
             raise AlreadyDecided
         if request.requested_by == by and not request.by_subject:
@@ -104,10 +106,13 @@ def approve(request: DeletionRequest, *, by: str) -> None:
 
 
 def refuse(request: DeletionRequest, *, by: str, answer: str) -> None:
-    """`answer`: why, to who asked. Raises AlreadyDecided, AlreadyBegun, ValidationError."""
-    answer = _said(answer)
+    """Refuses a request; the requester reads `answer`.
+
+    Raises AlreadyDecided, AlreadyBegun, ValidationError.
+    """
+    answer = _required_answer(answer)
     with transaction.atomic():
-        locked(request)
+        lock(request)
         if request.state in (State.REFUSED, State.DONE):
             raise AlreadyDecided
         if request.started_at:
@@ -117,12 +122,13 @@ def refuse(request: DeletionRequest, *, by: str, answer: str) -> None:
 
 
 def lift(request: DeletionRequest, *, by: str, answer: str) -> None:
-    """Ends a restriction: nothing was erased, and the data can be used again. Raises
-    AlreadyDecided where none is in force, AlreadyBegun when retention has ended, ValidationError.
+    """Ends a restriction: nothing was erased, and the data can be used again.
+
+    Raises AlreadyDecided if none is in force, AlreadyBegun if retention has ended, ValidationError.
     """
-    answer = _said(answer)
+    answer = _required_answer(answer)
     with transaction.atomic():
-        locked(request)
+        lock(request)
         if not restricts(request):
             raise AlreadyDecided
         if not is_restricted(request):
@@ -132,14 +138,15 @@ def lift(request: DeletionRequest, *, by: str, answer: str) -> None:
 
 
 def restricts(request: DeletionRequest) -> bool:
-    """A restriction that has begun, and is not over."""
-    begun = request.mode == DeletionMode.RESTRICT and request.started_at is not None
-    return begun and request.state not in (State.DONE, State.REFUSED)
+    """Returns True for a restriction that has begun and is not over."""
+    has_begun = request.mode == DeletionMode.RESTRICT and request.started_at is not None
+    return has_begun and request.state not in (State.DONE, State.REFUSED)
 
 
 def is_restricted(request: DeletionRequest) -> bool:
-    """Not erased yet, and not to be read by anybody. Once erasing has begun it goes on, also where
-    retention becomes longer.
+    """Returns True if the data exists but nobody may read it.
+
+    Erasing that has begun continues, even if retention is lengthened.
     """
     if request.mode != DeletionMode.RESTRICT or timezone.now() >= restricted_until(request):
         return False
@@ -147,28 +154,30 @@ def is_restricted(request: DeletionRequest) -> bool:
 
 
 def restricted_until(request: DeletionRequest) -> datetime:
-    """When retention ends of the last thing that was recorded."""
+    """Returns the end of retention of the newest recorded event."""
     last = request.started_at or request.requested_at
     return last + timedelta(days=periods.days_of(request.tenant_id, AUDIT))
 
 
 def was_lifted(request: DeletionRequest) -> bool:
-    """What has begun cannot be refused otherwise."""
+    """Returns True if a restriction was ended: a request that has begun cannot be refused
+    otherwise.
+    """
     return request.state == State.REFUSED and request.started_at is not None
 
 
-# What the clock does -----------------------------------------------------------------------------
-def hold(request: DeletionRequest, kept_by: Any) -> None:
-    """Nothing more is erased until the hold ends. The requester is told, not for whom it is."""
+# The clock ---------------------------------------------------------------------------------------
+def hold(request: DeletionRequest, active_hold: Any) -> None:
+    """Stops erasing until the hold ends. The requester learns of the hold, but not its reason."""
     request.state, request.held_at = State.HELD, timezone.now()
-    until = kept_by.expires_at.strftime("%Y-%m-%d")
+    until = active_hold.expires_at.strftime("%Y-%m-%d")
     request.answer = _("A legal hold keeps this data, at most until %(day)s.") % {"day": until}
     request.save(update_fields=["state", "held_at", "answer"])
-    _act(Action.DELETION_HELD, request, "system", hold=kept_by.id)
+    _act(Action.DELETION_HELD, request, "system", hold=active_hold.id)
 
 
 def resume(request: DeletionRequest) -> None:
-    """The hold has ended: goes on where it was, and so does the clock."""
+    """Continues after a hold, and moves the deadline by its length."""
     if request.held_at:
         request.due_at += timezone.now() - request.held_at
     before = State.RUNNING if request.started_at else State.APPROVED
@@ -183,55 +192,55 @@ def mark_late(request: DeletionRequest) -> None:
     _act(Action.DELETION_LATE, request, "system", due_at=request.due_at, state=request.state)
 
 
-def locked(request: DeletionRequest) -> None:
-    """As it is now, and nobody else's until the transaction ends."""
+def lock(request: DeletionRequest) -> None:
+    """Locks the request's row until the transaction ends, and reloads it."""
     request.refresh_from_db(from_queryset=DeletionRequest.objects.select_for_update())
 
 
-def _open(asked: DeletionRequest) -> DeletionRequest | None:
-    rows = DeletionRequest.objects.open().select_for_update().filter(mode=asked.mode)
-    return rows.filter(tenant_id=asked.tenant_id, subject_id=asked.subject_id).first()
+def _open_like(new: DeletionRequest) -> DeletionRequest | None:
+    rows = DeletionRequest.objects.open().select_for_update().filter(mode=new.mode)
+    return rows.filter(tenant_id=new.tenant_id, subject_id=new.subject_id).first()
 
 
-def _added(asked: DeletionRequest) -> DeletionRequest:
+def _insert_or_get(new: DeletionRequest) -> DeletionRequest:
     try:
         with transaction.atomic():
-            asked.save(force_insert=True)
-    except IntegrityError:  # somebody was first by a moment
-        found = _open(asked)
-        if found is None:
+            new.save(force_insert=True)
+    except IntegrityError:  # another request was inserted a moment earlier
+        request = _open_like(new)
+        if request is None:
             raise
-        return found
-    return asked
+        return request
+    return new
 
 
-def _hold_if_must(request: DeletionRequest) -> None:
-    if kept_by := legal_hold.in_force(request.tenant_id, request.subject_id):
-        hold(request, kept_by)
+def _hold_if_required(request: DeletionRequest) -> None:
+    if active_hold := legal_hold.in_force(request.tenant_id, request.subject_id):
+        hold(request, active_hold)
 
 
-def _add_to(found: DeletionRequest, asked: DeletionRequest, *, by: str, decides: bool) -> None:
-    """What is asked for beyond the request that is open already."""
-    waits = found.approved_at is None
-    takes_over = asked.by_subject and waits and not found.by_subject
-    trusted = decides or asked.by_subject or (waits and not found.by_subject)
-    removes = asked.removes and not found.removes and trusted
-    if removes and found.started_at and not is_restricted(found):
+def _extend(request: DeletionRequest, new: DeletionRequest, *, by: str, decides: bool) -> None:
+    """Adds a further request to the open one."""
+    waits = request.approved_at is None
+    takes_over = new.by_subject and waits and not request.by_subject
+    trusted = decides or new.by_subject or (waits and not request.by_subject)
+    removes = new.removes and not request.removes and trusted
+    if removes and request.started_at and not is_restricted(request):
         raise AlreadyBegun
     if takes_over:
-        _take_over(found, asked)
-    found.removes = found.removes or removes
+        _take_over(request, new)
+    request.removes = request.removes or removes
     if takes_over or removes:
-        found.save()
-        _record_asked(found, by)
+        request.save()
+        _record_request(request, by)
 
 
-def _take_over(found: DeletionRequest, asked: DeletionRequest) -> None:
-    """Somebody had asked for them; now it is their own request, with the clock of one."""
+def _take_over(request: DeletionRequest, new: DeletionRequest) -> None:
+    """Turns somebody else's request about a person into that person's own, with its own clock."""
     for name in ("reason", "requested_by", "by_subject", "requested_at", "due_at"):
-        setattr(found, name, getattr(asked, name))
-    found.alerted_at = None
-    found.held_at = asked.requested_at if found.state == State.HELD else None
+        setattr(request, name, getattr(new, name))
+    request.alerted_at = None
+    request.held_at = new.requested_at if request.state == State.HELD else None
 
 
 def _approve(request: DeletionRequest, by: str) -> None:
@@ -248,25 +257,25 @@ def _close(request: DeletionRequest, answer: str) -> None:
     request.save(update_fields=["state", "answer", "finished_at", "held_at"])
 
 
-def _record_asked(request: DeletionRequest, by: str) -> None:
+def _record_request(request: DeletionRequest, by: str) -> None:
     more = {"removes": True} if request.removes else {}
     _act(Action.DELETION_REQUEST, request, by, mode=request.mode, due_at=request.due_at, **more)
 
 
-def _said(answer: str) -> str:
+def _required_answer(answer: str) -> str:
     if not answer.strip():
         raise ValidationError({"answer": _("Give a reason. The person who asked will read it.")})
     return _text(answer, "answer")
 
 
 def _act(action: Action, request: DeletionRequest, by: str, **detail: Any) -> None:
-    said = {name: str(value) for name, value in detail.items()}
+    texts = {name: str(value) for name, value in detail.items()}
     act(
         action,
         actor=by,
         tenant_id=request.tenant_id,
         subject_id=request.subject_id,
-        detail={"request": str(request.id), **said},
+        detail={"request": str(request.id), **texts},
     )
 
 

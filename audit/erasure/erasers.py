@@ -1,6 +1,6 @@
-"""The stores that hold something of a person. Who has one registers it, in its app's `ready()`.
+"""The stores that hold personal data. Each app registers its own in `ready()`.
 
-Every act may run any number of times: after a crash, and after a backup brought things back.
+Erasers may run any number of times: after a crash, and after a restored backup brought data back.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,21 @@ Evidence = dict[str, Any]  # fit for JSON; numbers add up when a store has to be
 
 
 class Turn(IntEnum):
-    """When a store has its turn: what runs ends first, what leads to all the others goes last."""
+    """The order of stores: running work ends first, the link to a person's identity goes last."""
 
     RUNNING = 1
     KEYS = 2
     CONTENT = 3
     RECIPIENTS = 4
-    WHO = 5
+    IDENTITY = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """`erase` and `verify` take the tenant's and the subject's id, inside a transaction.
+    """A store. `erase` and `verify` take the tenant's and the subject's id, inside a transaction.
 
-    `verify` counts what is left. What cannot be done yet (a recipient does not answer) raises.
+    `verify` returns how many entries remain. An erasure that is not possible yet raises an
+    exception, for example because a recipient does not answer.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Eraser:
     turn: Turn
     erase: Callable[[UUID, UUID], Evidence]
     verify: Callable[[UUID, UUID], int]
-    stops_processing: bool = False  # also done where data is restricted, not erased
+    stops_processing: bool = False  # also runs if the data is only restricted
 
 
 _known: dict[str, Eraser] = {}
@@ -51,7 +52,7 @@ def in_order() -> list[Eraser]:
 
 
 def find(name: str) -> Eraser | None:
-    """None for a store that an earlier version had."""
+    """Returns the eraser, or None for a store of an earlier version."""
     return _known.get(name)
 
 
@@ -60,10 +61,10 @@ def label(name: str) -> str:
     return str(eraser.label) if eraser else name
 
 
-def added(before: Evidence, more: Evidence) -> Evidence:
-    """The evidence of two rounds through a store."""
-    found = dict(before)
-    for name, value in more.items():
-        adds_up = isinstance(value, int | list) and isinstance(found.get(name), type(value))
-        found[name] = found[name] + value if adds_up else value
-    return found
+def merge_evidence(earlier: Evidence, later: Evidence) -> Evidence:
+    """Returns the evidence of two rounds through a store, with numbers and lists added up."""
+    merged = dict(earlier)
+    for name, value in later.items():
+        adds_up = isinstance(value, int | list) and isinstance(merged.get(name), type(value))
+        merged[name] = merged[name] + value if adds_up else value
+    return merged

@@ -1,4 +1,4 @@
-"""What `audit` itself holds of a person: keys, encrypted texts, files made for somebody."""
+"""Erasers of this package: keys, encrypted texts, and files made for a person."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from audit.models import DataKey, ErasureStep, Export, Payload
 from audit.trail import erasing
 
 KEYS = "subject_keys"
-# Also of requests that were on their way while the key was destroyed. Never somebody else's key.
+# Includes requests that ran while the key was destroyed, and excludes keys of other people.
 _USED = """
     select distinct p.data_key_id
     from audit_event e join audit_payload p on p.request_id = e.request_id
@@ -24,28 +24,29 @@ _USED = """
 
 
 def key_ids(tenant_id: UUID, subject_id: UUID) -> list[UUID]:
-    """Every key that texts of the subject have been encrypted with, also those that are gone."""
+    """Returns every key that has encrypted texts of the subject, including destroyed ones."""
     owned = {"tenant_id": tenant_id, "subject_id": subject_id}
-    found = set(DataKey.objects.filter(**owned).values_list("id", flat=True))
+    ids = set(DataKey.objects.filter(**owned).values_list("id", flat=True))
     steps = ErasureStep.objects.filter(
         store=KEYS, tenant_id=tenant_id, request__subject_id=subject_id
     )
     for evidence in steps.values_list("evidence", flat=True):
-        found |= {UUID(key_id) for key_id in evidence.get("key_ids", ())}
+        ids |= {UUID(key_id) for key_id in evidence.get("key_ids", ())}
     with connection.cursor() as cursor:
         cursor.execute(_USED, [tenant_id, subject_id])
-        found |= {row[0] for row in cursor.fetchall()}
-    return sorted(found)
+        ids |= {row[0] for row in cursor.fetchall()}
+    return sorted(ids)
 
 
 def _destroy_keys(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """From here on there is no way back, and no new key for this subject (keys/keyring.py)."""
-    keyring.hold_tenant(tenant_id)  # whoever makes a key at this moment is first, or sees the stone
+    """Destroys the subject's keys for good; the keyring makes no new one (keys/keyring.py)."""
+    # A transaction that makes a key now either comes first or sees the tombstone.
+    keyring.lock_tenant_keys(tenant_id)
     tombstones.place(tenant_id, subject_id)
     return keyring.destroy(tenant_id, subject_id)
 
 
-def _keys_left(tenant_id: UUID, subject_id: UUID) -> int:
+def _keys_remaining(tenant_id: UUID, subject_id: UUID) -> int:
     return DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id).count()
 
 
@@ -53,7 +54,7 @@ def _erase_texts(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"texts": erasing.erase_texts(key_ids(tenant_id, subject_id))}
 
 
-def _texts_left(tenant_id: UUID, subject_id: UUID) -> int:
+def _texts_remaining(tenant_id: UUID, subject_id: UUID) -> int:
     keys = key_ids(tenant_id, subject_id)
     return Payload.objects.filter(tenant_id=tenant_id, data_key_id__in=keys).count()
 
@@ -63,13 +64,13 @@ def _erase_exports(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"exports": trail_export.purge(theirs.select_for_update())}
 
 
-def _exports_left(tenant_id: UUID, subject_id: UUID) -> int:
+def _exports_remaining(tenant_id: UUID, subject_id: UUID) -> int:
     return Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id).count()
 
 
 def register_own() -> None:
-    register(Eraser(KEYS, _("Keys"), Turn.KEYS, _destroy_keys, _keys_left))
+    register(Eraser(KEYS, _("Keys"), Turn.KEYS, _destroy_keys, _keys_remaining))
     texts = _("Prompts and answers in the audit trail")
-    register(Eraser("texts", texts, Turn.CONTENT, _erase_texts, _texts_left))
+    register(Eraser("texts", texts, Turn.CONTENT, _erase_texts, _texts_remaining))
     files = _("Files that were exported")
-    register(Eraser("exports", files, Turn.CONTENT, _erase_exports, _exports_left))
+    register(Eraser("exports", files, Turn.CONTENT, _erase_exports, _exports_remaining))

@@ -1,7 +1,7 @@
-"""Who has been erased, written down where a backup of the database does not reach.
+"""A record of erased people in a file that a database backup does not reach.
 
-A line is signed, and is on disk before the key it speaks of is destroyed. After a restore, what an
-older backup brought back is erased again before anybody can look (`manage.py apply_tombstones`).
+Each line is signed, and on disk before its key is destroyed. After a restore, data that an older
+backup brought back is erased again before anybody can read it (`manage.py apply_tombstones`).
 """
 
 import json
@@ -41,7 +41,7 @@ _WITH_KEYS = """
 
 
 class BadTombstone(Exception):
-    """A line that is not as it was written. Nothing is erased on its word."""
+    """A line was changed or damaged. Nothing is erased because of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Line:
     signature: bytes
 
     @property
-    def whose(self) -> tuple[UUID, UUID]:
+    def owner(self) -> tuple[UUID, UUID]:
         return self.tenant_id, self.subject_id
 
     @property
@@ -66,16 +66,16 @@ class Line:
 
     @classmethod
     def parse(cls, text: str) -> "Line":
-        """Raises BadTombstone."""
+        """Parses a line of the file. Raises BadTombstone."""
         try:
-            found: dict[str, Any] = json.loads(text)
+            fields: dict[str, Any] = json.loads(text)
             line = cls(
-                UUID(found["tenant_id"]),
-                UUID(found["subject_id"]),
-                UUID(found["request_id"]),
-                bool(found["removes"]),
-                datetime.fromisoformat(found["at"]),
-                bytes.fromhex(found["signature"]),
+                UUID(fields["tenant_id"]),
+                UUID(fields["subject_id"]),
+                UUID(fields["request_id"]),
+                bool(fields["removes"]),
+                datetime.fromisoformat(fields["at"]),
+                bytes.fromhex(fields["signature"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise BadTombstone("a line is broken") from None
@@ -84,7 +84,7 @@ class Line:
         return line
 
     def __str__(self) -> str:
-        said = {
+        fields = {
             "tenant_id": str(self.tenant_id),
             "subject_id": str(self.subject_id),
             "request_id": str(self.request_id),
@@ -93,7 +93,7 @@ class Line:
             "key_id": signing.key_id(),
             "signature": self.signature.hex(),
         }
-        return json.dumps(said)
+        return json.dumps(fields)
 
 
 def _body(
@@ -110,21 +110,20 @@ def path() -> Path:
 
 # Writing -----------------------------------------------------------------------------------------
 def place(tenant_id: UUID, subject_id: UUID) -> None:
-    """For the request that is being executed. Inside a transaction, once; the file is first.
+    """Records the request that is being executed, in a transaction, once; the file comes first.
 
-    Without a request it is done again after a restore: the line is there already.
+    Without such a request it is an erasure after a restore, whose line exists already.
     """
-    running = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
-    theirs = running.filter(tenant_id=tenant_id, subject_id=subject_id)
-    request = theirs.order_by("mode").first()  # an erasure before a restriction beside it
+    requests = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
+    own = requests.filter(tenant_id=tenant_id, subject_id=subject_id)
+    request = own.order_by("mode").first()  # an erasure before a restriction beside it
     if request is None or Tombstone.objects.filter(request_id=request.id).exists():
         return
-    line = _on_file(request.id) or _written(request)
-    keep(line)
+    store(_line_on_file(request.id) or _write_line(request))
 
 
-def keep(line: Line) -> None:
-    """In the database as well: there the keyring looks for it."""
+def store(line: Line) -> None:
+    """Stores the line in the database too, where the keyring looks for it."""
     Tombstone.objects.get_or_create(
         request_id=line.request_id,
         defaults={
@@ -137,12 +136,12 @@ def keep(line: Line) -> None:
     )
 
 
-def _on_file(request_id: UUID) -> Line | None:
-    """From an attempt that was killed before its commit."""
+def _line_on_file(request_id: UUID) -> Line | None:
+    """Returns the line of an attempt that was killed before its commit, if there is one."""
     return next((line for line in lines() if line.request_id == request_id), None)
 
 
-def _written(request: DeletionRequest) -> Line:
+def _write_line(request: DeletionRequest) -> Line:
     at = timezone.now()
     body = _body(request.tenant_id, request.subject_id, request.id, request.removes, at)
     line = Line(
@@ -157,10 +156,10 @@ def _written(request: DeletionRequest) -> Line:
     return line
 
 
-def _line_of(stone: Tombstone) -> Line:
-    """Raises BadTombstone: the row was changed."""
-    whose = stone.tenant_id, stone.subject_id, stone.request_id
-    line = Line(*whose, stone.removes, stone.at, bytes(stone.signature))
+def _line_of(row: Tombstone) -> Line:
+    """Returns the row as a line. Raises BadTombstone if the row was changed."""
+    ids = row.tenant_id, row.subject_id, row.request_id
+    line = Line(*ids, row.removes, row.at, bytes(row.signature))
     if not line.is_ours():
         raise BadTombstone(f"the signature of request {line.request_id} is not ours")
     return line
@@ -168,12 +167,15 @@ def _line_of(stone: Tombstone) -> Line:
 
 # Reading -----------------------------------------------------------------------------------------
 def lines() -> list[Line]:
-    """Raises BadTombstone: the last line may have been cut off as it was written, no other one."""
+    """Returns the lines of the file. Raises BadTombstone.
+
+    Only the last line may be cut off, by a crash while it was written.
+    """
     try:
-        written = path().read_text(errors="replace").splitlines(keepends=True)
+        texts = path().read_text(errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [Line.parse(text) for text in written if not _cut_off(text)]
+    return [Line.parse(text) for text in texts if not _cut_off(text)]
 
 
 def _cut_off(text: str) -> bool:
@@ -184,104 +186,107 @@ def _cut_off(text: str) -> bool:
 
 
 def lost() -> list[Tombstone]:
-    """Those that the database has and the file has not: it was damaged, or is an older one."""
-    stones = list(Tombstone.objects.order_by("n"))  # before the file: its lines are first
-    there = {line.request_id for line in lines()} if stones else set()
-    return [stone for stone in stones if stone.request_id not in there]
+    """Returns rows of the database that are missing from a damaged or older file."""
+    rows = list(Tombstone.objects.order_by("n"))  # read before the file, which is written first
+    on_file = {line.request_id for line in lines()} if rows else set()
+    return [row for row in rows if row.request_id not in on_file]
 
 
 def write_back() -> int:
-    """For a file of which there is no backup: the lines that the database knows."""
-    found = [_line_of(stone) for stone in lost()]
-    for line in found:
+    """Writes the database's lines into a file that has no backup. Returns how many."""
+    missing = [_line_of(row) for row in lost()]
+    for line in missing:
         line_file.append(path(), str(line))
-    return len(found)
+    return len(missing)
 
 
 def unapplied(*, thorough: bool = False) -> list[Line]:
-    """Lines whose subject is here again. Thorough: also where only other stores would show it."""
-    found = lines()
-    if not found or thorough:
-        return found
+    """Returns lines whose subject has a key again.
+
+    `thorough`: returns all lines, since data may have come back in other stores only.
+    """
+    every = lines()
+    if not every or thorough:
+        return every
     known = set(Tombstone.objects.values_list("request_id", flat=True))
-    back = _back()
-    return [line for line in found if line.request_id not in known or line.request_id in back]
+    back = _reappeared()
+    return [line for line in every if line.request_id not in known or line.request_id in back]
 
 
 def removes(tenant_id: UUID, subject_id: UUID) -> bool:
-    """Whether the person was to go with their data."""
-    placed = Tombstone.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    return placed.filter(removes=True).exists()
+    """Returns True if the person is removed together with their data."""
+    tombstones = Tombstone.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return tombstones.filter(removes=True).exists()
 
 
 # After a restore ---------------------------------------------------------------------------------
 def apply(line: Line) -> dict[str, Evidence]:
-    """Erases again, in one transaction: evidence by store. Raises OnHold: then the key is barred,
-    and `apply_again` erases as soon as the hold is over.
+    """Erases again, in one transaction, and returns the evidence by store.
 
-    Recipients are not told a second time.
+    Raises OnHold; the key is barred then, and `apply_again` erases as soon as the hold is over.
+    Recipients are not notified a second time.
     """
-    who = line.whose
+    subject = line.owner
     with scope(system=True):
-        keep(line)
+        store(line)
     with scope(system=True):
-        legal_hold.refuse_if_held(*who)
-        stores = [one for one in erasers.in_order() if one.turn != Turn.RECIPIENTS]
-        found = {store.name: store.erase(*who) for store in stores}
+        legal_hold.refuse_if_held(*subject)
+        stores = [eraser for eraser in erasers.in_order() if eraser.turn != Turn.RECIPIENTS]
+        evidence = {eraser.name: eraser.erase(*subject) for eraser in stores}
         detail = {"request": str(line.request_id), "again": True}
-        act(Action.KEY_ERASE, actor=BY, tenant_id=who[0], subject_id=who[1], detail=detail)
-    return found
+        act(Action.KEY_ERASE, actor=BY, tenant_id=subject[0], subject_id=subject[1], detail=detail)
+    return evidence
 
 
 def apply_again() -> int:
-    """Who is erased and has a key nevertheless: that waited for the end of a hold. How many."""
-    back = Tombstone.objects.filter(request_id__in=_back())
-    return sum(_applied(stone) for stone in back)
+    """Erases people whose keys are back, after a hold that delayed it. Returns how many."""
+    rows = Tombstone.objects.filter(request_id__in=_reappeared())
+    return sum(_erased_again(row) for row in rows)
 
 
-def _applied(stone: Tombstone) -> bool:
+def _erased_again(row: Tombstone) -> bool:
     try:
-        apply(_line_of(stone))
+        apply(_line_of(row))
     except legal_hold.OnHold:
         return False
     except Exception:
-        log.exception("data erased by deletion request %s has reappeared", stone.request_id)
+        log.exception("data erased by deletion request %s has reappeared", row.request_id)
         return False
     return True
 
 
-def _back() -> set[UUID]:
-    """Requests whose subject has a key again."""
+def _reappeared() -> set[UUID]:
+    """Returns the requests whose subject has a key again."""
     with connection.cursor() as cursor:
         cursor.execute(_WITH_KEYS)
         return {row[0] for row in cursor.fetchall()}
 
 
 def startup_problem(*, while_erasing: bool = False) -> str:
-    """Why nobody may look into this database yet, in one line; "" when they may.
+    """Returns one line on why this database must not be used yet, or "" if it may be.
 
-    While erasing: a request that is being executed, and was killed between the file and the
-    database, goes on by itself.
+    `while_erasing`: ignores requests in execution that were killed between the file and the
+    database, because they continue by themselves.
     """
     try:
         with scope(system=True):
             missing = len(lost())
-            waiting = [line for line in unapplied() if not _is_kept_shut(line)]
-            going = _running() if while_erasing else set()
+            waiting = [line for line in unapplied() if not _is_barred(line)]
+            running = _running() if while_erasing else set()
     except (BadTombstone, OSError) as problem:
         return f"{path()}: {problem}; {RESTORE}"
     if missing:
         return f"{path()} lacks {missing} of the lines that were written to it: {RESTORE}"
-    again = [line for line in waiting if line.request_id not in going]
-    if again:
-        return f"an older backup brought {len(again)} erased persons back: {REMEDY}"
+    reappeared = [line for line in waiting if line.request_id not in running]
+    if reappeared:
+        return f"an older backup brought {len(reappeared)} erased persons back: {REMEDY}"
     return ""
 
 
-def _is_kept_shut(line: Line) -> bool:
-    """Under a hold, with the stone in its place: nobody can open the key."""
-    stones = Tombstone.objects.filter(request_id=line.request_id)
-    return legal_hold.in_force(*line.whose) is not None and stones.exists()
+def _is_barred(line: Line) -> bool:
+    """Returns True if a hold delays the erasure and the tombstone keeps the key unusable."""
+    tombstones = Tombstone.objects.filter(request_id=line.request_id)
+    return legal_hold.in_force(*line.owner) is not None and tombstones.exists()
 
 
 def _running() -> set[UUID]:

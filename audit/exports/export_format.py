@@ -1,11 +1,12 @@
-"""An export: JSON Lines that a stranger can verify offline (audit/offline/forebay_verify.py).
+"""An export as JSON Lines that a third party can verify offline (audit/offline/forebay_verify.py).
 
-A header; then each checkpoint before its seals, each seal before its events; last a manifest that
-counts and signs. A seal brings the leaves of its whole batch and its path to the checkpoint's
-root, so that each line under it proves itself, also where only some events of a batch are here.
+The file has a header, then each checkpoint before its seals and each seal before its events, and
+last a signed manifest with counts. A seal carries the leaves of its whole batch and its path to the
+checkpoint's root, so that each event under it proves itself, even if others of its batch are
+absent.
 
-A complete one has every seal of its time, and one on either side: no batch can be left out. A
-batch whose events went with their months is there without its leaves, and names the months.
+A complete export has every seal of its time range, and one on either side, so that no batch can be
+left out. A batch whose events were pruned is present without leaves and names the pruned months.
 """
 
 import base64
@@ -31,7 +32,7 @@ from infrastructure.postgres.scope import scope
 
 FORMAT = "forebay-export/1"
 PURPOSE = "export"
-AT_ONCE = 100  # seals
+SEALS_AT_ONCE = 100
 Manifest = dict[str, Any]
 _SEALED = """
     select seal.id, place.n, wanted.line
@@ -49,9 +50,9 @@ def write(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Manifest:
-    """Of one tenant (None: of the platform): everything in a time, or some of its `events`.
+    """Writes events of one tenant (None: the platform): all of a time range, or those in `events`.
 
-    Answers the manifest, which is also the last line.
+    Returns the manifest, which is also the last line.
     """
     manifest: Manifest = {}
     with scope(system=True):  # a seal's path to its checkpoint goes past other tenants'
@@ -68,21 +69,23 @@ def pieces(
     events: QuerySet[Event] | None = None,
     manifest: Manifest | None = None,
 ) -> Iterator[bytes]:
-    """What `write` writes, for a connection that sees all tenants; fills in `manifest`."""
+    """Yields the bytes that `write` writes, over a connection that sees all tenants; fills in
+    `manifest`.
+    """
     chosen = Event.objects.all() if events is None else events
-    theirs = _between(chosen.filter(tenant_id=tenant_id), since, until)
+    selected = _between(chosen.filter(tenant_id=tenant_id), since, until)
     owner, file, complete = tenant_id or PLATFORM, _File(), events is None
     head = head_of(owner)
-    reach = _reach(owner, head, *((since, until) if complete else _times(theirs)))
+    reach = _reach(owner, head, *((since, until) if complete else _times(selected)))
     yield file.line(_header(owner, since, until, head, complete=complete))
-    yield from _sealed_pieces(file, owner, theirs, reach, complete=complete)
+    yield from _sealed_pieces(file, owner, selected, reach, complete=complete)
     yield from _head_pieces(file, head)
-    yield from _unsealed_pieces(file, theirs, head)
+    yield from _unsealed_pieces(file, selected, head)
     yield file.end({} if manifest is None else manifest)
 
 
 class _File:
-    """Makes lines, and keeps count of them."""
+    """Serializes lines, counting and hashing them."""
 
     def __init__(self) -> None:
         self._digest = sha256()
@@ -121,21 +124,21 @@ def _between(
 
 
 def _times(events: QuerySet[Event]) -> tuple[datetime, datetime]:
-    """So that nothing reaches into it when there are none."""
-    found = events.aggregate(first=Min("at"), last=Max("at"))
-    first = found["first"] or datetime.now(UTC)
-    return first, (found["last"] or first) + timedelta(microseconds=1)
+    """Returns the range of the events, or an empty one at the present if there are none."""
+    times = events.aggregate(first=Min("at"), last=Max("at"))
+    first = times["first"] or datetime.now(UTC)
+    return first, (times["last"] or first) + timedelta(microseconds=1)
 
 
 def _reach(
     tenant_id: UUID, head: Head, since: datetime | None, until: datetime | None
 ) -> tuple[int, int]:
-    """The first and the last batch to write: all that reach into the time, and one on each side."""
+    """Returns the first and last batch to write: all in the range, and one on each side."""
     seals = Seal.objects.of_tenant(tenant_id).filter(batch__lte=head.batch)
     first, last = 1, head.batch
     if since:
-        found = seals.filter(last_at__gte=since).aggregate(n=Min("batch"))["n"]
-        first = head.batch + 1 if found is None else found
+        batch = seals.filter(last_at__gte=since).aggregate(n=Min("batch"))["n"]
+        first = head.batch + 1 if batch is None else batch
     if until:
         last = seals.filter(first_at__lt=until).aggregate(n=Max("batch"))["n"] or 0
     return max(1, min(first - 1, last)), min(head.batch, max(first, last + 1))
@@ -177,7 +180,7 @@ def _sealed_pieces(
     batches = groupby(places, key=lambda place: place[0])
     listed = ((seal_id, [(n, line) for _, n, line in rows if line]) for seal_id, rows in batches)
     dropped = Dropped()
-    while some := list(islice(listed, AT_ONCE)):
+    while some := list(islice(listed, SEALS_AT_ONCE)):
         proofs = _Proofs([seal_id for seal_id, _ in some], dropped)
         for seal_id, rows in some:
             yield b"".join(_batch(file, proofs, proofs.seals[seal_id], rows))
@@ -204,8 +207,11 @@ def _head_pieces(file: _File, head: Head) -> Iterator[bytes]:
 def _sealed(
     tenant_id: UUID, events: QuerySet[Event], reach: tuple[int, int], *, complete: bool
 ) -> Iterator[tuple[int, int, str | None]]:
-    """Seal, place in it from 1 on, and line, in the order of sealing. A complete export has each
-    place; the line is None where there is no event, or it is of another time."""
+    """Yields seal, position in it (from 1) and line, in sealing order.
+
+    A complete export has each position; the line is None if the event is missing or outside the
+    range.
+    """
     compiler = _lines(events).order_by().query.get_compiler("default", elide_empty=False)
     wanted, values = compiler.as_sql()
     with connection.chunked_cursor() as cursor:
@@ -220,7 +226,7 @@ def _lines(events: QuerySet[Event]) -> Any:
 
 
 def _unsealed_pieces(file: _File, events: QuerySet[Event], head: Head) -> Iterator[bytes]:
-    """What came under no seal up to the head, though some may have one by now."""
+    """Yields events that were unsealed when the export began, though some may be sealed by now."""
     mark = [head.xid, head.event_id, head.after_id]
     behind = RawSQL("(xid, id) > (%s, %s) and id > %s", mark)
     waiting = events.annotate(waits=behind).filter(waits=True).order_by("xid", "id")
@@ -233,7 +239,7 @@ def _event(batch: int | None, seq: int | None, line: str) -> dict[str, Any]:
 
 
 class _Proofs:
-    """What is needed to prove some seals."""
+    """Checkpoints and seal hashes needed to prove some seals."""
 
     def __init__(self, seal_ids: Iterable[int], dropped: Dropped) -> None:
         self.seals = Seal.objects.in_bulk(list(seal_ids))
@@ -241,24 +247,24 @@ class _Proofs:
         self._checkpoints = Checkpoint.objects.in_bulk(numbers)
         self._hashes: dict[int, list[bytes]] = {}
         self._dropped = dropped
-        beside = Seal.objects.filter(checkpoint__in=numbers).order_by("checkpoint", "position")
-        for n, hash_ in beside.values_list("checkpoint", "hash"):
+        neighbours = Seal.objects.filter(checkpoint__in=numbers).order_by("checkpoint", "position")
+        for n, hash_ in neighbours.values_list("checkpoint", "hash"):
             self._hashes.setdefault(n, []).append(bytes(hash_))
 
     def checkpoint(self, seal: Seal) -> dict[str, Any]:
-        found = self._checkpoints.get(seal.checkpoint)
-        if found is None or not 0 <= seal.position < len(self._hashes[seal.checkpoint]):
+        checkpoint = self._checkpoints.get(seal.checkpoint)
+        if checkpoint is None or not 0 <= seal.position < len(self._hashes[seal.checkpoint]):
             raise ValueError(f"batch {seal.batch} is not under its checkpoint: run audit_verify")
-        return checkpoint_record(found)
+        return checkpoint_record(checkpoint)
 
     def seal(self, seal: Seal, *, bare: bool) -> dict[str, Any]:
-        """`bare`: none of its events is here."""
+        """Returns the seal's record; `bare` if the export has none of its events."""
         hashes, dropped = self._hashes[seal.checkpoint], self._dropped.of(seal)
         leaves = b"" if bare and self._dropped.took(seal) else seal.leaves
         return {
             **seal_record(seal),
             **({"dropped": dropped} if dropped else {}),
             "of": len(hashes),
-            "path": [one.hex() for one in merkle.inclusion_proof(hashes, seal.position)],
+            "path": [sibling.hex() for sibling in merkle.inclusion_proof(hashes, seal.position)],
             "leaves": base64.b64encode(leaves).decode(),
         }

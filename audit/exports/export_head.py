@@ -1,6 +1,6 @@
-"""How far the trail had come when an export of it began, and whether it was whole up to there.
+"""The trail's position when an export began, and whether the trail was whole up to it.
 
-Read once, before anything else: what comes under seal meanwhile is in the file without its seal.
+It is read once, before anything else: events sealed later appear in the file as unsealed.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _HEAD = """
 
 
 class Head(NamedTuple):
-    """The tenant's last batch, the newest checkpoint, and the sealer's mark: of one moment."""
+    """The tenant's last batch, the newest checkpoint, and the sealer's mark, all of one moment."""
 
     batch: int
     checkpoint: int
@@ -41,8 +41,10 @@ def head_of(tenant_id: UUID) -> Head:
 
 
 def broken_after(tenant_id: UUID, head: Head) -> int | None:
-    """The first checkpoint past the tenant's last batch that is not what was signed: a seal that
-    is gone from the end leaves no gap, but its round has another root."""
+    """Returns the first wrong checkpoint after the tenant's last batch, or None.
+
+    A seal deleted from the end leaves no gap in numbers, but changes the root of its round.
+    """
     last = Seal.objects.of_tenant(tenant_id).filter(batch=head.batch).first()
     own = Checkpoint.objects.filter(n=last.checkpoint).first() if last else None
     before = signed(own) if own else Signed(0, 0, b"", b"", 0)
@@ -72,18 +74,18 @@ def _next(groups: Iterator[Any]) -> tuple[int, list[bytes]]:
 
 
 class Dropped:
-    """Months of events that retention has taken."""
+    """Months of events that retention has deleted."""
 
     def __init__(self) -> None:
         months = PrunedMonth.objects.filter(table="audit_event").values_list("month", flat=True)
         self._months = {f"{month:%Y-%m}" for month in months}
 
     def of(self, seal: Seal) -> list[str]:
-        """Those that the batch reaches into."""
+        """Returns the deleted months that the batch overlaps."""
         return [month for month in _months(seal) if month in self._months]
 
     def took(self, seal: Seal) -> bool:
-        """Whether nothing of the batch can be there any more."""
+        """Returns True if no event of the batch can exist any more."""
         return all(month in self._months for month in _months(seal))
 
 

@@ -1,7 +1,8 @@
-"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, encrypted under their
-own key, gone after its time. Who holds something of a person registers how it is told.
+"""A person's data as one file, for that person (GDPR art. 15 and 20).
 
-A ZIP of one JSONL file for each kind, and a manifest with counts, hashes, recipients and days.
+A job makes it, encrypts it under the person's own key, and deletes it after its time. Each app
+registers its stores of personal data. The file is a ZIP of one JSONL file per kind, and a manifest
+with counts, hashes, recipients and days.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from operator import attrgetter
 from typing import IO, Any, cast
 from uuid import UUID
 
@@ -33,15 +35,17 @@ log = logging.getLogger(__name__)
 KIND = "subject"
 KEPT = 3  # files of one person
 TRIES = 3
-BEGUN = "begun"  # in `asked`: how often
+BEGUN = "begun"  # key in `asked`: the number of attempts
 RESTRICTED = "restricted"
-LOST = timedelta(hours=1)  # a job that was killed is begun anew; one that takes longer is given up
+LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Portable:
-    """`rows` yields what JSON can hold, oldest first, for a tenant's and a subject's id."""
+    """A kind of data. `rows` yields JSON-compatible rows, oldest first, for a tenant's and a
+    subject's id.
+    """
 
     name: str  # of the file: lower case, without its ending
     rows: Callable[[UUID, UUID], Iterator[Row]]
@@ -54,66 +58,72 @@ def register(portable: Portable) -> None:
     _known[portable.name] = portable
 
 
-# What people do ----------------------------------------------------------------------------------
+# Requests ----------------------------------------------------------------------------------------
 def ask(tenant_id: UUID, subject_id: UUID, *, by: str) -> Export:
-    """The one that is being made, else a new one. On record."""
-    mine = {"tenant_id": tenant_id, "subject_id": subject_id, "kind": KIND}
+    """Returns the export in progress, or starts a new one and records that."""
+    subject = {"tenant_id": tenant_id, "subject_id": subject_id, "kind": KIND}
     with transaction.atomic():
-        making = Export.objects.filter(**mine, state=trail_export.MAKING).first()
-        if making:
-            return making
+        pending = Export.objects.filter(**subject, state=trail_export.MAKING).first()
+        if pending:
+            return pending
         days = periods.days_of(tenant_id, EXPORTS)
         expires_at = timezone.now() + timedelta(days=days)
-        export = Export.objects.create(**mine, actor=by, expires_at=expires_at)
+        export = Export.objects.create(**subject, actor=by, expires_at=expires_at)
         _act(export, by, asked=True)
         transaction.on_commit(_wake)
     return export
 
 
 def of_subject(tenant_id: UUID, subject_id: UUID) -> list[Export]:
-    mine = Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id, kind=KIND)
-    return list(mine.filter(expires_at__gt=timezone.now()).order_by("-created_at")[:10])
+    exports = Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id, kind=KIND)
+    return list(exports.filter(expires_at__gt=timezone.now()).order_by("-created_at")[:10])
 
 
 def download(export: Export, *, by: str) -> Iterator[bytes]:
-    """The ZIP in pieces; on record before the first one. Raises FileNotFoundError, Unreadable."""
+    """Yields the ZIP in pieces, after recording the download.
+
+    Raises FileNotFoundError, Unreadable.
+    """
     path = trail_export.path_of(export)
     if export.state != trail_export.READY or trail_export.expired(export) or not path.exists():
         raise FileNotFoundError(path.name)
     assert export.data_key_id
     cipher = keyring.by_id_now(export.data_key_id)
     _act(export, by, download=True)
-    return encrypted_file.opened(path, cipher, _aad(export))
+    return encrypted_file.decrypted(path, cipher, _aad(export))
 
 
 # The job -----------------------------------------------------------------------------------------
 def work() -> None:
-    """Makes what waits. The row's lock is the lease: killed, it is begun anew at the next beat."""
+    """Makes pending exports. The row lock is the lease: after a crash the next beat restarts it."""
     waiting = Export.objects.filter(state=trail_export.MAKING, kind=KIND).order_by("created_at")
     for pk in list(waiting.values_list("pk", flat=True)):
-        if _begun(pk):
+        if _count_attempt(pk):
             with transaction.atomic():
-                if export := _taken(pk):
+                if export := _lock_export(pk):
                     _make(export)
-                    _keep_few(export)
+                    _purge_surplus(export)
 
 
-def _taken(pk: UUID) -> Export | None:
+def _lock_export(pk: UUID) -> Export | None:
     rows = Export.objects.select_for_update(skip_locked=True)
     return rows.filter(pk=pk, state=trail_export.MAKING).first()
 
 
-def _begun(pk: UUID) -> bool:
-    """Counted before it is tried: one that kills its process keeps nobody waiting either."""
+def _count_attempt(pk: UUID) -> bool:
+    """Counts an attempt before it starts, and returns True if it may.
+
+    So an export that kills its process cannot block the others for ever.
+    """
     with transaction.atomic():
-        export = _taken(pk)
+        export = _lock_export(pk)
         if export is None:
             return False
-        begun = export.asked.get(BEGUN, 0)
-        if begun >= TRIES:
+        attempts = export.asked.get(BEGUN, 0)
+        if attempts >= TRIES:
             export.state = trail_export.FAILED
             export.problem = export.problem or "broken off each time"
-        export.asked[BEGUN] = begun + 1
+        export.asked[BEGUN] = attempts + 1
         export.save()
         return export.state == trail_export.MAKING
 
@@ -127,17 +137,17 @@ def _make(export: Export) -> None:
         _give_up(export, RESTRICTED)
     except Unreadable as problem:
         _give_up(export, str(problem))
-    except (OSError, MasterKeyUnavailable) as problem:  # that may pass
+    except (OSError, MasterKeyUnavailable) as problem:  # may pass by itself
         if timezone.now() > export.created_at + LOST:
             _give_up(export, str(problem))
         else:
             export.asked[BEGUN], export.problem = 0, str(problem)[:300]
     except Exception as problem:
-        said = f"{type(problem).__name__}: {problem}"[:300]
+        text = f"{type(problem).__name__}: {problem}"[:300]
         if export.asked[BEGUN] >= TRIES:
-            _give_up(export, said)
+            _give_up(export, text)
         else:
-            export.problem = said
+            export.problem = text
     export.save()
 
 
@@ -146,14 +156,14 @@ def _give_up(export: Export, problem: str) -> None:
     export.state, export.problem = trail_export.FAILED, problem[:300]
 
 
-def _keep_few(export: Export) -> None:
-    """Copies of what is here. Under a hold, a person's own are spared (trail_export.py)."""
+def _purge_surplus(export: Export) -> None:
+    """Deletes the person's older files, unless a hold spares them (trail_export.py)."""
     assert export.subject_id
     if legal_hold.in_force(export.tenant_id, export.subject_id):
         return
-    mine = Export.objects.filter(tenant_id=export.tenant_id, subject_id=export.subject_id)
-    made = mine.filter(kind=KIND).exclude(state=trail_export.MAKING)
-    trail_export.purge(made.order_by("-created_at")[KEPT:])
+    exports = Export.objects.filter(tenant_id=export.tenant_id, subject_id=export.subject_id)
+    finished = exports.filter(kind=KIND).exclude(state=trail_export.MAKING)
+    trail_export.purge(finished.order_by("-created_at")[KEPT:])
 
 
 def _write(export: Export) -> None:
@@ -161,18 +171,18 @@ def _write(export: Export) -> None:
     cipher = keyring.of_subject_now(export.tenant_id, export.subject_id)
     path, aad = trail_export.path_of(export), _aad(export)
     with encrypted_file.EncryptedFile(path, cipher, aad) as file:
-        told = _Told(file)
-        with zipfile.ZipFile(cast("IO[bytes]", told), "w", zipfile.ZIP_DEFLATED) as archive:
+        hashing = _HashingFile(file)
+        with zipfile.ZipFile(cast("IO[bytes]", hashing), "w", zipfile.ZIP_DEFLATED) as archive:
             export.rows = _fill(archive, export.tenant_id, export.subject_id)
     export.data_key_id, export.bytes, export.sha256 = (
         cipher.key_id,
         file.size,
-        told.hash.hexdigest(),
+        hashing.hash.hexdigest(),
     )
 
 
-class _Told:
-    """A file that is only written to, as far as ZIP needs it."""
+class _HashingFile:
+    """A write-only file that hashes its content, with the methods that ZIP needs."""
 
     def __init__(self, file: encrypted_file.EncryptedFile) -> None:
         self._file, self.hash = file, sha256()
@@ -182,12 +192,12 @@ class _Told:
         return self._file.write(bytes(data))
 
     def flush(self) -> None:
-        """Its end is written when the file is left."""
+        """Does nothing: closing the file writes its end."""
 
 
 def _fill(archive: zipfile.ZipFile, tenant_id: UUID, subject_id: UUID) -> int:
     files: dict[str, Row] = {}
-    for portable in sorted(_known.values(), key=lambda one: one.name):
+    for portable in sorted(_known.values(), key=attrgetter("name")):
         name = f"{portable.name}.jsonl"
         files[name] = _file(archive, name, portable.rows(tenant_id, subject_id))
     manifest = {
@@ -216,10 +226,10 @@ def _file(archive: zipfile.ZipFile, name: str, rows: Iterator[Row]) -> Row:
 
 
 def _recipients(tenant_id: UUID, subject_id: UUID) -> list[str]:
-    """Engines and services that have answered."""
-    answered = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    found = answered.exclude(upstream="").values_list("upstream", flat=True)
-    return sorted(set(found.distinct()))
+    """Returns the engines and services that have answered."""
+    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    upstreams = events.exclude(upstream="").values_list("upstream", flat=True)
+    return sorted(set(upstreams.distinct()))
 
 
 def _json(value: Any, **options: Any) -> str:
@@ -243,5 +253,5 @@ def _act(export: Export, by: str, **detail: bool) -> None:
 def _wake() -> None:
     try:
         current_app.send_task("audit.export_subjects", ignore_result=True)
-    except Exception:  # the broker is away: beat asks within seconds
+    except Exception:  # the broker is away; beat sends the task within seconds
         log.warning("cannot start the export now; beat retries it", exc_info=True)

@@ -1,6 +1,7 @@
-"""What is on record about a person beside their requests, as their export tells it.
+"""A person's recorded acts other than requests, for their export.
 
-Nothing of holds, which may be secret, and nobody else's reasons: only what is named here is told.
+It includes no holds, which may be secret, and no reasons given by other people: only the details
+listed here.
 """
 
 from collections.abc import Iterator
@@ -61,8 +62,8 @@ OF_DETAIL = frozenset(WORDS.split())
 
 
 def _acts(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    found = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id, action__in=ACTIONS)
-    rows = found.order_by("at", "id").values("at", "action", "success", "client_net", "detail")
+    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id, action__in=ACTIONS)
+    rows = events.order_by("at", "id").values("at", "action", "success", "client_net", "detail")
     for row in rows.iterator():
         detail = {name: value for name, value in row["detail"].items() if name in OF_DETAIL}
         yield {**row, "detail": detail}

@@ -1,7 +1,8 @@
-"""The audit trail as a file: made by a job, encrypted under the tenant's key, gone after its time.
+"""Exports the audit trail as a file: made by a job, encrypted under the tenant's key, deleted after
+its time.
 
-Two forms. JSONL with proofs is for machines and verifies offline (export_format.py); CSV is for
-people and proves nothing.
+JSONL with proofs is for machines and verifies offline (export_format.py); CSV is for people and
+proves nothing.
 """
 
 import csv
@@ -41,7 +42,7 @@ FORMS = {JSONL: "application/x-ndjson", CSV: "text/csv; charset=utf-8"}
 MAKING, READY, FAILED = "making", "ready", "failed"
 MOST_MAKING = 3  # of one tenant at once
 MOST_ROWS = 5_000_000
-TOLD_EVERY_S = 1.0
+PROGRESS_EVERY_S = 1.0
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 COLUMNS = (
@@ -77,21 +78,23 @@ def _count(tenant_id: UUID, before: datetime) -> ages.Counts:
 
 
 def _erase_older(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Copies of what stays on record: a hold does not need them, except a person's own."""
+    """Deletes old files. A hold needs only a person's own, since the others copy what stays on
+    record.
+    """
     old = Export.objects.filter(tenant_id=tenant_id, created_at__lt=before)
     return purge(old.exclude(subject_id__in=spare))
 
 
-# What people do ----------------------------------------------------------------------------------
+# Requests ----------------------------------------------------------------------------------------
 def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str) -> Export:
-    """Begins an export; on record. Raises ValidationError."""
+    """Starts an export and records it. Raises ValidationError."""
     if form not in FORMS:
         raise ValidationError({"form": _("Choose JSONL or CSV.")})
     now = timezone.now()
-    asked: dict[str, Any] = {"form": form, **said(filters), "up_to": now.isoformat()}
+    order: dict[str, Any] = {"form": form, **filters_as_json(filters), "up_to": now.isoformat()}
     with transaction.atomic():
-        waiting = Export.objects.filter(tenant_id=tenant_id, state=MAKING, kind=KIND)
-        if waiting.count() >= MOST_MAKING:
+        pending = Export.objects.filter(tenant_id=tenant_id, state=MAKING, kind=KIND)
+        if pending.count() >= MOST_MAKING:
             raise ValidationError(
                 _("Three exports are already in progress. Wait until one of them has finished.")
             )
@@ -100,17 +103,17 @@ def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str) -> Export:
             tenant_id=tenant_id,
             kind=KIND,
             actor=by,
-            asked=asked,
+            asked=order,
             expires_at=now + timedelta(days=days),
         )
-        detail = {"export": str(export.id), **{k: v for k, v in asked.items() if k != "up_to"}}
+        detail = {"export": str(export.id), **{k: v for k, v in order.items() if k != "up_to"}}
         act(Action.AUDIT_EXPORT, actor=by, tenant_id=tenant_id, detail=detail)
         transaction.on_commit(_wake)
     return export
 
 
 def download(export: Export, *, by: str) -> Iterator[bytes]:
-    """Its pieces, in the clear; on record before the first one. Raises FileNotFoundError."""
+    """Yields the decrypted pieces, after recording the download. Raises FileNotFoundError."""
     path = path_of(export)
     if export.state != READY or expired(export) or not path.exists():
         raise FileNotFoundError(path.name)
@@ -118,7 +121,7 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
     cipher = keyring.by_id_now(export.data_key_id)
     detail = {"export": str(export.id), "download": True, "sha256": export.sha256}
     act(Action.AUDIT_EXPORT, actor=by, tenant_id=export.tenant_id, detail=detail)
-    return encrypted_file.opened(path, cipher, _aad(export))
+    return encrypted_file.decrypted(path, cipher, _aad(export))
 
 
 def drop(export: Export, *, by: str) -> None:
@@ -133,19 +136,19 @@ def expired(export: Export) -> bool:
 
 
 def selective(filters: Filters) -> bool:
-    """Whether it leaves out events within its time."""
+    """Returns True if the filters leave out events within their time range."""
     return filters != Filters(since=filters.since, until=filters.until)
 
 
-def said(filters: Filters) -> dict[str, Any]:
-    """What was asked for, as JSON can hold it."""
+def filters_as_json(filters: Filters) -> dict[str, Any]:
+    """Returns the filters that are set, as JSON-compatible values."""
     empty = Filters()
-    found = {}
+    fields = {}
     for name in Filters.__dataclass_fields__:
         value = getattr(filters, name)
         if value != getattr(empty, name):
-            found[name] = value if isinstance(value, (bool, int, str)) else _plain(value)
-    return found
+            fields[name] = value if isinstance(value, (bool, int, str)) else _plain(value)
+    return fields
 
 
 def _plain(value: Any) -> Any:
@@ -155,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 
 def filters_of(asked: dict[str, Any]) -> Filters:
-    given: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in Filters.__dataclass_fields__:
         if name in asked:
             value = asked[name]
@@ -165,44 +168,44 @@ def filters_of(asked: dict[str, Any]) -> Filters:
                 value = UUID(value)
             elif name == "actors":
                 value = tuple(value)
-            given[name] = value
-    return Filters(**given)
+            fields[name] = value
+    return Filters(**fields)
 
 
 # The job -----------------------------------------------------------------------------------------
 def _wake() -> None:
     try:
         current_app.send_task("audit.export", ignore_result=True)
-    except Exception:  # the broker is away: beat asks again within a minute
+    except Exception:  # the broker is away; beat sends the task within a minute
         log.warning("cannot start the export now; beat retries it", exc_info=True)
 
 
 def work() -> int:
-    """Makes what waits, one after the other. What another worker is at, it leaves alone."""
-    made = 0
+    """Makes pending exports one by one, except those that another worker is making."""
+    count = 0
     with scope(system=True):
         waiting = list(Export.objects.filter(state=MAKING, kind=KIND).order_by("created_at"))
     for export in waiting:
-        with _alone(export.id) as mine:
-            if mine and Export.objects.filter(pk=export.pk, state=MAKING).exists():
+        with _ExportLock(export.id) as acquired:
+            if acquired and Export.objects.filter(pk=export.pk, state=MAKING).exists():
                 _make(export)
-                made += 1
-    return made
+                count += 1
+    return count
 
 
-class _alone:
-    """A lock of the session: it ends with the worker, whatever becomes of it."""
+class _ExportLock:
+    """An advisory lock of the session, which ends with the worker's connection."""
 
     def __init__(self, export_id: UUID) -> None:
         self._name = f"export:{export_id}"
 
     def __enter__(self) -> bool:
-        return self._ask("pg_try_advisory_lock")
+        return self._call("pg_try_advisory_lock")
 
     def __exit__(self, *_: object) -> None:
-        self._ask("pg_advisory_unlock")
+        self._call("pg_advisory_unlock")
 
-    def _ask(self, function: str) -> bool:
+    def _call(self, function: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(f"select {function}(hashtextextended(%s, 0))", [self._name])
             return bool(cursor.fetchone()[0])
@@ -210,15 +213,15 @@ class _alone:
 
 def _make(export: Export) -> None:
     try:
-        written = _written(export)
+        fields = _write_file(export)
     except Exception as problem:
         log.exception("export %s failed", export.id)
-        _finish(export, state=FAILED, problem=_why(problem))
+        _finish(export, state=FAILED, problem=_problem_text(problem))
     else:
-        _finish(export, state=READY, **written)
+        _finish(export, state=READY, **fields)
 
 
-def _written(export: Export) -> dict[str, Any]:
+def _write_file(export: Export) -> dict[str, Any]:
     cipher = keyring.of_subject_now(export.tenant_id, None)
     digest = sha256()
     with encrypted_file.EncryptedFile(path_of(export), cipher, _aad(export)) as file:
@@ -229,13 +232,13 @@ def _written(export: Export) -> dict[str, Any]:
 
 
 def _finish(export: Export, **fields: Any) -> None:
-    """Only where it is still wanted: it may have been dropped meanwhile."""
+    """Stores the outcome, or deletes the file if the export was dropped meanwhile."""
     with scope(system=True):
         if not Export.objects.filter(pk=export.pk, state=MAKING).update(**fields):
             path_of(export).unlink(missing_ok=True)
 
 
-def _why(problem: Exception) -> str:
+def _problem_text(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno == 28:
         return "the disk is full"
     return (str(problem) or type(problem).__name__)[:300]
@@ -243,27 +246,29 @@ def _why(problem: Exception) -> str:
 
 def _pieces(export: Export) -> Iterator[bytes]:
     filters = filters_of(export.asked)
-    events = _counted(export, filters)
+    events = _counting_progress(export, filters)
     return _csv(events) if export.asked["form"] == CSV else _jsonl(export, filters, events)
 
 
-def _counted(export: Export, filters: Filters) -> Iterator[list[Event]]:
-    """Chunks, oldest first; now and then it tells how far it has come."""
-    rows, told = 0, 0.0
+def _counting_progress(export: Export, filters: Filters) -> Iterator[list[Event]]:
+    """Yields chunks of events, oldest first, and saves the progress now and then."""
+    rows, saved_at = 0, 0.0
     begins, ends = None, datetime.fromisoformat(export.asked["up_to"])
     for chunk in oldest_first(export.tenant_id, filters, ends):
         rows += len(chunk)
         if rows > MOST_ROWS:
             raise ValueError(f"more than {MOST_ROWS:,} events: choose a shorter time")
         begins = begins or chunk[0].at
-        if time.monotonic() - told > TOLD_EVERY_S:
-            _tell(export, rows, begins, chunk[-1].at, filters.until or ends)
-            told = time.monotonic()
+        if time.monotonic() - saved_at > PROGRESS_EVERY_S:
+            _save_progress(export, rows, begins, chunk[-1].at, filters.until or ends)
+            saved_at = time.monotonic()
         yield chunk
-    _tell(export, rows, ends, ends, ends)
+    _save_progress(export, rows, ends, ends, ends)
 
 
-def _tell(export: Export, rows: int, begins: datetime, at: datetime, ends: datetime) -> None:
+def _save_progress(
+    export: Export, rows: int, begins: datetime, at: datetime, ends: datetime
+) -> None:
     whole = (ends - begins).total_seconds()
     percent = min(100, int(100 * (at - begins).total_seconds() / whole)) if whole > 0 else 100
     export.asked["percent"] = percent
@@ -272,10 +277,12 @@ def _tell(export: Export, rows: int, begins: datetime, at: datetime, ends: datet
 
 
 def _jsonl(export: Export, filters: Filters, events: Iterable[list[Event]]) -> Iterator[bytes]:
-    """Each event with its seal; complete only where nothing was left out within its time."""
+    """Yields events with their seals; complete only if the filters leave nothing out of the time
+    range.
+    """
     from audit.exports import export_format  # it is large, and few processes need it
 
-    for _chunk in events:  # counts, and tells how far it is; what is written comes by seals
+    for _chunk in events:  # counts rows and saves progress; the file itself is written by seals
         pass
     until = datetime.fromisoformat(export.asked["up_to"])
     until = min(filters.until, until) if filters.until else until
@@ -284,7 +291,7 @@ def _jsonl(export: Export, filters: Filters, events: Iterable[list[Event]]) -> I
 
 
 def _csv(events: Iterable[list[Event]]) -> Iterator[bytes]:
-    """With a byte order mark, without which Excel takes UTF-8 for something else."""
+    """Yields CSV behind a byte order mark, without which Excel misreads UTF-8."""
     yield b"\xef\xbb\xbf" + _lines([list(COLUMNS)])
     for chunk in events:
         yield _lines([[cell(_value(event, name)) for name in COLUMNS] for event in chunk])
@@ -298,7 +305,7 @@ def _value(event: Event, name: str) -> Any:
 
 
 def cell(value: Any) -> Any:
-    """What a spreadsheet would run as a formula gets a leading ' (OWASP, CSV Injection)."""
+    """Prefixes ' to text that a spreadsheet would run as a formula (OWASP, CSV Injection)."""
     text = "" if value is None else str(value)
     return "'" + text if text.startswith(_FORMULA) and not isinstance(value, int) else text
 
@@ -319,13 +326,13 @@ def folder() -> Path:
 
 
 def purge(exports: Any) -> int:
-    """Files first: a row without a file is seen, a file without a row is not."""
-    rows = 0
+    """Deletes exports, files first: a file without a row would never be noticed."""
+    deleted = 0
     for export in exports:
         for path in folder().glob(f"{export.id}*"):
             path.unlink(missing_ok=True)
-        rows += export.delete()[0]
-    return rows
+        deleted += export.delete()[0]
+    return deleted
 
 
 def file_name(export: Export, tenant: str) -> str:

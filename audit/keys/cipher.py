@@ -1,4 +1,6 @@
-"""AES-256-GCM under one key, bound to a place. Knows no database and no settings."""
+"""AES-256-GCM under one key, with each ciphertext bound to its place. Needs no database or
+settings.
+"""
 
 import secrets
 from typing import NamedTuple
@@ -11,15 +13,19 @@ NONCE = 12
 
 
 class Unreadable(Exception):
-    """The key is gone, or the ciphertext is not what was encrypted here."""
+    """The key is gone, or the ciphertext was not encrypted here."""
 
 
 class Barred(Unreadable):
-    """On purpose: the person was erased, or their data is restricted."""
+    """The key is withheld on purpose: the person was erased, or their data is restricted."""
 
 
 class Cipher(NamedTuple):
-    """An unwrapped key. `place` names tenant, table, row and field; the id names the version."""
+    """An unwrapped key.
+
+    `aad` names the ciphertext's place: tenant, table, row and field. `key_id` names the key's
+    version, and is part of the additional data.
+    """
 
     key_id: UUID
     aesgcm: AESGCM

@@ -1,9 +1,9 @@
-"""Secrets that stand in the configuration, such as engines' credentials: `sealed:` and base64.
+"""Encrypts secrets in the configuration, such as engines' credentials: `sealed:` and base64.
 
-Under a key that is derived from the platform's secret, which is kept under the master key and
-outlives its exchange. Each is bound to the name that it was encrypted for, a pool's, and to the
-origins that it may be sent to, which stand in it: `sealed:https://api.deepseek.com:BASE64`. One
-without an origin was made before there were any, and is bound to its name alone.
+Their key is derived from the platform's secret, which is stored under the master key and survives
+its rotation. Each secret is bound to the name it was encrypted for (a pool's), and to the origins
+it may be sent to, which are part of it: `sealed:https://api.deepseek.com:BASE64`. A secret without
+an origin is from an older version, and bound to its name alone.
 """
 
 import base64
@@ -18,15 +18,15 @@ from audit.keys.cipher import Cipher, Unreadable
 PREFIX = "sealed:"
 
 
-def seal(secret: str, name: str, *urls: str) -> str:
-    """Encrypts a secret for a pool whose engines are at these addresses."""
+def encrypt_secret(secret: str, name: str, *urls: str) -> str:
+    """Encrypts a secret for a pool whose engines have these addresses."""
     bound_to = ",".join(map(origin, urls))
     ciphertext = _cipher().encrypt(secret.encode(), _aad(name, bound_to))
     return f"{PREFIX}{bound_to}:{base64.b64encode(ciphertext).decode()}"
 
 
 def origin(url: str) -> str:
-    """Returns scheme, host and port of an address, as an encrypted secret is bound to them."""
+    """Returns scheme, host and port of an address, the form in which secrets are bound to it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
@@ -36,12 +36,12 @@ def is_encrypted(value: str) -> bool:
 
 
 def is_bound(value: str) -> bool:
-    """Whether an encrypted value says to which origins its secret may be sent."""
+    """Returns True if the encrypted secret names the origins that it may be sent to."""
     return ":" in value.removeprefix(PREFIX)
 
 
-def opened(value: str, name: str, url: str) -> str:
-    """Returns the secret that goes to an address; a value that is not encrypted as it stands.
+def decrypt_secret(value: str, name: str, url: str) -> str:
+    """Returns the secret for an address; a value that is not encrypted is returned unchanged.
 
     Raises Unreadable.
     """
@@ -62,7 +62,10 @@ def _cipher() -> Cipher:
 
 
 def _aad(name: str, bound_to: str) -> bytes:
-    """The number of the name's bytes: no other name and origins make the same bytes."""
+    """Returns the additional data of a secret.
+
+    It includes the length of the name, so that no other name and origins produce the same bytes.
+    """
     if not bound_to:
         return b"configuration|" + name.encode()
     encoded = name.encode()

@@ -1,6 +1,6 @@
-"""A large file under a key, encrypted and opened piece by piece; never as a whole in memory.
+"""A large encrypted file, written and read piece by piece and never held in memory as a whole.
 
-Each piece is bound to the file, its number and whether it is the last one: none can be swapped,
+Each piece is bound to the file, its number and whether it is the last: no piece can be swapped,
 left out, or cut off.
 """
 
@@ -18,7 +18,7 @@ _LENGTH = struct.Struct(">I")
 
 
 class EncryptedFile:
-    """Written under another name, and in place only when it is whole."""
+    """Writes under a temporary name, and renames the file once it is complete."""
 
     def __init__(self, path: Path, cipher: Cipher, aad: bytes) -> None:
         self._path, self._cipher, self._aad = path, cipher, aad
@@ -66,8 +66,8 @@ class EncryptedFile:
             self._partial.unlink(missing_ok=True)
 
 
-def opened(path: Path, cipher: Cipher, aad: bytes) -> Iterator[bytes]:
-    """Raises Unreadable, FileNotFoundError."""
+def decrypted(path: Path, cipher: Cipher, aad: bytes) -> Iterator[bytes]:
+    """Yields the decrypted pieces. Raises Unreadable, FileNotFoundError."""
     number, last = 0, False
     with path.open("rb") as file:
         while head := file.read(_LENGTH.size):

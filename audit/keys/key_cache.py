@@ -1,7 +1,7 @@
-"""The keys that this process has unwrapped, for as long as the database is known to have them.
+"""The keys that this process has unwrapped, while the database is known to have them.
 
-Beyond `fresh_until` nothing is given out until somebody has asked the database again
-(key_watch.py): a key destroyed anywhere is gone here within a second.
+After `fresh_until` the cache returns nothing until the database has been asked again
+(key_watch.py), so that a key destroyed anywhere is gone here within a second.
 """
 
 from collections import OrderedDict
@@ -17,10 +17,10 @@ Name = TypeVar("Name")
 Owner = tuple[UUID, UUID | None]  # tenant, and subject; None: the tenant's own
 
 
-class Standing(NamedTuple):
-    """What the database says of keys: which are there, and which of them seal what is new."""
+class KeyState(NamedTuple):
+    """Keys that exist in the database, and those of them that encrypt new texts."""
 
-    there: set[UUID]
+    existing: set[UUID]
     newest: set[UUID]
 
 
@@ -30,19 +30,19 @@ class KeyCache:
         self.newest: OrderedDict[Owner, Cipher] = OrderedDict()
         self.by_id: OrderedDict[UUID, Cipher] = OrderedDict()
         self.fresh_until = self.used = 0.0
-        self.epoch = 0  # what was read before the last look is not kept
+        self.epoch = 0  # rows read before the last check must not enter the cache
         self._lock = Lock()
 
-    def of(self, owner: Owner) -> Cipher | None:
+    def newest_of(self, owner: Owner) -> Cipher | None:
         self.used = now = monotonic()
         return self.newest.get(owner) if now < self.fresh_until else None
 
-    def named(self, key_id: UUID) -> Cipher | None:
+    def get(self, key_id: UUID) -> Cipher | None:
         self.used = now = monotonic()
         return self.by_id.get(key_id) if now < self.fresh_until else None
 
-    def keep(self, cipher: Cipher, owner: Owner | None, epoch: int) -> None:
-        """`owner`: whose newest key it is, if it is one."""
+    def add(self, cipher: Cipher, owner: Owner | None, epoch: int) -> None:
+        """Adds a key. `owner` is set if the key is that owner's newest."""
         with self._lock:
             if epoch != self.epoch:
                 return
@@ -63,16 +63,16 @@ class KeyCache:
             self.newest.clear()
             self.fresh_until = 0.0
 
-    def verify(self, standing: Callable[[Iterable[UUID]], Standing]) -> None:
-        """Drops what the database has not got any more. `standing` asks it."""
+    def verify(self, read_state: Callable[[Iterable[UUID]], KeyState]) -> None:
+        """Drops the keys that the database no longer has. `read_state` queries it."""
         with self._lock:
             self.epoch += 1
             known = {*self.by_id, *(cipher.key_id for cipher in self.newest.values())}
-        there, newest = standing(known)
+        existing, newest = read_state(known)
         with self._lock:
-            for key_id in known - there:
+            for key_id in known - existing:
                 self.by_id.pop(key_id, None)
-            self._keep_newest(lambda s: s.key_id in newest or s.key_id not in known)
+            self._keep_newest(lambda cipher: cipher.key_id in newest or cipher.key_id not in known)
 
     def _keep_newest(self, wanted: Callable[[Cipher], bool]) -> None:
         for owner, cipher in list(self.newest.items()):

@@ -1,8 +1,7 @@
-"""Are these the master key, the secret and the signing key that this database was made with? Asked
-at every start.
+"""Checks at every start that the master key, the secret and the signing key are this database's.
 
-The platform's own key (tenant `PLATFORM`) and a check value under it are made on the first start,
-so that even an empty installation knows its master key.
+The first start makes the platform's own key (tenant `PLATFORM`) and a check value under it, so that
+even an empty installation knows its master key.
 """
 
 import hmac
@@ -23,7 +22,7 @@ from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 CHECK = UUID(int=1)  # the "subject" whose key is the check value
-TRIED = 5  # rows of one master key: a single damaged one must not keep the platform shut
+TRIED = 5  # rows of one master key: a single damaged row must not prevent a start
 _RESTORE = (
     "restore FOREBAY_MASTER_KEY or FOREBAY_HOME/secrets/master.key from your backup, or name the "
     "missing key in FOREBAY_MASTER_KEYS_OLD until `manage.py rotate_keys --master` is through"
@@ -36,7 +35,7 @@ _RESTORE_SIGNING = (
 
 
 def startup_problem() -> str:
-    """Why no process may start with these keys, in one line; "" when it may."""
+    """Returns one line on why no process may start with these keys, or "" if it may."""
     try:
         return _master_key_problem() or _secret_problem() or _signing_key_problem()
     except MasterKeyAway as problem:
@@ -54,8 +53,8 @@ def _master_key_problem() -> str:
     for master in _masters():
         with scope(system=True):
             wrapped = _tenants_keys().filter(wrapped_by=master)
-            some, count = list(wrapped.order_by("id")[:TRIED]), wrapped.count()
-        if not any(map(_opens, some)):
+            rows, count = list(wrapped.order_by("id")[:TRIED]), wrapped.count()
+        if not any(map(_opens, rows)):
             name = "" if master == MASTER else f" {master}"
             under = f"{count} tenants' keys are under another one{name}"
             return f"wrong master key: {under}; {_RESTORE}"
@@ -63,7 +62,7 @@ def _master_key_problem() -> str:
 
 
 def _masters() -> list[UUID]:
-    """Under which tenants' keys are."""
+    """Returns the master keys that wrap tenants' keys."""
     with scope(system=True):
         return list(_tenants_keys().values_list("wrapped_by", flat=True).distinct())
 
@@ -74,20 +73,20 @@ def _tenants_keys() -> QuerySet[DataKey]:
 
 def _opens(row: DataKey) -> bool:
     try:
-        keyring.unwrapped(row)
+        keyring.unwrap(row)
     except (Unreadable, MasterKeyMissing):
         return False
     return True
 
 
 def _secret_problem() -> str:
-    """Sign-ins, API keys and second factors hang from the platform's secret."""
+    """Checks the secret from which sign-ins, API keys and second factors are derived."""
     try:
-        kept = _kept_check()
+        check = _stored_check()
     except Unreadable as problem:
         log.error("cannot unwrap the platform's own key: %s", problem)
         return ""
-    if hmac.compare_digest(kept, settings.SECRET_CHECK):
+    if hmac.compare_digest(check, settings.SECRET_CHECK):
         return ""
     return (
         "wrong platform secret: no API key, session or second factor would be known; restore "
@@ -97,7 +96,10 @@ def _secret_problem() -> str:
 
 
 def _signing_key_problem() -> str:
-    """A key that was lost is made anew with the next start: with it, all of before looks forged."""
+    """Checks the signing key.
+
+    A lost key would be made anew at the next start, and all earlier evidence would look forged.
+    """
     known = signing.trusted()
     with scope(system=True):
         by_number = Checkpoint.objects.order_by("n")
@@ -110,13 +112,13 @@ def _signing_key_problem() -> str:
     return ""
 
 
-def _kept_check() -> bytes:
-    above = keyring.of_subject_now(PLATFORM, None)
+def _stored_check() -> bytes:
+    tenant_key = keyring.of_subject_now(PLATFORM, None)
     with scope(system=True):
         row = newest(PLATFORM, CHECK)
         if row is None:
             row = DataKey(tenant_id=PLATFORM, subject_id=CHECK)
-            wrap(row, settings.SECRET_CHECK, above)
+            wrap(row, settings.SECRET_CHECK, tenant_key)
             DataKey.objects.bulk_create([row], ignore_conflicts=True)
             row = newest(PLATFORM, CHECK) or row
     return keyring.by_id_now(row.wrapped_by).decrypt(bytes(row.wrapped), aad(row))

@@ -1,8 +1,7 @@
-"""Hears of keys that were destroyed or replaced elsewhere: `audit_keymark` counts them.
+"""Notices keys that another process destroyed or replaced, by the counter in `audit_keymark`.
 
-A thread looks a few times a second while keys are in use, so that requests need not, and about once
-when they are not; it ends, and takes the keys out of memory, when nobody has asked for one for a
-minute.
+A thread checks several times a second while keys are in use, so that requests need not, and about
+once a second otherwise. After a minute without use it clears the keys from memory and ends.
 """
 
 import logging
@@ -15,14 +14,14 @@ from weakref import WeakSet
 
 from django.db import connection
 
-from audit.keys.key_cache import KeyCache, Standing
+from audit.keys.key_cache import KeyCache, KeyState
 
 log = logging.getLogger(__name__)
 PAUSE_S, QUIET_PAUSE_S = 0.3, 0.7
-QUIET_S = 5.0  # since somebody has asked for a key
-VALID_S = 0.9  # after a look: together with a slow one still within a second
+QUIET_S = 5.0  # since the last use of a key
+VALID_S = 0.9  # after a check, so that a slow check still ends within a second
 IDLE_S = 60.0
-_STANDING = "select id, newest from audit_keys_standing(%s)"
+_STATE = "select id, newest from audit_keys_standing(%s)"
 
 
 class KeyWatch:
@@ -36,7 +35,7 @@ class KeyWatch:
         self._lock, self._stop = Lock(), Event()
 
     def look(self) -> None:
-        """Now, by whoever needs a key while no news has come in."""
+        """Checks now, for a caller that needs a key while the cache is stale."""
         with connection.cursor() as cursor:
             self._look(cursor)
         self._start()
@@ -53,10 +52,10 @@ class KeyWatch:
     def _look(self, cursor: Any) -> None:
         began = monotonic()
         cursor.execute("select generation from audit_keymark")
-        found = cursor.fetchone()
-        generation = found[0] if found else 0
+        row = cursor.fetchone()
+        generation = row[0] if row else 0
         if generation != self._generation:
-            self._cache.verify(lambda ids: _standing(cursor, ids))
+            self._cache.verify(lambda ids: _key_state(cursor, ids))
             self._generation = generation
         self._cache.fresh_until = began + VALID_S
 
@@ -70,18 +69,22 @@ class KeyWatch:
                 self._thread.start()
 
     def _run(self, stop: Event) -> None:
-        """While it does not go well, `look` does the work; it starts this again."""
+        """Checks until the cache is idle. After a failure the thread ends, and `look` restarts
+        it.
+        """
         try:
             while not stop.wait(self._pause()) and not self._idle():
                 with connection.cursor() as cursor:
                     self._look(cursor)
-        except Exception as problem:  # whatever it is: no news, no keys
+        except Exception as problem:  # whatever it is: without checks the cache goes stale
             log.warning("cannot check for destroyed keys: %s", problem)
         finally:
             connection.close()
 
     def _pause(self) -> float:
-        """Either leaves a slow look time to be over within a second of the one before."""
+        """Returns the pause, so short that even a slow check ends within a second of the last
+        one.
+        """
         quiet = monotonic() - self._cache.used > QUIET_S
         return QUIET_PAUSE_S if quiet else PAUSE_S
 
@@ -92,7 +95,7 @@ class KeyWatch:
         return idle
 
 
-def _standing(cursor: Any, ids: Iterable[UUID]) -> Standing:
-    cursor.execute(_STANDING, [list(ids)])
-    found: list[tuple[UUID, bool]] = cursor.fetchall()
-    return Standing({key for key, _ in found}, {key for key, newest in found if newest})
+def _key_state(cursor: Any, ids: Iterable[UUID]) -> KeyState:
+    cursor.execute(_STATE, [list(ids)])
+    rows: list[tuple[UUID, bool]] = cursor.fetchall()
+    return KeyState({key for key, _ in rows}, {key for key, newest in rows if newest})

@@ -1,9 +1,8 @@
 """Envelope encryption: master key -> tenant key -> subject key -> data (AES-256-GCM throughout).
 
-Every ciphertext is bound to its place (additional data: tenant, table, row, field) and to its
-key's id, which names the version, so that one moved elsewhere does not open. A tenant's newest key
-wraps what is new; older ones still open. Destroying a subject's keys makes all its texts
-unreadable.
+Every ciphertext is bound to its place (additional data: tenant, table, row, field) and to its key's
+id, which names the version, so that it cannot be decrypted elsewhere. A tenant's newest key wraps
+new keys; older ones still decrypt. Destroying a subject's keys makes all its texts unreadable.
 """
 
 import os
@@ -31,31 +30,31 @@ CACHED_KEYS = 10_000
 
 
 class Keyring:
-    """The keys that this process has unwrapped, and how to come by others.
+    """The keys that this process has unwrapped, and access to the others.
 
-    Every way to a key may raise Unreadable (it or the key above it is gone for ever) and
-    MasterKeyUnavailable (it may come back).
+    Every method that returns a key may raise Unreadable (it or the key above it is gone for ever)
+    and MasterKeyUnavailable (it may come back).
     """
 
     def __init__(self) -> None:
         self._cache = KeyCache(CACHED_KEYS)
         self._watch = KeyWatch(self._cache)
 
-    def known(self, tenant_id: UUID, subject_id: UUID) -> Cipher | None:
-        """The subject's newest key, if nobody has to be asked for it."""
-        return self._cache.of((tenant_id, subject_id))
+    def cached(self, tenant_id: UUID, subject_id: UUID) -> Cipher | None:
+        """Returns the subject's newest key if it is in memory, without a query."""
+        return self._cache.newest_of((tenant_id, subject_id))
 
     async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
-        known = self.known(tenant_id, subject_id)
-        return known or await database_sync_to_async(self.of_subject_now)(tenant_id, subject_id)
+        cached = self.cached(tenant_id, subject_id)
+        return cached or await database_sync_to_async(self.of_subject_now)(tenant_id, subject_id)
 
     def of_subject_now(self, tenant_id: UUID, subject_id: UUID | None) -> Cipher:
-        """The subject's newest key, made on first use; the tenant's for subject None."""
+        """Returns the subject's newest key, made on first use; the tenant's for subject None."""
         owner = (tenant_id, subject_id)
-        if known := self._cache.of(owner):
+        if known := self._cache.newest_of(owner):
             return known
         self._watch.look()
-        if known := self._cache.of(owner):
+        if known := self._cache.newest_of(owner):
             return known
         epoch = self._cache.epoch
         with scope(tenant=str(tenant_id)):
@@ -63,16 +62,16 @@ class Keyring:
         return self._remember(row, epoch, is_newest=True)
 
     async def by_id(self, key_id: UUID) -> Cipher:
-        return self._cache.named(key_id) or await database_sync_to_async(self.by_id_now)(key_id)
+        return self._cache.get(key_id) or await database_sync_to_async(self.by_id_now)(key_id)
 
     def by_id_now(self, key_id: UUID) -> Cipher:
-        if known := self._cache.named(key_id):
+        if known := self._cache.get(key_id):
             return known
         self._watch.look()
-        if known := self._cache.named(key_id):
+        if known := self._cache.get(key_id):
             return known
         epoch = self._cache.epoch
-        with _whoever_owns_it():
+        with _scope_of_owner():
             row = DataKey.objects.filter(pk=key_id).first()
         if row is None:
             raise Unreadable("the key has been destroyed")
@@ -81,12 +80,12 @@ class Keyring:
     def forget(self, key_id: UUID) -> None:
         self._cache.forget(key_id)
 
-    def rest(self) -> None:
-        """Forgets everything and lets go of the database, until the next key is asked for."""
+    def close(self) -> None:
+        """Forgets all keys and closes the database connection until the next key is needed."""
         self._watch.stop()
 
-    def unwrapped(self, row: DataKey) -> bytes:
-        """The key in the row. Raises Unreadable, MasterKeyUnavailable."""
+    def unwrap(self, row: DataKey) -> bytes:
+        """Returns the key in the row. Raises Unreadable, MasterKeyUnavailable."""
         wrapped = bytes(row.wrapped)
         if row.subject_id is None:
             master_keys: MasterKeys = settings.MASTER_KEYS
@@ -110,35 +109,34 @@ class Keyring:
         if subject_id is None:
             wrap_under_master(row, key)
         else:
-            hold_tenant(tenant_id, "shared")
+            lock_tenant_keys(tenant_id, "shared")
             refuse_if_barred(tenant_id, subject_id)
             parent = newest(tenant_id, None)
-            above = self._unwrapped_row(parent) if parent else self.of_subject_now(tenant_id, None)
-            wrap(row, key, above)
+            cipher = self._cipher_of(parent) if parent else self.of_subject_now(tenant_id, None)
+            wrap(row, key, cipher)
         DataKey.objects.bulk_create([row], ignore_conflicts=True)
-        made = newest(tenant_id, subject_id)
-        if made is None:
+        stored = newest(tenant_id, subject_id)  # another process may have been first
+        if stored is None:
             raise Unreadable("the key was destroyed as soon as it was made")
-        return made  # another process may have been first
+        return stored
 
-    def _unwrapped_row(self, row: DataKey) -> Cipher:
-        return self._cache.named(row.id) or Cipher(row.id, AESGCM(self.unwrapped(row)))
+    def _cipher_of(self, row: DataKey) -> Cipher:
+        return self._cache.get(row.id) or Cipher(row.id, AESGCM(self.unwrap(row)))
 
     def _remember(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher:
         if row.subject_id:
             refuse_if_barred(row.tenant_id, row.subject_id)
-        known = self._cache.named(row.id)
-        cipher = known or Cipher(row.id, AESGCM(self.unwrapped(row)))
+        cipher = self._cipher_of(row)
         owner = (row.tenant_id, row.subject_id) if is_newest else None
-        if connection.in_atomic_block:  # rolled back, it would be a key that nobody else has
-            transaction.on_commit(lambda: self._cache.keep(cipher, owner, epoch))
+        if connection.in_atomic_block:  # after a rollback no other process would have this key
+            transaction.on_commit(lambda: self._cache.add(cipher, owner, epoch))
         else:
-            self._cache.keep(cipher, owner, epoch)
+            self._cache.add(cipher, owner, epoch)
         return cipher
 
 
-def _whoever_owns_it() -> AbstractContextManager[None]:
-    """Within a tenant's scope its own keys. A wrapped key by itself opens nothing."""
+def _scope_of_owner() -> AbstractContextManager[None]:
+    """Keeps an open tenant's scope, else sees all tenants: a wrapped key alone decrypts nothing."""
     return nullcontext() if is_narrow() else scope(system=True)
 
 
@@ -148,7 +146,7 @@ def newest(tenant_id: UUID, subject_id: UUID | None) -> DataKey | None:
 
 
 def refuse_if_barred(tenant_id: UUID, subject_id: UUID) -> None:
-    """Raises Barred: who was erased gets no new key, whose data is restricted no old one."""
+    """Raises Barred for an erased subject, and for one whose data is restricted."""
     with connection.cursor() as cursor:
         cursor.execute("select audit_barred(%s, %s)", [tenant_id, subject_id])
         if cursor.fetchone()[0]:
@@ -165,7 +163,7 @@ def wrap_under_master(row: DataKey, key: bytes) -> None:
 
 
 def aad(row: DataKey) -> bytes:
-    """What a wrapped key is bound to."""
+    """Returns the additional data that a wrapped key is bound to."""
     if row.wrapped_by == MASTER:  # from before keys had versions
         return b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
     return _named_aad(row)
@@ -176,8 +174,10 @@ def _named_aad(row: DataKey) -> bytes:
     return b"audit_datakey|%b|%b|%d|wrapped" % (owner, row.id.bytes, row.version)
 
 
-def hold_tenant(tenant_id: UUID, how: str = "") -> None:
-    """Until the transaction ends: "shared" for new keys under the tenant's, "" to replace that."""
+def lock_tenant_keys(tenant_id: UUID, how: str = "") -> None:
+    """Locks until the transaction ends: "shared" to make subjects' keys, "" to replace the
+    tenant's.
+    """
     number = int.from_bytes(sha256(b"keys of " + tenant_id.bytes).digest()[:8], "big", signed=True)
     kind = "pg_advisory_xact_lock_shared" if how == "shared" else "pg_advisory_xact_lock"
     with connection.cursor() as cursor:
@@ -185,17 +185,17 @@ def hold_tenant(tenant_id: UUID, how: str = "") -> None:
 
 
 def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:
-    """Deletes every version of a subject's key: what was encrypted with it is unreadable for ever.
+    """Deletes every version of a subject's key: its texts are unreadable for ever.
 
-    Runs in the transaction that is open (so that its evidence can be kept in the same one), else
-    in one of its own. Puts nothing on record. All processes forget the keys within a second.
-    Evidence, fit for JSON: {"keys": 2, "key_ids": ["…", "…"], "key_ids_sha256": "…"}, the ids in
-    order of their version, the hash over their 16 bytes each. Done again, it finds 0 keys.
+    It runs in the open transaction (so that the evidence can be stored in it), else in one of its
+    own, and records no event. All processes forget the keys within a second. The evidence is fit
+    for JSON: {"keys": 2, "key_ids": ["…", "…"], "key_ids_sha256": "…"}, the ids in order of their
+    version, the hash over their 16 bytes each. A second call destroys 0 keys.
     """
     with scope(tenant=str(tenant_id)), connection.cursor() as cursor:
         cursor.execute(
-            "with gone as (delete from audit_datakey where tenant_id = %s and subject_id = %s "
-            "returning id, version) select id from gone order by version",
+            "with deleted as (delete from audit_datakey where tenant_id = %s and subject_id = %s "
+            "returning id, version) select id from deleted order by version",
             [tenant_id, subject_id],
         )
         ids: list[UUID] = [key_id for (key_id,) in cursor.fetchall()]

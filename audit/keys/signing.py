@@ -1,7 +1,7 @@
-"""The platform's signature under its evidence: Ed25519, with a key that the database has not.
+"""The platform's Ed25519 signature of its evidence, with a key that is not in the database.
 
-What is signed begins with a line that says what it is (`forebay-receipt/1`), so that a signature
-under one kind of evidence is worth nothing under another.
+Signed text begins with a line that names its kind (`forebay-receipt/1`), so that a signature of one
+kind of evidence is not valid for another.
 """
 
 from functools import lru_cache
@@ -19,12 +19,12 @@ def signed_text(body: bytes, purpose: str) -> bytes:
 
 
 def sign(body: bytes, purpose: str) -> bytes:
-    """64 bytes over the purpose's line and the body."""
+    """Returns 64 bytes over the purpose's line and the body."""
     return _private(settings.AUDIT_SIGNING_KEY).sign(signed_text(body, purpose))
 
 
 def verify(body: bytes, signature: bytes, purpose: str, key: bytes | None = None) -> bool:
-    """`key`: a raw public key; without one, ours."""
+    """Verifies a signature with `key`, a raw public key, or with ours."""
     try:
         _public(key or public_key()).verify(signature, signed_text(body, purpose))
     except (InvalidSignature, ValueError):
@@ -33,27 +33,27 @@ def verify(body: bytes, signature: bytes, purpose: str, key: bytes | None = None
 
 
 def is_ours(body: bytes, signature: bytes, purpose: str) -> bool:
-    """With the key of now, or one that we had before."""
+    """Returns True if our current or a former key made the signature."""
     return any(verify(body, signature, purpose, key) for key in trusted().values())
 
 
 def trusted() -> dict[str, bytes]:
-    """The public keys under which evidence of ours may be, by id: ours is the first."""
+    """Returns our current and former public keys by id, the current one first."""
     return {key_id(key): key for key in (public_key(), *older())}
 
 
 def older() -> list[bytes]:
-    """Public keys from before exchanges of ours (docs/audit.md)."""
+    """Returns public keys of former signing keys (docs/audit.md)."""
     return list(settings.AUDIT_PUBLIC_KEYS_OLD)
 
 
 def public_key() -> bytes:
-    """Raw, 32 bytes."""
+    """Returns the raw public key, 32 bytes."""
     return _raw_public(settings.AUDIT_SIGNING_KEY)
 
 
 def key_id(key: bytes | None = None) -> str:
-    """What a public key is called: 32 hex digits."""
+    """Returns the id of a public key: 32 hex digits."""
     return _key_id(key or public_key())
 
 

@@ -49,7 +49,7 @@ def _rows(
 def _opens(row: DataKey) -> bool | None:
     """None: it is under a master key that nobody here has."""
     try:
-        keyring.unwrapped(row)
+        keyring.unwrap(row)
     except Unreadable:
         return False
     except MasterKeyMissing:

@@ -82,7 +82,7 @@ def _in_database(connection: psycopg.Connection[Any], report: Report) -> set[tup
     for tenant_id, subject_id, request_id, removes, at, signature in connection.execute(_STONES):
         line = Line(tenant_id, subject_id, request_id, removes, at.astimezone(UTC), signature)
         if line.is_ours():
-            found.add(line.whose)
+            found.add(line.owner)
         else:
             text = f"the tombstone of request {line.request_id} is not signed by us"
             report.add("tombstone_broken", text, tenant_id=line.tenant_id)
@@ -91,7 +91,7 @@ def _in_database(connection: psycopg.Connection[Any], report: Report) -> set[tup
 
 def _on_file(report: Report) -> set[tuple[UUID, UUID]]:
     try:
-        return {line.whose for line in tombstones.lines()}
+        return {line.owner for line in tombstones.lines()}
     except BadTombstone as problem:
         report.add("tombstone_broken", f"{tombstones.path()}: {problem}")
         return set()

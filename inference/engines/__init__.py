@@ -114,7 +114,7 @@ def built(configured: Entry) -> Engine:
             raise ValueError(problem)
         if config.normal_form not in ("", *GROWTH):
             raise ValueError(f"normal_form must be empty or one of {', '.join(GROWTH)}")
-        api_key = configuration.opened(config.api_key, configured.pool, config.url)
+        api_key = configuration.decrypt_secret(config.api_key, configured.pool, config.url)
         if problem := secret_problem(api_key):
             raise ValueError(problem)
         config = replace(config, api_key=api_key, hosted=hosted)

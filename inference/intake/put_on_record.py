@@ -50,7 +50,7 @@ async def put_on_record(
     Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second.
     """
     try:
-        cipher = keyring.known(order.tenant_id, order.subject_id) or await _key(order)
+        cipher = keyring.cached(order.tenant_id, order.subject_id) or await _key(order)
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         if settled:

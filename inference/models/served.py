@@ -372,4 +372,4 @@ def encrypted(api_key: str, pool: str, url: str) -> str:
     """
     if configuration.is_encrypted(api_key):
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
-    return configuration.seal(api_key, pool, url) if api_key else ""
+    return configuration.encrypt_secret(api_key, pool, url) if api_key else ""

@@ -145,7 +145,7 @@ def is_same(row: Any, name: str, fields: Mapping[str, Any]) -> bool:
 
 def _opened(secret: str, pool: str, url: str) -> str | None:
     try:
-        return configuration.opened(secret, pool, url)
+        return configuration.decrypt_secret(secret, pool, url)
     except Unreadable:
         return None
 

@@ -1,7 +1,7 @@
-"""What operators can measure: counters, gauges and histograms (docs/operations/metrics.md).
+"""Metrics for operators: counters, gauges and histograms (docs/operations/metrics.md).
 
-A family stands beside what it counts. Whoever counts takes the child of its labels and adds to it:
-plain numbers, without a lock. Prometheus' client only writes them down when somebody asks.
+A family is defined in the module that counts. Code takes the child of its labels and adds to it:
+plain numbers, without a lock. Prometheus' client only renders them at a scrape.
 """
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -23,10 +23,10 @@ __all__ = (
 
 
 def registry() -> CollectorRegistry:
-    """Of all families that this process has, and of the process itself."""
-    whole = CollectorRegistry(auto_describe=False)
-    ProcessCollector(registry=whole)
-    PlatformCollector(registry=whole)
+    """Returns a registry of all families of this process, and of the process itself."""
+    registry_ = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry_)
+    PlatformCollector(registry=registry_)
     for family in list(FAMILIES.values()):
-        whole.register(family)
-    return whole
+        registry_.register(family)
+    return registry_

@@ -1,7 +1,7 @@
 """Counters, gauges and histograms that cost a request next to nothing.
 
-Adding to a child is one operation on a list or an attribute: in CPython no other thread comes in
-between. A family has MOST children at most: who would be one more is counted as OTHER.
+Adding to a child is one operation on a list or an attribute, which no other thread interrupts in
+CPython. A family has MOST children at most: further label values are counted as OTHER.
 """
 
 from bisect import bisect_left
@@ -35,7 +35,7 @@ class Count:
 
 
 class Spread:
-    """`counts`: how many were at most each bound; the last: how many were more than all."""
+    """Values by bound. `counts[i]`: values up to `bounds[i]`; the last: values above all bounds."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -49,7 +49,7 @@ class Spread:
 
 
 class Family(Collector, Generic[Child]):
-    """`text` says what one figure of it is, and its unit where the name does not."""
+    """A named metric. `text` describes one figure of it, and its unit if the name does not."""
 
     def __init__(self, name: str, text: str, *labels: Label) -> None:
         if name in FAMILIES:
@@ -59,7 +59,7 @@ class Family(Collector, Generic[Child]):
         FAMILIES[name] = self
 
     def of(self, *values: str) -> Child:
-        """The child to add to. Keep it where the labels do not change."""
+        """Returns the child to add to. Store it if the labels do not change."""
         child = self._children.get(values)
         return self._bounded(values) if child is None else child
 
@@ -74,9 +74,9 @@ class Family(Collector, Generic[Child]):
         known = tuple(label.bounded(value) for label, value in words)
         if len(self._children) >= MOST and known not in self._children:
             known = (OTHER,) * len(known)
-        return self._children.setdefault(known, self._made())
+        return self._children.setdefault(known, self._new_child())
 
-    def _made(self) -> Child:
+    def _new_child(self) -> Child:
         raise NotImplementedError
 
     def _metric(self, labels: list[str]) -> Metric:
@@ -87,8 +87,10 @@ class Family(Collector, Generic[Child]):
 
 
 class Counter(Family[Count]):
-    """One with few children that never change has them from the start: of a figure that begins at 1
-    Prometheus sees no increase, and the first failure of a process would wake nobody.
+    """A counter. One with few fixed label values has all its children from the start.
+
+    Prometheus sees no increase in a figure that begins at 1, so the first failure of a process
+    would raise no alert.
     """
 
     def __init__(self, name: str, text: str, *labels: Label) -> None:
@@ -97,7 +99,7 @@ class Counter(Family[Count]):
             for values in product(*(label.known for label in labels)):
                 self.of(*values)
 
-    def _made(self) -> Count:
+    def _new_child(self) -> Count:
         return Count()
 
     def _metric(self, labels: list[str]) -> Metric:
@@ -105,14 +107,14 @@ class Counter(Family[Count]):
 
 
 class Histogram(Family[Spread]):
-    """`bounds`: the upper ones, ascending, without infinity."""
+    """A histogram. `bounds`: the upper bounds, ascending, without infinity."""
 
     def __init__(self, name: str, text: str, *labels: Label, bounds: Sequence[float]) -> None:
         super().__init__(name, text, *labels)
         self.bounds = tuple(bounds)
-        self._upper = [_written(bound) for bound in (*bounds, inf)]
+        self._upper = [_bound_text(bound) for bound in (*bounds, inf)]
 
-    def _made(self) -> Spread:
+    def _new_child(self) -> Spread:
         return Spread(self.bounds)
 
     def _metric(self, labels: list[str]) -> Metric:
@@ -126,12 +128,12 @@ class Histogram(Family[Spread]):
         metric.add_metric(values, buckets, child.total)
 
 
-def _written(bound: float) -> str:
+def _bound_text(bound: float) -> str:
     return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
 class Gauge(Family[Count]):
-    """What is so now: set by who knows it, all children at once, or read when somebody asks."""
+    """A present value: set for all children at once, or read at each scrape."""
 
     def __init__(
         self,
@@ -145,19 +147,21 @@ class Gauge(Family[Count]):
         self._figures: Mapping[Values, float] = {}
 
     def set(self, value: float) -> None:
-        """Of one without labels."""
+        """Sets the value of a gauge without labels."""
         self._figures = {(): value}
 
     def set_all(self, figures: Mapping[Values, float]) -> None:
-        """In place of all that was known."""
+        """Replaces all values."""
         self._figures = figures
 
     def forget(self) -> None:
-        """Nobody knows any more: better no figure than one of before."""
+        """Removes all values: no figure is better than an outdated one."""
         self._figures = {}
 
     def collect(self) -> Iterator[Metric]:
-        metric = GaugeMetricFamily(self.name, self.text, labels=[each.name for each in self.labels])
+        metric = GaugeMetricFamily(
+            self.name, self.text, labels=[label.name for label in self.labels]
+        )
         figures = self._read() if self._read else self._figures
         for values, figure in list(figures.items())[:MOST]:
             words = zip(self.labels, values, strict=True)

@@ -1,14 +1,14 @@
-"""What a label may say. Whatever a client sent, there is no value that nobody has foreseen."""
+"""The values that labels may have. Text from clients never becomes a new value."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 OTHER = "other"
-NOTHING = ""  # to Prometheus, a label without a value is none
+NOTHING = ""  # Prometheus treats an empty label as absent
 
 
 class Words(set[str]):
-    """Values that several modules add to as they are loaded: who knows one names it."""
+    """A set of values to which modules add their own while they are imported."""
 
 
 def _anything() -> Container[str]:
@@ -22,8 +22,10 @@ class _Anything:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`words`: what it may say, asked for when a value is new. All else is OTHER. `known`: all of
-    them, where they never change.
+    """A label. `words` returns the allowed values, called when a value is new; any other becomes
+    OTHER.
+
+    `known` lists all values if they never change.
     """
 
     name: str
@@ -32,12 +34,12 @@ class Label:
 
     @classmethod
     def of(cls, name: str, *words: str) -> "Label":
-        among = frozenset(words)
-        return cls(name, lambda: among, words)
+        allowed = frozenset(words)
+        return cls(name, lambda: allowed, words)
 
     def bounded(self, value: str) -> str:
         return value if value == NOTHING or value in self.words() else OTHER
 
 
-# For names in tables of ours, of which there are few; a family's own bound holds all the same.
+# For names from our own tables, of which there are few; the family's bound on children still holds.
 ANY_OF_FEW = _anything

@@ -1,7 +1,7 @@
-"""A connection to PostgreSQL beside Django's: opened when it is wanted, given up when it fails.
+"""A PostgreSQL connection beside Django's that opens at its first use and reopens after a failure.
 
-For what asks from an event loop all the time: authentication, prices, the group commit. Whoever
-uses it never holds a connection that has died.
+It serves code in an event loop that queries all the time: authentication, prices, the group commit.
+Its users never hold a connection that has died.
 """
 
 import time
@@ -24,14 +24,17 @@ BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
 class ResilientConnection:
-    """`first`: statements that each new connection begins with."""
+    """Opens and reopens one connection. `first`: statements that each new connection begins
+    with."""
 
     def __init__(self, dsn: str, *, first: tuple[str, ...] = ()) -> None:
         self._dsn, self._first = dsn, first
         self._connection: Connection | None = None
 
     async def get(self) -> Connection:
-        """Raises psycopg.Error or OSError; then `close` before the next try."""
+        """Returns the open connection. Raises psycopg.Error or OSError; then call `close` before
+        the next try.
+        """
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
@@ -41,7 +44,7 @@ class ResilientConnection:
         return self._connection
 
     async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        """Asks once more over a new connection where the old one may have died while idle."""
+        """Runs a query, once more over a new connection if the old one died while idle."""
         began = time.monotonic()
         answer = await self._ask(question)
         LOOKED_UP.observe(time.monotonic() - began)

@@ -1,12 +1,12 @@
-"""Which rows PostgreSQL shows to this connection, until the end of a transaction.
+"""Row-level security settings that decide which rows PostgreSQL shows, until a transaction's end.
 
-Every policy (tenants/isolation/row_security.py) reads settings; where
-nothing is set there is nothing to see. `tenants/scope.py` gives the combinations their names.
+Every policy (tenants/isolation/row_security.py) reads these settings; without them no rows are
+visible. `tenants/scope.py` names the combinations.
 
-A statement can set them too, so none is believed for that. The web process has two connections:
-requests run on one whose role opens no scope of the system. The other is reached here alone, and
-never from inside the scope of a tenant or a person. And for whom a scope is open, `forebay.proof`
-proves with a key that is no setting (tenants/sql/0_scope.sql).
+An SQL statement can set them too, so the settings alone prove nothing. The web process has two
+connections: requests run on one whose role cannot open the system's scope, and only this module
+reaches the other, never from inside the scope of a tenant or a person. `forebay.proof` proves that
+the platform opened a scope, with a key that is no setting (tenants/sql/0_scope.sql).
 """
 
 import hmac
@@ -27,44 +27,45 @@ _narrow: ContextVar[bool] = ContextVar("narrow", default=False)
 
 
 class OutOfReach(RuntimeError):
-    """The work of a tenant's request asked for every tenant's rows."""
+    """Code inside a tenant's request tried to open the scope that sees every tenant's rows."""
 
 
 @contextmanager
 def scope(*, tenant: str = "", user: str = "", system: bool = False) -> Iterator[None]:
-    """One transaction, or a part of the one that is open already.
+    """Opens a transaction, or a part of the open one, with these settings.
 
-    Raises OutOfReach for the system's inside that of a tenant or a person.
+    Raises OutOfReach if the system's scope is wanted inside that of a tenant or a person.
     """
-    with _reached(system):
-        part = connection.in_atomic_block
+    with _connected_as(system):
+        nested = connection.in_atomic_block
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_OPEN, _settings(tenant, user, system=system))
             before = [value or "" for value in cursor.fetchone()[: len(_SETTINGS)]]
             with _marked(narrow=not system):
                 yield
-            if part:  # else the settings end with the transaction, as they do in an exception
+            if nested:  # else the settings end with the transaction, as they do in an exception
                 cursor.execute(f"select {_SET}", before)
 
 
 @contextmanager
 def system_connection() -> Iterator[None]:
-    """The system's, with every row in sight, and no transaction: each statement stands for itself.
+    """Uses the system's connection, which sees every row, without a transaction: each statement
+    commits.
 
     Raises OutOfReach as `scope` does.
     """
-    with _reached(system=True):
+    with _connected_as(system=True):
         yield
 
 
 def _settings(tenant: str, user: str, *, system: bool) -> list[str]:
-    said = f"{tenant}|{user}".encode()
-    proof = "" if system else hmac.digest(settings.SCOPE_KEY, said, "sha256").hex()
+    message = f"{tenant}|{user}".encode()
+    proof = "" if system else hmac.digest(settings.SCOPE_KEY, message, "sha256").hex()
     return [tenant, user, proof, "on" if system else ""]
 
 
 def is_narrow() -> bool:
-    """Whether the scope of a tenant or a person is open."""
+    """Returns True if the scope of a tenant or a person is open."""
     return _narrow.get()
 
 
@@ -78,8 +79,8 @@ def _marked(*, narrow: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _reached(system: bool) -> Iterator[None]:
-    """For the system: on its connection, which stands in for the default one meanwhile."""
+def _connected_as(system: bool) -> Iterator[None]:
+    """Puts the system's connection in the default one's place; does nothing unless `system`."""
     if not system:
         yield
         return

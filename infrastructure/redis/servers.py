@@ -1,13 +1,14 @@
-"""Where Redis is: one server, the primary of those that sentinels watch, or a cluster.
+"""Clients for the configured Redis: one server, the primary behind sentinels, or a cluster.
 
     redis://:PASSWORD@HOST:6379/0
     unix://:PASSWORD@/PATH/OF/A.sock?db=0
     redis+sentinel://:PASSWORD@HOST:26379,HOST:26379,HOST:26379/NAME/0
     redis+cluster://:PASSWORD@HOST:6379,HOST:6379,HOST:6379
 
-NAME is what the sentinels call it; `?sentinel_password=…` where they ask for one. Each begins with
-`rediss` where it is in TLS, sentinels and all (outgoing_tls.py). Nothing of Django is imported: the
-supervisor reads this before anything is set up.
+NAME is the primary's name at the sentinels; `?sentinel_password=...` is for sentinels that require
+one. A URL whose scheme begins with `rediss` uses TLS, for sentinels too (outgoing_tls.py). This
+module imports nothing of Django, because the supervisor reads it before Django's settings are
+loaded.
 """
 
 import re
@@ -31,7 +32,7 @@ from infrastructure.outgoing_tls import redis_options
 SCHEME, CLUSTER, SOCKET = "redis+sentinel", "redis+cluster", "unix"
 SECURE = {"rediss": "redis", "rediss+sentinel": SCHEME, "rediss+cluster": CLUSTER}
 PORT, SENTINEL_PORT = 6379, 26379
-# Of TCP, in seconds: a network that swallows packets is noticed by who only listens, too.
+# TCP options in seconds. A connection that only listens notices a silent network failure by them.
 KEEPALIVE = {
     socket.TCP_KEEPIDLE: 5,
     socket.TCP_KEEPINTVL: 2,
@@ -39,7 +40,7 @@ KEEPALIVE = {
     socket.TCP_USER_TIMEOUT: 10_000,  # ms
 }
 PATIENCE: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
-SENTINEL_PATIENCE_S = 0.5  # one that is down must not cost more: the others know as well
+SENTINEL_PATIENCE_S = 0.5  # a sentinel that is down must not cost more: the others know as well
 
 
 class Address(NamedTuple):
@@ -49,7 +50,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What a URL says. Without `sentinels`, `address` is the server's."""
+    """A parsed URL. `address` is the server's own if there are no `sentinels`."""
 
     address: Address
     username: str = ""
@@ -59,17 +60,17 @@ class Servers:
     name: str = ""
     sentinel_password: str = ""
     seeds: tuple[Address, ...] = ()  # some nodes of a cluster
-    secure: bool = False  # in TLS
-    path: str = ""  # of a socket, instead of an address
+    secure: bool = False  # over TLS
+    path: str = ""  # of a Unix socket, instead of an address
 
     @property
     def patience(self) -> dict[str, Any]:
-        """A socket is on this machine: TCP's ways to notice a lost one are of no use."""
+        """Keepalive options, for TCP only: a Unix socket cannot lose its peer unnoticed."""
         return {} if self.path else dict(PATIENCE)
 
     @property
     def tls(self) -> dict[str, Any]:
-        """As redis-py takes it where no URL says so."""
+        """TLS options of redis-py for clients that are not made from a URL."""
         return {"ssl": True, **self.tls_options} if self.secure else {}
 
     @property
@@ -78,38 +79,38 @@ class Servers:
 
     @property
     def to_sentinels(self) -> dict[str, Any]:
-        """How redis-py connects to them."""
+        """Options of redis-py for connections to the sentinels."""
         patience = SENTINEL_PATIENCE_S
-        found: dict[str, Any] = {"socket_timeout": patience, "socket_connect_timeout": patience}
-        found |= self.tls
-        return found | ({"password": self.sentinel_password} if self.sentinel_password else {})
+        options: dict[str, Any] = {"socket_timeout": patience, "socket_connect_timeout": patience}
+        options |= self.tls
+        return options | ({"password": self.sentinel_password} if self.sentinel_password else {})
 
     @property
     def to_primary(self) -> dict[str, Any]:
-        """The same, for the server that they name."""
-        given = {"username": self.username, "password": self.password, "db": self.database}
-        return {name: value for name, value in given.items() if value} | self.tls
+        """Options of redis-py for connections to the primary that the sentinels name."""
+        options = {"username": self.username, "password": self.password, "db": self.database}
+        return {name: value for name, value in options.items() if value} | self.tls
 
     def url_of(self, address: Address) -> str:
-        """Of one node of a cluster."""
+        """Returns the URL of one node of a cluster."""
         host = f"[{address.host}]" if ":" in address.host else address.host
         user = f"{quote(self.username)}:{quote(self.password, safe='')}@" if self.password else ""
         return f"redis{'s' if self.secure else ''}://{user}{host}:{address.port}"
 
     async def primary(self) -> Address:
-        """Raises redis.RedisError where no sentinel knows one."""
+        """Returns the primary's address. Raises redis.RedisError if no sentinel knows one."""
         if not self.sentinels:
             return self.address
-        asked = _async_watch(self)
+        sentinels_client = _async_watch(self)
         try:
-            return Address(*await asked.discover_master(self.name))
+            return Address(*await sentinels_client.discover_master(self.name))
         finally:
-            for sentinel in asked.sentinels:
+            for sentinel in sentinels_client.sentinels:
                 await sentinel.aclose()
 
 
 def servers(url: str) -> Servers:
-    """Raises ValueError."""
+    """Parses a URL. Raises ValueError."""
     parts = urlsplit(url)
     secure, scheme = parts.scheme in SECURE, SECURE.get(parts.scheme, parts.scheme)
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -129,9 +130,17 @@ def servers(url: str) -> Servers:
         raise ValueError(
             f"sentinels must be named as {SCHEME}://:PASSWORD@HOST:26379,HOST:26379/NAME/0"
         )
-    told = parse_qs(parts.query).get("sentinel_password", [""])[0]
-    given = username, password, database, sentinels, name, told
-    return Servers(sentinels[0], *given, secure=secure)
+    sentinel_password = parse_qs(parts.query).get("sentinel_password", [""])[0]
+    return Servers(
+        sentinels[0],
+        username,
+        password,
+        database,
+        sentinels,
+        name,
+        sentinel_password,
+        secure=secure,
+    )
 
 
 def is_cluster(url: str) -> bool:
@@ -140,105 +149,107 @@ def is_cluster(url: str) -> bool:
 
 
 def _address(text: str, port: int = SENTINEL_PORT) -> Address:
-    found = urlsplit(f"//{text}")
-    if not found.hostname:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
         raise ValueError(f"{text!r} is no address of a sentinel or a node")
-    return Address(found.hostname, found.port or port)
+    return Address(parts.hostname, parts.port or port)
 
 
 # redis-py has no types for its sentinels: hence the ignores below.
-def watch(found: Servers) -> Sentinel:
-    return Sentinel(found.sentinels, sentinel_kwargs=found.to_sentinels)  # type: ignore[no-untyped-call]
+def watch(servers_: Servers) -> Sentinel:
+    return Sentinel(servers_.sentinels, sentinel_kwargs=servers_.to_sentinels)  # type: ignore[no-untyped-call]
 
 
-def _async_watch(found: Servers) -> redis.asyncio.sentinel.Sentinel:
-    named, patience = found.sentinels, found.to_sentinels
-    return redis.asyncio.sentinel.Sentinel(named, sentinel_kwargs=patience)  # type: ignore[no-untyped-call]
+def _async_watch(servers_: Servers) -> redis.asyncio.sentinel.Sentinel:
+    sentinels, options = servers_.sentinels, servers_.to_sentinels
+    return redis.asyncio.sentinel.Sentinel(sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
 
 
 def client(url: str, **options: Any) -> redis.Redis:
-    """Not connected yet; after a failover it asks where the primary is.
+    """Returns a client that connects at its first command and follows the primary after a failover.
 
-    Of a cluster it has what is asked for here: commands, scripts, and pipelines of one slot, or
-    without a transaction.
+    A cluster's client supports single commands, scripts, and pipelines that touch one slot or have
+    no transaction.
     """
-    if (found := servers(url)).seeds:
-        connected: redis.Redis = _cluster(found, **options)
-        return connected
+    if (parsed := servers(url)).seeds:
+        cluster: redis.Redis = _cluster(parsed, **options)
+        return cluster
     return redis.Redis.from_pool(Pool.from_url(url, **options))
 
 
-# Nor for the nodes of its clusters.
-def _cluster(found: Servers, **options: Any) -> Any:
-    seeds = [ClusterNode(*address) for address in found.seeds]  # type: ignore[no-untyped-call]
-    return RedisCluster(startup_nodes=seeds, **found.to_primary, **PATIENCE, **options)
+# redis-py has no types for the nodes of its clusters either.
+def _cluster(servers_: Servers, **options: Any) -> Any:
+    seeds = [ClusterNode(*address) for address in servers_.seeds]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=seeds, **servers_.to_primary, **PATIENCE, **options)
 
 
-def keep_alive(connected: socket.socket) -> None:
-    if connected.family == socket.AF_UNIX:
+def keep_alive(socket_: socket.socket) -> None:
+    """Switches TCP keepalive on; a Unix socket needs none."""
+    if socket_.family == socket.AF_UNIX:
         return
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    socket_.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEPALIVE.items():
-        connected.setsockopt(socket.IPPROTO_TCP, option, value)
+        socket_.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
-    """Of a cluster one node."""
-    found = servers(url)
-    options = found.patience | options
-    if found.seeds:
-        url = found.url_of(found.address)
-    if not found.sentinels:
-        return redis.asyncio.Redis.from_url(url, **found.tls_options, **options)
-    asked = _async_watch(found)
-    connected: redis.asyncio.Redis = asked.master_for(found.name, **found.to_primary, **options)
-    return connected
+    """Returns an asyncio client. Of a cluster it reaches one node only."""
+    parsed = servers(url)
+    options = parsed.patience | options
+    if parsed.seeds:
+        url = parsed.url_of(parsed.address)
+    if not parsed.sentinels:
+        return redis.asyncio.Redis.from_url(url, **parsed.tls_options, **options)
+    sentinels = _async_watch(parsed)
+    primary: redis.asyncio.Redis = sentinels.master_for(parsed.name, **parsed.to_primary, **options)
+    return primary
 
 
 class Pool(redis.ConnectionPool):
-    """For who names a class of pools, as Django's cache does: the right one comes of its URL."""
+    """A connection pool chosen by its URL, for settings that name a class, such as Django's
+    cache."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]
-        found = servers(url)
-        options = found.patience | options
-        if not found.sentinels:
-            return redis.ConnectionPool.from_url(url, **found.tls_options, **options)
-        primary = found.to_primary | options
-        return SentinelConnectionPool(found.name, watch(found), **primary)  # type: ignore[no-untyped-call]
+        parsed = servers(url)
+        options = parsed.patience | options
+        if not parsed.sentinels:
+            return redis.ConnectionPool.from_url(url, **parsed.tls_options, **options)
+        primary = parsed.to_primary | options
+        return SentinelConnectionPool(parsed.name, watch(parsed), **primary)  # type: ignore[no-untyped-call]
 
 
 def channels_host(url: str) -> dict[str, Any]:
-    """As channels_redis takes it."""
-    found = servers(url)
-    if not found.sentinels:
-        return {"address": url, **found.tls_options, **found.patience}
-    named = {"sentinels": list(found.sentinels), "master_name": found.name}
-    return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary, **PATIENCE}
+    """Returns the host entry of channels_redis."""
+    parsed = servers(url)
+    if not parsed.sentinels:
+        return {"address": url, **parsed.tls_options, **parsed.patience}
+    sentinels = {"sentinels": list(parsed.sentinels), "master_name": parsed.name}
+    return {**sentinels, "sentinel_kwargs": parsed.to_sentinels, **parsed.to_primary, **PATIENCE}
 
 
 class Broker(NamedTuple):
-    """As Celery takes it."""
+    """The broker settings of Celery."""
 
     url: str
     options: dict[str, Any]  # of the transport
-    tls: dict[str, Any]  # empty where there is none
+    tls: dict[str, Any]  # empty without TLS
 
 
 def celery_broker(url: str) -> Broker:
-    found = servers(url)
-    tls = dict(found.tls_options)
-    if found.path:
-        return Broker(_kombus_socket(found), {}, {})
-    if not found.sentinels:  # kombu takes TLS from its options, and has rules of its own for rediss
+    parsed = servers(url)
+    tls = dict(parsed.tls_options)
+    if parsed.path:
+        return Broker(_kombu_socket_url(parsed), {}, {})
+    if not parsed.sentinels:  # kombu reads TLS from its options, and has its own rules for rediss
         return Broker(re.sub("^rediss:", "redis:", url), dict(PATIENCE), tls)
     user = urlsplit(url).netloc.rpartition("@")[0]
-    first = f"{user}@" if user else ""
-    each = [f"{first}{host}:{port}/{found.database or 0}" for host, port in found.sentinels]
-    options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels, **PATIENCE}
-    return Broker(";".join(f"sentinel://{one}" for one in each), options, tls)
+    credentials = f"{user}@" if user else ""
+    urls = [f"{credentials}{host}:{port}/{parsed.database or 0}" for host, port in parsed.sentinels]
+    options = {"master_name": parsed.name, "sentinel_kwargs": parsed.to_sentinels, **PATIENCE}
+    return Broker(";".join(f"sentinel://{url_}" for url_ in urls), options, tls)
 
 
-def _kombus_socket(found: Servers) -> str:
-    user = f"{quote(found.username)}:{quote(found.password, safe='')}@" if found.password else ""
-    return f"redis+socket://{user}{quote(found.path)}?virtual_host={found.database or 0}"
+def _kombu_socket_url(server: Servers) -> str:
+    user = f"{quote(server.username)}:{quote(server.password, safe='')}@" if server.password else ""
+    return f"redis+socket://{user}{quote(server.path)}?virtual_host={server.database or 0}"

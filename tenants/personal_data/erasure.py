@@ -170,4 +170,4 @@ def register_erasers() -> None:
         Eraser("refusals", refusals, turn, _erase_refusals, lambda *who: _refusals(*who).count())
     )
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
-    register(Eraser("pseudonym", _("Whose the pseudonym is"), Turn.WHO, _forget, _known))
+    register(Eraser("pseudonym", _("Whose the pseudonym is"), Turn.IDENTITY, _forget, _known))

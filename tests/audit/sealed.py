@@ -149,7 +149,7 @@ def _checkpoints(root: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
 
 
 def empty(root: psycopg.Connection[Any]) -> None:
-    keyring.rest()  # it would remember keys that are not there
+    keyring.close()  # it would remember keys that are not there
     root.execute(
         "truncate audit_event, audit_payload, audit_datakey, audit_seal, audit_checkpoint, "
         "audit_sealmark, audit_witnessmark, audit_prunedmonth"

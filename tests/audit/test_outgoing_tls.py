@@ -129,7 +129,7 @@ def to_kms(port: int, ca: str = "") -> None:
     variables = {"FOREBAY_KMS_URL": f"https://localhost:{port}", "FOREBAY_KMS_CA": ca}
     variables["FOREBAY_KMS_TOKEN"] = SECRET.decode()
     try:
-        transit.Transit.found(variables).ask("GET", "transit/keys/forebay", {})
+        transit.Transit.from_environment(variables).ask("GET", "transit/keys/forebay", {})
     except MasterKeyAway as problem:
         raise OSError(*problem.args) from None
 

@@ -258,7 +258,7 @@ def test_an_exchange_of_keys_waits_until_it_is_through(work: WaitingWork, acme: 
     begun = rotation.start_tenant(acme.id, by="test")
     work_off()
     assert work.tasks() == {"audit.rotate"}
-    rotation.go_on(begun)
+    rotation.advance(begun)
     work_off()
     assert work.tasks() == set()
 

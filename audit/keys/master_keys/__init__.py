@@ -1,6 +1,6 @@
-"""Master keys: where they live is a kind, one file each; several may be known at once.
+"""Master keys. Each kind of storage is one file; several keys may be known at once.
 
-The current one wraps what is new. The others only open, while a rotation goes on.
+The current key wraps new keys. The others only unwrap, during a rotation.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,14 +33,14 @@ __all__ = [
 
 Variables = Mapping[str, str]
 KINDS: dict[str, Callable[[Variables, Path], Keeper]] = {
-    "file": FileKeys.found,
-    "env": EnvKeys.found,
-    "kms": KmsKeys.found,
+    "file": FileKeys.from_environment,
+    "env": EnvKeys.from_environment,
+    "kms": KmsKeys.from_environment,
 }
 
 
 class MasterKeys:
-    """All that this installation knows: `current` wraps, each opens what it has wrapped."""
+    """All master keys of this installation: `current` wraps, each unwraps what it wrapped."""
 
     def __init__(self, current: Keeper, *others: Keeper) -> None:
         self.current, self._all = current, (current, *others)
@@ -68,13 +68,16 @@ class MasterKeys:
 
 
 def from_environment(variables: Variables, home: Path) -> MasterKeys:
-    """FOREBAY_MASTER_KEY_FROM names the kind. Raises MasterKeyProblem: one line for a person."""
-    by_habit = "env" if variables.get("FOREBAY_MASTER_KEY") else "file"
-    kind = variables.get("FOREBAY_MASTER_KEY_FROM") or by_habit
+    """Reads the master keys; FOREBAY_MASTER_KEY_FROM names their kind.
+
+    Raises MasterKeyProblem, with one line for an operator.
+    """
+    default = "env" if variables.get("FOREBAY_MASTER_KEY") else "file"
+    kind = variables.get("FOREBAY_MASTER_KEY_FROM") or default
     if kind not in KINDS:
         known = " or ".join(KINDS)
         raise MasterKeyProblem(f"FOREBAY_MASTER_KEY_FROM must be {known}, not {kind!r}")
     others: list[Keeper] = [older_keys(variables)]
     if kind != "kms" and variables.get("FOREBAY_KMS_URL"):
-        others.append(KmsKeys.found(variables, home))
+        others.append(KmsKeys.from_environment(variables, home))
     return MasterKeys(KINDS[kind](variables, home), *others)

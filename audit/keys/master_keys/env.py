@@ -1,4 +1,4 @@
-"""FOREBAY_MASTER_KEY, and FOREBAY_MASTER_KEYS_OLD: base64, several with commas between them."""
+"""Master keys in FOREBAY_MASTER_KEY and FOREBAY_MASTER_KEYS_OLD (base64, separated by commas)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,19 +14,19 @@ class EnvKeys(RawKeys):
         self._keys = tuple(keys)
 
     @classmethod
-    def found(cls, variables: Mapping[str, str], home: Path) -> "EnvKeys":
-        given = variables.get("FOREBAY_MASTER_KEY")
-        if not given:
+    def from_environment(cls, variables: Mapping[str, str], home: Path) -> "EnvKeys":
+        encoded = variables.get("FOREBAY_MASTER_KEY")
+        if not encoded:
             raise MasterKeyProblem(
                 "FOREBAY_MASTER_KEY is not set: restore it, or leave FOREBAY_MASTER_KEY_FROM out"
             )
-        return cls([decoded(given, "restore FOREBAY_MASTER_KEY from your backup")])
+        return cls([decoded(encoded, "restore FOREBAY_MASTER_KEY from your backup")])
 
     def keys(self) -> Sequence[bytes]:
         return self._keys
 
 
 def older_keys(variables: Mapping[str, str]) -> EnvKeys:
-    """Keys to read with, none of them current."""
-    given = filter(None, (part.strip() for part in variables.get(OLDER, "").split(",")))
-    return EnvKeys([decoded(each, f"look at {OLDER}") for each in given])
+    """Returns keys that only decrypt; none of them is current."""
+    parts = filter(None, (part.strip() for part in variables.get(OLDER, "").split(",")))
+    return EnvKeys([decoded(part, f"look at {OLDER}") for part in parts])

@@ -1,7 +1,7 @@
-"""FOREBAY_HOME/secrets/master.key: the current key on the first line, older ones below it.
+"""Master keys in FOREBAY_HOME/secrets/master.key: the current one first, older ones below it.
 
-Read again at each use (a tenant's key is unwrapped once in a while): a new key takes effect in
-every process at once, without a restart.
+The file is read at each use (a process unwraps each tenant's key only once in a while), so a new
+key takes effect in every process at once, without a restart.
 """
 
 import base64
@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from audit.keys.master_keys.keeper import MasterKeyAway, MasterKeyProblem
-from audit.keys.master_keys.private_file import alone, make_once, replace
+from audit.keys.master_keys.private_file import exclusive, make_once, replace
 from audit.keys.master_keys.raw import SIZE, RawKeys, decoded, fingerprint
 
 _REMEDY = "restore FOREBAY_MASTER_KEY or {} from your backup"
@@ -23,8 +23,8 @@ class FileKeys(RawKeys):
         self._path = path
 
     @classmethod
-    def found(cls, variables: Mapping[str, str], home: Path) -> "FileKeys":
-        """Made on the first start."""
+    def from_environment(cls, variables: Mapping[str, str], home: Path) -> "FileKeys":
+        """Reads the file, which the first start makes."""
         path = home / "secrets" / "master.key"
         if not path.exists() and path.with_name("platform.secret").exists():
             raise MasterKeyProblem(f"{path} is missing: {_REMEDY.format(path)}")
@@ -42,9 +42,9 @@ class FileKeys(RawKeys):
         return [decoded(line, remedy) for line in lines]
 
     def renew(self) -> UUID:
-        """Puts a new key above the others, which stay until somebody takes their lines out."""
+        """Puts a new key above the others, which stay until an operator removes their lines."""
         new = secrets.token_bytes(SIZE)
-        with alone(self._path):
+        with exclusive(self._path):
             replace(self._path, "".join(map(_encoded, [new, *self.keys()])))
         return fingerprint(new)
 

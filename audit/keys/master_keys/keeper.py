@@ -1,23 +1,23 @@
-"""What a kind of master key offers."""
+"""The interface of a kind of master key, and its errors."""
 
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 
 class MasterKeyProblem(Exception):
-    """Ends a start. Its text is one line that says what to do."""
+    """Prevents a start. Its text is one line that tells an operator what to do."""
 
 
 class MasterKeyUnavailable(Exception):
-    """A key cannot be unwrapped now. Not gone: nothing may be given up for lost."""
+    """A key cannot be unwrapped now. It is not lost: nothing may be given up because of this."""
 
 
 class MasterKeyMissing(MasterKeyUnavailable):
-    """It is wrapped under a master key that nobody here has."""
+    """A key is wrapped under a master key that this installation does not have."""
 
 
 class MasterKeyAway(MasterKeyUnavailable):
-    """What keeps the master key does not answer: try again."""
+    """The storage of the master key does not answer; try again."""
 
 
 class Wrapped(NamedTuple):
@@ -26,17 +26,17 @@ class Wrapped(NamedTuple):
 
 
 class Keeper(Protocol):
-    """One place where master keys live."""
+    """A storage of master keys."""
 
     def current_id(self) -> UUID: ...
 
     def knows(self, key_id: UUID) -> bool: ...
 
     def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
-        """Under the current one. Raises MasterKeyAway."""
+        """Encrypts under the current key. Raises MasterKeyAway."""
 
     def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
-        """Raises Unreadable, MasterKeyAway."""
+        """Decrypts with the key of this id. Raises Unreadable, MasterKeyAway."""
 
     def renew(self) -> UUID:
-        """Makes a new key and makes it the current one. Raises MasterKeyProblem."""
+        """Makes a new key the current one. Raises MasterKeyProblem."""

@@ -1,9 +1,9 @@
-"""HashiCorp Vault's or OpenBao's transit engine: the master key never leaves it.
+"""Master keys in the transit engine of HashiCorp Vault or OpenBao, which they never leave.
 
 FOREBAY_KMS_URL, FOREBAY_KMS_TOKEN (or _TOKEN_FILE, read at each call) and FOREBAY_KMS_KEY, the name
-of a key of type aes256-gcm96; FOREBAY_KMS_MOUNT, "transit" by default; FOREBAY_KMS_NAMESPACE and
-FOREBAY_KMS_CA (a file), where there are such. A new version of the key there is a new master key
-here. Shapes: https://openbao.org/api-docs/secret/transit/
+of a key of type aes256-gcm96; FOREBAY_KMS_MOUNT, "transit" by default; optionally
+FOREBAY_KMS_NAMESPACE and FOREBAY_KMS_CA (a file). A new version of the key there is a new master
+key here. Shapes: https://openbao.org/api-docs/secret/transit/
 """
 
 import base64
@@ -20,24 +20,24 @@ from audit.keys.master_keys.transit import Refused, Transit
 
 _VERSION = re.compile(r"^vault:v([0-9]{1,9}):")
 _OVERHEAD = 12 + 16  # bytes of AES-256-GCM: the nonce, the tag
-_FORGED = "message authentication failed"  # as Go's crypto/cipher, and so both of them, say it
+_FORGED = "message authentication failed"  # the text of Go's crypto/cipher, which both use
 
 
 class KmsKeys:
-    """One named key, of which each version counts as a master key."""
+    """One named key, each version of which is a master key."""
 
     def __init__(self, transit: Transit, mount: str, name: str) -> None:
         self._transit, self._mount, self._name = transit, mount, name
-        self._latest = 0  # of the versions that we have heard of
+        self._latest = 0  # the highest known version
 
     @classmethod
-    def found(cls, variables: Mapping[str, str], home: Path) -> "KmsKeys":
+    def from_environment(cls, variables: Mapping[str, str], home: Path) -> "KmsKeys":
         needed = ("FOREBAY_KMS_URL", "FOREBAY_KMS_KEY")
         missing = [name for name in needed if not variables.get(name)]
         if missing:
             raise MasterKeyProblem(f"the master key is in a KMS, but {missing[0]} is not set")
         mount = variables.get("FOREBAY_KMS_MOUNT", "transit").strip("/")
-        return cls(Transit.found(variables), mount, variables["FOREBAY_KMS_KEY"])
+        return cls(Transit.from_environment(variables), mount, variables["FOREBAY_KMS_KEY"])
 
     def current_id(self) -> UUID:
         self._latest = int(self._ask("GET", "keys")["latest_version"])
@@ -45,7 +45,7 @@ class KmsKeys:
 
     def knows(self, key_id: UUID) -> bool:
         if not self._is_ours(key_id):
-            self.current_id()  # there may be versions that we have not heard of
+            self.current_id()  # there may be newer versions
         return self._is_ours(key_id)
 
     def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
@@ -61,12 +61,12 @@ class KmsKeys:
         if not _is_whole(text := ciphertext.decode("ascii", "replace")):
             raise Unreadable("not wrapped by a KMS")
         try:
-            found = self._ask("POST", "decrypt", ciphertext=text, **_bound(aad))
+            answer = self._ask("POST", "decrypt", ciphertext=text, **_bound(aad))
         except Refused as problem:
             if problem.status == 400 and _FORGED in str(problem):
                 raise Unreadable(f"the KMS does not open it: {problem}") from None
-            raise  # such as a version that its policy disallows, which somebody may allow again
-        return base64.b64decode(found["plaintext"])
+            raise  # such as a version that its policy disallows, which an operator may allow again
+        return base64.b64decode(answer["plaintext"])
 
     def renew(self) -> UUID:
         self._ask("POST", "keys", "/rotate")
@@ -76,15 +76,15 @@ class KmsKeys:
         return self._transit.ask(method, f"{self._mount}/{what}/{self._name}{then}", body)
 
     def _id(self, version: int) -> UUID:
-        named = f"forebay-kms/1\n{self._mount}/{self._name}\n{version}"
-        return UUID(bytes=sha256(named.encode()).digest()[:16])
+        text = f"forebay-kms/1\n{self._mount}/{self._name}\n{version}"
+        return UUID(bytes=sha256(text.encode()).digest()[:16])
 
     def _is_ours(self, key_id: UUID) -> bool:
         return any(self._id(version) == key_id for version in range(1, self._latest + 1))
 
 
 def _is_whole(text: str) -> bool:
-    """What was damaged is told apart here: a KMS has many words for it."""
+    """Recognizes damaged ciphertexts here, because a KMS has many different errors for them."""
     version = _VERSION.match(text)
     try:
         ciphertext = base64.b64decode(text[version.end() :], validate=True) if version else b""

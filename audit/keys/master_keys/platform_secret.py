@@ -1,9 +1,9 @@
 """The secret from which keys for signing, hashing and engine credentials are derived.
 
-It must outlive the master key, under which it is kept: FOREBAY_HOME/secrets/platform.secret, one
-line, "<id of the master key> <base64>". FOREBAY_PLATFORM_SECRET (32 bytes in base64) takes its
-place where homes do not last. The first master key is the secret itself: installations from
-before there were several keep what they have derived.
+It outlives the master key, under which it is stored: FOREBAY_HOME/secrets/platform.secret, one
+line, "<id of the master key> <base64>". FOREBAY_PLATFORM_SECRET (32 bytes in base64) replaces the
+file on hosts whose disks do not last. With local master keys, the first is the secret itself,
+so that installations from before there were several keep their derived keys.
 """
 
 import base64
@@ -22,30 +22,30 @@ VARIABLE, AAD = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
 
 
 def read(variables: Mapping[str, str], home: Path, master_keys: MasterKeys) -> bytes:
-    """Made on the first start. Raises MasterKeyProblem."""
-    if given := variables.get(VARIABLE):
-        return decoded(given, f"restore {VARIABLE} from your backup")
+    """Returns the secret, which the first start makes. Raises MasterKeyProblem."""
+    if encoded := variables.get(VARIABLE):
+        return decoded(encoded, f"restore {VARIABLE} from your backup")
     path = home / "secrets" / "platform.secret"
     if not path.exists():
-        with contextlib.suppress(OSError):  # a home that nobody can write to
+        with contextlib.suppress(OSError):  # FOREBAY_HOME may be read-only
             make_once(path, _line(master_keys, _first(master_keys)))
     if path.exists():
-        return _opened(path, master_keys)
+        return _decrypted(path, master_keys)
     if not isinstance(master_keys.current, RawKeys):
         remedy = f"set {VARIABLE} (openssl rand -base64 32)"
         raise MasterKeyProblem(f"{path} cannot be written: {remedy}")
     return _first(master_keys)
 
 
-def keep(home: Path, master_keys: MasterKeys) -> None:
-    """Wraps the secret under the current master key, if it is not yet."""
+def rewrap(home: Path, master_keys: MasterKeys) -> None:
+    """Wraps the stored secret under the current master key, unless it is already."""
     path = home / "secrets" / "platform.secret"
     if path.exists():
-        _opened(path, master_keys)
+        _decrypted(path, master_keys)
 
 
 def is_under(home: Path, key_id: UUID) -> bool:
-    """Whether no other master key is needed for it, as far as it is kept in a file."""
+    """Returns True if the stored secret needs no other master key."""
     path = home / "secrets" / "platform.secret"
     return not path.exists() or path.read_text().startswith(f"{key_id} ")
 
@@ -55,7 +55,7 @@ def _first(master_keys: MasterKeys) -> bytes:
     return keeper.keys()[-1] if isinstance(keeper, RawKeys) else secrets.token_bytes(SIZE)
 
 
-def _opened(path: Path, master_keys: MasterKeys) -> bytes:
+def _decrypted(path: Path, master_keys: MasterKeys) -> bytes:
     try:
         by, ciphertext = path.read_text().split()
         secret = master_keys.decrypt(UUID(by), base64.b64decode(ciphertext), AAD)

@@ -1,4 +1,4 @@
-"""Small files for our eyes only, written whole or not at all."""
+"""Small files that only their owner can read, written as a whole or not at all."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def make_once(path: Path, text: str) -> None:
-    """Of several processes the first one makes it; the others find it whole."""
+    """Makes the file unless it exists. If several processes try, the first wins."""
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -27,8 +27,8 @@ def replace(path: Path, text: str) -> None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """No other process changes the file meanwhile."""
+def exclusive(path: Path) -> Iterator[None]:
+    """Keeps other processes from changing the file meanwhile."""
     lock = os.open(path.with_name(f".{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Master keys of 32 bytes that the process itself holds, named by their fingerprints."""
+"""Master keys of 32 bytes that this process holds, identified by their fingerprints."""
 
 import base64
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.master_keys.keeper import MasterKeyProblem, Wrapped
 
-UNNAMED = UUID(int=0)  # what was wrapped before master keys had names: any of them may have done it
+UNNAMED = UUID(int=0)  # marks keys wrapped before master keys had names, by any of them
 SIZE = 32
 
 
@@ -29,7 +29,7 @@ def decoded(text: str, remedy: str) -> bytes:
 
 
 class RawKeys:
-    """The first of `keys()` is the current one."""
+    """Encrypts with the first of `keys()`, decrypts with all of them."""
 
     def keys(self) -> Sequence[bytes]:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""HTTP to a Vault or an OpenBao: one question, one answer, short patience."""
+"""HTTP client of Vault and OpenBao: one request, one answer, short timeouts."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ LONGEST_ANSWER = 1024 * 1024
 
 
 class Refused(MasterKeyAway):
-    """It answered, but not with what was asked for."""
+    """The KMS answered with an error."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Transit:
         self._context = _trusting(parts.hostname, ca) if self._tls else None
 
     @classmethod
-    def found(cls, variables: Mapping[str, str]) -> "Transit":
+    def from_environment(cls, variables: Mapping[str, str]) -> "Transit":
         token, file = (variables.get(f"FOREBAY_KMS_TOKEN{end}", "") for end in ("", "_FILE"))
         if not token and not file:
             raise MasterKeyProblem(
@@ -50,17 +50,17 @@ class Transit:
             raise MasterKeyProblem(f"FOREBAY_KMS_URL or FOREBAY_KMS_CA: {problem}") from None
 
     def ask(self, method: str, path: str, body: Mapping[str, str]) -> dict[str, Any]:
-        """The `data` of the answer. Raises MasterKeyAway, Refused."""
-        for tried in range(1, TRIES + 1):
+        """Returns the `data` of the answer. Raises MasterKeyAway, Refused."""
+        for attempt in range(1, TRIES + 1):
             try:
                 return _data(*self._exchange(method, f"{self._base}/v1/{path}", body))
-            except Refused as problem:  # 5xx and 429: it is encrypted, starting or busy
-                if tried == TRIES or (problem.status < 500 and problem.status != 429):
+            except Refused as problem:  # 5xx and 429: the KMS is sealed, starting or busy
+                if attempt == TRIES or (problem.status < 500 and problem.status != 429):
                     raise
             except (OSError, http.client.HTTPException) as problem:
-                if tried == TRIES:
+                if attempt == TRIES:
                     raise MasterKeyAway(f"the KMS does not answer: {problem!r}") from None
-            time.sleep(0.1 * tried)
+            time.sleep(0.1 * attempt)
         raise AssertionError("unreachable")
 
     def _exchange(self, method: str, path: str, body: Mapping[str, str]) -> tuple[int, bytes]:
@@ -87,7 +87,7 @@ class Transit:
 
 
 def _trusting(host: str, ca: str) -> ssl.SSLContext:
-    """Of FOREBAY_KMS_CA where it is set, else as every connection of ours. Raises OSError."""
+    """Trusts FOREBAY_KMS_CA if it is set, else the usual authorities. Raises OSError."""
     if not ca:
         return outgoing_tls.context(host)
     context = ssl.create_default_context(cafile=ca)

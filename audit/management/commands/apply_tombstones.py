@@ -1,4 +1,4 @@
-"""Erases again what an older backup brought back. `make run` does it after every `migrate`."""
+"""Erases data again that an older backup restored. `make run` does it after every `migrate`."""
 
 from typing import Any
 
@@ -25,17 +25,17 @@ class Command(BaseCommand):
             with scope(system=True):
                 if options["write_back"]:
                     self.stdout.write(f"{tombstones.write_back()} lines were written back")
-                waiting = tombstones.unapplied(thorough=options["all"])
+                pending = tombstones.unapplied(thorough=options["all"])
         except (tombstones.BadTombstone, OSError) as problem:
             raise CommandError(f"{tombstones.path()}: {problem}; {tombstones.RESTORE}") from None
-        again = 0
-        for line in waiting:
+        count = 0
+        for line in pending:
             try:
                 tombstones.apply(line)
-                again += 1
-            except OnHold as kept:
-                self.stdout.write(f"request {line.request_id} waits: {kept}")
-        if waiting:
-            self.stdout.write(f"{again} erased persons were erased again")
-        if left := tombstones.startup_problem():
-            raise CommandError(left)
+                count += 1
+            except OnHold as hold:
+                self.stdout.write(f"request {line.request_id} waits: {hold}")
+        if pending:
+            self.stdout.write(f"{count} erased persons were erased again")
+        if problem_text := tombstones.startup_problem():
+            raise CommandError(problem_text)

@@ -27,7 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *, witness: Path | None, despite_findings: bool, **_options: Any) -> None:
         try:
-            done = resume(witness, despite_findings=despite_findings)
+            resumed = resume(witness, despite_findings=despite_findings)
         except Broken as problem:
             for finding in problem.report.findings:
                 self.stdout.write(f"FOUND {finding.kind}: {finding.text}")
@@ -37,15 +37,16 @@ class Command(BaseCommand):
             ) from None
         except (OSError, psycopg.Error) as problem:
             raise CommandError(f"cannot resume: {problem}", returncode=2) from None
-        self.stdout.write(_told(done))
+        self.stdout.write(_summary(resumed))
 
 
-def _told(done: Resumed) -> str:
-    what = {
+def _summary(resumed: Resumed) -> str:
+    cause = {
         "SetBack": "The count of transactions began anew",
         "MarkLost": "The sealer's mark was lost",
-    }.get(done.why, "Nothing kept the sealer from going on")
+    }.get(resumed.why, "Nothing kept the sealer from going on")
     return (
-        f"{what}; {done.sealed} events of before came under seal now. Checkpoint "
-        f"{done.checkpoint} is the last one of before; a witness knows {len(done.lost)} after it."
+        f"{cause}; {resumed.sealed} events of before came under seal now. Checkpoint "
+        f"{resumed.checkpoint} is the last one of before; "
+        f"a witness knows {len(resumed.lost)} after it."
     )

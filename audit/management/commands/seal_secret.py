@@ -32,4 +32,4 @@ class Command(BaseCommand):
         for url in options["url"]:
             if not _URL.fullmatch(url):
                 raise CommandError(f"{url!r} must begin with http:// or https:// and name a host")
-        return configuration.seal(secret, options["name"], *options["url"])
+        return configuration.encrypt_secret(secret, options["name"], *options["url"])

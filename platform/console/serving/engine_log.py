@@ -58,7 +58,7 @@ def _file(name: str) -> Path:
 
 def _without_secrets(text: str, engine: Engine) -> str:
     try:
-        key = configuration.opened(engine.api_key, engine.pool.name, engine.url)
+        key = configuration.decrypt_secret(engine.api_key, engine.pool.name, engine.url)
     except Unreadable:
         key = ""
     text = _CONTROL.sub("", text)

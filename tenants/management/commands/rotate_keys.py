@@ -35,9 +35,9 @@ class Command(JsonCommand):
     def answer(self, **options: Any) -> Answer:
         try:
             found = self._started(options)
-            rotation.go_on(found)
+            rotation.advance(found)
             if options["master"]:
-                platform_secret.keep(settings.FOREBAY_HOME, settings.MASTER_KEYS)
+                platform_secret.rewrap(settings.FOREBAY_HOME, settings.MASTER_KEYS)
         except (MasterKeyProblem, MasterKeyUnavailable) as problem:
             raise CommandError(str(problem)) from None
         with system_scope():
@@ -67,7 +67,7 @@ class Command(JsonCommand):
 def _kept_for() -> str:
     """What still needs an older master key; "" when nothing does."""
     reasons = []
-    if left := rotation.left_behind():
+    if left := rotation.keys_under_old_masters():
         ids = ", ".join(map(str, left[:NAMED])) + (", …" if len(left) > NAMED else "")
         reasons.append(f"{len(left)} tenants' keys could not be opened and are under them ({ids})")
     current = settings.MASTER_KEYS.current_id()

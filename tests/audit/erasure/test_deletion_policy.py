@@ -90,11 +90,11 @@ def test_what_has_begun_cannot_be_refused() -> None:
 def test_silence_is_consent_after_24_hours(settings: Any) -> None:
     request = ask()
     age(request, hours=23)
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert request.state == State.REQUESTED
     age(request, hours=24)
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert (request.state, request.approved_by) == (State.APPROVED, deletion.SILENT)
 
@@ -102,7 +102,7 @@ def test_silence_is_consent_after_24_hours(settings: Any) -> None:
 def test_an_operator_can_let_no_time_pass(settings: Any) -> None:
     settings.DELETION_SILENCE_H = 0
     request = ask()
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert request.state == State.APPROVED
 
@@ -111,11 +111,11 @@ def test_an_alert_once_at_48_hours(settings: Any) -> None:
     settings.DELETION_SILENCE_H = 100
     request = ask()
     age(request, hours=47)
-    execution.wind_the_clock()
+    execution.run_clock()
     assert not Event.objects.filter(action=Action.DELETION_LATE).exists()
     age(request, hours=48)
     for _ in range(2):
-        execution.wind_the_clock()
+        execution.run_clock()
     late = Event.objects.get(action=Action.DELETION_LATE)
     assert late.detail["request"] == str(request.pk)
     request.refresh_from_db()
@@ -125,7 +125,7 @@ def test_an_alert_once_at_48_hours(settings: Any) -> None:
 def test_what_waits_for_a_hold_is_not_late() -> None:
     request = ask()
     DeletionRequest.objects.filter(pk=request.pk).update(state=State.HELD)
-    assert execution.late_ones(timezone.now() + timedelta(hours=71)) == []
+    assert execution.nearly_late(timezone.now() + timedelta(hours=71)) == []
 
 
 def test_a_mode_that_there_is_not() -> None:
@@ -140,7 +140,7 @@ def test_nobody_is_erased_by_silence_for_who_is_not_them(settings: Any) -> None:
     settings.DELETION_SILENCE_H = 0
     request = ask(by="key:1", own=False, removes=True)
     age(request, hours=100)
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert request.state == State.REQUESTED
     assert Event.objects.filter(action=Action.DELETION_LATE).count() == 1
@@ -187,7 +187,7 @@ def test_asked_by_a_program_and_then_by_the_person_it_is_theirs(settings: Any) -
     assert (own.pk, own.by_subject, own.requested_by) == (first.pk, True, "member:9")
     assert own.due_at - timezone.now() > timedelta(hours=71)
     age(own, hours=25)
-    execution.wind_the_clock()
+    execution.run_clock()
     own.refresh_from_db()
     assert (own.state, own.approved_by) == (State.APPROVED, deletion.SILENT)
 
@@ -317,8 +317,8 @@ def test_a_restriction_that_began_late_is_nothing_to_worry_about() -> None:
 def test_an_erasure_after_a_restriction_is_alerted_of() -> None:
     request = restricted()
     ends = deletion.restricted_until(request)
-    assert execution.late_ones(ends + timedelta(hours=47)) == []
-    assert execution.late_ones(ends + timedelta(hours=48)) == [request]
+    assert execution.nearly_late(ends + timedelta(hours=47)) == []
+    assert execution.nearly_late(ends + timedelta(hours=48)) == [request]
 
 
 # Legal holds -------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_a_hold_that_comes_later_stops_the_clock_of_who_waits(
     age(request, hours=30)
     kept = SimpleNamespace(id=uuid4(), expires_at=timezone.now() + timedelta(days=30))
     monkeypatch.setattr("audit.retention.legal_hold.in_force", lambda *_: kept)
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert (request.state, request.approved_at) == (State.HELD, None)
 
@@ -342,8 +342,8 @@ def test_the_clock_stands_still_under_a_hold(monkeypatch: pytest.MonkeyPatch) ->
     DeletionRequest.objects.filter(pk=request.pk).update(
         held_at=timezone.now() - timedelta(days=30)
     )
-    execution.wind_the_clock()
+    execution.run_clock()
     request.refresh_from_db()
     assert (request.state, request.held_at) == (State.REQUESTED, None)
     assert request.due_at - due >= timedelta(days=30)
-    assert execution.late_ones(timezone.now() + timedelta(hours=47)) == []
+    assert execution.nearly_late(timezone.now() + timedelta(hours=47)) == []

@@ -85,7 +85,7 @@ def test_a_restored_backup_is_erased_again(acme: Tenant, whole: bool) -> None:
     restore(rows, whole=whole)
     assert {"keys", "texts", "conversations", "members"} <= set(alice.left())
     assert "apply_tombstones" in tombstones.startup_problem()
-    keyring.rest()
+    keyring.close()
     if not whole:  # even before: the stone itself keeps the key shut
         with pytest.raises(Unreadable):
             keyring.of_subject_now(*alice.who)
@@ -265,7 +265,7 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
     assert "waits" in applied()
     assert alice.left()["keys"] == 1
     assert tombstones.startup_problem() == ""
-    keyring.rest()
+    keyring.close()
     with pytest.raises(Barred):
         keyring.of_subject_now(*alice.who)
     assert tombstones.apply_again() == 0

@@ -39,10 +39,10 @@ def ciphertext(path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize(
     "size", [0, 1, 1000, encrypted_file.PIECE, encrypted_file.PIECE + 1, 900_000]
 )
-def test_a_file_opens_as_it_was_written(tmp_path: Path, size: int) -> None:
+def test_a_file_opens_as_it_was_write_file(tmp_path: Path, size: int) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     path = ciphertext(tmp_path / "a", data)
-    assert b"".join(encrypted_file.opened(path, KEY, AAD)) == data
+    assert b"".join(encrypted_file.decrypted(path, KEY, AAD)) == data
     assert size < 100 or data[:100] not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -74,7 +74,7 @@ def test_pieces_cannot_be_moved_left_out_or_cut_off(tmp_path: Path, damage: Any)
     path = ciphertext(tmp_path / "a", b"x" * 900_000)
     path.write_bytes(b"".join(damage(frames(path.read_bytes()))))
     with pytest.raises(Unreadable):
-        b"".join(encrypted_file.opened(path, KEY, AAD))
+        b"".join(encrypted_file.decrypted(path, KEY, AAD))
 
 
 @pytest.mark.unit
@@ -86,14 +86,14 @@ def test_one_flipped_bit_closes_it(tmp_path: Path) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(changed)
         with pytest.raises(Unreadable):
-            b"".join(encrypted_file.opened(path, KEY, AAD))
+            b"".join(encrypted_file.decrypted(path, KEY, AAD))
 
 
 @pytest.mark.unit
 def test_it_does_not_open_in_another_place(tmp_path: Path) -> None:
     path = ciphertext(tmp_path / "a", b"text")
     with pytest.raises(Unreadable):
-        list(encrypted_file.opened(path, KEY, b"elsewhere"))
+        list(encrypted_file.decrypted(path, KEY, b"elsewhere"))
 
 
 @pytest.mark.unit
@@ -334,14 +334,14 @@ def test_dropped_while_it_is_made_it_leaves_nothing(
 ) -> None:
     event(tenant)
     export = trail_export.ask(tenant.id, Filters(), "csv", by="a")
-    before = trail_export._written
+    before = trail_export._write_file
 
     def dropped(being_made: Export) -> dict[str, Any]:
         written = before(being_made)
         trail_export.drop(export, by="a")
         return written
 
-    monkeypatch.setattr(trail_export, "_written", dropped)
+    monkeypatch.setattr(trail_export, "_write_file", dropped)
     trail_export.work()
     assert list(home.iterdir()) == []
     assert not Export.objects.exists()
@@ -359,5 +359,5 @@ def test_what_was_asked_for_comes_back_as_it_was() -> None:
         failed=True,
         net="192.0.2.0",
     )
-    assert trail_export.filters_of(trail_export.said(filters)) == filters
-    assert trail_export.said(Filters()) == {}
+    assert trail_export.filters_of(trail_export.filters_as_json(filters)) == filters
+    assert trail_export.filters_as_json(Filters()) == {}

@@ -103,7 +103,7 @@ def test_on_disk_it_is_sealed_under_the_persons_key(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     export = made(alice)
     assert alice.word.encode() not in trail_export.path_of(export).read_bytes()
-    keyring.rest()
+    keyring.close()
     destroy(*alice.who)
     with pytest.raises(Unreadable):
         list(portability.download(export, by="member:1"))
@@ -254,7 +254,7 @@ def test_under_restriction_it_says_why_there_is_none(
     before = made(alice)
     deletion.ask(*alice.who, by="member:1", decides=True, mode="restrict")
     execution.work()
-    keyring.rest()
+    keyring.close()
     with pytest.raises(Barred):
         portability.download(before, by="member:1")
     export = portability.ask(*alice.who, by="member:1")

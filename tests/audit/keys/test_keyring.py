@@ -274,16 +274,16 @@ def test_one_read_just_before_it_was_destroyed_is_not_kept(monkeypatch: pytest.M
     """The row is read, then destroyed and the news of it heard, then the key is unwrapped."""
     alice, ring = uuid4(), Keyring()
     key_id = Keyring().of_subject_now(acme, alice).key_id
-    unwrapped = ring.unwrapped
+    unwrap = ring.unwrap
 
     def slowly(row: DataKey) -> bytes:
-        key = unwrapped(row)
+        key = unwrap(row)
         if row.pk == key_id:
             destroy(acme, alice)
             ring._watch.look()
         return key
 
-    monkeypatch.setattr(ring, "unwrapped", slowly)
+    monkeypatch.setattr(ring, "unwrap", slowly)
     ring.by_id_now(key_id)
     assert key_id not in ring._cache.by_id
     with pytest.raises(Unreadable):

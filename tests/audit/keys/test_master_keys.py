@@ -180,7 +180,7 @@ def test_the_secret_names_the_master_key_that_it_needs(tmp_path: Path) -> None:
     platform_secret.read({}, tmp_path, old)
     assert platform_secret.is_under(tmp_path, old.current_id())
     assert not platform_secret.is_under(tmp_path, new.current_id())
-    platform_secret.keep(tmp_path, new)
+    platform_secret.rewrap(tmp_path, new)
     assert platform_secret.is_under(tmp_path, new.current_id())
 
 

@@ -72,7 +72,7 @@ def test_a_tenants_new_key() -> None:
     assert old
     found = rotation.start_tenant(acme, by=BY)
     assert (found.total, found.done, found.old_key_id) == (120, 0, old.id)
-    assert rotation.go_on(found)
+    assert rotation.advance(found)
     found.refresh_from_db()
     assert found.done == found.total == 120
     assert found.finished_at
@@ -91,7 +91,7 @@ def test_what_is_new_goes_under_the_newest_key_in_every_process() -> None:
     acme, before = uuid4(), Keyring()
     old = before.of_subject_now(acme, None)
     text = old.encrypt(b"an answer kept for the tenant", AAD)
-    rotation.go_on(rotation.start_tenant(acme, by=BY))
+    rotation.advance(rotation.start_tenant(acme, by=BY))
     who = uuid4()
     before.of_subject_now(acme, who)  # this process had the old one in its memory
     row = newest(acme, who)
@@ -108,7 +108,7 @@ def test_ten_exchanges_in_a_row() -> None:
     acme = uuid4()
     texts = people(acme, 5)
     for _ in range(10):
-        assert rotation.go_on(rotation.start_tenant(acme, by=BY))
+        assert rotation.advance(rotation.start_tenant(acme, by=BY))
     all_open(texts)
     assert DataKey.objects.filter(tenant_id=acme, subject_id=None).count() == 11
 
@@ -127,7 +127,7 @@ def test_a_damaged_key_is_counted_and_stops_nothing() -> None:
     owner, (key_id, _) = list(texts.items())[7]
     DataKey.objects.filter(pk=key_id).update(wrapped=bytes(60))
     found = rotation.start_tenant(acme, by=BY)
-    assert rotation.go_on(found)
+    assert rotation.advance(found)
     del texts[owner]
     all_open(texts)
     ended = Event.objects.get(action=Action.KEY_ROTATE, detail__phase="end")
@@ -147,7 +147,7 @@ def test_a_lost_tenants_key_is_a_clear_error() -> None:
             with pytest.raises(Unreadable, match="destroyed"):
                 Keyring().of_subject_now(acme, who)
     found = rotation.start_tenant(acme, by=BY)
-    assert rotation.go_on(found)  # it is through, with two that cannot be helped
+    assert rotation.advance(found)  # it is through, with two that cannot be helped
     assert phases()[-1][1]["unreadable"] == 2
     assert Keyring().of_subject_now(acme, uuid4()).encrypt(b"", AAD), "new people have keys"
 
@@ -163,7 +163,7 @@ def test_the_old_master_key_can_be_taken_out(settings: Any) -> None:
     found = rotation.start_master(by=BY)
     assert found.total == 61, "the platform's own key is one of them"
     all_open(texts)
-    assert rotation.go_on(found)
+    assert rotation.advance(found)
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
     assert key_check.startup_problem() == ""
     all_open(texts)
@@ -185,10 +185,10 @@ def test_from_the_environment_to_a_kms_and_its_next_version(settings: Any, tmp_p
         }
         old = {"FOREBAY_MASTER_KEYS_OLD": base64.b64encode(ONE).decode()}
         settings.MASTER_KEYS = from_environment({**told, **old}, tmp_path)
-        assert rotation.go_on(rotation.start_master(by=BY))
+        assert rotation.advance(rotation.start_master(by=BY))
         settings.MASTER_KEYS = from_environment(told, tmp_path)
         all_open(texts)
-        assert rotation.go_on(rotation.start_master(by=BY, renew=True))
+        assert rotation.advance(rotation.start_master(by=BY, renew=True))
         kms.oldest = 2
         all_open(texts)
 
@@ -205,10 +205,10 @@ def test_keys_from_before_they_had_names_and_versions(settings: Any) -> None:
     all_open(texts)
     assert Keyring().of_subject_now(acme, alice).key_id == row.id
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
-    assert rotation.go_on(rotation.start_master(by=BY))
+    assert rotation.advance(rotation.start_master(by=BY))
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
     all_open(texts)
-    assert rotation.go_on(rotation.start_tenant(acme, by=BY))
+    assert rotation.advance(rotation.start_tenant(acme, by=BY))
     all_open(texts)
     row.refresh_from_db()
     assert MASTER not in {row.wrapped_by, *masters()}
@@ -228,10 +228,10 @@ def test_one_to_a_key_that_is_no_longer_current_is_left(settings: Any) -> None:
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
     left = rotation.start_master(by=BY)
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]), EnvKeys([TWO]))
-    rotation.go_on_with_all()  # does not work towards it
+    rotation.advance_all()  # does not work towards it
     found = rotation.start_master(by=BY)
     assert found.pk != left.pk
-    assert rotation.go_on(found)
+    assert rotation.advance(found)
     assert [phase for phase, _ in phases()] == ["start", "left", "start", "end"]
     assert KeyRotation.objects.filter(finished_at=None).count() == 0
 
@@ -259,7 +259,7 @@ def test_texts_are_sealed_and_opened_throughout(settings: Any) -> None:
         except BaseException as problem:
             problems.append(problem)
         finally:
-            ring.rest()
+            ring.close()
             connection.close()
 
     workers = [threading.Thread(target=work, args=[number]) for number in range(4)]
@@ -267,9 +267,9 @@ def test_texts_are_sealed_and_opened_throughout(settings: Any) -> None:
         worker.start()
     for master in (TWO, ONE):
         settings.MASTER_KEYS = MasterKeys(EnvKeys([master]), EnvKeys([ONE, TWO]))
-        assert rotation.go_on(rotation.start_master(by=BY))
+        assert rotation.advance(rotation.start_master(by=BY))
         for _ in range(3):
-            assert rotation.go_on(rotation.start_tenant(acme, by=BY))
+            assert rotation.advance(rotation.start_tenant(acme, by=BY))
     stop.set()
     for worker in workers:
         worker.join(30)
@@ -288,7 +288,7 @@ def test_two_at_one_exchange_share_the_work() -> None:
     found = rotation.start_tenant(acme, by=BY)
 
     def help_out() -> None:
-        rotation.go_on(found)
+        rotation.advance(found)
         connection.close()
 
     threads = [threading.Thread(target=help_out) for _ in range(3)]
@@ -453,8 +453,8 @@ def test_a_master_key_of_the_environment_is_renewed_there(settings: Any) -> None
 def test_the_jobs_worker_goes_on_with_what_was_left() -> None:
     texts = people(acme := uuid4(), 80)
     rotation.start_tenant(acme, by=BY)
-    rotation.go_on_with_all()
+    rotation.advance_all()
     assert KeyRotation.objects.get().finished_at
     all_open(texts)
-    rotation.go_on_with_all()
+    rotation.advance_all()
     assert len(phases()) == 2

@@ -112,7 +112,7 @@ def test_tombstones_and_receipts_stay_ours(db: None, settings: Any) -> None:
         tombstones.Line.parse(text)
     settings.AUDIT_PUBLIC_KEYS_OLD = [before]
     assert receipt.is_ours()
-    assert tombstones.Line.parse(text).whose == ids[:2]
+    assert tombstones.Line.parse(text).owner == ids[:2]
 
 
 def test_an_export_brings_both_keys(

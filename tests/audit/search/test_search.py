@@ -365,7 +365,7 @@ def test_of_who_was_erased_nothing_is_read() -> None:
     DataKey.objects.filter(subject_id=gone).delete()
     for key in list(keyring._by_id) if hasattr(keyring, "_by_id") else []:
         keyring.forget(key)
-    keyring.rest()
+    keyring.close()
     found = look("hello world")
     assert (found.hits, found.unreadable) == ([], 1)
 

@@ -38,7 +38,7 @@ def root(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[p
     tombstones.path().unlink(missing_ok=True)
     with superuser() as root:
         empty(root)
-        keyring.keyring.rest()
+        keyring.keyring.close()
         yield root
     tombstones.path().unlink(missing_ok=True)
 
@@ -259,7 +259,7 @@ def test_a_key_that_was_overwritten(acme: Tenant, root: psycopg.Connection) -> N
     assert made.figures["data_keys"] >= 3
     root.execute("update audit_datakey set wrapped = '\\x00' where subject_id is null")
     root.commit()
-    keyring.keyring.rest()
+    keyring.keyring.close()
     assert found(root)["key_unreadable"] == made.figures["data_keys"]
 
 
@@ -269,7 +269,7 @@ def test_whoever_has_no_master_key_is_told(
     a_member(acme, "alice")
     seal.seal_due()
     settings.MASTER_KEYS = MasterKeys(EnvKeys([b"\1" * 32]))
-    keyring.keyring.rest()
+    keyring.keyring.close()
     report = verify(root)
     assert (report.ok, "not at hand" in report.notes[0]) == (True, True)
     report = verify(root, at_home=True)

@@ -18,7 +18,7 @@ def test_an_owner_exchanges_the_key(alice: Member, charlie: Member, enter: Enter
     begun = asked.json()
     assert (begun["total"], begun["done"], begun["finished_at"]) == (1, 0, None)
     assert api.send("post", PATH, {}).json()["id"] == begun["id"], "one at a time"
-    rotation.go_on_with_all()
+    rotation.advance_all()
     ended = api.get(f"{PATH}{begun['id']}/").json()
     assert ended["done"] == 1
     assert ended["finished_at"]

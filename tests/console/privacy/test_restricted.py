@@ -24,7 +24,7 @@ def restricted(alice: Member, erin: Member) -> Member:
     whose = erin.tenant_id, erin.subject_id
     deletion.ask(*whose, by=alice.actor, decides=True, mode="restrict")
     execution.work()
-    keyring.rest()
+    keyring.close()
     return erin
 
 

@@ -48,8 +48,8 @@ def test_before_and_after_an_exchange(operator: Client, settings: Any, tmp_path:
     going = rotation.start_master(by="command:rotate_keys")
     assert "0 / 2" in page(operator)
     assert "under way" in page(operator)
-    rotation.go_on(going)
-    rotation.go_on(rotation.start_tenant(tenants[0].id, by="command:rotate_keys"))
+    rotation.advance(going)
+    rotation.advance(rotation.start_tenant(tenants[0].id, by="command:rotate_keys"))
     shown = page(operator)
     assert "2 / 2" in shown
     assert "acme" in shown
