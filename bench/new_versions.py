@@ -26,7 +26,7 @@ from bench.cells import cell, table
 from bench.figures import median
 from bench.processes import TICKS_PER_SECOND, all_processes
 from bench.under_test import Forebay
-from config.supervisor.engine import bundled_model
+from config.supervisor.engines.embedded_engine import bundled_model
 from inference.engines.bundled_model import FILE
 
 MODEL = "smollm2-135m"

@@ -52,11 +52,11 @@ def _servers(environment: dict[str, str], *, database: bool = True) -> Iterator[
         "DJANGO_SETTINGS_MODULE": "config.settings",
         **environment,
     }
+    from config.supervisor.embedded.postgres import Postgres
+    from config.supervisor.embedded.valkey import Valkey
     from config.supervisor.home import Home
     from config.supervisor.keeper import Keeper
-    from config.supervisor.kin import Kin
-    from config.supervisor.postgres import Postgres
-    from config.supervisor.valkey import Valkey
+    from config.supervisor.own_processes import Kin
 
     home = Home(folder / "home")
     home.take()

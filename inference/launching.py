@@ -40,7 +40,8 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     gpus: list[int] = []  # CUDA_VISIBLE_DEVICES
     start_within_s: float = 900.0
-    memory_mb: int = 0  # that no file backs; 0: the usual (config/supervisor/server_watch.py)
+    # Memory that no file backs; 0: the default (config/supervisor/engines/server_watch.py).
+    memory_mb: int = 0
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import redis
 
 from bench.children import Child
+from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
-from config.supervisor.valkey import binary
 
 PASSWORD = "of-the-cluster"
 SLOTS, NODES = 16_384, 3

@@ -4,11 +4,11 @@ import asyncio
 import threading
 from pathlib import Path
 
+from config.supervisor.embedded.postgres import SETTINGS, Postgres
+from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.kin import Kin
-from config.supervisor.postgres import SETTINGS, Postgres
-from config.supervisor.valkey import Valkey
+from config.supervisor.own_processes import Kin
 from tests import prepared
 
 START_S = 60

@@ -21,7 +21,7 @@ import django; django.setup()
 from django.template.loader import get_template
 from django.utils.translation import override, gettext
 from config import environment
-from config.static_files import _Files
+from config.http.static_files import _Files
 get_template("console/sign_in.html")
 with override("zh-hans"):
     print(gettext("Overview"), environment.PROJECT, environment.HOME)
@@ -89,7 +89,7 @@ def test_every_file_of_the_packages_is_in_it(installed: Path) -> None:
 
 def test_the_command_is_there(installed: Path) -> None:
     (entry_points,) = installed.glob("forebay-*.dist-info/entry_points.txt")
-    assert "forebay = config.command.line:main" in entry_points.read_text()
+    assert "forebay = config.command.command_line:main" in entry_points.read_text()
     told = ran(installed, "-m", "config.command", "version").stdout
     assert told.startswith(f"forebay {release.VERSION},")
     listed = ran(installed, "-m", "config.command", "help").stdout

@@ -12,7 +12,7 @@ from django.db.models.signals import post_migrate
 
 from audit.trail import append_only
 from audit.trail.shipped_functions import FOLDER
-from config.supervisor.postgres import REQUESTS_ROLE
+from config.supervisor.embedded.postgres import REQUESTS_ROLE
 from tenants import sql_installation
 
 _ALLOW = """

@@ -1,7 +1,7 @@
 """Engines with a server of ours that an operator makes while the platform runs.
 
 A model out of the folders of FOREBAY_MODELS is all that they can say: no command and no argument
-comes from here. The server itself is the supervisor's to start (config/supervisor/launches.py).
+comes from here. The supervisor starts the server (config/supervisor/engines/launches.py).
 """
 
 import random

@@ -17,11 +17,11 @@ from django.conf import settings
 from django.urls import re_path
 
 from config.celery import app as celery_app
-from config.origins import FromOwnPages, refuse
-from config.pages import PageHandler, bounded
+from config.http.origins import FromOwnPages, refuse
+from config.http.static_files import static_files
+from config.pages.handler import PageHandler, bounded
+from config.pages.socket_visit import Charged, Settled
 from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
-from config.socket_visit import Charged, Settled
-from config.static_files import static_files
 from inference.api import probes, readiness
 from inference.api.openai import routes
 from inference.chat.routing import websocket_urlpatterns

@@ -14,7 +14,7 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 from django.conf import settings
 from django.db import close_old_connections
 
-from config.telling_systemd import tell
+from config.systemd_notify import tell
 from infrastructure.redis.servers import celery_broker
 
 _BROKER = celery_broker(settings.BROKER_URL)
@@ -44,8 +44,8 @@ app.conf.update(
     },
     broker_use_ssl=_BROKER.tls or None,
     task_default_queue="jobs",
-    beat_scheduler="config.work_scheduler:WorkScheduler",
-    # Beside the tasks of work_schedule.py, which it sends while something waits for them.
+    beat_scheduler="config.schedule.scheduler:WorkScheduler",
+    # Beside the tasks of schedule/work.py, which it sends while something waits for them.
     beat_schedule={
         # Within the hour after each tenant's midnight.
         "reconcile": {

@@ -21,13 +21,13 @@ from django.conf import settings
 
 from config import tracing, watchdog
 from config.celery import app as celery_app
-from config.connections import most_connections
+from config.http.connection_limit import most_connections
 from config.metrics.listener import listen
 from config.metrics.process import is_a, ready
 from config.process_start import follow_engines, settle_down, startup_problem
-from config.telling_systemd import tell
-from config.tls.pair import BadCertificate
-from config.tls.served import Served
+from config.systemd_notify import tell
+from config.tls.key_pair import BadCertificate
+from config.tls.served_certificates import Served
 from inference import pulses
 from inference.api import readiness
 from inference.api.grpc.credentials import Secrets, credentials

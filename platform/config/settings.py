@@ -10,9 +10,9 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from config import environment
-from config.logs import printed
-from config.origins import is_loopback, own_origins
-from config.tls import given as tls
+from config.http.origins import is_loopback, own_origins
+from config.logs import captured_output
+from config.tls import configured_files as tls
 from infrastructure.redis.servers import channels_host
 
 BASE_DIR = environment.PROJECT
@@ -21,7 +21,7 @@ environment.tell_libraries()
 env = environ.Env()
 LOG_FORMAT = environment.log_format()
 if LOG_FORMAT == "json":
-    printed.begin()
+    captured_output.begin()
 
 # Secrets -----------------------------------------------------------------------------------------
 MASTER_KEYS = environment.master_keys()
@@ -400,11 +400,11 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "config.logs.lines.WithoutKeys",
+            "()": "config.logs.formatting.WithoutKeys",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
         },
-        "json": {"()": "config.logs.lines.AsJson"},
+        "json": {"()": "config.logs.formatting.AsJson"},
     },
     "handlers": {
         "console": {

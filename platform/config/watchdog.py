@@ -10,7 +10,7 @@ import os
 import threading
 import time
 
-from config.telling_systemd import tell
+from config.systemd_notify import tell
 from inference import pulses
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ and the kernel deals out connections by a hash of their addresses. Of one socket
 whoever wakes first would take a whole burst, and clients that keep their connections would stay
 there. A process that dies leaves the group with its socket: the others get all that is new.
 
-Under systemd two or more share a socket that it holds (handed_over.py): one is restarted after the
-other, and no connection is refused meanwhile.
+Under systemd two or more share a socket that it holds (http/inherited_sockets.py): one is restarted
+after the other, and no connection is refused meanwhile.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ import uvicorn
 from django.conf import settings
 
 from config import tracing, watchdog
-from config.handed_over import handed_over
+from config.http.inherited_sockets import handed_over
 from config.metrics.listener import listen
 from config.metrics.process import is_a
-from config.telling_systemd import tell
-from config.tls.given import what_to_do
-from config.tls.pair import BadCertificate
+from config.systemd_notify import tell
+from config.tls.configured_files import what_to_do
+from config.tls.key_pair import BadCertificate
 from inference import pulses
 
 LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
@@ -106,9 +106,9 @@ def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
 def _protocol() -> Any:
     """As uvicorn takes it: a name, or what makes one."""
     if not settings.TLS_CERTIFICATE:
-        return "config.bounded_http:Bounded"
-    from config.tls.door import secured
-    from config.tls.served import Served
+        return "config.http.bounded_http:Bounded"
+    from config.tls.handshake import secured
+    from config.tls.served_certificates import Served
 
     files = settings.TLS_CERTIFICATE, settings.TLS_KEY
     try:
@@ -122,7 +122,7 @@ def _config(protocol: Any) -> uvicorn.Config:
         "config.asgi:application",
         loop="uvloop",
         http=protocol,
-        ws="config.bounded_http:BoundedSocket",
+        ws="config.http.bounded_http:BoundedSocket",
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,  # a kilobyte would become a megabyte before anybody looks
         lifespan="on",

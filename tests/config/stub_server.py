@@ -12,7 +12,7 @@ from uuid import UUID
 import uvicorn
 import uvloop
 
-from config.bounded_http import crowd_of
+from config.http.bounded_http import crowd_of
 
 
 class Stub:
@@ -73,7 +73,7 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 class Served:
     patience = 1  # seconds, of its end
 
-    def __init__(self, app: Any, http: Any = "config.bounded_http:Bounded") -> None:
+    def __init__(self, app: Any, http: Any = "config.http.bounded_http:Bounded") -> None:
         self.app = app
         listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port: int = listening.getsockname()[1]
@@ -81,7 +81,7 @@ class Served:
             uvicorn.Config(
                 app,
                 http=http,
-                ws="config.bounded_http:BoundedSocket",
+                ws="config.http.bounded_http:BoundedSocket",
                 lifespan="off",
                 log_level="warning",
                 proxy_headers=False,

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 from starlette.testclient import TestClient
 
-from config.pages import bounded
-from config.static_files import static_files
+from config.http.static_files import static_files
+from config.pages.handler import bounded
 from inference.api import probes, readiness
 from inference.engines import reachable
 from tests.console.api.conftest import served

@@ -13,7 +13,7 @@ from django.test import override_settings
 from uvicorn.server import ServerState
 from websockets.sync.client import connect as websocket
 
-from config.bounded_http import Bounded
+from config.http.bounded_http import Bounded
 from tenants.rate_limits.proxies import Proxies
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from config.connections import Crowd
+from config.http.connection_limit import Crowd
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import override_settings
 
-from config.connections import Crowd
+from config.http.connection_limit import Crowd
 from tests.config.stub_server import Client, Served, Stub, serving
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from config.bounded_http import MOST_HEADERS, MOST_PIPELINED, Bounded
+from config.http.bounded_http import MOST_HEADERS, MOST_PIPELINED, Bounded
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit

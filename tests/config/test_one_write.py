@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.one_write import MOST_JOINED, HeadWithBody
+from config.http.coalesced_write import MOST_JOINED, HeadWithBody
 
 pytestmark = pytest.mark.unit
 

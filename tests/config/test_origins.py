@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.origins import FromOwnPages, is_own, own_origins
+from config.http.origins import FromOwnPages, is_own, own_origins
 
 pytestmark = pytest.mark.unit
 LOCAL = "http://127.0.0.1:8000"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from config import pages
-from config.page_bodies import Bodies
-from config.pages import MOST_BYTES, bounded
+from config.pages import handler
+from config.pages.bodies import Bodies
+from config.pages.handler import MOST_BYTES, bounded
 from inference.intake.unadmitted import FREE
 
 pytestmark = pytest.mark.unit
@@ -19,7 +19,7 @@ MEGABYTE = 1_000_000
 @pytest.fixture(autouse=True)
 def bodies(monkeypatch: pytest.MonkeyPatch) -> Bodies:
     bodies = Bodies(most=5 * MEGABYTE, most_of_address=3 * MEGABYTE)
-    monkeypatch.setattr(pages, "_bodies", bodies)
+    monkeypatch.setattr(handler, "_bodies", bodies)
     return bodies
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from config import page_turns
-from config.page_turns import Busy, Lane, Turns
+from config.pages import turns as page_turns
+from config.pages.turns import Busy, Lane, Turns
 
 pytestmark = pytest.mark.unit
 

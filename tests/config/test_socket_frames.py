@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.socket_frames import MOST_FRAMES
+from config.http.websocket_frames import MOST_FRAMES
 from config.web_server import LARGEST_MESSAGE, _config
 from inference.intake import unadmitted
 from inference.intake.unadmitted import FREE, Budget
@@ -97,8 +97,8 @@ def test_a_flood_of_frames_ends_the_connection(served: Served) -> None:
 
 def test_no_socket_unpacks_what_comes_compressed(served: Served) -> None:
     """A kilobyte would be a megabyte, hundreds of times in one piece."""
-    assert _config("config.bounded_http:Bounded").ws_per_message_deflate is False
-    assert _config("config.bounded_http:Bounded").ws_max_size == LARGEST_MESSAGE
+    assert _config("config.http.bounded_http:Bounded").ws_per_message_deflate is False
+    assert _config("config.http.bounded_http:Bounded").ws_max_size == LARGEST_MESSAGE
 
 
 def test_an_ordinary_message_counts_for_nothing(served: Served, budget: Budget) -> None:

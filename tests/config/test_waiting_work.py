@@ -25,9 +25,9 @@ from audit.proof import vanished
 from audit.proof.seal import seal_due
 from audit.trail import pending
 from audit.witnesses.delivery import feed_all
-from config import waiting_work
-from config.waiting_work import IN_DATABASE, WaitingWork
-from config.work_schedule import WORK
+from config.schedule import waiting_work
+from config.schedule.waiting_work import IN_DATABASE, WaitingWork
+from config.schedule.work import WORK
 from inference.models import Batch, Completion, File, FilePurpose, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix

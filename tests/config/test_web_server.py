@@ -7,8 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from config.supervisor.listening import listens
-from config.supervisor.ports import find_free
+from config.supervisor.ports import find_free, listens
 from config.web_server import bound
 
 pytestmark = pytest.mark.unit

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config.bounded_http import when_gone_of
+from config.http.bounded_http import when_gone_of
 
 pytestmark = pytest.mark.unit
 

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from celery.beat import Scheduler
 
-from config import work_scheduler
 from config.celery import app
-from config.work_schedule import WORK
-from config.work_scheduler import WorkScheduler
+from config.schedule import scheduler as schedulers
+from config.schedule.scheduler import WorkScheduler
+from config.schedule.work import WORK
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +47,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     app.loader.import_default_modules()
     scheduler = WorkScheduler(app, schedule_filename=str(tmp_path / "beat"))
     played = Played(scheduler)
-    monkeypatch.setattr(work_scheduler, "time", SimpleNamespace(monotonic=lambda: played.now))
+    monkeypatch.setattr(schedulers, "time", SimpleNamespace(monotonic=lambda: played.now))
     monkeypatch.setattr(scheduler, "_waiting", SimpleNamespace(tasks=played.tasks, close=int))
     monkeypatch.setattr(WorkScheduler, "producer", None)
     monkeypatch.setattr(
@@ -60,7 +60,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 
 
 def test_it_is_the_one_that_beat_uses() -> None:
-    assert app.conf.beat_scheduler == "config.work_scheduler:WorkScheduler"
+    assert app.conf.beat_scheduler == "config.schedule.scheduler:WorkScheduler"
 
 
 def test_at_the_start_everything_is_sent_once(played: Played) -> None:

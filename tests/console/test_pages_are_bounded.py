@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.pages import MOST_BYTES, bounded
+from config.pages.handler import MOST_BYTES, bounded
 from tenants.models import Member
 from tenants.models.member import LastOwner
 from tenants.roles import Role

@@ -23,8 +23,8 @@ from bench.simulation import policy
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
 from config.environment import PROJECT
+from config.supervisor.engines.launch_addresses import launched
 from config.supervisor.home import Home
-from config.supervisor.launched import launched
 from deploy.kubernetes import values
 from inference import pools
 from inference.engines import built

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from config.supervisor.listening import sockets_of
+from config.supervisor.ports import sockets_of
 from tests.e2e.conftest import Platform
 from tests.inference.chat.page import Socket
 

@@ -11,8 +11,8 @@ from typing import Any
 import redis
 
 from bench.children import Child
+from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
-from config.supervisor.valkey import binary
 from infrastructure.redis import servers
 
 NAME, PASSWORD = "forebay", "of-the-servers"

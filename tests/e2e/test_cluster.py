@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from bench.children import Child, wait_until_listening
+from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
-from config.supervisor.valkey import binary
 from tests.cluster import Cluster, cluster
 from tests.e2e.ask import body, chat, client, events, eventually
 from tests.e2e.conftest import Mock, Platform

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from bench.processes import all_processes
-from config.supervisor.launched import KEYS
+from config.supervisor.engines.launch_addresses import KEYS
 from inference import launching
 from tests.e2e.ask import HI, client, eventually
 from tests.e2e.conftest import Platform

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 
 from bench.under_test import UNLIMITED
-from config.supervisor.listening import listens
+from config.supervisor.ports import listens
 from tests.e2e.ask import Record, body, events, eventually
 from tests.e2e.behind import client_of_each, socket_of_each
 from tests.e2e.conftest import Mock, Platform

@@ -16,10 +16,10 @@ from bench.children import Child, wait_until_listening
 from bench.processes import all_processes, trees
 from bench.under_test import FOREIGN
 from config.environment import PROJECT
-from config.supervisor import valkey
-from config.supervisor.postgres import REQUESTS_ROLE, ROLE, SETTINGS
-from config.supervisor.postgres_files import binaries
-from config.supervisor.system_user import SystemUser
+from config.supervisor.embedded import valkey
+from config.supervisor.embedded.postgres import REQUESTS_ROLE, ROLE, SETTINGS
+from config.supervisor.embedded.postgres_files import binaries
+from config.supervisor.embedded.system_user import SystemUser
 from tests import prepared
 from tests.e2e.ask import eventually
 from tests.e2e.commands import Commands

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from config.supervisor.embedded.postgres import Postgres
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.kin import Kin
-from config.supervisor.postgres import Postgres
-from config.supervisor.problem import Problem
+from config.supervisor.own_processes import Kin
+from config.supervisor.screen import Problem
 from tests.supervisor.conftest import Start
 from tests.supervisor.running import HOSTED, START_S, eventually, get, left_of, refused
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.home import Home
-from config.supervisor.kin import RUN_ID, Kin
+from config.supervisor.own_processes import RUN_ID, Kin
 
 pytestmark = pytest.mark.unit
 Sleeper = subprocess.Popen[bytes]

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from config.supervisor.engines.launches import Launches, Row
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.launches import Launches, Row
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"

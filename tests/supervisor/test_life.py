@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.life import Life
-from config.supervisor.server_group import __file__ as group
-from config.supervisor.server_watch import ServerWatch
+from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_group import __file__ as group
+from config.supervisor.engines.server_watch import ServerWatch
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"

@@ -13,17 +13,18 @@ from kombu import Connection
 
 from config.environment import PROJECT, nearby
 from config.supervisor import child as child_module
-from config.supervisor import openmp, ports
+from config.supervisor import ports
 from config.supervisor.child import Child, Stage
-from config.supervisor.engine import model_name
-from config.supervisor.given import place, redis_version, require_redis
+from config.supervisor.embedded.postgres_address import add_missing_rules, address
+from config.supervisor.embedded.valkey import Valkey
+from config.supervisor.engines import openmp
+from config.supervisor.engines.embedded_engine import model_name
+from config.supervisor.external_servers import place, redis_version, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.kin import Kin
-from config.supervisor.postgres_address import add_missing_rules, address
-from config.supervisor.problem import Problem
-from config.supervisor.together import together
-from config.supervisor.valkey import Valkey
+from config.supervisor.own_processes import Kin
+from config.supervisor.screen import Problem
+from config.supervisor.task_group import together
 from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
 

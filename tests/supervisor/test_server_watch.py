@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from config.supervisor import life, server_watch
 from config.supervisor.child import Child, Stage
-from config.supervisor.launch_command import Server
-from config.supervisor.life import Life
-from config.supervisor.server_watch import ServerWatch
+from config.supervisor.engines import life, server_watch
+from config.supervisor.engines.launch_command import Server
+from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_watch import ServerWatch
 from inference.launching import Launch
 
 pytestmark = pytest.mark.unit

@@ -1,5 +1,5 @@
 """python -m config.command: the same as `forebay`."""
 
-from config.command.line import main
+from config.command.command_line import main
 
 main()

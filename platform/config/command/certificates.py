@@ -8,8 +8,8 @@ from pathlib import Path
 from cryptography import x509
 
 from config.tls.authority import DAYS, Authority, Files, is_due, names_of
-from config.tls.given import FOLDER
-from config.tls.pair import BadCertificate
+from config.tls.configured_files import FOLDER
+from config.tls.key_pair import BadCertificate
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config import celery_lines
-from config.command.becoming import become, nothing_else
+from config import celery_arguments
+from config.command.startup import become, nothing_else
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
     nothing_else(arguments)
-    become(*celery_lines.jobs())
+    become(*celery_arguments.jobs())

@@ -8,8 +8,8 @@ import sys
 
 from config import environment
 from config.supervisor.home import Home
-from config.supervisor.problem import Problem
 from config.supervisor.scrape_targets import take_own_port
+from config.supervisor.screen import Problem
 
 MOST = 65_535
 

@@ -12,8 +12,8 @@ from typing import NoReturn
 from psycopg.conninfo import conninfo_to_dict
 
 from config import environment
-from config.supervisor.postgres_files import VERSION, wheel
-from config.supervisor.problem import Problem
+from config.supervisor.embedded.postgres_files import VERSION, wheel
+from config.supervisor.screen import Problem
 
 # None takes a statement: acts on people, money and keys go through commands that leave a record.
 PROGRAMS = (

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.becoming import become
+from config.command.startup import become
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

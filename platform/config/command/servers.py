@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.becoming import become, nothing_else
+from config.command.startup import become, nothing_else
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

@@ -1,7 +1,7 @@
 import platform
 from collections.abc import Sequence
 
-from config.command.becoming import nothing_else
+from config.command.startup import nothing_else
 from infrastructure import release
 
 

@@ -3,8 +3,8 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.becoming import become, drain_well
 from config.command.metrics_port import add_option, take
+from config.command.startup import become, drain_well
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

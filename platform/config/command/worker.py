@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config import celery_lines
-from config.command.becoming import become
+from config import celery_arguments
 from config.command.metrics_port import add_option, take
+from config.command.startup import become
 from config.supervisor.options import MOST_PROCESSES
 from inference import pools
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         os.environ["FOREBAY_ROLES"] = "workers"
         become("config.supervisor")
     take(asked, "worker", asked.number, asked.engine)
-    become(*celery_lines.worker(pools.queue(asked.engine, asked.number)))
+    become(*celery_arguments.worker(pools.queue(asked.engine, asked.number)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,8 +17,8 @@ from django.conf import settings
 
 from config.metrics import process
 from config.metrics.exposition import Page, page
-from config.tls.pair import BadCertificate
-from config.tls.served import Served
+from config.tls.key_pair import BadCertificate
+from config.tls.served_certificates import Served
 
 log = logging.getLogger(__name__)
 HEAD_BYTES = 8 * 1024  # of a request

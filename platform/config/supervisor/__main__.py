@@ -18,26 +18,25 @@ from dataclasses import replace
 from typing import Any
 
 from config import environment, machine_clock, watchdog
-from config.logs import printed
-from config.logs.lines import AsJson
+from config.logs import captured_output
+from config.logs.formatting import AsJson
 from config.supervisor import options, ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.kin import Kin
 from config.supervisor.options import Options
 from config.supervisor.own_certificates import OwnCertificates
-from config.supervisor.preparing import Preparing
-from config.supervisor.problem import Problem
+from config.supervisor.own_processes import Kin
+from config.supervisor.preparation import Preparing
 from config.supervisor.processes import Processes
 from config.supervisor.scrape_targets import ScrapeTargets
-from config.supervisor.screen import say
+from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
-from config.supervisor.together import together
+from config.supervisor.task_group import together
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
-from config.telling_systemd import tell
-from config.tls import given
-from config.tls.pair import BadCertificate, read
+from config.systemd_notify import tell
+from config.tls import configured_files
+from config.tls.key_pair import BadCertificate, read
 from inference import pulses
 
 _PR_SET_PDEATHSIG = 1
@@ -72,7 +71,7 @@ def main() -> None:
 
 def _log_in_json() -> None:
     """What it says to the person at the terminal, too."""
-    printed.begin()
+    captured_output.begin()
     handler = logging.StreamHandler()
     handler.setFormatter(AsJson())
     logging.basicConfig(handlers=[handler])
@@ -118,7 +117,7 @@ def _with_ports(told: Options) -> Options:
 
 def _look_at_certificates() -> None:
     """Those that every port has: whatever is wrong is said once, not by each process."""
-    if (files := given.own_files())[0]:
+    if (files := configured_files.own_files())[0]:
         try:
             read(*files)
         except BadCertificate as problem:

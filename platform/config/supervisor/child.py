@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from config.logs.lines import message
+from config.logs.formatting import message
 from config.supervisor.engine_log import EngineLog
 
 _libc = ctypes.CDLL(None)

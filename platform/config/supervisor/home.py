@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 
 
 class Home:

@@ -13,9 +13,8 @@ from config import environment
 from config.logs.naming import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
-from config.supervisor.kin import RUN_ID, Kin
-from config.supervisor.problem import Problem
-from config.supervisor.screen import say, seconds
+from config.supervisor.own_processes import RUN_ID, Kin
+from config.supervisor.screen import Problem, say, seconds
 from config.supervisor.watchdog import Watchdog
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten seconds

@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 from config import environment
 from config.supervisor.options import Options
-from config.supervisor.problem import Problem
-from config.supervisor.screen import say
-from config.tls import given
+from config.supervisor.screen import Problem, say
+from config.tls import configured_files
 from config.tls.authority import Authority, Files, is_due, lacks
-from config.tls.pair import BadCertificate
+from config.tls.key_pair import BadCertificate
 
 EVERY_S = 3600.0
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # read, not bound
@@ -31,7 +30,7 @@ class OwnCertificates:
         """None where somebody else sees to them, or nothing has TLS."""
         if not options.tls or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
             return None
-        return cls(given.FOLDER, _hosts(options))
+        return cls(configured_files.FOLDER, _hosts(options))
 
     def make(self) -> None:
         """What is missing, or near its end. Raises Problem."""

@@ -1,14 +1,19 @@
-"""TCP ports: is ours free, and which one may an embedded server have."""
+"""TCP ports: whether ours is free, which one an embedded server may have, and who listens there."""
 
+import contextlib
 import errno
+import os
 import random
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 
 # Below the kernel's ephemeral range: an outgoing connection of somebody cannot take the port
 # while its server restarts.
 _QUIET_PORTS = range(17000, 32000)
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation)
 
 
 def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
@@ -85,3 +90,28 @@ def _why(host: str, port: int, error: OSError, variable: str) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs root: choose one above 1023 with {variable}"
     return f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and {variable}"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Return whether this process itself takes connections at a port that several may share."""
+    return not sockets_of(pid).isdisjoint(_listening(port))
+
+
+def _listening(port: int) -> Iterator[str]:
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+                fields = line.split()
+                local, state = fields[1], fields[3]
+                if state == _LISTEN and local.endswith(f":{port:04X}"):
+                    yield f"socket:[{fields[9]}]"
+
+
+def sockets_of(pid: int) -> set[str]:
+    """Return the names under which /proc lists a process's open files, its sockets among them."""
+    names = set()
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                names.add(os.readlink(entry.path))
+    return names

@@ -5,15 +5,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from config import celery_lines
+from config import celery_arguments
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
 from config.supervisor.keeper import Keeper
-from config.supervisor.listening import listens
 from config.supervisor.options import Options
+from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
-from config.supervisor.together import together
+from config.supervisor.task_group import together
 
 
 class Processes:
@@ -27,9 +27,9 @@ class Processes:
 
     async def worker(self, queue: str, number: int = 1) -> Child:
         """The `number`th of an engine, that is woken by this queue of Celery."""
-        name = celery_lines.worker_name(queue)
+        name = celery_arguments.worker_name(queue)
         scraped = self._targets.variables(name, "worker", number)
-        return await self._celery(name, scraped, celery_lines.worker(queue))
+        return await self._celery(name, scraped, celery_arguments.worker(queue))
 
     def gone(self, worker: Child) -> None:
         """Its engine was removed, and it has ended."""
@@ -44,8 +44,8 @@ class Processes:
 
     async def _jobs(self) -> None:
         scraped = self._targets.variables("jobs", "jobs")
-        await self._celery("jobs", scraped, celery_lines.jobs())
-        await self._celery("beat", {}, celery_lines.beat())
+        await self._celery("jobs", scraped, celery_arguments.jobs())
+        await self._celery("beat", {}, celery_arguments.beat())
 
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"

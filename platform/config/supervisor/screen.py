@@ -8,6 +8,10 @@ from config import environment
 _began = time.monotonic()
 
 
+class Problem(Exception):
+    """Ends the run. Its text is one line for a person and says what to do."""
+
+
 def say(line: str) -> None:
     try:
         print(line, flush=True)

@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from config import environment
-from config.supervisor.engine import Engine
-from config.supervisor.given import require_database, require_redis
-from config.supervisor.home import Home
-from config.supervisor.keeper import Keeper
-from config.supervisor.launched import launched
-from config.supervisor.launches import Launches
-from config.supervisor.options import Options
-from config.supervisor.postgres import (
+from config.supervisor.embedded.postgres import (
     CONNECTIONS,
     CONNECTIONS_OF_A_PROCESS,
     REQUESTS_ROLE,
     ROLE,
     Postgres,
 )
-from config.supervisor.problem import Problem
-from config.supervisor.screen import done
-from config.supervisor.valkey import Valkey
-from config.tls import given
+from config.supervisor.embedded.valkey import Valkey
+from config.supervisor.engines.embedded_engine import Engine
+from config.supervisor.engines.launch_addresses import launched
+from config.supervisor.engines.launches import Launches
+from config.supervisor.external_servers import require_database, require_redis
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.options import Options
+from config.supervisor.screen import Problem, done
+from config.tls import configured_files
 from inference import pools
 
 ENGINES_TO_COME = 5  # beside those in FOREBAY_ENGINES there is room for so many
@@ -41,10 +40,10 @@ class Servers:
         self.database_url = self._postgres.url if self._postgres else options.database_url or ""
         self._engine = Engine(options, home, keeper, self.database_url) if own_engine else None
         self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
-        given = launched(_given_engines(), home)
-        self.engines = {self._engine.name: self._engine.description} if self._engine else given[0]
+        engines, servers = launched(_given_engines(), home)
+        self.engines = {self._engine.name: self._engine.description} if self._engine else engines
         self.launches = Launches(
-            home, keeper, self.database_url, given[1], environment.model_folders()
+            home, keeper, self.database_url, servers, environment.model_folders()
         )
 
     def variables(self, options: Options) -> dict[str, str]:
@@ -81,8 +80,8 @@ class Servers:
 
     @property
     def _for_requests(self) -> dict[str, str]:
-        given = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
-        url = self._postgres.requests_url if self._postgres else given
+        external_url = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
+        url = self._postgres.requests_url if self._postgres else external_url
         return {"FOREBAY_REQUESTS_DATABASE_URL": url} if url else {}
 
     @property
@@ -123,11 +122,11 @@ def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
 
 
 def _tls() -> dict[str, str]:
-    certificate, key = given.own_files()
+    certificate, key = configured_files.own_files()
     if not certificate:
         return {}
     told = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
-    authority = environment.found("FOREBAY_TLS_CA") or str(given.own_authority())
+    authority = environment.found("FOREBAY_TLS_CA") or str(configured_files.own_authority())
     return {**told, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
 
 

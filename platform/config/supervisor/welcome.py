@@ -5,9 +5,9 @@ import shlex
 
 from config import environment
 from config.supervisor.options import Options
-from config.supervisor.preparing import FirstRun
+from config.supervisor.preparation import FirstRun
 from config.supervisor.screen import manage, say, seconds
-from config.tls import given
+from config.tls import configured_files
 
 
 def welcome(options: Options, first: FirstRun, model: str) -> None:
@@ -52,6 +52,7 @@ def _curl(url: str, key: str, model: str) -> str:
 
 def _own_authority(url: str) -> str:
     """Which nobody trusts by itself, as they do those of other certificates; "" for these."""
-    made = given.own_authority()
-    own = url.startswith("https://") and given.own_files()[0] == str(made.with_name("server.crt"))
-    return str(made) if own else ""
+    authority = configured_files.own_authority()
+    certificate = str(authority.with_name("server.crt"))
+    own = url.startswith("https://") and configured_files.own_files()[0] == certificate
+    return str(authority) if own else ""

@@ -13,13 +13,12 @@ import psycopg
 from config import environment
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
+from config.supervisor.engines.launches import Row
 from config.supervisor.keeper import Keeper
-from config.supervisor.launches import Row
 from config.supervisor.options import Options
-from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
 from config.supervisor.roles import runs_here
-from config.supervisor.screen import say
+from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
 from inference.pools import queues
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from audit.keys.master_keys.private_file import replace
-from config.tls.pair import BadCertificate, Pair, read, read_authorities
+from config.tls.key_pair import BadCertificate, Pair, read, read_authorities
 
 YEARS_10, DAYS = 3650, 90
 SKEW = timedelta(hours=1)  # of clocks

@@ -7,7 +7,7 @@ import pytest
 
 from config.command import check
 from config.command.checks import certificates
-from config.tls import given
+from config.tls import configured_files
 from tests.inference.api.grpc.certificates import Authority, Signed
 
 pytestmark = pytest.mark.unit
@@ -140,7 +140,7 @@ def test_authorities_of_clients(authority: Authority, said: Said) -> None:
 def test_what_we_make_ourselves_is_not_missed(
     said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(given, "FOLDER", tmp_path)
+    monkeypatch.setattr(configured_files, "FOLDER", tmp_path)
     own = Signed(tmp_path / "server.crt", tmp_path / "server.key")
     line = said.of(own)
     assert line.startswith("warn  certificate: `forebay run` makes one; others need it before: ")

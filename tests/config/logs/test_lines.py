@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from config.environment import PROJECT
-from config.logs.lines import LONGEST, AsJson, message
+from config.logs.formatting import LONGEST, AsJson, message
 from config.logs.naming import started_as
 from inference.current import about, working_for
 from tenants import secret_keys

@@ -13,7 +13,7 @@ from config.metrics import exposition, listener, process
 from config.metrics.listener import AT_ONCE, Listener, listen
 from config.supervisor.ports import find_free
 from config.tls.authority import Authority, Files
-from config.tls.served import Served
+from config.tls.served_certificates import Served
 
 pytestmark = pytest.mark.unit
 

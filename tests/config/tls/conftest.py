@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from config.tls import served
+from config.tls import served_certificates
 from config.tls.authority import Authority, Files
 
 
@@ -20,5 +20,5 @@ def server(authority: Authority) -> Files:
 @pytest.fixture
 def look_now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """From then on files are looked at with each connection."""
-    yield lambda: monkeypatch.setattr(served, "EVERY_S", -1.0)
-    served._served.clear()
+    yield lambda: monkeypatch.setattr(served_certificates, "EVERY_S", -1.0)
+    served_certificates._served.clear()

@@ -12,8 +12,8 @@ import websockets
 from django.test import override_settings
 
 from config.tls.authority import Authority, Files
-from config.tls.door import secured
-from config.tls.served import Served as Shown
+from config.tls.handshake import secured
+from config.tls.served_certificates import Served as Shown
 from tests.config.stub_server import Client, Served, Stub
 from tests.e2e.ask import eventually
 

@@ -10,7 +10,7 @@ from config.environment import EnvironmentProblem
 from config.supervisor import options
 from config.supervisor.own_certificates import OwnCertificates
 from config.supervisor.welcome import _curl
-from config.tls import given
+from config.tls import configured_files
 from config.tls.authority import Authority, Files, names_of
 
 pytestmark = pytest.mark.unit
@@ -21,7 +21,7 @@ Say = Callable[..., None]
 def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
     """The variables, and nothing that a running platform left."""
     monkeypatch.setattr(environment, "_running", dict)
-    monkeypatch.setattr(given, "FOLDER", tmp_path / "tls")
+    monkeypatch.setattr(configured_files, "FOLDER", tmp_path / "tls")
 
     def told(**variables: str) -> None:
         for name, value in variables.items():
@@ -31,17 +31,17 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
 
 
 def test_off_unless_asked_for(say: Say) -> None:
-    assert given.own_files() == ("", "")
+    assert configured_files.own_files() == ("", "")
     assert environment.public_url("127.0.0.1", 8000) == "http://localhost:8000"
 
 
 def test_a_certificate_that_is_named(say: Say) -> None:
     say(TLS_CERTIFICATE="/a.crt", TLS_KEY="/a.key")
-    assert given.own_files() == ("/a.crt", "/a.key")
-    assert given.grpc_files(given.own_files()) == ("/a.crt", "/a.key")
+    assert configured_files.own_files() == ("/a.crt", "/a.key")
+    assert configured_files.grpc_files(configured_files.own_files()) == ("/a.crt", "/a.key")
     assert environment.public_url("127.0.0.1", 8000) == "https://localhost:8000"
     say(GRPC_CERTIFICATE="/b.crt", GRPC_PRIVATE_KEY="/b.key")
-    assert given.grpc_files(given.own_files()) == ("/b.crt", "/b.key")
+    assert configured_files.grpc_files(configured_files.own_files()) == ("/b.crt", "/b.key")
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_a_certificate_that_is_named(say: Say) -> None:
 def test_what_cannot_be(say: Say, variables: dict[str, str], what: str) -> None:
     say(**variables)
     with pytest.raises(EnvironmentProblem, match=what):
-        given.grpc_files(given.own_files())
-        for name in (given.GRPC_CLIENTS, given.METRICS_CLIENTS):
-            given.client_authorities(name, given.own_files())
+        configured_files.grpc_files(configured_files.own_files())
+        for name in (configured_files.GRPC_CLIENTS, configured_files.METRICS_CLIENTS):
+            configured_files.client_authorities(name, configured_files.own_files())
 
 
 def own(folder: Path) -> OwnCertificates:
@@ -77,7 +77,7 @@ def test_own_ones_are_made_and_kept(say: Say, tmp_path: Path) -> None:
     say(TLS="on", ALLOWED_HOSTS="gpu-1.example.com, .b.example.com,*", PUBLIC_URL="https://a.test")
     own(tmp_path)
     files = Files.of(tmp_path / "tls", "server")
-    assert given.own_files() == (str(files.certificate), str(files.key))
+    assert configured_files.own_files() == (str(files.certificate), str(files.key))
     first = files.read().leaf
     named = {str(each.value) for each in names_of(first)}
     hosts = {"gpu-1.example.com", "*.b.example.com", "a.test"}

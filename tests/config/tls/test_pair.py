@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from config.tls.authority import Authority, Files
-from config.tls.pair import BadCertificate, read, read_authorities
+from config.tls.key_pair import BadCertificate, read, read_authorities
 from tests.inference.api.grpc.certificates import Authority as Other
 
 pytestmark = pytest.mark.unit

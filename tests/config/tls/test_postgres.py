@@ -13,8 +13,8 @@ import pytest
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from config import environment
+from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.ports import find_free
-from config.supervisor.system_user import SystemUser
 from config.tls.authority import Authority
 from console.compliance.tls_probe import Port, probe
 from tests.e2e.ask import eventually

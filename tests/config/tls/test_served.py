@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from config.tls.authority import Authority, Files
-from config.tls.pair import BadCertificate
-from config.tls.served import NOT_AFTER, Served
+from config.tls.key_pair import BadCertificate
+from config.tls.served_certificates import NOT_AFTER, Served
 
 pytestmark = pytest.mark.unit
 LookNow = Callable[[], None]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from config.celery import app
-from config.work_schedule import WORK
+from config.schedule.work import WORK
 from inference.tasks import reconcile
 from tenants.models import Reconciliation, Tenant
 

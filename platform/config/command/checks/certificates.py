@@ -7,8 +7,8 @@ from pathlib import Path
 
 from config.command.checks.finding import Finding, fail, ok, warn
 from config.environment import EnvironmentProblem
-from config.tls import given
-from config.tls.pair import BadCertificate, read, read_authorities
+from config.tls import configured_files
+from config.tls.key_pair import BadCertificate, read, read_authorities
 
 SOON = timedelta(days=14)
 
@@ -20,18 +20,18 @@ def findings() -> Iterator[Finding]:
 
 
 def _files() -> Iterator[Finding]:
-    own = given.own_files()
+    own = configured_files.own_files()
     if own[0]:
         yield _pair("certificate", own)
-    if (of_grpc := given.grpc_files(own)) != own:
+    if (of_grpc := configured_files.grpc_files(own)) != own:
         yield _pair("certificate of gRPC", of_grpc)
-    for name in (given.GRPC_CLIENTS, given.METRICS_CLIENTS):
-        if path := given.client_authorities(name, own):
+    for name in (configured_files.GRPC_CLIENTS, configured_files.METRICS_CLIENTS):
+        if path := configured_files.client_authorities(name, own):
             yield _authorities(name, path)
 
 
-def _pair(subject: str, files: given.Files) -> Finding:
-    if given.what_to_do(files) and not Path(files[0]).exists():
+def _pair(subject: str, files: configured_files.Files) -> Finding:
+    if configured_files.what_to_do(files) and not Path(files[0]).exists():
         return warn(subject, "`forebay run` makes one; others need it before: forebay certificates")
     try:
         ends = read(*files).leaf.not_valid_after_utc

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from config import environment
 from config.command.checks.finding import RUN, Finding, fail, ok, warn
-from config.supervisor import valkey
-from config.supervisor.engine import bundled_model
-from config.supervisor.postgres_files import wheel
-from config.supervisor.problem import Problem
+from config.supervisor.embedded import valkey
+from config.supervisor.embedded.postgres_files import wheel
+from config.supervisor.engines.embedded_engine import bundled_model
+from config.supervisor.screen import Problem
 from inference import pools
 
 

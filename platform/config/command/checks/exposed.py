@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from config.command.checks.finding import Finding, warn
 from config.environment import EnvironmentProblem
-from config.tls import given
+from config.tls import configured_files
 
 _HERE = ("127.0.0.1", "localhost", "::1")
 
@@ -14,13 +14,13 @@ _HERE = ("127.0.0.1", "localhost", "::1")
 def findings() -> Iterator[Finding]:
     """What the variables themselves have wrong is told elsewhere (settings.py)."""
     with suppress(EnvironmentProblem):
-        yield from _exposed(given.own_files())
+        yield from _exposed(configured_files.own_files())
 
 
-def _exposed(own: given.Files) -> Iterator[Finding]:
+def _exposed(own: configured_files.Files) -> Iterator[Finding]:
     if _is_open("FOREBAY_METRICS_PORT", "FOREBAY_METRICS_HOST") and not (
         os.environ.get("FOREBAY_METRICS_TOKEN_FILE")
-        or given.client_authorities(given.METRICS_CLIENTS, own)
+        or configured_files.client_authorities(configured_files.METRICS_CLIENTS, own)
     ):
         yield warn(
             "metrics",
@@ -32,13 +32,13 @@ def _exposed(own: given.Files) -> Iterator[Finding]:
             "people come by https and no port here has TLS: name the proxy that has it in "
             "FOREBAY_WEB_PROXIES, or all people count as its one address",
         )
-    if _is_open("FOREBAY_GRPC_PORT", "FOREBAY_HOST") and not given.grpc_files(own)[0]:
+    if _is_open("FOREBAY_GRPC_PORT", "FOREBAY_HOST") and not configured_files.grpc_files(own)[0]:
         yield warn(
             "gRPC", "keys and prompts come in clear: set FOREBAY_TLS=on, or let TLS end before it"
         )
 
 
-def _has_unnamed_proxy(own: given.Files) -> bool:
+def _has_unnamed_proxy(own: configured_files.Files) -> bool:
     public = os.environ.get("FOREBAY_PUBLIC_URL", "")
     named = os.environ.get("FOREBAY_WEB_PROXIES", "").strip()
     return public.startswith("https://") and not (own[0] or named)

@@ -8,7 +8,7 @@ from config.command.checks.finding import Finding, fail, ok
 from config.supervisor import options, ports
 from config.supervisor.http_probe import get, speaks_http2
 from config.supervisor.options import Options
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 
 _HANDED_OVER = "LISTEN_FDS"  # by systemd's socket unit: its port is taken, by us
 

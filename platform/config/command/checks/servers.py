@@ -11,8 +11,8 @@ from redis.exceptions import RedisError, ResponseError
 from config import environment
 from config.command.checks import embedded
 from config.command.checks.finding import Finding, fail, ok, warn
-from config.supervisor import given
-from config.supervisor.problem import Problem
+from config.supervisor import external_servers
+from config.supervisor.screen import Problem
 from infrastructure.redis import servers
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
@@ -38,13 +38,13 @@ def findings() -> Iterator[Finding]:
 
 def _postgres(subject: str, url: str) -> Iterator[Finding]:
     try:
-        asyncio.run(given.require_database(url))
+        asyncio.run(external_servers.require_database(url))
         with psycopg.connect(f"postgresql://{url.partition('://')[2]}", connect_timeout=5) as link:
             version, superuser, sees_all, there = link.execute(_ASK).fetchone() or ("", 0, 0, 0.0)
     except (Problem, psycopg.Error) as problem:
         yield fail(subject, str(problem).splitlines()[0])
         return
-    yield ok(subject, f"{version} answers at {given.place(url)}")
+    yield ok(subject, f"{version} answers at {external_servers.place(url)}")
     if superuser or sees_all:
         yield warn(
             subject,
@@ -56,7 +56,7 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
 
 async def _redis(url: str) -> list[Finding]:
     try:
-        await given.require_redis(url)
+        await external_servers.require_redis(url)
         async with servers.async_client(url, socket_connect_timeout=5) as redis:
             return await _asked(redis, url)
     except (Problem, RedisError, OSError) as problem:
@@ -64,7 +64,7 @@ async def _redis(url: str) -> list[Finding]:
 
 
 async def _asked(redis: Any, url: str) -> list[Finding]:
-    found = [ok("redis", f"answers at {given.place(url)}")]
+    found = [ok("redis", f"answers at {external_servers.place(url)}")]
     if servers.is_cluster(url):
         return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()

@@ -20,7 +20,7 @@ from inference import pools
 _READ = """
 import os, sys
 from config.supervisor import options
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 try:
     options.read()
 except Problem as problem:

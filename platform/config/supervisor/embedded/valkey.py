@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.supervisor.child import Stage
+from config.supervisor.embedded.socket_files import can_be
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
-from config.supervisor.problem import Problem
-from config.supervisor.socket_files import can_be
+from config.supervisor.screen import Problem
 
 _CONFIG = """\
 {listening}

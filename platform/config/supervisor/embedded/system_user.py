@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 
 NAME = "forebay"
 # The first only reads and enters; most containers have the second only.

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from config.page_callers import Callers
-from config.page_refusal import FOR_PROGRAMS, Refused, is_for_programs, refuse
-from config.page_turns import MOST, Busy, Lane, Turns
+from config.pages.callers import Callers
+from config.pages.refusal import FOR_PROGRAMS, Refused, is_for_programs, refuse
+from config.pages.turns import MOST, Busy, Lane, Turns
 from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.client_address import client_ip, counted
 

@@ -14,8 +14,8 @@ import psycopg
 
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
+from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.screen import say
-from config.supervisor.server_watch import ServerWatch
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.5  # while it starts

@@ -18,10 +18,10 @@ from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from config.connections import Crowd, most_connections
-from config.head_checks import refusal_reason
-from config.one_write import HeadWithBody
-from config.socket_frames import BoundedFrames
+from config.http.coalesced_write import HeadWithBody
+from config.http.connection_limit import Crowd, most_connections
+from config.http.head_checks import refusal_reason
+from config.http.websocket_frames import BoundedFrames
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
 from tenants.rate_limits.client_address import counted, plain_or_none
 

@@ -11,12 +11,12 @@ import psycopg
 from psycopg import sql
 
 from config.supervisor.child import Child, Stage
+from config.supervisor.embedded.postgres_address import RULES, add_missing_rules, address, at_port
+from config.supervisor.embedded.postgres_files import VERSION, binaries
+from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.postgres_address import RULES, add_missing_rules, address, at_port
-from config.supervisor.postgres_files import VERSION, binaries
-from config.supervisor.problem import Problem
-from config.supervisor.system_user import SystemUser
+from config.supervisor.screen import Problem
 
 ROLE, REQUESTS_ROLE = "forebay", "forebay_requests"
 _INITDB = shlex.split(
@@ -26,7 +26,7 @@ _INITDB = shlex.split(
 # Otherwise it goes on after a failed statement, ends with 0, and logs passwords.
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
-CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/page_visit.py)
+CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/visit.py)
 SETTINGS = {
     "fsync": "on",
     "jit": "off",

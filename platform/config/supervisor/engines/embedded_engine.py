@@ -5,17 +5,17 @@ import importlib.util
 import re
 from pathlib import Path
 
-from config.supervisor import openmp
 from config.supervisor.child import Child, Stage
+from config.supervisor.engines import openmp
+from config.supervisor.engines.launch_command import Server, llama_cpp
+from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
-from config.supervisor.launch_command import Server, llama_cpp
-from config.supervisor.life import Life
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
-from config.supervisor.problem import Problem
-from config.supervisor.server_watch import ServerWatch
+from config.supervisor.screen import Problem
 from inference.engines.bundled_model import FILE
 from inference.launching import Launch
 

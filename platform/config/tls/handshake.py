@@ -14,8 +14,8 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]  # not in its types
 
-from config.bounded_http import Bounded, counted_address, crowd_of
-from config.connections import Crowd
+from config.http.bounded_http import Bounded, counted_address, crowd_of
+from config.http.connection_limit import Crowd
 
 GOODBYE_S = 5.0  # for the client's own word that it has ended
 

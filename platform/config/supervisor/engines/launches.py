@@ -9,17 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config.supervisor import launch_command
 from config.supervisor.child import Child, Stage
+from config.supervisor.engines import launch_command
+from config.supervisor.engines.launch_addresses import KEYS
+from config.supervisor.engines.launch_command import Server
+from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import PATIENCE, Keeper
-from config.supervisor.launch_command import Server
-from config.supervisor.launched import KEYS
-from config.supervisor.life import Life
-from config.supervisor.problem import Problem
-from config.supervisor.screen import done, say
-from config.supervisor.server_watch import ServerWatch
+from config.supervisor.screen import Problem, done, say
 from inference import launching
 from inference.launching import HOST, Launch
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.supervisor import openmp
+from config.supervisor.engines import openmp
 from config.supervisor.home import Home
-from config.supervisor.problem import Problem
+from config.supervisor.screen import Problem
 from inference.engines.bundled_model import template_for
 from inference.launching import HOST, Launch
 from inference.pools import SLOTS

@@ -5,9 +5,9 @@
 
 from typing import Any
 
-from config.origins import refuse
-from config.page_refusal import Refused
-from config.page_visit import Visit, callers
+from config.http.origins import refuse
+from config.pages.refusal import Refused
+from config.pages.visit import Visit, callers
 
 _VISIT = "forebay.visit"
 

@@ -11,8 +11,8 @@ import os
 import shutil
 from pathlib import Path
 
-from config.supervisor.problem import Problem
-from config.supervisor.system_user import SystemUser
+from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.screen import Problem
 
 VERSION = "18"
 _OPEN = Path("/var/lib/forebay")

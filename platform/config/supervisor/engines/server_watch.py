@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from config.supervisor.child import Child
+from config.supervisor.engines.launch_command import Server
 from config.supervisor.http_probe import get
-from config.supervisor.launch_command import Server
 from inference import progress
 from inference.launching import HOST
 from inference.progress import STALL_S

@@ -1,7 +1,7 @@
 """Who asks for a page, as far as this process knows before it has looked anybody up.
 
 A session or a key counts as known once a page has been answered for it here: what a client sends
-without that is a claim. It decides in which lane the page waits (page_turns.py) and nothing else.
+without that is a claim. It decides in which lane the page waits (turns.py) and nothing else.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ import threading
 from types import TracebackType
 from typing import TextIO, cast
 
-from config.logs.lines import PRINTED, AsJson
+from config.logs.formatting import PRINTED, AsJson
 from config.logs.naming import NAME, is_a_server
 
 OURS = '{"time":"'  # how a line begins that is one already

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from config.tls.pair import BadCertificate, Pair, read, read_authorities
+from config.tls.key_pair import BadCertificate, Pair, read, read_authorities
 from infrastructure.metrics import Gauge, Label
 
 log = logging.getLogger(__name__)
