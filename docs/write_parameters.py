@@ -27,6 +27,7 @@ REFUSED = {
     "functions": "deprecated by OpenAI: `tools`",
     "web_search_options": "nothing here searches the web",
 }
+Row = tuple[str, str]  # values, engines
 _HEAD = """# Parameters
 
 <!-- Written by docs/write_parameters.py from inference/engines/: change it there. -->
@@ -74,15 +75,15 @@ def _lines() -> Iterator[str]:
     text = dict(_rows(columns, TEXT.keys() | HINTS.keys(), chat=False))
     yield _HEAD
     yield "## `POST /v1/chat/completions`\n"
-    yield from _table(chat.values())
+    yield from _table(chat)
     yield _NOTES
     yield "## `POST /v1/completions`\n"
     alike = [name for name, row in text.items() if chat.get(name) == row]
     yield f"The same as for chats: {', '.join(f'`{name}`' for name in alike)}.\n"
-    yield from _table(row for name, row in text.items() if name not in alike)
+    yield from _table({name: row for name, row in text.items() if name not in alike})
     yield "\n## Beyond OpenAI's parameters\n"
     yield "These hold for chats and, where the engine knows them there, for completions.\n"
-    yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)).values())
+    yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)))
     yield ""
 
 
@@ -98,20 +99,23 @@ def _own(engines: Iterable[Engine]) -> set[str]:
     return names - CHAT.keys() - HINTS.keys() - SERVICE.keys() - set(REFUSED)
 
 
-def _table(rows: Iterable[str]) -> Iterator[str]:
+def _table(rows: dict[str, Row]) -> Iterator[str]:
+    """Parameters with the same values and engines share a line."""
     yield "| parameter | values | engines |"
     yield "|---|---|---|"
-    yield from rows
+    for values, engines in dict.fromkeys(rows.values()):
+        names = [f"`{name}`" for name, row in rows.items() if row == (values, engines)]
+        yield f"| {', '.join(names)} | {values} | {engines} |"
 
 
 def _rows(
     columns: dict[str, Engine], names: Iterable[str], *, chat: bool
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Row]]:
     for name in sorted(names):
         rules = {column: e.fields(chat=chat).get(name) for column, e in columns.items()}
         usual = _usual(name, list(rules.values()), chat=chat)
         cells = {column: _cell(name, rule, usual) for column, rule in rules.items()}
-        yield name, f"| `{name}` | {_escaped(usual)} | {_engines(cells)} |"
+        yield name, (_escaped(usual), _engines(cells))
 
 
 def _engines(cells: dict[str, str]) -> str:
