@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-# Each has servers of its own. docs/testing.md says how tests are shared among them.
+# Each has servers of its own. tests/README.md says how tests are shared among them.
 WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 

@@ -1,5 +1,5 @@
 """podman, as this machine has it: FOREBAY_TEST_PODMAN, and the two beside it, say which words it
-needs where no image registry, no overlay and no cgroups are to be had (docs/testing.md).
+needs where no image registry, no overlay and no cgroups are to be had (tests/README.md).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Links of README, docs and the notebook of measurements lead to files and headings that exist."""
+"""Links of README, docs and pages beside the code lead to files and headings that exist."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,13 @@ from config.environment import PROJECT
 from tests.docs.blocks import PAGES
 
 pytestmark = pytest.mark.unit
-NOTEBOOK = sorted((PROJECT / "bench").rglob("*.md"))
-NOTEBOOK = [page for page in NOTEBOOK if "results" not in page.parts]
+FOLDERS = ("bench", "bench/notebook", "tests", "tests/mutants", "requirements")
+BESIDE_CODE = [page for folder in FOLDERS for page in sorted((PROJECT / folder).glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, *NOTEBOOK], ids=lambda page: page.relative_to(PROJECT).as_posix()
+    "page", [*PAGES, *BESIDE_CODE], ids=lambda page: page.relative_to(PROJECT).as_posix()
 )
 def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
     broken = set()
