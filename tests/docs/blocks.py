@@ -10,6 +10,7 @@ from config.environment import PROJECT
 PAGES = [
     *(PROJECT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")),
     *sorted((PROJECT / "docs").rglob("*.md")),
+    *(PROJECT / folder / "README.md" for folder in ("locale", "requirements", "tests")),
 ]
 # First words of a command line; what stands in a block without any of them is no shell.
 PROGRAMS = set(
