@@ -12,7 +12,6 @@ from django.conf import settings
 
 from audit.keys.keyring import Cipher
 from inference.cache import answers
-from inference.cache.flights import word
 from inference.order import Order
 from inference.record.statements import Outcome
 from infrastructure.redis.link import RedisGone, RedisLink, Script
@@ -32,6 +31,11 @@ def prefix(tenant_id: UUID) -> str:
     return f"cache:{{{tenant_id.hex}}}"
 
 
+def flight_word(order: Order) -> str:
+    """Return the word under which an order's flight stands in Redis: its class and its id."""
+    return f"{order.klass}:{order.id.hex}"
+
+
 class SecondLevel:
     def __init__(self, redis: RedisLink) -> None:
         self._redis = redis
@@ -42,15 +46,15 @@ class SecondLevel:
         return found
 
     async def begin(self, order: Order) -> tuple[bytes | None, bytes | None]:
-        """Which request asks an engine, or ALONE, where it is not this one; and what was kept since
-        somebody looked.
+        """Return the word of the request that asks an engine, None where it is this one; and the
+        answer that was kept since the last look.
 
-        Raises one of TROUBLE.
+        The word is ALONE where the last answer could not be kept. Raises one of TROUBLE.
         """
         where, name = prefix(order.tenant_id), order.cached.hex()
         other, found = await self._redis.many(
             [
-                ("SET", f"{where}:f:{name}", word(order), "NX", "GET", "PX", FLIGHT_MS),
+                ("SET", f"{where}:f:{name}", flight_word(order), "NX", "GET", "PX", FLIGHT_MS),
                 ("GET", f"{where}:e:{name}"),
             ]
         )
@@ -84,7 +88,7 @@ class SecondLevel:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 most = await self._part(order, ttl_s) if data else 0
-                about = order.subject_id.hex, order.model, word(order)
+                about = order.subject_id.hex, order.model, flight_word(order)
                 arguments = order.cached.hex(), data, ttl_s * 1000, most, *about, alone_ms
                 await self._redis.run(KEEP, [prefix(order.tenant_id)], *arguments)
         except TROUBLE as problem:

@@ -93,7 +93,7 @@ _chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 def text_in(event: bytes) -> str:
-    """The piece of the answer that a reader sees."""
+    """Return the piece of the answer that a reader sees."""
     return said_in(event).text
 
 

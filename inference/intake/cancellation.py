@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -38,8 +37,6 @@ class Cancellation:
     ) -> None:
         self._redis, self._queues = redis, queues
         self._settled, self._background = settled, background
-        # What no queue has: how it stops, and whether that was not too late.
-        self.going_along: dict[UUID, Callable[[], Awaitable[bool]]] = {}
 
     def cancel(self, order: Order) -> None:
         """The reader is gone: stop the generation, settle what there is. Does not wait."""
@@ -58,9 +55,6 @@ class Cancellation:
     async def _cancel(self, order: Order) -> None:
         if order.cached:  # nobody waits for this answer
             await SecondLevel(self._redis).give_up(order)
-        stop = self.going_along.get(order.id)
-        if stop and await stop():
-            return
         try:
             for pool in _where_it_may_be(order):
                 where = await self._queues[pool].cancel(str(order.id))

@@ -25,7 +25,6 @@ from inference.record import claiming, slots, statements
 from inference.record.answered_at_once import AnsweredAtOnce
 from inference.registry import told_slots
 from inference.stream.returns import Returns
-from inference.stream.writer import Writer
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
@@ -73,7 +72,6 @@ class Context:
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
         self.line_watch = LineWatch(self.queues)
-        self.writer = Writer(self.redis)  # of streams that go along with others
         self.background = Background()
         self.cancellation = Cancellation(self.redis, self.queues, self.settled, self.background)
         self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from msgspec.structs import replace
-
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
@@ -16,25 +14,23 @@ PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 AGAIN_S = 0.2
 
 
-async def enqueue(
-    context: Context, order: Order, ciphertext: bytes, sink: Sink, attempt: int = 1
-) -> Place:
-    """Where it stands. Waits for a Redis that is away; but not for ever. `attempt` 2: it goes on.
+async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> Place:
+    """Return the order's position. Waits for a Redis that is away, up to PATIENCE_S.
 
     Raises OutOfService when it has been settled as not run.
     """
     loop = asyncio.get_running_loop()
-    until, item = loop.time() + PATIENCE_S, replace(order.item, attempt=attempt)
+    until = loop.time() + PATIENCE_S
     while True:
         try:
             async with asyncio.timeout_at(until):
-                joined = await context.queues[order.queue].join(item, ciphertext)
+                joined = await context.queues[order.queue].join(order.item, ciphertext)
             if joined.wakes:
                 loop.run_in_executor(context.messenger, wake_up, order.queue)
             context.line_watch.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:
-            if sink.attempt >= attempt:  # the sweeper brought it in, and it runs
+            if sink.attempt:  # the sweeper brought it in, and it runs
                 return Place()
             if loop.time() + AGAIN_S >= until:
                 await _give_up(context, order)

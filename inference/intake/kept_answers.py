@@ -1,12 +1,12 @@
 """Step 3, the cache: a kept answer is looked for before a request goes on record.
 
-Of requests that are the same and in flight at once, one asks an engine; the others wait for its
-answer. Where none comes, one of them asks; where it cannot be kept, all of them do. Whatever is
-wrong with the cache, its keys or Redis: then there is no answer in it.
+Of identical requests in flight, one asks an engine and the others wait for its answer. If none
+comes, one of them asks; if it cannot be kept, all of them do. A stream never waits: its reader
+wants the first token, not the whole answer. Any fault of the cache, its keys or Redis counts as
+a miss.
 """
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
@@ -17,7 +17,6 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from inference import classes
 from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
-from inference.cache.flights import Leader, leader
 from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.caching import Wish, not_kept
 from inference.metrics.cache import LOOKED, MISS
@@ -28,7 +27,6 @@ SHARED = "shared"  # with a request in flight
 PATIENCE_S = 0.5
 SHARED_S = 25.0  # so long one waits for another's answer
 LOOK_S, LOOK_MOST_S = 0.02, 0.25
-MOST_ALONG = 64  # streams of a tenant, in a process: each looks for events many times a second
 SAY_S = 1.0  # as often a flight is said to be one: see FLIGHT_MS
 
 
@@ -44,22 +42,18 @@ class KeptAnswers:
         self.first, self.second = FirstLevel(), SecondLevel(redis)
         self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
         self._leading: dict[UUID, Order] = {}
-        self.along = Counter[UUID]()  # streams that get another one's events, by tenant
         self._saying: asyncio.Task[None] | None = None  # that they are in flight
 
-    async def find(self, order: Order, wish: Wish) -> Kept | Leader | None:
-        """A stream that another one in flight is a stream for too gets that one.
-
-        None: an engine has to answer; others may wait for that. Raises NotFound.
-        """
-        kept: Kept | Leader | None = await self._look(order) if wish.reads else None
+    async def find(self, order: Order, wish: Wish) -> Kept | None:
+        """Return None where an engine has to answer; others may wait for that. Raises NotFound."""
+        kept = await self._look(order) if wish.reads else None
         if kept is None and wish.only:
             LOOKED.of(MISS).value += 1
             raise not_kept()
         if kept is None and wish.reads and order.pool:  # else no engine takes it
             kept = await self._share(order)
         if wish.reads:
-            LOOKED.of(_level(kept)).value += 1
+            LOOKED.of(kept.level if kept else MISS).value += 1
         return kept
 
     async def abandon(self, order: Order) -> None:
@@ -99,39 +93,29 @@ class KeptAnswers:
         return Kept(answer, level)
 
     # In flight -----------------------------------------------------------------------------------
-    async def lead_or_follow(self, order: Order) -> tuple[bytes | None, bytes | None]:
+    async def _lead_or_wait(self, order: Order) -> tuple[bytes | None, bytes | None]:
         """As `SecondLevel.begin`. Raises one of TROUBLE."""
         other, data = await self.second.begin(order)
         if other is None:
             self._lead(order)
         return other, data
 
-    async def _share(self, order: Order) -> Kept | Leader | None:
+    async def _share(self, order: Order) -> Kept | None:
         try:
             async with asyncio.timeout(SHARED_S):
                 while True:
-                    other, data = await self.lead_or_follow(order)
+                    other, data = await self._lead_or_wait(order)
                     if kept := await self._taken(order, data, SHARED):
                         if other is None:
                             await self.abandon(order)
                         return kept
-                    if other is None or other == ALONE:
+                    if other is None or other == ALONE or not _waits_for(order, other):
                         return None
-                    found = leader(other, order.cached)
-                    if found and _goes_first(order, found):
-                        return None
-                    if found and self.may_go_along(order, found):
-                        return found
                     if kept := await self._landed(order):
                         return kept
         except TROUBLE:
             pass
         return None
-
-    def may_go_along(self, order: Order, other: Leader) -> bool:
-        """With its events as they come."""
-        both_stream = order.stream and other.streams and not _goes_first(order, other)
-        return both_stream and self.along[order.tenant_id] < MOST_ALONG
 
     def _lead(self, order: Order) -> None:
         """Where this process dies, others ask an engine before long."""
@@ -167,15 +151,10 @@ class KeptAnswers:
         return await self._from_second(order, SHARED)
 
 
-def _goes_first(order: Order, other: Leader) -> bool:
-    """Of a lower class, the other one may wait, or be parked, for hours."""
-    return classes.rank(order.klass) < classes.rank(other.klass)
-
-
-def _level(kept: Kept | Leader | None) -> str:
-    if kept is None:
-        return MISS
-    return kept.level if isinstance(kept, Kept) else SHARED
+def _waits_for(order: Order, other: bytes) -> bool:
+    """A request of a lower class may wait, or be parked, for hours: none above it waits for it."""
+    klass = other.partition(b":")[0].decode(errors="replace")
+    return not order.stream and classes.rank(klass) <= classes.rank(order.klass)
 
 
 async def _opened(data: bytes, order: Order) -> Answer | None:

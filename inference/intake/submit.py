@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
-from inference.cache.flights import Leader
 from inference.intake import allowed, refusals
 from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
@@ -17,7 +16,6 @@ from inference.intake.context import Context
 from inference.intake.draft import draft, placed
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
-from inference.intake.going_along import GoingAlong
 from inference.intake.kept_answers import SHARED, Kept
 from inference.intake.put_on_record import put_on_record
 from inference.intake.replay_kept import Replay, replay_kept
@@ -40,22 +38,19 @@ async def submit(
     _check(submission, submission.caller)
     order = await draft(context, submission)
     try:
-        answer, found = await _on_record(context, submission, order)
+        answer, replay = await _on_record(context, submission, order)
         order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
             context, refused, submission.caller, order.route, order.client_ip, order.model
         ) from None
-    answer.is_kept = found is not None
-    if isinstance(found, Replay):
-        await replay_kept(context, answer, found, settled=found.fits_at_once)
+    answer.is_kept = replay is not None
+    if replay:
+        await replay_kept(context, answer, replay, settled=replay.fits_at_once)
         return answer
     if before_queue:
         await _call(before_queue, context, order)
     context.revocation.begin(order, submission.caller.credential, answer.sink)
-    if found:
-        GoingAlong(context, order, answer.on_record.ciphertext, answer.sink).begin(found)
-        return answer
     try:
         with step("join queue"):
             answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
@@ -80,14 +75,15 @@ def _check_again(submission: Submission, caller: Caller) -> None:
 
 async def _on_record(
     context: Context, submission: Submission, order: Order
-) -> tuple[AnswerStream, Replay | Leader | None]:
+) -> tuple[AnswerStream, Replay | None]:
     with step("admit"):
         admitted = await admit(context, submission, order)
-    found, replay = None, None
+    replay = None
     if submission.cache:
-        found, order = await _kept(context, submission, order, admitted)
-        replay = Replay.of(order, found) if isinstance(found, Kept) else None
-        order = replay.order if replay else order
+        kept, order = await _kept(context, submission, order, admitted)
+        if kept:
+            replay = Replay.of(order, kept)
+            order = replay.order
     settled = replay.settled if replay and replay.fits_at_once else None
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
@@ -99,22 +95,21 @@ async def _on_record(
         context.returns.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)
         raise
-    answer = AnswerStream(context, order, sink, admitted.admission, recorded)
-    return answer, found if isinstance(found, Leader) else replay
+    return AnswerStream(context, order, sink, admitted.admission, recorded), replay
 
 
 async def _kept(
     context: Context, submission: Submission, order: Order, admitted: Admitted
-) -> tuple[Kept | Leader | None, Order]:
+) -> tuple[Kept | None, Order]:
     """And the order with the pool that its record names. Raises NotFound, Unauthorized, and what
     routing raises where there is none.
     """
     assert submission.cache
     try:
         kept = await context.kept_answers.find(order, submission.cache)
-        if isinstance(kept, Leader) or (kept and kept.level == SHARED):
+        if kept and kept.level == SHARED:
             _check_again(submission, await still_open(context, submission.caller))
-        return kept, await placed(context, submission, order, runs=not isinstance(kept, Kept))
+        return kept, await placed(context, submission, order, runs=kept is None)
     except BaseException:
         _leave_nothing(context, order, admitted)
         raise

@@ -20,7 +20,6 @@ from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.wake_up import wake_up
 from inference.record import slots
-from inference.record.goes_along import without_these
 from inference.record.recorded import on_record
 from inference.worker.recounting import recount
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
@@ -98,7 +97,7 @@ def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
         batch = ids[start : start + BATCH]
         known = client().hmget(f"{fair_queue.prefix(pool)}:orders", [str(i) for i in batch])
         unknown += [i for i, order in zip(batch, known, strict=True) if order is None]
-    return without_these(unknown) if unknown else []
+    return unknown
 
 
 def enqueue_again(pool: str, completion_id: UUID) -> None:

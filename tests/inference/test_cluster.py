@@ -11,8 +11,7 @@ from redis.crc import key_slot
 from config.environment import PROJECT
 from console.api import rate
 from inference.cache import stored
-from inference.cache.flights import word
-from inference.cache.second_level import KEEP, SecondLevel
+from inference.cache.second_level import KEEP, SecondLevel, flight_word
 from inference.cache.second_level import prefix as kept_prefix
 from inference.engines import breakers
 from inference.engines.users import EngineUse
@@ -120,7 +119,8 @@ async def test_kept_answers(link: RedisLink) -> None:
     second, flights = SecondLevel(link), [an_order(cached=uuid4().bytes) for _ in range(20)]
     for order in flights:
         assert await second.begin(order) == (None, None)
-        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", word(order), 0
+        about = "subject", "mock", flight_word(order), 0
+        words = order.cached.hex(), b"answer", 60_000, 1_000, *about
         await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
         assert await second.get(order.tenant_id, order.cached) == b"answer"
     await second.still_in_flight(flights)
@@ -140,7 +140,7 @@ def everywhere(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_kept_answers_go_by_person(link: RedisLink) -> None:
     orders = [an_order(cached=uuid4().bytes) for _ in range(20)]
     for order in orders:
-        about = order.subject_id.hex, "mock", word(order), 0
+        about = order.subject_id.hex, "mock", flight_word(order), 0
         words = order.cached.hex(), b"answer", 60_000, 1_000, *about
         await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
         whose = order.tenant_id, order.subject_id

@@ -24,6 +24,7 @@ from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused
 from inference.intake.replay_kept import LARGEST
 from inference.models import Completion, Usage
+from tenants.key_scopes import Scope
 from tenants.models import ApiKey, CacheRule, LedgerEntry, Price, Tenant
 from tests.inference.api.conftest import client_of
 from tests.inference.engine_server import EngineServer
@@ -311,7 +312,7 @@ async def test_of_many_in_flight_one_asks_the_engine(
     client: httpx.AsyncClient, engine: EngineServer
 ) -> None:
     engine.goes_on.clear()
-    asking = [asyncio.create_task(ask(client, stream=bool(n % 2))) for n in range(6)]
+    asking = [asyncio.create_task(ask(client)) for _ in range(6)]
     await until(lambda: _of(engine.asked))
     await asyncio.sleep(0.3)
     engine.goes_on.set()
@@ -321,8 +322,41 @@ async def test_of_many_in_flight_one_asks_the_engine(
     assert len(engine.asked) == 1
 
 
-async def _of(found: Any) -> Any:
-    return found
+async def _of(requests: Any) -> Any:
+    return requests
+
+
+async def test_a_stream_waits_for_no_identical_request(
+    client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.goes_on.clear()
+    asking = [asyncio.create_task(ask(client, stream=True)) for _ in range(2)]
+    await until(lambda: _reached(engine, 2))
+    engine.goes_on.set()
+    answers = await asyncio.gather(*asking)
+    assert all(said(answer).startswith("One two three") for answer in answers)
+    assert [is_hit(answer) for answer in answers] == [False, False]
+    assert is_hit(await ask(client)), "one of the two answers is kept"
+
+
+async def test_no_request_waits_for_one_of_a_lower_class(
+    client: httpx.AsyncClient, engine: EngineServer, acme: Tenant
+) -> None:
+    """The lower one may wait for the night window, and be parked on the way."""
+    engine.goes_on.clear()
+    scopes = [Scope.INFERENCE, Scope.BATCH]
+    _, text = await in_database(ApiKey.issue)(acme, "nightly", by="test", scopes=scopes)
+    headers = USE | {"authorization": f"Bearer {text}", "x-forebay-class": "batch"}
+    nightly = asyncio.create_task(ask(client, headers))
+    await until(lambda: _reached(engine, 1))
+    urgent = asyncio.create_task(ask(client))
+    await until(lambda: _reached(engine, 2))
+    engine.goes_on.set()
+    assert all([said(await one) for one in (nightly, urgent)])
+
+
+async def _reached(engine: EngineServer, requests: int) -> bool:
+    return len(engine.asked) >= requests
 
 
 async def test_who_looked_too_early_finds_what_was_kept_meanwhile(
