@@ -1,6 +1,6 @@
 """Every configuration that a page shows is read by what its reader would give it to.
 
-Commands are another matter. Here are TOML, YAML, JSON, nginx and environment variables.
+Commands are another matter. Here are TOML, YAML, JSON and environment variables.
 """
 
 import json
@@ -55,7 +55,7 @@ class Example:
     @property
     def kind(self) -> str:
         """What it is written in, "" for a command, an output or a drawing."""
-        if self.language in ("toml", "json", "nginx"):
+        if self.language in ("toml", "json"):
             return self.language
         if re.match(r"\[[\w.-]+\]( +#.*)?$", self.first):
             return "toml"
@@ -95,7 +95,7 @@ def test_examples_are_seen() -> None:
     )
 
 
-LEAST = {"toml": 14, "yaml": 4, "json": 2, "nginx": 1}
+LEAST = {"toml": 14, "yaml": 4, "json": 2}
 
 
 def check_engines(named: dict[str, Any], folder: Path) -> None:
@@ -162,11 +162,6 @@ def test_every_json(example: Example, tmp_path: Path) -> None:
         check_engines({"model": json.loads(text)}, tmp_path)
     else:
         assert [json.loads(line) for line in example.text.splitlines() if line.strip()]
-
-
-@each_of("nginx")
-def test_every_nginx_is_run_by_the_test_of_proxies(example: Example) -> None:
-    assert example.page == "docs/deployment-web.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())

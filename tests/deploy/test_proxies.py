@@ -21,7 +21,7 @@ from tests.e2e.ask import eventually
 
 pytestmark = pytest.mark.unit
 HAPROXY = PROJECT / "deploy" / "compose" / "haproxy.cfg"
-WEB_PAGE = (PROJECT / "docs" / "deployment-web.md").read_text()
+NGINX = (PROJECT / "docs" / "examples" / "nginx.conf").read_text()
 CLIENT = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}
 needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="needs Debian's haproxy")
 needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="needs Debian's nginx-light")
@@ -126,7 +126,7 @@ def test_haproxy_keeps_web_processes_whose_engines_are_down(tmp_path: Path, web:
 def test_no_proxy_cuts_an_answer_that_the_platform_allows() -> None:
     deadline = number("FOREBAY_REQUEST_DEADLINE_S", 600)
     waits = re.findall(r"^ *timeout (?:server|client) (\d+)s$", HAPROXY.read_text(), re.M)
-    waits += re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", WEB_PAGE)
+    waits += re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", NGINX)
     assert len(waits) == 4
     assert all(int(seconds) > deadline for seconds in waits)
 
@@ -146,8 +146,8 @@ def test_nothing_that_sends_people_asks_whether_engines_answer(folder: str) -> N
 
 
 @needs_nginx
-def test_the_shown_nginx_lets_no_client_write_who_it_is(tmp_path: Path, web: Web) -> None:
-    (shown,) = re.findall(r"```nginx\n(.*?)```", WEB_PAGE, re.S)
+def test_the_example_of_nginx_lets_no_client_write_who_it_is(tmp_path: Path, web: Web) -> None:
+    shown = NGINX
     certificate, key = tmp_path / "forebay.crt", tmp_path / "forebay.key"
     subject = ("-subj", "/CN=forebay.example.com", "-days", "1")
     made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject)
