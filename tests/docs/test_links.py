@@ -9,7 +9,7 @@ from config.environment import PROJECT
 from tests.docs.blocks import PAGES
 
 pytestmark = pytest.mark.unit
-FOLDERS = ("bench", "bench/notebook", "tests/mutants")
+FOLDERS = ("bench", "bench/notebook", "deploy/prometheus", "tests/mutants")
 BESIDE_CODE = [page for folder in FOLDERS for page in sorted((PROJECT / folder).glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 

@@ -1,4 +1,4 @@
-"""The table of docs/operations/metrics.md, and what there is to be in it."""
+"""The table of deploy/prometheus/metrics.md, and what there is to be in it."""
 
 import importlib
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from infrastructure.metrics import FAMILIES
 
 PROJECT = Path(__file__).resolve().parents[3]
-PAGE = PROJECT / "docs" / "operations" / "metrics.md"
+PAGE = PROJECT / "deploy" / "prometheus" / "metrics.md"
 _ROW = re.compile(
     r"^\| `((?:forebay|DCGM)_\w+)` \| (\w+) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE
 )

@@ -1,4 +1,4 @@
-"""docs/operations/metrics.md has all metrics, and no other."""
+"""deploy/prometheus/metrics.md has all metrics, and no other."""
 
 import pytest
 
