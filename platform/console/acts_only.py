@@ -1,7 +1,7 @@
-"""Addresses that act and show nothing: a form is sent there, and nobody can go there.
+"""Addresses that accept only POST: forms are sent there, and nobody opens them.
 
-What was wrong in a form is shown at such an address too. So who has to go away from it, to prove
-who they are or to sign in, comes back to the page that it belongs to: the nearest one above it.
+Errors of a form are shown at such an address too. So people who leave it, to prove their identity
+or to sign in, come back to the page to which it belongs: the nearest one above it.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,14 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import Resolver404, resolve
 from django.views.decorators.http import require_POST as post_only
 
-_MARK = "acts_only"  # on a view; decorators above it hand it on
+_MARK = "acts_only"  # an attribute of the view, which `wraps` of further decorators copies
 
 
 def require_POST(view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
-    """Django's, with a mark by which `page_of` knows it. A browser that reloads the address, after
-    a form that came back with errors, gets the page above it.
+    """Django's decorator, with a mark for `page_of`.
+
+    A browser that reloads the address after a form that came back with errors is redirected to the
+    page above it.
     """
     acting: Callable[..., HttpResponseBase] = post_only(view)
 
@@ -33,16 +35,16 @@ def require_POST(view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
 
 
 def page_of(address: str) -> str:
-    """The address itself, where it shows something; else the page above it. Only of this site."""
+    """Returns the address, or the page above it where it accepts only POST. Only for this site."""
     path = urlsplit(address).path
-    if _shows(path):
+    if _is_page(path):
         return address
-    while not _shows(path):
+    while not _is_page(path):
         path = path.rstrip("/").rpartition("/")[0] + "/"
     return path
 
 
-def _shows(path: str) -> bool:
+def _is_page(path: str) -> bool:
     try:
         return path == "/" or not getattr(resolve(path).func, _MARK, False)
     except Resolver404:

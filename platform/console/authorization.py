@@ -1,6 +1,6 @@
-"""Who may see a page: a word on the view. A stranger's tenant does not exist (404, never 403).
+"""Authorization of pages by decorators. A stranger's tenant does not exist (404, never 403).
 
-The word also opens the scope in which the view runs and its page is rendered (tenants/scope.py):
+A decorator also opens the scope in which the view runs and its page is rendered (tenants/scope.py):
 one transaction, which a PermissionDenied or another exception rolls back.
 """
 
@@ -33,7 +33,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class ConsoleRequest(HttpRequest):
-    """What an authorized view may rely on."""
+    """The request of an authorized view."""
 
     user: User
     htmx: HtmxDetails
@@ -48,31 +48,31 @@ class TenantRequest(ConsoleRequest):
 
 
 def signed_in(view: View) -> View:
-    """For a page that every signed-in person may see."""
+    """Decorate a page that every signed-in person may see."""
 
     @own_account
     @wraps(view)
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponseBase:
-        return _to_duty(request) or view(request, **kwargs)
+        return _required_action(request) or view(request, **kwargs)
 
     return checked
 
 
 def own_account(view: View) -> View:
-    """For a page of the person's own account, open to who still owes something as well."""
+    """Decorate a page of one's own account, open even while an action is required of the person."""
 
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_sign_in(request)
         with _outside_tenants(request.user):
-            return view(_entered(request, None), **kwargs)
+            return view(_authorized(request, None), **kwargs)
 
     return never_cache(checked)
 
 
 def before_sign_in(view: View) -> View:
-    """For a page that finds out who somebody is: by an address, a link, a factor."""
+    """Decorate a page that finds out who somebody is: by an address, a link, a factor."""
 
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
@@ -83,8 +83,10 @@ def before_sign_in(view: View) -> View:
 
 
 def signing_in(view: View) -> View:
-    """For a page on which somebody proves who they are: as before_sign_in, but without a
-    transaction. What it counts is counted, whatever follows.
+    """Decorate a page on which people prove their identity.
+
+    It is like before_sign_in, but without a transaction: counted tries stay counted, whatever
+    follows.
     """
 
     @wraps(view)
@@ -107,7 +109,7 @@ def operators_only(view: View) -> View:
 
 
 def permitted(permission: Permission) -> Callable[[View], View]:
-    """For a page inside a tenant. A word that does not exist fails as the URLs load."""
+    """Decorate a page inside a tenant. An unknown permission fails as the URLs load."""
     needed = Permission(permission)
 
     def decorate(view: View) -> View:
@@ -115,21 +117,21 @@ def permitted(permission: Permission) -> Callable[[View], View]:
         def checked(request: HttpRequest, tenant: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return _to_sign_in(request)
-            if owing := _to_duty(request):
-                return owing
+            if redirection := _required_action(request):
+                return redirection
             with _outside_tenants(request.user):
                 visible = Tenant.objects.visible_to(request.user)
-                found = get_object_or_404(visible, name=tenant)
-            with tenant_scope(found.id, request.user.pk):
-                entered = _entered(request, found)
-                _refuse_if_closed(entered.user, found)
+                row = get_object_or_404(visible, name=tenant)
+            with tenant_scope(row.id, request.user.pk):
+                entered = _authorized(request, row)
+                _refuse_if_closed(entered.user, row)
                 if needed not in entered.permissions:
                     raise PermissionDenied(
                         _("Your role in this tenant does not include this page. Ask an owner.")
                     )
                 _refuse_if_restricted(entered)
                 if entered.member is None:
-                    operator_access.record(request, entered.user.actor, found)
+                    operator_access.record(request, entered.user.actor, row)
                 return view(entered, **kwargs)
 
         return never_cache(checked)
@@ -138,7 +140,7 @@ def permitted(permission: Permission) -> Callable[[View], View]:
 
 
 def _refuse_if_closed(user: User, tenant: Tenant) -> None:
-    """Operators look after a suspended tenant; its own people are refused, as its keys are."""
+    """Raises PermissionDenied for all but operators, who look after a suspended tenant."""
     if tenant.state == State.ACTIVE or user.is_operator:
         return
     if tenant.state == State.SUSPENDED:
@@ -147,7 +149,10 @@ def _refuse_if_closed(user: User, tenant: Tenant) -> None:
 
 
 def _refuse_if_restricted(request: ConsoleRequest) -> None:
-    """Their own account, with the way to their data, stands outside the tenants' pages."""
+    """Refuses changes by people whose data is restricted.
+
+    The page of their own account, with their data, is not in a tenant and stays open.
+    """
     member = None if request.method in READING else request.member
     if member and is_restricted(member.tenant_id, member.subject_id):
         raise PermissionDenied(SAID)
@@ -157,8 +162,8 @@ def _outside_tenants(user: User) -> AbstractContextManager[None]:
     return system_scope() if user.is_operator else person_scope(user.pk)
 
 
-def _to_duty(request: HttpRequest) -> HttpResponse | None:
-    """Where a new password or a second factor is owed, nothing else opens.
+def _required_action(request: HttpRequest) -> HttpResponse | None:
+    """Redirect people who must first set a new password or second factor; nothing else opens.
 
     See tenants/accounts/required_actions.py.
     """
@@ -176,7 +181,7 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(page_of(request.get_full_path()))
 
 
-def _entered(request: HttpRequest, tenant: Tenant | None) -> ConsoleRequest:
+def _authorized(request: HttpRequest, tenant: Tenant | None) -> ConsoleRequest:
     entered = cast("ConsoleRequest", request)
     entered.tenant = tenant
     entered.member = tenant.members.filter(user=entered.user).first() if tenant else None

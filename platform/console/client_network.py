@@ -1,7 +1,7 @@
-"""What is put on record while a page or the management API answers carries the client's network.
+"""Middleware that adds the client's network to everything put on record during a request.
 
-Of a peer that is no named proxy, X-Forwarded-Proto is taken away: it would say that a request in
-clear came over TLS.
+X-Forwarded-Proto is dropped if the peer is no configured proxy: it would make a request in clear
+look like one over TLS.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from tenants.rate_limits.client_address import plain_or_none, seen
 
 
 class ClientNetwork:
-    """The first of the middleware, so that the others' acts carry it too."""
+    """Comes first in the middleware, so that the acts of the others carry the network too."""
 
     sync_capable = async_capable = True
 

@@ -1,6 +1,6 @@
-"""Refusals, as Django shows them, inside the person's scope: these pages have the menu too.
+"""Django's error pages, rendered inside the person's scope: these pages have the menu too.
 
-Being refused is an act on record: in the tenant where it happened, else the platform's.
+A refusal is an act on record, in the tenant where it happened, else the platform's.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -26,11 +26,11 @@ STRANGE_HOST = gettext_lazy(
     "This platform does not answer to the host in the address. Whoever runs it can add the host to "
     "FOREBAY_ALLOWED_HOSTS."
 )
-LONGEST_PATH = 120  # as it is told back
+LONGEST_PATH = 120  # of the path in the answer
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Of a request that no view has seen. A page that asks for its host would fail again."""
+    """Answer a request that no view has seen. A page that uses its host would fail again."""
     strange = STRANGE_HOST if isinstance(exception, DisallowedHost) else ""
     page = loader.get_template("400.html").render({"strange_host": strange})
     return HttpResponseBadRequest(page)
@@ -44,7 +44,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _signed_in(request) and _at_a_strangers(request):
+    if _signed_in(request) and _is_strangers_tenant(request):
         _record(cast("ConsoleRequest", request))
     if wants_json(request):
         return _in_json(request)
@@ -53,7 +53,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """A program, at an address of its own making: it has a key, or asks for JSON."""
+    """Returns whether a program sent the request: with a key, or asking for JSON."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     if scheme.lower() == "bearer" or not {"Api-Key", "X-Api-Key"}.isdisjoint(request.headers):
         return True
@@ -64,8 +64,8 @@ def wants_json(request: HttpRequest) -> bool:
 def _in_json(request: HttpRequest) -> HttpResponse:
     path = secret_keys.hidden(request.path)[:LONGEST_PATH]
     text = f"there is no {request.method} {path}; the paths of the inference API begin with /v1/"
-    known_as = {"x-request-id": str(uuid4())}
-    return HttpResponse(NotFound(text).body(), "application/json", 404, headers=known_as)
+    headers = {"x-request-id": str(uuid4())}
+    return HttpResponse(NotFound(text).body(), "application/json", 404, headers=headers)
 
 
 def _record(request: ConsoleRequest) -> None:
@@ -83,14 +83,14 @@ def _record(request: ConsoleRequest) -> None:
         )
 
 
-def _at_a_strangers(request: HttpRequest) -> bool:
-    """They were told that there is no such tenant; that they tried is on record all the same."""
+def _is_strangers_tenant(request: HttpRequest) -> bool:
+    """Returns whether a person tried a tenant that does not exist for them, which is recorded."""
     match = request.resolver_match
     return bool(match and "tenant" in match.kwargs and not hasattr(request, "tenant"))
 
 
 def _signed_in(request: HttpRequest) -> bool:
-    user = getattr(request, "user", None)  # none when a middleware refused before
+    user = getattr(request, "user", None)  # None if a middleware has refused the request before
     return bool(user and user.is_authenticated)
 
 

@@ -1,4 +1,4 @@
-"""How every form of the console looks, and the small fields that several of them share."""
+"""The look of the console's forms, and fields that several of them share."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import gettext_lazy as _
 
 _time_zone = lazy(get_current_timezone_name, str)
-MOST = 2**31 - 1  # of a limit: PostgreSQL's integer
+MOST = 2**31 - 1  # the largest limit: PostgreSQL's integer
 BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple)
 
 
 class StyledField(BoundField):
-    """A field in the clothes of the design kit, red when it is wrong."""
+    """A field in the style of the design kit, red when it is invalid."""
 
     def build_widget_attrs(
         self, attrs: dict[str, Any], widget: forms.Widget | None = None
@@ -35,7 +35,7 @@ class ConsoleForm(forms.Form):
     bound_field_class = StyledField
 
     def refuse(self, problem: ValidationError) -> None:
-        """What a model had to say, beside its field where the form has it."""
+        """Add a model's errors, beside their fields where the form has them."""
         if not hasattr(problem, "error_dict"):
             self.add_error(None, problem)
             return
@@ -55,14 +55,14 @@ class MomentField(forms.DateTimeField):
 
 
 class LimitField(forms.IntegerField):
-    """A figure of which 0 is none, and nothing may mean: as it is one level up."""
+    """A limit: 0 is none, and an empty field takes the figure of the level above."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"min_value": 0, "max_value": MOST, "required": False, **kwargs})
 
 
 class LinesField(forms.CharField):
-    """One entry a line (or between commas): a list without empty ones and doubles."""
+    """Entries one a line (or between commas): a list without empty and double ones."""
 
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})

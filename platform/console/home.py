@@ -1,9 +1,9 @@
-"""Where a person belongs after signing in."""
+"""The page to which people are sent after signing in."""
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 
-from console.account.invitations import waiting
+from console.account.invitations import invitations_for
 from console.authorization import ConsoleRequest, signed_in
 from tenants.models import Member, User
 from tenants.models.tenant import State
@@ -23,7 +23,7 @@ def no_tenant(request: ConsoleRequest) -> HttpResponse:
 
 
 def landing(user: User) -> str:
-    """Operators and tenant staff work in the console; everyone else came to chat."""
+    """Returns the console for operators and tenant staff, the chat for everyone else."""
     if user.is_operator:
         return resolve_url("console:platform")
     members = list(Member.objects.of(user).order_by("tenant__name"))
@@ -32,4 +32,4 @@ def landing(user: User) -> str:
             return resolve_url("console:overview", tenant=member.tenant.name)
     if members:
         return CHAT
-    return resolve_url("console:account" if waiting(user) else "console:no_tenant")
+    return resolve_url("console:account" if invitations_for(user) else "console:no_tenant")

@@ -1,7 +1,7 @@
-"""The menu: two tables of sections and their pages, of which people see what their role includes.
+"""The menu: tables of sections and their pages, of which people see those that their role includes.
 
-One flat row of all pages would not fit a phone, nor a glance. So there are two rows: the sections,
-and beneath them the pages of the section where one is. Both are plain links.
+One flat row of all pages would not fit a phone. So there are two rows of plain links: the sections,
+and beneath them the pages of the present section.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from tenants.models import Member, Tenant
 from tenants.roles import Permission
 
 P = Permission
-Page = tuple[str, Promise, Permission | None]  # its URL's name, its label, what it takes
-Section = tuple[Promise, str, tuple[Page, ...]]  # its label, its icon
+Page = tuple[str, Promise, Permission | None]  # URL name, label, needed permission
+Section = tuple[Promise, str, tuple[Page, ...]]  # label, icon, pages
 IN_TENANT: tuple[Section, ...] = (
     (_("Overview"), "gauge", (("overview", _("Overview"), P.VIEW_USAGE),)),
     (
@@ -139,8 +139,8 @@ class Menu:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A tenant to go to, or the whole platform."""
+class Destination:
+    """A tenant to switch to, or the whole platform."""
 
     url: str
     label: str
@@ -148,9 +148,9 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    label: str  # of the menu: where we are
-    places: list[Place]
+class Destinations:
+    label: str  # the present one
+    entries: list[Destination]
 
 
 def menu(request: ConsoleRequest) -> Menu:
@@ -166,49 +166,50 @@ def menu(request: ConsoleRequest) -> Menu:
     return Menu(sections, row)
 
 
-def places(request: ConsoleRequest) -> Places:
-    found = list(_places(request))
-    label = next((place.label for place in found if place.here), str(_("Console")))
-    return Places(label, found)
+def destinations(request: ConsoleRequest) -> Destinations:
+    items = list(_destinations(request))
+    label = next((one.label for one in items if one.here), str(_("Console")))
+    return Destinations(label, items)
 
 
 def chat_url(request: ConsoleRequest) -> str:
-    """The chat is for members whose role has it: an auditor has none, nor has an outsider."""
+    """Returns "" for people whose role has no chat, such as auditors."""
     return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
 
 
 def _open_to(
     request: ConsoleRequest,
 ) -> Iterator[tuple[Promise, str, list[tuple[str, Promise]]]]:
-    """The sections with a page, and those pages, that this person sees where the request is."""
+    """Yields the sections, with the pages, that this person may see in the present tenant."""
     tenant: Tenant | None = getattr(request, "tenant", None)
     if tenant is None and not request.user.is_operator:
         return
-    held = request.permissions if tenant else frozenset()
+    permissions = request.permissions if tenant else frozenset()
     args = [tenant.name] if tenant else []
     for label, icon, pages in IN_TENANT if tenant else PLATFORM:
         open_to = [
             (reverse(f"console:{name}", args=args), title)
             for name, title, needed in pages
-            if needed is None or needed in held
+            if needed is None or needed in permissions
         ]
         if open_to:
             yield label, icon, open_to
 
 
 def _present(path: str, urls: list[str]) -> str:
-    """The page where one is, or under which: the longest of these addresses that the path has."""
+    """Returns the longest address that the path begins with: the present page."""
     return max((url for url in urls if path.startswith(url)), key=len, default="")
 
 
-def _places(request: ConsoleRequest) -> Iterator[Place]:
+def _destinations(request: ConsoleRequest) -> Iterator[Destination]:
     here = getattr(request, "tenant", None)
     if request.user.is_operator:
-        all_of_it = here is None and request.path.startswith("/console/")
-        yield Place(reverse("console:platform"), str(_("Whole platform")), all_of_it)
+        is_here = here is None and request.path.startswith("/console/")
+        yield Destination(reverse("console:platform"), str(_("Whole platform")), is_here)
     own = {member.tenant for member in _staffed(request)} | ({here} if here else set())
     for tenant in sorted(own, key=lambda tenant: tenant.name):
-        yield Place(reverse("console:overview", args=[tenant.name]), tenant.name, tenant == here)
+        url = reverse("console:overview", args=[tenant.name])
+        yield Destination(url, tenant.name, tenant == here)
 
 
 def _staffed(request: ConsoleRequest) -> list[Member]:

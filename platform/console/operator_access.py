@@ -1,4 +1,4 @@
-"""An operator who looks into a tenant is on its record, where its auditors find it."""
+"""Records of operators' access to a tenant, in the tenant's own audit trail."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ ONCE_IN = timedelta(minutes=10)
 
 
 def record(request: HttpRequest, actor: str, tenant: Tenant) -> None:
-    """Records once per actor, tenant and ONCE_IN: pages ask for their figures all the time."""
+    """Record once per actor, tenant and ONCE_IN: pages refresh their figures all the time."""
     looks = Event.objects.of_tenant(tenant.id).by(actor)
     lately = looks.between(timezone.now() - ONCE_IN, None)
     if not lately.filter(action=Action.OPERATOR_ACCESS).exists():

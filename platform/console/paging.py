@@ -1,4 +1,4 @@
-"""Pages of a table that grows: by time and id (keyset), so page 1000 costs what page 1 does."""
+"""Keyset pagination by time and id: page 1000 costs what page 1 does."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,15 +19,15 @@ class Page(Generic[M]):
 
 
 def page(rows: QuerySet[M], moment: str, cursor: str) -> Page[M]:
-    """Newest first by the field `moment`, from the cursor on."""
+    """Returns the rows from the cursor on, newest first by the field `moment`."""
     if cursor:
         at, pk = _parsed(rows, cursor)
         tie = Q(**{moment: at, "pk__lt": pk})
         rows = rows.filter(Q(**{f"{moment}__lt": at}) | tie, **{f"{moment}__lte": at})
-    found = list(rows.order_by(f"-{moment}", "-pk")[: PAGE + 1])
-    last = found[PAGE - 1] if len(found) > PAGE else None
+    batch = list(rows.order_by(f"-{moment}", "-pk")[: PAGE + 1])
+    last = batch[PAGE - 1] if len(batch) > PAGE else None
     older = f"{getattr(last, moment).isoformat()}~{last.pk}" if last else ""
-    return Page(found[:PAGE], older)
+    return Page(batch[:PAGE], older)
 
 
 def _parsed(rows: QuerySet[M], cursor: str) -> tuple[datetime, Any]:

@@ -1,4 +1,4 @@
-"""Quotas with what stands against each, as pages list them."""
+"""Quotas with their present use, as pages list them."""
 
 from dataclasses import dataclass
 
@@ -16,15 +16,15 @@ class Line:
 
     @property
     def bar(self) -> int:
-        """How full, in percent: the bar ends at 100."""
+        """Returns the width of the bar in percent, at most 100."""
         return min(100, self.standing.percent)
 
 
 def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
-    """Returns the fullest first."""
-    found = list(quotas.select_related("tenant", "api_key", "member__user"))
-    stand = standings(found, tenant.time_zone, timezone.now())
-    return sorted((Line(quota, stand[quota.id]) for quota in found), key=_fullest_first)
+    """Returns the fullest quotas first."""
+    rows = list(quotas.select_related("tenant", "api_key", "member__user"))
+    states = standings(rows, tenant.time_zone, timezone.now())
+    return sorted((Line(quota, states[quota.id]) for quota in rows), key=_fullest_first)
 
 
 def _fullest_first(line: Line) -> tuple[int, str]:

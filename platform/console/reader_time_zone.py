@@ -11,7 +11,7 @@ COOKIE = "forebay_time_zone"
 
 
 class ReaderTimeZone:
-    """Leaves the management API alone: its times are in UTC, whoever reads them."""
+    """Middleware for pages. The times of the management API are always in UTC."""
 
     sync_capable, async_capable = True, False
 

@@ -1,4 +1,4 @@
-"""Celery's entries: beat wakes them, the work stands in the modules named here."""
+"""Celery's tasks. Beat starts them; the work is in the modules named here."""
 
 from celery import shared_task
 

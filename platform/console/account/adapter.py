@@ -1,4 +1,4 @@
-"""Where django-allauth asks the platform: signing in and out, passwords, addresses of clients."""
+"""Hooks of django-allauth: signing in and out, passwords, addresses of clients."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     # Passwords -----------------------------------------------------------------------------------
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """A closed account is refused like a wrong password: nobody learns which it was."""
+        """Refuse a closed account like a wrong password: nobody learns which it was."""
         user: User | None = super().authenticate(request, **credentials)
         if user and not user.is_active:
             self.authentication_failed(request, **credentials)
@@ -42,15 +42,15 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        known = User.objects.filter(email=str(credentials.get("email", "")).lower()).first()
-        locked = getattr(request, "locked_out", None)
-        if locked:
-            session_acts.locked(request, known, just_now=locked.just_now)
+        user = User.objects.filter(email=str(credentials.get("email", "")).lower()).first()
+        lockout_error = getattr(request, "locked_out", None)
+        if lockout_error:
+            session_acts.record_locked(request, user, just_now=lockout_error.just_now)
         else:
-            session_acts.record(Action.SESSION_DENIED, request, known, success=False)
+            session_acts.record(Action.SESSION_DENIED, request, user, success=False)
 
     def set_password(self, user: User, password: str) -> None:
-        """Every other session of the person ends."""
+        """Set the password and end every other session of the person."""
         with transaction.atomic():
             user.take_password(password)
             end_sessions(user, keep=self.request.session.session_key)
@@ -59,18 +59,20 @@ class AccountAdapter(DefaultAccountAdapter):
 
     # Sessions ------------------------------------------------------------------------------------
     def login(self, request: HttpRequest, user: User) -> None:
-        if _shown_before_it_changed(request, user):
+        if _password_changed_since(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
             session_acts.record(Action.SESSION_LOGIN, request, user, success=True)
         session_limits.begin(request)
         for record in get_authentication_records(request, user):
-            record["reauthenticated"] = True  # who has just signed in has just proved it
+            record["reauthenticated"] = True  # a sign-in is a proof of identity
         request.session.modified = True
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
-        """However somebody came in: with a second factor, a link, an identity provider."""
+        """Remember the device after every way of signing in: a second factor, a link, a
+        provider.
+        """
         response: HttpResponse = super().post_login(request, user, **about)
         device.remember(request, response, user)
         return response
@@ -87,7 +89,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return client_ip(request) or lockout.NOWHERE
 
     def is_safe_url(self, url: str) -> bool:
-        """Onward within this very host only."""
+        """Returns whether a URL is on this very host."""
         return url_has_allowed_host_and_scheme(
             url, {self.request.get_host()}, require_https=self.request.is_secure()
         )
@@ -96,8 +98,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return "/account/"
 
 
-def _shown_before_it_changed(request: HttpRequest, user: User) -> bool:
-    """While a second factor was waited for: the password that was shown is none any more."""
+def _password_changed_since(request: HttpRequest, user: User) -> bool:
+    """Returns whether the password changed while the second factor was awaited."""
     records = get_authentication_records(request, user)
-    shown = [float(record["at"]) for record in records if record["method"] == "password"]
-    return bool(shown) and max(shown) < user.password_changed_at.timestamp()
+    entered_at = [float(record["at"]) for record in records if record["method"] == "password"]
+    return bool(entered_at) and max(entered_at) < user.password_changed_at.timestamp()

@@ -30,27 +30,27 @@ class _CodeForm:
 
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         code = self.fields["code"]  # type: ignore[attr-defined]
         code.label = _("Code")
         code.widget.attrs.update(autofocus=True, maxlength=20)
         code.widget.attrs.pop("placeholder", None)
 
     def clean_code(self) -> str:
-        """Raises ValidationError when it is wrong, used up, or one too many."""
+        """Raises ValidationError when the code is wrong, used up, or one too many."""
         user, request = self.user, context.request  # type: ignore[attr-defined]
         try:
-            counted = lockout.count(request, user.email, "code")
+            entries = lockout.count_try(request, user.email, "code")
         except lockout.LockedOut as locked:
-            session_acts.locked(request, user, just_now=locked.just_now)
+            session_acts.record_locked(request, user, just_now=locked.just_now)
             raise AccountAdapter(request).validation_error("too_many_login_attempts") from None
         with factor_secrets.secrets_of(user.pk):
-            code = self._right(request)
-        lockout.forgive(counted)
+            code = self._correct_code(request)
+        lockout.forgive(entries)
         return code
 
-    def _right(self, request: Any) -> str:
+    def _correct_code(self, request: Any) -> str:
         try:
             code: str = super().clean_code()  # type: ignore[misc]
             if self.authenticator.type == Authenticator.Type.TOTP:  # type: ignore[attr-defined]
@@ -82,8 +82,8 @@ class CodeAsProof(_CodeForm, ReauthenticateForm):
 class FirstCode(ActivateTOTPForm):
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["code"].label = _("Code that the app shows now")
         self.fields["code"].widget.attrs.update(autofocus=True, inputmode="numeric")
         self.fields["code"].widget.attrs.pop("placeholder", None)
@@ -92,8 +92,8 @@ class FirstCode(ActivateTOTPForm):
 class NewKey(AddWebAuthnForm):
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["name"].label = _("Name")
         self.fields["name"].max_length = 60
         self.fields["name"].widget.attrs["maxlength"] = "60"
@@ -108,14 +108,17 @@ def note_recovery(request: Any, authenticator: Authenticator) -> None:
         user = authenticator.user
         authenticator.refresh_from_db()  # allauth marks the code in a row that it fetched itself
         with factor_secrets.secrets_of(user.pk):
-            left = len(authenticator.wrap().get_unused_codes())
+            unused = len(authenticator.wrap().get_unused_codes())
         session_acts.record(
-            Action.MFA_USE_RECOVERY, request, user, success=True, detail={"left": left}
+            Action.MFA_USE_RECOVERY, request, user, success=True, detail={"left": unused}
         )
 
 
 def use_up(authenticator: Authenticator, code: str) -> None:
-    """A code opens once, however often and from wherever it is sent in its minute and a half."""
+    """Mark the code's time step as used: a code opens once within its minute and a half.
+
+    Raises ValidationError for a wrong or used code.
+    """
     secret = factor_secrets.decrypt(authenticator.data["secret"])
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)

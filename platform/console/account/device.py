@@ -1,6 +1,6 @@
 """The cookie of a device that has signed in before: signed, unreadable to scripts, per account.
 
-It is bound to the account's present password: whoever knew an older one has no known device.
+It is bound to the account's present password: a device that knew only an older one is unknown.
 """
 
 import hmac
@@ -17,20 +17,20 @@ COOKIE, AGE_S, MOST_ACCOUNTS = "forebay_device", 180 * 86400, 10
 _SALT = "console.account.device"
 
 
-def known(request: HttpRequest, email: str) -> str:
-    """The device's id if it has signed in to this account before, else ""."""
-    carried = _carried(request)
-    return carried.get(_short(email), "") if carried else ""
+def known_device(request: HttpRequest, email: str) -> str:
+    """Returns the device's id if it has signed in to this account before, else ""."""
+    devices = _devices(request)
+    return devices.get(_account_hash(email), "") if devices else ""
 
 
 def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
-    """After a complete sign-in, and after the password has changed."""
-    carried = _carried(request)
-    carried[_short(user.email)] = secrets.token_hex(8)
-    kept = dict(list(carried.items())[-MOST_ACCOUNTS:])
+    """Set the cookie, after a complete sign-in and after the password has changed."""
+    devices = _devices(request)
+    devices[_account_hash(user.email)] = secrets.token_hex(8)
+    newest = dict(list(devices.items())[-MOST_ACCOUNTS:])
     response.set_cookie(
         COOKIE,
-        signing.dumps(kept, salt=_SALT),
+        signing.dumps(newest, salt=_SALT),
         max_age=AGE_S,
         httponly=True,
         secure=settings.SESSION_COOKIE_SECURE,
@@ -38,15 +38,16 @@ def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
     )
 
 
-def _carried(request: HttpRequest) -> dict[str, str]:
+def _devices(request: HttpRequest) -> dict[str, str]:
+    """Returns the ids of the cookie by account hash."""
     try:
-        found = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=AGE_S)
+        devices = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=AGE_S)
     except signing.BadSignature:
         return {}
-    return dict(found)
+    return dict(devices)
 
 
-def _short(email: str) -> str:
+def _account_hash(email: str) -> str:
     email = email.strip().lower()
     password = User.objects.filter(email=email).values_list("password", flat=True).first()
     about = f"device:{email}:{password}".encode()

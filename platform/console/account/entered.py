@@ -1,8 +1,9 @@
-"""What a person had entered in a form when they were asked to prove who they are.
+"""Form entries of a person who was asked to prove their identity, put back into the form
+afterwards.
 
-It comes back when they do, into the form, and is sent by them and nobody else: a stored act would
-run unseen. Until then it lies encrypted in Redis, for ten minutes at most, and opens only in the
-same session for the same person. Secrets are never kept. Without Redis nothing comes back.
+The person sends the form again themselves: a stored act would run unseen. Until then the entries
+lie encrypted in Redis, for ten minutes at most, and open only in the same session for the same
+person. Secrets are not stored. Without Redis the form comes back empty.
 """
 
 import base64
@@ -28,20 +29,20 @@ _cipher = Cipher(UUID(int=0), AESGCM(settings.STREAM_KEY))
 
 
 class Entered(msgspec.Struct, frozen=True):
-    """`action` is the path that the form is sent to."""
+    """The entries of a form. `action` is the path that the form is sent to."""
 
     action: str
     fields: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Slot:
     key: str
     bound_to: bytes
 
 
-def keep(request: HttpRequest, page: str) -> bool:
-    """For when the page, a path, is shown again. False where there is nothing to keep."""
+def save(request: HttpRequest, page: str) -> bool:
+    """Store the entries until `page`, a path, is shown again. Returns whether there were any."""
     fields = [
         (name, value)
         for name in request.POST
@@ -51,28 +52,28 @@ def keep(request: HttpRequest, page: str) -> bool:
     plain = msgspec.msgpack.encode(Entered(request.path, fields))
     if not any(value for _name, value in fields) or len(plain) > MOST_BYTES:
         return False
-    place = _place(request)
-    ciphertext = base64.b64encode(_cipher.encrypt(plain, place.bound_to)).decode()
-    cache.set(place.key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
+    slot = _slot(request)
+    ciphertext = base64.b64encode(_cipher.encrypt(plain, slot.bound_to)).decode()
+    cache.set(slot.key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
     request.session[PAGE] = page
     return True
 
 
-def take(request: HttpRequest) -> Entered | None:
-    """Once, by the page that it was entered on."""
+def restore(request: HttpRequest) -> Entered | None:
+    """Return the entries once, to the page on which they were entered."""
     if request.method != "GET" or request.session.get(PAGE) != request.path:
         return None
     del request.session[PAGE]
-    place = _place(request)
-    ciphertext = cache.get(place.key)
-    cache.delete(place.key)
+    slot = _slot(request)
+    ciphertext = cache.get(slot.key)
+    cache.delete(slot.key)
     try:
-        plain = _cipher.decrypt(base64.b64decode(ciphertext or ""), place.bound_to)
+        plain = _cipher.decrypt(base64.b64decode(ciphertext or ""), slot.bound_to)
     except Unreadable:
         return None
     return msgspec.msgpack.decode(plain, type=Entered)
 
 
-def _place(request: HttpRequest) -> _Place:
+def _slot(request: HttpRequest) -> _Slot:
     session = sha256(str(request.session.session_key).encode()).hexdigest()
-    return _Place(f"entered:{session}", f"entered|{session}|{request.user.pk}".encode())
+    return _Slot(f"entered:{session}", f"entered|{session}|{request.user.pk}".encode())

@@ -19,12 +19,12 @@ _owner: ContextVar[int | None] = ContextVar("owner of the second factor", defaul
 
 
 class Unreadable(Exception):
-    """Not encrypted by this platform's key, or for somebody else."""
+    """A text that this platform's key did not encrypt, or that belongs to another person."""
 
 
 @contextmanager
 def secrets_of(user_id: int) -> Iterator[None]:
-    """Whose secrets are handled: needed where nobody is signed in yet."""
+    """Name the owner of the secrets. Needed where nobody is signed in yet."""
     token = _owner.set(user_id)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Adding and removing one's second factors: django-allauth's views, each act on record."""
+"""Pages to add and remove second factors: django-allauth's views, each act on record."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 
 
-def _changed(action: Action, request: ConsoleRequest, factor: str) -> None:
-    """Puts it on record and ends the person's other sessions."""
+def _record_change(action: Action, request: ConsoleRequest, factor: str) -> None:
+    """Record the change of a second factor and end the person's other sessions."""
     session_acts.record(action, request, request.user, success=True, detail={"factor": factor})
     end_sessions(request.user, keep=request.session.session_key)
 
@@ -46,7 +46,7 @@ class AddApp(ActivateTOTPView):
             kind = Authenticator.Type.TOTP
             added = Authenticator.objects.get(user=self.request.user, type=kind)
             use_up(added, form.cleaned_data["code"])
-            _changed(Action.MFA_ADD, self.request, kind)
+            _record_change(Action.MFA_ADD, self.request, kind)
         return response
 
 
@@ -54,7 +54,7 @@ class RemoveApp(DeactivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            _changed(Action.MFA_REMOVE, self.request, Authenticator.Type.TOTP)
+            _record_change(Action.MFA_REMOVE, self.request, Authenticator.Type.TOTP)
         return response
 
 
@@ -62,7 +62,7 @@ class AddKey(AddWebAuthnView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            _changed(Action.MFA_ADD, self.request, Authenticator.Type.WEBAUTHN)
+            _record_change(Action.MFA_ADD, self.request, Authenticator.Type.WEBAUTHN)
         return response
 
 
@@ -74,7 +74,7 @@ class RemoveKey(RemoveWebAuthnView):
             return redirect("mfa_index")
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            _changed(Action.MFA_REMOVE, self.request, Authenticator.Type.WEBAUTHN)
+            _record_change(Action.MFA_REMOVE, self.request, Authenticator.Type.WEBAUTHN)
         return response
 
     def get_success_url(self) -> str:
@@ -85,7 +85,7 @@ class NewRecoveryCodes(GenerateRecoveryCodesView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            _changed(Action.MFA_ADD, self.request, Authenticator.Type.RECOVERY_CODES)
+            _record_change(Action.MFA_ADD, self.request, Authenticator.Type.RECOVERY_CODES)
         return response
 
 

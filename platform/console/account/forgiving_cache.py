@@ -1,7 +1,7 @@
 """Django's cache on Redis, for django-allauth's rate limits. Without Redis it holds nothing.
 
-Nothing that guards an account hangs on it: passwords and codes are counted in PostgreSQL. Entries
-are JSON, never pickles, and are cleared by their prefix: Redis is the queue's too.
+No protection of an account depends on it: passwords and codes are counted in PostgreSQL. Entries
+are JSON, never pickles, and are cleared by their prefix: Redis holds the queue too.
 """
 
 import json
@@ -13,7 +13,7 @@ import redis
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache
 
-AWAY_FOR_S = 5.0  # so long Redis is not asked again after it did not answer
+AWAY_FOR_S = 5.0  # after a failure Redis is not asked for this long
 
 
 class Json:
@@ -25,28 +25,28 @@ class Json:
 
 
 class ForgivingCache(RedisCache):
-    _asked_again_at = 0.0
+    _retry_at = 0.0
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         act = super().get
-        return self._tried(default, lambda: act(key, default, version))
+        return self._or_default(default, lambda: act(key, default, version))
 
     def add(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> bool:
-        """True without Redis: whoever waits for a lock here must not wait for it."""
+        """Returns True without Redis, so that nobody waits for a lock here."""
         act = super().add
-        return bool(self._tried(True, lambda: act(key, value, timeout, version)))
+        return bool(self._or_default(True, lambda: act(key, value, timeout, version)))
 
     def set(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> None:
         act = super().set
-        self._tried(None, lambda: act(key, value, timeout, version))
+        self._or_default(None, lambda: act(key, value, timeout, version))
 
     def delete(self, key: Any, version: int | None = None) -> bool:
         act = super().delete
-        return bool(self._tried(False, lambda: act(key, version)))
+        return bool(self._or_default(False, lambda: act(key, version)))
 
     def clear(self) -> None:
         client: redis.Redis = self._cache.get_client(None, write=True)
@@ -55,13 +55,13 @@ class ForgivingCache(RedisCache):
             for key in client.scan_iter(f"{self.key_prefix}:*"):
                 client.delete(key)
 
-        self._tried(None, cleared)
+        self._or_default(None, cleared)
 
-    def _tried(self, otherwise: Any, act: Callable[[], Any]) -> Any:
-        if time.monotonic() < ForgivingCache._asked_again_at:
+    def _or_default(self, otherwise: Any, act: Callable[[], Any]) -> Any:
+        if time.monotonic() < ForgivingCache._retry_at:
             return otherwise
         try:
             return act()
         except redis.RedisError:
-            ForgivingCache._asked_again_at = time.monotonic() + AWAY_FOR_S
+            ForgivingCache._retry_at = time.monotonic() + AWAY_FOR_S
             return otherwise

@@ -1,4 +1,6 @@
-"""Argon2 takes 100 MiB a time: without turns, a crowd at the sign-in page takes all there is."""
+"""Argon2 with at most two hashes at a time: each takes 100 MiB, and many people may sign in at
+once.
+"""
 
 import threading
 from typing import Any
@@ -9,10 +11,10 @@ _turns = threading.BoundedSemaphore(2)
 
 
 class Argon2InTurn(Argon2PasswordHasher):
-    def encode(self, *given: Any, **named: Any) -> str:
+    def encode(self, *args: Any, **kwargs: Any) -> str:
         with _turns:
-            return str(super().encode(*given, **named))
+            return str(super().encode(*args, **kwargs))
 
-    def verify(self, *given: Any, **named: Any) -> bool:
+    def verify(self, *args: Any, **kwargs: Any) -> bool:
         with _turns:
-            return bool(super().verify(*given, **named))
+            return bool(super().verify(*args, **kwargs))

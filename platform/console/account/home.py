@@ -1,4 +1,4 @@
-"""Your account: password, second factors, and where one is signed in."""
+"""Page of one's own account: password, second factors, and open sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from console.account import session_acts
-from console.account.invitations import waiting
+from console.account.invitations import invitations_for
 from console.account.own_quotas import own_quotas
 from console.account.password_policy import policy_of
-from console.account.user_agent import described
+from console.account.user_agent import browser_and_system
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, own_account, signed_in
 from tenants.accounts import locked_texts, second_factor
@@ -25,8 +25,8 @@ from tenants.accounts.sessions import NOWHERE, end_sessions
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the person is signed in."""
+class OpenSession:
+    """A browser in which the person is signed in."""
 
     pk: int
     device: str
@@ -43,8 +43,8 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "policy": policy_of(user),
         "second_factor": second_factor.enrolled(user),
         "bound": second_factor.bound(user),
-        "places": _places(request),
-        "invitations": waiting(user),
+        "sessions": _open_sessions(request),
+        "invitations": invitations_for(user),
         "text_lock": locked_texts.of(user),
         "quotas": own_quotas(user),
         "identities": SocialAccount.objects.filter(user_id=user.pk),
@@ -55,11 +55,11 @@ def account(request: ConsoleRequest) -> HttpResponse:
 @require_POST
 @own_account
 def session_end(request: ConsoleRequest, session: int) -> HttpResponse:
-    found = get_object_or_404(UserSession, pk=session, user_id=request.user.pk)
-    if found.session_key == request.session.session_key:
+    row = get_object_or_404(UserSession, pk=session, user_id=request.user.pk)
+    if row.session_key == request.session.session_key:
         return redirect("console:account")
     with transaction.atomic():
-        found.end()
+        row.end()
         session_acts.record(Action.SESSION_END, request, request.user, success=True)
     messages.success(request, _("That session has ended."))
     return redirect("console:account")
@@ -77,18 +77,18 @@ def other_sessions_end(request: ConsoleRequest) -> HttpResponse:
     return redirect("console:account")
 
 
-def _places(request: ConsoleRequest) -> list[Place]:
-    """Newest first; what has run out is forgotten."""
-    found = UserSession.objects.purge_and_list(request.user)
-    places = [
-        Place(
+def _open_sessions(request: ConsoleRequest) -> list[OpenSession]:
+    """Returns this session first, then the latest seen. Deletes those that have expired."""
+    rows = UserSession.objects.purge_and_list(request.user)
+    sessions = [
+        OpenSession(
             pk=session.pk,
-            device=described(session.user_agent),
+            device=browser_and_system(session.user_agent),
             address="" if session.ip == NOWHERE else session.ip,
             since=session.created_at,
             last_seen=session.last_seen_at,
             here=session.session_key == request.session.session_key,
         )
-        for session in found
+        for session in rows
     ]
-    return sorted(places, key=lambda place: (place.here, place.last_seen), reverse=True)
+    return sorted(sessions, key=lambda one: (one.here, one.last_seen), reverse=True)

@@ -1,8 +1,8 @@
-"""OpenID Connect as django-allauth speaks it, and what of a provider's answers is believed.
+"""OpenID Connect with django-allauth, and the checks of a provider's answers.
 
-allauth reads them with little suspicion: it prefers the answer about the person to the signed
-token without a look whether both are about the same one, takes any value as a name, and lets the
-query of our own button choose scopes and parameters of the provider.
+allauth checks little: it prefers the answer about the person to the signed token without comparing
+whether both are about the same one, takes any value as a name, and lets the query of our own button
+choose scopes and parameters of the provider.
 """
 
 import secrets
@@ -24,28 +24,28 @@ LONGEST_SUB = 190  # SocialAccount.uid has 191
 LONGEST_EMAIL = 254
 LONGEST_REASON = 200
 CLOCKS_DIFFER_S = 60
-_NONSENSE = (TypeError, AttributeError, LookupError, ValueError, OverflowError, RecursionError)
+_PARSE_ERRORS = (TypeError, AttributeError, LookupError, ValueError, OverflowError, RecursionError)
 
 
-class Nonsense(OAuth2Error):
+class InvalidAnswer(OAuth2Error):
     """Names what is wrong with a provider's answer, without its secrets."""
 
 
 @contextmanager
-def _without_nonsense() -> Iterator[None]:
-    """Makes Nonsense of what allauth stumbles over: lists for objects, endless numbers."""
+def _invalid_answers() -> Iterator[None]:
+    """Turns errors that allauth meets in answers, such as lists for objects, into InvalidAnswer."""
     try:
         yield
-    except _NONSENSE as problem:
-        raise Nonsense(f"its answer is none: {problem!r}"[:LONGEST_REASON]) from problem
+    except _PARSE_ERRORS as problem:
+        raise InvalidAnswer(f"its answer is none: {problem!r}"[:LONGEST_REASON]) from problem
 
 
-class Conversation(OpenIDConnectOAuth2Adapter):
-    """Asks the provider, and checks what it says."""
+class CheckedAdapter(OpenIDConnectOAuth2Adapter):
+    """Asks the provider and checks its answers."""
 
     @property
     def openid_config(self) -> Claims:
-        with _without_nonsense():
+        with _invalid_answers():
             config: Claims = super().openid_config
             for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint"):
                 if not config[name].startswith(("https://", "http://")):
@@ -54,25 +54,25 @@ class Conversation(OpenIDConnectOAuth2Adapter):
 
     @property
     def basic_auth(self) -> bool:
-        with _without_nonsense():
+        with _invalid_answers():
             return bool(super().basic_auth)
 
     def get_access_token_data(self, *args: Any, **options: Any) -> Claims:
-        with _without_nonsense():
+        with _invalid_answers():
             token: Claims = super().get_access_token_data(*args, **options)
             if not isinstance(token["id_token"], str):
                 raise ValueError("id_token")
         return token
 
     def parse_token(self, data: Claims) -> SocialToken:
-        with _without_nonsense():
+        with _invalid_answers():
             return super().parse_token(data)
 
     def complete_login(
         self, request: HttpRequest, app: Any, token: SocialToken, **options: Any
     ) -> SocialLogin:
-        """Nothing of the claims is kept but the person's `sub`, and whose it is."""
-        with _without_nonsense():
+        """Keep nothing of the claims but the person's `sub` and its issuer."""
+        with _invalid_answers():
             login = super().complete_login(request, app, token, **options)
             claims = login.account.extra_data
             _check(claims["id_token"], claims.get("userinfo"), app.client_id)
@@ -83,22 +83,22 @@ class Conversation(OpenIDConnectOAuth2Adapter):
 
 
 class IdentityProvider(OpenIDConnectProvider):
-    oauth2_adapter_class = Conversation
+    oauth2_adapter_class = CheckedAdapter
 
     def extract_uid(self, data: Claims) -> str:
-        """Raises ValueError for a `sub` that is no name: a null would be one person of many."""
+        """Raises ValueError for a `sub` that is no text: null would stand for many people."""
         sub = (data.get("userinfo") or data["id_token"])["sub"]
         if not isinstance(sub, str) or not 0 < len(sub) <= LONGEST_SUB or not sub.isprintable():
             raise ValueError("sub")
         return sub
 
     def get_redirect_from_request_kwargs(self, request: HttpRequest) -> dict[str, Any]:
-        """Scopes and parameters are ours: no link to our button chooses them."""
+        """Use our own scopes and parameters: links to our button do not choose them."""
         kwargs: dict[str, Any] = super().get_redirect_from_request_kwargs(request)
         return kwargs | {"scope": self.get_scope(), "auth_params": self.get_auth_params()}
 
     def redirect(self, request: HttpRequest, process: str, **kwargs: Any) -> HttpResponse:
-        """Gives the provider a nonce, which the session keeps beside the state."""
+        """Give the provider a nonce, which the session keeps beside the state."""
         nonce = secrets.token_urlsafe(24)
         params = {**kwargs.pop("auth_params", self.get_auth_params()), "nonce": nonce}
         answer: HttpResponse = super().redirect(
@@ -108,15 +108,16 @@ class IdentityProvider(OpenIDConnectProvider):
 
 
 def _rename_namesake(account: SocialAccount) -> None:
-    """Lets nobody in as another person whom an earlier provider of the entry called the same.
+    """Rename the account of another person with the same `sub` at an earlier provider of this
+    entry.
 
-    That account stays as a sign that somebody has vouched for its person, who comes in again by
-    their address.
+    Otherwise this person would be signed in as them. The account stays, as a sign that a provider
+    has vouched for its person, who signs in again by their address.
     """
     accounts = SocialAccount.objects.filter(provider=account.provider)
     namesake = accounts.filter(uid=account.uid).first()
     issuer = _issuer(namesake.extra_data) if namesake else ""
-    if issuer in ("", account.extra_data[ISSUER]):  # "": of a version that did not keep it
+    if issuer in ("", account.extra_data[ISSUER]):  # "": earlier versions did not store it
         return
     aside = f"{account.uid} of {issuer}"[:LONGEST_SUB]
     accounts.filter(uid=aside).delete()
@@ -124,14 +125,16 @@ def _rename_namesake(account: SocialAccount) -> None:
 
 
 def _issuer(data: Claims) -> str:
-    """Returns who named the person; earlier versions kept all claims."""
+    """Returns the issuer of an account; earlier versions stored all claims."""
     token = data.get("id_token")
     issuer = data.get(ISSUER) or (token.get(ISSUER) if isinstance(token, dict) else "")
     return str(issuer or "")
 
 
 def _check(token: Claims, person: Claims | None, client_id: str) -> None:
-    """Raises ValueError where claims are not those of one person for this client, now."""
+    """Raises ValueError unless the claims are those of one person, for this client, and
+    valid now.
+    """
     if person and person["sub"] != token["sub"]:
         raise ValueError("the answer about the person is about somebody else")
     if token.get("azp", client_id) != client_id:

@@ -1,7 +1,7 @@
-"""Invitations of somebody for whose address an identity provider has vouched.
+"""Invitations for a person whose address an identity provider has verified.
 
-Nobody else's are shown: whoever has only a password may have made the account of an address that
-is not theirs. Nothing is joined unasked: a stranger can invite anybody.
+Nobody else's are shown: an account with only a password may have been made with another person's
+address. Nobody joins a tenant without accepting: a stranger can invite anybody.
 """
 
 from uuid import UUID
@@ -26,16 +26,18 @@ OWN_INVITATION = gettext_lazy(
 
 
 def is_vouched_for(user: User) -> bool:
-    """An identity goes to the account of its verified address only (console/account/oidc.py)."""
+    """Returns whether the person has an identity, which only the account of its verified address
+    gets (console/account/oidc.py).
+    """
     return bool(SocialAccount.objects.filter(user_id=user.pk).exists())
 
 
-def waiting(user: User) -> list[Link]:
+def invitations_for(user: User) -> list[Link]:
     if not is_vouched_for(user):
         return []
     with person_scope(user.pk):
-        theirs = list(Link.objects.invited(user.email).values_list("tenant_id", "pk"))
-    return [link for tenant_id, pk in theirs if (link := _open(tenant_id, pk))]
+        pairs = list(Link.objects.invited(user.email).values_list("tenant_id", "pk"))
+    return [link for tenant_id, pk in pairs if (link := _open(tenant_id, pk))]
 
 
 def _open(tenant_id: UUID, pk: UUID) -> Link | None:
@@ -47,12 +49,12 @@ def _open(tenant_id: UUID, pk: UUID) -> Link | None:
 @require_POST
 @signed_in
 def acceptance(request: ConsoleRequest, link: UUID) -> HttpResponse:
-    found = next((one for one in waiting(request.user) if one.pk == link), None)
-    if found is None or found.tenant is None:
+    invitation = next((one for one in invitations_for(request.user) if one.pk == link), None)
+    if invitation is None or invitation.tenant is None:
         raise Http404
     try:
-        with tenant_scope(found.tenant.id, request.user.pk):
-            found.join(request.user)
+        with tenant_scope(invitation.tenant.id, request.user.pk):
+            invitation.join(request.user)
     except AlreadyUsed:
         raise Http404 from None
     except OperatorsStayOut:
@@ -61,5 +63,5 @@ def acceptance(request: ConsoleRequest, link: UUID) -> HttpResponse:
     except OwnInvitation:
         messages.error(request, OWN_INVITATION)
         return redirect("console:account")
-    messages.success(request, _("You have joined %(tenant)s.") % {"tenant": found.tenant.name})
+    messages.success(request, _("You have joined %(tenant)s.") % {"tenant": invitation.tenant.name})
     return redirect("console:home")

@@ -1,6 +1,6 @@
-"""Why a browser would give no security key to this page, whatever key the person has.
+"""Reasons why a browser offers no security key on this page.
 
-A key is bound to the name of a site: browsers refuse an IP address, and pages without TLS but for
+A key is bound to the name of a site: browsers refuse an IP address, and pages without TLS except
 `localhost` (WebAuthn Level 3, "Relying Party Identifier" and secure contexts).
 """
 
@@ -41,5 +41,5 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _secure(request: HttpRequest) -> bool:
-    """A proxy may have ended TLS without saying so."""
+    """Returns whether the page came over TLS, which a proxy may have ended without saying so."""
     return request.is_secure() or settings.PUBLIC_URL.startswith("https://")

@@ -1,15 +1,15 @@
-"""Five wrong passwords, then half an hour's rest: who is counted, and where (django-axes' table).
+"""Lockout after five wrong passwords, for half an hour, counted in django-axes' table.
 
-Counted is not the pair of account and address but, after OWASP's "device cookies":
+Counters are not per pair of account and address but, after OWASP's "device cookies":
 
-- all devices that have never signed in to the account together, so that a thousand addresses get
-  five tries between them; and each of their addresses over all accounts;
-- each device that has signed in before, on its own: whoever attacks an account from elsewhere
-  cannot keep its person out.
+- one for all devices that have never signed in to the account, so that a thousand addresses get
+  five tries between them; and one for each of their addresses over all accounts;
+- one for each device that has signed in before, so that an attacker elsewhere cannot keep the
+  account's person out.
 
 A try is counted before the password is looked at, in one statement, and taken back when it was
 right: however many come at once, no sixth is evaluated. Accounts that do not exist are counted
-alike. An entry holds no address of email: only a keyed hash of it.
+alike. An entry holds no address of email, only a keyed hash of it.
 """
 
 import hmac
@@ -49,7 +49,7 @@ _TAKE_ONE_BACK = """
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One counter: `name` says of what; `shared` by several accounts."""
+    """A counter. `name` says what it counts; `shared` means that several accounts share it."""
 
     name: str
     most: int
@@ -57,25 +57,25 @@ class Entry:
 
 
 class LockedOut(Exception):
-    """Too many wrong ones: this try was not looked at."""
+    """Too many wrong tries: this one was not evaluated."""
 
     def __init__(self, *, just_now: bool) -> None:
         super().__init__()
-        self.just_now = just_now  # the first that was refused: the lock is news
+        self.just_now = just_now  # this is the first refused try since the lock began
 
 
-def count(request: HttpRequest, email: str, what: str = "password") -> list[Entry]:
-    """Counts a try against everything it falls under, before it is looked at. Raises LockedOut."""
+def count_try(request: HttpRequest, email: str, what: str = "password") -> list[Entry]:
+    """Count a try in every counter that applies, before it is evaluated. Raises LockedOut."""
     entries = _entries(request, email, what)
     for entry in entries:
-        over = _counted(entry) - entry.most
+        over = _add_try(entry) - entry.most
         if over > 0:
             raise LockedOut(just_now=over == 1)
     return entries
 
 
 def forgive(entries: list[Entry]) -> None:
-    """The try was right: the account's count starts anew, the address loses this one."""
+    """Undo the count after a right try: the account starts anew, the address loses this one."""
     for entry in entries:
         if entry.shared:
             with connection.cursor() as cursor:
@@ -86,13 +86,13 @@ def forgive(entries: list[Entry]) -> None:
 
 def _entries(request: HttpRequest, email: str, what: str) -> list[Entry]:
     account = f"{what}/{_hashed(email)}"
-    if known := device.known(request, email):
-        return [Entry(f"{account}/{known}", MOST)]
+    if device_id := device.known_device(request, email):
+        return [Entry(f"{account}/{device_id}", MOST)]
     address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
     return [address, Entry(account, MOST)]
 
 
-def _counted(entry: Entry) -> int:
+def _add_try(entry: Entry) -> int:
     now = timezone.now()
     values: dict[str, str | int] = {"name": entry.name, "nowhere": NOWHERE, "most": entry.most}
     with connection.cursor() as cursor:
@@ -102,7 +102,7 @@ def _counted(entry: Entry) -> int:
 
 
 def _network(address: str) -> str:
-    """An IPv6 customer has a whole /64 of addresses to come from."""
+    """Returns the address, or the /64 network of an IPv6 address: one customer has all of it."""
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
@@ -112,22 +112,24 @@ def _hashed(email: str) -> str:
 
 
 class Lockout(AxesDatabaseHandler):
-    """What django-axes asks at each password, answered by the rules above."""
+    """The handler that django-axes asks at each password."""
 
     def is_allowed(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         email = str((credentials or {}).get("email") or (credentials or {}).get("username") or "")
         try:
-            request.password_try = count(request, email)  # type: ignore[attr-defined]
+            request.password_try = count_try(request, email)  # type: ignore[attr-defined]
         except LockedOut as locked:
             request.locked_out = locked  # type: ignore[attr-defined]
             return False
         return True
 
     def user_login_failed(self, *_args: Any, **_named: Any) -> None:
-        """Counted already. Entries that have rested are swept."""
+        """Delete expired entries. The try has been counted already."""
         AccessAttempt.objects.filter(attempt_time__lte=timezone.now() - REST).delete()
 
     def user_logged_in(self, *_args: Any, **_named: Any) -> None:
-        """Forgiven when the password was right, before a second factor is asked for."""
+        """Do nothing: the count was undone when the password was right, before the second
+        factor.
+        """
 
     def user_logged_out(self, *_args: Any, **_named: Any) -> None: ...

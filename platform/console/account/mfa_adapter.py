@@ -1,4 +1,4 @@
-"""Where django-allauth's second factors ask the platform."""
+"""Hooks of django-allauth's second factors."""
 
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -25,7 +25,9 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return factor_secrets.decrypt(encrypted_text)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        """Between the last one's removal and the next, a password alone would do."""
+        """Refuse the last factor where one is required: until the next, a password alone
+        would do.
+        """
         if not second_factor.bound(authenticator.user):
             return True
         others = Authenticator.objects.filter(

@@ -1,8 +1,9 @@
-"""Signing in by an identity provider (OpenID Connect): only who was invited, or has an account.
+"""Sign-in with an identity provider (OpenID Connect), for people who have an account or an
+invitation.
 
-The provider is believed about an address of email that it calls verified, and only about the
-domains that its entry names, if it names any. An account is never made for a stranger, and whoever
-made one of an address that was not theirs loses it to whom the first provider vouches for.
+The provider is trusted with addresses that it calls verified, in the domains of its entry if it
+names any. No account is made for a stranger. Whoever made an account with another person's address
+loses it to the person for whom a provider first verifies the address.
 """
 
 import logging
@@ -28,7 +29,7 @@ from requests import RequestException, Session
 
 from audit.actions import Action
 from console.account import session_acts
-from console.account.identity_provider import Conversation, Nonsense
+from console.account.identity_provider import CheckedAdapter, InvalidAnswer
 from console.account.invitations import is_vouched_for
 from console.account.provider_http import ProviderSession
 from console.authorization import signing_in
@@ -43,38 +44,38 @@ log = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
 # A provider that is slow holds no more than half of the threads that pages have.
-conversations = BoundedSemaphore(4)
+provider_turns = BoundedSemaphore(4)
 
 
-def _or_back(view: View) -> View:
-    """A provider that does not answer, or answers nonsense, is no error of ours."""
+def _failing_to_sign_in_page(view: View) -> View:
+    """Sends people back to the sign-in page when the provider fails: it is no error of ours."""
 
     @wraps(view)
-    def tried(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if not conversations.acquire(blocking=False):
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not provider_turns.acquire(blocking=False):
             log.warning("identity provider %s: too many wait for it", kwargs.get("provider_id"))
-            return _did_not_work(request)
+            return _sign_in_failed(request)
         try:
             return view(request, **kwargs)
         except (RequestException, OAuth2Error, LookupError, ValueError) as problem:
             log.warning("identity provider %s failed: %r", kwargs.get("provider_id"), problem)
-            return _did_not_work(request)
+            return _sign_in_failed(request)
         finally:
-            conversations.release()
+            provider_turns.release()
 
-    return tried
+    return guarded
 
 
-def _did_not_work(request: HttpRequest) -> HttpResponse:
+def _sign_in_failed(request: HttpRequest) -> HttpResponse:
     session_acts.record(Action.SESSION_DENIED, request, None, success=False)
     messages.error(request, _("Signing in there did not work. Try again, or use a password."))
     return redirect("account_login")
 
 
-def _conversation(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
+def _provider_view(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
     def view(request: HttpRequest, provider_id: str) -> HttpResponse:
         try:
-            answer: HttpResponse = step.adapter_view(Conversation(request, provider_id))(request)
+            answer: HttpResponse = step.adapter_view(CheckedAdapter(request, provider_id))(request)
         except SocialApp.DoesNotExist:
             raise Http404 from None
         return answer
@@ -82,8 +83,8 @@ def _conversation(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
     return view
 
 
-go_there = signing_in(_or_back(_conversation(OAuth2LoginView)))
-come_back = signing_in(_or_back(_conversation(OAuth2CallbackView)))
+to_provider = signing_in(_failing_to_sign_in_page(_provider_view(OAuth2LoginView)))
+callback = signing_in(_failing_to_sign_in_page(_provider_view(OAuth2CallbackView)))
 
 
 class IdentityProviders(DefaultSocialAccountAdapter):
@@ -94,19 +95,19 @@ class IdentityProviders(DefaultSocialAccountAdapter):
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             raise ImmediateHttpResponse(redirect("console:account"))
         if sociallogin.state.get("nonce") != sociallogin.nonce:
-            raise ImmediateHttpResponse(_did_not_work(request))
+            raise ImmediateHttpResponse(_sign_in_failed(request))
         if not sociallogin.is_existing:
-            self._welcome(sociallogin)
+            self._connect_invited(sociallogin)
         elif sociallogin.user.is_active and not is_vouched_for(sociallogin.user):
-            self._hand_over(request, sociallogin.user)
+            self._drop_credentials(request, sociallogin.user)
         if not sociallogin.is_existing or not sociallogin.user.is_active:
             known = sociallogin.user if sociallogin.is_existing else None
             session_acts.record(Action.SESSION_DENIED, request, known, success=False)
             messages.error(request, _("There is no account or invitation for you here."))
             raise ImmediateHttpResponse(redirect("account_login"))
 
-    def _welcome(self, sociallogin: SocialLogin) -> None:
-        """Makes an account of whom somebody waits for. Which invitations they accept they say."""
+    def _connect_invited(self, sociallogin: SocialLogin) -> None:
+        """Connect an invited person to an account, made if need be. Nothing is accepted yet."""
         emails = [e.email for e in sociallogin.email_addresses if e.verified]
         with system_scope():
             for email in emails:
@@ -119,9 +120,10 @@ class IdentityProviders(DefaultSocialAccountAdapter):
                     sociallogin.connect(self.request, user)
                     return
 
-    def _hand_over(self, request: HttpRequest, user: User) -> None:
-        """Nobody has shown yet that the address is theirs: what somebody set there is dropped, all
-        ways in and all sessions. An operator's factors stay: no invitation makes one.
+    def _drop_credentials(self, request: HttpRequest, user: User) -> None:
+        """Remove password, factors and sessions that were set before the address was ever verified.
+
+        An operator's factors stay: no invitation makes an operator.
         """
         with transaction.atomic():
             if not user.is_operator and Authenticator.objects.filter(user_id=user.pk).exists():
@@ -135,7 +137,9 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             end_sessions(user)
 
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
-        """Some providers write "false", which is true for Python."""
+        """Returns whether the provider verifies the address. Some write "false", true for
+        Python.
+        """
         if not any(
             e.email == email and e.verified in (True, "true") for e in login.email_addresses
         ):
@@ -147,15 +151,15 @@ class IdentityProviders(DefaultSocialAccountAdapter):
         return False
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **about: Any) -> None:
-        """The provider is away, or answered nonsense: back to the password.
+        """Return to the sign-in page: the provider is away, or its answer is invalid.
 
-        Of other errors the log has the kind alone: allauth puts the provider's answer into them.
+        Other errors are logged by their kind alone: allauth puts the provider's answer into them.
         """
         problem = about.get("exception")
         if problem:
-            reason = problem if isinstance(problem, Nonsense) else type(problem).__name__
+            reason = problem if isinstance(problem, InvalidAnswer) else type(problem).__name__
             log.warning("identity provider %s failed: %s", provider.app.provider_id, reason)
-        raise ImmediateHttpResponse(_did_not_work(request))
+        raise ImmediateHttpResponse(_sign_in_failed(request))
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         raise ImmediateHttpResponse(redirect("account_login"))

@@ -1,4 +1,4 @@
-"""Quotas that count what a person asks for in the chat, tenant by tenant."""
+"""Quotas that count a person's chat, tenant by tenant."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class OwnQuotas:
 
 
 def own_quotas(user: User) -> list[OwnQuotas]:
-    """Leave out tenants whose quotas do not count this person."""
+    """Returns the quotas per tenant, without tenants whose quotas do not count this person."""
     members = Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name")
     own = [OwnQuotas(member.tenant, _lines(member)) for member in members[:MOST_TENANTS]]
     return [quotas for quotas in own if quotas.lines]

@@ -1,4 +1,4 @@
-"""Pages of a person's own account: open as well to who still owes a password or a factor."""
+"""Pages of a person's own account, open also while a new password or second factor is required."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ from console.authorization import View, own_account
 
 
 def own_page(view: Callable[..., Any]) -> View:
-    """For a view of django-allauth: rendered inside the scope of authorization, not after it."""
+    """Decorate a view of django-allauth: render inside the scope of authorization, not after it."""
 
     @own_account
     @wraps(view)

@@ -1,4 +1,4 @@
-"""Changing one's password, and proving who one is with it."""
+"""Pages to change one's password, and to prove one's identity with it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tenants.accounts.person_profile import profile_of
 from tenants.accounts.required_actions import NEW_PASSWORD
 
 
-def _plain(form: Any, labels: dict[str, Any]) -> None:
+def _set_labels(form: Any, labels: dict[str, Any]) -> None:
     for name, label in labels.items():
         field = form.fields[name]
         field.label, field.help_text = label, ""
@@ -27,49 +27,49 @@ def _plain(form: Any, labels: dict[str, Any]) -> None:
 
 
 class NewPassword(SetPasswordForm):
-    """For a person who has none: they came by an identity provider."""
+    """A first password for a person who came by an identity provider."""
 
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        _plain(self, {"password1": _("New password"), "password2": _("New password again")})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _set_labels(self, {"password1": _("New password"), "password2": _("New password again")})
 
 
 class ChangedPassword(ChangePasswordForm):
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         labels = {
             "oldpassword": _("Current password"),
             "password1": _("New password"),
             "password2": _("New password again"),
         }
-        _plain(self, labels)
+        _set_labels(self, labels)
 
     def clean_oldpassword(self) -> str:
-        """Counted like a sign-in: a session left open is no place to guess."""
+        """Count the try like a sign-in: an open session is no place to guess."""
         try:
-            counted = lockout.count(self.request, self.user.email)
+            entries = lockout.count_try(self.request, self.user.email)
         except lockout.LockedOut:
             raise AccountAdapter(self.request).validation_error("too_many_login_attempts") from None
         old: str = super().clean_oldpassword()
-        lockout.forgive(counted)
+        lockout.forgive(entries)
         return old
 
 
 class Proof(ReauthenticateForm):
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        _plain(self, {"password": _("Password")})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _set_labels(self, {"password": _("Password")})
         self.fields["password"].widget.attrs["autofocus"] = True
 
 
-class _Remembered:
-    """The page says what the policy asks, and the device stays known after the change."""
+class _PolicyAndDevice:
+    """Shows the password policy, and keeps the device known after the change."""
 
     request: Any
 
@@ -85,7 +85,7 @@ class _Remembered:
         return {**context, "policy": policy_of(user), "profile": profile_of(user), "owed": owed}
 
 
-class Change(_Remembered, PasswordChangeView):
+class Change(_PolicyAndDevice, PasswordChangeView):
     form_class = ChangedPassword
 
     def get_form(self, form_class: Any = None) -> Any:
@@ -95,7 +95,7 @@ class Change(_Remembered, PasswordChangeView):
 
 
 @method_decorator(reauthentication_required(app="allauth.mfa"), name="dispatch")
-class SetFirst(_Remembered, PasswordSetView):
+class SetFirst(_PolicyAndDevice, PasswordSetView):
     form_class = NewPassword
 
 

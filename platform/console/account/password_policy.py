@@ -1,6 +1,6 @@
-"""What a password must be under each security profile: a table, and the validator that reads it.
+"""The password policy of each security profile, and the validator that applies it.
 
-asvs-5: OWASP ASVS 5.0, 6.2.1 (at least 8, 15 advised: we take 12, with a second factor for who has
+asvs-5: OWASP ASVS 5.0, 6.2.1 (at least 8, 15 advised: 12 here, with a second factor for people with
 power), 6.2.4 (common ones refused), 6.2.5 (no rules on composition), 6.2.9 (64 and more allowed),
 6.2.10 (no change by the calendar). mlps-l3: GB/T 22239-2019, 8.1.4.1 a (complexity, changed
 regularly), with the figures that assessors ask for.
@@ -23,10 +23,10 @@ from tenants.roles import Profile
 @dataclass(frozen=True, slots=True)
 class Policy:
     shortest: int
-    longest: int  # so much is hashed at most
+    longest: int
     classes: int  # of small letters, capitals, digits and others
-    good_for_days: int | None  # then it must be changed
-    not_reused: int  # so many last ones must not come back
+    good_for_days: int | None  # after that it must be changed
+    not_reused: int  # this many previous passwords are refused
 
 
 POLICIES = {
@@ -36,12 +36,14 @@ POLICIES = {
 
 
 def policy_of(user: User, *also: str) -> Policy:
-    """The strictest that binds the person; `also`: profiles of tenants about to be joined."""
+    """Returns the strictest policy that binds the person; `also`: profiles of tenants about to be
+    joined.
+    """
     return POLICIES[profile_of(user, *also)]
 
 
-def classes(password: str) -> int:
-    """How many of the four are there. A letter without case (汉) counts as one of the others."""
+def character_classes(password: str) -> int:
+    """Returns how many of the four it has. A letter without case (汉) counts as "others"."""
     kinds = (str.islower, str.isupper, str.isdigit, _other)
     return sum(any(kind(character) for character in password) for kind in kinds)
 
@@ -50,21 +52,21 @@ def _other(character: str) -> bool:
     return not (character.islower() or character.isupper() or character.isdigit())
 
 
-def lacks(password: str, policy: Policy) -> list[str]:
-    """What is missing, in words for the person; empty when nothing is."""
-    found = []
+def shortcomings(password: str, policy: Policy) -> list[str]:
+    """Returns what is missing, in words for the person; empty when nothing is."""
+    texts = []
     if len(password) < policy.shortest:
         short = ngettext(
             "This password is too short. It must contain at least %(count)d character.",
             "This password is too short. It must contain at least %(count)d characters.",
             policy.shortest,
         )
-        found.append(short % {"count": policy.shortest})
+        texts.append(short % {"count": policy.shortest})
     if len(password) > policy.longest:
-        found.append(_("At most %(count)d characters.") % {"count": policy.longest})
-    if classes(password) < policy.classes:
-        found.append(_("Use small letters, capitals, digits and other characters: all four."))
-    return found
+        texts.append(_("At most %(count)d characters.") % {"count": policy.longest})
+    if character_classes(password) < policy.classes:
+        texts.append(_("Use small letters, capitals, digits and other characters: all four."))
+    return texts
 
 
 def overdue(user: User) -> bool:
@@ -75,20 +77,18 @@ def overdue(user: User) -> bool:
 
 
 class PolicyValidator:
-    """In AUTH_PASSWORD_VALIDATORS: the person's policy, and their last passwords."""
+    """A validator of AUTH_PASSWORD_VALIDATORS: the person's policy, and their previous
+    passwords.
+    """
 
     def validate(self, password: str, user: Any = None) -> None:
         person = user if isinstance(user, User) else User()
         policy = policy_of(person, *person.joining)
-        problems = [ValidationError(text, code="policy") for text in lacks(password, policy)]
+        problems = [ValidationError(text, code="policy") for text in shortcomings(password, policy)]
         if problems:
             raise ValidationError(problems)
-        if person.pk and _had(person, password, policy.not_reused):
+        if person.pk and PasswordHistory.objects.holds(person, password, policy.not_reused):
             raise ValidationError(_("You have used this password before."), code="reused")
 
     def get_help_text(self) -> str:
         return _("At least 12 characters. A sentence is fine.")
-
-
-def _had(user: User, password: str, last: int) -> bool:
-    return PasswordHistory.objects.holds(user, password, last)

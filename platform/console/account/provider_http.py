@@ -1,8 +1,8 @@
-"""Requests to identity providers, bounded: a provider is somebody else's server.
+"""Bounded HTTP requests to identity providers, which other people operate.
 
-An answer has a size and a time in all, no redirect is followed (a 307 would carry the client's
-secret along), clear text goes only to hosts that FOREBAY_OIDC names with `http://`, and nothing to
-link-local addresses and those of a cloud's metadata.
+An answer has a maximum size and time, no redirect is followed (a 307 would carry the client's
+secret along), plain HTTP is used only for hosts that FOREBAY_OIDC names with `http://`, and
+connections to link-local addresses and those of a cloud's metadata are refused.
 """
 
 import os
@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 20
 
 
 class Deadline:
-    """Ends the connections of one request when its time is over, whatever trickles in."""
+    """Ends the connections of one request when its time is over, even if data still trickles in."""
 
     def __init__(self, seconds: float) -> None:
         self.over = False
@@ -35,7 +35,7 @@ class Deadline:
         self._timer.daemon = True
 
     def watch(self, sock: socket.socket) -> None:
-        """Keeps a duplicate: TLS takes the socket itself over."""
+        """Watch a duplicate of the socket: TLS takes the socket itself over."""
         self._sockets.append(socket.socket(fileno=os.dup(sock.fileno())))
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class Deadline:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # the provider was faster
+                continue  # the provider has closed it already
 
 
 class _Watched(HTTPConnection):
@@ -71,7 +71,7 @@ class _Watched(HTTPConnection):
 
 
 class _WatchedTls(HTTPSConnection, _Watched):
-    """Looks at the address before the TLS begins."""
+    """Checks the address before the TLS begins."""
 
 
 def _watched_by(deadline: Deadline, pool: Any) -> Any:
@@ -89,11 +89,11 @@ class _Plain(HTTPAdapter):
 
 
 class _Tls(OurTls, _Plain):
-    """Watched, with our TLS."""
+    """Watched connections with the platform's TLS."""
 
 
 class ProviderSession(Session):
-    """Sends one request, as allauth does with each session."""
+    """A session of `requests` that sends one request: allauth makes one for each."""
 
     def __init__(self, timeout_s: float) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class ProviderSession(Session):
             self.mount(scheme, adapter)
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
-        """Raises as requests does, also for an answer that is too long or takes too long."""
+        """Send the request. Raises as requests does, also for an answer too long or too slow."""
         _refuse_clear_text(request.url or "")
         bounds = {"stream": True, "allow_redirects": False, "timeout": self.timeout_s}
         with Deadline(self.timeout_s) as deadline:
@@ -121,7 +121,7 @@ class ProviderSession(Session):
 
 
 def _refuse_clear_text(url: str) -> None:
-    """Raises InvalidSchema where an entry's `https://` would become less."""
+    """Raises InvalidSchema for `http://` to a host that FOREBAY_OIDC does not name with it."""
     parts = urlsplit(url)
     apps: Any = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
     entries = [urlsplit(app["settings"]["server_url"]) for app in apps]
@@ -131,7 +131,7 @@ def _refuse_clear_text(url: str) -> None:
 
 
 def _read(response: Response) -> None:
-    """Takes the body, piece by piece as it comes."""
+    """Reads the body piece by piece, up to the maximum size."""
     body = bytearray()
     try:
         while piece := response.raw.read1(1 << 16, decode_content=True):

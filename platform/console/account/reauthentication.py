@@ -1,15 +1,14 @@
-"""Before a dangerous act: whoever asks for it has shown within ten minutes that it is them.
+"""A proof of identity within the last ten minutes, required before a dangerous act.
 
     @require_POST
     @permitted(Permission.MANAGE_MEMBERS)
     @recently_proven
     def removal(request: TenantRequest, member: UUID) -> HttpResponse: ...
 
-It stands below `permitted`, `operators_only` or `signed_in`, on views that only act.
- A page that shows a form too and acts on POST takes the same word: its GET is not asked.
-Signing in counts as proof. Whoever has not proved it is led to their password or second factor
-and comes back to the page they were on, where the form holds what they had entered (entered.py).
-They send it again themselves.
+The decorator comes below `permitted`, `operators_only` or `signed_in`. GET needs no proof, so it
+also fits pages that show a form and act on POST. Signing in counts as proof. Without one, the
+person is redirected to their password or second factor and then back to the page, where the form
+holds their entries again (entered.py). They send it again themselves.
 """
 
 import time
@@ -38,50 +37,50 @@ BY_FACTOR = "mfa"  # the method of a proof, as django-allauth records it
 
 
 def recently_proven(view: Callable[..., HttpResponse]) -> View:
-    return _proven(view, "")
+    return _requiring_proof(view, "")
 
 
 def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
-    """Asks for the second factor where the person has one. Whether one is needed the act says."""
-    return _proven(view, BY_FACTOR)
+    """Require the second factor of people who have one. The act checks whether one is needed."""
+    return _requiring_proof(view, BY_FACTOR)
 
 
-def _proven(view: Callable[..., HttpResponse], method: str) -> View:
+def _requiring_proof(view: Callable[..., HttpResponse], method: str) -> View:
     @wraps(view)
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
         by = method if method and second_factor.enrolled(request.user) else ""
         if request.method in ("GET", "HEAD") or is_proven(request, by):
             return view(request, **kwargs)
         page = _page_of(request)
-        if entered.keep(request, urlsplit(page).path):
-            said = _("Confirm your identity first. Your entries will be restored.")
+        if entered.save(request, urlsplit(page).path):
+            text = _("Confirm your identity first. Your entries will be restored.")
         else:
-            said = _("Confirm your identity, then submit the form again.")
-        messages.warning(request, said)
-        return _to_proof(request, page, by)
+            text = _("Confirm your identity, then submit the form again.")
+        messages.warning(request, text)
+        return _redirect_to_proof(request, page, by)
 
     return checked
 
 
 def is_proven(request: HttpRequest, by: str = "") -> bool:
-    """Returns whether this session has proved its person within the last ten minutes.
+    """Returns whether this session has proved its person's identity within the last ten minutes.
 
     `by`: with this method, else with any.
     """
     if not request.user.is_authenticated:
         return False
-    proofs = [r for r in get_authentication_records(request, request.user) if _counts(r)]
+    proofs = [r for r in get_authentication_records(request, request.user) if _is_proof(r)]
     proofs = [proof for proof in proofs if by in ("", proof["method"])]
     newest = max((float(proof["at"]) for proof in proofs), default=0.0)
     return time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
-def _counts(record: dict[str, Any]) -> bool:
-    """The sign-in itself, or a proof that was asked for afterwards."""
+def _is_proof(record: dict[str, Any]) -> bool:
+    """Returns whether the record is of the sign-in itself, or of a later proof."""
     return bool(record.get("reauthenticated")) or record["method"] == "socialaccount"
 
 
-def _to_proof(request: ConsoleRequest, page: str, by: str) -> HttpResponse:
+def _redirect_to_proof(request: ConsoleRequest, page: str, by: str) -> HttpResponse:
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     methods = [method for method in methods if method["id"].startswith(by)]
     if methods:
@@ -93,7 +92,7 @@ def _to_proof(request: ConsoleRequest, page: str, by: str) -> HttpResponse:
 
 
 def _page_of(request: HttpRequest) -> str:
-    """The page whose form was sent, by path only."""
+    """Returns the page whose form was sent, by path only."""
     came_from = request.headers.get("Referer", "")
     hosts = {request.get_host()}
     if not url_has_allowed_host_and_scheme(came_from, hosts, request.is_secure()):

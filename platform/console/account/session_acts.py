@@ -1,4 +1,4 @@
-"""Sign-ins, refusals and sign-outs on the record, where those can find them who must."""
+"""Records of sign-ins, refused sign-ins and sign-outs."""
 
 from typing import Any
 
@@ -37,8 +37,10 @@ def record(
     person_acts.record(action, user, success=success, client_net=net, detail=detail)
 
 
-def locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
-    """A try that was not looked at; the first one after the lock fell says so."""
+def record_locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
+    """Record a try that was not evaluated. The first one since the lock began records the
+    lock too.
+    """
     if just_now:
         record(Action.SESSION_LOCKED, request, user, success=False)
     record(Action.SESSION_DENIED, request, user, success=False, detail={"why": "locked"})

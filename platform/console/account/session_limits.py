@@ -1,7 +1,7 @@
 """A session ends when its person has been away for too long, and after twelve hours anyway.
 
-How long is too long says the profile that binds them. Presence is written down once a minute at
-most, and with it what may have changed since: the profile, a password that has become too old.
+The person's profile says how long is too long. Presence is stored once a minute at most; then the
+profile and the age of the password are checked too.
 """
 
 import time
@@ -26,7 +26,7 @@ from tenants.scope import person_scope
 
 
 class SessionLimits(MiddlewareMixin):
-    """After AuthenticationMiddleware."""
+    """Middleware; comes after AuthenticationMiddleware."""
 
     def process_request(self, request: HttpRequest) -> None:
         if not request.user.is_authenticated:
@@ -36,29 +36,29 @@ class SessionLimits(MiddlewareMixin):
             if sessions.over(session):  # the absolute limit
                 _end(request)
         else:
-            _look_again(request)
+            _recheck(request)
 
 
 def begin(request: HttpRequest) -> None:
-    """A new session: nothing of what was known about an earlier one counts."""
+    """Start the limits of a new session: nothing known about an earlier one counts."""
     for name in (sessions.BEGAN, sessions.SEEN, sessions.IDLE):
         request.session.pop(name, None)
-    _note(request)
+    _note_presence(request)
 
 
-def _look_again(request: HttpRequest) -> None:
+def _recheck(request: HttpRequest) -> None:
     profile = profile_of(_person(request))
     if sessions.SEEN in request.session:
         request.session[sessions.IDLE] = sessions.IDLE_S[profile]
     if sessions.over(request.session):
         _end(request)
         return
-    _note(request)
+    _note_presence(request)
     with person_scope(_person(request).pk):
-        _here(request).update(last_seen_at=timezone.now())
+        _session_row(request).update(last_seen_at=timezone.now())
 
 
-def _note(request: HttpRequest) -> None:
+def _note_presence(request: HttpRequest) -> None:
     person = _person(request)
     sessions.seen(request.session, profile_of(person))
     if overdue(person):
@@ -71,16 +71,16 @@ def _end(request: HttpRequest) -> None:
             Action.SESSION_END, request, _person(request), success=True, detail={"why": "limit"}
         )
         with person_scope(_person(request).pk):
-            _here(request).delete()
+            _session_row(request).delete()
         request.session.flush()
     request.user = AnonymousUser()
 
 
-def _here(request: HttpRequest) -> "QuerySet[UserSession]":
-    found: QuerySet[UserSession] = UserSession.objects.filter(
+def _session_row(request: HttpRequest) -> "QuerySet[UserSession]":
+    rows: QuerySet[UserSession] = UserSession.objects.filter(
         session_key=request.session.session_key
     )
-    return found
+    return rows
 
 
 def _person(request: HttpRequest) -> User:

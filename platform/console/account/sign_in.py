@@ -1,4 +1,4 @@
-"""Signing in and out, on django-allauth. Each of it, refusals too, is an act on record."""
+"""Pages to sign in and out, on django-allauth. Each act is on record, refusals too."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
-from console.account.password_policy import lacks, policy_of
+from console.account.password_policy import policy_of, shortcomings
 from console.acts_only import require_POST
 from console.authorization import signing_in
 from console.forms import StyledField
@@ -22,8 +22,8 @@ from tenants.models import User
 class SignInForm(LoginForm):
     bound_field_class = StyledField
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         login = self.fields["login"]
         login.label = _("Email address")
         login.widget.attrs.update(autocomplete="username", autofocus=True)
@@ -32,11 +32,13 @@ class SignInForm(LoginForm):
             field.help_text = ""
 
     def clean(self) -> dict[str, Any]:
-        """The only moment when we see the password: is it still good enough for its person?"""
-        given: dict[str, Any] = super().clean()
-        if self.user and lacks(given["password"], policy_of(self.user)):
+        """Require a new password if this one no longer meets the policy: only now is it
+        readable.
+        """
+        fields: dict[str, Any] = super().clean()
+        if self.user and shortcomings(fields["password"], policy_of(self.user)):
             self.request.session[NEW_PASSWORD] = self.user.pk
-        return given
+        return fields
 
 
 class SignInView(LoginView):
@@ -45,7 +47,7 @@ class SignInView(LoginView):
 
     def form_invalid(self, form: SignInForm) -> HttpResponse:
         if hasattr(self.request, "locked_out"):
-            return locked(self.request)
+            return too_many_tries(self.request)
         return super().form_invalid(form)  # type: ignore[no-any-return]
 
     def get_context_data(self, **shown: Any) -> dict[str, Any]:
@@ -57,12 +59,12 @@ sign_in = signing_in(SignInView.as_view())
 sign_out = require_POST(LogoutView.as_view())
 
 
-def enter(request: HttpRequest, user: User, onward: str = "/") -> HttpResponse:
-    """For who has just shown a password elsewhere: on to the second factor, or in."""
+def complete_sign_in(request: HttpRequest, user: User, onward: str = "/") -> HttpResponse:
+    """Sign in a person who has just entered their password elsewhere, after a second factor."""
     record_authentication(request, user, "password", email=user.email)
     response: HttpResponse = perform_login(request, user, redirect_url=onward, email=user.email)
     return response
 
 
-def locked(request: HttpRequest) -> HttpResponse:
+def too_many_tries(request: HttpRequest) -> HttpResponse:
     return render(request, "console/too_many.html", {"minutes": 30}, status=429)

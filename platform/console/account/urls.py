@@ -1,4 +1,4 @@
-"""The pages of django-allauth that we want, under the names by which it finds them; no others.
+"""The pages of django-allauth that are used here, under the names by which it looks them up.
 
 There is no sign-up and no managing of addresses: accounts come from invitations only.
 """
@@ -11,10 +11,10 @@ urlpatterns = [
     path("login/", sign_in.sign_in, name="account_login"),
     path("logout/", sign_in.sign_out, name="account_logout"),
     path("login/second-factor/", factors.at_sign_in, name="mfa_authenticate"),
-    path("login/with/<slug:provider_id>/", oidc.go_there, name="openid_connect_login"),
+    path("login/with/<slug:provider_id>/", oidc.to_provider, name="openid_connect_login"),
     path(
         "login/with/<slug:provider_id>/callback/",
-        oidc.come_back,
+        oidc.callback,
         name="openid_connect_callback",
     ),
     path("account/proof/", password.prove, name="account_reauthenticate"),

@@ -1,10 +1,10 @@
-"""What a browser calls itself, in two words: enough to know one's own devices by."""
+"""Short names for browsers, such as "Firefox on Linux", by which people know their devices."""
 
 import re
 
 from django.utils.translation import gettext as _
 
-# The first that fits names it: browsers also carry the names of those they descend from.
+# The first match counts: browsers also carry the names of those they descend from.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR", "Opera"),
@@ -21,12 +21,12 @@ _SYSTEMS = (
 )
 
 
-def described(user_agent: str) -> str:
+def browser_and_system(user_agent: str) -> str:
     browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
     if browser and system:
         return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
     return browser or system or user_agent[:60] or _("Unknown device")
 
 
-def _first(known: tuple[tuple[str, str], ...], user_agent: str) -> str:
-    return next((name for pattern, name in known if re.search(pattern, user_agent)), "")
+def _first(patterns: tuple[tuple[str, str], ...], user_agent: str) -> str:
+    return next((name for pattern, name in patterns if re.search(pattern, user_agent)), "")

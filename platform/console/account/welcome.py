@@ -1,4 +1,4 @@
-"""A link that works once: the first operator's, an invitation into a tenant, a new password."""
+"""The page of a link that works once: the first operator's, an invitation, or a new password."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from audit.actions import Action
 from console.account import lockout, session_acts
 from console.account.invitations import OWN_INVITATION, is_vouched_for
-from console.account.sign_in import enter, locked
+from console.account.sign_in import complete_sign_in, too_many_tries
 from console.authorization import before_sign_in
 from console.forms import ConsoleForm
 from tenants.accounts import password_reset
@@ -26,7 +26,7 @@ from tenants.models.tenant import OperatorsStayOut
 
 
 class PresentPasswordForm(ConsoleForm):
-    """For an address that has an account: the link alone must not open it."""
+    """Asks for the password of an existing account: the link alone must not open it."""
 
     email = forms.EmailField(widget=forms.HiddenInput, required=False)
     password = forms.CharField(
@@ -66,10 +66,10 @@ class NewPasswordForm(ConsoleForm):
             self.fields["email"].initial = link.email
 
     def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        if given.get("password") != given.get("again"):
+        fields = self.cleaned_data
+        if fields.get("password") != fields.get("again"):
             self.add_error("again", _("The two passwords are not the same."))
-        return given
+        return fields
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
@@ -77,9 +77,9 @@ class NewPasswordForm(ConsoleForm):
         return password
 
     def _person(self) -> User:
-        """With the profiles that will bind them."""
-        given = self.cleaned_data
-        person = User(email=given.get("email", ""), name=given.get("name", ""))
+        """Returns the person with the profiles that will bind them."""
+        fields = self.cleaned_data
+        person = User(email=fields.get("email", ""), name=fields.get("name", ""))
         person.is_operator = self.link.purpose == Purpose.FIRST_RUN
         person.joining = (self.link.tenant.profile,) if self.link.tenant else ()
         return person
@@ -100,20 +100,21 @@ class ResetForm(NewPasswordForm):
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
     link = Link.objects.by_token(token)
     if link is None:
-        return _gone(request)
+        return _link_gone(request)
     account = link.account(request.POST.get("email", ""))
-    _refuse_its_maker(request, link, account)
+    _refuse_issuer(request, link, account)
     if account and account == request.user and is_vouched_for(account):
-        return redirect("console:account")  # where it waits
+        return redirect("console:account")  # the invitation is shown there
     form = _form(request, link, account)
     if form.is_bound and form.is_valid():
         try:
-            return enter(request, _used(request, link, account, form.cleaned_data))
-        except lockout.LockedOut as refused:
-            session_acts.locked(request, account, just_now=refused.just_now)
-            return locked(request)
+            user = _use_link(request, link, account, form.cleaned_data)
+            return complete_sign_in(request, user)
+        except lockout.LockedOut as lockout_error:
+            session_acts.record_locked(request, account, just_now=lockout_error.just_now)
+            return too_many_tries(request)
         except (AlreadyUsed, NotTheirs):
-            return _gone(request)
+            return _link_gone(request)
         except IntegrityError:  # another link for this address was used in the same moment
             form.add_error(None, ValidationError(_("Please send it once more.")))
         except OperatorsStayOut:
@@ -123,26 +124,28 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         except WrongPassword:
             session_acts.record(Action.SESSION_DENIED, request, account, success=False)
             form.add_error("password", ValidationError(_("That is not this account's password.")))
-    context = {"form": form, "link": link, "account": account, "locks": _locks(link)}
+    context = {"form": form, "link": link, "account": account, "locks": _locks_texts(link)}
     return render(request, "console/welcome.html", context)
 
 
-def _refuse_its_maker(request: HttpRequest, link: Link, account: User | None) -> None:
-    """Nobody makes an account of somebody else's address. Raises PermissionDenied."""
+def _refuse_issuer(request: HttpRequest, link: Link, account: User | None) -> None:
+    """Raises PermissionDenied where people would use their own invitation of somebody else."""
     if account or link.purpose != Purpose.INVITATION or not request.user.is_authenticated:
         return
     if link.made_by(request.user):
-        said = _("You made this invitation. Its link is for %(email)s: send it to them.")
-        raise PermissionDenied(said % {"email": link.email})
+        text = _("You made this invitation. Its link is for %(email)s: send it to them.")
+        raise PermissionDenied(text % {"email": link.email})
 
 
-def _used(request: HttpRequest, link: Link, account: User | None, given: dict[str, Any]) -> User:
-    """Raises what Link.use and password_reset.use raise, and LockedOut."""
+def _use_link(
+    request: HttpRequest, link: Link, account: User | None, fields: dict[str, Any]
+) -> User:
+    """Return the person of the link. Raises as Link.use and password_reset.use, and LockedOut."""
     if link.purpose == Purpose.RESET:
-        return password_reset.use(link, given["password"])
-    counted = lockout.count(request, account.email) if account else []
-    user = link.use(given["email"], given["password"], given.get("name", ""))
-    lockout.forgive(counted)
+        return password_reset.use(link, fields["password"])
+    entries = lockout.count_try(request, account.email) if account else []
+    user = link.use(fields["email"], fields["password"], fields.get("name", ""))
+    lockout.forgive(entries)
     return user
 
 
@@ -153,11 +156,11 @@ def _form(request: HttpRequest, link: Link, account: User | None) -> ConsoleForm
     return PresentPasswordForm(data) if account else NewPasswordForm(data, link)
 
 
-def _locks(link: Link) -> bool:
-    """Whether somebody else made this link for a new password: it shuts what is older."""
+def _locks_texts(link: Link) -> bool:
+    """Returns whether the new password locks older texts: another person made this link."""
     user = User.objects.filter(email=link.email.lower()).first()
     return link.purpose == Purpose.RESET and bool(user and not link.is_own(user))
 
 
-def _gone(request: HttpRequest) -> HttpResponse:
+def _link_gone(request: HttpRequest) -> HttpResponse:
     return render(request, "console/welcome_gone.html", status=410)

@@ -1,4 +1,4 @@
-"""What templates need beside Django's own tags."""
+"""Filters and tags of all templates."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -42,24 +42,28 @@ def icon(name: str, classes: str = "") -> SafeString:
 register.filter("without_keys", secret_keys.hidden)
 register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
-register.simple_tag(entered.take, name="entered")
+register.simple_tag(entered.restore, name="entered")
 
 
 @register.filter
 def megabytes(number: int) -> str:
-    """Of a limit or what is used of it, in bytes: 32 MB."""
+    """Formats bytes: 32 MB."""
     return f"{number / 1_000_000:,.3g} MB" if number < 10**9 else f"{number / 1_000_000:,.0f} MB"
 
 
 @register.filter
 def count(number: int | str | None) -> str:
-    """12,345 in every language (Django groups Chinese numbers by four, or not at all)."""
+    """Formats a number as 12,345 in every language: Django groups Chinese by four, or not
+    at all.
+    """
     return f"{number:,}" if isinstance(number, int) else "–"
 
 
 @register.filter
 def amount(number: int, unit: str) -> str:
-    """Of a quota: 12,345 requests or tokens; 12.5 of the currency, kept in millionths."""
+    """Formats an amount of a quota: 12,345 requests or tokens; 12.5 of the currency, from
+    millionths.
+    """
     if unit != Unit.COST:
         return count(number)
     whole, _point, part = f"{Decimal(number) / MICRO:,.6f}".partition(".")
@@ -68,19 +72,19 @@ def amount(number: int, unit: str) -> str:
 
 @register.filter
 def decimal(number: Decimal) -> str:
-    """0.5 or 1,200, without the zeros that the database keeps behind it."""
+    """Formats 0.5 or 1,200, without the zeros that the database adds."""
     return f"{number.normalize():,f}"
 
 
 @register.filter
-def lookup(found: Mapping[Any, Any], key: Any) -> Any:
-    """A mapping's value for a key that a template has in a variable; {} where there is none."""
-    return found.get(key, {})
+def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
+    """Returns the value of a key that a template has in a variable, {} if there is none."""
+    return mapping.get(key, {})
 
 
 @register.filter
 def scope_names(key: ApiKey | OperatorKey) -> list[str]:
-    """What a key may do, in words; a scope that is no longer known as it is written."""
+    """Returns a key's scopes in words; an unknown scope is returned unchanged."""
     choices = OperatorScope.choices if isinstance(key, OperatorKey) else Scope.choices
     return [str(dict(choices).get(scope, scope)) for scope in key.scopes]
 
@@ -92,7 +96,7 @@ def permission_name(permission: Permission) -> str:
 
 @register.filter
 def duration(ms: int | str | None) -> str:
-    """212 ms, 3.4 s, or a dash for a time that was not measured."""
+    """Formats milliseconds: 212 ms, 3.4 s, or a dash for a time that was not measured."""
     if not isinstance(ms, int):  # a completion without a usage row gives ""
         return "–"
     return f"{ms} ms" if ms < 1000 else _("%(seconds)s s") % {"seconds": f"{ms / 1000:.1f}"}
@@ -100,7 +104,7 @@ def duration(ms: int | str | None) -> str:
 
 @register.filter
 def seconds(passed: float | None) -> str:
-    """3.4 s, 12 min, 5.0 h, or a dash where nobody knows."""
+    """Formats seconds: 3.4 s, 12 min, 5.0 h, or a dash for an unknown time."""
     if passed is None:
         return "–"
     if passed < 120:
@@ -112,13 +116,13 @@ def seconds(passed: float | None) -> str:
 
 @register.filter
 def wait(ms: int) -> str:
-    """One that is expected: as `seconds` has it, or a dash for 0, which is not known."""
+    """Formats an expected wait like `seconds`, with a dash for 0, which means unknown."""
     return seconds(ms / 1000 if ms else None)
 
 
 @register.filter
 def seen_by(person: User | None, request: ConsoleRequest) -> str:
-    """A person's name. Inside a tenant nobody learns an operator's."""
+    """Returns a person's name. Inside a tenant nobody learns an operator's name."""
     if person is None:
         return "–"
     if person.is_operator and not request.user.is_operator:
@@ -133,13 +137,13 @@ def menu(request: ConsoleRequest) -> navigation.Menu:
 
 @register.simple_tag
 def late_deletions(request: ConsoleRequest) -> int:
-    """Requests to erase that are nearly due, for who can do something about it."""
+    """Returns how many requests to erase are nearly due, for people who may decide on them."""
     return _decided_here(request).filter(alerted_at__isnull=False).count()
 
 
 @register.simple_tag
 def waiting_deletions(request: ConsoleRequest) -> int:
-    """Those that somebody has to decide on, from the first hour on."""
+    """Returns how many wait for a decision, from the first hour on."""
     waiting = _decided_here(request).filter(state=DeletionState.REQUESTED, alerted_at=None)
     return waiting.count()
 
@@ -153,8 +157,8 @@ def _decided_here(request: ConsoleRequest) -> DeletionRequestQuerySet:
 
 
 @register.simple_tag
-def places(request: ConsoleRequest) -> navigation.Places:
-    return navigation.places(request)
+def destinations(request: ConsoleRequest) -> navigation.Destinations:
+    return navigation.destinations(request)
 
 
 @register.simple_tag

@@ -1,4 +1,4 @@
-"""What pages say about the protection of accounts."""
+"""Tags about the protection of accounts."""
 
 from django import template
 from django.conf import settings
@@ -8,5 +8,5 @@ register = template.Library()
 
 @register.simple_tag
 def second_factor_optional() -> bool:
-    """FOREBAY_MFA=optional: a bar says so on every page of the console."""
+    """Returns whether FOREBAY_MFA=optional; every page of the console shows a bar then."""
     return bool(settings.SECOND_FACTOR == "optional")

@@ -1,6 +1,6 @@
-"""Why an engine or its breaker stands as it does, in the reader's language.
+"""The reason for the state of an engine or breaker, in the reader's language.
 
-Engines, breakers and logs say it in English (`engines/why_away.py`, `EngineFailed.cause`).
+Engines, breakers and logs give it in English (`engines/why_away.py`, `EngineFailed.cause`).
 """
 
 from django import template
@@ -38,5 +38,5 @@ _WORDS = Wordings(
 
 @register.filter
 def in_words(reason: str) -> str:
-    """Unchanged where nobody has foreseen it."""
+    """Returns the reason in the reader's language; an unknown one unchanged."""
     return _WORDS.of(reason) or reason

@@ -1,4 +1,4 @@
-"""What the usage pages need to write figures."""
+"""Filters of the usage pages."""
 
 from django import template
 
@@ -7,7 +7,7 @@ register = template.Library()
 
 @register.filter
 def brief(number: int) -> str:
-    """123,456 as it is, larger ones as 12.3 M, 4.56 B."""
+    """Formats 123,456 in full, larger numbers as 12.3 M, 4.56 B."""
     for size, sign in ((10**9, "B"), (10**6, "M")):
         if number >= size:
             return f"{number / size:.4g} {sign}"
@@ -16,7 +16,7 @@ def brief(number: int) -> str:
 
 @register.filter
 def money(micro: int) -> str:
-    """Micro-units of the currency: 12.34, and more digits of what is less than a unit."""
+    """Formats micro-units of the currency: 12.34, with more digits below one unit."""
     units = micro / 1_000_000
     if micro == 0 or units >= 1:
         return f"{units:,.2f}"

@@ -199,7 +199,7 @@ def test_those_who_wait_for_a_provider_leave_threads_to_others(
 ) -> None:
     with ExitStack() as waiting:
         for _ in range(4):
-            waiting.enter_context(oidc.conversations)
+            waiting.enter_context(oidc.provider_turns)
         assert refused(hostile)
         assert not hostile.requests
     assert hostile.sign_in(Client())["Location"] == "/"

@@ -11,7 +11,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.account.password_policy import POLICIES, classes, lacks, policy_of
+from console.account.password_policy import POLICIES, character_classes, policy_of, shortcomings
 from tenants.models import Link, Member, PasswordHistory, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.password_history import KEPT
@@ -35,20 +35,20 @@ def change(client: Client, old: str, new: str) -> Any:
 @given(st.lists(st.sampled_from(range(4)), min_size=1, max_size=40), st.data())
 def test_classes_counts_the_kinds_that_are_there(kinds: list[int], data: st.DataObject) -> None:
     password = "".join(data.draw(st.sampled_from(KINDS[kind])) for kind in kinds)
-    assert classes(password) == len(set(kinds))
+    assert character_classes(password) == len(set(kinds))
 
 
 @pytest.mark.unit
 @given(st.text(max_size=300))
 def test_mlps_refuses_exactly_what_is_short_long_or_lacks_a_kind(password: str) -> None:
-    good = 12 <= len(password) <= 256 and classes(password) == 4
-    assert (not lacks(password, MLPS)) == good
+    good = 12 <= len(password) <= 256 and character_classes(password) == 4
+    assert (not shortcomings(password, MLPS)) == good
 
 
 @pytest.mark.unit
 @given(st.text(min_size=12, max_size=256))
 def test_asvs_asks_for_no_composition(password: str) -> None:
-    assert not lacks(password, ASVS)
+    assert not shortcomings(password, ASVS)
 
 
 # Whose ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ EMAIL = "alice@acme.example"
 def _gone(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     away = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}
     settings.CACHES = {**settings.CACHES, "default": away}
-    monkeypatch.setattr(ForgivingCache, "_asked_again_at", 0.0)
+    monkeypatch.setattr(ForgivingCache, "_retry_at", 0.0)
 
 
 @pytest.mark.django_db
@@ -42,4 +42,4 @@ def test_it_is_not_asked_again_for_a_while() -> None:
     cache = caches["default"]
     assert cache.add("lock", True, 10) is True
     assert cache.get("x", "otherwise") == "otherwise"
-    assert ForgivingCache._asked_again_at > 0
+    assert ForgivingCache._retry_at > 0
