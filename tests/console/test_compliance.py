@@ -39,12 +39,12 @@ from audit.offline import forebay_verify
 from audit.retention import legal_hold
 from audit.trail.record import act
 from console.compliance import figures_words, personal, running
-from console.compliance.check import BROKEN, Check, Found, Reach
+from console.compliance.check import BROKEN, Check, Outcome, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
 from console.compliance.report import verifies
-from console.compliance.standing import CLAUSES, STATES, State, standing
+from console.compliance.standing import CLAUSES, STATES, State, overview_of
 from console.compliance.texts import Text
 from inference.engines import forget
 from tenants.models import Member, Tenant, User
@@ -58,8 +58,8 @@ CHINESE = re.compile("[一-鿿]")
 pytestmark = pytest.mark.django_db
 
 
-def found(name: str, tenant: Tenant | None = None) -> Found:
-    return running.result(CHECKS[name], tenant)
+def found(name: str, tenant: Tenant | None = None) -> Outcome:
+    return running.outcome_of(CHECKS[name], tenant)
 
 
 def sql(statement: str, *values: Any) -> None:
@@ -108,7 +108,7 @@ def test_no_check_is_without_a_clause() -> None:
 def test_every_figure_has_a_name(alice: Member) -> None:
     for check in CHECKS.values():
         for tenant in (None, alice.tenant):
-            said = set(running.result(check, tenant).figures) - set(figures_words.LISTS)
+            said = set(running.outcome_of(check, tenant).figures) - set(figures_words.LISTS)
             assert said <= WORDS.keys(), check.name
 
 
@@ -334,9 +334,9 @@ def test_what_is_wrong_is_found(
     running.run_for_platform() if CHECKS[name].reach is Reach.GENERAL else running.run_for_tenant(
         acme
     )
-    failed = {b.evidence.check.name for b in standing(acme).blockers}
+    failed = {b.evidence.check.name for b in overview_of(acme).blockers}
     assert name in failed
-    red = [line.clause for line in standing(acme).lines if line.state == State.PROBLEM]
+    red = [line.clause for line in overview_of(acme).lines if line.state == State.PROBLEM]
     assert {c.number for c in CLAUSES if name in c.checks} <= {c.number for c in red}
 
 
@@ -476,7 +476,7 @@ def test_what_a_check_tries_out_is_gone(alice: Member) -> None:
 def test_a_check_that_breaks_is_a_problem_and_hinders_no_other(
     monkeypatch: pytest.MonkeyPatch, acme: Tenant
 ) -> None:
-    def broken(tenant: Tenant | None) -> Found:
+    def broken(tenant: Tenant | None) -> Outcome:
         raise RuntimeError("nothing works")
 
     check = Check("row_security", Text("x", "x"), Text("x", "x"), broken, {}, Reach.GENERAL)
@@ -708,7 +708,7 @@ def test_a_report_by_command(acme: Tenant, tmp_path: Path, language: str) -> Non
 
 def test_values_as_people_read_them() -> None:
     with override("zh-hans"):
-        told = figures_words.told(
+        told = figures_words.figure_lines(
             {"opened": True, "flips": 1234, "oldest_at": "2026-01-02T03:04:05+00:00"}
         )
     assert told == [("最早", "2026-01-02 03:04"), ("可解密", "是"), ("比特翻转", "1,234")]

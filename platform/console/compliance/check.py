@@ -1,4 +1,4 @@
-"""A check looks at the running platform, now: what it found, and how it is told to people."""
+"""Checks of the running platform, their outcomes, and the texts that explain them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +10,15 @@ from tenants.models import Tenant
 
 
 class Reach(Enum):
-    GENERAL = "general"  # of the platform as such: tells nothing of anybody, so everybody may see
+    GENERAL = "general"  # about the platform, without data of anybody: everybody may see it
     EACH = "each"  # once over the whole platform, for operators, and once for each tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """`problem` is a word of Check.problems, "" when all is well. Figures are JSON."""
+class Outcome:
+    """The outcome of a check. `problem` is a key of Check.problems, "" if all is well. Figures are
+    JSON.
+    """
 
     problem: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
@@ -30,12 +32,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`run` is given a tenant, and sees its rows only, or None: the platform as a whole."""
+    """A check. `run` gets a tenant and sees its rows only, or None for the whole platform."""
 
     name: str
     label: Text
-    how: Text  # what it does when it runs
-    run: Callable[[Tenant | None], Found]
+    how: Text  # explains what it does
+    run: Callable[[Tenant | None], Outcome]
     problems: dict[str, Problem]
     reach: Reach = Reach.EACH
     over: str = ""  # the figure without which the check had nothing to look at

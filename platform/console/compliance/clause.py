@@ -1,4 +1,4 @@
-"""One clause of a regime: what it asks for, what answers it here, and what shows that it does."""
+"""A clause of a regime: what it asks for, the feature that answers it, and the evidence."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,9 @@ SHORT: dict[str, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """`customer`: what stays with who runs this. `missing`: what this version does not have."""
+    """`customer` is what the operator of the installation must do, `missing` what this version
+    lacks.
+    """
 
     number: str
     title: Text

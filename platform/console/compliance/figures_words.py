@@ -1,4 +1,4 @@
-"""The names of the checks' figures, for people. What is not here is shown as it is written."""
+"""The names of the checks' figures in words. A figure without one is shown by its own name."""
 
 import re
 from typing import Any
@@ -163,7 +163,7 @@ WORDS: dict[str, Text] = {
     "refused_concurrency": T("by the tenant's requests at once", "租户并发"),
     "refused_quota": T("by quota", "配额"),
 }
-_ORDER = {name: place for place, name in enumerate(WORDS)}
+_ORDER = {name: position for position, name in enumerate(WORDS)}
 YES, NO = T("yes", "是"), T("no", "否")
 VALUES: dict[str, Text] = {
     "tls": T("TLS", "TLS"),
@@ -173,13 +173,13 @@ VALUES: dict[str, Text] = {
 LISTS = ("found", "table")  # shown beneath, not among the figures
 
 
-def told(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of each figure, as people read them."""
-    names = sorted(figures, key=lambda name: _ORDER.get(name, len(_ORDER)))  # jsonb keeps none
+def figure_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns name and value of each figure in words."""
+    names = sorted(figures, key=lambda name: _ORDER.get(name, len(_ORDER)))  # jsonb has no order
     return [(str(WORDS.get(n, n)), _value(figures[n])) for n in names if n not in LISTS]
 
 
-def found(figures: dict[str, Any]) -> list[str]:
+def findings(figures: dict[str, Any]) -> list[str]:
     return [str(line) for line in figures.get("found", [])]
 
 

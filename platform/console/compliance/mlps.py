@@ -1,7 +1,7 @@
 """GB/T 22239-2019, general requirements of level 3 that software can answer, and section 8.2.
 
-Short, in our words; the standard's own text is at openstd.samr.gov.cn. The last entries are what no
-software can answer.
+They are short and in our words; the standard's own text is at openstd.samr.gov.cn. The last entries
+are those that no software can answer.
 """
 
 from console.compliance.clause import MLPS, Clause

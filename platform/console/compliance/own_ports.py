@@ -1,6 +1,6 @@
-"""Every port of this platform, as far as this machine knows them.
+"""Every port of this platform that this machine knows.
 
-Tenants see how a check ended: names of ports tell no address.
+Tenants see the result of the check: the names of ports show no address.
 """
 
 import json
@@ -36,28 +36,30 @@ def _all() -> Iterator[Port]:
 
 
 def _metrics() -> Iterator[Port]:
-    """One that the supervisor has listed is enough of each role."""
+    """Yields one port of each role: that is enough of those that the supervisor has listed."""
     try:
         listed = json.loads((settings.FOREBAY_HOME / "metrics" / "targets.json").read_text())
-        found = {each["labels"]["role"]: each["targets"][0] for each in listed}
+        addresses = {each["labels"]["role"]: each["targets"][0] for each in listed}
     except (OSError, ValueError, LookupError, TypeError):
         return
-    for role, address in found.items():
+    for role, address in addresses.items():
         host, _, port = address.rpartition(":")
         yield Port(f"metrics of {role}", host.strip("[]"), int(port))
 
 
 def _database() -> Iterator[Port]:
-    found = settings.DATABASES["default"]
-    host = str(found.get("HOST") or "")
+    database = settings.DATABASES["default"]
+    host = str(database.get("HOST") or "")
     if host and not host.startswith("/"):
-        port = int(found.get("PORT") or 5432)
+        port = int(database.get("PORT") or 5432)
         yield Port("database", host, port, "postgres")
 
 
 def _redis() -> Iterator[Port]:
-    """Where it is a socket in a folder, there is no port."""
-    given = map(servers, (settings.REDIS_URL, settings.BROKER_URL))
-    named = [each.sentinels or each.seeds or (each.address,) for each in given if not each.path]
-    for number, (host, port) in enumerate(dict.fromkeys(chain(*named)), start=1):
+    """Yields the Redis servers. A socket file has no port."""
+    locations = map(servers, (settings.REDIS_URL, settings.BROKER_URL))
+    server_lists = [
+        each.sentinels or each.seeds or (each.address,) for each in locations if not each.path
+    ]
+    for number, (host, port) in enumerate(dict.fromkeys(chain(*server_lists)), start=1):
         yield Port(f"Redis {number}", host, port, "redis")

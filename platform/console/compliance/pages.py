@@ -18,7 +18,7 @@ from console.compliance import running
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import SHORT
-from console.compliance.standing import known_regime, standing
+from console.compliance.standing import known_regime, overview_of
 from console.paging import page
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -69,13 +69,13 @@ def all_check(request: ConsoleRequest, check: str) -> HttpResponse:
     return _history(request, check)
 
 
-# What they share ---------------------------------------------------------------------------------
+# Shared by both kinds of pages --------------------------------------------------------------------
 def _page(request: ConsoleRequest) -> HttpResponse:
     regime = known_regime(request.GET.get("regime", ""))
-    found = standing(request.tenant, regime)
-    runs = [one.run.at for one in found.evidence if one.run]
+    overview = overview_of(request.tenant, regime)
+    runs = [one.run.at for one in overview.evidence if one.run]
     context = {
-        "standing": found,
+        "standing": overview,
         "regime": regime,
         "regimes": list(SHORT.items()),
         "shapes": [("html", _("Report to print (HTML)")), ("json", _("Report (JSON)"))],
@@ -102,33 +102,36 @@ def _run(request: ConsoleRequest) -> HttpResponse:
 def _report(request: ConsoleRequest) -> HttpResponse:
     regime = known_regime(request.POST.get("regime", ""))
     shape = "html" if request.POST.get("format") == "html" else "json"
-    found = standing(request.tenant, regime)
-    made = reports.make(found, request.tenant, regime, by=request.actor)
-    detail = {"sha256": reports.sha256_of(made), "regime": regime or "all", "format": shape}
+    overview = overview_of(request.tenant, regime)
+    document = reports.make(overview, request.tenant, regime, by=request.actor)
+    detail = {"sha256": reports.sha256_of(document), "regime": regime or "all", "format": shape}
     act(
         Action.COMPLIANCE_REPORT,
         actor=request.actor,
         tenant_id=request.tenant.id if request.tenant else None,
-        detail={**detail, "blockers": made["body"]["blockers"]},
+        detail={**detail, "blockers": document["body"]["blockers"]},
     )
-    text = reports.as_html(made, found) if shape == "html" else reports.as_json(made)
+    html = shape == "html"
+    text = reports.as_html(document, overview) if html else reports.as_json(document)
     kind = "text/html; charset=utf-8" if shape == "html" else "application/json"
-    name = f"forebay-compliance-{_whose(request.tenant)}-{timezone.now():%Y%m%d-%H%M%S}.{shape}"
+    name = (
+        f"forebay-compliance-{_owner_name(request.tenant)}-{timezone.now():%Y%m%d-%H%M%S}.{shape}"
+    )
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(text, content_type=kind, headers=headers)
 
 
 def _history(request: ConsoleRequest, name: str) -> HttpResponse:
-    found = CHECKS.get(name)
-    if found is None:
+    check = CHECKS.get(name)
+    if check is None:
         raise Http404
-    tenant = request.tenant if found.reach is Reach.EACH else None
+    tenant = request.tenant if check.reach is Reach.EACH else None
     runs = CheckRun.objects.filter(name=name, tenant_id=tenant.id if tenant else None)
     shown = page(runs, "at", request.GET.get("cursor", ""))
-    lines = [(run, _problem(found, run)) for run in shown.rows]
+    lines = [(run, _problem(check, run)) for run in shown.rows]
     table = next((run.figures.get("table") for run in shown.rows), None) or {}
     context = {
-        "check": found,
+        "check": check,
         "page": shown,
         "lines": lines,
         "table": table.items(),
@@ -152,5 +155,5 @@ def _urls(tenant: Tenant | None) -> dict[str, str]:
     return {url: reverse(f"console:{name}", args=[tenant.name]) for url, name in names.items()}
 
 
-def _whose(tenant: Tenant | None) -> str:
+def _owner_name(tenant: Tenant | None) -> str:
     return tenant.name if tenant else "platform"

@@ -1,7 +1,7 @@
-"""The data map: what of a person stands in which field. A field without a class fails the tests.
+"""The data map: the class of personal data in every field. A field without a class fails the tests.
 
-`-`: nothing of a person. Fields are separated by spaces; nothing is left out. Generated evidence:
-the record of processing (GDPR article 30) in the signed report.
+`NONE` is nothing of a person. Fields are separated by spaces; nothing is left out. The signed
+report contains the record of processing (GDPR article 30) that is generated from it.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ PURPOSES: dict[Data, Text] = {
     D.BEHAVIOUR: Text("Audit, quotas and billing", "审计、配额与计费"),
 }
 MAP: dict[str, dict[Data, str]] = {
-    # Of the frameworks
+    # Tables of the frameworks
     "auth.Permission": {D.NONE: "id name content_type codename"},
     "auth.Group": {D.NONE: "id name"},
     "auth.Group_permissions": {D.NONE: "id group permission"},
@@ -342,19 +342,21 @@ MAP |= {"inference.UsageHour": _ROLLUP, "inference.UsageDay": _ROLLUP}
 
 
 def gaps() -> list[str]:
-    """Fields of the running models without a class, and classes of fields that are no more."""
+    """Returns fields of the running models without a class, and classes of fields that do not
+    exist.
+    """
     there, known = set(_fields()), set(_classified())
     without = [f"{name} has no class" for name in sorted(there - known)]
     return without + [f"{name} is no more" for name in sorted(known - there)]
 
 
 def by_class() -> dict[Data, list[str]]:
-    """Class -> the fields that hold it: "tenants.User.email"."""
-    found: dict[Data, list[str]] = {data: [] for data in Data}
+    """Returns the fields of each class: "tenants.User.email"."""
+    fields_of: dict[Data, list[str]] = {data: [] for data in Data}
     for model, classes in MAP.items():
         for data, fields in classes.items():
-            found[data] += [f"{model}.{name}" for name in fields.split()]
-    return found
+            fields_of[data] += [f"{model}.{name}" for name in fields.split()]
+    return fields_of
 
 
 def _fields() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What several checks ask the database: acts of the last days, people, and what must be refused."""
+"""Queries of several checks: acts of the last days, people, and changes that must be refused."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ def since(days: int = DAYS) -> datetime:
 
 
 def acts(tenant: Tenant | None, days: int = DAYS) -> Counter[str]:
-    """How often what was done. Requests for completions are left out (an index has only acts)."""
+    """Count the acts by action, without completions (an index has only the other acts)."""
     events = Event.objects.filter(at__gte=since(days)).exclude(action__startswith="completion:")
     if tenant:
         events = events.of_tenant(tenant.id)
@@ -27,23 +27,23 @@ def acts(tenant: Tenant | None, days: int = DAYS) -> Counter[str]:
 
 
 def people(tenant: Tenant | None) -> QuerySet[User]:
-    """Those who can sign in; in a tenant, its members."""
-    found = User.objects.filter(is_active=True)
-    return found.filter(memberships__tenant=tenant) if tenant else found
+    """Returns the people who can sign in; in a tenant, its members."""
+    users = User.objects.filter(is_active=True)
+    return users.filter(memberships__tenant=tenant) if tenant else users
 
 
-class Refused:
-    """`with refused: …` says afterwards in `.told` whether the database said no."""
+class RefusedChange:
+    """A context manager for a change: `refused` says afterwards whether the database refused it."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.refused = False
         self._part = transaction.atomic()
 
-    def __enter__(self) -> "Refused":
+    def __enter__(self) -> "RefusedChange":
         self._part.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: object, trace: object) -> bool:
         self._part.__exit__(kind, problem, trace)  # type: ignore[arg-type]
-        self.told = kind is not None and issubclass(kind, DatabaseError)
-        return self.told
+        self.refused = kind is not None and issubclass(kind, DatabaseError)
+        return self.refused

@@ -1,4 +1,4 @@
-"""The signed report: what stood on the page when it was made, to be verified without the platform.
+"""The signed report: the page as it was when the report was made, verifiable without the platform.
 
 JSON: {"body", "public_key", "key_id", "signature"}, Ed25519 over the line `forebay-report/1` and
 the canonical body (audit/erasure/certificate.py has the same form). HTML: the same for people, to
@@ -19,7 +19,7 @@ from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
-from console.compliance.standing import STATES, Evidence, Line, Standing
+from console.compliance.standing import STATES, Evidence, Line, Overview
 from infrastructure import release
 from tenants.models import Tenant
 
@@ -28,7 +28,7 @@ PURPOSE, HTML_PURPOSE = "report", "report-html"
 Report = dict[str, Any]
 
 
-def make(found: Standing, tenant: Tenant | None, regime: str, *, by: str) -> Report:
+def make(overview: Overview, tenant: Tenant | None, regime: str, *, by: str) -> Report:
     body = {
         "format": FORMAT,
         "made_at": timezone.now().isoformat(),
@@ -39,9 +39,9 @@ def make(found: Standing, tenant: Tenant | None, regime: str, *, by: str) -> Rep
         "profile": tenant.profile if tenant else settings.PROFILE,
         "regimes": {n: text.both() for n, text in REGIMES.items() if regime in ("", n)},
         "note": NOTE,
-        "blockers": [blocker.evidence.check.name for blocker in found.blockers],
-        "clauses": [_clause(line) for line in found.lines],
-        "checks": {one.check.name: _check(one) for one in found.evidence},
+        "blockers": [blocker.evidence.check.name for blocker in overview.blockers],
+        "clauses": [_clause(line) for line in overview.lines],
+        "checks": {one.check.name: _check(one) for one in overview.evidence},
         "checkpoint": _checkpoint(),
     }
     return {
@@ -60,28 +60,28 @@ NOTE = {
 }
 
 
-def verifies(found: Report) -> bool:
-    """With the key of this installation."""
-    signature = base64.b64decode(found["signature"])
-    return signing.is_ours(canonical(found["body"]), signature, PURPOSE)
+def verifies(report: Report) -> bool:
+    """Returns whether this installation has signed the report."""
+    signature = base64.b64decode(report["signature"])
+    return signing.is_ours(canonical(report["body"]), signature, PURPOSE)
 
 
-def as_json(found: Report) -> bytes:
-    return json.dumps(found, ensure_ascii=False, indent=1).encode() + b"\n"
+def as_json(report: Report) -> bytes:
+    return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def as_html(found: Report, shown: Standing) -> bytes:
-    """In the language of the page and in UTC; the JSON inside has both languages."""
-    inside = json.dumps(found, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
-    context = {"report": found, "body": found["body"], "standing": shown, "inside": inside}
+def as_html(report: Report, overview: Overview) -> bytes:
+    """Render the page in the reader's language, in UTC; the JSON inside has both languages."""
+    inside = json.dumps(report, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
+    context = {"report": report, "body": report["body"], "standing": overview, "inside": inside}
     with timezone.override(UTC):
         html = render_to_string("console/compliance/report.html", context).encode()
     signature = base64.b64encode(signing.sign(html, HTML_PURPOSE)).decode()
     return html + f"<!-- forebay-report-html/1 {signing.key_id()} {signature} -->\n".encode()
 
 
-def sha256_of(found: Report) -> str:
-    return sha256(canonical(found["body"])).hexdigest()
+def sha256_of(report: Report) -> str:
+    return sha256(canonical(report["body"])).hexdigest()
 
 
 def _clause(line: Line) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def _clause(line: Line) -> dict[str, Any]:
 
 
 def _check(one: Evidence) -> dict[str, Any]:
-    told: dict[str, Any] = {"label": one.check.label.both(), "how": one.check.how.both()}
+    body: dict[str, Any] = {"label": one.check.label.both(), "how": one.check.how.both()}
     if one.run is None:
-        return told | {"ran": False}
-    told |= {
+        return body | {"ran": False}
+    body |= {
         "ran": True,
         "ok": one.run.ok,
         "at": one.run.at.isoformat(),
@@ -114,8 +114,8 @@ def _check(one: Evidence) -> dict[str, Any]:
         "nothing_to_look_at": one.is_empty,
     }
     if problem := one.problem:
-        told |= {"problem": problem.what.both(), "todo": problem.todo.both()}
-    return told
+        body |= {"problem": problem.what.both(), "todo": problem.todo.both()}
+    return body
 
 
 def _checkpoint() -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Runs checks, and keeps what they found (audit.CheckRun)."""
+"""Running checks and storing their outcomes (audit.CheckRun)."""
 
 import logging
 import time
@@ -10,24 +10,24 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import CheckRun
-from console.compliance.check import BROKEN, Check, Found, Reach
+from console.compliance.check import BROKEN, Check, Outcome, Reach
 from console.compliance.checks import CHECKS
 from tenants.models import Tenant
 from tenants.scope import system_scope, tenant_scope
 
 log = logging.getLogger(__name__)
-KEPT = timedelta(days=3 * 365)  # of what checks have found
+KEPT = timedelta(days=3 * 365)
 AGAIN_AFTER = timedelta(seconds=30)  # a page's button does not run them more often
 
 GENERAL_AFTER = timedelta(hours=1)
 
 
 class _Undone(Exception):
-    """Whatever a check tries out, its rows go with it."""
+    """Rolls back whatever a check has tried out."""
 
 
 def all_night() -> None:
-    """Every check, for the platform and for each tenant."""
+    """Run every check, for the platform and for each tenant."""
     with system_scope():
         CheckRun.objects.filter(at__lt=timezone.now() - KEPT).delete()
         tenants = list(Tenant.objects.order_by("name"))
@@ -43,14 +43,14 @@ def run_for_platform() -> None:
 
 
 def run_for_tenant(tenant: Tenant) -> None:
-    """Within the walls of PostgreSQL: no row of another tenant is there to be counted."""
+    """Run inside the tenant's scope: PostgreSQL shows no row of another tenant."""
     for check in of_reach(Reach.EACH):
         with tenant_scope(tenant.id):
             _keep(check, tenant)
 
 
 def run_general_if_old() -> None:
-    """What tells nothing of anybody, for a tenant's page, and at most once an hour."""
+    """Run the general checks for a tenant's page, at most once an hour."""
     with system_scope():
         names = [check.name for check in of_reach(Reach.GENERAL)]
         runs = CheckRun.objects.filter(tenant_id=None, at__gt=timezone.now() - GENERAL_AFTER)
@@ -61,7 +61,7 @@ def run_general_if_old() -> None:
 
 
 def ask_for_general() -> None:
-    """By the jobs' process: it is not for a tenant's request to look at the whole platform."""
+    """Have the jobs' process run them: a tenant's request may not look at the whole platform."""
     try:
         current_app.send_task("console.check_general", ignore_result=True)
     except Exception:  # the broker is away: they run each night anyway
@@ -73,7 +73,9 @@ def of_reach(reach: Reach) -> Iterable[Check]:
 
 
 def ran_lately(tenant: Tenant | None) -> bool:
-    """Whether every check that a run would make has just run: some run by a clock of their own."""
+    """Returns whether all checks of such a run have just run. Some also run by a clock of their
+    own.
+    """
     checks = of_reach(Reach.EACH) if tenant else CHECKS.values()
     names = {check.name for check in checks}
     runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None, name__in=names)
@@ -83,28 +85,28 @@ def ran_lately(tenant: Tenant | None) -> bool:
 
 def _keep(check: Check, tenant: Tenant | None) -> CheckRun:
     began, at = time.monotonic(), timezone.now()
-    found = result(check, tenant)
+    outcome = outcome_of(check, tenant)
     return CheckRun.objects.create(
         name=check.name,
         tenant_id=tenant.id if tenant else None,
         general=check.reach is Reach.GENERAL,
         at=at,
-        ok=not found.problem,
-        figures=found.figures,
-        problem=found.problem[:500],
+        ok=not outcome.problem,
+        figures=outcome.figures,
+        problem=outcome.problem[:500],
         took_ms=round((time.monotonic() - began) * 1000),
     )
 
 
-def result(check: Check, tenant: Tenant | None) -> Found:
-    """What the check finds now. Nothing that it tried out stays in the database."""
-    found: list[Found] = []
+def outcome_of(check: Check, tenant: Tenant | None) -> Outcome:
+    """Run the check and roll back whatever it tried out."""
+    outcomes: list[Outcome] = []
     try:
         with transaction.atomic():
-            found.append(check.run(tenant))
+            outcomes.append(check.run(tenant))
             raise _Undone
     except _Undone:
-        return found[0]
+        return outcomes[0]
     except Exception:
         log.exception("check %s failed to run", check.name)
-        return Found(BROKEN)
+        return Outcome(BROKEN)

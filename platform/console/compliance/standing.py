@@ -1,4 +1,4 @@
-"""Where an installation, or a tenant, stands: every clause with the newest result of its checks."""
+"""The clauses of the regimes, each with the newest result of its checks, here or in a tenant."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        """All is well, because there was nothing to look at."""
+        """Returns whether all is well only because there was nothing to look at."""
         over = self.check.over
         return bool(over and self.run and self.run.ok and not self.run.figures.get(over))
 
@@ -72,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A check that failed, and the clauses that rest on it."""
+    """A check that failed, and the clauses that depend on it."""
 
     evidence: Evidence
     problem: Problem
@@ -80,7 +80,7 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Overview:
     lines: list[Line]
 
     @property
@@ -94,27 +94,27 @@ class Standing:
 
     @property
     def evidence(self) -> list[Evidence]:
-        """Of every check that a clause here rests on, each once."""
+        """Returns the evidence of every check of these clauses, each once."""
         return list({e.check.name: e for line in self.lines for e in line.evidence}.values())
 
     def numbers(self) -> list[tuple[State, Text, int]]:
-        """How many clauses are in which state. They add up to no score."""
+        """Returns how many clauses are in each state. They add up to no score."""
         states = [line.state for line in self.lines]
         return [(state, STATES[state], states.count(state)) for state in State if state in states]
 
 
-def standing(tenant: Tenant | None, regime: str = "") -> Standing:
+def overview_of(tenant: Tenant | None, regime: str = "") -> Overview:
     runs = newest(tenant)
     wanted = [c for c in CLAUSES if not regime or c.regime == regime]
-    return Standing([Line(clause, list(_evidence(clause, runs))) for clause in wanted])
+    return Overview([Line(clause, list(_evidence(clause, runs))) for clause in wanted])
 
 
 def newest(tenant: Tenant | None) -> dict[str, CheckRun]:
-    """Name of a check -> its newest run. Of the platform, a tenant sees what is GENERAL."""
-    found = _newest(None)
+    """Returns the newest run of each check. Of the platform's, a tenant sees the GENERAL ones."""
+    runs = _newest(None)
     if tenant is None:
-        return found
-    general = {n: run for n, run in found.items() if CHECKS[n].reach is Reach.GENERAL}
+        return runs
+    general = {n: run for n, run in runs.items() if CHECKS[n].reach is Reach.GENERAL}
     return general | _newest(tenant)
 
 

@@ -1,4 +1,4 @@
-"""What the compliance pages say, in both languages side by side: law is content, not interface."""
+"""Texts of the compliance pages, in both languages side by side: law is content, not interface."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ class Text(NamedTuple):
     zh: str
 
     def __str__(self) -> str:
-        return self.said(get_language() or "en")
+        return self.in_language(get_language() or "en")
 
-    def said(self, language: str) -> str:
+    def in_language(self, language: str) -> str:
         return self.zh if language.startswith("zh") else self.en
 
     def both(self) -> dict[str, str]:

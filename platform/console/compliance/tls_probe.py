@@ -1,6 +1,7 @@
-"""Does a port speak TLS 1.3 and nothing else? Asked of the port itself, in bounded time.
+"""A probe that asks a port, in bounded time, whether it speaks TLS 1.3 and nothing else.
 
-A certificate is not looked at: whoever connects does that. This shows which versions get an answer.
+It checks no certificate, which is the business of those who connect: it shows which versions get an
+answer.
 """
 
 import socket
@@ -14,10 +15,10 @@ from typing import Literal
 PATIENCE_S = 2.0  # of each step
 AT_ONCE = 8
 Verdict = Literal["tls13", "older_tls", "clear", "away"]
-TLS13: Verdict = "tls13"  # and nothing older, and nothing in clear
+TLS13: Verdict = "tls13"  # nothing older, and nothing in clear
 OLDER: Verdict = "older_tls"
 CLEAR: Verdict = "clear"
-AWAY: Verdict = "away"  # from here nobody answers
+AWAY: Verdict = "away"  # not reachable from here
 
 _ALERT = 0x15  # the record by which TLS refuses
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -33,7 +34,7 @@ class Port:
 
 
 def probe_all(ports: Iterable[Port]) -> dict[str, Verdict]:
-    """By name."""
+    """Returns the verdicts by name."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         known = list(ports)
         return dict(zip((each.name for each in known), threads.map(probe, known), strict=True))
@@ -44,19 +45,19 @@ def probe(port: Port) -> Verdict:
         if _answers_in_clear(port):
             return CLEAR
         any_older = ssl.TLSVersion.MINIMUM_SUPPORTED
-        if _agreed(port, oldest=any_older, newest=ssl.TLSVersion.TLSv1_2):
+        if _completes_handshake(port, oldest=any_older, newest=ssl.TLSVersion.TLSv1_2):
             return OLDER
     except (OSError, ValueError):
         return AWAY
     newest = ssl.TLSVersion.TLSv1_3
-    return TLS13 if _agreed(port, oldest=newest, newest=newest) else AWAY
+    return TLS13 if _completes_handshake(port, oldest=newest, newest=newest) else AWAY
 
 
-def _agreed(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSVersion) -> bool:
-    """Whether there was a handshake. Raises OSError where nobody takes the connection."""
+def _completes_handshake(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSVersion) -> bool:
+    """Returns whether the port completes a handshake. Raises OSError if it does not connect."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    # With what is weak, too: whoever refuses refuses the version.
+    # Weak ciphers are offered too, so that a refusal is about the version.
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version, context.maximum_version = oldest, newest
     if port.speaks == "http":
@@ -74,24 +75,24 @@ def _agreed(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSVersion) -> bo
 
 
 def _answers_in_clear(port: Port) -> bool:
-    """Raises OSError where nobody takes the connection."""
+    """Raises OSError if the port takes no connection."""
     with _connected(port) as plain:
         try:
-            plain.sendall(_asked_in_clear(port))
+            plain.sendall(_clear_request(port))
             answer = plain.recv(64)
         except OSError:
             return False
     if port.speaks == "postgres":
-        return answer[:1] == b"R"  # asks who we are; who takes TLS alone ends with an error
+        return answer[:1] == b"R"  # asks for authentication; a TLS-only server answers an error
     return bool(answer) and answer[0] != _ALERT
 
 
-def _asked_in_clear(port: Port) -> bytes:
+def _clear_request(port: Port) -> bytes:
     if port.speaks == "redis":
         return b"PING\r\n"
     if port.speaks == "postgres":
-        told = b"user\0forebay\0database\0forebay\0\0"
-        return struct.pack("!II", 8 + len(told), 196608) + told
+        parameters = b"user\0forebay\0database\0forebay\0\0"
+        return struct.pack("!II", 8 + len(parameters), 196608) + parameters
     return _HTTP2
 
 

@@ -1,4 +1,4 @@
-"""What the compliance pages need to write results."""
+"""Filters and tags of the compliance pages."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from console.compliance.personal import LABELS
 from tenants.roles import Role
 
 register = template.Library()
-register.filter("told", figures_words.told)
-register.filter("found", figures_words.found)
+register.filter("figure_lines", figures_words.figure_lines)
+register.filter("findings", figures_words.findings)
 COLOURS = {
     "problem": "bg-red-lt",
     "waiting": "bg-yellow-lt",
@@ -33,14 +33,14 @@ def state_colour(state: str) -> str:
 
 @register.filter
 def table_name(name: str) -> str:
-    """Of a class of personal data, or of a role."""
+    """Returns the name of a class of personal data, or of a role."""
     roles = {**dict(Role.choices), "operator": _("Platform operator")}
     return str(roles.get(name) or next((text for d, text in LABELS.items() if d == name), name))
 
 
 @register.filter
 def in_language(texts: dict[str, str]) -> str:
-    """Of a report, which has both."""
+    """Returns a report's text in the reader's language."""
     return texts["zh-hans" if (get_language() or "").startswith("zh") else "en"]
 
 

@@ -1,4 +1,4 @@
-"""The checks by name. A family of them is one file; what is in its CHECKS is found here."""
+"""The checks by name. Each file is a family, whose CHECKS are collected here."""
 
 from console.compliance.check import Check
 from console.compliance.checks import (

@@ -1,4 +1,4 @@
-"""Who looked in, and whether everything that was asked for is on record."""
+"""Checks of access: operators' visits and read texts, and that every request is on record."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.actions import Action
-from console.compliance.check import Check, Found, Problem
+from console.compliance.check import Check, Outcome, Problem
 from console.compliance.queries import DAYS, acts
 from console.compliance.texts import Text
 from tenants.models import Tenant
@@ -26,7 +26,7 @@ _RECORDED = f"""
           order by created_at desc limit {MOST}) c"""
 
 
-def _recorded(tenant: Tenant | None) -> Found:
+def _recorded(tenant: Tenant | None) -> Outcome:
     now = timezone.now()
     values = {
         "since": now - timedelta(hours=HOURS),
@@ -42,44 +42,44 @@ def _recorded(tenant: Tenant | None) -> Found:
         "without_received": no_received,
         "without_completed": no_completed,
     }
-    return Found("unrecorded" if no_received or no_completed else "", figures)
+    return Outcome("unrecorded" if no_received or no_completed else "", figures)
 
 
-def _operators(tenant: Tenant | None) -> Found:
-    done = acts(tenant)
+def _operators(tenant: Tenant | None) -> Outcome:
+    counts = acts(tenant)
     figures = {
         "days": DAYS,
-        "operator_looks": done[Action.OPERATOR_ACCESS],
-        "access_denied": done[Action.ACCESS_DENIED],
+        "operator_looks": counts[Action.OPERATOR_ACCESS],
+        "access_denied": counts[Action.ACCESS_DENIED],
     }
-    return Found("", figures)
+    return Outcome("", figures)
 
 
-def _texts(tenant: Tenant | None) -> Found:
-    done = acts(tenant)
+def _texts(tenant: Tenant | None) -> Outcome:
+    counts = acts(tenant)
     figures = {
         "days": DAYS,
-        "prompts_read": done[Action.PROMPT_VIEW],
-        "text_searches": done[Action.AUDIT_SEARCH],
-        "trail_exports": done[Action.AUDIT_EXPORT],
-        "person_exports": done[Action.SUBJECT_EXPORT],
+        "prompts_read": counts[Action.PROMPT_VIEW],
+        "text_searches": counts[Action.AUDIT_SEARCH],
+        "trail_exports": counts[Action.AUDIT_EXPORT],
+        "person_exports": counts[Action.SUBJECT_EXPORT],
     }
-    return Found("", figures)
+    return Outcome("", figures)
 
 
-def _administration(tenant: Tenant | None) -> Found:
-    done = acts(tenant)
+def _administration(tenant: Tenant | None) -> Outcome:
+    counts = acts(tenant)
     security = (Action.MEMBER_ROLE, Action.TENANT_CHANGE, Action.RETENTION_CHANGE)
     system = ("api_key:", "team:", "quota:", "model:")
     proof = (Action.AUDIT_EXPORT, Action.AUDIT_SEARCH, Action.AUDIT_VERIFY)
     figures = {
         "days": DAYS,
-        "system_acts": sum(n for word, n in done.items() if word.startswith(system)),
-        "security_acts": sum(done[word] for word in security),
-        "audit_acts": sum(done[word] for word in proof),
-        "acts": done.total(),
+        "system_acts": sum(n for word, n in counts.items() if word.startswith(system)),
+        "security_acts": sum(counts[word] for word in security),
+        "audit_acts": sum(counts[word] for word in proof),
+        "acts": counts.total(),
     }
-    return Found("", figures)
+    return Outcome("", figures)
 
 
 CHECKS = (

@@ -1,11 +1,13 @@
-"""Accounts: who has a second factor, who has no proper password, who has not come for long."""
+"""Checks of accounts: second factors, unsafe passwords, and people who have not signed in
+for long.
+"""
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import identify_hasher, is_password_usable
 from django.db.models import Q, QuerySet
 
-from console.compliance.check import Check, Found, Problem
+from console.compliance.check import Check, Outcome, Problem
 from console.compliance.queries import DAYS, people, since
 from console.compliance.texts import Text
 from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
@@ -13,15 +15,15 @@ from tenants.models import Tenant, User
 
 
 def _bound(tenant: Tenant | None) -> QuerySet[User]:
-    """Whoever must have a second factor: second_factor.bound(), for all of them at once."""
+    """Returns all who must have a second factor, like second_factor.bound() for one person."""
     if tenant:
-        found = people(None).filter(memberships__tenant=tenant, memberships__role__in=BOUND_ROLES)
+        users = people(None).filter(memberships__tenant=tenant, memberships__role__in=BOUND_ROLES)
     else:
-        found = people(None).filter(Q(is_operator=True) | Q(memberships__role__in=BOUND_ROLES))
-    return found.distinct()
+        users = people(None).filter(Q(is_operator=True) | Q(memberships__role__in=BOUND_ROLES))
+    return users.distinct()
 
 
-def _second_factors(tenant: Tenant | None) -> Found:
+def _second_factors(tenant: Tenant | None) -> Outcome:
     must = _bound(tenant)
     having = Authenticator.objects.filter(type__in=FACTORS).values("user_id")
     bound, enrolled = must.count(), must.filter(pk__in=having).count()
@@ -32,11 +34,11 @@ def _second_factors(tenant: Tenant | None) -> Found:
         "enforced": settings.SECOND_FACTOR != OPTIONAL,
     }
     if not figures["enforced"]:
-        return Found("optional", figures)
-    return Found("missing" if enrolled < bound else "", figures)
+        return Outcome("optional", figures)
+    return Outcome("missing" if enrolled < bound else "", figures)
 
 
-def _default_accounts(tenant: Tenant | None) -> Found:
+def _default_accounts(tenant: Tenant | None) -> Outcome:
     there = people(tenant)
     passwords = there.values_list("password", flat=True)
     unsafe = sum(not _safe(encoded) for encoded in passwords)
@@ -46,12 +48,12 @@ def _default_accounts(tenant: Tenant | None) -> Found:
         "superusers": there.filter(Q(is_superuser=True)).count(),
     }
     if unsafe:
-        return Found("unsafe", figures)
-    return Found("superuser" if figures["superusers"] else "", figures)
+        return Outcome("unsafe", figures)
+    return Outcome("superuser" if figures["superusers"] else "", figures)
 
 
 def _safe(encoded: str) -> bool:
-    """Hashed by one of the platform's hashers, or none that anybody could sign in with."""
+    """Returns whether the password is hashed by one of the platform's hashers, or unusable."""
     if not encoded:
         return False
     if not is_password_usable(encoded):
@@ -63,13 +65,13 @@ def _safe(encoded: str) -> bool:
     return True
 
 
-def _dormant(tenant: Tenant | None) -> Found:
+def _dormant(tenant: Tenant | None) -> Outcome:
     long_ago = since(DAYS)
     never = Q(last_login=None, created_at__lt=long_ago)
     there = people(tenant)
     dormant = there.filter(Q(last_login__lt=long_ago) | never).count()
     figures = {"people": there.count(), "dormant": dormant, "after_days": DAYS}
-    return Found("dormant" if dormant else "", figures)
+    return Outcome("dormant" if dormant else "", figures)
 
 
 CHECKS = (

@@ -1,4 +1,6 @@
-"""The trail is only ever added to: an event is written, and the database must keep it as it is."""
+"""Checks that the trail is append-only: an event is written, and the database must not
+change it.
+"""
 
 from django.utils import timezone
 
@@ -6,36 +8,38 @@ from audit.actions import Action
 from audit.checks import self_check
 from audit.models import Event
 from audit.trail.record import act
-from console.compliance.check import Check, Found, Problem, Reach
-from console.compliance.queries import Refused
+from console.compliance.check import Check, Outcome, Problem, Reach
+from console.compliance.queries import RefusedChange
 from console.compliance.texts import Text
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
 
-def _attempts(_tenant: Tenant | None) -> Found:
-    """Everything is rolled back, the event that is written for it too."""
+def _attempts(_tenant: Tenant | None) -> Outcome:
+    """Write an event and try to change it. Everything is rolled back, the event too."""
     with system_scope():
         began = timezone.now()
         act(Action.AUDIT_VERIFY, actor="check")
-        written = Event.objects.filter(at__gte=began, actor="check")
-        answers = [_refused(lambda: written.update(success=False)), _refused(written.delete)]
+        events = Event.objects.filter(at__gte=began, actor="check")
+        answers = [_refused(lambda: events.update(success=False)), _refused(events.delete)]
     figures = {"attempts": len(answers), "refused": sum(answers)}
-    return Found("" if all(answers) else "changeable", figures)
+    return Outcome("" if all(answers) else "changeable", figures)
 
 
 def _refused(change: object) -> bool:
     assert callable(change)
-    with Refused() as refused:
+    with RefusedChange() as attempt:
         change()
-    return refused.told
+    return attempt.refused
 
 
-def _catalogue(_tenant: Tenant | None) -> Found:
+def _catalogue(_tenant: Tenant | None) -> Outcome:
     with system_scope():
         problems = self_check.problems()
     figures = {"gaps": len(problems)}
-    return Found("drift", {**figures, "found": problems[:20]}) if problems else Found("", figures)
+    return (
+        Outcome("drift", {**figures, "found": problems[:20]}) if problems else Outcome("", figures)
+    )
 
 
 REMEDY = Text(

@@ -1,15 +1,15 @@
-"""Which personal data there is: the running models, held against the data map."""
+"""A check that compares the running models with the data map of personal data."""
 
 from typing import Any
 
 from console.compliance import personal
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.personal import Data
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
 
-def _data_map(_tenant: Tenant | None) -> Found:
+def _data_map(_tenant: Tenant | None) -> Outcome:
     fields, gaps = personal.by_class(), personal.gaps()
     figures: dict[str, Any] = {
         "models": len(personal.MAP),
@@ -18,7 +18,7 @@ def _data_map(_tenant: Tenant | None) -> Found:
         "gaps": len(gaps),
         "table": {data: names for data, names in fields.items() if data != Data.NONE},
     }
-    return Found("gaps", {**figures, "found": gaps[:20]}) if gaps else Found("", figures)
+    return Outcome("gaps", {**figures, "found": gaps[:20]}) if gaps else Outcome("", figures)
 
 
 CHECKS = (

@@ -1,11 +1,11 @@
-"""三权分立: system, security and audit administration are never one person's."""
+"""Checks that no person holds two of system, security and audit administration (三权分立)."""
 
 from collections import Counter
 from typing import Any
 
 from django.db.models import QuerySet
 
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Member, Tenant
 from tenants.roles import (
@@ -21,11 +21,11 @@ from tenants.roles import (
 )
 
 
-def _duties(held: frozenset[Permission]) -> set[Duty]:
-    return {DUTIES[permission] for permission in held if permission in DUTIES}
+def _duties(granted: frozenset[Permission]) -> set[Duty]:
+    return {DUTIES[permission] for permission in granted if permission in DUTIES}
 
 
-def _apart(tenant: Tenant | None) -> Found:
+def _apart(tenant: Tenant | None) -> Outcome:
     members = Member.objects.filter(tenant__profile=Profile.MLPS).select_related("user")
     if tenant:
         members = members.filter(tenant=tenant)
@@ -35,10 +35,10 @@ def _apart(tenant: Tenant | None) -> Found:
     figures["two_duties"] = sum(len(_held_by(member)) > 1 for member in members)
     figures["operators_inside"] = sum(member.user.is_operator for member in members)
     if figures["two_duties"] or _twice(members):
-        return Found("united", figures)
+        return Outcome("united", figures)
     if figures["operators_inside"]:
-        return Found("operator_inside", figures)
-    return Found("unheld" if tenant and members and len(per_duty) < len(Duty) else "", figures)
+        return Outcome("operator_inside", figures)
+    return Outcome("unheld" if tenant and members and len(per_duty) < len(Duty) else "", figures)
 
 
 def _held_by(member: Member) -> set[Duty]:
@@ -46,24 +46,24 @@ def _held_by(member: Member) -> set[Duty]:
 
 
 def _twice(members: QuerySet[Member]) -> bool:
-    """One person, one role in a tenant: a constraint says so, this looks."""
-    places = Counter((member.tenant_id, member.user_id) for member in members)
-    return any(number > 1 for number in places.values())
+    """Returns whether a person has two roles in a tenant, which a constraint forbids."""
+    counts = Counter((member.tenant_id, member.user_id) for member in members)
+    return any(number > 1 for number in counts.values())
 
 
-def _matrix(_tenant: Tenant | None) -> Found:
+def _matrix(_tenant: Tenant | None) -> Outcome:
     roles: dict[str, frozenset[Permission]] = {
         role: permissions(role, Profile.MLPS) for role in Role
     }
     roles["operator"] = operator_permissions(Profile.MLPS)
     table = {holder: [] for holder in HOLDERS}  # type: dict[str, list[str]]
     for row in matrix(Profile.MLPS):
-        for holder, held in zip(HOLDERS, row.held, strict=True):
-            if held:
+        for holder, holds in zip(HOLDERS, row.held, strict=True):
+            if holds:
                 table[holder].append(row.permission)
-    united = [name for name, held in roles.items() if len(_duties(held)) > 1]
+    united = [name for name, holds in roles.items() if len(_duties(holds)) > 1]
     figures = {"roles": len(HOLDERS), "permissions": len(Permission), "table": table}
-    return Found("united" if united else "", figures)
+    return Outcome("united" if united else "", figures)
 
 
 UNITED = Problem(

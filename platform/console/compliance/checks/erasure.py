@@ -1,4 +1,4 @@
-"""Requests to erase, holds and exports: kept in time, and really gone."""
+"""Checks of deletion requests, holds and exports: deadlines are met, and deleted data is gone."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from audit.models import (
     Tombstone,
 )
 from audit.retention import legal_hold
-from console.compliance.check import Check, Found, Problem
+from console.compliance.check import Check, Outcome, Problem
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
@@ -29,11 +29,11 @@ SWEPT_WITHIN = timedelta(hours=24)  # after an export has expired
 
 
 def _requests(tenant: Tenant | None) -> QuerySet[DeletionRequest]:
-    found = DeletionRequest.objects.all()
-    return found.filter(tenant_id=tenant.id) if tenant else found
+    rows = DeletionRequest.objects.all()
+    return rows.filter(tenant_id=tenant.id) if tenant else rows
 
 
-def _clock(tenant: Tenant | None) -> Found:
+def _clock(tenant: Tenant | None) -> Outcome:
     now = timezone.now()
     lately = _requests(tenant).filter(requested_at__gte=now - YEAR)
     took = F("finished_at") - F("requested_at")
@@ -57,11 +57,11 @@ def _clock(tenant: Tenant | None) -> Found:
         "overdue": overdue.filter(due_at__lt=now).count(),
     }
     if figures["overdue"]:
-        return Found("overdue", figures)
-    return Found("late" if figures["late"] else "", figures)
+        return Outcome("overdue", figures)
+    return Outcome("late" if figures["late"] else "", figures)
 
 
-def _gone(tenant: Tenant | None) -> Found:
+def _gone(tenant: Tenant | None) -> Outcome:
     done = _requests(tenant).filter(state=DeletionState.DONE, mode=DeletionMode.ERASE)
     whose = done.values_list("tenant_id", "subject_id")
     subjects = {subject for _tenant, subject in whose}
@@ -77,14 +77,14 @@ def _gone(tenant: Tenant | None) -> Found:
         "certificates_verified": sum(certificate.verifies(c) for c in certificates if c),
         "certificates_looked_at": len(certificates),
     }
-    left = figures["keys_left"] or figures["stores_left"] or figures["without_tombstone"]
-    if left:
-        return Found("left", figures)
+    remains = figures["keys_left"] or figures["stores_left"] or figures["without_tombstone"]
+    if remains:
+        return Outcome("left", figures)
     wrong = figures["certificates_verified"] < figures["certificates_looked_at"]
-    return Found("certificate" if wrong else "", figures)
+    return Outcome("certificate" if wrong else "", figures)
 
 
-def _holds(tenant: Tenant | None) -> Found:
+def _holds(tenant: Tenant | None) -> Outcome:
     there, force = LegalHold.objects.all(), legal_hold.holding()
     if tenant:
         there, force = there.filter(tenant_id=tenant.id), force.filter(tenant_id=tenant.id)
@@ -95,22 +95,22 @@ def _holds(tenant: Tenant | None) -> Found:
         "released": there.exclude(released_at=None).count(),
         "approved_alone": alone,
     }
-    return Found("alone" if alone else "", figures)
+    return Outcome("alone" if alone else "", figures)
 
 
-def _exports(tenant: Tenant | None) -> Found:
-    made = Export.objects.all()
+def _exports(tenant: Tenant | None) -> Outcome:
+    exports = Export.objects.all()
     if tenant:
-        made = made.filter(tenant_id=tenant.id)
+        exports = exports.filter(tenant_id=tenant.id)
     now = timezone.now()
-    ready = made.filter(state="ready")
+    ready = exports.filter(state="ready")
     figures = {
-        "made_90_days": made.filter(created_at__gte=now - timedelta(days=90)).count(),
+        "made_90_days": exports.filter(created_at__gte=now - timedelta(days=90)).count(),
         "ready": ready.filter(expires_at__gt=now).count(),
-        "failed": made.filter(state="failed", created_at__gte=now - timedelta(days=7)).count(),
+        "failed": exports.filter(state="failed", created_at__gte=now - timedelta(days=7)).count(),
         "expired_there": ready.filter(expires_at__lt=now - SWEPT_WITHIN).count(),
     }
-    return Found("unswept" if figures["expired_there"] else "", figures)
+    return Outcome("unswept" if figures["expired_there"] else "", figures)
 
 
 CHECKS = (

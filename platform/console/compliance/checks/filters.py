@@ -1,11 +1,11 @@
-"""What is kept out: too many requests, and such that are not what they should be."""
+"""Checks of what is refused: malformed requests, and requests over a limit."""
 
 from datetime import timedelta
 
 from django.db.models import Sum
 from django.utils import timezone
 
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.queries import DAYS
 from console.compliance.texts import Text
 from inference.engines.base import Engine, EngineConfig
@@ -30,11 +30,11 @@ BAD = (
 )
 
 
-def _input(_tenant: Tenant | None) -> Found:
+def _input(_tenant: Tenant | None) -> Outcome:
     engine = Engine(EngineConfig(name="m", kind="openai", url="http://127.0.0.1:9", model="m"))
     refused = sum(_is_refused(body, engine) for body in BAD)
     figures = {"attempts": len(BAD), "refused": refused}
-    return Found("" if refused == len(BAD) else "taken", figures)
+    return Outcome("" if refused == len(BAD) else "taken", figures)
 
 
 def _is_refused(raw: bytes, engine: Engine) -> bool:
@@ -47,13 +47,13 @@ def _is_refused(raw: bytes, engine: Engine) -> bool:
     return False
 
 
-def _refusals(tenant: Tenant | None) -> Found:
+def _refusals(tenant: Tenant | None) -> Outcome:
     rows = Refusal.objects.filter(last_at__gte=timezone.now() - timedelta(days=DAYS))
     if tenant:
         rows = rows.filter(tenant=tenant)
-    told = dict(rows.order_by().values_list("tier").annotate(number=Sum("count")))
-    figures = {f"refused_{tier}": told.get(tier, 0) for tier in RefusedBy.values}
-    return Found("", {"days": DAYS, **figures})
+    counts = dict(rows.order_by().values_list("tier").annotate(number=Sum("count")))
+    figures = {f"refused_{tier}": counts.get(tier, 0) for tier in RefusedBy.values}
+    return Outcome("", {"days": DAYS, **figures})
 
 
 CHECKS = (

@@ -1,6 +1,6 @@
-"""Tenants are kept apart by PostgreSQL: the catalogue is compared with what it should be."""
+"""A check that compares the catalogue of PostgreSQL with the walls that keep tenants apart."""
 
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from tenants.isolation import check, composite_keys, row_security
 from tenants.models import Tenant
@@ -8,7 +8,7 @@ from tenants.models import Tenant
 SHOWN = 20
 
 
-def _catalogue(_tenant: Tenant | None) -> Found:
+def _catalogue(_tenant: Tenant | None) -> Outcome:
     problems = row_security.check()
     if check.sees_all_by_itself():
         problems.append("forebay.system is on in the settings of the role or the database")
@@ -22,8 +22,8 @@ def _catalogue(_tenant: Tenant | None) -> Found:
         "gaps": len(problems),
     }
     if problems:
-        return Found("gaps", {**figures, "found": problems[:SHOWN]})
-    return Found("", figures)
+        return Outcome("gaps", {**figures, "found": problems[:SHOWN]})
+    return Outcome("", figures)
 
 
 CHECKS = (

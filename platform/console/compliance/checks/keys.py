@@ -1,4 +1,4 @@
-"""Encryption at rest: the keys there are, and one of them tried out."""
+"""Checks of encryption at rest: the keys in use, and one of them tried out."""
 
 import secrets
 from datetime import timedelta
@@ -10,16 +10,16 @@ from django.utils import timezone
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import DataKey, KeyRotation
-from console.compliance.check import Check, Found, Problem
+from console.compliance.check import Check, Outcome, Problem
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
-OLDEST = timedelta(days=2 * 365)  # of the tenant key that seals what is new
+OLDEST = timedelta(days=2 * 365)  # of the tenant key that encrypts new texts
 STUCK = timedelta(hours=24)
 FLIPS = 100
 
 
-def _inventory(tenant: Tenant | None) -> Found:
+def _inventory(tenant: Tenant | None) -> Outcome:
     now = timezone.now()
     keys, rotations = DataKey.objects.all(), KeyRotation.objects.all()
     if tenant:
@@ -38,12 +38,14 @@ def _inventory(tenant: Tenant | None) -> Found:
         "rotations_stuck": stuck,
     }
     if stuck:
-        return Found("stuck", figures)
-    return Found("old" if oldest and now - oldest > OLDEST else "", figures)
+        return Outcome("stuck", figures)
+    return Outcome("old" if oldest and now - oldest > OLDEST else "", figures)
 
 
-def _aead(tenant: Tenant | None) -> Found:
-    """With the tenant's live key; for the platform with the first tenant's, or a new one."""
+def _aead(tenant: Tenant | None) -> Outcome:
+    """Encrypt with the tenant's live key; for the platform with the first tenant's, or a
+    new one.
+    """
     first = tenant or Tenant.objects.order_by("created_at").first()
     cipher = keyring.of_subject_now(first.id if first else uuid4(), None)
     text, aad = secrets.token_bytes(64), b"compliance|%b|check" % uuid4().bytes
@@ -56,8 +58,10 @@ def _aead(tenant: Tenant | None) -> Found:
         "moves": len(moved),
         "moves_refused": sum(_refuses(cipher, ciphertext, elsewhere) for elsewhere in moved),
     }
-    told = (figures["flips_refused"], figures["moves_refused"])
-    return Found("" if figures["opened"] and told == (FLIPS, len(moved)) else "opens", figures)
+    refusals = (figures["flips_refused"], figures["moves_refused"])
+    return Outcome(
+        "" if figures["opened"] and refusals == (FLIPS, len(moved)) else "opens", figures
+    )
 
 
 def _flipped(ciphertext: bytes) -> bytes:

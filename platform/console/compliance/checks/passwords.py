@@ -1,4 +1,4 @@
-"""What passwords must be, tried out; and the security profile that asks for it."""
+"""Checks of passwords: the security profile, and its policy tried out with weak passwords."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from console.account.password_policy import POLICIES
-from console.compliance.check import Check, Found, Problem
+from console.compliance.check import Check, Outcome, Problem
 from console.compliance.queries import people
 from console.compliance.texts import Text
 from tenants.models import Tenant, User
@@ -28,18 +28,18 @@ def _profile_of(tenant: Tenant | None) -> Profile:
     return Profile(tenant.profile if tenant else settings.PROFILE)
 
 
-def _profile(tenant: Tenant | None) -> Found:
+def _profile(tenant: Tenant | None) -> Outcome:
     figures: dict[str, Any] = {"profile": _profile_of(tenant)}
     if tenant is None:
         mlps = Tenant.objects.filter(profile=Profile.MLPS).count()
         figures |= {"tenants_mlps": mlps, "tenants_others": Tenant.objects.count() - mlps}
-    return Found("" if figures["profile"] == Profile.MLPS else "not_mlps", figures)
+    return Outcome("" if figures["profile"] == Profile.MLPS else "not_mlps", figures)
 
 
-def _passwords(tenant: Tenant | None) -> Found:
+def _passwords(tenant: Tenant | None) -> Outcome:
     profile = _profile_of(tenant)
     policy = POLICIES[profile]
-    taken = sum(_taken(word, profile) for word in WEAK[profile])
+    accepted = sum(_is_accepted(word, profile) for word in WEAK[profile])
     overdue, of = _overdue(tenant)
     figures = {
         "profile": profile,
@@ -48,15 +48,15 @@ def _passwords(tenant: Tenant | None) -> Found:
         "good_for_days": policy.good_for_days,
         "not_reused": policy.not_reused,
         "weak_tried": len(WEAK[profile]),
-        "weak_taken": taken,
+        "weak_taken": accepted,
         "people": of,
         "overdue": overdue,
         "share_in_time": round((of - overdue) * 100 / of, 1) if of else 100.0,
     }
-    return Found("weak_taken" if taken else "", figures)
+    return Outcome("weak_taken" if accepted else "", figures)
 
 
-def _taken(password: str, profile: Profile) -> bool:
+def _is_accepted(password: str, profile: Profile) -> bool:
     somebody = User()
     somebody.joining = (profile,)
     try:
@@ -67,7 +67,7 @@ def _taken(password: str, profile: Profile) -> bool:
 
 
 def _overdue(tenant: Tenant | None) -> tuple[int, int]:
-    """Of those whom mlps-l3 binds: whose password is too old, and how many they are."""
+    """Returns how many people bound by mlps-l3 have too old a password, and how many there are."""
     bound = Q(memberships__tenant__profile=Profile.MLPS)
     if tenant is None and settings.PROFILE == Profile.MLPS:
         bound |= Q(is_operator=True)

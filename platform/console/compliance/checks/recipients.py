@@ -1,10 +1,10 @@
-"""Who else receives texts: hosted models. And that a tenant which is local-only reaches none."""
+"""Checks of recipients of texts: the hosted models, which no local-only tenant may reach."""
 
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from inference.engines import engines as served_by
 from inference.intake.allowed import visible
@@ -12,7 +12,7 @@ from tenants.caller import NO_LIMITS, Caller, LocalOnlyBy
 from tenants.models import Tenant
 
 
-def _recipients(_tenant: Tenant | None) -> Found:
+def _recipients(_tenant: Tenant | None) -> Outcome:
     engines = [engine.config for engine in served_by()]
     hosted = sorted((e.name, urlsplit(e.url).hostname or "") for e in engines if e.hosted)
     figures: dict[str, Any] = {
@@ -20,20 +20,20 @@ def _recipients(_tenant: Tenant | None) -> Found:
         "hosted": len(hosted),
         "sub_processors": [f"{name} @ {host}" for name, host in hosted],
     }
-    return Found("", figures)
+    return Outcome("", figures)
 
 
-def _residency(tenant: Tenant | None) -> Found:
+def _residency(tenant: Tenant | None) -> Outcome:
     tenants = [tenant] if tenant else list(Tenant.objects.filter(local_only=True))
     hosted = [engine for engine in served_by() if engine.config.hosted]
     bound = [one for one in tenants if one.local_only]
     reached = sum(visible(_caller(one), engine) for one in bound for engine in hosted)
     figures = {"local_only": len(bound), "hosted": len(hosted), "reached": reached}
-    return Found("reached" if reached else "", figures)
+    return Outcome("reached" if reached else "", figures)
 
 
 def _caller(tenant: Tenant) -> Caller:
-    """Somebody of the tenant who may use whatever the tenant may."""
+    """Returns a caller who may use all that the tenant may."""
     return Caller(
         tenant_id=tenant.id,
         tenant=tenant.name,

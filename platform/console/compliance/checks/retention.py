@@ -1,4 +1,4 @@
-"""How long the trail stays: never shorter than the law asks for, and not for ever."""
+"""Checks of the trail's retention: never below the legal floor, and not for ever."""
 
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ from django.utils import timezone
 from audit.models import Event, LegalHold, PrunedMonth, RetentionRule
 from audit.retention import legal_hold, periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
-from console.compliance.check import Check, Found, Problem
-from console.compliance.queries import Refused
+from console.compliance.check import Check, Outcome, Problem
+from console.compliance.queries import RefusedChange
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
@@ -21,7 +21,7 @@ LESS = FLOOR_DAYS - 1
 MONTH_AND_SOME = 31 + 4  # days: months go whole, and the job runs at night
 
 
-def _floor(tenant: Tenant | None) -> Found:
+def _floor(tenant: Tenant | None) -> Outcome:
     someone = tenant or Tenant.objects.order_by("pk").first()
     answers = [_rule_refused(tenant), _act_refused(tenant)]
     if someone:
@@ -35,24 +35,24 @@ def _floor(tenant: Tenant | None) -> Found:
     }
     shortest = figures["shortest_days"]
     if not all(answers) or (shortest is not None and shortest < FLOOR_DAYS):
-        return Found("floor_gave_way", figures)
-    return Found("", figures)
+        return Outcome("floor_gave_way", figures)
+    return Outcome("", figures)
 
 
 def _rule_refused(tenant: Tenant | None) -> bool:
-    whose = tenant.pk if tenant else uuid4()
-    RetentionRule.objects.filter(data_class=AUDIT, tenant_id=whose).delete()
-    with Refused() as refused:
+    tenant_id = tenant.pk if tenant else uuid4()
+    RetentionRule.objects.filter(data_class=AUDIT, tenant_id=tenant_id).delete()
+    with RefusedChange() as change:
         RetentionRule.objects.create(
-            tenant_id=whose, data_class=AUDIT, days=LESS, changed_by="check"
+            tenant_id=tenant_id, data_class=AUDIT, days=LESS, changed_by="check"
         )
-    return refused.told
+    return change.refused
 
 
 def _column_refused(tenant: Tenant) -> bool:
-    with Refused() as refused:
+    with RefusedChange() as change:
         Tenant.objects.filter(pk=tenant.pk).update(retention_days=LESS)
-    return refused.told
+    return change.refused
 
 
 def _act_refused(tenant: Tenant | None) -> bool:
@@ -63,7 +63,7 @@ def _act_refused(tenant: Tenant | None) -> bool:
     return False
 
 
-def _oldest(tenant: Tenant | None) -> Found:
+def _oldest(tenant: Tenant | None) -> Outcome:
     events = Event.objects.of_tenant(tenant.id) if tenant else Event.objects.all()
     oldest = events.order_by("at").values_list("at", flat=True).first()
     longest = _longest()
@@ -77,12 +77,14 @@ def _oldest(tenant: Tenant | None) -> Found:
     too_old = figures["age_days"] > longest + MONTH_AND_SOME
     if too_old and oldest:
         figures["kept_by"] = _kept_by(oldest, tenant)
-    return Found("kept_too_long" if too_old and not figures["kept_by"] else "", figures)
+    return Outcome("kept_too_long" if too_old and not figures["kept_by"] else "", figures)
 
 
 def _kept_by(oldest: datetime, tenant: Tenant | None) -> str:
-    """The hold that keeps the month of the oldest event, any tenant's: the function opens every
-    row for itself alone, so that a tenant is told of its own ones and that there are others.
+    """Returns the hold of any tenant that keeps the month of the oldest event.
+
+    The function opens every row for itself only: a tenant learns of its own holds and that there
+    are others.
     """
     with connection.cursor() as cursor:
         cursor.execute("select audit_hold_over(date_trunc('month', %s, 'UTC')::date)", [oldest])

@@ -1,4 +1,4 @@
-"""Sessions end, and who guesses passwords is locked out."""
+"""Checks that sessions end in time, and that guessing passwords locks an account."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from audit.actions import Action
 from console.account import lockout
 from console.account.lockout import Lockout
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.queries import acts
 from console.compliance.texts import Text
 from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
@@ -23,7 +23,7 @@ MIDDLEWARE = "console.account.session_limits.SessionLimits"
 MOST_IDLE_S, MOST_TRIES, LEAST_REST = 30 * 60, 5, timedelta(minutes=30)
 
 
-def _sessions(_tenant: Tenant | None) -> Found:
+def _sessions(_tenant: Tenant | None) -> Outcome:
     too_long = timezone.now() + timedelta(seconds=ABSOLUTE_S, minutes=5)
     lasting = Session.objects.filter(expire_date__gt=too_long).count()
     figures = {
@@ -33,23 +33,23 @@ def _sessions(_tenant: Tenant | None) -> Found:
         "lasting_longer": lasting,
     }
     if MIDDLEWARE not in settings.MIDDLEWARE or IDLE_S[Profile.MLPS] > MOST_IDLE_S:
-        return Found("no_limit", figures)
-    return Found("lasting" if lasting else "", figures)
+        return Outcome("no_limit", figures)
+    return Outcome("lasting" if lasting else "", figures)
 
 
-def _lockouts(tenant: Tenant | None) -> Found:
-    done = acts(tenant)
+def _lockouts(tenant: Tenant | None) -> Outcome:
+    counts = acts(tenant)
     figures: dict[str, object] = {
         "tries": lockout.MOST,
         "rest_minutes": int(lockout.REST.total_seconds() // 60),
-        "locked": done[Action.SESSION_LOCKED],
-        "refused_sign_ins": done[Action.SESSION_DENIED],
-        "signed_in": done[Action.SESSION_LOGIN],
+        "locked": counts[Action.SESSION_LOCKED],
+        "refused_sign_ins": counts[Action.SESSION_DENIED],
+        "signed_in": counts[Action.SESSION_LOGIN],
     }
     if tenant is None:
         figures["counting_now"] = AccessAttempt.objects.count()
         figures["sessions"] = UserSession.objects.count()
-    return Found("" if _locks() else "no_lock", figures)
+    return Outcome("" if _locks() else "no_lock", figures)
 
 
 def _locks() -> bool:

@@ -1,6 +1,6 @@
-"""The trail is under seal, its seals hold, and witnesses outside the database have heard of them.
+"""Checks that the trail is sealed, its seals hold, and witnesses outside the database have them.
 
-The newest part is verified here, each time; `manage.py audit_verify` goes through all of it.
+The newest part is verified here, each time; `manage.py audit_verify` verifies all of it.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ from audit.proof.chain import CHECKPOINT, ZERO
 from audit.proof.seal import hashed, signed
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from audit.trail.canonical import LINE
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
@@ -26,12 +26,14 @@ UNHEARD = timedelta(minutes=10)
 _LINES = f"select id, {LINE} from audit_event where id = any(%s) and at between %s and %s"
 
 
-def _verified(tenant: Tenant | None) -> Found:
+def _verified(tenant: Tenant | None) -> Outcome:
     recent = Seal.objects.filter(sealed_at__gte=timezone.now() - timedelta(days=DAYS))
     seals = list(recent.order_by("-id")[:SEALS])
     checkpoints = list(Checkpoint.objects.filter(n__in={seal.checkpoint for seal in seals}))
-    wrong = [f"seal {s.batch}: {why}" for s in seals for why in _wrong(s)]
-    wrong += [f"checkpoint {c.n}: {why}" for c in checkpoints for why in _unsigned(c, tenant)]
+    wrong = [f"seal {s.batch}: {why}" for s in seals for why in _seal_problems(s)]
+    wrong += [
+        f"checkpoint {c.n}: {why}" for c in checkpoints for why in _checkpoint_problems(c, tenant)
+    ]
     if len(checkpoints) < len({seal.checkpoint for seal in seals}):
         wrong.append("a checkpoint is missing")
     figures: dict[str, Any] = {
@@ -42,8 +44,8 @@ def _verified(tenant: Tenant | None) -> Found:
         "wrong": len(wrong),
     }
     if wrong:
-        return Found("broken_seal", {**figures, "found": wrong[:20]})
-    return Found("" if seals or _nothing_to_seal() else "nothing_sealed", figures)
+        return Outcome("broken_seal", {**figures, "found": wrong[:20]})
+    return Outcome("" if seals or _nothing_to_seal() else "nothing_sealed", figures)
 
 
 def _nothing_to_seal() -> bool:
@@ -52,8 +54,8 @@ def _nothing_to_seal() -> bool:
     return not Event.objects.filter(at__gt=now - timedelta(days=DAYS), at__lt=late).exists()
 
 
-def _wrong(seal: Seal) -> list[str]:
-    """What of a batch is not as it was sealed."""
+def _seal_problems(seal: Seal) -> list[str]:
+    """Returns the differences of a batch from what was sealed."""
     leaves = _leaves(seal)
     problems = []
     if b"".join(leaves) != bytes(seal.leaves) or len(leaves) != seal.size:
@@ -78,23 +80,23 @@ def _hash_before(seal: Seal) -> bytes:
     if seal.batch == 1:
         return ZERO
     before = Seal.objects.filter(tenant_id=seal.tenant_id, batch=seal.batch - 1)
-    found = before.values_list("hash", flat=True).first()
-    return bytes(found) if found else b""
+    digest = before.values_list("hash", flat=True).first()
+    return bytes(digest) if digest else b""
 
 
-def _unsigned(checkpoint: Checkpoint, tenant: Tenant | None) -> list[str]:
+def _checkpoint_problems(checkpoint: Checkpoint, tenant: Tenant | None) -> list[str]:
     facts, problems = signed(checkpoint), []
     if not signing.is_ours(facts.text, bytes(checkpoint.signature), CHECKPOINT):
         problems.append("its signature does not verify")
     if tenant is None:  # a tenant does not see the other seals of the round
         round_ = Seal.objects.filter(checkpoint=checkpoint.n).order_by("position")
-        hashes = [bytes(found) for found in round_.values_list("hash", flat=True)]
+        hashes = [bytes(digest) for digest in round_.values_list("hash", flat=True)]
         if merkle.root(hashes) != facts.root:
             problems.append("its root is not that of its seals")
     return problems
 
 
-def _unsealed(_tenant: Tenant | None) -> Found:
+def _unsealed(_tenant: Tenant | None) -> Outcome:
     newest = Checkpoint.objects.order_by("-n").first()
     try:
         age, stopped = round(unsealed_age(), 1), False
@@ -107,12 +109,12 @@ def _unsealed(_tenant: Tenant | None) -> Found:
         "sealed_at": newest.at.isoformat() if newest else None,
     }
     if stopped:
-        return Found("stopped", figures)
-    return Found("behind" if age > BEHIND_S else "", figures)
+        return Outcome("stopped", figures)
+    return Outcome("behind" if age > BEHIND_S else "", figures)
 
 
-def _witnesses(_tenant: Tenant | None) -> Found:
-    """Names of witnesses are the operators' business: only their number is told."""
+def _witnesses(_tenant: Tenant | None) -> Outcome:
+    """Count the witnesses. Their names are shown to operators only."""
     newest = Checkpoint.objects.order_by("-n").first()
     marks = list(WitnessMark.objects.all())
     unheard = 0
@@ -126,8 +128,8 @@ def _witnesses(_tenant: Tenant | None) -> Found:
         "checkpoint": newest.n if newest else 0,
     }
     if newest and not marks:
-        return Found("none", figures)
-    return Found("unheard" if unheard else "", figures)
+        return Outcome("none", figures)
+    return Outcome("unheard" if unheard else "", figures)
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""How bytes travel here: in TLS, within one machine, or in clear."""
+"""Checks of transport: over TLS, within one machine, or in clear."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connection
 
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.own_ports import own_ports
 from console.compliance.texts import Text
 from console.compliance.tls_probe import AWAY, OLDER, TLS13, probe_all
@@ -15,10 +15,10 @@ from inference.engines import engines as served_by
 from tenants.models import Tenant
 
 TLS, INSIDE, CLEAR, OFF = "tls", "same_machine", "clear", "off"
-_SEEN = {TLS13: "TLS 1.3", OLDER: "TLS ≤ 1.2", INSIDE: "127.0.0.1", CLEAR: "TCP", AWAY: "–"}
+_WORDS = {TLS13: "TLS 1.3", OLDER: "TLS ≤ 1.2", INSIDE: "127.0.0.1", CLEAR: "TCP", AWAY: "–"}
 
 
-def _browsers(_tenant: Tenant | None) -> Found:
+def _browsers(_tenant: Tenant | None) -> Outcome:
     policy = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
     figures: dict[str, Any] = {
         "public_url": settings.PUBLIC_URL,
@@ -30,40 +30,42 @@ def _browsers(_tenant: Tenant | None) -> Found:
         "frames": settings.X_FRAME_OPTIONS,
         "scripts_from": " ".join(policy["script-src"]),
     }
-    kept = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
-    if not kept or "'unsafe-inline'" in figures["scripts_from"]:
-        return Found("loosened", figures)
+    safe_cookies = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
+    if not safe_cookies or "'unsafe-inline'" in figures["scripts_from"]:
+        return Outcome("loosened", figures)
     hsts = figures["hsts_days"] or _is_here(urlsplit(settings.PUBLIC_URL).hostname or "")
     safe = figures["tls_at_proxy"] and figures["cookies_secure"] and hsts
-    return Found("" if safe else "no_tls", figures)
+    return Outcome("" if safe else "no_tls", figures)
 
 
-def _hops(_tenant: Tenant | None) -> Found:
-    redis = _of(settings.REDIS_URL, "rediss")
+def _hops(_tenant: Tenant | None) -> Outcome:
+    redis = _transport(settings.REDIS_URL, "rediss")
     hops = {"database": _database(), "redis": redis, "grpc": _grpc()}
-    engines = [_of(engine.config.url, "https") for engine in served_by()]
+    engines = [_transport(engine.config.url, "https") for engine in served_by()]
     for kind in (TLS, INSIDE, CLEAR):
         hops[f"engines_{kind}"] = engines.count(kind)
     clear = CLEAR in hops.values() or hops[f"engines_{CLEAR}"]
-    return Found("clear" if clear else "", hops)
+    return Outcome("clear" if clear else "", hops)
 
 
-def _ports(_tenant: Tenant | None) -> Found:
-    """Asks each port of the platform that is reached from here, and shows what it answers."""
+def _ports(_tenant: Tenant | None) -> Outcome:
+    """Probe each port of the platform that can be reached from here, and show its answers."""
     ports = own_ports()
-    seen: dict[str, str] = {**probe_all(ports)}
+    kinds_of: dict[str, str] = {**probe_all(ports)}
     for port in ports:
-        if seen[port.name] == CLEAR and port.speaks != "http" and _is_here(port.host):
-            seen[port.name] = INSIDE
+        if kinds_of[port.name] == CLEAR and port.speaks != "http" and _is_here(port.host):
+            kinds_of[port.name] = INSIDE
     kinds = (TLS13, OLDER, INSIDE, CLEAR, AWAY)
-    figures: dict[str, Any] = {f"ports_{kind}": list(seen.values()).count(kind) for kind in kinds}
-    figures["found"] = [f"{name}: {_SEEN[kind]}" for name, kind in seen.items()]
-    clear = settings.TLS_CERTIFICATE and figures[f"ports_{CLEAR}"]  # else "browsers" tells it
-    return Found("not_tls13" if clear or figures[f"ports_{OLDER}"] else "", figures)
+    figures: dict[str, Any] = {
+        f"ports_{kind}": list(kinds_of.values()).count(kind) for kind in kinds
+    }
+    figures["found"] = [f"{name}: {_WORDS[kind]}" for name, kind in kinds_of.items()]
+    clear = settings.TLS_CERTIFICATE and figures[f"ports_{CLEAR}"]  # else "browsers" reports it
+    return Outcome("not_tls13" if clear or figures[f"ports_{OLDER}"] else "", figures)
 
 
 def _database() -> str:
-    """Asks the connection that is open, not the settings."""
+    """Ask the open connection, not the settings."""
     with connection.cursor() as cursor:
         cursor.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
         row = cursor.fetchone()
@@ -72,13 +74,15 @@ def _database() -> str:
 
 
 def _grpc() -> str:
-    """Its clients are behind no proxy of ours: it has TLS of its own."""
+    """Returns the transport of gRPC, which has TLS of its own: its clients come through no proxy of
+    ours.
+    """
     if not settings.GRPC_PORT:
         return OFF
     return TLS if settings.GRPC_CERTIFICATE else INSIDE if _is_here(settings.HOST) else CLEAR
 
 
-def _of(url: str, safe: str) -> Any:
+def _transport(url: str, safe: str) -> Any:
     parts = urlsplit(url)
     if parts.scheme.partition("+")[0] == safe:
         return TLS

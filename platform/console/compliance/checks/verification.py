@@ -1,5 +1,4 @@
-"""All of the trail is verified each night (audit/checks/full_verification.py); this
-is what came of it."""
+"""A check of the nightly verification of the whole trail (audit/checks/full_verification.py)."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,20 +7,20 @@ from django.utils import timezone
 
 from audit.checks.full_verification import NAME
 from audit.models import Checkpoint, CheckRun
-from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
 STALE = timedelta(days=2)
 
 
-def _newest(_tenant: Tenant | None) -> Found:
-    """Findings name events and tenants: that is for operators, here are their kinds."""
+def _newest(_tenant: Tenant | None) -> Outcome:
+    """Show the kinds of findings: their events and tenants are for operators."""
     run = CheckRun.objects.filter(name=NAME, tenant_id=None).order_by("-at").first()
     old = timezone.now() - STALE
     if run is None:
         late = Checkpoint.objects.filter(at__lt=old).exists()
-        return Found("stale" if late else "", {"sealed_events": 0, "verified_at": None})
+        return Outcome("stale" if late else "", {"sealed_events": 0, "verified_at": None})
     figures: dict[str, Any] = {
         "sealed_events": run.figures.get("sealed", 0),
         "checkpoints": run.figures.get("checkpoints", 0),
@@ -31,8 +30,8 @@ def _newest(_tenant: Tenant | None) -> Found:
     }
     if not run.ok:
         kinds = run.figures.get("kinds", {})
-        return Found("findings", {**figures, "found": [f"{n} × {k}" for k, n in kinds.items()]})
-    return Found("stale" if run.at < old else "", figures)
+        return Outcome("findings", {**figures, "found": [f"{n} × {k}" for k, n in kinds.items()]})
+    return Outcome("stale" if run.at < old else "", figures)
 
 
 CHECKS = (

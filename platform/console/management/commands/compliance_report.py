@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.trail.record import act
 from console.compliance import report, running
 from console.compliance.clause import REGIMES
-from console.compliance.standing import standing
+from console.compliance.standing import overview_of
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
@@ -32,25 +32,30 @@ class Command(BaseCommand):
             tenant = _tenant(options["tenant"])
             if options["run"]:
                 _run(tenant)
-            found = standing(tenant, options["regime"])
-            made = report.make(found, tenant, options["regime"], by=BY)
-            detail = {"sha256": report.sha256_of(made), "blockers": made["body"]["blockers"]}
+            state = overview_of(tenant, options["regime"])
+            document = report.make(state, tenant, options["regime"], by=BY)
+            detail = {
+                "sha256": report.sha256_of(document),
+                "blockers": document["body"]["blockers"],
+            }
             tenant_id = tenant.id if tenant else None
             act(Action.COMPLIANCE_REPORT, actor=BY, tenant_id=tenant_id, detail=detail)
             with override(options["language"]):
                 file: Path = options["file"]
                 as_page = file.suffix == ".html"
-                file.write_bytes(report.as_html(made, found) if as_page else report.as_json(made))
-        self.stdout.write(f"{file}: {len(found.lines)} clauses, {len(found.blockers)} problems")
+                file.write_bytes(
+                    report.as_html(document, state) if as_page else report.as_json(document)
+                )
+        self.stdout.write(f"{file}: {len(state.lines)} clauses, {len(state.blockers)} problems")
 
 
 def _tenant(name: str) -> Tenant | None:
     if not name:
         return None
-    found = Tenant.objects.filter(name=name).first()
-    if found is None:
+    tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
         raise CommandError(f"there is no tenant {name}")
-    return found
+    return tenant
 
 
 def _run(tenant: Tenant | None) -> None:

@@ -1,4 +1,7 @@
-"""What stands between `migrate` and the first process, in one: Django is loaded once for it."""
+"""`manage.py prepare_start`: all steps between `migrate` and the first process.
+
+It is one command, so that Django is loaded once.
+"""
 
 from typing import Any
 
