@@ -189,7 +189,7 @@ def test_a_process_that_ends_too_soon_is_no_proof() -> None:
     mouth.close()
     heard: list[Cell] = []
     with pytest.raises(side_by_side.WalkFailed):
-        side_by_side._heard([ear], heard.append)
+        side_by_side._shares([ear], heard.append)
     assert len(heard) == 1
 
 

@@ -94,7 +94,7 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.slow(seconds=45)
 async def test_both_walls(part: Part) -> None:
-    _holds(await _prove(at_home=True, part=part, named=STRANGERS, residents=STAND_FOR_ALL))
+    _holds(await _prove(at_home=True, part=part, only=STRANGERS, residents=STAND_FOR_ALL))
 
 
 def test_the_owner_may_whatever_anybody_may() -> None:
@@ -107,7 +107,7 @@ def test_the_owner_may_whatever_anybody_may() -> None:
 @pytest.mark.slow(seconds=45)
 async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
-        found = await _prove(named=STAND_FOR_ALL, walls_only=not EVERYBODY)
+        found = await _prove(only=STAND_FOR_ALL, walls_only=not EVERYBODY)
     assert len(stripped) > 10, "the switch does nothing"
     _holds(found, only_leaks=True)
 
@@ -116,7 +116,7 @@ async def test_row_level_security_alone() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(named=STAND_FOR_ALL, walls_only=not EVERYBODY))
+    _holds(await _prove(only=STAND_FOR_ALL, walls_only=not EVERYBODY))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -144,7 +144,7 @@ async def _prove(
     *,
     at_home: bool = False,
     part: Part = WHOLE,
-    named: frozenset[str] | None = None,
+    only: frozenset[str] | None = None,
     residents: frozenset[str] | None = None,
     walls_only: bool = False,
 ) -> Proof:
@@ -155,7 +155,7 @@ async def _prove(
             application,
             at_home=at_home,
             part=part,
-            named=named,
+            only=only,
             residents=residents,
             walls_only=walls_only,
         )

@@ -53,7 +53,7 @@ async def _asked(stage: Stage, answer: Message) -> list[dict[str, Any]]:
     ]
     member = next(c for c in callers(stage) if c.name == Role.MEMBER)
     client = AsgiClient(import_string(settings.ASGI_APPLICATION), settings.ALLOWED_HOSTS[0])
-    async with client.alive():
+    async with client.running():
         address = f"/ws/chat/?tenant={stage.own.tenant.name}"
         said = await client.connect(address, member.headers, *map(json.dumps, asked))
     assert said[0]["type"] == "websocket.accept"

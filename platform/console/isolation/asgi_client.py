@@ -1,4 +1,4 @@
-"""Asks an ASGI application in this process: the whole of it, as a server would."""
+"""A client that calls an ASGI application in this process, all of it, as a server would."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,38 +21,38 @@ class Answer:
 
 
 class AsgiClient:
-    """Each request comes from an address of its own: limits per address are not the question."""
+    """Sends each request from an address of its own, so that limits per address do not apply."""
 
     def __init__(self, application: Any, host: str) -> None:
         self._application, self._host = application, host.encode()
         self._asked = 0
-        self._state: dict[str, Any] = {}  # what its lifespan leaves for requests
+        self._state: dict[str, Any] = {}  # filled by its lifespan, for its requests
 
     @asynccontextmanager
-    async def alive(self) -> AsyncIterator[None]:
-        """While it runs, from its start to its end. Raises RuntimeError when it does not start."""
-        told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        life = asyncio.create_task(
-            self._application({"type": "lifespan", "state": self._state}, told.get, said.put)
+    async def running(self) -> AsyncIterator[None]:
+        """Run the application's lifespan. Raises RuntimeError if it does not start."""
+        to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        lifespan = asyncio.create_task(
+            self._application({"type": "lifespan", "state": self._state}, to_app.get, from_app.put)
         )
-        await told.put({"type": "lifespan.startup"})
-        started = await asyncio.wait_for(said.get(), PATIENCE_S)
+        await to_app.put({"type": "lifespan.startup"})
+        started = await asyncio.wait_for(from_app.get(), PATIENCE_S)
         if started["type"] != "lifespan.startup.complete":
             raise RuntimeError(started.get("message", "the application does not start"))
         try:
             yield
         finally:
-            await told.put({"type": "lifespan.shutdown"})
-            await asyncio.wait_for(life, PATIENCE_S)
+            await to_app.put({"type": "lifespan.shutdown"})
+            await asyncio.wait_for(lifespan, PATIENCE_S)
 
     async def ask(self, method: str, path: str, headers: Headers, body: bytes = b"") -> Answer:
         exchange = _Exchange([{"type": "http.request", "body": body}])
-        sent = [*headers, (b"content-length", b"%d" % len(body))]
-        scope = {**self._scope("http", path, sent), "method": method}
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        scope = {**self._scope("http", path, headers), "method": method}
         await exchange.run(self._application, scope)
         answer = Answer()
-        for message in exchange.said:
+        for message in exchange.sent:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
                 pairs = [(k.decode().lower(), v.decode("latin-1")) for k, v in message["headers"]]
@@ -61,14 +61,14 @@ class AsgiClient:
         return answer
 
     async def connect(self, path: str, headers: Headers, *texts: str) -> list[dict[str, Any]]:
-        """What a websocket hears until it is closed, or until each of `texts` is answered."""
-        told = [{"type": "websocket.connect"}]
-        told += [{"type": "websocket.receive", "text": text} for text in texts]
-        exchange = _Exchange(told, enough=1 + len(texts))
-        sent = [*headers, (b"origin", settings.PUBLIC_URL.encode())]
-        scope = {**self._scope("websocket", path, sent), "subprotocols": []}
+        """Return what a websocket receives until it closes, or each of `texts` is answered."""
+        messages = [{"type": "websocket.connect"}]
+        messages += [{"type": "websocket.receive", "text": text} for text in texts]
+        exchange = _Exchange(messages, enough=1 + len(texts))
+        headers = [*headers, (b"origin", settings.PUBLIC_URL.encode())]
+        scope = {**self._scope("websocket", path, headers), "subprotocols": []}
         await exchange.run(self._application, scope)
-        return exchange.said
+        return exchange.sent
 
     def _scope(self, kind: str, path: str, headers: Headers) -> dict[str, Any]:
         self._asked += 1
@@ -90,9 +90,9 @@ class AsgiClient:
 
 
 class _Exchange:
-    def __init__(self, told: list[dict[str, Any]], enough: int = 0) -> None:
-        self._told, self._enough = told, enough
-        self.said: list[dict[str, Any]] = []
+    def __init__(self, messages: list[dict[str, Any]], enough: int = 0) -> None:
+        self._messages, self._enough = messages, enough
+        self.sent: list[dict[str, Any]] = []
         self._over = asyncio.Event()
 
     async def run(self, application: Any, scope: dict[str, Any]) -> None:
@@ -100,14 +100,14 @@ class _Exchange:
             await application(scope, self._receive, self._send)
 
     async def _receive(self) -> dict[str, Any]:
-        if self._told:
-            return self._told.pop(0)
+        if self._messages:
+            return self._messages.pop(0)
         await self._over.wait()
         return {"type": "websocket.disconnect" if self._enough else "http.disconnect", "code": 1000}
 
     async def _send(self, message: dict[str, Any]) -> None:
-        self.said.append(message)
+        self.sent.append(message)
         last = not message.get("more_body", False) and message["type"] == "http.response.body"
-        heard = self._enough and len(self.said) >= self._enough
-        if last or heard or message["type"] == "websocket.close":
+        enough = self._enough and len(self.sent) >= self._enough
+        if last or enough or message["type"] == "websocket.close":
             self._over.set()

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do in their own tenant."""
+"""The callers of the proof, and what they may do in their own tenant."""
 
 from dataclasses import dataclass
 
@@ -35,29 +35,29 @@ class Caller:
 
     @property
     def inside(self) -> bool:
-        """Belongs to the own tenant, or runs the platform."""
+        """Returns whether the caller belongs to the own tenant, or operates the platform."""
         return self.name not in (OUTSIDER, ANONYMOUS)
 
 
 def callers(stage: Stage) -> list[Caller]:
-    """Every role, an operator, somebody who belongs nowhere, nobody, and a key of each scope.
+    """Returns a caller for every role, an operator, an outsider, nobody, and a key of each scope.
 
-    And a key of an operator, which has every scope there is for one.
+    The last one is an operator's key, which has every scope of such keys.
     """
-    found = []
+    callers_ = []
     for role in Role:
         person = stage.own.people[role]
-        held = permissions(role, Profile.ASVS)
-        found.append(Caller(role.value, _session(person), held, person.member))
+        granted = permissions(role, Profile.ASVS)
+        callers_.append(Caller(role.value, _session(person), granted, person.member))
     may = operator_permissions(Profile.ASVS)
-    found.append(Caller(OPERATOR, _session(stage.operator), may))
-    found.append(Caller(OUTSIDER, _session(stage.outsider)))
-    found.append(Caller(ANONYMOUS, _HEADERS))
+    callers_.append(Caller(OPERATOR, _session(stage.operator), may))
+    callers_.append(Caller(OUTSIDER, _session(stage.outsider)))
+    callers_.append(Caller(ANONYMOUS, _HEADERS))
     for scope, text in stage.own.keys.items():
-        held = key_permissions([scope], Profile.ASVS)
-        found.append(Caller(f"key {scope}", _bearer(text), held, scope=Scope(scope)))
-    found.append(Caller(OPERATOR_KEY, _bearer(stage.operator_key)))
-    return found
+        granted = key_permissions([scope], Profile.ASVS)
+        callers_.append(Caller(f"key {scope}", _bearer(text), granted, scope=Scope(scope)))
+    callers_.append(Caller(OPERATOR_KEY, _bearer(stage.operator_key)))
+    return callers_
 
 
 # A form's token is no secret of a person: everybody sends one that fits.

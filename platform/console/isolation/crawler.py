@@ -1,7 +1,7 @@
-"""Walks every address as everybody: in the own tenant, in another one, and with another's ids.
+"""Calls every address as every caller: in the own tenant, in another one, and with another's ids.
 
-`own` is what people may do at home, `foreign` the same in somebody else's tenant, `crossed` an
-address of the own tenant with the id of somebody else's object.
+`own` is the caller's tenant, `foreign` somebody else's, and `crossed` an address of the own tenant
+with the id of somebody else's object.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ from tenants.roles import Permission
 from tenants.scope import system_scope
 
 LANES = 2  # requests at a time
-Part = tuple[int, int]  # which of how many
+Part = tuple[int, int]  # its number, and how many there are
 WHOLE: Part = (0, 1)
 OWN, FOREIGN, CROSSED = "own", "foreign", "crossed"
 _API = "api/v1/"
-_ON_PAGES = Scope.MANAGEMENT_WRITE  # pages know no keys: one of them shows it
+_ON_PAGES = Scope.MANAGEMENT_WRITE  # pages accept no key: trying one of them proves it
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Parameters that name nothing of a tenant.
-NOBODYS = UUID(int=0)  # the id of nothing: whoever may look gets 404
+NOBODYS = UUID(int=0)  # the id of nothing: callers who may look get 404
 PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
 PLAIN |= {"number": 1}
 PLAIN |= {"own_export": NOBODYS, "data_class": "conversations"}
@@ -64,7 +64,7 @@ class Cell:
     caller: str
     place: str
     status: int
-    problem: str  # "" when all is as it should be
+    problem: str  # "" if the answer is as expected
 
     @property
     def leak(self) -> bool:
@@ -103,7 +103,7 @@ def _page_steps(page: Page, caller: Caller) -> Iterator[Step]:
         body = urlencode(page.form).encode() if method == "POST" else b""
         for place in _places(page.path, caller):
             if need == OPERATORS and place == CROSSED and caller.name == OPERATOR:
-                continue  # no tenant stands in the address: all are theirs to see
+                continue  # without a tenant in the address operators may see all
             expected = _expected(page.path, need, caller, place)
             if page.once and method == "POST" and expected in (IN, ANY):
                 continue
@@ -164,7 +164,7 @@ def _endpoint_steps(endpoint: Endpoint, caller: Caller) -> Iterator[Step]:
 def _places(path: str, caller: Caller) -> Iterator[str]:
     yield OWN
     if not caller.signed_in and not path.startswith(_API):
-        return  # the same way to the sign-in, whatever stands in the address
+        return  # all their requests go to the sign-in
     if "<slug:tenant>" in path and caller.name not in (OPERATOR, OPERATOR_KEY):
         yield FOREIGN
     if set(_PARAMETER.findall(path)) - {"tenant", *PLAIN}:
@@ -191,22 +191,25 @@ def _expected(path: str, need: Need, caller: Caller, place: str) -> frozenset[in
 
 
 def _in_chat(caller: Caller, place: str) -> frozenset[int]:
-    """No tenant stands in its addresses: without a membership that chats there is nothing."""
+    """Returns the expected statuses. Its addresses name no tenant: a chatting membership is
+    needed.
+    """
     chats = caller.member is not None and Permission.CHAT in caller.permissions
     return IN if chats and place == OWN else HIDDEN | DENIED
 
 
 def parameters(path: str) -> list[tuple[str, str]]:
-    """Name and pattern of each: ("key", "<uuid:key>")."""
-    return [(found[1], found[0]) for found in _PARAMETER.finditer(path)]
+    """Returns name and pattern of each parameter: ("key", "<uuid:key>")."""
+    return [(match[1], match[0]) for match in _PARAMETER.finditer(path)]
 
 
 class Walk:
-    """Without `at_home` it leaves out what people do to their own things.
+    """Calls every address as every caller, and compares the answers with the expected ones.
 
-    `part` is a share of the callers, for several that walk side by side on stages of their own;
-    `named` leaves out all others; who is not in `residents` walks in the other tenant alone.
-    `walls_only` leaves out what a permission refuses before any wall is reached.
+    `at_home` False leaves out what people do to their own things. `part` is a share of the callers,
+    for several walks side by side on stages of their own; `only` leaves out all other callers;
+    those who are not in `residents` are sent to the other tenant alone. `walls_only` leaves out
+    what a permission refuses before any wall between tenants is reached.
     """
 
     def __init__(
@@ -216,34 +219,34 @@ class Walk:
         *,
         at_home: bool = True,
         part: Part = WHOLE,
-        named: Container[str] | None = None,
+        only: Container[str] | None = None,
         residents: Container[str] | None = None,
         walls_only: bool = False,
     ) -> None:
         self._stage, self._client, self._at_home, self._part = stage, client, at_home, part
-        self._named, self._residents, self._walls_only = named, residents, walls_only
+        self._only, self._residents, self._walls_only = only, residents, walls_only
         self._making = threading.Lock()
 
-    async def cells(self, told: Callable[[Cell], None]) -> list[Cell]:
-        """Of all callers, in their order. `told` hears of each answer as it comes."""
+    async def cells(self, on_cell: Callable[[Cell], None]) -> list[Cell]:
+        """Return the cells by caller, in order. `on_cell` gets each one as it comes."""
         number, parts = self._part
-        named = [c for c in callers(self._stage) if self._named is None or c.name in self._named]
-        asking = named[number::parts]
-        found: dict[str, list[Cell]] = {caller.name: [] for caller in asking}
-        waiting = iter(asking)
+        chosen = [c for c in callers(self._stage) if self._only is None or c.name in self._only]
+        share = chosen[number::parts]
+        cells_of: dict[str, list[Cell]] = {caller.name: [] for caller in share}
+        waiting = iter(share)
 
         async def router() -> None:
-            """One thread and one connection for whatever Django does here."""
+            """Serve callers in a thread of its own, and so with one database connection."""
             async with ThreadSensitiveContext():
                 for caller in waiting:
                     async for cell in self._answers(caller):
-                        found[caller.name].append(cell)
-                        told(cell)
+                        cells_of[caller.name].append(cell)
+                        on_cell(cell)
 
         async with asyncio.TaskGroup() as lanes:
             for _ in range(LANES):
                 lanes.create_task(router())
-        return [cell for cells in found.values() for cell in cells]
+        return [cell for cells in cells_of.values() for cell in cells]
 
     async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:
         for step in steps(caller):
@@ -251,7 +254,7 @@ class Walk:
                 continue
             if self._walls_only and step.expected == DENIED:
                 continue
-            path = await database_sync_to_async(self._filled)(step)
+            path = await database_sync_to_async(self._path)(step)
             headers = [*step.caller.headers, (b"content-type", step.kind.encode())]
             answer = await self._client.ask(step.method, path, headers, step.body)
             status = 401 if _to_sign_in(answer) else answer.status
@@ -268,9 +271,9 @@ class Walk:
 
     async def _socket(self, address: str, caller: Caller, place: str) -> Cell:
         side = self._stage.own if place == OWN else self._stage.other
-        asked = f"/{address}?tenant={side.tenant.name}"
-        heard = await self._client.connect(asked, caller.headers)
-        accepted = heard[0]["type"] == "websocket.accept"
+        path = f"/{address}?tenant={side.tenant.name}"
+        messages = await self._client.connect(path, caller.headers)
+        accepted = messages[0]["type"] == "websocket.accept"
         chats = caller.member is not None and Permission.CHAT in caller.permissions
         problem = "" if accepted == (chats and place == OWN) else "not as its role says"
         if accepted and place == FOREIGN:
@@ -278,9 +281,8 @@ class Walk:
         return Cell(f"/{address}", "WS", caller.name, place, 101 if accepted else 403, problem)
 
     def _problem(self, step: Step, status: int, answer: Answer) -> str:
-        if step.caller.name != OPERATOR and self._says_too_much(
-            answer.body.decode("utf-8", "replace")
-        ):
+        body = answer.body.decode("utf-8", "replace")
+        if step.caller.name != OPERATOR and self._leaks(body):
             return "LEAK: it says what belongs to another tenant"
         if status in step.expected:
             return ""
@@ -288,15 +290,15 @@ class Walk:
             return f"LEAK: {status} in another tenant"
         return f"{status} instead of {_shown(step.expected)}"
 
-    def _says_too_much(self, text: str) -> bool:
-        """An address that was asked for, and is told again, says nothing new."""
+    def _leaks(self, text: str) -> bool:
+        """Returns whether the text names the other tenant, but for the address that was called."""
         name = self._stage.other.tenant.name
-        for asked in ("tenants", "t"):
-            text = text.replace(f"/{asked}/{name}/", "")
+        for folder in ("tenants", "t"):
+            text = text.replace(f"/{folder}/{name}/", "")
         return self._stage.other.secret in text or name in text
 
-    def _filled(self, step: Step) -> str:
-        """One at a time: what stands in one address belongs together."""
+    def _path(self, step: Step) -> str:
+        """Fill the parameters in. One at a time: the objects of one address belong together."""
         with self._making, system_scope():
             for side in (self._stage.own, self._stage.other):
                 side.objects.for_another_address()
@@ -310,15 +312,15 @@ class Walk:
         if name == "conversation":
             return str(_conversation(side, step))
         if name in side.objects.kinds:
-            found = side.objects
-            return str(found.fresh(name) if step.uses_up else found.standing(name))
+            objects = side.objects
+            return str(objects.fresh(name) if step.uses_up else objects.standing(name))
         return str(PLAIN[name])
 
 
 def _conversation(side: Side, step: Step) -> Any:
-    whose = step.caller.member if step.place == OWN else None
-    chatting = whose and Permission.CHAT in step.caller.permissions
-    return side.objects.conversation(whose if whose and chatting else side.chatting)
+    member = step.caller.member if step.place == OWN else None
+    chatting = member and Permission.CHAT in step.caller.permissions
+    return side.objects.conversation(member if member and chatting else side.chatting)
 
 
 def _to_sign_in(answer: Answer) -> bool:

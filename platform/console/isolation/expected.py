@@ -1,10 +1,10 @@
-"""What the proof of isolation expects: every address of the platform, and who may come there.
+"""The expectations of the proof of isolation: every address of the platform, and who may use it.
 
 Nothing is decided here: pages ask `console/authorization.py`, the management API the `needs` of its
 views. An address that is missing here, or that decides otherwise, fails the proof.
 
-A page has a permission for seeing and one for acting. ANYBODY needs no more than to be signed in,
-OPERATORS run the platform, the PUBLIC need not be signed in.
+A page has a permission for seeing and one for acting. ANYBODY needs to be signed in, OPERATORS run
+the platform, the PUBLIC need not be signed in.
 """
 
 from collections.abc import Iterator
@@ -23,16 +23,18 @@ Need = P | str
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page for browsers. `sees` is asked of GET, `acts` of POST; None: there is no such thing."""
+    """A page for browsers. `sees` is needed for GET, `acts` for POST; None: there is no such
+    method.
+    """
 
     path: str
     sees: Need | None = None
     acts: Need | None = None
-    # The act would change things for everybody who comes after: who may do it, does not.
+    # The act would change things for every later caller: those who may do it are left out.
     once: bool = False
-    # There is nothing to be seen or acted on yet: 404 to whoever may.
+    # There is nothing to see or act on yet: callers who may get 404.
     bare: bool = False
-    form: dict[str, str] = field(default_factory=dict)  # what an act needs to be looked at
+    form: dict[str, str] = field(default_factory=dict)  # fields without which the act is not tried
 
 
 def _inside(*pages: Page) -> tuple[Page, ...]:
@@ -215,8 +217,8 @@ PAGES: tuple[Page, ...] = (
         Page("quotas/<uuid:quota>/drop/", acts=P.MANAGE_QUOTAS),
         Page("quotas/<uuid:quota>/raise/", acts=P.MANAGE_QUOTAS),
         Page("raises/", sees=P.VIEW_LIMITS),
-        Page("raises/<uuid:asked>/approval/", acts=P.APPROVE_RAISES),
-        Page("raises/<uuid:asked>/refusal/", acts=P.APPROVE_RAISES),
+        Page("raises/<uuid:quota_raise>/approval/", acts=P.APPROVE_RAISES),
+        Page("raises/<uuid:quota_raise>/refusal/", acts=P.APPROVE_RAISES),
         Page("refusals/", sees=P.VIEW_LIMITS),
         Page("refusals/find/", sees=P.VIEW_LIMITS),
         Page("deletions/", sees=P.MANAGE_DELETIONS, acts=P.MANAGE_DELETIONS),
@@ -243,13 +245,13 @@ PAGES: tuple[Page, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """For programs, with a key: `scope` is what the key must be for."""
+    """An endpoint for programs. `scope` is the scope that the key needs."""
 
     path: str
     method: str
     scope: Scope
-    answers: tuple[int, ...] = (200,)  # to the tenant's own key that may
-    also: Scope | None = None  # what else a key may be for
+    answers: tuple[int, ...] = (200,)  # to a key of the tenant that has the scope
+    also: Scope | None = None  # another scope that opens it
 
 
 V1: tuple[Endpoint, ...] = (
@@ -282,8 +284,8 @@ V1: tuple[Endpoint, ...] = (
 )
 SOCKETS = ("ws/chat/",)
 
-# The management API. Methods and what each needs are its views' (console/api/resource.py): who may
-# do what at home follows from there, that nobody does it elsewhere from here.
+# The management API. Its views name methods and needs (console/api/resource.py), which decide who
+# may do what in the own tenant; that nobody may in another one is expected here.
 _API = "api/v1/"
 _IN_TENANT = _API + "tenants/<slug:tenant>/"
 API: tuple[str, ...] = (
@@ -410,7 +412,7 @@ API: tuple[str, ...] = (
 
 @cache
 def addresses() -> dict[str, Any]:
-    """What Django's URLconf knows: path -> view."""
+    """Returns the addresses of Django's URLconf: path -> view."""
     return dict(_walk(get_resolver().url_patterns, ""))
 
 

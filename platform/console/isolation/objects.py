@@ -1,4 +1,4 @@
-"""One of everything in a tenant that has an address, with the tenant's secret word in it."""
+"""An object of each kind that has an address, with the tenant's secret word in it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,7 +68,7 @@ class Objects:
         self._tenant, self._secret = tenant, secret
         self.asked_with: ApiKey | None = None
         self._standing: dict[str, Any] = {}
-        self._beside: Team | None = None  # made for the same address
+        self._team_beside: Team | None = None  # made for the same address
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
             "team": self._team,
@@ -76,7 +76,6 @@ class Objects:
             "link": self._link,
             "invitation": self._link,
             "quota": self._quota,
-            "asked": self._raise,
             "quota_raise": self._raise,
             "reconciliation": self._reconciliation,
             "rotation": self._rotation,
@@ -100,33 +99,35 @@ class Objects:
         return frozenset(self._kinds)
 
     def furnish(self) -> None:
-        """One of each, and what stands behind the figures."""
+        """Make an object of each kind, and the rows behind the usage figures."""
         self._standing = {kind: make() for kind, make in self._kinds.items()}
         for table in (UsageHour, UsageDay):
             self._rolled_up(table)
 
     def for_another_address(self) -> None:
-        """A team of an earlier one may be gone at any moment: members join none of those."""
-        self._beside = None
+        """Forget the team of an earlier address, which may be deleted: no member joins it."""
+        self._team_beside = None
 
     def standing(self, kind: str) -> Any:
-        """The id of what is there from the beginning."""
+        """Returns the id of the object that is there from the beginning."""
         return self._standing[kind]
 
     def fresh(self, kind: str) -> Any:
-        """The id of a new one, for what uses it up. Of what is kept for ever there is only one."""
+        """Returns the id of a new object, for acts that use it up. Of holds, kept for ever, there
+        is one.
+        """
         return self._standing[kind] if kind in _KEPT else self._kinds[kind]()
 
     def conversation(self, member: Member) -> Any:
-        found = Conversation.objects.filter(member_id=member.pk).first()
-        return (found or conversations.start(member, "model", self._secret)).id
+        row = Conversation.objects.filter(member_id=member.pk).first()
+        return (row or conversations.start(member, "model", self._secret)).id
 
     def clear(self) -> None:
         tenant = self._tenant.id
         # An erasure that goes on meanwhile would add steps to what is deleted here.
         list(DeletionRequest.objects.filter(tenant_id=tenant).select_for_update())
         for hold in LegalHold.objects.filter(tenant_id=tenant, released_at=None):
-            _let_go(hold)
+            _release(hold)
         for rows in (
             Export,
             ErasureStep,
@@ -145,23 +146,23 @@ class Objects:
             keyring.forget(key.id)
         erase_texts(key.id for key in keys)
 
-    def _named(self) -> str:
+    def _new_name(self) -> str:
         return f"{self._secret} {next(_number)}"
 
     def _key(self) -> Any:
-        return ApiKey.issue(self._tenant, self._named(), by=BY)[0].id
+        return ApiKey.issue(self._tenant, self._new_name(), by=BY)[0].id
 
     def _member(self) -> Any:
-        """In the team that stands beside it in the address, if one does."""
+        """Make a member, in the team of the same address if there is one."""
         user = User.objects.create_user(f"m{next(_number)}@{self._secret}.invalid")
         member = self._tenant.add_member(user, Role.MEMBER, by=BY)
-        if self._beside:
-            self._beside.add(member, by=BY)
+        if self._team_beside:
+            self._team_beside.add(member, by=BY)
         return member.id
 
     def _team(self) -> Any:
-        self._beside = Team.form(self._tenant, self._named(), by=BY)
-        return self._beside.id
+        self._team_beside = Team.form(self._tenant, self._new_name(), by=BY)
+        return self._team_beside.id
 
     def _link(self) -> Any:
         email = f"l{next(_number)}@{self._secret}.invalid"
@@ -169,16 +170,18 @@ class Objects:
         return Link.objects.get(email=email).id
 
     def _quota(self) -> Any:
-        model = self._named()
-        made = Quota.set(self._tenant, unit="tokens", window="day", limit=10**9, model=model, by=BY)
-        return made.id
+        model = self._new_name()
+        quota = Quota.set(
+            self._tenant, unit="tokens", window="day", limit=10**9, model=model, by=BY
+        )
+        return quota.id
 
     def _raise(self) -> Any:
         return QuotaRaise.objects.create(
             tenant=self._tenant,
             quota_id=self._quota(),
             amount=1,
-            reason=self._named(),
+            reason=self._new_name(),
             expires_at=timezone.now() + timedelta(hours=1),
         ).id
 
@@ -200,7 +203,7 @@ class Objects:
         return Event.objects.of_tenant(self._tenant.id).latest("id").id
 
     def _receipt(self) -> Any:
-        """Of a request, by its id."""
+        """Make the event of a request, whose id is the receipt's."""
         return Event.objects.create(
             at=timezone.now(),
             action=Action.COMPLETION_RECEIVED,
@@ -221,12 +224,14 @@ class Objects:
         ).id
 
     def _hold(self) -> Any:
-        """On nobody's texts: a running platform would put the deletion request under it."""
+        """Place a hold on nobody's texts: a running platform would cover the deletion request with
+        another.
+        """
         ends = timezone.now() + timedelta(hours=1)
-        placed = legal_hold.request(
-            self._tenant.id, by=BY, reason=self._named(), expires_at=ends, subject_id=uuid4()
+        hold = legal_hold.request(
+            self._tenant.id, by=BY, reason=self._new_name(), expires_at=ends, subject_id=uuid4()
         )
-        return placed.id
+        return hold.id
 
     def _deletion(self) -> Any:
         now = timezone.now()
@@ -240,10 +245,10 @@ class Objects:
         ).id
 
     def _completion(self) -> Any:
-        """Asked for with the key that the walk asks with: nobody else may read its stream."""
+        """Make a request with the key that the walk uses: no other key may read its stream."""
         now = timezone.now()
         same = {"tenant": self._tenant, "model": self._secret, "created_at": now}
-        made = Completion.objects.create(
+        completion = Completion.objects.create(
             id=uuid4(),
             api_key=self.asked_with,
             route=self._secret,
@@ -253,17 +258,17 @@ class Objects:
             **same,
         )
         figures = dict.fromkeys(("prompt_tokens", "completion_tokens", "duration_ms"), 1)
-        Usage.objects.create(completion=made, finish_reason="stop", **same, **figures)
-        return made.id
+        Usage.objects.create(completion=completion, finish_reason="stop", **same, **figures)
+        return completion.id
 
     def _file(self) -> Any:
-        """Stored with the key that the walk asks with."""
+        """Store a file with the key that the walk uses."""
         writer = FileWriter(self._owner(), FilePurpose.BATCH, self._secret)
         writer.write(self._secret.encode())
         return writer.finish().pk
 
     def _batch(self) -> Any:
-        """Under way, but nobody drives it."""
+        """Make a batch in progress that nobody drives."""
         owner, expires_at = self._owner(), timezone.now() + timedelta(hours=1)
         key = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
         return Batch.objects.create(
@@ -289,19 +294,19 @@ class Objects:
         return Reconciliation.objects.create(**same, **sums).id
 
     def _rotation(self) -> Any:
-        """One that is over: to look at, there is no need to exchange a key."""
+        """Make a finished rotation, so that no key has to be exchanged."""
         keys = {"old_key_id": uuid4(), "new_key_id": uuid4()}
         over = {"actor": BY, "finished_at": timezone.now()}
         return KeyRotation.objects.create(tenant_id=self._tenant.id, **keys, **over).pk
 
     def _restricted(self) -> Any:
-        return model_access.restrict(self._tenant, self._named(), by=BY).id
+        return model_access.restrict(self._tenant, self._new_name(), by=BY).id
 
     def _rule(self) -> Any:
-        return CacheRule.set(self._tenant, on=True, model=self._named(), by=BY).pk
+        return CacheRule.set(self._tenant, on=True, model=self._new_name(), by=BY).pk
 
     def _template(self) -> Any:
-        name = self._named().replace(" ", "-").lower()
+        name = self._new_name().replace(" ", "-").lower()
         content = Content(prompt=self._secret)
         return PromptTemplate.create(self._tenant, name, content, by=BY).id
 
@@ -313,8 +318,8 @@ class Objects:
         )
 
 
-def _let_go(hold: LegalHold) -> None:
-    """It takes two; one may have asked already."""
+def _release(hold: LegalHold) -> None:
+    """Release a hold by two people; one may have asked already."""
     for person in ("isolation:1", "isolation:2"):
         with suppress(legal_hold.HoldRefused):
             legal_hold.release(hold, by=BY, person=person, reason="isolation shown")

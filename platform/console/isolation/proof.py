@@ -1,4 +1,4 @@
-"""The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
+"""The whole proof: the stage, the walk, changes of the other tenant's rows, the catalogue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Container, Iterator
@@ -35,7 +35,7 @@ _BACKGROUND = {
 @dataclass(frozen=True, slots=True)
 class Proof:
     cells: list[Cell]
-    touched: list[str]  # tables in which rows of the other tenant are not what they were
+    touched: list[str]  # tables in which rows of the other tenant have changed
 
     @property
     def leaks(self) -> list[Cell]:
@@ -51,15 +51,14 @@ async def prove(
     *,
     at_home: bool = True,
     part: Part = WHOLE,
-    named: Container[str] | None = None,
+    only: Container[str] | None = None,
     residents: Container[str] | None = None,
     walls_only: bool = False,
-    told: Callable[[Cell], None] = lambda cell: None,
+    on_cell: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
-    """Through the whole application in this process, over connections that see nothing.
+    """Call the whole application in this process, over connections that see nothing by themselves.
 
-    `part`, `named`, `residents` and `walls_only`: see Walk. `told` hears of each answer as it
-    comes.
+    `part`, `only`, `residents` and `walls_only`: see Walk. `on_cell` gets each answer as it comes.
     """
     with nothing_open():
         async with _staged() as stage:
@@ -70,19 +69,21 @@ async def prove(
                 client,
                 at_home=at_home,
                 part=part,
-                named=named,
+                only=only,
                 residents=residents,
                 walls_only=walls_only,
             )
-            async with client.alive():
-                cells = await walk.cells(told)
+            async with client.running():
+                cells = await walk.cells(on_cell)
             after = await database_sync_to_async(rows_of)(stage)
     return Proof(cells, sorted(table for table in before if before[table] != after[table]))
 
 
 @asynccontextmanager
 async def _staged() -> AsyncIterator[Stage]:
-    """Whoever stops us while it is being set: it stands a moment later, and is taken away."""
+    """Set the stage and clear it. If interrupted while it is being set, wait for it and
+    clear it.
+    """
     with ThreadPoolExecutor(1) as thread:
         setting = thread.submit(Stage.set)
         try:
@@ -95,18 +96,18 @@ async def _staged() -> AsyncIterator[Stage]:
 
 @contextmanager
 def nothing_open() -> Iterator[None]:
-    """New connections are the web process's: they see nothing until a scope is opened.
+    """Make new connections like those of the web process: they see nothing outside a scope.
 
-    They are kept from one request to the next, as behind a pooler, and closed at the end.
+    They stay open from one request to the next, as behind a pooler, and are closed at the end.
     """
     ours = connections.settings["default"]  # connections that are there already share it
     before = {**ours, "OPTIONS": dict(ours["OPTIONS"])}
-    given = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)
+    requests_database = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)
     ours["OPTIONS"].pop("options", None)
     ours["CONN_MAX_AGE"] = None
-    if given["USER"] != ours["USER"]:
+    if requests_database["USER"] != ours["USER"]:
         connections.settings[SYSTEM] = {**before, "CONN_MAX_AGE": None}
-        ours.update(USER=given["USER"], PASSWORD=given["PASSWORD"])
+        ours.update(USER=requests_database["USER"], PASSWORD=requests_database["PASSWORD"])
     opened = list[BaseDatabaseWrapper]()
 
     def remember(connection: BaseDatabaseWrapper, **signal: Any) -> None:
@@ -125,24 +126,24 @@ def nothing_open() -> Iterator[None]:
 
 
 def _close(opened: list[BaseDatabaseWrapper]) -> None:
-    """Connections of threads that may be gone."""
+    """Close connections whose threads may have ended."""
     for wrapper in opened:
         wrapper.inc_thread_sharing()
         wrapper.close()
 
 
 def rows_of(stage: Stage) -> dict[str, str]:
-    """A fingerprint of the other tenant's rows, by table."""
+    """Returns a fingerprint of the other tenant's rows, by table."""
     tenant = stage.other.tenant.id
-    found = {}
+    fingerprints = {}
     with system_scope(), connection.cursor() as cursor:
         for model in guarded_models():
             table, column = model._meta.db_table, composite_keys.tenant_column(model)
             if column and table not in _BACKGROUND:
                 rows = f'select md5(t::text) as h from "{table}" t where {column} = %s'
                 cursor.execute(f"select string_agg(h, '' order by h) from ({rows}) r", [tenant])
-                found[table] = cursor.fetchone()[0] or ""
-    return found
+                fingerprints[table] = cursor.fetchone()[0] or ""
+    return fingerprints
 
 
 def catalogue() -> list[str]:

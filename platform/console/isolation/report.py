@@ -30,10 +30,10 @@ def _field(cells: list[Cell]) -> str:
     if any(cell.leak for cell in cells):
         return "LEAK"
     at = {cell.place: cell for cell in cells}
-    said = [_mark(at[place]) if place in at else "-" for place in PLACES]
-    while said and said[-1] == "-":
-        said.pop()
-    return "/".join(said)
+    marks = [_mark(at[place]) if place in at else "-" for place in PLACES]
+    while marks and marks[-1] == "-":
+        marks.pop()
+    return "/".join(marks)
 
 
 def _mark(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""The proof in several processes: each has a stage of its own and a share of the callers.
+"""The proof in several processes, each with a stage of its own and a share of the callers.
 
 Nothing of Django is imported here: a process begins with this module, and sets Django up.
 """
@@ -18,50 +18,50 @@ if TYPE_CHECKING:
 
 
 class WalkFailed(Exception):
-    """A process ended before its share was walked; its reason is on stderr."""
+    """A process ended before its share was done; its reason is on stderr."""
 
 
-def prove(processes: int, told: Callable[["Cell"], None]) -> "Proof":
-    """Raises WalkFailed. Whatever stops us, all of them take away what they made."""
+def prove(processes: int, on_cell: Callable[["Cell"], None]) -> "Proof":
+    """Prove in several processes, which clean up however this ends. Raises WalkFailed."""
     context = multiprocessing.get_context("spawn")
-    walking, ears = [], list[Connection]()
+    walking, receivers = [], list[Connection]()
     for number in range(processes):
-        ear, mouth = context.Pipe(duplex=False)
-        child = context.Process(target=_walk, args=((number, processes), mouth))
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_walk, args=((number, processes), sender))
         child.start()
-        mouth.close()
+        sender.close()
         walking.append(child)
-        ears.append(ear)
+        receivers.append(receiver)
     try:
-        return _merged(_heard(ears, told))
+        return _merged(_shares(receivers, on_cell))
     except BaseException:
         for child in walking:
-            child.terminate()  # KeyboardInterrupt to it
+            child.terminate()  # the child turns it into KeyboardInterrupt
         raise
     finally:
         for child in walking:
             child.join()
 
 
-def _heard(ears: list[Connection], told: Callable[["Cell"], None]) -> list["Proof"]:
-    """Cells, until each has sent its proof."""
+def _shares(receivers: list[Connection], on_cell: Callable[["Cell"], None]) -> list["Proof"]:
+    """Receive cells, until each process has sent its share of the proof."""
     from console.isolation.proof import Proof
 
-    found: dict[int, Proof] = {}
-    open_ = list(ears)
+    shares: dict[int, Proof] = {}
+    open_ = list(receivers)
     while open_:
-        for ear in wait(open_):
-            assert isinstance(ear, Connection)
+        for receiver in wait(open_):
+            assert isinstance(receiver, Connection)
             try:
-                said = ear.recv()
+                message = receiver.recv()
             except EOFError:
                 raise WalkFailed from None
-            if isinstance(said, Proof):
-                found[ears.index(ear)] = said
-                open_.remove(ear)
+            if isinstance(message, Proof):
+                shares[receivers.index(receiver)] = message
+                open_.remove(receiver)
             else:
-                told(said)
-    return [found[number] for number in range(len(ears))]
+                on_cell(message)
+    return [shares[number] for number in range(len(receivers))]
 
 
 def _merged(shares: Iterable["Proof"]) -> "Proof":
@@ -78,8 +78,10 @@ def _merged(shares: Iterable["Proof"]) -> "Proof":
     return Proof([cell for name in order for cell in by_caller[name]], sorted(touched))
 
 
-def _walk(part: "Part", mouth: Connection) -> None:
-    """One process. Ctrl-C reaches all of them: it is the first one's to stop the others."""
+def _walk(part: "Part", sender: Connection) -> None:
+    """Prove a share in one process. It ignores Ctrl-C, which reaches all: the first one
+    stops them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import django
@@ -93,8 +95,8 @@ def _walk(part: "Part", mouth: Connection) -> None:
     logging.disable(logging.WARNING)
     application: Any = import_string(settings.ASGI_APPLICATION)
     try:
-        mouth.send(asyncio.run(proof.prove(application, part=part, told=mouth.send)))
+        sender.send(asyncio.run(proof.prove(application, part=part, on_cell=sender.send)))
     except KeyboardInterrupt:
         pass
     finally:
-        mouth.close()
+        sender.close()

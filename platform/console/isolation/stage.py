@@ -1,7 +1,8 @@
-"""Two throw-away tenants with people of each role, keys, and one of everything that has an address.
+"""Two throw-away tenants with people of each role, keys, and an object of each kind with an
+address.
 
-`own` is where the people belong. Everything of `other` has its secret word in it, so that the word
-in an answer is a leak. Nobody can sign in as these people: they have no password.
+The people belong to `own`. Everything of `other` has its secret word in it, so that the word in an
+answer is a leak. Nobody can sign in as these people: they have no password.
 """
 
 import secrets
@@ -41,7 +42,7 @@ class Person:
 
 @dataclass(slots=True)
 class Side:
-    """One of the two tenants."""
+    """One of the two tenants, with its people, keys and objects."""
 
     tenant: Tenant
     secret: str
@@ -54,7 +55,7 @@ class Side:
 
     @property
     def chatting(self) -> Member:
-        """Whose conversation stands for those who have none."""
+        """Returns the member whose conversation is used for people who have none."""
         member = self.people[Role.MEMBER].member
         assert member
         return member
@@ -76,7 +77,7 @@ class Stage:
             return cls(_side("own"), _side("other"), operator, _person("outsider"), key)
 
     def clear(self) -> None:
-        """Nothing stays but what the audit trail says about it."""
+        """Delete everything but the records in the audit trail."""
         with system_scope():
             for side in (self.own, self.other):
                 side.objects.clear()
@@ -124,7 +125,7 @@ def _operator_key(operator: User) -> str:
 
 
 def _session(user: User) -> str:
-    """Signed in, and proved to be them a moment ago."""
+    """Make a session that is signed in and has just proved the person's identity."""
     session = _store()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = _BACKEND

@@ -1,4 +1,4 @@
-"""A price of a model in one pool: the pool has to be the model's, if there is one of that name."""
+"""The check that the pool of a price belongs to the model of that price."""
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -7,8 +7,8 @@ from inference.models import Pool
 
 
 def check_pool(model: str, pool: str) -> str:
-    """A price may be set before its pool is there. Raises ValidationError."""
-    found = Pool.objects.select_related("model").filter(name=pool.strip()).first()
-    if found and found.model.name != model.strip():
-        raise ValidationError(_("This pool is of the model %(name)s.") % {"name": found.model.name})
+    """Returns the name of the pool, which may not exist yet. Raises ValidationError."""
+    row = Pool.objects.select_related("model").filter(name=pool.strip()).first()
+    if row and row.model.name != model.strip():
+        raise ValidationError(_("This pool is of the model %(name)s.") % {"name": row.model.name})
     return pool.strip()

@@ -1,4 +1,4 @@
-"""What tokens cost: prices of the served models, and how they came about. Operators set them."""
+"""Page of the prices of tokens by model, with their history; operators set them."""
 
 from decimal import Decimal
 from typing import Any
@@ -62,8 +62,8 @@ class PriceForm(ConsoleForm):
         return check_pool(self.cleaned_data.get("model", ""), self.cleaned_data["pool"])
 
     def clean_peak_factor(self) -> Decimal:
-        given: Decimal | None = self.cleaned_data["peak_factor"]
-        return Decimal(1) if given is None else given
+        factor: Decimal | None = self.cleaned_data["peak_factor"]
+        return Decimal(1) if factor is None else factor
 
 
 @operators_only
@@ -94,12 +94,12 @@ def prices(request: ConsoleRequest) -> HttpResponse:
 @operators_only
 @recently_proven
 def ending(request: ConsoleRequest, price: int) -> HttpResponse:
-    """Of a pool's own price."""
-    found = get_object_or_404(Price, pk=price)
+    """End a pool's own price."""
+    row = get_object_or_404(Price, pk=price)
     try:
-        found.end(by=request.actor)
-        said = _("Requests that the pool %(name)s serves cost what its model does from now on.")
-        messages.success(request, said % {"name": found.pool})
+        row.end(by=request.actor)
+        text = _("Requests that the pool %(name)s serves cost what its model does from now on.")
+        messages.success(request, text % {"name": row.pool})
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     return redirect("console:prices")

@@ -1,4 +1,4 @@
-"""Quotas and raises as people type them: cost in whole units of the currency, not in millionths."""
+"""Forms of quotas and raises. Cost is typed in whole units of the currency, not in millionths."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,8 +17,8 @@ from tenants.models.quota import MOST, Unit, Window
 MICRO = 1_000_000
 
 
-def stored(amount: Decimal, unit: str) -> int:
-    """As a quota counts. Raises ValidationError for half a request."""
+def to_count(amount: Decimal, unit: str) -> int:
+    """Returns the amount as a quota counts it. Raises ValidationError for half a request."""
     exact = amount * MICRO if unit == Unit.COST else amount
     if exact != exact.to_integral_value():
         raise ValidationError(
@@ -29,8 +29,8 @@ def stored(amount: Decimal, unit: str) -> int:
     return int(exact)
 
 
-def shown(amount: int, unit: str) -> Decimal:
-    """As people read it."""
+def from_count(amount: int, unit: str) -> Decimal:
+    """Returns a quota's amount as people read it."""
     return Decimal(amount) / MICRO if unit == Unit.COST else Decimal(amount)
 
 
@@ -66,16 +66,16 @@ class QuotaForm(ConsoleForm):
         field.required = False
 
     def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        if given.get("limit") is not None and given.get("unit"):
+        fields = self.cleaned_data
+        if fields.get("limit") is not None and fields.get("unit"):
             try:
-                given["limit"] = stored(given["limit"], given["unit"])
+                fields["limit"] = to_count(fields["limit"], fields["unit"])
             except ValidationError as problem:
                 self.add_error("limit", problem)
-        return given
+        return fields
 
-    def scoped(self, tenant: Tenant) -> dict[str, Any]:
-        """What Quota.set is told; what stands in the choices is the tenant's."""
+    def quota_scope(self, tenant: Tenant) -> dict[str, Any]:
+        """Returns the scope for Quota.set. The choices hold rows of the tenant only."""
         kind, _colon, name = self.cleaned_data["scope"].partition(":")
         if kind == "model":
             return {"model": name}
@@ -85,21 +85,21 @@ class QuotaForm(ConsoleForm):
 
 
 class _OneUnitForm(ConsoleForm):
-    """Of a quota that is known, and so is its unit."""
+    """Amounts of an existing quota, in its unit."""
 
     def __init__(self, data: Any, unit: str, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         self.unit = unit
 
-    def _stored(self, name: str) -> int:
-        return stored(self.cleaned_data[name], self.unit)
+    def _count(self, name: str) -> int:
+        return to_count(self.cleaned_data[name], self.unit)
 
 
 class LimitForm(_OneUnitForm):
     limit = AmountField(label=gettext_lazy("At most"))
 
     def clean_limit(self) -> int:
-        return self._stored("limit")
+        return self._count("limit")
 
 
 class RaiseForm(_OneUnitForm):
@@ -112,4 +112,4 @@ class RaiseForm(_OneUnitForm):
     reason = ReasonField()
 
     def clean_amount(self) -> int:
-        return self._stored("amount")
+        return self._count("amount")

@@ -1,4 +1,4 @@
-"""A tenant's quotas: what is used of each, what is set aside, and when it begins anew."""
+"""Pages of a tenant's quotas: used and reserved amounts, and when each window begins anew."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
-from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
+from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, from_count
 from console.quota_lines import Line, lines
 from tenants.models import Quota
 from tenants.models.quota import SetByPlatform
@@ -26,7 +26,7 @@ def quotas(request: TenantRequest) -> HttpResponse:
     form = QuotaForm(request.POST or None, request.tenant)
     if request.method == "POST":
         _need_to_manage(request)
-        if form.is_valid() and _set(request, form):
+        if form.is_valid() and _try_set(request, form):
             messages.success(request, _("The quota has been set and applies from now on."))
             return redirect("console:quotas", tenant=request.tenant.name)
     notices = request.tenant.quota_notices.select_related("quota__api_key", "quota__member__user")
@@ -40,16 +40,16 @@ def quotas(request: TenantRequest) -> HttpResponse:
 
 @permitted(Permission.VIEW_LIMITS)
 def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
-    found = _found(request, quota)
+    row = _quota(request, quota)
     if request.method != "POST":
-        return detail(request, found)
+        return detail(request, row)
     _need_to_manage(request)
-    _refuse_the_platforms(request, found)
-    form = LimitForm(request.POST, found.unit)
+    _refuse_the_platforms(request, row)
+    form = LimitForm(request.POST, row.unit)
     if not form.is_valid():
-        return detail(request, found, form=form)
+        return detail(request, row, form=form)
     limit, platform = form.cleaned_data["limit"], request.user.is_operator
-    found.change(limit, by=request.actor, platform=platform)
+    row.change(limit, by=request.actor, platform=platform)
     messages.success(request, _("The quota has been changed and applies from now on."))
     return redirect("console:quota", tenant=request.tenant.name, quota=quota)
 
@@ -57,46 +57,46 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_QUOTAS)
 def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
-    found = _found(request, quota)
-    _refuse_the_platforms(request, found)
-    found.drop(by=request.actor, platform=request.user.is_operator)
+    row = _quota(request, quota)
+    _refuse_the_platforms(request, row)
+    row.drop(by=request.actor, platform=request.user.is_operator)
     messages.success(request, _("The quota has been deleted. Its usage record is kept."))
     return redirect("console:quotas", tenant=request.tenant.name)
 
 
-def detail(request: TenantRequest, quota: Quota, **given: Any) -> HttpResponse:
-    present = {"limit": shown(quota.limit, quota.unit).normalize()}
+def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:
+    limit = from_count(quota.limit, quota.unit).normalize()
     raises = quota.raises.select_related("requested_by", "decided_by")
     context = {
         "quota": quota,
         "line": Line(quota, quota.standing()),
         "raises": raises.order_by("-requested_at")[:20],
         "notices": quota.notices.order_by("-at")[:10],
-        "form": LimitForm(None, quota.unit, initial={"limit": f"{present['limit']:f}"}),
+        "form": LimitForm(None, quota.unit, initial={"limit": f"{limit:f}"}),
         "asking": RaiseForm(None, quota.unit),
         "may_change": request.user.is_operator or not quota.set_by_platform,
-        **given,
+        **shown,
     }
     return render(request, "console/quotas/quota.html", context)
 
 
-def _found(request: TenantRequest, quota: UUID) -> Quota:
+def _quota(request: TenantRequest, quota: UUID) -> Quota:
     quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
-    found: Quota = get_object_or_404(quotas, pk=quota)
-    return found
+    row: Quota = get_object_or_404(quotas, pk=quota)
+    return row
 
 
-def _set(request: TenantRequest, form: QuotaForm) -> bool:
-    given = form.cleaned_data
+def _try_set(request: TenantRequest, form: QuotaForm) -> bool:
+    fields = form.cleaned_data
     try:
         Quota.set(
             request.tenant,
-            unit=given["unit"],
-            window=given["window"],
-            limit=given["limit"],
+            unit=fields["unit"],
+            window=fields["window"],
+            limit=fields["limit"],
             by=request.actor,
             platform=request.user.is_operator,
-            **form.scoped(request.tenant),
+            **form.quota_scope(request.tenant),
         )
     except ValidationError as problem:
         form.refuse(problem)

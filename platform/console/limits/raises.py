@@ -1,4 +1,4 @@
-"""More of a quota for a while: one person asks, another one says yes or no."""
+"""Pages of temporary raises of a quota: one person asks, another approves or refuses."""
 
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from tenants.models.quota_raise import (
 )
 from tenants.roles import Permission
 
-WITH = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
+RELATED = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -41,23 +41,23 @@ def all_raises(request: ConsoleRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_QUOTAS)
 def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
     quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
-    found: Quota = get_object_or_404(quotas, pk=quota)
-    form = RaiseForm(request.POST, found.unit)
+    row: Quota = get_object_or_404(quotas, pk=quota)
+    form = RaiseForm(request.POST, row.unit)
     if not form.is_valid():
-        return detail(request, found, asking=form)
-    given = form.cleaned_data
+        return detail(request, row, asking=form)
+    fields = form.cleaned_data
     try:
         QuotaRaise.ask(
-            found,
-            given["amount"],
-            given["reason"],
-            given["expires_at"],
+            row,
+            fields["amount"],
+            fields["reason"],
+            fields["expires_at"],
             user=request.user,
             by=request.actor,
         )
     except ValidationError as problem:
         form.refuse(problem)
-        return detail(request, found, asking=form)
+        return detail(request, row, asking=form)
     messages.success(request, _("The raise has been requested. Another person has to approve it."))
     return redirect("console:raises", tenant=request.tenant.name)
 
@@ -65,35 +65,35 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.APPROVE_RAISES)
 @recently_proven
-def raise_approval(request: TenantRequest, asked: UUID) -> HttpResponse:
-    found = _found(request, asked)
+def raise_approval(request: TenantRequest, quota_raise: UUID) -> HttpResponse:
+    row = _quota_raise(request, quota_raise)
     try:
-        found.approve(user=request.user, by=request.actor)
+        row.approve(user=request.user, by=request.actor)
         messages.success(request, _("Approved. The raise applies from the next request on."))
     except RaiseRefused as problem:
-        messages.error(request, _why(problem))
+        messages.error(request, _refusal_text(problem))
     return _back(request)
 
 
 @require_POST
 @permitted(Permission.APPROVE_RAISES)
-def raise_refusal(request: TenantRequest, asked: UUID) -> HttpResponse:
-    found = _found(request, asked)
+def raise_refusal(request: TenantRequest, quota_raise: UUID) -> HttpResponse:
+    row = _quota_raise(request, quota_raise)
     try:
-        found.refuse(user=request.user, by=request.actor)
+        row.refuse(user=request.user, by=request.actor)
         messages.success(request, _("Refused."))
     except RaiseRefused as problem:
-        messages.error(request, _why(problem))
+        messages.error(request, _refusal_text(problem))
     return _back(request)
 
 
-def _found(request: TenantRequest, asked: UUID) -> QuotaRaise:
-    raises = QuotaRaise.objects.of(request.tenant).select_related(*WITH)
-    found: QuotaRaise = get_object_or_404(raises, pk=asked)
-    return found
+def _quota_raise(request: TenantRequest, quota_raise: UUID) -> QuotaRaise:
+    raises = QuotaRaise.objects.of(request.tenant).select_related(*RELATED)
+    row: QuotaRaise = get_object_or_404(raises, pk=quota_raise)
+    return row
 
 
-def _why(problem: RaiseRefused) -> str:
+def _refusal_text(problem: RaiseRefused) -> str:
     if isinstance(problem, SamePerson):
         return _("You cannot decide on your own request.")
     if isinstance(problem, Expired):
@@ -105,21 +105,19 @@ def _why(problem: RaiseRefused) -> str:
 
 
 def _back(request: TenantRequest) -> HttpResponse:
-    """To the list from which it was decided."""
+    """Redirect to the list from which it was decided."""
     if request.user.is_operator and request.POST.get("back") == "all":
         return redirect("console:all_raises")
     return redirect("console:raises", tenant=request.tenant.name)
 
 
 def _page(request: ConsoleRequest, raises: QuerySet[QuotaRaise]) -> HttpResponse:
-    found = raises.select_related(*WITH)
+    rows = raises.select_related(*RELATED)
     waiting = QuotaRaise.objects.waiting().values("pk")
     holding = QuotaRaise.objects.holding().values("pk")
     context = {
-        "waiting": found.filter(pk__in=waiting).order_by("requested_at"),
-        "holding": found.filter(pk__in=holding).order_by("expires_at"),
-        "past": found.exclude(pk__in=waiting)
-        .exclude(pk__in=holding)
-        .order_by("-requested_at")[:20],
+        "waiting": rows.filter(pk__in=waiting).order_by("requested_at"),
+        "holding": rows.filter(pk__in=holding).order_by("expires_at"),
+        "past": rows.exclude(pk__in=waiting).exclude(pk__in=holding).order_by("-requested_at")[:20],
     }
     return render(request, "console/quotas/raises.html", context)

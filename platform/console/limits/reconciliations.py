@@ -1,4 +1,4 @@
-"""Nights in which each tenant's ledger was held against its usage: a difference of 0 is due."""
+"""Page of the nightly comparisons of each tenant's ledger with its usage: all should be even."""
 
 from django.db.models import F, Q
 from django.http import HttpResponse
@@ -18,11 +18,9 @@ EVEN = Q(
 
 @operators_only
 def reconciliations(request: ConsoleRequest) -> HttpResponse:
-    found = Reconciliation.objects.select_related("tenant")
+    rows = Reconciliation.objects.select_related("tenant")
     only_off = request.GET.get("only") == "off"
-    shown = page(
-        found.exclude(EVEN) if only_off else found, "ran_at", request.GET.get("cursor", "")
-    )
+    shown = page(rows.exclude(EVEN) if only_off else rows, "ran_at", request.GET.get("cursor", ""))
     latest = Reconciliation.objects.order_by("-day").values_list("day", flat=True).first()
     night = list(Reconciliation.objects.filter(day=latest)) if latest else []
     context = {

@@ -1,4 +1,4 @@
-"""Requests that a limit or a quota refused, and one of them explained: which, by whom, how long."""
+"""Pages of requests that a limit or quota refused, with an explanation of each."""
 
 from typing import Any
 from uuid import UUID
@@ -50,13 +50,13 @@ def all_refusals(request: ConsoleRequest) -> HttpResponse:
 
 @permitted(Permission.VIEW_LIMITS)
 def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
-    found: Refusal = get_object_or_404(request.tenant.refusals, pk=refusal)
-    quota = request.tenant.quotas.filter(pk=found.quota_id).first() if found.quota_id else None
+    row: Refusal = get_object_or_404(request.tenant.refusals, pk=refusal)
+    quota = request.tenant.quotas.filter(pk=row.quota_id).first() if row.quota_id else None
     context = {
-        "refusal": found,
-        "who": Actors.among([found.actor], request.tenant).name(found.actor),
+        "refusal": row,
+        "who": Actors.among([row.actor], request.tenant).name(row.actor),
         "line": Line(quota, quota.standing()) if quota else None,
-        "explained": explain(found),
+        "explained": explain(row),
         "may_ask": Permission.MANAGE_QUOTAS in request.permissions,
         "askers": _askers(request.tenant.profile),
     }
@@ -70,33 +70,33 @@ def _askers(profile: str) -> list[str]:
 
 @permitted(Permission.VIEW_LIMITS)
 def refusal_search(request: TenantRequest) -> HttpResponse:
-    found = _searched(request, request.tenant.refusals.all())
-    if found is None:
+    row = _by_id(request, request.tenant.refusals.all())
+    if row is None:
         return redirect("console:refusals", tenant=request.tenant.name)
-    return redirect("console:refusal", tenant=request.tenant.name, refusal=found.pk)
+    return redirect("console:refusal", tenant=request.tenant.name, refusal=row.pk)
 
 
 @operators_only
 def all_refusal_search(request: ConsoleRequest) -> HttpResponse:
-    found = _searched(request, Refusal.objects.select_related("tenant"))
-    if found is None:
+    row = _by_id(request, Refusal.objects.select_related("tenant"))
+    if row is None:
         return redirect("console:all_refusals")
-    return redirect("console:refusal", tenant=found.tenant.name, refusal=found.pk)
+    return redirect("console:refusal", tenant=row.tenant.name, refusal=row.pk)
 
 
-def _searched(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> Refusal | None:
+def _by_id(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> Refusal | None:
     text = request.GET.get("id", "").strip()
     pk = uuid_of(text)
-    found = refusals.filter(pk=pk).first() if pk else None
-    if found is None:
+    row = refusals.filter(pk=pk).first() if pk else None
+    if row is None:
         messages.error(request, _("No refusal here has the id %(id)s.") % {"id": text[:80]})
-    return found
+    return row
 
 
 def _list(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> HttpResponse:
     form = RefusalFilter(request.GET)
-    found = _filtered(request, form, refusals) if form.is_valid() else refusals.none()
-    shown = page(found.select_related("tenant"), "last_at", request.GET.get("cursor", ""))
+    rows = _filtered(request, form, refusals) if form.is_valid() else refusals.none()
+    shown = page(rows.select_related("tenant"), "last_at", request.GET.get("cursor", ""))
     actors = Actors.among([row.actor for row in shown.rows], request.tenant)
     context = {
         "form": form,
@@ -110,13 +110,13 @@ def _list(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> HttpResponse:
 def _filtered(
     request: ConsoleRequest, form: RefusalFilter, refusals: QuerySet[Refusal]
 ) -> QuerySet[Refusal]:
-    given: dict[str, Any] = form.cleaned_data
-    if given["who"]:
-        refusals = refusals.filter(actor__in=actors_named(given["who"], request.tenant))
-    if given["tier"]:
-        refusals = refusals.filter(tier=given["tier"])
-    if given["since"]:
-        refusals = refusals.filter(last_at__gte=given["since"])
-    if given["until"]:
-        refusals = refusals.filter(last_at__lt=given["until"])
+    fields: dict[str, Any] = form.cleaned_data
+    if fields["who"]:
+        refusals = refusals.filter(actor__in=actors_named(fields["who"], request.tenant))
+    if fields["tier"]:
+        refusals = refusals.filter(tier=fields["tier"])
+    if fields["since"]:
+        refusals = refusals.filter(last_at__gte=fields["since"])
+    if fields["until"]:
+        refusals = refusals.filter(last_at__lt=fields["until"])
     return refusals

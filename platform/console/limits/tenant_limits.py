@@ -1,4 +1,4 @@
-"""A tenant's tier and limits as they hold, where each figure comes from, and how much is in use."""
+"""Page of a tenant's tier and effective limits: the origin of each figure, and the present use."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +58,7 @@ class LimitsForm(ConsoleForm):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One limit as it holds: 0 is none."""
+    """An effective limit: 0 is none."""
 
     label: Promise
     value: int

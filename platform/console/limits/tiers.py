@@ -1,4 +1,4 @@
-"""What each tier gives its tenants where they have no figures of their own. Operators set it."""
+"""Page of the tiers: limits of tenants that have no figures of their own. Operators set them."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def tiers(request: ConsoleRequest) -> HttpResponse:
         if policy is None:
             raise Http404
         form = forms_of[policy.tier] = TierForm(request.POST, policy)
-        if form.is_valid() and _saved(request, policy, form):
+        if form.is_valid() and _try_save(request, policy, form):
             return redirect("console:tiers")
     tenants = Tenant.objects.values_list("tier").annotate(number=Count("id"))
     context = {
@@ -58,7 +58,7 @@ def tiers(request: ConsoleRequest) -> HttpResponse:
     return render(request, "console/tiers.html", context)
 
 
-def _saved(request: ConsoleRequest, policy: TierPolicy, form: TierForm) -> bool:
+def _try_save(request: ConsoleRequest, policy: TierPolicy, form: TierForm) -> bool:
     try:
         policy.change(by=request.actor, **form.cleaned_data)
     except ValidationError as problem:

@@ -1,4 +1,4 @@
-"""`manage.py isolation`: shows on this very installation that tenants do not see each other."""
+"""`manage.py isolation`: shows on this installation that tenants do not see each other."""
 
 import asyncio
 import logging
@@ -52,24 +52,24 @@ class Command(BaseCommand):
     def handle(self, *args: Any, processes: int, caller: list[str] | None, **_rest: Any) -> None:
         self._refuse_gaps(proof.catalogue())
         with _undisturbed():
-            found = self._proof(1 if caller else processes, caller)
-        for line in (*report.lines(found), "", *report.summary(found)):
+            result = self._proof(1 if caller else processes, caller)
+        for line in (*report.lines(result), "", *report.summary(result)):
             self.stdout.write(line)
         self.stderr.write(STAYS)
-        if found.leaks or found.wrong or found.touched:
+        if result.leaks or result.wrong or result.touched:
             raise CommandError("tenants are not kept apart everywhere: see above")
 
-    def _proof(self, processes: int, named: list[str] | None) -> proof.Proof:
+    def _proof(self, processes: int, callers: list[str] | None) -> proof.Proof:
         try:
             if processes > 1:
                 return side_by_side.prove(processes, self._progress)
             application = import_string(settings.ASGI_APPLICATION)
-            return asyncio.run(proof.prove(application, named=named, told=self._progress))
+            return asyncio.run(proof.prove(application, only=callers, on_cell=self._progress))
         except side_by_side.WalkFailed:
             raise CommandError("the walk broke off: see above") from None
 
     def _progress(self, cell: Cell) -> None:
-        """Some thousand requests take a minute."""
+        """Print progress: some thousand requests take a minute."""
         self._asked += 1
         if cell.problem:
             self.stderr.write(f"{cell.method} {cell.path} as {cell.caller}: {cell.problem}")
@@ -77,7 +77,7 @@ class Command(BaseCommand):
             self.stderr.write(f"{self._asked} requests, now at {cell.path}")
 
     def _refuse_gaps(self, gaps: list[str]) -> None:
-        """Over a database with gaps no web process starts: there is nothing to walk."""
+        """Raises CommandError for gaps in the database: no web process starts over them."""
         for problem in gaps:
             self.stdout.write(f"catalogue: {problem}")
         if gaps:
@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No line in the log for each refusal; whatever stops us, what we made is taken away."""
+    """Silence the log of refusals, and clean up whatever ends the command."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable(logging.WARNING)
     try:
