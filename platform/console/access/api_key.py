@@ -1,4 +1,4 @@
-"""One API key: how it is set, what it may use, what it has used; changed and rotated here."""
+"""Page of one API key: its settings, permissions and usage; changing and rotating it."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,22 +28,22 @@ from tenants.roles import Permission
 @permitted(Permission.VIEW_KEYS)
 @recently_proven
 def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
-    found = _found(request, key)
+    row = _key(request, key)
     if request.method != "POST":
-        return _page(request, found)
+        return _page(request, row)
     if Permission.MANAGE_KEYS not in request.permissions:
         raise PermissionDenied(_("Your role can see API keys but not change them."))
-    _refuse_a_way_up(request, found)
-    form = ChangedKeyForm(request, request.POST, found)
+    _refuse_escalation(request, row)
+    form = ChangedKeyForm(request, request.POST, row)
     if not form.is_valid():
-        return _page(request, found, form=form)
+        return _page(request, row, form=form)
     try:
-        found.change(by=request.actor, **form.settings())
+        row.change(by=request.actor, **form.settings())
     except ValidationError as problem:
-        if found.revoked_at:
-            return _refused(request, found, problem)
+        if row.revoked_at:
+            return _refused(request, row, problem)
         form.refuse(problem)
-        return _page(request, _found(request, key), form=form)
+        return _page(request, _key(request, key), form=form)
     messages.success(
         request, _("The key has been changed. The change takes effect within a second.")
     )
@@ -55,36 +55,38 @@ def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_KEYS)
 @recently_proven
 def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
-    found = _found(request, key)
-    _refuse_a_way_up(request, found)
+    row = _key(request, key)
+    _refuse_escalation(request, row)
     form = RotationForm(request.POST)
     if not form.is_valid():
-        return _page(request, found, rotation=form)
+        return _page(request, row, rotation=form)
     overlap = timedelta(hours=form.cleaned_data["hours"])
     try:
-        fresh, text = found.rotate(by=request.actor, overlap=overlap)
+        successor, text = row.rotate(by=request.actor, overlap=overlap)
     except ValidationError as problem:
-        return _refused(request, found, problem)
-    return _page(request, _found(request, fresh.pk), new_key=fresh, text=text, replaced=found)
+        return _refused(request, row, problem)
+    return _page(request, _key(request, successor.pk), new_key=successor, text=text, replaced=row)
 
 
 def _refused(request: TenantRequest, key: ApiKey, problem: ValidationError) -> HttpResponse:
-    """For a key that is no longer what it was: its page has no such form any more."""
+    """Show why a key that has changed meanwhile cannot be changed so: its page has no such form
+    now.
+    """
     messages.error(request, " ".join(problem.messages))
     return redirect("console:api_key", tenant=request.tenant.name, key=key.pk)
 
 
-def _refuse_a_way_up(request: TenantRequest, key: ApiKey) -> None:
+def _refuse_escalation(request: TenantRequest, key: ApiKey) -> None:
     if not may_handle(request, key):
         raise PermissionDenied(
             _("This key may do more than your role. Ask an owner or an administrator.")
         )
 
 
-def _found(request: TenantRequest, key: UUID) -> ApiKey:
+def _key(request: TenantRequest, key: UUID) -> ApiKey:
     keys = request.tenant.api_keys.select_related("created_by__user", "team", "replaced_by")
-    found: ApiKey = get_object_or_404(keys, pk=key)
-    return found
+    row: ApiKey = get_object_or_404(keys, pk=key)
+    return row
 
 
 def _page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse:
@@ -95,7 +97,7 @@ def _page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse:
         "predecessor": request.tenant.api_keys.filter(replaced_by=key).first(),
         "form": ChangedKeyForm(request, None, key),
         "rotation": RotationForm(),
-        "standings": _standings(request, key),
+        "standings": _quota_lines(request, key),
         "grantors": _grantors(request, key),
         "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),
         **example(),
@@ -109,7 +111,7 @@ def _grantors(request: TenantRequest, key: ApiKey) -> list[str]:
     return [actors.name(actor) for actor in key.grantors]
 
 
-def _standings(request: TenantRequest, key: ApiKey) -> list[Line] | None:
+def _quota_lines(request: TenantRequest, key: ApiKey) -> list[Line] | None:
     if Permission.VIEW_LIMITS not in request.permissions:
         return None
     return lines(request.tenant, request.tenant.quotas.filter(api_key=key))

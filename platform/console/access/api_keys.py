@@ -1,4 +1,4 @@
-"""A tenant's API keys: the list, and new ones, whose text is shown once."""
+"""Pages of a tenant's API keys: the list, and new ones, whose text is shown once."""
 
 from typing import Any
 from uuid import UUID
@@ -48,14 +48,14 @@ def api_keys(request: TenantRequest) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def revocation(request: TenantRequest, key: UUID) -> HttpResponse:
-    found = get_object_or_404(request.tenant.api_keys, pk=key)
-    found.revoke(by=request.actor)
-    messages.success(request, _("The key %(name)s is revoked.") % {"name": found.name})
+    row = get_object_or_404(request.tenant.api_keys, pk=key)
+    row.revoke(by=request.actor)
+    messages.success(request, _("The key %(name)s is revoked.") % {"name": row.name})
     return redirect("console:api_keys", tenant=request.tenant.name)
 
 
 def example() -> dict[str, Any]:
-    """What the command line beside a new key needs."""
+    """Returns values for the command line that is shown beside a new key."""
     return {"model": next(iter(answering()), "MODEL"), "public_url": settings.PUBLIC_URL}
 
 

@@ -1,4 +1,4 @@
-"""What can be set on an API key: nobody gives a key more than they may do themselves."""
+"""Forms of API keys. Nobody gives a key more permissions than they have."""
 
 from collections.abc import Collection
 from typing import Any
@@ -21,7 +21,10 @@ ADVANCED = tuple(name for name in SETTINGS if name not in ("name", "team"))
 
 
 def may_handle(request: TenantRequest, key: ApiKey) -> bool:
-    """Whether this person could have made the key: else its new text would be a way up."""
+    """Returns whether this person could have made the key.
+
+    Otherwise the text of a rotated key would give them more than they may.
+    """
     if not _manages_teams(request) and reaches_beyond(key, request.member):
         return False
     return set(key.scopes) <= _scopes(request)
@@ -140,9 +143,9 @@ class ChangedKeyForm(KeyForm):
             self.initial["expires_at"] = key.expires_at.replace(second=0, microsecond=0)
 
     def settings(self) -> dict[str, Any]:
-        """What was changed here: what another person changed meanwhile stays."""
-        given = self.cleaned_data
-        return {name: given[name] for name in self.changed_data}
+        """Returns the fields that were changed here: changes by others meanwhile stay."""
+        fields = self.cleaned_data
+        return {name: fields[name] for name in self.changed_data}
 
 
 class RotationForm(ConsoleForm):

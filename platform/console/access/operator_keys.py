@@ -1,4 +1,4 @@
-"""Keys with which programs operate the platform: the list, and new ones, shown once."""
+"""Pages of operators' keys, with which programs operate the platform; new ones are shown once."""
 
 from datetime import timedelta
 from typing import Any
@@ -84,7 +84,7 @@ def operator_keys(request: ConsoleRequest) -> HttpResponse:
 @require_POST
 @operators_only
 def revocation(request: ConsoleRequest, operator_key: UUID) -> HttpResponse:
-    """Asks for no proof: whoever finds a key in the wrong place stops it at once."""
+    """Revoke a key. Needs no proof of identity: a leaked key must be stopped at once."""
     key = get_object_or_404(OperatorKey, pk=operator_key)
     key.revoke(by=request.actor)
     messages.success(request, _("The key %(name)s is revoked.") % {"name": key.name})

@@ -1,4 +1,4 @@
-"""Permissions, as people read them."""
+"""Permissions in words."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _

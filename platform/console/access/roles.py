@@ -1,4 +1,4 @@
-"""Roles and what they may do, as the code goes by it; nothing here can be changed."""
+"""The table of roles and their permissions, read-only, as the code goes by it."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from tenants.roles import HOLDERS, Duty, MatrixRow, Permission, Profile, Role, m
 @dataclass(frozen=True, slots=True)
 class Cell:
     held: bool  # under this tenant's profile
-    otherwise: bool  # under the other one it is not the same
-    own: bool  # of the person who looks
+    otherwise: bool  # it differs under the other profile
+    own: bool  # the role of the person who looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def roles(request: TenantRequest) -> HttpResponse:
     own = request.member.role if request.member else "operator"
     pairs = zip(matrix(profile), matrix(other), strict=True)
     context = {
-        "columns": [(_named(holder), holder == own) for holder in HOLDERS],
+        "columns": [(_holder_name(holder), holder == own) for holder in HOLDERS],
         "lines": [_line(here, there, own) for here, there in pairs],
         "profile": profile,
         "other": other,
@@ -44,9 +44,9 @@ def roles(request: TenantRequest) -> HttpResponse:
 
 def _line(here: MatrixRow, there: MatrixRow, own: str) -> Line:
     columns = zip(HOLDERS, here.held, there.held, strict=True)
-    cells = [Cell(held, held != elsewhere, holder == own) for holder, held, elsewhere in columns]
+    cells = [Cell(holds, holds != elsewhere, holder == own) for holder, holds, elsewhere in columns]
     return Line(WORDS[here.permission], here.permission, here.duty, cells)
 
 
-def _named(holder: str) -> str:
+def _holder_name(holder: str) -> str:
     return _("Platform operator") if holder == "operator" else str(Role(holder).label)

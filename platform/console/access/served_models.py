@@ -1,4 +1,4 @@
-"""Which served models are open to a whole tenant, and who may use the restricted ones."""
+"""Page of the served models: open to the whole tenant, or restricted to teams and keys."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from tenants.roles import Permission
 
 
 class GrantForm(ConsoleForm):
-    """To one team or one key: their ids come as "team:<uuid>" and "key:<uuid>"."""
+    """Grants a model to one team or one key: the ids are "team:<uuid>" and "key:<uuid>"."""
 
     holder = forms.ChoiceField(label=gettext_lazy("Team or key"))
 
@@ -63,43 +63,45 @@ def restriction(request: TenantRequest) -> HttpResponse:
     if name not in served():
         raise Http404
     model_access.restrict(request.tenant, name, by=request.actor)
-    said = _("%(model)s is now restricted to the teams and keys that you grant it to.")
-    return _done(request, said % {"model": name})
+    text = _("%(model)s is now restricted to the teams and keys that you grant it to.")
+    return _done(request, text % {"model": name})
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def opening(request: TenantRequest) -> HttpResponse:
-    found = _restricted(request)
-    model_access.open_to_all(request.tenant, found.name, by=request.actor)
-    return _done(request, _("%(model)s is open to everyone in the tenant.") % {"model": found.name})
+    restricted = _restricted(request)
+    model_access.open_to_all(request.tenant, restricted.name, by=request.actor)
+    return _done(
+        request, _("%(model)s is open to everyone in the tenant.") % {"model": restricted.name}
+    )
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def granting(request: TenantRequest) -> HttpResponse:
-    found = _restricted(request)
-    form = GrantForm(request.POST, request.tenant, model_access.holders(found))
+    restricted = _restricted(request)
+    form = GrantForm(request.POST, request.tenant, model_access.holders(restricted))
     if not form.is_valid():
-        return _page(request, found, form)
+        return _page(request, restricted, form)
     holder = _holder(request.tenant, form.cleaned_data["holder"])
     try:
-        model_access.grant(found, holder, by=request.actor)
+        model_access.grant(restricted, holder, by=request.actor)
     except ValidationError as problem:
         form.refuse(problem)
-        return _page(request, found, form)
-    named = {"holder": holder.name, "model": found.name}
-    return _done(request, _("%(holder)s may use %(model)s.") % named)
+        return _page(request, restricted, form)
+    names = {"holder": holder.name, "model": restricted.name}
+    return _done(request, _("%(holder)s may use %(model)s.") % names)
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def withdrawal(request: TenantRequest) -> HttpResponse:
-    found = _restricted(request)
+    restricted = _restricted(request)
     holder = _holder(request.tenant, request.POST.get("holder", ""))
-    model_access.withdraw(found, holder, by=request.actor)
-    named = {"holder": holder.name, "model": found.name}
-    return _done(request, _("%(holder)s may no longer use %(model)s.") % named)
+    model_access.withdraw(restricted, holder, by=request.actor)
+    names = {"holder": holder.name, "model": restricted.name}
+    return _done(request, _("%(holder)s may no longer use %(model)s.") % names)
 
 
 def _token(holder: model_access.Holder) -> str:
@@ -118,22 +120,22 @@ def _holder(tenant: Tenant, token: str) -> model_access.Holder:
 
 def _restricted(request: TenantRequest) -> RestrictedModel:
     name = request.POST.get("model", "")
-    found: RestrictedModel = get_object_or_404(request.tenant.restricted_models, name=name)
-    return found
+    row: RestrictedModel = get_object_or_404(request.tenant.restricted_models, name=name)
+    return row
 
 
-def _done(request: TenantRequest, said: str) -> HttpResponse:
-    messages.success(request, said)
+def _done(request: TenantRequest, text: str) -> HttpResponse:
+    messages.success(request, text)
     return redirect("console:models", tenant=request.tenant.name)
 
 
 def _page(
     request: TenantRequest, wrong: RestrictedModel | None = None, form: GrantForm | None = None
 ) -> HttpResponse:
-    restricted = {found.name: found for found in request.tenant.restricted_models.all()}
+    restricted = {row.name: row for row in request.tenant.restricted_models.all()}
     lines = [_line(request, name, restricted.get(name)) for name in _names(restricted)]
     if wrong and form:
-        lines = [_with(line, form) if line.restricted == wrong else line for line in lines]
+        lines = [replace(line, form=form) if line.restricted == wrong else line for line in lines]
     return render(request, "console/models.html", {"lines": lines})
 
 
@@ -144,12 +146,8 @@ def _names(restricted: dict[str, RestrictedModel]) -> list[str]:
 def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> Line:
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
-    named = [(_token(holder), holder) for holder in holders]
-    found = pools_of(name)
+    tokens = [(_token(holder), holder) for holder in holders]
+    pools = pools_of(name)
     down = reachable.down_since(engines_of(name))
-    kept_out = bool(found) and request.tenant.local_only and all(pool.hosted for pool in found)
-    return Line(name, name in served(), kept_out, down, restricted, named, form)
-
-
-def _with(line: Line, form: GrantForm) -> Line:
-    return replace(line, form=form)
+    kept_out = bool(pools) and request.tenant.local_only and all(pool.hosted for pool in pools)
+    return Line(name, name in served(), kept_out, down, restricted, tokens, form)

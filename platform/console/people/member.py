@@ -1,4 +1,4 @@
-"""One member of a tenant: role, teams, second factor, and the way out."""
+"""Page of one member of a tenant: role, teams, second factor, and removal."""
 
 from typing import Any
 from uuid import UUID
@@ -39,25 +39,25 @@ class RoleForm(ConsoleForm):
 @never_cache
 @permitted(Permission.VIEW_MEMBERS)
 def member(request: TenantRequest, member: UUID) -> HttpResponse:
-    return _page(request, _found(request, member))
+    return _page(request, _member(request, member))
 
 
 @require_POST
 @permitted(Permission.MANAGE_MEMBERS)
 @recently_proven
 def role(request: TenantRequest, member: UUID) -> HttpResponse:
-    found = _touchable(request, member)
-    form = RoleForm(request.POST, _roles(request, found), found.role)
+    row = _member_to_change(request, member)
+    form = RoleForm(request.POST, _roles(request, row), row.role)
     if not form.is_valid():
-        return _page(request, found, form=form)
+        return _page(request, row, form=form)
     try:
-        found.change_role(Role(form.cleaned_data["role"]), by=request.actor)
+        row.change_role(Role(form.cleaned_data["role"]), by=request.actor)
     except LastOwner:
         form.add_error("role", _("A tenant keeps at least one owner. Invite another one first."))
-        return _page(request, _found(request, member), form=form)
-    said = _("%(person)s is now: %(role)s.")
-    named = {"person": found.user, "role": found.get_role_display()}
-    messages.success(request, said % named)
+        return _page(request, _member(request, member), form=form)
+    text = _("%(person)s is now: %(role)s.")
+    names = {"person": row.user, "role": row.get_role_display()}
+    messages.success(request, text % names)
     return redirect("console:member", tenant=request.tenant.name, member=member)
 
 
@@ -65,10 +65,10 @@ def role(request: TenantRequest, member: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_MEMBERS)
 @recently_proven
 def removal(request: TenantRequest, member: UUID) -> HttpResponse:
-    found = _touchable(request, member)
+    row = _member_to_change(request, member)
     try:
-        found.remove(by=request.actor)
-        messages.success(request, _("%(person)s was removed.") % {"person": found.user})
+        row.remove(by=request.actor)
+        messages.success(request, _("%(person)s was removed.") % {"person": row.user})
     except LastOwner:
         messages.error(request, _("A tenant keeps at least one owner. Invite another one first."))
     except OnHold:
@@ -81,13 +81,13 @@ def removal(request: TenantRequest, member: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_MEMBERS)
 @recently_proven
 def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
-    found = _touchable(request, member)
+    row = _member_to_change(request, member)
     try:
-        link = password_reset.issue_for_member(found, by=request.actor)
+        link = password_reset.issue_for_member(row, by=request.actor)
     except password_reset.NotTheirs:
         messages.error(request, _("This account belongs to other tenants too. Ask an operator."))
         return redirect("console:member", tenant=request.tenant.name, member=member)
-    return _page(request, found, link=link)
+    return _page(request, row, link=link)
 
 
 @require_POST
@@ -96,42 +96,42 @@ def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
 def texts_release(request: TenantRequest, member: UUID) -> HttpResponse:
     if not request.user.is_operator:
         raise PermissionDenied(_("Only platform operators can unlock texts."))
-    found = _found(request, member)
+    row = _member(request, member)
     try:
-        locked_texts.release(found.user, by=request.user)
-        said = _("The older texts of %(person)s are unlocked.")
-        messages.success(request, said % {"person": found.user})
+        locked_texts.release(row.user, by=request.user)
+        text = _("The older texts of %(person)s are unlocked.")
+        messages.success(request, text % {"person": row.user})
     except locked_texts.NotReleased:
-        said = _(
+        text = _(
             "You created the link, or the account is yours. Ask another operator to unlock "
             "the texts, or run `manage.py release_texts`."
         )
-        messages.error(request, said)
+        messages.error(request, text)
     return redirect("console:member", tenant=request.tenant.name, member=member)
 
 
-def _found(request: TenantRequest, member: UUID) -> Member:
+def _member(request: TenantRequest, member: UUID) -> Member:
     members = request.tenant.members.select_related("user", "tenant")
-    found: Member = get_object_or_404(members, pk=member)
-    return found
+    row: Member = get_object_or_404(members, pk=member)
+    return row
 
 
-def _touchable(request: TenantRequest, member: UUID) -> Member:
-    found = _found(request, member)
-    if Role(found.role) not in roles_to_give(request):
+def _member_to_change(request: TenantRequest, member: UUID) -> Member:
+    row = _member(request, member)
+    if Role(row.role) not in roles_to_give(request):
         raise PermissionDenied(_("This role may do more than yours: ask an owner."))
-    return found
+    return row
 
 
-def _roles(request: TenantRequest, found: Member) -> list[Role]:
-    """Those to choose from: nobody gains anything by changing their own."""
-    roles, own = roles_to_give(request), request.member and request.member.pk == found.pk
-    held, profile = request.permissions, request.tenant.profile
-    return [role for role in roles if not own or permissions(role, profile) <= held]
+def _roles(request: TenantRequest, row: Member) -> list[Role]:
+    """Returns the roles to choose from. Nobody gains permissions by changing their own role."""
+    roles, own = roles_to_give(request), request.member and request.member.pk == row.pk
+    profile = request.tenant.profile
+    return [r for r in roles if not own or permissions(r, profile) <= request.permissions]
 
 
-def _text_lock(request: TenantRequest, found: Member) -> dict[str, Any]:
-    lock = locked_texts.of(found.user)
+def _text_lock(request: TenantRequest, row: Member) -> dict[str, Any]:
+    lock = locked_texts.of(row.user)
     if lock is None:
         return {}
     actors = Actors.among(lock.made_by, request.tenant)
@@ -142,26 +142,28 @@ def _text_lock(request: TenantRequest, found: Member) -> dict[str, Any]:
     }
 
 
-def _keys(request: TenantRequest, found: Member) -> QuerySet[ApiKey]:
-    """That they made, widened or rotated: what those manage and audit ends with them."""
-    keys = request.tenant.api_keys.live().depending_on(found.actor)
+def _keys(request: TenantRequest, row: Member) -> QuerySet[ApiKey]:
+    """Returns keys that the member made, widened or rotated, whose scopes to manage end
+    with them.
+    """
+    keys = request.tenant.api_keys.live().depending_on(row.actor)
     visible = Permission.VIEW_KEYS in request.permissions
     return keys.order_by("name") if visible else keys.none()
 
 
-def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
+def _page(request: TenantRequest, row: Member, **shown: Any) -> HttpResponse:
     manages = Permission.MANAGE_MEMBERS in request.permissions
-    touchable = manages and Role(found.role) in roles_to_give(request)
-    held = permissions(found.role, request.tenant.profile)
+    may_change = manages and Role(row.role) in roles_to_give(request)
+    granted = permissions(row.role, request.tenant.profile)
     context = {
-        "person": found,
-        "teams": request.tenant.teams.filter(memberships__member=found).order_by("name"),
-        "held": [p for p in Permission if p in held],
-        "keys": _keys(request, found),
-        **_text_lock(request, found),
-        "second_factor": second_factor.enrolled(found.user),
-        "touchable": touchable,
-        "form": RoleForm(None, _roles(request, found), found.role),
+        "person": row,
+        "teams": request.tenant.teams.filter(memberships__member=row).order_by("name"),
+        "held": [p for p in Permission if p in granted],
+        "keys": _keys(request, row),
+        **_text_lock(request, row),
+        "second_factor": second_factor.enrolled(row.user),
+        "touchable": may_change,
+        "form": RoleForm(None, _roles(request, row), row.role),
         **shown,
     }
     return render(request, "console/member.html", context)

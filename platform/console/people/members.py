@@ -1,4 +1,4 @@
-"""Who belongs to a tenant, and who is invited: by a link that is shown once and runs out."""
+"""Pages of a tenant's members and invitations; an invitation's link is shown once and expires."""
 
 from typing import Any
 from uuid import UUID
@@ -64,7 +64,7 @@ def invitation(request: TenantRequest) -> HttpResponse:
     if request.tenant.members.filter(user__email=email.lower()).exists():
         form.add_error("email", _("This person is a member already."))
         return _page(request, form)
-    if _replaces_one_above(request, email):
+    if _replaces_higher_role(request, email):
         text = _("An invitation into a role above yours waits for this person. Ask an owner.")
         form.add_error("email", text)
         return _page(request, form)
@@ -76,12 +76,12 @@ def invitation(request: TenantRequest) -> HttpResponse:
         role=role,
         days=form.cleaned_data["days"],
     )
-    fresh = InvitationForm(None, roles_to_give(request))
+    empty_form = InvitationForm(None, roles_to_give(request))
     shown = {"link": link, "invited": email, "days": form.cleaned_data["days"]}
-    return _page(request, fresh, **shown)
+    return _page(request, empty_form, **shown)
 
 
-def _replaces_one_above(request: TenantRequest, email: str) -> bool:
+def _replaces_higher_role(request: TenantRequest, email: str) -> bool:
     earlier = Link.objects.invitations(request.tenant).filter(email__iexact=email)
     return any(Role(link.role) not in roles_to_give(request) for link in earlier)
 
@@ -89,17 +89,17 @@ def _replaces_one_above(request: TenantRequest, email: str) -> bool:
 @require_POST
 @permitted(Permission.MANAGE_MEMBERS)
 def link_revocation(request: TenantRequest, link: UUID) -> HttpResponse:
-    found = get_object_or_404(Link.objects.invitations(request.tenant), pk=link)
-    if Role(found.role) not in roles_to_give(request):
+    invitation = get_object_or_404(Link.objects.invitations(request.tenant), pk=link)
+    if Role(invitation.role) not in roles_to_give(request):
         raise PermissionDenied(_("This role may do more than yours: ask an owner."))
-    found.revoke(by=request.actor)
-    said = _("The invitation of %(email)s no longer works.")
-    messages.success(request, said % {"email": found.email})
+    invitation.revoke(by=request.actor)
+    text = _("The invitation of %(email)s no longer works.")
+    messages.success(request, text % {"email": invitation.email})
     return redirect("console:members", tenant=request.tenant.name)
 
 
 def roles_to_give(request: TenantRequest) -> list[Role]:
-    """None that may do more than its giver. Owners and operators give all."""
+    """Returns the roles the caller may give: none above theirs, all for owners and operators."""
     giver = request.member
     return [r for r in Role if request.user.is_operator or (giver and giver.may_give(r))]
 

@@ -1,4 +1,4 @@
-"""Teams of a tenant: who is in them, which keys are theirs, which models they are granted."""
+"""Pages of a tenant's teams: their members, API keys and granted models."""
 
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ class TeamForm(ConsoleForm):
         return name
 
 
-class PlaceForm(ConsoleForm):
+class MembershipForm(ConsoleForm):
     member = forms.ModelChoiceField(
         label=gettext_lazy("Member"),
         queryset=Member.objects.none(),
@@ -61,55 +61,55 @@ def teams(request: TenantRequest) -> HttpResponse:
                 return redirect("console:team", tenant=request.tenant.name, team=team.pk)
             except ValidationError as problem:
                 form.refuse(problem)
-    found = request.tenant.teams.annotate(
+    rows = request.tenant.teams.annotate(
         people=Count("memberships", distinct=True),
         keys=Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None)),
     )
-    return render(request, "console/teams.html", {"form": form, "teams": found.order_by("name")})
+    return render(request, "console/teams.html", {"form": form, "teams": rows.order_by("name")})
 
 
 @permitted(Permission.VIEW_TEAMS)
 def team(request: TenantRequest, team: UUID) -> HttpResponse:
-    found = _found(request, team)
-    form = TeamForm(request.POST or None, request.tenant, found)
+    row = _team(request, team)
+    form = TeamForm(request.POST or None, request.tenant, row)
     if request.method == "POST":
         _need_to_manage(request)
         if form.is_valid():
             try:
-                found.rename(form.cleaned_data["name"], by=request.actor)
-                return _back(request, found)
+                row.rename(form.cleaned_data["name"], by=request.actor)
+                return _back(request, row)
             except ValidationError as problem:
                 form.refuse(problem)
-                found.refresh_from_db()
-    return _page(request, found, form=form)
+                row.refresh_from_db()
+    return _page(request, row, form=form)
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
-    found = _found(request, team)
-    found.disband(by=request.actor)
-    messages.success(request, _("The team %(name)s is gone.") % {"name": found.name})
+    row = _team(request, team)
+    row.disband(by=request.actor)
+    messages.success(request, _("The team %(name)s is gone.") % {"name": row.name})
     return redirect("console:teams", tenant=request.tenant.name)
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def joining(request: TenantRequest, team: UUID) -> HttpResponse:
-    found = _found(request, team)
-    place = PlaceForm(request.POST, found)
-    if not place.is_valid():
-        return _page(request, found, place=place)
-    found.add(place.cleaned_data["member"], by=request.actor)
-    return _back(request, found)
+    row = _team(request, team)
+    form = MembershipForm(request.POST, row)
+    if not form.is_valid():
+        return _page(request, row, place=form)
+    row.add(form.cleaned_data["member"], by=request.actor)
+    return _back(request, row)
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
-    found = _found(request, team)
-    found.take_out(get_object_or_404(request.tenant.members, pk=member), by=request.actor)
-    return _back(request, found)
+    row = _team(request, team)
+    row.take_out(get_object_or_404(request.tenant.members, pk=member), by=request.actor)
+    return _back(request, row)
 
 
 def _need_to_manage(request: TenantRequest) -> None:
@@ -117,9 +117,9 @@ def _need_to_manage(request: TenantRequest) -> None:
         raise PermissionDenied(_("Your role can see teams but not change them."))
 
 
-def _found(request: TenantRequest, team: UUID) -> Team:
-    found: Team = get_object_or_404(request.tenant.teams, pk=team)
-    return found
+def _team(request: TenantRequest, team: UUID) -> Team:
+    row: Team = get_object_or_404(request.tenant.teams, pk=team)
+    return row
 
 
 def _back(request: TenantRequest, team: Team) -> HttpResponse:
@@ -131,7 +131,7 @@ def _page(request: TenantRequest, team: Team, **shown: Any) -> HttpResponse:
     context = {
         "team": team,
         "form": TeamForm(None, request.tenant, team),
-        "place": PlaceForm(None, team),
+        "place": MembershipForm(None, team),
         "members": request.tenant.members.filter(team_memberships__team=team)
         .select_related("user")
         .order_by("user__email"),

@@ -1,4 +1,4 @@
-"""Kept answers: how often one served, what they take, which rules hold, and the purge."""
+"""Page of the answer cache: hits, size, rules and purging."""
 
 from typing import Any
 
@@ -54,10 +54,10 @@ def cache(request: TenantRequest) -> HttpResponse:
 def rule(request: TenantRequest) -> HttpResponse:
     form = RuleForm(request.POST, request.tenant)
     if form.is_valid():
-        given = form.cleaned_data
-        scope = {"model": given["model"], "api_key": given["api_key"]}
+        fields = form.cleaned_data
+        scope = {"model": fields["model"], "api_key": fields["api_key"]}
         try:
-            CacheRule.set(request.tenant, on=given["on"] == "on", by=request.actor, **scope)
+            CacheRule.set(request.tenant, on=fields["on"] == "on", by=request.actor, **scope)
             return _back(request)
         except ValidationError as problem:
             form.refuse(problem)
@@ -84,14 +84,14 @@ def _back(request: TenantRequest) -> HttpResponse:
 
 
 def _page(request: TenantRequest, form: RuleForm) -> HttpResponse:
-    done, held = figures(request.tenant.id), _stored(request.tenant)
-    names = sorted({*done, *(held.entries if held else ())})
+    lookups, stock = figures(request.tenant.id), _stored(request.tenant)
+    names = sorted({*lookups, *(stock.entries if stock else ())})
     lines = [
-        (name, done.get(name, Figures()), held and (held.entries[name], held.bytes[name]))
+        (name, lookups.get(name, Figures()), stock and (stock.entries[name], stock.bytes[name]))
         for name in names
     ]
     rules = request.tenant.cache_rules.select_related("api_key").order_by("model", "api_key__name")
-    context = {"lines": lines, "form": form, "rules": rules, "redis_is_away": held is None}
+    context = {"lines": lines, "form": form, "rules": rules, "redis_is_away": stock is None}
     return render(request, "console/prompts/cache.html", context)
 
 

@@ -1,4 +1,4 @@
-"""Two versions of a template, line by line."""
+"""The difference of two versions of a template, line by line."""
 
 import difflib
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from console.prompts.forms import shown
 from inference.templating.content import Content
 
-MOST_LINES = 2_000  # comparing takes the square of them
+MOST_LINES = 2_000  # the time to compare grows with their square
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Line:
     text: str
 
 
-def written(content: Content) -> list[str]:
-    """A version as text."""
+def as_lines(content: Content) -> list[str]:
+    """Returns a version as lines of text."""
     lines = []
     for one in content.messages:
         lines += [f"[{one.role}]", *one.content.splitlines(), ""]
@@ -30,13 +30,13 @@ def written(content: Content) -> list[str]:
 
 
 def difference(before: Content, after: Content) -> list[Line] | None:
-    """None where they are too long to be compared."""
-    one, other = written(before), written(after)
+    """Returns None for versions that are too long to compare."""
+    one, other = as_lines(before), as_lines(after)
     if max(len(one), len(other)) > MOST_LINES:
         return None
-    found = difflib.SequenceMatcher(None, one, other).get_opcodes()
+    opcodes = difflib.SequenceMatcher(None, one, other).get_opcodes()
     lines: list[Line] = []
-    for kind, i, j, m, n in found:
+    for kind, i, j, m, n in opcodes:
         if kind == "equal":
             lines += [Line(" ", text) for text in one[i:j]]
         else:

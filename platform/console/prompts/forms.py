@@ -1,4 +1,4 @@
-"""A template as people write it: rows of messages and rows of variables.
+"""Forms of a prompt template: rows of messages and rows of variables.
 
 A prompt for text completions is a single row whose role says so.
 """
@@ -55,7 +55,9 @@ class NameForm(ConsoleForm):
 
 
 class EditionForm(ConsoleForm):
-    """Who edits has seen this version: an edition in between is not passed over."""
+    """Holds the version that the editor has seen, so that one published meanwhile is not
+    overwritten.
+    """
 
     seen = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -64,25 +66,25 @@ class EditionForm(ConsoleForm):
         self._latest = template.latest
 
     def clean_seen(self) -> int:
-        seen: int = self.cleaned_data["seen"]
-        if seen != self._latest:
+        number: int = self.cleaned_data["seen"]
+        if number != self._latest:
             text = _("Version %d has been published meanwhile: look at it, then edit anew.")
             raise ValidationError(text % self._latest)
-        return seen
+        return number
 
 
 class _Row(ConsoleForm):
-    """Left out where nothing is written in it."""
+    """A row that is ignored if it is empty."""
 
-    written: ClassVar[tuple[str, ...]]  # fields
+    text_fields: ClassVar[tuple[str, ...]]
 
     def has_changed(self) -> bool:
-        values = (self.data.get(self.add_prefix(name)) for name in self.written)
+        values = (self.data.get(self.add_prefix(name)) for name in self.text_fields)
         return any((value or "").strip() for value in values)
 
 
 class MessageForm(_Row):
-    written = ("content",)
+    text_fields = ("content",)
     role = forms.ChoiceField(label=gettext_lazy("Role"), choices=_ROLES, initial="user")
     content = forms.CharField(
         label=gettext_lazy("Text"),
@@ -93,7 +95,7 @@ class MessageForm(_Row):
 
 
 class VariableForm(_Row):
-    written = ("name", "default", "max_length")
+    text_fields = ("name", "default", "max_length")
     name = forms.CharField(label=gettext_lazy("Name"), max_length=40)
     type = forms.ChoiceField(label=gettext_lazy("Type"), choices=_TYPES, initial="string")
     default = forms.CharField(
@@ -107,23 +109,23 @@ class VariableForm(_Row):
     )
 
     def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        if given.get("default") and given.get("type"):
+        fields = self.cleaned_data
+        if fields.get("default") and fields.get("type"):
             try:
-                given["default"] = typed(given["default"], given["type"])
+                fields["default"] = typed(fields["default"], fields["type"])
             except ValueError:
                 self.add_error("default", _("This is of the wrong type."))
-        return given
+        return fields
 
     @property
     def variable(self) -> Variable:
-        given = self.cleaned_data
-        default = None if given["default"] == "" else given["default"]
-        return Variable(given["name"], given["type"], default, given["max_length"] or 0)
+        fields = self.cleaned_data
+        default = None if fields["default"] == "" else fields["default"]
+        return Variable(fields["name"], fields["type"], default, fields["max_length"] or 0)
 
 
 def typed(text: str, kind: str) -> Value:
-    """As a request would have it. Raises ValueError."""
+    """Returns the text as a value of a request. Raises ValueError."""
     if kind == "boolean":
         return ("false", "true").index(text.lower()) == 1
     if kind == "integer":
@@ -137,7 +139,7 @@ _Variables = formset_factory(VariableForm, extra=_MORE_VARIABLES, max_num=variab
 
 
 class ContentForms:
-    """Both kinds of rows."""
+    """The rows of messages and of variables."""
 
     def __init__(self, data: Any = None, content: Content | None = None) -> None:
         before = content or Content()
@@ -150,7 +152,7 @@ class ContentForms:
             initial=None if data else _variable_rows(before),
             form_kwargs=_EMPTY,
         )
-        self.problems: list[str] = []  # of the whole
+        self.problems: list[str] = []  # about no single row
 
     def is_valid(self) -> bool:
         return all([self.messages.is_valid(), self.variables.is_valid()])
@@ -160,16 +162,16 @@ class ContentForms:
 
     @property
     def content(self) -> Content:
-        """Raises ValidationError."""
+        """Returns the content of all rows. Raises ValidationError."""
         rows = [form.cleaned_data for form in self.messages if form.has_changed()]
-        named = [form.variable for form in self.variables if form.has_changed()]
+        template_variables = [form.variable for form in self.variables if form.has_changed()]
         roles = [row["role"] for row in rows]
         if PROMPT not in roles:
-            said = [Message(row["role"], row["content"]) for row in rows]
-            return Content(messages=said, variables=named)
+            chat = [Message(row["role"], row["content"]) for row in rows]
+            return Content(messages=chat, variables=template_variables)
         if len(roles) > 1:
             raise ValidationError(_("A prompt for text completions stands alone."))
-        return Content(prompt=rows[0]["content"], variables=named)
+        return Content(prompt=rows[0]["content"], variables=template_variables)
 
 
 def _rows(content: Content) -> list[dict[str, str]]:
@@ -191,7 +193,7 @@ def _variable_rows(content: Content) -> list[dict[str, Any]]:
 
 
 def shown(default: Value | None) -> str:
-    """As `typed` takes it."""
+    """Returns the text that `typed` turns into this value."""
     text = "" if default is None else str(default)
     return text.lower() if isinstance(default, bool) else text
 
@@ -208,8 +210,8 @@ class TrialForm(ConsoleForm):
             )
         self._variables = content.variables
 
-    def given(self) -> dict[str, Value]:
-        """What was filled in, as a request would have it; what is no number stays a text."""
+    def values(self) -> dict[str, Value]:
+        """Returns the values as a request would have them; a text that is no number stays one."""
         return {
             one.name: self._typed(one)
             for one in self._variables

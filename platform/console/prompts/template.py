@@ -1,4 +1,4 @@
-"""One prompt template: its versions, what is different between them, what one makes of values."""
+"""Page of one prompt template: its versions, their differences, and trying one with values."""
 
 import json
 from typing import Any
@@ -25,12 +25,12 @@ SHOWN = 50  # versions, the latest ones
 
 @permitted(Permission.VIEW_TEMPLATES)
 def template(request: TenantRequest, template: UUID) -> HttpResponse:
-    """`?version=` shows an earlier one, `?against=` what is different from another."""
-    found = _found(request, template)
-    version = _version(found, request.GET.get("version"))
+    """Show a version: `?version=` an earlier one, `?against=` the difference from another."""
+    row = _template(request, template)
+    version = _version(row, request.GET.get("version"))
     if not (against := request.GET.get("against")):
         return _page(request, version)
-    other = _version(found, against)
+    other = _version(row, against)
     lines = difference(other.content, version.content)
     return _page(request, version, other=other, lines=lines)
 
@@ -38,59 +38,57 @@ def template(request: TenantRequest, template: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.VIEW_TEMPLATES)
 def trial(request: TenantRequest, template: UUID, number: int) -> HttpResponse:
-    """Shows what the version makes of the values. Nothing runs."""
-    version = _version(_found(request, template), str(number))
+    """Show the version filled with the values. Nothing runs."""
+    version = _version(_template(request, template), str(number))
     form = TrialForm(request.POST, version.content)
     if not form.is_valid():
         return _page(request, version, trial=form)
     try:
-        filled = version.content.filled(form.given(), settings.MAX_BODY_BYTES)
+        filled = version.content.filled(form.values(), settings.MAX_BODY_BYTES)
     except WrongVariable as wrong:
         form.add_error(wrong.name, wrong.message)
         return _page(request, version, trial=form)
-    return _page(request, version, trial=form, filled=_rows(filled), given=form.given())
+    return _page(request, version, trial=form, filled=_rows(filled), given=form.values())
 
 
 @permitted(Permission.MANAGE_TEMPLATES)
 def edition(request: TenantRequest, template: UUID) -> HttpResponse:
-    found = _found(request, template)
-    form = EditionForm(request.POST or None, found)
-    content = ContentForms(request.POST or None, found.version().content)
+    row = _template(request, template)
+    form = EditionForm(request.POST or None, row)
+    content = ContentForms(request.POST or None, row.version().content)
     if request.method == "POST" and all([form.is_valid(), content.is_valid()]):
         try:
-            found.publish(content.content, by=request.actor)
-            return redirect(
-                "console:prompt_template", tenant=request.tenant.name, template=found.pk
-            )
+            row.publish(content.content, by=request.actor)
+            return redirect("console:prompt_template", tenant=request.tenant.name, template=row.pk)
         except ValidationError as problem:
             content.refuse(problem)
-    shown = {"template": found, "form": form, "content": content}
+    shown = {"template": row, "form": form, "content": content}
     return render(request, "console/prompts/edition.html", shown)
 
 
-def _found(request: TenantRequest, template: UUID) -> PromptTemplate:
-    found: PromptTemplate = get_object_or_404(request.tenant.prompt_templates, pk=template)
-    return found
+def _template(request: TenantRequest, template: UUID) -> PromptTemplate:
+    row: PromptTemplate = get_object_or_404(request.tenant.prompt_templates, pk=template)
+    return row
 
 
 def _version(template: PromptTemplate, number: str | None) -> PromptTemplateVersion:
-    """By itself the latest. Raises Http404."""
+    """Returns the version of this number, by default the latest. Raises Http404."""
     if number is not None and not (number.isascii() and number.isdigit() and len(number) < 7):
         raise Http404
     wanted = template.latest if number is None else int(number)
     return get_object_or_404(template.versions.select_related("template"), number=wanted)
 
 
-def _rows(made: dict[str, Any]) -> list[dict[str, str]]:
-    return made.get("messages") or [{"role": "prompt", "content": made["prompt"]}]
+def _rows(filled: dict[str, Any]) -> list[dict[str, str]]:
+    return filled.get("messages") or [{"role": "prompt", "content": filled["prompt"]}]
 
 
 def _page(request: TenantRequest, version: PromptTemplateVersion, **shown: Any) -> HttpResponse:
-    found, content = version.template, version.content
-    versions = list(found.versions.order_by("-number").defer("ciphertext")[:SHOWN])
+    template, content = version.template, version.content
+    versions = list(template.versions.order_by("-number").defer("ciphertext")[:SHOWN])
     actors = Actors.among([each.created_by for each in versions], request.tenant)
     context = {
-        "template": found,
+        "template": template,
         "version": version,
         "texts": _rows({"prompt": content.prompt, "messages": _messages(content)}),
         "variables": [(one, shown_default(one.default)) for one in content.variables],
@@ -108,8 +106,8 @@ def _messages(content: Content) -> list[dict[str, str]]:
     return [{"role": one.role, "content": one.content} for one in content.messages]
 
 
-def _request_body(version: PromptTemplateVersion, content: Content, given: Any) -> str:
-    """To paste into a shell, between single quotes."""
-    values = given or {one.name: one.default or f"…{one.name}" for one in content.variables}
+def _request_body(version: PromptTemplateVersion, content: Content, trial_values: Any) -> str:
+    """Returns JSON to paste into a shell between single quotes."""
+    values = trial_values or {one.name: one.default or f"…{one.name}" for one in content.variables}
     body = {"model": "MODEL", "template": str(version), "variables": values}
     return json.dumps(body, ensure_ascii=False).replace("'", "'\\''")

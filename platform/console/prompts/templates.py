@@ -1,4 +1,4 @@
-"""A tenant's prompt templates: the list, and how one begins and ends."""
+"""Pages of a tenant's prompt templates: the list, adding and removing."""
 
 from uuid import UUID
 
@@ -17,8 +17,8 @@ from tenants.roles import Permission
 
 @permitted(Permission.VIEW_TEMPLATES)
 def templates(request: TenantRequest) -> HttpResponse:
-    found = request.tenant.prompt_templates.order_by("name")
-    return render(request, "console/prompts/templates.html", {"templates": found})
+    rows = request.tenant.prompt_templates.order_by("name")
+    return render(request, "console/prompts/templates.html", {"templates": rows})
 
 
 @permitted(Permission.MANAGE_TEMPLATES)
@@ -29,9 +29,11 @@ def addition(request: TenantRequest) -> HttpResponse:
     )
     if request.method == "POST" and all([form.is_valid(), content.is_valid()]):
         try:
-            name, written = form.cleaned_data["name"], content.content
-            made = PromptTemplate.create(request.tenant, name, written, by=request.actor)
-            return redirect("console:prompt_template", tenant=request.tenant.name, template=made.pk)
+            name, text = form.cleaned_data["name"], content.content
+            template = PromptTemplate.create(request.tenant, name, text, by=request.actor)
+            return redirect(
+                "console:prompt_template", tenant=request.tenant.name, template=template.pk
+            )
         except ValidationError as problem:
             content.refuse(problem)
     return render(request, "console/prompts/addition.html", {"form": form, "content": content})
@@ -40,7 +42,7 @@ def addition(request: TenantRequest) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_TEMPLATES)
 def removal(request: TenantRequest, template: UUID) -> HttpResponse:
-    found = get_object_or_404(request.tenant.prompt_templates, pk=template)
-    found.remove(by=request.actor)
-    messages.success(request, _("The template %(name)s is gone.") % {"name": found.name})
+    row = get_object_or_404(request.tenant.prompt_templates, pk=template)
+    row.remove(by=request.actor)
+    messages.success(request, _("The template %(name)s is gone.") % {"name": row.name})
     return redirect("console:prompt_templates", tenant=request.tenant.name)

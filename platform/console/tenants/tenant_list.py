@@ -89,9 +89,9 @@ class NewTenantForm(ConsoleForm):
         return any(name in self.errors for name in ADVANCED)
 
     def settings(self) -> dict[str, Any]:
-        """What was filled in; the rest is as a tenant comes."""
-        given = {name: self.cleaned_data[name] for name in ("tier", *ADVANCED)}
-        return {name: value for name, value in given.items() if value not in (None, "")}
+        """Returns the fields that were filled in; others get a tenant's defaults."""
+        fields = {name: self.cleaned_data[name] for name in ("tier", *ADVANCED)}
+        return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 @never_cache
@@ -101,7 +101,7 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     form = NewTenantForm(request.POST or None)
     context: dict[str, Any] = {"form": form}
     if form.is_bound and form.is_valid():
-        context |= _opened(request, form)
+        context |= _open(request, form)
     search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
     page = Paginator(_listed(search, state), 50).get_page(request.GET.get("page"))
     context |= {
@@ -115,7 +115,7 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     return render(request, "console/tenants/page.html", context)
 
 
-def _opened(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
+def _open(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
     name, owner = form.cleaned_data["name"], form.cleaned_data["owner"]
     try:
         with transaction.atomic():
@@ -135,14 +135,14 @@ def _opened(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
 def _listed(search: str, state: str) -> QuerySet[Tenant]:
     people = Count("members", distinct=True)
     keys = Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None))
-    found = Tenant.objects.filter(name__icontains=search)
+    rows = Tenant.objects.filter(name__icontains=search)
     if state in State.values:
-        found = found.filter(state=state)
-    return found.annotate(people=people, keys=keys).order_by("name")
+        rows = rows.filter(state=state)
+    return rows.annotate(people=people, keys=keys).order_by("name")
 
 
 def _used_today(page: Page[Tenant]) -> dict[UUID, dict[str, int]]:
-    """Requests and tokens since midnight (UTC), by tenant; none used, none here."""
+    """Returns requests and tokens since midnight (UTC) of the tenants that have used some."""
     today = datetime.combine(timezone.now().date(), datetime.min.time(), UTC)
     rows = UsageDay.objects.filter(starts=today, tenant__in=[each.pk for each in page])
     tokens = Sum(F("prompt_tokens") + F("completion_tokens"))

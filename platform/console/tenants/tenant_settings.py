@@ -1,4 +1,4 @@
-"""What an owner decides for a tenant, and what operators do to it as a whole."""
+"""Page of a tenant's settings for owners; suspending and closing the tenant for operators."""
 
 from typing import Any
 from zoneinfo import available_timezones
@@ -18,7 +18,7 @@ from console.forms import ConsoleForm, LinesField, ReasonField
 from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile
 
-# Retention has a page that counts first.
+# Retention has a page of its own, with a preview.
 FIELDS = ("profile", "local_only", "time_zone", "allowed_origins")
 OLD_NAMES = ("Etc/", "SystemV/", "US/")
 TIME_ZONES = sorted(
@@ -62,7 +62,7 @@ class SuspensionForm(ConsoleForm):
 
 
 class ClosureForm(ConsoleForm):
-    """The name is typed, so that nobody closes a tenant by a slip of the hand."""
+    """Asks for the tenant's name, so that nobody closes one by mistake."""
 
     reason = ReasonField()
     name = forms.CharField(label=gettext_lazy("Type the tenant's name"))
@@ -102,7 +102,7 @@ def tenant_settings(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.VIEW_LIMITS)
 @recently_proven
 def suspension(request: TenantRequest) -> HttpResponse:
-    _operators_act(request)
+    _refuse_unless_operator(request)
     form = SuspensionForm(request.POST)
     if not form.is_valid():
         return _page(request, suspending=form)
@@ -117,7 +117,7 @@ def suspension(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.VIEW_LIMITS)
 @recently_proven
 def resumption(request: TenantRequest) -> HttpResponse:
-    _operators_act(request)
+    _refuse_unless_operator(request)
     try:
         request.tenant.resume(by=request.actor)
     except Closed:
@@ -129,7 +129,7 @@ def resumption(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.VIEW_LIMITS)
 @recently_proven
 def closure(request: TenantRequest) -> HttpResponse:
-    _operators_act(request)
+    _refuse_unless_operator(request)
     form = ClosureForm(request.POST, request.tenant)
     if not form.is_valid():
         return _page(request, closing=form)
@@ -137,7 +137,7 @@ def closure(request: TenantRequest) -> HttpResponse:
     return _done(request, _("The tenant is closing. Its data is deleted when its retention ends."))
 
 
-def _operators_act(request: TenantRequest) -> None:
+def _refuse_unless_operator(request: TenantRequest) -> None:
     if not request.user.is_operator:
         raise PermissionDenied(_("Only platform operators can suspend or close a tenant."))
 
@@ -147,8 +147,8 @@ def _too_late(request: TenantRequest) -> HttpResponse:
     return redirect("console:tenant_settings", tenant=request.tenant.name)
 
 
-def _done(request: TenantRequest, said: str) -> HttpResponse:
-    messages.success(request, said)
+def _done(request: TenantRequest, text: str) -> HttpResponse:
+    messages.success(request, text)
     return redirect("console:tenant_settings", tenant=request.tenant.name)
 
 

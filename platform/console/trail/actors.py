@@ -1,4 +1,6 @@
-"""From the audit trail's actors ("member:<uuid>") to names that people know, and back."""
+"""Names for the actors of the audit trail ("member:<uuid>"), and actors for a name that was
+typed.
+"""
 
 import re
 from collections.abc import Collection, Iterable
@@ -17,23 +19,23 @@ PATTERNS = {"key": _UUID, "member": _UUID, "user": _NUMBER, "operator": _NUMBER}
 PATTERNS |= {"operator_key": _UUID}
 OPERATING = ("operator", "operator_key")  # kinds of which a tenant learns no name
 
-_ACTORS_SAID = {"link_by", "made_by"}  # in an event's detail
+_ACTOR_FIELDS = {"link_by", "made_by"}  # fields of an event's detail that hold an actor
 
 
 @dataclass(frozen=True, slots=True)
 class Actors:
-    """The people and keys behind a page of events, or of refusals."""
+    """Names of the people and keys behind a page of events or refusals."""
 
     names: dict[str, str]
     inside: bool  # a tenant is looking: it learns no operator's name
 
     @classmethod
     def of(cls, events: Collection[Event], tenant: Tenant | None) -> "Actors":
-        found = [event.actor for event in events]
-        found += [f"{kind}:{e.detail.get(kind)}" for e in events for kind in ("member", "key")]
-        for said_by in _ACTORS_SAID:
-            found += [str(event.detail.get(said_by, "")) for event in events]
-        return cls.among(found, tenant)
+        actors = [event.actor for event in events]
+        actors += [f"{kind}:{e.detail.get(kind)}" for e in events for kind in ("member", "key")]
+        for field in _ACTOR_FIELDS:
+            actors += [str(event.detail.get(field, "")) for event in events]
+        return cls.among(actors, tenant)
 
     @classmethod
     def among(cls, actors: Iterable[str], tenant: Tenant | None) -> "Actors":
@@ -44,7 +46,7 @@ class Actors:
                 ids[kind].add(pk)
         names = {m.actor: m.user.email for m in _members(tenant).filter(pk__in=ids["member"])}
         names |= {key.actor: key.name for key in _keys(tenant).filter(pk__in=ids["key"])}
-        if tenant:  # who followed a link, for one, was no member before
+        if tenant:  # people act as users before they are members: when they follow a link
             people = _members(tenant).filter(user__pk__in=ids["user"])
             names |= {f"user:{m.user_id}": m.user.email for m in people}
         else:
@@ -67,24 +69,24 @@ class Actors:
         return _("unknown person") if actor == "unknown" else actor
 
     def particulars(self, event: Event) -> list[tuple[str, str]]:
-        """What the event says about itself, with people by name and without internal ids."""
-        said = dict(event.detail)
-        if "public_id" in said or "name" in said:
+        """Returns the event's detail, with people by name and without internal ids."""
+        detail = dict(event.detail)
+        if "public_id" in detail or "name" in detail:
             for internal in ("key", "operator_key", "team", "template"):
-                said.pop(internal, None)
+                detail.pop(internal, None)
         for kind in ("member", "key"):
-            if kind in said:
-                said[kind] = self.name(f"{kind}:{said[kind]}")
-        for said_by in _ACTORS_SAID & said.keys():
-            said[said_by] = self.name(str(said[said_by]))
+            if kind in detail:
+                detail[kind] = self.name(f"{kind}:{detail[kind]}")
+        for field in _ACTOR_FIELDS & detail.keys():
+            detail[field] = self.name(str(detail[field]))
         for internal in ("quota", "raise", "replaced_by"):
-            said.pop(internal, None)
+            detail.pop(internal, None)
         changes = event.action.endswith(CHANGES)
-        return [(name, _readable(value, changes)) for name, value in said.items()]
+        return [(name, _readable(value, changes)) for name, value in detail.items()]
 
 
 def _readable(value: Any, changes: bool) -> str:
-    """A change is kept as what was before and what is after."""
+    """Returns the value in words. A change is a list of the old and the new value."""
     if changes and isinstance(value, list) and len(value) == 2:
         return " → ".join(_readable(part, changes=False) for part in value)
     if isinstance(value, list):
@@ -93,7 +95,7 @@ def _readable(value: Any, changes: bool) -> str:
 
 
 def actors_named(text: str, tenant: Tenant | None) -> list[str]:
-    """Whoever has this email address, name or id, or this key name, among those one may see."""
+    """Returns actors with this email address, name or id, or key name, that the tenant may see."""
     text = text.strip()
     if ":" in text:
         return [text]

@@ -1,4 +1,6 @@
-"""Files of the audit trail: asked for, made by a job, downloaded by whoever has just proved it."""
+"""Pages of exports of the audit trail: a job makes the file; a download needs a proof of
+identity.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -37,11 +39,13 @@ class ExportForm(AuditFilter):
 @permitted(Permission.EXPORT_AUDIT)
 @recently_proven
 def audit_exports(request: TenantRequest) -> HttpResponse:
-    form = ExportForm(request.POST or None, initial=_from(request))
+    form = ExportForm(request.POST or None, initial=_initial_filter(request))
     if request.method == "POST" and form.is_valid():
         try:
-            asked = form.filters(request.tenant)
-            trail_export.ask(request.tenant.id, asked, form.cleaned_data["form"], by=request.actor)
+            filters = form.filters(request.tenant)
+            trail_export.ask(
+                request.tenant.id, filters, form.cleaned_data["form"], by=request.actor
+            )
         except ValidationError as problem:
             form.refuse(problem)
         else:
@@ -49,12 +53,14 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
                 request, _("The export is being created. It appears here when it is ready.")
             )
             return redirect("console:audit_exports", tenant=request.tenant.name)
-    found = list(_exports(request).order_by("-created_at")[:50])
-    actors = Actors.among([one.actor for one in found], request.tenant)
+    exports = list(_exports(request).order_by("-created_at")[:50])
+    actors = Actors.among([export.actor for export in exports], request.tenant)
     context = {
         "form": form,
-        "lines": [(one, actors.name(one.actor), trail_export.expired(one)) for one in found],
-        "making": any(one.state == trail_export.MAKING for one in found),
+        "lines": [
+            (export, actors.name(export.actor), trail_export.expired(export)) for export in exports
+        ],
+        "making": any(export.state == trail_export.MAKING for export in exports),
     }
     return render(request, "console/audit/exports.html", context)
 
@@ -63,24 +69,24 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.EXPORT_AUDIT)
 @recently_proven
 def audit_export_file(request: TenantRequest, audit_export: UUID) -> HttpResponse:
-    found = _found(request, audit_export)
+    export = _export(request, audit_export)
     try:
-        pieces = trail_export.download(found, by=request.actor)
+        pieces = trail_export.download(export, by=request.actor)
     except (FileNotFoundError, Unreadable):
         raise Http404 from None
     tenant_id, user_id = request.tenant.id, request.user.pk
     body = streamed(pieces, lambda: tenant_scope(tenant_id, user_id))
-    answer = StreamingHttpResponse(body, content_type=trail_export.FORMS[found.asked["form"]])
-    name = trail_export.file_name(found, request.tenant.name)
+    answer = StreamingHttpResponse(body, content_type=trail_export.FORMS[export.asked["form"]])
+    name = trail_export.file_name(export, request.tenant.name)
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Content-Length"] = str(found.bytes)
+    answer["Content-Length"] = str(export.bytes)
     return _file(answer)
 
 
 @require_POST
 @permitted(Permission.EXPORT_AUDIT)
 def audit_export_drop(request: TenantRequest, audit_export: UUID) -> HttpResponse:
-    trail_export.drop(_found(request, audit_export), by=request.actor)
+    trail_export.drop(_export(request, audit_export), by=request.actor)
     messages.success(request, _("The export has been deleted."))
     return redirect("console:audit_exports", tenant=request.tenant.name)
 
@@ -89,16 +95,16 @@ def _exports(request: TenantRequest) -> Any:
     return Export.objects.filter(tenant_id=request.tenant.id, kind=trail_export.KIND)
 
 
-def _found(request: TenantRequest, export: UUID) -> Export:
-    found: Export = get_object_or_404(_exports(request), pk=export)
-    return found
+def _export(request: TenantRequest, export: UUID) -> Export:
+    row: Export = get_object_or_404(_exports(request), pk=export)
+    return row
 
 
-def _from(request: TenantRequest) -> dict[str, Any]:
-    """What was being looked at when somebody came here."""
+def _initial_filter(request: TenantRequest) -> dict[str, Any]:
+    """Returns the filter of the page from which the person came."""
     initial = {name: request.GET[name] for name in AuditFilter.base_fields if name in request.GET}
     return {**initial, "form": trail_export.JSONL}
 
 
 def _file(answer: HttpResponseBase) -> HttpResponse:
-    return answer  # type: ignore[return-value]  # a streamed one is a response all the same
+    return answer  # type: ignore[return-value]  # a streamed response is one too

@@ -1,4 +1,4 @@
-"""What one may ask the audit trail, and how people write it."""
+"""The filter of the audit trail, as people write it."""
 
 from dataclasses import replace
 from typing import Any
@@ -54,31 +54,31 @@ class AuditFilter(ConsoleForm):
 
     def clean_net(self) -> str:
         text = self.cleaned_data["net"].strip().partition("/")[0]
-        found = network(text) if text else ""
-        if found is None:
+        net = network(text) if text else ""
+        if net is None:
             raise ValidationError(_("This is not an IP address."))
-        return found
+        return net
 
     def filters(self, tenant: Tenant | None) -> Filters:
-        given = self.cleaned_data
-        action = given["action"]
-        asked = Filters(
-            since=given["since"],
-            until=given["until"],
-            request_id=given["request"],
-            net=given["net"],
+        fields = self.cleaned_data
+        action = fields["action"]
+        filters = Filters(
+            since=fields["since"],
+            until=fields["until"],
+            request_id=fields["request"],
+            net=fields["net"],
             action="" if action == ACTS else action,
             acts=action == ACTS,
-            model=given["model"].strip(),
-            route=given["route"].strip(),
-            status=given["status"],
-            failed=given["failed"],
+            model=fields["model"].strip(),
+            route=fields["route"].strip(),
+            status=fields["status"],
+            failed=fields["failed"],
         )
-        return replace(asked, **_who(given["who"].strip(), tenant))
+        return replace(filters, **_who(fields["who"].strip(), tenant))
 
 
 def _who(text: str, tenant: Tenant | None) -> dict[str, Any]:
-    """A pseudonym stands by itself; everybody else is an actor."""
+    """Returns the filter for a pseudonym, or for the actors of any other text."""
     if not text:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when and from where. Texts of requests are never shown here."""
+"""Pages of the audit trail: every act, its actor, time and address, never the texts of requests."""
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -25,8 +25,8 @@ def all_audit(request: ConsoleRequest) -> HttpResponse:
 
 @permitted(Permission.VIEW_AUDIT)
 def audit_event(request: TenantRequest, event: int) -> HttpResponse:
-    found = get_object_or_404(Event.objects.of_tenant(request.tenant.id), pk=event)
-    return _event(request, found)
+    row = get_object_or_404(Event.objects.of_tenant(request.tenant.id), pk=event)
+    return _event(request, row)
 
 
 @operators_only
@@ -35,7 +35,7 @@ def all_audit_event(request: ConsoleRequest, any_event: int) -> HttpResponse:
 
 
 def shown(request: ConsoleRequest, form: AuditFilter) -> Page:
-    """The page that is asked for; an odd filter finds nothing."""
+    """Returns the page of events; an invalid filter matches none."""
     filters = form.filters(request.tenant) if form.is_valid() else Filters(actors=())
     try:
         return page(
@@ -47,15 +47,15 @@ def shown(request: ConsoleRequest, form: AuditFilter) -> Page:
 
 def _page(request: ConsoleRequest) -> HttpResponse:
     form = AuditFilter(request.GET)
-    found = shown(request, form)
-    actors = Actors.of(found.rows, request.tenant)
+    events = shown(request, form)
+    actors = Actors.of(events.rows, request.tenant)
     lines = [
         (event, WORDS[event.action], actors.name(event.actor), actors.particulars(event))
-        for event in found.rows
+        for event in events.rows
     ]
     context = {
         "form": form,
-        "page": found,
+        "page": events,
         "lines": lines,
         "filtered": any(form.cleaned_data.values()) if form.is_valid() else True,
     }

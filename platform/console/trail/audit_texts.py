@@ -1,4 +1,4 @@
-"""Reading what was asked and answered: with a reason, on record, and never by the way."""
+"""Pages to read prompts and answers: only with a reason, and on record."""
 
 from datetime import timedelta
 from typing import Any
@@ -45,25 +45,25 @@ class TextSearchForm(WhyForm):
 @recently_proven
 def text_search_page(request: TenantRequest) -> HttpResponse:
     form = TextSearchForm(request.POST or None, initial=_last_day())
-    found = None
+    matches = None
     if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
+        fields = form.cleaned_data
         try:
-            found = text_search.search(
+            matches = text_search.search(
                 request.tenant.id,
-                given["words"],
+                fields["words"],
                 by=request.actor,
-                reason=given["reason"],
-                since=given["since"],
-                until=given["until"],
-                subject_id=given["subject"],
+                reason=fields["reason"],
+                since=fields["since"],
+                until=fields["until"],
+                subject_id=fields["subject"],
                 searcher_id=request.member.subject_id if request.member else None,
             )
         except ValidationError as problem:
             form.refuse(problem)
     context = {
         "form": form,
-        "found": found,
+        "found": matches,
         "left": text_search.left_this_hour(request.tenant.id, request.actor),
         "most": text_search.MOST_TEXTS,
     }
@@ -73,7 +73,7 @@ def text_search_page(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.VIEW_PROMPTS)
 @recently_proven
 def text_view(request: TenantRequest, completion: UUID) -> HttpResponse:
-    """GET asks for a reason, POST shows."""
+    """Show a form for the reason on GET, the text on POST."""
     form, viewed = WhyForm(request.POST or None), None
     if request.method == "POST" and form.is_valid():
         viewed = text_search.view(

@@ -1,4 +1,4 @@
-"""The words of the audit trail, as people read them."""
+"""The actions of the audit trail in words."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _

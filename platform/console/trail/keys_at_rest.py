@@ -1,4 +1,4 @@
-"""Under which master keys the tenants' keys are, and how far an exchange of one has come."""
+"""Page of master keys: the tenants' keys under each, and the progress of rotations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tenants.models import Tenant
 @dataclass(frozen=True, slots=True)
 class MasterKey:
     name: str
-    keys: int  # of tenants, that are under it
+    keys: int  # keys of tenants under it
     current: bool
     known: bool
 
@@ -50,7 +50,7 @@ def keys_at_rest(request: ConsoleRequest) -> HttpResponse:
 
 
 def _masters() -> tuple[list[MasterKey], str]:
-    """What the database names and what is current; and why that cannot be told, if it cannot."""
+    """Returns the master keys in use and the current one, or none and why they are unknown."""
     master_keys: MasterKeys = settings.MASTER_KEYS
     tenants = DataKey.objects.filter(subject_id=None)
     counted = dict(tenants.values_list("wrapped_by").annotate(Count("id")).order_by())
@@ -66,7 +66,7 @@ def _masters() -> tuple[list[MasterKey], str]:
 
 
 def _is_secret_left() -> bool:
-    """Whether the platform's secret still needs an older master key."""
+    """Returns whether the platform's secret still needs an older master key."""
     try:
         current = settings.MASTER_KEYS.current_id()
         return not platform_secret.is_under(settings.FOREBAY_HOME, current)
@@ -75,10 +75,10 @@ def _is_secret_left() -> bool:
 
 
 def _exchanges(rotations: Iterable[KeyRotation]) -> list[Exchange]:
-    found = list(rotations)
-    ids = {rotation.tenant_id for rotation in found if rotation.tenant_id}
+    rows = list(rotations)
+    ids = {rotation.tenant_id for rotation in rows if rotation.tenant_id}
     names = dict(Tenant.objects.filter(id__in=ids).values_list("id", "name"))
-    people = Actors.among([rotation.actor for rotation in found], None)
+    people = Actors.among([rotation.actor for rotation in rows], None)
 
     def shown(each: KeyRotation) -> Exchange:
         tenant = names.get(each.tenant_id) if each.tenant_id else ""
@@ -87,7 +87,7 @@ def _exchanges(rotations: Iterable[KeyRotation]) -> list[Exchange]:
             each, _short(each.tenant_id) if tenant is None else tenant, by, _percent(each)
         )
 
-    return [shown(each) for each in found]
+    return [shown(each) for each in rows]
 
 
 def _percent(rotation: KeyRotation) -> int:
