@@ -361,7 +361,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],  # each Resource says itself who may do what
     "DEFAULT_PARSER_CLASSES": ["console.api.strict.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["console.api.strict.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "console.api.openapi.Described",
+    "DEFAULT_SCHEMA_CLASS": "console.api.openapi.ResourceSchema",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }

@@ -1,4 +1,6 @@
-"""Files of the audit trail: made by a job, encrypted until somebody takes them, gone after that."""
+"""Exports of the audit trail: made by a job, stored encrypted, deleted after their download or
+their term.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -80,25 +82,25 @@ class AuditExports(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the files that were made, and are being made."""
-        return self.listed(self._exports())
+        return self.respond_page(self._exports())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Have a file made of the audit trail.
 
         On record. It is made in the background: ask for it until its state is `ready`.
         """
-        given = self.given()
-        form = given.pop("form")
-        made = trail_export.ask(self.inside.id, filters_from(given), form, by=self.by)
-        return self.one(made, 201)
+        fields = self.body()
+        form = fields.pop("form")
+        export = trail_export.ask(self.url_tenant.id, filters_from(fields), form, by=self.actor)
+        return self.respond(export, 201)
 
     def retrieve(self, request: Any, tenant: str, audit_export: UUID) -> Response:
         """Show how far a file is."""
-        return self.one(self.found(self._exports(), pk=audit_export))
+        return self.respond(self.get_or_404(self._exports(), pk=audit_export))
 
     def destroy(self, request: Any, tenant: str, audit_export: UUID) -> Response:
         """Delete a file before its time."""
-        trail_export.drop(self.to_change(self._exports(), pk=audit_export), by=self.by)
+        trail_export.drop(self.get_for_change(self._exports(), pk=audit_export), by=self.actor)
         return Response(status=204)
 
     def file(self, request: Any, tenant: str, audit_export: UUID) -> HttpResponseBase:
@@ -106,7 +108,7 @@ class AuditExports(Resource):
 
         On record. Whoever comes in person has proved within ten minutes that it is them.
         """
-        found: Export = self.found(self._exports(), pk=audit_export)
+        export: Export = self.get_or_404(self._exports(), pk=audit_export)
         if self.who.user and not is_proven(request._request):
             text = _(
                 "Confirm your identity in the console: the last confirmation is more than ten "
@@ -114,14 +116,14 @@ class AuditExports(Resource):
             )
             raise denied(text, "proof_needed")
         try:
-            pieces = trail_export.download(found, by=self.by)
+            pieces = trail_export.download(export, by=self.actor)
         except (FileNotFoundError, Unreadable):
             raise not_found() from None
-        kind = trail_export.FORMS[found.asked["form"]]
+        kind = trail_export.FORMS[export.asked["form"]]
         answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=kind)
-        name = trail_export.file_name(found, self.inside.name)
+        name = trail_export.file_name(export, self.url_tenant.name)
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
 
     def _exports(self) -> Any:
-        return Export.objects.filter(tenant_id=self.inside.id, kind=trail_export.KIND)
+        return Export.objects.filter(tenant_id=self.url_tenant.id, kind=trail_export.KIND)

@@ -1,4 +1,6 @@
-"""Batches: how far they are, and the acts on them. What they ask and answer is not told here."""
+"""Batches of requests: their progress, and pausing, resuming and cancelling them. Prompts and
+answers are not shown.
+"""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -57,7 +59,7 @@ class BatchShape(Shape):
 
 
 class AnyBatchShape(BatchShape):
-    """Of any tenant."""
+    """A batch of any tenant."""
 
 
 class BatchFilter(f.FilterSet):
@@ -73,7 +75,7 @@ class AnyBatchFilter(BatchFilter):
 
 
 class Batches(Resource):
-    """A tenant's."""
+    """Serves the batches of one tenant."""
 
     needs: ClassVar[dict[str, P | Who]] = {
         "list": P.VIEW_REQUESTS,
@@ -88,36 +90,36 @@ class Batches(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's batches."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def retrieve(self, request: Any, tenant: str, batch: UUID) -> Response:
         """Show how far a batch is."""
-        return self.one(self.found(self._rows(), pk=batch))
+        return self.respond(self.get_or_404(self._rows(), pk=batch))
 
     def pause(self, request: Any, tenant: str, batch: UUID) -> Response:
         """Pause a batch: what runs is finished, nothing else begins, and its time goes on."""
-        return self._acted(batch, acts.pause)
+        return self._act(batch, acts.pause)
 
     def resume(self, request: Any, tenant: str, batch: UUID) -> Response:
         """Let a paused batch go on."""
-        return self._acted(batch, acts.resume)
+        return self._act(batch, acts.resume)
 
     def cancel(self, request: Any, tenant: str, batch: UUID) -> Response:
         """Cancel a batch: what runs may finish, and what has ended stays."""
-        return self._acted(batch, acts.cancel)
+        return self._act(batch, acts.cancel)
 
     def _rows(self) -> QuerySet[Batch]:
-        return Batch.objects.filter(tenant=self.inside).select_related("tenant")
+        return Batch.objects.filter(tenant=self.url_tenant).select_related("tenant")
 
-    def _acted(self, pk: UUID, act: Callable[[Batch, str], bool]) -> Response:
-        batch: Batch = self.found(self._rows(), pk=pk)
-        if not act(batch, self.by):
+    def _act(self, pk: UUID, act: Callable[[Batch, str], bool]) -> Response:
+        batch: Batch = self.get_or_404(self._rows(), pk=pk)
+        if not act(batch, self.actor):
             raise Problem(409, "conflict", _("It is too late for that: the batch has ended."))
-        return self.one(batch)
+        return self.respond(batch)
 
 
 class AllBatches(Batches):
-    """Of all tenants."""
+    """Serves the batches of all tenants to operators."""
 
     needs = dict.fromkeys(Batches.needs, Who.OPERATOR)
     shape = AnyBatchShape
@@ -125,23 +127,23 @@ class AllBatches(Batches):
 
     def list(self, request: Any) -> Response:  # type: ignore[override]
         """List the batches of all tenants."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def retrieve(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
         """Show how far a batch of any tenant is."""
-        return self.one(self.found(self._rows(), pk=any_batch))
+        return self.respond(self.get_or_404(self._rows(), pk=any_batch))
 
     def pause(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
         """Pause a batch of any tenant."""
-        return self._acted(any_batch, acts.pause)
+        return self._act(any_batch, acts.pause)
 
     def resume(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
         """Let a paused batch of any tenant go on."""
-        return self._acted(any_batch, acts.resume)
+        return self._act(any_batch, acts.resume)
 
     def cancel(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
         """Cancel a batch of any tenant."""
-        return self._acted(any_batch, acts.cancel)
+        return self._act(any_batch, acts.cancel)
 
     def _rows(self) -> QuerySet[Batch]:
         return Batch.objects.select_related("tenant")

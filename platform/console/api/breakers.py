@@ -1,24 +1,19 @@
-"""Circuit breakers of engines: state, history, and an operator's word."""
+"""Circuit breakers of engines: state, history, and an operator's override."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, get_args
 from uuid import UUID
 
-from django.utils.translation import gettext as _
-from redis import RedisError
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.engines import READING, WRITING
-from console.api.problem import Problem
+from console.api.problem import redis_or_503
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from inference.engines.breaker_override import Breaker, Wanted, breakers_of, override
 from inference.engines.breakers import Phase
 from inference.models import Engine
 from inference.queue.client import client
-
-T = TypeVar("T")
 
 
 class WantedState(Shape):
@@ -72,20 +67,13 @@ class Breakers(Resource):
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
         """Show an engine's circuit breaker, and what it has been through."""
-        return self.one(self._breaker(self.found(Engine.objects.all(), pk=engine)))
+        return self.respond(self._breaker(self.get_or_404(Engine.objects.all(), pk=engine)))
 
     def override(self, request: Any, engine: UUID) -> Response:
         """Keep an engine's breaker open or closed, or leave it to what requests meet."""
-        state, found = self.given()["state"], self.found(Engine.objects.all(), pk=engine)
-        _in_redis(lambda: override(client(), found.name, state, by=self.by))
-        return self.one(self._breaker(found))
+        state, row = self.body()["state"], self.get_or_404(Engine.objects.all(), pk=engine)
+        redis_or_503(lambda: override(client(), row.name, state, by=self.actor))
+        return self.respond(self._breaker(row))
 
     def _breaker(self, engine: Engine) -> Breaker:
-        return _in_redis(lambda: breakers_of(client(), [engine.name]))[engine.name]
-
-
-def _in_redis(ask: Callable[[], T]) -> T:
-    try:
-        return ask()
-    except RedisError:
-        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
+        return redis_or_503(lambda: breakers_of(client(), [engine.name]))[engine.name]

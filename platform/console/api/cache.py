@@ -1,4 +1,4 @@
-"""The answer cache of a tenant: its figures, its rules, its purge."""
+"""The answer cache of a tenant: its figures, its rules, and purging it."""
 
 from typing import Any
 
@@ -57,22 +57,22 @@ class Cache(Resource):
     def show(self, request: Any, tenant: str) -> Response:
         """Show how often a kept answer served, and what is kept."""
         try:
-            held = stored(self.inside.id)
+            stock = stored(self.url_tenant.id)
         except redis.RedisError:
             text = _("Redis does not answer: what it keeps is not known.")
             raise Problem(503, "unavailable", text, headers={"Retry-After": "2"}) from None
-        done = figures(self.inside.id)
+        lookups = figures(self.url_tenant.id)
         lines = []
-        for name in sorted({*done, *held.entries}):
-            counts = done.get(name, Figures()).counts
+        for name in sorted({*lookups, *stock.entries}):
+            counts = lookups.get(name, Figures()).counts
             levels = {level: counts[level] for level in ("l1", "l2", "shared")}
-            kept = {"entries": held.entries[name], "bytes": held.bytes[name]}
-            lines.append({"model": name, "requests": counts.total(), **levels, **kept})
+            size = {"entries": stock.entries[name], "bytes": stock.bytes[name]}
+            lines.append({"model": name, "requests": counts.total(), **levels, **size})
         return Response({"models": lines})
 
     def purge(self, request: Any, tenant: str) -> Response:
         """Purge all kept answers of a tenant."""
-        purge(self.inside, by=self.by)
+        purge(self.url_tenant, by=self.actor)
         return Response({"purged": True})
 
 
@@ -110,27 +110,27 @@ class CacheRules(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the rules by which answers are kept."""
-        return self.listed(self.inside.cache_rules.all())
+        return self.respond_page(self.url_tenant.cache_rules.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Set whether answers are kept: for all requests, a model, a key, or a key and a model.
 
         The narrowest rule decides. One for the same key and model is replaced.
         """
-        given = self.given()
-        key = (
-            self.inside.api_keys.live().filter(pk=given["key"]).first() if "key" in given else None
-        )
-        if "key" in given and key is None:
-            raise bad_request({"key": [_("There is no such key in this tenant.")]})
-        scope = {"model": given.get("model", ""), "api_key": key}
-        return self.one(CacheRule.set(self.inside, on=given["on"], by=self.by, **scope), 201)
+        fields = self.body()
+        owner, key = self.url_tenant, None
+        if "key" in fields:
+            key = owner.api_keys.live().filter(pk=fields["key"]).first()
+            if key is None:
+                raise bad_request({"key": [_("There is no such key in this tenant.")]})
+        scope = {"model": fields.get("model", ""), "api_key": key}
+        return self.respond(CacheRule.set(owner, on=fields["on"], by=self.actor, **scope), 201)
 
     def retrieve(self, request: Any, tenant: str, rule: int) -> Response:
         """Show a rule."""
-        return self.one(self.found(self.inside.cache_rules.all(), pk=rule))
+        return self.respond(self.get_or_404(self.url_tenant.cache_rules.all(), pk=rule))
 
     def destroy(self, request: Any, tenant: str, rule: int) -> Response:
         """Remove a rule."""
-        self.to_change(self.inside.cache_rules.all(), pk=rule).drop(by=self.by)
+        self.get_for_change(self.url_tenant.cache_rules.all(), pk=rule).drop(by=self.actor)
         return Response(status=204)

@@ -1,7 +1,7 @@
-"""Pages of a list that grows, by keyset: page 1000 costs what page 1 does.
+"""Keyset pagination: page 1000 costs what page 1 does.
 
 A cursor is opaque and signed. It says where the last page ended, and is bound to the tenant, the
-filters and the order it was made for: with others it is refused.
+filters and the ordering it was made for: with others it is refused.
 """
 
 from collections.abc import Mapping
@@ -20,56 +20,56 @@ PARAMETERS = ("cursor", "limit", "ordering")
 
 
 def page(
-    rows: QuerySet[Any], query: Mapping[str, str], orderings: tuple[str, ...], place: str
+    rows: QuerySet[Any], query: Mapping[str, str], orderings: tuple[str, ...], scope: str
 ) -> tuple[list[Any], str | None]:
-    """The rows of the page and the cursor of the next one. Raises Problem.
+    """Return the rows of the page and the cursor of the next one. Raises Problem.
 
-    `orderings`: names of fields that are never null, "-" in front for the other way; the first
-    is the usual one. `place`: what the list is of, so that its cursors open no other.
+    `orderings`: names of fields that are never null, with "-" in front for descending; the first is
+    the default. `scope`: names the list, so that its cursors open no other.
     """
     ordering = query.get("ordering", orderings[0])
     if ordering not in orderings:
         raise bad_request({"ordering": [_("Choose one of %s.") % ", ".join(orderings)]})
     limit = limit_of(query.get("limit", str(USUAL)))
-    salt = _salt(query, place, ordering)
+    salt = _salt(query, scope, ordering)
     field, back = ordering.removeprefix("-"), ordering.startswith("-")
     if cursor := query.get("cursor"):
-        rows = rows.filter(_after(rows, field, back, _opened(cursor, salt)))
+        rows = rows.filter(_after(rows, field, back, _position(cursor, salt)))
     sign = "-" if back else ""
-    found = list(rows.order_by(f"{sign}{field}", f"{sign}pk")[: limit + 1])
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
+    batch = list(rows.order_by(f"{sign}{field}", f"{sign}pk")[: limit + 1])
+    if len(batch) <= limit:
+        return batch, None
+    last = batch[limit - 1]
     at = getattr(last, field)
     ends = at.isoformat() if isinstance(at, datetime) else str(at)
-    return found[:limit], signing.dumps([ends, str(last.pk)], salt=salt)
+    return batch[:limit], signing.dumps([ends, str(last.pk)], salt=salt)
 
 
 def limit_of(text: str) -> int:
-    """Raises Problem."""
+    """Returns the number of rows of a page. Raises Problem."""
     if not (len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
         raise bad_request({"limit": [_("Choose a number from 1 to %d.") % MOST]})
     return int(text)
 
 
-def _salt(query: Mapping[str, str], place: str, ordering: str) -> str:
+def _salt(query: Mapping[str, str], scope: str, ordering: str) -> str:
     filters = sorted((k, v) for k, v in query.items() if k not in PARAMETERS)
-    return f"api:{place}:{ordering}:{filters}"
+    return f"api:{scope}:{ordering}:{filters}"
 
 
-def _opened(cursor: str, salt: str) -> list[str]:
+def _position(cursor: str, salt: str) -> list[str]:
     try:
-        found: list[str] = signing.loads(cursor, salt=salt)
+        position: list[str] = signing.loads(cursor, salt=salt)
     except signing.BadSignature:
         text = _("This cursor is not of this list with these filters.")
         raise bad_request({"cursor": [text]}) from None
-    return found
+    return position
 
 
-def _after(rows: QuerySet[Any], field: str, back: bool, ended: list[str]) -> Q:
+def _after(rows: QuerySet[Any], field: str, back: bool, position: list[str]) -> Q:
     meta, side = rows.model._meta, "lt" if back else "gt"
     try:
-        at, pk = meta.get_field(field).to_python(ended[0]), meta.pk.to_python(ended[1])
+        at, pk = meta.get_field(field).to_python(position[0]), meta.pk.to_python(position[1])
     except ValidationError:  # a field that has changed its type since
         raise bad_request({"cursor": [_("This cursor is out of date.")]}) from None
     return Q(**{f"{field}__{side}": at}) | Q(**{field: at, f"pk__{side}": pk})

@@ -1,4 +1,6 @@
-"""What models, pools and engines have in common: names once, and a file that has its own way."""
+"""Base classes of models, pools and engines, which an operator adds here or declares in
+FOREBAY_ENGINES.
+"""
 
 from typing import Any
 
@@ -35,7 +37,7 @@ class DeclaredShape(Shape):
 
 
 class DeclaredResource(Resource):
-    """A view set of one of the three."""
+    """A view set of models, pools or engines."""
 
     table: type[Declared]
     orderings = ("name", "-name", "created_at", "-created_at")
@@ -45,7 +47,7 @@ class DeclaredResource(Resource):
             raise Problem(409, "name_taken", _("This name is taken."))
 
     def refuse_engines_below(self, engines: QuerySet[Engine]) -> None:
-        """Refuses a key whose scopes reach pools, and not the engines that would go with one.
+        """Refuses a key whose scopes open pools, but not the engines that would be removed too.
 
         Raises Problem.
         """
@@ -53,10 +55,10 @@ class DeclaredResource(Resource):
         if key and OperatorScope.ENGINES_WRITE not in key.scopes and engines.exists():
             raise scope_missing([OperatorScope.ENGINES_WRITE])
 
-    def done(self, row: Any, verb: str, status: int = 200, **given: Any) -> Response:
-        """What is from the file is changed in the file."""
+    def apply(self, row: Any, verb: str, status: int = 200, **fields: Any) -> Response:
+        """Call the row's method `verb`. Rows declared in the file are changed in the file only."""
         try:
-            changed = getattr(row, verb)(by=self.by, **given)
+            changed = getattr(row, verb)(by=self.actor, **fields)
         except FromFile as problem:
             raise Problem(409, "from_file", str(problem)) from None
-        return Response(status=204) if changed is None else self.one(changed, status)
+        return Response(status=204) if changed is None else self.respond(changed, status)

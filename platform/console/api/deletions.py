@@ -1,4 +1,4 @@
-"""A person's, or a key's, data to be erased: asked for, decided, executed, and proven."""
+"""Deletion requests for the data of a person or key: requested, decided, executed and certified."""
 
 import contextlib
 from typing import Any
@@ -20,14 +20,14 @@ from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import Requester, denied, refuse_where_restricted
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from console.privacy.why_not import why_not
+from console.privacy.why_not import refusal_text
 from tenants.models import ApiKey, Member
 from tenants.personal_data.deciding import Decider, WhyNot
 from tenants.personal_data.whose import Whose, find
 from tenants.roles import Permission as P
 from tenants.scope import person_scope
 
-_WAYS = ("member", "key", "subject")  # to say whose data it is
+_OWNER_FIELDS = ("member", "key", "subject")  # each names whose data it is
 EXAMPLE: dict[str, Any] = {
     "id": "0192e6a0-88cc-7c6e-9f6e-1f2a3b4c5d6e",
     "subject": "0192e6a0-99dd-7c6e-9f6e-1f2a3b4c5d6e",
@@ -139,7 +139,7 @@ class Deletions(Resource):
 
     def list(self, request: Any, **where: Any) -> Response:
         """List deletion requests: the tenant's for who decides on them, else one's own."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any, **where: Any) -> Response:
         """Ask for data to be erased, or restricted.
@@ -151,43 +151,48 @@ class Deletions(Resource):
         While one of the same mode is open, asking again answers with the same; `removes` is added.
         Asked for by the person as well, it is theirs, and their clock begins.
         """
-        given = self.given()
-        whose = self._whose(**{name: given.pop(name, None) for name in _WAYS})
-        own = self.who.member is not None and whose == self.who.member
+        fields = self.body()
+        owner = self._owner(**{name: fields.pop(name, None) for name in _OWNER_FIELDS})
+        own = self.who.member is not None and owner == self.who.member
         if not own:
             refuse_where_restricted(request, self.who)
-        if given["removes"]:
-            self._refuse_removal(whose)
-        decides = self._decides and self._decider.decides_alone(whose)
+        if fields["removes"]:
+            self._refuse_removal(owner)
+        decides = self._decides and self._decider.decides_alone(owner)
         try:
-            asked = deletion.ask(
-                self.inside.id, whose.subject_id, by=self.by, decides=decides, own=own, **given
+            deletion_request = deletion.ask(
+                self.url_tenant.id,
+                owner.subject_id,
+                by=self.actor,
+                decides=decides,
+                own=own,
+                **fields,
             )
         except AlreadyBegun:
             raise _begun() from None
-        return self.one(asked, 201)
+        return self.respond(deletion_request, 201)
 
     def retrieve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Show a deletion request, its stores and, when it is done, its certificate."""
-        found = self.found(self._rows(), pk=deletion_request)
-        said = WholeDeletion(found).data
-        return Response(said, headers={"ETag": self.etag(self.shape(found).data)})
+        row = self.get_or_404(self._rows(), pk=deletion_request)
+        body = WholeDeletion(row).data
+        return Response(body, headers={"ETag": self.etag(self.shape(row).data)})
 
     def approve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Approve a deletion request: it is executed at once."""
-        found = self.found(self._rows(), pk=deletion_request)
-        self._refuse(self._decider.to_approve(found))
-        return self._decided(deletion_request, deletion.approve)
+        row = self.get_or_404(self._rows(), pk=deletion_request)
+        self._refuse(self._decider.to_approve(row))
+        return self._decide(deletion_request, deletion.approve)
 
     def lift(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Lift a restriction, and say why: nothing was erased, the data can be used again."""
-        self._refuse(self._decider.to_decide(self.found(self._rows(), pk=deletion_request)))
-        return self._decided(deletion_request, deletion.lift, **self.given())
+        self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
+        return self._decide(deletion_request, deletion.lift, **self.body())
 
     def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Refuse a deletion request, and say why."""
-        self._refuse(self._decider.to_decide(self.found(self._rows(), pk=deletion_request)))
-        return self._decided(deletion_request, deletion.refuse, **self.given())
+        self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
+        return self._decide(deletion_request, deletion.refuse, **self.body())
 
     @property
     def _decides(self) -> bool:
@@ -195,73 +200,75 @@ class Deletions(Resource):
 
     @property
     def _is_program(self) -> bool:
-        """A key that manages members may ask for others, and waits: none where duties are kept
-        apart, or where somebody it depends on may not manage them.
+        """Returns whether a key may request deletions for others, which wait for approval.
+
+        It needs to manage members. No key does where duties are kept apart, or where somebody it
+        depends on may not.
         """
         return self.who.key is not None and P.MANAGE_MEMBERS in self.who.permissions
 
     def _rows(self) -> QuerySet[DeletionRequest]:
-        rows = DeletionRequest.objects.filter(tenant_id=self.inside.id)
+        rows = DeletionRequest.objects.filter(tenant_id=self.url_tenant.id)
         if self._decides:
             return rows
-        own = Q(requested_by=self.by)
+        own = Q(requested_by=self.actor)
         me = self.who.member or self.who.key
         return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
 
-    def _whose(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Whose:
-        """Raises Problem; what belongs to somebody else does not exist."""
-        ways = [way for way in (member, key, subject) if way]
-        if not ways and self.who.member:
+    def _owner(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Whose:
+        """Returns whose data to delete. Raises Problem, 404 for what belongs to somebody else."""
+        ids = [one for one in (member, key, subject) if one]
+        if not ids and self.who.member:
             return self.who.member
-        if len(ways) != 1:
+        if len(ids) != 1:
             raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
         mine = self.who.member
         myself = mine is not None and (mine.pk == member or mine.subject_id == subject)
         if not (self._decides or myself or self._is_program):
             raise denied(_("You can ask for your own data only."))
-        tenant = self.inside
+        tenant = self.url_tenant
         if subject:
             return self._by_pseudonym(subject)
         rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
-        found: Member | ApiKey = self.found(rows, pk=member or key)
-        return found
+        owner: Member | ApiKey = self.get_or_404(rows, pk=member or key)
+        return owner
 
     def _by_pseudonym(self, subject: UUID) -> Whose:
-        found = find(self.inside, subject)
-        if found is None:
+        owner = find(self.url_tenant, subject)
+        if owner is None:
             raise not_found()
-        return found
+        return owner
 
     @property
     def _decider(self) -> Decider:
-        return Decider(self.inside, self.by, self.who.member, self.who.roles_to_give())
+        return Decider(self.url_tenant, self.actor, self.who.member, self.who.roles_to_give())
 
-    def _refuse_removal(self, whose: Whose) -> None:
-        """Raises Problem."""
-        refusal = self._decider.to_remove(whose)
-        if refusal == WhyNot.ABOVE and isinstance(whose, Member):
-            refuse_unless_among(self.who.roles_to_take(), whose.role)
+    def _refuse_removal(self, owner: Whose) -> None:
+        """Raises Problem unless the caller may have this member or key removed too."""
+        refusal = self._decider.to_remove(owner)
+        if refusal == WhyNot.ABOVE and isinstance(owner, Member):
+            refuse_unless_among(self.who.roles_to_take(), owner.role)
         elif refusal:
-            raise bad_request({"removes": [why_not(refusal)]})
+            raise bad_request({"removes": [refusal_text(refusal)]})
 
     def _refuse(self, refusal: WhyNot | None) -> None:
-        """Raises Problem."""
+        """Raises Problem if there is a refusal."""
         if refusal:
-            raise denied(why_not(refusal))
+            raise denied(refusal_text(refusal))
 
-    def _decided(self, pk: UUID, verb: Any, **given: Any) -> Response:
-        found = self.found(self._rows(), pk=pk)
+    def _decide(self, pk: UUID, verb: Any, **fields: Any) -> Response:
+        row = self.get_or_404(self._rows(), pk=pk)
         try:
-            verb(found, by=self.by, **given)
+            verb(row, by=self.actor, **fields)
         except AlreadyBegun:
             raise _begun() from None
         except SamePerson:
-            raise denied(why_not(WhyNot.OWN_REQUEST)) from None
+            raise denied(refusal_text(WhyNot.OWN_REQUEST)) from None
         except AlreadyDecided:
             raise Problem(
                 409, "already_decided", _("This request has already been decided.")
             ) from None
-        return self.one(found)
+        return self.respond(row)
 
 
 def _begun() -> Problem:
@@ -269,11 +276,11 @@ def _begun() -> Problem:
 
 
 class OwnDeletionShape(DeletionShape):
-    """A page of it has a name of its own in the schema."""
+    """A deletion request; a class of its own names its page in the schema."""
 
 
 class OwnDeletions(Deletions):
-    """The same without a tenant in the path: the key's, or the only one of a person."""
+    """The same without a tenant in the path: that of the key, or the only one of a person."""
 
     shape = OwnDeletionShape
     needs = dict.fromkeys(("list", "create", "retrieve"), Who.ANYBODY)
@@ -281,12 +288,12 @@ class OwnDeletions(Deletions):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(APIException):  # a wrong key is refused where all are
             if isinstance(request.auth, Requester) and not request.auth.operator_key:
-                kwargs["tenant"] = _home(request.auth)
+                kwargs["tenant"] = _only_tenant(request.auth)
         super().initial(request, *args, **kwargs)
 
 
-def _home(who: Requester) -> str:
-    """Raises Problem."""
+def _only_tenant(who: Requester) -> str:
+    """Returns the name of the caller's tenant. Raises Problem where there are several."""
     if who.key:
         return who.key.tenant.name
     assert who.user

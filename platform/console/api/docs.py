@@ -1,4 +1,4 @@
-"""The schema, and pages to browse it that need nothing from elsewhere."""
+"""The OpenAPI schema, and pages to browse it that load nothing from other sites."""
 
 from functools import cache
 from threading import Lock
@@ -16,8 +16,8 @@ _building = Lock()
 
 
 class Schema(SpectacularAPIView):
-    """Anybody may ask for it, and to build it takes a third of a second: that happens once for
-    each language and format.
+    """Anybody may request the schema, and building it takes a third of a second: it is built once
+    for each language and format.
     """
 
     authentication_classes = []
@@ -26,8 +26,9 @@ class Schema(SpectacularAPIView):
     @extend_schema(exclude=True)
     def get(self, request: Request, *_args: Any, **_kwargs: Any) -> HttpResponse:
         renderer = self._renderer(request)
-        asked = request.GET.get("lang") or translation.get_language()
-        language = asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+        language = request.GET.get("lang") or translation.get_language()
+        if language not in dict(settings.LANGUAGES):
+            language = settings.LANGUAGE_CODE
         file: str = self._get_filename(request, None)  # type: ignore[no-untyped-call]
         name = f'inline; filename="{file}"'
         kind: Any = type(renderer)
@@ -36,12 +37,12 @@ class Schema(SpectacularAPIView):
         return HttpResponse(text, renderer.media_type, headers={"Content-Disposition": name})
 
     def _renderer(self, request: Request) -> Any:
-        """Returns that of `?format=`, else that of the header Accept."""
-        named = request.GET.get("format")
+        """Returns the renderer that `?format=` names, else that of the header Accept."""
+        name = request.GET.get("format")
         for renderer in self.get_renderers():
-            if renderer.format == named:
+            if renderer.format == name:
                 return renderer
-        if named is not None:
+        if name is not None:
             raise ValidationError({"format": ["json or yaml"]})
         return self.perform_content_negotiation(request, force=True)[0]
 
@@ -49,8 +50,8 @@ class Schema(SpectacularAPIView):
 @cache
 def _built(renderer: Any, language: str) -> bytes:
     with translation.override(language):
-        found = Schema.generator_class().get_schema(request=None, public=True)
-        return bytes(renderer().render(found, renderer_context={}))
+        schema = Schema.generator_class().get_schema(request=None, public=True)
+        return bytes(renderer().render(schema, renderer_context={}))
 
 
 class Docs(SpectacularSwaggerSplitView):

@@ -1,4 +1,4 @@
-"""Engines: made, changed, drained and removed while the platform runs."""
+"""Engines: added, changed, drained and removed while the platform runs."""
 
 from functools import cached_property
 from typing import Any, ClassVar
@@ -45,7 +45,7 @@ def _is_url(url: str) -> None:
     {"oneOf": [{"type": "integer", "minimum": 1, "maximum": MOST_SLOTS}, {"enum": [AUTO]}]}
 )
 class SlotsField(s.IntegerField):
-    """A number, or that it follows the engine."""
+    """A number, or "auto": the engine's own number."""
 
     words = (AUTO,)
 
@@ -93,7 +93,9 @@ class EngineFailureShape(Shape):
 
 
 class EngineFiguresShape(Shape):
-    """As the engine's workers have seen it: of the last five minutes where nothing else is said."""
+    """Figures that an engine's workers measured, over the last five minutes unless stated
+    otherwise.
+    """
 
     requests = s.IntegerField(help_text="That ended here, or went on to another engine.")
     failed = s.IntegerField(source="errors", help_text="By the engine, not by its clients.")
@@ -182,17 +184,17 @@ class EngineShape(DeclaredShape):
 
     @extend_schema_field(EngineFiguresShape(allow_null=True))
     def get_figures(self, engine: Engine) -> Any:
-        figures = engine_figures.of(self._figures, engine.name)
+        figures = engine_figures.figures_of(self._figures, engine.name)
         return EngineFiguresShape(figures).data if figures else None
 
     @cached_property
     def _figures(self) -> engine_figures.Figures:
-        """Of all engines: read once for a list."""
+        """Returns the figures of all engines, read once for a list."""
         return engine_figures.all_figures()
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:
-    """Since when it could not take requests for this reason."""
+    """Returns since when the engine has been in this condition."""
     now = ability(engine)
     return now.since.isoformat() if now.since and now.condition is condition else None
 
@@ -200,20 +202,21 @@ def _since(engine: Engine, condition: Condition) -> str | None:
 READING: tuple[Scope, ...] = (Scope.ENGINES_READ,)
 WRITING: tuple[Scope, ...] = (Scope.ENGINES_WRITE,)
 _WRITES = ("create", "partial_update", "destroy", "drain", "resume")
-_WHEREVER = frozenset({"slots"})  # what of a hosted engine says nothing about where requests go
+_LOCAL_FIELDS = frozenset({"slots"})  # fields of a hosted engine that do not say where requests go
 
 
-def refuse_leaving_by_key(who: Requester, engine: Engine | None, given: dict[str, Any]) -> None:
-    """Refuses a key to say which requests leave this installation, and where to. Raises Problem.
+def refuse_leaving_by_key(who: Requester, engine: Engine | None, fields: dict[str, Any]) -> None:
+    """Refuses a key that would change which requests leave this installation, or where to.
 
-    A key of an operator may drain, resume and remove hosted engines, and change their slots.
+    A key of an operator may drain, resume and remove hosted engines, and change their slots. Raises
+    Problem.
     """
     if who.operator_key is None:
         return
     was_hosted = bool(engine and engine.hosted)
-    hosted = bool(given.get("hosted", was_hosted)) or given.get("kind") in HOSTED
-    changed = {n for n, v in given.items() if n == "api_key" or v != getattr(engine, n, None)}
-    if hosted != was_hosted or (was_hosted and changed - _WHEREVER):
+    hosted = bool(fields.get("hosted", was_hosted)) or fields.get("kind") in HOSTED
+    changed = {n for n, v in fields.items() if n == "api_key" or v != getattr(engine, n, None)}
+    if hosted != was_hosted or (was_hosted and changed - _LOCAL_FIELDS):
         text = _(
             "Where requests leave this installation a person decides: sign in to the console to "
             "add or change a hosted engine."
@@ -232,44 +235,44 @@ class Engines(DeclaredResource):
 
     def list(self, request: Any) -> Response:
         """List the engines of all pools."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any) -> Response:
         """Add an engine to a pool. Every process has it in use within a second."""
-        given = self.given()
-        self.refuse_taken(given["name"])
-        pool = Pool.objects.select_related("model").filter(name=given.pop("pool")).first()
+        fields = self.body()
+        self.refuse_taken(fields["name"])
+        pool = Pool.objects.select_related("model").filter(name=fields.pop("pool")).first()
         if pool is None:
             raise bad_request({"pool": [_("There is no such pool.")]})
-        name = given.pop("name")
-        given = with_server(name, given)
-        refuse_leaving_by_key(self.who, None, given)
-        check_given(pool, name, {"slots": SLOTS, "options": {}, **given})
-        return self.one(Engine.add(pool, name, by=self.by, **given), 201)
+        name = fields.pop("name")
+        fields = with_server(name, fields)
+        refuse_leaving_by_key(self.who, None, fields)
+        check_given(pool, name, {"slots": SLOTS, "options": {}, **fields})
+        return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
         """Show an engine: where it is, and whether it takes requests."""
-        return self.one(self.found(self._rows(), pk=engine))
+        return self.respond(self.get_or_404(self._rows(), pk=engine))
 
     def partial_update(self, request: Any, engine: UUID) -> Response:
         """Change an engine. What it has begun is finished as it was."""
-        given, found = self.given(), self.to_change(self._rows(), pk=engine)
-        refuse_leaving_by_key(self.who, found, given)
-        own = {name: getattr(found, name) for name in ("kind", "url", "hosted", "options")}
-        check_given(found.pool, found.name, {**own, **given})
-        return self.done(found, "change", **given)
+        fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
+        refuse_leaving_by_key(self.who, row, fields)
+        current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
+        check_given(row.pool, row.name, {**current, **fields})
+        return self.apply(row, "change", **fields)
 
     def destroy(self, request: Any, engine: UUID) -> Response:
         """Remove an engine. What it has begun is finished; what waits stays in its pool."""
-        return self.done(self.to_change(self._rows(), pk=engine), "remove")
+        return self.apply(self.get_for_change(self._rows(), pk=engine), "remove")
 
     def drain(self, request: Any, engine: UUID) -> Response:
         """Let an engine take no new requests. It finishes what it has."""
-        return self.done(self.found(self._rows(), pk=engine), "drain")
+        return self.apply(self.get_or_404(self._rows(), pk=engine), "drain")
 
     def resume(self, request: Any, engine: UUID) -> Response:
         """Let an engine that drains take requests again."""
-        return self.done(self.found(self._rows(), pk=engine), "resume")
+        return self.apply(self.get_or_404(self._rows(), pk=engine), "resume")
 
     def _rows(self) -> Any:
         return Engine.objects.select_related("pool__model")

@@ -1,4 +1,4 @@
-"""The audit trail of a tenant: who did what. Never a text that was asked or answered."""
+"""The audit trail of a tenant: every act and who did it, without prompts and answers."""
 
 from typing import Any
 
@@ -111,25 +111,25 @@ class EventFilter(f.FilterSet):
     until = f.IsoDateTimeFilter()
 
 
-def filters_from(given: dict[str, Any]) -> Filters:
-    """Raises Problem."""
-    net = network(given["client_ip"]) if given.get("client_ip") else ""
+def filters_from(fields: dict[str, Any]) -> Filters:
+    """Returns the filters of a search. Raises Problem for a wrong address."""
+    net = network(fields["client_ip"]) if fields.get("client_ip") else ""
     if net is None:
         raise bad_request({"client_ip": [_("This is not an IP address.")]})
     return Filters(
-        action=given.get("action") or "",
-        actors=(given["actor"],) if given.get("actor") else None,
-        subject_id=given.get("subject"),
-        api_key_id=given.get("key"),
-        request_id=given.get("request_id"),
-        model=given.get("model") or "",
-        route=given.get("route") or "",
-        status=given.get("status"),
+        action=fields.get("action") or "",
+        actors=(fields["actor"],) if fields.get("actor") else None,
+        subject_id=fields.get("subject"),
+        api_key_id=fields.get("key"),
+        request_id=fields.get("request_id"),
+        model=fields.get("model") or "",
+        route=fields.get("route") or "",
+        status=fields.get("status"),
         net=net,
-        acts=given.get("kind") == "acts",
-        failed=given.get("outcome") == "failed",
-        since=given.get("since"),
-        until=given.get("until"),
+        acts=fields.get("kind") == "acts",
+        failed=fields.get("outcome") == "failed",
+        since=fields.get("since"),
+        until=fields.get("until"),
     )
 
 
@@ -146,8 +146,8 @@ class Events(Resource):
         A page can hold less than was asked for, or nothing, while `next_cursor` is there: what is
         looked for is rare, and the next page goes on looking.
         """
-        asked = self.asked(Event.objects.none())
-        filters = filters_from(asked.form.cleaned_data)
+        question = self.checked_filters(Event.objects.none())
+        filters = filters_from(question.form.cleaned_data)
         query = request.GET
         ordering = query.get("ordering", self.orderings[0])
         if ordering not in self.orderings:
@@ -160,8 +160,8 @@ class Events(Resource):
 
     def retrieve(self, request: Any, tenant: str, event: int) -> Response:
         """Show an event and how it stands: under which seal, and whether that holds."""
-        found = self.found(Event.objects.of_tenant(self.inside.id), pk=event)
-        state = proof_state(found)
+        row = self.get_or_404(Event.objects.of_tenant(self.url_tenant.id), pk=event)
+        state = proof_state(row)
         seal, checkpoint = state.seal, state.checkpoint
         proof = {
             "standing": state.standing.name.lower(),
@@ -171,15 +171,15 @@ class Events(Resource):
             "checkpoint": seal.checkpoint if seal else None,
             "key_id": checkpoint.key_id if checkpoint else None,
         }
-        return self.one(found, proof=ProofShape(proof).data)
+        return self.respond(row, proof=ProofShape(proof).data)
 
-    def _rows(self, filters: Filters, given: str, ordering: str, limit: int) -> Rows:
-        tenant, newer = self.inside.id, ordering == "at"
-        start = given or (events.beginning(tenant, filters) if newer else "")
+    def _rows(self, filters: Filters, after: str, ordering: str, limit: int) -> Rows:
+        tenant, newer = self.url_tenant.id, ordering == "at"
+        start = after or (events.beginning(tenant, filters) if newer else "")
         side = "newer" if newer else "older"
         try:
-            found = events.page(tenant, filters, start, limit, side=side)
+            page = events.page(tenant, filters, start, limit, side=side)
         except BadCursor:
             text = _("This cursor is not of this list with these filters.")
             raise bad_request({"cursor": [text]}) from None
-        return (found.rows[::-1], found.newer) if newer else (found.rows, found.older)
+        return (page.rows[::-1], page.newer) if newer else (page.rows, page.older)

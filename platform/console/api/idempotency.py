@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same POST sent twice is done once, and answered the same both times.
 
-The answer is stored in the transaction of the act, encrypted: it may hold a key's text. An act that
-was refused leaves nothing, so that it can be tried again.
+The answer is stored in the transaction of the act, encrypted: it may hold a key's text. A refused
+act stores nothing, so that it can be tried again.
 """
 
 import hmac
@@ -23,12 +23,12 @@ from tenants.models import IdempotentRequest, Tenant
 HEADER = "Idempotency-Key"
 LONGEST = 255
 KEPT_HEADERS = ("ETag", "Location")
-PLATFORM = UUID(int=0)  # whose key seals what belongs to no tenant
+PLATFORM = UUID(int=0)  # its key encrypts answers that belong to no tenant
 
 
-def once(request: Request, tenant: Tenant | None, actor: str) -> "Once | None":
+def idempotent_call(request: Request, tenant: Tenant | None, actor: str) -> "IdempotentCall | None":
     key = request.headers.get(HEADER) if request.method == "POST" else None
-    return None if key is None else Once(request, tenant, actor, key)
+    return None if key is None else IdempotentCall(request, tenant, actor, key)
 
 
 class _Answer(msgspec.Struct):
@@ -37,8 +37,8 @@ class _Answer(msgspec.Struct):
     body: msgspec.Raw
 
 
-class Once:
-    """One request that asks to be done once."""
+class IdempotentCall:
+    """A POST with an idempotency key, whose answer is stored and repeated."""
 
     def __init__(self, request: Request, tenant: Tenant | None, actor: str, key: str) -> None:
         if not key or len(key) > LONGEST or not key.isascii() or not key.isprintable():
@@ -48,19 +48,19 @@ class Once:
         self._body = sha256(as_json(request.data)).digest()
         self._cipher = keyring.of_subject_now(tenant.id if tenant else PLATFORM, None)
 
-    def answered(self) -> HttpResponse | None:
-        """What was answered before. Holds the key until the transaction ends. Raises Problem."""
-        self._hold()
+    def earlier_answer(self) -> HttpResponse | None:
+        """Returns the stored answer. Locks the key until the transaction ends. Raises Problem."""
+        self._lock()
         same = {"actor": self._actor, "route": self._route, "key": self._key}
-        found = IdempotentRequest.objects.filter(**same)
-        found.over().delete()
-        row = found.first()
+        rows = IdempotentRequest.objects.filter(**same)
+        rows.over().delete()
+        row = rows.first()
         if row is None:
             return None
         if not hmac.compare_digest(bytes(row.body), self._body):
             text = _("This idempotency key was used for another request.")
             raise Problem(422, "idempotency_key_reused", text)
-        return self._opened(row)
+        return self._stored_answer(row)
 
     def remember(self, status: int, headers: dict[str, str], data: object) -> None:
         body = msgspec.Raw(JSONRenderer().render(data) or b"null")
@@ -76,7 +76,7 @@ class Once:
             ciphertext=ciphertext,
         )
 
-    def _hold(self) -> None:
+    def _lock(self) -> None:
         name = orjson.dumps([self._actor, self._route, self._key])
         number = int.from_bytes(sha256(name).digest()[:8], "big", signed=True)
         with connection.cursor() as cursor:
@@ -85,7 +85,7 @@ class Once:
                 text = _("The same request is being worked on.")
                 raise Problem(409, "in_progress", text, headers={"Retry-After": "1"})
 
-    def _opened(self, row: IdempotentRequest) -> HttpResponse:
+    def _stored_answer(self, row: IdempotentRequest) -> HttpResponse:
         try:
             cipher = keyring.by_id_now(row.data_key_id)
             answer = msgspec.json.decode(

@@ -1,4 +1,4 @@
-"""Links by which people join a tenant: shown once, revocable until they are used."""
+"""Invitations: links by which people join a tenant, shown once, revocable until they are used."""
 
 from typing import Any
 from uuid import UUID
@@ -69,7 +69,7 @@ class Invitations(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the invitations that still wait for their person."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Invite somebody.
@@ -78,30 +78,30 @@ class Invitations(Resource):
         Nobody invites into a role that may do more than their own. It takes a session of the
         console: a key invites nobody.
         """
-        given = self.given()
+        fields = self.body()
         if self.who.key:
             raise denied(_("A key invites nobody: a person has to."), "person_needed")
-        refuse_unless_among(self.who.roles_to_give(), given["role"])
-        if self.inside.members.filter(user__email=given["email"].lower()).exists():
+        refuse_unless_among(self.who.roles_to_give(), fields["role"])
+        if self.url_tenant.members.filter(user__email=fields["email"].lower()).exists():
             raise Problem(409, "already_member", _("This person is a member already."))
-        for earlier in self._rows().filter(email__iexact=given["email"]):
+        for earlier in self._rows().filter(email__iexact=fields["email"]):
             refuse_unless_among(self.who.roles_to_give(), earlier.role)  # it is replaced
-        link = Link.issue(Purpose.INVITATION, by=self.by, tenant=self.inside, **given)
-        found = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
-        if found is None:  # the tenant was suspended, or the inviter lost their power, meanwhile
+        link = Link.issue(Purpose.INVITATION, by=self.actor, tenant=self.url_tenant, **fields)
+        row = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
+        if row is None:  # the tenant was suspended, or the inviter lost their power, meanwhile
             raise not_found()
-        return self.one(found, 201, link=link)
+        return self.respond(row, 201, link=link)
 
     def retrieve(self, request: Any, tenant: str, invitation: UUID) -> Response:
         """Show an invitation."""
-        return self.one(self.found(self._rows(), pk=invitation))
+        return self.respond(self.get_or_404(self._rows(), pk=invitation))
 
     def destroy(self, request: Any, tenant: str, invitation: UUID) -> Response:
         """Revoke an invitation."""
-        found = self.to_change(self._rows(), pk=invitation)
-        refuse_unless_among(self.who.roles_to_take(), found.role)
-        found.revoke(by=self.by)
+        row = self.get_for_change(self._rows(), pk=invitation)
+        refuse_unless_among(self.who.roles_to_take(), row.role)
+        row.revoke(by=self.actor)
         return Response(status=204)
 
     def _rows(self) -> Any:
-        return Link.objects.invitations(self.inside)
+        return Link.objects.invitations(self.url_tenant)

@@ -1,4 +1,4 @@
-"""A tenant's encryption key: exchanged on request, while its requests go on."""
+"""Rotation of a tenant's encryption key, on request, while its requests go on."""
 
 from typing import Any
 from uuid import UUID
@@ -47,7 +47,7 @@ class KeyRotations(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the exchanges of a tenant's encryption key."""
-        return self.listed(KeyRotation.objects.filter(tenant_id=self.inside.id))
+        return self.respond_page(KeyRotation.objects.filter(tenant_id=self.url_tenant.id))
 
     def create(self, request: Any, tenant: str) -> Response:
         """Exchange a tenant's encryption key.
@@ -55,10 +55,10 @@ class KeyRotations(Resource):
         What is new is under the new key at once; the rest follows within seconds. While one is
         under way, it is the answer. No text is touched, and everything opens throughout.
         """
-        self.given()
-        return self.one(rotation.start_tenant(self.inside.id, by=self.by), 201)
+        self.body()
+        return self.respond(rotation.start_tenant(self.url_tenant.id, by=self.actor), 201)
 
     def retrieve(self, request: Any, tenant: str, rotation: UUID) -> Response:
         """Show how far an exchange has come."""
-        rows = KeyRotation.objects.filter(tenant_id=self.inside.id)
-        return self.one(self.found(rows, pk=rotation))
+        rows = KeyRotation.objects.filter(tenant_id=self.url_tenant.id)
+        return self.respond(self.get_or_404(rows, pk=rotation))

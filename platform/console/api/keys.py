@@ -1,7 +1,7 @@
-"""API keys: issued, shown once, changed, rotated, revoked. Nobody gives one more than they have."""
+"""API keys: issued, shown once, changed, rotated, revoked. Nobody gives more than they have."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import django_filters as f
@@ -18,13 +18,28 @@ from console.api.resource import Resource
 from console.api.scopes_to_give import scopes_to_give
 from console.api.strict import Shape
 from tenants.model_access import reaches_beyond
-from tenants.models import ApiKey, Member, Scope
+from tenants.models import ApiKey, Member, OperatorKey, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
 from tenants.models.key_powers import wider
 from tenants.roles import Permission as P
 
+K = TypeVar("K", ApiKey, OperatorKey)
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
 STATES = [(LIVE, _("Live")), (EXPIRED, _("Expired")), (REVOKED, _("Revoked"))]
+
+
+def state_of(key: ApiKey | OperatorKey) -> str:
+    if key.revoked_at:
+        return REVOKED
+    return EXPIRED if key.expired else LIVE
+
+
+def in_state(rows: QuerySet[K], state: str) -> QuerySet[K]:
+    over = Q(expires_at__lte=timezone.now())
+    if state == REVOKED:
+        return rows.exclude(revoked_at=None)
+    unrevoked = rows.filter(revoked_at=None)
+    return unrevoked.filter(over) if state == EXPIRED else unrevoked.exclude(over)
 
 
 class KeyShape(Shape):
@@ -83,9 +98,7 @@ class KeyShape(Shape):
     }
 
     def get_state(self, key: ApiKey) -> str:
-        if key.revoked_at:
-            return REVOKED
-        return EXPIRED if key.expired else LIVE
+        return state_of(key)
 
 
 class IssuedKey(KeyShape):
@@ -142,11 +155,7 @@ class KeyFilter(f.FilterSet):
     scope = f.ChoiceFilter(choices=Scope.choices, method="with_scope")
 
     def in_state(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
-        over = Q(expires_at__lte=timezone.now())
-        if value == REVOKED:
-            return rows.exclude(revoked_at=None)
-        live = rows.filter(revoked_at=None)
-        return live.filter(over) if value == EXPIRED else live.exclude(over)
+        return in_state(rows, value)
 
     def with_scope(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
         return rows.filter(scopes__contains=[value])
@@ -171,7 +180,7 @@ class Keys(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's keys."""
-        return self.listed(self.inside.api_keys.all())
+        return self.respond_page(self.url_tenant.api_keys.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Issue a key.
@@ -179,15 +188,17 @@ class Keys(Resource):
         Its text is in this answer only. Whoever issues it must hold what its scopes allow; a key
         issues keys that may do no more than itself, anywhere; one with a quota of its own none.
         """
-        given = self._settings()
-        self._refuse_an_escape()
-        key, text = ApiKey.issue(self.inside, by=self.by, created_by=self._maker(), **given)
-        self._refuse_a_way_up(key)
-        return self.one(key, 201, secret=text)
+        settings = self._settings()
+        self._refuse_quota_escape()
+        key, text = ApiKey.issue(
+            self.url_tenant, by=self.actor, created_by=self._creator(), **settings
+        )
+        self._refuse_escalation(key)
+        return self.respond(key, 201, secret=text)
 
     def retrieve(self, request: Any, tenant: str, key: UUID) -> Response:
         """Show a key."""
-        return self.one(self.found(self.inside.api_keys.all(), pk=key))
+        return self.respond(self.get_or_404(self.url_tenant.api_keys.all(), pk=key))
 
     def partial_update(self, request: Any, tenant: str, key: UUID) -> Response:
         """Change a key.
@@ -195,13 +206,13 @@ class Keys(Resource):
         A key does not change itself. Whoever widens a key is one of those whom it depends on: it
         may no more than the weakest of them may today.
         """
-        given = self._settings()
-        found = self.to_change(self.inside.api_keys.all(), pk=key)
-        self._refuse_self(found)
-        self._refuse_a_way_up(found)
-        found.change(by=self.by, **given)
-        self._refuse_a_way_up(found)
-        return self.one(found)
+        settings = self._settings()
+        row = self.get_for_change(self.url_tenant.api_keys.all(), pk=key)
+        self._refuse_self(row)
+        self._refuse_escalation(row)
+        row.change(by=self.actor, **settings)
+        self._refuse_escalation(row)
+        return self.respond(row)
 
     def rotate(self, request: Any, tenant: str, key: UUID) -> Response:
         """Put a new key in the place of this one.
@@ -209,15 +220,15 @@ class Keys(Resource):
         Both work while they overlap. A key does not rotate itself. The new one depends on whoever
         rotates it too.
         """
-        overlap = timedelta(seconds=self.given()["overlap_s"])
-        found = self.found(self.inside.api_keys.all(), pk=key)
-        self._refuse_self(found)
-        self._refuse_a_way_up(found)
-        self._refuse_an_escape()
-        fresh, text = found.rotate(by=self.by, overlap=overlap)
-        self._refuse_a_way_up(fresh)
-        answer = self.one(fresh, 201, secret=text)
-        answer["Location"] = request.path.replace(f"/{key}/rotate/", f"/{fresh.pk}/")
+        overlap = timedelta(seconds=self.body()["overlap_s"])
+        row = self.get_or_404(self.url_tenant.api_keys.all(), pk=key)
+        self._refuse_self(row)
+        self._refuse_escalation(row)
+        self._refuse_quota_escape()
+        successor, text = row.rotate(by=self.actor, overlap=overlap)
+        self._refuse_escalation(successor)
+        answer = self.respond(successor, 201, secret=text)
+        answer["Location"] = request.path.replace(f"/{key}/rotate/", f"/{successor.pk}/")
         return answer
 
     def revoke(self, request: Any, tenant: str, key: UUID) -> Response:
@@ -225,38 +236,38 @@ class Keys(Resource):
 
         Revoking it again changes nothing.
         """
-        found = self.found(self.inside.api_keys.all(), pk=key)
-        found.revoke(by=self.by)
-        return self.one(found)
+        row = self.get_or_404(self.url_tenant.api_keys.all(), pk=key)
+        row.revoke(by=self.actor)
+        return self.respond(row)
 
     def _settings(self) -> dict[str, Any]:
-        given = self.given()
-        if (team := given.get("team")) is not None:
-            given["team"] = self.inside.teams.filter(pk=team).first()
-            if given["team"] is None:
+        settings = self.body()
+        if (team := settings.get("team")) is not None:
+            settings["team"] = self.url_tenant.teams.filter(pk=team).first()
+            if settings["team"] is None:
                 raise bad_request({"team": [_("There is no such team in this tenant.")]})
-        return given
+        return settings
 
     def _refuse_self(self, key: ApiKey) -> None:
         if self.who.key and self.who.key.pk == key.pk:
             raise denied(_("A key does not change itself."))
 
-    def _maker(self) -> Member | None:
+    def _creator(self) -> Member | None:
         return self.who.key.created_by if self.who.key else self.who.member
 
-    def _refuse_an_escape(self) -> None:
-        """What a key gives out would not count against the key's own quotas."""
+    def _refuse_quota_escape(self) -> None:
+        """Refuses a key with a quota of its own: its issued keys would not count against it."""
         if self.who.key:
             own = [self.who.key.pk, self.who.key.replaced_by_id]
-            if self.inside.quotas.filter(api_key__in=own).exists():
+            if self.url_tenant.quotas.filter(api_key__in=own).exists():
                 raise denied(_("A key with a quota of its own gives out no keys."))
 
-    def _refuse_a_way_up(self, key: ApiKey) -> None:
-        """Raises Problem: what was done is undone."""
+    def _refuse_escalation(self, key: ApiKey) -> None:
+        """Refuses a key that may do more than its issuer. The Problem undoes the change."""
         manages = P.MANAGE_TEAMS in self.who.permissions
-        if not manages and reaches_beyond(key, self._maker()):
+        if not manages and reaches_beyond(key, self._creator()):
             raise denied(_("This key reaches a team or a model that you do not."))
-        if not set(key.scopes) <= scopes_to_give(self.who.permissions, self.inside.profile):
+        if not set(key.scopes) <= scopes_to_give(self.who.permissions, self.url_tenant.profile):
             raise denied(_("These scopes allow more than you may do here."))
         if self.who.key and (fields := wider(key, self.who.key)):
             raise denied(_("A key gives no more than it has: %s.") % ", ".join(fields))

@@ -1,5 +1,6 @@
-"""Legal holds: one person places one or asks for its release, another approves that. Keys are no
-persons: they only look.
+"""Legal holds: one person places a hold or asks for its release, another approves that.
+
+Keys only read: they are not persons.
 """
 
 from typing import Any
@@ -113,7 +114,7 @@ class LegalHolds(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List legal holds, those that are over too."""
-        return self.listed(self._holds())
+        return self.respond_page(self._holds())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Place a legal hold.
@@ -121,42 +122,44 @@ class LegalHolds(Resource):
         In force at once; another person has to approve it within 72 hours. Where one like it was
         placed within the last 30 days and never approved, it keeps nothing before it is approved.
         """
-        given = self.given()
-        given["subject_id"] = given.pop("subject", None)
-        placed = legal_hold.request(self.inside.id, by=self.by, person=self._person(), **given)
-        return self.one(placed, 201)
+        fields = self.body()
+        fields["subject_id"] = fields.pop("subject", None)
+        hold = legal_hold.request(
+            self.url_tenant.id, by=self.actor, person=self._person(), **fields
+        )
+        return self.respond(hold, 201)
 
     def retrieve(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Show a legal hold."""
-        return self.one(self.found(self._holds(), pk=hold))
+        return self.respond(self.get_or_404(self._holds(), pk=hold))
 
     def approve(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Approve a legal hold that somebody else has placed."""
-        return self._acted(self._found(hold), "approve", person=self._person())
+        return self._act(self._hold(hold), "approve", person=self._person())
 
     def renew(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Let a legal hold last longer: another person than who placed or renewed it last."""
-        return self._acted(self._found(hold), "renew", person=self._person(), **self.given())
+        return self._act(self._hold(hold), "renew", person=self._person(), **self.body())
 
     def release(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Ask for the release of a legal hold, or approve what somebody else has asked for.
 
         It stays in force until the second of two people has called this.
         """
-        found = self._found(hold)
-        return self._acted(found, "release", person=self._person(), **self.given())
+        row = self._hold(hold)
+        return self._act(row, "release", person=self._person(), **self.body())
 
-    def _found(self, hold: UUID) -> LegalHold:
-        found: LegalHold = self.found(self._holds(), pk=hold)
-        return found
+    def _hold(self, hold: UUID) -> LegalHold:
+        row: LegalHold = self.get_or_404(self._holds(), pk=hold)
+        return row
 
-    def _acted(self, found: LegalHold, verb: str, **given: Any) -> Response:
+    def _act(self, hold: LegalHold, verb: str, **fields: Any) -> Response:
         try:
-            getattr(legal_hold, verb)(found, by=self.by, **given)
+            getattr(legal_hold, verb)(hold, by=self.actor, **fields)
         except HoldRefused as problem:
             code, text = _REFUSED[type(problem)]
             raise Problem(409, code, str(text)) from None
-        return self.one(found)
+        return self.respond(hold)
 
     def _person(self) -> str:
         if self.who.user is None:
@@ -164,4 +167,4 @@ class LegalHolds(Resource):
         return person(self.who.user)
 
     def _holds(self) -> Any:
-        return LegalHold.objects.filter(tenant_id=self.inside.id)
+        return LegalHold.objects.filter(tenant_id=self.url_tenant.id)

@@ -1,4 +1,4 @@
-"""Limits: a tenant's own figures, and what its tier gives where it has none. 0 means no limit."""
+"""Limits: a tenant's own figures, and those of its tier where it has none. 0 means no limit."""
 
 from typing import Any
 
@@ -81,17 +81,17 @@ class Limits(Resource):
 
     def retrieve(self, request: Any, tenant: str) -> Response:
         """Show a tenant's limits."""
-        return self.one(self.found(Tenant.objects.all(), pk=self.inside.pk))
+        return self.respond(self.get_or_404(Tenant.objects.all(), pk=self.url_tenant.pk))
 
     def partial_update(self, request: Any, tenant: str) -> Response:
         """Change a tenant's limits.
 
         Null gives a figure back to the tier.
         """
-        given = self.given()
-        found = self.to_change(Tenant.objects.all(), pk=self.inside.pk)
-        found.change(by=self.by, **given)
-        return self.one(found)
+        fields = self.body()
+        row = self.get_for_change(Tenant.objects.all(), pk=self.url_tenant.pk)
+        row.change(by=self.actor, **fields)
+        return self.respond(row)
 
 
 class TierChange(Shape):
@@ -134,14 +134,14 @@ class Tiers(Resource):
 
     def retrieve(self, request: Any, tier: str) -> Response:
         """Show a tier."""
-        return self.one(_policy(tier))
+        return self.respond(_policy(tier))
 
     def partial_update(self, request: Any, tier: str) -> Response:
         """Change what a tier gives its tenants."""
-        given = self.given()
-        found = TierPolicy.objects.select_for_update().filter(tier=tier).first() or _policy(tier)
-        self.refuse_unless_as_known(found)
-        return self.one(found.change(by=self.by, **given))
+        fields = self.body()
+        row = TierPolicy.objects.select_for_update().filter(tier=tier).first() or _policy(tier)
+        self.check_if_match(row)
+        return self.respond(row.change(by=self.actor, **fields))
 
 
 def _policy(tier: str) -> TierPolicy:

@@ -1,4 +1,4 @@
-"""Who the platform takes the caller for."""
+"""Shows the key or person that a request is made with."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class Me(Resource):
     shape = MeShape
 
     def show(self, request: Any) -> Response:
-        """Who am I?
+        """Show who you are.
 
         The key or person that this request is made with, and what it may do in which tenant.
         """
@@ -59,10 +59,10 @@ def _of_operator_key(key: OperatorKey) -> dict[str, Any]:
 
 def _of_key(who: Requester) -> dict[str, Any]:
     assert who.key
-    held = permissions_of(who.key)
-    place = {"tenant": who.key.tenant.name, "role": None, "permissions": sorted(held)}
-    said = {"actor": who.actor, "email": None, "name": who.key.name, "operator": False}
-    return said | {"scopes": who.key.scopes, "tenants": [place]}
+    granted = permissions_of(who.key)
+    place = {"tenant": who.key.tenant.name, "role": None, "permissions": sorted(granted)}
+    body = {"actor": who.actor, "email": None, "name": who.key.name, "operator": False}
+    return body | {"scopes": who.key.scopes, "tenants": [place]}
 
 
 def _of_person(who: Requester) -> dict[str, Any]:
@@ -72,5 +72,5 @@ def _of_person(who: Requester) -> dict[str, Any]:
         {"tenant": m.tenant.name, "role": m.role, "permissions": sorted(m.permissions)}
         for m in members
     ]
-    said = {"actor": who.actor, "email": who.user.email, "name": who.user.name}
-    return said | {"operator": who.is_operator, "scopes": [], "tenants": places}
+    body = {"actor": who.actor, "email": who.user.email, "name": who.user.name}
+    return body | {"operator": who.is_operator, "scopes": [], "tenants": places}

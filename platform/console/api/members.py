@@ -1,4 +1,4 @@
-"""Who belongs to a tenant, in which role."""
+"""Members of a tenant and their roles."""
 
 from collections.abc import Collection
 from typing import Any
@@ -59,11 +59,11 @@ class Members(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's members."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def retrieve(self, request: Any, tenant: str, member: UUID) -> Response:
         """Show a member."""
-        return self.one(self.found(self._rows(), pk=member))
+        return self.respond(self.get_or_404(self._rows(), pk=member))
 
     def partial_update(self, request: Any, tenant: str, member: UUID) -> Response:
         """Change a member's role.
@@ -71,50 +71,50 @@ class Members(Resource):
         Nobody gives or takes a role that may do more than their own. A key makes members of
         developers, and nothing else. Nobody gains anything by changing their own role.
         """
-        given = self.given()
-        found = self._to_change(member)
-        if "role" in given:
-            self._refuse_to_give(found, given["role"])
-            self._refuse_a_way_up(found, given["role"])
-            with _owners_kept():
-                found.change_role(Role(given["role"]), by=self.by)
-        return self.one(found)
+        fields = self.body()
+        row = self._member_to_change(member)
+        if "role" in fields:
+            self._check_new_role(row, fields["role"])
+            self._refuse_escalation(row, fields["role"])
+            with _conflicts_explained():
+                row.change_role(Role(fields["role"]), by=self.actor)
+        return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, member: UUID) -> Response:
         """Remove a member."""
-        with _owners_kept():
-            self._to_change(member).remove(by=self.by)
+        with _conflicts_explained():
+            self._member_to_change(member).remove(by=self.actor)
         return Response(status=204)
 
-    def _to_change(self, member: UUID) -> Member:
-        found: Member = self.to_change(self._rows(), pk=member)
-        refuse_unless_among(self.who.roles_to_take(), found.role)
-        return found
+    def _member_to_change(self, member: UUID) -> Member:
+        row: Member = self.get_for_change(self._rows(), pk=member)
+        refuse_unless_among(self.who.roles_to_take(), row.role)
+        return row
 
-    def _refuse_to_give(self, found: Member, role: str) -> None:
-        """Lets a key lower a role, as it may remove its holder. Raises Problem."""
-        profile = self.inside.profile
-        lowers = permissions(role, profile) <= permissions(found.role, profile)
+    def _check_new_role(self, member: Member, role: str) -> None:
+        """Raises Problem. A key may lower a role, as it may remove the member."""
+        profile = self.url_tenant.profile
+        lowers = permissions(role, profile) <= permissions(member.role, profile)
         roles = self.who.roles_to_take() if self.who.key and lowers else self.who.roles_to_give()
         refuse_unless_among(roles, role)
 
-    def _refuse_a_way_up(self, found: Member, role: str) -> None:
-        """Raises Problem."""
-        gained = permissions(role, self.inside.profile) - self.who.permissions
-        if self.who.member and self.who.member.pk == found.pk and gained:
+    def _refuse_escalation(self, member: Member, role: str) -> None:
+        """Refuses members who would gain permissions themselves. Raises Problem."""
+        gained = permissions(role, self.url_tenant.profile) - self.who.permissions
+        if self.who.member and self.who.member.pk == member.pk and gained:
             raise denied(_("You cannot raise your own role. Ask another owner."))
 
     def _rows(self) -> Any:
-        return self.inside.members.select_related("user", "tenant")
+        return self.url_tenant.members.select_related("user", "tenant")
 
 
 def refuse_unless_among(roles: Collection[Role], role: str) -> None:
-    """Raises Problem."""
+    """Raises Problem if the role is none of these."""
     if Role(role) not in roles:
         raise denied(_("You can neither give nor take the role %s.") % role)
 
 
-class _owners_kept:
+class _conflicts_explained:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:

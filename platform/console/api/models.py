@@ -1,4 +1,4 @@
-"""Restricted models, and which teams and keys have been granted them."""
+"""Restricted models, and the teams and keys that are granted them."""
 
 from typing import Any
 
@@ -77,44 +77,46 @@ class RestrictedModels(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the models that are restricted in a tenant."""
-        return self.listed(self.inside.restricted_models.all())
+        return self.respond_page(self.url_tenant.restricted_models.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Restrict a model: from now on only those use it who are granted it."""
-        return self.one(model_access.restrict(self.inside, self.given()["name"], by=self.by), 201)
+        return self.respond(
+            model_access.restrict(self.url_tenant, self.body()["name"], by=self.actor), 201
+        )
 
     def retrieve(self, request: Any, tenant: str, model: int) -> Response:
         """Show a restricted model and who may use it."""
-        return self.one(self._found(model))
+        return self.respond(self._model(model))
 
     def destroy(self, request: Any, tenant: str, model: int) -> Response:
         """Open a model to everybody in the tenant."""
-        found = self.to_change(self.inside.restricted_models.all(), pk=model)
-        model_access.open_to_all(self.inside, found.name, by=self.by)
+        row = self.get_for_change(self.url_tenant.restricted_models.all(), pk=model)
+        model_access.open_to_all(self.url_tenant, row.name, by=self.actor)
         return Response(status=204)
 
     def grant(self, request: Any, tenant: str, model: int) -> Response:
         """Grant a model to a team or a key."""
-        found = self._found(model)
-        model_access.grant(found, self._holder(), by=self.by)
-        return self.one(found)
+        row = self._model(model)
+        model_access.grant(row, self._holder(), by=self.actor)
+        return self.respond(row)
 
     def withdraw(self, request: Any, tenant: str, model: int) -> Response:
         """Take a grant back."""
-        found = self._found(model)
-        model_access.withdraw(found, self._holder(), by=self.by)
-        return self.one(found)
+        row = self._model(model)
+        model_access.withdraw(row, self._holder(), by=self.actor)
+        return self.respond(row)
 
-    def _found(self, model: int) -> RestrictedModel:
-        found: RestrictedModel = self.found(self.inside.restricted_models.all(), pk=model)
-        return found
+    def _model(self, model: int) -> RestrictedModel:
+        row: RestrictedModel = self.get_or_404(self.url_tenant.restricted_models.all(), pk=model)
+        return row
 
     def _holder(self) -> model_access.Holder:
-        given = self.given()
-        if len(given) != 1:
+        fields = self.body()
+        if len(fields) != 1:
             raise bad_request({"": [_("Name either a team or a key.")]})
-        ((kind, pk),) = given.items()
-        rows: Any = self.inside.teams if kind == "team" else self.inside.api_keys.live()
+        ((kind, pk),) = fields.items()
+        rows: Any = self.url_tenant.teams if kind == "team" else self.url_tenant.api_keys.live()
         holder: model_access.Holder | None = rows.filter(pk=pk).first()
         if holder is None:
             raise bad_request({kind: [_("There is no such one in this tenant.")]})

@@ -1,4 +1,4 @@
-"""What is answered under /api/v1/ where no view is asked."""
+"""Answers under /api/v1/ to requests that reach no view."""
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
@@ -12,13 +12,13 @@ API = "/api/v1/"
 
 
 @csrf_exempt
-def nowhere(request: HttpRequest) -> HttpResponse:
+def no_route(request: HttpRequest) -> HttpResponse:
     text = _("There is nothing here. Every path of this API ends with a slash.")
     return Problem(404, "not_found", text).answer(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Of the whole platform: such as for a host that is not ours."""
+    """Returns Django's 400 for the whole platform, such as for a host that is not ours."""
     if not request.path.startswith(API):
         return error_pages.bad_request(request, exception)
     strange = isinstance(exception, DisallowedHost)

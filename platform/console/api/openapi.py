@@ -1,4 +1,6 @@
-"""The OpenAPI schema: what the tables of each Resource say, with the errors that any can meet."""
+"""The OpenAPI schema, built from the tables of each Resource and the errors that any act can
+answer.
+"""
 
 from typing import Any, Final
 
@@ -75,7 +77,7 @@ _ROWS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 _FILES = {"text/csv": _TEXT, "application/x-ndjson": _TEXT, "application/json": _ROWS}
 
 
-class Described(AutoSchema):
+class ResourceSchema(AutoSchema):
     view: Resource  # type: ignore[override]  # every view that it describes is one
 
     def get_tags(self) -> list[str]:
@@ -85,7 +87,7 @@ class Described(AutoSchema):
         return f"{type(self.view).__name__}_{self.view.action}".lower()
 
     def get_summary(self) -> str:
-        return self._said()[0]
+        return self._paragraphs()[0]
 
     def get_description(self) -> str:  # type: ignore[override]  # so is drf-spectacular's
         need = self.view.needs[str(self.view.action)]
@@ -93,7 +95,7 @@ class Described(AutoSchema):
             Who.OPERATOR: "For operators of the platform.",
             Who.ANYBODY: "For whoever is signed in or has a key.",
         }
-        paragraphs = [*self._said()[1:], needs.get(need) or f"Needs `{need}`."]
+        paragraphs = [*self._paragraphs()[1:], needs.get(need) or f"Needs `{need}`."]
         if scopes := self._operator_scopes():
             paragraphs.append(f"A key of an operator needs the scope {' or '.join(scopes)}.")
         return "\n\n".join(paragraphs)
@@ -121,48 +123,50 @@ class Described(AutoSchema):
         shape: Any = view.gives.get(action, getattr(view, "shape", None))
         if action == "list":
             shape = self._page_of(shape)
-        said: dict[Any, Any] = {}
+        responses: dict[Any, Any] = {}
         if action == "destroy":
-            said[204] = OpenApiResponse(description="Done.")
+            responses[204] = OpenApiResponse(description="Done.")
         elif media := view.files.get(action):
             for one in media:
-                said[200, one] = OpenApiResponse(_FILES[one], "The file.")
+                responses[200, one] = OpenApiResponse(_FILES[one], "The file.")
         else:
-            said[201 if action in view.creates else 200] = OpenApiResponse(shape, "Done.")
+            responses[201 if action in view.creates else 200] = OpenApiResponse(shape, "Done.")
         errors = _ALWAYS | _BY_METHOD.get(self.method, set())
         for status in sorted(errors):
-            said[status, MEDIA_TYPE] = OpenApiResponse(ProblemShape, PROBLEMS[status])
-        return said
+            responses[status, MEDIA_TYPE] = OpenApiResponse(ProblemShape, PROBLEMS[status])
+        return responses
 
     def get_override_parameters(self) -> list[Any]:
-        found = [*self._filters(), *self._response_headers()]
+        parameters = [*self._filters(), *self._response_headers()]
         if self.view.action == "list":
-            found += self._paging()
+            parameters += self._paging()
         if self.method == "POST":
             text = "Sent twice with the same key within 24 hours, it is done once."
             schema = {"type": "string", "minLength": 1, "maxLength": idempotency.LONGEST}
             schema["pattern"] = "^[ -~]+$"
-            found.append(OpenApiParameter(idempotency.HEADER, schema, HEADER, description=text))
+            parameters.append(
+                OpenApiParameter(idempotency.HEADER, schema, HEADER, description=text)
+            )
         if self.method in ("PATCH", "DELETE"):
             text = 'The ETag of what was read, or "*".'
-            found.append(OpenApiParameter("If-Match", str, HEADER, True, description=text))
-        return found
+            parameters.append(OpenApiParameter("If-Match", str, HEADER, True, description=text))
+        return parameters
 
     def get_examples(self) -> list[OpenApiExample]:
         action = str(self.view.action)
-        taken = self.view.takes.get(action)
-        given = self.view.gives.get(action, getattr(self.view, "shape", None))
-        found = []
-        if taken and (example := getattr(taken, "EXAMPLE", None)):
-            found.append(OpenApiExample("A request", example, request_only=True))
-        if given and (example := getattr(given, "EXAMPLE", None)) and action != "destroy":
+        body = self.view.takes.get(action)
+        answer = self.view.gives.get(action, getattr(self.view, "shape", None))
+        examples = []
+        if body and (example := getattr(body, "EXAMPLE", None)):
+            examples.append(OpenApiExample("A request", example, request_only=True))
+        if answer and (example := getattr(answer, "EXAMPLE", None)) and action != "destroy":
             if action == "list":
                 example = {"results": [example], "next_cursor": None}
             statuses = ["201" if action in self.view.creates else "200"]
-            found.append(
+            examples.append(
                 OpenApiExample("An answer", example, response_only=True, status_codes=statuses)
             )
-        return found
+        return examples
 
     def _get_serializer_name(
         self, serializer: Any, direction: Any, bypass_extensions: bool = False
@@ -170,16 +174,16 @@ class Described(AutoSchema):
         name = super()._get_serializer_name(serializer, direction, bypass_extensions)
         return name.replace("Shape", "")
 
-    def _said(self) -> list[str]:
-        """The paragraphs of the act's docstring."""
+    def _paragraphs(self) -> list[str]:
+        """Returns the paragraphs of the act's docstring."""
         doc = getattr(self.view, str(self.view.action)).__doc__ or ""
         return [" ".join(part.split()) for part in doc.split("\n\n")]
 
     def _filters(self) -> list[OpenApiParameter]:
-        asked = self.view.asks.get(str(self.view.action))
+        filters = self.view.asks.get(str(self.view.action))
         return [
             OpenApiParameter(name, _schema(one), QUERY, one.extra["required"])
-            for name, one in (asked.base_filters.items() if asked else ())
+            for name, one in (filters.base_filters.items() if filters else ())
         ]
 
     def _paging(self) -> list[OpenApiParameter]:
@@ -193,13 +197,13 @@ class Described(AutoSchema):
         ]
 
     def _response_headers(self) -> list[OpenApiParameter]:
-        found = [
+        headers = [
             OpenApiParameter("Retry-After", int, HEADER, response=[429, 503]),
             OpenApiParameter("X-Refusal-Id", str, HEADER, response=[429]),
         ]
         if self.view.action == "retrieve":
-            found.append(OpenApiParameter("ETag", str, HEADER, response=[200]))
-        return found
+            headers.append(OpenApiParameter("ETag", str, HEADER, response=[200]))
+        return headers
 
     def _page_of(self, shape: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
         fields = {
@@ -209,10 +213,10 @@ class Described(AutoSchema):
         name = self._get_serializer_name(shape(), "response") + "Page"
         page = type(name, (serializers.Serializer,), fields)
         # _is_list_view would make an array of it
-        return _Whole(page)
+        return _not_a_list(page)
 
 
-def _Whole(page: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+def _not_a_list(page: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
     from drf_spectacular.drainage import set_override
 
     set_override(page, "many", False)
@@ -220,7 +224,9 @@ def _Whole(page: type[serializers.Serializer[Any]]) -> serializers.Serializer[An
 
 
 def _schema(one: django_filters.Filter) -> dict[str, Any]:
-    schema = dict(next(said for kind, said in _KINDS.items() if isinstance(one, kind)))
+    schema = dict(
+        next(schema_of_kind for kind, schema_of_kind in _KINDS.items() if isinstance(one, kind))
+    )
     if "choices" in one.extra:
         schema["enum"] = [value for value, _label in one.extra["choices"]]
     for bound, name in (("min_value", "minimum"), ("max_value", "maximum")):
@@ -261,7 +267,7 @@ class _SessionScheme(OpenApiAuthenticationExtension):
 
 
 def closed_bodies(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: what is sent has no field that is not named."""
+    """Allow no further fields in request bodies. A hook of drf-spectacular."""
     for name, schema in result["components"].get("schemas", {}).items():
         if name.endswith("Request") and schema.get("type") == "object":
             schema["additionalProperties"] = False

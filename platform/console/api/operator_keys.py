@@ -4,14 +4,13 @@ from typing import Any
 from uuid import UUID
 
 import django_filters as f
-from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.account.reauthentication import BY_FACTOR, is_proven
-from console.api.keys import EXPIRED, LIVE, REVOKED, STATES
+from console.api.keys import STATES, in_state, state_of
 from console.api.limits import figure
 from console.api.requester import denied
 from console.api.resource import Resource, Who
@@ -70,9 +69,7 @@ class OperatorKeyShape(Shape):
     }
 
     def get_state(self, key: OperatorKey) -> str:
-        if key.revoked_at:
-            return REVOKED
-        return EXPIRED if key.expired else LIVE
+        return state_of(key)
 
     def get_created_by(self, key: OperatorKey) -> str:
         return key.created_by.actor if key.created_by else ""
@@ -88,11 +85,7 @@ class OperatorKeyFilter(f.FilterSet):
     name = f.CharFilter(lookup_expr="icontains", max_length=80)
 
     def in_state(self, rows: QuerySet[OperatorKey], name: str, value: str) -> QuerySet[OperatorKey]:
-        over = Q(expires_at__lte=timezone.now())
-        if value == REVOKED:
-            return rows.exclude(revoked_at=None)
-        live = rows.filter(revoked_at=None)
-        return live.filter(over) if value == EXPIRED else live.exclude(over)
+        return in_state(rows, value)
 
 
 class OperatorKeys(Resource):
@@ -104,7 +97,7 @@ class OperatorKeys(Resource):
     volatile = ("last_used_at", "state")
 
     def refuse_unless_allowed(self) -> None:
-        """Asks for the second factor before an answer of an earlier request is repeated too."""
+        """Ask for the second factor even where an earlier answer would be repeated."""
         super().refuse_unless_allowed()
         if self.action == "create":
             user = self.who.user
@@ -116,7 +109,7 @@ class OperatorKeys(Resource):
 
     def list(self, request: Any) -> Response:
         """List the keys of all operators."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any) -> Response:
         """Issue a key with which a program operates the platform.
@@ -126,21 +119,21 @@ class OperatorKeys(Resource):
         """
         user = self.who.user
         assert user  # no scope of a key opens this
-        key, text = operator_keys.make(user, **self.given())
-        return self.one(key, 201, secret=text)
+        key, text = operator_keys.make(user, **self.body())
+        return self.respond(key, 201, secret=text)
 
     def retrieve(self, request: Any, operator_key: UUID) -> Response:
         """Show a key."""
-        return self.one(self.found(self._rows(), pk=operator_key))
+        return self.respond(self.get_or_404(self._rows(), pk=operator_key))
 
     def revoke(self, request: Any, operator_key: UUID) -> Response:
         """Revoke a key: its next request is refused.
 
         Revoking it again changes nothing.
         """
-        key = self.found(self._rows(), pk=operator_key)
-        key.revoke(by=self.by)
-        return self.one(key)
+        key = self.get_or_404(self._rows(), pk=operator_key)
+        key.revoke(by=self.actor)
+        return self.respond(key)
 
     def _rows(self) -> QuerySet[OperatorKey]:
         return OperatorKey.objects.select_related("created_by")

@@ -1,4 +1,4 @@
-"""Pools: each is one queue of a model, and the engines that drain it."""
+"""Pools: each is one queue of a model, and the engines that serve it."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,7 +19,7 @@ from inference.queue.limits import kept_free
 from tenants.operator_scopes import OperatorScope as Scope
 
 _MOST = 10_000
-_WHEN = frozenset({"position", "condition", "overflow_after_ms"})  # when a pool is tried
+_ORDER_FIELDS = frozenset({"position", "condition", "overflow_after_ms"})  # when a pool is tried
 
 
 class PoolChange(Shape):
@@ -115,26 +115,26 @@ class Pools(DeclaredResource):
 
     def list(self, request: Any) -> Response:
         """List the pools of all models."""
-        return self.listed(Pool.objects.select_related("model").prefetch_related("engines"))
+        return self.respond_page(Pool.objects.select_related("model").prefetch_related("engines"))
 
     def create(self, request: Any) -> Response:
         """Add a pool to a model. It serves one model, once it has an engine."""
-        given = self.given()
-        self.refuse_taken(given["name"])
-        model = Model.objects.filter(name=given.pop("model")).first()
+        fields = self.body()
+        self.refuse_taken(fields["name"])
+        model = Model.objects.filter(name=fields.pop("model")).first()
         if model is None:
             raise bad_request({"model": [_("There is no such model.")]})
-        return self.one(Pool.add(model, **given, by=self.by), 201)
+        return self.respond(Pool.add(model, **fields, by=self.actor), 201)
 
     def retrieve(self, request: Any, pool: UUID) -> Response:
         """Show a pool and its engines."""
-        return self.one(self.found(Pool.objects.all(), pk=pool))
+        return self.respond(self.get_or_404(Pool.objects.all(), pk=pool))
 
     def partial_update(self, request: Any, pool: UUID) -> Response:
         """Change when a pool takes requests, and how many may wait for it."""
-        row, given = self.to_change(Pool.objects.all(), pk=pool), self.given()
-        self._refuse_leaving_by_key(row, given)
-        return self.done(row, "change", **given)
+        row, fields = self.get_for_change(Pool.objects.all(), pk=pool), self.body()
+        self._refuse_leaving_by_key(row, fields)
+        return self.apply(row, "change", **fields)
 
     def destroy(self, request: Any, pool: UUID) -> Response:
         """Remove a pool and its engines.
@@ -142,13 +142,15 @@ class Pools(DeclaredResource):
         What waits there goes to another pool of its model, or ends with a 503; what runs is
         finished. A key of an operator needs `engines:write` too where the pool has engines.
         """
-        row = self.to_change(Pool.objects.all(), pk=pool)
+        row = self.get_for_change(Pool.objects.all(), pk=pool)
         self.refuse_engines_below(row.engines.all())
-        return self.done(row, "remove")
+        return self.apply(row, "remove")
 
-    def _refuse_leaving_by_key(self, pool: Pool, given: dict[str, Any]) -> None:
-        """Refuses a key to say when requests go to a hosted engine of the model. Raises Problem."""
-        changed = {name for name in _WHEN & given.keys() if given[name] != getattr(pool, name)}
+    def _refuse_leaving_by_key(self, pool: Pool, fields: dict[str, Any]) -> None:
+        """Refuses a key that would change when requests go to a hosted engine. Raises Problem."""
+        changed = {
+            name for name in _ORDER_FIELDS & fields.keys() if fields[name] != getattr(pool, name)
+        }
         hosted = Engine.objects.filter(pool__model=pool.model_id, hosted=True)
         if self.who.operator_key and changed and hosted.exists():
             text = _(

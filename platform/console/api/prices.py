@@ -1,4 +1,4 @@
-"""What a model's tokens cost, from a moment on. Earlier prices stay as they were."""
+"""Prices of a model's tokens from a moment on. Earlier prices stay as they were."""
 
 from decimal import Decimal
 from typing import Any
@@ -53,12 +53,12 @@ class NewPrice(Shape):
         "peak_factor": "2.0000",
     }
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:
-            check_pool(given["model"], given["pool"])
+            check_pool(attrs["model"], attrs["pool"])
         except ValidationError as problem:
             raise s.ValidationError({"pool": problem.messages}) from None
-        return given
+        return attrs
 
 
 class PriceShape(NewPrice):
@@ -89,22 +89,22 @@ class Prices(Resource):
 
     def list(self, request: Any) -> Response:
         """List prices, the present and the past."""
-        return self.listed(Price.objects.all())
+        return self.respond_page(Price.objects.all())
 
     def create(self, request: Any) -> Response:
         """Set a model's price, or its price in one pool, per million tokens.
 
         It holds for requests from now on.
         """
-        return self.one(Price.set(**self.given(), by=self.by), 201)
+        return self.respond(Price.set(**self.body(), by=self.actor), 201)
 
     def retrieve(self, request: Any, price: int) -> Response:
         """Show a price."""
-        return self.one(self.found(Price.objects.all(), pk=price))
+        return self.respond(self.get_or_404(Price.objects.all(), pk=price))
 
     def end(self, request: Any, price: int) -> Response:
         """End a pool's own price: from now on it costs what its model does.
 
         It has to be the one that holds.
         """
-        return self.one(self.found(Price.objects.all(), pk=price).end(by=self.by))
+        return self.respond(self.get_or_404(Price.objects.all(), pk=price).end(by=self.actor))

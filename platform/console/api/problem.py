@@ -2,14 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core import exceptions
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from redis import RedisError
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
@@ -21,15 +22,16 @@ from rest_framework.exceptions import (
 
 from tenants import secret_keys
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 TYPE = "urn:forebay:problem:"
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """Raised by a view: the transaction is undone and the caller reads this.
+    """An error that undoes the transaction and is sent to the caller as problem details.
 
-    `errors` names fields, "" for none in particular.
+    `errors` maps field names to messages; those about no single field are under "".
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Problem(Exception):
         self.refusal_id = refusal_id
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        said: dict[str, Any] = {
+        body: dict[str, Any] = {
             "type": TYPE + self.code,
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -56,10 +58,10 @@ class Problem(Exception):
             "instance": secret_keys.hidden(request.path.encode(errors="replace").decode()),
         }
         if self.errors:
-            said["errors"] = self.errors
+            body["errors"] = self.errors
         if self.refusal_id:
-            said["refusal_id"] = self.refusal_id
-        return HttpResponse(json.dumps(said), MEDIA_TYPE, self.status, headers=self.headers)
+            body["refusal_id"] = self.refusal_id
+        return HttpResponse(json.dumps(body), MEDIA_TYPE, self.status, headers=self.headers)
 
 
 def not_found() -> Problem:
@@ -71,7 +73,7 @@ def bad_request(errors: dict[str, list[str]]) -> Problem:
 
 
 def problem_of(raised: Exception) -> Problem:
-    """What a caller learns of an exception: nothing that it should not."""
+    """Returns the problem that tells the caller about an exception, without internal details."""
     if isinstance(raised, Problem):
         return raised
     if isinstance(raised, Http404):
@@ -81,6 +83,14 @@ def problem_of(raised: Exception) -> Problem:
     if isinstance(raised, APIException):
         return _of_rest_framework(raised)
     return _of_database(raised)
+
+
+def redis_or_503(call: Callable[[], T]) -> T:
+    """Returns what the call to Redis returns. Raises Problem while Redis is unavailable."""
+    try:
+        return call()
+    except RedisError:
+        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
 
 
 def _of_rest_framework(raised: APIException) -> Problem:
@@ -119,13 +129,15 @@ def _fields(
         yield "", list(map(str, raised.messages))
 
 
-def _flat(name: str, said: Any) -> Iterator[tuple[str, list[str]]]:
-    """`{"scopes": {0: ["…"]}}` as `scopes.0`."""
-    if isinstance(said, dict):
-        for key, value in said.items():
+def _flat(name: str, messages: Any) -> Iterator[tuple[str, list[str]]]:
+    """Yields the messages of nested fields by dotted names: `scopes.0` of `{"scopes": {0:
+    ["…"]}}`.
+    """
+    if isinstance(messages, dict):
+        for key, value in messages.items():
             below = "" if key == "non_field_errors" else str(key)
             yield from _flat(f"{name}.{below}".strip("."), value)
-    elif isinstance(said, list):
-        yield name, [str(text) for text in said]
+    elif isinstance(messages, list):
+        yield name, [str(text) for text in messages]
     else:
-        yield name, [str(said)]
+        yield name, [str(messages)]

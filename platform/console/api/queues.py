@@ -1,19 +1,19 @@
-"""Queues of pools: who waits, for operators with their acts; and a tenant's own requests."""
+"""Queues of pools for operators, with lowering and cancelling; and the waiting requests of one
+tenant.
+"""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from redis import RedisError
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import Problem, bad_request
+from console.api.problem import bad_request, redis_or_503
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from console.serving.queue_acts import About, Done, cancelled, lowered
+from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
 from console.serving.queue_lines import queue_of
 from console.usage.own_queue import explained_lines
 from inference.lines.why import Reason
@@ -22,7 +22,6 @@ from inference.models.served import LONGEST_NAME
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 
-T = TypeVar("T")
 _CLASS = "Of work: realtime, batch, finetune or preprocess."
 _P50, _P95 = "In ms, of the last five minutes.", "In ms."
 _PARKED = "Of those that wait: they gave their slots to a higher class."
@@ -93,7 +92,7 @@ class QueueShape(Shape):
 
 
 class AboutShape(Shape):
-    """`request`, or `tenant` and `work_class`."""
+    """Describes waiting requests: send `request`, or `tenant` and `work_class`."""
 
     request = s.UUIDField(required=False, help_text="One that waits.")
     tenant = s.CharField(required=False, max_length=60, help_text="Its name.")
@@ -123,18 +122,20 @@ class Queues(Resource):
 
     def retrieve(self, request: Any, pool: UUID) -> Response:
         """Show who waits for a pool, by class and tenant."""
-        found = self._pool(pool)
-        return self.one(_in_redis(lambda: queue_of(found.name)))
+        row = self._pool(pool)
+        return self.respond(redis_or_503(lambda: queue_of(row.name)))
 
     def lower(self, request: Any, pool: UUID) -> Response:
         """Move a waiting request, or what a tenant has waiting in a class, to a lower class.
 
         Up to 500 at once, those that would begin first. Price and deadline stay.
         """
-        found, given = self._pool(pool), self.given()
-        about = _about(given)
+        row, fields = self._pool(pool), self.body()
+        about = _about(fields)
         try:
-            return _done(_in_redis(lambda: lowered(found, about, given["to"], by=self.by)))
+            return _done(
+                redis_or_503(lambda: lower_requests(row, about, fields["to"], by=self.actor))
+            )
         except ValidationError as problem:
             raise bad_request({"to": problem.messages}) from None
 
@@ -143,17 +144,17 @@ class Queues(Resource):
 
         Up to 100 at once, those that would begin first. Whoever waits for them gets a 403.
         """
-        found, about = self._pool(pool), _about(self.given())
-        return _done(_in_redis(lambda: cancelled(found, about, by=self.by)))
+        row, about = self._pool(pool), _about(self.body())
+        return _done(redis_or_503(lambda: cancel_requests(row, about, by=self.actor)))
 
     def _pool(self, pool: UUID) -> Pool:
-        found: Pool = self.found(Pool.objects.all(), pk=pool)
-        return found
+        row: Pool = self.get_or_404(Pool.objects.all(), pk=pool)
+        return row
 
 
-def _about(given: dict[str, Any]) -> About:
-    """Raises Problem."""
-    request, name, klass = given.get("request"), given.get("tenant"), given.get("work_class")
+def _about(fields: dict[str, Any]) -> About:
+    """Returns the waiting requests that the body describes. Raises Problem."""
+    request, name, klass = fields.get("request"), fields.get("tenant"), fields.get("work_class")
     if bool(request) == bool(name and klass) or (request and (name or klass)):
         raise bad_request({"": [_("Send either request, or tenant and work_class.")]})
     if request:
@@ -166,13 +167,6 @@ def _about(given: dict[str, Any]) -> About:
 
 def _done(done: Done | None) -> Response:
     return Response(DoneShape(done or Done(0, 0)).data)
-
-
-def _in_redis(ask: Callable[[], T]) -> T:
-    try:
-        return ask()
-    except RedisError:
-        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
 
 
 # A tenant's own ---------------------------------------------------------------------------------
@@ -237,5 +231,5 @@ class OwnQueue(Resource):
 
     def show(self, request: Any, tenant: str) -> Response:
         """Show what the tenant has waiting, where each request stands, and why it waits."""
-        lines = _in_redis(lambda: explained_lines(self.inside))
+        lines = redis_or_503(lambda: explained_lines(self.url_tenant))
         return Response(OwnQueueShape({"results": lines}).data)

@@ -1,4 +1,4 @@
-"""Quotas: how much per day or month, for a tenant or one key, member or model of it."""
+"""Quotas per day or month, for a tenant or one of its keys, members or models."""
 
 from typing import Any
 from uuid import UUID
@@ -101,67 +101,67 @@ class Quotas(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's quotas."""
-        return self.listed(self.inside.quotas.all())
+        return self.respond_page(self.url_tenant.quotas.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Make a quota.
 
         It counts what the window has seen already. Name at most one of key, member and model.
         """
-        given = self.given()
-        rows = {"key": self.inside.api_keys, "member": self.inside.members}
-        for name in rows.keys() & given.keys():
-            given[name] = rows[name].filter(pk=given[name]).first()
-            if given[name] is None:
+        fields = self.body()
+        rows = {"key": self.url_tenant.api_keys, "member": self.url_tenant.members}
+        for name in rows.keys() & fields.keys():
+            fields[name] = rows[name].filter(pk=fields[name]).first()
+            if fields[name] is None:
                 raise bad_request({name: [_("There is no such one in this tenant.")]})
-        api_key = given.pop("key", None)
-        self._refuse_known(given, api_key)
-        made = Quota.set(
-            self.inside, by=self.by, api_key=api_key, platform=self.who.is_operator, **given
+        api_key = fields.pop("key", None)
+        self._refuse_duplicate(fields, api_key)
+        quota = Quota.set(
+            self.url_tenant, by=self.actor, api_key=api_key, platform=self.who.is_operator, **fields
         )
-        return self.one(made, 201)
+        return self.respond(quota, 201)
 
     def retrieve(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Show a quota."""
-        return self.one(self.found(self.inside.quotas.all(), pk=quota))
+        return self.respond(self.get_or_404(self.url_tenant.quotas.all(), pk=quota))
 
     def partial_update(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Change a quota's limit.
 
         A key does not change its own, and only operators change what the platform has set.
         """
-        given = self.given()
-        found = self._to_change(quota)
-        if "limit" in given:
-            found.change(given["limit"], by=self.by, platform=self.who.is_operator)
-        return self.one(found)
+        fields = self.body()
+        row = self._quota_to_change(quota)
+        if "limit" in fields:
+            row.change(fields["limit"], by=self.actor, platform=self.who.is_operator)
+        return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Drop a quota.
 
         A key does not drop its own, and only operators drop what the platform has set.
         """
-        self._to_change(quota).drop(by=self.by, platform=self.who.is_operator)
+        self._quota_to_change(quota).drop(by=self.actor, platform=self.who.is_operator)
         return Response(status=204)
 
     def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Show what stands against a quota in the present window."""
-        found = self.found(self.inside.quotas.select_related("tenant"), pk=quota)
-        return Response(StandingShape(found.standing()).data)
+        row = self.get_or_404(self.url_tenant.quotas.select_related("tenant"), pk=quota)
+        return Response(StandingShape(row.standing()).data)
 
-    def _to_change(self, quota: UUID) -> Quota:
-        found: Quota = self.to_change(self.inside.quotas.all(), pk=quota)
-        if self.who.key and found.binds(self.who.key):
+    def _quota_to_change(self, quota: UUID) -> Quota:
+        row: Quota = self.get_for_change(self.url_tenant.quotas.all(), pk=quota)
+        if self.who.key and row.binds(self.who.key):
             raise denied(_("A key does not change itself."))
-        if found.set_by_platform and not self.who.is_operator:
+        if row.set_by_platform and not self.who.is_operator:
             text = _("The platform has set this quota: ask for a raise.")
             raise denied(text, "set_by_platform")
-        return found
+        return row
 
-    def _refuse_known(self, given: dict[str, Any], api_key: Any) -> None:
-        same = {name: given[name] for name in ("unit", "window")}
-        same |= {"member": given.get("member"), "model": given.get("model", "").strip()}
-        if self.inside.quotas.filter(api_key=api_key, **same).exists():
+    def _refuse_duplicate(self, fields: dict[str, Any], api_key: Any) -> None:
+        same = {name: fields[name] for name in ("unit", "window")}
+        same |= {"member": fields.get("member"), "model": fields.get("model", "").strip()}
+        if self.url_tenant.quotas.filter(api_key=api_key, **same).exists():
             raise Problem(409, "quota_exists", _("There is such a quota already: change it."))
 
 
@@ -194,4 +194,4 @@ class Notices(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List when quotas passed 80 % and 100 %."""
-        return self.listed(QuotaNotice.objects.filter(tenant=self.inside))
+        return self.respond_page(QuotaNotice.objects.filter(tenant=self.url_tenant))

@@ -1,4 +1,6 @@
-"""More for a while: one person asks, another decides. Keys are no persons: they only look."""
+"""Temporary raises of quotas: one person asks, another decides. Keys only read: they are not
+persons.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -90,7 +92,7 @@ class Raises(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List raises: asked for, approved and refused."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Ask for more, for a while.
@@ -98,38 +100,38 @@ class Raises(Resource):
         People ask, not keys.
         """
         user = self._person()
-        given = self.given()
-        quota: Quota | None = self.inside.quotas.filter(pk=given.pop("quota")).first()
+        fields = self.body()
+        quota: Quota | None = self.url_tenant.quotas.filter(pk=fields.pop("quota")).first()
         if quota is None:
             raise bad_request({"quota": [_("There is no such quota in this tenant.")]})
-        return self.one(QuotaRaise.ask(quota, user=user, by=self.by, **given), 201)
+        return self.respond(QuotaRaise.ask(quota, user=user, by=self.actor, **fields), 201)
 
     def retrieve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
         """Show a raise."""
-        return self.one(self.found(self._rows(), pk=quota_raise))
+        return self.respond(self.get_or_404(self._rows(), pk=quota_raise))
 
     def approve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
         """Approve a raise: it holds from the next request on.
 
         Of a quota that the platform has set, only operators do.
         """
-        return self._decided(quota_raise, "approve")
+        return self._decide(quota_raise, "approve")
 
     def refuse(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
         """Refuse a raise."""
-        return self._decided(quota_raise, "refuse")
+        return self._decide(quota_raise, "refuse")
 
-    def _decided(self, quota_raise: UUID, verb: str) -> Response:
-        found = self.found(self._rows(), pk=quota_raise)
+    def _decide(self, quota_raise: UUID, verb: str) -> Response:
+        row = self.get_or_404(self._rows(), pk=quota_raise)
         try:
-            getattr(found, verb)(user=self._person(), by=self.by)
+            getattr(row, verb)(user=self._person(), by=self.actor)
         except OperatorsOnly:
             text = _("The platform has set this quota: an operator decides about it.")
             raise denied(text, "set_by_platform") from None
         except tuple(_REFUSED) as problem:
             code, text = _REFUSED[type(problem)]
             raise Problem(409, code, text) from None
-        return self.one(found)
+        return self.respond(row)
 
     def _person(self) -> User:
         if self.who.user is None:
@@ -137,4 +139,4 @@ class Raises(Resource):
         return self.who.user
 
     def _rows(self) -> Any:
-        return self.inside.quota_raises.select_related("requested_by", "decided_by", "quota")
+        return self.url_tenant.quota_raises.select_related("requested_by", "decided_by", "quota")

@@ -1,7 +1,7 @@
-"""How often one may call: an address and a key each so often a minute, over all web processes.
+"""Limits on calls of the management API: per minute, by address and by key, over all web processes.
 
-When Redis is unavailable, each process counts by itself and admits half as much: an outage
-makes the limit stricter, never open.
+When Redis is unavailable, each process counts by itself and admits half as much: an outage makes
+the limit stricter, never open.
 """
 
 import math
@@ -34,8 +34,8 @@ class Rate(BaseThrottle):
         self._wait_ms = self._rate = 0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        name, self._rate = self.whose(request)
-        self._wait_ms = _taken(f"api:{name}", self._rate) if self._rate else 0
+        name, self._rate = self.counter(request)
+        self._wait_ms = _wait_ms(f"api:{name}", self._rate) if self._rate else 0
         return self._wait_ms == 0
 
     @property
@@ -43,30 +43,30 @@ class Rate(BaseThrottle):
         return Admission(self.tier, self._rate, self._rate, self._wait_ms)
 
     def wait(self) -> float:
-        """A second at least: `Retry-After` has no fractions."""
+        """Returns seconds, at least 1: `Retry-After` has no fractions."""
         return math.ceil(self._wait_ms / 1000)
 
-    def whose(self, request: Request) -> tuple[str, int]:
-        """Whose calls these are, and how many a minute; 0 for no limit."""
+    def counter(self, request: Request) -> tuple[str, int]:
+        """Returns the name of the counter and its calls per minute; 0 means no limit."""
         raise NotImplementedError
 
 
 class AddressRate(Rate):
-    """Comes before the key is looked at: guessing keys is a call too."""
+    """Limits an address. It counts before the key is looked at: guessing keys is a call too."""
 
     tier = RefusedBy.IP
 
-    def whose(self, request: Request) -> tuple[str, int]:
+    def counter(self, request: Request) -> tuple[str, int]:
         address = counted(client_ip(request._request))
         return f"ip:{address}", settings.IP_PER_MINUTE if address else 0
 
 
 class KeyRate(Rate):
-    """The key's own requests per minute, else its tenant's."""
+    """Limits a key by its own requests per minute, else by its tenant's."""
 
     tier = RefusedBy.KEY_RATE
 
-    def whose(self, request: Request) -> tuple[str, int]:
+    def counter(self, request: Request) -> tuple[str, int]:
         who = request.auth
         if isinstance(who, Requester) and who.operator_key:
             return who.operator_key.actor, who.operator_key.requests_per_minute
@@ -81,21 +81,22 @@ def _script() -> Any:
     return client().register_script(_SCRIPT)
 
 
-def _taken(name: str, rate: int) -> int:
+def _wait_ms(name: str, rate: int) -> int:
+    """Counts a call. Returns the milliseconds until one is free, 0 if this one may go on."""
     try:
         return int(_script()(keys=[name], args=[rate]))
     except redis.RedisError:
-        return _taken_here(name, max(1, rate // 2))
+        return _local_wait_ms(name, max(1, rate // 2))
 
 
-_here: dict[str, list[float]] = {}  # name -> begin of its minute, calls in it
+_local_counters: dict[str, list[float]] = {}  # name -> begin of its minute, calls in it
 
 
-def _taken_here(name: str, rate: int) -> int:
+def _local_wait_ms(name: str, rate: int) -> int:
     now = time.monotonic()
-    if len(_here) >= MOST_COUNTED:
-        _here.clear()
-    minute = _here.setdefault(name, [now, 0])
+    if len(_local_counters) >= MOST_COUNTED:
+        _local_counters.clear()
+    minute = _local_counters.setdefault(name, [now, 0])
     if now - minute[0] >= 60:
         minute[:] = [now, 0]
     if minute[1] >= rate:

@@ -1,4 +1,4 @@
-"""Where a request stands under seal: what a receipt (`x-audit-receipt`) is held against."""
+"""The sealed records of a request, to compare a receipt (`x-audit-receipt`) with."""
 
 from typing import Any
 from uuid import UUID
@@ -47,7 +47,7 @@ class Receipts(Resource):
 
     def retrieve(self, request: Any, tenant: str, receipt: UUID) -> Response:
         """Show where a request stands under seal."""
-        records = inclusion.of_request(self.inside.id, receipt)
+        records = inclusion.of_request(self.url_tenant.id, receipt)
         if not records:
             raise not_found()
-        return self.one({"request_id": receipt, "records": records})
+        return self.respond({"request_id": receipt, "records": records})

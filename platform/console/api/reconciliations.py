@@ -52,9 +52,9 @@ class Reconciliations(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List the nightly comparisons."""
-        return self.listed(Reconciliation.objects.filter(tenant=self.inside))
+        return self.respond_page(Reconciliation.objects.filter(tenant=self.url_tenant))
 
     def retrieve(self, request: Any, tenant: str, reconciliation: int) -> Response:
         """Show a night's comparison."""
-        rows = Reconciliation.objects.filter(tenant=self.inside)
-        return self.one(self.found(rows, pk=reconciliation))
+        rows = Reconciliation.objects.filter(tenant=self.url_tenant)
+        return self.respond(self.get_or_404(rows, pk=reconciliation))

@@ -1,4 +1,4 @@
-"""Who is refused at the management API leaves the same traces as on /v1."""
+"""Refusals of the management API leave the same traces as those on /v1."""
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -15,8 +15,10 @@ from tenants.refusals.recorder import Refused
 ROUTE = "/api/v1"
 
 
-def unknown(request: HttpRequest) -> None:
-    """A key that opens nothing, or none at all: summed up, so that a flood costs little."""
+def record_unauthenticated(request: HttpRequest) -> None:
+    """Count a request without a valid key or session. A flood costs little: counts are
+    summed up.
+    """
     code = "invalid_api_key" if "Authorization" in request.headers else "not_authenticated"
     match = request.resolver_match
     who = Refused(
@@ -30,16 +32,16 @@ def unknown(request: HttpRequest) -> None:
 
 
 def too_many(request: Request, rate: Rate, who: Requester | None) -> Problem:
-    """The 429, with an id by which console and API explain it."""
+    """Returns the 429, with an id by which console and API explain it."""
     seconds = int(rate.wait())
-    headers, refusal_id = {"Retry-After": str(seconds)}, _noted(request, rate, who)
+    headers, refusal_id = {"Retry-After": str(seconds)}, _record_refusal(request, rate, who)
     if refusal_id:
         headers["X-Refusal-Id"] = refusal_id
     text = _("Too many calls. Try again in %(seconds)s s.") % {"seconds": seconds}
     return Problem(429, "throttled", text, headers=headers, refusal_id=refusal_id)
 
 
-def _noted(request: Request, rate: Rate, who: Requester | None) -> str:
+def _record_refusal(request: Request, rate: Rate, who: Requester | None) -> str:
     refused = Refused(
         tenant_id=who.key.tenant_id if who and who.key else None,
         actor=who.actor if who else "",

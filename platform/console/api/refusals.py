@@ -1,4 +1,4 @@
-"""Explain this 429: what was refused, by which limit or quota, and when it frees."""
+"""Explanations of refused requests (429): the limit or quota that refused, and when it frees."""
 
 from typing import Any
 
@@ -53,8 +53,8 @@ class RefusalShape(Shape):
         return f"ref_{refusal.pk.hex}"
 
     def get_explanation(self, refusal: Refusal) -> str:
-        said = {"tier": refusal.get_tier_display(), "used": refusal.used, "limit": refusal.limit}
-        return _("%(tier)s: %(used)d of %(limit)d were used.") % said
+        figures = {"tier": refusal.get_tier_display(), "used": refusal.used, "limit": refusal.limit}
+        return _("%(tier)s: %(used)d of %(limit)d were used.") % figures
 
 
 class ShareShape(Shape):
@@ -108,12 +108,12 @@ class Refusals(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List what was refused: one entry for each caller, limit and minute."""
-        return self.listed(self.inside.refusals.all())
+        return self.respond_page(self.url_tenant.refusals.all())
 
     def retrieve(self, request: Any, tenant: str, refusal: str) -> Response:
         """Explain a refusal by the id that came with the 429: also who used the limit up."""
         pk = uuid_of(refusal)
         if pk is None:
             raise not_found()
-        found = self.found(self.inside.refusals.all(), pk=pk)
-        return self.one(found, **Explained(explain(found)).data)
+        row = self.get_or_404(self.url_tenant.refusals.all(), pk=pk)
+        return self.respond(row, **Explained(explain(row)).data)

@@ -24,7 +24,7 @@ from inference.models.served import LONGEST_NAME
 from inference.pools import LONGEST_VERSION
 from inference.registry.versions import proposed
 
-_HOW = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
+_SWITCH_OPTIONS = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
 
 
 class NewVersion(EngineChange):
@@ -121,7 +121,7 @@ class Replacements(Resource):
 
     def list(self, request: Any) -> Response:
         """List the new versions of engines, the latest first."""
-        return self.listed(self._rows())
+        return self.respond_page(self._rows())
 
     def create(self, request: Any, engine: UUID) -> Response:
         """Load a new version of an engine beside it, warm it up, and switch to it.
@@ -130,28 +130,30 @@ class Replacements(Resource):
         null is left out. The old one serves until the new one is warm; then it finishes what it
         has, and goes. No request is dropped, and no answer is half of each.
         """
-        given, rows = self.given(), Engine.objects.select_related("pool__model")
-        found = self.found(rows.select_for_update(of=("self",), no_key=True), pk=engine)
+        fields, rows = self.body(), Engine.objects.select_related("pool__model")
+        row = self.get_or_404(rows.select_for_update(of=("self",), no_key=True), pk=engine)
         if "If-Match" in request.headers:
-            Engines(request=request).refuse_unless_as_known(found)
-        how = {name: given.pop(name) for name in _HOW if name in given}
-        refuse_leaving_by_key(self.who, found, given)
-        made = Replacement.begin(found, *proposed(found, given), by=self.by, **how)
-        answer = self.one(made, 201)
-        answer["Location"] = f"{request.path.partition('engines/')[0]}replacements/{made.pk}/"
+            Engines(request=request).check_if_match(row)
+        options = {name: fields.pop(name) for name in _SWITCH_OPTIONS if name in fields}
+        refuse_leaving_by_key(self.who, row, fields)
+        replacement = Replacement.begin(row, *proposed(row, fields), by=self.actor, **options)
+        answer = self.respond(replacement, 201)
+        answer["Location"] = (
+            f"{request.path.partition('engines/')[0]}replacements/{replacement.pk}/"
+        )
         return answer
 
     def retrieve(self, request: Any, replacement: UUID) -> Response:
         """Show how far a new version has come."""
-        return self.one(self.found(self._rows(), pk=replacement))
+        return self.respond(self.get_or_404(self._rows(), pk=replacement))
 
     def cancel(self, request: Any, replacement: UUID) -> Response:
         """Stop a new version before it serves. The old one serves on."""
-        return self.one(self.found(self._rows(), pk=replacement).cancel(by=self.by))
+        return self.respond(self.get_or_404(self._rows(), pk=replacement).cancel(by=self.actor))
 
     def rollback(self, request: Any, replacement: UUID) -> Response:
         """Let the old engine serve again, while it is there. The new one finishes what it has."""
-        return self.one(self.found(self._rows(), pk=replacement).roll_back(by=self.by))
+        return self.respond(self.get_or_404(self._rows(), pk=replacement).roll_back(by=self.actor))
 
     def _rows(self) -> Any:
         return Replacement.objects.select_related("pool", "old", "new")

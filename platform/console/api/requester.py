@@ -1,4 +1,6 @@
-"""Who asks: a key or a signed-in person, and what they may do in the tenant they ask about."""
+"""The caller of the management API, a key or a signed-in person, and what they may do in a
+tenant.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +32,8 @@ from tenants.scope import person_scope, system_scope, tenant_scope
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """One of `key`, `operator_key` and `user` is set.
+    """A key, a key of an operator or a signed-in person: one of `key`, `operator_key`, `user` is
+    set.
 
     Inside a tenant, `permissions` are those that hold there. With a key of an operator nobody is an
     operator: its scopes open acts one by one (`Resource.operator_scopes`).
@@ -74,8 +77,11 @@ class Requester:
         """
         return frozenset(ROLES_OF_KEYS) if self.key else self.roles_to_give()
 
-    def into(self, name: str) -> tuple["Requester", Tenant]:
-        """Raises Problem: a stranger's tenant does not exist."""
+    def in_tenant(self, name: str) -> tuple["Requester", Tenant]:
+        """Returns the caller with their permissions in a tenant, and the tenant.
+
+        Raises Problem: 404 for a stranger's tenant.
+        """
         if self.operator_key:
             return self._with_operator_key(name)
         return self._with_key(name) if self.key else self._in_person(name)
@@ -88,7 +94,7 @@ class Requester:
         return replace(self, permissions=permissions_of(self.key)), tenant
 
     def _with_operator_key(self, name: str) -> tuple["Requester", Tenant]:
-        """Gives it what operators may there, of which its scopes open a little."""
+        """Returns the permissions of an operator, of which the key's scopes open a few."""
         tenant = _tenant(name)
         return replace(self, permissions=operator_permissions(tenant.profile)), tenant
 
@@ -101,12 +107,12 @@ class Requester:
             tenant = member.tenant
         else:
             raise not_found()
-        held = operator_permissions(tenant.profile) if self.is_operator else frozenset()
+        granted = operator_permissions(tenant.profile) if self.is_operator else frozenset()
         if member:
-            held |= member.permissions
+            granted |= member.permissions
         if tenant.state != State.ACTIVE and not self.is_operator:
             raise closed(tenant)
-        return replace(self, member=member, permissions=held), tenant
+        return replace(self, member=member, permissions=granted), tenant
 
     def _membership(self, name: str) -> Member | None:
         assert self.user
@@ -195,17 +201,18 @@ def _operator_key(text: str) -> OperatorKey | None:
 
 
 class PersonAuthentication(SessionAuthentication):
-    """A session of the console. Whatever changes something needs its CSRF token."""
+    """A session of the console. Requests that change something need its CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        found = super().authenticate(request)
-        return None if found is None else (found[0], Requester(user=found[0]))
+        pair = super().authenticate(request)
+        return None if pair is None else (pair[0], Requester(user=pair[0]))
 
 
 def refuse_where_closed(request: Request, who: Requester) -> None:
-    """What holds in every tenant: a key's addresses and tenant, a person's proofs of who they are.
+    """Refuses callers that no tenant lets in. Raises Problem.
 
-    Raises Problem.
+    A key's tenant must be active and its address allowed. A person must have no action pending,
+    and, to change something, a recent proof of their identity.
     """
     if who.key and who.key.tenant.state != State.ACTIVE:
         raise closed(who.key.tenant)
@@ -223,9 +230,9 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
 
 
 def refuse_where_restricted(request: Request, who: Requester) -> None:
-    """Inside a tenant: whose data is restricted reads, and changes nothing. Raises Problem."""
-    whose = None if request.method in SAFE_METHODS else who.key or who.member
-    if whose and is_restricted(whose.tenant_id, whose.subject_id):
+    """Refuses changes by a caller whose data is restricted. Raises Problem."""
+    caller = None if request.method in SAFE_METHODS else who.key or who.member
+    if caller and is_restricted(caller.tenant_id, caller.subject_id):
         raise denied(str(SAID), "restricted")
 
 
@@ -248,8 +255,8 @@ def _accepted(networks: list[str], address: str) -> bool:
     if not networks:
         return True
     try:
-        seen = ip_address(address)
+        ip = ip_address(address)
     except ValueError:  # no address: a socket file
         return False
-    seen = getattr(seen, "ipv4_mapped", None) or seen
-    return any(seen in ip_network(network) for network in networks)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in ip_network(network) for network in networks)

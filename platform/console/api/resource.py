@@ -1,4 +1,4 @@
-"""What every resource of the management API is made of."""
+"""The base class of every resource of the management API."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -22,20 +22,20 @@ from tenants.roles import Permission
 
 
 class Who(Enum):
-    """Needs that no permission in a tenant stands for."""
+    """Needs that are no permission in a tenant."""
 
-    ANYBODY = auto()  # who is signed in or has a key
+    ANYBODY = auto()  # signed in, or with a key
     OPERATOR = auto()
 
 
 class Resource(TransactionalView):
-    """A view set of one kind of thing. Its tables are read by requests and by the schema."""
+    """A view set of one kind of row. Requests and the OpenAPI schema read its tables."""
 
     needs: ClassVar[dict[str, Permission | Who]]  # by act
     # Acts that a key of an operator opens with one of these scopes. All others are for people.
     operator_scopes: ClassVar[dict[str, tuple[OperatorScope, ...]]] = {}
     takes: ClassVar[dict[str, type[Shape]]] = {}  # bodies, by act
-    shape: ClassVar[type[Shape]]  # how one of it is answered
+    shape: ClassVar[type[Shape]]  # serializes a row
     gives: ClassVar[dict[str, type[Shape]]] = {}  # acts that answer with another shape
     creates: ClassVar[tuple[str, ...]] = ("create",)  # acts that answer 201
     files: ClassVar[dict[str, tuple[str, ...]]] = {}  # acts that answer with a file: media types
@@ -45,25 +45,25 @@ class Resource(TransactionalView):
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
-        """An act without a need fails as the URLs load."""
+        """Raises TypeError as the URLs load if an act has no need."""
         if missing := set((actions or {}).values()) - set(cls.needs):
             raise TypeError(f"{cls.__name__} does not say who may {', '.join(sorted(missing))}")
         return super().as_view(actions, **initkwargs)
 
     @property
-    def inside(self) -> Tenant:
-        """The tenant of the URL."""
+    def url_tenant(self) -> Tenant:
+        """Returns the tenant of the URL."""
         assert self.tenant
         return self.tenant
 
     @property
-    def by(self) -> str:
+    def actor(self) -> str:
         return self.who.actor
 
     def refuse_beyond_scopes(self) -> None:
-        """Refuses a key of an operator whose scopes do not open the act.
+        """Refuses a key of an operator whose scopes do not open the act. Raises Problem.
 
-        Before a tenant is looked up: it learns of none. Raises Problem.
+        This comes before the tenant is looked up, so that the key learns of none.
         """
         key = self.who.operator_key
         opening = self.operator_scopes.get(str(self.action), ())
@@ -83,8 +83,8 @@ class Resource(TransactionalView):
             raise denied(_("This requires the permission %s in the tenant.") % need)
 
     def refuse_unknown_parameters(self) -> None:
-        asked = self.asks.get(str(self.action))
-        known = set(asked.base_filters if asked else ())
+        filters = self.asks.get(str(self.action))
+        known = set(filters.base_filters if filters else ())
         known |= set(cursor.PARAMETERS if self.action == "list" else ())
         query = self.request.GET
         errors = {name: [_("There is no such parameter.")] for name in query.keys() - known}
@@ -95,60 +95,62 @@ class Resource(TransactionalView):
         if errors:
             raise bad_request(errors)
 
-    def listed(self, rows: QuerySet[Any]) -> Response:
+    def respond_page(self, rows: QuerySet[Any]) -> Response:
         if "list" in self.asks:
-            rows = self.asked(rows).qs
+            rows = self.checked_filters(rows).qs
         query = self.request.GET
-        found, following = cursor.page(rows, query, self.orderings, self._place())
-        results = self.shape(found, many=True).data
+        batch, following = cursor.page(rows, query, self.orderings, self._place())
+        results = self.shape(batch, many=True).data
         return Response({"results": results, "next_cursor": following})
 
-    def asked(self, rows: QuerySet[Any]) -> FilterSet:
-        """The query parameters, checked. Raises Problem."""
+    def checked_filters(self, rows: QuerySet[Any]) -> FilterSet:
+        """Returns the query parameters, validated. Raises Problem."""
         filters = self.asks[str(self.action)](self.request.GET, rows)
         if not filters.is_valid():
             raise bad_request({k: [str(t) for t in v] for k, v in filters.errors.items()})
         return filters
 
-    def given(self) -> dict[str, Any]:
-        """The body, checked: only what was sent. Raises ValidationError."""
+    def body(self) -> dict[str, Any]:
+        """Returns the fields that were sent, validated. Raises ValidationError."""
         shape = self.takes[str(self.action)]
-        taken = shape(data=self.request.data, partial=self.request.method == "PATCH")
-        taken.is_valid(raise_exception=True)
-        return dict(taken.validated_data)
+        serializer = shape(data=self.request.data, partial=self.request.method == "PATCH")
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
-    def found(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        one = rows.filter(**lookup).first()
-        if one is None:
+    def get_or_404(self, rows: QuerySet[Any], **lookup: Any) -> Any:
+        row = rows.filter(**lookup).first()
+        if row is None:
             raise not_found()
-        return one
+        return row
 
-    def to_change(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        """One row, held until the transaction ends, if it is as the caller knows it (If-Match)."""
-        one = self.found(rows.select_for_update(of=("self",), no_key=True), **lookup)
-        self.refuse_unless_as_known(one)
-        return one
+    def get_for_change(self, rows: QuerySet[Any], **lookup: Any) -> Any:
+        """Return a row, locked until the transaction ends. Raises Problem if If-Match does not
+        match.
+        """
+        row = self.get_or_404(rows.select_for_update(of=("self",), no_key=True), **lookup)
+        self.check_if_match(row)
+        return row
 
-    def refuse_unless_as_known(self, one: Any) -> None:
+    def check_if_match(self, row: Any) -> None:
         known = self.request.headers.get("If-Match")
         if known is None:
             text = _("Send If-Match with the ETag of what you have read.")
             raise Problem(428, "precondition_required", text)
         tags = {tag.strip() for tag in known.split(",")}
-        if "*" not in tags and self.etag(self.shape(one).data) not in tags:
+        if "*" not in tags and self.etag(self.shape(row).data) not in tags:
             raise Problem(412, "changed_meanwhile", _("It has changed since you read it."))
 
-    def one(self, found: Any, status: int = 200, at: Any = "", **more: Any) -> Response:
-        """`at`: what a new one is called in its path, where that is not its id."""
-        said = self.shape(found).data
-        headers = {"ETag": self.etag(said)}
+    def respond(self, row: Any, status: int = 200, at: Any = "", **more: Any) -> Response:
+        """Serialize the row. `at` is what a new row is called in its path if that is not its id."""
+        body = self.shape(row).data
+        headers = {"ETag": self.etag(body)}
         if status == 201:
-            headers["Location"] = f"{self.request.path}{at or said['id']}/"
-        return Response({**said, **more}, status, headers=headers)
+            headers["Location"] = f"{self.request.path}{at or body['id']}/"
+        return Response({**body, **more}, status, headers=headers)
 
-    def etag(self, said: Mapping[str, Any]) -> str:
-        steady = {name: value for name, value in said.items() if name not in self.volatile}
+    def etag(self, body: Mapping[str, Any]) -> str:
+        steady = {name: value for name, value in body.items() if name not in self.volatile}
         return f'"{sha256(as_json(steady, orjson.OPT_SORT_KEYS)).hexdigest()[:32]}"'
 
     def _place(self) -> str:
-        return f"{self.tenant.id if self.tenant else self.by}:{self.request.path}"
+        return f"{self.tenant.id if self.tenant else self.actor}:{self.request.path}"

@@ -1,4 +1,6 @@
-"""How long each kind of data stays, and what a change would let go. People change it, not keys."""
+"""Retention periods per kind of data, and a preview of what a change deletes. People change them,
+not keys.
+"""
 
 from typing import Any
 
@@ -61,8 +63,8 @@ class PreviewShape(Shape):
         "on_hold": False,
     }
 
-    def get_on_hold(self, seen: Preview) -> bool:
-        return seen.hold is not None
+    def get_on_hold(self, preview: Preview) -> bool:
+        return preview.hold is not None
 
 
 class DaysFilter(f.NumberFilter):
@@ -87,7 +89,7 @@ class Retention(Resource):
 
     def show(self, request: Any, tenant: str) -> Response:
         """Show how long each kind of data stays."""
-        rules = periods.rules(self.inside.id)
+        rules = periods.rules(self.url_tenant.id)
         return Response({"results": [RuleShape(rule).data for rule in rules]})
 
     def retrieve(self, request: Any, tenant: str, data_class: str) -> Response:
@@ -97,23 +99,23 @@ class Retention(Resource):
     def preview(self, request: Any, tenant: str, data_class: str) -> Response:
         """Preview the change with another number of days. Nothing changes."""
         one = self._class(data_class)
-        asked = self.asked(RetentionRule.objects.none())
-        seen = periods.preview(self.inside.id, one.name, asked.form.cleaned_data["days"])
-        return Response(PreviewShape(seen).data)
+        question = self.checked_filters(RetentionRule.objects.none())
+        preview = periods.preview(self.url_tenant.id, one.name, question.form.cleaned_data["days"])
+        return Response(PreviewShape(preview).data)
 
     def partial_update(self, request: Any, tenant: str, data_class: str) -> Response:
         """Change how long one kind of data stays, from tonight on.
 
         On record with what goes. Nobody gets below the floor.
         """
-        given = self.given()
-        self.refuse_unless_as_known(self._rule(data_class))
-        if "days" in given:
-            periods.change(self.inside.id, data_class, given["days"], by=self.by)
+        fields = self.body()
+        self.check_if_match(self._rule(data_class))
+        if "days" in fields:
+            periods.change(self.url_tenant.id, data_class, fields["days"], by=self.actor)
         return self._answer(self._rule(data_class))
 
     def _rule(self, name: str) -> Rule:
-        return periods.rule(self.inside.id, self._class(name))
+        return periods.rule(self.url_tenant.id, self._class(name))
 
     def _class(self, name: str) -> DataClass:
         try:
@@ -122,5 +124,5 @@ class Retention(Resource):
             raise not_found() from None
 
     def _answer(self, rule: Rule) -> Response:
-        said = RuleShape(rule).data
-        return Response(said, headers={"ETag": self.etag(said)})
+        body = RuleShape(rule).data
+        return Response(body, headers={"ETag": self.etag(body)})

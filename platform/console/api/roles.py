@@ -1,4 +1,4 @@
-"""Who may do what: the table that the code goes by, read-only."""
+"""The table of roles, scopes and permissions that the code goes by, read-only."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class Roles(Resource):
 
     def show(self, request: Any, tenant: str) -> Response:
         """Show which roles and scopes hold which permissions in this tenant."""
-        profile = self.inside.profile
+        profile = self.url_tenant.profile
         lines = [_line(permission, profile) for permission in P]
         return Response({"profile": profile, "permissions": lines})
 

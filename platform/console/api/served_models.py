@@ -1,4 +1,4 @@
-"""What tenants call: models of the platform. A model is served once a pool of it has an engine."""
+"""Models of the platform, which tenants call. A model is served once a pool of it has an engine."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ class ModelShape(DeclaredShape):
     }
 
     def get_pools(self, model: Model) -> list[str]:
-        """In the order in which they are tried."""
+        """Returns the names of the pools in the order in which they are tried."""
         return [pool.name for pool in model.pools.all()]
 
 
@@ -50,17 +50,17 @@ class Models(DeclaredResource):
 
     def list(self, request: Any) -> Response:
         """List the models of the platform."""
-        return self.listed(Model.objects.prefetch_related("pools"))
+        return self.respond_page(Model.objects.prefetch_related("pools"))
 
     def create(self, request: Any) -> Response:
         """Add a model. It is served once a pool of it has an engine."""
-        name = self.given()["name"]
+        name = self.body()["name"]
         self.refuse_taken(name)
-        return self.one(Model.add(name, by=self.by), 201)
+        return self.respond(Model.add(name, by=self.actor), 201)
 
     def retrieve(self, request: Any, served_model: UUID) -> Response:
         """Show a model and its pools."""
-        return self.one(self.found(Model.objects.all(), pk=served_model))
+        return self.respond(self.get_or_404(Model.objects.all(), pk=served_model))
 
     def destroy(self, request: Any, served_model: UUID) -> Response:
         """Remove a model, its pools and engines.
@@ -68,6 +68,6 @@ class Models(DeclaredResource):
         What waits ends with a 503; what runs is finished. The record keeps the names. A key of an
         operator needs `engines:write` too where there are engines.
         """
-        row = self.to_change(Model.objects.all(), pk=served_model)
+        row = self.get_for_change(Model.objects.all(), pk=served_model)
         self.refuse_engines_below(Engine.objects.filter(pool__model=row))
-        return self.done(row, "remove")
+        return self.apply(row, "remove")

@@ -1,4 +1,4 @@
-"""What comes in is exactly what was declared: no unknown field, no number for a text, no NUL."""
+"""Strict input: no unknown fields, no coerced types, no NUL characters."""
 
 from typing import IO, Any, ClassVar
 
@@ -23,21 +23,21 @@ _TAKES: dict[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
 
 
 class JSONParser(BaseParser):
-    """Refuses what is no JSON (RFC 8259), lone surrogates and NUL characters."""
+    """Refuses bodies that are not JSON (RFC 8259), lone surrogates and NUL characters."""
 
     media_type = "application/json"
 
     def parse(self, stream: IO[Any], *args: Any, **kwargs: Any) -> Any:
         body = stream.read()
         try:
-            found = bounded_json.loads(body) if body.strip() else {}
+            document = bounded_json.loads(body) if body.strip() else {}
         except bounded_json.TooManyValues:
             raise ParseError(_("This has too many values.")) from None
         except ValueError as problem:
             raise ParseError(_("This is not JSON: %(problem)s.") % {"problem": problem}) from None
-        if b"\\u0000" in body and _holds_nul(found):
+        if b"\\u0000" in body and _holds_nul(document):
             raise ParseError(_("A text holds a NUL character."))
-        return found
+        return document
 
 
 class JSONRenderer(BaseRenderer):
@@ -53,50 +53,52 @@ def as_json(data: Any, option: int = 0) -> bytes:
     return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS | option)
 
 
-def _holds_nul(found: Any) -> bool:
-    waiting = [found]
-    while waiting:
-        value = waiting.pop()
+def _holds_nul(document: Any) -> bool:
+    pending = [document]
+    while pending:
+        value = pending.pop()
         if isinstance(value, str) and "\0" in value:
             return True
         if isinstance(value, dict):
-            waiting += [*value, *value.values()]
+            pending += [*value, *value.values()]
         elif isinstance(value, list):
-            waiting += value
+            pending += value
     return False
 
 
 class Shape(serializers.Serializer[Any]):
-    """A serializer that refuses what it does not know. EXAMPLE stands in the schema."""
+    """A serializer that refuses unknown fields and wrong types. EXAMPLE is shown in the schema."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {}
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             raise serializers.ValidationError({"non_field_errors": [_("Send a JSON object.")]})
-        taken = {name: field for name, field in self.fields.items() if not field.read_only}
+        writable = {name: field for name, field in self.fields.items() if not field.read_only}
         problems: dict[str, list[str]] = {
-            name: [_("There is no such field here.")] for name in data if name not in taken
+            name: [_("There is no such field here.")] for name in data if name not in writable
         }
-        for name, field in taken.items():
+        for name, field in writable.items():
             if name in data and not _right_type(field, data[name]):
                 problems[name] = [_("This is of the wrong type.")]
-            elif name in data and (most := _exceeded(field, data[name])):
+            elif name in data and (most := _exceeded_length(field, data[name])):
                 problems[name] = [_("This is too long: at most %d characters.") % most]
         if problems:
             raise serializers.ValidationError(problems)
         return super().to_internal_value(data)
 
 
-def _exceeded(field: Any, value: Any) -> int:
-    """The length that it is over as it was sent, or 0: DRF would not count the spaces around it."""
+def _exceeded_length(field: Any, value: Any) -> int:
+    """Returns the greatest length if the text, counted with the spaces around it, is longer; else
+    0.
+    """
     most: int = getattr(field, "max_length", None) or 0
     return most if most and isinstance(value, str) and len(value) > most else 0
 
 
 def _right_type(field: Any, value: Any) -> bool:
     if isinstance(value, str) and value in getattr(field, "words", ()):
-        return True  # it takes them instead of what it takes otherwise
+        return True  # a field takes its words besides values of its type
     if value is None or isinstance(field, serializers.BaseSerializer):
         return True  # the field says itself whether it may be null
     kinds = next((k for kind, k in _TAKES.items() if isinstance(field, kind)), (str,))

@@ -1,4 +1,4 @@
-"""Teams and who is in them."""
+"""Teams and their members."""
 
 from typing import Any
 from uuid import UUID
@@ -51,30 +51,30 @@ class Teams(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's teams."""
-        return self.listed(self.inside.teams.all())
+        return self.respond_page(self.url_tenant.teams.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Form a team."""
-        return self.one(Team.form(self.inside, self.given()["name"], by=self.by), 201)
+        return self.respond(Team.form(self.url_tenant, self.body()["name"], by=self.actor), 201)
 
     def retrieve(self, request: Any, tenant: str, team: UUID) -> Response:
         """Show a team."""
-        return self.one(self.found(self.inside.teams.all(), pk=team))
+        return self.respond(self.get_or_404(self.url_tenant.teams.all(), pk=team))
 
     def partial_update(self, request: Any, tenant: str, team: UUID) -> Response:
         """Rename a team."""
-        given = self.given()
-        found = self.to_change(self.inside.teams.all(), pk=team)
-        if "name" in given:
-            found.rename(given["name"], by=self.by)
-        return self.one(found)
+        fields = self.body()
+        row = self.get_for_change(self.url_tenant.teams.all(), pk=team)
+        if "name" in fields:
+            row.rename(fields["name"], by=self.actor)
+        return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, team: UUID) -> Response:
         """Disband a team.
 
         Its keys stay, without a team; what it was granted is gone.
         """
-        self.to_change(self.inside.teams.all(), pk=team).disband(by=self.by)
+        self.get_for_change(self.url_tenant.teams.all(), pk=team).disband(by=self.actor)
         return Response(status=204)
 
 
@@ -106,33 +106,33 @@ class Places(Resource):
 
     def list(self, request: Any, tenant: str, team: UUID) -> Response:
         """List who is in a team."""
-        return self.listed(self._rows(team))
+        return self.respond_page(self._rows(team))
 
     def create(self, request: Any, tenant: str, team: UUID) -> Response:
         """Put a member into a team.
 
         Somebody who is in it already stays in it.
         """
-        into = self._team(team)
-        member = self.inside.members.filter(pk=self.given()["member"]).first()
+        row = self._team(team)
+        member = self.url_tenant.members.filter(pk=self.body()["member"]).first()
         if member is None:
             raise bad_request({"member": [_("There is no such member in this tenant.")]})
-        into.add(member, by=self.by)
-        return self.one(self.found(self._rows(team), member=member), 201, at=member.pk)
+        row.add(member, by=self.actor)
+        return self.respond(self.get_or_404(self._rows(team), member=member), 201, at=member.pk)
 
     def retrieve(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
         """Show a member's place in a team."""
-        return self.one(self.found(self._rows(team), member=member))
+        return self.respond(self.get_or_404(self._rows(team), member=member))
 
     def destroy(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
         """Take a member out of a team."""
-        place = self.to_change(self._rows(team), member=member)
-        self._team(team).take_out(place.member, by=self.by)
+        membership = self.get_for_change(self._rows(team), member=member)
+        self._team(team).take_out(membership.member, by=self.actor)
         return Response(status=204)
 
     def _team(self, team: UUID) -> Team:
-        found: Team = self.found(self.inside.teams.all(), pk=team)
-        return found
+        row: Team = self.get_or_404(self.url_tenant.teams.all(), pk=team)
+        return row
 
     def _rows(self, team: UUID) -> Any:
         return TeamMembership.objects.filter(team=self._team(team)).select_related("member__user")

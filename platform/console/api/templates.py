@@ -111,8 +111,8 @@ class VersionShape(Shape):
     EXAMPLE = {**_CONTENT, **VersionLine.EXAMPLE}
 
     def get_messages(self, version: PromptTemplateVersion) -> list[dict[str, str]] | None:
-        said = version.content.messages
-        return [{"role": one.role, "content": one.content} for one in said] or None
+        messages = version.content.messages
+        return [{"role": one.role, "content": one.content} for one in messages] or None
 
     def get_prompt(self, version: PromptTemplateVersion) -> str | None:
         return version.content.prompt or None
@@ -155,18 +155,18 @@ class TemplateFilter(f.FilterSet):
     name = f.CharFilter(max_length=LONGEST_NAME)
 
 
-def content_of(given: dict[str, Any]) -> Content:
-    """What was sent. Whether it can be one is for the model to say."""
+def content_of(fields: dict[str, Any]) -> Content:
+    """Returns the content of a body. The model checks whether it can be a template."""
     return Content(
-        messages=[Message(**one) for one in given.get("messages") or ()],
-        prompt=given.get("prompt") or "",
-        variables=[_variable(one) for one in given.get("variables") or ()],
+        messages=[Message(**message) for message in fields.get("messages") or ()],
+        prompt=fields.get("prompt") or "",
+        variables=[_variable(variable) for variable in fields.get("variables") or ()],
     )
 
 
-def _variable(given: dict[str, Any]) -> Variable:
+def _variable(fields: dict[str, Any]) -> Variable:
     return Variable(
-        given["name"], given["type"], given.get("default"), given.get("max_length") or 0
+        fields["name"], fields["type"], fields.get("default"), fields.get("max_length") or 0
     )
 
 
@@ -187,7 +187,7 @@ class Templates(Resource):
 
     def list(self, request: Any, tenant: str) -> Response:
         """List a tenant's prompt templates."""
-        return self.listed(self.inside.prompt_templates.all())
+        return self.respond_page(self.url_tenant.prompt_templates.all())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Write a prompt template: its first version.
@@ -195,63 +195,68 @@ class Templates(Resource):
         In a text, `{{name}}` stands for the variable of that name. Requests call it by
         `{"template": "translation", "variables": {…}}`, or one version of it by `translation@3`.
         """
-        given = self.given()
-        if self.inside.prompt_templates.filter(name=given["name"]).exists():
+        fields = self.body()
+        if self.url_tenant.prompt_templates.filter(name=fields["name"]).exists():
             raise Problem(409, "name_taken", _("This name is taken."))
-        made = PromptTemplate.create(self.inside, given["name"], content_of(given), by=self.by)
-        return self.one(made, 201)
+        template = PromptTemplate.create(
+            self.url_tenant, fields["name"], content_of(fields), by=self.actor
+        )
+        return self.respond(template, 201)
 
     def retrieve(self, request: Any, tenant: str, template: UUID) -> Response:
         """Show a prompt template."""
-        return self.one(self._found(template))
+        return self.respond(self._template(template))
 
     def partial_update(self, request: Any, tenant: str, template: UUID) -> Response:
         """Publish a new version of a prompt template.
 
         It is the latest from then on. What is left out stays as in the version before.
         """
-        given = self.given()
-        found: PromptTemplate = self.to_change(self.inside.prompt_templates.all(), pk=template)
-        found.publish(_changed(found.version().content, given), by=self.by)
-        return self.one(found)
+        fields = self.body()
+        row: PromptTemplate = self.get_for_change(self._rows(), pk=template)
+        row.publish(_changed(row.version().content, fields), by=self.actor)
+        return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, template: UUID) -> Response:
         """Remove a prompt template with all its versions.
 
         Requests that name it are refused from then on.
         """
-        self.to_change(self.inside.prompt_templates.all(), pk=template).remove(by=self.by)
+        self.get_for_change(self._rows(), pk=template).remove(by=self.actor)
         return Response(status=204)
 
     def fill(self, request: Any, tenant: str, template: UUID) -> Response:
         """Try a prompt template: what it makes of these variables. Nothing runs."""
-        found, given = self._found(template), self.given()
-        version = found.versions.filter(number=given.get("version", found.latest)).first()
+        row, fields = self._template(template), self.body()
+        version = row.versions.filter(number=fields.get("version", row.latest)).first()
         if version is None:
             raise bad_request({"version": [_("There is no such one in this tenant.")]})
         try:
-            filled = version.content.filled(given.get("variables", {}), MOST_FILLED)
+            filled = version.content.filled(fields.get("variables", {}), MOST_FILLED)
         except WrongVariable as wrong:
             raise bad_request({f"variables.{wrong.name[:80]}": [wrong.message]}) from None
         return Response({"version": version.number, "messages": None, "prompt": None, **filled})
 
-    def given(self) -> dict[str, Any]:
-        """The parts of what is changed are whole: nothing of a message may be left out."""
-        taken = self.takes[str(self.action)](data=self.request.data)
-        taken.is_valid(raise_exception=True)
-        return dict(taken.validated_data)
+    def body(self) -> dict[str, Any]:
+        """Returns the fields, validated. Also in a PATCH, messages and variables are whole."""
+        serializer = self.takes[str(self.action)](data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
-    def _found(self, template: UUID) -> PromptTemplate:
-        found: PromptTemplate = self.found(self.inside.prompt_templates.all(), pk=template)
-        return found
+    def _template(self, template: UUID) -> PromptTemplate:
+        row: PromptTemplate = self.get_or_404(self._rows(), pk=template)
+        return row
+
+    def _rows(self) -> Any:
+        return self.url_tenant.prompt_templates.all()
 
 
-def _changed(before: Content, given: dict[str, Any]) -> Content:
-    """A chat stays one, and so does a prompt, unless the other is sent."""
-    after = content_of(given)
+def _changed(before: Content, fields: dict[str, Any]) -> Content:
+    """Returns the new content. A chat stays a chat, a prompt a prompt, unless the other is sent."""
+    after = content_of(fields)
     if not (after.messages or after.prompt):
         after = Content(before.messages, before.prompt, after.variables)
-    known = after.variables if "variables" in given else before.variables
+    known = after.variables if "variables" in fields else before.variables
     return Content(after.messages, after.prompt, known)
 
 
@@ -263,13 +268,13 @@ class TemplateVersions(Resource):
 
     def list(self, request: Any, tenant: str, template: UUID) -> Response:
         """List the versions of a prompt template."""
-        return self.listed(self._rows(template))
+        return self.respond_page(self._rows(template))
 
     def retrieve(self, request: Any, tenant: str, template: UUID, number: int) -> Response:
         """Show a version of a prompt template. None ever changes."""
-        said = VersionShape(self.found(self._rows(template), number=number)).data
-        return Response(said, headers={"ETag": self.etag(said)})
+        body = VersionShape(self.get_or_404(self._rows(template), number=number)).data
+        return Response(body, headers={"ETag": self.etag(body)})
 
     def _rows(self, template: UUID) -> Any:
-        found: PromptTemplate = self.found(self.inside.prompt_templates.all(), pk=template)
-        return found.versions.all()
+        row: PromptTemplate = self.get_or_404(self.url_tenant.prompt_templates.all(), pk=template)
+        return row.versions.all()

@@ -1,4 +1,4 @@
-"""Tenants. Operators open, change, suspend, resume and close them; the others see their own."""
+"""Tenants. Operators open, change, suspend, resume and close them; all others see their own."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ class TenantFilter(f.FilterSet):
     name = f.CharFilter(lookup_expr="icontains", max_length=60)
 
 
-# Which changes need more than being an operator, and which an owner may make too.
+# Fields that need a permission in the tenant, which owners have too.
 _SECURITY = ("profile", "local_only", "time_zone", "allowed_origins")
 
 
@@ -122,61 +122,61 @@ class Tenants(Resource):
 
         Operators see all of them, people those that they belong to, a key its own.
         """
-        return self.listed(self._visible())
+        return self.respond_page(self._visible())
 
     def create(self, request: Any) -> Response:
         """Open a tenant."""
-        given = self.given()
-        owner, name = given.pop("owner", None), given.pop("name")
+        fields = self.body()
+        owner, name = fields.pop("owner", None), fields.pop("name")
         if Tenant.objects.filter(name=name).exists():
             raise Problem(409, "name_taken", _("This name is taken."))
-        tenant = Tenant.open(name, by=self.by, **given)
+        tenant = Tenant.open(name, by=self.actor, **fields)
         link = owner and Link.issue(
-            Purpose.INVITATION, by=self.by, email=owner, tenant=tenant, role=Role.OWNER
+            Purpose.INVITATION, by=self.actor, email=owner, tenant=tenant, role=Role.OWNER
         )
-        return self.one(tenant, 201, at=tenant.name, invitation_link=link)
+        return self.respond(tenant, 201, at=tenant.name, invitation_link=link)
 
     def retrieve(self, request: Any, tenant: str) -> Response:
         """Show a tenant."""
-        return self.one(self._fresh())
+        return self.respond(self._tenant())
 
     def partial_update(self, request: Any, tenant: str) -> Response:
         """Change a tenant.
 
         The tier is for operators; the other fields need `security:manage`, which owners hold.
         """
-        given = self.given()
-        if "tier" in given and not self.who.is_operator:
+        fields = self.body()
+        if "tier" in fields and not self.who.is_operator:
             raise denied(_("Only platform operators can do this."))
-        if set(_SECURITY) & set(given) and P.MANAGE_SECURITY not in self.who.permissions:
+        if set(_SECURITY) & set(fields) and P.MANAGE_SECURITY not in self.who.permissions:
             raise denied(_("This requires the permission %s in the tenant.") % P.MANAGE_SECURITY)
-        found = self.to_change(Tenant.objects.all(), pk=self.inside.pk)
-        found.change(by=self.by, **given)
-        return self.one(found)
+        row = self.get_for_change(Tenant.objects.all(), pk=self.url_tenant.pk)
+        row.change(by=self.actor, **fields)
+        return self.respond(row)
 
     def suspend(self, request: Any, tenant: str) -> Response:
         """Suspend a tenant: within a second nobody comes in, nothing is lost."""
-        return self._life("suspend", **self.given())
+        return self._change_state("suspend", **self.body())
 
     def resume(self, request: Any, tenant: str) -> Response:
         """Let a suspended tenant in again."""
-        return self._life("resume")
+        return self._change_state("resume")
 
     def close(self, request: Any, tenant: str) -> Response:
         """Close a tenant for good."""
-        return self._life("close", **self.given())
+        return self._change_state("close", **self.body())
 
-    def _life(self, verb: str, **given: Any) -> Response:
-        found = self._fresh()
+    def _change_state(self, verb: str, **fields: Any) -> Response:
+        row = self._tenant()
         try:
-            getattr(found, verb)(by=self.by, **given)
+            getattr(row, verb)(by=self.actor, **fields)
         except Closed:
             raise Problem(409, "tenant_closing", _("A closing tenant stays closed.")) from None
-        return self.one(found)
+        return self.respond(row)
 
-    def _fresh(self) -> Tenant:
-        found: Tenant = self.found(Tenant.objects.all(), pk=self.inside.pk)
-        return found
+    def _tenant(self) -> Tenant:
+        row: Tenant = self.get_or_404(Tenant.objects.all(), pk=self.url_tenant.pk)
+        return row
 
     def _visible(self) -> QuerySet[Tenant]:
         if self.who.key:

@@ -1,7 +1,7 @@
-"""The life of a request to the management API.
+"""The steps of every request to the management API.
 
 A request is one transaction, inside the scope of its tenant: an answer that is an error undoes all
-of it. What was denied is put on record afterwards, in a transaction of its own.
+of it. A denial is put on record afterwards, in a transaction of its own.
 """
 
 from contextlib import AbstractContextManager, ExitStack
@@ -20,10 +20,10 @@ from audit.trail.acting_from import acting_with
 from audit.trail.network import network
 from audit.trail.record import act
 from console import operator_access
-from console.api.idempotency import Once, once
+from console.api.idempotency import IdempotentCall, idempotent_call
 from console.api.problem import problem_of
 from console.api.rate import AddressRate, KeyRate, Rate
-from console.api.refusal_traces import too_many, unknown
+from console.api.refusal_traces import record_unauthenticated, too_many
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
 from tenants.models import Tenant
@@ -38,7 +38,7 @@ class _Undone(Exception):
         self.answer = answer
 
 
-class _Answered(Exception):
+class _AnsweredBefore(Exception):
     """The same request was answered before."""
 
     def __init__(self, answer: HttpResponse) -> None:
@@ -50,11 +50,11 @@ class TransactionalView(GenericViewSet[Any]):
     http_method_names = ["get", "head", "post", "patch", "delete"]
     who: Requester
     tenant: Tenant | None
-    once: Once | None
+    idempotent: IdempotentCall | None
     while_restricted: ClassVar[tuple[str, ...]] = ()  # acts that check for themselves
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.tenant = self.once = None
+        self.tenant = self.idempotent = None
         try:
             answer = self._in_transaction(request, *args, **kwargs)
         except _Undone as undone:
@@ -70,39 +70,42 @@ class TransactionalView(GenericViewSet[Any]):
             answer = super().dispatch(request, *args, **kw)
             if answer.status_code >= 400:
                 raise _Undone(answer)
-            if self.once and isinstance(answer, Response):
-                self.once.remember(answer.status_code, dict(answer.headers), answer.data)
+            if self.idempotent and isinstance(answer, Response):
+                self.idempotent.remember(answer.status_code, dict(answer.headers), answer.data)
         return answer
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who asks, how often, for which tenant, and may they. The scope is open afterwards."""
+        """Check rate, sign-in, tenant and permission, and enter the scope of the tenant.
+
+        The scope stays open until the transaction ends.
+        """
         if (request.method or "").lower() not in self.action_map:
             self.http_method_not_allowed(request)
         self.format_kwarg = None
         negotiated = self.perform_content_negotiation(request)
         request.accepted_renderer, request.accepted_media_type = negotiated
-        self._within_rate(request, AddressRate())
-        self.who = self._authenticated(request)
-        self._within_rate(request, KeyRate(), self.who)
+        self._check_rate(request, AddressRate())
+        self.who = self._requester(request)
+        self._check_rate(request, KeyRate(), self.who)
         refuse_where_closed(request, self.who)
         self.refuse_beyond_scopes()
         if "tenant" in kwargs:
-            self.who, self.tenant = self.who.into(kwargs["tenant"])
+            self.who, self.tenant = self.who.in_tenant(kwargs["tenant"])
         self.refuse_unless_allowed()
         self.refuse_unknown_parameters()
         with self.scope():
             if self.action not in self.while_restricted:
                 refuse_where_restricted(request, self.who)
-            self.once = once(request, self.tenant, self.who.actor)
+            self.idempotent = idempotent_call(request, self.tenant, self.who.actor)
         self._scopes.enter_context(self.scope())
-        self._scopes.enter_context(acting_with(self._key_described()))
+        self._scopes.enter_context(acting_with(self._operator_key_detail()))
         self._record_operator(request)
-        if self.once and (before := self.once.answered()):
-            raise _Answered(before)
+        if self.idempotent and (earlier := self.idempotent.earlier_answer()):
+            raise _AnsweredBefore(earlier)
 
     def handle_exception(self, exc: Exception) -> Any:
-        if isinstance(exc, _Answered):
-            self.once = None
+        if isinstance(exc, _AnsweredBefore):
+            self.idempotent = None
             return exc.answer
         return problem_of(exc).answer(self.request._request)
 
@@ -120,16 +123,16 @@ class TransactionalView(GenericViewSet[Any]):
         if self.tenant and operates and not self.who.member:
             operator_access.record(request._request, self.who.actor, self.tenant)
 
-    def _key_described(self) -> dict[str, str]:
+    def _operator_key_detail(self) -> dict[str, str]:
         key = self.who.operator_key
         return key.described if key else {}
 
-    def _within_rate(self, request: Request, rate: Rate, who: Requester | None = None) -> None:
-        """Looks up no key for a refused address: `who` comes once it is known. Raises Problem."""
+    def _check_rate(self, request: Request, rate: Rate, who: Requester | None = None) -> None:
+        """Raises Problem beyond the rate. `who` is None where no key has been looked up yet."""
         if not rate.allow_request(request, self):
             raise too_many(request, rate, who)
 
-    def _authenticated(self, request: Request) -> Requester:
+    def _requester(self, request: Request) -> Requester:
         if not isinstance(request.auth, Requester):
             raise NotAuthenticated
         return request.auth
@@ -145,16 +148,16 @@ class TransactionalView(GenericViewSet[Any]):
         return system_scope()
 
     def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
-        """Also who tried a tenant that is not theirs: 404 to them, denied in their own trail."""
+        """Record a 403, and a stranger's try of a tenant: 404 for them, denied in that trail."""
         if answer.status_code == 401:
-            unknown(request)
+            record_unauthenticated(request)
         who: Requester | None = getattr(self, "who", None)
         stranger = answer.status_code == 404 and "tenant" in self.kwargs and not self.tenant
         if who is None or not (answer.status_code == 403 or stranger):
             return
         tenant = self.tenant or (who.key.tenant if who.key else None)
         scope = tenant_scope(tenant.id) if tenant else system_scope()
-        with scope, acting_with(self._key_described()):
+        with scope, acting_with(self._operator_key_detail()):
             act(
                 Action.ACCESS_DENIED,
                 actor=who.actor,

@@ -1,4 +1,4 @@
-"""/api/v1/: nearly everything stands under a tenant, where every query starts."""
+"""The URLs of /api/v1/. Nearly all are under a tenant, where every query starts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ from console.api.limits import Limits, Tiers
 from console.api.me import Me
 from console.api.members import Members
 from console.api.models import RestrictedModels
-from console.api.nowhere import nowhere
+from console.api.nowhere import no_route
 from console.api.operator_keys import OperatorKeys
 from console.api.pools import Pools
 from console.api.prices import Prices
@@ -54,13 +54,13 @@ _VERBS = {
 
 
 def at(route: str, resource: type[Resource], **acts: str) -> URLPattern:
-    """`at("keys/", Keys, get="list", post="create")`."""
+    """Routes HTTP methods to acts: `at("keys/", Keys, get="list", post="create")`."""
     view: Callable[..., HttpResponseBase] = resource.as_view(acts)
     return path(route, view)
 
 
 def several(route: str, one: str, resource: type[Resource]) -> list[URLPattern]:
-    """The list and the single ones, with those of the usual acts that the resource has."""
+    """Routes the list and its single rows to those usual acts that the resource has."""
     verbs: dict[str, Any] = {a: v for a, v in _VERBS.items() if a in resource.needs}
     many = {verb: act for act, verb in verbs.items() if act in ("list", "create")}
     single = {verb: act for act, verb in verbs.items() if act not in ("list", "create")}
@@ -155,5 +155,5 @@ urlpatterns = [
     at("operator-keys/<uuid:operator_key>/revoke/", OperatorKeys, post="revoke"),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Docs.as_view(), name="docs"),
-    re_path("", nowhere),
+    re_path("", no_route),
 ]

@@ -1,4 +1,4 @@
-"""What was used, by whom and of what: from roll-ups, never from a row per request."""
+"""Usage by caller and model, from roll-ups, never from a row per request."""
 
 from typing import Any
 
@@ -114,18 +114,18 @@ class Usage(Resource):
 
     def report(self, request: Any, **place: Any) -> Response:
         """Report usage: in all, over time, and by model, key, member or team."""
-        asked = self._filter()
-        report = asked.report
+        question = self._filter()
+        report = question.report
         series = report.series()
-        groups = report.groups(asked.grouping, asked.cleaned_data["sort"])
+        groups = report.groups(question.grouping, question.cleaned_data["sort"])
         return Response(
             {
                 "since": report.span.since,
                 "until": report.span.until,
                 "time_zone": report.span.zone_name,
-                "by": asked.grouping,
-                "total": _said(total(series)),
-                "series": [{"begins": p.begins, **_said(p.figures)} for p in series],
+                "by": question.grouping,
+                "total": _body(total(series)),
+                "series": [{"begins": p.begins, **_body(p.figures)} for p in series],
                 "groups": [_group(group) for group in groups],
             }
         )
@@ -135,28 +135,28 @@ class Usage(Resource):
 
         On record. What a spreadsheet would take for a formula is escaped.
         """
-        asked = self._filter()
+        question = self._filter()
         form = request.GET["form"]
-        name = export.file_name(asked.report, asked.grouping, form)
+        name = export.file_name(question.report, question.grouping, form)
         tenant_id = self.tenant.id if self.tenant else None
-        act(Action.USAGE_EXPORT, actor=self.by, tenant_id=tenant_id, detail={"file": name})
-        pieces = streamed(export.exported(asked.report, asked.grouping, form), self.scope)
+        act(Action.USAGE_EXPORT, actor=self.actor, tenant_id=tenant_id, detail={"file": name})
+        pieces = streamed(export.exported(question.report, question.grouping, form), self.scope)
         answer = StreamingHttpResponse(pieces, content_type=export.FORMATS[form])
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
 
     def _filter(self) -> UsageFilter:
         rows: QuerySet[Any] = UsageDay.objects.none()
-        self.asked(rows)
-        asked = UsageFilter(self.request.GET, self.tenant)
-        if not asked.is_valid():
-            raise bad_request({name: list(map(str, v)) for name, v in asked.errors.items()})
-        given = asked.cleaned_data
-        if given["range"] == CUSTOM and not given["first"]:
+        self.checked_filters(rows)
+        question = UsageFilter(self.request.GET, self.tenant)
+        if not question.is_valid():
+            raise bad_request({name: list(map(str, v)) for name, v in question.errors.items()})
+        fields = question.cleaned_data
+        if fields["range"] == CUSTOM and not fields["first"]:
             raise bad_request({"first": [_("Say where it begins.")]})
-        if given["range"] != CUSTOM and (given["first"] or given["last"]):
+        if fields["range"] != CUSTOM and (fields["first"] or fields["last"]):
             raise bad_request({"range": [_("Days are for range=custom.")]})
-        return asked
+        return question
 
 
 class AllUsage(Usage):
@@ -172,15 +172,15 @@ class AllUsage(Usage):
         return super().export(request, **place)
 
 
-def _said(figures: Figures) -> dict[str, Any]:
-    said: dict[str, Any] = {name: getattr(figures, name) for name in SUMS}
-    said["errors"] = figures.errors
+def _body(figures: Figures) -> dict[str, Any]:
+    body: dict[str, Any] = {name: getattr(figures, name) for name in SUMS}
+    body["errors"] = figures.errors
     for name in LATENCIES:
         histogram = getattr(figures, name)
-        said |= {f"{name}_p50_ms": histogram.p50, f"{name}_p95_ms": histogram.p95}
-    return said
+        body |= {f"{name}_p50_ms": histogram.p50, f"{name}_p95_ms": histogram.p95}
+    return body
 
 
 def _group(group: Any) -> dict[str, Any]:
-    named = {"id": str(group.id), "name": group.name.text, "former": group.name.former}
-    return named | _said(group.figures)
+    name = {"id": str(group.id), "name": group.name.text, "former": group.name.former}
+    return name | _body(group.figures)

@@ -1,4 +1,4 @@
-"""Deletion requests of a tenant: asked for, decided, watched, proven."""
+"""Pages of a tenant's deletion requests: requesting, deciding, progress and certificate."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from console.authorization import ConsoleRequest, TenantRequest, operators_only,
 from console.forms import ConsoleForm
 from console.paging import page
 from console.people.members import roles_to_give
-from console.privacy.why_not import why_not
+from console.privacy.why_not import refusal_text
 from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
 from tenants.personal_data import whose as pseudonyms
@@ -89,97 +89,97 @@ def all_deletions(request: ConsoleRequest) -> HttpResponse:
 
 @permitted(Permission.MANAGE_DELETIONS)
 def deletion_page(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    return _one(request, _found(request, deletion), RefusalForm())
+    return _one(request, _request_row(request, deletion), RefusalForm())
 
 
 @require_POST
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    found = _found(request, deletion)
-    if not found.by_subject and _is_above(request, found):
-        return _back(request, found)
+    row = _request_row(request, deletion)
+    if not row.by_subject and _is_above(request, row):
+        return _back(request, row)
     try:
-        _verbs.approve(found, by=request.actor)
+        _verbs.approve(row, by=request.actor)
         messages.success(request, _("Approved. The request is executed at once."))
     except SamePerson:
         messages.error(request, _("You cannot approve your own request: another person has to."))
     except DeletionRefused:
         messages.error(request, _("This request has already been decided."))
-    return _back(request, found)
+    return _back(request, row)
 
 
 @require_POST
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    """Of a restriction."""
-    begun = _("The retention has ended: the data is being erased.")
-    return _answered(request, deletion, _verbs.lift, _("The restriction is lifted."), begun)
+    """Lift a restriction."""
+    too_late = _("The retention has ended: the data is being erased.")
+    return _answer(request, deletion, _verbs.lift, _("The restriction is lifted."), too_late)
 
 
 @require_POST
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def refusal(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    said, begun = (
+    success, too_late = (
         _("Refused. The person who asked can read your answer."),
         _("This request is already being executed."),
     )
-    return _answered(request, deletion, _verbs.refuse, said, begun)
+    return _answer(request, deletion, _verbs.refuse, success, too_late)
 
 
-def _answered(
-    request: TenantRequest, pk: UUID, verb: Callable[..., None], said: str, begun: str
+def _answer(
+    request: TenantRequest, pk: UUID, verb: Callable[..., None], success: str, too_late: str
 ) -> HttpResponse:
-    found, form = _found(request, pk), RefusalForm(request.POST)
+    row, form = _request_row(request, pk), RefusalForm(request.POST)
     if not form.is_valid():
-        return _one(request, found, form)
-    if _is_above(request, found):
-        return _back(request, found)
+        return _one(request, row, form)
+    if _is_above(request, row):
+        return _back(request, row)
     try:
-        verb(found, by=request.actor, answer=form.cleaned_data["answer"])
-        messages.success(request, said)
+        verb(row, by=request.actor, answer=form.cleaned_data["answer"])
+        messages.success(request, success)
     except AlreadyBegun:
-        messages.error(request, begun)
+        messages.error(request, too_late)
     except DeletionRefused:
         messages.error(request, _("This request has already been decided."))
-    return _back(request, found)
+    return _back(request, row)
 
 
 @permitted(Permission.MANAGE_DELETIONS)
 def certificate(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    return certificate_of(request, _found(request, deletion))
+    return certificate_of(request, _request_row(request, deletion))
 
 
-def certificate_of(request: Any, found: DeletionRequest) -> HttpResponse:
-    """As a page, or with ?format=json as the signed file."""
-    if found.certificate is None:
+def certificate_of(request: Any, row: DeletionRequest) -> HttpResponse:
+    """Render the certificate as a page, or with ?format=json the signed file."""
+    if row.certificate is None:
         raise Http404
     if request.GET.get("format") == "json":
-        text = json.dumps(found.certificate, indent=2, ensure_ascii=False)
+        text = json.dumps(row.certificate, indent=2, ensure_ascii=False)
         answer = HttpResponse(text, content_type="application/json")
-        answer["Content-Disposition"] = f'attachment; filename="erasure-{found.id}.json"'
+        answer["Content-Disposition"] = f'attachment; filename="erasure-{row.id}.json"'
         return answer
-    body = found.certificate["body"]
+    body = row.certificate["body"]
     stores = [(erasers.label(s["store"]), s, _evidence(s["evidence"])) for s in body["stores"]]
-    moments = {name: _second(body[name]) for name in _MOMENTS}
+    moments = {name: _to_the_second(body[name]) for name in _MOMENTS}
     context = {
         "body": body,
         "moments": moments,
         "stores": stores,
-        "certificate": found.certificate,
+        "certificate": row.certificate,
     }
     return render(request, "console/deletions/certificate.html", context)
 
 
-def _second(moment: str | None) -> str:
-    """As the certificate has it, without its microseconds."""
+def _to_the_second(moment: str | None) -> str:
+    """Returns a moment of the certificate without its microseconds."""
     return moment[:19].replace("T", " ") + " UTC" if moment else "–"
 
 
-def _evidence(found: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _plain(value)) for name, value in found.items()]
+def _evidence(evidence: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _plain(value)) for name, value in evidence.items()]
 
 
 def _plain(value: Any) -> str:
@@ -188,39 +188,40 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-# Whose it is -------------------------------------------------------------------------------------
-def find(tenant: Tenant, text: str) -> Whose | None:
-    """A member by email address, or a key by name or public id, if only one is so called; whoever
-    has left by the pseudonym that events of theirs show.
+# Owner of the data --------------------------------------------------------------------------------
+def find_owner(tenant: Tenant, text: str) -> Whose | None:
+    """Returns the member with this email address, or the only key with this name or public id.
+
+    People who have left are looked up by the pseudonym that their events show.
     """
     text = text.strip()
     if subject_id := parsed(text):
         return pseudonyms.find(tenant, subject_id)
     members = list(tenant.members.filter(user__email__iexact=text).select_related("tenant")[:2])
     keys = list(tenant.api_keys.filter(Q(name=text) | Q(public_id=text))[:2])
-    found: list[Whose] = [*members, *keys]
-    return found[0] if len(found) == 1 else None
+    owners: list[Whose] = [*members, *keys]
+    return owners[0] if len(owners) == 1 else None
 
 
 @recently_proven
 def _ask(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
-    whose = find(request.tenant, form.data.get("whose", ""))
-    if form.is_valid() and whose is None:
+    owner = find_owner(request.tenant, form.data.get("whose", ""))
+    if form.is_valid() and owner is None:
         form.add_error("whose", _("No member or key matches, or several keys have this name."))
-    alone = whose is not None and _decider(request).decides_alone(whose)
-    removes = bool(whose) and form.is_valid() and form.cleaned_data["removes"]
-    if whose and removes and (refusal := _decider(request).to_remove(whose)):
-        form.add_error("removes", why_not(refusal))
+    alone = owner is not None and _decider(request).decides_alone(owner)
+    removes = bool(owner) and form.is_valid() and form.cleaned_data["removes"]
+    if owner and removes and (refusal := _decider(request).to_remove(owner)):
+        form.add_error("removes", refusal_text(refusal))
     if not form.is_valid():
         mine = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
         return _list(request, mine, form)
-    assert whose
-    given = {name: value for name, value in form.cleaned_data.items() if name != "whose"}
-    own = whose == request.member
+    assert owner
+    fields = {name: value for name, value in form.cleaned_data.items() if name != "whose"}
+    own = owner == request.member
     try:
-        asked = _verbs.ask(
-            request.tenant.id, whose.subject_id, by=request.actor, decides=alone, own=own, **given
+        row = _verbs.ask(
+            request.tenant.id, owner.subject_id, by=request.actor, decides=alone, own=own, **fields
         )
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
@@ -236,41 +237,41 @@ def _ask(request: TenantRequest) -> HttpResponse:
         messages.info(
             request, _("Somebody else has to approve it, because this role is above yours.")
         )
-    return _back(request, asked)
+    return _back(request, row)
 
 
 def _decider(request: TenantRequest) -> Decider:
     return Decider(request.tenant, request.actor, request.member, roles_to_give(request))
 
 
-def _is_above(request: TenantRequest, found: DeletionRequest) -> bool:
-    """And says so."""
-    refusal = _decider(request).to_decide(found)
+def _is_above(request: TenantRequest, row: DeletionRequest) -> bool:
+    """Return whether the request concerns a role above the caller's, and show that."""
+    refusal = _decider(request).to_decide(row)
     if refusal:
-        messages.error(request, why_not(refusal))
+        messages.error(request, refusal_text(refusal))
     return bool(refusal)
 
 
-def _not_to_approve(request: TenantRequest, found: DeletionRequest) -> str:
-    """Why whoever looks at the page cannot approve the request; "" where they can."""
-    refusal = _decider(request).to_approve(found)
-    return why_not(refusal) if refusal else ""
+def _why_not_approve(request: TenantRequest, row: DeletionRequest) -> str:
+    """Returns why the caller cannot approve the request, "" if they can."""
+    refusal = _decider(request).to_approve(row)
+    return refusal_text(refusal) if refusal else ""
 
 
-def _not_to_answer(request: TenantRequest, found: DeletionRequest) -> str:
-    """Why they can neither refuse nor lift it; "" where they can."""
-    refusal = _decider(request).to_decide(found)
-    return why_not(refusal) if refusal else ""
+def _why_not_answer(request: TenantRequest, row: DeletionRequest) -> str:
+    """Returns why the caller can neither refuse nor lift the request, "" if they can."""
+    refusal = _decider(request).to_decide(row)
+    return refusal_text(refusal) if refusal else ""
 
 
-def _found(request: TenantRequest, pk: UUID) -> DeletionRequest:
+def _request_row(request: TenantRequest, pk: UUID) -> DeletionRequest:
     rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
-    found: DeletionRequest = get_object_or_404(rows, pk=pk)
-    return found
+    row: DeletionRequest = get_object_or_404(rows, pk=pk)
+    return row
 
 
-def _back(request: TenantRequest, found: DeletionRequest) -> HttpResponse:
-    return redirect("console:deletion", tenant=request.tenant.name, deletion=found.pk)
+def _back(request: TenantRequest, row: DeletionRequest) -> HttpResponse:
+    return redirect("console:deletion", tenant=request.tenant.name, deletion=row.pk)
 
 
 # Pages -------------------------------------------------------------------------------------------
@@ -282,20 +283,20 @@ def _list(
     return render(request, "console/deletions/page.html", context)
 
 
-def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> HttpResponse:
-    (line,) = lines([found], request.tenant)
+def _one(request: TenantRequest, row: DeletionRequest, form: RefusalForm) -> HttpResponse:
+    (line,) = lines([row], request.tenant)
     order = {store.name: n for n, store in enumerate(erasers.in_order())}
-    steps = sorted(found.steps.all(), key=lambda step: order.get(step.store, len(order)))
+    steps = sorted(row.steps.all(), key=lambda step: order.get(step.store, len(order)))
     context = {
         "line": line,
         "form": form,
         "steps": [(erasers.label(step.store), step, _shown(step)) for step in steps],
-        "restricted_until": deletion.restricted_until(found) if line.restricted else None,
-        "decidable": _decidable(found),
-        "not_to_approve": _not_to_approve(request, found),
-        "not_to_answer": _not_to_answer(request, found),
+        "restricted_until": deletion.restricted_until(row) if line.restricted else None,
+        "decidable": _is_decidable(row),
+        "not_to_approve": _why_not_approve(request, row),
+        "not_to_answer": _why_not_answer(request, row),
         "lifts": line.restricted,
-        "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
+        "silence_h": settings.DELETION_SILENCE_H if row.by_subject else None,
     }
     return render(request, "console/deletions/deletion.html", context)
 
@@ -303,8 +304,8 @@ def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> H
 _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HELD)
 
 
-def _decidable(found: DeletionRequest) -> bool:
-    return found.started_at is None and found.state in _DECIDABLE
+def _is_decidable(row: DeletionRequest) -> bool:
+    return row.started_at is None and row.state in _DECIDABLE
 
 
 def _shown(step: ErasureStep) -> list[tuple[str, str]]:
@@ -321,29 +322,29 @@ def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[Line]:
     keys = ApiKey.objects.filter(subject_id__in=subjects)
     names |= {key.subject_id: key.name for key in keys}
     tenants = Tenant.objects.filter(pk__in=[row.tenant_id for row in rows])
-    called = {found.pk: found.name for found in tenants}
+    tenant_names = {each.pk: each.name for each in tenants}
     actors = Actors.among([row.requested_by for row in rows], tenant)
-    return [_line(row, names, called, actors) for row in rows]
+    return [_line(row, names, tenant_names, actors) for row in rows]
 
 
 def _line(
     row: DeletionRequest, names: dict[UUID, str], tenants: dict[UUID, str], actors: Actors
 ) -> Line:
-    left = (row.due_at - timezone.now()).total_seconds() / 3600
+    hours = (row.due_at - timezone.now()).total_seconds() / 3600
     return Line(
         request=row,
         whose=names.get(row.subject_id) or _nameless(row),
         asked_by=actors.name(row.requested_by),
         tenant=tenants.get(row.tenant_id, ""),
-        hours_left=max(0, int(left)),
-        late=left <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
+        hours_left=max(0, int(hours)),
+        late=hours <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
         restricted=deletion.restricts(row) and deletion.is_restricted(row),
     )
 
 
 def _nameless(row: DeletionRequest) -> str:
-    """Their pseudonym until it leads to nothing any more."""
+    """Returns the pseudonym, until the deletion is done and it leads to nothing."""
     return _("nobody any more") if row.state == DeletionState.DONE else str(row.subject_id)
 
 
-_verbs = deletion  # views take a parameter of that name
+_verbs = deletion  # views have a parameter named `deletion`

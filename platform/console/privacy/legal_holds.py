@@ -1,4 +1,4 @@
-"""Legal holds: placed by one person, approved by another one; renewed and released by two."""
+"""Pages of legal holds: placed by one person, approved by another; renewed and released by two."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +64,7 @@ class RenewalForm(ConsoleForm):
 
 
 class ReleaseForm(ConsoleForm):
-    """Who approves a release has been told why."""
+    """Gives the reason for a release, which the approver reads."""
 
     reason = forms.CharField(max_length=legal_hold.LONGEST_REASON, required=False)
 
@@ -93,7 +93,7 @@ class Line:
 
     @property
     def last_renewed_by(self) -> str:
-        """As a person: who may not renew it now."""
+        """Returns the person who renewed it last and may not renew it now."""
         return self.hold.renewed_by or self.hold.requested_by
 
 
@@ -108,11 +108,13 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
 
 @operators_only
 def all_holds(request: ConsoleRequest) -> HttpResponse:
-    """Holds are kept for ever; one that is over, of a tenant that is gone, says nothing here."""
+    """List the holds of all tenants. Holds are stored for ever; old ones of deleted tenants are
+    left out.
+    """
     tenants = {tenant.id: tenant for tenant in Tenant.objects.all()}
     shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
-    found = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]
-    lines = [_line(hold, tenants.get(hold.tenant_id), inside=False) for hold in found]
+    rows = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]
+    lines = [_line(hold, tenants.get(hold.tenant_id), inside=False) for hold in rows]
     return render(request, "console/holds/all.html", {"lines": lines})
 
 
@@ -122,29 +124,29 @@ def _place(request: TenantRequest, form: HoldForm) -> HttpResponse:
         raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
     if not form.is_valid():
         return _page(request, form)
-    given = form.cleaned_data
+    fields = form.cleaned_data
     try:
         hold = legal_hold.request(
             request.tenant.id,
             by=request.actor,
             person=person(request.user),
-            reason=given["reason"],
-            subject_id=given["subject"],
-            covers_from=given["covers_from"],
-            covers_until=given["covers_until"],
-            expires_at=given["expires_at"],
+            reason=fields["reason"],
+            subject_id=fields["subject"],
+            covers_from=fields["covers_from"],
+            covers_until=fields["covers_until"],
+            expires_at=fields["expires_at"],
         )
     except ValidationError as problem:
         form.refuse(problem)
         return _page(request, form)
-    _tell_placed(request, hold)
+    _report_placed(request, hold)
     return _back(request)
 
 
-def _tell_placed(request: TenantRequest, hold: LegalHold) -> None:
+def _report_placed(request: TenantRequest, hold: LegalHold) -> None:
     if hold.holds_meanwhile:
-        said = _("The hold is in force. Another person has to approve it within 72 hours.")
-        messages.success(request, said)
+        text = _("The hold is in force. Another person has to approve it within 72 hours.")
+        messages.success(request, text)
     else:
         messages.warning(
             request,
@@ -159,12 +161,12 @@ def _tell_placed(request: TenantRequest, hold: LegalHold) -> None:
 @permitted(Permission.MANAGE_HOLDS)
 @recently_proven
 def hold_approval(request: TenantRequest, hold: UUID) -> HttpResponse:
-    found = _found(request, hold)
+    row = _hold(request, hold)
     try:
-        legal_hold.approve(found, by=request.actor, person=person(request.user))
+        legal_hold.approve(row, by=request.actor, person=person(request.user))
         messages.success(request, _("Approved. The hold stays in force until it expires."))
     except HoldRefused as problem:
-        messages.error(request, why(problem))
+        messages.error(request, refusal_text(problem))
     return _back(request)
 
 
@@ -172,15 +174,15 @@ def hold_approval(request: TenantRequest, hold: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_HOLDS)
 @recently_proven
 def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
-    found, form = _found(request, hold), RenewalForm(request.POST)
+    row, form = _hold(request, hold), RenewalForm(request.POST)
     try:
         if not form.is_valid():
             raise ValidationError(_("Say until when."))
         until = form.cleaned_data["expires_at"]
-        legal_hold.renew(found, by=request.actor, person=person(request.user), expires_at=until)
+        legal_hold.renew(row, by=request.actor, person=person(request.user), expires_at=until)
         messages.success(request, _("Renewed."))
     except HoldRefused as problem:
-        messages.error(request, why(problem))
+        messages.error(request, refusal_text(problem))
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     return _back(request)
@@ -190,30 +192,30 @@ def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_HOLDS)
 @recently_proven
 def hold_release(request: TenantRequest, hold: UUID) -> HttpResponse:
-    found, form = _found(request, hold), ReleaseForm(request.POST)
+    row, form = _hold(request, hold), ReleaseForm(request.POST)
     try:
         reason = form.cleaned_data["reason"] if form.is_valid() else ""
         by = {"by": request.actor, "person": person(request.user)}
-        if legal_hold.release(found, reason=reason, **by):
+        if legal_hold.release(row, reason=reason, **by):
             messages.success(
                 request, _("Released. The data it covered can be deleted from now on.")
             )
         else:
-            said = _("Release requested. The hold stays in force until another person approves it.")
-            messages.success(request, said)
+            text = _("Release requested. The hold stays in force until another person approves it.")
+            messages.success(request, text)
     except HoldRefused as problem:
-        messages.error(request, why(problem))
+        messages.error(request, refusal_text(problem))
     except ValidationError:
         messages.error(request, _("Say why it is released."))
     return _back(request)
 
 
 def person(user: User) -> str:
-    """The same in every tenant and role."""
+    """Returns the person's name in holds: the same in every tenant and role."""
     return f"user:{user.pk}"
 
 
-def why(problem: HoldRefused) -> str:
+def refusal_text(problem: HoldRefused) -> str:
     if isinstance(problem, SamePerson):
         return _("The person who took the previous step cannot take this one.")
     if isinstance(problem, AlreadyApproved):
@@ -222,7 +224,7 @@ def why(problem: HoldRefused) -> str:
     return _("This hold is over. Place a new one.")
 
 
-def _found(request: TenantRequest, hold: UUID) -> LegalHold:
+def _hold(request: TenantRequest, hold: UUID) -> LegalHold:
     return get_object_or_404(LegalHold, tenant_id=request.tenant.id, pk=hold)
 
 
@@ -231,8 +233,8 @@ def _back(request: TenantRequest) -> HttpResponse:
 
 
 def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
-    found = LegalHold.objects.filter(tenant_id=request.tenant.id).order_by("-requested_at")[:200]
-    lines = [_line(hold, request.tenant, inside=not request.user.is_operator) for hold in found]
+    rows = LegalHold.objects.filter(tenant_id=request.tenant.id).order_by("-requested_at")[:200]
+    lines = [_line(hold, request.tenant, inside=not request.user.is_operator) for hold in rows]
     context = {
         "form": form,
         "holding": [line for line in lines if not line.ended],
@@ -246,10 +248,10 @@ def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
     return Line(
         hold,
         _whose(hold, tenant),
-        named(hold.requested_by, tenant, inside=inside),
-        named(hold.approved_by, tenant, inside=inside),
-        named(hold.release_asked_by, tenant, inside=inside),
-        named(hold.released_by, tenant, inside=inside),
+        _name(hold.requested_by, tenant, inside=inside),
+        _name(hold.approved_by, tenant, inside=inside),
+        _name(hold.release_asked_by, tenant, inside=inside),
+        _name(hold.released_by, tenant, inside=inside),
         legal_hold.has_ended(hold),
         tenant.name if tenant else "",
     )
@@ -263,8 +265,8 @@ def _whose(hold: LegalHold, tenant: Tenant | None) -> str:
     return str(member.user.email) if member else str(hold.subject_id)
 
 
-def named(text: str, tenant: Tenant | None, *, inside: bool) -> str:
-    """A tenant's own people by address; others are the platform's operators to it."""
+def _name(text: str, tenant: Tenant | None, *, inside: bool) -> str:
+    """Returns a member's email address; to a tenant, others are just the platform's operators."""
     pk = text.partition(":")[2]
     if not pk.isdigit():
         return text

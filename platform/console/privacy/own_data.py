@@ -1,4 +1,4 @@
-"""Your data: take it with you, or ask for it to be erased. For everybody, tenant by tenant."""
+"""Page of one's own data in each tenant: exporting it, or requesting its deletion."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from tenants.roles import Permission
 from tenants.scope import tenant_scope
 
 _OVER = (DeletionState.DONE, DeletionState.REFUSED)
-SALT = "deletion-request"  # of the link by which a request can be followed without an account
+SALT = "deletion-request"  # of the link that shows a request without an account
 
 
 class OwnForm(ConsoleForm):
@@ -48,7 +48,7 @@ class OwnForm(ConsoleForm):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A request about the person, with the link that stays when they are gone."""
+    """A request about the person, with a link that works after their account is gone."""
 
     found: DeletionRequest
     link: str
@@ -57,7 +57,7 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What there is of the person in one tenant."""
+    """The person's data in one tenant."""
 
     member: Member
     requests: list[Followed]
@@ -66,7 +66,10 @@ class Part:
 
     @property
     def askable(self) -> bool:
-        """Also during a restriction, and where somebody else's request about them waits."""
+        """Returns whether they may request a deletion.
+
+        They may during a restriction too, and while somebody else's request about them waits.
+        """
         erasures = [one.found for one in self.requests if one.found.mode == DeletionMode.ERASE]
         waiting = [one for one in erasures if one.state not in _OVER]
         return not any(one.by_subject or one.approved_at for one in waiting)
@@ -81,7 +84,7 @@ def own_data(request: ConsoleRequest) -> HttpResponse:
 @signed_in
 @recently_proven
 def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
-    mine, form = _mine(request, member), OwnForm(request.POST)
+    mine, form = _own_member(request, member), OwnForm(request.POST)
     if form.is_valid() and form.cleaned_data["removes"]:
         with tenant_scope(mine.tenant_id, request.user.pk):
             if is_last_owner(mine):
@@ -91,7 +94,7 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
     decides = mine.may(Permission.MANAGE_DELETIONS)
     try:
         with tenant_scope(mine.tenant_id, request.user.pk):
-            asked = deletion.ask(
+            row = deletion.ask(
                 mine.tenant_id,
                 mine.subject_id,
                 by=mine.actor,
@@ -105,14 +108,14 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
     except deletion.AlreadyBegun:
         messages.error(request, _("This request is already being executed."))
         return redirect("console:own_data")
-    return redirect(link_of(asked))
+    return redirect(link_of(row))
 
 
 @require_POST
 @signed_in
 @recently_proven
 def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
-    mine = _mine(request, member)
+    mine = _own_member(request, member)
     if locked_texts.of(request.user):
         return _locked(request)
     with tenant_scope(mine.tenant_id, request.user.pk):
@@ -125,13 +128,13 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @signed_in
 @recently_proven
 def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
-    mine = _mine(request, member)
+    mine = _own_member(request, member)
     if locked_texts.of(request.user):
         return _locked(request)
     with tenant_scope(mine.tenant_id, request.user.pk):
-        found = _export(mine, own_export)
+        export = _export(mine, own_export)
         try:
-            pieces = portability.download(found, by=mine.actor)
+            pieces = portability.download(export, by=mine.actor)
         except Barred:
             messages.error(
                 request, _("Processing of your data is restricted. Nobody can open it for now.")
@@ -141,9 +144,9 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
             raise Http404 from None
     body = streamed(pieces, nullcontext)
     answer = StreamingHttpResponse(body, content_type="application/zip")
-    name = f"my-data-{mine.tenant.name}-{found.created_at:%Y-%m-%d}.zip"
+    name = f"my-data-{mine.tenant.name}-{export.created_at:%Y-%m-%d}.zip"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Content-Length"] = str(found.bytes)
+    answer["Content-Length"] = str(export.bytes)
     return answer
 
 
@@ -154,29 +157,29 @@ def _locked(request: ConsoleRequest) -> HttpResponse:
 
 @before_sign_in
 def followed(request: Any, token: str) -> HttpResponse:
-    """For whoever has the link: after an erasure nothing else leads to the request."""
+    """Show a request to anybody who has its link: after an erasure there is no other way to it."""
     try:
         pk = signing.loads(token, salt=SALT)
     except signing.BadSignature:
         raise Http404 from None
-    found = DeletionRequest.objects.filter(pk=pk).first()
-    if found is None:
+    row = DeletionRequest.objects.filter(pk=pk).first()
+    if row is None:
         raise Http404
     if "certificate" in request.GET or "format" in request.GET:
-        return certificate_of(request, found)
-    steps = found.steps.count()
+        return certificate_of(request, row)
+    steps = row.steps.count()
     context = {
-        "found": found,
+        "found": row,
         "steps": steps,
-        "done": steps - found.steps.filter(finished_at=None).count(),
-        "lifted": deletion.was_lifted(found),
-        "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
+        "done": steps - row.steps.filter(finished_at=None).count(),
+        "lifted": deletion.was_lifted(row),
+        "silence_h": settings.DELETION_SILENCE_H if row.by_subject else None,
     }
     return render(request, "console/deletions/followed.html", context)
 
 
-def link_of(found: DeletionRequest) -> str:
-    return reverse("console:followed", args=[signing.dumps(str(found.pk), salt=SALT)])
+def link_of(row: DeletionRequest) -> str:
+    return reverse("console:followed", args=[signing.dumps(str(row.pk), salt=SALT)])
 
 
 def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) -> HttpResponse:
@@ -198,16 +201,16 @@ def _part(member: Member, form: OwnForm | None) -> Part:
     return Part(member, requests, exports, form or OwnForm())
 
 
-def _mine(request: ConsoleRequest, member: UUID) -> Member:
-    found = Member.objects.of(request.user).filter(pk=member).first()
-    if found is None:
+def _own_member(request: ConsoleRequest, member: UUID) -> Member:
+    row = Member.objects.of(request.user).filter(pk=member).first()
+    if row is None:
         raise Http404
-    return found
+    return row
 
 
 def _export(mine: Member, pk: UUID) -> Export:
     owned = Export.objects.filter(tenant_id=mine.tenant_id, subject_id=mine.subject_id)
-    found = owned.filter(pk=pk, kind=portability.KIND).first()
-    if found is None:
+    row = owned.filter(pk=pk, kind=portability.KIND).first()
+    if row is None:
         raise Http404
-    return found
+    return row

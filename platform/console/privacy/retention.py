@@ -1,4 +1,6 @@
-"""How long each kind of data stays: what it is, what a change would let go, and the change."""
+"""Page of retention periods: each kind of data, a preview of what a change deletes, and the
+change.
+"""
 
 from typing import Any
 
@@ -47,7 +49,7 @@ def retention_page(request: TenantRequest) -> HttpResponse:
 
 @operators_only
 def all_retention(request: ConsoleRequest) -> HttpResponse:
-    """Every tenant's days, and what the last night did."""
+    """List every tenant's periods, and the result of last night's run."""
     search = request.GET.get("q", "").strip()
     tenants = Tenant.objects.filter(name__icontains=search).order_by("name")
     page = Paginator(tenants, PAGE).get_page(request.GET.get("page"))
@@ -65,7 +67,7 @@ def all_retention(request: ConsoleRequest) -> HttpResponse:
 
 @recently_proven
 def _change(request: TenantRequest) -> HttpResponse:
-    """First what would go, then, with the same figures sent again, the change."""
+    """Show a preview first; apply the change when the same figures are sent again."""
     if Permission.MANAGE_RETENTION not in request.permissions:
         raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
     form = RetentionForm(request.POST)
@@ -74,8 +76,8 @@ def _change(request: TenantRequest) -> HttpResponse:
     name, days = form.cleaned_data["data_class"], form.cleaned_data["days"]
     try:
         if request.POST.get("step") != CHANGE:
-            seen = periods.preview(request.tenant.id, name, days)
-            return _page(request, form=form, preview=seen, months=_months(seen))
+            preview = periods.preview(request.tenant.id, name, days)
+            return _page(request, form=form, preview=preview, months=_months(preview))
         periods.change(request.tenant.id, name, days, by=request.actor)
     except ValidationError as problem:
         form.refuse(problem)
@@ -84,14 +86,15 @@ def _change(request: TenantRequest) -> HttpResponse:
     return redirect("console:retention", tenant=request.tenant.name)
 
 
-def _months(seen: Preview) -> list[tuple[str, list[int]]]:
-    """A line for each month, with a column for each kind."""
+def _months(preview: Preview) -> list[tuple[str, list[int]]]:
+    """Returns a row for each month, with a column for each kind."""
     return [
-        (month, [rows.get(kind, 0) for kind in seen.total]) for month, rows in seen.months.items()
+        (month, [rows.get(kind, 0) for kind in preview.total])
+        for month, rows in preview.months.items()
     ]
 
 
-def _page(request: TenantRequest, **given: Any) -> HttpResponse:
+def _page(request: TenantRequest, **shown: Any) -> HttpResponse:
     rules = periods.rules(request.tenant.id)
     actors = Actors.among([rule.changed_by for rule in rules], request.tenant)
     context = {
@@ -101,6 +104,6 @@ def _page(request: TenantRequest, **given: Any) -> HttpResponse:
         "form": RetentionForm(),
         "hold": legal_hold.in_force(request.tenant.id),
         "pruned": PrunedMonth.objects.filter(table="audit_event").order_by("-month")[:12],
-        **given,
+        **shown,
     }
     return render(request, "console/retention/page.html", context)

@@ -1,4 +1,4 @@
-"""What people read when somebody's data or access is not theirs to decide about."""
+"""Texts for refusals to decide about somebody's data or access."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +13,6 @@ _TEXTS: dict[WhyNot, Promise] = {
 }
 
 
-def why_not(refusal: WhyNot) -> str:
-    """In the reader's language."""
+def refusal_text(refusal: WhyNot) -> str:
+    """Returns the reason in the reader's language."""
     return str(_TEXTS[refusal])

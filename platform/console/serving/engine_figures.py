@@ -1,4 +1,4 @@
-"""What each engine has done in the last minutes, as its workers say (inference/queue/)."""
+"""Figures of each engine over the last minutes, as its workers measured them (inference/queue/)."""
 
 from typing import cast
 
@@ -12,16 +12,16 @@ from inference.queue.engine_figures import EngineFigures, engine_figures
 Figures = dict[str, EngineFigures] | None  # None: Redis is unavailable
 
 
-def of(figures: Figures, engine: str) -> EngineFigures | None:
+def figures_of(figures: Figures, engine: str) -> EngineFigures | None:
     return None if figures is None else figures.get(engine, EngineFigures())
 
 
 def all_figures() -> Figures:
-    """Read for all engines at once, and kept for a moment."""
-    return cast(Figures, caches["process"].get_or_set("figures:engines", _of_all, LIVE_FOR))
+    """Return the figures of all engines, cached for a moment."""
+    return cast(Figures, caches["process"].get_or_set("figures:engines", _read, LIVE_FOR))
 
 
-def _of_all() -> Figures:
+def _read() -> Figures:
     try:
         return engine_figures(Engine.objects.values_list("pool__name", "name").order_by())
     except RedisError:

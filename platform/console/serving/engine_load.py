@@ -1,4 +1,4 @@
-"""How busy an engine says it is. It is asked for that only while somebody looks at its page."""
+"""The load that an engine reports. It is requested only while somebody looks at its page."""
 
 import asyncio
 
@@ -14,16 +14,18 @@ PATIENCE_S = 1.0
 
 
 def engine_load(name: str) -> Load | None:
-    """None where its kind does not say, where it does not answer, and for what are no figures."""
-    found = next((engine for engine in engines() if engine.config.id == name), None)
-    if found is None or type(found).load is Engine.load:
+    """Returns None if the kind of engine reports none, or the engine does not answer with
+    figures.
+    """
+    engine = next((each for each in engines() if each.config.id == name), None)
+    if engine is None or type(engine).load is Engine.load:
         return None
     try:
-        return async_to_sync(_asked)(found)
+        return async_to_sync(_request_load)(engine)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, OverflowError):
         return None
 
 
-async def _asked(engine: Engine) -> Load | None:
+async def _request_load(engine: Engine) -> Load | None:
     async with EngineSession() as session, asyncio.timeout(PATIENCE_S):
         return await engine.load(session)

@@ -1,4 +1,4 @@
-"""What the server of an engine wrote last, where this machine has it. No keys, no colours."""
+"""The last lines of an engine's log, where its server runs on this machine. No keys, no colours."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from tenants import secret_keys
 
 LINES, BYTES = 200, 64 * 1024
 LONGEST_LINE = 500
-# Colours and other orders to a terminal, and what no page can show.
+# Colours and other commands to a terminal, and characters that no page can show.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class LogTail:
     lines: list[str]
-    mark: str  # of this state of the file: another one, another text
+    mark: str  # changes whenever the file does
 
     @property
     def count(self) -> int:
@@ -29,31 +29,31 @@ class LogTail:
 
 
 def log_tail(engine: Engine) -> LogTail | None:
-    """None for an engine that has no server of ours."""
+    """Returns None for an engine whose server Forebay does not run."""
     if not engine.launched:
         return None
     try:
-        with _file(engine.name).open("rb") as file:
+        with _log_path(engine.name).open("rb") as file:
             state = os.fstat(file.fileno())
             file.seek(max(0, state.st_size - BYTES))
             text = file.read(BYTES).decode(errors="replace")
     except FileNotFoundError:
         return LogTail([], "0")
     whole = text if state.st_size <= BYTES else text.partition("\n")[2]
-    lines = [_shown(line) for line in _without_secrets(whole, engine).split("\n")]
+    lines = [_last_overwrite(line) for line in _without_secrets(whole, engine).split("\n")]
     mark = f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}"
     return LogTail([line for line in lines if line.strip()][-LINES:], mark)
 
 
-def _shown(line: str) -> str:
-    """Of a bar of progress its last state."""
+def _last_overwrite(line: str) -> str:
+    """Returns the text after the last carriage return: the last state of a progress bar."""
     return line.rstrip("\r").rpartition("\r")[2][:LONGEST_LINE]
 
 
-def _file(name: str) -> Path:
-    """As the supervisor names it (config/supervisor/keeper.py)."""
-    found: Path = settings.FOREBAY_HOME / "logs" / f"engine.{name.replace('/', '-')}.log"
-    return found
+def _log_path(name: str) -> Path:
+    """Returns the path that the supervisor uses (config/supervisor/keeper.py)."""
+    path: Path = settings.FOREBAY_HOME / "logs" / f"engine.{name.replace('/', '-')}.log"
+    return path
 
 
 def _without_secrets(text: str, engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""What an operator fills in for a model, a pool or an engine. The models check it once more."""
+"""Forms of models, pools and engines for operators. The models validate once more."""
 
 from dataclasses import asdict
 from hashlib import sha256
@@ -74,16 +74,16 @@ class OptionsField(forms.CharField):
     def clean(self, value: Any) -> dict[str, Any]:
         text = super().clean(value)
         try:
-            found = orjson.loads(text or "{}")
+            options = orjson.loads(text or "{}")
         except orjson.JSONDecodeError:
-            found = None
-        if not isinstance(found, dict) or "\\u0000" in text:
+            options = None
+        if not isinstance(options, dict) or "\\u0000" in text:
             raise ValidationError(_("Enter a JSON object."))
-        return found
+        return options
 
 
 class PolicyForm(ConsoleForm):
-    """`known`: what the policy was like as the form was made."""
+    """The policy of a pool. `known` is a fingerprint of the policy as the form was made."""
 
     condition = forms.ChoiceField(
         label=gettext_lazy("Takes requests"),
@@ -125,7 +125,7 @@ class PolicyForm(ConsoleForm):
 
     @classmethod
     def of(cls, pool: Pool, data: Any = None) -> "PolicyForm":
-        return cls(data, initial={**asdict(pool.policy), "known": _policy_as_it_is(pool)})
+        return cls(data, initial={**asdict(pool.policy), "known": _policy_fingerprint(pool)})
 
     def clean_overflow_after_ms(self) -> int:
         after: int = self.cleaned_data["overflow_after_ms"] or 0
@@ -134,16 +134,16 @@ class PolicyForm(ConsoleForm):
         return after
 
     def change(self, pool: Pool, *, by: str) -> None:
-        """Of a pool that is locked. Raises FromFile, ValidationError."""
-        given = dict(self.cleaned_data)
-        if given.pop("known") != _policy_as_it_is(pool):
+        """Change a locked pool. Raises FromFile, ValidationError."""
+        fields = dict(self.cleaned_data)
+        if fields.pop("known") != _policy_fingerprint(pool):
             raise ValidationError(_CHANGED_MEANWHILE)
-        pool.change(by=by, **given)
+        pool.change(by=by, **fields)
 
 
-def _policy_as_it_is(pool: Pool) -> str:
-    kept = orjson.dumps(asdict(pool.policy), option=orjson.OPT_SORT_KEYS)
-    return sha256(kept).hexdigest()[:32]
+def _policy_fingerprint(pool: Pool) -> str:
+    policy = orjson.dumps(asdict(pool.policy), option=orjson.OPT_SORT_KEYS)
+    return sha256(policy).hexdigest()[:32]
 
 
 class SlotsField(forms.IntegerField):
@@ -189,16 +189,16 @@ class EngineForm(ConsoleForm):
         self.fields["options"].help_text = ", ".join(sorted(OPTIONS))
 
     @property
-    def given(self) -> dict[str, Any]:
-        """As the API takes it: without a key, the old one stays."""
-        found = dict(self.cleaned_data)
-        if not found["api_key"]:
-            del found["api_key"]
-        return found
+    def settings(self) -> dict[str, Any]:
+        """Returns the fields as the API takes them: without a key, the old one stays."""
+        fields = dict(self.cleaned_data)
+        if not fields["api_key"]:
+            del fields["api_key"]
+        return fields
 
 
 class ChangedEngineForm(EngineForm):
-    """`known`: what the engine was like as the form was made."""
+    """Changes an engine. `known` is a fingerprint of the engine as the form was made."""
 
     known = forms.CharField(widget=forms.HiddenInput)
 
@@ -206,22 +206,22 @@ class ChangedEngineForm(EngineForm):
     def of(cls, engine: Engine, data: Any = None) -> "ChangedEngineForm":
         shown = {name: getattr(engine, name) for name in ("hosted", "options")}
         shown["slots"] = AUTO if engine.auto_slots else engine.slots
-        initial = {"url": engine.shown_url, "known": _as_it_is(engine), **shown}
+        initial = {"url": engine.shown_url, "known": _fingerprint(engine), **shown}
         return cls(data, initial=initial)
 
     def change(self, engine: Engine, *, by: str) -> None:
-        """Of an engine that is locked. Raises FromFile, ValidationError."""
-        given = self.given
-        if given.pop("known") != _as_it_is(engine):
+        """Change a locked engine. Raises FromFile, ValidationError."""
+        fields = self.settings
+        if fields.pop("known") != _fingerprint(engine):
             raise ValidationError(_CHANGED_MEANWHILE)
-        if given["url"] == engine.shown_url:  # what was not shown stays
-            given["url"] = engine.url
-        check_given(engine.pool, engine.name, {"kind": engine.kind, **given})
-        engine.change(by=by, **given)
+        if fields["url"] == engine.shown_url:  # parts that were not shown stay
+            fields["url"] = engine.url
+        check_given(engine.pool, engine.name, {"kind": engine.kind, **fields})
+        engine.change(by=by, **fields)
 
 
-def _as_it_is(engine: Engine) -> str:
-    """As an ETag does; what only the engine has changed is no change."""
+def _fingerprint(engine: Engine) -> str:
+    """Returns a fingerprint, as an ETag. Slots that the engine itself has changed do not count."""
     fields = {n: v for n, v in engine.fields.items() if n != "slots" or not engine.auto_slots}
     return sha256(repr(fields).encode()).hexdigest()[:32]
 

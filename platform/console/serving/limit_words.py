@@ -1,4 +1,4 @@
-"""The limits of a pool's queue as a page tells them: each that has been set, a 0 too."""
+"""The limits of a pool's queue in words: each that has been set, even to 0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,10 +22,10 @@ _WORDS = {
 
 
 def limit_words(limits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """By class."""
-    return [(name, _each(limit)) for name, limit in limits.items()]
+    """Returns the words of each class."""
+    return [(name, _words(limit)) for name, limit in limits.items()]
 
 
-def _each(limit: Mapping[str, Any]) -> list[str]:
-    said = (name for name in LIMITS if name in limit)
-    return [_(_WORDS[name]) % {"n": f"{limit[name]:,}"} for name in said]
+def _words(limit: Mapping[str, Any]) -> list[str]:
+    names = (name for name in LIMITS if name in limit)
+    return [_(_WORDS[name]) % {"n": f"{limit[name]:,}"} for name in names]

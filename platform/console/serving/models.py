@@ -1,4 +1,4 @@
-"""The models that the platform serves: their pools in order, what they take, what they cost."""
+"""Page of the models that the platform serves: their pools in order, capabilities and prices."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,7 +15,7 @@ from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.serving.forms import NewModelForm
-from console.serving.outcome import acted, saved
+from console.serving.outcome import act_and_report, try_save
 from console.serving.trying import tenants_by_model
 from inference.engines import served
 from inference.engines.standing import Condition, standing
@@ -23,7 +23,7 @@ from inference.models import Model, Pool
 from inference.policy import RouteCondition
 from tenants.models import Price
 
-# In inference/engines/capabilities.py, and what an operator reads.
+# The words of inference/engines/capabilities.py for operators.
 CAPABILITIES: dict[str, Promise] = {
     "text": pgettext_lazy("capability of a model", "text"),
     "embeddings": pgettext_lazy("capability of a model", "embeddings"),
@@ -38,15 +38,15 @@ CAPABILITIES: dict[str, Promise] = {
 
 
 @dataclass(frozen=True, slots=True)
-class PoolPlace:
+class PoolPosition:
     pool: Pool
     first: bool
     last: bool
-    turn: int  # when it is tried, from 1 on
+    turn: int  # 1 is tried first
     engines: int
     ready: int  # engines that take requests
     hosted: bool
-    price: Price | None  # of its own
+    price: Price | None  # the pool's own
 
     @property
     def is_first_tried(self) -> bool:
@@ -56,20 +56,20 @@ class PoolPlace:
 @dataclass(frozen=True, slots=True)
 class ModelLine:
     model: Model
-    pools: list[PoolPlace]
+    pools: list[PoolPosition]
     context_length: int | None  # None: it is not served
-    takes: list[tuple[Promise, bool]]  # what is known of it, in words
+    takes: list[tuple[Promise, bool]]  # its known capabilities in words
     price: Price | None
-    tried_in: list[str]  # tenants in which who looks may try it
+    tried_in: list[str]  # tenants in which the caller may try it
 
 
 @operators_only
 @recently_proven
 def models(request: ConsoleRequest) -> HttpResponse:
     form = NewModelForm(request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid() and saved(form, lambda: _add(form, request)):
-        said = _("The model %(name)s is there. It is served once a pool of it has an engine.")
-        messages.success(request, said % form.cleaned_data)
+    if form.is_bound and form.is_valid() and try_save(form, lambda: _add(form, request)):
+        text = _("The model %(name)s is there. It is served once a pool of it has an engine.")
+        messages.success(request, text % form.cleaned_data)
         return redirect("console:served_models")
     context = {"lines": _lines(request), "form": form, "public_url": settings.PUBLIC_URL}
     return render(request, "console/serving/models.html", context)
@@ -85,9 +85,9 @@ def live(request: ConsoleRequest) -> HttpResponse:
 @operators_only
 @recently_proven
 def removal(request: ConsoleRequest, served_model: UUID) -> HttpResponse:
-    found: Model = get_object_or_404(Model, pk=served_model)
-    said = _("The model %(name)s is removed.") % {"name": found.name}
-    acted(request, lambda: found.remove(by=request.actor), said)
+    row: Model = get_object_or_404(Model, pk=served_model)
+    text = _("The model %(name)s is removed.") % {"name": row.name}
+    act_and_report(request, lambda: row.remove(by=request.actor), text)
     return redirect("console:served_models")
 
 
@@ -105,21 +105,21 @@ def _lines(request: ConsoleRequest) -> list[ModelLine]:
 def _line(model: Model, prices: dict[tuple[str, str], Price], tried_in: list[str]) -> ModelLine:
     price = prices.get((model.name, ""))
     engine, pools = served().get(model.name), list(model.pools.all())
-    turns = sorted(pools, key=_comes_later)
-    places = [
-        _place(pool, at, pools, turns.index(pool) + 1, prices.get((model.name, pool.name)))
+    turns = sorted(pools, key=_is_tried_later)
+    positions = [
+        _position(pool, at, pools, turns.index(pool) + 1, prices.get((model.name, pool.name)))
         for at, pool in enumerate(pools)
     ]
     if engine is None:
-        return ModelLine(model, places, None, [], price, [])
+        return ModelLine(model, positions, None, [], price, [])
     known = [
         (text, engine.known[name]) for name, text in CAPABILITIES.items() if name in engine.known
     ]
-    return ModelLine(model, places, engine.context_length, known, price, tried_in)
+    return ModelLine(model, positions, engine.context_length, known, price, tried_in)
 
 
-def _comes_later(pool: Pool) -> bool:
-    """As inference/engines/snapshot.py has it."""
+def _is_tried_later(pool: Pool) -> bool:
+    """Returns whether routing tries the pool after the others (inference/engines/snapshot.py)."""
     return pool.condition == RouteCondition.FAILOVER or _is_hosted(pool)
 
 
@@ -127,8 +127,10 @@ def _is_hosted(pool: Pool) -> bool:
     return any(engine.hosted for engine in pool.engines.all())
 
 
-def _place(pool: Pool, at: int, pools: list[Pool], turn: int, price: Price | None) -> PoolPlace:
+def _position(
+    pool: Pool, at: int, pools: list[Pool], turn: int, price: Price | None
+) -> PoolPosition:
     engines = list(pool.engines.all())
-    now = [standing(engine).condition for engine in engines]
-    first, last, ready = at == 0, at == len(pools) - 1, now.count(Condition.READY)
-    return PoolPlace(pool, first, last, turn, len(engines), ready, _is_hosted(pool), price)
+    conditions = [standing(engine).condition for engine in engines]
+    first, last, ready = at == 0, at == len(pools) - 1, conditions.count(Condition.READY)
+    return PoolPosition(pool, first, last, turn, len(engines), ready, _is_hosted(pool), price)

@@ -1,4 +1,4 @@
-"""An act on a model, a pool or an engine, and what its operator reads about it."""
+"""Acts on models, pools and engines, with their outcome shown to the operator."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ from console.forms import ConsoleForm
 from inference.models import FromFile
 
 
-def acted(request: ConsoleRequest, act: Callable[[], object], said: str) -> None:
-    """Says `said` when it is done, else why it is not."""
+def act_and_report(request: ConsoleRequest, act: Callable[[], object], text: str) -> None:
+    """Show `text` if the act succeeds, else why it failed."""
     try:
         with transaction.atomic():
             act()
@@ -25,11 +25,11 @@ def acted(request: ConsoleRequest, act: Callable[[], object], said: str) -> None
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
     else:
-        messages.success(request, said)
+        messages.success(request, text)
 
 
-def saved(form: ConsoleForm, act: Callable[[], object]) -> bool:
-    """Whether it is done; if not, the form says why."""
+def try_save(form: ConsoleForm, act: Callable[[], object]) -> bool:
+    """Returns whether the act succeeded; if not, the form says why."""
     try:
         with transaction.atomic():
             act()

@@ -1,4 +1,4 @@
-"""What each pool has done in the last minutes: one query over the index on the time of usage."""
+"""Figures of each pool over the last minutes: one query over the index on the time of usage."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ class LatestError(Aggregate):
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """Of the last five minutes; `tokens_per_second` of the last one."""
+    """Figures of the last five minutes; `tokens_per_second` is of the last minute."""
 
     requests: int = 0
     errors: int = 0
@@ -38,9 +38,9 @@ class PoolFigures:
 
 
 def by_pool() -> dict[str, PoolFigures]:
-    """Kept for a moment: how many people watch does not matter to the database."""
-    found = caches["process"].get_or_set("figures:pools", _by_pool, LIVE_FOR)
-    return cast("dict[str, PoolFigures]", found)
+    """Return the figures by pool, cached for a moment: many viewers cost one query."""
+    figures = caches["process"].get_or_set("figures:pools", _by_pool, LIVE_FOR)
+    return cast("dict[str, PoolFigures]", figures)
 
 
 def _by_pool() -> dict[str, PoolFigures]:

@@ -1,4 +1,4 @@
-"""Pools and engines as they stand now: what PostgreSQL, Redis and this process know of them."""
+"""The present state of pools and engines, from PostgreSQL, Redis and this process."""
 
 from dataclasses import dataclass
 
@@ -32,17 +32,17 @@ class PoolLine:
 
 
 @dataclass(frozen=True, slots=True)
-class _InRedis:
+class _RedisFigures:
     occupancy: dict[str, Occupancy]
     breakers: dict[str, Breaker]
     figures: engine_figures.Figures
 
 
 def pool_lines() -> list[PoolLine]:
-    """In the order of their models, and in that in which they are tried."""
+    """Returns the pools by model, in the order in which they are tried."""
     rows = Pool.objects.select_related("model").prefetch_related("engines")
     pools = list(rows.order_by("model__position", "model__created_at", "position", "created_at"))
-    known, figures = _in_redis(pools), by_pool()
+    known, figures = _redis_figures(pools), by_pool()
     return [
         PoolLine(
             pool,
@@ -55,21 +55,21 @@ def pool_lines() -> list[PoolLine]:
 
 
 def engine_line(engine: Engine) -> EngineLine:
-    return _line(engine, engine.pool, _in_redis([engine.pool]))
+    return _line(engine, engine.pool, _redis_figures([engine.pool]))
 
 
-def _line(engine: Engine, pool: Pool, known: _InRedis) -> EngineLine:
-    full = known.occupancy.get(pool.name)
-    busy = full.by_engine[engine.name] if full else None
-    figures = engine_figures.of(known.figures, engine.name)
+def _line(engine: Engine, pool: Pool, known: _RedisFigures) -> EngineLine:
+    pool_occupancy = known.occupancy.get(pool.name)
+    busy = pool_occupancy.by_engine[engine.name] if pool_occupancy else None
+    figures = engine_figures.figures_of(known.figures, engine.name)
     return EngineLine(engine, standing(engine), busy, known.breakers.get(engine.name), figures)
 
 
-def _in_redis(pools: list[Pool]) -> _InRedis:
+def _redis_figures(pools: list[Pool]) -> _RedisFigures:
     names = [engine.name for pool in pools for engine in pool.engines.all()]
     figures = engine_figures.all_figures()
     try:
         full, breakers = occupancy(pool.name for pool in pools), breakers_of(client(), names)
     except RedisError:
-        return _InRedis({}, {}, figures)
-    return _InRedis(full, breakers, figures)
+        return _RedisFigures({}, {}, figures)
+    return _RedisFigures(full, breakers, figures)

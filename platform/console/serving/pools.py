@@ -1,4 +1,4 @@
-"""Pools: how full each is, and the acts on them. For operators."""
+"""Pages of pools for operators: occupancy, and the acts on pools."""
 
 from functools import partial
 from uuid import UUID
@@ -13,7 +13,7 @@ from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.serving.forms import NewPoolForm, PolicyForm
 from console.serving.limit_words import limit_words
-from console.serving.outcome import acted, saved
+from console.serving.outcome import act_and_report, try_save
 from console.serving.pool_lines import pool_lines
 from console.serving.pools_page import page
 from inference.models import Pool
@@ -37,9 +37,9 @@ def live(request: ConsoleRequest) -> HttpResponse:
 @recently_proven
 def addition(request: ConsoleRequest) -> HttpResponse:
     form = NewPoolForm(request.POST)
-    if form.is_valid() and saved(form, lambda: Pool.add(**form.cleaned_data, by=request.actor)):
-        said = _("The pool %(name)s is there. It serves its model once it has an engine.")
-        messages.success(request, said % form.cleaned_data)
+    if form.is_valid() and try_save(form, lambda: Pool.add(**form.cleaned_data, by=request.actor)):
+        text = _("The pool %(name)s is there. It serves its model once it has an engine.")
+        messages.success(request, text % form.cleaned_data)
         return redirect("console:pools")
     return page(request, new_pool=form)
 
@@ -48,21 +48,21 @@ def addition(request: ConsoleRequest) -> HttpResponse:
 @operators_only
 @recently_proven
 def removal(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    found = _found(pool)
-    said = _("The pool %(name)s is removed.") % {"name": found.name}
-    acted(request, lambda: found.remove(by=request.actor), said)
+    row = _pool_row(pool)
+    text = _("The pool %(name)s is removed.") % {"name": row.name}
+    act_and_report(request, lambda: row.remove(by=request.actor), text)
     return redirect("console:pools")
 
 
 @require_POST
 @operators_only
 def moving(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    """One place `to` up or down in the order in which its model tries them, or `behind` another."""
-    found, to = _found(pool), request.POST.get("to", "")
-    said = _("The pools of %(model)s are tried in this order from now on.")
-    act = partial(_move, found, to, request.POST.get("behind"), by=request.actor)
-    acted(request, act, said % {"model": found.model.name})
-    return redirect(f"{resolve_url('console:served_models')}#{to or 'up'}-{found.pk}")
+    """Move a pool one position `to` up or down in the order of its model, or `behind` another."""
+    row, to = _pool_row(pool), request.POST.get("to", "")
+    text = _("The pools of %(model)s are tried in this order from now on.")
+    act = partial(_move, row, to, request.POST.get("behind"), by=request.actor)
+    act_and_report(request, act, text % {"model": row.model.name})
+    return redirect(f"{resolve_url('console:served_models')}#{to or 'up'}-{row.pk}")
 
 
 def _move(pool: Pool, to: str, behind: str | None, *, by: str) -> None:
@@ -76,7 +76,10 @@ def _move(pool: Pool, to: str, behind: str | None, *, by: str) -> None:
 
 
 def _behind(text: str) -> Pool | None:
-    """None for the first place. A pool that is gone stands for itself: it is in no order."""
+    """Returns the pool to move behind, None for the first position.
+
+    A pool that no longer exists is returned by its id: it is in no order.
+    """
     if not text:
         return None
     try:
@@ -88,17 +91,17 @@ def _behind(text: str) -> Pool | None:
 @operators_only
 @recently_proven
 def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    """When it takes requests, and how many may wait for it."""
-    found = _found(pool)
-    form = PolicyForm.of(found, request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid() and saved(form, lambda: _change(pool, form, request)):
-        said = _("The pool %(name)s is changed. The change is in force within a second.")
-        messages.success(request, said % {"name": found.name})
+    """Show and change when a pool takes requests, and how many may wait for it."""
+    row = _pool_row(pool)
+    form = PolicyForm.of(row, request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid() and try_save(form, lambda: _change(pool, form, request)):
+        text = _("The pool %(name)s is changed. The change is in force within a second.")
+        messages.success(request, text % {"name": row.name})
         return redirect("console:pool", pool=pool)
-    found = _found(pool)
-    limits = limit_words(found.limits)
-    told = {"pool": found, "form": form, "kept_free": kept_free(found.name), "limits": limits}
-    return render(request, "console/serving/pool.html", told)
+    row = _pool_row(pool)
+    limits = limit_words(row.limits)
+    context = {"pool": row, "form": form, "kept_free": kept_free(row.name), "limits": limits}
+    return render(request, "console/serving/pool.html", context)
 
 
 def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:
@@ -106,6 +109,6 @@ def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:
     form.change(get_object_or_404(rows.select_related("model"), pk=pool), by=request.actor)
 
 
-def _found(pool: UUID) -> Pool:
-    found: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
-    return found
+def _pool_row(pool: UUID) -> Pool:
+    row: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
+    return row

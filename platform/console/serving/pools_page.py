@@ -14,7 +14,7 @@ def page(
     new_pool: NewPoolForm | None = None,
     new_engine: NewEngineForm | None = None,
 ) -> HttpResponse:
-    """With a form that was wrong, where one was."""
+    """Render the page, with an invalid form if there is one."""
     context = {
         "lines": pool_lines(),
         "new_pool": new_pool or NewPoolForm(),

@@ -1,4 +1,4 @@
-"""The queue of a pool: who waits, for how long, and what an operator may do about it."""
+"""Page of a pool's queue: the waiting requests by tenant, lowering and cancelling them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from redis import RedisError
 
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
-from console.serving.queue_acts import About, Done, cancelled, lowered
+from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
 from console.serving.queue_lines import below, queue_of
 from inference.lines.of_tenant import own_lines
 from inference.models import Pool
@@ -32,21 +32,21 @@ class AboutForm(forms.Form):
         """Raises Http404."""
         if not self.is_valid():
             raise Http404
-        given = self.cleaned_data
-        if given["request"]:
-            return About(request=given["request"])
-        tenant = get_object_or_404(Tenant, name=given["tenant"])
-        return About(tenant=tenant, klass=given["klass"])
+        fields = self.cleaned_data
+        if fields["request"]:
+            return About(request=fields["request"])
+        tenant = get_object_or_404(Tenant, name=fields["tenant"])
+        return About(tenant=tenant, klass=fields["klass"])
 
 
 @operators_only
 def queue(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    return render(request, "console/serving/queue.html", _context(request, _found(pool)))
+    return render(request, "console/serving/queue.html", _context(request, _pool_row(pool)))
 
 
 @operators_only
 def live(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    return render(request, "console/serving/_queue.html", _context(request, _found(pool)))
+    return render(request, "console/serving/_queue.html", _context(request, _pool_row(pool)))
 
 
 def _context(request: ConsoleRequest, pool: Pool) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def _context(request: ConsoleRequest, pool: Pool) -> dict[str, Any]:
 
 def _line(pool: Pool, klass: str, tenant: str) -> dict[str, Any] | None:
     """The requests of one tenant in a class, where they were asked for."""
-    found = Tenant.objects.filter(name=tenant).first() if tenant else None
-    if found is None:
+    row = Tenant.objects.filter(name=tenant).first() if tenant else None
+    if row is None:
         return None
-    lines = own_lines(str(found.pk), [pool.name])
+    lines = own_lines(str(row.pk), [pool.name])
     line = next((each for each in lines if each.klass == klass), None)
     return {"line": line, "lower": below(klass)}
 
@@ -72,33 +72,36 @@ def _line(pool: Pool, klass: str, tenant: str) -> dict[str, Any] | None:
 @require_POST
 @operators_only
 def lowering(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    found, to = _found(pool), request.POST.get("to", "")
+    row, to = _pool_row(pool), request.POST.get("to", "")
     about = AboutForm(request.POST).about()
 
-    def said(n: int) -> str:
+    def sentence(n: int) -> str:
         text = ngettext(
             "%(n)d request goes to the class %(to)s.", "%(n)d requests go to the class %(to)s.", n
         )
         return text % {"n": n, "to": to}
 
-    return _acted(request, found, lambda: lowered(found, about, to, by=request.actor), said)
+    return _act(request, row, lambda: lower_requests(row, about, to, by=request.actor), sentence)
 
 
 @require_POST
 @operators_only
 def cancellation(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    found, about = _found(pool), AboutForm(request.POST).about()
+    row, about = _pool_row(pool), AboutForm(request.POST).about()
 
-    def said(n: int) -> str:
+    def sentence(n: int) -> str:
         return ngettext("%(n)d request is cancelled.", "%(n)d requests are cancelled.", n) % {
             "n": n
         }
 
-    return _acted(request, found, lambda: cancelled(found, about, by=request.actor), said)
+    return _act(request, row, lambda: cancel_requests(row, about, by=request.actor), sentence)
 
 
-def _acted(
-    request: ConsoleRequest, pool: Pool, act: Callable[[], Done | None], said: Callable[[int], str]
+def _act(
+    request: ConsoleRequest,
+    pool: Pool,
+    act: Callable[[], Done | None],
+    sentence: Callable[[int], str],
 ) -> HttpResponse:
     try:
         done = act()
@@ -107,24 +110,24 @@ def _acted(
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
     else:
-        _tell(request, done, said)
-    return redirect(f"{resolve_url('console:queue', pool=pool.pk)}{_back(request)}")
+        _report(request, done, sentence)
+    return redirect(f"{resolve_url('console:queue', pool=pool.pk)}{_open_line(request)}")
 
 
-def _tell(request: ConsoleRequest, done: Done | None, said: Callable[[int], str]) -> None:
+def _report(request: ConsoleRequest, done: Done | None, sentence: Callable[[int], str]) -> None:
     if done is None or not done.requests:
         messages.warning(request, _("Nothing was done: what was meant does not wait any more."))
         return
-    left = _("%(n)d more wait there: repeat it for them.") % {"n": done.left} if done.left else ""
-    messages.success(request, f"{said(done.requests)} {left}".strip())
+    rest = _("%(n)d more wait there: repeat it for them.") % {"n": done.left} if done.left else ""
+    messages.success(request, f"{sentence(done.requests)} {rest}".strip())
 
 
-def _back(request: ConsoleRequest) -> str:
-    """To the line that was open."""
+def _open_line(request: ConsoleRequest) -> str:
+    """Returns the query of the line that was open."""
     shown = {name: request.POST.get(f"shown_{name}", "") for name in ("klass", "tenant")}
     return f"?{urlencode(shown)}" if shown["tenant"] else ""
 
 
-def _found(pool: UUID) -> Pool:
-    found: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
-    return found
+def _pool_row(pool: UUID) -> Pool:
+    row: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
+    return row

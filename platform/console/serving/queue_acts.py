@@ -1,9 +1,9 @@
-"""What an operator does to requests that wait: the same over the console and the management API."""
+"""Acts of operators on waiting requests, for the console and the management API."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from console.serving.queue_lines import forget
+from console.serving.queue_lines import drop_cached
 from inference.lines import waiting_items
 from inference.lines.cancelling import cancel
 from inference.lines.lowering import lower
@@ -16,7 +16,7 @@ MOST_LOWERED, MOST_CANCELLED = 500, 100  # at once
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One request, or what a tenant has waiting in a class."""
+    """One request, or the requests that a tenant has waiting in a class."""
 
     request: UUID | None = None
     tenant: Tenant | None = None
@@ -26,22 +26,22 @@ class About:
 @dataclass(frozen=True, slots=True)
 class Done:
     requests: int
-    left: int  # of the tenant's: the act may be repeated
+    left: int  # requests that still wait: the act may be repeated
 
 
-def lowered(pool: Pool, about: About, to: str, *, by: str) -> Done | None:
-    """None where no such request waits. Raises ValidationError, redis.RedisError."""
+def lower_requests(pool: Pool, about: About, to: str, *, by: str) -> Done | None:
+    """Returns None if no such request waits. Raises ValidationError, redis.RedisError."""
     chosen = _chosen(pool, about, MOST_LOWERED)
     done = Done(lower(chosen, to, by=by), chosen.more) if chosen else None
-    forget(pool.name)
+    drop_cached(pool.name)
     return done
 
 
-def cancelled(pool: Pool, about: About, *, by: str) -> Done | None:
-    """None where no such request waits. Raises redis.RedisError."""
+def cancel_requests(pool: Pool, about: About, *, by: str) -> Done | None:
+    """Returns None if no such request waits. Raises redis.RedisError."""
     chosen = _chosen(pool, about, MOST_CANCELLED)
     done = Done(cancel(chosen, by=by), chosen.more) if chosen else None
-    forget(pool.name)
+    drop_cached(pool.name)
     return done
 
 

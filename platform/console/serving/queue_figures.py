@@ -1,4 +1,4 @@
-"""How long requests of a pool have waited in the last minutes, by class and tenant."""
+"""Waits of a pool's requests over the last minutes, by class and tenant."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ _AMOUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Of requests that ended in the last five minutes: their waits in ms, None where none has
-    ended, and how often they gave their slots to a higher class.
+    """Figures of requests that ended in the last five minutes.
+
+    Waits are in ms, None where none has ended; `preempted` counts how often they gave their slots
+    to a higher class.
     """
 
     p50: int | None = None
@@ -37,7 +39,7 @@ class PoolWaits:
 
 
 def pool_waits(pool: str, tenants: Collection[str]) -> PoolWaits:
-    """Two queries over the index on the time of usage."""
+    """Read the waits by two queries over the index on the time of usage."""
     since = timezone.now() - timedelta(seconds=LATENCY_WINDOW)
     rows = Usage.objects.filter(created_at__gte=since, pool=pool).order_by()
     of_tenants = rows.filter(tenant_id__in=[UUID(each) for each in tenants])

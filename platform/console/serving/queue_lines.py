@@ -1,4 +1,4 @@
-"""The queue of a pool as its page and the management API show it: with names, and with figures."""
+"""The queue of a pool with names and figures, for its page and the management API."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -21,14 +21,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class OfClass:
+class ClassQueue:
     of: ClassLines
     waits: Waits
     lines: list[Line]
 
     @property
     def lower(self) -> list[str]:
-        """The classes to which its requests may go."""
+        """Returns the classes to which its requests may be lowered."""
         return below(self.of.name)
 
 
@@ -36,7 +36,7 @@ class OfClass:
 class Queue:
     waiting: int
     running: int
-    classes: list[OfClass]
+    classes: list[ClassQueue]
 
 
 def below(klass: str) -> list[str]:
@@ -44,22 +44,26 @@ def below(klass: str) -> list[str]:
 
 
 def queue_of(pool: str) -> Queue:
-    """Kept for a moment: how many people watch matters to nobody. Raises redis.RedisError."""
-    found = caches["process"].get_or_set(f"queue:{pool}", lambda: _queue(pool), LIVE_FOR)
-    return cast("Queue", found)
+    """Return the queue, cached for a moment: many viewers cost one look. Raises
+    redis.RedisError.
+    """
+    queue = caches["process"].get_or_set(f"queue:{pool}", lambda: _queue(pool), LIVE_FOR)
+    return cast("Queue", queue)
 
 
-def forget(pool: str) -> None:
-    """After an act: who has done it sees what came of it."""
+def drop_cached(pool: str) -> None:
+    """Drop the cached queue after an act, so that its effect is shown."""
     caches["process"].delete(f"queue:{pool}")
 
 
 def _queue(pool: str) -> Queue:
-    found = overview(pool)
-    ids = {line.tenant for each in found.classes for line in each.lines}
+    state = overview(pool)
+    ids = {line.tenant for each in state.classes for line in each.lines}
     waits, names = pool_waits(pool, ids), _names(ids)
     return Queue(
-        found.waiting, found.running, [_of_class(each, waits, names) for each in found.classes]
+        state.waiting,
+        state.running,
+        [_of_class(each, waits, names) for each in state.classes],
     )
 
 
@@ -68,14 +72,14 @@ def _names(ids: set[str]) -> dict[str, str]:
     return {str(pk): name for pk, name in rows.values_list("pk", "name")}
 
 
-def _of_class(found: ClassLines, waits: PoolWaits, names: dict[str, str]) -> OfClass:
+def _of_class(class_lines: ClassLines, waits: PoolWaits, names: dict[str, str]) -> ClassQueue:
     nothing = Waits()
     lines = [
         Line(
             line,
             names.get(line.tenant, line.tenant),
-            waits.by_tenant.get((found.name, line.tenant), nothing),
+            waits.by_tenant.get((class_lines.name, line.tenant), nothing),
         )
-        for line in found.lines
+        for line in class_lines.lines
     ]
-    return OfClass(found, waits.by_class.get(found.name, nothing), lines)
+    return ClassQueue(class_lines, waits.by_class.get(class_lines.name, nothing), lines)

@@ -1,4 +1,4 @@
-"""Where a person may try a model out: as a chat of theirs, in a tenant of theirs."""
+"""The tenants in which a person may try a model in the chat."""
 
 from inference.chat.membership import memberships
 from inference.intake.allowed import models_for
@@ -6,9 +6,9 @@ from tenants.models import User
 
 
 def tenants_by_model(user: User) -> dict[str, list[str]]:
-    """Their names."""
-    found: dict[str, list[str]] = {}
+    """Returns the names of the tenants by model."""
+    tenants: dict[str, list[str]] = {}
     for member in memberships(user).select_related("tenant"):
         for model in models_for(member):
-            found.setdefault(model, []).append(member.tenant.name)
-    return found
+            tenants.setdefault(model, []).append(member.tenant.name)
+    return tenants

@@ -1,4 +1,4 @@
-"""What an operator says of a new version of an engine: all else is as in the old one."""
+"""Form of a new version of an engine: fields left empty are as in the old one."""
 
 from typing import Any
 
@@ -74,16 +74,16 @@ class NewVersionForm(ConsoleForm):
         super().__init__(data, auto_id="version_%s")
 
     @property
-    def given(self) -> dict[str, Any]:
-        """As the API takes it."""
+    def settings(self) -> dict[str, Any]:
+        """Returns the fields as the API takes them."""
         names = ("version", "url", "slots", "api_key")
-        found = {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
+        fields = {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
         options = dict(self.cleaned_data["options"])
         if file := self.cleaned_data["model_file"]:
             options["launch"] = {"model": file}
-        return {**found, "options": options}
+        return {**fields, "options": options}
 
     @property
-    def how(self) -> dict[str, Any]:
+    def switch_options(self) -> dict[str, Any]:
         names = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
         return {name: self.cleaned_data[name] for name in names}

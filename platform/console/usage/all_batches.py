@@ -1,4 +1,4 @@
-"""The batches of all tenants, for operators: how far they are, and when they may run. No text."""
+"""Page of the batches of all tenants, for operators: progress and windows, without texts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,8 +38,8 @@ class BatchFilter(forms.Form):
 @operators_only
 def all_batches(request: ConsoleRequest) -> HttpResponse:
     form = BatchFilter(request.GET)
-    found = form.of(Batch.objects.select_related("tenant"))
-    shown = page(found, "created_at", request.GET.get("cursor", ""))
+    rows = form.of(Batch.objects.select_related("tenant"))
+    shown = page(rows, "created_at", request.GET.get("cursor", ""))
     context = {
         "form": form,
         "page": shown,
@@ -50,35 +50,35 @@ def all_batches(request: ConsoleRequest) -> HttpResponse:
 
 
 def _windows() -> list[dict[str, Any]]:
-    """Of pools that take lines of batches at certain hours alone."""
-    found = ((pool, window_of(pool)) for pool in pools().values())
-    return [{"pool": pool, "window": window} for pool, window in found if window]
+    """Returns the pools that take batches at certain hours only, with their windows."""
+    windows = ((pool, window_of(pool)) for pool in pools().values())
+    return [{"pool": pool, "window": window} for pool, window in windows if window]
 
 
 @require_POST
 @operators_only
 def all_batch_pause(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _acted(request, any_batch, acts.pause, _("The batch is paused."))
+    return _act(request, any_batch, acts.pause, _("The batch is paused."))
 
 
 @require_POST
 @operators_only
 def all_batch_resume(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _acted(request, any_batch, acts.resume, _("The batch goes on."))
+    return _act(request, any_batch, acts.resume, _("The batch goes on."))
 
 
 @require_POST
 @operators_only
 def all_batch_cancel(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _acted(request, any_batch, acts.cancel, _("The batch is being cancelled."))
+    return _act(request, any_batch, acts.cancel, _("The batch is being cancelled."))
 
 
-def _acted(
-    request: ConsoleRequest, pk: UUID, act: Callable[[Batch, str], bool], said: Promise
+def _act(
+    request: ConsoleRequest, pk: UUID, act: Callable[[Batch, str], bool], text: Promise
 ) -> HttpResponse:
     batch = get_object_or_404(Batch, pk=pk)
     if act(batch, request.actor):
-        messages.success(request, str(said))
+        messages.success(request, str(text))
     else:
         messages.error(request, str(TOO_LATE))
     return redirect("console:all_batches")

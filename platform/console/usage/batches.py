@@ -1,4 +1,6 @@
-"""A tenant's batches: how far they are, paused, resumed, cancelled; their files, with a reason."""
+"""Pages of a tenant's batches: progress, pausing, resuming, cancelling; and files, with a
+reason.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -45,37 +47,37 @@ class DownloadForm(ConsoleForm):
 
 @permitted(Permission.VIEW_REQUESTS)
 def batches(request: TenantRequest) -> HttpResponse:
-    found = request.tenant.batches.select_related("api_key")
-    shown = page(found, "created_at", request.GET.get("cursor", ""))
+    rows = request.tenant.batches.select_related("api_key")
+    shown = page(rows, "created_at", request.GET.get("cursor", ""))
     context = {"page": shown, "moving": any(not batch.is_over for batch in shown.rows)}
     return render(request, "console/batches/page.html", context)
 
 
 @permitted(Permission.VIEW_REQUESTS)
 def batch(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _page(request, _found(request, batch))
+    return _page(request, _batch(request, batch))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def pause(request: TenantRequest, batch: UUID) -> HttpResponse:
-    found = _found(request, batch)
-    return _told(request, found, acts.pause(found, request.actor), _("The batch is paused."))
+    row = _batch(request, batch)
+    return _report(request, row, acts.pause(row, request.actor), _("The batch is paused."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def resume(request: TenantRequest, batch: UUID) -> HttpResponse:
-    found = _found(request, batch)
-    return _told(request, found, acts.resume(found, request.actor), _("The batch goes on."))
+    row = _batch(request, batch)
+    return _report(request, row, acts.resume(row, request.actor), _("The batch goes on."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def cancel(request: TenantRequest, batch: UUID) -> HttpResponse:
-    found = _found(request, batch)
-    return _told(
-        request, found, acts.cancel(found, request.actor), _("The batch is being cancelled.")
+    row = _batch(request, batch)
+    return _report(
+        request, row, acts.cancel(row, request.actor), _("The batch is being cancelled.")
     )
 
 
@@ -83,27 +85,27 @@ def cancel(request: TenantRequest, batch: UUID) -> HttpResponse:
 @permitted(Permission.VIEW_PROMPTS)
 @recently_proven
 def download(request: TenantRequest, batch: UUID) -> HttpResponse:
-    found = _found(request, batch)
-    form = DownloadForm(found, request.POST)
+    row = _batch(request, batch)
+    form = DownloadForm(row, request.POST)
     if not form.is_valid():
-        return _page(request, found, form)
+        return _page(request, row, form)
     kind, reason = form.cleaned_data["kind"], form.cleaned_data["reason"]
-    file = get_object_or_404(request.tenant.files.whole(), pk=getattr(found, f"{kind}_file_id"))
+    file = get_object_or_404(request.tenant.files.whole(), pk=getattr(row, f"{kind}_file_id"))
     try:
         reader = FileReader(file)
     except Unreadable:
         raise Http404 from None
     on_record(Action.FILE_READ, file, by=request.actor, reason=reason)
-    return _attached(request, reader, f"{found.public_id}_{kind}.jsonl", file.size)
+    return _attachment(request, reader, f"{row.public_id}_{kind}.jsonl", file.size)
 
 
-def _attached(request: TenantRequest, reader: FileReader, name: str, size: int) -> HttpResponse:
+def _attachment(request: TenantRequest, reader: FileReader, name: str, size: int) -> HttpResponse:
     tenant_id, user_id = request.tenant.id, request.user.pk
     body = streamed(reader.pieces(), lambda: tenant_scope(tenant_id, user_id))
     answer = StreamingHttpResponse(body, content_type="application/jsonl")
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     answer["Content-Length"] = str(size)
-    return answer  # type: ignore[return-value]  # a streamed one is a response all the same
+    return answer  # type: ignore[return-value]  # a streamed response is one too
 
 
 def _page(request: TenantRequest, batch: Batch, form: DownloadForm | None = None) -> HttpResponse:
@@ -113,19 +115,19 @@ def _page(request: TenantRequest, batch: Batch, form: DownloadForm | None = None
 
 
 def _kinds(batch: Batch) -> list[tuple[str, Promise]]:
-    """Files that are still there."""
+    """Returns the kinds of files that still exist."""
     ids = {kind: getattr(batch, f"{kind}_file_id") for kind, _label in KINDS}
     there = set(File.objects.whole().filter(pk__in=ids.values()).values_list("pk", flat=True))
     return [(kind, label) for kind, label in KINDS if ids[kind] in there]
 
 
-def _found(request: TenantRequest, pk: UUID) -> Batch:
+def _batch(request: TenantRequest, pk: UUID) -> Batch:
     return get_object_or_404(request.tenant.batches.select_related("api_key"), pk=pk)
 
 
-def _told(request: TenantRequest, batch: Batch, done: bool, said: Promise) -> HttpResponse:
+def _report(request: TenantRequest, batch: Batch, done: bool, text: Promise) -> HttpResponse:
     if done:
-        messages.success(request, str(said))
+        messages.success(request, str(text))
     else:
         messages.error(request, _("It is too late for that: the batch has ended."))
     return redirect("console:batch", tenant=request.tenant.name, batch=batch.pk)

@@ -1,10 +1,10 @@
-"""What the overview shows: short windows over Usage and Completion, on their indexes.
+"""Figures of the overview: short windows over Usage and Completion, on their indexes.
 
-No more than the last five minutes of rows are read again and again; what is older is remembered
+No more than the last five minutes of rows are read repeatedly; older minutes are remembered
 (minutes.py) or summed (inference/usage/).
 
-A scope is one tenant, or None for all of them. Answers are kept for a moment, so that the number
-of people watching does not matter to the database.
+A scope is one tenant, or None for all of them. Answers are cached for a moment, so that the number
+of viewers does not matter to the database.
 """
 
 from collections.abc import Callable, Collection
@@ -17,7 +17,7 @@ from django.db.models import Aggregate, Count, IntegerField, OuterRef, QuerySet,
 from django.utils import timezone
 
 from console.usage import minutes, standing
-from console.usage.standing import Standing
+from console.usage.standing import Health
 from console.usage.waiting import Waiting, waiting
 from inference.models import Completion, State, Usage
 from tenants.models import Refusal, Tenant
@@ -53,7 +53,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One point per minute, oldest first; the minute that is not over yet is left out."""
+    """Points per minute, oldest first; the present minute is left out."""
 
     minutes: list[int]
     requests: list[int]
@@ -70,39 +70,39 @@ class Share:
 
 
 def live(tenant: Tenant | None) -> Live:
-    return _kept("live", tenant, LIVE_FOR, lambda: _live(tenant))
+    return _cached("live", tenant, LIVE_FOR, lambda: _live(tenant))
 
 
 def chart(tenant: Tenant | None) -> dict[str, Any]:
-    return _kept("chart", tenant, CHART_FOR, lambda: asdict(_chart(tenant)))
+    return _cached("chart", tenant, CHART_FOR, lambda: asdict(_chart(tenant)))
 
 
 def refused(tenant: Tenant | None) -> int:
-    """By limits and quotas in the last minutes."""
-    return _kept("refused", tenant, CHART_FOR, lambda: _refused(tenant))
+    """Returns how many requests limits and quotas refused in the last minutes."""
+    return _cached("refused", tenant, CHART_FOR, lambda: _refused(tenant))
 
 
-def standing_of_platform() -> Standing:
-    """Engines as they are now: what the page says of a model that is down must agree with it."""
-    rest = _kept("standing", None, CHART_FOR, standing.of_platform)
-    rows = _kept("engine_rows", None, CHART_FOR, standing.engine_rows)
-    busy = _kept("busy_slots", None, LIVE_FOR, standing.busy_slots)
+def platform_health() -> Health:
+    """Returns the health, with engines as they are now: the page's other parts show that too."""
+    rest = _cached("standing", None, CHART_FOR, standing.of_platform)
+    rows = _cached("engine_rows", None, CHART_FOR, standing.engine_rows)
+    busy = _cached("busy_slots", None, LIVE_FOR, standing.busy_slots)
     return replace(rest, engines=standing.engines(rows, busy))
 
 
-def standing_of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:
-    """As far as a role that holds these permissions may know."""
-    known = (int(needed in held) for needed in standing.PERMISSIONS)
-    what = "standing{}{}".format(*known)
-    return _kept(what, tenant, CHART_FOR, lambda: standing.of_tenant(tenant, held))
+def tenant_health(tenant: Tenant, permissions: Collection[Permission]) -> Health:
+    """Returns the part of the health that these permissions may see."""
+    visible = (int(needed in permissions) for needed in standing.PERMISSIONS)
+    name = "standing{}{}".format(*visible)
+    return _cached(name, tenant, CHART_FOR, lambda: standing.of_tenant(tenant, permissions))
 
 
 def by_model(tenant: Tenant | None) -> list[Share]:
-    return _kept("models", tenant, CHART_FOR, lambda: _shares(tenant, "model"))
+    return _cached("models", tenant, CHART_FOR, lambda: _shares(tenant, "model"))
 
 
 def by_tenant() -> list[Share]:
-    return _kept("tenants", None, CHART_FOR, lambda: _shares(None, "tenant__name"))
+    return _cached("tenants", None, CHART_FOR, lambda: _shares(None, "tenant__name"))
 
 
 def _live(tenant: Tenant | None) -> Live:
@@ -124,7 +124,7 @@ def _live(tenant: Tenant | None) -> Live:
 
 
 def _refused(tenant: Tenant | None) -> int:
-    """Tenant by tenant: that is what the index on refusals begins with."""
+    """Sum the refusals per tenant, with which the index begins."""
     since = timezone.now().replace(second=0, microsecond=0)
     since -= (REFUSED_MINUTES - 1) * minutes.MINUTE
     rows = Refusal.objects.filter(last_at__gte=since).order_by()
@@ -133,15 +133,15 @@ def _refused(tenant: Tenant | None) -> int:
         return own
     of_each = rows.filter(tenant=OuterRef("pk")).values("tenant").annotate(n=Sum("count"))
     each = Tenant.objects.order_by().annotate(refused=Subquery(of_each.values("n")))
-    found: int = each.aggregate(n=Sum("refused", default=0))["n"]
-    return found
+    total: int = each.aggregate(n=Sum("refused", default=0))["n"]
+    return total
 
 
 def _chart(tenant: Tenant | None) -> Chart:
-    found = list(minutes.last(CHART_MINUTES, tenant, "model").items())[:-1]
-    points = [sum(counts.values(), minutes.Counts()) for _minute, counts in found]
+    series = list(minutes.last(CHART_MINUTES, tenant, "model").items())[:-1]
+    points = [sum(counts.values(), minutes.Counts()) for _minute, counts in series]
     return Chart(
-        minutes=[int(minute.timestamp()) for minute, _counts in found],
+        minutes=[int(minute.timestamp()) for minute, _counts in series],
         requests=[point.requests for point in points],
         tokens=[point.tokens_out for point in points],
         errors=[point.errors for point in points],
@@ -149,8 +149,8 @@ def _chart(tenant: Tenant | None) -> Chart:
 
 
 def _shares(tenant: Tenant | None, by: str) -> list[Share]:
-    found = minutes.summed(minutes.last(CHART_MINUTES, tenant, by).values())
-    shares = [Share(name, c.requests, c.tokens, c.errors) for name, c in found.items()]
+    sums = minutes.summed(minutes.last(CHART_MINUTES, tenant, by).values())
+    shares = [Share(name, c.requests, c.tokens, c.errors) for name, c in sums.items()]
     return sorted(shares, key=lambda share: (-share.requests, share.name))[:8]
 
 
@@ -164,6 +164,6 @@ def _in_progress(tenant: Tenant | None) -> int:
     return completions.filter(state=State.OPEN).count()
 
 
-def _kept(what: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
+def _cached(what: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
     key = f"figures:{what}:{tenant.pk if tenant else 'all'}"
     return cast("T", caches["process"].get_or_set(key, answer, seconds))

@@ -1,6 +1,6 @@
-"""Usage minute by minute, for the overview: a minute that is over is read once and remembered.
+"""Usage per minute for the overview: a past minute is read once and remembered.
 
-So what a refresh reads is a minute or two of rows, not the half hour that it shows.
+A refresh reads a minute or two of rows, not the half hour that it shows.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from inference.models import Usage
 from tenants.models import Tenant
 
 FAILED = Count("pk", filter=Q(finish_reason="error"))
-LATE_S = 10  # rows of a minute may be committed until so long after its end
+LATE_S = 10  # rows of a minute may be committed up to this long after its end
 MINUTE = timedelta(minutes=1)
 
 
@@ -44,18 +44,18 @@ Minutes = dict[datetime, dict[str, Counts]]
 
 
 def last(number: int, tenant: Tenant | None, by: str) -> Minutes:
-    """The present minute and so many before it, oldest first; in each the counts by a column."""
+    """Returns counts by a column for the present minute and `number` before it, oldest first."""
     present = timezone.now().replace(second=0, microsecond=0)
     wanted = [present - ago * MINUTE for ago in range(number, -1, -1)]
     key = f"minutes:{by}:{tenant.pk if tenant else 'all'}"
     known: Minutes = caches["process"].get(key) or {}
     unknown = [minute for minute in wanted if minute not in known]
-    read = _read(_usage(tenant).filter(created_at__gte=unknown[0]), by)
-    found = {m: known[m] if m in known else read.get(m, {}) for m in wanted}
+    fresh = _counts_by_minute(_usage(tenant).filter(created_at__gte=unknown[0]), by)
+    minutes = {m: known[m] if m in known else fresh.get(m, {}) for m in wanted}
     over = timezone.now() - timedelta(seconds=LATE_S) - MINUTE
-    settled = {minute: counts for minute, counts in found.items() if minute <= over}
+    settled = {minute: counts for minute, counts in minutes.items() if minute <= over}
     caches["process"].set(key, settled, 60 * number)
-    return found
+    return minutes
 
 
 def summed(minutes: Iterable[dict[str, Counts]]) -> dict[str, Counts]:
@@ -66,7 +66,7 @@ def summed(minutes: Iterable[dict[str, Counts]]) -> dict[str, Counts]:
     return sums
 
 
-def _read(usage: QuerySet[Usage], by: str) -> Minutes:
+def _counts_by_minute(usage: QuerySet[Usage], by: str) -> Minutes:
     rows = (
         usage.annotate(minute=TruncMinute("created_at"), name=F(by))
         .values("minute", "name")
@@ -77,11 +77,11 @@ def _read(usage: QuerySet[Usage], by: str) -> Minutes:
             errors=FAILED,
         )
     )
-    read: Minutes = {}
+    minutes: Minutes = {}
     for row in rows:
         counts = Counts(row["requests"], row["tokens_in"], row["tokens_out"], row["errors"])
-        read.setdefault(row["minute"], {})[row["name"]] = counts
-    return read
+        minutes.setdefault(row["minute"], {})[row["name"]] = counts
+    return minutes
 
 
 def _usage(tenant: Tenant | None) -> QuerySet[Usage]:

@@ -1,4 +1,4 @@
-"""What goes on right now: in one tenant, or over the whole platform for operators."""
+"""Page of present activity: of one tenant, or of the whole platform for operators."""
 
 from datetime import datetime
 from typing import Any
@@ -72,9 +72,9 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
         "empty": empty,
         "model": next(iter(answering()), "MODEL"),
         "public_url": settings.PUBLIC_URL,
-        "live_url": _beside(tenant, "live"),
-        "chart_url": _beside(tenant, "chart"),
-        "shares_url": _beside(tenant, "shares"),
+        "live_url": _part_url(tenant, "live"),
+        "chart_url": _part_url(tenant, "chart"),
+        "shares_url": _part_url(tenant, "shares"),
         **_shares(tenant),
     }
     return render(request, "console/overview/page.html", context)
@@ -90,15 +90,15 @@ def _figures(request: ConsoleRequest) -> dict[str, Any]:
     return {
         "live": figures.live(tenant),
         "refused": figures.refused(tenant),
-        "standing": figures.standing_of_tenant(tenant, request.permissions)
+        "standing": figures.tenant_health(tenant, request.permissions)
         if tenant
-        else figures.standing_of_platform(),
+        else figures.platform_health(),
         "engines_down": _engines_down(),
     }
 
 
 def _engines_down() -> list[tuple[str, datetime]]:
-    """Model, and since when its engine has not answered."""
+    """Returns models whose engine does not answer, each with since when."""
     since = {model: reachable.down_since(engines_of(model)) for model in served()}
     return [(model, at) for model, at in since.items() if at]
 
@@ -108,7 +108,7 @@ def _shares(tenant: Tenant | None) -> dict[str, list[figures.Share]]:
     return {"by_model": figures.by_model(tenant), "by_tenant": by_tenant}
 
 
-def _beside(tenant: Tenant | None, part: str) -> str:
+def _part_url(tenant: Tenant | None, part: str) -> str:
     if tenant:
         return resolve_url(f"console:{part}", tenant=tenant.name)
     return resolve_url(f"console:platform_{part}")

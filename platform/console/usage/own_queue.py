@@ -1,4 +1,7 @@
-"""What a tenant has waiting, and why. Of others it says what each client is told as it joins."""
+"""Page of a tenant's waiting requests and the causes of their wait.
+
+It tells no more about other tenants than each client learns as it joins the queue.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +41,7 @@ def _context(tenant: Tenant) -> dict[str, Any]:
 
 
 def explained_lines(tenant: Tenant) -> list[Explained]:
-    """Of the pools in which it has something. Raises redis.RedisError."""
+    """Returns the lines of the pools in which the tenant has requests. Raises redis.RedisError."""
     pools = tenant.completions.open().exclude(pool="").order_by("pool")
     names = pools.values_list("pool", flat=True).distinct()
     return [Explained(line, causes(line)) for line in own_lines(str(tenant.pk), names)]

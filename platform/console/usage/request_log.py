@@ -1,4 +1,4 @@
-"""The request log: what was asked for and what came of it. Never the text."""
+"""The request log: each request and its outcome, never its text."""
 
 from typing import Any
 
@@ -42,8 +42,8 @@ class RequestFilter(ConsoleForm):
     }
 
     def lookups(self) -> dict[str, Any]:
-        given = self.cleaned_data if self.is_valid() else {}
-        return {self.LOOKUPS[name]: value for name, value in given.items() if value}
+        fields = self.cleaned_data if self.is_valid() else {}
+        return {self.LOOKUPS[name]: value for name, value in fields.items() if value}
 
 
 @permitted(Permission.VIEW_REQUESTS)
@@ -58,12 +58,12 @@ def all_requests(request: ConsoleRequest) -> HttpResponse:
 
 def _page(request: ConsoleRequest, completions: QuerySet[Completion]) -> HttpResponse:
     form = RequestFilter(request.GET)
-    found = completions.filter(**form.lookups()) if form.is_valid() else completions.none()
-    whole = found.select_related("tenant", "api_key", "member__user", "usage")
+    rows = completions.filter(**form.lookups()) if form.is_valid() else completions.none()
+    rows_with_names = rows.select_related("tenant", "api_key", "member__user", "usage")
     context = {
         "form": form,
         "models": list(served()),
-        "page": page(whole, "created_at", request.GET.get("cursor", "")),
+        "page": page(rows_with_names, "created_at", request.GET.get("cursor", "")),
         "filtered": bool(form.is_valid() and form.lookups()),
     }
     return render(request, "console/requests.html", context)

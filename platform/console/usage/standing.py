@@ -1,7 +1,7 @@
-"""Whether the platform stands well, without Grafana: engines, seals, erasures, sign-ins.
+"""Health of the platform without Grafana: engines, seals, erasures, sign-ins.
 
-All of it is bounded: registries, open requests, and the acts of some minutes. figures.py keeps it
-for a moment.
+All reads are bounded: registries, open requests, and the acts of some minutes. figures.py caches
+them for a moment.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,22 +23,24 @@ from inference.queue.occupancy import occupancy
 from tenants.models import Tenant
 from tenants.roles import Permission
 
-MOST = 5_000  # that are counted, however many passwords somebody tries
+MOST = 5_000  # counted at most, however many passwords somebody tries
 SIGN_INS = timedelta(minutes=15)
-NAMED = 3  # engines that are not ready
+NAMED = 3  # engines that are not ready and are listed by name
 BEHIND_S = 60  # the sealer comes every second
 NEAR_H = 24  # of 72 hours
-PERMISSIONS = (Permission.MANAGE_DELETIONS, Permission.VIEW_AUDIT)  # what a tenant's goes by
+PERMISSIONS = (Permission.MANAGE_DELETIONS, Permission.VIEW_AUDIT)  # each shows one part
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Those that load a new version are left out: nobody uses them yet."""
+    """Engines of the platform, without those that still load a new version: nobody uses
+    them yet.
+    """
 
     number: int
     ready: int
-    others: tuple[tuple[str, Condition], ...]  # names of some that are not, and why
-    down: bool  # one that should be there is not
+    others: tuple[tuple[str, Condition], ...]  # some that are not ready, and their condition
+    down: bool  # at least one is down
     slots: int
     busy: int | None  # None: Redis is unavailable
 
@@ -64,7 +66,7 @@ class Seals:
 @dataclass(frozen=True, slots=True)
 class Erasures:
     open: int
-    hours_left: float | None  # of the one that is due first; None where no clock runs
+    hours_left: float | None  # of the request due first; None where no clock runs
 
     @property
     def near(self) -> bool:
@@ -77,20 +79,20 @@ class Erasures:
 
 @dataclass(frozen=True, slots=True)
 class SignIns:
-    """Of the last minutes. `locked`: accounts and addresses that have to rest since then."""
+    """Sign-ins refused in the last minutes. `locked`: accounts and addresses locked since then."""
 
     refused: int
     locked: int
 
     @property
     def most(self) -> bool:
-        """There may be more."""
+        """Returns whether the count has reached its maximum: there may be more."""
         return self.refused + self.locked >= MOST
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is not for who looks is None."""
+class Health:
+    """The health of the platform or a tenant. Parts that the caller may not see are None."""
 
     engines: Engines | None
     seals: Seals | None
@@ -98,18 +100,18 @@ class Standing:
     sign_ins: SignIns | None
 
 
-def of_platform() -> Standing:
-    """Without the engines."""
-    return Standing(None, _seals(), _erasures(None), _sign_ins(None))
+def of_platform() -> Health:
+    """Returns all but the engines."""
+    return Health(None, _seals(), _erasures(None), _sign_ins(None))
 
 
-def of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:
-    """Its own, as far as a role that holds these permissions may know."""
-    return Standing(
+def of_tenant(tenant: Tenant, permissions: Collection[Permission]) -> Health:
+    """Returns the part of a tenant's health that these permissions may see."""
+    return Health(
         engines=None,
         seals=None,
-        erasures=_erasures(tenant) if Permission.MANAGE_DELETIONS in held else None,
-        sign_ins=_sign_ins(tenant) if Permission.VIEW_AUDIT in held else None,
+        erasures=_erasures(tenant) if Permission.MANAGE_DELETIONS in permissions else None,
+        sign_ins=_sign_ins(tenant) if Permission.VIEW_AUDIT in permissions else None,
     )
 
 
@@ -118,7 +120,7 @@ def engine_rows() -> list[Engine]:
 
 
 def engines(rows: Sequence[Engine], busy: int | None) -> Engines:
-    """As this process knows them at this moment; `busy` slots."""
+    """Returns the engines as this process knows them now; `busy`: slots in use."""
     conditions = [(row.name, standing(row).condition) for row in rows]
     others = [each for each in conditions if each[1] != Condition.READY]
     return Engines(
@@ -132,7 +134,7 @@ def engines(rows: Sequence[Engine], busy: int | None) -> Engines:
 
 
 def busy_slots() -> int | None:
-    """None while Redis is away."""
+    """Returns None while Redis is away."""
     try:
         return sum(each.running for each in occupancy(pools()).values())
     except RedisError:
@@ -147,24 +149,24 @@ def _seals() -> Seals:
 
 
 def _erasures(tenant: Tenant | None) -> Erasures:
-    """A restriction that has begun stays open until retention ends: no clock runs."""
+    """Returns the open deletion requests. No clock runs for a restriction that has begun."""
     rows = DeletionRequest.objects.open()
     if tenant:
         rows = rows.filter(tenant_id=tenant.id)
-    begun = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
-    runs = Q(held_at=None) & ~begun
-    found = rows.aggregate(open=Count("pk"), due=Min("due_at", filter=runs))
-    left = found["due"] and (found["due"] - timezone.now()) / timedelta(hours=1)
-    return Erasures(found["open"], left)
+    restricting = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
+    runs = Q(held_at=None) & ~restricting
+    totals = rows.aggregate(open=Count("pk"), due=Min("due_at", filter=runs))
+    hours = totals["due"] and (totals["due"] - timezone.now()) / timedelta(hours=1)
+    return Erasures(totals["open"], hours)
 
 
 def _sign_ins(tenant: Tenant | None) -> SignIns:
-    """Over an index that has only acts (search/events.py)."""
+    """Count over an index that has only acts (search/events.py)."""
     acts = Event.objects.filter(at__gte=timezone.now() - SIGN_INS).exclude(action__in=REQUESTS)
     acts = acts.of_tenant(tenant.id) if tenant else acts.filter(id__gt=0)
     wanted = acts.filter(action__in=(Action.SESSION_DENIED, Action.SESSION_LOCKED))
     locked = Q(action=Action.SESSION_LOCKED)
-    found = wanted.newest_first()[:MOST].aggregate(
+    counts = wanted.newest_first()[:MOST].aggregate(
         refused=Count("pk", filter=~locked), locked=Count("pk", filter=locked)
     )
-    return SignIns(**found)
+    return SignIns(**counts)

@@ -1,4 +1,4 @@
-"""What a usage page is asked for: a stretch of time, a grouping, and what it is narrowed to."""
+"""The filter of a usage page: a time range, a grouping, and conditions."""
 
 from collections.abc import Callable
 from datetime import date
@@ -93,8 +93,8 @@ class UsageFilter(ConsoleForm):
 
     @property
     def where(self) -> dict[Dimension, Id]:
-        found = {d: self.cleaned_data.get(str(d)) for d in self.groups}
-        return {dimension: id_ for dimension, id_ in found.items() if id_}
+        ids = {d: self.cleaned_data.get(str(d)) for d in self.groups}
+        return {dimension: id_ for dimension, id_ in ids.items() if id_}
 
     @property
     def report(self) -> Report:
@@ -102,7 +102,7 @@ class UsageFilter(ConsoleForm):
 
     @property
     def _span(self) -> TimeRange:
-        given = self.cleaned_data
-        if given["range"] == CUSTOM:
-            return TimeRange.days(given["first"] or given["last"], given["last"], self.zone)
-        return RANGES[given["range"]](self.zone)
+        fields = self.cleaned_data
+        if fields["range"] == CUSTOM:
+            return TimeRange.days(fields["first"] or fields["last"], fields["last"], self.zone)
+        return RANGES[fields["range"]](self.zone)

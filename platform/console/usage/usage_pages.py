@@ -1,4 +1,4 @@
-"""What was used, by whom and of what: pages and files over the roll-ups, never over raw rows."""
+"""Pages and exports of usage by caller and model, from roll-ups, never from raw rows."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -49,12 +49,12 @@ COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Line:
     group: Group
-    url: str  # the page of this group alone
+    url: str  # the page of this group only
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A column's; with an address where the table can be sorted by it."""
+    """A column's head, with an address if the table can be sorted by it."""
 
     label: Promise
     url: str = ""
@@ -69,7 +69,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A filter that is on, and the page without it."""
+    """An active filter, and the page without it."""
 
     label: str
     name: Name
@@ -101,11 +101,11 @@ def _page(request: ConsoleRequest) -> HttpResponse:
     form = UsageFilter(request.GET, request.tenant)
     context: dict[str, object] = {"form": form, "as_of": as_of()}
     if form.is_valid():
-        context |= _found(request, form)
+        context |= _report_context(request, form)
     return render(request, "console/usage/page.html", context)
 
 
-def _found(request: ConsoleRequest, form: UsageFilter) -> dict[str, object]:
+def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, object]:
     report, by, sort = form.report, form.grouping, form.cleaned_data["sort"]
     zone_name = report.tenant.time_zone if report.tenant else report.span.zone_name
     series = report.series()
@@ -116,7 +116,7 @@ def _found(request: ConsoleRequest, form: UsageFilter) -> dict[str, object]:
         "points": points,
         "total": total(series),
         "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
-        "lines": [Line(group, _narrowed(request, by, group)) for group in groups[:MOST_GROUPS]],
+        "lines": [Line(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]],
         "more": len(groups) > MOST_GROUPS,
         "chips": list(_chips(request, report)),
         "by": GROUPS[by],
@@ -154,7 +154,7 @@ def _chart(points: list[Point]) -> str:
     return orjson.dumps(columns).decode()
 
 
-def _narrowed(request: ConsoleRequest, by: Dimension, group: Group) -> str:
+def _group_url(request: ConsoleRequest, by: Dimension, group: Group) -> str:
     if by == Dimension.TENANT:
         page = resolve_url("console:usage", tenant=group.name.text)
         return f"{page}?{_query(request, by='', tenant='')}"
@@ -187,11 +187,11 @@ def _query(request: ConsoleRequest, **changes: str) -> str:
 def _file(
     request: ConsoleRequest, scope: Callable[[], AbstractContextManager[None]]
 ) -> HttpResponseBase:
-    """On record before its first byte leaves; the bytes are read later, in scopes of their own."""
-    asked, form = UsageFilter(request.GET, request.tenant), request.GET.get("format", "csv")
-    if form not in FORMATS or not asked.is_valid():
+    """Record the export and return it. Its bytes are read later, each piece in its own scope."""
+    question, form = UsageFilter(request.GET, request.tenant), request.GET.get("format", "csv")
+    if form not in FORMATS or not question.is_valid():
         raise Http404
-    report, by = asked.report, asked.grouping
+    report, by = question.report, question.grouping
     name = file_name(report, by, form)
     tenant_id = request.tenant.id if request.tenant else None
     act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
@@ -204,7 +204,9 @@ def _file(
 async def streamed(
     pieces: Iterator[bytes], scope: Callable[[], AbstractContextManager[None]]
 ) -> AsyncIterator[bytes]:
-    """Django would gather what a plain iterator gives before it sends the first byte."""
+    """Yield the pieces asynchronously. Django would collect a plain iterator before it sends a
+    byte.
+    """
 
     def following() -> bytes | None:
         with scope():

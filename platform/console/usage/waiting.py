@@ -1,4 +1,4 @@
-"""How many requests wait, and for how long the oldest has. A view of Redis: it may be missing."""
+"""Waiting requests and the longest wait, from Redis, which may be unavailable."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from inference.lines.of_tenant import own_lines
 from inference.queue.occupancy import occupancy
 from tenants.models import Tenant
 
-_Line = tuple[int, float]  # requests, and how long the first of them has waited
+_Line = tuple[int, float]  # requests, and the wait of the first one in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Waiting:
 
 
 def waiting(tenant: Tenant | None) -> Waiting | None:
-    """Of a tenant its own; None: Redis is unavailable."""
+    """Returns the waiting requests of a tenant, or of all; None if Redis is unavailable."""
     try:
         lines = list(_own(tenant) if tenant else _all())
     except RedisError:

@@ -62,7 +62,7 @@ def test_a_key_has_its_own_limit_or_its_tenants(acme: Tenant, with_key: Enter) -
 
 def test_what_retry_after_says_is_true() -> None:
     name = f"api:test:{uuid4()}"
-    waits = (rate._taken(name, 600) for _ in range(6000))  # some come back while they are taken
+    waits = (rate._wait_ms(name, 600) for _ in range(6000))  # some come back while they are taken
     wait_ms = next(wait for wait in waits if wait)
     assert 0 < wait_ms <= 100
     waited = client().eval(  # by Redis's own clock

@@ -90,7 +90,7 @@ def test_without_redis_the_rest_stands(
         page = sign_in(who).get(where)
         assert page.status_code == 200
         assert "Redis is unavailable" in page.content.decode()
-    assert figures.standing_of_platform().engines == Engines(0, 0, (), False, 0, None)
+    assert figures.platform_health().engines == Engines(0, 0, (), False, 0, None)
 
 
 def test_refusals_of_the_last_minutes_are_counted(acme: Tenant, globex: Tenant) -> None:
@@ -105,13 +105,13 @@ def test_engines_that_are_not_ready_are_named(db: None, monkeypatch: pytest.Monk
     Engine.objects.filter(name="b").update(draining=True)
     Engine.objects.filter(name="c").update(staged=True)
     monkeypatch.setattr(reachable, "_down", {"a": timezone.now()})
-    found = figures.standing_of_platform().engines
+    found = figures.platform_health().engines
     assert found
     assert (found.number, found.ready, found.slots, found.down) == (2, 0, 6, True)
     assert [(name, str(why)) for name, why in found.others] == [("a", "down"), ("b", "draining")]
     assert (found.more, found.full) == (0, False)
     monkeypatch.setattr(reachable, "_down", {})
-    again = figures.standing_of_platform().engines
+    again = figures.platform_health().engines
     assert again
     assert again.ready == 1, "what the page says of a model that is down is as fresh"
 
@@ -192,8 +192,8 @@ def test_a_role_is_told_what_it_may_see_and_nobody_of_the_platform(
 
 def test_figures_are_kept_for_a_moment(acme: Tenant, django_assert_num_queries: Any) -> None:
     held = frozenset(Permission)
-    figures.refused(acme), figures.standing_of_tenant(acme, held), figures.standing_of_platform()
+    figures.refused(acme), figures.tenant_health(acme, held), figures.platform_health()
     with django_assert_num_queries(0):
-        figures.refused(acme), figures.standing_of_tenant(acme, held)
-        figures.standing_of_platform()
-    assert figures.standing_of_tenant(acme, frozenset()).erasures is None
+        figures.refused(acme), figures.tenant_health(acme, held)
+        figures.platform_health()
+    assert figures.tenant_health(acme, frozenset()).erasures is None
