@@ -108,11 +108,10 @@ class IdentityProvider(OpenIDConnectProvider):
 
 
 def _rename_namesake(account: SocialAccount) -> None:
-    """Rename the account of another person with the same `sub` at an earlier provider of this
-    entry.
+    """Rename the account that has the same `sub` from an earlier provider of this entry.
 
-    Otherwise this person would be signed in as them. The account stays, as a sign that a provider
-    has vouched for its person, who signs in again by their address.
+    It belongs to another person, as whom this one would be signed in. It stays, as a sign that a
+    provider has vouched for its person, who signs in again by their address.
     """
     accounts = SocialAccount.objects.filter(provider=account.provider)
     namesake = accounts.filter(uid=account.uid).first()
@@ -132,9 +131,7 @@ def _issuer(data: Claims) -> str:
 
 
 def _check(token: Claims, person: Claims | None, client_id: str) -> None:
-    """Raises ValueError unless the claims are those of one person, for this client, and
-    valid now.
-    """
+    """Raises ValueError unless the claims are of one person, for this client, and valid now."""
     if person and person["sub"] != token["sub"]:
         raise ValueError("the answer about the person is about somebody else")
     if token.get("azp", client_id) != client_id:

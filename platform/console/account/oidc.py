@@ -1,5 +1,4 @@
-"""Sign-in with an identity provider (OpenID Connect), for people who have an account or an
-invitation.
+"""Sign-in with an identity provider (OpenID Connect) for people with an account or an invitation.
 
 The provider is trusted with addresses that it calls verified, in the domains of its entry if it
 names any. No account is made for a stranger. Whoever made an account with another person's address
@@ -137,9 +136,7 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             end_sessions(user)
 
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
-        """Returns whether the provider verifies the address. Some write "false", true for
-        Python.
-        """
+        """Returns whether the provider verifies the address. Some write "false", a true string."""
         if not any(
             e.email == email and e.verified in (True, "true") for e in login.email_addresses
         ):

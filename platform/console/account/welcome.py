@@ -129,7 +129,7 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _refuse_issuer(request: HttpRequest, link: Link, account: User | None) -> None:
-    """Raises PermissionDenied where people would use their own invitation of somebody else."""
+    """Raises PermissionDenied if the invitation's issuer follows its link themselves."""
     if account or link.purpose != Purpose.INVITATION or not request.user.is_authenticated:
         return
     if link.made_by(request.user):

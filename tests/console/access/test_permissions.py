@@ -208,7 +208,7 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
         **dict.fromkeys(("team", "joining", "disbanding"), team),
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
-        **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
+        **dict.fromkeys(("raise_approval", "raise_refusal"), {"quota_raise": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
         "prompt_template_trial": {**template, "number": 1},
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},

@@ -22,7 +22,7 @@ def targets(alice: Member, bob: Member) -> dict[str, Any]:
     quota = Quota.set(alice.tenant, unit="requests", window="day", limit=5, by="test")
     ends = timezone.now() + timedelta(days=1)
     asked = QuotaRaise.ask(quota, 5, "a launch", ends, user=bob.user, by="test")
-    return {"key": key.pk, "member": bob.pk, "asked": asked.pk}
+    return {"key": key.pk, "member": bob.pk, "quota_raise": asked.pk}
 
 
 IN_A_TENANT = [
@@ -33,7 +33,7 @@ IN_A_TENANT = [
     ("members/{member}/role/", {"role": "owner"}),
     ("members/{member}/reset-link/", {}),
     ("members/{member}/removal/", {}),
-    ("raises/{asked}/approval/", {}),
+    ("raises/{quota_raise}/approval/", {}),
     ("settings/", {"profile": "mlps-l3", "time_zone": "UTC"}),
 ]
 FOR_OPERATORS = [
@@ -90,7 +90,7 @@ def _asks_first(sign_in: SignIn, person: User, path: str, form: dict[str, Any]) 
 def test_the_pages_are_those_of_the_table() -> None:
     """A path that is renamed must not drop out of this test unseen."""
     known = {page.path for page in PAGES if page.acts}
-    names = {"key": "uuid:key", "member": "uuid:member", "asked": "uuid:asked"}
+    names = {"key": "uuid:key", "member": "uuid:member", "quota_raise": "uuid:quota_raise"}
     inside = "console/t/<slug:tenant>/"
     for path, _form in IN_A_TENANT:
         assert inside + path.format(**{k: f"<{v}>" for k, v in names.items()}) in known
