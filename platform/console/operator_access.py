@@ -17,9 +17,9 @@ ONCE_IN = timedelta(minutes=10)
 
 def record(request: HttpRequest, actor: str, tenant: Tenant) -> None:
     """Record once per actor, tenant and ONCE_IN: pages refresh their figures all the time."""
-    looks = Event.objects.of_tenant(tenant.id).by(actor)
-    lately = looks.between(timezone.now() - ONCE_IN, None)
-    if not lately.filter(action=Action.OPERATOR_ACCESS).exists():
+    events = Event.objects.of_tenant(tenant.id).by(actor)
+    recent = events.between(timezone.now() - ONCE_IN, None)
+    if not recent.filter(action=Action.OPERATOR_ACCESS).exists():
         act(
             Action.OPERATOR_ACCESS,
             actor=actor,

@@ -69,9 +69,7 @@ def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
 
 
 def _refused(request: TenantRequest, key: ApiKey, problem: ValidationError) -> HttpResponse:
-    """Show why a key that has changed meanwhile cannot be changed so: its page has no such form
-    now.
-    """
+    """Show why a key changed meanwhile refuses this: its page has no such form any more."""
     messages.error(request, " ".join(problem.messages))
     return redirect("console:api_key", tenant=request.tenant.name, key=key.pk)
 

@@ -31,21 +31,24 @@ class Line:
 def roles(request: TenantRequest) -> HttpResponse:
     profile = Profile(request.tenant.profile)
     other = Profile.ASVS if profile == Profile.MLPS else Profile.MLPS
-    own = request.member.role if request.member else "operator"
+    own_role = request.member.role if request.member else "operator"
     pairs = zip(matrix(profile), matrix(other), strict=True)
     context = {
-        "columns": [(_holder_name(holder), holder == own) for holder in HOLDERS],
-        "lines": [_line(here, there, own) for here, there in pairs],
+        "columns": [(_holder_name(holder), holder == own_role) for holder in HOLDERS],
+        "lines": [_line(present, others, own_role) for present, others in pairs],
         "profile": profile,
         "other": other,
     }
     return render(request, "console/roles.html", context)
 
 
-def _line(here: MatrixRow, there: MatrixRow, own: str) -> Line:
-    columns = zip(HOLDERS, here.held, there.held, strict=True)
-    cells = [Cell(holds, holds != elsewhere, holder == own) for holder, holds, elsewhere in columns]
-    return Line(WORDS[here.permission], here.permission, here.duty, cells)
+def _line(row: MatrixRow, other_row: MatrixRow, own_role: str) -> Line:
+    columns = zip(HOLDERS, row.held, other_row.held, strict=True)
+    cells = [
+        Cell(holds, holds != holds_elsewhere, holder == own_role)
+        for holder, holds, holds_elsewhere in columns
+    ]
+    return Line(WORDS[row.permission], row.permission, row.duty, cells)
 
 
 def _holder_name(holder: str) -> str:

@@ -70,9 +70,7 @@ class AccountAdapter(DefaultAccountAdapter):
         request.session.modified = True
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
-        """Remember the device after every way of signing in: a second factor, a link, a
-        provider.
-        """
+        """Remember the device, however the person signed in: by a factor, link or provider."""
         response: HttpResponse = super().post_login(request, user, **about)
         device.remember(request, response, user)
         return response

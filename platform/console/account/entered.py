@@ -1,5 +1,4 @@
-"""Form entries of a person who was asked to prove their identity, put back into the form
-afterwards.
+"""Form entries kept while a person proves their identity, and then put back into the form.
 
 The person sends the form again themselves: a stored act would run unseen. Until then the entries
 lie encrypted in Redis, for ten minutes at most, and open only in the same session for the same

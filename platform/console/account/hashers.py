@@ -1,6 +1,4 @@
-"""Argon2 with at most two hashes at a time: each takes 100 MiB, and many people may sign in at
-once.
-"""
+"""Argon2 with two hashes at a time at most: each takes 100 MiB, and many people may sign in."""
 
 import threading
 from typing import Any

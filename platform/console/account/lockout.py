@@ -64,13 +64,13 @@ class LockedOut(Exception):
         self.just_now = just_now  # this is the first refused try since the lock began
 
 
-def count_try(request: HttpRequest, email: str, what: str = "password") -> list[Entry]:
+def count_try(request: HttpRequest, email: str, credential: str = "password") -> list[Entry]:
     """Count a try in every counter that applies, before it is evaluated. Raises LockedOut."""
-    entries = _entries(request, email, what)
+    entries = _entries(request, email, credential)
     for entry in entries:
-        over = _add_try(entry) - entry.most
-        if over > 0:
-            raise LockedOut(just_now=over == 1)
+        excess = _add_try(entry) - entry.most
+        if excess > 0:
+            raise LockedOut(just_now=excess == 1)
     return entries
 
 
@@ -84,8 +84,8 @@ def forgive(entries: list[Entry]) -> None:
             AccessAttempt.objects.filter(username=entry.name).delete()
 
 
-def _entries(request: HttpRequest, email: str, what: str) -> list[Entry]:
-    account = f"{what}/{_hashed(email)}"
+def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
+    account = f"{credential}/{_hashed(email)}"
     if device_id := device.known_device(request, email):
         return [Entry(f"{account}/{device_id}", MOST)]
     address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
@@ -128,8 +128,6 @@ class Lockout(AxesDatabaseHandler):
         AccessAttempt.objects.filter(attempt_time__lte=timezone.now() - REST).delete()
 
     def user_logged_in(self, *_args: Any, **_named: Any) -> None:
-        """Do nothing: the count was undone when the password was right, before the second
-        factor.
-        """
+        """Do nothing: a right password has undone the count before the second factor."""
 
     def user_logged_out(self, *_args: Any, **_named: Any) -> None: ...

@@ -25,9 +25,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return factor_secrets.decrypt(encrypted_text)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        """Refuse the last factor where one is required: until the next, a password alone
-        would do.
-        """
+        """Keep a required last factor: without one, a password alone would do."""
         if not second_factor.bound(authenticator.user):
             return True
         others = Authenticator.objects.filter(

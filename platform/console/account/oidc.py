@@ -100,8 +100,8 @@ class IdentityProviders(DefaultSocialAccountAdapter):
         elif sociallogin.user.is_active and not is_vouched_for(sociallogin.user):
             self._drop_credentials(request, sociallogin.user)
         if not sociallogin.is_existing or not sociallogin.user.is_active:
-            known = sociallogin.user if sociallogin.is_existing else None
-            session_acts.record(Action.SESSION_DENIED, request, known, success=False)
+            user = sociallogin.user if sociallogin.is_existing else None
+            session_acts.record(Action.SESSION_DENIED, request, user, success=False)
             messages.error(request, _("There is no account or invitation for you here."))
             raise ImmediateHttpResponse(redirect("account_login"))
 
@@ -113,8 +113,8 @@ class IdentityProviders(DefaultSocialAccountAdapter):
                 if not self.can_authenticate_by_email(sociallogin, email):
                     continue
                 if Link.objects.waiting_for(email):
-                    known = User.objects.filter(email=email.lower()).first()
-                    user = known or User.objects.create_user(email)
+                    account = User.objects.filter(email=email.lower()).first()
+                    user = account or User.objects.create_user(email)
                     sociallogin.user = user
                     sociallogin.connect(self.request, user)
                     return

@@ -36,9 +36,7 @@ POLICIES = {
 
 
 def policy_of(user: User, *also: str) -> Policy:
-    """Returns the strictest policy that binds the person; `also`: profiles of tenants about to be
-    joined.
-    """
+    """Returns the person's strictest policy; `also`: profiles of tenants about to be joined."""
     return POLICIES[profile_of(user, *also)]
 
 
@@ -77,9 +75,7 @@ def overdue(user: User) -> bool:
 
 
 class PolicyValidator:
-    """A validator of AUTH_PASSWORD_VALIDATORS: the person's policy, and their previous
-    passwords.
-    """
+    """Validates the person's policy and their previous passwords (AUTH_PASSWORD_VALIDATORS)."""
 
     def validate(self, password: str, user: Any = None) -> None:
         person = user if isinstance(user, User) else User()

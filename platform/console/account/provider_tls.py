@@ -1,5 +1,4 @@
-"""HTTPS to identity providers with the platform's own rules: FOREBAY_TLS_CA, FOREBAY_TLS_PEERS and
-the lowest TLS version.
+"""HTTPS to identity providers by the platform's rules: FOREBAY_TLS_CA, FOREBAY_TLS_PEERS.
 
 `requests` by itself trusts its own list of authorities, and accepts TLS 1.2.
 """

@@ -84,11 +84,11 @@ def _redirect_to_proof(request: ConsoleRequest, page: str, by: str) -> HttpRespo
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     methods = [method for method in methods if method["id"].startswith(by)]
     if methods:
-        where = f"{methods[0]['url']}?{urlencode({'next': page})}"
+        url = f"{methods[0]['url']}?{urlencode({'next': page})}"
     else:  # neither password nor second factor: the identity provider must vouch again
         logout(request, show_message=False)
-        where = f"{resolve_url('console:sign_in')}?{urlencode({'next': page})}"
-    return HttpResponseClientRedirect(where) if request.htmx else redirect(where)
+        url = f"{resolve_url('console:sign_in')}?{urlencode({'next': page})}"
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 
 
 def _page_of(request: HttpRequest) -> str:

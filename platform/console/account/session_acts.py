@@ -38,9 +38,7 @@ def record(
 
 
 def record_locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
-    """Record a try that was not evaluated. The first one since the lock began records the
-    lock too.
-    """
+    """Record a try that was not evaluated, and the lock itself at the first such try."""
     if just_now:
         record(Action.SESSION_LOCKED, request, user, success=False)
     record(Action.SESSION_DENIED, request, user, success=False, detail={"why": "locked"})

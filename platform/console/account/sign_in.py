@@ -32,9 +32,7 @@ class SignInForm(LoginForm):
             field.help_text = ""
 
     def clean(self) -> dict[str, Any]:
-        """Require a new password if this one no longer meets the policy: only now is it
-        readable.
-        """
+        """Require a new password if this one no longer meets the policy: only here is it known."""
         fields: dict[str, Any] = super().clean()
         if self.user and shortcomings(fields["password"], policy_of(self.user)):
             self.request.session[NEW_PASSWORD] = self.user.pk

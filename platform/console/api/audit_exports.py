@@ -1,6 +1,4 @@
-"""Exports of the audit trail: made by a job, stored encrypted, deleted after their download or
-their term.
-"""
+"""Exports of the audit trail: made by a job, stored encrypted, deleted when they expire."""
 
 from typing import Any
 from uuid import UUID

@@ -1,6 +1,4 @@
-"""Batches of requests: their progress, and pausing, resuming and cancelling them. Prompts and
-answers are not shown.
-"""
+"""Batches of requests: progress, pausing, resuming, cancelling; without prompts and answers."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar

@@ -1,6 +1,4 @@
-"""Base classes of models, pools and engines, which an operator adds here or declares in
-FOREBAY_ENGINES.
-"""
+"""Base classes of models, pools and engines, added here or declared in FOREBAY_ENGINES."""
 
 from typing import Any
 

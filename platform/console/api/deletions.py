@@ -137,11 +137,11 @@ class Deletions(Resource):
     asks = {"list": DeletionFilter}
     orderings = ("-requested_at", "requested_at")
 
-    def list(self, request: Any, **where: Any) -> Response:
+    def list(self, request: Any, **kwargs: Any) -> Response:
         """List deletion requests: the tenant's for who decides on them, else one's own."""
         return self.respond_page(self._rows())
 
-    def create(self, request: Any, **where: Any) -> Response:
+    def create(self, request: Any, **kwargs: Any) -> Response:
         """Ask for data to be erased, or restricted.
 
         Everybody asks for themselves, also while their data is restricted; for others whoever
@@ -172,24 +172,24 @@ class Deletions(Resource):
             raise _begun() from None
         return self.respond(deletion_request, 201)
 
-    def retrieve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+    def retrieve(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
         """Show a deletion request, its stores and, when it is done, its certificate."""
         row = self.get_or_404(self._rows(), pk=deletion_request)
         body = WholeDeletion(row).data
         return Response(body, headers={"ETag": self.etag(self.shape(row).data)})
 
-    def approve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+    def approve(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
         """Approve a deletion request: it is executed at once."""
         row = self.get_or_404(self._rows(), pk=deletion_request)
         self._refuse(self._decider.to_approve(row))
         return self._decide(deletion_request, deletion.approve)
 
-    def lift(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+    def lift(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
         """Lift a restriction, and say why: nothing was erased, the data can be used again."""
         self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
         return self._decide(deletion_request, deletion.lift, **self.body())
 
-    def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+    def refuse(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
         """Refuse a deletion request, and say why."""
         self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
         return self._decide(deletion_request, deletion.refuse, **self.body())
@@ -222,8 +222,10 @@ class Deletions(Resource):
             return self.who.member
         if len(ids) != 1:
             raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
-        mine = self.who.member
-        myself = mine is not None and (mine.pk == member or mine.subject_id == subject)
+        own_member = self.who.member
+        myself = own_member is not None and (
+            own_member.pk == member or own_member.subject_id == subject
+        )
         if not (self._decides or myself or self._is_program):
             raise denied(_("You can ask for your own data only."))
         tenant = self.url_tenant

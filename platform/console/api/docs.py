@@ -16,8 +16,9 @@ _building = Lock()
 
 
 class Schema(SpectacularAPIView):
-    """Anybody may request the schema, and building it takes a third of a second: it is built once
-    for each language and format.
+    """Serves the schema to anybody.
+
+    Building it takes a third of a second: it is built once for each language and format.
     """
 
     authentication_classes = []

@@ -93,9 +93,7 @@ class EngineFailureShape(Shape):
 
 
 class EngineFiguresShape(Shape):
-    """Figures that an engine's workers measured, over the last five minutes unless stated
-    otherwise.
-    """
+    """Figures measured by an engine's workers, of the last five minutes unless stated."""
 
     requests = s.IntegerField(help_text="That ended here, or went on to another engine.")
     failed = s.IntegerField(source="errors", help_text="By the engine, not by its clients.")

@@ -35,11 +35,11 @@ def state_of(key: ApiKey | OperatorKey) -> str:
 
 
 def in_state(rows: QuerySet[K], state: str) -> QuerySet[K]:
-    over = Q(expires_at__lte=timezone.now())
+    expired = Q(expires_at__lte=timezone.now())
     if state == REVOKED:
         return rows.exclude(revoked_at=None)
     unrevoked = rows.filter(revoked_at=None)
-    return unrevoked.filter(over) if state == EXPIRED else unrevoked.exclude(over)
+    return unrevoked.filter(expired) if state == EXPIRED else unrevoked.exclude(expired)
 
 
 class KeyShape(Shape):

@@ -1,6 +1,4 @@
-"""The OpenAPI schema, built from the tables of each Resource and the errors that any act can
-answer.
-"""
+"""The OpenAPI schema, built from the tables of each Resource and the errors of every act."""
 
 from typing import Any, Final
 

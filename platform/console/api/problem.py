@@ -130,9 +130,7 @@ def _fields(
 
 
 def _flat(name: str, messages: Any) -> Iterator[tuple[str, list[str]]]:
-    """Yields the messages of nested fields by dotted names: `scopes.0` of `{"scopes": {0:
-    ["…"]}}`.
-    """
+    """Yields messages of nested fields by dotted names: `{"scopes": {0: ["…"]}}` as `scopes.0`."""
     if isinstance(messages, dict):
         for key, value in messages.items():
             below = "" if key == "non_field_errors" else str(key)

@@ -1,6 +1,4 @@
-"""Queues of pools for operators, with lowering and cancelling; and the waiting requests of one
-tenant.
-"""
+"""Queues of pools for operators, with acts on them; and a tenant's own waiting requests."""
 
 from typing import Any
 from uuid import UUID

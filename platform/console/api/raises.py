@@ -1,6 +1,4 @@
-"""Temporary raises of quotas: one person asks, another decides. Keys only read: they are not
-persons.
-"""
+"""Temporary raises of quotas: one person asks, another decides. Keys only read."""
 
 from typing import Any
 from uuid import UUID

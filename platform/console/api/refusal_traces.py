@@ -16,9 +16,7 @@ ROUTE = "/api/v1"
 
 
 def record_unauthenticated(request: HttpRequest) -> None:
-    """Count a request without a valid key or session. A flood costs little: counts are
-    summed up.
-    """
+    """Count a request without a valid key or session; counts are summed up, so a flood is cheap."""
     code = "invalid_api_key" if "Authorization" in request.headers else "not_authenticated"
     match = request.resolver_match
     who = Refused(

@@ -1,6 +1,4 @@
-"""The caller of the management API, a key or a signed-in person, and what they may do in a
-tenant.
-"""
+"""The caller of the management API, a key or a person, and what they may do in a tenant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,8 +30,7 @@ from tenants.scope import person_scope, system_scope, tenant_scope
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """A key, a key of an operator or a signed-in person: one of `key`, `operator_key`, `user` is
-    set.
+    """A key, an operator's key or a person: one of `key`, `operator_key` and `user` is set.
 
     Inside a tenant, `permissions` are those that hold there. With a key of an operator nobody is an
     operator: its scopes open acts one by one (`Resource.operator_scopes`).

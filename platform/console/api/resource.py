@@ -84,10 +84,10 @@ class Resource(TransactionalView):
 
     def refuse_unknown_parameters(self) -> None:
         filters = self.asks.get(str(self.action))
-        known = set(filters.base_filters if filters else ())
-        known |= set(cursor.PARAMETERS if self.action == "list" else ())
+        names = set(filters.base_filters if filters else ())
+        names |= set(cursor.PARAMETERS if self.action == "list" else ())
         query = self.request.GET
-        errors = {name: [_("There is no such parameter.")] for name in query.keys() - known}
+        errors = {name: [_("There is no such parameter.")] for name in query.keys() - names}
         errors |= {name: [_("Send it once.")] for name, v in query.lists() if len(v) > 1}
         for name, value in query.items():
             if not str(value).strip() or "\0" in value:  # a filter of blanks would hold for all
@@ -124,19 +124,17 @@ class Resource(TransactionalView):
         return row
 
     def get_for_change(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        """Return a row, locked until the transaction ends. Raises Problem if If-Match does not
-        match.
-        """
+        """Return a row, locked until the transaction ends. Raises Problem unless If-Match fits."""
         row = self.get_or_404(rows.select_for_update(of=("self",), no_key=True), **lookup)
         self.check_if_match(row)
         return row
 
     def check_if_match(self, row: Any) -> None:
-        known = self.request.headers.get("If-Match")
-        if known is None:
+        if_match = self.request.headers.get("If-Match")
+        if if_match is None:
             text = _("Send If-Match with the ETag of what you have read.")
             raise Problem(428, "precondition_required", text)
-        tags = {tag.strip() for tag in known.split(",")}
+        tags = {tag.strip() for tag in if_match.split(",")}
         if "*" not in tags and self.etag(self.shape(row).data) not in tags:
             raise Problem(412, "changed_meanwhile", _("It has changed since you read it."))
 

@@ -1,6 +1,4 @@
-"""Retention periods per kind of data, and a preview of what a change deletes. People change them,
-not keys.
-"""
+"""Retention periods of each kind of data, and a preview of a change. Keys do not change them."""
 
 from typing import Any
 

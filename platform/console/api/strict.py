@@ -89,9 +89,7 @@ class Shape(serializers.Serializer[Any]):
 
 
 def _exceeded_length(field: Any, value: Any) -> int:
-    """Returns the greatest length if the text, counted with the spaces around it, is longer; else
-    0.
-    """
+    """Returns the greatest length if the text, with its outer spaces, is longer; else 0."""
     most: int = getattr(field, "max_length", None) or 0
     return most if most and isinstance(value, str) and len(value) > most else 0
 

@@ -256,8 +256,8 @@ def _changed(before: Content, fields: dict[str, Any]) -> Content:
     after = content_of(fields)
     if not (after.messages or after.prompt):
         after = Content(before.messages, before.prompt, after.variables)
-    known = after.variables if "variables" in fields else before.variables
-    return Content(after.messages, after.prompt, known)
+    template_variables = after.variables if "variables" in fields else before.variables
+    return Content(after.messages, after.prompt, template_variables)
 
 
 class TemplateVersions(Resource):

@@ -16,9 +16,7 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a check. `problem` is a key of Check.problems, "" if all is well. Figures are
-    JSON.
-    """
+    """`problem` is a key of Check.problems, "" if all is well. Figures are JSON."""
 
     problem: str = ""
     figures: dict[str, Any] = field(default_factory=dict)

@@ -17,9 +17,7 @@ SHORT: dict[str, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """`customer` is what the operator of the installation must do, `missing` what this version
-    lacks.
-    """
+    """`customer` is what the operator of the installation must do; `missing`, what is not built."""
 
     number: str
     title: Text

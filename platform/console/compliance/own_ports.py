@@ -38,8 +38,8 @@ def _all() -> Iterator[Port]:
 def _metrics() -> Iterator[Port]:
     """Yields one port of each role: that is enough of those that the supervisor has listed."""
     try:
-        listed = json.loads((settings.FOREBAY_HOME / "metrics" / "targets.json").read_text())
-        addresses = {each["labels"]["role"]: each["targets"][0] for each in listed}
+        targets = json.loads((settings.FOREBAY_HOME / "metrics" / "targets.json").read_text())
+        addresses = {each["labels"]["role"]: each["targets"][0] for each in targets}
     except (OSError, ValueError, LookupError, TypeError):
         return
     for role, address in addresses.items():

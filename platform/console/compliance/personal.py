@@ -342,12 +342,10 @@ MAP |= {"inference.UsageHour": _ROLLUP, "inference.UsageDay": _ROLLUP}
 
 
 def gaps() -> list[str]:
-    """Returns fields of the running models without a class, and classes of fields that do not
-    exist.
-    """
-    there, known = set(_fields()), set(_classified())
-    without = [f"{name} has no class" for name in sorted(there - known)]
-    return without + [f"{name} is no more" for name in sorted(known - there)]
+    """Returns fields of the running models without a class, and classes of unknown fields."""
+    fields, classified = set(_fields()), set(_classified())
+    missing = [f"{name} has no class" for name in sorted(fields - classified)]
+    return missing + [f"{name} is no more" for name in sorted(classified - fields)]
 
 
 def by_class() -> dict[Data, list[str]]:

@@ -73,14 +73,12 @@ def of_reach(reach: Reach) -> Iterable[Check]:
 
 
 def ran_lately(tenant: Tenant | None) -> bool:
-    """Returns whether all checks of such a run have just run. Some also run by a clock of their
-    own.
-    """
+    """Returns whether all checks of such a run ran just now. Some run by their own clock too."""
     checks = of_reach(Reach.EACH) if tenant else CHECKS.values()
     names = {check.name for check in checks}
     runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None, name__in=names)
-    lately = runs.filter(at__gt=timezone.now() - AGAIN_AFTER)
-    return set(lately.values_list("name", flat=True)) == names
+    recent = runs.filter(at__gt=timezone.now() - AGAIN_AFTER)
+    return set(recent.values_list("name", flat=True)) == names
 
 
 def _keep(check: Check, tenant: Tenant | None) -> CheckRun:

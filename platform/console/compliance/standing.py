@@ -46,8 +46,8 @@ class Evidence:
     @property
     def is_empty(self) -> bool:
         """Returns whether all is well only because there was nothing to look at."""
-        over = self.check.over
-        return bool(over and self.run and self.run.ok and not self.run.figures.get(over))
+        figure = self.check.over
+        return bool(figure and self.run and self.run.ok and not self.run.figures.get(figure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Overview:
 
 def overview_of(tenant: Tenant | None, regime: str = "") -> Overview:
     runs = newest(tenant)
-    wanted = [c for c in CLAUSES if not regime or c.regime == regime]
-    return Overview([Line(clause, list(_evidence(clause, runs))) for clause in wanted])
+    clauses = [c for c in CLAUSES if not regime or c.regime == regime]
+    return Overview([Line(clause, list(_evidence(clause, runs))) for clause in clauses])
 
 
 def newest(tenant: Tenant | None) -> dict[str, CheckRun]:

@@ -36,8 +36,10 @@ class Port:
 def probe_all(ports: Iterable[Port]) -> dict[str, Verdict]:
     """Returns the verdicts by name."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        known = list(ports)
-        return dict(zip((each.name for each in known), threads.map(probe, known), strict=True))
+        port_list = list(ports)
+        return dict(
+            zip((each.name for each in port_list), threads.map(probe, port_list), strict=True)
+        )
 
 
 def probe(port: Port) -> Verdict:

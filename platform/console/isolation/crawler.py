@@ -191,9 +191,7 @@ def _expected(path: str, need: Need, caller: Caller, place: str) -> frozenset[in
 
 
 def _in_chat(caller: Caller, place: str) -> frozenset[int]:
-    """Returns the expected statuses. Its addresses name no tenant: a chatting membership is
-    needed.
-    """
+    """Returns the expected statuses. The chat needs a membership: its addresses name no tenant."""
     chats = caller.member is not None and Permission.CHAT in caller.permissions
     return IN if chats and place == OWN else HIDDEN | DENIED
 
@@ -259,8 +257,8 @@ class Walk:
             answer = await self._client.ask(step.method, path, headers, step.body)
             status = 401 if _to_sign_in(answer) else answer.status
             problem = self._problem(step, status, answer)
-            where = "/" + step.path.lstrip("/")
-            yield Cell(where, step.method, step.caller.name, step.place, status, problem)
+            route = "/" + step.path.lstrip("/")
+            yield Cell(route, step.method, step.caller.name, step.place, status, problem)
         for address in SOCKETS:
             for place in (OWN, FOREIGN):
                 yield await self._socket(address, caller, place)

@@ -23,9 +23,7 @@ Need = P | str
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page for browsers. `sees` is needed for GET, `acts` for POST; None: there is no such
-    method.
-    """
+    """A page for browsers. `sees` is needed for GET, `acts` for POST; None: no such method."""
 
     path: str
     sees: Need | None = None
@@ -38,8 +36,8 @@ class Page:
 
 
 def _inside(*pages: Page) -> tuple[Page, ...]:
-    where = "console/t/<slug:tenant>/"
-    return tuple(replace(page, path=where + page.path) for page in pages)
+    prefix = "console/t/<slug:tenant>/"
+    return tuple(replace(page, path=prefix + page.path) for page in pages)
 
 
 _BATCH = "console/batches/<uuid:any_batch>/"

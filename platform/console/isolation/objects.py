@@ -113,9 +113,7 @@ class Objects:
         return self._standing[kind]
 
     def fresh(self, kind: str) -> Any:
-        """Returns the id of a new object, for acts that use it up. Of holds, kept for ever, there
-        is one.
-        """
+        """Returns the id of a new object, for acts that use one up. Of holds there is only one."""
         return self._standing[kind] if kind in _KEPT else self._kinds[kind]()
 
     def conversation(self, member: Member) -> Any:
@@ -224,9 +222,7 @@ class Objects:
         ).id
 
     def _hold(self) -> Any:
-        """Place a hold on nobody's texts: a running platform would cover the deletion request with
-        another.
-        """
+        """Place a hold on nobody's texts, so that it does not delay the deletion request."""
         ends = timezone.now() + timedelta(hours=1)
         hold = legal_hold.request(
             self._tenant.id, by=BY, reason=self._new_name(), expires_at=ends, subject_id=uuid4()
@@ -296,8 +292,8 @@ class Objects:
     def _rotation(self) -> Any:
         """Make a finished rotation, so that no key has to be exchanged."""
         keys = {"old_key_id": uuid4(), "new_key_id": uuid4()}
-        over = {"actor": BY, "finished_at": timezone.now()}
-        return KeyRotation.objects.create(tenant_id=self._tenant.id, **keys, **over).pk
+        end = {"actor": BY, "finished_at": timezone.now()}
+        return KeyRotation.objects.create(tenant_id=self._tenant.id, **keys, **end).pk
 
     def _restricted(self) -> Any:
         return model_access.restrict(self._tenant, self._new_name(), by=BY).id

@@ -81,9 +81,7 @@ async def prove(
 
 @asynccontextmanager
 async def _staged() -> AsyncIterator[Stage]:
-    """Set the stage and clear it. If interrupted while it is being set, wait for it and
-    clear it.
-    """
+    """Set the stage and clear it, also if interrupted while it is being set."""
     with ThreadPoolExecutor(1) as thread:
         setting = thread.submit(Stage.set)
         try:
@@ -100,18 +98,18 @@ def nothing_open() -> Iterator[None]:
 
     They stay open from one request to the next, as behind a pooler, and are closed at the end.
     """
-    ours = connections.settings["default"]  # connections that are there already share it
-    before = {**ours, "OPTIONS": dict(ours["OPTIONS"])}
+    database = connections.settings["default"]  # connections that are there already share it
+    before = {**database, "OPTIONS": dict(database["OPTIONS"])}
     requests_database = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)
-    ours["OPTIONS"].pop("options", None)
-    ours["CONN_MAX_AGE"] = None
-    if requests_database["USER"] != ours["USER"]:
+    database["OPTIONS"].pop("options", None)
+    database["CONN_MAX_AGE"] = None
+    if requests_database["USER"] != database["USER"]:
         connections.settings[SYSTEM] = {**before, "CONN_MAX_AGE": None}
-        ours.update(USER=requests_database["USER"], PASSWORD=requests_database["PASSWORD"])
-    opened = list[BaseDatabaseWrapper]()
+        database.update(USER=requests_database["USER"], PASSWORD=requests_database["PASSWORD"])
+    wrappers = list[BaseDatabaseWrapper]()
 
     def remember(connection: BaseDatabaseWrapper, **signal: Any) -> None:
-        opened.append(connection)
+        wrappers.append(connection)
 
     connection_created.connect(remember)
     try:
@@ -119,15 +117,15 @@ def nothing_open() -> Iterator[None]:
     finally:
         connection_created.disconnect(remember)
         with ThreadPoolExecutor(1) as thread:  # Django closes none where an event loop runs
-            thread.submit(_close, opened).result()
+            thread.submit(_close, wrappers).result()
         connections.settings.pop(SYSTEM, None)
-        ours["OPTIONS"].update(before["OPTIONS"])
-        ours.update({name: before[name] for name in ("USER", "PASSWORD", "CONN_MAX_AGE")})
+        database["OPTIONS"].update(before["OPTIONS"])
+        database.update({name: before[name] for name in ("USER", "PASSWORD", "CONN_MAX_AGE")})
 
 
-def _close(opened: list[BaseDatabaseWrapper]) -> None:
+def _close(wrappers: list[BaseDatabaseWrapper]) -> None:
     """Close connections whose threads may have ended."""
-    for wrapper in opened:
+    for wrapper in wrappers:
         wrapper.inc_thread_sharing()
         wrapper.close()
 

@@ -79,9 +79,7 @@ def _merged(shares: Iterable["Proof"]) -> "Proof":
 
 
 def _walk(part: "Part", sender: Connection) -> None:
-    """Prove a share in one process. It ignores Ctrl-C, which reaches all: the first one
-    stops them.
-    """
+    """Prove a share in a process, without Ctrl-C: it reaches all, and the first one stops them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import django

@@ -1,5 +1,4 @@
-"""Two throw-away tenants with people of each role, keys, and an object of each kind with an
-address.
+"""Two throw-away tenants with people of each role, keys, and an object for each address.
 
 The people belong to `own`. Everything of `other` has its secret word in it, so that the word in an
 answer is a leak. Nobody can sign in as these people: they have no password.

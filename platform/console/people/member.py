@@ -143,9 +143,7 @@ def _text_lock(request: TenantRequest, row: Member) -> dict[str, Any]:
 
 
 def _keys(request: TenantRequest, row: Member) -> QuerySet[ApiKey]:
-    """Returns keys that the member made, widened or rotated, whose scopes to manage end
-    with them.
-    """
+    """Returns keys that depend on the member: their powers to manage and audit end with them."""
     keys = request.tenant.api_keys.live().depending_on(row.actor)
     visible = Permission.VIEW_KEYS in request.permissions
     return keys.order_by("name") if visible else keys.none()

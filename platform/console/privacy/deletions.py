@@ -214,8 +214,8 @@ def _ask(request: TenantRequest) -> HttpResponse:
     if owner and removes and (refusal := _decider(request).to_remove(owner)):
         form.add_error("removes", refusal_text(refusal))
     if not form.is_valid():
-        mine = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
-        return _list(request, mine, form)
+        rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
+        return _list(request, rows, form)
     assert owner
     fields = {name: value for name, value in form.cleaned_data.items() if name != "whose"}
     own = owner == request.member

@@ -108,9 +108,7 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
 
 @operators_only
 def all_holds(request: ConsoleRequest) -> HttpResponse:
-    """List the holds of all tenants. Holds are stored for ever; old ones of deleted tenants are
-    left out.
-    """
+    """List all tenants' holds, which are never deleted, without old ones of deleted tenants."""
     tenants = {tenant.id: tenant for tenant in Tenant.objects.all()}
     shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
     rows = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]

@@ -84,20 +84,20 @@ def own_data(request: ConsoleRequest) -> HttpResponse:
 @signed_in
 @recently_proven
 def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
-    mine, form = _own_member(request, member), OwnForm(request.POST)
+    own_member, form = _own_member(request, member), OwnForm(request.POST)
     if form.is_valid() and form.cleaned_data["removes"]:
-        with tenant_scope(mine.tenant_id, request.user.pk):
-            if is_last_owner(mine):
+        with tenant_scope(own_member.tenant_id, request.user.pk):
+            if is_last_owner(own_member):
                 form.add_error("removes", _("A tenant keeps at least one owner."))
     if not form.is_valid():
-        return _page(request, {mine.pk: form})
-    decides = mine.may(Permission.MANAGE_DELETIONS)
+        return _page(request, {own_member.pk: form})
+    decides = own_member.may(Permission.MANAGE_DELETIONS)
     try:
-        with tenant_scope(mine.tenant_id, request.user.pk):
+        with tenant_scope(own_member.tenant_id, request.user.pk):
             row = deletion.ask(
-                mine.tenant_id,
-                mine.subject_id,
-                by=mine.actor,
+                own_member.tenant_id,
+                own_member.subject_id,
+                by=own_member.actor,
                 decides=decides,
                 own=True,
                 **form.cleaned_data,
@@ -115,11 +115,11 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @signed_in
 @recently_proven
 def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
-    mine = _own_member(request, member)
+    own_member = _own_member(request, member)
     if locked_texts.of(request.user):
         return _locked(request)
-    with tenant_scope(mine.tenant_id, request.user.pk):
-        portability.ask(mine.tenant_id, mine.subject_id, by=mine.actor)
+    with tenant_scope(own_member.tenant_id, request.user.pk):
+        portability.ask(own_member.tenant_id, own_member.subject_id, by=own_member.actor)
     messages.success(request, _("Your export is being created. It appears here when it is ready."))
     return redirect("console:own_data")
 
@@ -128,13 +128,13 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @signed_in
 @recently_proven
 def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
-    mine = _own_member(request, member)
+    own_member = _own_member(request, member)
     if locked_texts.of(request.user):
         return _locked(request)
-    with tenant_scope(mine.tenant_id, request.user.pk):
-        export = _export(mine, own_export)
+    with tenant_scope(own_member.tenant_id, request.user.pk):
+        export = _export(own_member, own_export)
         try:
-            pieces = portability.download(export, by=mine.actor)
+            pieces = portability.download(export, by=own_member.actor)
         except Barred:
             messages.error(
                 request, _("Processing of your data is restricted. Nobody can open it for now.")
@@ -144,7 +144,7 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
             raise Http404 from None
     body = streamed(pieces, nullcontext)
     answer = StreamingHttpResponse(body, content_type="application/zip")
-    name = f"my-data-{mine.tenant.name}-{export.created_at:%Y-%m-%d}.zip"
+    name = f"my-data-{own_member.tenant.name}-{export.created_at:%Y-%m-%d}.zip"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     answer["Content-Length"] = str(export.bytes)
     return answer
@@ -193,11 +193,11 @@ def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) ->
 
 def _part(member: Member, form: OwnForm | None) -> Part:
     with tenant_scope(member.tenant_id, member.user_id):
-        mine = {"tenant_id": member.tenant_id, "subject_id": member.subject_id}
-        rows = DeletionRequest.objects.filter(**mine).newest_first()
+        scope = {"tenant_id": member.tenant_id, "subject_id": member.subject_id}
+        rows = DeletionRequest.objects.filter(**scope).newest_first()
         shown = list(rows.open()) or list(rows[:1])
         requests = [Followed(one, link_of(one), deletion.restricts(one)) for one in shown]
-        exports = portability.of_subject(**mine)
+        exports = portability.of_subject(**scope)
     return Part(member, requests, exports, form or OwnForm())
 
 
@@ -208,8 +208,8 @@ def _own_member(request: ConsoleRequest, member: UUID) -> Member:
     return row
 
 
-def _export(mine: Member, pk: UUID) -> Export:
-    owned = Export.objects.filter(tenant_id=mine.tenant_id, subject_id=mine.subject_id)
+def _export(member: Member, pk: UUID) -> Export:
+    owned = Export.objects.filter(tenant_id=member.tenant_id, subject_id=member.subject_id)
     row = owned.filter(pk=pk, kind=portability.KIND).first()
     if row is None:
         raise Http404

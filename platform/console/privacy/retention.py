@@ -1,6 +1,4 @@
-"""Page of retention periods: each kind of data, a preview of what a change deletes, and the
-change.
-"""
+"""Page of retention periods, with a preview of what a change deletes."""
 
 from typing import Any
 

@@ -55,9 +55,7 @@ class NameForm(ConsoleForm):
 
 
 class EditionForm(ConsoleForm):
-    """Holds the version that the editor has seen, so that one published meanwhile is not
-    overwritten.
-    """
+    """Holds the version that the editor has seen: one published meanwhile is not overwritten."""
 
     seen = forms.IntegerField(widget=forms.HiddenInput)
 

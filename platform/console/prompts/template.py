@@ -75,8 +75,8 @@ def _version(template: PromptTemplate, number: str | None) -> PromptTemplateVers
     """Returns the version of this number, by default the latest. Raises Http404."""
     if number is not None and not (number.isascii() and number.isdigit() and len(number) < 7):
         raise Http404
-    wanted = template.latest if number is None else int(number)
-    return get_object_or_404(template.versions.select_related("template"), number=wanted)
+    wanted_number = template.latest if number is None else int(number)
+    return get_object_or_404(template.versions.select_related("template"), number=wanted_number)
 
 
 def _rows(filled: dict[str, Any]) -> list[dict[str, str]]:

@@ -14,9 +14,7 @@ PATIENCE_S = 1.0
 
 
 def engine_load(name: str) -> Load | None:
-    """Returns None if the kind of engine reports none, or the engine does not answer with
-    figures.
-    """
+    """Returns None if the kind reports no load, or the engine does not answer with figures."""
     engine = next((each for each in engines() if each.config.id == name), None)
     if engine is None or type(engine).load is Engine.load:
         return None

@@ -52,9 +52,7 @@ def live(request: ConsoleRequest, engine: UUID) -> HttpResponse:
 
 @operators_only
 def log(request: ConsoleRequest, engine: UUID) -> HttpResponse:
-    """Render the log and the engine's state, which the page polls; 204 while nothing has
-    changed.
-    """
+    """Render the log and the state, which the page polls; 204 while nothing has changed."""
     row = _engine_row(engine)
     line, tail = engine_line(row), log_tail(row) or LogTail([], "")
     mark = _mark(line.standing, tail)
@@ -113,13 +111,15 @@ def breaker(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     row, state = _engine_row(engine), request.POST.get("state", "")
     if state not in get_args(Wanted):
         raise Http404
-    wanted = cast("Wanted", state)
+    breaker_state = cast("Wanted", state)
     text = {
         "open": _("The breaker of %(name)s is kept open: no request goes there."),
         "closed": _("The breaker of %(name)s is kept closed: requests go there whatever happens."),
         "automatic": _("The breaker of %(name)s is automatic, and closed."),
-    }[wanted] % {"name": row.name}
-    return _done(request, lambda: override(client(), row.name, wanted, by=request.actor), text)
+    }[breaker_state] % {"name": row.name}
+    return _done(
+        request, lambda: override(client(), row.name, breaker_state, by=request.actor), text
+    )
 
 
 def _engine_row(engine: UUID) -> Engine:

@@ -112,10 +112,10 @@ def _line(model: Model, prices: dict[tuple[str, str], Price], tried_in: list[str
     ]
     if engine is None:
         return ModelLine(model, positions, None, [], price, [])
-    known = [
+    capabilities = [
         (text, engine.known[name]) for name, text in CAPABILITIES.items() if name in engine.known
     ]
-    return ModelLine(model, positions, engine.context_length, known, price, tried_in)
+    return ModelLine(model, positions, engine.context_length, capabilities, price, tried_in)
 
 
 def _is_tried_later(pool: Pool) -> bool:

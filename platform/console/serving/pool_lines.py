@@ -42,13 +42,13 @@ def pool_lines() -> list[PoolLine]:
     """Returns the pools by model, in the order in which they are tried."""
     rows = Pool.objects.select_related("model").prefetch_related("engines")
     pools = list(rows.order_by("model__position", "model__created_at", "position", "created_at"))
-    known, figures = _redis_figures(pools), by_pool()
+    redis_figures, figures = _redis_figures(pools), by_pool()
     return [
         PoolLine(
             pool,
-            known.occupancy.get(pool.name),
+            redis_figures.occupancy.get(pool.name),
             figures.get(pool.name, PoolFigures()),
-            [_line(engine, pool, known) for engine in pool.engines.all()],
+            [_line(engine, pool, redis_figures) for engine in pool.engines.all()],
         )
         for pool in pools
     ]
@@ -58,11 +58,13 @@ def engine_line(engine: Engine) -> EngineLine:
     return _line(engine, engine.pool, _redis_figures([engine.pool]))
 
 
-def _line(engine: Engine, pool: Pool, known: _RedisFigures) -> EngineLine:
-    pool_occupancy = known.occupancy.get(pool.name)
+def _line(engine: Engine, pool: Pool, redis_figures: _RedisFigures) -> EngineLine:
+    pool_occupancy = redis_figures.occupancy.get(pool.name)
     busy = pool_occupancy.by_engine[engine.name] if pool_occupancy else None
-    figures = engine_figures.figures_of(known.figures, engine.name)
-    return EngineLine(engine, standing(engine), busy, known.breakers.get(engine.name), figures)
+    figures = engine_figures.figures_of(redis_figures.figures, engine.name)
+    return EngineLine(
+        engine, standing(engine), busy, redis_figures.breakers.get(engine.name), figures
+    )
 
 
 def _redis_figures(pools: list[Pool]) -> _RedisFigures:

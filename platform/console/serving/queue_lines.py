@@ -44,9 +44,7 @@ def below(klass: str) -> list[str]:
 
 
 def queue_of(pool: str) -> Queue:
-    """Return the queue, cached for a moment: many viewers cost one look. Raises
-    redis.RedisError.
-    """
+    """Return the queue, cached for a moment for all viewers. Raises redis.RedisError."""
     queue = caches["process"].get_or_set(f"queue:{pool}", lambda: _queue(pool), LIVE_FOR)
     return cast("Queue", queue)
 

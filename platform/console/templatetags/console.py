@@ -53,17 +53,13 @@ def megabytes(number: int) -> str:
 
 @register.filter
 def count(number: int | str | None) -> str:
-    """Formats a number as 12,345 in every language: Django groups Chinese by four, or not
-    at all.
-    """
+    """Formats 12,345 in every language: Django groups Chinese by four, or not at all."""
     return f"{number:,}" if isinstance(number, int) else "–"
 
 
 @register.filter
 def amount(number: int, unit: str) -> str:
-    """Formats an amount of a quota: 12,345 requests or tokens; 12.5 of the currency, from
-    millionths.
-    """
+    """Formats a quota's amount: 12,345 requests or tokens; 12.5 from millionths of the currency."""
     if unit != Unit.COST:
         return count(number)
     whole, _point, part = f"{Decimal(number) / MICRO:,.6f}".partition(".")
@@ -151,8 +147,8 @@ def waiting_deletions(request: ConsoleRequest) -> int:
 def _decided_here(request: ConsoleRequest) -> DeletionRequestQuerySet:
     tenant, rows = getattr(request, "tenant", None), DeletionRequest.objects.open()
     if tenant:
-        mine = Permission.MANAGE_DELETIONS in request.permissions
-        return rows.filter(tenant_id=tenant.id) if mine else rows.none()
+        may_decide = Permission.MANAGE_DELETIONS in request.permissions
+        return rows.filter(tenant_id=tenant.id) if may_decide else rows.none()
     return rows if request.user.is_operator else rows.none()
 
 

@@ -1,6 +1,4 @@
-"""Names for the actors of the audit trail ("member:<uuid>"), and actors for a name that was
-typed.
-"""
+"""Names for the actors of the audit trail ("member:<uuid>"), and actors for a typed name."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -58,8 +56,8 @@ class Actors:
 
     def name(self, actor: str) -> str:
         kind, _colon, rest = actor.partition(":")
-        if known := self.names.get(actor):
-            return known
+        if name := self.names.get(actor):
+            return name
         if kind in OPERATING and self.inside:
             return _("Platform operator")
         if kind == "member":

@@ -1,6 +1,4 @@
-"""Pages of exports of the audit trail: a job makes the file; a download needs a proof of
-identity.
-"""
+"""Pages of exports of the audit trail: made by a job, downloaded after a proof of identity."""
 
 from typing import Any
 from uuid import UUID

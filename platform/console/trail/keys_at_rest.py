@@ -53,12 +53,12 @@ def _masters() -> tuple[list[MasterKey], str]:
     """Returns the master keys in use and the current one, or none and why they are unknown."""
     master_keys: MasterKeys = settings.MASTER_KEYS
     tenants = DataKey.objects.filter(subject_id=None)
-    counted = dict(tenants.values_list("wrapped_by").annotate(Count("id")).order_by())
+    counts = dict(tenants.values_list("wrapped_by").annotate(Count("id")).order_by())
     try:
         current = master_keys.current_id()
-        names = [current, *sorted(counted.keys() - {current})]
+        names = [current, *sorted(counts.keys() - {current})]
         return [
-            MasterKey(_short(name), counted.get(name, 0), name == current, master_keys.knows(name))
+            MasterKey(_short(name), counts.get(name, 0), name == current, master_keys.knows(name))
             for name in names
         ], ""
     except MasterKeyUnavailable as problem:

@@ -1,7 +1,6 @@
-"""Pages of a tenant's batches: progress, pausing, resuming, cancelling; and files, with a
-reason.
-"""
+"""Pages of a tenant's batches: progress, pausing, resuming, cancelling, and their files."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -61,24 +60,19 @@ def batch(request: TenantRequest, batch: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def pause(request: TenantRequest, batch: UUID) -> HttpResponse:
-    row = _batch(request, batch)
-    return _report(request, row, acts.pause(row, request.actor), _("The batch is paused."))
+    return _act(request, batch, acts.pause, _("The batch is paused."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def resume(request: TenantRequest, batch: UUID) -> HttpResponse:
-    row = _batch(request, batch)
-    return _report(request, row, acts.resume(row, request.actor), _("The batch goes on."))
+    return _act(request, batch, acts.resume, _("The batch goes on."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def cancel(request: TenantRequest, batch: UUID) -> HttpResponse:
-    row = _batch(request, batch)
-    return _report(
-        request, row, acts.cancel(row, request.actor), _("The batch is being cancelled.")
-    )
+    return _act(request, batch, acts.cancel, _("The batch is being cancelled."))
 
 
 @require_POST
@@ -117,16 +111,19 @@ def _page(request: TenantRequest, batch: Batch, form: DownloadForm | None = None
 def _kinds(batch: Batch) -> list[tuple[str, Promise]]:
     """Returns the kinds of files that still exist."""
     ids = {kind: getattr(batch, f"{kind}_file_id") for kind, _label in KINDS}
-    there = set(File.objects.whole().filter(pk__in=ids.values()).values_list("pk", flat=True))
-    return [(kind, label) for kind, label in KINDS if ids[kind] in there]
+    existing = set(File.objects.whole().filter(pk__in=ids.values()).values_list("pk", flat=True))
+    return [(kind, label) for kind, label in KINDS if ids[kind] in existing]
 
 
 def _batch(request: TenantRequest, pk: UUID) -> Batch:
     return get_object_or_404(request.tenant.batches.select_related("api_key"), pk=pk)
 
 
-def _report(request: TenantRequest, batch: Batch, done: bool, text: Promise) -> HttpResponse:
-    if done:
+def _act(
+    request: TenantRequest, pk: UUID, act: Callable[[Batch, str], bool], text: Promise
+) -> HttpResponse:
+    batch = _batch(request, pk)
+    if act(batch, request.actor):
         messages.success(request, str(text))
     else:
         messages.error(request, _("It is too late for that: the batch has ended."))

@@ -164,6 +164,6 @@ def _in_progress(tenant: Tenant | None) -> int:
     return completions.filter(state=State.OPEN).count()
 
 
-def _cached(what: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
-    key = f"figures:{what}:{tenant.pk if tenant else 'all'}"
+def _cached(name: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
+    key = f"figures:{name}:{tenant.pk if tenant else 'all'}"
     return cast("T", caches["process"].get_or_set(key, answer, seconds))

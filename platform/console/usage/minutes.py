@@ -46,14 +46,14 @@ Minutes = dict[datetime, dict[str, Counts]]
 def last(number: int, tenant: Tenant | None, by: str) -> Minutes:
     """Returns counts by a column for the present minute and `number` before it, oldest first."""
     present = timezone.now().replace(second=0, microsecond=0)
-    wanted = [present - ago * MINUTE for ago in range(number, -1, -1)]
+    moments = [present - ago * MINUTE for ago in range(number, -1, -1)]
     key = f"minutes:{by}:{tenant.pk if tenant else 'all'}"
-    known: Minutes = caches["process"].get(key) or {}
-    unknown = [minute for minute in wanted if minute not in known]
-    fresh = _counts_by_minute(_usage(tenant).filter(created_at__gte=unknown[0]), by)
-    minutes = {m: known[m] if m in known else fresh.get(m, {}) for m in wanted}
-    over = timezone.now() - timedelta(seconds=LATE_S) - MINUTE
-    settled = {minute: counts for minute, counts in minutes.items() if minute <= over}
+    remembered: Minutes = caches["process"].get(key) or {}
+    unread = [minute for minute in moments if minute not in remembered]
+    fresh = _counts_by_minute(_usage(tenant).filter(created_at__gte=unread[0]), by)
+    minutes = {m: remembered[m] if m in remembered else fresh.get(m, {}) for m in moments}
+    settled_until = timezone.now() - timedelta(seconds=LATE_S) - MINUTE
+    settled = {minute: counts for minute, counts in minutes.items() if minute <= settled_until}
     caches["process"].set(key, settled, 60 * number)
     return minutes
 

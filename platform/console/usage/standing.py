@@ -33,9 +33,7 @@ PERMISSIONS = (Permission.MANAGE_DELETIONS, Permission.VIEW_AUDIT)  # each shows
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Engines of the platform, without those that still load a new version: nobody uses
-    them yet.
-    """
+    """Engines of the platform, without those that still load a new version."""
 
     number: int
     ready: int
@@ -164,9 +162,9 @@ def _sign_ins(tenant: Tenant | None) -> SignIns:
     """Count over an index that has only acts (search/events.py)."""
     acts = Event.objects.filter(at__gte=timezone.now() - SIGN_INS).exclude(action__in=REQUESTS)
     acts = acts.of_tenant(tenant.id) if tenant else acts.filter(id__gt=0)
-    wanted = acts.filter(action__in=(Action.SESSION_DENIED, Action.SESSION_LOCKED))
+    refusals = acts.filter(action__in=(Action.SESSION_DENIED, Action.SESSION_LOCKED))
     locked = Q(action=Action.SESSION_LOCKED)
-    counts = wanted.newest_first()[:MOST].aggregate(
+    counts = refusals.newest_first()[:MOST].aggregate(
         refused=Count("pk", filter=~locked), locked=Count("pk", filter=locked)
     )
     return SignIns(**counts)

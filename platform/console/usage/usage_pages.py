@@ -204,9 +204,7 @@ def _file(
 async def streamed(
     pieces: Iterator[bytes], scope: Callable[[], AbstractContextManager[None]]
 ) -> AsyncIterator[bytes]:
-    """Yield the pieces asynchronously. Django would collect a plain iterator before it sends a
-    byte.
-    """
+    """Yield the pieces asynchronously: Django would collect a plain iterator before sending."""
 
     def following() -> bytes | None:
         with scope():

@@ -1,6 +1,4 @@
-"""Checks of accounts: second factors, unsafe passwords, and people who have not signed in
-for long.
-"""
+"""Checks of accounts: second factors, unsafe passwords, and people who stay away for long."""
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -39,13 +37,13 @@ def _second_factors(tenant: Tenant | None) -> Outcome:
 
 
 def _default_accounts(tenant: Tenant | None) -> Outcome:
-    there = people(tenant)
-    passwords = there.values_list("password", flat=True)
+    users = people(tenant)
+    passwords = users.values_list("password", flat=True)
     unsafe = sum(not _safe(encoded) for encoded in passwords)
     figures = {
         "people": len(passwords),
         "unsafe_passwords": unsafe,
-        "superusers": there.filter(Q(is_superuser=True)).count(),
+        "superusers": users.filter(Q(is_superuser=True)).count(),
     }
     if unsafe:
         return Outcome("unsafe", figures)
@@ -68,9 +66,9 @@ def _safe(encoded: str) -> bool:
 def _dormant(tenant: Tenant | None) -> Outcome:
     long_ago = since(DAYS)
     never = Q(last_login=None, created_at__lt=long_ago)
-    there = people(tenant)
-    dormant = there.filter(Q(last_login__lt=long_ago) | never).count()
-    figures = {"people": there.count(), "dormant": dormant, "after_days": DAYS}
+    users = people(tenant)
+    dormant = users.filter(Q(last_login__lt=long_ago) | never).count()
+    figures = {"people": users.count(), "dormant": dormant, "after_days": DAYS}
     return Outcome("dormant" if dormant else "", figures)
 
 

@@ -1,6 +1,4 @@
-"""Checks that the trail is append-only: an event is written, and the database must not
-change it.
-"""
+"""Checks that the trail is append-only: the database must not change an event once written."""
 
 from django.utils import timezone
 

@@ -35,15 +35,15 @@ def _requests(tenant: Tenant | None) -> QuerySet[DeletionRequest]:
 
 def _clock(tenant: Tenant | None) -> Outcome:
     now = timezone.now()
-    lately = _requests(tenant).filter(requested_at__gte=now - YEAR)
+    recent = _requests(tenant).filter(requested_at__gte=now - YEAR)
     took = F("finished_at") - F("requested_at")
-    done = lately.filter(state=DeletionState.DONE, mode=DeletionMode.ERASE).annotate(took=took)
+    done = recent.filter(state=DeletionState.DONE, mode=DeletionMode.ERASE).annotate(took=took)
     histogram = {
         f"within_{hours}_h": done.filter(took__lte=timedelta(hours=hours)).count()
         for hours in BANDS_H
     }
-    over = (DeletionState.DONE, DeletionState.REFUSED)
-    waiting = _requests(tenant).exclude(state__in=over)
+    closed = (DeletionState.DONE, DeletionState.REFUSED)
+    waiting = _requests(tenant).exclude(state__in=closed)
     counts = dict(waiting.order_by().values_list("state").annotate(n=Count("pk")))
     restricted = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
     overdue = waiting.exclude(state=DeletionState.HELD).exclude(restricted)
@@ -51,7 +51,7 @@ def _clock(tenant: Tenant | None) -> Outcome:
         "done": done.count(),
         **histogram,
         "late": done.filter(finished_at__gt=F("due_at")).count(),
-        "refused": lately.filter(state=DeletionState.REFUSED).count(),
+        "refused": recent.filter(state=DeletionState.REFUSED).count(),
         "open": sum(counts.values()),
         "held": counts.get(DeletionState.HELD, 0),
         "overdue": overdue.filter(due_at__lt=now).count(),
@@ -63,8 +63,8 @@ def _clock(tenant: Tenant | None) -> Outcome:
 
 def _gone(tenant: Tenant | None) -> Outcome:
     done = _requests(tenant).filter(state=DeletionState.DONE, mode=DeletionMode.ERASE)
-    whose = done.values_list("tenant_id", "subject_id")
-    subjects = {subject for _tenant, subject in whose}
+    owners = done.values_list("tenant_id", "subject_id")
+    subjects = {subject for _tenant, subject in owners}
     steps = ErasureStep.objects.filter(request__in=done, finished_at=None)
     certificates = list(
         done.order_by("-finished_at").values_list("certificate", flat=True)[:LOOKED_AT]
@@ -85,14 +85,14 @@ def _gone(tenant: Tenant | None) -> Outcome:
 
 
 def _holds(tenant: Tenant | None) -> Outcome:
-    there, force = LegalHold.objects.all(), legal_hold.holding()
+    holds, active = LegalHold.objects.all(), legal_hold.holding()
     if tenant:
-        there, force = there.filter(tenant_id=tenant.id), force.filter(tenant_id=tenant.id)
-    alone = there.exclude(approved_at=None).filter(approved_by=F("requested_by")).count()
+        holds, active = holds.filter(tenant_id=tenant.id), active.filter(tenant_id=tenant.id)
+    alone = holds.exclude(approved_at=None).filter(approved_by=F("requested_by")).count()
     figures = {
-        "in_force": force.count(),
-        "waiting": force.filter(approved_at=None).count(),
-        "released": there.exclude(released_at=None).count(),
+        "in_force": active.count(),
+        "waiting": active.filter(approved_at=None).count(),
+        "released": holds.exclude(released_at=None).count(),
         "approved_alone": alone,
     }
     return Outcome("alone" if alone else "", figures)

@@ -27,13 +27,13 @@ def _inventory(tenant: Tenant | None) -> Outcome:
     upper = keys.filter(subject_id=None)
     newest = upper.order_by().values("tenant_id").annotate(made=Max("created_at"))
     oldest = newest.aggregate(least=Min("made"))["least"]
-    over = rotations.exclude(finished_at=None).order_by("-finished_at").first()
+    latest = rotations.exclude(finished_at=None).order_by("-finished_at").first()
     stuck = rotations.filter(finished_at=None, started_at__lt=now - STUCK).count()
     figures: dict[str, Any] = {
         "tenant_keys": upper.count(),
         "subject_keys": keys.exclude(subject_id=None).count(),
         "oldest_active_days": (now - oldest).days if oldest else 0,
-        "last_rotation": over.finished_at.isoformat() if over and over.finished_at else None,
+        "last_rotation": latest.finished_at.isoformat() if latest and latest.finished_at else None,
         "rotations_open": rotations.filter(finished_at=None).count(),
         "rotations_stuck": stuck,
     }
@@ -43,9 +43,7 @@ def _inventory(tenant: Tenant | None) -> Outcome:
 
 
 def _aead(tenant: Tenant | None) -> Outcome:
-    """Encrypt with the tenant's live key; for the platform with the first tenant's, or a
-    new one.
-    """
+    """Try the tenant's live key; for the platform the first tenant's, or a new one."""
     first = tenant or Tenant.objects.order_by("created_at").first()
     cipher = keyring.of_subject_now(first.id if first else uuid4(), None)
     text, aad = secrets.token_bytes(64), b"compliance|%b|check" % uuid4().bytes

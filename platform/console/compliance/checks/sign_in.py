@@ -54,9 +54,9 @@ def _lockouts(tenant: Tenant | None) -> Outcome:
 
 def _locks() -> bool:
     handler = import_string(settings.AXES_HANDLER)
-    wanted = "axes.backends.AxesStandaloneBackend" in settings.AUTHENTICATION_BACKENDS
+    installed = "axes.backends.AxesStandaloneBackend" in settings.AUTHENTICATION_BACKENDS
     strict = lockout.MOST <= MOST_TRIES and lockout.REST >= LEAST_REST
-    return wanted and strict and issubclass(handler, Lockout)
+    return installed and strict and issubclass(handler, Lockout)
 
 
 CHECKS = (

@@ -74,9 +74,7 @@ def _database() -> str:
 
 
 def _grpc() -> str:
-    """Returns the transport of gRPC, which has TLS of its own: its clients come through no proxy of
-    ours.
-    """
+    """Returns the transport of gRPC, which has TLS of its own: no proxy of ours is before it."""
     if not settings.GRPC_PORT:
         return OFF
     return TLS if settings.GRPC_CERTIFICATE else INSIDE if _is_here(settings.HOST) else CLEAR
