@@ -31,10 +31,10 @@ class ExportShape(Shape):
     percent = s.IntegerField(source="asked.percent", default=0)
     events = s.IntegerField(source="rows")
     bytes = s.IntegerField()
-    sha256 = s.CharField(help_text="Of the file; empty until it is ready.")
+    sha256 = s.CharField(help_text="SHA-256 of the file; empty until it is ready.")
     problem = s.CharField()
     actor = s.CharField()
-    asked = s.DictField(help_text="What was asked for.")
+    asked = s.DictField(help_text="The filter of the export.")
     created_at = s.DateTimeField()
     expires_at = s.DateTimeField()
     EXAMPLE = {
@@ -79,13 +79,13 @@ class AuditExports(Resource):
     volatile = ("state", "percent", "events", "bytes", "sha256", "problem", "asked")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List the files that were made, and are being made."""
+        """List the exports, finished or not."""
         return self.respond_page(self._exports())
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Have a file made of the audit trail.
+        """Start an export of the audit trail.
 
-        On record. It is made in the background: ask for it until its state is `ready`.
+        This is on record. A job makes the file: poll until its state is `ready`.
         """
         fields = self.body()
         form = fields.pop("form")
@@ -93,18 +93,18 @@ class AuditExports(Resource):
         return self.respond(export, 201)
 
     def retrieve(self, request: Any, tenant: str, audit_export: UUID) -> Response:
-        """Show how far a file is."""
+        """Show the progress of an export."""
         return self.respond(self.get_or_404(self._exports(), pk=audit_export))
 
     def destroy(self, request: Any, tenant: str, audit_export: UUID) -> Response:
-        """Delete a file before its time."""
+        """Delete an export before it expires."""
         trail_export.drop(self.get_for_change(self._exports(), pk=audit_export), by=self.actor)
         return Response(status=204)
 
     def file(self, request: Any, tenant: str, audit_export: UUID) -> HttpResponseBase:
-        """Download a file.
+        """Download an export.
 
-        On record. Whoever comes in person has proved within ten minutes that it is them.
+        This is on record. People must have confirmed their identity within the last ten minutes.
         """
         export: Export = self.get_or_404(self._exports(), pk=audit_export)
         if self.who.user and not is_proven(request._request):

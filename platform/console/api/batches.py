@@ -44,9 +44,10 @@ class BatchShape(Shape):
     state = s.ChoiceField(BatchState.choices)
     paused = s.BooleanField(source="is_paused")
     rests_until = s.DateTimeField(
-        allow_null=True, help_text="Nothing of it begins before: a window, or a model that is away."
+        allow_null=True,
+        help_text="No line begins before: a window is closed, or its model is away.",
     )
-    total = s.IntegerField(help_text="Lines.")
+    total = s.IntegerField(help_text="Number of lines.")
     completed = s.IntegerField()
     failed = s.IntegerField()
     created_at = s.DateTimeField()
@@ -91,19 +92,19 @@ class Batches(Resource):
         return self.respond_page(self._rows())
 
     def retrieve(self, request: Any, tenant: str, batch: UUID) -> Response:
-        """Show how far a batch is."""
+        """Show the progress of a batch."""
         return self.respond(self.get_or_404(self._rows(), pk=batch))
 
     def pause(self, request: Any, tenant: str, batch: UUID) -> Response:
-        """Pause a batch: what runs is finished, nothing else begins, and its time goes on."""
+        """Pause a batch: running lines finish, no other line begins, and its deadline stays."""
         return self._act(batch, acts.pause)
 
     def resume(self, request: Any, tenant: str, batch: UUID) -> Response:
-        """Let a paused batch go on."""
+        """Resume a paused batch."""
         return self._act(batch, acts.resume)
 
     def cancel(self, request: Any, tenant: str, batch: UUID) -> Response:
-        """Cancel a batch: what runs may finish, and what has ended stays."""
+        """Cancel a batch: running lines may finish, and finished ones stay."""
         return self._act(batch, acts.cancel)
 
     def _rows(self) -> QuerySet[Batch]:
@@ -128,7 +129,7 @@ class AllBatches(Batches):
         return self.respond_page(self._rows())
 
     def retrieve(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
-        """Show how far a batch of any tenant is."""
+        """Show the progress of a batch of any tenant."""
         return self.respond(self.get_or_404(self._rows(), pk=any_batch))
 
     def pause(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
@@ -136,7 +137,7 @@ class AllBatches(Batches):
         return self._act(any_batch, acts.pause)
 
     def resume(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
-        """Let a paused batch of any tenant go on."""
+        """Resume a paused batch of any tenant."""
         return self._act(any_batch, acts.resume)
 
     def cancel(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]

@@ -19,7 +19,7 @@ from inference.queue.client import client
 class WantedState(Shape):
     state = s.ChoiceField(
         get_args(Wanted),
-        help_text="Kept open or closed whatever happens; automatic: closed, and counted from 0.",
+        help_text="open and closed hold whatever happens; automatic closes it and counts anew.",
     )
     EXAMPLE: ClassVar[dict[str, Any]] = {"state": "open"}
 
@@ -28,7 +28,7 @@ class ChangeShape(Shape):
     at = s.DateTimeField(source="when")
     state = s.CharField(help_text="open, half_open, closed, forced open, forced closed, automatic.")
     reason = s.CharField()
-    by = s.CharField(help_text="The operator; empty where requests caused it.")
+    by = s.CharField(help_text="The operator; empty if requests caused the change.")
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "at": "2026-01-31T08:00:00Z",
         "state": "open",
@@ -38,13 +38,13 @@ class ChangeShape(Shape):
 
 
 class BreakerShape(Shape):
-    engine = s.CharField(help_text="Its name.")
+    engine = s.CharField(help_text="The engine's name.")
     state = s.ChoiceField(sorted(Phase), source="phase")
-    forced = s.BooleanField(help_text="By an operator's word.")
-    failures = s.IntegerField(help_text="In a row.")
-    reason = s.CharField(help_text="Of the last failure or change.")
-    since = s.DateTimeField(allow_null=True, help_text="null where there has been no trouble.")
-    due_in_s = s.FloatField(help_text="Until its probe may be sent; 0 unless it is open.")
+    forced = s.BooleanField(help_text="An operator has set the state.")
+    failures = s.IntegerField(help_text="Failures in a row.")
+    reason = s.CharField(help_text="Reason of the last failure or change.")
+    since = s.DateTimeField(allow_null=True, help_text="null if there has been no failure.")
+    due_in_s = s.FloatField(help_text="Seconds until its probe may be sent; 0 unless it is open.")
     history = ChangeShape(many=True, help_text="The last 50 changes, the latest first.")
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "engine": "gpu-1",
@@ -66,11 +66,11 @@ class Breakers(Resource):
     volatile = ("state", "forced", "failures", "reason", "since", "due_in_s", "history")
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
-        """Show an engine's circuit breaker, and what it has been through."""
+        """Show an engine's circuit breaker and its history."""
         return self.respond(self._breaker(self.get_or_404(Engine.objects.all(), pk=engine)))
 
     def override(self, request: Any, engine: UUID) -> Response:
-        """Keep an engine's breaker open or closed, or leave it to what requests meet."""
+        """Keep an engine's breaker open or closed, or make it automatic."""
         state, row = self.body()["state"], self.get_or_404(Engine.objects.all(), pk=engine)
         redis_or_503(lambda: override(client(), row.name, state, by=self.actor))
         return self.respond(self._breaker(row))

@@ -19,10 +19,10 @@ from tenants.roles import Permission as P
 
 class CachedModel(Shape):
     model = s.CharField()
-    requests = s.IntegerField(help_text="That looked for a kept answer, within 24 hours.")
-    l1 = s.IntegerField(help_text="Answered from the process.")
-    l2 = s.IntegerField(help_text="Answered from Redis.")
-    shared = s.IntegerField(help_text="Answered with a request in flight.")
+    requests = s.IntegerField(help_text="Requests that looked for a kept answer, within 24 hours.")
+    l1 = s.IntegerField(help_text="Requests answered from the memory of a process.")
+    l2 = s.IntegerField(help_text="Requests answered from Redis.")
+    shared = s.IntegerField(help_text="Requests answered together with an equal one in flight.")
     entries = s.IntegerField(help_text="Answers in Redis now.")
     bytes = s.IntegerField()
 
@@ -55,7 +55,7 @@ class Cache(Resource):
     gives = {"purge": Purged}
 
     def show(self, request: Any, tenant: str) -> Response:
-        """Show how often a kept answer served, and what is kept."""
+        """Show the hits of the answer cache, and its size."""
         try:
             stock = stored(self.url_tenant.id)
         except redis.RedisError:
@@ -71,7 +71,7 @@ class Cache(Resource):
         return Response({"models": lines})
 
     def purge(self, request: Any, tenant: str) -> Response:
-        """Purge all kept answers of a tenant."""
+        """Delete all kept answers of a tenant."""
         purge(self.url_tenant, by=self.actor)
         return Response({"purged": True})
 
@@ -115,7 +115,7 @@ class CacheRules(Resource):
     def create(self, request: Any, tenant: str) -> Response:
         """Set whether answers are kept: for all requests, a model, a key, or a key and a model.
 
-        The narrowest rule decides. One for the same key and model is replaced.
+        The narrowest rule decides. A rule for the same key and model is replaced.
         """
         fields = self.body()
         owner, key = self.url_tenant, None

@@ -52,10 +52,10 @@ class DeletionShape(Shape):
     state = s.ChoiceField(DeletionState.choices)
     removes = s.BooleanField(help_text="The membership or key is deleted as well.")
     reason = s.CharField()
-    answer = s.CharField(help_text="Why it was refused or lifted, or is held.")
+    answer = s.CharField(help_text="The reason for a refusal, a lift or a hold.")
     requested_by = s.CharField()
     requested_at = s.DateTimeField()
-    due_at = s.DateTimeField(help_text="72 hours after it was asked for, and the time on hold.")
+    due_at = s.DateTimeField(help_text="72 hours after the request, plus the time on hold.")
     approved_at = s.DateTimeField(allow_null=True)
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
@@ -64,7 +64,7 @@ class DeletionShape(Shape):
 
 class StepShape(Shape):
     store = s.CharField()
-    name = s.SerializerMethodField(help_text="For people.")
+    name = s.SerializerMethodField(help_text="The name of the store, for people.")
     attempts = s.IntegerField()
     problem = s.CharField()
     finished_at = s.DateTimeField(allow_null=True)
@@ -74,7 +74,7 @@ class StepShape(Shape):
 
 
 class WholeDeletion(DeletionShape):
-    steps = s.SerializerMethodField(help_text="The stores, with what became of each.")
+    steps = s.SerializerMethodField(help_text="The stores of data, with the outcome in each.")
     certificate = s.JSONField(allow_null=True, help_text="Signed; verifies offline.")
     EXAMPLE = {
         **EXAMPLE,
@@ -96,10 +96,10 @@ class WholeDeletion(DeletionShape):
 
 class NewDeletion(Shape):
     mode = s.ChoiceField(DeletionMode.choices)
-    member = s.UUIDField(required=False, help_text="Whose data; without it and `key`: your own.")
+    member = s.UUIDField(required=False, help_text="The member. Without it and `key`: yourself.")
     key = s.UUIDField(required=False)
     subject = s.UUIDField(
-        required=False, help_text="The pseudonym, of who is no member and no key any more."
+        required=False, help_text="The pseudonym of a former member or a deleted key."
     )
     removes = s.BooleanField(default=False, help_text="The membership or key is deleted as well.")
     reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
@@ -112,7 +112,7 @@ class NewDeletion(Shape):
 
 
 class Refusal(Shape):
-    answer = s.CharField(max_length=deletion.LONGEST_TEXT, help_text="Who asked will read it.")
+    answer = s.CharField(max_length=deletion.LONGEST_TEXT, help_text="The requester will read it.")
     EXAMPLE = {"answer": "This data is needed for a contract that still runs."}
 
 
@@ -138,18 +138,20 @@ class Deletions(Resource):
     orderings = ("-requested_at", "requested_at")
 
     def list(self, request: Any, **kwargs: Any) -> Response:
-        """List deletion requests: the tenant's for who decides on them, else one's own."""
+        """List deletion requests: all of the tenant for people who decide on them, else
+        one's own.
+        """
         return self.respond_page(self._rows())
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Ask for data to be erased, or restricted.
 
-        Everybody asks for themselves, also while their data is restricted; for others whoever
-        decides on deletions, whose request is approved as it is made, unless it is about somebody
-        whose role they could neither give nor take: then it waits for another one who decides. A
-        key needs `management:write` and says whose data it is; its request waits for a person.
-        While one of the same mode is open, asking again answers with the same; `removes` is added.
-        Asked for by the person as well, it is theirs, and their clock begins.
+        Everybody may ask for their own data, even while it is restricted. People who decide on
+        deletions may ask for others: such a request is approved at once, unless it is about a role
+        that they may neither give nor take. Then it waits for somebody who may. A key needs
+        `management:write` and must name the owner of the data; its request waits for a person.
+        While a request of the same mode is open, asking again returns it, with `removes` added. If
+        the person asks as well, it becomes their own request, and its 72 hours begin.
         """
         fields = self.body()
         owner = self._owner(**{name: fields.pop(name, None) for name in _OWNER_FIELDS})

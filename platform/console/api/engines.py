@@ -32,7 +32,7 @@ _EXAMPLE = {
     "hosted": False,
     "options": {"model": "deepseek-ai/DeepSeek-R1", "context_length": 65536},
 }
-_FIRST = "Until the first token of a stream, from its receipt."
+_FIRST = "Time from the receipt of a request to the first token of its stream."
 _OPTIONS = f"As in an entry of FOREBAY_ENGINES: {', '.join(sorted(OPTIONS))}."
 
 
@@ -59,13 +59,17 @@ class SlotsField(s.IntegerField):
 class EngineChange(Shape):
     url = s.CharField(max_length=500, validators=[_is_url], required=False)
     api_key = s.CharField(
-        max_length=4096, required=False, allow_blank=True, help_text="Stored sealed, never shown."
+        max_length=4096,
+        required=False,
+        allow_blank=True,
+        help_text="Encrypted; never shown.",
     )
     slots = SlotsField(
-        required=False, help_text='Answers at the same time; "auto": as many as the engine says.'
+        required=False, help_text='Answers at the same time; "auto": the engine\'s own number.'
     )
     hosted = s.BooleanField(
-        required=False, help_text="Somebody else's machine: not for tenants that are local-only."
+        required=False,
+        help_text="A hosted service: not for tenants that are local-only.",
     )
     options = s.DictField(required=False, help_text=_OPTIONS)
     EXAMPLE: ClassVar[dict[str, Any]] = {"slots": 128}
@@ -87,7 +91,7 @@ class NewEngine(EngineChange):
 
 class EngineFailureShape(Shape):
     at = s.DateTimeField(source="failed_at")
-    status = s.IntegerField(source="failure.status", help_text="That the client was given.")
+    status = s.IntegerField(source="failure.status", help_text="The status that the client got.")
     code = s.CharField(source="failure.code")
     reason = s.CharField(source="failure.reason", help_text="For operators; never a text.")
 
@@ -95,15 +99,17 @@ class EngineFailureShape(Shape):
 class EngineFiguresShape(Shape):
     """Figures measured by an engine's workers, of the last five minutes unless stated."""
 
-    requests = s.IntegerField(help_text="That ended here, or went on to another engine.")
-    failed = s.IntegerField(source="errors", help_text="By the engine, not by its clients.")
-    tokens_per_second = s.FloatField(help_text="Of answers, in the last minute.")
+    requests = s.IntegerField(help_text="Requests that ended here, or went on to another engine.")
+    failed = s.IntegerField(
+        source="errors", help_text="Failures of the engine, not of its clients."
+    )
+    tokens_per_second = s.FloatField(help_text="Tokens of answers per second, in the last minute.")
     tokens_per_second_15m = s.FloatField()
     ttft_p50_ms = s.IntegerField(source="ttft_p50", allow_null=True, help_text=_FIRST)
     ttft_p95_ms = s.IntegerField(source="ttft_p95", allow_null=True)
-    wait_p50_ms = s.IntegerField(source="queue_p50", allow_null=True, help_text="In the queue.")
+    wait_p50_ms = s.IntegerField(source="queue_p50", allow_null=True, help_text="Queueing time.")
     wait_p95_ms = s.IntegerField(source="queue_p95", allow_null=True)
-    last_error = s.SerializerMethodField(help_text="Of the last day.")
+    last_error = s.SerializerMethodField(help_text="The last error of the last day.")
 
     @extend_schema_field(EngineFailureShape(allow_null=True))
     def get_last_error(self, figures: EngineFigures) -> Any:
@@ -116,8 +122,8 @@ class EngineShape(DeclaredShape):
     kind = s.CharField()
     url = s.CharField()
     has_api_key = s.SerializerMethodField()
-    slots = s.IntegerField(help_text="In force now.")
-    auto_slots = s.BooleanField(help_text="Whether they follow what the engine says.")
+    slots = s.IntegerField(help_text="The number in force now.")
+    auto_slots = s.BooleanField(help_text="Whether the number follows the engine's own.")
     hosted = s.BooleanField()
     options = s.DictField()
     draining = s.BooleanField()
@@ -127,9 +133,9 @@ class EngineShape(DeclaredShape):
     state_reason = s.SerializerMethodField(
         help_text="Why it is starting (loading, or how its last server ended) or down; else empty."
     )
-    starting_since = s.SerializerMethodField(help_text="Of a server that Forebay starts.")
+    starting_since = s.SerializerMethodField(help_text="Start of a server of Forebay.")
     down_since = s.SerializerMethodField()
-    figures = s.SerializerMethodField(help_text="null where Redis does not answer.")
+    figures = s.SerializerMethodField(help_text="null if Redis does not answer.")
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
         "name": "gpu-1",
@@ -236,7 +242,7 @@ class Engines(DeclaredResource):
         return self.respond_page(self._rows())
 
     def create(self, request: Any) -> Response:
-        """Add an engine to a pool. Every process has it in use within a second."""
+        """Add an engine to a pool. Every process uses it within a second."""
         fields = self.body()
         self.refuse_taken(fields["name"])
         pool = Pool.objects.select_related("model").filter(name=fields.pop("pool")).first()
@@ -249,11 +255,11 @@ class Engines(DeclaredResource):
         return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
-        """Show an engine: where it is, and whether it takes requests."""
+        """Show an engine: its address, and whether it takes requests."""
         return self.respond(self.get_or_404(self._rows(), pk=engine))
 
     def partial_update(self, request: Any, engine: UUID) -> Response:
-        """Change an engine. What it has begun is finished as it was."""
+        """Change an engine. Running requests finish as they began."""
         fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
         refuse_leaving_by_key(self.who, row, fields)
         current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
@@ -261,15 +267,15 @@ class Engines(DeclaredResource):
         return self.apply(row, "change", **fields)
 
     def destroy(self, request: Any, engine: UUID) -> Response:
-        """Remove an engine. What it has begun is finished; what waits stays in its pool."""
+        """Remove an engine. Running requests finish; waiting ones stay in its pool."""
         return self.apply(self.get_for_change(self._rows(), pk=engine), "remove")
 
     def drain(self, request: Any, engine: UUID) -> Response:
-        """Let an engine take no new requests. It finishes what it has."""
+        """Drain an engine: it takes no new requests and finishes the running ones."""
         return self.apply(self.get_or_404(self._rows(), pk=engine), "drain")
 
     def resume(self, request: Any, engine: UUID) -> Response:
-        """Let an engine that drains take requests again."""
+        """Let a drained engine take requests again."""
         return self.apply(self.get_or_404(self._rows(), pk=engine), "resume")
 
     def _rows(self) -> Any:

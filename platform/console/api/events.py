@@ -30,13 +30,15 @@ class EventShape(Shape):
     action = s.CharField()
     actor = s.CharField()
     subject = s.UUIDField(
-        source="subject_id", allow_null=True, help_text="The pseudonym of whom it is about."
+        source="subject_id",
+        allow_null=True,
+        help_text="Pseudonym of the person concerned.",
     )
     request_id = s.UUIDField(allow_null=True)
     client_net = s.CharField(allow_null=True, help_text="The address without its last part.")
     route = s.CharField()
     model = s.CharField()
-    upstream = s.CharField(help_text="Which engine or service answered.")
+    upstream = s.CharField(help_text="The engine or service that answered.")
     success = s.BooleanField()
     status = s.IntegerField(allow_null=True)
     error_code = s.CharField()
@@ -68,12 +70,12 @@ class EventShape(Shape):
 
 
 class ProofShape(Shape):
-    standing = s.ChoiceField(STANDINGS, help_text="`sealed`: computed anew just now, and agrees.")
-    number = s.IntegerField(allow_null=True, help_text="Of the event in the tenant's trail.")
+    standing = s.ChoiceField(STANDINGS, help_text="`sealed`: recomputed just now, and it agrees.")
+    number = s.IntegerField(allow_null=True, help_text="Number of the event in the tenant's trail.")
     batch = s.IntegerField(allow_null=True)
     sealed_at = s.DateTimeField(allow_null=True)
     checkpoint = s.IntegerField(allow_null=True)
-    key_id = s.CharField(allow_null=True, help_text="Of the key that signed the checkpoint.")
+    key_id = s.CharField(allow_null=True, help_text="Id of the key that signed the checkpoint.")
 
 
 class ProvenEvent(EventShape):
@@ -141,10 +143,10 @@ class Events(Resource):
     orderings = ("-at", "at")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List what is on a tenant's record.
+        """List the events of a tenant's audit trail.
 
-        A page can hold less than was asked for, or nothing, while `next_cursor` is there: what is
-        looked for is rare, and the next page goes on looking.
+        A page can have fewer rows than `limit`, or none, and still a `next_cursor`: if matches are
+        rare, the next page continues the search.
         """
         question = self.checked_filters(Event.objects.none())
         filters = filters_from(question.form.cleaned_data)
@@ -159,7 +161,7 @@ class Events(Resource):
         return Response({"results": results, "next_cursor": following or None})
 
     def retrieve(self, request: Any, tenant: str, event: int) -> Response:
-        """Show an event and how it stands: under which seal, and whether that holds."""
+        """Show an event and its proof: the seal, and whether it holds."""
         row = self.get_or_404(Event.objects.of_tenant(self.url_tenant.id), pk=event)
         state = proof_state(row)
         seal, checkpoint = state.seal, state.checkpoint

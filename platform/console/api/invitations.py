@@ -68,15 +68,15 @@ class Invitations(Resource):
     asks = {"list": InvitationFilter}
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List the invitations that still wait for their person."""
+        """List the invitations that have not been accepted yet."""
         return self.respond_page(self._rows())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Invite somebody.
 
         An earlier invitation of the same person stops working. The link is in this answer only.
-        Nobody invites into a role that may do more than their own. It takes a session of the
-        console: a key invites nobody.
+        Nobody can invite into a role that may do more than their own. This needs a session of the
+        console: a key cannot invite.
         """
         fields = self.body()
         if self.who.key:

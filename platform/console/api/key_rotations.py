@@ -16,7 +16,7 @@ from tenants.roles import Permission as P
 class KeyRotationShape(Shape):
     id = s.UUIDField()
     new_key_id = s.UUIDField()
-    total = s.IntegerField(help_text="Keys of people and programs that were to be wrapped anew.")
+    total = s.IntegerField(help_text="Keys of people and programs to be wrapped anew.")
     done = s.IntegerField()
     started_at = s.DateTimeField()
     finished_at = s.DateTimeField(allow_null=True)
@@ -46,19 +46,19 @@ class KeyRotations(Resource):
     volatile = ("done", "finished_at")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List the exchanges of a tenant's encryption key."""
+        """List the rotations of a tenant's encryption key."""
         return self.respond_page(KeyRotation.objects.filter(tenant_id=self.url_tenant.id))
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Exchange a tenant's encryption key.
+        """Rotate a tenant's encryption key.
 
-        What is new is under the new key at once; the rest follows within seconds. While one is
-        under way, it is the answer. No text is touched, and everything opens throughout.
+        New texts are under the new key at once; the other keys follow within seconds. While a
+        rotation is under way, the answer is that one. Texts stay as they are, and readable.
         """
         self.body()
         return self.respond(rotation.start_tenant(self.url_tenant.id, by=self.actor), 201)
 
     def retrieve(self, request: Any, tenant: str, rotation: UUID) -> Response:
-        """Show how far an exchange has come."""
+        """Show the progress of a rotation."""
         rows = KeyRotation.objects.filter(tenant_id=self.url_tenant.id)
         return self.respond(self.get_or_404(rows, pk=rotation))

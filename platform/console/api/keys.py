@@ -45,13 +45,13 @@ def in_state(rows: QuerySet[K], state: str) -> QuerySet[K]:
 class KeyShape(Shape):
     id = s.UUIDField()
     name = s.CharField()
-    public_id = s.CharField(help_text="The part of the key's text that is no secret.")
+    public_id = s.CharField(help_text="The public part of the key's text.")
     state = s.SerializerMethodField()
     scopes = s.ListField(child=s.ChoiceField(Scope.choices))
     allowed_models = s.ListField(child=s.CharField(), help_text="Empty: every model.")
-    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from anywhere.")
+    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from any address.")
     local_only = s.BooleanField(
-        help_text="Nothing it asks leaves this installation. So it is anyway where its tenant is."
+        help_text="Its requests never leave this installation. A tenant can be local-only as well."
     )
     team = s.UUIDField(source="team_id", allow_null=True)
     requests_per_minute = s.IntegerField(allow_null=True)
@@ -60,7 +60,7 @@ class KeyShape(Shape):
     max_concurrency = s.IntegerField(allow_null=True)
     megabytes_in_flight = s.IntegerField(allow_null=True)
     megabytes_per_day = s.IntegerField(allow_null=True)
-    created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="A member.")
+    created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="The issuer.")
     depends_on = s.ListField(
         source="grantors",
         child=s.CharField(),
@@ -185,8 +185,8 @@ class Keys(Resource):
     def create(self, request: Any, tenant: str) -> Response:
         """Issue a key.
 
-        Its text is in this answer only. Whoever issues it must hold what its scopes allow; a key
-        issues keys that may do no more than itself, anywhere; one with a quota of its own none.
+        Its text is in this answer only. The issuer must have all permissions of its scopes. A key
+        issues only keys that may do no more than itself; a key with a quota of its own issues none.
         """
         settings = self._settings()
         self._refuse_quota_escape()
@@ -203,8 +203,8 @@ class Keys(Resource):
     def partial_update(self, request: Any, tenant: str, key: UUID) -> Response:
         """Change a key.
 
-        A key does not change itself. Whoever widens a key is one of those whom it depends on: it
-        may no more than the weakest of them may today.
+        A key cannot change itself. It depends on everybody who has widened it: it may do no more
+        than the weakest of them may today.
         """
         settings = self._settings()
         row = self.get_for_change(self.url_tenant.api_keys.all(), pk=key)
@@ -215,10 +215,10 @@ class Keys(Resource):
         return self.respond(row)
 
     def rotate(self, request: Any, tenant: str, key: UUID) -> Response:
-        """Put a new key in the place of this one.
+        """Replace a key with a new one.
 
-        Both work while they overlap. A key does not rotate itself. The new one depends on whoever
-        rotates it too.
+        Both work while they overlap. A key cannot rotate itself. The new key also depends on the
+        person who rotates it.
         """
         overlap = timedelta(seconds=self.body()["overlap_s"])
         row = self.get_or_404(self.url_tenant.api_keys.all(), pk=key)
@@ -232,7 +232,7 @@ class Keys(Resource):
         return answer
 
     def revoke(self, request: Any, tenant: str, key: UUID) -> Response:
-        """Revoke a key: within a second it opens nothing, anywhere.
+        """Revoke a key: within a second it is refused everywhere.
 
         Revoking it again changes nothing.
         """

@@ -34,7 +34,7 @@ class HoldShape(Shape):
     )
     requested_at = s.DateTimeField()
     approved_at = s.DateTimeField(
-        allow_null=True, help_text="Without it, it ends 72 hours after it was asked for."
+        allow_null=True, help_text="Without an approval it ends 72 hours after the request."
     )
     expires_at = s.DateTimeField()
     renewed = s.IntegerField()
@@ -64,7 +64,7 @@ class HoldShape(Shape):
 
 
 class NewHold(Shape):
-    subject = s.UUIDField(required=False, help_text="Whose data; without it: everybody's.")
+    subject = s.UUIDField(required=False, help_text="The person; without it: everybody.")
     covers_from = s.DateTimeField(required=False)
     covers_until = s.DateTimeField(required=False)
     reason = s.CharField(max_length=legal_hold.LONGEST_REASON)
@@ -81,7 +81,7 @@ class Release(Shape):
     reason = s.CharField(
         max_length=legal_hold.LONGEST_REASON,
         required=False,
-        help_text="Of who asks for it; who approves it need not say more.",
+        help_text="Reason of the person who asks; the approver may leave it out.",
     )
     EXAMPLE = {"reason": "The case is closed."}
 
@@ -113,14 +113,14 @@ class LegalHolds(Resource):
     volatile = ("in_force",)
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List legal holds, those that are over too."""
+        """List legal holds, including those that are over."""
         return self.respond_page(self._holds())
 
     def create(self, request: Any, tenant: str) -> Response:
         """Place a legal hold.
 
-        In force at once; another person has to approve it within 72 hours. Where one like it was
-        placed within the last 30 days and never approved, it keeps nothing before it is approved.
+        It is in force at once; another person must approve it within 72 hours. If a similar hold of
+        the last 30 days was never approved, this one takes effect only when it is approved.
         """
         fields = self.body()
         fields["subject_id"] = fields.pop("subject", None)
@@ -138,13 +138,15 @@ class LegalHolds(Resource):
         return self._act(self._hold(hold), "approve", person=self._person())
 
     def renew(self, request: Any, tenant: str, hold: UUID) -> Response:
-        """Let a legal hold last longer: another person than who placed or renewed it last."""
+        """Let a legal hold last longer. Another person than the one who placed or renewed it must
+        do so.
+        """
         return self._act(self._hold(hold), "renew", person=self._person(), **self.body())
 
     def release(self, request: Any, tenant: str, hold: UUID) -> Response:
-        """Ask for the release of a legal hold, or approve what somebody else has asked for.
+        """Ask for the release of a legal hold, or approve such a request.
 
-        It stays in force until the second of two people has called this.
+        The hold stays in force until two people have called this.
         """
         row = self._hold(hold)
         return self._act(row, "release", person=self._person(), **self.body())

@@ -52,7 +52,7 @@ class LimitsShape(Shape):
     max_concurrency = s.IntegerField(allow_null=True)
     megabytes_in_flight = s.IntegerField(allow_null=True)
     megabytes_per_day = s.IntegerField(allow_null=True)
-    effective = HeldLimits(help_text="As they hold: null in a field above is the tier's figure.")
+    effective = HeldLimits(help_text="In force: null in a field above takes the tier's figure.")
     EXAMPLE = {
         "tier": "standard",
         "weight": 1,

@@ -25,7 +25,7 @@ class MeShape(Shape):
     email = s.EmailField(allow_null=True)
     name = s.CharField()
     operator = s.BooleanField()
-    scopes = s.ListField(child=s.CharField(), help_text="Of a key.")
+    scopes = s.ListField(child=s.CharField(), help_text="The scopes of a key.")
     tenants = PlaceShape(many=True)
     EXAMPLE = {
         "actor": "key:0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",

@@ -68,8 +68,8 @@ class Members(Resource):
     def partial_update(self, request: Any, tenant: str, member: UUID) -> Response:
         """Change a member's role.
 
-        Nobody gives or takes a role that may do more than their own. A key makes members of
-        developers, and nothing else. Nobody gains anything by changing their own role.
+        Nobody can give or take a role that may do more than their own. A key can only turn
+        developers into members. Nobody can raise their own role.
         """
         fields = self.body()
         row = self._member_to_change(member)

@@ -80,7 +80,9 @@ class RestrictedModels(Resource):
         return self.respond_page(self.url_tenant.restricted_models.all())
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Restrict a model: from now on only those use it who are granted it."""
+        """Restrict a model: from now on only those teams and keys may use it that are
+        granted it.
+        """
         return self.respond(
             model_access.restrict(self.url_tenant, self.body()["name"], by=self.actor), 201
         )
@@ -102,7 +104,7 @@ class RestrictedModels(Resource):
         return self.respond(row)
 
     def withdraw(self, request: Any, tenant: str, model: int) -> Response:
-        """Take a grant back."""
+        """Withdraw a grant."""
         row = self._model(model)
         model_access.withdraw(row, self._holder(), by=self.actor)
         return self.respond(row)

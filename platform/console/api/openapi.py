@@ -21,19 +21,19 @@ HEADER: Final = OpenApiParameter.HEADER
 class ProblemShape(serializers.Serializer[Any]):
     """RFC 9457 problem details."""
 
-    type = serializers.CharField(help_text="urn:forebay:problem:<code>: what programs compare.")
+    type = serializers.CharField(help_text="urn:forebay:problem:<code>, for programs to compare.")
     title = serializers.CharField()
     status = serializers.IntegerField()
-    detail = serializers.CharField(help_text="For people.")
-    instance = serializers.CharField(help_text="The path that was asked for.")
+    detail = serializers.CharField(help_text="Explanation for people.")
+    instance = serializers.CharField(help_text="The requested path.")
     # DRF takes declared fields out of the class: Serializer.errors stays
     errors = serializers.DictField(  # type: ignore[assignment]
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
-        help_text="What is wrong with which field; of none in particular under the empty name.",
+        help_text="Messages by field; those about no single field are under the empty name.",
     )
     refusal_id = serializers.CharField(
-        required=False, help_text="Of a 429: what the refusals of the tenant explain."
+        required=False, help_text="Id of a 429, which the tenant's refusals explain."
     )
 
     class Meta:
@@ -42,18 +42,18 @@ class ProblemShape(serializers.Serializer[Any]):
 
 PROBLEMS = {
     400: "A field or parameter is wrong or unknown.",
-    401: "No key and no session, or one that opens nothing.",
-    403: "Not allowed to; put on record.",
+    401: "No valid key or session.",
+    403: "Not allowed; recorded in the audit trail.",
     404: "It does not exist, or belongs to somebody else.",
-    405: "There is no such method here; `Allow` names those that are.",
-    406: "Only JSON is answered.",
-    409: "It contradicts what there is, or the same request is being worked on.",
+    405: "There is no such method here; `Allow` lists the methods.",
+    406: "Answers are JSON only.",
+    409: "It conflicts with the present state, or the same request is in progress.",
     412: "It has changed since it was read (If-Match).",
     413: "The body is too large.",
-    415: "Only JSON is taken.",
+    415: "Only JSON is accepted.",
     422: "The idempotency key was used for another request.",
     428: "If-Match is missing.",
-    429: "Too many calls; `Retry-After` says when one is free.",
+    429: "Too many calls; `Retry-After` gives the seconds to wait.",
     503: "The database does not answer.",
 }
 _ALWAYS = {400, 401, 403, 404, 405, 406, 429, 503}
@@ -91,7 +91,7 @@ class ResourceSchema(AutoSchema):
         need = self.view.needs[str(self.view.action)]
         needs: dict[Permission | Who, str] = {
             Who.OPERATOR: "For operators of the platform.",
-            Who.ANYBODY: "For whoever is signed in or has a key.",
+            Who.ANYBODY: "For everybody who is signed in or has a key.",
         }
         paragraphs = [*self._paragraphs()[1:], needs.get(need) or f"Needs `{need}`."]
         if scopes := self._operator_scopes():

@@ -44,13 +44,13 @@ class NewOperatorKey(Shape):
 class OperatorKeyShape(Shape):
     id = s.UUIDField()
     name = s.CharField()
-    public_id = s.CharField(help_text="The part of the key's text that is no secret.")
+    public_id = s.CharField(help_text="The public part of the key's text.")
     state = s.SerializerMethodField()
     scopes = s.ListField(child=s.ChoiceField(OperatorScope.values))
-    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from anywhere.")
+    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from any address.")
     requests_per_minute = s.IntegerField(help_text="0: no limit.")
     created_by = s.SerializerMethodField(
-        help_text="An operator, as the audit trail writes them. With their role the key ends."
+        help_text="An operator, as the audit trail writes them. The key ends with their role."
     )
     created_at = s.DateTimeField()
     expires_at = s.DateTimeField()

@@ -24,7 +24,10 @@ _ORDER_FIELDS = frozenset({"position", "condition", "overflow_after_ms"})  # whe
 
 class PoolChange(Shape):
     position = s.IntegerField(
-        min_value=0, max_value=_MOST, required=False, help_text="When it is tried: lowest first."
+        min_value=0,
+        max_value=_MOST,
+        required=False,
+        help_text="Pools are tried lowest first.",
     )
     condition = s.ChoiceField(
         list(map(str, RouteCondition)),
@@ -36,7 +39,7 @@ class PoolChange(Shape):
         min_value=0,
         max_value=LONGEST_MS,
         required=False,
-        help_text="Of `overflow`: the expected wait from which on it takes requests.",
+        help_text="With `overflow`: the expected wait from which it takes requests.",
     )
     limits = s.DictField(
         required=False,
@@ -73,7 +76,7 @@ class PoolShape(DeclaredShape):
     limits = s.DictField()
     window = s.DictField()
     kept_free = s.SerializerMethodField(
-        help_text="Slots that lower classes leave free, by class: while it has had requests lately."
+        help_text="Slots that lower classes leave free, by class, while it has had requests lately."
     )
     engines = s.SerializerMethodField()
     EXAMPLE = {
@@ -139,8 +142,8 @@ class Pools(DeclaredResource):
     def destroy(self, request: Any, pool: UUID) -> Response:
         """Remove a pool and its engines.
 
-        What waits there goes to another pool of its model, or ends with a 503; what runs is
-        finished. A key of an operator needs `engines:write` too where the pool has engines.
+        Waiting requests go to another pool of its model, or end with a 503; running ones finish. A
+        key of an operator also needs `engines:write` if the pool has engines.
         """
         row = self.get_for_change(Pool.objects.all(), pk=pool)
         self.refuse_engines_below(row.engines.all())

@@ -25,7 +25,7 @@ class NewPrice(Shape):
         max_length=120,
         allow_blank=True,
         default="",
-        help_text="Where this pool of the model serves. Empty: in all without their own price.",
+        help_text="The pool to which it applies. Empty: all pools without a price of their own.",
     )
     prompt = _amount()
     cached = _amount()
@@ -41,7 +41,7 @@ class NewPrice(Shape):
         decimal_places=4,
         min_value=0,
         default=Decimal(1),
-        help_text="By which all three are multiplied in these hours.",
+        help_text="Factor for all three prices in these hours.",
     )
     EXAMPLE = {
         "model": "llama-3.1-70b",
@@ -64,7 +64,7 @@ class NewPrice(Shape):
 class PriceShape(NewPrice):
     id = s.IntegerField()
     since = s.DateTimeField()
-    ended = s.BooleanField(help_text="From then on the pool has no price of its own.")
+    ended = s.BooleanField(help_text="Since then the pool has no price of its own.")
     EXAMPLE = {"id": 3, **NewPrice.EXAMPLE, "since": "2026-01-31T08:00:00Z", "ended": False}
 
 

@@ -20,10 +20,10 @@ from inference.models.served import LONGEST_NAME
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 
-_CLASS = "Of work: realtime, batch, finetune or preprocess."
-_P50, _P95 = "In ms, of the last five minutes.", "In ms."
-_PARKED = "Of those that wait: they gave their slots to a higher class."
-_PREEMPTIONS = "Of requests that ended in the last five minutes."
+_CLASS = "Class of work: realtime, batch, finetune or preprocess."
+_P50, _P95 = "Median in ms, of the last five minutes.", "95th percentile in ms."
+_PARKED = "Waiting requests that gave their slots to a higher class."
+_PREEMPTIONS = "Preemptions of requests that ended in the last five minutes."
 
 
 class TenantLineShape(Shape):
@@ -42,7 +42,7 @@ class ClassShape(Shape):
     waiting = s.IntegerField(source="of.waiting")
     oldest_s = s.FloatField(source="of.oldest_s", allow_null=True)
     expected_wait_ms = s.IntegerField(
-        source="of.wait_ms", help_text="Of one more request; 0 where it is not known."
+        source="of.wait_ms", help_text="Expected wait of one more request; 0 if unknown."
     )
     wait_p50_ms = s.IntegerField(source="waits.p50", allow_null=True, help_text=_P50)
     wait_p95_ms = s.IntegerField(source="waits.p95", allow_null=True, help_text=_P95)
@@ -50,7 +50,7 @@ class ClassShape(Shape):
     parked = s.IntegerField(source="of.parked", help_text=_PARKED)
     preemptions = s.IntegerField(source="waits.preempted", help_text=_PREEMPTIONS)
     tenants = TenantLineShape(many=True, source="lines", help_text="The longest lines first.")
-    more_tenants = s.IntegerField(source="of.more", help_text="That wait and are not listed.")
+    more_tenants = s.IntegerField(source="of.more", help_text="Waiting, but not listed.")
 
 
 class QueueShape(Shape):
@@ -92,10 +92,10 @@ class QueueShape(Shape):
 class AboutShape(Shape):
     """Describes waiting requests: send `request`, or `tenant` and `work_class`."""
 
-    request = s.UUIDField(required=False, help_text="One that waits.")
-    tenant = s.CharField(required=False, max_length=60, help_text="Its name.")
+    request = s.UUIDField(required=False, help_text="Id of a waiting request.")
+    tenant = s.CharField(required=False, max_length=60, help_text="The tenant's name.")
     work_class = s.CharField(
-        required=False, max_length=20, help_text="In which the tenant's requests wait."
+        required=False, max_length=20, help_text="The class in which the tenant's requests wait."
     )
     EXAMPLE = {"tenant": "acme", "work_class": "realtime"}
 
@@ -106,8 +106,8 @@ class LowerShape(AboutShape):
 
 
 class DoneShape(Shape):
-    requests = s.IntegerField(help_text="For how many it was done.")
-    left = s.IntegerField(help_text="Of the tenant's, for which it can be repeated.")
+    requests = s.IntegerField(help_text="Requests that were moved or cancelled.")
+    left = s.IntegerField(help_text="Requests that still wait: repeat the call.")
     EXAMPLE = {"requests": 12, "left": 0}
 
 
@@ -119,14 +119,14 @@ class Queues(Resource):
     volatile = ("waiting", "running", "classes")
 
     def retrieve(self, request: Any, pool: UUID) -> Response:
-        """Show who waits for a pool, by class and tenant."""
+        """Show the waiting requests of a pool, by class and tenant."""
         row = self._pool(pool)
         return self.respond(redis_or_503(lambda: queue_of(row.name)))
 
     def lower(self, request: Any, pool: UUID) -> Response:
-        """Move a waiting request, or what a tenant has waiting in a class, to a lower class.
+        """Move a waiting request, or those of a tenant in a class, to a lower class.
 
-        Up to 500 at once, those that would begin first. Price and deadline stay.
+        Up to 500 at once, the first in the queue. Price and deadline stay.
         """
         row, fields = self._pool(pool), self.body()
         about = _about(fields)
@@ -138,9 +138,9 @@ class Queues(Resource):
             raise bad_request({"to": problem.messages}) from None
 
     def cancel(self, request: Any, pool: UUID) -> Response:
-        """Cancel a waiting request, or what a tenant has waiting in a class.
+        """Cancel a waiting request, or those of a tenant in a class.
 
-        Up to 100 at once, those that would begin first. Whoever waits for them gets a 403.
+        Up to 100 at once, the first in the queue. Their clients get a 403.
         """
         row, about = self._pool(pool), _about(self.body())
         return _done(redis_or_503(lambda: cancel_requests(row, about, by=self.actor)))
@@ -170,12 +170,12 @@ def _done(done: Done | None) -> Response:
 # A tenant's own ---------------------------------------------------------------------------------
 class OwnRequestShape(Shape):
     id = s.CharField()
-    position = s.IntegerField(help_text="About: 1 is next.")
-    own_before = s.IntegerField(help_text="Of the tenant's own requests.")
-    expected_wait_ms = s.IntegerField(source="wait_ms", help_text="0 where it is not known.")
+    position = s.IntegerField(help_text="Approximate position: 1 is next.")
+    own_before = s.IntegerField(help_text="The tenant's own requests before it.")
+    expected_wait_ms = s.IntegerField(source="wait_ms", help_text="0 if unknown.")
     waited_s = s.FloatField(allow_null=True)
     had_begun = s.BooleanField(source="requeued", help_text="Its worker died.")
-    parked = s.BooleanField(help_text="It gave its slot to a higher class, and goes on later.")
+    parked = s.BooleanField(help_text="It gave its slot to a higher class and resumes later.")
 
 
 class CauseShape(Shape):
@@ -188,8 +188,8 @@ class OwnLineShape(Shape):
     pool = s.CharField(source="line.pool", max_length=LONGEST_NAME)
     work_class = s.CharField(source="line.klass", help_text=_CLASS)
     waiting = s.IntegerField(source="line.waiting")
-    weight = s.IntegerField(source="line.weight", help_text="Of the tenant's turns.")
-    causes = CauseShape(many=True, help_text="The weightiest first.")
+    weight = s.IntegerField(source="line.weight", help_text="Weight of the tenant's turns.")
+    causes = CauseShape(many=True, help_text="The most important first.")
     requests = OwnRequestShape(many=True, source="line.requests", help_text="The first 50.")
     EXAMPLE = {
         "pool": "here",
@@ -228,6 +228,6 @@ class OwnQueue(Resource):
     shape = OwnQueueShape
 
     def show(self, request: Any, tenant: str) -> Response:
-        """Show what the tenant has waiting, where each request stands, and why it waits."""
+        """Show the tenant's waiting requests, their positions, and the causes of their wait."""
         lines = redis_or_503(lambda: explained_lines(self.url_tenant))
         return Response(OwnQueueShape({"results": lines}).data)

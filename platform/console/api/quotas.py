@@ -21,11 +21,11 @@ class QuotaShape(Shape):
     id = s.UUIDField()
     unit = s.ChoiceField(Unit.choices)
     window = s.ChoiceField(Window.choices)
-    limit = s.IntegerField(help_text="Cost in millionths of the currency.")
+    limit = s.IntegerField(help_text="Cost is in millionths of the currency.")
     key = s.UUIDField(source="api_key_id", allow_null=True)
     member = s.UUIDField(source="member_id", allow_null=True)
-    model = s.CharField(help_text="Empty: of every model.")
-    set_by_platform = s.BooleanField(help_text="Only operators change it, or drop it.")
+    model = s.CharField(help_text="Empty: every model.")
+    set_by_platform = s.BooleanField(help_text="Only operators change or drop it.")
     created_at = s.DateTimeField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -56,10 +56,10 @@ class NewQuota(QuotaChange):
 
 class StandingShape(Shape):
     limit = s.IntegerField()
-    raised = s.IntegerField(help_text="By approved raises.")
-    allowed = s.IntegerField(help_text="Both together.")
+    raised = s.IntegerField(help_text="Added by approved raises.")
+    allowed = s.IntegerField(help_text="The limit and the raises together.")
     used = s.IntegerField()
-    reserved = s.IntegerField(help_text="By requests in progress.")
+    reserved = s.IntegerField(help_text="Reserved by requests in progress.")
     remaining = s.IntegerField()
     percent = s.IntegerField()
     starts = s.DateTimeField()
@@ -104,9 +104,9 @@ class Quotas(Resource):
         return self.respond_page(self.url_tenant.quotas.all())
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Make a quota.
+        """Create a quota.
 
-        It counts what the window has seen already. Name at most one of key, member and model.
+        It also counts earlier usage of its window. Name at most one of key, member and model.
         """
         fields = self.body()
         rows = {"key": self.url_tenant.api_keys, "member": self.url_tenant.members}
@@ -128,7 +128,8 @@ class Quotas(Resource):
     def partial_update(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Change a quota's limit.
 
-        A key does not change its own, and only operators change what the platform has set.
+        A key cannot change its own quota, and only operators change those that the platform has
+        set.
         """
         fields = self.body()
         row = self._quota_to_change(quota)
@@ -137,15 +138,16 @@ class Quotas(Resource):
         return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, quota: UUID) -> Response:
-        """Drop a quota.
+        """Delete a quota.
 
-        A key does not drop its own, and only operators drop what the platform has set.
+        A key cannot delete its own quota, and only operators delete those that the platform has
+        set.
         """
         self._quota_to_change(quota).drop(by=self.actor, platform=self.who.is_operator)
         return Response(status=204)
 
     def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
-        """Show what stands against a quota in the present window."""
+        """Show the use of a quota in the present window."""
         row = self.get_or_404(self.url_tenant.quotas.select_related("tenant"), pk=quota)
         return Response(StandingShape(row.standing()).data)
 
@@ -169,7 +171,7 @@ class NoticeShape(Shape):
     id = s.IntegerField()
     quota = s.UUIDField(source="quota_id")
     percent = s.IntegerField()
-    starts = s.DateTimeField(help_text="Of the window.")
+    starts = s.DateTimeField(help_text="Start of the window.")
     at = s.DateTimeField()
     EXAMPLE = {
         "id": 12,
@@ -193,5 +195,5 @@ class Notices(Resource):
     orderings = ("-at", "at")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List when quotas passed 80 % and 100 %."""
+        """List the moments when quotas passed 80 % and 100 %."""
         return self.respond_page(QuotaNotice.objects.filter(tenant=self.url_tenant))

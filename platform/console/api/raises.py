@@ -93,7 +93,7 @@ class Raises(Resource):
         return self.respond_page(self._rows())
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Ask for more, for a while.
+        """Ask for a temporary raise of a quota.
 
         People ask, not keys.
         """
@@ -109,9 +109,9 @@ class Raises(Resource):
         return self.respond(self.get_or_404(self._rows(), pk=quota_raise))
 
     def approve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
-        """Approve a raise: it holds from the next request on.
+        """Approve a raise: it applies from the next request on.
 
-        Of a quota that the platform has set, only operators do.
+        Only operators approve raises of a quota that the platform has set.
         """
         return self._decide(quota_raise, "approve")
 

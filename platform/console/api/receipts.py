@@ -20,7 +20,7 @@ class RecordShape(Shape):
     leaf = s.CharField(help_text="SHA-256 of a zero byte and the line, in hex.")
     proof = s.DictField(
         allow_null=True,
-        help_text="From the leaf to a signed checkpoint (RFC 6962). Null until it is under seal.",
+        help_text="Proof from the leaf to a signed checkpoint (RFC 6962). Null until it is sealed.",
     )
 
 
@@ -46,7 +46,7 @@ class Receipts(Resource):
     shape = InclusionShape
 
     def retrieve(self, request: Any, tenant: str, receipt: UUID) -> Response:
-        """Show where a request stands under seal."""
+        """Show the sealed records of a request."""
         records = inclusion.of_request(self.url_tenant.id, receipt)
         if not records:
             raise not_found()

@@ -22,7 +22,7 @@ class ReconciliationShape(Shape):
     tokens_usage = s.IntegerField()
     cost_ledger = s.IntegerField()
     cost_usage = s.IntegerField()
-    counters_off = s.IntegerField(help_text="Counters that are not their ledger's sum.")
+    counters_off = s.IntegerField(help_text="Counters that differ from the sum of the ledger.")
     difference = s.IntegerField()
     EXAMPLE = {
         "id": 31,

@@ -19,16 +19,16 @@ from tenants.roles import Permission as P
 
 class RefusalShape(Shape):
     id = s.SerializerMethodField()
-    tier = s.ChoiceField(RefusedBy.choices, help_text="Who said no.")
+    tier = s.ChoiceField(RefusedBy.choices, help_text="The limit or quota that refused.")
     explanation = s.SerializerMethodField()
-    actor = s.CharField(help_text="Who was refused.")
+    actor = s.CharField(help_text="The caller that was refused.")
     quota = s.UUIDField(source="quota_id", allow_null=True)
     route = s.CharField()
     model = s.CharField()
     client_net = s.CharField(allow_null=True, help_text="The address without its last part.")
     limit = s.IntegerField()
     used = s.IntegerField()
-    count = s.IntegerField(help_text="How often in this minute.")
+    count = s.IntegerField(help_text="Refusals in this minute.")
     first_at = s.DateTimeField()
     last_at = s.DateTimeField()
     frees_at = s.DateTimeField()
@@ -65,10 +65,10 @@ class ShareShape(Shape):
 
 
 class Explained(Shape):
-    counter = s.CharField(help_text="Whose: an address, a key, the tenant, a quota.")
+    counter = s.CharField(help_text="The limit's owner: an address, a key, the tenant, a quota.")
     advice = s.CharField()
     still_refusing = s.BooleanField()
-    since = s.DateTimeField(help_text="From then on `used_by` counts.")
+    since = s.DateTimeField(help_text="`used_by` counts from then on.")
     used_by = ShareShape(many=True)
 
 
@@ -107,11 +107,11 @@ class Refusals(Resource):
     orderings = ("-last_at", "last_at")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List what was refused: one entry for each caller, limit and minute."""
+        """List refused requests: one entry for each caller, limit and minute."""
         return self.respond_page(self.url_tenant.refusals.all())
 
     def retrieve(self, request: Any, tenant: str, refusal: str) -> Response:
-        """Explain a refusal by the id that came with the 429: also who used the limit up."""
+        """Explain a refusal by the id of its 429, with the callers who used the limit up."""
         pk = uuid_of(refusal)
         if pk is None:
             raise not_found()

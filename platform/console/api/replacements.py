@@ -32,32 +32,32 @@ class NewVersion(EngineChange):
         max_length=LONGEST_NAME,
         validators=[is_name],
         required=False,
-        help_text="Of the new engine; by itself that of the old one and the version.",
+        help_text="Name of the new engine. Default: the old one's, with the version.",
     )
     version = s.CharField(
         max_length=LONGEST_VERSION,
         validators=[is_name],
         required=False,
-        help_text="By itself v2, v3 and so on.",
+        help_text="Default: v2, v3 and so on.",
     )
     kind = s.ChoiceField(sorted(KINDS), required=False)
     warm_ups = s.IntegerField(
         min_value=0,
         max_value=MOST_WARM_UPS,
         required=False,
-        help_text=f"Short answers before it serves; {WARM_UPS} by itself.",
+        help_text=f"Short answers before it serves. Default: {WARM_UPS}.",
     )
     load_within_s = s.IntegerField(
         min_value=1,
         max_value=LONGEST_LOAD_S,
         required=False,
-        help_text=f"Seconds to be ready and warm; {LOAD_WITHIN_S} by itself.",
+        help_text=f"Seconds within which it must be warm. Default: {LOAD_WITHIN_S}.",
     )
     keeps_old = s.BooleanField(
         required=False, help_text="The old engine stays, drained, for a rollback."
     )
     may_take_less = s.BooleanField(
-        required=False, help_text="Also with a shorter context, or without a capability."
+        required=False, help_text="Accept a shorter context, or the lack of a capability."
     )
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "url": "http://gpu-2:8000/v1",
@@ -72,18 +72,16 @@ class ReplacementShape(Shape):
     pool = s.CharField(source="pool.name")
     old = s.CharField(source="old_name", help_text="The name of an engine.")
     new = s.CharField(source="new_name")
-    new_id = s.UUIDField(allow_null=True, help_text="Of the new engine, while there is one.")
+    new_id = s.UUIDField(allow_null=True, help_text="Id of the new engine, while there is one.")
     step = s.ChoiceField(Step.choices)
-    reason = s.CharField(help_text="Why it failed.")
+    reason = s.CharField(help_text="The reason for a failure.")
     keeps_old = s.BooleanField()
     created_at = s.DateTimeField()
     loaded_at = s.DateTimeField(allow_null=True)
     warmed_at = s.DateTimeField(allow_null=True)
     switched_at = s.DateTimeField(allow_null=True)
     ended_at = s.DateTimeField(allow_null=True)
-    warm_up_ms = s.IntegerField(
-        allow_null=True, help_text="In which it gave the answers that warmed it up."
-    )
+    warm_up_ms = s.IntegerField(allow_null=True, help_text="Time that its warm-up answers took.")
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
         "pool": "here",
@@ -126,9 +124,9 @@ class Replacements(Resource):
     def create(self, request: Any, engine: UUID) -> Response:
         """Load a new version of an engine beside it, warm it up, and switch to it.
 
-        What is not said is as in the old engine; `options` are added to its own, and one that is
-        null is left out. The old one serves until the new one is warm; then it finishes what it
-        has, and goes. No request is dropped, and no answer is half of each.
+        Omitted fields are as in the old engine. `options` are added to its own; null removes one.
+        The old engine serves until the new one is warm. Then it finishes its requests and goes. No
+        request is dropped, and no answer comes from both.
         """
         fields, rows = self.body(), Engine.objects.select_related("pool__model")
         row = self.get_or_404(rows.select_for_update(of=("self",), no_key=True), pk=engine)
@@ -144,15 +142,15 @@ class Replacements(Resource):
         return answer
 
     def retrieve(self, request: Any, replacement: UUID) -> Response:
-        """Show how far a new version has come."""
+        """Show the progress of a new version."""
         return self.respond(self.get_or_404(self._rows(), pk=replacement))
 
     def cancel(self, request: Any, replacement: UUID) -> Response:
-        """Stop a new version before it serves. The old one serves on."""
+        """Cancel a new version before it serves. The old one keeps serving."""
         return self.respond(self.get_or_404(self._rows(), pk=replacement).cancel(by=self.actor))
 
     def rollback(self, request: Any, replacement: UUID) -> Response:
-        """Let the old engine serve again, while it is there. The new one finishes what it has."""
+        """Let the old engine serve again while it exists. The new one finishes its requests."""
         return self.respond(self.get_or_404(self._rows(), pk=replacement).roll_back(by=self.actor))
 
     def _rows(self) -> Any:

@@ -22,7 +22,7 @@ class RuleShape(Shape):
     # DRF takes declared fields out of the class: Field.label stays
     label = s.CharField(source="data_class.label")  # type: ignore[assignment]
     days = s.IntegerField()
-    floor_days = s.IntegerField(source="data_class.floor_days", help_text="It never gets below.")
+    floor_days = s.IntegerField(source="data_class.floor_days", help_text="The least of `days`.")
     default_days = s.IntegerField(source="data_class.default_days")
     changed_at = s.DateTimeField(allow_null=True)
     EXAMPLE = {
@@ -49,9 +49,9 @@ class PreviewShape(Shape):
     data_class = s.CharField(source="data_class.name")
     present = s.IntegerField()
     days = s.IntegerField()
-    before = s.DateTimeField(help_text="What is older would go.")
+    before = s.DateTimeField(help_text="Data before this moment would be deleted.")
     months = s.DictField(child=s.DictField(child=s.IntegerField()), help_text="Rows, by kind.")
-    on_hold = s.SerializerMethodField(help_text="A legal hold keeps it all the same.")
+    on_hold = s.SerializerMethodField(help_text="A legal hold keeps the data all the same.")
     EXAMPLE = {
         "data_class": "audit",
         "present": 365,
@@ -86,25 +86,25 @@ class Retention(Resource):
     asks = {"preview": PreviewQuestion}
 
     def show(self, request: Any, tenant: str) -> Response:
-        """Show how long each kind of data stays."""
+        """Show the retention of every kind of data."""
         rules = periods.rules(self.url_tenant.id)
         return Response({"results": [RuleShape(rule).data for rule in rules]})
 
     def retrieve(self, request: Any, tenant: str, data_class: str) -> Response:
-        """Show how long one kind of data stays."""
+        """Show the retention of one kind of data."""
         return self._answer(self._rule(data_class))
 
     def preview(self, request: Any, tenant: str, data_class: str) -> Response:
-        """Preview the change with another number of days. Nothing changes."""
+        """Preview a change to another number of days. Nothing changes."""
         one = self._class(data_class)
         question = self.checked_filters(RetentionRule.objects.none())
         preview = periods.preview(self.url_tenant.id, one.name, question.form.cleaned_data["days"])
         return Response(PreviewShape(preview).data)
 
     def partial_update(self, request: Any, tenant: str, data_class: str) -> Response:
-        """Change how long one kind of data stays, from tonight on.
+        """Change the retention of one kind of data, from tonight on.
 
-        On record with what goes. Nobody gets below the floor.
+        This is on record, with the data that goes. Nobody can go below the minimum.
         """
         fields = self.body()
         self.check_if_match(self._rule(data_class))

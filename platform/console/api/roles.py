@@ -18,7 +18,7 @@ class PermissionShape(Shape):
     permission = s.ChoiceField([p.value for p in P])
     duty = s.CharField(allow_null=True, help_text="Kept apart under the profile mlps-l3.")
     roles = s.ListField(child=s.ChoiceField([*Role.values, "operator"]))
-    scopes = s.ListField(child=s.ChoiceField(Scope.values), help_text="Of keys, each alone.")
+    scopes = s.ListField(child=s.ChoiceField(Scope.values), help_text="Scopes that include it.")
 
 
 class MatrixShape(Shape):

@@ -65,8 +65,8 @@ class Models(DeclaredResource):
     def destroy(self, request: Any, served_model: UUID) -> Response:
         """Remove a model, its pools and engines.
 
-        What waits ends with a 503; what runs is finished. The record keeps the names. A key of an
-        operator needs `engines:write` too where there are engines.
+        Waiting requests end with a 503; running ones finish. The audit trail keeps the names. A key
+        of an operator also needs `engines:write` if there are engines.
         """
         row = self.get_for_change(Model.objects.all(), pk=served_model)
         self.refuse_engines_below(Engine.objects.filter(pool__model=row))

@@ -54,7 +54,7 @@ class Teams(Resource):
         return self.respond_page(self.url_tenant.teams.all())
 
     def create(self, request: Any, tenant: str) -> Response:
-        """Form a team."""
+        """Create a team."""
         return self.respond(Team.form(self.url_tenant, self.body()["name"], by=self.actor), 201)
 
     def retrieve(self, request: Any, tenant: str, team: UUID) -> Response:
@@ -70,9 +70,9 @@ class Teams(Resource):
         return self.respond(row)
 
     def destroy(self, request: Any, tenant: str, team: UUID) -> Response:
-        """Disband a team.
+        """Delete a team.
 
-        Its keys stay, without a team; what it was granted is gone.
+        Its keys stay, without a team; its grants are gone.
         """
         self.get_for_change(self.url_tenant.teams.all(), pk=team).disband(by=self.actor)
         return Response(status=204)
@@ -105,13 +105,13 @@ class Places(Resource):
     takes = {"create": NewPlace}
 
     def list(self, request: Any, tenant: str, team: UUID) -> Response:
-        """List who is in a team."""
+        """List the members of a team."""
         return self.respond_page(self._rows(team))
 
     def create(self, request: Any, tenant: str, team: UUID) -> Response:
-        """Put a member into a team.
+        """Add a member to a team.
 
-        Somebody who is in it already stays in it.
+        Adding a member of the team changes nothing.
         """
         row = self._team(team)
         member = self.url_tenant.members.filter(pk=self.body()["member"]).first()
@@ -121,11 +121,11 @@ class Places(Resource):
         return self.respond(self.get_or_404(self._rows(team), member=member), 201, at=member.pk)
 
     def retrieve(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
-        """Show a member's place in a team."""
+        """Show a member's membership of a team."""
         return self.respond(self.get_or_404(self._rows(team), member=member))
 
     def destroy(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
-        """Take a member out of a team."""
+        """Remove a member from a team."""
         membership = self.get_for_change(self._rows(team), member=member)
         self._team(team).take_out(membership.member, by=self.actor)
         return Response(status=204)

@@ -44,14 +44,16 @@ class VariableShape(Shape):
     name = s.CharField(max_length=40)
     type = s.ChoiceField(list(TYPES), default="string")
     default = Scalar(
-        required=False, allow_null=True, help_text="Without one, each request has to give it."
+        required=False,
+        allow_null=True,
+        help_text="Without one, requests must give it.",
     )
     max_length = s.IntegerField(
         required=False,
         allow_null=True,
         min_value=1,
         max_value=variables.LONGEST,
-        help_text=f"Characters of a string; {variables.LENGTH} without it.",
+        help_text=f"Characters of a string. Default: {variables.LENGTH}.",
     )
 
 
@@ -210,7 +212,7 @@ class Templates(Resource):
     def partial_update(self, request: Any, tenant: str, template: UUID) -> Response:
         """Publish a new version of a prompt template.
 
-        It is the latest from then on. What is left out stays as in the version before.
+        It becomes the latest. Omitted fields are as in the version before.
         """
         fields = self.body()
         row: PromptTemplate = self.get_for_change(self._rows(), pk=template)

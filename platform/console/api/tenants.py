@@ -70,14 +70,14 @@ class NewTenant(TenantChange):
         min_value=RETENTION_FLOOR_DAYS,
         max_value=_MOST_DAYS,
         required=False,
-        help_text="Of the audit trail; changed later under retention/, which can tell what goes.",
+        help_text="Days of the audit trail. Change it later under retention/, which has a preview.",
     )
-    owner = s.EmailField(required=False, help_text="Gets an invitation; its link is answered once.")
+    owner = s.EmailField(required=False, help_text="Gets an invitation, whose link is shown once.")
     EXAMPLE = {"name": "acme", "owner": "alice@acme.example", **_TENANT}
 
 
 class OpenedTenant(TenantShape):
-    invitation_link = s.CharField(allow_null=True, help_text="The owner's; not shown again.")
+    invitation_link = s.CharField(allow_null=True, help_text="The owner's link; not shown again.")
     EXAMPLE = {**TenantShape.EXAMPLE, "invitation_link": "https://forebay.example/welcome/…/"}
 
 
@@ -120,7 +120,7 @@ class Tenants(Resource):
     def list(self, request: Any) -> Response:
         """List tenants.
 
-        Operators see all of them, people those that they belong to, a key its own.
+        Operators see all of them, people the ones to which they belong, a key its own.
         """
         return self.respond_page(self._visible())
 
@@ -155,7 +155,7 @@ class Tenants(Resource):
         return self.respond(row)
 
     def suspend(self, request: Any, tenant: str) -> Response:
-        """Suspend a tenant: within a second nobody comes in, nothing is lost."""
+        """Suspend a tenant: within a second it is closed to everybody, and no data is lost."""
         return self._change_state("suspend", **self.body())
 
     def resume(self, request: Any, tenant: str) -> Response:

@@ -29,9 +29,9 @@ _FIGURES |= {f"{name}_p{part}_ms": 40 for name in LATENCIES for part in (50, 95)
 class FiguresShape(Shape):
     requests = s.IntegerField()
     prompt_tokens = s.IntegerField()
-    cached_tokens = s.IntegerField(help_text="Part of the prompt's.")
+    cached_tokens = s.IntegerField(help_text="Part of the prompt tokens.")
     completion_tokens = s.IntegerField()
-    cost = s.IntegerField(help_text="In millionths of the currency.")
+    cost = s.IntegerField(help_text="Cost in millionths of the currency.")
     hosted = s.IntegerField(help_text="Requests that left this installation.")
     hosted_cost = s.IntegerField(help_text="Part of the cost.")
     cancelled = s.IntegerField()
@@ -55,17 +55,17 @@ class PeriodShape(FiguresShape):
 class UsedBy(FiguresShape):
     id = s.CharField(help_text="A model's name, or the id of a key, member, team or tenant.")
     name = s.CharField()
-    former = s.BooleanField(help_text="Revoked, removed or disbanded since.")
+    former = s.BooleanField(help_text="Has been revoked, removed or disbanded since.")
 
 
 class UsageShape(Shape):
     since = s.DateTimeField()
-    until = s.DateTimeField(help_text="Before this.")
-    time_zone = s.CharField(help_text="Whose days these are.")
+    until = s.DateTimeField(help_text="End of the range, exclusive.")
+    time_zone = s.CharField(help_text="The time zone of the days.")
     by = s.ChoiceField([d.value for d in Dimension])
     total = FiguresShape()
-    series = PeriodShape(many=True, help_text="Each hour or day.")
-    groups = UsedBy(many=True, help_text="The hundred largest by the order asked for.")
+    series = PeriodShape(many=True, help_text="Figures of each hour or day.")
+    groups = UsedBy(many=True, help_text="The hundred largest by the requested order.")
     EXAMPLE = {
         "since": "2026-01-31T00:00:00Z",
         "until": "2026-02-01T00:00:00Z",
@@ -83,7 +83,7 @@ def _choices(words: Any) -> list[tuple[str, str]]:
 
 class UsageQuestion(f.FilterSet):
     range = f.ChoiceFilter(choices=_choices([*RANGES, CUSTOM]))
-    first = f.DateFilter(help_text="With range=custom.")
+    first = f.DateFilter(help_text="Used with range=custom.")
     last = f.DateFilter()
     by = f.ChoiceFilter(choices=_choices(d for d in Dimension if d != Dimension.TENANT))
     sort = f.ChoiceFilter(choices=_choices(SORTS))
@@ -133,7 +133,7 @@ class Usage(Resource):
     def export(self, request: Any, **place: Any) -> HttpResponseBase:
         """Export usage as CSV or JSON: one row for each group in each hour or day.
 
-        On record. What a spreadsheet would take for a formula is escaped.
+        This is on record. Text that a spreadsheet would take for a formula is escaped.
         """
         question = self._filter()
         form = request.GET["form"]
