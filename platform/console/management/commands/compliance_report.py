@@ -34,18 +34,15 @@ class Command(BaseCommand):
                 _run(tenant)
             state = overview_of(tenant, options["regime"])
             document = report.make(state, tenant, options["regime"], by=BY)
-            detail = {
-                "sha256": report.sha256_of(document),
-                "blockers": document["body"]["blockers"],
-            }
+            blockers = document["body"]["blockers"]
+            detail = {"sha256": report.sha256_of(document), "blockers": blockers}
             tenant_id = tenant.id if tenant else None
             act(Action.COMPLIANCE_REPORT, actor=BY, tenant_id=tenant_id, detail=detail)
             with override(options["language"]):
                 file: Path = options["file"]
-                as_page = file.suffix == ".html"
-                file.write_bytes(
-                    report.as_html(document, state) if as_page else report.as_json(document)
-                )
+                html = file.suffix == ".html"
+                text = report.as_html(document, state) if html else report.as_json(document)
+                file.write_bytes(text)
         self.stdout.write(f"{file}: {len(state.lines)} clauses, {len(state.blockers)} problems")
 
 
