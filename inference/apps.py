@@ -12,7 +12,7 @@ class InferenceConfig(AppConfig):
         from inference.engines import removed
         from inference.personal_data import erasure, portability, retention, texts
 
-        removed.forget_their_breakers()
+        removed.connect_breaker_deletion()
         waking.wake_with_time_zones()
         retention.register()
         texts.register()

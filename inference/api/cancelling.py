@@ -1,4 +1,4 @@
-"""Ending a request early from outside, for whoever asked for it: what it has so far stays."""
+"""Cancels a request for its caller. The answer so far stays."""
 
 from functools import partial
 
@@ -17,9 +17,9 @@ from tenants.scope import tenant_scope
 
 
 async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
-    """Whether it was still running or waiting. Does not wait for its end.
+    """Cancel a request without waiting for its end. Returns whether it was open.
 
-    Raises NotFound, and puts on record who tried another's.
+    Raises NotFound, and records an attempt at another's request.
     """
     completion = await _own(caller, request_id)
     if completion is None:
@@ -45,5 +45,5 @@ def _own(caller: Caller, request_id: str) -> Completion | None:
 @database_sync_to_async
 def _order(completion: Completion) -> Order | None:
     with tenant_scope(completion.tenant_id):
-        found = on_record(completion.pk)
-    return found[1] if found else None
+        record = on_record(completion.pk)
+    return record[1] if record else None

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 
 from inference.api import kept_streams
 from inference.api.call import TEMPLATE, Call
-from inference.api.replay import Replay, gone, in_service, replay_of
+from inference.api.replay import Replay, answer_gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.claim import HEADER, Claim
@@ -26,21 +26,21 @@ from tenants.models import ApiKey
 from tenants.scope import tenant_scope
 
 REPLAYED = (b"x-forebay-replayed", b"true")
-TRIES = 3  # each but the first because somebody else was faster
+TRIES = 3  # more than one only if another request was faster
 
 
 async def submit(call: Call, submission: Submission) -> AnswerStream:
-    """Raises what `Call.submit` does; Conflict, KeyReused."""
+    """Submit, or replay the answer of the key. Raises like `Call.submit`; Conflict, KeyReused."""
     caller, claim = submission.caller, submission.claim
     if claim is None:
         return await call.submit(submission)
     for _ in range(TRIES):
         with in_service():
-            found = await _look_up(caller, claim)
-            if isinstance(found, Completion):
-                return await _replayed(call, caller, found)
+            claim_or_completion = await _look_up(caller, claim)
+            if isinstance(claim_or_completion, Completion):
+                return await _replayed(call, caller, claim_or_completion)
         try:
-            return await call.submit(msgspec.structs.replace(submission, claim=found))
+            return await call.submit(msgspec.structs.replace(submission, claim=claim_or_completion))
         except KeyTaken:
             continue
     raise Conflict(
@@ -54,7 +54,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     answer = await replay_of(call, caller, completion)
     await call.look(caller)
     call.request_id = str(completion.pk)
-    call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # of today, not of then
+    call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # it would be today's
     call.headers.append(REPLAYED)
     call.tell_upstream(upstream(completion.queue))
     call.tell_receipt(answer)
@@ -64,7 +64,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
 
 @database_sync_to_async
 def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
-    """The claim to submit with, or the completion that the key stands for."""
+    """Returns the claim to submit with, or the completion that the key belongs to."""
     with tenant_scope(caller.tenant_id):
         owner = _owner(caller)
         claim = replace(claim, owner=owner)
@@ -72,24 +72,24 @@ def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
         key = keys.filter(key=claim.key).first()
         if key is None:
             return claim
-        completion = _standing_for(key, claim)
+        completion = _completion_of(key, claim)
         if completion is None:
             return replace(claim, instead_of=key.completion_id)
         if not kept_streams.of_caller(caller).filter(pk=completion.pk).exists():
-            raise gone("this API key may not read the answer")  # rotated by somebody else
+            raise answer_gone("this API key may not read the answer")  # rotated by another person
         return completion
 
 
 def _owner(caller: Caller) -> UUID:
-    """The same for all keys of a line, whichever is rotated next."""
+    """Returns an owner that is the same for all keys rotated into each other."""
     if caller.api_key_id is None:
         return caller.subject_id
     line = ApiKey.objects.line_of(caller.api_key_id).order_by("created_at", "pk")
     return line.values_list("pk", flat=True).first() or caller.api_key_id
 
 
-def _standing_for(key: IdempotencyKey, claim: Claim) -> Completion | None:
-    """None where the key is free. Raises KeyReused."""
+def _completion_of(key: IdempotencyKey, claim: Claim) -> Completion | None:
+    """Returns the key's completion, None if the key is free. Raises KeyReused."""
     if key.is_over:
         return None
     if not hmac.compare_digest(bytes(key.body), claim.body):

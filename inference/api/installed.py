@@ -1,4 +1,4 @@
-"""When this installation was made: the same for all processes, and after each restart."""
+"""The time of this installation, the same for all processes and after each restart."""
 
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
@@ -11,7 +11,7 @@ _known: list[int] = []
 
 
 async def at() -> int:
-    """Unix time of the first migration. It is only looked up once. Raises OutOfService."""
+    """Returns the Unix time of the first migration, looked up once. Raises OutOfService."""
     if not _known:
         try:
             _known.append(await _look_up())

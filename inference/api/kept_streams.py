@@ -1,4 +1,4 @@
-"""A stream again, for whoever asked for it: a chat's is read in the chat alone."""
+"""Reads a stream again, for its caller. A chat's stream can be read only in the chat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -31,16 +31,16 @@ Write = Callable[[Frame | None], Awaitable[None]]
 
 
 async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
-    """Raises NotFound, and puts on record who tried another's."""
+    """Returns the caller's stream. Raises NotFound, and records an attempt at another's."""
     uuid = parsed_id(completion_id)
     if uuid is None:
         raise NotFound("there is no such stream")
-    found = await _stream(caller, uuid)
-    if found is None:
+    stream = await _stream(caller, uuid)
+    if stream is None:
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="stream_not_found")
         raise NotFound("there is no such stream")
-    return found
+    return stream
 
 
 def parsed_id(text: str) -> UUID | None:
@@ -52,16 +52,16 @@ def parsed_id(text: str) -> UUID | None:
 
 
 def of_caller(caller: Caller) -> CompletionQuerySet:
-    """What was asked for with the key, or with one that it was rotated from or to."""
+    """Returns requests of the key, or of one that it was rotated from or to."""
     return readable(Completion.objects.all(), caller)
 
 
 def readable(rows: Rows, caller: Caller) -> Rows:
-    """Those whose texts the caller's key may read. Within the caller's scope."""
+    """Returns the rows whose texts the caller's key may read, in the caller's scope."""
     rows = rows.filter(tenant_id=caller.tenant_id)
     if caller.api_key_id is None:
         return rows.none()
-    if locked_texts.of_key(caller.api_key_id):  # rotated by whoever has their account?
+    if locked_texts.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
         rows = rows.filter(api_key=caller.api_key_id)
     return rows.of_key(caller.api_key_id)
 
@@ -74,7 +74,7 @@ def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
 
 @contextmanager
 def counted(call: Call, caller: Caller) -> Iterator[None]:
-    """As one of the readers of its key and tenant. Raises NotAdmitted, Unavailable."""
+    """Count as one of the readers of the key and the tenant. Raises NotAdmitted, Unavailable."""
     names = _enter(call, caller)
     try:
         yield
@@ -99,16 +99,16 @@ def _enter(call: Call, caller: Caller) -> tuple[Hashable, Hashable]:
 async def read_on(
     call: Call, caller: Caller, completion: Completion, after: int, write: Write
 ) -> None:
-    """Writes the frames after event `after`, and None after a second of silence.
+    """Write the frames after event `after`, and None after a second of silence.
 
-    Where the caller's access ends meanwhile, or the events are gone, the last frame is an error.
+    If the caller's access ends meanwhile, or the events have expired, the last frame is an error.
     """
     reading = _Reading(completion, after, write)
     task = asyncio.ensure_future(reading.go_on(call.context.redis))
-    lost = list[str]()
+    reasons = list[str]()
 
-    def end(why: str) -> None:
-        lost.append(why)
+    def end(reason: str) -> None:
+        reasons.append(reason)
         task.cancel()
 
     call.context.revocation.attend(task, caller.credential, end)
@@ -116,9 +116,9 @@ async def read_on(
         await task
     except asyncio.CancelledError:
         task.cancel()
-        if not lost:
+        if not reasons:
             raise
-        await reading.end(*refusal(lost[0]))
+        await reading.end(*refusal(reasons[0]))
     finally:
         call.context.revocation.dismiss(task)
 
@@ -150,12 +150,12 @@ _CANCELLED = error_body(Cancelled().message, Cancelled.code, Cancelled.status)
 
 @database_sync_to_async
 def _end_of(completion: Completion) -> tuple[int, bytes] | None:
-    """Status and error of a stream whose events end without an end; None while it is open."""
+    """Returns status and error of a stream without a final event; None while it is open."""
     with tenant_scope(completion.tenant_id):
-        found = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True).first()
-    if found == State.OPEN:
+        state = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True).first()
+    if state == State.OPEN:
         return None
-    return (499, _CANCELLED) if found == State.CANCELLED else (404, _EXPIRED)
+    return (499, _CANCELLED) if state == State.CANCELLED else (404, _EXPIRED)
 
 
 @database_sync_to_async

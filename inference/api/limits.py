@@ -26,15 +26,15 @@ _OF_BYTES = ("bytes", "stored")
 
 
 def limit_reached(refused: NotAdmitted) -> LimitReached:
-    """A 429 that names the tier, its figures, and the time after which to come back, if any."""
+    """Returns a 429 that names the tier, its figures, and the time to wait, if any."""
     admission = refused.admission
     wait_ms = 0 if admission.never_fits else max(1, admission.frees_in_ms)
-    why = refused.message or _TIERS[admission.tier].format(
+    reason = refused.message or _TIERS[admission.tier].format(
         limit=admission.limit, used=admission.used
     )
     seconds = math.ceil(wait_ms / 1000)
     kind = OutOfQuota if admission.tier == "quota" else LimitReached
-    text = f"{why}; {_advice(admission, seconds)} ({admission.tier}, {refused.refusal_id})"
+    text = f"{reason}; {_advice(admission, seconds)} ({admission.tier}, {refused.refusal_id})"
     error = kind(text, retry_after=seconds)
     error.refusal_id = refused.refusal_id
     error.tier, error.retry_after_ms = admission.tier, wait_ms
@@ -44,8 +44,8 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
         *headers(admission, admission.tier),
     ]
     if admission.tier.endswith(_OF_BYTES):
-        left = max(0, admission.limit - admission.used)
-        error.extra += _of("bytes", Left(admission.limit, left, admission.frees_in_ms))
+        remaining = max(0, admission.limit - admission.used)
+        error.extra += _of("bytes", Left(admission.limit, remaining, admission.frees_in_ms))
     if admission.tier == "quota":
         error.extra.append((b"x-should-retry", b"false"))
     return error
@@ -62,26 +62,26 @@ def _advice(admission: Admission, seconds: int) -> str:
 
 
 def headers(admission: Admission, scope: str = "") -> Headers:
-    """`x-ratelimit-*` of the tightest tier; none where nothing is limited."""
-    found: Headers = []
-    for what, left in (("requests", admission.requests), ("tokens", admission.tokens)):
-        if left:
-            found += _of(what, left)
+    """Returns `x-ratelimit-*` of the tightest tier; nothing without limits."""
+    lines: Headers = []
+    for what, limit in (("requests", admission.requests), ("tokens", admission.tokens)):
+        if limit:
+            lines += _of(what, limit)
     if scope or admission.scope:
-        found.append((b"x-ratelimit-scope", (scope or admission.scope).encode()))
-    return found
+        lines.append((b"x-ratelimit-scope", (scope or admission.scope).encode()))
+    return lines
 
 
-def _of(what: str, left: Left) -> Headers:
+def _of(what: str, limit: Left) -> Headers:
     return [
-        (f"x-ratelimit-limit-{what}".encode(), b"%d" % left.limit),
-        (f"x-ratelimit-remaining-{what}".encode(), b"%d" % left.remaining),
-        (f"x-ratelimit-reset-{what}".encode(), duration(left.full_in_ms).encode()),
+        (f"x-ratelimit-limit-{what}".encode(), b"%d" % limit.limit),
+        (f"x-ratelimit-remaining-{what}".encode(), b"%d" % limit.remaining),
+        (f"x-ratelimit-reset-{what}".encode(), duration(limit.full_in_ms).encode()),
     ]
 
 
 def duration(ms: int) -> str:
-    """As OpenAI writes it: 120ms, 1s, 7.66s, 6m0s, 1h0m0s."""
+    """Returns OpenAI's form: 120ms, 1s, 7.66s, 6m0s, 1h0m0s."""
     if ms < 1000:
         return f"{ms}ms"
     minutes, rest = divmod(ms, 60_000)

@@ -1,7 +1,7 @@
-"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything.
+"""Health checks: /livez touches nothing, /readyz checks all that the process depends on.
 
-With `?without=engines` the process is ready although none of them answers, for whoever sends it
-people: what they need then is the console, and errors that say what is wrong.
+With `?without=engines` it is ready even if no engine answers. Load balancers for people use that:
+then they reach the console, and errors that explain the fault.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from inference.api.http.request import Request
 from inference.errors import MethodNotAllowed
 from inference.intake.context import context_of
 
-PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last as vLLM and llama.cpp have it
+PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last is that of vLLM and llama.cpp
 
 
 async def probe(scope: Any, receive: Any, send: Any) -> None:

@@ -1,7 +1,7 @@
-"""What remains of the caller's quotas, on the answer: the ledger's own figures.
+"""Headers with the rest of the caller's quotas, from the ledger.
 
-A stream's headers leave before it has begun: they tell what remains while the most that it can
-cost is set aside. A whole answer's headers tell what remains once it is settled.
+A stream's headers leave before it has begun: they show the rest while the most that it can cost is
+reserved. A whole answer's headers show the rest after its settlement.
 """
 
 from dataclasses import replace
@@ -17,21 +17,21 @@ from tenants.quotas.verdict import Left, Verdict
 
 
 def headers(verdict: Verdict) -> Headers:
-    """`x-quota-*` of the quota that leaves least, for each unit; none where no quota counts."""
-    found: Headers = []
-    for unit, left in verdict.tightest.items():
-        found += [
-            (f"x-quota-limit-{unit}".encode(), b"%d" % left.limit),
-            (f"x-quota-remaining-{unit}".encode(), b"%d" % left.remaining),
-            (f"x-quota-reset-{unit}".encode(), f"{left.ends:%Y-%m-%dT%H:%M:%SZ}".encode()),
+    """Returns `x-quota-*` of the tightest quota for each unit; nothing without quotas."""
+    lines: Headers = []
+    for unit, quota in verdict.tightest.items():
+        lines += [
+            (f"x-quota-limit-{unit}".encode(), b"%d" % quota.limit),
+            (f"x-quota-remaining-{unit}".encode(), b"%d" % quota.remaining),
+            (f"x-quota-reset-{unit}".encode(), f"{quota.ends:%Y-%m-%dT%H:%M:%SZ}".encode()),
         ]
-    return found
+    return lines
 
 
 def headers_after(verdict: Verdict, order: Order, usage: Any, upstream: str) -> Headers:
-    """Of an answer that is settled with this `usage`; as before it, where that is unknown.
+    """Returns the headers after a settlement with this `usage`; if it is unknown, those before.
 
-    `upstream`: who served, as the frame names it.
+    `upstream` is the serving engine in the frame's form.
     """
     if not isinstance(usage, dict):
         return headers(verdict)
@@ -43,13 +43,13 @@ def headers_after(verdict: Verdict, order: Order, usage: Any, upstream: str) -> 
         "tokens": charge.tokens - prompt - answer,
         "cost": charge.most - charge.cost(prompt, cached, answer, pool_in(upstream)),
     }
-    return headers(Verdict(tuple(_given_back(left, back[left.unit]) for left in verdict.left)))
+    return headers(Verdict(tuple(_released(quota, back[quota.unit]) for quota in verdict.left)))
 
 
-def _given_back(left: Left, amount: int) -> Left:
-    return replace(left, remaining=max(0, left.remaining + amount))
+def _released(quota: Left, amount: int) -> Left:
+    return replace(quota, remaining=max(0, quota.remaining + amount))
 
 
 def usage_in(frame: Frame) -> Any:
-    """Of a whole answer; None for an error."""
+    """Returns the usage of a whole answer; None for an error."""
     return orjson.loads(frame.body).get("usage") if frame.kind == Kind.BODY else None

@@ -1,4 +1,4 @@
-"""Why intake did not take a request, as an error that a front end can write."""
+"""Turns refusals of intake into errors that a front end can write."""
 
 import logging
 
@@ -9,11 +9,11 @@ from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, Qu
 
 log = logging.getLogger(__name__)
 REFUSALS = (ApiError, NotAllowed, NoSuchModel, NotAdmitted, OutOfService)
-LONGEST_NAME = 120  # of what does not exist, as it is told back
+LONGEST_NAME = 120  # of an unknown model, in the error
 
 
 def as_error(refusal: Exception) -> ApiError:
-    """`refusal` is one of REFUSALS; anything else is our fault, and not explained."""
+    """Returns the error of one of REFUSALS. Any other exception is not explained."""
     match refusal:
         case ApiError():
             return refusal
@@ -37,8 +37,8 @@ def as_error(refusal: Exception) -> ApiError:
     return ApiError("something broke; it has been logged")
 
 
-def is_on_record(refusal: Exception, error: ApiError) -> bool:
-    """Whether the attempt is noted for the tenant, or for those who run the platform."""
+def is_recorded(refusal: Exception, error: ApiError) -> bool:
+    """Returns whether the attempt is recorded for the tenant, or for the operators."""
     hidden = isinstance(refusal, NoSuchModel) and refusal.hidden
     return hidden or error.status in (401, 403)
 

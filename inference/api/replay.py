@@ -1,4 +1,4 @@
-"""An earlier request's answer again: while it runs from its kept events, then from the record."""
+"""Sends an earlier request's answer again, from its stored events or from the record."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -34,12 +34,12 @@ from tenants.quotas.verdict import NO_QUOTA
 from tenants.rate_limits.admission import Admission
 from tenants.scope import tenant_scope
 
-POLL_S = 0.5  # for the end of an answer that comes in one piece
+POLL_S = 0.5  # between checks for the end of an answer in one piece
 
 
 @contextmanager
 def in_service() -> Iterator[None]:
-    """Raises OutOfService where the database or a key is away."""
+    """Raises OutOfService if the database or a key is unavailable."""
     try:
         yield
     except (DatabaseError, MasterKeyUnavailable) as problem:
@@ -47,7 +47,7 @@ def in_service() -> Iterator[None]:
 
 
 class Replay(AnswerStream):
-    """As `AnswerStream`. Nothing runs for it, and nothing that it does ends what runs."""
+    """An `AnswerStream` of an earlier request, whose run it never ends."""
 
     def __init__(
         self, call: Call, caller: Caller, completion: Completion, order: Order, ciphertext: bytes
@@ -55,7 +55,7 @@ class Replay(AnswerStream):
         recorded = OnRecord(ciphertext, NO_QUOTA, sha256(ciphertext[16:]).hexdigest())
         super().__init__(call.context, order, Sink(), Admission(""), recorded)
         self._call, self._caller, self._completion = call, caller, completion
-        self._last = 0  # number of the last event given
+        self._last = 0  # number of the last event
         self._lost = ""  # why the caller's access has ended
 
     async def frames(self) -> AsyncGenerator[Frame | None]:
@@ -70,10 +70,10 @@ class Replay(AnswerStream):
             yield await self._from_record()
 
     def give_up(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: another stream runs it."""
 
     def leave(self) -> None:
-        """There is nothing to leave."""
+        """Do nothing: there is no place in a queue."""
 
     # While it runs -------------------------------------------------------------------------------
     async def _while_open(self) -> AsyncGenerator[Frame | None]:
@@ -103,7 +103,7 @@ class Replay(AnswerStream):
             closed = not frame and not await kept_streams.still_open(self._completion)
 
     async def _looks(self) -> AsyncIterator[Frame | None]:
-        """Its kept events, without end; None after a while without any."""
+        """Yields its stored events without end, and None after each check without any."""
         redis, order = self._call.context.redis, self.order
         while True:
             if order.stream:
@@ -112,8 +112,8 @@ class Replay(AnswerStream):
             await asyncio.sleep(POLL_S)
             yield None
 
-    def _lose(self, why: str) -> None:
-        self._lost = why
+    def _lose(self, reason: str) -> None:
+        self._lost = reason
 
     # From the record -----------------------------------------------------------------------------
     async def _from_record(self) -> Frame:
@@ -136,18 +136,18 @@ async def _followed(redis: RedisLink, order: Order, after: int) -> AsyncIterator
 
 
 async def replay_of(call: Call, caller: Caller, completion: Completion) -> Replay:
-    """Raises Conflict where its text has been erased."""
-    found = await database_sync_to_async(_order)(completion)
-    if found is None:
-        raise gone("its text has been erased")
-    ciphertext, order = found
+    """Returns the replay. Raises Conflict if its text has been erased."""
+    record = await database_sync_to_async(_order)(completion)
+    if record is None:
+        raise answer_gone("its text has been erased")
+    ciphertext, order = record
     return Replay(call, caller, completion, order, ciphertext)
 
 
-def gone(why: str) -> Conflict:
+def answer_gone(reason: str) -> Conflict:
     return Conflict(
-        f"this {HEADER} was used, and its answer cannot be sent again: {why}; a new key runs the "
-        "request anew",
+        f"this {HEADER} was used, and its answer cannot be sent again: {reason}; a new key runs "
+        "the request anew",
         code="idempotency_answer_gone",
         param=HEADER,
     )
@@ -165,21 +165,21 @@ def _recorded(order: Order) -> Frame:
             return _failed(usage)
         response = _response(order)
     if response is None:
-        error = gone("its text has been erased")
+        error = answer_gone("its text has been erased")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
     if not order.stream:
         return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
     try:
         events = [*pieces.of_answer(response, gives_usage=order.include_usage), DONE]
-    except (LookupError, TypeError, ValueError, AttributeError):  # its text alone
-        error = gone("a worker of an earlier version recorded it")
+    except (LookupError, TypeError, ValueError, AttributeError):  # the record has only its text
+        error = answer_gone("a worker of an earlier version recorded it")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
     body = b"".join(event + b"\n\n" for event in events)
     return Frame(order.id.bytes, usage.attempts, len(events), Kind.END, body)
 
 
 def _response(order: Order) -> bytes | None:
-    """None where it has been erased."""
+    """Returns the recorded answer; None if it has been erased."""
     payload = Payload.objects.filter(request_id=order.id, field="response").first()
     try:
         if payload:
@@ -191,7 +191,7 @@ def _response(order: Order) -> bytes | None:
 
 
 def _failed(usage: Usage) -> Frame:
-    """Once more what it ended with: it ran, and is paid for as far as it came."""
+    """Returns its error once more: it ran, and is paid for as far as it came."""
     code = usage.error_code or usage.finish_reason
     message = f"this request had begun and ended with `{code}`; a new {HEADER} runs it anew"
     return _error(1, usage.status, code, message)

@@ -1,4 +1,4 @@
-"""The models that a caller may use, as every front end lists them."""
+"""The models that a caller may use, in the form of all front ends."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from tenants.caller import Caller
 
 
 async def listed(caller: Caller) -> list[dict[str, Any]]:
-    """Raises OutOfService."""
+    """Returns the caller's models. Raises OutOfService."""
     installed_at = await installed.at()
     return [_described(engine, installed_at) for engine in allowed.engines_for(caller)]
 
 
 async def one(caller: Caller, name: str) -> dict[str, Any]:
-    """Raises NoSuchModel, OutOfService."""
+    """Returns one of the caller's models. Raises NoSuchModel, OutOfService."""
     engine = allowed.listed(caller, name)
     return _described(engine, await installed.at())
 

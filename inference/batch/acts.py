@@ -1,4 +1,4 @@
-"""What people and programs do with batches, each on record in the same transaction."""
+"""Acts of people and programs on batches, each recorded in the same transaction."""
 
 import orjson
 from django.conf import settings
@@ -17,7 +17,7 @@ from inference.models.batch import WINDOW
 
 
 class TooMany(Exception):
-    """So many batches of the tenant are under way that none may be added."""
+    """The tenant has as many unfinished batches as it may have."""
 
 
 def create(
@@ -27,11 +27,11 @@ def create(
     metadata: dict[str, str] | None = None,
     output_expires_after_s: int | None = None,
 ) -> Batch:
-    """Within the owner's scope. A driver finds it.
+    """Create a batch in the owner's scope. A driver picks it up.
 
     Raises FileGone, TooMany, StorageFull, Barred.
     """
-    if not file_store.is_kept(file):
+    if not file_store.lock_if_whole(file):
         raise FileGone
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
     if under_way.count() >= settings.BATCHES_UNDER_WAY:
@@ -53,33 +53,33 @@ def create(
         batch.metadata_ciphertext = cipher.encrypt(orjson.dumps(metadata), metadata_aad(batch))
     batch.save(force_insert=True)
     batch.refresh_from_db()
-    _on_record(Action.BATCH_CREATE, batch, owner.actor, owner.client_net)
+    _record(Action.BATCH_CREATE, batch, owner.actor, owner.client_net)
     return batch
 
 
 def cancel(batch: Batch, by: str, client_net: str | None = None) -> bool:
-    """False: it is too late. Once more changes nothing."""
+    """Cancel a batch. Returns False if it is too late; a repeated call changes nothing."""
     if not batch.cancel():
         return batch.state in (BatchState.CANCELLING, BatchState.CANCELLED)
-    _on_record(Action.BATCH_CANCEL, batch, by, client_net)
+    _record(Action.BATCH_CANCEL, batch, by, client_net)
     return True
 
 
 def pause(batch: Batch, by: str) -> bool:
     if not batch.pause():
         return False
-    _on_record(Action.BATCH_PAUSE, batch, by)
+    _record(Action.BATCH_PAUSE, batch, by)
     return True
 
 
 def resume(batch: Batch, by: str) -> bool:
     if not batch.resume():
         return False
-    _on_record(Action.BATCH_RESUME, batch, by)
+    _record(Action.BATCH_RESUME, batch, by)
     return True
 
 
-def _on_record(action: Action, batch: Batch, by: str, client_net: str | None = None) -> None:
+def _record(action: Action, batch: Batch, by: str, client_net: str | None = None) -> None:
     act(
         action,
         actor=by,

@@ -1,4 +1,4 @@
-"""Where the ciphertexts of files and batches belong: each is bound to its tenant, row and field."""
+"""Associated data of files' and batches' ciphertexts, which binds them to tenant, row and field."""
 
 import orjson
 
@@ -23,7 +23,7 @@ def error_aad(batch: Batch, number: int) -> bytes:
 
 
 def cipher_of(row: File | Batch) -> Cipher:
-    """Raises Unreadable once its person has been erased."""
+    """Returns the cipher of a row's key. Raises Unreadable once its person has been erased."""
     return keyring.by_id_now(row.data_key_id)
 
 
@@ -37,5 +37,5 @@ def metadata_of(batch: Batch) -> dict[str, str] | None:
     if batch.metadata_ciphertext is None:
         return None
     clear = cipher_of(batch).decrypt(bytes(batch.metadata_ciphertext), metadata_aad(batch))
-    found: dict[str, str] = orjson.loads(clear)
-    return found
+    metadata: dict[str, str] = orjson.loads(clear)
+    return metadata

@@ -1,4 +1,4 @@
-"""What the lines of a batch may ask for: an endpoint more is a line more."""
+"""The endpoints that lines of a batch may have."""
 
 from inference.validation.forms import Form
 

@@ -1,8 +1,8 @@
-"""How many bytes the files of a tenant may have together, those among them that are being written.
+"""Bounds the bytes of a tenant's files together, those that are being written included.
 
-Who writes an upload reserves room ahead, in its file's row and one of a tenant at a time: so two
-at once cannot go past the limit together. Results of batches are written in any case, for they are
-paid for; they count, and no upload or batch begins while there is no room.
+An upload reserves room ahead in its file's row, under a lock for the tenant, so that two uploads at
+the same time cannot exceed the limit together. Results of batches are written in any case, for they
+are paid for; they count, and no upload or batch begins while there is no room.
 """
 
 from uuid import UUID
@@ -13,11 +13,11 @@ from django.db.models import Sum
 
 from inference.models import File
 
-AHEAD = 16 * 1024 * 1024  # bytes that are reserved at once
+AHEAD = 16 * 1024 * 1024  # bytes that are reserved in one step
 
 
 class StorageFull(Exception):
-    """`stored`: bytes that the tenant's files have now."""
+    """The tenant's files have reached the limit. `stored` is their size in bytes."""
 
     def __init__(self, stored: int) -> None:
         super().__init__(stored)
@@ -25,30 +25,30 @@ class StorageFull(Exception):
 
 
 class TooManyFiles(Exception):
-    """Of a tenant, uploads that have begun and their parts among them."""
+    """The tenant has too many files, counting uploads under way and their parts."""
 
 
 class FileGone(Exception):
-    """It was deleted while it was being written: its person is erased, or its tenant closed."""
+    """The file was deleted while it was being written: an erased person, or a closed tenant."""
 
 
 def check_number(tenant_id: UUID) -> None:
-    """Within the tenant's scope. Raises TooManyFiles: bytes do not bound how many are empty."""
+    """Check the number of files in the tenant's scope: many may be empty. Raises TooManyFiles."""
     there = File.objects.filter(tenant_id=tenant_id).order_by()
     if there[: settings.FILES_MOST].count() >= settings.FILES_MOST:
         raise TooManyFiles
 
 
 def check(tenant_id: UUID) -> None:
-    """Within the tenant's scope. Raises StorageFull where nothing more may be stored."""
+    """Check for room in the tenant's scope. Raises StorageFull if nothing more may be stored."""
     if (stored := _stored(tenant_id)) >= settings.FILES_BYTES:
         raise StorageFull(stored)
 
 
 def reserve(file: File, size: int) -> int:
-    """Bytes that are the file's now: `size`, and what comes next if there is room for it.
+    """Reserve `size` bytes for the file, and some more if there is room. Returns the bytes.
 
-    Within the tenant's scope. Raises StorageFull, FileGone.
+    Runs in the tenant's scope. Raises StorageFull, FileGone.
     """
     with connection.cursor() as cursor:
         name = f"files:{file.tenant_id}"

@@ -1,4 +1,4 @@
-"""Files in encrypted pieces: written as they come and read as they are asked for.
+"""Stores files in encrypted pieces, written as they arrive and read on demand.
 
 Memory holds one piece at a time. Each piece has a transaction of its own: one that lasted as long
 as an upload would keep the audit trail's sealer waiting.
@@ -23,13 +23,13 @@ from inference.models import Batch, File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
 
 PIECE = 1024 * 1024  # bytes of the content in each chunk but the last
-ABANDONED = timedelta(hours=2)  # so long after its first byte nobody writes a file any more
-EXPIRED_AT_ONCE, BY = 100, "system:expiry"
+ABANDONED = timedelta(hours=2)  # after its first byte; by then its writer has died
+EXPIRED_BATCH, BY = 100, "system:expiry"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose file it is, and who writes it as the audit trail names them."""
+    """The owner of a file, and the name of its writer in the audit trail."""
 
     tenant_id: UUID
     subject_id: UUID
@@ -39,10 +39,10 @@ class Owner:
 
 
 class FileWriter:
-    """Of a file that exists for nobody before `finish`. Raises Barred for who is erased.
+    """Writes a file that is invisible before `finish`. Raises Barred for an erased person.
 
-    `is_limited`: whether the limits of the tenant's files hold it; then it raises TooManyFiles and
-    StorageFull. `charge` is told the bytes of each piece before it is stored; what it raises ends
+    `is_limited`: the limits of the tenant's files apply; then it raises TooManyFiles and
+    StorageFull. `charge` gets the bytes of each piece before it is stored; an exception of it ends
     the writing.
     """
 
@@ -74,11 +74,11 @@ class FileWriter:
                     file_room.check_number(owner.tenant_id)
                 self.file.save(force_insert=True)
                 self._reserve(1)
-        except IntegrityError:  # a part of what is there no more
+        except IntegrityError:  # a part of an upload that is gone
             raise FileGone from None
 
     def write(self, data: bytes) -> None:
-        """Raises StorageFull, FileGone."""
+        """Add bytes. Raises StorageFull, FileGone."""
         self._piece += data
         self.file.size += len(data)
         while len(self._piece) >= PIECE:
@@ -86,9 +86,9 @@ class FileWriter:
             del self._piece[:PIECE]
 
     def finish(self, expires_after_s: int | None = None) -> File:
-        """From now on it can be read. On record in the same transaction.
+        """Make the file readable, and record it in the same transaction.
 
-        `expires_after_s`: from when it was begun. Raises StorageFull, FileGone.
+        `expires_after_s` counts from its creation. Raises StorageFull, FileGone.
         """
         self._store_rest()
         file, owner = self.file, self._owner
@@ -96,14 +96,14 @@ class FileWriter:
         if expires_after_s is not None:
             file.expires_at = file.created_at + timedelta(seconds=expires_after_s)
         with tenant_scope(owner.tenant_id):
-            told = {"size": file.size, "whole": True, "expires_at": file.expires_at}
-            if not File.objects.filter(pk=file.pk).update(**told):
+            fields = {"size": file.size, "whole": True, "expires_at": file.expires_at}
+            if not File.objects.filter(pk=file.pk).update(**fields):
                 raise FileGone
             on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
         return file
 
     def finish_part(self) -> File:
-        """Of an upload (upload_parts.py); it is no file by itself. Raises StorageFull, FileGone."""
+        """Finish a part of an upload, which is no file by itself. Raises StorageFull, FileGone."""
         self._store_rest()
         with tenant_scope(self._owner.tenant_id):
             if not File.objects.filter(pk=self.file.pk).update(size=self.file.size):
@@ -132,7 +132,7 @@ class FileWriter:
             with tenant_scope(self._owner.tenant_id):
                 self._reserve(self._number * PIECE + len(piece))
                 chunk.save(force_insert=True)
-        except IntegrityError:  # of a file that is there no more
+        except IntegrityError:  # its file is gone
             raise FileGone from None
         self._number += 1
 
@@ -142,14 +142,14 @@ class FileWriter:
 
 
 class FileReader:
-    """Of any part of a file; the piece that was read last is kept. Raises Unreadable."""
+    """Reads any part of a file and keeps the piece that was read last. Raises Unreadable."""
 
     def __init__(self, file: File) -> None:
         self._file, self._cipher = file, cipher_of(file)
         self._number, self._piece = -1, b""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Fewer bytes where the file ends before."""
+        """Returns the bytes there; fewer if the file ends before."""
         parts, end = [], min(offset + length, self._file.size)
         while offset < end:
             number, start = divmod(offset, PIECE)
@@ -160,7 +160,7 @@ class FileReader:
 
     @property
     def count(self) -> int:
-        """Of pieces."""
+        """Returns the number of pieces."""
         return -(-self._file.size // PIECE)
 
     def pieces(self) -> Iterator[bytes]:
@@ -168,10 +168,10 @@ class FileReader:
 
     def piece(self, number: int) -> bytes:
         if number != self._number:
-            self._piece, self._number = self._opened(number), number
+            self._piece, self._number = self._decrypted(number), number
         return self._piece
 
-    def _opened(self, number: int) -> bytes:
+    def _decrypted(self, number: int) -> bytes:
         with tenant_scope(self._file.tenant_id):
             chunk = FileChunk.objects.get(file=self._file, number=number)
         return self._cipher.decrypt(bytes(chunk.ciphertext), chunk_aad(self._file, number))
@@ -192,31 +192,32 @@ def on_record(
 
 
 def forget_abandoned() -> None:
-    """Files whose writer died."""
+    """Delete files whose writer has died."""
     before = timezone.now() - ABANDONED
     File.objects.filter(whole=False, created_at__lt=before).delete()
 
 
 def forget_expired() -> None:
-    """Those whose time is over, but for what a batch under way reads."""
-    read = Batch.objects.under_way().values("input_file_id")
-    due = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=read)
-    for file in due.order_by("expires_at")[:EXPIRED_AT_ONCE]:
+    """Delete expired files, except for those that a batch under way reads."""
+    input_ids = Batch.objects.under_way().values("input_file_id")
+    expired = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=input_ids)
+    for file in expired.order_by("expires_at")[:EXPIRED_BATCH]:
         with transaction.atomic():
-            if is_kept(file) and not is_read(file):  # as it is by now
+            if lock_if_whole(file) and not is_in_use(file):  # checked again under a lock
                 on_record(Action.FILE_DELETE, file, BY)
                 file.delete()
 
 
-def is_kept(file: File) -> bool:
-    """Whether it is there, and from now until the transaction ends: who deletes it and who begins a
-    batch of it, both ask here first.
+def lock_if_whole(file: File) -> bool:
+    """Returns whether the file exists, and locks it until the transaction ends.
+
+    Deletion of a file and creation of a batch from it both ask here first.
     """
     rows = File.objects.whole().filter(pk=file.pk)
     return rows.select_for_update(no_key=True).values_list("pk").first() is not None
 
 
-def is_read(file: File) -> bool:
-    """By a batch under way."""
+def is_in_use(file: File) -> bool:
+    """Returns whether a batch under way reads it."""
     batches = Batch.objects.filter(tenant_id=file.tenant_id, input_file_id=file.pk)
     return batches.under_way().exists()

@@ -1,4 +1,4 @@
-"""The input of a batch, line by line: where each stands, and whether it can be a request."""
+"""Splits the input of a batch into lines, and checks whether each can be a request."""
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
@@ -10,19 +10,19 @@ from inference.batch.endpoints import ENDPOINTS
 from inference.validation import bounded_json
 
 LONGEST_ID = 512
-AROUND_BODY = 4096  # bytes of a line beside its body
+AROUND_BODY = 4096  # bytes of a line besides its body
 
 
 class Line(NamedTuple):
-    """`text` is None for one that is too long to be read: then it is the last one."""
+    """One line. `text` is None for one that is too long to be read, which is the last."""
 
-    number: int  # in the file, from 1 on
+    number: int  # in the file, from 1
     offset: int  # bytes
     text: bytes | None
 
 
 class Problem(NamedTuple):
-    """Of a file or a line. Never a word of what the client wrote: it is not encrypted."""
+    """A problem of a file or a line. It has no word of the client's, since it is not encrypted."""
 
     code: str
     message: str
@@ -44,7 +44,7 @@ def longest() -> int:
 
 
 def split(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yields the lines that are not blank; a byte order mark in front of them is none of theirs."""
+    """Yields the lines that are not blank, without a byte order mark."""
     for line in _split(pieces):
         if line.number == 1 and line.text and line.text.startswith(BOM_UTF8):
             line = Line(1, len(BOM_UTF8), line.text.removeprefix(BOM_UTF8))
@@ -53,7 +53,7 @@ def split(pieces: Iterable[bytes]) -> Iterator[Line]:
 
 
 def _split(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """In memory are a line and a piece."""
+    """Yields the lines, with one line and one piece in memory."""
     rest, offset, number = bytearray(), 0, 0
     for piece in pieces:
         rest += piece
@@ -71,36 +71,36 @@ def _split(pieces: Iterable[bytes]) -> Iterator[Line]:
         yield Line(number + 1, offset, bytes(rest))
 
 
-class Asked(NamedTuple):
+class LineRequest(NamedTuple):
     custom_id: str
-    model: str  # as it stands there; "" for what is no text
+    model: str  # unchecked; "" if it is no text
 
 
-def asked(text: bytes, endpoint: str) -> Asked:
-    """By a line that can be a request to the endpoint. Raises Malformed."""
-    found = _object(text)
-    name = found.get("custom_id")
+def line_request(text: bytes, endpoint: str) -> LineRequest:
+    """Returns the request of a line to the endpoint. Raises Malformed."""
+    fields = _object(text)
+    name = fields.get("custom_id")
     if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_ID:
         message = f"`custom_id` must be a text of 1 to {LONGEST_ID} characters"
         raise Malformed("invalid_custom_id", message, "custom_id")
-    if found.get("method") != "POST":
+    if fields.get("method") != "POST":
         raise Malformed("invalid_method", "`method` must be POST", "method")
-    _check_url(found.get("url"), endpoint)
-    body = found.get("body")
+    _check_url(fields.get("url"), endpoint)
+    body = fields.get("body")
     if not isinstance(body, dict):
         raise Malformed("invalid_body", "`body` must be an object", "body")
     model = body.get("model")
-    return Asked(name, model if isinstance(model, str) else "")
+    return LineRequest(name, model if isinstance(model, str) else "")
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = bounded_json.loads(text)
+        fields = bounded_json.loads(text)
     except ValueError:
         raise Malformed("invalid_json_line", "this line is not valid JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise Malformed("invalid_json_line", "this line is not a JSON object")
-    return found
+    return fields
 
 
 def _check_url(url: Any, endpoint: str) -> None:

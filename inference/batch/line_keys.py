@@ -1,4 +1,4 @@
-"""Under which idempotency key a line of a batch becomes a request (inference/models)."""
+"""Idempotency keys under which lines of a batch become requests (inference/models)."""
 
 
 def key_of(number: int) -> bytes:

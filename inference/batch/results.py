@@ -1,7 +1,7 @@
-"""The last stage of a batch: what its lines came to, as files like OpenAI's.
+"""The last stage of a batch: the results of its lines, in files like OpenAI's.
 
-Answers are read from the audit trail, where they are on record under their subject's key. A line
-that was not run says why in the error file: nothing is left out.
+Answers come from the audit trail, where they are encrypted under their subject's key. The error
+file has a reason for each line that did not run, so no line is missing.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from inference.models import (
     Usage,
 )
 
-LINES = 200  # that are read at once
+LINES = 200  # read in one query
 _NOT_RUN = {
     BatchState.EXPIRED: ("batch_expired", "this request did not run within the 24 hours"),
     BatchState.CANCELLED: ("batch_cancelled", "the batch was cancelled before this request ran"),
@@ -45,39 +45,39 @@ _GONE = {"code": "answer_gone", "message": "the answer is no longer on record"}
 
 
 def write(batch_id: UUID) -> None:
-    """Ends the batch, with its files. Done anew where it broke off."""
+    """End the batch with its files. A repeated call starts over."""
     batch = Batch.objects.get(pk=batch_id)
     outputs = _Outputs(batch)
     try:
         if batch.total:
             outputs.write()
         _end_with(batch, outputs)
-    except Barred:  # its person is being erased: no text is kept
+    except Barred:  # its person is being erased: no text is stored
         outputs.discard()
         _end(batch, {})
-    except _Ended:
+    except _EndedElsewhere:
         outputs.discard()  # another process was faster
     except BaseException:
         outputs.discard()
         raise
 
 
-class _Ended(Exception):
+class _EndedElsewhere(Exception):
     pass
 
 
 def _end_with(batch: Batch, outputs: "_Outputs") -> None:
-    """Its files are there with its end, or not at all: who dies leaves none that is not its.
+    """Commit the files together with the end, so that a crash leaves no stray file.
 
-    Raises _Ended.
+    Raises _EndedElsewhere.
     """
     with transaction.atomic():
         if not _end(batch, outputs.finished()):
-            raise _Ended
+            raise _EndedElsewhere
 
 
 def give_up(batch_id: UUID) -> None:
-    """Ends a batch whose input cannot be read any more, without files."""
+    """End a batch without files, because its input cannot be read any more."""
     batch = Batch.objects.get(pk=batch_id)
     problem = Problem("input_gone", "the input file has been erased, or cannot be read")
     batch.finalize(BatchState.FAILED, [problem._asdict()])
@@ -99,7 +99,7 @@ def _end(batch: Batch, files: dict[str, UUID]) -> bool:
 
 
 def actor_of(batch: Batch) -> str:
-    """A key that has been deleted is known by its subject alone."""
+    """Returns the key's name in the audit trail; a deleted key's is that of its subject."""
     return f"key:{batch.api_key_id or batch.subject_id}"
 
 
@@ -111,12 +111,12 @@ def _counts(batch: Batch) -> dict[str, int]:
 
 
 def _usage(batch: Batch) -> dict[str, Any]:
-    """Returns what its requests have taken, as OpenAI's batches say it."""
+    """Returns the usage of its requests in the form of OpenAI's batches."""
     claims = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
-    ours = Q(completion__in=claims.values("completion_id"))
-    ours |= Q(completion__in=batch.lines.exclude(completion_id=None).values("completion_id"))
+    of_batch = Q(completion__in=claims.values("completion_id"))
+    of_batch |= Q(completion__in=batch.lines.exclude(completion_id=None).values("completion_id"))
     sums = {name: Coalesce(Sum(name), 0) for name in _TOKENS}
-    prompt, cached, answer = map(Usage.objects.filter(ours).aggregate(**sums).get, _TOKENS)
+    prompt, cached, answer = map(Usage.objects.filter(of_batch).aggregate(**sums).get, _TOKENS)
     return {
         "input_tokens": prompt,
         "input_tokens_details": {"cached_tokens": cached},
@@ -130,7 +130,7 @@ _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 class _Outputs:
-    """The two files, each begun with its first line."""
+    """The two files, each created with its first line."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -138,11 +138,11 @@ class _Outputs:
         self._writers: dict[str, FileWriter] = {}
 
     def write(self) -> None:
-        told = _Told(self._batch)
+        rows = _Rows(self._batch)
         for lines in _in_groups(self._batch):
             answers, cut_off = _answers(lines), _cut_off(self._batch, lines)
             for line in lines:
-                where, row = told.of(line, answers, cut_off)
+                where, row = rows.of(line, answers, cut_off)
                 self._writer(where).write(orjson.dumps(row) + b"\n")
 
     def finished(self) -> dict[str, UUID]:
@@ -161,8 +161,8 @@ class _Outputs:
         return self._writers[name]
 
 
-class _Told:
-    """Lines as the files have them."""
+class _Rows:
+    """Lines in the form of the files."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch, self._cipher = batch, cipher_of(batch)
@@ -171,7 +171,7 @@ class _Told:
     def of(
         self, line: BatchLine, answers: dict[UUID, Payload], cut_off: set[int]
     ) -> tuple[str, dict[str, Any]]:
-        """Which file, and the row."""
+        """Returns the name of the file, and the row."""
         row = {
             "id": f"batch_req_{self._batch.id.hex}_{line.number}",
             "custom_id": orjson.loads(self._input.read(line.offset, line.length))["custom_id"],
@@ -182,7 +182,7 @@ class _Told:
             not_run = _NOT_RUN[BatchState(self._batch.ends_as)]
             code, message = _CUT_OFF if line.number in cut_off else not_run
             return "error", row | {"error": {"code": code, "message": message}}
-        body = self._error(line) if line.state == LineState.FAILED else _opened(answers, line)
+        body = self._error(line) if line.state == LineState.FAILED else _answer(answers, line)
         if body is None:
             return "error", row | {"error": _GONE}
         response = {
@@ -213,12 +213,12 @@ def _in_groups(batch: Batch) -> Iterator[list[BatchLine]]:
 
 def _answers(lines: list[BatchLine]) -> dict[UUID, Payload]:
     ids = [line.completion_id for line in lines if line.completion_id]
-    found = Payload.objects.filter(request_id__in=ids, field="response")
-    return {payload.request_id: payload for payload in found}
+    payloads = Payload.objects.filter(request_id__in=ids, field="response")
+    return {payload.request_id: payload for payload in payloads}
 
 
 def _cut_off(batch: Batch, lines: list[BatchLine]) -> set[int]:
-    """Numbers of those that have no end, and have taken something: their access was taken away."""
+    """Returns the numbers of unfinished lines with usage: their access was revoked meanwhile."""
     keys = [key_of(line.number) for line in lines if line.state == LineState.WAITING]
     used = Usage.objects.filter(completion_id=OuterRef("completion_id"))
     billed = used.filter(Q(prompt_tokens__gt=0) | Q(completion_tokens__gt=0))
@@ -226,7 +226,7 @@ def _cut_off(batch: Batch, lines: list[BatchLine]) -> set[int]:
     return {number_of(key) for key in claims.filter(Exists(billed)).values_list("key", flat=True)}
 
 
-def _opened(answers: dict[UUID, Payload], line: BatchLine) -> bytes | None:
+def _answer(answers: dict[UUID, Payload], line: BatchLine) -> bytes | None:
     payload = answers.get(line.completion_id) if line.completion_id else None
     if payload is None:
         return None

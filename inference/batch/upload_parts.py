@@ -1,7 +1,7 @@
-"""A file that comes in parts, in any order, within an hour: then it is put together from them.
+"""A file that is uploaded in parts, in any order, within an hour, and assembled at the end.
 
-A part is stored like a file, and is none: nobody sees it before the whole, which is then a file of
-its own. What is never completed goes like a file whose writer died.
+A part is stored like a file, but is invisible; the assembled whole is a file of its own. An upload
+that is never completed is deleted like a file whose writer died.
 """
 
 from hashlib import md5
@@ -21,19 +21,19 @@ class NoSuchPart(Exception):
 
 
 class OtherSize(Exception):
-    """`came`: bytes of the parts, which are not as many as were said."""
+    """The parts have another size than declared. `actual_size` is their size in bytes."""
 
-    def __init__(self, came: int) -> None:
-        super().__init__(came)
-        self.came = came
+    def __init__(self, actual_size: int) -> None:
+        super().__init__(actual_size)
+        self.actual_size = actual_size
 
 
 class OtherContent(Exception):
-    """Its checksum is another one."""
+    """The parts have another checksum."""
 
 
 def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> File:
-    """Raises Barred, TooManyFiles."""
+    """Create an upload. Raises Barred, TooManyFiles."""
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     upload = File(
         tenant_id=owner.tenant_id,
@@ -52,17 +52,17 @@ def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> Fi
 
 
 def complete(upload: File, part_ids: list[UUID], owner: Owner, checksum: str = "") -> File:
-    """The file. Its parts are gone then, and have been counted in its stead until now.
+    """Assemble the file and delete its parts. They count as stored until then.
 
     Raises NoSuchPart, OtherSize, OtherContent, FileGone, Barred, Unreadable.
     """
     parts = _parts(upload, part_ids)
-    if (came := sum(part.size for part in parts)) != upload.declared_size:
-        raise OtherSize(came)
+    if (actual_size := sum(part.size for part in parts)) != upload.declared_size:
+        raise OtherSize(actual_size)
     writer = FileWriter(owner, FilePurpose(upload.purpose), name_of(upload))
     try:
-        found = _copied(parts, writer)
-        if checksum and found != checksum.lower():
+        digest = _copied(parts, writer)
+        if checksum and digest != checksum.lower():
             raise OtherContent
         with tenant_scope(owner.tenant_id):
             file = writer.finish(upload.expires_after_s)
@@ -75,29 +75,29 @@ def complete(upload: File, part_ids: list[UUID], owner: Owner, checksum: str = "
 
 
 def cancel(upload: File) -> bool:
-    """Within the tenant's scope. False where it is over already."""
+    """Delete the upload in the tenant's scope. Returns False if it is over already."""
     deleted, _rows = File.objects.pending().filter(pk=upload.pk).delete()
     return bool(deleted)
 
 
 def _parts(upload: File, ids: list[UUID]) -> list[File]:
-    """In this order."""
+    """Returns the parts in this order."""
     with tenant_scope(upload.tenant_id):
-        found = {part.pk: part for part in File.objects.filter(part_of=upload, pk__in=ids)}
+        parts = {part.pk: part for part in File.objects.filter(part_of=upload, pk__in=ids)}
         is_there = File.objects.pending().filter(pk=upload.pk).exists()
-    if len(found) != len(ids):
+    if len(parts) != len(ids):
         raise NoSuchPart if is_there else FileGone
-    return [found[pk] for pk in ids]
+    return [parts[pk] for pk in ids]
 
 
 def _copied(parts: list[File], writer: FileWriter) -> str:
-    """Their MD5, as OpenAI's clients send it."""
+    """Copy the parts, and return their MD5 in the form of OpenAI's clients."""
     digest = md5(usedforsecurity=False)
     try:
         for part in parts:
             for piece in FileReader(part).pieces():
                 digest.update(piece)
                 writer.write(piece)
-    except FileChunk.DoesNotExist:  # somebody else is faster
+    except FileChunk.DoesNotExist:  # another process was faster
         raise FileGone from None
     return digest.hexdigest()

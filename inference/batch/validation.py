@@ -1,7 +1,7 @@
-"""The first stage of a batch: its whole input is read once, and a row is made of each line.
+"""The first stage of a batch: its whole input is read once, and each line becomes a row.
 
-A broken line fails the batch, as OpenAI's do: nothing has run, nothing is billed. What only the
-model can refuse (an unknown field, a prompt that is too long) fails its line alone, later on.
+A malformed line fails the batch, as OpenAI's do: nothing has run, nothing is billed. A line that
+only the model can refuse (an unknown field, a prompt that is too long) fails alone, later.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from django.conf import settings
 from django.db import transaction
 
 from inference.batch.file_store import FileReader
-from inference.batch.input_lines import Line, Malformed, Problem, asked, longest, split
+from inference.batch.input_lines import Line, Malformed, Problem, line_request, longest, split
 from inference.engines import served
 from inference.models import Batch, BatchLine, BatchState, File
 
-MOST_PROBLEMS = 50  # that are told
-ROWS = 2_000  # in one transaction
-BLANK_LINES = 1_000  # beside one after each line
+MOST_PROBLEMS = 50  # that are reported
+ROWS = 2_000  # rows in one transaction
+BLANK_LINES = 1_000  # besides one after each line
 
 
 def validate(batch_id: UUID, lease: UUID) -> None:
-    """Begins the batch, or fails it. Done anew where it broke off. Raises Unreadable.
+    """Begin the batch or fail it. A repeated call starts over. Raises Unreadable.
 
-    Changes nothing any more once the lease is another's: that one's lines may be running.
+    It changes nothing once another process has the lease, whose lines may be running.
     """
     batch = Batch.objects.get(pk=batch_id)
     with suppress(_LeaseLost):
@@ -34,16 +34,16 @@ def validate(batch_id: UUID, lease: UUID) -> None:
 
 
 def _validate(batch: Batch, lease: UUID) -> None:
-    with _held(batch, lease):
+    with _leased(batch, lease):
         batch.lines.all().delete()
     check = _Check(batch)
-    found = check.rows()
-    while rows := list(islice(found, ROWS)):
-        with _held(batch, lease):
+    checked = check.rows()
+    while rows := list(islice(checked, ROWS)):
+        with _leased(batch, lease):
             BatchLine.objects.bulk_create(rows)
     if not (check.total or check.problems):
         check.problems.append(Problem("empty_file", "the input file has no lines"))
-    with _held(batch, lease):
+    with _leased(batch, lease):
         if check.problems:
             batch.lines.all().delete()
             batch.finalize(BatchState.FAILED, [problem._asdict() for problem in check.problems])
@@ -56,11 +56,11 @@ class _LeaseLost(Exception):
 
 
 @contextmanager
-def _held(batch: Batch, lease: UUID) -> Iterator[None]:
-    """A transaction in which nobody else takes the batch. Raises _LeaseLost."""
+def _leased(batch: Batch, lease: UUID) -> Iterator[None]:
+    """Opens a transaction in which no other process can take the batch. Raises _LeaseLost."""
     with transaction.atomic():
-        mine = Batch.objects.filter(pk=batch.pk, lease=lease)
-        if mine.select_for_update(no_key=True).values_list("pk").first() is None:
+        leased = Batch.objects.filter(pk=batch.pk, lease=lease)
+        if leased.select_for_update(no_key=True).values_list("pk").first() is None:
             raise _LeaseLost
         yield
 
@@ -76,11 +76,11 @@ class _Check:
 
     @property
     def model(self) -> str:
-        """Returns the model of all lines; "" where there are several, or none that is served."""
+        """Returns the model of all lines; "" if there are several, or it is not served."""
         return next(iter(self._models)) if len(self._models) == 1 else ""
 
     def rows(self) -> Iterator[BatchLine]:
-        """None any more once something is wrong; problems are still looked for."""
+        """Yields rows until the first problem. Further problems are still collected."""
         file = File.objects.whole().filter(pk=self._batch.input_file_id).first()
         if file is None:
             self.problems.append(Problem("file_not_found", "the input file has been deleted"))
@@ -92,7 +92,7 @@ class _Check:
                 return
 
     def _pieces(self, file: File) -> Iterator[bytes]:
-        """No more of them than blank lines can be meant: 200 MB of these are minutes of work."""
+        """Yields the pieces until there are too many line breaks: 200 MB of them take minutes."""
         breaks, most = 0, settings.BATCH_LINES
         for piece in FileReader(file).pieces():
             breaks += piece.count(b"\n")
@@ -120,7 +120,7 @@ class _Check:
         )
 
     def _checked(self, line: Line) -> tuple[int, str]:
-        """Its length, and its model if that is served: of others nothing is kept in clear.
+        """Returns its length, and its model if that is served: other names are not stored in clear.
 
         Raises Malformed.
         """
@@ -129,7 +129,7 @@ class _Check:
             raise Malformed("too_many_lines", f"a batch has at most {most} lines")
         if line.text is None:
             raise Malformed("line_too_long", f"a line has at most {longest()} bytes")
-        name, model = asked(line.text, self._batch.endpoint)
+        name, model = line_request(line.text, self._batch.endpoint)
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._seen:
             raise Malformed("duplicate_custom_id", "an earlier line has this id", "custom_id")

@@ -1,4 +1,4 @@
-"""Batches that wait for a moment are looked at again when that may have changed."""
+"""Makes resting batches due when the reason that they wait for may have changed."""
 
 import logging
 import time
@@ -21,9 +21,9 @@ AGAIN_S = 1.0
 
 
 def wake_resting(batch: UUID | None = None) -> int:
-    """Makes due what waits for a window or an engine: all of it, or one. Returns how many.
+    """Make resting batches due, all or one. Returns their number.
 
-    What still cannot go on is let go of again at once.
+    A batch that still cannot go on rests again right away.
     """
     with system_scope():
         resting = Batch.objects.resting()
@@ -31,7 +31,7 @@ def wake_resting(batch: UUID | None = None) -> int:
 
 
 def wake_with_time_zones() -> None:
-    """Connects a tenant's time zone with its batches: windows open by its clock."""
+    """Connect a tenant's time zone with its batches, whose windows open by its clock."""
     post_save.connect(_wake_tenants_batches, sender=Tenant, dispatch_uid="batches of a tenant")
 
 
@@ -48,11 +48,11 @@ def _wake_batches_of(tenant: UUID) -> None:
 
 
 def wake_resting_soon(**_signal: object) -> None:
-    """Tries until PostgreSQL answers. Does not wait."""
-    Thread(target=_patiently, name="waking", daemon=True).start()
+    """Start a thread that tries until PostgreSQL answers. Returns immediately."""
+    Thread(target=_wake_until_done, name="waking", daemon=True).start()
 
 
-def _patiently() -> None:
+def _wake_until_done() -> None:
     while True:
         try:
             woken = wake_resting()

@@ -41,10 +41,10 @@ _in_force: Snapshot | None = None
 
 
 def in_force() -> Snapshot:
-    """What this process serves: what `put_in_force` was given last.
+    """Returns the models and engines that this process serves: the last of `put_in_force`.
 
-    Before that, what FOREBAY_ENGINES names. Raises ValueError for an unknown kind or key, or a bad
-    secret in there.
+    Before that, those of FOREBAY_ENGINES. Raises ValueError for an unknown kind or key, or a bad
+    secret there.
     """
     global _in_force
     if _in_force is None:
@@ -52,39 +52,42 @@ def in_force() -> Snapshot:
     return _in_force
 
 
-def put_in_force(found: list[Entry]) -> bool:
-    """Whether anything has changed. What cannot be built here is logged and left out."""
+def put_in_force(configured: list[Entry]) -> bool:
+    """Serve these entries. Returns whether anything has changed.
+
+    An entry that cannot be built is logged and left out.
+    """
     global _in_force
     before = _in_force or Snapshot()
-    if tuple(found) == before.entries and _in_force:
+    if tuple(configured) == before.entries and _in_force:
         return False
-    _in_force = snapshot(found, _built_or_left_out, before)
+    _in_force = snapshot(configured, _built_or_left_out, before)
     return True
 
 
 def forget() -> None:
-    """Settings have changed, as they do in tests."""
+    """Drop them: the settings have changed, as they do in tests."""
     global _in_force
     _in_force = None
 
 
 def pools() -> dict[str, Pool]:
-    """Pool name -> pool, a model's in the order in which they are tried."""
+    """Returns pools by name, those of a model in the order in which they are tried."""
     return in_force().pools
 
 
 def served() -> dict[str, Engine]:
-    """Model name -> the engine that its requests are checked and prepared for: the first one."""
+    """Returns for each model its first engine, which its requests are prepared for."""
     return in_force().served
 
 
 def answering() -> dict[str, Engine]:
-    """Those of them that make text, not embeddings alone."""
+    """Returns the served models that make text, not embeddings alone."""
     return {name: engine for name, engine in served().items() if engine.capabilities.text}
 
 
 def pools_of(model: str) -> tuple[Pool, ...]:
-    """Those with an engine that takes requests; where all drain, all of them."""
+    """Returns the pools with an engine that takes requests; if all drain, all of them."""
     return in_force().pools_of.get(model, ())
 
 
@@ -97,7 +100,7 @@ def engines() -> list[Engine]:
 
 
 def built(configured: Entry) -> Engine:
-    """Raises ValueError."""
+    """Build the engine of an entry. Raises ValueError."""
     name, entry = configured.engine, configured.fields
     kind = str(entry["kind"])
     if kind not in KINDS:
@@ -108,8 +111,8 @@ def built(configured: Entry) -> Engine:
         hosted = bool(entry.get("hosted")) or kind in HOSTED
         capabilities.check_declared(entry.get("capabilities", {}))
         model = configured.model
-        ours = {"id": name, "seat": configured.seat, "from_file": configured.from_file}
-        config = EngineConfig(**{"name": model, "model": model, **entry, **ours})
+        own = {"id": name, "seat": configured.seat, "from_file": configured.from_file}
+        config = EngineConfig(**{"name": model, "model": model, **entry, **own})
         if config.version and (problem := version_problem(config.version)):
             raise ValueError(problem)
         if config.normal_form not in ("", *GROWTH):

@@ -1,4 +1,4 @@
-"""The contract of an engine kind: how to ask it, and how to read what it says.
+"""The contract of an engine kind: how to send it requests, and how to read its answers.
 
 One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 """
@@ -24,7 +24,7 @@ from inference.engines import reading, taking_up
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
-from inference.engines.gathering import AT_ONCE
+from inference.engines.gathering import ALONE_EVENTS
 from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
@@ -48,27 +48,31 @@ class EngineConfig:
     kind: str
     url: str
     model: str  # the model, as the engine calls it
-    api_key: str = field(default="", repr=False)  # as it is, or `sealed:` (seal_secret)
+    api_key: str = field(default="", repr=False)  # plain, or `sealed:` (seal_secret)
     slots: int = SLOTS
-    auto_slots: bool = False  # they are as many as the engine says, or said last
+    auto_slots: bool = False  # `slots` follow the engine's own number
     context_length: int = 8192  # tokens, prompt and answer together
-    hosted: bool = False  # somebody else's machine: not for tenants that are local-only
+    hosted: bool = False  # on a machine of others: not for tenants that are local-only
     created: int = 0  # Unix time, for GET /v1/models; 0: when Forebay was installed
     private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
-    capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
+    capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond those known here
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
-    silence_s: float = SILENCE_S  # without even its health, before what runs there is given up
-    # Seconds; 0: the usual ones (worker/stalls.py).
-    stall_s: float = 0.0  # of an engine that answers for its health and gets nothing done
+    silence_s: float = (
+        SILENCE_S  # without an answer for its health, until its requests are given up
+    )
+    # Seconds; 0: the defaults (worker/stalls.py).
+    stall_s: float = 0.0  # without progress, of an engine that answers for its health
     first_token_s: float = 0.0  # to the first event of a stream
     between_tokens_s: float = 0.0  # from one event of a stream to the next
-    normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
-    launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
+    normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
+    launch: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # a server that Forebay starts (launching.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
-    version: str = ""  # an answer is never begun by one version and gone on with by another
-    id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
-    seat: str = ""  # the engine whose place it took, and whose workers it has: see inference/pools
+    version: str = ""  # an answer is never continued by another version
+    id: str = ""  # the engine's own name: its pool's, or one that begins with it
+    seat: str = ""  # the engine that it replaced, and whose workers it has: see inference/pools
     from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
 
     def __post_init__(self) -> None:
@@ -93,15 +97,15 @@ _OUR_WORDS = "This model's maximum context length is "
 
 
 class EngineFailed(Exception):
-    """The engine said no, or nothing. `status` and `code` are what the client gets.
+    """The engine refused or failed. `status` and `code` are what the client gets.
 
     `cause` is for operators, and never in the engine's own words: they may quote a prompt.
     """
 
-    engines_fault = True  # unless it is the client's: see `counts`
-    may_be_the_requests = True  # another one may do well
-    was_asked = True  # it may have read the request
-    opens_breaker = False  # at once, without others like it
+    engines_fault = True  # false: the client's or nobody's, see `counts`
+    may_be_the_requests = True  # the engine may answer other requests
+    was_asked = True  # it may have received the request
+    opens_breaker = False  # a single such failure does
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
         super().__init__(message)
@@ -112,12 +116,12 @@ class EngineFailed(Exception):
 
     @property
     def counts(self) -> bool:
-        """Whether it tells against the engine: its breaker counts it, another engine may do."""
+        """Returns whether its breaker counts it, and another engine may be tried."""
         return self.engines_fault and self.status >= 500
 
 
 class EngineAway(EngineFailed):
-    """No connection, or 503 while it loads: it has not begun, another try may work."""
+    """No connection, or 503 during loading: the request has not begun, and may be tried again."""
 
     may_be_the_requests = False
 
@@ -126,7 +130,7 @@ class EngineAway(EngineFailed):
 
 
 class EnginePaused(EngineAway):
-    """Its breaker is open: it was not asked. `retry_after`: seconds until it may be."""
+    """The engine's breaker is open, so it was not asked; `retry_after` is in seconds."""
 
     engines_fault = False
     was_asked = False
@@ -137,7 +141,7 @@ class EnginePaused(EngineAway):
 
 
 class EngineFull(EngineAway):
-    """429. A hosted service that says so again and again is left alone for a while."""
+    """The engine answered 429. A hosted service that repeats it is paused for a while."""
 
     def __init__(self, *, hosted: bool) -> None:
         super().__init__("the engine is full")
@@ -146,7 +150,7 @@ class EngineFull(EngineAway):
 
 
 class NotOffered(EngineFailed):
-    """It has no such path, or does not do what is asked there. Another engine may."""
+    """The engine has no such path, or does not offer that feature. Another engine may."""
 
     engines_fault = False
 
@@ -155,13 +159,13 @@ class NotOffered(EngineFailed):
         self.words = words  # the engine's own
 
     def name_path(self, *, chat: bool) -> None:
-        """Says which path it was, and which one there may be, as clients know them."""
+        """Name the path in the message, and the other path, as clients know them."""
         self.message = f"the engine of this model does not serve POST {PATHS[chat]}"
         self.message += f": {self.words}" if self.words else f"; try POST {PATHS[not chat]}"
 
 
 class AnswerBroken(EngineFailed):
-    """It broke off. What may have killed one engine is sent to one other at most."""
+    """The answer broke off. Its request is sent to one other engine at most: it may be fatal."""
 
     def __init__(self, message: str = "the engine broke off the answer") -> None:
         super().__init__(502, "engine_failed", message)
@@ -169,7 +173,7 @@ class AnswerBroken(EngineFailed):
 
 
 class WorkerLost(EngineFailed):
-    """A worker of ours died: the engine has done nothing wrong."""
+    """A worker of this platform died. The engine is not at fault."""
 
     engines_fault = False
 
@@ -178,7 +182,7 @@ class WorkerLost(EngineFailed):
 
 
 class AnswerTooLong(EngineFailed):
-    """It was generated, and costs what it cost."""
+    """The answer is too long to deliver. It was generated, so it is paid for."""
 
     engines_fault = False
 
@@ -189,29 +193,33 @@ class AnswerTooLong(EngineFailed):
         )
 
 
-Turn = Callable[[int], Awaitable[object] | None]  # after so many events; None: now
+Turn = Callable[
+    [int], Awaitable[object] | None
+]  # called with the number of events; None: read on now
 
 
-def at_once(_came: int) -> None:
-    """For who reads a single stream."""
+def read_on(_events: int) -> None:
+    """The turn of a reader with a single stream."""
     return
 
 
 class Engine:
-    """An OpenAI-compatible server. Kinds override what theirs does differently."""
+    """An OpenAI-compatible server. Each kind overrides the parts in which it differs."""
 
     health_path = "/models"
-    gets_on_within_s: ClassVar[float] = 2.0
+    alive_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
-    own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
-    own_chat_fields: ClassVar[Fields] = {}  # of a chat alone
-    own_text_fields: ClassVar[Fields] = {}  # without a chat alone
-    enforces: ClassVar[frozenset[str] | None] = None  # words of a schema; None: it says so itself
-    can: ClassVar[Mapping[str, bool]] = {}  # whatever the model: see capabilities.py
+    own_fields: ClassVar[Fields] = {}  # fields of this kind beyond OpenAI's
+    own_chat_fields: ClassVar[Fields] = {}  # for chats only
+    own_text_fields: ClassVar[Fields] = {}  # for completions only
+    enforces: ClassVar[frozenset[str] | None] = (
+        None  # words of a schema; None: it refuses others itself
+    )
+    can: ClassVar[Mapping[str, bool]] = {}  # with any model: see capabilities.py
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
-    knows_refusals = False  # of an assistant; others read them as its text
+    knows_refusals = False  # refusal parts of an assistant; others get them as text
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
     most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
 
@@ -222,30 +230,30 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
-        self.computes_here = False  # on the processors that we run on (gathering.py)
-        self._hears_of_traces = not config.hosted or settings.TRACES_HOSTED
-        self.told_slots = 0  # 0: it has not said how many
-        self.control_tokens: frozenset[str] = frozenset()  # of its model, as it says
-        self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
+        self.computes_here = False  # on this machine's processors (gathering.py)
+        self._gets_trace_headers = not config.hosted or settings.TRACES_HOSTED
+        self.reported_slots = 0  # 0: it has not reported any
+        self.control_tokens: frozenset[str] = frozenset()  # of its model, as it reports them
+        self.known: Mapping[str, bool] = {}  # capabilities that are declared or reported
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
         self.learn({})
         self.learn_template(Template())
 
-    def learn(self, told: Mapping[str, bool]) -> None:
-        """What the engine says of its model; what the operator declares weighs more."""
-        known = {**self.can, **told, **self.config.capabilities}
+    def learn(self, reported: Mapping[str, bool]) -> None:
+        """Take over reported capabilities. Those that the operator declares prevail."""
+        known = {**self.can, **reported, **self.config.capabilities}
         self.known = {name: known[name] for name in NAMES if name in known}
-        self.capabilities = Capabilities().but(known)
+        self.capabilities = Capabilities().updated(known)
 
-    def learn_context(self, told: int) -> None:
-        """Tokens, as the engine says; fewer where fewer are declared."""
-        if told > 0:
-            self.context_length = min(told, self.config.context_length)
+    def learn_context(self, length: int) -> None:
+        """Take over a reported context length in tokens. A smaller declared one prevails."""
+        if length > 0:
+            self.context_length = min(length, self.config.context_length)
 
-    def learn_slots(self, told: Any) -> None:
-        """Answers at the same time, as the engine says."""
-        if isinstance(told, int) and 0 < told <= MOST_SLOTS:
-            self.told_slots = int(told)
+    def learn_slots(self, count: Any) -> None:
+        """Take over a reported number of simultaneous answers."""
+        if isinstance(count, int) and 0 < count <= MOST_SLOTS:
+            self.reported_slots = int(count)
 
     def learn_control_tokens(self, tokens: Iterable[Any]) -> None:
         self.control_tokens = frozenset(filter(control_tokens.usable, tokens))
@@ -256,39 +264,38 @@ class Engine:
 
     @asynccontextmanager
     async def used(self, redis: RedisLink) -> AsyncGenerator["Engine"]:
-        """The engine as one runner uses it."""
+        """Yields the engine as one runner uses it."""
         yield self
 
     @asynccontextmanager
-    async def foretold(self, redis: RedisLink) -> AsyncGenerator[None]:
-        """While it is being loaded: its first runner finds ready what it would have to wait for."""
+    async def announced(self, redis: RedisLink) -> AsyncGenerator[None]:
+        """Prepare the engine's first runner during loading, so that it need not wait."""
         yield
 
     async def probe(self, session: EngineSession) -> bool:
-        """Asks the engine what its model can take, and learns it.
+        """Ask the engine for its model's capabilities and learn them.
 
-        False: nothing has been learnt yet, ask again soon. A kind that has no such question
-        relies on what is declared.
+        Returns False if it has learnt nothing yet: ask again soon. A kind without such a question
+        relies on declared capabilities.
         """
         return True
 
     async def answers(self, session: EngineSession) -> bool:
-        """Whether it is there, and in no trouble. Raises ClientError or OSError where it is not."""
+        """Returns whether it responds without a server error. Raises ClientError, OSError."""
         async with self._http(session).get(
             self.health_url, headers=self.headers(), allow_redirects=False
         ) as response:
             return response.status < 500
 
-    async def gets_on(self, session: EngineSession) -> bool:
-        """Whether it is not frozen, asked while requests wait for it; for as long as
-        `gets_on_within_s`. Raises like `answers`.
+    async def is_alive(self, session: EngineSession) -> bool:
+        """Returns whether it is not frozen, within `alive_within_s`. Raises like `answers`.
+
+        It is asked while requests wait for the engine.
         """
         return await self.answers(session)
 
     async def progress(self, session: EngineSession) -> Progress | None:
-        """How far it is with its work, by its own figures; None where it has none. Raises like
-        `answers`.
-        """
+        """Returns its progress by its own metrics; None if it has none. Raises like `answers`."""
         if not self.metrics_url:
             return None
         async with self._http(session).get(
@@ -301,7 +308,7 @@ class Engine:
 
     @property
     def metrics_url(self) -> str:
-        """Of its metrics in Prometheus' format; "" for a kind that has none."""
+        """Returns the address of its Prometheus metrics; "" for a kind without them."""
         return ""
 
     @property
@@ -309,37 +316,37 @@ class Engine:
         return self.base + self.health_path
 
     async def load(self, session: EngineSession) -> Load | None:
-        """How busy it says it is; None for a kind that does not say. Raises like `answers`."""
+        """Returns its reported load; None for a kind without one. Raises like `answers`."""
         return None
 
     @property
     def upstream(self) -> str:
-        """As the record names it."""
+        """Returns its name in the audit trail."""
         return _upstream(self.config)
 
     def shown_cause(self, cause: str) -> str:
-        """Returns what operators read about a failure; the log has the cause itself."""
+        """Returns the cause of a failure for operators; the log has the full text."""
         return cause if self.config.from_file else without_ports(cause)
 
     @property
     def cache_is_private(self) -> bool:
-        """Whether no tenant's prompt is served from what another tenant's left in the cache."""
+        """Returns whether prompts are never served from another tenant's part of the cache."""
         return self.config.private_cache
 
     def tells_cache(self, order: Order) -> bool:
-        """Whether who asked may know how much of the prompt was cached."""
+        """Returns whether the caller may know how much of the prompt was cached."""
         return self.cache_is_private
 
     def prompt_bound(self, body: bytes, *, chat: bool) -> int:
-        """The most tokens that the prompt of a prepared body can be."""
+        """Returns the most tokens that the prompt of a prepared body can be."""
         return prompt_bound(body, self.template if chat else None, self._form)
 
     def fields(self, *, chat: bool) -> Fields:
-        """What reaches the engine; nothing else does."""
+        """Returns the fields that reach the engine. All others are dropped."""
         return self._chat_fields if chat else self._text_fields
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
-        """The engine's body for a validated one: its own model name, usage always counted."""
+        """Turn a validated body into the engine's: its model name, and usage in streams."""
         for name in body.keys() - self.fields(chat=chat).keys():
             del body[name]
         body["model"] = self.config.model
@@ -351,11 +358,11 @@ class Engine:
 
     @property
     def body_form(self) -> str:
-        """A body that was prepared for an engine with the same form needs nothing more."""
+        """Returns the form of its bodies. Engines of the same form share prepared bodies."""
         return f"{self.config.kind} {self.config.model}"
 
     def adopted(self, order: Order) -> Order:
-        """An order that was prepared for an engine with another form of bodies."""
+        """Prepare an order that was prepared for an engine of another form."""
         body = self.prepare(orjson.loads(order.body), chat=order.chat)
         return msgspec.structs.replace(order, body=orjson.dumps(body))
 
@@ -366,7 +373,7 @@ class Engine:
         return headers
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        """The whole JSON answer."""
+        """Returns the whole JSON answer. Raises EngineFailed."""
         try:
             async with self._post(session, order) as answer:
                 body = await _whole(answer)
@@ -378,18 +385,18 @@ class Engine:
         return body
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
-        """Complete SSE events (without their blank line), as many as came at once.
+        """Yields complete SSE events without their blank line, as many as arrived together.
 
-        Between them nothing is read from the engine until it is our `turn`.
+        Between them nothing is read from the engine until it is this stream's `turn`.
         """
         try:
             async with self._post(session, order) as answer:
                 if answer.status != 200:
                     body = await _whole(answer)
                     self._check(answer.status, answer.headers, body, chat=order.chat)
-                rest, said = b"", 0
+                rest, event_count = b"", 0
                 while data := await answer.piece():
                     rest += data
                     if b"\r" in rest:  # sse-starlette ends its lines with CRLF
@@ -397,11 +404,11 @@ class Engine:
                     *events, rest = rest.split(b"\n\n")
                     if events:
                         yield events
-                        said += len(events)
-                        if self.computes_here and said >= AT_ONCE:
+                        event_count += len(events)
+                        if self.computes_here and event_count >= ALONE_EVENTS:
                             answer.join(session.gathering)
                         elif wait := turn(len(events)):
-                            await _not_reading(answer, wait)
+                            await _pause_reading(answer, wait)
                     elif len(rest) > LONGEST_EVENT:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")
                 if rest.strip():
@@ -412,34 +419,34 @@ class Engine:
             raise broken_off(problem) from None
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        """The body that makes the engine go on after `text` (its first `tokens` tokens).
+        """Returns the body that continues after `text`, which is the first `tokens` tokens.
 
-        None when this kind of engine, or this request, cannot be taken up in the middle.
+        None if this kind of engine, or this request, cannot be resumed in the middle.
         """
         return None
 
-    def keeps_course(self, order: Order) -> bool:
-        """Whether an answer can be stopped, and taken up later as if nothing had happened.
+    def resumes_unchanged(self, order: Order) -> bool:
+        """Returns whether an answer can be stopped and resumed with the same text.
 
-        Not a hosted service's: it wants the prompt to be paid again.
+        False for a hosted service, where the prompt would be paid twice.
         """
-        here = not self.config.hosted and taking_up.keeps_course(order)
-        return here and self.continued(order, "so far", 1) is not None
+        resumable = not self.config.hosted and taking_up.resumes_unchanged(order)
+        return resumable and self.continued(order, "so far", 1) is not None
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
-        """Tokens of the prompt, for an answer that was cut before the engine could say."""
+        """Returns the prompt's tokens, for an answer that was cut before they were reported."""
         return self.estimate_prompt(order)
 
     def estimate_prompt(self, order: Order) -> int:
-        """Tokens, without asking anybody."""
+        """Returns the tokens of the prompt, estimated without the engine."""
         return max(1, len(order.body) // 4)
 
     def outgoing(self, order: Order) -> bytes:
-        """The body on the wire: the recorded one, and what only this server needs to know."""
+        """Returns the body on the wire: the recorded one, with fields for this server alone."""
         return order.body
 
     def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
-        traced = header_lines() if self._hears_of_traces else b""
+        traced = header_lines() if self._gets_trace_headers else b""
         endpoint, body, hosted = self.endpoint(order), self.outgoing(order), self.config.hosted
         return session.post(endpoint, body, self.headers(), traced, hosted=hosted)
 
@@ -452,20 +459,20 @@ class Engine:
     def _check(
         self, status: int, headers: Mapping[str, str], body: bytes, *, chat: bool = True
     ) -> None:
-        """Raises EngineFailed for what is no answer; header names are in lower case."""
+        """Raises EngineFailed for any status but 200. Header names are in lower case."""
         if status == 200:
             return
         failure = self.refusal(status, body)
         failure.cause = f"it answered {status}"
         failure.asked_to_wait = retry_after(headers)
-        if failure.retry_after:  # the engine knows better than we do
+        if failure.retry_after:  # the engine's own time is the better one
             failure.retry_after = failure.asked_to_wait or failure.retry_after
         if isinstance(failure, NotOffered):
             failure.name_path(chat=chat)
         raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
-        """What an error answer of the engine means for the client."""
+        """Returns the failure that an error answer of the engine means for the client."""
         error = error_in(body)
         message = str(error.get("message") or "the engine refused the request")
         means = meaning(status, error)
@@ -489,14 +496,14 @@ class Engine:
         return failure
 
     def _no_account(self, status: int) -> EngineFailed:
-        """Reports account errors as ours, without exposing the account."""
+        """Report account errors as the platform's, without exposing the account."""
         what = "hosted service" if self.config.hosted else "engine"
         log.error("ALERT engine:account %s: the %s answers %d", self.config.id, what, status)
         message = f"the {what} does not serve this installation at the moment"
         return EngineFailed(503, "engine_unavailable", message, retry_after=60)
 
     def _too_long(self, message: str, error: dict[str, Any]) -> str:
-        """In OpenAI's words, which frameworks look for; with the engine's own where it has any."""
+        """Returns OpenAI's words, which frameworks look for, with the engine's own if any."""
         if message.startswith(_OUR_WORDS):
             return message
         used, context = error.get("n_prompt_tokens"), error.get("n_ctx")
@@ -505,7 +512,7 @@ class Engine:
         return f"{context_exceeded(self.context_length)} ({message})"
 
     def broken(self, event: bytes) -> EngineFailed:
-        """What an error in mid-stream means: `data: {"error": …}` without its `data:`."""
+        """Returns the failure that an error in mid-stream means. `event` has no `data:`."""
         error = error_in(event)
         code = error.get("code")
         if isinstance(code, int) and meaning(code, error) in (Meaning.CLIENTS, Meaning.FULL):
@@ -514,9 +521,9 @@ class Engine:
 
 
 def _upstream(config: EngineConfig) -> str:
-    """Returns kind, version and host; a blank before the host says that it is hosted.
+    """Returns kind, version and host. A space before the host marks a hosted engine.
 
-    Of a host that is too long the end stays: it says whose it is.
+    A host that is too long loses its beginning: the end names its owner.
     """
     host = urlsplit(config.url).hostname or ""
     if config.hosted:
@@ -528,7 +535,7 @@ def _upstream(config: EngineConfig) -> str:
 
 
 def context_exceeded(context: int, used: int | None = None, what: str = "messages") -> str:
-    """OpenAI's words for a prompt that does not fit: many programs look for them."""
+    """Returns OpenAI's words for a prompt that does not fit: many programs look for them."""
     result = f"{what} resulted in {used} tokens" if used else f"{what} are longer"
     if what == "prompt" and not used:
         result = "prompt is longer"
@@ -539,20 +546,20 @@ def context_exceeded(context: int, used: int | None = None, what: str = "message
 
 
 def retry_after(headers: Mapping[str, str]) -> int:
-    """Seconds, at least 1 and at most LONGEST_RETRY_AFTER; 0 where the engine says none."""
-    said = headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdecimal():
-        seconds = float(said)
+    """Returns seconds from 1 to LONGEST_RETRY_AFTER; 0 if the engine names none."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        seconds = float(text)
     else:
         try:
-            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, OverflowError):
             return 0
     return max(1, math.ceil(min(seconds, LONGEST_RETRY_AFTER)))
 
 
 async def _whole(answer: Answer) -> bytes:
-    """Raises AnswerTooLong, BrokenOff."""
+    """Read the whole answer. Raises AnswerTooLong, BrokenOff."""
     pieces, length = list[bytes](), 0
     while piece := await answer.piece():
         length += len(piece)
@@ -562,7 +569,7 @@ async def _whole(answer: Answer) -> bytes:
     return b"".join(pieces)
 
 
-async def _not_reading(answer: Answer, wait: Awaitable[object]) -> None:
+async def _pause_reading(answer: Answer, wait: Awaitable[object]) -> None:
     answer.pause()
     try:
         await wait
@@ -578,31 +585,31 @@ def away(problem: Exception) -> EngineAway:
 
 
 def broken_off(problem: Exception) -> EngineFailed:
-    """Also where nothing has come yet."""
+    """Returns the failure of an answer that ended early, even before its first byte."""
     log.warning("the engine ended an answer early: %s", problem)
     return AnswerBroken()
 
 
 def error_in(body: bytes) -> dict[str, Any]:
-    """The error object of an answer; {} where it has none."""
+    """Returns the error object of an answer; {} if it has none."""
     try:
-        found = orjson.loads(body)
+        answer = orjson.loads(body)
     except ValueError:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(answer, dict):
         return {}
-    error = found.get("error", found.get("detail"))  # FastAPI's word
+    error = answer.get("error", answer.get("detail"))  # FastAPI's word
     if error is None:
-        return found if "message" in found else {}  # SGLang's and others' are bare
+        return answer if "message" in answer else {}  # SGLang's and others' are bare
     if isinstance(error, list):  # of fields, by pydantic
-        error = "; ".join(_field_error(one) for one in error[:3] if isinstance(one, dict))
+        error = "; ".join(_field_error(each) for each in error[:3] if isinstance(each, dict))
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, dict) else {}
 
 
 def _field_error(error: dict[str, Any]) -> str:
-    """Says where and what, and leaves out the value: it may be a prompt."""
+    """Returns the field and the message, without the value: it may be a prompt."""
     where = error.get("loc")
     names = [str(name) for name in where if name != "body"] if isinstance(where, list) else []
     return f"{'.'.join(names) or 'body'}: {error.get('msg') or 'invalid'}"

@@ -1,6 +1,6 @@
-"""An operator's word about a breaker, and what each has been through. For the console and commands.
+"""Reads breakers and overrides them by an operator, for the console and commands.
 
-`redis` is one that waits, not a RedisLink. All raise redis.RedisError.
+`redis` is a blocking client, not a RedisLink. All raise redis.RedisError.
 """
 
 from collections.abc import Iterable
@@ -37,14 +37,14 @@ class Change(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """As it stands. `due_in_s`: until its probe may be sent, 0 unless it is open."""
+    """The state of a breaker. `due_in_s` is the time until its probe, 0 unless it is open."""
 
     engine: str
     phase: Phase
     forced: bool
     failures: int
     reason: str
-    since: datetime | None  # None where there has been no trouble
+    since: datetime | None  # None: no failure yet
     due_in_s: float
     history: list[Change]  # the latest first
 
@@ -56,26 +56,26 @@ def breaker(redis: redis_py.Redis, engine: str) -> Breaker:
 
 
 def breakers_of(redis: redis_py.Redis, names: Iterable[str]) -> dict[str, Breaker]:
-    """By name, in two round trips; also of engines that this process does not know (yet)."""
-    wanted = list(names)
+    """Returns breakers by name in two round trips, also of engines unknown to this process."""
+    engine_names = list(names)
     keys = [breakers.STATES_KEY, breakers.CHANGES_KEY]
     now, _latest, *flat = redis.register_script(breakers.STATES.text)(keys=keys)
     with redis.pipeline(transaction=False) as ask:
-        for name in wanted:
+        for name in engine_names:
             ask.lrange(breakers.keys(name)[1], 0, -1)
         histories = ask.execute()
     states = dict(zip(flat[::2], flat[1::2], strict=True))
     return {
         name: _described(name, states.get(name.encode()), now, lines)
-        for name, lines in zip(wanted, histories, strict=True)
+        for name, lines in zip(engine_names, histories, strict=True)
     }
 
 
 def override(redis: redis_py.Redis, engine: str, wanted: Wanted, *, by: str) -> None:
-    """Keeps it open or closed whatever happens; `automatic` closes it and counts from 0.
+    """Keep it open or closed regardless of failures; `automatic` closes it and counts from 0.
 
-    It is on record, and in force in every process at once. Redis keeps it: what Redis loses is
-    automatic again. Raises ValidationError for an engine that does not exist.
+    An audit event records it, and every process follows at once. It is stored in Redis: if Redis
+    loses it, the breaker is automatic again. Raises ValidationError for an unknown engine.
     """
     _check(engine)
     forced = "" if wanted == "automatic" else wanted
@@ -93,11 +93,11 @@ def _check(engine: str) -> None:
         raise ValidationError(text % {"engine": engine, "names": ", ".join(names)})
 
 
-def _described(engine: str, told: bytes | None, now: int, lines: list[bytes]) -> Breaker:
+def _described(engine: str, encoded: bytes | None, now: int, lines: list[bytes]) -> Breaker:
     history = [msgspec.json.decode(line, type=Change) for line in lines]
-    if told is None:
+    if encoded is None:
         return Breaker(engine, Phase.CLOSED, False, 0, "", None, 0.0, history)
-    state = msgspec.json.decode(told, type=State)
+    state = msgspec.json.decode(encoded, type=State)
     phase = state.phase(now)
     due_in_s = max(0, state.due - now) / 1000 if phase is Phase.OPEN and not state.forced else 0.0
     forced = bool(state.forced)

@@ -1,7 +1,7 @@
-"""Keeps the breakers' states of this process fresh: a change is here before the next request.
+"""Keeps the breakers' states of this process fresh: a change arrives before the next request.
 
-Redis holds our read of the stream of changes until there is one. While an engine has trouble we
-read the states each second as well: so a Redis that has lost them is noticed.
+A blocking read of the stream of changes waits in Redis until there is one. While an engine has
+trouble, the states are read each second as well, to notice a Redis that has lost them.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ AGAIN_S = 0.3
 
 
 async def refresh(redis: RedisLink) -> bytes:
-    """Returns the id of the latest change. Raises RedisGone."""
+    """Read all states. Returns the id of the latest change. Raises RedisGone."""
     answer = await redis.run(breakers.STATES, [breakers.STATES_KEY, breakers.CHANGES_KEY])
     return breakers.learn_all(answer)
 
 
 async def keep_fresh(redis_url: str) -> None:
-    """Until it is cancelled."""
+    """Read all changes until it is cancelled."""
     redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 2)
     try:
         while True:

@@ -1,10 +1,10 @@
 """A circuit breaker for each engine, shared by all processes through Redis.
 
-Five failures in a row open it (of one tenant's requests alone, only if the engine has not answered
-another one lately): for 30 seconds nobody asks the engine. Then one request is let
-through, the probe: its answer closes the breaker, its failure opens it again. Each process keeps
-the states in memory (`breaker_watch.py` keeps them fresh), and only engines that have trouble are
-among them: for all others nobody asks Redis anything. What Redis has lost reads as closed.
+Five failures in a row open it; if they are all of one tenant, only an engine that has not answered
+another tenant lately. An open breaker lets no request through for 30 seconds. Then one is let
+through, the probe: its answer closes the breaker, its failure opens it again. Each process has the
+states of engines with trouble in memory (`breaker_watch.py` keeps them fresh), so healthy engines
+cost no Redis call. A state that Redis has lost reads as closed.
 """
 
 import time
@@ -21,10 +21,10 @@ from infrastructure.redis.link import Script
 
 FAILURES = 5  # in a row
 OPEN_S = 30.0
-PROBE_S = 10.0  # a probe that has not been renewed for so long has died with its worker
-FORCED_OPEN_S = 30  # when to ask again, where only an operator knows
+PROBE_S = 10.0  # without renewal; then the probe has died with its worker
+FORCED_OPEN_S = 30  # Retry-After, since only an operator closes it
 HISTORY = 50  # changes
-AHEAD_MS = 1000  # so much earlier than Redis's our clock may be by the way of an answer
+AHEAD_MS = 1000  # our clock may lag behind that of Redis by the time of a round trip
 STATES_KEY, CHANGES_KEY = "{breaker}:states", "{breaker}:changes"
 _HERE = Path(__file__).parent
 REPORT = Script.load(_HERE / "breaker.lua", when_full=True)
@@ -33,14 +33,14 @@ Verb = Literal["failed", "succeeded", "released", "probe", "renew", "force", "fo
 
 
 class Phase(StrEnum):
-    CLOSED = "closed"  # requests go to the engine
-    OPEN = "open"  # none does
+    CLOSED = "closed"  # requests go through
+    OPEN = "open"  # no request goes through
     DUE = "due"  # it was open long enough: the next request is the probe
     HALF_OPEN = "half_open"  # the probe is under way
 
 
 class State(msgspec.Struct, frozen=True):
-    """As breaker.lua keeps it. Times are Redis's, in milliseconds since the epoch."""
+    """A state as breaker.lua stores it. Times are of Redis's clock, in ms since the epoch."""
 
     state: str
     failures: int
@@ -48,13 +48,13 @@ class State(msgspec.Struct, frozen=True):
     due: int  # when a probe may be sent
     probe: str
     probe_until: int
-    forced: str  # "open" or "closed" by an operator's word; "": neither
+    forced: str  # by an operator: "open", "closed", or "" for neither
     reason: str
 
     def phase(self, now_ms: float) -> Phase:
         if self.forced or self.state == "closed":
             return Phase(self.forced or "closed")
-        if now_ms < self.since - AHEAD_MS:  # set back: the next request has Redis put it right
+        if now_ms < self.since - AHEAD_MS:  # its clock was set back: the next request mends it
             return Phase.DUE
         if now_ms < self.due:
             return Phase.OPEN
@@ -63,7 +63,7 @@ class State(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Known:
-    """What this process knows, and how Redis's clock runs beside ours."""
+    """The states that this process has, and the lead of Redis's clock over its own."""
 
     states: dict[str, State]
     ahead_ms: float = 0.0
@@ -73,7 +73,7 @@ _known = _Known({})
 
 
 def has_trouble(engine: str) -> bool:
-    """Whether its breaker is anything but closed without a failure."""
+    """Returns whether its breaker has counted a failure or is not closed."""
     return engine in _known.states
 
 
@@ -83,7 +83,7 @@ def phase(engine: str) -> Phase:
 
 
 def open_since(engine: str) -> datetime | None:
-    """None while requests go to it, or one might."""
+    """Returns since when no request goes to it; None while one does or might."""
     state = _known.states.get(engine)
     if state is None or state.phase(_now_ms()) in (Phase.CLOSED, Phase.DUE):
         return None
@@ -91,7 +91,7 @@ def open_since(engine: str) -> datetime | None:
 
 
 def retry_after(engine: str) -> int:
-    """Seconds until it may be asked, at least 1."""
+    """Returns the seconds until the engine may be asked, at least 1."""
     state = _known.states.get(engine)
     if state and state.forced == "open":
         return FORCED_OPEN_S
@@ -105,7 +105,7 @@ def any_trouble() -> bool:
 
 
 def keys(engine: str) -> list[str]:
-    """Of REPORT. The hash tag keeps all breakers in one slot of a cluster."""
+    """Returns the keys of REPORT. Their hash tag keeps all breakers in one slot of a cluster."""
     return [STATES_KEY, f"{{breaker}}:history:{engine}", CHANGES_KEY]
 
 
@@ -120,8 +120,10 @@ def arguments(
     serves_others: bool = False,
     at_once: bool = False,
 ) -> list[str | int]:
-    """Of REPORT. `open_s`: 0 for OPEN_S. `tenant`: "" where no request can have caused it.
-    `at_once`: this failure alone opens it.
+    """Returns the arguments of REPORT.
+
+    `open_s`: 0 for OPEN_S. `tenant`: "" if no request can have caused it. `at_once`: this failure
+    alone opens it.
     """
     opens_ms, probe_ms = int((open_s or OPEN_S) * 1000), int(PROBE_S * 1000)
     fixed = [opens_ms, 1 if at_once else FAILURES, probe_ms, HISTORY]
@@ -129,35 +131,35 @@ def arguments(
 
 
 def learn(engine: str, answer: list[int | bytes]) -> bool:
-    """From REPORT's answer. True when a request may ask the engine."""
-    may, now_ms, told = answer
+    """Learn the state in REPORT's answer. Returns whether a request may ask the engine."""
+    may, now_ms, encoded = answer
     _set_clock(now_ms)
-    if told:
-        _known.states[engine] = _decode(told)
+    if encoded:
+        _known.states[engine] = _decode(encoded)
     else:
         _known.states.pop(engine, None)
     return bool(may)
 
 
 def learn_all(answer: list[int | bytes]) -> bytes:
-    """From STATES's answer. Returns the id of the latest change."""
+    """Learn the states in STATES's answer. Returns the id of the latest change."""
     now_ms, latest, *flat = answer
     _set_clock(now_ms)
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    _known.states = {_text(name): _decode(told) for name, told in pairs}
+    _known.states = {_text(name): _decode(encoded) for name, encoded in pairs}
     return _bytes(latest)
 
 
 def forget() -> None:
-    """As a process that has just started."""
+    """Drop all states, as in a process that has just started."""
     _known.states = {}
 
 
 _decode_state = msgspec.json.Decoder(State).decode
 
 
-def _decode(told: int | bytes) -> State:
-    return _decode_state(_bytes(told))
+def _decode(encoded: int | bytes) -> State:
+    return _decode_state(_bytes(encoded))
 
 
 def _bytes(word: int | bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""The model that comes with Forebay, and the chat template that it gets of us.
+"""The bundled model and the chat template that Forebay gives it.
 
-Its own template has no tools. Ours is its own word for word where a chat names none; with tools it
-has the form of Hermes 2 Pro, which llama.cpp knows how to read.
+The model's own template has no tools. Forebay's equals it where a chat names none; with tools it
+has the form of Hermes 2 Pro, which llama.cpp can parse.
 """
 
 from pathlib import Path
@@ -11,5 +11,5 @@ TEMPLATE = Path(__file__).with_name("smollm2.jinja")
 
 
 def template_for(model: str | Path) -> Path | None:
-    """Returns the file of our template for this model file; None where it has its own."""
+    """Returns the file of Forebay's template for this model file; None for all other models."""
     return TEMPLATE if Path(model).name == FILE else None

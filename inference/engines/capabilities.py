@@ -1,9 +1,9 @@
-"""What a model can take. What it cannot is refused before it is on record or takes a place.
+"""Capabilities of a model. A request beyond them is refused before it is recorded or queued.
 
-Three sources, the later over the earlier: what its kind of engine can do at all (`Engine.can`),
-what the engine says of itself (`Engine.probe`), and what the operator declares (`capabilities` in
-FOREBAY_ENGINES). What nobody knows is allowed: then the engine says no. GET /v1/models names
-what is known.
+There are three sources, the later over the earlier: what its kind of engine can do at all
+(`Engine.can`), what the engine reports (`Engine.probe`), and what the operator declares
+(`capabilities` in FOREBAY_ENGINES). An unknown capability is allowed: then the engine refuses. GET
+/v1/models names the known ones.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Of one model. Each is a yes or a no, and True where it is not known."""
+    """The capabilities of one model. Unknown ones are True."""
 
-    text: bool = True  # it answers; else it makes embeddings or scores alone
+    text: bool = True  # it generates; else only embeddings or scores
     embeddings: bool = True
     images: bool = True
     audio: bool = True
@@ -25,8 +25,8 @@ class Capabilities:
     json_schema: bool = True
     logprobs: bool = True
 
-    def but(self, told: Mapping[str, bool]) -> "Capabilities":
-        return replace(self, **told)
+    def updated(self, known: Mapping[str, bool]) -> "Capabilities":
+        return replace(self, **known)
 
 
 NAMES = tuple(field.name for field in fields(Capabilities))
@@ -41,9 +41,9 @@ OF_PART = {
 MEDIA = tuple(OF_PART)
 
 
-def check_declared(given: Any) -> None:
-    """`capabilities` of an entry in FOREBAY_ENGINES. Raises ValueError."""
-    if not isinstance(given, dict) or any(not isinstance(v, bool) for v in given.values()):
+def check_declared(declared: Any) -> None:
+    """Check `capabilities` of an entry in FOREBAY_ENGINES. Raises ValueError."""
+    if not isinstance(declared, dict) or any(not isinstance(v, bool) for v in declared.values()):
         raise ValueError('capabilities must be an object like {"images": false, "tools": true}')
-    if unknown := sorted(given.keys() - set(NAMES)):
+    if unknown := sorted(declared.keys() - set(NAMES)):
         raise ValueError(f"unknown capability {unknown[0]!r}; known are {', '.join(NAMES)}")

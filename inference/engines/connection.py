@@ -1,8 +1,8 @@
 """One connection to an engine: HTTP/1.1, one request at a time, kept alive.
 
-It posts a body and reads the answer as it comes, and does no more: 14 µs of CPU for a whole answer
-where aiohttp takes 83, a quarter of a runner's time. httptools (llhttp) parses. No redirects are
-followed: a prompt goes where it was configured to go. Nothing compressed is asked for.
+It only posts a body and streams the answer: 14 µs of CPU for a whole answer where aiohttp takes 83,
+a quarter of a runner's time. httptools (llhttp) parses. Redirects are not followed, since a prompt
+goes only to its configured address. Compression is not requested.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ import httptools
 from inference.engines.gathering import Gathering
 
 LONGEST_HEAD = 64 * 1024  # bytes
-UNREAD = 256 * 1024  # bytes of an answer that wait for their reader, before we stop to read
-HELD = 16 * 1024  # bytes that wait in the socket of a stream that is held
+UNREAD = 256 * 1024  # bytes of an answer that wait for their reader until reading pauses
+HELD = 16 * 1024  # bytes that wait in the socket of a held stream
 
 
 class NoConnection(Exception):
-    """The engine has heard nothing of the request."""
+    """The engine has received nothing of the request."""
 
 
 class BrokenOff(Exception):
-    """The engine may have had it, and its answer is not whole."""
+    """The engine may have received the request, and its answer is not whole."""
 
 
 class Answer:
-    """Status, headers (names in lower case), and a body that comes in pieces."""
+    """Status, headers (names in lower case), and a body that arrives in pieces."""
 
     def __init__(self, transport: asyncio.Transport, status: int, headers: dict[str, str]) -> None:
         self.status, self.headers = status, headers
         self.over = False
         self._transport = transport
-        self.pieces: list[bytes] = []  # of its body, that nobody has read
+        self.pieces: list[bytes] = []  # of its body, not read yet
         self._unread = 0
         self._paused = False
         self._problem: BrokenOff | None = None
@@ -42,14 +42,14 @@ class Answer:
         self._held = False
 
     def join(self, gathering: Gathering) -> None:
-        """From now on what comes waits for what comes of other streams."""
+        """Deliver this stream together with the others of a gathering from now on."""
         if not (self._gathering or self.over):
             self._gathering = gathering
             self._socket = self._transport.get_extra_info("socket")
             gathering.join(self)
 
     async def piece(self) -> bytes:
-        """What has come since the last one; b"" at the end. Raises BrokenOff."""
+        """Returns the bytes since the last piece; b"" at the end. Raises BrokenOff."""
         while not self.pieces:
             if self._problem:
                 raise self._problem
@@ -57,14 +57,14 @@ class Answer:
                 return b""
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        found = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        piece = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
         self.pieces.clear()
         self._unread = 0
         self.resume()
-        return found
+        return piece
 
     def pause(self) -> None:
-        """What comes meanwhile waits in the socket, and costs one step instead of many."""
+        """Stop reading. The bytes wait in the socket, and cost one step instead of many."""
         if not (self._paused or self.over or self._transport.is_closing()):
             self._paused = True
             self._transport.pause_reading()
@@ -74,7 +74,7 @@ class Answer:
             self._paused = False
             self._transport.resume_reading()
 
-    # What a gathering does -----------------------------------------------------------------------
+    # Called by a gathering ------------------------------------------------------------------------
     def hold(self, *, on: bool) -> None:
         if on is not self._held and not self._transport.is_closing():
             self._held = on
@@ -85,9 +85,9 @@ class Answer:
             self._wake()
         return sum(piece.count(b"\n\n") for piece in self.pieces)
 
-    # What the connection tells -------------------------------------------------------------------
+    # Called by the connection ---------------------------------------------------------------------
     def fed(self, length: int) -> None:
-        """So many bytes, of which `pieces` has those of the body, have come at once."""
+        """Note that `length` bytes have arrived together; `pieces` has those of the body."""
         if not self.pieces:
             return
         self._unread += length
@@ -114,7 +114,7 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """`idle_since` is of the loop's clock, 0 while it is in use."""
+    """A protocol for one engine. `idle_since` is of the loop's clock, 0 while it is in use."""
 
     _head_read: asyncio.Future[Answer] | None
 
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     async def ask(self, request: bytes) -> Answer:
-        """Raises BrokenOff."""
+        """Send a request and return its answer. Raises BrokenOff."""
         assert self._transport
         self._begin()
         head_read: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -134,13 +134,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Its answer is whole, and the engine keeps the connection."""
+        """Returns whether its answer is whole and the engine keeps the connection."""
         over = self._answer is not None and self._answer.over
         return over and self._keeps and not (self._surplus or self.closed)
 
     @property
     def streamed(self) -> bool:
-        """Whether its answer was one of events."""
+        """Returns whether its answer was a stream of events."""
         return self._headers.get("content-type", "").startswith("text/event-stream")
 
     @property
@@ -162,12 +162,12 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol ----------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop has its own class
-        if found := transport.get_extra_info("socket"):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if sock := transport.get_extra_info("socket"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         if self._head_read is None or (self._answer and self._answer.over):
-            return self.close()  # nobody has asked: the next one must not take it for theirs
+            return self.close()  # unasked: the next request must not take it for its answer
         if self._answer is None:
             self._head += len(data)
         try:
@@ -182,13 +182,13 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, problem: Exception | None) -> None:
         if self._answer and not self._answer.over and not (self._framed or problem):
-            self._answer.end()  # its end is that of the connection (RFC 9112, 6.3)
+            self._answer.end()  # it ends with the connection (RFC 9112, 6.3)
         else:
             self._fail(str(problem or "it closed the connection"))
         self._transport = None
 
-    def _fail(self, why: str) -> None:
-        problem = BrokenOff(why)
+    def _fail(self, reason: str) -> None:
+        problem = BrokenOff(reason)
         if self._answer:
             if not self._answer.over:
                 self._answer.end(problem)

@@ -18,25 +18,25 @@ import orjson
 from django.conf import settings
 
 from inference.engines import reading
-from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once, error_in
+from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, error_in, read_on
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import said_last, taken_up, takes_prefix
+from inference.engines.taking_up import append_to_answer, continued_body, takes_prefix
 from inference.order import Order
 
 _PREFIX = b'"prefix":'  # in a body; in a text its quotes would be escaped
 _HIT = b'"prompt_cache_hit_tokens":'
 _HITS = re.compile(_HIT + rb"\s*(\d+)")
 _DETAILS = b'"prompt_tokens_details":'
-# What OpenAI's API takes and DeepSeek's would ignore, though it changes the answer.
+# Fields of OpenAI's API that change the answer, and that DeepSeek would ignore.
 _IGNORED_THERE = ("logit_bias", "chat_template_kwargs")
-_OPERATORS = (401, 402, 403)  # our key, our balance
+_OPERATORS = (401, 402, 403)  # the key, the balance
 
 
 class DeepSeekEngine(Engine):
-    """A tenant's prompts share a cache with nobody else's: its `user_id` sees to that.
+    """The `user_id` of requests keeps each tenant's part of the prompt cache apart.
 
-    Of completions without a chat the documentation promises no such thing, so what their prompts
-    found in the cache stays untold.
+    The documentation does not promise that for completions without a chat, so callers do not see
+    how much of those prompts was cached.
     """
 
     can = {
@@ -57,7 +57,7 @@ class DeepSeekEngine(Engine):
             self._text_fields.pop(name, None)
 
     def endpoint(self, order: Order) -> str:
-        """Both beginnings that the client has written are in beta."""
+        """Returns the address; answers that the client has begun need the beta API."""
         if not order.chat:
             return self.root + "/beta/completions"
         beta = _PREFIX in order.body and takes_prefix(orjson.loads(order.body)["messages"])
@@ -77,7 +77,7 @@ class DeepSeekEngine(Engine):
         return order.body[:-1] + b',"user_id":"%b"}' % user_id(order.tenant_id).encode()
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        return taken_up(order, text, tokens, _say_last)
+        return continued_body(order, text, tokens, _append)
 
     # Answers --------------------------------------------------------------------------------------
     @property
@@ -91,21 +91,21 @@ class DeepSeekEngine(Engine):
         return with_details(await super().answer(session, order))
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         async with aclosing(super().events(session, order, turn)) as stream:
             async for events in stream:
                 yield [with_details(event) if _HIT in event else event for event in events]
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
-        """It answers 400 to the name of a model that it does not have: an operator gave that."""
+        """Treat its 400 for an unknown model name as 404: an operator configured the name."""
         if status == 400 and error_in(body).get("message") == "Model Not Exist":
             status = 404
         return super().refusal(status, body)
 
     # Health ---------------------------------------------------------------------------------------
     async def answers(self, session: EngineSession) -> bool:
-        """Whether it is there, and the balance suffices."""
+        """Returns whether it responds and the balance suffices."""
         async with self._http(session).get(
             self.root + "/user/balance", headers=self.headers(), allow_redirects=False
         ) as response:
@@ -114,28 +114,28 @@ class DeepSeekEngine(Engine):
             return response.status != 200 or await _is_available(response)
 
 
-def _say_last(body: dict[str, Any], text: str) -> None:
+def _append(body: dict[str, Any], text: str) -> None:
     messages = body["messages"]
-    said_last(messages, text, open_ended=takes_prefix(messages))
+    append_to_answer(messages, text, open_ended=takes_prefix(messages))
     messages[-1]["prefix"] = True
 
 
 async def _is_available(response: aiohttp.ClientResponse) -> bool:
     try:
-        said = orjson.loads(await reading.whole(response))
-        return said.get("is_available") is not False
+        balance = orjson.loads(await reading.whole(response))
+        return balance.get("is_available") is not False
     except (ValueError, AttributeError):
         return True
 
 
 def user_id(tenant_id: UUID) -> str:
-    """A pseudonym: the same for all of a tenant's requests, and nothing to anybody else."""
+    """Returns a pseudonym, the same for all requests of a tenant, and meaningless to others."""
     text = b"deepseek user_id " + tenant_id.bytes
     return hmac.digest(settings.CACHE_SALT_KEY, text, sha256).hex()
 
 
 def with_details(answer: bytes) -> bytes:
-    """DeepSeek's cache hits also where OpenAI has them: `prompt_tokens_details.cached_tokens`."""
+    """Copy DeepSeek's cache hits to OpenAI's field, `prompt_tokens_details.cached_tokens`."""
     if _DETAILS in answer:
         return answer
     return _HITS.sub(rb'\g<0>,"prompt_tokens_details":{"cached_tokens":\1}', answer)

@@ -1,8 +1,8 @@
-"""The fields of a request that reach an engine, each with what it may hold.
+"""The fields of a request that reach an engine, each with its rule.
 
-All others stay outside: an engine takes much from anybody that would pass by limits, fair shares
-or the walls between tenants, and each of its releases takes more. `docs/write_parameters.py` makes
-the table in docs/inference-api.md from here.
+All others are dropped: an engine takes fields that would bypass limits, fair shares or the
+isolation of tenants, and each of its releases takes more. `docs/write_parameters.py` makes the
+table in docs/inference-api.md from here.
 """
 
 import re
@@ -37,7 +37,7 @@ def _is_text(value: Any) -> bool:
 
 
 def strings(most: int) -> Rule:
-    """An empty one would end every answer before it begins, or be ignored."""
+    """Forbids empty strings: one would end every answer before it begins, or be ignored."""
     return Rule(
         lambda v: _is_text(v) or (isinstance(v, list) and len(v) <= most and all(map(_is_text, v))),
         f"a string or a list of at most {most} strings, none of them empty",
@@ -56,7 +56,7 @@ def one_of(*values: str) -> Rule:
 
 
 def only(value: str | bool, should: str) -> Rule:
-    """For what an engine would ignore: its default is taken, all else is refused."""
+    """Accepts only the default, for a field that an engine would ignore."""
     return Rule(lambda v: type(v) is type(value) and v == value, should)
 
 
@@ -69,7 +69,7 @@ def tokens(most: int) -> Rule:
 
 
 def checked_elsewhere(should: str) -> Rule:
-    """For what has a check of its own in `validation/`."""
+    """Accepts anything: `validation/` has a check for the field."""
     return Rule(lambda v: True, should)
 
 
@@ -130,8 +130,8 @@ METADATA = Rule(
     f"an object of at most {MOST_PAIRS} strings of at most {LONGEST_VALUE} characters, "
     f"with keys of at most {LONGEST_KEY}",
 )
-# What a chat template may be told. Servers have taken a whole template from here.
-_TOLD = (
+# Arguments of a chat template. Some servers would even take a whole template from here.
+_TEMPLATE_ARGUMENTS = (
     "clear_thinking",
     "enable_thinking",
     "preserve_thinking",
@@ -142,10 +142,10 @@ _TOLD = (
 TEMPLATE = Rule(
     lambda v: (
         isinstance(v, dict)
-        and v.keys() <= set(_TOLD)
-        and all(isinstance(told, bool | int | float | str) for told in v.values())
+        and v.keys() <= set(_TEMPLATE_ARGUMENTS)
+        and all(isinstance(value, bool | int | float | str) for value in v.values())
     ),
-    f"an object with {', '.join(_TOLD)}",
+    f"an object with {', '.join(_TEMPLATE_ARGUMENTS)}",
 )
 
 COMMON: Fields = {
@@ -188,7 +188,7 @@ _TIERS = Rule(
     lambda v: v in ("auto", "default"),
     "auto or default: who goes first is said by the header `x-forebay-class`",
 )
-# What a client sends of itself, or as OpenAI's default: it is checked, and not passed on.
+# Hints and OpenAI's defaults: checked, and not passed on.
 HINTS: Fields = {
     "best_of": ONE,
     "metadata": METADATA,
@@ -200,7 +200,7 @@ HINTS: Fields = {
     "store": only(False, "false: no answer is stored to be fetched again"),
     "verbosity": only("medium", "medium: this model knows no other"),
 }
-# What OpenAI's own service takes beyond that. Elsewhere it would be ignored.
+# Further fields of OpenAI's own service. Other engines would ignore them.
 SERVICE: Fields = {
     "moderation": OBJECT,
     "prediction": OBJECT,

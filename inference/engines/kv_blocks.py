@@ -1,8 +1,8 @@
-"""How much of an engine's KV cache is lost to its blocks, from what vLLM says of itself.
+"""Estimates the fragmentation of an engine's KV cache from vLLM's metrics.
 
-Fragmentation is 1 - tokens / (blocks in use * tokens of a block). No engine tells the tokens. But a
-block belongs to one sequence, whole ones are full, and the last one of each sequence is half empty
-in the mean: so what is lost is half a block for each request that runs, and never twice that.
+Fragmentation is 1 - tokens / (blocks in use * tokens of a block). No engine reports the tokens. But
+a block belongs to one sequence, all but its last are full, and the last is half empty in the mean:
+so the loss is half a block for each running request, and never twice that.
 """
 
 import re
@@ -17,9 +17,9 @@ Sample = tuple[str, str, str]  # name, labels, value
 
 
 def fragmentation(samples: Iterable[Sample], usage: str, running: int) -> float | None:
-    """`usage`: the figure of how full each core's cache is. From 0 to 1, None where it is not said.
+    """Returns a share from 0 to 1; None without the figures. Raises ValueError for bad ones.
 
-    Raises ValueError for what is no figure.
+    `usage` names the metric of how full each core's cache is.
     """
     samples = list(samples)
     info = {_core(labels): labels for name, labels, _ in samples if name == _INFO}
@@ -28,22 +28,24 @@ def fragmentation(samples: Iterable[Sample], usage: str, running: int) -> float 
     totals = {core: _number(_BLOCKS, labels) for core, labels in info.items()}
     if not used or not all(sizes) or not all(totals.get(core) for core in used):
         return None
-    blocks = sum(share * (totals[core] - 1) for core, share in used.items())  # one is never given
+    blocks = sum(
+        share * (totals[core] - 1) for core, share in used.items()
+    )  # one block is reserved
     lost = running * (max(sizes) - 1) / 2
     return min(1.0, lost / (blocks * max(sizes))) if running and blocks > 0 else 0.0
 
 
 def gpu_memory(samples: Iterable[Sample]) -> float | None:
-    """The share of each of its GPUs that vLLM takes as it starts, however few requests it has."""
-    told = (_MEMORY.search(labels) for name, labels, _ in samples if name == _INFO)
-    return max((float(each[1]) for each in told if each), default=None)
+    """Returns the share of each GPU's memory that vLLM reserves at its start."""
+    matches = (_MEMORY.search(labels) for name, labels, _ in samples if name == _INFO)
+    return max((float(each[1]) for each in matches if each), default=None)
 
 
 def _core(labels: str) -> str:
-    found = _CORE.search(labels)
-    return found[1] if found else ""
+    match = _CORE.search(labels)
+    return match[1] if match else ""
 
 
 def _number(pattern: re.Pattern[str], labels: str) -> int:
-    found = pattern.search(labels)
-    return int(found[1]) if found else 0
+    match = pattern.search(labels)
+    return int(match[1]) if match else 0

@@ -21,9 +21,9 @@ from inference.engines.base import (
     EngineConfig,
     EngineFailed,
     Turn,
-    at_once,
     away,
     error_in,
+    read_on,
 )
 from inference.engines.bundled_model import template_for
 from inference.engines.connection import NoConnection
@@ -34,14 +34,14 @@ from inference.engines.prompt_bound import counted_template
 from inference.engines.required_call import RequiredCall
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
-from inference.engines.taking_up import after_prompt, rest_of, said_last
+from inference.engines.taking_up import after_prompt, append_to_answer, rest_of
 from inference.engines.users import EngineUse
 from inference.engines.why_away import why_away
 from inference.order import Order
 from inference.templating import control_tokens
 from infrastructure.redis.link import RedisLink
 
-# It answers 500 to much that a client did wrong, and says what that was.
+# Messages of client errors to which it answers 500.
 _CLIENTS_MISTAKE = re.compile(
     r"is not supported|must (be|have|contain)|roles? must|Jinja"
     r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
@@ -84,7 +84,7 @@ class LlamaCppEngine(Engine):
         "echo": only(False, "false: this engine does not say the prompt again"),
     }
     can = {"files": False}
-    # llama.cpp's common/json-schema.cpp: what it reads of a schema.
+    # The words of a schema that llama.cpp reads (common/json-schema.cpp).
     enforces = frozenset(
         {
             "$ref",
@@ -112,36 +112,36 @@ class LlamaCppEngine(Engine):
     )
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
-    most_choices = 500  # it follows each of them by itself: 1000 take ten seconds for a few tokens
+    most_choices = 500  # it follows each by itself: 1000 take ten seconds for a few tokens
     most_readings = 500
 
     def __init__(self, config: EngineConfig) -> None:
-        super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are
+        super().__init__(replace(config, normal_form=""))  # its tokenizers do not normalise
         self.computes_here = urlsplit(self.base).hostname in _HERE
         self._writes_calls_as_json = bool(template_for(config.launch.get("model", "")))
         self._slots = Slots()
-        self._known: list[tuple[EngineUse, Slots]] = []  # of runners before
+        self._known: list[tuple[EngineUse, Slots]] = []  # of earlier runners
 
     @asynccontextmanager
     async def used(self, redis: RedisLink) -> AsyncGenerator[Engine]:
-        """With what a runner before it in this process knew of the slots, if that still holds."""
-        mine = copy(self)
+        """Yields the engine with an earlier runner's knowledge of the slots, if still valid."""
+        own = copy(self)
         use = EngineUse(self.base)
-        known = self._known.pop() if self._known else (use, Slots(use))
-        use, mine._slots = known
+        slots_of_use = self._known.pop() if self._known else (use, Slots(use))
+        use, own._slots = slots_of_use
         async with use.lasting(redis):
-            yield mine
-        self._known.append(known)
+            yield own
+        self._known.append(slots_of_use)
 
     @asynccontextmanager
-    async def foretold(self, redis: RedisLink) -> AsyncGenerator[None]:
-        async with EngineUse(self.base).foretold(redis):
+    async def announced(self, redis: RedisLink) -> AsyncGenerator[None]:
+        async with EngineUse(self.base).announced(redis):
             yield
 
     async def probe(self, session: EngineSession) -> bool:
         try:
-            found = await self._ask(session, "/props")
-            modalities, template = found["modalities"], found["chat_template_caps"]
+            props = await self._ask(session, "/props")
+            modalities, template = props["modalities"], props["chat_template_caps"]
             self.learn(
                 {
                     "images": bool(modalities.get("vision")),
@@ -152,19 +152,19 @@ class LlamaCppEngine(Engine):
             )
         except _UNREADABLE:
             return False
-        self.learn_slots(found.get("total_slots"))
-        ends = (found.get("bos_token"), found.get("eos_token"))
-        template = control_tokens.of_template(str(found.get("chat_template", "")))
+        self.learn_slots(props.get("total_slots"))
+        ends = (props.get("bos_token"), props.get("eos_token"))
+        template = control_tokens.of_template(str(props.get("chat_template", "")))
         self.learn_control_tokens((*ends, *template))
         with contextlib.suppress(*_UNREADABLE):
-            self.learn_context(int(found["default_generation_settings"]["n_ctx"]))
-        with contextlib.suppress(*_UNREADABLE):  # one that takes no empty texts: the guess stays
+            self.learn_context(int(props["default_generation_settings"]["n_ctx"]))
+        with contextlib.suppress(*_UNREADABLE):  # it takes no empty texts: the guess stays
             count = partial(self._count, session)
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
 
     async def load(self, session: EngineSession) -> Load | None:
-        """Of one that was started with --metrics."""
+        """Returns its load, if it was started with --metrics."""
         return await load.ask(self._http(session), self.metrics_url, self.headers(), load.LLAMA_CPP)
 
     @property
@@ -177,11 +177,11 @@ class LlamaCppEngine(Engine):
         return len((await self._ask(session, "/tokenize", text))["tokens"])
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
-        """A tool that must be called is the only one there: llama.cpp passes over its name."""
+        """Leave only the tool that must be called: llama.cpp ignores its name in the choice."""
         choice = body.get("tool_choice")
         if chat and isinstance(choice, dict) and (function := choice.get("function")):
-            named = [t for t in body["tools"] if _name(t) == function["name"]]
-            body |= {"tools": named, "tool_choice": "required"}
+            chosen = [t for t in body["tools"] if _name(t) == function["name"]]
+            body |= {"tools": chosen, "tool_choice": "required"}
         return super().prepare(body, chat=chat)
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
@@ -196,7 +196,7 @@ class LlamaCppEngine(Engine):
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
         shapes = self._shapes(order)
-        async with self._in_a_slot(session, order, shapes) as (placed, lease):
+        async with self._with_slot(session, order, shapes) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
             for shape in shapes:
@@ -204,11 +204,11 @@ class LlamaCppEngine(Engine):
             return body
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         shapes = self._shapes(order)
         async with (
-            self._in_a_slot(session, order, shapes) as (placed, lease),
+            self._with_slot(session, order, shapes) as (placed, lease),
             aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
@@ -218,15 +218,15 @@ class LlamaCppEngine(Engine):
                 yield events
 
     def _shapes(self, order: Order) -> list[Logprobs | RequiredCall]:
-        """Returns what has to be told otherwise than llama.cpp does."""
-        call = RequiredCall.asked_for(order) if self._writes_calls_as_json else None
-        return [shape for shape in (Logprobs.asked_for(order), call) if shape]
+        """Returns the translations of the answer into OpenAI's form."""
+        call = RequiredCall.for_order(order) if self._writes_calls_as_json else None
+        return [shape for shape in (Logprobs.for_order(order), call) if shape]
 
     @asynccontextmanager
-    async def _in_a_slot(
+    async def _with_slot(
         self, session: EngineSession, order: Order, shapes: Iterable[Logprobs | RequiredCall]
     ) -> AsyncIterator[tuple[Order, Lease]]:
-        """The order with the slot that it is to run in, and whether it may use what lies there."""
+        """Yields the order with its slot, and the lease of the slot."""
         count = partial(self._count_slots, session)
         try:
             async with self._slots.lease(order.tenant_id, order.body, count) as lease:
@@ -241,7 +241,10 @@ class LlamaCppEngine(Engine):
             raise
 
     async def _count_slots(self, session: EngineSession) -> int:
-        """Raises EngineAway. A number beyond its last slot, llama.cpp would take for "any"."""
+        """Returns the number of slots. Raises EngineAway.
+
+        llama.cpp would take a number beyond its last slot for "any".
+        """
         try:
             timeout = aiohttp.ClientTimeout(total=5)
             async with self._http(session).get(
@@ -261,7 +264,10 @@ class LlamaCppEngine(Engine):
         return max(1, min(total, self.config.slots))
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        """An answer that ends with the assistant is gone on with; only what is new comes back."""
+        """Continue after `text`, with only the new part in the answer.
+
+        None if the last message is the assistant's.
+        """
         body = rest_of(order, tokens)
         if body is None:
             return None
@@ -269,17 +275,17 @@ class LlamaCppEngine(Engine):
             return after_prompt(body, text)
         if body["messages"][-1]["role"] == "assistant":
             return None
-        said_last(body["messages"], text, open_ended=False)
+        append_to_answer(body["messages"], text, open_ended=False)
         return orjson.dumps(body)
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
-        """Asks the engine's own tokenizer; the estimate stands in when that fails."""
+        """Ask the engine's own tokenizer, or estimate if that fails."""
         try:
             prompt = await self._prompt(session, order)
             if isinstance(prompt, list):  # tokens already
                 return len(prompt)
-            found = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
-            return len(found["tokens"])
+            reply = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
+            return len(reply["tokens"])
         except _UNREADABLE:
             return await super().count_prompt(session, order)
 

@@ -1,9 +1,10 @@
-"""Log probabilities as OpenAI has them, from llama.cpp's.
+"""Log probabilities in OpenAI's form, from llama.cpp's.
 
-It has one shape for chats and texts, {"content": [{"token", "logprob", "top_logprobs": [{"token",
-"logprob"}]}]}. A text's is {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, where an
-offset counts characters of the answer. It tells 20 other tokens where no number is named, and no
-log probability at all where that is 0: so it is asked for one, which is left out of the answer.
+llama.cpp has one shape for chats and texts, {"content": [{"token", "logprob", "top_logprobs":
+[{"token", "logprob"}]}]}. OpenAI's shape for a text is {"tokens", "token_logprobs", "top_logprobs",
+"text_offset"}, where an offset counts characters of the answer. llama.cpp reports 20 alternatives
+without a number, and no log probability at all for 0: so it is asked for one, which is left out of
+the answer.
 """
 
 from typing import Any
@@ -12,19 +13,19 @@ import orjson
 
 from inference.order import Order
 
-_ASKED = b'"logprobs":'  # in a body; in a text its quotes would be escaped
-_GIVEN = b'"logprobs":{"content":'
+_REQUESTED = b'"logprobs":'  # in a body; in a text its quotes would be escaped
+_CONTENT = b'"logprobs":{"content":'
 
 
 class Logprobs:
-    """Of one answer, whole or in events. `most`: other tokens that are told of each."""
+    """Translates one answer, whole or in events; `most` alternatives for each token."""
 
     def __init__(self, *, chat: bool, most: int) -> None:
         self._chat, self._most, self._offset = chat, most, 0
 
     @classmethod
-    def asked_for(cls, order: Order) -> "Logprobs | None":
-        if _ASKED not in order.body:
+    def for_order(cls, order: Order) -> "Logprobs | None":
+        if _REQUESTED not in order.body:
             return None
         body = orjson.loads(order.body)
         logprobs = body.get("logprobs")
@@ -35,16 +36,16 @@ class Logprobs:
 
     @property
     def outgoing(self) -> bytes:
-        """More fields of the body, which count before those that stand there."""
+        """Returns further fields of the body, which override those that are there."""
         if self._most:
             return b""
         return b',"top_logprobs":1' if self._chat else b',"logprobs":1'
 
     def of_answer(self, body: bytes) -> bytes:
-        return self._shaped(body) if _GIVEN in body and not self._is_shaped else body
+        return self._shaped(body) if _CONTENT in body and not self._is_shaped else body
 
     def of_event(self, event: bytes) -> bytes:
-        if self._is_shaped or _GIVEN not in event or not event.startswith(b"data:"):
+        if self._is_shaped or _CONTENT not in event or not event.startswith(b"data:"):
             return event
         return b"data: " + self._shaped(event.removeprefix(b"data:"))
 
@@ -59,7 +60,7 @@ class Logprobs:
                 if choice.get("logprobs"):
                     self._shape(choice)
         except (ValueError, LookupError, TypeError, AttributeError):
-            return body  # whoever reads it says what is wrong
+            return body  # the reader of the answer reports the fault
         return orjson.dumps(answer)
 
     def _shape(self, choice: dict[str, Any]) -> None:

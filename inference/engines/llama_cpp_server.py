@@ -2,7 +2,7 @@
 
     python -m inference.engines.llama_cpp_server --model FILE --port PORT --slots 16 --context 2048
 
-A process of its own, so that a crash in native code costs one engine and not the platform.
+It is a process of its own, so that a crash in native code costs one engine and not the platform.
 FOREBAY_ENGINE_API_KEY, when set, is the key that callers must send; /health stays open.
 """
 
@@ -13,8 +13,8 @@ import socket
 import sys
 from pathlib import Path
 
-# OpenMP reads it as it loads. By default its threads spin so long at every barrier that one busy
-# process beside the engine costs it four fifths of its speed.
+# OpenMP reads it when it is loaded. By default its threads spin so long at every barrier that one
+# busy process beside the engine costs it four fifths of its speed.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 try:
     import xllamacpp
@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
 
 
 def _processors() -> int:
-    """Those we may use: a container often has fewer than the machine."""
+    """Returns how many processors may be used: a container often has fewer than the machine."""
     allowed = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -94,7 +94,7 @@ def _parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     params.cors_origins = "null"  # or any web page in a browser on this machine could use it
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context
-    params.fit_params = False  # it would shrink the context that the platform was told of
+    params.fit_params = False  # it would shrink the context that the platform was configured with
     params.cache_ram_mib = 0  # prompts of many tenants must not pile up in memory
     params.ui = False
     params.endpoint_metrics = True

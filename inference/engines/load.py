@@ -1,4 +1,4 @@
-"""How busy an engine says it is, read from its metrics (Prometheus' text format)."""
+"""Reads an engine's load from its metrics (Prometheus' text format)."""
 
 import re
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ import aiohttp
 from inference.engines import kv_blocks, reading
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
-# SGLang's figures of one part of what another sample has whole: of a class, or of another GPU.
+# SGLang's samples of a part of another sample: of one class, or of another GPU.
 _PART = re.compile(r'\bpriority="[^"]|\b(?:tp|pp)_rank="[1-9]')
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests that run and wait; the others from 0 to 1, None where the engine does not say.
+    """Running and waiting requests; the others from 0 to 1, None if the engine reports none.
 
-    `fragmentation`: of its KV cache (inference/engines/kv_blocks.py); `gpu_memory`: the share of a
-    GPU's memory that it has taken for good as it started.
+    `fragmentation` is that of its KV cache (inference/engines/kv_blocks.py), `gpu_memory` the share
+    of a GPU's memory that the engine reserves at its start.
     """
 
     running: int
@@ -35,7 +35,7 @@ class Load:
 
 
 class Names(NamedTuple):
-    """Of the three figures in a kind's metrics."""
+    """The names of three metrics of an engine kind."""
 
     running: str
     waiting: str
@@ -52,8 +52,9 @@ LLAMA_CPP = Names(
 async def ask(
     http: aiohttp.ClientSession, url: str, headers: Mapping[str, str], names: Names
 ) -> Load | None:
-    """None where it does not say. Raises ClientError, OSError, TimeoutError, and ValueError or
-    OverflowError for what are no figures.
+    """Read an engine's metrics; None if it has none.
+
+    Raises ClientError, OSError, TimeoutError, and ValueError or OverflowError for bad figures.
     """
     async with http.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as response:
         if response.status != 200:
@@ -62,19 +63,22 @@ async def ask(
 
 
 def read(text: str, names: Names) -> Load | None:
-    """Of all its engine cores together, the fullest cache; None for metrics of another server."""
-    found: dict[str, list[float]] = {}
+    """Returns the load of all its engine cores together, with the fullest cache.
+
+    None for metrics of another server.
+    """
+    figures: dict[str, list[float]] = {}
     samples = _SAMPLE.findall(text)
     for name, labels, value in samples:
         if name in names and not _PART.search(labels):
-            found.setdefault(name, []).append(float(value))
-    if names.running not in found:
+            figures.setdefault(name, []).append(float(value))
+    if names.running not in figures:
         return None
-    running = round(sum(found[names.running]))
+    running = round(sum(figures[names.running]))
     return Load(
         running,
-        round(sum(found.get(names.waiting, ()))),
-        max(found.get(names.kv_cache, ()), default=None),
+        round(sum(figures.get(names.waiting, ()))),
+        max(figures.get(names.kv_cache, ()), default=None),
         kv_blocks.fragmentation(samples, names.kv_cache, running),
         kv_blocks.gpu_memory(samples),
     )

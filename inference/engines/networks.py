@@ -1,8 +1,8 @@
-"""Which addresses an engine may have: checked when it is made, and at every connection.
+"""Allowed addresses of engines, checked when an engine is added and at every connection.
 
 An engine that is not hosted serves tenants that are local only, so its address must lie in the
-networks of this installation (FOREBAY_INTERNAL_NETWORKS). No engine at all has a link-local
-address or that of a cloud's metadata service, which hands credentials to whoever asks.
+networks of this installation (FOREBAY_INTERNAL_NETWORKS). No engine may have a link-local address
+or that of a cloud's metadata service, which hands out credentials.
 """
 
 import asyncio
@@ -38,15 +38,15 @@ _NEVER = tuple(
     )
 )
 _NAT64 = ip_network("64:ff9b::/96")
-_resolvers = ThreadPoolExecutor(2, "resolve")  # threads start with the first engine that is made
+_resolvers = ThreadPoolExecutor(2, "resolve")  # its threads start with the first use
 
 
 class AddressRefused(OSError):
-    """The engine's address is none that it may have: nothing is sent there."""
+    """No engine may have this address: nothing is sent there."""
 
 
 def refusal_reason(address: str, *, hosted: bool) -> str:
-    """Returns why no engine may be at an IP address, "" where one may."""
+    """Returns why no engine may have an IP address, "" if one may."""
     real = _real(ip_address(address.partition("%")[0]))
     if any(real in network for network in _NEVER):
         return "an engine's address must not be link-local, multicast or a metadata service's"
@@ -56,7 +56,7 @@ def refusal_reason(address: str, *, hosted: bool) -> str:
 
 
 def url_refusal_reason(url: str, *, hosted: bool) -> str:
-    """Returns why no engine may be at a URL, "" where one may. It may ask the system's resolver.
+    """Returns why no engine may be at a URL, "" if one may. It may ask the system's resolver.
 
     A name that is not known yet passes: the connection is checked once more.
     """
@@ -67,8 +67,8 @@ def url_refusal_reason(url: str, *, hosted: bool) -> str:
 
 
 async def connectable(host: str, port: int, *, hosted: bool) -> list[str]:
-    """Returns the addresses of a host that an engine may have. Raises AddressRefused, OSError."""
-    addresses = [host] if _is_literal(host) else await _looked_up(host, port)
+    """Returns the allowed addresses of a host. Raises AddressRefused, OSError."""
+    addresses = [host] if _is_literal(host) else await _resolve(host, port)
     reasons = {address: refusal_reason(address, hosted=hosted) for address in addresses}
     if allowed := [address for address, reason in reasons.items() if not reason]:
         return allowed
@@ -76,7 +76,7 @@ async def connectable(host: str, port: int, *, hosted: bool) -> list[str]:
 
 
 def socket_factory(*, hosted: bool) -> Callable[[AddressInfo], socket.socket]:
-    """Returns what makes aiohttp's sockets, after the address has been checked."""
+    """Returns a factory of aiohttp's sockets that checks the address first."""
 
     def checked(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _name, address = info
@@ -88,7 +88,7 @@ def socket_factory(*, hosted: bool) -> Callable[[AddressInfo], socket.socket]:
 
 
 def _real(address: Address) -> Address:
-    """Unwraps IPv4 addresses that are written as IPv6 ones, to which a kernel or router sends."""
+    """Unwrap IPv4 addresses in IPv6 notation: a kernel or router sends to the IPv4 address."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -105,18 +105,18 @@ def _is_literal(host: str) -> bool:
 
 
 def _resolved(host: str) -> list[str]:
-    """Returns no address where the resolver has none, or takes too long."""
+    """Returns the addresses of a host; none if the resolver fails or takes too long."""
     try:
-        return _resolvers.submit(_asked_for, host).result(RESOLVED_WITHIN_S)
+        return _resolvers.submit(_addresses_of, host).result(RESOLVED_WITHIN_S)
     except (OSError, UnicodeError, NotInTime):
         return []
 
 
-def _asked_for(host: str) -> list[str]:
+def _addresses_of(host: str) -> list[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-async def _looked_up(host: str, port: int) -> list[str]:
+async def _resolve(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))

@@ -16,9 +16,9 @@ from inference.order import Order
 
 
 class OpenAIEngine(Engine):
-    """`url` is what an OpenAI SDK would get as base_url, e.g. http://gpu-1:8000/v1.
+    """An engine whose `url` is an OpenAI SDK's base_url, e.g. http://gpu-1:8000/v1.
 
-    Only OpenAI's own service gets the parameters that others would ignore (`fields.SERVICE`).
+    Only OpenAI's own service gets the parameters that other servers ignore (`fields.SERVICE`).
     """
 
     own_fields = {

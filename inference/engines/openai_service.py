@@ -1,4 +1,4 @@
-"""OpenAI's own service, by its host: what it takes beyond its protocol, and names otherwise.
+"""OpenAI's own service, recognised by its host: its further fields and its own names.
 
 After OpenAI's reference ("Create chat completion") and Azure's ("Azure OpenAI in Foundry Models").
 """
@@ -13,14 +13,14 @@ import orjson
 from django.conf import settings
 
 _HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
-# What may name a person, or would mix up two tenants' users and caches.
+# Fields that may name a person, or would mix two tenants' users and caches.
 _OF_A_TENANT = ("user", "safety_identifier", "prompt_cache_key")
 
 
 def is_at(url: str) -> bool:
-    """Returns whether the address is the service's: a host of its own, or a name under one."""
+    """Returns whether the address is the service's: one of its hosts, or a name below one."""
     host = urlsplit(url).hostname or ""
-    return any(host == known or host.endswith(f".{known}") for known in _HOSTS)
+    return any(host == service_host or host.endswith(f".{service_host}") for service_host in _HOSTS)
 
 
 def body_for(body: bytes, tenant_id: UUID, *, chat: bool) -> bytes:
@@ -38,6 +38,6 @@ def body_for(body: bytes, tenant_id: UUID, *, chat: bool) -> bytes:
 
 
 def pseudonym(tenant_id: UUID, name: str) -> str:
-    """Returns 64 characters, the same for a tenant's name each time and nothing to others."""
+    """Returns 64 characters, the same for a tenant's name each time, and meaningless to others."""
     text = b"openai|%b|%b" % (tenant_id.bytes, name.encode())
     return hmac.digest(settings.CACHE_SALT_KEY, text, sha256).hex()

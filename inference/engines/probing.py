@@ -1,4 +1,4 @@
-"""Keeps known what each served model can take, so that no request has to ask for it."""
+"""Keeps the capabilities of each served model known, so that no request has to ask for them."""
 
 import asyncio
 import logging
@@ -9,16 +9,16 @@ from inference.engines.session import EngineSession
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
-AGAIN_S = 2.0  # an engine that has not answered yet
+AGAIN_S = 2.0  # for an engine that has not answered yet
 EVERY_S = 30.0  # it may have been restarted with another model
 
 
 async def probe(engines: Iterable[Engine]) -> list[Engine]:
-    """Asks all of them once, and answers with those that said nothing."""
+    """Probe all engines once. Returns those that have not answered."""
     async with EngineSession() as session:
-        asked = list(engines)
-        said = await asyncio.gather(*(_ask(engine, session) for engine in asked))
-    return [engine for engine, learnt in zip(asked, said, strict=True) if not learnt]
+        probed = list(engines)
+        answers = await asyncio.gather(*(_ask(engine, session) for engine in probed))
+    return [engine for engine, answered in zip(probed, answers, strict=True) if not answered]
 
 
 async def _ask(engine: Engine, session: EngineSession) -> bool:
@@ -35,18 +35,18 @@ async def _ask(engine: Engine, session: EngineSession) -> bool:
 async def keep_known(
     engines: Callable[[], list[Engine]], learnt: Callable[[list[Engine]], Awaitable[None]]
 ) -> None:
-    """Until it is cancelled. `engines` says which there are now: new ones are asked soon.
+    """Probe until it is cancelled. `engines` returns the present ones: new ones are probed soon.
 
-    `learnt` is told of those that were asked.
+    `learnt` gets the engines that were probed.
     """
     while True:
-        everybody = engines()
-        silent = await probe(everybody)
-        await learnt(everybody)
+        present = engines()
+        silent = await probe(present)
+        await learnt(present)
         for _ in range(int(EVERY_S / AGAIN_S)):
             await asyncio.sleep(AGAIN_S)
-            known, everybody = everybody, engines()
-            silent = [one for one in silent if one in everybody]
-            if asked := silent + [one for one in everybody if one not in known]:
-                silent = await probe(asked)
-                await learnt(asked)
+            previous, present = present, engines()
+            silent = [engine for engine in silent if engine in present]
+            if due := silent + [engine for engine in present if engine not in previous]:
+                silent = await probe(due)
+                await learnt(due)

@@ -1,7 +1,7 @@
-"""Which engines can be asked, as this process knows: probes, pages and intake look it up here.
+"""The reachable engines, as this process knows them. Probes, pages and intake read it here.
 
-An engine can be asked while its breaker lets requests through (breakers.py) and it answered when
-this process last looked. No request waits for a look: intake takes what is known.
+An engine is available while its breaker lets requests through (breakers.py) and it answered the
+last check of this process. No request waits for a check: intake uses what is known.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from inference.engines.why_away import why_away
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 EVERY_S = 3.0
-HOSTED_EVERY = 10  # rounds: somebody else's service is not asked all the time
+HOSTED_EVERY = 10  # rounds: hosted services are asked less often
 
 _down: dict[str, datetime] = {}  # by the engine's id
-_why: dict[str, str] = {}  # they are down
+_causes: dict[str, str] = {}  # causes, by the engine's id
 
 
 def available(engine: Engine) -> bool:
@@ -33,29 +33,29 @@ def available(engine: Engine) -> bool:
 
 
 def may_recover(engine: Engine) -> bool:
-    """Whether a request may wait for it: its breaker is not open, it only does not answer now."""
+    """Returns whether a request may wait for it: it is silent, but its breaker is not open."""
     return breakers.phase(engine.config.id) is not Phase.OPEN
 
 
 def down_since(engines: Collection[Engine]) -> datetime | None:
-    """Since when none of them has been available; None while one is."""
+    """Returns since when none of them has been available; None while one is."""
     since = [_unavailable_since(engine.config.id) for engine in engines]
-    known = [each for each in since if each]
-    return max(known) if known and len(known) == len(since) else None
+    down = [each for each in since if each]
+    return max(down) if down and len(down) == len(since) else None
 
 
 def silent_since(name: str) -> datetime | None:
-    """Since when the engine of this name has not answered; None for one that did last time."""
+    """Returns since when the engine of this name has not answered; None if it did last time."""
     return _down.get(name)
 
 
 def silent_because(name: str) -> str:
-    """What was wrong when this process last looked; "" where the engine answered."""
-    return _why.get(name, "")
+    """Returns the fault at this process's last check; "" if the engine answered."""
+    return _causes.get(name, "")
 
 
 def all_down(engines: Collection[Engine]) -> bool:
-    """Whether not one of them is available."""
+    """Returns whether none of them is available."""
     return bool(engines) and not any(map(available, engines))
 
 
@@ -64,36 +64,36 @@ def _unavailable_since(name: str) -> datetime | None:
 
 
 async def look(engines: Iterable[Engine]) -> None:
-    """Asks all of them once."""
+    """Check all of them once."""
     async with EngineSession() as session:
         await asyncio.gather(*(_look_at(engine, session) for engine in engines))
 
 
 async def keep_looking(engines: Callable[[], list[Engine]]) -> None:
-    """Until it is cancelled. `engines` says which there are now."""
+    """Check the engines until it is cancelled. `engines` returns the present ones."""
     rounds = 0
     while True:
         await asyncio.sleep(EVERY_S)
         rounds += 1
         hosted_too = rounds % HOSTED_EVERY == 0
-        await look([one for one in engines() if hosted_too or not one.config.hosted])
+        await look([engine for engine in engines() if hosted_too or not engine.config.hosted])
 
 
 async def _look_at(engine: Engine, session: EngineSession) -> None:
     name = engine.config.id
-    if not (why := await _why_silent(engine, session)):
-        _why.pop(name, None)
+    if not (cause := await _silence_cause(engine, session)):
+        _causes.pop(name, None)
         if _down.pop(name, None):
             log.info("%s: the engine responds again", name)
         return
-    if engine.shown_cause(why) != _why.get(name) or name not in _down:
-        log.warning("%s: the engine does not respond: %s", name, why)
+    if engine.shown_cause(cause) != _causes.get(name) or name not in _down:
+        log.warning("%s: the engine does not respond: %s", name, cause)
     _down.setdefault(name, timezone.now())
-    _why[name] = engine.shown_cause(why)
+    _causes[name] = engine.shown_cause(cause)
 
 
-async def _why_silent(engine: Engine, session: EngineSession) -> str:
-    """ "" where it answers."""
+async def _silence_cause(engine: Engine, session: EngineSession) -> str:
+    """Returns why the engine does not answer; "" if it does."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             return "" if await engine.answers(session) else "it says that it is in trouble"

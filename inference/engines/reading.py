@@ -1,4 +1,4 @@
-"""What an engine says of itself (health, models, metrics), read up to a bound."""
+"""Reads an engine's own reports (health, models, metrics) up to a bound."""
 
 import logging
 
@@ -10,14 +10,14 @@ _PIECE = 64 * 1024
 
 
 class TooLong(ValueError):
-    """An answer of which no end is in sight. It was not read on."""
+    """An answer beyond the bound. The rest was not read."""
 
     def __init__(self, url: object) -> None:
         super().__init__(f"{url} answered with more than {MOST} bytes")
 
 
 async def whole(response: aiohttp.ClientResponse) -> bytes:
-    """Its body, as it is without compression. Raises TooLong, aiohttp.ClientError."""
+    """Read a body, decompressed. Raises TooLong, aiohttp.ClientError."""
     pieces, length = list[bytes](), 0
     async for piece in response.content.iter_chunked(_PIECE):
         length += len(piece)

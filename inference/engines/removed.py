@@ -1,4 +1,4 @@
-"""An engine that is removed leaves nothing of its breaker behind, for another one of its name."""
+"""Deletes the breaker of a removed engine, so that another one of its name starts without it."""
 
 import logging
 from typing import Any
@@ -15,8 +15,8 @@ from infrastructure.redis import servers
 log = logging.getLogger(__name__)
 
 
-def forget_their_breakers() -> None:
-    """Of all that are removed from now on, whoever does it."""
+def connect_breaker_deletion() -> None:
+    """Connect the deletion of breakers to that of engines."""
     post_delete.connect(_removed, sender=Engine, dispatch_uid="breaker of a removed engine")
 
 
@@ -30,5 +30,5 @@ def _forget(name: str) -> None:
     try:
         with servers.client(settings.REDIS_URL, socket_timeout=2) as client:
             client.eval(breakers.REPORT.text, 3, *breakers.keys(name), *arguments)
-    except redis.RedisError as problem:  # what it keeps is polled, and harms nobody else
+    except redis.RedisError as problem:  # the state left there harms nobody
         log.warning("%s: the breaker of the removed engine stays in Redis: %s", name, problem)

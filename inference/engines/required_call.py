@@ -1,7 +1,7 @@
-"""A call that a model has to make, written as JSON by a schema, and told as OpenAI's tool call.
+"""A required tool call, generated as JSON by a schema and translated into OpenAI's form.
 
-llama.cpp lets a model say what it likes before the call that it must make, which a small one never
-comes to. So where a chat requires a call, such a model is asked for nothing but that JSON.
+llama.cpp lets a model write text before the call that it must make, and a small one never comes to
+the call. So where a chat requires a call, such a model is asked for nothing but that JSON.
 """
 
 import re
@@ -19,15 +19,15 @@ Json = dict[str, Any]
 
 
 class RequiredCall:
-    """Of one answer, whole or in events."""
+    """Translates one answer, whole or in events."""
 
     def __init__(self, tools: list[Json]) -> None:
         self._functions = [tool["function"] for tool in tools]
-        self._name = self._held = ""
-        self._begun = self._told = False  # the call, and its arguments
+        self._name = self._text = ""
+        self._begun = self._arguments_begun = False  # the call, and its arguments
 
     @classmethod
-    def asked_for(cls, order: Order) -> "RequiredCall | None":
+    def for_order(cls, order: Order) -> "RequiredCall | None":
         if not order.chat or _REQUIRED not in order.body:
             return None
         body = orjson.loads(order.body)
@@ -36,7 +36,7 @@ class RequiredCall:
 
     @property
     def outgoing(self) -> bytes:
-        """More fields of the body, which count before those that stand there."""
+        """Returns further fields of the body, which override those that are there."""
         calls = [_schema(function, number) for number, function in enumerate(self._functions)]
         form = {"type": "json_schema", "json_schema": {"schema": {"anyOf": calls}}}
         return b',"tool_choice":"none","response_format":%b' % orjson.dumps(form)
@@ -56,13 +56,13 @@ class RequiredCall:
             for choice in answer["choices"]:
                 self._shape(choice, part)
         except (ValueError, LookupError, TypeError, AttributeError):
-            return body  # whoever reads it says what is wrong
+            return body  # the reader of the answer reports the fault
         return orjson.dumps(answer)
 
     def _shape(self, choice: Json, part: str) -> None:
         reason, message = choice.get("finish_reason"), choice[part]
         was_begun = self._begun
-        self._held += message.pop("content", None) or ""
+        self._text += message.pop("content", None) or ""
         self._begin()
         arguments = self._arguments(last=bool(reason), whole=reason == "stop")
         if self._begun and reason == "stop":
@@ -74,47 +74,47 @@ class RequiredCall:
             call = {**index, **head, "function": {**name, "arguments": arguments}}
             message["tool_calls"] = [call]
         if reason and not self._begun:
-            message["content"] = self._held  # it was cut before the name was there
+            message["content"] = self._text  # it was cut before the name was complete
         elif part == "message" or not was_begun:
             message.setdefault("content", None)
 
     def _begin(self) -> None:
-        if not self._begun and (head := _HEAD.match(self._held)):
+        if not self._begun and (head := _HEAD.match(self._text)):
             self._begun, self._name = True, orjson.loads(head[1])
-            self._held = self._held[head.end() :]
+            self._text = self._text[head.end() :]
 
     def _arguments(self, *, last: bool, whole: bool) -> str:
-        """Returns what is sure to be theirs: the last brace is the call's own."""
+        """Returns the text that is surely the arguments': the last brace is the call's own."""
         if not self._begun:
             return ""
-        text = self._held if self._told else self._held.lstrip()
+        text = self._text if self._arguments_begun else self._text.lstrip()
         end = len(text) if last else len(text.rstrip("} \t\r\n"))
-        text, self._held = text[:end], text[end:]
-        self._told = self._told or bool(text)
+        text, self._text = text[:end], text[end:]
+        self._arguments_begun = self._arguments_begun or bool(text)
         return text.rstrip().removesuffix("}").rstrip() if whole else text
 
 
 def _schema(function: Json, number: int) -> Json:
-    """References begin at the top, and the parameters do not stand there any more."""
+    """Returns the schema of a call. References in its parameters start at its place."""
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    place = f"#/anyOf/{number}/properties/arguments"
+    path = f"#/anyOf/{number}/properties/arguments"
     return {
         "type": "object",
         "properties": {
             "name": {"const": function["name"]},
-            "arguments": _moved(parameters, place),
+            "arguments": _moved(parameters, path),
         },
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
 
 
-def _moved(value: Any, place: str) -> Any:
+def _moved(value: Any, path: str) -> Any:
     if isinstance(value, list):
-        return [_moved(inner, place) for inner in value]
+        return [_moved(inner, path) for inner in value]
     if not isinstance(value, dict):
         return value
-    moved = {name: _moved(inner, place) for name, inner in value.items()}
+    moved = {name: _moved(inner, path) for name, inner in value.items()}
     if isinstance(ref := value.get("$ref"), str) and ref.startswith("#"):
-        moved["$ref"] = place + ref.removeprefix("#")
+        moved["$ref"] = path + ref.removeprefix("#")
     return moved

@@ -1,7 +1,7 @@
-"""Servers that share a prefix cache between requests which carry the same `cache_salt`.
+"""Servers that share a prefix cache among requests with the same `cache_salt`.
 
-Each tenant has a salt of its own that nobody outside knows: with a salt that can be guessed, or
-none, the time to the first token tells whether another tenant has sent the same beginning
+Each tenant has its own secret salt: with a salt that can be guessed, or none, the time to the first
+token reveals whether another tenant has sent the same beginning
 (CVE-2025-46570; vLLM's documentation, "Security").
 """
 
@@ -25,5 +25,5 @@ class SaltedEngine(OpenAIEngine):
 
 
 def salt(tenant_id: UUID) -> str:
-    """256 bits in hex, the same on every worker and after every restart."""
+    """Returns 256 bits in hex, the same on every worker and after every restart."""
     return hmac.digest(settings.CACHE_SALT_KEY, tenant_id.bytes, sha256).hex()

@@ -1,8 +1,8 @@
-"""The connections of one runner, or of one look around, to its engines.
+"""The connections of one runner, or of one health check, to its engines.
 
-Orders go over `post`; what is asked now and then (health, slots, tokens of a prompt) over `http`.
-Both check each address before they connect to it (networks.py): what a name meant when its engine
-was made says nothing about what it means now.
+Orders go over `post`; occasional questions (health, slots, tokens of a prompt) over `http`. Both
+check each address before they connect to it (networks.py): a name may resolve to another address
+than it did when its engine was added.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from inference.engines.why_away import why_away
 from infrastructure import outgoing_tls
 
 CONNECT_S = 5.0
-# Shorter than engines keep them: a request that meets the closing is not sent again.
-KEPT_S = 3.0
-RESTS_S = 0.05  # after a stream: llama.cpp closes the connection then, without a word before
+# Shorter than engines keep them: a request that meets a closing connection is not retried.
+IDLE_S = 3.0
+STREAM_REST_S = 0.05  # after a stream, since llama.cpp closes the connection then unannounced
 
 
 class Origin(NamedTuple):
     secure: bool
     host: str
     port: int
-    hosted: bool  # somebody else's machine: else it must have an address of ours
+    hosted: bool  # on a machine of others; else its address must be in our networks
 
 
 class _Connector(aiohttp.TCPConnector):
-    """aiohttp has one context for all hosts, or one for each call: ours are of each host."""
+    """A connector with a TLS context for each host. aiohttp has one for all, or for each call."""
 
     def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:
         return outgoing_tls.context(req.url.host or "") if req.url.scheme == "https" else None
 
 
 class EngineSession:
-    """Needs a running loop. Use it as a context: at its end all connections are closed."""
+    """A context that needs a running loop. It closes all connections at its end."""
 
     def __init__(self) -> None:
         self._http: dict[bool, aiohttp.ClientSession] = {}
@@ -68,7 +68,7 @@ class EngineSession:
         if hosted not in self._http:
             factory = networks.socket_factory(hosted=hosted)
             self._http[hosted] = aiohttp.ClientSession(
-                connector=_Connector(limit=0, keepalive_timeout=KEPT_S, socket_factory=factory),
+                connector=_Connector(limit=0, keepalive_timeout=IDLE_S, socket_factory=factory),
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
             )
         return self._http[hosted]
@@ -82,31 +82,32 @@ class EngineSession:
         *,
         hosted: bool = False,
     ) -> "_Post":
-        """`more`: whole lines of its head that differ each time.
+        """Returns a context of the answer to a POST; `more` are header lines that differ each time.
 
-        A context: raises NoConnection, and BrokenOff where the engine may have had it."""
+        Raises NoConnection, and BrokenOff if the engine may have received the request.
+        """
         return _Post(self, _parsed(url, hosted), url, body, headers, more)
 
     async def connection(self, origin: Origin) -> Connection:
-        """Raises NoConnection. Whoever takes it gives it back: `over`."""
-        return self._kept(origin) or await _connected(origin)
+        """Returns a connection, which `release` takes back. Raises NoConnection."""
+        return self._idle_connection(origin) or await _connected(origin)
 
-    def over(self, origin: Origin, connection: Connection) -> None:
+    def release(self, origin: Origin, connection: Connection) -> None:
         if connection.reusable:
             self._keep(origin, connection)
         else:
             connection.close()
 
-    def _kept(self, origin: Origin) -> Connection | None:
-        """The one that was used last, and is sure to be kept by the engine."""
+    def _idle_connection(self, origin: Origin) -> Connection | None:
+        """Returns the connection that was used last and that the engine surely keeps."""
         idle, now = self._idle.get(origin, []), asyncio.get_running_loop().time()
         resting = list[Connection]()
         try:
             while idle:
                 connection = idle.pop()
-                if connection.closed or now - connection.idle_since >= KEPT_S:
+                if connection.closed or now - connection.idle_since >= IDLE_S:
                     connection.close()
-                elif connection.streamed and now - connection.idle_since < RESTS_S:
+                elif connection.streamed and now - connection.idle_since < STREAM_REST_S:
                     resting.append(connection)
                 else:
                     return connection
@@ -119,24 +120,24 @@ class EngineSession:
         connection.idle_since = loop.time()
         self._idle.setdefault(origin, []).append(connection)
         if self._tidying is None:
-            self._tidying = loop.call_later(KEPT_S, self._tidy)
+            self._tidying = loop.call_later(IDLE_S, self._tidy)
 
     def _tidy(self) -> None:
-        """Closes those that nobody has wanted for KEPT_S."""
+        """Close those that were idle for IDLE_S."""
         loop, self._tidying = asyncio.get_running_loop(), None
-        oldest = loop.time() - KEPT_S
+        oldest = loop.time() - IDLE_S
         for origin, idle in list(self._idle.items()):
             for connection in idle:
                 if connection.idle_since <= oldest:
                     connection.close()
-            self._idle[origin] = [one for one in idle if not one.closed]
+            self._idle[origin] = [each for each in idle if not each.closed]
         self._idle = {origin: idle for origin, idle in self._idle.items() if idle}
         if self._idle:
-            self._tidying = loop.call_later(KEPT_S, self._tidy)
+            self._tidying = loop.call_later(IDLE_S, self._tidy)
 
 
 class _Post(AbstractAsyncContextManager[Answer]):
-    """One order on its way. A class costs less than a generator does."""
+    """One order under way. A class costs less than a generator."""
 
     def __init__(
         self,
@@ -158,15 +159,15 @@ class _Post(AbstractAsyncContextManager[Answer]):
         try:
             return await connection.ask(head + self._body)
         except BaseException:
-            self._session.over(self._origin, connection)
+            self._session.release(self._origin, connection)
             raise
 
     async def __aexit__(self, *_problem: object) -> None:
-        self._session.over(self._origin, self._connection)
+        self._session.release(self._origin, self._connection)
 
 
 async def _connected(origin: Origin) -> Connection:
-    """Raises NoConnection."""
+    """Connect to the origin. Raises NoConnection."""
     try:
         async with asyncio.timeout(CONNECT_S):
             addresses = await networks.connectable(origin.host, origin.port, hosted=origin.hosted)
@@ -176,7 +177,7 @@ async def _connected(origin: Origin) -> Connection:
 
 
 async def _connected_to_one(addresses: list[str], origin: Origin) -> Connection:
-    """Tries one after the other. Raises OSError."""
+    """Try the addresses one after the other. Raises OSError."""
     *others, last = addresses
     for address in others:
         with suppress(OSError):
@@ -185,7 +186,7 @@ async def _connected_to_one(addresses: list[str], origin: Origin) -> Connection:
 
 
 async def _connected_to(address: str, origin: Origin) -> Connection:
-    """Connects to an address of the host, whose certificate must still be the host's."""
+    """Connect to an address of the host, whose certificate must still be the host's."""
     secure = outgoing_tls.context(origin.host) if origin.secure else None
     _, connection = await asyncio.get_running_loop().create_connection(
         Connection,
@@ -199,12 +200,12 @@ async def _connected_to(address: str, origin: Origin) -> Connection:
 
 @lru_cache(256)
 def _parsed(url: str, hosted: bool) -> tuple[Origin, str]:
-    """Where it is, and what is asked for there."""
-    found = urlsplit(url)
-    secure = found.scheme == "https"
-    target = (found.path or "/") + (f"?{found.query}" if found.query else "")
-    port = found.port or (443 if secure else 80)
-    return Origin(secure, found.hostname or "", port, hosted), target
+    """Returns the origin and the target of a URL."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    port = parts.port or (443 if secure else 80)
+    return Origin(secure, parts.hostname or "", port, hosted), target
 
 
 def _request(url: str, target: str, headers: Mapping[str, str], length: int, more: bytes) -> bytes:
@@ -214,7 +215,7 @@ def _request(url: str, target: str, headers: Mapping[str, str], length: int, mor
 
 @lru_cache(256)
 def _head(url: str, target: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Raises ValueError for what would be more than a line."""
+    """Returns the constant lines of a request's head. Raises ValueError for a line break in one."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", "User-Agent: forebay", "Accept: */*"]
     lines += [f"{name}: {value}" for name, value in headers]

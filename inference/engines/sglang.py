@@ -18,7 +18,7 @@ from inference.order import Order
 PRIORITY_STEP = 10  # between classes; SGLang serves the higher number first
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
-_TAKEN = (
+_OPENAI_FIELDS = (
     "top_k",
     "min_p",
     "repetition_penalty",
@@ -31,7 +31,7 @@ _TAKEN = (
 )
 
 
-_SAYS = {
+_CAPABILITY_FIELDS = {
     "text": "is_generation",
     "images": "has_image_understanding",
     "audio": "has_audio_understanding",
@@ -41,42 +41,44 @@ _SAYS = {
 class SglangEngine(OpenEndedEngine):
     """Needs SGLang 0.5.3 or newer: older ones do not know `cache_salt`.
 
-    What it does not know it ignores, so of others' fields only those are taken that it has.
-    `stream_reasoning` stays outside: it would let an answer that is cut seem shorter than it was.
-    So do `regex` and `ebnf`, as for vLLM: one that takes long to compile holds up everybody.
+    It ignores unknown fields, so only its own are accepted. `stream_reasoning` is refused: with it,
+    an answer that is cut would seem shorter than it was. So are `regex` and `ebnf`, as for vLLM:
+    one that takes long to compile delays everybody.
     """
 
     product = "SGLang"
-    own_fields = {name: OpenAIEngine.own_fields[name] for name in _TAKEN}
+    own_fields = {name: OpenAIEngine.own_fields[name] for name in _OPENAI_FIELDS}
     can = {"files": False}
     tool_types = ("function",)
-    gets_on_within_s = 25.0  # it gives itself 20
+    alive_within_s = 25.0  # it allows itself 20
 
     def outgoing(self, order: Order) -> bytes:
-        """With priorities in force, a request without one would come last."""
+        """Add the priority: where priorities count, a request without one comes last."""
         body = super().outgoing(order)
         if not self.config.priority_scheduling:
             return body
         return body[:-1] + b',"priority":%d}' % (-classes.rank(order.klass) * PRIORITY_STEP)
 
-    def keeps_course(self, order: Order) -> bool:
-        """It counts repetitions in what it has generated itself, not in what it reads."""
+    def resumes_unchanged(self, order: Order) -> bool:
+        """False with a repetition penalty: it counts only tokens that it has generated itself."""
         factor = orjson.loads(order.body).get("repetition_penalty")
-        return factor in (None, 1) and super().keeps_course(order)
+        return factor in (None, 1) and super().resumes_unchanged(order)
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
-        """503 by itself, in a stream too: its queue is full, or a higher priority took the place.
+        """Treat 503, in a stream too, as full: a full queue, or a higher priority took the slot.
 
-        Another engine may do, and this one works: its breaker counts none of that.
+        The engine works, so its breaker does not count it, and another engine may be tried.
         """
         if error_in(body).get("code") == 503:
             return EngineFull(hosted=self.config.hosted)
         return super().refusal(status, body)
 
-    async def gets_on(self, session: EngineSession) -> bool:
-        """Its /health waits for a token, of whatever request: a second at least, and through the
-        reading of long prompts. So it is no sign of who is there, as its list of models is, which
-        comes from a frozen one too.
+    async def is_alive(self, session: EngineSession) -> bool:
+        """Ask its /health, which waits for a token of any request.
+
+        That takes a second at least, and as long as the prefill of long prompts, so it is no health
+        check for every few seconds. Its list of models is none here: a frozen server returns it
+        too.
         """
         async with self._http(session).get(
             self._root + "/health", headers=self.headers(), allow_redirects=False
@@ -85,30 +87,32 @@ class SglangEngine(OpenEndedEngine):
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:
-        """Asks what its model is, for its context, and where that counts for its slots."""
+        """Ask for its context, its model's capabilities, and with `auto_slots` for its slots."""
         try:
             with contextlib.suppress(*_UNREADABLE):
                 self.learn_model(await self._ask(session, self.base + "/models"))
-            if said := await self._said(session, "/model_info", "/get_model_info"):
-                self.learn(_can(said))
+            if info := await self._first_answer(session, "/model_info", "/get_model_info"):
+                self.learn(_capabilities(info))
             if self.config.auto_slots:
                 with contextlib.suppress(*_UNREADABLE):
                     self.learn_slots(
-                        _slots(await self._said(session, "/server_info", "/get_server_info"))
+                        _slots(
+                            await self._first_answer(session, "/server_info", "/get_server_info")
+                        )
                     )
         except (aiohttp.ClientConnectionError, TimeoutError):
             return False
         return True
 
-    async def _said(self, session: EngineSession, *paths: str) -> Any:
-        """By the first of the paths that there is: the second was its name until 2026."""
+    async def _first_answer(self, session: EngineSession, *paths: str) -> Any:
+        """Returns the answer of the first path that exists: the second was its name until 2026."""
         for path in paths:
             with contextlib.suppress(*_UNREADABLE):
                 return await self._ask(session, self._root + path)
         return None
 
     async def load(self, session: EngineSession) -> Load | None:
-        """Of one that was started with --enable-metrics."""
+        """Returns its load, if it was started with --enable-metrics."""
         return await load.ask(self._http(session), self.metrics_url, self.headers(), load.SGLANG)
 
     @property
@@ -117,7 +121,7 @@ class SglangEngine(OpenEndedEngine):
 
     @property
     def _root(self) -> str:
-        """What is not OpenAI's API is beside it."""
+        """Returns the root, below which are the paths that are not OpenAI's."""
         return self.base.removesuffix("/v1")
 
     async def _ask(self, session: EngineSession, url: str) -> Any:
@@ -128,14 +132,14 @@ class SglangEngine(OpenEndedEngine):
             return orjson.loads(await reading.whole(response))
 
 
-def _slots(told: Any) -> int:
-    """Requests that all of its data-parallel ranks run at once."""
-    ranks = told["internal_states"]
+def _slots(info: Any) -> int:
+    """Returns how many requests all of its data-parallel ranks run together."""
+    ranks = info["internal_states"]
     return sum(int(rank["effective_max_running_requests_per_dp"]) for rank in ranks)
 
 
-def _can(told: Any) -> dict[str, bool]:
-    """What it says that its model is. Of one that does not generate: embeddings, or scores."""
-    found = {name: told[theirs] for name, theirs in _SAYS.items() if theirs in told}
-    known = {name: said for name, said in found.items() if isinstance(said, bool)}
-    return known | ({"embeddings": False} if known.get("text") else {})
+def _capabilities(info: Any) -> dict[str, bool]:
+    """Returns the capabilities that it reports. A model that does not generate may embed."""
+    values = {name: info[field] for name, field in _CAPABILITY_FIELDS.items() if field in info}
+    reported = {name: value for name, value in values.items() if isinstance(value, bool)}
+    return reported | ({"embeddings": False} if reported.get("text") else {})

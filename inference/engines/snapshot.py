@@ -1,4 +1,7 @@
-"""What is served at one moment. A change makes another snapshot; who holds this one may finish."""
+"""The served models at one moment. Each change makes another snapshot.
+
+Requests that hold an older one may finish with it.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -14,9 +17,9 @@ class Pool:
 
     name: str
     model: str
-    engines: tuple[Engine, ...]  # that take requests
-    draining: tuple[Engine, ...] = ()  # that finish what they have
-    policy: Policy = field(default_factory=Policy)  # when it takes requests, and how many wait
+    engines: tuple[Engine, ...]  # those that take requests
+    draining: tuple[Engine, ...] = ()  # those that finish their requests
+    policy: Policy = field(default_factory=Policy)  # routing condition and limits
 
     @property
     def all_engines(self) -> tuple[Engine, ...]:
@@ -26,7 +29,7 @@ class Pool:
         return next(engine for engine in self.all_engines if engine.config.id == name)
 
     def takes(self, name: str) -> Engine | None:
-        """The engine of that name, while it takes requests."""
+        """Returns the engine of that name if it takes requests."""
         return next((engine for engine in self.engines if engine.config.id == name), None)
 
     @property
@@ -37,12 +40,12 @@ class Pool:
 
     @property
     def hosted(self) -> bool:
-        """Whether a prompt may leave this installation here."""
+        """Returns whether a prompt may leave this installation here."""
         return any(engine.config.hosted for engine in self.all_engines)
 
     @property
     def comes_later(self) -> bool:
-        """Hosted pools and those for failover are tried after all others, in their own order."""
+        """Returns whether it is tried after all others: hosted pools and those for failover."""
         return self.hosted or self.policy.condition == RouteCondition.FAILOVER
 
 
@@ -57,13 +60,16 @@ class Snapshot:
 def snapshot(
     entries: Iterable[Entry], build: Callable[[Entry], Engine | None], before: Snapshot
 ) -> Snapshot:
-    """An engine whose entry has not changed stays the same object, with what it has learnt."""
-    kept, found = _built(before), tuple(entries)
+    """Build the snapshot of these entries.
+
+    An engine whose entry is unchanged stays the same object, with what it has learnt.
+    """
+    built, entries = _built(before), tuple(entries)
     pools: dict[str, Pool] = {}
-    for entry in found:
-        if engine := kept.get(_key(entry)) or build(entry):
+    for entry in entries:
+        if engine := built.get(_key(entry)) or build(entry):
             pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
-    return Snapshot(found, pools, *_by_model(pools))
+    return Snapshot(entries, pools, *_by_model(pools))
 
 
 def _built(before: Snapshot) -> dict[str, Engine]:
@@ -72,7 +78,7 @@ def _built(before: Snapshot) -> dict[str, Engine]:
 
 
 def _key(entry: Entry) -> str:
-    """What an engine is built from: whether it drains is none of it."""
+    """Returns the fields that an engine is built from, which `draining` is not one of."""
     return repr((entry.model, entry.pool, entry.engine, entry.seat, sorted(entry.fields.items())))
 
 
@@ -86,12 +92,15 @@ def _with(pool: Pool | None, entry: Entry, engine: Engine) -> Pool:
 def _by_model(
     pools: dict[str, Pool],
 ) -> tuple[dict[str, tuple[Pool, ...]], dict[str, Engine]]:
-    """Where some pool of a model has an engine that takes requests, the others are not tried."""
+    """Returns each model's pools and its first engine.
+
+    If a pool of a model has an engine that takes requests, pools without one are not tried.
+    """
     of_model: dict[str, tuple[Pool, ...]] = {}
     for pool in sorted(pools.values(), key=lambda pool: pool.comes_later):
         of_model[pool.model] = (*of_model.get(pool.model, ()), pool)
     routes = {
-        model: tuple(pool for pool in found if pool.engines) or found
-        for model, found in of_model.items()
+        model: tuple(pool for pool in model_pools if pool.engines) or model_pools
+        for model, model_pools in of_model.items()
     }
-    return routes, {model: found[0].all_engines[0] for model, found in routes.items()}
+    return routes, {model: model_pools[0].all_engines[0] for model, model_pools in routes.items()}

@@ -1,4 +1,4 @@
-"""Whether an engine takes requests, as this process knows: in one word, since when, and why."""
+"""The state of an engine in one word, as this process knows it, with its time and cause."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,21 +11,21 @@ from inference.engines import breakers, reachable
 class Condition(StrEnum):
     STARTING = "starting"  # the supervisor has started its server, which is not ready yet
     READY = "ready"
-    LOADING = "loading"  # a new version: nobody uses it yet
-    DRAINING = "draining"  # it takes no new requests, and finishes what it has
+    LOADING = "loading"  # a new version, not in use yet
+    DRAINING = "draining"  # it takes no new requests, and finishes those it has
     DOWN = "down"
 
 
 class Cause(StrEnum):
     NONE = ""
-    SILENT = "silent"  # it did not answer when this process last looked
+    SILENT = "silent"  # it did not answer this process's last check
     BREAKER = "breaker"  # its breaker lets nothing through
     LOADING = "loading"
-    RESTARTED = "restarted"  # `detail` says how the last one ended
+    RESTARTED = "restarted"  # `detail`: how its last process ended
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EngineState:
     condition: Condition
     since: datetime | None = None
     cause: Cause = Cause.NONE
@@ -33,7 +33,7 @@ class Standing:
 
 
 class Row(Protocol):
-    """Of an engine, as PostgreSQL has it."""
+    """An engine's row in PostgreSQL."""
 
     name: str
     draining: bool
@@ -46,22 +46,22 @@ class Row(Protocol):
     def launched(self) -> bool: ...
 
 
-def standing(engine: Row) -> Standing:
-    """An operator's word comes first."""
+def engine_state(engine: Row) -> EngineState:
+    """Returns the state. The operator's draining comes before all that is observed."""
     if engine.staged:
-        return Standing(Condition.LOADING, engine.created_at)
-    return Standing(Condition.DRAINING) if engine.draining else ability(engine)
+        return EngineState(Condition.LOADING, engine.created_at)
+    return EngineState(Condition.DRAINING) if engine.draining else state_unless_draining(engine)
 
 
-def ability(engine: Row) -> Standing:
-    """Whether it could take requests, if it drains or not."""
+def state_unless_draining(engine: Row) -> EngineState:
+    """Returns the state that it would have if it did not drain."""
     if engine.launched and engine.starting_since:
-        why = engine.starting_reason
-        cause = Cause.RESTARTED if why else Cause.LOADING
-        return Standing(Condition.STARTING, engine.starting_since, cause, why)
+        reason = engine.starting_reason
+        cause = Cause.RESTARTED if reason else Cause.LOADING
+        return EngineState(Condition.STARTING, engine.starting_since, cause, reason)
     if since := reachable.silent_since(engine.name):
-        why = reachable.silent_because(engine.name)
-        return Standing(Condition.DOWN, since, Cause.SILENT, why)
+        reason = reachable.silent_because(engine.name)
+        return EngineState(Condition.DOWN, since, Cause.SILENT, reason)
     if since := breakers.open_since(engine.name):
-        return Standing(Condition.DOWN, since, Cause.BREAKER)
-    return Standing(Condition.READY)
+        return EngineState(Condition.DOWN, since, Cause.BREAKER)
+    return EngineState(Condition.READY)

@@ -1,6 +1,6 @@
-"""What a status of an engine means. The table stands in docs/engines.md, too.
+"""The meaning of an engine's HTTP status. docs/engines.md has the table, too.
 
-Kinds agree on most of it; what one alone means differently is in its `refusal`.
+Kinds agree on most of it; the differences of one kind are in its `refusal`.
 """
 
 import re
@@ -9,20 +9,20 @@ from typing import Any
 
 
 class Meaning(Enum):
-    CLIENTS = auto()  # the request is wrong: it is told so, in the engine's words
-    NOT_OFFERED = auto()  # there is no such path, or it does not do that: another engine may
-    ACCOUNT = auto()  # our key, our balance, our rights there
-    FULL = auto()  # it has enough to do
+    CLIENTS = auto()  # the request is wrong: the client gets the engine's words
+    NOT_OFFERED = auto()  # no such path or feature there: another engine may have it
+    ACCOUNT = auto()  # the platform's key, balance or rights there
+    FULL = auto()  # it is busy
     AWAY = auto()  # it has not begun: the same request may work a moment later
     FAILED = auto()  # everything else
 
 
-# 451: what a hosted service may not answer where it is.
+# 451: legally unavailable where a hosted service is.
 _CLIENTS = frozenset({400, 413, 415, 422, 451})
 _NOT_OFFERED = frozenset({404, 405, 501})
 _ACCOUNT = frozenset({401, 402, 403, 407})
 _FULL = frozenset({429, 529})
-# 409, 423, 425: it is busy with itself. 521 to 523: a proxy (Cloudflare) has not reached it.
+# 409, 423, 425: it is not ready. 521 to 523: a proxy (Cloudflare) has not reached it.
 _AWAY = frozenset({409, 423, 425, 503, 521, 522, 523})
 _MODEL_NOT_FOUND = "model_not_found"
 _NO_MODEL = re.compile(
@@ -36,7 +36,7 @@ _MODERATED = re.compile(r"moderat|flagged|content.(filter|policy|management)", r
 
 
 def meaning(status: int, error: dict[str, Any]) -> Meaning:
-    """`error`: the object of its body, {} where it has none."""
+    """Returns the meaning. `error` is the object of the body, {} if it has none."""
     if status == 400 and error.get("code") == _MODEL_NOT_FOUND:
         return Meaning.FAILED
     if status in _CLIENTS or (status == 403 and _MODERATED.search(_words(error))):
@@ -51,7 +51,7 @@ def meaning(status: int, error: dict[str, Any]) -> Meaning:
 
 
 def _lacks_its_model(error: dict[str, Any]) -> bool:
-    """Returns whether it misses the model itself, whose name an operator has given."""
+    """Returns whether the model itself is missing, whose name an operator configured."""
     if error.get("code") == _MODEL_NOT_FOUND:
         return True
     message = str(error.get("message") or "")

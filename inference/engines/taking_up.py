@@ -1,4 +1,4 @@
-"""Taking up an answer where it broke off, by the text that its reader already has."""
+"""Resumes an answer where it broke off, by the text that its reader already has."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,8 @@ import orjson
 
 from inference.order import Order
 
-# An answer under one of these cannot be taken up in the middle by its text alone.
-_NOT_BY_TEXT = (
+# Fields with which an answer cannot be resumed by its text alone.
+_NOT_RESUMABLE = (
     "tools",
     "response_format",
     "logprobs",
@@ -23,8 +23,8 @@ _NOT_BY_TEXT = (
 
 LONGEST_STOP = 1_000  # characters
 
-# What comes after depends on more than the text before, or on how that came about.
-_NOT_AS_BEFORE = (
+# Fields with which the rest depends on more than the text before.
+_CHANGES_WHEN_RESUMED = (
     "presence_penalty",  # vLLM counts what it has generated itself
     "frequency_penalty",
     "mirostat",
@@ -36,22 +36,22 @@ _NOT_AS_BEFORE = (
 )
 
 
-def keeps_course(order: Order) -> bool:
-    """Whether an answer that is stopped and taken up is what it would have been.
+def resumes_unchanged(order: Order) -> bool:
+    """Returns whether an answer that is stopped and resumed is what it would have been.
 
-    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it.
+    A sampled answer counts if it is as likely as before, unless a seed was to repeat it.
     """
     body: dict[str, Any] = orjson.loads(order.body)
-    drawn = body.get("seed") is not None and body.get("temperature") != 0
-    special = body.get("skip_special_tokens") is False  # read again, they are no text
-    return not (drawn or special or any(body.get(name) for name in _NOT_AS_BEFORE))
+    seeded = body.get("seed") is not None and body.get("temperature") != 0
+    special = body.get("skip_special_tokens") is False  # as a prompt they would be no text
+    return not (seeded or special or any(body.get(name) for name in _CHANGES_WHEN_RESUMED))
 
 
-def meets(order: Order, text: str) -> bool:
-    """Whether an answer that begins so is read again with the tokens that it was made of.
+def retokenizes_alike(order: Order, text: str) -> bool:
+    """Returns whether the engine reads prompt and answer as the same tokens as before.
 
-    Without a chat, prompt and answer are one text, and where they meet a tokenizer could join them
-    to other tokens. Before a space that a word follows none does, unless there is one more.
+    Without a chat both are one text, and a tokenizer could join them to other tokens where they
+    meet. None does before a space that a word follows, unless another space precedes it.
     """
     if order.chat or not text:
         return True
@@ -65,27 +65,26 @@ def stops_of(order: Order) -> list[str]:
     return [stop] if isinstance(stop, str) else stop
 
 
-def is_inside_a_stop(stops: list[str], text: str) -> bool:
-    """Whether a text ends with the beginning of one of these stop strings; of a long one the last
-    LONGEST_STOP characters will do.
+def ends_inside_stop(stops: list[str], text: str) -> bool:
+    """Returns whether a text ends with the beginning of one of these stop strings.
 
-    Taken up there, an engine would look for the whole of it in what comes after. Also where one is
-    so long that nobody has time to look.
+    Resumed there, an engine would look for the whole stop string in the rest. For a long one the
+    last LONGEST_STOP characters suffice. Also true where one is too long to look for.
     """
-    beginnings = (one[:length] for one in stops for length in range(1, len(one)))
-    return any(len(one) > LONGEST_STOP for one in stops) or any(map(text.endswith, beginnings))
+    beginnings = (stop[:length] for stop in stops for length in range(1, len(stop)))
+    return any(len(stop) > LONGEST_STOP for stop in stops) or any(map(text.endswith, beginnings))
 
 
-def in_pieces(order: Order) -> Order:
-    """For a whole answer that is asked for as a stream."""
+def as_stream(order: Order) -> Order:
+    """Returns a whole answer's order as one for a stream."""
     body = orjson.loads(order.body) | {"stream": True, "stream_options": {"include_usage": True}}
     return msgspec.structs.replace(order, body=orjson.dumps(body))
 
 
 def rest_of(order: Order, tokens: int) -> dict[str, Any] | None:
-    """The body with limits less the `tokens` that are there; None where text does not suffice."""
+    """Returns the body with its limits less the text's `tokens`; None if text does not suffice."""
     body: dict[str, Any] = orjson.loads(order.body)
-    if any(_asks(body.get(name)) for name in _NOT_BY_TEXT):
+    if any(_is_set(body.get(name)) for name in _NOT_RESUMABLE):
         return None
     if body.get("max_tokens"):
         body["max_tokens"] = max(1, body["max_tokens"] - tokens)
@@ -94,17 +93,17 @@ def rest_of(order: Order, tokens: int) -> dict[str, Any] | None:
     return body
 
 
-def _asks(value: Any) -> bool:
-    """`logprobs`: 0 does."""
+def _is_set(value: Any) -> bool:
+    """Returns whether a field is set; `logprobs`: 0 is."""
     return value is not False and value not in (None, [], "")
 
 
-def taken_up(
-    order: Order, text: str, tokens: int, say: Callable[[dict[str, Any], str], None]
+def continued_body(
+    order: Order, text: str, tokens: int, append: Callable[[dict[str, Any], str], None]
 ) -> bytes | None:
-    """The body that makes an engine go on after `text` (its first `tokens` tokens), or None.
+    """Returns the body that continues after `text`, which is the first `tokens` tokens; or None.
 
-    `say` puts the text at the end of a chat's body, as the engine wants it.
+    `append` puts the text at the end of a chat's body, as the engine wants it.
     """
     body = rest_of(order, tokens)
     if body is None:
@@ -113,18 +112,18 @@ def taken_up(
         return order.body
     if not order.chat:
         return after_prompt(body, text)
-    say(body, text)
+    append(body, text)
     return orjson.dumps(body)
 
 
 def after_prompt(body: dict[str, Any], text: str) -> bytes | None:
-    """Without a chat; None for a prompt of tokens."""
+    """Returns a completion's body with the text after its prompt; None for a prompt of tokens."""
     prompt = body["prompt"]
     return orjson.dumps({**body, "prompt": prompt + text}) if isinstance(prompt, str) else None
 
 
-def said_last(messages: list[dict[str, Any]], text: str, *, open_ended: bool) -> None:
-    """Adds the text as the assistant's last words; to its own message where that is open-ended."""
+def append_to_answer(messages: list[dict[str, Any]], text: str, *, open_ended: bool) -> None:
+    """Add the text as the assistant's last words, to its own message if that is open-ended."""
     if open_ended and isinstance(messages[-1].get("content"), str):
         messages[-1]["content"] += text
     else:
@@ -132,6 +131,6 @@ def said_last(messages: list[dict[str, Any]], text: str, *, open_ended: bool) ->
 
 
 def takes_prefix(messages: list[dict[str, Any]]) -> bool:
-    """DeepSeek's form: the last message is the beginning of the answer."""
+    """Returns whether the last message is the beginning of the answer, in DeepSeek's form."""
     last = messages[-1] if messages else {}
     return last.get("role") == "assistant" and last.get("prefix") is True

@@ -45,7 +45,7 @@ _OF_A_PROMPT = (
 class VllmEngine(OpenEndedEngine):
     """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`.
 
-    `stream_interval` stays outside: it would let an answer that is cut seem shorter than it was.
+    `stream_interval` is refused: with it, an answer that is cut would seem shorter than it was.
     """
 
     own_fields = {
@@ -66,7 +66,7 @@ class VllmEngine(OpenEndedEngine):
 
     @property
     def root(self) -> str:
-        """What is not OpenAI's API is beside it."""
+        """Returns the root, below which are the paths that are not OpenAI's."""
         return self.base.removesuffix("/v1")
 
     @property
@@ -74,7 +74,7 @@ class VllmEngine(OpenEndedEngine):
         return self.root + "/health"
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
-        """Also a body that was prepared for SGLang, which knows the one field alone."""
+        """Complete a body that was prepared for SGLang, which has only one of the two fields."""
         body = super().prepare(body, chat=chat)
         if chat and body.get("continue_final_message") is True:
             body.setdefault("add_generation_prompt", False)
@@ -89,13 +89,13 @@ class VllmEngine(OpenEndedEngine):
         rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
         return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
 
-    def keeps_course(self, order: Order) -> bool:
-        """Of a longer stop string it holds characters back: its text ends inside of tokens."""
-        return all(len(stop) < 2 for stop in stops_of(order)) and super().keeps_course(order)
+    def resumes_unchanged(self, order: Order) -> bool:
+        """False with a longer stop string, whose beginning vLLM holds back inside of tokens."""
+        return all(len(stop) < 2 for stop in stops_of(order)) and super().resumes_unchanged(order)
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:
-        """Asks for the context of its model, and for the tokens of its chat template."""
+        """Ask for the context of its model, and for the tokens of its chat template."""
         try:
             with contextlib.suppress(*_UNREADABLE):
                 self.learn_model(await self._ask(session, self.base + "/models"))
@@ -112,13 +112,13 @@ class VllmEngine(OpenEndedEngine):
         return True
 
     async def _learn_slots(self, session: EngineSession) -> None:
-        """Its servers in development mode say what they were started with; others answer 404."""
+        """Learn the slots from a server in development mode; others answer 404."""
         if self.config.auto_slots:
-            found = await self._ask(session, self.root + "/server_info?config_format=json")
-            self.learn_slots(found["vllm_config"]["scheduler_config"]["max_num_seqs"])
+            info = await self._ask(session, self.root + "/server_info?config_format=json")
+            self.learn_slots(info["vllm_config"]["scheduler_config"]["max_num_seqs"])
 
     async def _learn_tags(self, session: EngineSession) -> None:
-        """Those that may be a tag of HTML as well, and are one token of this model."""
+        """Learn the control tokens among texts that may be HTML tags as well."""
         counts = [
             await self._count(session, {"prompt": tag, "add_special_tokens": False}) for tag in TAGS
         ]
@@ -132,7 +132,7 @@ class VllmEngine(OpenEndedEngine):
         return self.root + "/metrics"
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
-        """Asks the engine's own tokenizer; the estimate stands in when that fails."""
+        """Ask the engine's own tokenizer, or estimate if that fails."""
         body = orjson.loads(order.body)
         try:
             if order.chat:
@@ -145,8 +145,8 @@ class VllmEngine(OpenEndedEngine):
             return await super().count_prompt(session, order)
 
     async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
-        asked = {"model": self.config.model, **prompt}
-        return int((await self._ask(session, self.root + "/tokenize", asked))["count"])
+        body = {"model": self.config.model, **prompt}
+        return int((await self._ask(session, self.root + "/tokenize", body))["count"])
 
     async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
         method = "GET" if body is None else "POST"

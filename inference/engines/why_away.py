@@ -1,4 +1,4 @@
-"""Why an engine cannot be reached, in a line for operators."""
+"""Reasons, in a line for operators, why an engine cannot be reached."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from infrastructure import outgoing_tls
 
 _CERTIFICATE = "its certificate is not accepted"
 NO_ANSWER = "it gives no answer: the log of the process that asked says more"
-# What an operator may read about an address that an operator has chosen. All else is NO_ANSWER:
-# else an engine could be pointed at each port of a network, to learn which ones are open.
+# Causes that an operator may read about an address that an operator has chosen. All others become
+# NO_ANSWER, or an engine could be pointed at each port of a network, to learn which are open.
 _SHOWN = re.compile(
     r"it answered \d+|it says that it is in trouble|it answers for its health .+"
     r"|(its|an engine's) address .+|[a-z_]+"
@@ -23,7 +23,7 @@ def without_ports(cause: str) -> str:
 
 
 def why_away(problem: BaseException) -> str:
-    """Without the engine's address, which stands beside it."""
+    """Returns the reason without the engine's address, which is shown beside it."""
     while problem.__cause__ is not None:  # aiohttp wraps what TLS or the system said
         problem = problem.__cause__
     if isinstance(problem, ssl.SSLCertVerificationError):

@@ -39,19 +39,19 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.exclude(state__in=OVER)
 
     def due(self) -> "BatchQuerySet":
-        """For a driver to take: their time has come, and no living driver has them."""
+        """Batches that a driver may take: they are due, and no living driver holds their lease."""
         free = models.Q(leased_until=None) | models.Q(leased_until__lte=Now())
         return self.filter(free, due_at__lte=Now())
 
     def resting(self) -> "BatchQuerySet":
-        """They wait for a moment: a window that opens, or an engine that is back."""
+        """Batches that wait for a moment: until their window opens, or until an engine is back."""
         return self.filter(state__in=RUNNING, paused_at=None, due_at__gt=Now())
 
 
 class Batch(models.Model):
     """A file of requests that run when there is room (inference/api/batch).
 
-    Any process may change state and `paused_at`; whoever holds the lease acts on it.
+    Any process may change `state` and `paused_at`; the process that holds the lease acts on them.
     """
 
     is_history = True
@@ -70,8 +70,8 @@ class Batch(models.Model):
     output_expires_after_s = models.PositiveIntegerField(null=True)
     state = models.CharField(max_length=12, choices=BatchState, default=S.VALIDATING)
     ends_as = models.CharField(max_length=12, choices=BatchState, default=S.COMPLETED)
-    problems = models.JSONField(default=list)  # that failed it, in our words alone
-    model = models.CharField(max_length=LONGEST_NAME, db_default="")  # that all its lines name
+    problems = models.JSONField(default=list)  # why it failed, in the platform's words only
+    model = models.CharField(max_length=LONGEST_NAME, db_default="")  # named by all its lines
     usage = models.JSONField(null=True)  # OpenAI's, once it has ended
     total = models.PositiveIntegerField(default=0)
     completed = models.PositiveIntegerField(default=0)
@@ -83,9 +83,9 @@ class Batch(models.Model):
     finalizing_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
-    due_at = models.DateTimeField(null=True)  # when a driver has something to do; None: never
+    due_at = models.DateTimeField(null=True)  # when a driver has work; None: never
     leased_until = models.DateTimeField(null=True)
-    lease = models.UUIDField(null=True)  # the present one's: who has another has lost it
+    lease = models.UUIDField(null=True)  # a driver with another id has lost it
 
     objects: ClassVar[BatchQuerySet] = BatchQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -108,7 +108,7 @@ class Batch(models.Model):
 
     @property
     def is_running(self) -> bool:
-        """Can be paused, resumed and cancelled."""
+        """Returns whether it can be paused, resumed and cancelled."""
         return self.state in RUNNING
 
     @property
@@ -117,8 +117,8 @@ class Batch(models.Model):
 
     @property
     def rests_until(self) -> datetime | None:
-        """Nothing of it begins before: its window is closed, or its models are away. None where a
-        driver has it, or may take it now.
+        """Returns the moment before which nothing of it begins: its window is closed, or its models
+        are unavailable. None if a driver has it, or may take it now.
         """
         now, due_at = timezone.now(), self.due_at
         is_driven = self.leased_until is not None and self.leased_until > now
@@ -131,7 +131,7 @@ class Batch(models.Model):
 
     # What people do ------------------------------------------------------------------------------
     def cancel(self) -> bool:
-        """What runs is cancelled, what has ended stays. False when it is too late for that."""
+        """Cancel the running lines; those that have ended stay. Returns False if it is too late."""
         return self._change(
             RUNNING,
             state=S.CANCELLING,
@@ -140,28 +140,28 @@ class Batch(models.Model):
         )
 
     def pause(self) -> bool:
-        """What runs is finished; nothing else begins. Its time goes on."""
+        """Pause it: running lines finish, no other begins. Its expiry is not postponed."""
         return self._change(RUNNING, paused_at=timezone.now())
 
     def resume(self) -> bool:
         return self._change(RUNNING, paused_at=None)
 
     def _change(self, states: tuple[BatchState, ...], **fields: Any) -> bool:
-        changed = self._as_it_stands(states).update(**fields, due_at=Now())
+        changed = self._in_states(states).update(**fields, due_at=Now())
         self.refresh_from_db()
         return bool(changed)
 
     # What its driver does ------------------------------------------------------------------------
     def begin(self, total: int, model: str) -> None:
         now = timezone.now()
-        self._as_it_stands((S.VALIDATING,)).update(
+        self._in_states((S.VALIDATING,)).update(
             state=S.IN_PROGRESS, in_progress_at=now, total=total, model=model
         )
         self.refresh_from_db()
 
     def finalize(self, ends_as: BatchState, problems: list[dict[str, Any]] | None = None) -> None:
-        """Whatever it has come to is written into its files; then it ends as said."""
-        self._as_it_stands(RUNNING).update(
+        """Start writing the results into its files; it ends in the state `ends_as` afterwards."""
+        self._in_states(RUNNING).update(
             state=S.FINALIZING,
             finalizing_at=timezone.now(),
             ends_as=ends_as,
@@ -170,8 +170,8 @@ class Batch(models.Model):
         self.refresh_from_db()
 
     def end(self, **fields: Any) -> bool:
-        """In its final state. False: it is there already."""
-        ended = self._as_it_stands((S.FINALIZING, S.CANCELLING)).update(
+        """Move it to its final state. Returns False if it is in it already."""
+        ended = self._in_states((S.FINALIZING, S.CANCELLING)).update(
             state=models.F("ends_as"),
             ended_at=timezone.now(),
             due_at=None,
@@ -183,20 +183,20 @@ class Batch(models.Model):
         return bool(ended)
 
     def renew(self, lease: uuid.UUID, length: timedelta) -> bool:
-        """Holds it for so long, and reads what others have changed. False: it is another's."""
-        held = Batch.objects.filter(pk=self.pk, lease=lease).update(leased_until=Now() + length)
-        if held:
+        """Extend the lease and reload the row. Returns False if another driver holds the lease."""
+        renewed = Batch.objects.filter(pk=self.pk, lease=lease).update(leased_until=Now() + length)
+        if renewed:
             self.refresh_from_db()
-        return bool(held)
+        return bool(renewed)
 
-    def let_go(self, lease: uuid.UUID, due_at: datetime) -> None:
-        """Until then there is nothing to do; at once where somebody has changed it meanwhile."""
+    def release(self, lease: uuid.UUID, due_at: datetime) -> None:
+        """Release the lease until `due_at`. A batch changed meanwhile is due at once."""
         mine = Batch.objects.filter(pk=self.pk, lease=lease)
         as_known = mine.filter(state=self.state, paused_at=self.paused_at)
         if not as_known.update(due_at=due_at, leased_until=None):
             mine.update(leased_until=None)
 
-    def _as_it_stands(self, states: tuple[BatchState, ...]) -> BatchQuerySet:
+    def _in_states(self, states: tuple[BatchState, ...]) -> BatchQuerySet:
         return Batch.objects.filter(pk=self.pk, state__in=states)
 
 
@@ -207,22 +207,22 @@ class LineState(models.TextChoices):
 
 
 class BatchLine(models.Model):
-    """One request of a batch: where it stands in the input, and what came of it.
+    """One request of a batch: its position in the input, and its outcome.
 
-    Which completion it has become says its idempotency key, from the commit on that received it;
-    the answer is the audit trail's. `error`: what refused or failed it, encrypted.
+    Its idempotency key names its completion, from the commit that receives it; the audit trail
+    has the answer. `error_ciphertext` is the refusal or the failure.
     """
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="lines", db_index=False)
-    number = models.PositiveIntegerField()  # of the line in the file, from 1 on
+    number = models.PositiveIntegerField()  # of the line in the file, from 1
     offset = models.BigIntegerField()  # bytes
     length = models.PositiveIntegerField()
-    model = models.CharField(max_length=LONGEST_NAME, default="")  # "": none that is served
+    model = models.CharField(max_length=LONGEST_NAME, default="")  # "": no served model
     state = models.CharField(max_length=8, choices=LineState, default=LineState.WAITING)
     completion_id = models.UUIDField(null=True)
-    status = models.PositiveSmallIntegerField(default=0)  # of HTTP, once it has ended
+    status = models.PositiveSmallIntegerField(default=0)  # HTTP status, once it has ended
     error_ciphertext = models.BinaryField(null=True)
 
     class Meta:

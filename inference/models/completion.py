@@ -1,4 +1,4 @@
-"""What tenants ask for, and what came of it. The hot path writes these by record/statements.py."""
+"""Requests of tenants and their usage. The hot path writes these rows by record/statements.py."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         return self.filter(state=State.OPEN)
 
     def overdue(self, at: datetime) -> "CompletionQuerySet":
-        """Open ones whose deadline was before `at`. Earlier versions recorded no deadlines."""
+        """Open ones whose deadline was before `at`. Rows of earlier versions have no deadline."""
         received = at - timedelta(seconds=settings.REQUEST_DEADLINE_S)
         unrecorded = models.Q(deadline=None, created_at__lt=received)
         return self.open().filter(models.Q(deadline__lt=at) | unrecorded)
@@ -36,14 +36,14 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         return self.order_by("-created_at")
 
     def of_key(self, api_key_id: uuid.UUID) -> "CompletionQuerySet":
-        """Asked for with this key, or with one that it was rotated from or to; never a chat's."""
+        """Requests with this key, or one that it was rotated from or to; never a chat's."""
         return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
 
 
 class Completion(models.Model):
     """One request for a completion. Its id is the request id everywhere."""
 
-    is_history = True  # no new pseudonym for whoever asked: tenants/personal_data/erasure.py
+    is_history = True  # keeps its subject's pseudonym: tenants/personal_data/erasure.py
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Indexes below begin with it.
@@ -56,7 +56,7 @@ class Completion(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField()
     deadline = models.DateTimeField(null=True)
-    pool = models.CharField(max_length=120, db_default="")  # that serves it, or did
+    pool = models.CharField(max_length=120, db_default="")  # that serves or served it
     klass = models.CharField(max_length=20, db_default="realtime")  # of work
     settled_at = models.DateTimeField(null=True)
     lowered_at = models.DateTimeField(null=True)  # by an operator, to `klass`
@@ -89,12 +89,12 @@ class Completion(models.Model):
 
     @property
     def queue(self) -> str:
-        """Its pool's; earlier versions recorded none: there it had the model's name."""
+        """Returns its pool's name, or in rows of earlier versions its queue's: the model's."""
         return self.pool or self.model
 
 
 class Usage(models.Model):
-    """What a completion consumed. Exactly one row each, whatever died on the way."""
+    """The consumption of a completion. Each has exactly one row, even after a crash."""
 
     completion = models.OneToOneField(Completion, models.PROTECT, primary_key=True)
     # The completion's foreign key names the tenant too (tenants/isolation/composite_keys.py).
@@ -106,16 +106,16 @@ class Usage(models.Model):
     member_id = models.UUIDField(null=True)
     team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
-    pool = models.CharField(max_length=120, db_default="")  # that served it
+    pool = models.CharField(max_length=120, db_default="")  # the pool that served it
     klass = models.CharField(max_length=20, db_default="realtime")  # of work
     hosted = models.BooleanField(db_default=False)  # its prompt left this installation
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)
-    # Where a kept answer came from: "l1", "l2", or "shared" with a request in flight. "miss": there
-    # was none. "": none was looked for.
+    # Source of a cached answer: "l1", "l2", or "shared" with a request in flight. "miss": there
+    # was none. "": the cache was not asked.
     cache = models.CharField(max_length=6, db_default="")
-    # A try of a batch's line that is asked again: not counted among requests and errors.
+    # An attempt of a batch's line that is retried: not counted among requests and errors.
     repeated = models.BooleanField(db_default=False)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
     status = models.SmallIntegerField(default=200)

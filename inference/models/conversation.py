@@ -9,7 +9,7 @@ from tenants.models import Member, Tenant
 class Conversation(models.Model):
     """A member's chat. Title and messages are encrypted under the member's key."""
 
-    # For row security (tenants/isolation): before it is known in which tenant they are.
+    # Row security (tenants/isolation) uses it while the person's tenant is not known yet.
     seen_by_person = (
         "member_id in (select tenants_member.id from tenants_member"
         " where tenants_member.user_id = {person})"
@@ -37,7 +37,7 @@ class Author(models.TextChoices):
 
 
 class Message(models.Model):
-    """One turn. An answer's text arrives with its completion's settlement."""
+    """One turn. The text of an answer arrives with the settlement of its completion."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
@@ -47,7 +47,7 @@ class Message(models.Model):
     data_key_id = models.UUIDField()
     ciphertext = models.BinaryField(null=True)
     finish_reason = models.CharField(max_length=20, default="")
-    # Of an answer: the oldest messages that its request did not carry along.
+    # Answers only: how many of the oldest messages did not fit into the request.
     left_out = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
 

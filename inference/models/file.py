@@ -8,11 +8,11 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.models import ApiKey, Tenant
 
-IN_PARTS = timedelta(hours=1)  # so long the parts of an upload may come
+IN_PARTS = timedelta(hours=1)  # parts of an upload may arrive for this long
 
 
 class FilePurpose(models.TextChoices):
-    """What a file is for, in OpenAI's words."""
+    """The purpose of a file, in OpenAI's words."""
 
     BATCH = "batch", _("Input of a batch")
     BATCH_OUTPUT = "batch_output", _("Output of a batch")
@@ -23,22 +23,22 @@ class FileQuerySet(models.QuerySet["File"]):
         return self.filter(whole=True)
 
     def pending(self) -> "FileQuerySet":
-        """Uploads in parts whose parts may still come."""
+        """Uploads in parts that are open for further parts."""
         since = timezone.now() - IN_PARTS
         return self.filter(whole=False, declared_size__isnull=False, created_at__gt=since)
 
     def of_key(self, api_key_id: uuid.UUID) -> "FileQuerySet":
-        """Of this key, or of one that it was rotated from or to, as with its requests."""
+        """Files of this key, or of a key that it was rotated from or to, as with its requests."""
         return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
 
 
 class File(models.Model):
     """A file of a tenant's key. Name and content are encrypted under the subject's key.
 
-    Where they belong stands in inference/batch/encryption.py.
+    The associated data of both is in inference/batch/encryption.py.
     """
 
-    is_history = True  # no new pseudonym for whoever stored it: tenants/personal_data/erasure.py
+    is_history = True  # keeps its subject's pseudonym: tenants/personal_data/erasure.py
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="files", db_index=False)
@@ -47,9 +47,9 @@ class File(models.Model):
     data_key_id = models.UUIDField()
     purpose = models.CharField(max_length=20, choices=FilePurpose)
     name_ciphertext = models.BinaryField()
-    size = models.BigIntegerField(default=0)  # bytes; what is reserved, while it is being written
+    size = models.BigIntegerField(default=0)  # bytes; while it is being written, those reserved
     whole = models.BooleanField(default=False)  # false while it is being written
-    # Of an upload in parts, and of its parts: rows of their own until it is complete.
+    # Uploads in parts only. Each part has its own row until the upload is complete.
     declared_size = models.BigIntegerField(null=True)
     expires_after_s = models.PositiveIntegerField(null=True)
     part_of = models.ForeignKey("self", models.CASCADE, null=True, related_name="parts")
@@ -76,11 +76,11 @@ class File(models.Model):
 
 
 class FileChunk(models.Model):
-    """A piece of a file's content; all but the last one are equally long."""
+    """A piece of a file's content. All but the last have the same length."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
     file = models.ForeignKey(File, models.CASCADE, related_name="chunks", db_index=False)
-    number = models.PositiveIntegerField()  # from 0 on
+    number = models.PositiveIntegerField()  # from 0
     ciphertext = models.BinaryField()
 
     class Meta:

@@ -12,17 +12,17 @@ KEPT = timedelta(hours=24)
 
 class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
     def over(self) -> "IdempotencyKeyQuerySet":
-        """Those of a batch's lines stay until it has ended: they tell which have run."""
+        """Expired keys. A batch's keys stay until it ends: they tell which lines have run."""
         under_way = Batch.objects.under_way().values("pk")
         return self.filter(created_at__lte=timezone.now() - KEPT).exclude(owner__in=under_way)
 
 
 class IdempotencyKey(models.Model):
-    """Which completion an `Idempotency-Key` stands for. Its answer is the audit trail's.
+    """An `Idempotency-Key` and the completion that it belongs to. The audit trail has the answer.
 
     Written in the commit that receives the completion (record/claiming.py). A key without a
     completion is free: a quota had no room for the request. Key and body are keyed hashes
-    (intake/claim.py): nothing that a client wrote stands here.
+    (intake/claim.py), so no text of a client is stored here.
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)

@@ -1,11 +1,11 @@
-"""Where each pool of a model has to stand so that they are tried in a given order."""
+"""Positions that make the router try a model's pools in a wanted order."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 
-class Placed(Protocol):
+class PositionedPool(Protocol):
     name: str
     position: int
     from_file: bool
@@ -13,31 +13,32 @@ class Placed(Protocol):
 
 
 class FileFirst(Exception):
-    """What FOREBAY_ENGINES declares keeps its place, and here it has to come first."""
+    """A pool of FOREBAY_ENGINES keeps its position, which this order would have to change."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
 
 
-def places(order: Sequence[Placed]) -> list[int]:
-    """Of each in this order its position; those from the file keep theirs. Raises FileFirst.
+def positions(order: Sequence[PositionedPool]) -> list[int]:
+    """Return the position of each pool in this order. Raises FileFirst.
 
-    At the same position the older one is tried first.
+    Pools from the file keep their positions. Of two at the same position the router tries the older
+    first.
     """
-    found: list[int] = []
-    before: tuple[int, datetime] | None = None
+    positions: list[int] = []
+    previous: tuple[int, datetime] | None = None
     for pool in order:
-        at = pool.position if pool.from_file else _next(pool, before)
-        if before and (at, pool.created_at) <= before:
+        position = pool.position if pool.from_file else _next(pool, previous)
+        if previous and (position, pool.created_at) <= previous:
             raise FileFirst(pool.name)
-        before = (at, pool.created_at)
-        found.append(at)
-    return found
+        previous = (position, pool.created_at)
+        positions.append(position)
+    return positions
 
 
-def _next(pool: Placed, before: tuple[int, datetime] | None) -> int:
-    if before is None:
+def _next(pool: PositionedPool, previous: tuple[int, datetime] | None) -> int:
+    if previous is None:
         return 0
-    at, created_at = before
-    return at if pool.created_at > created_at else at + 1
+    position, created_at = previous
+    return position if pool.created_at > created_at else position + 1

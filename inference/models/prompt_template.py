@@ -1,7 +1,7 @@
-"""A tenant's prompt templates, each with its versions, of which none ever changes.
+"""Prompt templates of a tenant. Their versions never change.
 
-They are the tenant's texts and no person's: encrypted under the tenant's own key, and not erased
-with anybody.
+They are texts of the tenant, not of a person: encrypted under the tenant's own key, and not erased
+with a person.
 """
 
 import re
@@ -32,7 +32,7 @@ def is_name(name: str) -> None:
 
 
 class PromptTemplate(models.Model):
-    """What requests call by its name: then it is its latest version."""
+    """A template that requests call by name. Without a version they get the latest."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="prompt_templates")
@@ -51,7 +51,7 @@ class PromptTemplate(models.Model):
 
     @classmethod
     def create(cls, tenant: Tenant, name: str, content: Content, *, by: str) -> "PromptTemplate":
-        """With its first version. Raises ValidationError."""
+        """Create a template with its first version. Raises ValidationError."""
         check(content)
         template = cls(tenant=tenant, name=name)
         template.full_clean()
@@ -64,7 +64,7 @@ class PromptTemplate(models.Model):
         return template
 
     def publish(self, content: Content, *, by: str) -> "PromptTemplateVersion":
-        """A new version, which is the latest from then on. Raises ValidationError."""
+        """Add a version and make it the latest. Raises ValidationError."""
         check(content)
         with transaction.atomic():
             locked(self)
@@ -73,13 +73,13 @@ class PromptTemplate(models.Model):
             return self._add(content, by)
 
     def remove(self, *, by: str) -> None:
-        """With all versions: requests that name it are refused from then on."""
+        """Delete it with all versions. Requests that name it are refused from then on."""
         with transaction.atomic():
             self._act(Action.TEMPLATE_DELETE, by, versions=self.latest)
             self.delete()
 
     def version(self, number: int | None = None) -> "PromptTemplateVersion":
-        """By itself the latest. Raises DoesNotExist."""
+        """Returns the version of this number, the latest by default. Raises DoesNotExist."""
         return self.versions.get(number=self.latest if number is None else number)
 
     def _add(self, content: Content, by: str) -> "PromptTemplateVersion":
@@ -94,8 +94,8 @@ class PromptTemplate(models.Model):
         return version
 
     def _act(self, action: Action, by: str, **detail: Any) -> None:
-        told = {"template": str(self.id), "name": self.name, **detail}
-        act(action, actor=by, tenant_id=self.tenant_id, detail=told)
+        detail = {"template": str(self.id), "name": self.name, **detail}
+        act(action, actor=by, tenant_id=self.tenant_id, detail=detail)
 
 
 class PromptTemplateVersion(models.Model):
@@ -131,5 +131,5 @@ class PromptTemplateVersion(models.Model):
 
     @property
     def _aad(self) -> bytes:
-        whose = self.tenant_id.bytes + self.template_id.bytes
-        return b"inference_prompttemplate|%b|%d" % (whose, self.number)
+        owner = self.tenant_id.bytes + self.template_id.bytes
+        return b"inference_prompttemplate|%b|%d" % (owner, self.number)

@@ -1,7 +1,7 @@
-"""A new version of an engine is loaded beside the old one, warmed, switched to; the old one drains.
+"""Replacement of an engine by a new version, which is loaded and warmed beside the old one.
 
-Each step is durable here before the next one begins: whoever drives it (inference/replacing) can
-die, and the next one goes on.
+After the switch the old engine drains. Each step is committed here before the next begins, so that
+another driver (inference/replacing) goes on where one dies.
 """
 
 import logging
@@ -44,8 +44,8 @@ class Step(models.TextChoices):
     CANCELLED = "cancelled", gettext_lazy("cancelled")
 
 
-BEFORE = (Step.LOADING, Step.WARMING)  # the old one serves
-OPEN = (*BEFORE, Step.SWITCHED, Step.ROLLING_BACK)  # somebody has to drive it
+BEFORE_SWITCH = (Step.LOADING, Step.WARMING)  # the old one serves
+OPEN = (*BEFORE_SWITCH, Step.SWITCHED, Step.ROLLING_BACK)  # needs a driver
 RETURNABLE = (Step.SWITCHED, Step.KEPT)
 
 
@@ -54,15 +54,15 @@ class ReplacementQuerySet(models.QuerySet["Replacement"]):
         return self.filter(step__in=OPEN)
 
     def unattended(self) -> Self:
-        """Open ones that nobody drives, or whose driver has died."""
+        """Open ones without a driver, or whose driver has died."""
         return self.open().filter(Q(driven_until=None) | Q(driven_until__lt=Now()))
 
     def of(self, engine: Engine) -> Self:
-        """Those in which it was, or is to be, the new one or the old one; the latest first."""
+        """Replacements with this engine as the old or the new one, the latest first."""
         return self.filter(Q(old=engine) | Q(new=engine)).order_by("-created_at")
 
     def in_place_of(self, engine: str) -> Self:
-        """By which an engine of this name has another one in its place."""
+        """Replacements that put another engine in the place of the one of this name."""
         return self.filter(old__name=engine, new__isnull=False, step__in=[Step.SWITCHED, Step.KEPT])
 
 
@@ -90,7 +90,7 @@ class Replacement(models.Model):
     warmed_at = models.DateTimeField(null=True)
     switched_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    warm_up_ms = models.PositiveIntegerField(null=True)  # in which it gave its first answers
+    warm_up_ms = models.PositiveIntegerField(null=True)  # duration of its warm-up answers
     driver = models.UUIDField(null=True)
     driven_until = models.DateTimeField(null=True)
 
@@ -116,12 +116,12 @@ class Replacement(models.Model):
         fields: Mapping[str, Any],
         *,
         by: str,
-        **how: Any,
+        **options: Any,
     ) -> "Replacement":
-        """Of an engine by a new one with these fields; `how`: warm_ups and so on.
+        """Start replacing an engine by a new one with these fields. Raises ValidationError.
 
-        Whether its kind takes the fields is for `inference.registry.versions` to say. Raises
-        ValidationError.
+        `options` are further fields of the replacement, such as `warm_ups`.
+        `inference.registry.versions` checks that the engine's kind takes the fields.
         """
         with transaction.atomic():
             locked(engine)
@@ -131,26 +131,31 @@ class Replacement(models.Model):
             for field, value in fields.items():
                 setattr(new, field, value)
             new._added(by)
-            made = cls(pool=engine.pool, old=engine, new=new, **how)
-            made.old_name, made.new_name = engine.name, name
-            made.clean_fields(exclude={f.name for f in cls._meta.fields if f.name not in how})
-            made.save(force_insert=True)
-            made._record(Action.ENGINE_REPLACE, by)
+            replacement = cls(pool=engine.pool, old=engine, new=new, **options)
+            replacement.old_name, replacement.new_name = engine.name, name
+            replacement.clean_fields(
+                exclude={f.name for f in cls._meta.fields if f.name not in options}
+            )
+            replacement.save(force_insert=True)
+            replacement._record(Action.ENGINE_REPLACE, by)
             transaction.on_commit(_wake)
-        return made
+        return replacement
 
     def cancel(self, *, by: str) -> "Replacement":
-        """The old one serves on, the new one is removed. Raises ValidationError once switched."""
+        """Remove the new engine; the old one serves on.
+
+        Raises ValidationError once switched.
+        """
         with transaction.atomic():
             locked(self)
-            if self.step not in BEFORE:
+            if self.step not in BEFORE_SWITCH:
                 raise ValidationError(_("It can be cancelled until the new version serves."))
             self._end(Step.CANCELLED, by)
             self._record(Action.ENGINE_REPLACE_CANCEL, by)
         return self
 
     def roll_back(self, *, by: str) -> "Replacement":
-        """The old one takes requests again, and the new one drains. Raises ValidationError."""
+        """Let the old engine take requests again and the new one drain. Raises ValidationError."""
         with transaction.atomic():
             locked(self)
             if not self.can_be_rolled_back:
@@ -165,7 +170,7 @@ class Replacement(models.Model):
 
     @property
     def can_be_cancelled(self) -> bool:
-        return self.step in BEFORE
+        return self.step in BEFORE_SWITCH
 
     @property
     def can_be_rolled_back(self) -> bool:
@@ -177,9 +182,9 @@ class Replacement(models.Model):
             return False
         return not Replacement.objects.open().filter(old=self.new).exists()
 
-    # By who drives it: each has to hold the lease ------------------------------------------------
+    # Steps of the driver, which has to hold the lease --------------------------------------------
     def claim(self) -> UUID | None:
-        """A lease for LEASE; None where somebody else has it."""
+        """Returns a lease of LEASE seconds; None if another driver has one."""
         driver = uuid4()
         rows = Replacement.objects.unattended().filter(pk=self.pk)
         return driver if rows.update(driver=driver, driven_until=Now() + LEASE) else None
@@ -190,7 +195,7 @@ class Replacement(models.Model):
 
     @transaction.atomic
     def switch(self, *, by: str, warm_up_ms: int = 0) -> None:
-        """From one moment to the next, in all processes: the new one serves, the old one drains."""
+        """Let the new engine serve and the old one drain, in all processes at the same moment."""
         assert self.old
         assert self.new
         self._serve(self.new, self.old)
@@ -201,16 +206,16 @@ class Replacement(models.Model):
 
     @transaction.atomic
     def fail(self, reason: str, *, by: str) -> None:
-        """The old one serves on, untouched."""
+        """End it as failed. The old engine serves on, untouched."""
         self.reason = reason[:LONGEST_REASON]
         self._end(Step.FAILED, by)
         self._record(Action.ENGINE_REPLACE_FAIL, by, reason=self.reason)
 
     @transaction.atomic
-    def drained(self, *, by: str) -> None:
-        """What served before has nothing left: it goes, or is kept for a rollback.
+    def finish(self, *, by: str) -> None:
+        """End it: the engine that served before has no more requests, and is removed or kept.
 
-        Where the one that serves has gone meanwhile, this one serves again.
+        If the engine that took its place was removed meanwhile, it serves again.
         """
         if self.step == Step.ROLLING_BACK:
             self._rolled_back(by)
@@ -229,18 +234,18 @@ class Replacement(models.Model):
         self.save(update_fields=["step", "ended_at"])
 
     def _replaced(self, by: str) -> None:
-        kept = bool(self.old and (self.keeps_old or self.old.from_file))
-        if not kept and self.old:
-            before = Replacement.objects.filter(new=self.old, step=Step.KEPT)
-            before.update(new=self.new, new_name=self.new_name)
+        keeps_old = bool(self.old and (self.keeps_old or self.old.from_file))
+        if not keeps_old and self.old:
+            earlier = Replacement.objects.filter(new=self.old, step=Step.KEPT)
+            earlier.update(new=self.new, new_name=self.new_name)
             _remove(self.old, by)
             self.old = None
-        self.step, self.ended_at = Step.KEPT if kept else Step.DONE, timezone.now()
+        self.step, self.ended_at = Step.KEPT if keeps_old else Step.DONE, timezone.now()
         self.save(update_fields=["step", "ended_at", "old"])
 
     # ---------------------------------------------------------------------------------------------
     def _end(self, step: Step, by: str) -> None:
-        """Without the new one."""
+        """End it in this step, and remove the new engine."""
         if self.new:
             _remove(self.new, by)
             self.new = None
@@ -266,7 +271,7 @@ def _remove(engine: Engine, by: str) -> None:
 def _wake() -> None:
     try:
         current_app.send_task("inference.replace", ignore_result=True)
-    except Exception:  # the broker is away: beat asks within seconds
+    except Exception:  # the broker is away: beat sends the task within seconds
         log.warning("cannot start the replacement now; beat retries it", exc_info=True)
 
 

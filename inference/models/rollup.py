@@ -1,6 +1,6 @@
-"""Usage, summed: what pages and exports read, so that they never touch a row per request.
+"""Summed usage, which pages and exports read instead of one row per request.
 
-Rows are added to by the roll-up (inference/usage/rollup.py), each usage row exactly once.
+The roll-up (inference/usage/rollup.py) adds each usage row to them exactly once.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ NOBODY = UUID(int=0)  # stands for no team, no member, no key: NULL would not be
 
 class RollupQuerySet(models.QuerySet[Any]):
     def of(self, tenant: Tenant | None) -> "RollupQuerySet":
-        """One tenant's, or everybody's."""
+        """Rows of one tenant, or of all."""
         return self.filter(tenant=tenant) if tenant else self
 
     def between(self, since: datetime, until: datetime) -> "RollupQuerySet":
@@ -44,11 +44,15 @@ class Rollup(models.Model):
     completion_tokens = models.BigIntegerField(default=0)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
     hosted = models.BigIntegerField(default=0, db_default=0)  # requests that left this installation
-    hosted_cost = models.BigIntegerField(default=0, db_default=0)  # of `cost`, what these took
+    hosted_cost = models.BigIntegerField(
+        default=0, db_default=0
+    )  # the part of `cost` that these took
     cancelled = models.BigIntegerField(default=0)
     errors_client = models.BigIntegerField(default=0)  # 4xx: what the caller sent
     errors_engine = models.BigIntegerField(default=0)  # the engine failed, or died
-    errors_platform = models.BigIntegerField(default=0)  # ours: aborted, no worker, no record
+    errors_platform = models.BigIntegerField(
+        default=0
+    )  # the platform failed: aborted, no worker, no record
     ttft = models.DecimalField(max_digits=DIGITS, decimal_places=0, default=0)
     inter_token = models.DecimalField(max_digits=DIGITS, decimal_places=0, default=0)
     queue_wait = models.DecimalField(max_digits=DIGITS, decimal_places=0, default=0)
@@ -87,7 +91,7 @@ class UsageDay(Rollup):
 
 
 class RollupMark(models.Model):
-    """How far the roll-up has come: usage rows up to this transaction and completion are in."""
+    """The last usage row, by transaction and completion, that the roll-up has added."""
 
     unguarded = "how far the roll-up has come"  # why row security leaves it out
 

@@ -1,7 +1,7 @@
-"""What the platform serves: models, the pools that each routes to, and the engines of each pool.
+"""Models, the pools that each routes to, and the engines of each pool.
 
-What FOREBAY_ENGINES names is `from_file`: inference/registry/importing.py alone writes it. All else
-is made, changed and removed while the platform runs; every act is on record.
+Those that FOREBAY_ENGINES declares are `from_file`: only inference/registry/importing.py writes
+them. All others are added, changed and removed at runtime, each time with an audit event.
 """
 
 from typing import Any, ClassVar, Self
@@ -18,18 +18,18 @@ from audit.actions import Action
 from audit.keys import configuration
 from audit.trail.record import act
 from inference import classes
-from inference.models.pool_order import FileFirst, places
+from inference.models.pool_order import FileFirst, positions
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
 from inference.policy_words import in_words
 from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
 LONGEST_NAME = 120
-_TAKING_TURNS = ("switched", "rolling_back")  # steps of a replacement: one serves, one finishes
+_BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
 
 
 class FromFile(Exception):
-    """It is declared in FOREBAY_ENGINES, where it has to be changed."""
+    """The object is declared in FOREBAY_ENGINES and has to be changed there."""
 
 
 def _is_name(name: str) -> None:
@@ -43,7 +43,7 @@ def _is_url(url: str) -> None:
 
 
 class Declared(models.Model):
-    """What the three have in common: a name, a place in their order, and who declares them."""
+    """Base of models, pools and engines: their name, their position, and their origin."""
 
     unguarded = "the platform's models, pools and engines: no tenant's"  # by row security
 
@@ -65,7 +65,7 @@ class Declared(models.Model):
 
     @property
     def described(self) -> dict[str, Any]:
-        """As the audit trail knows it."""
+        """Returns the detail of its audit events."""
         return {"name": self.name}
 
     def record(self, verb: str, by: str, **more: Any) -> None:
@@ -79,7 +79,7 @@ class Declared(models.Model):
             )
 
     def remove(self, *, by: str) -> None:
-        """With all below it. Requests on record keep the names. Raises FromFile."""
+        """Delete it with all below it. Recorded requests keep the names. Raises FromFile."""
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
@@ -107,20 +107,21 @@ def _last(rows: models.QuerySet[Any]) -> int:
 
 
 class Model(Declared):
-    """What tenants call by its name. It routes to pools."""
+    """A model that tenants call by name. It routes to pools."""
 
     noun = "model"
 
     @classmethod
     def add(cls, name: str, *, by: str) -> "Model":
-        """Served once a pool of it has an engine. Raises ValidationError."""
+        """Add a model, which is served once a pool of it has an engine. Raises ValidationError."""
         return cls(name=name, position=_last(cls.objects.all()))._added(by)
 
 
 class Pool(Declared):
-    """One queue and the engines that drain it. `position`: when it is tried.
+    """A queue and the engines that drain it. The router tries pools in order of `position`.
 
-    `condition`: whether a request that it is tried for goes there. `limits`: of what waits.
+    `condition` decides whether a request goes to the pool when it is tried. `limits` bound the
+    waiting requests.
     """
 
     noun = "pool"
@@ -140,7 +141,7 @@ class Pool(Declared):
     def add(
         cls, model: Model, name: str, *, by: str, position: int | None = None, **policy: Any
     ) -> "Pool":
-        """Tried after the others unless `position` says otherwise. Raises ValidationError."""
+        """Add a pool, which is tried after the others by default. Raises ValidationError."""
         at = _last(model.pools.all()) if position is None else position
         return cls(model=model, name=name, position=at, **policy)._added(by)
 
@@ -155,27 +156,28 @@ class Pool(Declared):
             raise ValidationError({problem.field: in_words(problem.reason)}) from None
 
     def change(self, *, by: str, **fields: Any) -> "Pool":
-        """When it takes requests, and how many wait. Raises FromFile, ValidationError."""
+        """Change its routing condition, window or limits. Raises FromFile, ValidationError."""
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
             return self._changed(fields, self.CHANGEABLE, by)
 
     def move(self, steps: int, *, by: str) -> None:
-        """So many places later in its model's order; earlier below 0. It stops at either end.
+        """Move it by `steps` in its model's order: later, or earlier below 0, up to either end.
 
-        Raises FromFile, and ValidationError where the file has the first word.
+        Raises FromFile, and ValidationError if a pool of the file would have to move.
         """
         with transaction.atomic():
             order = self._order_to_change()
             at = order.index(self)
             order.insert(max(0, at + steps), order.pop(at))
-            _put_in(order, by)
+            _save_order(order, by)
 
     def place(self, behind: "Pool | None", *, by: str) -> None:
-        """Right behind another one in its model's order; None: before all of them.
+        """Move it right behind another pool in its model's order; None: before all of them.
 
-        Raises FromFile, and ValidationError where the file has the first word, or `behind` is gone.
+        Raises FromFile, and ValidationError if a pool of the file would have to move, or `behind`
+        is gone.
         """
         with transaction.atomic():
             order = self._order_to_change()
@@ -183,28 +185,28 @@ class Pool(Declared):
             if behind and behind not in order:
                 raise ValidationError(_("The order has changed meanwhile. Try again."))
             order.insert(order.index(behind) + 1 if behind else 0, self)
-            _put_in(order, by)
+            _save_order(order, by)
 
     def _order_to_change(self) -> list["Pool"]:
         self.refuse_from_file()
         return list(self.model.pools.select_for_update(no_key=True))
 
 
-def _put_in(order: list[Pool], by: str) -> None:
-    for pool, position in zip(order, _places(order), strict=True):
+def _save_order(order: list[Pool], by: str) -> None:
+    for pool, position in zip(order, _positions(order), strict=True):
         pool._changed({"position": position}, ("position",), by)
 
 
-def _places(order: list[Pool]) -> list[int]:
+def _positions(order: list[Pool]) -> list[int]:
     try:
-        return places(order)
+        return positions(order)
     except FileFirst as problem:
         text = _("FOREBAY_ENGINES declares %s: nothing made here can be tried before it.")
         raise ValidationError(text % problem.name) from None
 
 
 class Engine(Declared):
-    """One server with slots. `options`: the other keys of an entry in FOREBAY_ENGINES."""
+    """One server with slots. `options` are the other keys of its entry in FOREBAY_ENGINES."""
 
     noun = "engine"
     CHANGEABLE = ("url", "slots", "auto_slots", "hosted", "options")
@@ -216,13 +218,13 @@ class Engine(Declared):
     slots = models.PositiveIntegerField(
         default=SLOTS, validators=[MinValueValidator(1), MaxValueValidator(MOST_SLOTS)]
     )
-    # Whether `slots` follow what the engine says.
+    # Whether `slots` follow the number that the engine reports.
     auto_slots = models.BooleanField(default=False, db_default=False)
     hosted = models.BooleanField(default=False)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
-    # Of a server that `make run` starts: since when it has not been ready, and how the last one
-    # ended. The supervisor writes it.
+    # Only for a server that `make run` starts, written by the supervisor: since when it has not
+    # been ready, and how its last process ended.
     starting_since = models.DateTimeField(null=True, editable=False)
     starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
     staged = models.BooleanField(default=False)  # it is being loaded: nobody uses it yet
@@ -237,41 +239,41 @@ class Engine(Declared):
 
     @property
     def shown_url(self) -> str:
-        """Its address without a user name, a password or a query: for people to see."""
+        """Returns its address for people, without a user name, a password or a query."""
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """As an entry in FOREBAY_ENGINES has them."""
+        """Returns its fields as an entry in FOREBAY_ENGINES has them."""
         own = ("kind", "url", "api_key", "slots", "auto_slots", "hosted")
         return {**self.options, **{name: getattr(self, name) for name in own}}
 
     @property
     def launched(self) -> bool:
-        """Whether the supervisor starts its server."""
+        """Returns whether the supervisor starts its server."""
         return bool(self.options.get("launch"))
 
     @classmethod
     def add(cls, pool: Pool, name: str, *, by: str, api_key: str = "", **fields: Any) -> "Engine":
-        """In force on every process within a second. Raises ValidationError.
+        """Add an engine, which every process uses within a second. Raises ValidationError.
 
-        Whether its kind takes the fields is for `inference.registry.checking` to say.
+        `inference.registry.checking` checks that its kind takes the fields.
         """
-        given = in_numbers(fields)
-        made = cls(pool=pool, name=name, position=_last(pool.engines.all()), **given)
-        made.api_key = encrypted(api_key, pool.name, made.url)
-        return made._added(by)
+        position = _last(pool.engines.all())
+        engine = cls(pool=pool, name=name, position=position, **in_numbers(fields))
+        engine.api_key = encrypted(api_key, pool.name, engine.url)
+        return engine._added(by)
 
     def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
-        """Another server needs an `api_key` with it. Raises FromFile, ValidationError."""
+        """Change it. Another server's url needs an `api_key`. Raises FromFile, ValidationError."""
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
             self._refuse_staged()
             self._refuse_another_server(api_key, **fields)
             if api_key is None:
-                self._refuse_to_take_its_key_to(fields.get("url", self.url))
+                self._refuse_key_for_other_host(fields.get("url", self.url))
             if api_key is not None:
                 self.api_key = encrypted(api_key, self.pool.name, fields.get("url", self.url))
                 self.save(update_fields=["api_key"])
@@ -279,20 +281,20 @@ class Engine(Declared):
             return self._changed(self._in_numbers(fields), self.CHANGEABLE, by)
 
     def _in_numbers(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """A number ends that they follow the engine; following begins with what they are."""
+        """Turn off `auto_slots` for a number of slots; `auto` starts from the present number."""
         if "slots" not in fields:
             return fields
         return {"auto_slots": False, **in_numbers(fields, self.slots)}
 
-    def follow(self, told: int, *, by: str) -> None:
-        """The engine says that it has so many slots."""
+    def follow(self, slots: int, *, by: str) -> None:
+        """Store the number of slots that the engine reports."""
         with transaction.atomic():
             locked(self)
             if self.auto_slots:
-                self._changed({"slots": told}, ("slots",), by)
+                self._changed({"slots": slots}, ("slots",), by)
 
     def _refuse_another_server(self, api_key: str | None, **fields: Any) -> None:
-        """What `launch` says, and what follows from it, stays as long as the engine does."""
+        """Refuse a change of `launch`, or of the address or key of a launched server."""
         launch = fields.get("options", self.options).get("launch")
         same = fields.get("url", self.url) == self.url and api_key is None
         if launch != self.options.get("launch") or (launch and not same):
@@ -304,15 +306,15 @@ class Engine(Declared):
         if self.staged:
             raise ValidationError(_("It is being loaded: cancel that instead."))
 
-    def _refuse_while_versions_take_turns(self) -> None:
-        """Or the one that serves could go, and after it the one that only finishes."""
-        turns = Q(replaces__step__in=_TAKING_TURNS) | Q(replaced_by__step__in=_TAKING_TURNS)
+    def _refuse_during_replacement(self) -> None:
+        """Refuse while one version serves and the other drains, or both could be gone."""
+        turns = Q(replaces__step__in=_BOTH_IN_USE) | Q(replaced_by__step__in=_BOTH_IN_USE)
         if Engine.objects.filter(turns, pk=self.pk).exists():
             message = _("One version takes the other's place: wait, or roll that back.")
             raise ValidationError(message)
 
-    def _refuse_to_take_its_key_to(self, url: str) -> None:
-        """Or whoever changes an address could have the key sent there, which nobody is shown."""
+    def _refuse_key_for_other_host(self, url: str) -> None:
+        """Refuse another host without a key, or a change of address would reveal the stored key."""
         _is_url(url)
         if self.api_key and configuration.origin(url) != configuration.origin(self.url):
             message = _("Send the key of the new address, or an empty one.")
@@ -322,21 +324,21 @@ class Engine(Declared):
         """Raises FromFile, ValidationError."""
         with transaction.atomic():
             locked(self)
-            self._refuse_while_versions_take_turns()
+            self._refuse_during_replacement()
             super().remove(by=by)
 
     def drain(self, *, by: str) -> "Engine":
-        """Takes no new requests, finishes what it has. Raises FromFile, ValidationError."""
+        """Stop new requests; it finishes those it has. Raises FromFile, ValidationError."""
         return self._switch("drain", draining=True, by=by)
 
     def resume(self, *, by: str) -> "Engine":
-        """Takes requests again. Raises FromFile, ValidationError."""
+        """Take requests again. Raises FromFile, ValidationError."""
         if self.draining and self.seat_is_taken:
             raise ValidationError(_("A new version has taken its place: roll that back instead."))
         return self._switch("resume", draining=False, by=by)
 
     def attend(self, *, there: bool, by: str) -> None:
-        """The worker of an elastic one has come, or goes. The file has no say in that."""
+        """Record that an elastic engine's worker has come or goes, also for one of the file."""
         with transaction.atomic():
             locked(self)
             if self.draining != there or (there and self.seat_is_taken):
@@ -347,7 +349,7 @@ class Engine(Declared):
 
     @property
     def seat_is_taken(self) -> bool:
-        """By an engine that takes requests: one worker serves both, but not at the same time."""
+        """Returns whether an engine in use has its seat: a worker serves one engine at a time."""
         seat = self.seat or self.name
         in_use = self.pool.engines.filter(staged=False, draining=False).exclude(pk=self.pk)
         return in_use.filter(Q(seat=seat) | Q(name=seat, seat="")).exists()
@@ -358,7 +360,7 @@ class Engine(Declared):
             self.refuse_from_file()
             self._refuse_staged()
             if self.draining != draining:
-                self._refuse_while_versions_take_turns()
+                self._refuse_during_replacement()
                 self.draining = draining
                 self.save(update_fields=["draining"])
                 self.record(verb, by)
@@ -366,9 +368,9 @@ class Engine(Declared):
 
 
 def encrypted(api_key: str, pool: str, url: str) -> str:
-    """An engine's key as it is stored: for its pool, and for the host that it is sent to.
+    """Encrypt an engine's key for its pool, and for the host that it is sent to.
 
-    Raises ValidationError for one that is encrypted: somebody else's could be copied here.
+    Raises ValidationError for an encrypted one: somebody else's could be copied here.
     """
     if configuration.is_encrypted(api_key):
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})

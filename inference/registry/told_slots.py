@@ -31,12 +31,12 @@ async def follow(engines: Iterable[Engine]) -> None:
 
 def different(engines: Iterable[Engine]) -> dict[str, int]:
     """By the engine's name."""
-    return {e.config.id: e.told_slots for e in engines if _says_something_else(e)}
+    return {e.config.id: e.reported_slots for e in engines if _says_something_else(e)}
 
 
 def _says_something_else(engine: Engine) -> bool:
     config = engine.config
-    return config.auto_slots and engine.told_slots not in (0, config.slots)
+    return config.auto_slots and engine.reported_slots not in (0, config.slots)
 
 
 def write(told: dict[str, int]) -> None:

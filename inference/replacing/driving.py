@@ -23,7 +23,7 @@ from inference.engines import built
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
 from inference.models import Engine as EngineRow
-from inference.models.replacement import BEFORE, LEASE, OPEN, Replacement, Step
+from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
 from inference.pools import Entry
 from inference.queue.occupancy import occupancy
 from inference.replacing.compared import less
@@ -100,7 +100,7 @@ class Drive:
             except (Lost, DatabaseError):
                 raise
             except Exception as problem:  # tried again, it would warm up for ever
-                if row.step not in BEFORE:
+                if row.step not in BEFORE_SWITCH:
                     raise
                 log.exception("replacement %s failed", self._pk)
                 self._fail(row.step, f"a fault of the platform: {type(problem).__name__}")
@@ -132,7 +132,7 @@ class Drive:
         return self._meanwhile(less(_engine(row.old), new, self._session))
 
     async def _foretold(self, new: Engine, work: Coroutine[Any, Any, T]) -> T:
-        async with new.foretold(self._redis):
+        async with new.announced(self._redis):
             return await work
 
     def _await_drained(self, row: Replacement) -> None:
@@ -143,7 +143,7 @@ class Drive:
         while quiet < SETTLED_AFTER_S:
             self._meanwhile(asyncio.sleep(BEAT_S))
             quiet = 0.0 if _is_busy(row.pool.name, leaves) else quiet + BEAT_S
-        self._decide(row.step, lambda locked: locked.drained(by=BY))
+        self._decide(row.step, lambda locked: locked.finish(by=BY))
 
     # ---------------------------------------------------------------------------------------------
     def _row(self) -> Replacement:
@@ -185,13 +185,13 @@ class Drive:
         mine = Replacement.objects.filter(pk=self._pk, driver=self._driver, step__in=OPEN)
         if not mine.update(driven_until=Now() + LEASE):
             raise Lost
-        if mine.filter(Q(old=None) | Q(new=None), step__in=BEFORE).exists():
+        if mine.filter(Q(old=None) | Q(new=None), step__in=BEFORE_SWITCH).exists():
             raise Unusable("an engine was removed")
 
 
 def _refuse_without(row: Replacement) -> None:
     """Somebody removed one of the two before the switch. Raises Unusable."""
-    if row.step not in BEFORE:
+    if row.step not in BEFORE_SWITCH:
         return
     for engine, name in ((row.old, row.old_name), (row.new, row.new_name)):
         if engine is None:

@@ -1,34 +1,34 @@
-"""Reading JSON that anybody may have sent: its parts are counted before they become objects.
+"""Reads JSON from anybody: its parts are counted before they become objects.
 
 4 MiB of `[],` take a second to read, and another to walk; they fit into 4 KB of gzip. Counting
-takes some milliseconds, whatever stands there.
+takes some milliseconds, whatever the text is.
 """
 
 from typing import Any
 
 import orjson
 
-LIGHT = 16 * 1024  # bytes: what is shorter is read at once, as nearly every request is
+LIGHT = 16 * 1024  # bytes: shorter texts, nearly all requests, are not counted
 MOST_CONTAINERS = 20_000  # objects and lists
 MOST_TEXTS = 65_536  # names of fields among them
 MOST_VALUES = 262_144
 
 
 class TooManyValues(ValueError):
-    """The message says which, and how many there may be."""
+    """The message names what there is too much of, and the bound."""
 
 
 def loads(raw: bytes) -> Any:
-    """Raises ValueError; TooManyValues is one."""
+    """Parse JSON. Raises ValueError, which TooManyValues is one of."""
     if len(raw) > LIGHT:
         containers(raw)
     return orjson.loads(raw)
 
 
 def containers(raw: bytes, most: int = MOST_CONTAINERS) -> int:
-    """How many objects and lists there are at most. Raises TooManyValues.
+    """Returns an upper bound of the number of objects and lists. Raises TooManyValues.
 
-    Brackets in texts count, too, unless that would be too many: they are told apart only then.
+    Brackets in texts count, too. They are told apart only if the bound is exceeded with them.
     """
     try:
         return _counted(raw, most)
@@ -51,5 +51,5 @@ def _counted(raw: bytes, most: int) -> int:
 
 
 def _without_escapes(raw: bytes) -> bytes:
-    """Every quote that remains begins or ends a text (RFC 8259, section 7)."""
+    """Remove escapes, so that every quote begins or ends a text (RFC 8259, section 7)."""
     return raw.replace(b"\\\\", b"").replace(b'\\"', b"")

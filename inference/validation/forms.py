@@ -1,4 +1,4 @@
-"""The forms in which a body comes, and all that is checked of one before anything else."""
+"""Forms of a request body, and the checks that come before all others."""
 
 from enum import Enum, auto
 
@@ -14,7 +14,10 @@ class Form(Enum):
 
 
 def checked(body: Body, length: int, form: Form, engine: Engine) -> Body:
-    """In OpenAI's form. `length`: its bytes, as it came. Raises BadRequest."""
+    """Check a body and return it in OpenAI's form. Raises BadRequest.
+
+    `length` is the number of bytes that arrived.
+    """
     requests.check_length(length, body, engine)
     match form:
         case Form.CHAT:

@@ -1,4 +1,4 @@
-"""What the messages of a chat may hold: roles, parts, and where an image or a sound comes from."""
+"""Checks of a chat's messages: roles, parts, and the sources of images and sounds."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def _check_message(message: Any, where: str, engine: Engine) -> None:
         roles = ", ".join(sorted(_ROLES))
         raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
     if message["role"] == "assistant" and not engine.knows_refusals:
-        _speak_refusals(message)
+        _refusals_to_text(message)
     _check_content(message, where, engine)
     for name in _CALLS:
         if message.get(name) and not engine.capabilities.tools:
@@ -61,15 +61,15 @@ def _check_content(message: Body, where: str, engine: Engine) -> None:
         for i, part in enumerate(content):
             _check_part(part, f"{where}.content[{i}]", engine)
         return
-    said = (*_CALLS, "refusal") if engine.knows_refusals else _CALLS
-    if message["role"] == "assistant" and content is None and any(map(message.get, said)):
+    alternatives = (*_CALLS, "refusal") if engine.knows_refusals else _CALLS
+    if message["role"] == "assistant" and content is None and any(map(message.get, alternatives)):
         return
     where = f"{where}.content"
     raise BadRequest(f"`{where}` must be a string or a non-empty list", param=where)
 
 
-def _speak_refusals(message: Body) -> None:
-    """Makes texts of them, as which every chat template has them."""
+def _refusals_to_text(message: Body) -> None:
+    """Turn refusals into texts, as every chat template has them."""
     content, refusal = message.get("content"), message.pop("refusal", None)
     if not content and isinstance(refusal, str) and refusal:
         message["content"] = refusal
@@ -111,7 +111,7 @@ def _check_medium(medium: Any, kind: str, name: str, where: str) -> None:
 
 
 def _check_source(source: str, name: str, where: str, *, is_url: bool) -> None:
-    """No engine may be sent to fetch something: it stands inside, where a client does not.
+    """Refuse addresses: an engine could reach hosts in the private network that a client cannot.
 
     Bare base64 has no colon, so what has one is an address or a `data:` URL.
     """
@@ -125,7 +125,7 @@ def _check_source(source: str, name: str, where: str, *, is_url: bool) -> None:
 
 
 def media_length(message: Any) -> int:
-    """Bytes of JSON that are no text."""
+    """Returns the bytes of JSON that are no text."""
     content = message.get("content") if isinstance(message, dict) else None
     parts = content if isinstance(content, list) else ()
     return sum(map(_medium_length, parts))
@@ -142,13 +142,13 @@ def _medium_length(part: Any) -> int:
 def _arguments(message: Body) -> list[Any]:
     calls = message.get("tool_calls")
     calls = calls if isinstance(calls, list) else []
-    asked = [call.get("function") for call in calls if isinstance(call, dict)]
-    asked.append(message.get("function_call"))
-    return [function.get("arguments") for function in asked if isinstance(function, dict)]
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    functions.append(message.get("function_call"))
+    return [function.get("arguments") for function in functions if isinstance(function, dict)]
 
 
 def _check_arguments(messages: list[Any]) -> None:
-    """Those of all calls together hold no more objects and lists than a body may."""
+    """Check that the arguments of all calls hold no more objects and lists than a body may."""
     room = MOST_CONTAINERS
     for i, message in enumerate(messages):
         for arguments in _arguments(message):
@@ -157,7 +157,7 @@ def _check_arguments(messages: list[Any]) -> None:
 
 
 def _check_call(arguments: str, where: str, room: int) -> int:
-    """How many objects and lists they hold at most."""
+    """Returns an upper bound of the objects and lists in the arguments."""
     if (few := arguments.count("[") + arguments.count("{")) <= min(DEEPEST, room):
         return few
     text = arguments.encode()
@@ -171,7 +171,7 @@ def _check_call(arguments: str, where: str, room: int) -> int:
 
 
 def _check_depth(text: bytes, where: str) -> None:
-    """They are JSON in a string, which engines read and walk too."""
+    """Check JSON in a string, which engines parse and walk too."""
     try:
         too_deep = deeper(orjson.loads(text), DEEPEST)
     except ValueError as problem:

@@ -1,6 +1,6 @@
-"""Reads a regular expression: ECMAScript's syntax, with what Python and Rust add to it.
+"""Parses a regular expression: ECMAScript's syntax with the additions of Python and Rust.
 
-Looking around takes no characters, so it is read and left out. The caller bounds the length of a
+Look-around takes no characters, so it is parsed and left out. The caller bounds the length of a
 pattern and the number of its groups, and so the depth of the recursion here.
 """
 
@@ -13,7 +13,7 @@ LONGEST_NUMBER = 6  # digits of a repetition
 
 
 class WrongPattern(Exception):
-    """Says what is wrong, in words that follow "a pattern"."""
+    """The message continues the words "a pattern"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Reader:
         self._pattern, self.at = pattern, 0
 
     def alternatives(self) -> Node:
-        """Up to a `)` or the end."""
+        """Parse up to a `)` or the end."""
         parts = [self._sequence()]
         while self._takes("|"):
             parts.append(self._sequence())
@@ -100,7 +100,7 @@ class _Reader:
         return Repetition(item, least, most)
 
     def _quantifier(self) -> tuple[int, int | None] | None:
-        """Least and most; None where none stands here: a `{` alone is a character."""
+        """Returns least and most; None if no quantifier follows: a `{` alone is a character."""
         match = _QUANTIFIER.match(self._pattern, self.at)
         if match is None or not (match[1] or match[3] or match[0] in _USUAL):
             return None
@@ -155,12 +155,12 @@ class _Reader:
         if code := _CODE.match(self._pattern, self.at):
             self.at = code.end()
             return self._point(next(group for group in code.groups() if group))
-        if named := _PROPERTY.match(self._pattern, self.at):
-            self.at = named.end()
+        if match := _PROPERTY.match(self._pattern, self.at):
+            self.at = match.end()
             return _ANY
         char = self._next()
         if (ranges := _CLASSES.get(char.lower())) is not None:
-            return ranges if char.islower() else _others(ranges)
+            return ranges if char.islower() else _complement(ranges)
         if char == "c" and self._peek().isalpha():
             return ((ord(self._next()) % 32,) * 2,)
         return ((_CONTROLS.get(char, ord(char)),) * 2,)
@@ -176,18 +176,18 @@ class _Reader:
         return ((point, point),)
 
     def _class(self) -> Ranges:
-        """After its `[`."""
-        others, found = self._takes("^"), list[tuple[int, int]]()
+        """Parse the class behind its `[`."""
+        negated, members = self._takes("^"), list[tuple[int, int]]()
         while not self._takes("]"):
             ranges = self._in_class()
             if self._peek() == "-" and self._peek(1) not in ("]", ""):
                 self.at += 1
                 ranges = _between(ranges, self._in_class())
-            found += ranges
-        if not found:
+            members += ranges
+        if not members:
             raise WrongPattern("has an empty class of characters")
-        ranges = _merged(found)
-        return _others(ranges) if others else ranges
+        ranges = _merged(members)
+        return _complement(ranges) if negated else ranges
 
     def _in_class(self) -> Ranges:
         char = self._next("has a `[` without its `]`")
@@ -215,7 +215,7 @@ class _Reader:
 
 
 def _between(first: Ranges, last: Ranges) -> Ranges:
-    """From the one to the other. A class such as `\\d` at either end: all that is named."""
+    """Returns the range from one to the other; with a class at either end, parts and hyphen."""
     if len(first) > 1 or len(last) > 1 or first[0][0] < first[0][1] or last[0][0] < last[0][1]:
         return (*first, (0x2D, 0x2D), *last)
     low, high = first[0][0], last[0][1]
@@ -234,11 +234,11 @@ def _merged(ranges: list[tuple[int, int]]) -> Ranges:
     return tuple(merged)
 
 
-def _others(ranges: Ranges) -> Ranges:
-    """All characters but these, which are in order."""
-    found, begin = list[tuple[int, int]](), 0
+def _complement(ranges: Ranges) -> Ranges:
+    """Returns all characters except these, which are sorted."""
+    gaps, begin = list[tuple[int, int]](), 0
     for low, high in ranges:
         if low > begin:
-            found.append((begin, low - 1))
+            gaps.append((begin, low - 1))
         begin = high + 1
-    return tuple(found) if begin > LAST else (*found, (begin, LAST))
+    return tuple(gaps) if begin > LAST else (*gaps, (begin, LAST))

@@ -1,7 +1,7 @@
-"""How large an automaton a regular expression makes, without building it at full size.
+"""Bounds the automaton that a regular expression makes, without building it at full size.
 
 An engine turns the patterns of a JSON schema into a grammar (llama.cpp, xgrammar) or an automaton
-(outlines) and follows it token by token. Three things make that slow, each is bounded here:
+(outlines) and follows it token by token. Three things make that slow, and are bounded here:
 
 - its size, with every counted repetition written out;
 - the ways in which one token can be read: llama.cpp and xgrammar follow all of them;
@@ -26,7 +26,7 @@ from inference.validation.pattern_syntax import (
 __all__ = ["Budget", "WrongPattern", "check_pattern"]
 LONGEST, MOST_GROUPS = 2000, 64  # characters of a pattern, and groups in each other
 LARGEST = 4000  # characters of a pattern, with its repetitions written out
-MOST_COPIES = 24  # of a repetition in the automaton that is looked at: further ones are alike
+MOST_COPIES = 24  # of a repetition in the automaton that is measured: further ones change nothing
 TOKEN = 12  # characters: few tokens of letters are longer
 MOST_READINGS = 20_000  # of one token
 MOST_STATES = 2500
@@ -34,7 +34,7 @@ WORK = 25_000  # steps for all patterns of a request: some 50 ms at most
 
 
 class Budget:
-    """The work that looking at the patterns of one request may take."""
+    """The work that checking the patterns of one request may take."""
 
     def __init__(self, work: int = WORK) -> None:
         self._work = work
@@ -47,7 +47,7 @@ class Budget:
 
 
 def check_pattern(pattern: str, budget: Budget) -> None:
-    """Raises WrongPattern, with what is wrong in words that follow "a pattern"."""
+    """Raises WrongPattern; its message continues the words "a pattern"."""
     if len(pattern) > LONGEST or pattern.count("(") > MOST_GROUPS:
         raise WrongPattern(f"must be at most {LONGEST} characters and {MOST_GROUPS} groups")
     budget.spend(len(pattern))
@@ -62,7 +62,7 @@ def check_pattern(pattern: str, budget: Budget) -> None:
 
 
 def size(node: Node) -> int:
-    """Characters, with every repetition written out."""
+    """Returns the number of characters, with every repetition written out."""
     match node:
         case Characters():
             return 1
@@ -73,11 +73,11 @@ def size(node: Node) -> int:
 
 
 # The automaton -----------------------------------------------------------------------------------
-Ways = dict[int, int]  # a position, and in how many ways it is reached
+Ways = dict[int, int]  # number of ways to reach each position
 
 
 class Part:
-    """A piece of the automaton: where it may begin and end, and in how many ways it is empty."""
+    """A piece of the automaton: its first and last positions, and its ways to be empty."""
 
     __slots__ = ("empty", "first", "last")
 
@@ -86,7 +86,7 @@ class Part:
 
 
 class Automaton:
-    """Glushkov's: one position for each character of the pattern, none of them merged."""
+    """A Glushkov automaton: one position for each character of the pattern, none merged."""
 
     def __init__(self, tree: Node, budget: Budget) -> None:
         self._spend = budget.spend
@@ -96,7 +96,7 @@ class Automaton:
         self._start = self._made(tree).first
 
     def readings(self) -> int:
-        """The most ways to read a text of TOKEN characters; an upper bound."""
+        """Returns an upper bound of the ways to read a text of TOKEN characters."""
         ways = [1] * len(self._next)
         for _ in range(TOKEN):
             ways = [self._most(follows, ways) for follows in self._next]
@@ -113,19 +113,19 @@ class Automaton:
         return max(by_atom.values(), default=1)
 
     def is_small(self) -> bool:
-        """Whether a deterministic automaton of it has MOST_STATES at most."""
-        known = {frozenset(self._start)}
-        waiting = list(known)
+        """Returns whether its deterministic automaton has at most MOST_STATES states."""
+        states = {frozenset(self._start)}
+        waiting = list(states)
         while waiting:
             by_atom: dict[int, set[int]] = {}
             for position in waiting.pop():
                 self._spend(len(self._holds[position]) * (1 + len(self._next[position])))
                 for atom in self._holds[position]:
                     by_atom.setdefault(atom, set()).update(self._next[position])
-            fresh = {frozenset(state) for state in by_atom.values()} - known
-            known |= fresh
+            fresh = {frozenset(state) for state in by_atom.values()} - states
+            states |= fresh
             waiting += fresh
-            if len(known) > MOST_STATES:
+            if len(states) > MOST_STATES:
                 return False
         return True
 
@@ -198,7 +198,7 @@ def _add(ways: Ways, more: Ways, times: int = 1) -> None:
 
 
 class _Atoms:
-    """The characters of a pattern, in groups that it nowhere tells apart."""
+    """The pattern's characters, in groups that it never distinguishes."""
 
     def __init__(self, tree: Node, budget: Budget) -> None:
         classes = {node.ranges for node in _characters(tree)}
@@ -211,12 +211,12 @@ class _Atoms:
         self._group(edges, budget)
 
     def _group(self, edges: dict[int, list[tuple[Ranges, bool]]], budget: Budget) -> None:
-        inside, known = set[Ranges](), dict[frozenset[Ranges], int]()
+        inside, numbers = set[Ranges](), dict[frozenset[Ranges], int]()
         for point in sorted(edges):
             for ranges, begins in edges[point]:
                 (inside.add if begins else inside.discard)(ranges)
             budget.spend(1 + len(inside))
-            atom = known.setdefault(frozenset(inside), len(known))
+            atom = numbers.setdefault(frozenset(inside), len(numbers))
             for ranges in inside:
                 self._holds[ranges].add(atom)
 

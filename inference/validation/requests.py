@@ -1,7 +1,7 @@
-"""What a request may look like. A wrong one is told what is wrong, where, and what would be right.
+"""Checks of a request's fields. A refusal names the field, the fault, and what would be right.
 
-What an engine gets stands in `inference/engines/fields.py` and with its kind, what its model can
-take in `inference/engines/capabilities.py`; what goes on here is the same for all.
+The fields that an engine gets are in `inference/engines/fields.py` and in its kind, the abilities
+of its model in `inference/engines/capabilities.py`. The checks here are the same for all.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ from inference.validation.tools import check_tools
 
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
-DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
+DEFAULT_ANSWER = 256  # tokens that the fair queue assumes without a limit of the client
 _GUIDES = ("guided_json", "guided_choice", "structured_outputs")
 
 
 def parsed(raw: bytes) -> Body:
-    """Raises BadRequest, within some 50 ms for 4 MiB, whatever they are."""
+    """Parse the body within some 50 ms for 4 MiB, whatever it is. Raises BadRequest."""
     try:
         body = bounded_json.loads(raw)
     except bounded_json.TooManyValues as problem:
@@ -55,7 +55,7 @@ def model_of(body: Body) -> str:
 
 
 def check_length(raw_length: int, body: Body, engine: Engine) -> None:
-    """What can never fit is refused before it takes anybody's place; images are not counted."""
+    """Refuse a request that can never fit, before it takes a place. Images are not counted."""
     messages, prompt = body.get("messages"), body.get("prompt")
     context = engine.context_length
     if isinstance(messages, list):
@@ -70,7 +70,7 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
 
 
 def check_count(messages: int, engine: Engine) -> None:
-    """Each takes a token at least. Raises BadRequest."""
+    """Check that the messages can fit: each takes at least a token. Raises BadRequest."""
     context = engine.context_length
     if messages > context:
         message = context_exceeded(context)
@@ -85,7 +85,7 @@ def check_chat(body: Body, engine: Engine) -> None:
 
 
 def check_text(body: Body, engine: Engine) -> None:
-    """A list of one prompt is that prompt."""
+    """Check a text completion. A list of one prompt becomes that prompt."""
     _check(body, engine, chat=False)
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
@@ -106,7 +106,7 @@ def check_text(body: Body, engine: Engine) -> None:
 
 
 def check_completion(body: Body, engine: Engine) -> None:
-    """Sets what OpenAI's API takes where `max_tokens` is left out."""
+    """Check a text completion, and set OpenAI's default of a missing `max_tokens`."""
     check_text(body, engine)
     if body.get("max_tokens") is None:
         body["max_tokens"] = DEFAULT_COMPLETION
@@ -166,7 +166,7 @@ def _check_capabilities(body: Body, engine: Engine) -> None:
 
 
 def _check_format(form: Body, engine: Engine) -> None:
-    """`schema` beside the type is llama.cpp's and others' form of the same."""
+    """Check `response_format`. llama.cpp and others also take `schema` beside the type."""
     where = "response_format"
     if unknown := sorted(form.keys() - {"type", "json_schema", "schema"}):
         raise BadRequest(f"`{where}.{unknown[0]}` is not a field of `{where}`", param=where)
@@ -191,22 +191,22 @@ def _check_schema(schema: Any, name: str, engine: Engine) -> None:
 
 
 def estimate(raw_length: int, body: Body) -> int:
-    """Tokens that the fair queue charges in advance; corrected when the request is settled."""
+    """Returns the tokens that the fair queue charges until the settlement corrects them."""
     answer = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_ANSWER
     return raw_length // 4 + 2 * int(answer)
 
 
-def plain_call(asked: Body, engine: Engine) -> Body:
-    """The body for /v1/completions of a POST /v1/inference."""
+def plain_call(fields: Body, engine: Engine) -> Body:
+    """Returns the body for /v1/completions of a POST /v1/inference. Raises BadRequest."""
     rules: dict[str, Rule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
     for name, rule in rules.items():
-        if asked.get(name) is not None and not rule.holds(asked[name]):
+        if fields.get(name) is not None and not rule.holds(fields[name]):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
-    unknown = asked.keys() - {"prompt", "max_tokens", "temperature", "stop_words", "model"}
+    unknown = fields.keys() - {"prompt", "max_tokens", "temperature", "stop_words", "model"}
     if unknown:
         name = sorted(unknown)[0]
         raise BadRequest(f"`{name}` is not a field of this call", param=name)
     names = {"stop_words": "stop"}
-    body = {names.get(k, k): v for k, v in asked.items() if v is not None}
+    body = {names.get(k, k): v for k, v in fields.items() if v is not None}
     check_completion(body, engine)
     return body

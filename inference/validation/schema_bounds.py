@@ -1,7 +1,7 @@
-"""What a JSON schema may ask of an engine: counts, ranges, choices and patterns that it can hold.
+"""Bounds of a JSON schema's counts, ranges, choices and patterns.
 
-Engines write counted repetitions out, follow all choices that fit at once, and copy what stands
-under several types. Some never come back from a least above its most (llama.cpp).
+Engines write counted repetitions out, follow all choices that fit at once, and copy schemas that
+apply to several types. Some hang on a least above its most (llama.cpp).
 """
 
 import math
@@ -12,12 +12,12 @@ from inference.errors import BadRequest
 from inference.validation.patterns import Budget, WrongPattern, check_pattern
 
 Body = dict[str, Any]
-Target = Callable[[str], Any]  # what a local `$ref` means; None where it means nothing
+Target = Callable[[str], Any]  # resolves a local `$ref`; None if it leads nowhere
 MOST_REQUIRED = 2000  # least length, items or properties: llama.cpp's own bound
 MOST_COUNTED = 10_000  # a larger most is no limit to anybody, and is not passed on
-LARGEST_PRODUCT = 1_000_000  # of the items of arrays in arrays; of those required MOST_REQUIRED
-MOST_COPIES = 64  # of what stands under several types that hold further schemas
-LONGEST_NAME = 256  # characters: llama.cpp dies of names of tens of thousands
+LARGEST_PRODUCT = 1_000_000  # items of arrays in arrays; of required ones MOST_REQUIRED
+MOST_COPIES = 64  # of a schema below several types that hold schemas
+LONGEST_NAME = 256  # characters: llama.cpp crashes on tens of thousands
 LONGEST_REFERENCE = 1000
 DEEPEST_CHOICE = 200  # choices within choices, also by `$ref`
 MOST_CHOICES = 2000  # at one place; an engine may take fewer
@@ -31,7 +31,7 @@ _HOLDS_SCHEMAS = ("object", "array")
 
 
 def check_bounds(name: str, value: Any, budget: Budget) -> None:
-    """Checks all that is in the field, and takes out a most that is no limit. Raises BadRequest."""
+    """Check all schemas in the field, and delete a most that is no limit. Raises BadRequest."""
     try:
         for node in nodes(value):
             _check_names(node)
@@ -46,11 +46,11 @@ def check_bounds(name: str, value: Any, budget: Budget) -> None:
 
 
 class _Wrong(Exception):
-    """Says what is wrong, in words that are followed by "in" and the field."""
+    """The message is followed by "in" and the field."""
 
 
 def _check_names(node: Body) -> None:
-    """Of properties, definitions, functions and schemas, and of what a reference goes through."""
+    """Check the names of properties, definitions, functions and schemas, and the references."""
     name, ref = node.get("name"), node.get("$ref")
     longest = max(map(len, node), default=0)
     if longest > LONGEST_NAME or (isinstance(name, str) and len(name) > LONGEST_NAME):
@@ -105,36 +105,36 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 # Patterns ----------------------------------------------------------------------------------------
 def _check_node_patterns(node: Body, budget: Budget) -> None:
-    pattern, named = node.get("pattern"), node.get("patternProperties")
+    pattern, by_pattern = node.get("pattern"), node.get("patternProperties")
     patterns = [pattern] if isinstance(pattern, str) else []
-    patterns += list(named) if isinstance(named, dict) else []
+    patterns += list(by_pattern) if isinstance(by_pattern, dict) else []
     for each in patterns:
         check_pattern(each, budget)
 
 
 # Choices at one place ----------------------------------------------------------------------------
 def check_choices(name: str, root: Any, target: Target, most: int) -> None:
-    """Counts what fits at one place, with what references lead to. Raises BadRequest."""
-    known: dict[int, int] = {}
+    """Count the choices at one place, references included. Raises BadRequest."""
+    widths: dict[int, int] = {}
     many = len(root) > most if isinstance(root, list) else False
-    if many or any(_width(node, target, known, 0) > most for node in nodes(root)):
+    if many or any(_width(node, target, widths, 0) > most for node in nodes(root)):
         what = f"there are more than {most} choices at one place in `{name}`"
         raise BadRequest(what, param=name)
 
 
-def _width(node: Any, target: Target, known: dict[int, int], depth: int) -> int:
+def _width(node: Any, target: Target, widths: dict[int, int], depth: int) -> int:
     if not isinstance(node, dict):
         return 1
-    if id(node) in known:
-        return known[id(node)]
+    if id(node) in widths:
+        return widths[id(node)]
     if depth > DEEPEST_CHOICE:
         return MOST_CHOICES + 1
-    known[id(node)] = 1  # one that leads to itself
+    widths[id(node)] = 1  # one that leads to itself
     ref = node.get("$ref")
     inner = [target(ref)] if isinstance(ref, str) else _alternatives(node)
-    width = sum(_width(each, target, known, depth + 1) for each in inner)
-    known[id(node)] = max(width, len(_listed(node, "enum")), _optional(node), 1)
-    return known[id(node)]
+    width = sum(_width(each, target, widths, depth + 1) for each in inner)
+    widths[id(node)] = max(width, len(_listed(node, "enum")), _optional(node), 1)
+    return widths[id(node)]
 
 
 def _alternatives(node: Body) -> list[Any]:
@@ -142,7 +142,7 @@ def _alternatives(node: Body) -> list[Any]:
 
 
 def _optional(node: Body) -> int:
-    """Properties that may be left out: any of them may come next."""
+    """Returns how many properties may be left out: any of them may come next."""
     properties = node.get("properties")
     if not isinstance(properties, dict):
         return 0
@@ -155,9 +155,9 @@ def _listed(node: Body, word: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-# What multiplies ---------------------------------------------------------------------------------
+# Products ----------------------------------------------------------------------------------------
 def _check_products(value: Any) -> None:
-    """Arrays in arrays, and types that each hold all that stands below."""
+    """Check arrays in arrays, and types that each copy all schemas below them."""
     level: list[tuple[Any, int, int, int]] = [(value, 1, 1, 1)]
     while level:
         below: list[tuple[Any, int, int, int]] = []

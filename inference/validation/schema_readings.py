@@ -1,8 +1,8 @@
-"""How many ways an engine may have to follow at once to read one text by a schema.
+"""Bounds the ways that an engine may have to follow at once to read a text by a schema.
 
-llama.cpp keeps a stack for each way in which a text can go on. Alternatives that begin alike
-(arrays in a union, objects without a field that tells them apart) are followed side by side, and so
-is all that they hold: three such arrays in each other triple the stacks with each bracket.
+llama.cpp keeps a stack for each way in which a text can go on. It follows alternatives that begin
+alike (arrays in a union, objects without a field that tells them apart) side by side, and all
+schemas below them: three such arrays in each other triple the stacks with each bracket.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _HOLDING = frozenset((*_OF_OBJECTS, *_OF_ARRAYS, *_UNIONS, "allOf"))
 
 @dataclass(slots=True)
 class Ways:
-    """Follows all of `nodes` at once, and one of `either` beside them."""
+    """The ways to read a place: all of `nodes` at once, and one of `either` beside them."""
 
     nodes: list[int] = field(default_factory=list)
     either: list["Ways"] = field(default_factory=list)
@@ -75,7 +75,7 @@ def _settles(schema: "_Schema", most: int) -> bool:
 
 
 class _Schema:
-    """Its objects by id, and how each is read."""
+    """The objects of a schema by id, and how each is read."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -88,7 +88,7 @@ class _Schema:
         return self.is_ambiguous and len(self.ways) > MOST_NODES
 
     def add(self, root: Body) -> None:
-        waiting = [self._meant(root)]
+        waiting = [self._resolved(root)]
         for node in waiting:
             if id(node) in self.widths:
                 continue
@@ -100,25 +100,25 @@ class _Schema:
 
     def _read(self, node: Body) -> list[Body]:
         """Returns the schemas in it."""
-        if alternatives := [self._meant(each) for each in _alternatives(node)]:
+        if alternatives := [self._resolved(each) for each in _alternatives(node)]:
             self.ways[id(node)] = self._union(alternatives)
             return alternatives
-        inner = [self._meant(each) for each in _inside(node)]
+        inner = [self._resolved(each) for each in _inside(node)]
         self.ways[id(node)] = Ways(either=[Ways([id(each)]) for each in inner])
         return inner
 
-    def _meant(self, node: Body) -> Body:
-        """The schema behind references, and behind an `allOf` of one."""
+    def _resolved(self, node: Body) -> Body:
+        """Returns the schema behind references, and behind an `allOf` of one."""
         for _ in range(MOST_HOPS):
             if "$ref" not in node and "allOf" not in node:
                 break
             ref, parts = node.get("$ref"), _list(node, "allOf")
-            meant = self._target(ref) if isinstance(ref, str) else None
+            schema = self._target(ref) if isinstance(ref, str) else None
             if len(node) == len(parts) == 1:
-                meant = parts[0]
-            if not isinstance(meant, dict):
+                schema = parts[0]
+            if not isinstance(schema, dict):
                 break
-            node = meant
+            node = schema
         return node
 
     # Unions ---------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class _Schema:
 
     def _values(self, schema: Any) -> set[bytes]:
         """Returns the values of a `const` or an `enum`, as JSON."""
-        schema = self._meant(schema) if isinstance(schema, dict) else {}
+        schema = self._resolved(schema) if isinstance(schema, dict) else {}
         values = [schema["const"]] if "const" in schema else _list(schema, "enum")
         return {orjson.dumps(each) for each in values}
 
@@ -179,7 +179,7 @@ def _first_names(node: Body) -> list[str]:
 
 
 def _begins(node: Body) -> set[str]:
-    """Letters for the characters that its values begin with; none for any."""
+    """Returns letters for the characters that its values begin with; none for any."""
     if "const" in node or _list(node, "enum"):
         values = [node["const"]] if "const" in node else node["enum"]
         return {_letter(value) for value in values}

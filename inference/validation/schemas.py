@@ -34,18 +34,19 @@ _LONGEST = {
 def check_schemas(
     body: Body, most_choices: int = MOST_CHOICES, most_readings: int | None = None
 ) -> None:
-    """Raises BadRequest. All lengths come first: what is too long is not walked.
+    """Check the schemas in a body. Raises BadRequest.
 
-    `most_choices`: at one place, that the engine takes. `most_readings`: of one text, where the
-    engine follows each by itself.
+    All lengths come first: a schema that is too long is not walked. `most_choices` is the engine's
+    bound for one place, `most_readings` its bound for one text if it follows each reading by
+    itself.
     """
-    found = {name: body[name] for name in _LONGEST if body.get(name) is not None}
-    for name, value in found.items():
+    schemas = {name: body[name] for name in _LONGEST if body.get(name) is not None}
+    for name, value in schemas.items():
         if len(orjson.dumps(value)) > _LONGEST[name]:
             most = _LONGEST[name]
             raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
     budget = Budget()
-    for name, value in found.items():
+    for name, value in schemas.items():
         _check_references(name, value)
         roots = _roots(name, value)
         if any(map(_goes_round, roots)):
@@ -59,7 +60,7 @@ def check_schemas(
 
 
 def _check_references(name: str, value: Any) -> None:
-    """An engine might fetch an address. Everywhere: some engines follow what is no schema, too."""
+    """Refuse addresses, which an engine might fetch. Some follow them outside of schemas, too."""
     references = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
     for word, reference in references:
         if isinstance(reference, str) and not reference.startswith("#"):
@@ -68,10 +69,10 @@ def _check_references(name: str, value: Any) -> None:
 
 
 def _roots(name: str, value: Any) -> list[Any]:
-    """The schemas in the field, which their `$ref`s start from."""
+    """Returns the schemas in the field, from which their `$ref`s start."""
     if name == "tools":
         functions = [tool.get("function") for tool in value if isinstance(tool, dict)]
-        return [found.get("parameters") for found in functions if isinstance(found, dict)]
+        return [each.get("parameters") for each in functions if isinstance(each, dict)]
     if name == "response_format":
         inner = value.get("json_schema")
         return [value.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
@@ -81,13 +82,13 @@ def _roots(name: str, value: Any) -> list[Any]:
 
 
 def _goes_round(root: Any) -> bool:
-    """Whether from `$ref` to `$ref` there is no end; llama.cpp dies of it."""
-    known: dict[int, int] = {}
-    return any(_hops(root, node, known) > MOST_HOPS for node in _nodes(root))
+    """Returns whether a chain of `$ref`s is endless or too long; llama.cpp crashes on it."""
+    hops: dict[int, int] = {}
+    return any(_hops(root, node, hops) > MOST_HOPS for node in _nodes(root))
 
 
 def _hops(root: Any, node: Any, known: dict[int, int]) -> int:
-    """References from this node to a schema without one. Each node is followed once, by `known`."""
+    """Returns the references from this node to a schema without one, and adds to `known`."""
     path: list[int] = []
     while len(path) <= MOST_HOPS and id(node) not in known and (ref := _ref(node)):
         path.append(id(node))
@@ -105,13 +106,13 @@ def _ref(node: Any) -> str:
 
 
 def _target(root: Any, ref: str) -> Any:
-    found = root
+    node = root
     for name in ref.split("/", DEEPEST + 1)[1:]:
-        if isinstance(found, list) and name.isascii() and name.isdigit() and len(name) < 7:
-            found = found[int(name)] if int(name) < len(found) else None
+        if isinstance(node, list) and name.isascii() and name.isdigit() and len(name) < 7:
+            node = node[int(name)] if int(name) < len(node) else None
         else:
-            found = found.get(name) if isinstance(found, dict) else None
-    return found
+            node = node.get(name) if isinstance(node, dict) else None
+    return node
 
 
 # Walking JSON ------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Schemas with `strict`: true, which promises that the answer holds to them.
+"""Checks of schemas with `strict`: true, which promises that the answer conforms to them.
 
-Some engines read of a schema what they can turn into a grammar, and pass over the rest. There a
-strict schema may say nothing else (`Engine.enforces`).
+Some engines ignore the parts of a schema that they cannot turn into a grammar. For them a strict
+schema may have no such part (`Engine.enforces`).
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ _MAPS, _LISTS = ("properties", "$defs", "definitions"), ("anyOf", "allOf", "pref
 
 
 def check_enforced(schema: Body, where: str, engine: Engine) -> None:
-    """Raises BadRequest for the first word that the engine would pass over."""
+    """Raises BadRequest for the first word that the engine would ignore."""
     if engine.enforces is None:
         return
     for node in _schemas(schema):
@@ -80,7 +80,7 @@ def check_enforced(schema: Body, where: str, engine: Engine) -> None:
 
 
 def _ignored(node: Body, enforced: frozenset[str]) -> str:
-    """Returns what would be passed over, as a reader is told it; "" for nothing."""
+    """Returns what the engine would ignore, in words for the reader; "" for nothing."""
     words = {word for word in node.keys() & _RESTRICTS if node[word] is not None}
     if node.get("uniqueItems") is False:
         words.discard("uniqueItems")
@@ -111,7 +111,7 @@ def _required(node: Body) -> set[str]:
 
 
 def _schemas(schema: Any) -> Iterator[Body]:
-    """Yields each schema, not what stands where data do: a property may be called `not`."""
+    """Yields each schema. Data are skipped: a property may be called `not`."""
     rest = [schema]
     while rest:
         node = rest.pop()

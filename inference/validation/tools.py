@@ -1,4 +1,4 @@
-"""The tools that a chat may call, and which of them it has to."""
+"""Checks of the tools that a chat may call, and of its tool choice."""
 
 import re
 from typing import Any
@@ -18,13 +18,13 @@ def check_tools(body: Body, engine: Engine) -> None:
         _checked(tool, f"tools[{i}]", engine) for i, tool in enumerate(body.get("tools") or ())
     ]
     if engine.most_readings is not None:
-        _check_apart(list(filter(None, names)), engine)
+        _check_distinct(list(filter(None, names)), engine)
     if (choice := body.get("tool_choice")) is not None:
         _check_choice(choice, names, engine)
 
 
-def _check_apart(names: list[str], engine: Engine) -> None:
-    """Calls are alternatives of one grammar, told apart by the names of their functions."""
+def _check_distinct(names: list[str], engine: Engine) -> None:
+    """Check that the names differ: calls are alternatives of one grammar, told apart by name."""
     if len(names) > engine.most_choices:
         most = f"`tools` must have at most {engine.most_choices} functions for this model"
         raise BadRequest(most, param="tools")
@@ -76,8 +76,8 @@ def _check_choice(choice: Any, names: list[str], engine: Engine) -> None:
         return None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or name not in names:
-        known = ", ".join(filter(None, names))[:500] or "none"
-        what = f"`tool_choice.function.name` must name one of `tools`: {known}"
+        listed = ", ".join(filter(None, names))[:500] or "none"
+        what = f"`tool_choice.function.name` must name one of `tools`: {listed}"
         raise BadRequest(what, param="tool_choice")
     return None
 

@@ -92,8 +92,8 @@ class SilenceWatch:
 
     async def _answers(self) -> bool:
         try:
-            async with asyncio.timeout(self._engine.gets_on_within_s):
-                return await self._engine.gets_on(self._session)
+            async with asyncio.timeout(self._engine.alive_within_s):
+                return await self._engine.is_alive(self._session)
         except TimeoutError:
             return False
         except (aiohttp.ClientError, OSError):  # it is away: connections tell that themselves

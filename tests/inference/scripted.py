@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
-from inference.engines.base import Engine, EngineConfig, Turn, at_once
+from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.record.statements import Outcome
@@ -59,7 +59,7 @@ class ScriptedEngine(Engine):
         return self.turns[min(len(self.asked), len(self.turns)) - 1]
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         self.speaking += 1
         try:

@@ -1,7 +1,7 @@
-"""A line of a batch becomes a request like any other: the wire of this front end is the file.
+"""Submits lines of a batch as requests, like any other front end. Its wire is the file.
 
-What a refusal means for the batch is said here: it fails the line, or holds all lines for a while,
-or ends the batch.
+It decides what a refusal means for the batch: the line fails, all lines are held for a while, or
+the batch ends.
 """
 
 import time
@@ -42,11 +42,11 @@ CLASS = "batch"
 COUNTED = 1  # its address was charged when the batch was created
 HOLD_S = 5.0
 SUSPENDED_S = 60.0
-LOOK_AGAIN_S = 900.0  # at a quota, which somebody may raise
+LOOK_AGAIN_S = 900.0  # at a full quota, which somebody may raise
 
 
 class Hold(Exception):
-    """No line of the batch can begin for `seconds`; `of_model`: none for the same model."""
+    """No line of the batch can begin for `seconds`; with `of_model`, no line of the same model."""
 
     def __init__(self, seconds: float, *, of_model: bool = False) -> None:
         super().__init__(seconds)
@@ -54,7 +54,7 @@ class Hold(Exception):
 
 
 class AccessLost(Exception):
-    """Whoever made the batch may not ask any more."""
+    """The creator of the batch has lost access."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ class LineRefused(Exception):
 
 
 class Asking:
-    """Asks for whoever made the batch, by the key with which they made it."""
+    """Submits with the key that created the batch."""
 
     def __init__(self, context: Context, batch: Batch, digest: bytes) -> None:
         self._context, self._batch, self._digest = context, batch, digest
@@ -81,7 +81,7 @@ class Asking:
         *,
         may_be_repeated: bool = False,
     ) -> AnswerStream:
-        """`among`: the pools that may take it; None: any of its model.
+        """Submit a line. `among` are the pools that may take it; None: any of its model.
 
         Raises Hold, AccessLost, LineRefused, KeyTaken.
         """
@@ -102,18 +102,18 @@ class Asking:
             raise _refused(refusal) from None
 
     async def _caller(self) -> Caller:
-        """Whose key was rotated goes on with the new one. Raises Hold, AccessLost."""
-        asked_with = self._digest
+        """Returns the caller, by the successor of a rotated key. Raises Hold, AccessLost."""
+        digest = self._digest
         try:
-            return await self._known()
+            return await self._authenticated()
         except AccessLost:
             fresh = await in_thread(lines.successor, self._batch)
-            if not fresh or fresh == asked_with:
+            if not fresh or fresh == digest:
                 raise
             self._digest = fresh
-            return await self._known()
+            return await self._authenticated()
 
-    async def _known(self) -> Caller:
+    async def _authenticated(self) -> Caller:
         try:
             caller = await self._context.authenticator.by_digest(self._digest)
         except TenantClosed as closed:
@@ -126,10 +126,10 @@ class Asking:
             ) from None
         except AuthenticationUnavailable:
             raise Hold(HOLD_S) from None
-        return replace(caller, networks=())  # it came from where it may, as the batch was made
+        return replace(caller, networks=())  # its address was checked when the batch was created
 
     async def _read(self, caller: Caller, line: bytes) -> Submission:
-        """Raises NoSuchModel, ApiError, OutOfService."""
+        """Returns the submission of a line. Raises NoSuchModel, ApiError, OutOfService."""
         parsed: dict[str, Any] = bounded_json.loads(line)["body"]  # an object: validation.py
         length = len(orjson.dumps(parsed))
         if length > settings.MAX_BODY_BYTES:
@@ -151,14 +151,14 @@ class Asking:
             client_ip="",
             address_counted_at=COUNTED,
             klass=CLASS,
-            time_limit_s=self._left_s() + settings.REQUEST_DEADLINE_S,  # what runs then may finish
+            time_limit_s=self._left_s() + settings.REQUEST_DEADLINE_S,  # running lines may finish
         )
 
     def _left_s(self) -> float:
         return max(1.0, self._batch.expires_at.timestamp() - time.time())
 
     def _not_admitted(self, refused: NotAdmitted) -> Exception:
-        """A quota that frees too late, or never for so much, fails the line at once."""
+        """Returns a failure of the line if the quota frees too late or never, else a Hold."""
         admission = refused.admission
         frees_s = admission.frees_in_ms / 1000
         too_late = admission.tier == "quota" and frees_s > self._left_s()
@@ -176,10 +176,10 @@ def _refused(refusal: Exception) -> Exception:
 
 
 def room_s(answer: AnswerStream) -> float:
-    """How long to wait, so that half of the limits per minute stays for real-time requests."""
-    lefts = [left for left in (answer.admission.requests, answer.admission.tokens) if left]
+    """Returns how long to wait to leave half of the limits per minute for real-time requests."""
+    limits = [limit for limit in (answer.admission.requests, answer.admission.tokens) if limit]
     return max(
-        (_until_half(left.limit, left.remaining, left.full_in_ms) for left in lefts), default=0
+        (_until_half(limit.limit, limit.remaining, limit.full_in_ms) for limit in limits), default=0
     )
 
 
@@ -190,15 +190,15 @@ def _until_half(limit: int, remaining: int, full_in_ms: int) -> float:
     return full_in_ms / 1000 * (limit / 2 - remaining) / missing
 
 
-def our_fault() -> bytes:
+def internal_error() -> bytes:
     return error_body("something broke; it has been logged", "internal_error", 500)
 
 
 def ended_elsewhere(status: int, code: str) -> bytes:
-    """Of a request whose error only the record knows."""
-    known: dict[str, Any] = {
+    """Returns the error of a request whose details only the record has."""
+    messages: dict[str, Any] = {
         "not_queued": "the request was not queued",
         "aborted": "it took too long",
         cancelling.CODE: cancelling.MESSAGE,
     }
-    return error_body(known.get(code, "the request failed"), code or "failed", status)
+    return error_body(messages.get(code, "the request failed"), code or "failed", status)

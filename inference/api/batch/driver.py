@@ -1,7 +1,7 @@
 """Drives the batches of all tenants, in a thread of a Celery process while there are any.
 
-A task only wakes it (inference/tasks.py): beat sends one while a batch is due and nobody has it. So
-an idle platform has no driver, and a driver that dies is missed within seconds.
+A task only wakes it (inference/tasks.py): beat sends one while a batch is due and has no driver. So
+an idle platform has no driver, and a dead driver is replaced within seconds.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ MOST = 100  # batches of one driver
 async def drive(
     context: Context, stop: asyncio.Event, now: Callable[[], datetime] = timezone.now
 ) -> None:
-    """Until no batch is left, or `stop`."""
+    """Drive batches until none is left, or until `stop`."""
     runs: dict[UUID, tuple[BatchRun, asyncio.Task[None]]] = {}
     stopping, shares = asyncio.create_task(stop.wait()), Shares()
     while not stop.is_set():
-        for batch in await _taken([run for run, _task in runs.values()]):
+        for batch in await _claimed([run for run, _task in runs.values()]):
             run = BatchRun(context, batch, now, shares)
             runs[batch.pk] = run, asyncio.create_task(run.go())
         if not runs:
@@ -53,13 +53,13 @@ async def drive(
         await asyncio.wait([task for _run, task in runs.values()], timeout=LOOK_S * 5)
 
 
-async def _taken(runs: list[BatchRun]) -> list[Batch]:
-    """Where there is room for no more, some that have had their turn make it."""
+async def _claimed(runs: list[BatchRun]) -> list[Batch]:
+    """Claim due batches. At the limit, stop some that have had their turn instead."""
     has = Counter(run.batch.tenant_id for run in runs)
     try:
         if len(runs) < MOST:
             return await in_thread(turns.take, MOST - len(runs), has)
-        for run in turns.who_gives_way(runs, await in_thread(turns.due_in_turn, has)):
+        for run in turns.runs_to_stop(runs, await in_thread(turns.due_in_turn, has)):
             run.stop()
         return []
     except DatabaseError as problem:
@@ -68,7 +68,7 @@ async def _taken(runs: list[BatchRun]) -> list[Batch]:
 
 
 def _look_at(pk: UUID, task: asyncio.Task[None]) -> None:
-    """Its lease runs out, and somebody tries again."""
+    """Log a failed run. Its lease expires, and another driver tries again."""
     if not task.cancelled() and (problem := task.exception()):
         log.error("batch %s broke off", pk, exc_info=problem)
 
@@ -80,14 +80,14 @@ class Driver:
         self._stop: Callable[[], None] | None = None
 
     def wake(self) -> None:
-        """Returns at once."""
+        """Start the thread if it does not run. Returns immediately."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
-        """Lets go of what it has: another driver finds it at once."""
+        """Release all batches, so that another driver takes them right away."""
         with self._lock:
             thread, stop = self._thread, self._stop
         if thread and stop and thread.is_alive():

@@ -1,4 +1,4 @@
-"""The lines of a batch that are requests now: asked by this process, or by one that died."""
+"""The lines of a batch that are requests now, submitted by this process or by one that died."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,8 +13,8 @@ from inference.models import BatchLine
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
 
-LOOK_S = 3.0  # between looks for answers that went astray
-AGAIN_S, MOST_S = 0.5, 3.0  # between looks whether all are over, at first and later on
+LOOK_S = 3.0  # between checks for lost answers
+AGAIN_S, MOST_S = 0.5, 3.0  # between checks whether all are over, at first and later
 FOREVER_S = 3600.0
 LAST = 99  # an attempt that outranks all others
 Settled = dict[UUID, tuple[int, str]]  # status and error code, by completion
@@ -24,23 +24,23 @@ class InFlight:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.tasks: dict[int, asyncio.Task[None]] = {}  # by the line's number
-        self._models: dict[int, str] = {}  # of these lines
-        self.adopted: dict[UUID, BatchLine] = {}  # asked by another process, by completion
-        self._answers: dict[UUID, tuple[AnswerStream, BatchLine]] = {}  # that tasks wait for
-        self._suspect: set[UUID] = set()  # settled at the last look
+        self._models: dict[int, str] = {}  # by the line's number
+        self.adopted: dict[UUID, BatchLine] = {}  # submitted by another process, by completion
+        self._answers: dict[UUID, tuple[AnswerStream, BatchLine]] = {}  # awaited by tasks
+        self._suspect: set[UUID] = set()  # settled at the last check
         self._looked_at = 0.0
 
     def begin(self, line: BatchLine, work: Coroutine[Any, Any, None]) -> None:
         self.tasks[line.number] = asyncio.create_task(work)
         self._models[line.number] = line.model
 
-    def is_over(self, line: BatchLine) -> None:
-        """Or it is adopted, or put back."""
+    def forget(self, line: BatchLine) -> None:
+        """Forget the line: it is over, adopted, or put back."""
         self.tasks.pop(line.number, None)
         self._models.pop(line.number, None)
 
     def count(self, model: str) -> int:
-        """Lines of this model."""
+        """Returns how many lines of this model are in flight."""
         adopted = sum(line.model == model for line in self.adopted.values())
         return adopted + sum(each == model for each in self._models.values())
 
@@ -48,9 +48,7 @@ class InFlight:
         return len(self.tasks) + len(self.adopted)
 
     async def final(self, answer: AnswerStream, line: BatchLine) -> Frame:
-        """The last frame. Unlike other readers it does not look around for itself: `settled` does,
-        for all of them at once.
-        """
+        """Returns the last frame. `settled` looks for lost answers of all lines together."""
         self._answers[answer.order.id] = answer, line
         try:
             while True:
@@ -62,38 +60,38 @@ class InFlight:
             answer.leave()
 
     async def settled(self) -> Settled:
-        """Of what others asked: those that are over."""
+        """Returns the adopted lines that are over."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at > LOOK_S:
             self._looked_at = now
-            await self._find_astray()
+            await self._find_lost()
         return await self._over(set(self.adopted))
 
-    async def _find_astray(self) -> None:
+    async def _find_lost(self) -> None:
         over = await self._over(set(self._answers))
         for completion in self._suspect & over.keys() & self._answers.keys():
             answer, _line = self._answers[completion]
-            answer.sink.put(_found(completion, over[completion][0]))
+            answer.sink.put(_empty_frame(completion, over[completion][0]))
         self._suspect = set(over)
 
     async def _over(self, ids: set[UUID]) -> Settled:
         return await in_thread(lines.settled, ids) if ids else {}
 
     def leave(self) -> None:
-        """Waits for nobody. What is on record goes on, and is found there."""
+        """Stop waiting. Recorded requests go on, and are found in the record."""
         self.adopted |= {pk: line for pk, (_answer, line) in self._answers.items()}
         for task in self.tasks.values():
             task.cancel()
 
     async def end(self, stopped: Callable[[], bool]) -> bool:
-        """Takes those that wait out of the queue; those that run may finish. True: all are over."""
+        """Cancel waiting lines and await the running ones. Returns whether all are over."""
         pause_s = AGAIN_S
         while not stopped():
             ids = {*self.adopted, *self._answers}
-            left = ids - (await self._over(ids)).keys()
-            if not left and len(self.tasks) <= len(self._answers):
+            unfinished = ids - (await self._over(ids)).keys()
+            if not unfinished and len(self.tasks) <= len(self._answers):
                 return True
-            for completion in left:
+            for completion in unfinished:
                 if order := await self._order(completion):
                     await self._context.cancellation.take_out(order)
             await asyncio.sleep(pause_s)
@@ -101,11 +99,11 @@ class InFlight:
         return False
 
     async def _order(self, completion: UUID) -> Order | None:
-        if asked := self._answers.get(completion):
-            return asked[0].order
+        if pair := self._answers.get(completion):
+            return pair[0].order
         return await in_thread(lines.order_of, completion)
 
 
-def _found(completion: UUID, status: int) -> Frame:
-    """Empty: what became of it is on record."""
+def _empty_frame(completion: UUID, status: int) -> Frame:
+    """Returns an empty frame: the outcome is in the record."""
     return Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status)

@@ -1,4 +1,4 @@
-"""The lines of one batch in PostgreSQL: which wait, which have become requests, how they ended."""
+"""The lines of a batch in PostgreSQL: waiting, submitted, and ended ones."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -24,16 +24,18 @@ from inference.order import Order
 from inference.record.recorded import on_record
 from tenants.models import ApiKey
 
-AHEAD = 200  # rows that are read at once
+AHEAD = 200  # rows of one query
 
 
 def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
-    """Makes a line run once: of two that submit it, one is received (record/claiming.py)."""
+    """Returns the claim by which a line runs once: one of two submissions wins
+    (record/claiming.py).
+    """
     return Claim(key_of(number), b"", owner=batch.pk, instead_of=instead_of)
 
 
 def models_of(batch: Batch) -> list[str]:
-    """Of lines that wait; "" stands for those that are not known."""
+    """Returns the models of waiting lines; "" stands for those that are not served."""
     rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING)
     return sorted(rows.values_list("model", flat=True).distinct())
 
@@ -44,16 +46,19 @@ def waiting(batch: Batch, model: str, after: int) -> list[BatchLine]:
 
 
 def begun(batch: Batch) -> dict[int, UUID]:
-    """Lines that are on record as requests already, by their number: their completions."""
+    """Returns the completions of lines that are recorded as requests, by the line's number."""
     rows = _claims(batch).filter(_ON_RECORD).values_list("key", "completion_id")
     return {number_of(key): completion for key, completion in rows}
 
 
 def claimed_as(batch: Batch, number: int) -> tuple[UUID | None, bool]:
-    """By which completion, and whether that is on record: not when a quota had no room for it."""
+    """Returns the claiming completion, and whether it is recorded.
+
+    It is not if a quota had no room for it.
+    """
     claim = _claims(batch).filter(key=key_of(number))
-    found = claim.values_list("completion_id", _ON_RECORD).first()
-    return found or (None, False)
+    row = claim.values_list("completion_id", _ON_RECORD).first()
+    return row or (None, False)
 
 
 _ON_RECORD = Exists(Completion.objects.filter(pk=OuterRef("completion_id")))
@@ -69,7 +74,7 @@ def rows_of(batch: Batch, numbers: Iterable[int]) -> list[BatchLine]:
 
 
 def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
-    """Status and error code of those that are over."""
+    """Returns status and error code of those that are over."""
     over = Completion.objects.filter(pk__in=list(completions)).exclude(state=State.OPEN)
     used = Usage.objects.filter(completion__in=over)
     rows = used.values_list("completion_id", "status", "error_code")
@@ -77,33 +82,34 @@ def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
 
 
 def order_of(completion: UUID) -> Order | None:
-    found = on_record(completion)
-    return found[1] if found else None
+    record = on_record(completion)
+    return record[1] if record else None
 
 
 def save(batch: Batch, ended: list[BatchLine]) -> None:
-    """What came of lines, and the batch's progress."""
-    done = sum(line.state == LineState.DONE for line in ended)
+    """Store the outcome of lines, and the batch's progress."""
+    done_count = sum(line.state == LineState.DONE for line in ended)
     fields = ["state", "completion_id", "status", "error_ciphertext"]
     with transaction.atomic():
         BatchLine.objects.bulk_update(ended, fields)
         Batch.objects.filter(pk=batch.pk).update(
-            completed=F("completed") + done, failed=F("failed") + len(ended) - done
+            completed=F("completed") + done_count, failed=F("failed") + len(ended) - done_count
         )
 
 
 def about(batch: Batch) -> tuple[bytes, ZoneInfo]:
-    """The digest of its key, b"" where that has been deleted (it opens nothing); the tenant's time
-    zone.
+    """Returns the digest of the batch's key and the tenant's time zone.
+
+    The digest is b"" for a deleted key.
     """
     digest = bytes(batch.api_key.digest) if batch.api_key else b""
     return digest, ZoneInfo(batch.tenant.time_zone)
 
 
 def successor(batch: Batch) -> bytes:
-    """The digest of the key that took the place of its own, if that may read what it asked for.
+    """Returns the digest of the key that replaced the batch's, if it may read the batch's answers.
 
-    b"" where there is none: also for a key that was rotated to somebody else.
+    b"" if there is none, or if the key was rotated to another person.
     """
     if batch.api_key_id is None:
         return b""

@@ -1,4 +1,4 @@
-"""What became of lines, until it is written down: lightly, for the record knows it anyhow."""
+"""Collects the outcomes of lines and writes them together: the record has them anyway."""
 
 import asyncio
 from uuid import UUID
@@ -19,7 +19,7 @@ ROUTE, CLASS = "/v1/batches", "batch"
 ROUTES.add(ROUTE)
 TRIES = 4
 WRITE_S = 0.5  # between two writes while lines end one after the other
-PAUSE_S = 2.0  # before the second try, and twice as long before each further one
+PAUSE_S = 2.0  # before the second try, doubled before each further one
 
 
 class Progress:
@@ -28,7 +28,7 @@ class Progress:
         self._ended: list[BatchLine] = []
         self._written_at = 0.0  # by the loop's clock
         self._tries: dict[int, int] = {}  # by the line's number
-        self.instead_of: dict[int, UUID] = {}  # of lines that are tried again
+        self.instead_of: dict[int, UUID] = {}  # the last try of lines that are retries
 
     def may_be_repeated(self, line: BatchLine) -> bool:
         """Returns whether the line has another try left after this one."""
@@ -37,12 +37,12 @@ class Progress:
     def try_again_after_s(
         self, line: BatchLine, completion: UUID, status: int, error: bytes
     ) -> float | None:
-        """None: it has ended."""
-        tried = self._tries.get(line.number, 0) + 1
-        if status not in PASSES or tried >= TRIES or _is_final(error):
+        """Returns the seconds until the next try; None if the line has ended."""
+        tries = self._tries.get(line.number, 0) + 1
+        if status not in PASSES or tries >= TRIES or _is_final(error):
             return None
-        self._tries[line.number], self.instead_of[line.number] = tried, completion
-        return PAUSE_S * float(2 ** (tried - 1))
+        self._tries[line.number], self.instead_of[line.number] = tries, completion
+        return PAUSE_S * float(2 ** (tries - 1))
 
     def end(self, line: BatchLine, completion: UUID | None, status: int, error: bytes) -> None:
         line.completion_id, line.status = completion, status
@@ -50,16 +50,19 @@ class Progress:
         if error:
             line.error_ciphertext = encrypted_error(self._cipher, self._batch, line.number, error)
         self._ended.append(line)
-        whose = tenant(self._batch.tenant_id)
-        ANSWERED.of("batch", ROUTE, line.model, CLASS, str(status), whose).value += 1
+        tenant_label = tenant(self._batch.tenant_id)
+        ANSWERED.of("batch", ROUTE, line.model, CLASS, str(status), tenant_label).value += 1
 
     async def write_if_due(self) -> None:
-        """A transaction for each line would cost more than its request. Raises like `write`."""
+        """Write twice a second at most: a commit costs more than a request.
+
+        Raises like `write`.
+        """
         if asyncio.get_running_loop().time() - self._written_at >= WRITE_S:
             await self.write()
 
     async def write(self) -> None:
-        """Raises DatabaseError; then it is written the next time."""
+        """Write the outcomes. Raises DatabaseError, after which the next call writes them."""
         if not self._ended:
             return
         self._written_at = asyncio.get_running_loop().time()
@@ -72,6 +75,6 @@ class Progress:
 
 
 def _is_final(error: bytes) -> bool:
-    """An operator's word is not to be tried again."""
-    found = orjson.loads(error) if error else {}
-    return bool(found) and found["error"]["code"] == cancelling.CODE
+    """Returns whether an operator cancelled it: then it is not retried."""
+    parsed = orjson.loads(error) if error else {}
+    return bool(parsed) and parsed["error"]["code"] == cancelling.CODE

@@ -1,8 +1,8 @@
-"""One batch on its way through its states, by whoever holds its lease.
+"""Takes one batch through its states, in the process that holds its lease.
 
-PostgreSQL has all that must not be lost. A line is claimed in the commit that receives its request
-(record/claiming.py), so whichever process goes on with the batch, and whenever the last one died,
-no line runs a second time that has run, and none is forgotten.
+PostgreSQL has all state that must not be lost. A line is claimed in the commit that receives its
+request (record/claiming.py), so no line runs twice and none is forgotten, whichever process goes on
+with the batch and whenever the last one died.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from inference.intake.context import Context
 from inference.models import Batch, BatchState, File, FileChunk
 
 log = logging.getLogger(__name__)
-BEAT_S = 1.0  # between looks at what others have changed
-LEASE = timedelta(seconds=8)  # after a death, another driver has the batch so soon
+BEAT_S = 1.0  # between checks for changes by others
+LEASE = timedelta(seconds=8)  # after the death of a driver, another one has the batch by then
 
 
 class BatchRun:
@@ -43,29 +43,29 @@ class BatchRun:
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
         self._work: Work | None = None
-        self.began, self._stopped, self._is_let_go = time.monotonic(), False, False
-        self._turn = asyncio.Lock()  # of who uses self.batch in a thread
+        self.began, self._stopped, self._is_released = time.monotonic(), False, False
+        self._turn = asyncio.Lock()  # for threads that use self.batch
 
     @property
     def is_stopped(self) -> bool:
         return self._stopped
 
     def stop(self) -> None:
-        """It ends here; another driver goes on, or this one in its turn."""
+        """End the run. Another driver goes on, or this one in its turn."""
         self._stopped = True
         if self._work:
             self._work.stop()
 
     async def go(self) -> None:
-        """To the batch's end, or until there is nothing to do for a while."""
+        """Work until the batch ends or rests, then release it."""
         beat = asyncio.create_task(self._keep())
         try:
             while await self._renewed() and not self.batch.is_over:
                 rests_until = self._now() if self._stopped else await self._stage()
                 if rests_until:
-                    return await self._let_go(rests_until)
-        except (Unreadable, File.DoesNotExist, FileChunk.DoesNotExist) as gone:
-            log.warning("batch %s cannot be read: %s", self.batch.public_id, gone)
+                    return await self._release(rests_until)
+        except (Unreadable, File.DoesNotExist, FileChunk.DoesNotExist) as error:
+            log.warning("batch %s cannot be read: %s", self.batch.public_id, error)
             with contextlib.suppress(Batch.DoesNotExist):  # erased
                 await in_thread(results.give_up, self.batch.pk)
         except Batch.DoesNotExist:
@@ -77,7 +77,7 @@ class BatchRun:
         return None
 
     async def _stage(self) -> datetime | None:
-        """What its state asks for. Answers until when nothing is to be done."""
+        """Do the work of its state. Returns until when it rests, if it does."""
         match self.batch.state:
             case BatchState.VALIDATING if self._now() >= self.batch.expires_at:
                 async with self._turn:
@@ -87,7 +87,7 @@ class BatchRun:
             case BatchState.IN_PROGRESS:
                 return await self._run_lines()
             case BatchState.CANCELLING if self.batch.total:
-                if not await (await self._taken_up()).wind_up():
+                if not await (await self._resumed_work()).wind_up():
                     return self._now()
                 await in_long_thread(results.write, self.batch.pk)
             case _:
@@ -95,7 +95,7 @@ class BatchRun:
         return None
 
     async def _run_lines(self) -> datetime | None:
-        work = await self._taken_up()
+        work = await self._resumed_work()
         rests_until = await work.go()
         if rests_until or not work.ends_as:
             return rests_until
@@ -106,8 +106,8 @@ class BatchRun:
             await in_thread(self.batch.finalize, work.ends_as, problems)
         return None
 
-    async def _taken_up(self) -> Work:
-        self._work = self._work or await Work.take_up(
+    async def _resumed_work(self) -> Work:
+        self._work = self._work or await Work.resume(
             self._context, self.batch, self._now, self._shares
         )
         if self._stopped:
@@ -124,19 +124,22 @@ class BatchRun:
                 self._work.look_again()
 
     async def _renewed(self) -> bool:
-        """False: it is gone, or another's by now."""
+        """Renew the lease. Returns False if it is released, or another's by now."""
         async with self._turn:
-            held = not self._is_let_go and await in_thread(self.batch.renew, self._lease, LEASE)
-        if self._work and not held:
+            renewed = not self._is_released and await in_thread(
+                self.batch.renew, self._lease, LEASE
+            )
+        if self._work and not renewed:
             self._work.stop()
-        return held
+        return renewed
 
-    async def _let_go(self, due_at: datetime) -> None:
-        """What was changed since its work looked is seen once more: `wake_resting` passed it by, as
-        long as we had it.
+    async def _release(self, due_at: datetime) -> None:
+        """Release the lease, and wake the batch if it may go on earlier.
+
+        `wake_resting` skipped it while this run had the lease.
         """
         async with self._turn:
-            self._is_let_go = True  # a beat that waits for its turn would take it again
-            await in_thread(self.batch.let_go, self._lease, due_at)
+            self._is_released = True  # a beat that waits for its turn would renew the lease
+            await in_thread(self.batch.release, self._lease, due_at)
             if self._work and self._work.may_go_on_before(due_at):
                 await in_thread(wake_resting, self.batch.pk)

@@ -1,4 +1,4 @@
-"""How many lines of a batch are under way at once: those of a tenant share what it may have."""
+"""Shares a tenant's limit of lines in flight among its batches."""
 
 from collections import Counter
 from uuid import UUID
@@ -7,10 +7,10 @@ from django.conf import settings
 
 
 class Shares:
-    """Of one driver."""
+    """The batches of one driver."""
 
     def __init__(self) -> None:
-        self._batches: Counter[UUID] = Counter()  # that have work, by tenant
+        self._batches: Counter[UUID] = Counter()  # batches under way, by tenant
 
     def join(self, tenant_id: UUID) -> None:
         self._batches[tenant_id] += 1

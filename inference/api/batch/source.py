@@ -1,6 +1,6 @@
-"""Which line is next: those that wait in the file's order, and some a second time.
+"""Picks the next line: waiting ones in the file's order, and those that are retried.
 
-Each model has a lane of its own, so that lines of one that cannot begin hold up no others.
+Each model has a lane of its own, so that lines of one that cannot begin delay no others.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from inference.models import Batch, BatchLine
 
 
 class Lane:
-    def __init__(self, batch: Batch, model: str, begun: set[int]) -> None:
-        self._batch, self._model, self._begun = batch, model, begun
+    def __init__(self, batch: Batch, model: str, submitted: set[int]) -> None:
+        self._batch, self._model, self._submitted = batch, model, submitted
         self._ahead: deque[BatchLine] = deque()
         self._again: list[tuple[float, BatchLine]] = []  # with the loop's time
         self._after, self._exhausted = 0, False
@@ -23,17 +23,17 @@ class Lane:
         return self._exhausted and not (self._ahead or self._again)
 
     async def fill(self) -> None:
-        """Reads on in the database, where too little is known."""
+        """Read further rows from the database if none are left here."""
         while not (self._ahead or self._exhausted):
             rows = await in_thread(lines.waiting, self._batch, self._model, self._after)
             self._after = rows[-1].number if rows else self._after
             self._exhausted = len(rows) < lines.AHEAD
-            self._ahead += [row for row in rows if row.number not in self._begun]
+            self._ahead += [row for row in rows if row.number not in self._submitted]
 
     def next(self) -> BatchLine | None:
         now = asyncio.get_running_loop().time()
-        for number, (due, line) in enumerate(self._again):
-            if due <= now:
+        for number, (due_at, line) in enumerate(self._again):
+            if due_at <= now:
                 del self._again[number]
                 return line
         return self._ahead.popleft() if self._ahead else None
@@ -43,9 +43,9 @@ class Lane:
 
 
 class Source:
-    def __init__(self, batch: Batch, models: list[str], begun: set[int]) -> None:
-        """`begun`: numbers of lines that are requests already."""
-        self._lanes = {model: Lane(batch, model, begun) for model in models}
+    def __init__(self, batch: Batch, models: list[str], submitted: set[int]) -> None:
+        """`submitted` are the numbers of lines that are requests already."""
+        self._lanes = {model: Lane(batch, model, submitted) for model in models}
 
     @property
     def is_empty(self) -> bool:
@@ -53,7 +53,7 @@ class Source:
 
     @property
     def models(self) -> list[str]:
-        """Of which lines wait."""
+        """Returns the models of the remaining lines."""
         return [model for model, lane in self._lanes.items() if not lane.is_empty]
 
     async def fill(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that would keep an event loop waiting, and that may take long."""
+"""Runs blocking work in threads, short work apart from long."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from django.db import close_old_connections
 P = ParamSpec("P")
 T = TypeVar("T")
 _threads = ThreadPoolExecutor(4, "batch")
-# Whole files are read and written here: they take all of these threads, and a lease is renewed.
+# Whole files are read and written here, so that they never delay the renewal of a lease.
 _long = ThreadPoolExecutor(2, "batch-files")
 
 
@@ -20,7 +20,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def in_long_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Of what may take as long as a file of 200 MB does."""
+    """Run work that may take as long as a file of 200 MB does."""
     return await _in(_long, partial(work, *args, **kwargs))
 
 

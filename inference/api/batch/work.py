@@ -1,4 +1,4 @@
-"""The lines of a batch go into the fair queue, a bounded number at a time, refilled as they end."""
+"""Feeds the lines of a batch into the fair queue, a bounded number at a time."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from inference.api.batch.asking import (
     Hold,
     LineRefused,
     ended_elsewhere,
-    our_fault,
+    internal_error,
     room_s,
 )
 from inference.api.batch.holds import Holds
@@ -39,14 +39,16 @@ from inference.tracing import words
 from inference.tracing.spans import front_step
 
 log = logging.getLogger(__name__)
-LONG_S = 20.0  # a pause that is longer is not waited for here
-SUBMITTING = 4  # lines at once: more would be past a limit before it is seen to come near
+LONG_S = 20.0  # the batch rests during a longer pause
+SUBMITTING = 4  # lines at once: more could pass a limit before it is noticed
 OK, CANCELLED = 200, 499
 
 
 class Work:
-    """`ends_as`: what the batch is to end as, once that is known; `lost`: why, as code and words,
-    where its access was taken away.
+    """The lines of one batch under way.
+
+    `ends_as` is its final state, once that is known. `lost` is the reason why its access was
+    revoked, as code and message.
     """
 
     def __init__(
@@ -76,11 +78,11 @@ class Work:
         self.lost: tuple[str, str] | None = None
 
     @classmethod
-    async def take_up(
+    async def resume(
         cls, context: Context, batch: Batch, now: Callable[[], datetime], shares: Shares
     ) -> "Work":
-        """Where the last process left it. Raises File.DoesNotExist, Unreadable."""
-        begun = await in_thread(lines.begun, batch)
+        """Go on where the last process stopped. Raises File.DoesNotExist, Unreadable."""
+        submitted = await in_thread(lines.begun, batch)
         digest, zone = await in_thread(lines.about, batch)
         models = await in_thread(lines.models_of, batch)
         work = cls(
@@ -92,10 +94,10 @@ class Work:
             asking=Asking(context, batch, digest),
             reader=await in_thread(lines.reader, batch),
             progress=Progress(batch, await in_thread(cipher_of, batch)),
-            source=Source(batch, models, set(begun)),
+            source=Source(batch, models, set(submitted)),
         )
-        rows = await in_thread(lines.rows_of, batch, begun)
-        work._flight.adopted = {begun[row.number]: row for row in rows}
+        rows = await in_thread(lines.rows_of, batch, submitted)
+        work._flight.adopted = {submitted[row.number]: row for row in rows}
         shares.join(batch.tenant_id)
         return work
 
@@ -104,7 +106,7 @@ class Work:
         self._news.set()
 
     def look_again(self) -> None:
-        """Somebody may have changed the batch."""
+        """Check the batch's row again: somebody may have changed it."""
         self._news.set()
 
     def leave(self) -> None:
@@ -112,8 +114,9 @@ class Work:
         self._shares.leave(self._batch.tenant_id)
 
     async def go(self) -> datetime | None:
-        """Until it is known what the batch ends as, or its state is another. Answers a moment
-        where nothing can be done before that.
+        """Run lines until the batch's end is decided or its state is another.
+
+        Returns a moment if the batch rests until then.
         """
         while self._batch.state == BatchState.IN_PROGRESS:
             self._news.clear()
@@ -131,8 +134,9 @@ class Work:
         return None
 
     async def wind_up(self) -> bool:
-        """Nothing more begins; what runs may finish, and counts. False: this process stops before
-        all has ended, and another goes on.
+        """Begin nothing more and let running lines finish.
+
+        Returns False if this process stops before they have ended, and another goes on.
         """
         self._closing = True
         over = await self._flight.end(lambda: self._stopped)
@@ -156,7 +160,7 @@ class Work:
 
     # How many at once -----------------------------------------------------------------------------
     async def _begin_lines(self) -> None:
-        """One of each model in turn."""
+        """Begin a line of each model in turn."""
         began = True
         while began:
             began = False
@@ -167,21 +171,21 @@ class Work:
 
     def _may_begin(self, model: str) -> bool:
         most = self._shares.of_a_batch(self._batch.tenant_id)
-        if self._stands or self._holds.left_s(model) or len(self._flight) >= most:
+        if self._is_closed or self._holds.remaining_s(model) or len(self._flight) >= most:
             return False
         return self._flight.count(model) < self._window_has(model)
 
     @property
-    def _stands(self) -> bool:
-        """Nothing new begins."""
+    def _is_closed(self) -> bool:
+        """Returns whether no line may begin now."""
         ends = self._stopped or self._closing
         return ends or bool(self._batch.paused_at) or self._context.rate_limiter.alone
 
     def _window_has(self, model: str) -> int:
-        return windows.at_once(model, self._now(), self._zone, int(settings.BATCH_IN_FLIGHT))
+        return windows.lines_at_once(model, self._now(), self._zone, int(settings.BATCH_IN_FLIGHT))
 
     def _rests_until(self) -> datetime | None:
-        """None: it is worth waiting here."""
+        """Returns until when the batch rests; None if it is worth waiting here."""
         now, expires_at = self._now(), self._batch.expires_at
         if self._stopped:
             return now
@@ -193,7 +197,7 @@ class Work:
         return min(expires_at, free_at) if free_at - now > timedelta(seconds=LONG_S) else None
 
     def may_go_on_before(self, moment: datetime) -> bool:
-        """Whether lines of it may begin earlier, by what is known now."""
+        """Returns whether lines of it may begin earlier than `moment`, as known now."""
         if self._batch.paused_at:
             return False
         earlier = self._rests_until()
@@ -201,16 +205,16 @@ class Work:
 
     def _free_at(self, model: str) -> datetime:
         now = self._now()
-        held_until = now + timedelta(seconds=self._holds.left_s(model))
+        hold_ends = now + timedelta(seconds=self._holds.remaining_s(model))
         if self._window_has(model):
-            return held_until
-        return max(held_until, windows.opens_next(model, now, self._zone))
+            return hold_ends
+        return max(hold_ends, windows.opens_next(model, now, self._zone))
 
     async def _wait(self) -> None:
-        """For news: of a line, of what others have changed, or that a pause is over."""
-        helds_s = [held for model in self._source.models if (held := self._holds.left_s(model))]
+        """Wait for a line's end, for a change by others, or for the end of a pause."""
+        pauses_s = [s for model in self._source.models if (s := self._holds.remaining_s(model))]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(helds_s, default=None)):
+            async with asyncio.timeout(min(pauses_s, default=None)):
                 await self._news.wait()
 
     # One line -------------------------------------------------------------------------------------
@@ -227,15 +231,15 @@ class Work:
             self._progress.end(line, None, refused.status, refused.body)
         except Exception:
             log.exception("line %d of batch %s", line.number, self._batch.public_id)
-            self._progress.end(line, None, 500, our_fault())
+            self._progress.end(line, None, 500, internal_error())
         finally:
-            self._flight.is_over(line)
+            self._flight.forget(line)
             self._news.set()
 
     async def _run(self, line: BatchLine) -> None:
         try:
             answer = await self._submitted(line)
-        except KeyTaken:  # a driver that was taken for dead has asked it
+        except KeyTaken:  # a driver that seemed dead has submitted it
             return await self._adopt(line)
         with working_for(str(answer.order.id), answer.order.tenant_id):
             frame = await self._flight.final(answer, line)
@@ -249,8 +253,8 @@ class Work:
         instead_of = self._progress.instead_of.get(line.number)
         claim = lines.claim_of(self._batch, line.number, instead_of)
         async with self._door:
-            if (held_s := self._holds.left_s(line.model)) or self._stands:
-                raise Hold(held_s, of_model=True)
+            if (pause_s := self._holds.remaining_s(line.model)) or self._is_closed:
+                raise Hold(pause_s, of_model=True)
             async with self._reading:
                 text = await in_thread(self._reader.read, line.offset, line.length)
             among = windows.open_pools(line.model, self._now(), self._zone)
@@ -260,15 +264,15 @@ class Work:
         self._holds.hold(room_s(answer))
         return answer
 
-    async def _traced(self, line: BatchLine, asked: Awaitable[AnswerStream]) -> AnswerStream:
+    async def _traced(self, line: BatchLine, submitting: Awaitable[AnswerStream]) -> AnswerStream:
         with front_step("batch line") as span:
-            answer = await asked
+            answer = await submitting
             if span.is_on:
                 span.tell(words.of_line(self._batch.public_id, line.number, answer.order))
             return answer
 
     async def _adopt(self, line: BatchLine) -> None:
-        """What a quota had no room for is asked again instead of that."""
+        """Adopt a recorded request, or retry one that a quota had no room for."""
         completion, is_on_record = await in_thread(lines.claimed_as, self._batch, line.number)
         if completion and is_on_record:
             self._flight.adopted[completion] = line
@@ -279,7 +283,7 @@ class Work:
 
     def _over(self, line: BatchLine, completion: UUID, status: int, error: bytes) -> None:
         if self._closing and status == CANCELLED:
-            return  # it waited when its batch ended: it counts as not run
+            return  # it was waiting when its batch ended: it counts as not run
         again_s = self._progress.try_again_after_s(line, completion, status, error)
         if again_s is None or self._closing:
             self._progress.end(line, completion, status, error)

@@ -1,8 +1,8 @@
-"""The gRPC front end. Imported before `grpc` itself, which reads its environment just once.
+"""The gRPC front end. It is imported before `grpc` itself, which reads its environment only once.
 
-gRPC has no setting for the least version of TLS. Its list of ciphers is for TLS 1.2 alone; so it
-gets one that nobody can agree on, since it needs a key that both know beforehand. TLS 1.3 stays,
-with the ciphers that are its own.
+gRPC has no setting for the lowest version of TLS. Its list of ciphers is for TLS 1.2 only, so it
+gets one that no client can use, because it needs a shared key. TLS 1.3 remains, with its own
+ciphers.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Writing frames, which hold OpenAI's JSON, as protobuf messages."""
+"""Writes frames, which hold OpenAI's JSON, as protobuf messages."""
 
 from typing import Any
 
@@ -13,42 +13,42 @@ from inference.stream.frames import Frame, Kind
 
 
 class Whole:
-    """An answer in one piece. Raises Cancelled where somebody has ended it early."""
+    """An answer in one piece. Raises Cancelled if it was ended early."""
 
     def __init__(self, frame: Frame) -> None:
         if not frame.body:
             raise Cancelled
-        said = events.said_of(frame.body)
-        self.text, self.reasoning = said.text, said.reasoning
-        found = orjson.loads(frame.body)
-        self.finish_reason = events.finish_reason(found)
-        self.counted: Any = found.get("usage")
+        words = events.said_of(frame.body)
+        self.text, self.reasoning = words.text, words.reasoning
+        answer = orjson.loads(frame.body)
+        self.finish_reason = events.finish_reason(answer)
+        self.counted: Any = answer.get("usage")
         self.usage = usage(self.counted)
 
 
 def usage(counted: Any) -> dict[str, int] | None:
-    """The fields of a Usage; None where an engine counted nothing."""
+    """Returns the fields of a Usage; None if an engine counted nothing."""
     if not isinstance(counted, dict):
         return None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    found = {name: count(counted, name) or 0 for name in names}
+    counts = {name: count(counted, name) or 0 for name in names}
     details = counted.get("prompt_tokens_details")
-    return found | {"cached_tokens": count(details, "cached_tokens") or 0}
+    return counts | {"cached_tokens": count(details, "cached_tokens") or 0}
 
 
 def event(frame: Frame, request_id: str) -> pb.AnswerEvent:
-    """All events of a frame as one: what came together stays together.
+    """Returns all events of a frame as one message, since they arrived together.
 
     Raises ApiError for an error, Cancelled for an end that has no finish reason.
     """
     if frame.kind == Kind.ERROR:
         raise errors.of_frame(frame)
     pieces = frame.body.split(b"\n\n")
-    said = list(map(events.said_in, pieces))
+    words = list(map(events.said_in, pieces))
     message = pb.AnswerEvent(
         number=frame.last,
-        text="".join(piece.text for piece in said),
-        reasoning="".join(piece.reasoning for piece in said),
+        text="".join(piece.text for piece in words),
+        reasoning="".join(piece.reasoning for piece in words),
         request_id=request_id,
     )
     if frame.kind == Kind.END:

@@ -1,4 +1,4 @@
-"""TLS of the gRPC port, 1.3 and nothing older; by option only for clients with a certificate."""
+"""TLS of the gRPC port: version 1.3 only, and by option only for clients with a certificate."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,29 +7,29 @@ import grpc
 
 
 class Secrets(NamedTuple):
-    """In PEM."""
+    """PEM texts."""
 
     certificate: bytes
     key: bytes
-    clients: bytes | None = None  # the authorities whose certificates clients must show
+    clients: bytes | None = None  # authorities of client certificates, if clients need one
 
 
 def credentials(current: Callable[[], Secrets]) -> grpc.ServerCredentials:
-    """`current` is asked at each new connection, by a thread of gRPC's: what it says then holds.
+    """Returns credentials that follow `current`, which gRPC calls at each connection in a thread.
 
-    Whether clients need a certificate is said once, by the first.
+    Whether clients need a certificate is fixed by the first call.
     """
-    known = current()
+    secrets = current()
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal known
-        before, known = known, current()
-        return None if known == before else _configuration(known)
+        nonlocal secrets
+        before, secrets = secrets, current()
+        return None if secrets == before else _configuration(secrets)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(known),
+        _configuration(secrets),
         changed,  # type: ignore[arg-type]  # None is no change, as its documentation says
-        require_client_authentication=known.clients is not None,
+        require_client_authentication=secrets.clients is not None,
     )
 
 

@@ -1,8 +1,7 @@
-"""The one family of errors (`inference/errors.py`) in gRPC's words: a status, and google.rpc's
-details for programs.
+"""Errors of `inference/errors.py` as a gRPC status with google.rpc's details for programs.
 
-ErrorInfo is always there: its reason is our code in capitals, its metadata names the limit and the
-refusal id. BadRequest says which field, RetryInfo when to come back, QuotaFailure what is used up.
+ErrorInfo is always there: its reason is the error code in capitals, its metadata names the limit
+and the refusal id. BadRequest names the field, RetryInfo the time to wait, QuotaFailure the limit.
 """
 
 from typing import Any
@@ -32,7 +31,7 @@ CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     499: grpc.StatusCode.CANCELLED,
     500: grpc.StatusCode.INTERNAL,
-    502: grpc.StatusCode.INTERNAL,  # an engine broke off: nobody's stub should ask again by itself
+    502: grpc.StatusCode.INTERNAL,  # an engine broke off: stubs must not retry by themselves
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -48,7 +47,7 @@ def message_of(error: ApiError) -> str:
 
 
 def details_of(error: ApiError) -> bytes:
-    """The value of DETAILS: a google.rpc.Status."""
+    """Returns the value of DETAILS: a google.rpc.Status."""
     code: Any = code_of(error).value
     status: Message = status_pb2.Status(
         code=code[0], message=message_of(error), details=map(_packed, _details(error))
@@ -57,10 +56,10 @@ def details_of(error: ApiError) -> bytes:
 
 
 def of_frame(frame: Frame) -> ApiError:
-    """What a runner, or whoever speaks for it, says in OpenAI's shape."""
-    told = orjson.loads(frame.body)["error"]
+    """Returns the error of a frame, whose body is in OpenAI's form."""
+    fields = orjson.loads(frame.body)["error"]
     error = ApiError(
-        told["message"], code=told["code"], param=told["param"], retry_after=frame.retry_after
+        fields["message"], code=fields["code"], param=fields["param"], retry_after=frame.retry_after
     )
     error.status, error.is_refusal = frame.status, False
     return error
@@ -68,19 +67,19 @@ def of_frame(frame: Frame) -> ApiError:
 
 def _details(error: ApiError) -> list[Message]:
     info = rpc.ErrorInfo(reason=error.code.upper(), domain=DOMAIN)
-    found: list[Message] = [info]
+    details: list[Message] = [info]
     if error.param:
         info.metadata["param"] = error.param
     if error.status in (400, 422):
         violation = rpc.BadRequest.FieldViolation(
             field=error.param or "", description=message_of(error)
         )
-        found.append(rpc.BadRequest(field_violations=[violation]))
+        details.append(rpc.BadRequest(field_violations=[violation]))
     if isinstance(error, LimitReached):
-        found += _of_limit(error, info)
+        details += _of_limit(error, info)
     elif error.retry_after:
-        found.append(_retry_info(error.retry_after * 1000))
-    return found
+        details.append(_retry_info(error.retry_after * 1000))
+    return details
 
 
 def _of_limit(error: LimitReached, info: rpc.ErrorInfo) -> list[Message]:

@@ -1,5 +1,7 @@
-"""The standard health service. grpcio's own writes to watchers under the lock that every check
-needs: one watcher that does not read stops them all. This one writes without a lock.
+"""The standard health service, without the lock of grpcio's.
+
+grpcio's own writes to watchers under the lock that every check needs, so that one watcher that does
+not read blocks them all.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
         self._over = False
 
-    def tell(self, *, well: bool) -> None:
+    def set_state(self, *, well: bool) -> None:
         response = pb.HealthCheckResponse
         state = response.SERVING if well and not self._over else response.NOT_SERVING
         self._states = dict.fromkeys(self._states, state)
@@ -27,9 +29,9 @@ class Health(health_pb2_grpc.HealthServicer):
         changed.set()
 
     def end(self) -> None:
-        """NOT_SERVING from now on, whatever is told."""
+        """Report NOT_SERVING from now on, whatever `set_state` gets."""
         self._over = True
-        self.tell(well=False)
+        self.set_state(well=False)
 
     async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
         if request.service not in self._states:

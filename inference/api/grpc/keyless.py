@@ -1,7 +1,7 @@
 """Services that need no key: health and reflection.
 
-Open calls to them are bounded, per address and in all: without a key nobody can use up the calls
-that the server takes at once.
+Open calls to them are bounded, per address and in all, so that clients without a key cannot use up
+the calls that the server accepts.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from inference.intake.unadmitted import Held
 from tenants.rate_limits.client_address import counted
 
 CALLS, CALLS_PER_ADDRESS = 1_000, 32
-MESSAGE_S = 5  # until a message is there: they have a few bytes
-Handler = Any  # grpc.RpcMethodHandler, whose stubs leave out what it has
+MESSAGE_S = 5  # for a message to arrive: they have a few bytes
+Handler = Any  # grpc.RpcMethodHandler, whose stubs lack its attributes
 
 
 class Keyless:
-    """Services are added to it instead of to the server."""
+    """A stand-in for the server, to which services are added."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
@@ -38,10 +38,10 @@ class Keyless:
         self._server.add_generic_rpc_handlers((handler,))
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """The same methods, which have come by name."""
+        """Ignore the same methods, which are registered by name already."""
 
     def _bounded(self, handler: Any) -> Handler:
-        """Registered as a stream of requests: the call counts before its message has arrived."""
+        """Register as a stream of requests: the call counts before its message has arrived."""
         kinds = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
             return grpc.stream_unary_rpc_method_handler(self._whole(handler.unary_unary), *kinds)
@@ -69,23 +69,23 @@ class Keyless:
         return answer
 
     async def _messages(self, wire: Any) -> AsyncIterator[Any]:
-        """Until there are no more, or the next one does not come."""
+        """Yields messages until there are no more, or the next one is late."""
         with suppress(ApiError, TimeoutError):
             while True:
                 yield await self._message(wire)
 
     async def _message(self, wire: Any) -> Any:
         """Raises ApiError, TimeoutError."""
-        held = Held(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
+        memory = Held(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
         try:
             async with asyncio.timeout(MESSAGE_S):
-                return await message(wire, held, settings.MAX_BODY_BYTES)
+                return await message(wire, memory, settings.MAX_BODY_BYTES)
         finally:
-            held.release()
+            memory.release()
 
     async def _enter(self, wire: Any) -> None:
-        whose = counted(address(wire)) or "socket file"
-        if self._open.enter((whose, CALLS_PER_ADDRESS)) is not None:
+        source = counted(address(wire)) or "socket file"
+        if self._open.enter((source, CALLS_PER_ADDRESS)) is not None:
             problem = "too many calls without a key are open"
             await wire.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, problem)
-        wire.add_done_callback(lambda _: self._open.leave(whose))
+        wire.add_done_callback(lambda _: self._open.leave(source))

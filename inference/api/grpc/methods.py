@@ -1,4 +1,4 @@
-"""Which view answers which method, by the descriptors that the stubs come with."""
+"""Maps the methods of the services to views, by the descriptors in the stubs."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -56,7 +56,7 @@ def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
 def _handler(
     context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    """Registered as a stream of requests: gRPC leaves reading to us, after the key is checked."""
+    """Register as a stream of requests, so that the message is read after the key is checked."""
     kind = (
         grpc.stream_stream_rpc_method_handler
         if method.server_streaming

@@ -18,40 +18,42 @@ def values(wire: Wire, name: str) -> list[str]:
     return [value for key, value in wire.invocation_metadata() or () if key == name]
 
 
-def told(wire: Wire, name: str) -> str:
-    """All values of that name in the metadata, as one header would have them."""
+def header(wire: Wire, name: str) -> str:
+    """Returns all values of that name in the metadata, joined like a header."""
     return ",".join(values(wire, name))
 
 
 def address(wire: Wire) -> str:
-    """The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file."""
+    """Returns the client's address.
+
+    The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file.
+    """
     kind, _, rest = unquote(wire.peer()).partition(":")
     peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-    return seen(peer, told(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
+    return seen(peer, header(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
 
 
-async def message(wire: Wire, held: Held, largest: int) -> Any:
-    """The one message of a call. Raises RequestTimeout, BadRequest.
+async def message(wire: Wire, memory: Held, largest: int) -> Any:
+    """Returns the one message of a call. Raises RequestTimeout, BadRequest.
 
-    Left to gRPC, it would be waited for without end, and before anybody has looked at the key. And
-    gRPC gathers a message as soon as somebody waits for it, and tells nobody its length: until it
-    is there, it counts as the `largest`.
+    gRPC itself would wait for it without end, and before the key is checked. It does not tell the
+    length of a message that it receives: until it is there, it counts as the `largest`.
     """
     try:
         async with asyncio.timeout(settings.BODY_TIMEOUT_S):
-            await held.reserve(largest)
-            sent = await wire.read()
+            await memory.reserve(largest)
+            content = await wire.read()
     except TimeoutError:
         raise RequestTimeout("the message of this call did not arrive in time") from None
-    if sent is grpc.aio.EOF:
+    if content is grpc.aio.EOF:
         raise BadRequest("this call has no message", code="invalid_protobuf")
-    return sent
+    return content
 
 
-async def write(wire: Wire, sent: bytes) -> None:
-    """Raises RequestTimeout where the client does not read."""
+async def write(wire: Wire, content: bytes) -> None:
+    """Write a message. Raises RequestTimeout if the client does not read."""
     try:
         async with asyncio.timeout(settings.SEND_TIMEOUT_S):
-            await wire.write(sent)
+            await wire.write(content)
     except TimeoutError:
         raise RequestTimeout("this client does not read its answer") from None

@@ -1,6 +1,6 @@
-"""Reading protobuf messages into the bodies that `inference/validation` checks: OpenAI's.
+"""Turns protobuf messages into OpenAI's bodies, which `inference/validation` checks.
 
-protobuf passes over a field that it does not know; here it is refused, as over REST.
+protobuf ignores unknown fields; here they are refused, as over REST.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ from inference.errors import BadRequest
 from inference.templating import variables
 from inference.validation.schemas import Body
 
-LONGEST_TOLD = 64 * 1024  # bytes
-LIGHT = 16 * 1024  # bytes: what is shorter is read at once
+LONGEST_NAMED = 64 * 1024  # bytes of a message whose unknown field is named
+LIGHT = 16 * 1024  # bytes: shorter messages are not counted
 MOST_FIELDS = 20_000
 _WHERE_PRESENT = (
     "max_tokens",
@@ -25,38 +25,39 @@ _WHERE_PRESENT = (
 )
 
 
-def parsed(kind: type[Message], sent: bytes) -> Any:
-    """Raises BadRequest."""
-    if len(sent) > LIGHT and has_more_fields(sent, MOST_FIELDS):
+def parsed(kind: type[Message], encoded: bytes) -> Any:
+    """Parse a message. Raises BadRequest."""
+    if len(encoded) > LIGHT and has_more_fields(encoded, MOST_FIELDS):
         what = f"at most {MOST_FIELDS} fields, those of inner messages not counted"
         raise BadRequest(f"a message has {what}", code="invalid_protobuf")
     try:
-        message = kind.FromString(sent)
+        message = kind.FromString(encoded)
     except DecodeError:
         name = kind.DESCRIPTOR.full_name
         raise BadRequest(f"this is not a {name}", code="invalid_protobuf") from None
-    _check_fields(message, sent)
+    _check_fields(message, encoded)
     return message
 
 
-def has_more_fields(sent: bytes, most: int) -> bool:
-    """Of the message itself. What is no protobuf is left to who reads it.
+def has_more_fields(encoded: bytes, most: int) -> bool:
+    """Returns whether the message itself has more fields than `most`.
 
-    Two bytes are a field, and an object once they are read: 4 MiB take a second.
+    Two bytes make a field, which becomes an object: 4 MiB of them take a second. Invalid protobuf
+    is left to the parser.
     """
     position, fields = 0, 0
-    while position < len(sent):
+    while position < len(encoded):
         fields += 1
         if fields > most:
             return True
-        tag, position = _varint(sent, position)
+        tag, position = _varint(encoded, position)
         match tag & 7:
             case 0:
-                _, position = _varint(sent, position)
+                _, position = _varint(encoded, position)
             case 1:
                 position += 8
             case 2:
-                length, position = _varint(sent, position)
+                length, position = _varint(encoded, position)
                 position += length
             case 5:
                 position += 4
@@ -65,13 +66,13 @@ def has_more_fields(sent: bytes, most: int) -> bool:
     return False
 
 
-def _varint(sent: bytes, position: int) -> tuple[int, int]:
-    """Its value, and where it ends; at the end of a message that breaks off."""
+def _varint(encoded: bytes, position: int) -> tuple[int, int]:
+    """Returns the value and the position behind it, which may be the end of a truncated message."""
     value = 0
     for shift in range(0, 70, 7):
-        if position >= len(sent):
+        if position >= len(encoded):
             break
-        byte = sent[position]
+        byte = encoded[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
@@ -80,7 +81,7 @@ def _varint(sent: bytes, position: int) -> tuple[int, int]:
 
 
 def plain_call(request: Any) -> Body:
-    """Of an InferenceRequest, for `validation.requests.plain_call`."""
+    """Returns the body of an InferenceRequest, for `validation.requests.plain_call`."""
     body: Body = {"prompt": request.prompt}
     if request.HasField("max_tokens"):
         body["max_tokens"] = request.max_tokens
@@ -92,7 +93,7 @@ def plain_call(request: Any) -> Body:
 
 
 def chat(request: Any) -> Body:
-    """Of a ChatRequest, for `validation.requests.check_chat`."""
+    """Returns the body of a ChatRequest, for `validation.requests.check_chat`."""
     body: Body = {"model": request.model, "messages": list(map(_message, request.messages))}
     for name in _WHERE_PRESENT:
         if request.HasField(name):
@@ -105,27 +106,27 @@ def chat(request: Any) -> Body:
         what = f"`variables` must be at most {variables.MOST}"
         raise BadRequest(what, param="variables")
     if request.variables:
-        body["variables"] = {name: _value(told) for name, told in request.variables.items()}
+        body["variables"] = {name: _value(variable) for name, variable in request.variables.items()}
     return body
 
 
-def _value(told: Any) -> Any:
-    """None where it has none, which no type takes."""
-    kind = told.WhichOneof("value")
-    return getattr(told, kind) if kind else None
+def _value(variable: Any) -> Any:
+    """Returns the value; None if it has none, which no type accepts."""
+    kind = variable.WhichOneof("value")
+    return getattr(variable, kind) if kind else None
 
 
 def _message(message: Any) -> Body:
     return {"role": message.role, "content": message.content}
 
 
-def _check_fields(message: Any, sent: bytes) -> None:
-    """Names the unknown field in short messages only: finding it takes a look at every part."""
+def _check_fields(message: Any, encoded: bytes) -> None:
+    """Refuse unknown fields. Only in short messages the field is named: the search is slow."""
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() == size:
         return
-    name = _unknown(message.FromString(sent)) if len(sent) < LONGEST_TOLD else None
+    name = _unknown(message.FromString(encoded)) if len(encoded) < LONGEST_NAMED else None
     which = f"field {name}" if name else "a field of it"
     raise BadRequest(
         f"{which} is not known here, or not of this type: make your stubs from our proto",

@@ -1,4 +1,4 @@
-"""One RPC: its metadata as it comes, and what goes along with its answer or its refusal."""
+"""One RPC: its metadata as they arrive, and those of its answer or refusal."""
 
 import asyncio
 import logging
@@ -33,51 +33,51 @@ class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
         self._wire = wire
         self.call = Call(context, route, peers.address(wire), "grpc")
-        self.call.span = spans.front(route, lambda name: peers.told(wire, name))
-        self._code = grpc.StatusCode.CANCELLED  # until something else has been told
+        self.call.span = spans.front(route, lambda name: peers.header(wire, name))
+        self._code = grpc.StatusCode.CANCELLED  # until another code is set
 
     @property
     def key(self) -> str:
-        scheme, _, key = peers.told(self._wire, "authorization").partition(" ")
+        scheme, _, key = peers.header(self._wire, "authorization").partition(" ")
         if scheme.lower() == "bearer":
             return key.strip()
-        return peers.told(self._wire, "x-api-key") or peers.told(self._wire, "api-key")
+        return peers.header(self._wire, "x-api-key") or peers.header(self._wire, "api-key")
 
     @property
     def time_left_s(self) -> float:
-        """Until the client's deadline."""
-        left: float | None = self._wire.time_remaining()
-        return inf if left is None else left
+        """Returns the seconds until the client's deadline."""
+        remaining: float | None = self._wire.time_remaining()
+        return inf if remaining is None else remaining
 
-    def told(self, header: str) -> str | None:
-        """What its metadata has under an HTTP header's name; None where it has no such name."""
-        found = peers.values(self._wire, header.lower())
-        return ",".join(found) if found else None
+    def header(self, name: str) -> str | None:
+        """Returns the metadata of an HTTP header's name; None if there are none."""
+        values = peers.values(self._wire, name.lower())
+        return ",".join(values) if values else None
 
     async def authenticate(self) -> Caller:
-        """Raises what `refuse` explains."""
+        """Identify the caller. Raises the errors that `refuse` explains."""
         return await self.call.authenticate(self.key)
 
     def enter(self, caller: Caller, open_calls: AtOnce) -> None:
-        """As one of the tenant's calls, until the client has read its end. Raises LimitReached."""
-        whose = caller.tenant_id
-        if open_calls.enter((whose, CALLS_PER_TENANT)) is not None:
+        """Count as one of the tenant's open calls until its end. Raises LimitReached."""
+        tenant_id = caller.tenant_id
+        if open_calls.enter((tenant_id, CALLS_PER_TENANT)) is not None:
             error = LimitReached("too many calls are open; end some of them", retry_after=1)
             error.tier, error.retry_after_ms = "open_calls", 1000
             raise error
-        self._wire.add_done_callback(lambda _: open_calls.leave(whose))
+        self._wire.add_done_callback(lambda _: open_calls.leave(tenant_id))
 
     async def read(self) -> bytes:
-        """Its message. Raises RequestTimeout, BadRequest, LimitReached, NotAdmitted."""
-        held = self.call.held
-        sent: bytes = await peers.message(self._wire, held, settings.MAX_BODY_BYTES)
-        held.release(len(sent))
-        if len(sent) > FREE:
-            await self.call.hold(len(sent))
-        return sent
+        """Read its message. Raises RequestTimeout, BadRequest, LimitReached, NotAdmitted."""
+        memory = self.call.held
+        content: bytes = await peers.message(self._wire, memory, settings.MAX_BODY_BYTES)
+        memory.release(len(content))
+        if len(content) > FREE:
+            await self.call.hold(len(content))
+        return content
 
     async def submit(self, submission: Submission) -> AnswerStream:
-        """A client that goes away cancels this task, whatever it is at: never half a submission.
+        """Submit. A client that disconnects cancels this task, but never half a submission.
 
         Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, Conflict, KeyReused.
         """
@@ -88,14 +88,14 @@ class Rpc:
             self.call.context.background.run(_give_up(submitting))
             raise
         finally:
-            self.call.let_go()
+            self.call.release_body()
 
     async def write(self, message: Message) -> None:
-        """Raises RequestTimeout."""
+        """Write a message. Raises RequestTimeout."""
         await peers.write(self._wire, message.SerializeToString())
 
     async def begin(self, answer: AnswerStream) -> None:
-        """Tells beforehand what a stream's client needs to come back: the id of its request."""
+        """Send the headers of a stream: a client needs its request id to resume."""
         try:
             await self._wire.send_initial_metadata(_metadata(self._headers()))
         except BaseException:
@@ -107,8 +107,8 @@ class Rpc:
         self._wire.set_trailing_metadata(_metadata(self._headers()))
 
     def over(self) -> None:
-        """However it has ended."""
-        self.call.let_go()
+        """Release the call, however it has ended."""
+        self.call.release_body()
         method = self.call.route.removeprefix("/")
         wire = {
             attributes.RPC_SYSTEM: "grpc",
@@ -118,10 +118,10 @@ class Rpc:
         self.call.end(method, wire)
 
     def _headers(self) -> Headers:
-        return self.call.told()
+        return self.call.response_headers()
 
     async def refuse(self, problem: Exception) -> NoReturn:
-        """Ends it with a status and its details."""
+        """End the call with a status and its details."""
         if not isinstance(problem, REFUSALS):
             log.exception("%s (%s)", self.call.route, self.call.request_id)
         error = await self.call.refused(problem)
@@ -141,5 +141,5 @@ async def _give_up(submitting: asyncio.Task[AnswerStream]) -> None:
 
 
 def _metadata(headers: Headers) -> Metadata:
-    """Headers are metadata's ASCII as it is; a name told twice is told once."""
+    """Returns headers as metadata; of a repeated name the last."""
     return tuple({name.decode(): value.decode("latin-1") for name, value in headers}.items())

@@ -11,39 +11,39 @@ from inference.api.grpc.health import Health
 from inference.api.grpc.keyless import Keyless
 
 Option = tuple[str, int]
-STREAMS_PER_CONNECTION = 100  # calls at once; more wait at the client
-CALLS = 10_000  # at once, of this process; more are refused with RESOURCE_EXHAUSTED
+STREAMS_PER_CONNECTION = 100  # open calls; further ones wait at the client
+CALLS = 10_000  # open calls of this process; further ones are refused with RESOURCE_EXHAUSTED
 MINUTE_MS = 60_000
 UNREAD = 16 * 1024  # bytes
-# What a client may do without a request of ours being refused for it.
+# Bounds of what a client may do.
 BOUNDS: list[Option] = [
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
-    ("grpc.http.overload_protection", 0),  # which refuses before it tells the bound
+    ("grpc.http.overload_protection", 0),  # it would refuse before it announces the bound
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024),
     # Pings of clients that keep their line open; the third that comes too soon ends it.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 2),
-    # A peer that is gone is found out, and no connection stays for ever.
+    # Dead peers are detected, and no connection stays for ever.
     ("grpc.keepalive_time_ms", 2 * MINUTE_MS),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_connection_idle_ms", 5 * MINUTE_MS),
     ("grpc.max_connection_age_ms", 30 * MINUTE_MS),
     ("grpc.server_handshake_timeout_ms", 10_000),
-    # Of a message that nobody waits for yet this much is taken, however fast the line is.
+    # Bytes that are received of a message that nobody reads yet.
     ("grpc.http2.lookahead_bytes", UNREAD),
     ("grpc.http2.bdp_probe", 0),
-    # Only what is sent as it is: a small message could unpack to any size.
+    # No compression: a small message could unpack to any size.
     ("grpc.compression_enabled_algorithms_bitset", 1),
-    ("grpc.so_reuseport", 0),  # a busy port is an error, and nobody joins ours
+    ("grpc.so_reuseport", 0),  # a busy port is an error, and no other process may join
 ]
 
 
 class Server:
-    """`largest`: bytes of a request. `grace_s`: what calls get that run when a connection ages.
+    """The server. `largest` bounds the bytes of a request, `connections` the open connections.
 
-    `connections`: at once; one more is closed.
+    Running calls get `grace_s` seconds when their connection has reached its age.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Server:
             add_reflection(reflected_by, keyless)
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """The port. Raises RuntimeError where it is busy."""
+        """Listen, and return the port. Raises RuntimeError if it is busy."""
         if credentials:
             return self._server.add_secure_port(address, credentials)
         return self._server.add_insecure_port(address)
@@ -83,10 +83,10 @@ class Server:
         await self._server.start()
 
     def works(self, *, well: bool) -> None:
-        """What the health service tells."""
-        self._health.tell(well=well)
+        """Set the state that the health service reports."""
+        self._health.set_state(well=well)
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no more calls; those that run have this long to end."""
+        """Take no more calls; running ones have `grace_s` seconds to end."""
         self._health.end()
         await self._server.stop(grace_s)

@@ -66,14 +66,14 @@ async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None
 async def _chat(
     rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False
 ) -> Submission:
-    """Counts the messages before it builds the body: millions of them would take seconds."""
+    """Count the messages before the body is built: millions of them would take seconds."""
     engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
     validation.check_count(len(request.messages), engine)
     body = requests.chat(request)
     return await _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
 
 
-# What has been asked for -------------------------------------------------------------------------
+# Earlier requests --------------------------------------------------------------------------------
 async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
     await rpc.call.look(caller)
     after = request.after_event
@@ -117,11 +117,11 @@ async def _submission(
         address_counted_at=rpc.call.address_counted_at,
         streamed=streamed,
         time_limit_s=rpc.time_left_s,
-        idempotency_key=rpc.told(claim.HEADER),
-        stays=rpc.told(residency.HEADER),
-        asked_class=rpc.told(work_class.HEADER),
+        idempotency_key=rpc.header(claim.HEADER),
+        stays=rpc.header(residency.HEADER),
+        asked_class=rpc.header(work_class.HEADER),
         prompt=await rpc.call.prompt(caller, body, form),
-        cache=rpc.told(caching.HEADER),
+        cache=rpc.header(caching.HEADER),
     )
 
 

@@ -1,4 +1,4 @@
-"""Bodies that come compressed: as large as others are, once they are unpacked."""
+"""Unpacks compressed bodies within the bound of all bodies."""
 
 import zlib
 
@@ -9,23 +9,23 @@ _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """At most one byte more than `most`: then it is too large, however much would follow.
+    """Unpack a body up to one byte more than `most`, which then is too large.
 
     Raises BadRequest, UnsupportedEncoding.
     """
-    if (unpacks := unpacking(encoding)) is None:
+    if (decompressor := unpacking(encoding)) is None:
         return body
     try:
-        found = unpacks.decompress(body, most + 1)
+        content = decompressor.decompress(body, most + 1)
     except zlib.error as problem:
         raise _bad(encoding, str(problem)) from None
-    if len(found) <= most and (not unpacks.eof or unpacks.unused_data):
-        raise _bad(encoding, "it breaks off" if not unpacks.eof else "something follows it")
-    return found
+    if len(content) <= most and (not decompressor.eof or decompressor.unused_data):
+        raise _bad(encoding, "it breaks off" if not decompressor.eof else "something follows it")
+    return content
 
 
 def unpacking(encoding: str) -> "zlib._Decompress | None":
-    """For a body that comes in pieces; None where it is as it is. Raises UnsupportedEncoding."""
+    """Returns a decompressor for pieces; None for a plain body. Raises UnsupportedEncoding."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return None
@@ -34,5 +34,5 @@ def unpacking(encoding: str) -> "zlib._Decompress | None":
     return zlib.decompressobj(_WINDOW_BITS[encoding])
 
 
-def _bad(encoding: str, why: str) -> BadRequest:
-    return BadRequest(f"the body is not {encoding}, as Content-Encoding says: {why}")
+def _bad(encoding: str, reason: str) -> BadRequest:
+    return BadRequest(f"the body is not {encoding}, as Content-Encoding says: {reason}")

@@ -1,7 +1,7 @@
-"""Pages of other hosts that ask with a tenant's key: CORS (WHATWG Fetch).
+"""CORS (WHATWG Fetch) for web pages of other hosts that use a tenant's key.
 
-A browser asks first, without the key. It is told that it may where any open tenant allows its page;
-whether the tenant of the key does is checked once the key is there.
+A browser sends a preflight first, without the key. It is allowed if any open tenant allows its
+page; once the key is there, its tenant's own list is checked.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from tenants.caller import Caller
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
-KEPT_S = 5.0
-MAX_AGE_S = 600  # so long a browser need not ask again
+CACHED_S = 5.0
+MAX_AGE_S = 600  # a browser caches the preflight for this long
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]+(\s*,\s*[A-Za-z0-9-]+)*")
 _USUAL_HEADERS = "authorization, content-type, x-api-key, api-key, last-event-id"
 
 
 async def greet(request: Request) -> None:
-    """Notes where a browser's request comes from; its page may read whatever is answered."""
+    """Note the origin of a browser's request. A known one may read every answer."""
     request.origin = request.header(b"origin")
-    if request.origin and request.origin in await _of_all():
+    if request.origin and request.origin in await _all_origins():
         request.origin_is_known = True
         request.extra += [
             (b"access-control-allow-origin", request.origin.encode("latin-1")),
@@ -37,11 +37,15 @@ async def greet(request: Request) -> None:
 
 
 def preflight(request: Request, allow: str) -> Headers:
-    """Of the answer to a browser that asks first. Raises Forbidden."""
+    """Returns the headers of the answer to a preflight. Raises Forbidden."""
     if not request.origin_is_known:
         raise _forbidden(request)
-    asked = request.header(b"access-control-request-headers")
-    names = asked if len(asked) < 2000 and _HEADER_NAMES.fullmatch(asked) else _USUAL_HEADERS
+    requested = request.header(b"access-control-request-headers")
+    names = (
+        requested
+        if len(requested) < 2000 and _HEADER_NAMES.fullmatch(requested)
+        else _USUAL_HEADERS
+    )
     return [
         (b"access-control-allow-methods", allow.encode()),
         (b"access-control-allow-headers", names.encode()),
@@ -50,10 +54,9 @@ def preflight(request: Request, allow: str) -> Headers:
 
 
 def check(request: Request, caller: Caller) -> None:
-    """Raises Forbidden for a page that only other tenants allow, or that this one's list has not.
+    """Refuse a page that is not in the list of the caller's tenant. Raises Forbidden.
 
-    Without a list, programs that send some Origin of their own are as welcome as ever: a browser
-    would not have come this far.
+    Without a list, programs that send some Origin are accepted: a browser would have failed before.
     """
     origin = request.origin
     if not origin or origin in caller.allowed_origins or origin in settings.OWN_ORIGINS:
@@ -68,18 +71,18 @@ def _forbidden(request: Request) -> Forbidden:
 
 
 _known: frozenset[str] = frozenset()
-_asked_at = float("-inf")
-_asking: asyncio.Task[frozenset[str]] | None = None
+_looked_up_at = float("-inf")
+_lookup: asyncio.Task[frozenset[str]] | None = None
 
 
-async def _of_all() -> frozenset[str]:
-    """Of all open tenants, as of the last seconds; a database that is away changes nothing."""
-    global _known, _asked_at, _asking
+async def _all_origins() -> frozenset[str]:
+    """Returns the origins of all open tenants, seconds old. An outage keeps the last ones."""
+    global _known, _looked_up_at, _lookup
     loop = asyncio.get_running_loop()
-    if _asking is None or _asking.get_loop() is not loop or loop.time() - _asked_at > KEPT_S:
-        _asked_at, _asking = loop.time(), loop.create_task(_look_up())
+    if _lookup is None or _lookup.get_loop() is not loop or loop.time() - _looked_up_at > CACHED_S:
+        _looked_up_at, _lookup = loop.time(), loop.create_task(_look_up())
     with suppress(Error):
-        _known = await asyncio.shield(_asking)
+        _known = await asyncio.shield(_lookup)
     return _known
 
 
@@ -87,5 +90,5 @@ async def _of_all() -> frozenset[str]:
 def _look_up() -> frozenset[str]:
     with system_scope():
         lists = Tenant.objects.open().exclude(allowed_origins=[])
-        found = lists.values_list("allowed_origins", flat=True)
-        return frozenset(origin for origins in found for origin in origins)
+        values = lists.values_list("allowed_origins", flat=True)
+        return frozenset(origin for origins in values for origin in origins)

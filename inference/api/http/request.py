@@ -1,6 +1,7 @@
 """A thin HTTP layer over ASGI for the few endpoints that take requests, and the probes.
 
-Django's own handler makes and joins a thread for each request, which costs more than all the rest.
+Django's own handler creates and joins a thread for each request, which costs more than all the
+rest.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from inference.api.call import HEAVY, Call, named
+from inference.api.call import HEAVY, Call, request_id_header
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
@@ -19,7 +20,7 @@ JSON: Headers = [(b"content-type", b"application/json")]
 
 
 class Request:
-    """One HTTP request; header names are lower case. `call`: where it is one of the API."""
+    """One HTTP request. Header names are in lower case. `call` is set for those of the API."""
 
     def __init__(
         self,
@@ -46,18 +47,19 @@ class Request:
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
 
-    def told(self, name: str) -> str:
+    def header_text(self, name: str) -> str:
         return self.header(name.encode())
 
     async def body(self) -> bytes:
-        """Raises TooLarge before more than the limit is read, and what `Call.hold` raises. What
-        it takes of memory counts until `Call.let_go`.
+        """Read the body. Its memory counts until `Call.release_body`.
+
+        Raises TooLarge before more than the limit is read, and the errors of `Call.hold`.
         """
         most = settings.MAX_BODY_BYTES
         declared = self.check_declared_length(most)
-        is_packed = b"content-encoding" in self.headers  # and large, until we know better
+        is_packed = b"content-encoding" in self.headers  # assumed to be large
         if declared > FREE or is_packed:
-            # All of it at once: of many, the first are read whole, and not all in part.
+            # In one step: of many bodies the first are read whole, instead of all in part.
             await self.call.hold(max(declared, HEAVY + 1 if is_packed else 0))
         pieces, length = list[bytes](), 0
         while not self.read_whole:
@@ -77,7 +79,7 @@ class Request:
         return body
 
     def check_declared_length(self, most: int) -> int:
-        """0 where none is declared. Raises TooLarge, BadRequest."""
+        """Returns the declared length, 0 without one. Raises TooLarge, BadRequest."""
         try:
             declared = int(self.headers.get(b"content-length", b"0"))
         except ValueError:
@@ -87,7 +89,7 @@ class Request:
         return declared
 
     async def piece(self) -> bytes:
-        """What comes next of the body, until it is `read_whole`. Raises ReaderGone."""
+        """Returns the next piece of the body, until `read_whole`. Raises ReaderGone."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ReaderGone
@@ -95,16 +97,19 @@ class Request:
         piece: bytes = message.get("body", b"")
         return piece
 
-    async def gone(self) -> None:
+    async def wait_until_closed(self) -> None:
         """Returns when the client has closed the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    def tell_when_gone(self, tell: Callable[[], None] | None) -> bool:
-        """Once, where the server can: `gone` takes a task for each request. False: it cannot."""
+    def call_when_closed(self, callback: Callable[[], None] | None) -> bool:
+        """Register a callback for the connection's end; None removes it.
+
+        Returns False if the server cannot: `wait_until_closed` takes a task for each request.
+        """
         when_gone = self.scope.get("extensions", {}).get("forebay.when_gone")
         if when_gone:
-            when_gone(tell)
+            when_gone(callback)
         return when_gone is not None
 
     # Answers -------------------------------------------------------------------------------------
@@ -124,8 +129,10 @@ class Request:
         self.started = True
         if self._call:
             self._call.counted.status = status
-        told = self._call.told() if self._call else [named(str(uuid4()))]
-        headers = [*headers, *self.extra, *told]
+        call_headers = (
+            self._call.response_headers() if self._call else [request_id_header(str(uuid4()))]
+        )
+        headers = [*headers, *self.extra, *call_headers]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

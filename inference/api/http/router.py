@@ -1,4 +1,4 @@
-"""The router of a front end over HTTP: what all of its endpoints have in common."""
+"""The router of an HTTP front end, with the steps that all of its endpoints share."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,13 +20,13 @@ from tenants.rate_limits.client_address import client_ip
 
 log = logging.getLogger(__name__)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-OTHER = "_OTHER"  # OpenTelemetry's word for a method that a client has made up
+OTHER = "_OTHER"  # OpenTelemetry's word for an unknown method
 View = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`template` stands for all of its paths in records: nobody can make up new ones."""
+    """A route. Records have its `template`, not the client's path."""
 
     template: str
     views: Mapping[str, View]  # by method
@@ -42,9 +42,7 @@ class Route:
 
 
 class Router:
-    """An ASGI application. `find` gives a path's route, `last_words` what ends a stream that has
-    begun when it cannot go on.
-    """
+    """An ASGI application. `find` gives a path's route, `last_words` the end of a broken stream."""
 
     def __init__(
         self, find: Callable[[str], Route | None], last_words: Callable[[ApiError], bytes]
@@ -54,7 +52,7 @@ class Router:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
         request = Request(scope, receive, send, call)
-        call.span = spans.front(request.method, request.told)
+        call.span = spans.front(request.method, request.header_text)
         try:
             if b"origin" in request.headers:
                 await cors.greet(request)
@@ -85,7 +83,7 @@ class Router:
         raise MethodNotAllowed(route.template, route.allow)
 
     def _end(self, request: Request) -> None:
-        request.call.let_go()
+        request.call.release_body()
         call, method = request.call, request.method if request.method in METHODS else OTHER
         wire: dict[str, Value] = {attributes.HTTP_METHOD: method}
         if call.route:

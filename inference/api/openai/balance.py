@@ -1,7 +1,7 @@
-"""`GET /user/balance` in DeepSeek's shape: what remains of the caller's cost quotas.
+"""`GET /user/balance` in DeepSeek's shape: the rest of the caller's cost quotas.
 
-The quota that leaves least is the balance; what raises have added to it is `granted`. Quotas of
-one model are no balance. Who has no cost quota may always go on, and has no balance to show.
+The quota with the least left is the balance; amounts that raises have added to it are `granted`.
+Quotas of one model do not count. A caller without a cost quota has no balance, and is available.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -21,27 +21,27 @@ _CENT = Decimal("0.01")
 
 async def balance(caller: Caller) -> dict[str, Any]:
     ids = [quota.id for quota in caller.quotas if quota.unit == "cost" and not quota.model]
-    found = await _tightest(caller, ids) if ids else None
-    if found is None:
+    tightest = await _tightest(caller, ids) if ids else None
+    if tightest is None:
         return {"is_available": True, "balance_infos": []}
-    granted = min(found.raised, found.remaining)
+    granted = min(tightest.raised, tightest.remaining)
     info = {
         "currency": settings.CURRENCY,
-        "total_balance": _money(found.remaining),
+        "total_balance": _money(tightest.remaining),
         "granted_balance": _money(granted),
-        "topped_up_balance": _money(found.remaining - granted),
+        "topped_up_balance": _money(tightest.remaining - granted),
     }
-    return {"is_available": found.remaining > 0, "balance_infos": [info]}
+    return {"is_available": tightest.remaining > 0, "balance_infos": [info]}
 
 
 @database_sync_to_async
 def _tightest(caller: Caller, ids: list[Any]) -> Standing | None:
     with tenant_scope(caller.tenant_id):
         quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
-        found = standings(quotas, caller.time_zone, timezone.now())
-    return min(found.values(), key=lambda standing: standing.remaining, default=None)
+        by_quota = standings(quotas, caller.time_zone, timezone.now())
+    return min(by_quota.values(), key=lambda standing: standing.remaining, default=None)
 
 
 def _money(micro_units: int) -> str:
-    """Never more than there is."""
+    """Returns the amount in currency units, rounded down."""
     return str((Decimal(micro_units) / 1_000_000).quantize(_CENT, ROUND_DOWN))

@@ -13,7 +13,7 @@ from inference.api.http.request import Request
 from inference.api.kept_streams import readable
 from inference.api.openai import expiry, files, uploads
 from inference.api.openai.callers import creator, owner_of, reader
-from inference.api.openai.listing import Page, asked_page
+from inference.api.openai.listing import Page, parsed_page
 from inference.batch import acts
 from inference.batch.encryption import metadata_of
 from inference.batch.endpoints import ENDPOINTS
@@ -41,7 +41,7 @@ MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _NewBatch:
     input_file_id: str
     endpoint: str
     metadata: dict[str, str] | None
@@ -50,23 +50,23 @@ class _Asked:
 
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
-    asked = _asked(requests.parsed(await request.body()))
-    file = await files.own(request.call, caller, asked.input_file_id, "input_file_id")
+    new = _parse(requests.parsed(await request.body()))
+    file = await files.own(request.call, caller, new.input_file_id, "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
-    await request.answer(orjson.dumps(await _create(caller, file, asked, request.call.client_ip)))
+    await request.answer(orjson.dumps(await _create(caller, file, new, request.call.client_ip)))
 
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    page = asked_page(request, "batch_", default=LISTED, most=MOST_LISTED)
+    page = parsed_page(request, "batch_", default=LISTED, most=MOST_LISTED)
     await request.answer(orjson.dumps(await _list(caller, page)))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer(orjson.dumps(await _told(caller, batch)))
+    await request.answer(orjson.dumps(await _scoped_as_openai(caller, batch)))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
@@ -75,9 +75,9 @@ async def cancel(request: Request, batch_id: str) -> None:
     await request.answer(orjson.dumps(await _cancel(caller, batch, request.call.client_ip)))
 
 
-# What is asked ------------------------------------------------------------------------------------
-def _asked(body: dict[str, Any]) -> _Asked:
-    """Raises BadRequest."""
+# The request --------------------------------------------------------------------------------------
+def _parse(body: dict[str, Any]) -> _NewBatch:
+    """Parse the body. Raises BadRequest."""
     if unknown := set(body) - _FIELDS:
         name = min(unknown)
         raise BadRequest(f"`{name}` is not supported", param=name)
@@ -89,7 +89,7 @@ def _asked(body: dict[str, Any]) -> _Asked:
         raise BadRequest(
             f"`completion_window` must be {COMPLETION_WINDOW}", param="completion_window"
         )
-    return _Asked(
+    return _NewBatch(
         body["input_file_id"],
         body["endpoint"],
         _metadata(body.get("metadata")),
@@ -97,11 +97,11 @@ def _asked(body: dict[str, Any]) -> _Asked:
     )
 
 
-def _metadata(given: Any) -> dict[str, str] | None:
-    if given is None:
+def _metadata(metadata: Any) -> dict[str, str] | None:
+    if metadata is None:
         return None
-    pairs = given.items() if isinstance(given, dict) else ()
-    fits = isinstance(given, dict) and len(given) <= MOST_PAIRS
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    fits = isinstance(metadata, dict) and len(metadata) <= MOST_PAIRS
     fits = fits and all(isinstance(value, str) for _key, value in pairs)
     if not fits or any(len(k) > LONGEST_KEY or len(v) > LONGEST_VALUE for k, v in pairs):
         raise BadRequest(
@@ -109,18 +109,18 @@ def _metadata(given: Any) -> dict[str, str] | None:
             f"values of {LONGEST_VALUE} characters",
             param="metadata",
         )
-    return dict(given)
+    return dict(metadata)
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
-    """Raises NotFound, and puts on record who tried another's."""
+    """Returns the caller's batch. Raises NotFound, and records an attempt at another's."""
     call = request.call
-    found = await _find(caller, batch_id)
-    if found is None:
+    batch = await _find(caller, batch_id)
+    if batch is None:
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="batch_not_found")
         raise NotFound("there is no such batch", code="batch_not_found")
-    return found
+    return batch
 
 
 # In the caller's scope ----------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def _find(caller: Caller, batch_id: str) -> Batch | None:
 
 
 @database_sync_to_async
-def _told(caller: Caller, batch: Batch) -> dict[str, Any]:
+def _scoped_as_openai(caller: Caller, batch: Batch) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
         return _as_openai(batch)
 
@@ -141,20 +141,18 @@ def _told(caller: Caller, batch: Batch) -> dict[str, Any]:
 def _list(caller: Caller, page: Page) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
         rows, has_more = page.of(readable(Batch.objects.all(), caller))
-        return page.told([_as_openai(batch) for batch in rows], has_more=has_more)
+        return page.as_openai([_as_openai(batch) for batch in rows], has_more=has_more)
 
 
 @database_sync_to_async
-def _create(caller: Caller, file: File, asked: _Asked, client_ip: str) -> dict[str, Any]:
+def _create(caller: Caller, file: File, new: _NewBatch, client_ip: str) -> dict[str, Any]:
     owner = owner_of(caller, client_ip)
     try:
         with tenant_scope(caller.tenant_id):
-            batch = acts.create(
-                owner, file, asked.endpoint, asked.metadata, asked.output_expires_after_s
-            )
+            batch = acts.create(owner, file, new.endpoint, new.metadata, new.output_expires_after_s)
             return _as_openai(batch)
     except FileGone:
-        raise files.gone("input_file_id") from None
+        raise files.no_such_file("input_file_id") from None
     except acts.TooMany:
         raise _too_many() from None
     except StorageFull as full:

@@ -1,4 +1,4 @@
-"""Who asks: the key, wherever OpenAI's, Anthropic's and Azure's clients have it."""
+"""Identifies the caller by the key, in the headers of OpenAI's, Anthropic's or Azure's clients."""
 
 from audit.trail.network import network
 from inference.api.http import cors
@@ -24,26 +24,26 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
 
 
 def _key_of_others(request: Request) -> str:
-    """Where Anthropic's and Azure's clients have it."""
+    """Returns the key of Anthropic's and Azure's clients."""
     return request.header(b"x-api-key") or request.header(b"api-key")
 
 
 async def reader(request: Request, scope: str = Scope.INFERENCE) -> Caller:
-    """Of what no admission follows."""
+    """Returns the caller of a request without an admission."""
     caller = await caller_of(request, scope)
     await request.call.look(caller)
     return caller
 
 
 async def creator(request: Request, scope: str) -> Caller:
-    """Of what is begun or stored without an admission: it is charged before its body is read."""
+    """Returns the caller that begins or stores something, charged before the body is read."""
     caller = await caller_of(request, scope)
     await request.call.charge(caller)
     return caller
 
 
 def owner_of(caller: Caller, client_ip: str) -> Owner:
-    """Of what the caller stores."""
+    """Returns the owner of what the caller stores."""
     return Owner(
         caller.tenant_id,
         caller.subject_id,

@@ -1,4 +1,4 @@
-"""Step 7: bringing an answer to the client that waits, as JSON or as server-sent events."""
+"""Step 7: delivers an answer to the waiting client, as JSON or as server-sent events."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ EVENT_STREAM = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
-FIRST_EVENT_S = 10.0  # so long an error can still have its own HTTP status
+FIRST_EVENT_S = 10.0  # until then an error can have its own HTTP status
 KEEP_ALIVE_S = 15.0
 # No blank line stands behind a comment: after an `id:` openai-python, anthropic and httpx-sse take
 # one for the end of an event without data, and fail to read it. The next event ends the comment.
@@ -25,30 +25,30 @@ KEEP_ALIVE, _QUEUE_POSITION = b": keep-alive\n", b": queue position %d\n"
 
 @contextlib.contextmanager
 def watched(request: Request) -> Iterator[asyncio.Task[None]]:
-    """With a task that is done when the client has gone."""
-    gone = asyncio.create_task(request.gone())
+    """Yields a task that is done when the client has disconnected."""
+    closed = asyncio.create_task(request.wait_until_closed())
     try:
-        yield gone
+        yield closed
     finally:
-        gone.cancel()
+        closed.cancel()
 
 
 @contextlib.contextmanager
 def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
-    """While the client is there: when it goes, the answer ends with ReaderGone."""
-    if request.tell_when_gone(answer.hang_up):
+    """Let the answer end with ReaderGone when the client disconnects."""
+    if request.call_when_closed(answer.hang_up):
         try:
             yield
         finally:
-            request.tell_when_gone(None)
+            request.call_when_closed(None)
         return
-    with watched(request) as gone:
-        gone.add_done_callback(lambda _: answer.hang_up())
+    with watched(request) as closed:
+        closed.add_done_callback(lambda _: answer.hang_up())
         yield
 
 
 async def whole(request: Request, answer: AnswerStream) -> Frame:
-    """The final frame of an answer that comes in one piece. Raises ReaderGone."""
+    """Returns the final frame of an answer in one piece. Raises ReaderGone."""
     with attended(request, answer):
         frame = await answer.whole()
     request.call.tell_frame(frame)
@@ -117,7 +117,7 @@ def _comment(answer: AnswerStream, silent_s: float) -> bytes:
 
 
 def event_bytes(frame: Frame) -> bytes:
-    """An error in mid-stream is an error event, then [DONE]: never a false finish reason."""
+    """Returns the frame as events. An error in mid-stream is an error event, then [DONE]."""
     if frame.kind == Kind.ERROR:
         return b"id: %d\ndata: %b\n\ndata: [DONE]\n\n" % (frame.last, frame.body)
     return numbered(frame)

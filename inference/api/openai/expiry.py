@@ -10,7 +10,7 @@ FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
 
 
 def of_form(fields: Mapping[str, Any]) -> int | None:
-    """Seconds. Raises BadRequest."""
+    """Returns seconds, or None. Raises BadRequest."""
     anchor, seconds = (fields.get(name) for name in FORM_FIELDS)
     if anchor is None and seconds is None:
         return None
@@ -18,19 +18,19 @@ def of_form(fields: Mapping[str, Any]) -> int | None:
 
 
 def _number(text: object) -> int | None:
-    """None where it is none, or has more digits than a limit."""
+    """Returns the number; None if it is none, or too long."""
     is_one = isinstance(text, str) and len(text) < 9 and text.isascii() and text.isdigit()
     return int(str(text)) if is_one else None
 
 
-def of_json(given: Any, param: str) -> int | None:
-    """Seconds. Raises BadRequest."""
-    if given is None:
+def of_json(expiry: Any, param: str) -> int | None:
+    """Returns seconds, or None. Raises BadRequest."""
+    if expiry is None:
         return None
-    if not isinstance(given, dict) or set(given) - {"anchor", "seconds"}:
+    if not isinstance(expiry, dict) or set(expiry) - {"anchor", "seconds"}:
         raise BadRequest(f"`{param}` must be an object with `anchor` and `seconds`", param=param)
     names = (f"{param}.anchor", f"{param}.seconds")
-    return _checked(given.get("anchor"), given.get("seconds"), names)
+    return _checked(expiry.get("anchor"), expiry.get("seconds"), names)
 
 
 def _checked(anchor: Any, seconds: Any, names: tuple[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""`/v1/files`: what a key has stored, and what its batches have left (OpenAI, Files)."""
+"""`/v1/files`: the stored files of a key, and the results of its batches (OpenAI, Files)."""
 
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,9 @@ from inference.api.http.request import JSON, Request
 from inference.api.kept_streams import readable
 from inference.api.openai import uploads
 from inference.api.openai.callers import creator, reader
-from inference.api.openai.listing import Page, asked_page
+from inference.api.openai.listing import Page, parsed_page
 from inference.batch.encryption import name_of
-from inference.batch.file_store import FileReader, is_kept, is_read, on_record
+from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import BadRequest, Conflict, NotFound
 from inference.intake.refusals import denied
 from inference.models import File, FilePurpose
@@ -27,7 +27,7 @@ from tenants.scope import tenant_scope
 
 MOST_LISTED = 10_000
 NOBODYS = UUID(int=0)
-# OpenAI's: of most of them there are no files here.
+# OpenAI's purposes. Most of them have no files here.
 _PURPOSES = (
     *FilePurpose.values,
     "assistants",
@@ -44,12 +44,12 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
     file = await uploads.take(request, caller)
-    await request.answer(orjson.dumps(await told(caller, file)))
+    await request.answer(orjson.dumps(await scoped_as_openai(caller, file)))
 
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    page = asked_page(
+    page = parsed_page(
         request, "file-", default=MOST_LISTED, most=MOST_LISTED, filters=frozenset({"purpose"})
     )
     purpose = page.filters.get("purpose")
@@ -61,7 +61,7 @@ async def listed(request: Request) -> None:
 async def retrieve(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own(request.call, caller, file_id)
-    await request.answer(orjson.dumps(await told(caller, file)))
+    await request.answer(orjson.dumps(await scoped_as_openai(caller, file)))
 
 
 async def content(request: Request, file_id: str) -> None:
@@ -83,21 +83,21 @@ async def delete(request: Request, file_id: str) -> None:
 
 
 async def own(call: Call, caller: Caller, file_id: str, param: str | None = None) -> File:
-    """Raises NotFound, and puts on record who tried another's."""
-    found = await _find(caller, parsed_id(file_id, "file-"))
-    if found is None:
+    """Returns the caller's file. Raises NotFound, and records an attempt at another's."""
+    file = await _find(caller, parsed_id(file_id, "file-"))
+    if file is None:
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="file_not_found")
-        raise gone(param)
-    return found
+        raise no_such_file(param)
+    return file
 
 
-def gone(param: str | None = None) -> NotFound:
+def no_such_file(param: str | None = None) -> NotFound:
     return NotFound("there is no such file", code="file_not_found", param=param)
 
 
 def parsed_id(text: str, prefix: str) -> UUID:
-    """Of what no id can be, one that nothing has."""
+    """Returns the id; NOBODYS, which no file has, if it cannot be one."""
     number = text.removeprefix(prefix)
     if text == number or len(number) not in (32, 36):
         return NOBODYS
@@ -108,7 +108,7 @@ def parsed_id(text: str, prefix: str) -> UUID:
 
 
 def _of(caller: Caller) -> FileQuerySet:
-    """Within the caller's scope."""
+    """Returns the caller's files, in its scope."""
     return readable(File.objects.whole(), caller)
 
 
@@ -119,7 +119,7 @@ def _find(caller: Caller, file_id: UUID) -> File | None:
 
 
 @database_sync_to_async
-def told(caller: Caller, file: File) -> dict[str, Any]:
+def scoped_as_openai(caller: Caller, file: File) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
         return _as_openai(file)
 
@@ -129,12 +129,12 @@ def _list(caller: Caller, page: Page, purpose: str | None) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
         files = _of(caller)
         rows, has_more = page.of(files.filter(purpose=purpose) if purpose else files)
-        return page.told([_as_openai(file) for file in rows], has_more=has_more)
+        return page.as_openai([_as_openai(file) for file in rows], has_more=has_more)
 
 
 @database_sync_to_async
 def _opened(caller: Caller, file: File, client_ip: str) -> FileReader:
-    """On record before the first byte."""
+    """Returns a reader. The access is recorded before the first byte."""
     with tenant_scope(caller.tenant_id):
         try:
             pieces = FileReader(file)
@@ -147,9 +147,9 @@ def _opened(caller: Caller, file: File, client_ip: str) -> FileReader:
 @database_sync_to_async
 def _delete(caller: Caller, file: File, client_ip: str) -> None:
     with tenant_scope(caller.tenant_id):
-        if not is_kept(file):
-            raise gone()
-        if is_read(file):
+        if not lock_if_whole(file):
+            raise no_such_file()
+        if is_in_use(file):
             raise Conflict(
                 "a batch is under way with this file; cancel it first", code="file_in_use"
             )

@@ -1,4 +1,4 @@
-"""Lists in OpenAI's shape: the newest first, from a cursor that is the id of the last one."""
+"""Lists in OpenAI's shape: newest first, from a cursor that is the last item's id."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -22,12 +22,12 @@ class Page:
     filters: dict[str, str] = field(default_factory=dict)
 
     def of(self, rows: QuerySet[M]) -> tuple[list[M], bool]:
-        """The page's rows, and whether there are more. Raises BadRequest."""
+        """Returns the page's rows, and whether there are more. Raises BadRequest."""
         order = ["-created_at", "-pk"] if self.newest_first else ["created_at", "pk"]
         if self.after:
             rows = self._from_cursor(rows, self.after)
-        found = list(rows.order_by(*order)[: self.limit + 1])
-        return found[: self.limit], len(found) > self.limit
+        page_rows = list(rows.order_by(*order)[: self.limit + 1])
+        return page_rows[: self.limit], len(page_rows) > self.limit
 
     def _from_cursor(self, rows: QuerySet[M], after: UUID) -> QuerySet[M]:
         last = rows.filter(pk=after).values_list("created_at", flat=True).first()
@@ -37,7 +37,7 @@ class Page:
         beyond = Q(**{f"created_at__{side}": last})
         return rows.filter(beyond | Q(**{"created_at": last, f"pk__{side}": after}))
 
-    def told(self, data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    def as_openai(self, data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
         return {
             "object": "list",
             "data": data,
@@ -47,21 +47,24 @@ class Page:
         }
 
 
-def asked_page(
+def parsed_page(
     request: Request, prefix: str, *, default: int, most: int, filters: frozenset[str] = frozenset()
 ) -> Page:
-    """Raises BadRequest. `prefix`: of ids. `filters`: what else may be asked for."""
-    given = dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
-    if unknown := set(given) - _KNOWN - filters:
+    """Parse the query. Raises BadRequest.
+
+    `prefix` is that of ids, `filters` names further parameters.
+    """
+    parameters = dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
+    if unknown := set(parameters) - _KNOWN - filters:
         name = min(unknown)
         raise BadRequest(f"there is no parameter `{name}` here", param=name)
-    limit = given.pop("limit", str(default))
+    limit = parameters.pop("limit", str(default))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
         raise BadRequest(f"`limit` must be a number from 1 to {most}", param="limit")
-    order, after = given.pop("order", "desc"), given.pop("after", "")
+    order, after = parameters.pop("order", "desc"), parameters.pop("after", "")
     if order not in ("asc", "desc"):
         raise BadRequest("`order` must be asc or desc", param="order")
-    return Page(int(limit), _cursor(after, prefix), order == "desc", given)
+    return Page(int(limit), _cursor(after, prefix), order == "desc", parameters)
 
 
 def _cursor(after: str, prefix: str) -> UUID | None:

@@ -1,4 +1,4 @@
-"""`/v1/uploads`: a file that comes in parts (OpenAI, Uploads), for who has a poor line."""
+"""`/v1/uploads`: a file that is uploaded in parts (OpenAI, Uploads), for poor connections."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,25 +46,25 @@ async def add_part(request: Request, upload_id: str) -> None:
     caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part = await uploads.take_part(request, caller, upload)
-    told = {
+    fields = {
         "id": f"{PART}{part.id.hex}",
         "object": "upload.part",
         "created_at": int(part.created_at.timestamp()),
         "upload_id": _public(upload),
     }
-    await _answer(request, told)
+    await _answer(request, fields)
 
 
 async def complete(request: Request, upload_id: str) -> None:
     caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
-    part_ids, checksum = _asked(requests.parsed(await request.body()))
+    part_ids, checksum = _parts_of(requests.parsed(await request.body()))
     owner = owner_of(caller, request.call.client_ip)
     name = await _in_thread(lambda: name_of(upload))
     async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
-    told = _as_openai(upload, name, "completed")
-    await _answer(request, told | {"file": await files.told(caller, file)})
+    fields = _as_openai(upload, name, "completed")
+    await _answer(request, fields | {"file": await files.scoped_as_openai(caller, file)})
 
 
 async def cancel(request: Request, upload_id: str) -> None:
@@ -75,15 +75,15 @@ async def cancel(request: Request, upload_id: str) -> None:
     await _answer(request, _as_openai(upload, name, "cancelled"))
 
 
-# What is asked ------------------------------------------------------------------------------------
+# The request --------------------------------------------------------------------------------------
 def _checked(body: dict[str, Any]) -> tuple[str, int]:
-    """Name and size. Raises BadRequest."""
+    """Returns name and size. Raises BadRequest."""
     if unknown := set(body) - _FIELDS:
         name = min(unknown)
         raise BadRequest(f"`{name}` is not supported", param=name)
     for field in ("filename", "mime_type"):
-        given = body.get(field)
-        if not isinstance(given, str) or not 1 <= len(given) <= uploads.LONGEST_NAME:
+        text = body.get(field)
+        if not isinstance(text, str) or not 1 <= len(text) <= uploads.LONGEST_NAME:
             most = uploads.LONGEST_NAME
             raise BadRequest(f"`{field}` must be a text of 1 to {most} characters", param=field)
     if body.get("purpose") != FilePurpose.BATCH:
@@ -94,8 +94,8 @@ def _checked(body: dict[str, Any]) -> tuple[str, int]:
     return body["filename"], size
 
 
-def _asked(body: dict[str, Any]) -> tuple[list[UUID], str]:
-    """Parts, and the checksum or "". Raises BadRequest."""
+def _parts_of(body: dict[str, Any]) -> tuple[list[UUID], str]:
+    """Returns the parts' ids, and the checksum or "". Raises BadRequest."""
     if unknown := set(body) - {"part_ids", "md5"}:
         name = min(unknown)
         raise BadRequest(f"`{name}` is not supported", param=name)
@@ -104,16 +104,16 @@ def _asked(body: dict[str, Any]) -> tuple[list[UUID], str]:
         raise BadRequest("`part_ids` must be a list of the parts' ids", param="part_ids")
     if checksum is not None and not isinstance(checksum, str):
         raise BadRequest("`md5` must be a text", param="md5")
-    known = [files.parsed_id(each, PART) for each in ids if isinstance(each, str)]
-    if len(known) < len(ids):
+    part_ids = [files.parsed_id(each, PART) for each in ids if isinstance(each, str)]
+    if len(part_ids) < len(ids):
         raise BadRequest("`part_ids` must be a list of the parts' ids", param="part_ids")
-    return known, checksum or ""
+    return part_ids, checksum or ""
 
 
 async def _own(request: Request, caller: Caller, upload_id: str) -> File:
-    """Raises NotFound, and puts on record who tried another's."""
-    found = await _find(caller, files.parsed_id(upload_id, UPLOAD))
-    if found is None:
+    """Returns the caller's upload. Raises NotFound, and records an attempt at another's."""
+    upload = await _find(caller, files.parsed_id(upload_id, UPLOAD))
+    if upload is None:
         call = request.call
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="upload_not_found")
@@ -121,7 +121,7 @@ async def _own(request: Request, caller: Caller, upload_id: str) -> File:
             "there is no such upload: it is complete or cancelled, or its hour is over",
             code="upload_not_found",
         )
-    return found
+    return upload
 
 
 @database_sync_to_async
@@ -137,16 +137,17 @@ def _cancel(caller: Caller, upload: File) -> None:
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
-    """Raises ApiError."""
+    """Run it in a thread. Raises ApiError."""
     try:
         return await uploads.in_thread(work)
     except NoSuchPart:
         raise BadRequest(
             "`part_ids` names a part that this upload does not have, or one twice", param="part_ids"
         ) from None
-    except OtherSize as other:
+    except OtherSize as sizes:
         raise BadRequest(
-            f"the parts have {other.came} bytes, which is not what was said when the upload began",
+            f"the parts have {sizes.actual_size} bytes, which is not what was said when the upload "
+            "began",
             param="part_ids",
         ) from None
     except OtherContent:
@@ -159,9 +160,9 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
 
 
-# What is answered ---------------------------------------------------------------------------------
-async def _answer(request: Request, told: dict[str, Any]) -> None:
-    await request.answer(orjson.dumps(told))
+# The answer ---------------------------------------------------------------------------------------
+async def _answer(request: Request, fields: dict[str, Any]) -> None:
+    await request.answer(orjson.dumps(fields))
 
 
 def _public(upload: File) -> str:

@@ -1,8 +1,8 @@
-"""Which view answers which path of the inference API.
+"""Maps the paths of the inference API to views.
 
-Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features stand under /beta;
-Azure's clients ask under /openai and /openai/v1: there is the same. The older ones of these name
-the model in the path (`/openai/deployments/{model}/…`).
+Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features are under /beta. Azure's
+clients use /openai and /openai/v1, with the same views. Their older paths name the model
+(`/openai/deployments/{model}/…`).
 """
 
 from inference.api.http.router import Route, Router, View
@@ -20,7 +20,7 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/uploads": {"POST": part_uploads.create},
     "/v1/batches": {"GET": batches.listed, "POST": batches.create},
 }
-_WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by what stands before and behind the id
+_WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by the text before and behind the id
     "/v1/files": {
         "": {"GET": files.retrieve, "DELETE": files.delete},
         "content": {"GET": files.content},
@@ -58,7 +58,7 @@ _EXACT = {
 
 
 def owns(path: str) -> bool:
-    """Whether the path is the inference API's, found there or not."""
+    """Returns whether the path is the inference API's, also if it does not exist."""
     return (
         path.startswith(("/v1/", "/beta/", "/openai/", "/models/"))
         or path in _EXACT
@@ -94,7 +94,7 @@ def _under_v1(path: str) -> str:
 
 
 def _deployed(rest: str) -> Route | None:
-    """A model's name may have a slash."""
+    """Returns the route of a path that names a model, whose name may have a slash."""
     for suffix, view in _DEPLOYED.items():
         if rest.endswith(suffix):
             model = rest.removesuffix(suffix)
@@ -103,10 +103,10 @@ def _deployed(rest: str) -> Route | None:
 
 
 def _of_files_and_batches(path: str) -> Route | None:
-    for front, known in _WITH_AN_ID.items():
+    for front, views_by_suffix in _WITH_AN_ID.items():
         name, _, what = path.removeprefix(front + "/").partition("/")
-        if path.startswith(front + "/") and what in known:
-            return Route(_template(front, what), known[what], (name,))
+        if path.startswith(front + "/") and what in views_by_suffix:
+            return Route(_template(front, what), views_by_suffix[what], (name,))
     return None
 
 

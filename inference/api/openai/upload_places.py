@@ -1,7 +1,7 @@
-"""Who may upload at once: each upload holds a thread of this process until its client is done.
+"""Limits simultaneous uploads: each takes a thread of this process until its client is done.
 
-Where all places are taken, one whose client is slow gives way to a newcomer: so nobody keeps others
-out by sending a byte now and then.
+If all slots are in use, one whose client is slow gives way to a newcomer, so that nobody can block
+others by sending a byte now and then.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from uuid import UUID
 from inference.errors import LimitReached, Unavailable
 from inference.intake.at_once import EVERYBODY, AtOnce
 
-GRACE_S = 5.0  # so long nobody is slow
-LEAST_PER_S = 65_536  # bytes that come from a client which is not slow
-ROOM_S = 2.0  # how long a newcomer waits for whoever gives way
+GRACE_S = 5.0  # no upload counts as slow before
+LEAST_PER_S = 65_536  # bytes; a client that sends less is slow
+ROOM_S = 2.0  # a newcomer waits so long for the slow upload's end
 
 
 class Upload(Protocol):
@@ -25,24 +25,27 @@ class Upload(Protocol):
     received: int  # bytes
 
     def give_way(self) -> None:
-        """Ends it soon, with an error that says why."""
+        """End it soon, with an error that explains it."""
 
 
 class UploadPlaces:
     def __init__(self, most: int) -> None:
-        self._taken = AtOnce(most)
+        self._slots = AtOnce(most)
         self._uploads: dict[int, Upload] = {}
-        self._left = asyncio.Event()
+        self._released = asyncio.Event()
 
     @asynccontextmanager
-    async def taken(
+    async def slot(
         self, tenant_id: UUID, of_a_tenant: int, upload: Upload | None = None
     ) -> AsyncIterator[None]:
-        """`upload` is None for what nobody waits for. Raises LimitReached, Unavailable."""
+        """Hold a slot. Raises LimitReached, Unavailable.
+
+        `upload` is None if no client sends data.
+        """
         limit = tenant_id, of_a_tenant
-        full = self._taken.enter(limit)
-        if full is not None and await self._made_room(full):
-            full = self._taken.enter(limit)
+        full = self._slots.enter(limit)
+        if full is not None and await self._make_room(full):
+            full = self._slots.enter(limit)
         if full == EVERYBODY:
             raise Unavailable("too many files are uploaded here; try again", retry_after=2)
         if full is not None:
@@ -53,11 +56,11 @@ class UploadPlaces:
             yield
         finally:
             self._uploads.pop(id(upload), None)
-            self._taken.leave(tenant_id)
-            self._left.set()
+            self._slots.leave(tenant_id)
+            self._released.set()
 
-    async def _made_room(self, full: object) -> bool:
-        """Whether the slowest upload gave way, of those that take the newcomer's place."""
+    async def _make_room(self, full: object) -> bool:
+        """Returns whether the slowest upload with a slot that the newcomer may have gave way."""
         slow = [
             upload
             for upload in self._uploads.values()
@@ -65,15 +68,15 @@ class UploadPlaces:
         ]
         if not slow:
             return False
-        self._left = asyncio.Event()
+        self._released = asyncio.Event()
         min(slow, key=_rate).give_way()
         with suppress(TimeoutError):
             async with asyncio.timeout(ROOM_S):
-                await self._left.wait()
+                await self._released.wait()
         return True
 
 
 def _rate(upload: Upload) -> float:
-    """Bytes a second."""
+    """Returns bytes a second."""
     lasted = time.monotonic() - upload.began
     return upload.received / lasted if lasted > GRACE_S else LEAST_PER_S

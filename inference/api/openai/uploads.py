@@ -1,7 +1,7 @@
-"""`POST /v1/files`: multipart/form-data (RFC 7578) that is stored as it comes.
+"""`POST /v1/files`: multipart/form-data (RFC 7578), stored as it arrives.
 
-Django's parser reads it in a thread of its own, and waits there for the client; what it has read is
-encrypted and written. In memory are a piece of the file and a few buffers, however large it is.
+Django's parser runs in a thread of its own, and waits there for the client; the parsed data are
+encrypted and written. Memory holds a piece of the file and a few buffers, however large it is.
 """
 
 import asyncio
@@ -44,26 +44,26 @@ from tenants.caller import Caller
 
 T = TypeVar("T")
 AT_ONCE, OF_A_TENANT = 16, 4  # in a process
-AROUND = 64 * 1024  # bytes of a body beside the file
+AROUND = 64 * 1024  # bytes of a body besides the file
 LONGEST_NAME = 255
 _FIELDS = {"purpose", *expiry.FORM_FIELDS}
 _uploading = ThreadPoolExecutor(AT_ONCE, "upload")
-_threads = ThreadPoolExecutor(4, "upload-acts")  # no slow client keeps these waiting
+_threads = ThreadPoolExecutor(4, "upload-acts")  # no slow client delays these
 _places = UploadPlaces(AT_ONCE)
 
 
 async def take(request: Request, caller: Caller) -> File:
-    """Raises ApiError, ReaderGone."""
+    """Store an uploaded file. Raises ApiError, ReaderGone."""
     return await _take(request, caller, _Upload)
 
 
 async def take_part(request: Request, caller: Caller, upload: File) -> File:
-    """Of an upload in parts: in the field `data`. Raises ApiError, ReaderGone."""
+    """Store a part of an upload, from the field `data`. Raises ApiError, ReaderGone."""
     return await _take(request, caller, partial(_Part, upload))
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Of what may take as long as a file does, and waits for no client."""
+    """Run work that may take as long as a file does, and waits for no client."""
     return await _in(_threads, work)
 
 
@@ -84,12 +84,12 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
         try:
             return await _in(_uploading, kind_of(body, owner, kind).take)
         finally:
-            body.give_way()  # its thread reads on where this task alone was cancelled
+            body.give_way()  # or its thread would read on if only this task was cancelled
 
 
 def counted(caller: Caller, upload: "_Body | None" = None) -> AbstractAsyncContextManager[None]:
-    """Whose work takes one of the threads. Raises LimitReached, Unavailable."""
-    return _places.taken(caller.tenant_id, OF_A_TENANT, upload)
+    """Hold a slot for work in one of the threads. Raises LimitReached, Unavailable."""
+    return _places.slot(caller.tenant_id, OF_A_TENANT, upload)
 
 
 def _clean(work: Callable[[], T]) -> T:
@@ -101,7 +101,7 @@ def _clean(work: Callable[[], T]) -> T:
 
 
 class _Body:
-    """The body as a file that a thread reads; unpacked, if it came compressed."""
+    """The body as a file that a thread reads, decompressed if need be."""
 
     def __init__(
         self, request: Request, loop: asyncio.AbstractEventLoop, most: int, tenant_id: UUID
@@ -115,7 +115,7 @@ class _Body:
         self._read = 0
 
     def read(self, size: int) -> bytes:
-        """Raises TooLarge, BadRequest, ReaderGone."""
+        """Returns the next bytes. Raises TooLarge, BadRequest, ReaderGone."""
         data = self._plain(size) if self._unpack is None else self._unpacked(size)
         self._read += len(data)
         if self._read > self._most:
@@ -123,16 +123,16 @@ class _Body:
         return data
 
     def charge(self, size: int) -> None:
-        """Bytes of the file that are to be stored. Raises NotAdmitted."""
+        """Charge bytes of the file before they are stored. Raises NotAdmitted."""
         charging = self._request.call.charge_stored(size)
         asyncio.run_coroutine_threadsafe(charging, self._loop).result()
 
     def _plain(self, size: int) -> bytes:
-        """Of any size that the parser can take: it asks again."""
+        """Returns the next piece, of any size: the parser asks again."""
         return self._next()
 
     def _unpacked(self, size: int) -> bytes:
-        """At most `size` at a time, however small what it comes from is (a zip bomb)."""
+        """Returns at most `size` bytes, also of a small piece (a zip bomb)."""
         assert self._unpack
         while not self._unpack.eof:
             packed = self._unpack.unconsumed_tail or self._next()
@@ -146,7 +146,7 @@ class _Body:
         return b""
 
     def _next(self) -> bytes:
-        """b"" at its end. Raises ReaderGone, RequestTimeout."""
+        """Returns the next bytes, b"" at the end. Raises ReaderGone, RequestTimeout."""
         while not self._request.read_whole:
             piece = self._piece()
             if piece:
@@ -170,14 +170,14 @@ class _Body:
         return piece
 
     def give_way(self) -> None:
-        """To another upload: called by the loop, while a thread waits for the next piece or not."""
+        """End this upload for another. The loop calls it, a thread may be waiting."""
         self._gives_way = True
         if self._coming:
             self._coming.cancel()
 
 
 class _Upload(FileUploadHandler):
-    """Django's handler of a file in a form, and what is made of the form."""
+    """Django's upload handler, and the file that it makes of the form."""
 
     chunk_size = 64 * 1024
     field = "file"
@@ -188,22 +188,22 @@ class _Upload(FileUploadHandler):
         self._writer: FileWriter | None = None
 
     def take(self) -> File:
-        """Raises ApiError, ReaderGone."""
+        """Store the file. Raises ApiError, ReaderGone."""
         try:
-            return self._taken()
+            return self._stored()
         except BaseException as problem:
             if self._writer:
                 self._writer.discard()
-            raise self._told(problem) from None
+            raise self._as_error(problem) from None
 
-    def _told(self, problem: BaseException) -> BaseException:
+    def _as_error(self, problem: BaseException) -> BaseException:
         if isinstance(problem, StorageFull):
             return storage_full(problem.stored)
         if isinstance(problem, TooManyFiles):
             return too_many_files()
         return _gone(self._owner) if isinstance(problem, FileGone) else problem
 
-    def _taken(self) -> File:
+    def _stored(self) -> File:
         fields = self._parsed()
         purpose = fields.get("purpose")
         if self.field in fields:
@@ -261,7 +261,7 @@ class _Upload(FileUploadHandler):
 
 
 class _Part(_Upload):
-    """Of an upload in parts."""
+    """A part of an upload."""
 
     field = "data"
 
@@ -269,7 +269,7 @@ class _Part(_Upload):
         super().__init__(body, owner, kind)
         self._part_of = upload
 
-    def _taken(self) -> File:
+    def _stored(self) -> File:
         fields = self._parsed()
         if unknown := set(fields):
             name = min(unknown)
@@ -279,7 +279,7 @@ class _Part(_Upload):
         return self._writer.finish_part()
 
     def _new_writer(self, name: str) -> FileWriter:
-        """Its name is told nowhere."""
+        """Returns a writer for a part, whose name is not stored."""
         purpose = FilePurpose(self._part_of.purpose)
         return FileWriter(
             self._owner,
@@ -306,7 +306,7 @@ def too_many_files() -> ApiError:
 
 
 def _gone(owner: Owner) -> ApiError:
-    """Of a file that was deleted under its writer's hands; nothing of it is kept."""
+    """Returns the error of a file that was deleted during its upload."""
     try:
         keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     except Barred:

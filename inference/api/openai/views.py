@@ -33,7 +33,7 @@ async def completions(request: Request, model: str = "") -> None:
 
 
 async def _complete(request: Request, form: Form, model: str) -> None:
-    """`model`: where the path names it, whatever the body says, as at Azure."""
+    """Answer a completion. `model` is set if the path names it, as at Azure, and then prevails."""
     answer = await _submit(request, form, model)
     await (send_events if answer.order.stream else send_json)(request, answer)
 
@@ -46,16 +46,16 @@ async def inference(request: Request) -> None:
         headers = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
         headers.append((b"content-type", b"application/json"))
         return await request.answer(frame.body, frame.status, headers)
-    found = orjson.loads(frame.body)
+    completion = orjson.loads(frame.body)
     request.call.headers += quotas.headers_after(
-        answer.verdict, answer.order, found.get("usage"), frame.upstream
+        answer.verdict, answer.order, completion.get("usage"), frame.upstream
     )
-    choice = found["choices"][0]
+    choice = completion["choices"][0]
     plain = {
         "request_id": str(answer.order.id),
         "text": choice["text"],
         "finish_reason": choice["finish_reason"],
-        "usage": found.get("usage"),
+        "usage": completion.get("usage"),
     }
     return await request.answer(orjson.dumps(plain))
 
@@ -67,24 +67,24 @@ async def models(request: Request) -> None:
 
 
 async def model(request: Request, name: str) -> None:
-    found = await served_models.one(await reader(request), name)
-    await request.answer(orjson.dumps({**found, "object": "model"}))
+    model_fields = await served_models.one(await reader(request), name)
+    await request.answer(orjson.dumps({**model_fields, "object": "model"}))
 
 
 async def balance(request: Request) -> None:
-    """What remains of the caller's cost quotas, in DeepSeek's shape."""
-    found = await balances.balance(await reader(request))
-    await request.answer(orjson.dumps(found))
+    """Answer the rest of the caller's cost quotas, in DeepSeek's shape."""
+    balance_fields = await balances.balance(await reader(request))
+    await request.answer(orjson.dumps(balance_fields))
 
 
 async def events(request: Request, completion_id: str) -> None:
-    """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
+    """Stream from the event after `Last-Event-ID` (WHATWG server-sent events)."""
     call, caller, after = request.call, await reader(request), _last_event(request)
     completion = await kept_streams.own(call, caller, completion_id)
-    with kept_streams.counted(call, caller), watched(request) as gone:
+    with kept_streams.counted(call, caller), watched(request) as closed:
 
         async def write(frame: Frame | None) -> None:
-            if gone.done():
+            if closed.done():
                 raise ReaderGone
             await request.write(event_bytes(frame) if frame else KEEP_ALIVE)
 
@@ -106,19 +106,19 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         route=call.route,
         client_ip=call.client_ip,
         address_counted_at=call.address_counted_at,
-        idempotency_key=_told(request, claim.HEADER),
-        stays=_told(request, residency.HEADER),
-        asked_class=_told(request, work_class.HEADER),
+        idempotency_key=_header_or_none(request, claim.HEADER),
+        stays=_header_or_none(request, residency.HEADER),
+        asked_class=_header_or_none(request, work_class.HEADER),
         prompt=await call.prompt(caller, body, form),
-        cache=_told(request, caching.HEADER),
+        cache=_header_or_none(request, caching.HEADER),
     )
     try:
         return await idempotency.submit(call, submission)
     finally:
-        call.let_go()
+        call.release_body()
 
 
-def _told(request: Request, header: str) -> str | None:
+def _header_or_none(request: Request, header: str) -> str | None:
     name = header.lower().encode()
     return request.header(name) if name in request.headers else None
 

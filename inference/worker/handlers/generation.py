@@ -25,7 +25,13 @@ from inference.engines.base import (
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import LONGEST_STOP, in_pieces, is_inside_a_stop, meets, stops_of
+from inference.engines.taking_up import (
+    LONGEST_STOP,
+    as_stream,
+    ends_inside_stop,
+    retokenizes_alike,
+    stops_of,
+)
 from inference.metrics.work import Gaps
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
@@ -159,7 +165,7 @@ class Generation(Handler):
     @staticmethod
     def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
         """The body that goes on after these texts; None where that might be another answer."""
-        if texts is None or not meets(order, "".join(texts[:2])):
+        if texts is None or not retokenizes_alike(order, "".join(texts[:2])):
             return None
         return engine.continued(order, "".join(texts), len(texts))
 
@@ -186,7 +192,7 @@ class Generation(Handler):
             self._take_whole(body)
             return
         pace, gaps = Pace(), Gaps(self.order, self.item.klass)
-        order = self.order if self.order.stream else in_pieces(self.order)
+        order = self.order if self.order.stream else as_stream(self.order)
         asked = self.engine.events(
             session, order, lambda came: writer.turn(len(self.sent_events), came, pace)
         )
@@ -279,7 +285,7 @@ class Generation(Handler):
     # Parking --------------------------------------------------------------------------------------
     def may_be_parked(self) -> bool:
         """Sooner or later. A whole answer is asked for in pieces then, which nobody else sees."""
-        goes_on = self.engine.keeps_course(self.asked)
+        goes_on = self.engine.resumes_unchanged(self.asked)
         if not self.order.stream:
             self.in_pieces = self.in_pieces or goes_on
         here = not self.engine.config.hosted and self.parked_before.times < MOST_TIMES
@@ -292,7 +298,7 @@ class Generation(Handler):
         return not self.sent_events or self._goes_on_alike()
 
     def _goes_on_alike(self) -> bool:
-        if not self.engine.keeps_course(self.asked):
+        if not self.engine.resumes_unchanged(self.asked):
             return False
         return self._continued(self.engine, self.asked, self._texts()) is not None
 
@@ -304,7 +310,7 @@ class Generation(Handler):
         if self._stops and self.sent_events and not self._is_followed:
             return False
         text = self._last_text()
-        return not (text[-1:].isspace() or is_inside_a_stop(self._stops, text))
+        return not (text[-1:].isspace() or ends_inside_stop(self._stops, text))
 
     def _stop_before(self, events: list[bytes]) -> None:
         """Raises what ends the work where these follow the text so far; they are made again."""

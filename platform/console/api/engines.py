@@ -17,7 +17,7 @@ from console.api.resource import Who
 from console.api.strict import Shape
 from console.serving import engine_figures
 from inference.engines import KINDS
-from inference.engines.standing import Condition, ability, standing
+from inference.engines.standing import Condition, engine_state, state_unless_draining
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
@@ -174,10 +174,10 @@ class EngineShape(DeclaredShape):
         return bool(engine.api_key)
 
     def get_state(self, engine: Engine) -> str:
-        return standing(engine).condition.value
+        return engine_state(engine).condition.value
 
     def get_state_reason(self, engine: Engine) -> str:
-        now = standing(engine)
+        now = engine_state(engine)
         return now.detail or now.cause.value
 
     def get_starting_since(self, engine: Engine) -> str | None:
@@ -199,7 +199,7 @@ class EngineShape(DeclaredShape):
 
 def _since(engine: Engine, condition: Condition) -> str | None:
     """Returns since when the engine has been in this condition."""
-    now = ability(engine)
+    now = state_unless_draining(engine)
     return now.since.isoformat() if now.since and now.condition is condition else None
 
 

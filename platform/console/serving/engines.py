@@ -19,7 +19,7 @@ from console.serving.outcome import act_and_report, try_save
 from console.serving.pool_lines import engine_line
 from console.serving.pools_page import page
 from inference.engines.breaker_override import Wanted, override
-from inference.engines.standing import Standing
+from inference.engines.standing import EngineState
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.registry.checking import check_given
@@ -62,7 +62,7 @@ def log(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     return render(request, "console/serving/_log.html", context)
 
 
-def _mark(state: Standing, tail: LogTail | None) -> str:
+def _mark(state: EngineState, tail: LogTail | None) -> str:
     """Returns a mark that changes whenever the state or the log does."""
     return sha256(repr((state, tail and tail.mark)).encode()).hexdigest()[:32]
 

@@ -18,7 +18,7 @@ from console.serving.forms import NewModelForm
 from console.serving.outcome import act_and_report, try_save
 from console.serving.trying import tenants_by_model
 from inference.engines import served
-from inference.engines.standing import Condition, standing
+from inference.engines.standing import Condition, engine_state
 from inference.models import Model, Pool
 from inference.policy import RouteCondition
 from tenants.models import Price
@@ -131,6 +131,6 @@ def _position(
     pool: Pool, at: int, pools: list[Pool], turn: int, price: Price | None
 ) -> PoolPosition:
     engines = list(pool.engines.all())
-    conditions = [standing(engine).condition for engine in engines]
+    conditions = [engine_state(engine).condition for engine in engines]
     first, last, ready = at == 0, at == len(pools) - 1, conditions.count(Condition.READY)
     return PoolPosition(pool, first, last, turn, len(engines), ready, _is_hosted(pool), price)

@@ -7,7 +7,7 @@ from redis import RedisError
 from console.serving import engine_figures
 from console.serving.pool_figures import PoolFigures, by_pool
 from inference.engines.breaker_override import Breaker, breakers_of
-from inference.engines.standing import Standing, standing
+from inference.engines.standing import EngineState, engine_state
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.queue.engine_figures import EngineFigures
@@ -17,7 +17,7 @@ from inference.queue.occupancy import Occupancy, occupancy
 @dataclass(frozen=True, slots=True)
 class EngineLine:
     engine: Engine
-    standing: Standing
+    standing: EngineState
     busy: int | None  # None: Redis is unavailable
     breaker: Breaker | None
     figures: EngineFigures | None
@@ -63,7 +63,7 @@ def _line(engine: Engine, pool: Pool, redis_figures: _RedisFigures) -> EngineLin
     busy = pool_occupancy.by_engine[engine.name] if pool_occupancy else None
     figures = engine_figures.figures_of(redis_figures.figures, engine.name)
     return EngineLine(
-        engine, standing(engine), busy, redis_figures.breakers.get(engine.name), figures
+        engine, engine_state(engine), busy, redis_figures.breakers.get(engine.name), figures
     )
 
 

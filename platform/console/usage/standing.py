@@ -17,7 +17,7 @@ from audit.models import DeletionMode, DeletionRequest, Event
 from audit.models.event import REQUESTS
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from inference.engines import pools
-from inference.engines.standing import Condition, standing
+from inference.engines.standing import Condition, engine_state
 from inference.models import Engine
 from inference.queue.occupancy import occupancy
 from tenants.models import Tenant
@@ -119,7 +119,7 @@ def engine_rows() -> list[Engine]:
 
 def engines(rows: Sequence[Engine], busy: int | None) -> Engines:
     """Returns the engines as this process knows them now; `busy`: slots in use."""
-    conditions = [(row.name, standing(row).condition) for row in rows]
+    conditions = [(row.name, engine_state(row).condition) for row in rows]
     others = [each for each in conditions if each[1] != Condition.READY]
     return Engines(
         number=len(rows),

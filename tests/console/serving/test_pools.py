@@ -146,7 +146,7 @@ def test_an_engine_that_is_down_says_since_when_and_why(
     found = page(client, POOLS)
     assert "it does not answer" in found
     assert f"since {since:%Y-%m-%d %H:%M:%S}" in found
-    monkeypatch.setitem(reachable._why, "gpu-1", "its certificate is not accepted: expired")
+    monkeypatch.setitem(reachable._causes, "gpu-1", "its certificate is not accepted: expired")
     assert "its certificate is not accepted: expired" in page(client, POOLS)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": POOLS})
     assert "其证书不被接受：expired" in page(client, POOLS)

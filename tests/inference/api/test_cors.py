@@ -29,7 +29,7 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(cors, "_asking", None)
-    monkeypatch.setattr(cors, "KEPT_S", 0.0)
+    monkeypatch.setattr(cors, "CACHED_S", 0.0)
     engines.forget()
     async with serving() as opened:
         yield opened

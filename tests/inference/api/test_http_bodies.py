@@ -92,7 +92,7 @@ async def test_it_is_noticed_when_the_client_goes() -> None:
     client = Sent(b"x")
     request = client.request
     await request.body()
-    await asyncio.wait_for(request.gone(), 1)
+    await asyncio.wait_for(request.wait_until_closed(), 1)
 
 
 async def test_answers_carry_their_length_and_extra_headers() -> None:

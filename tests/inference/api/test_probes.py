@@ -26,7 +26,7 @@ async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> 
         return {"database": len(looks) == 1}
 
     monkeypatch.setattr(readiness, "checks", look)
-    monkeypatch.setattr(readiness, "KEPT_S", 0.2)
+    monkeypatch.setattr(readiness, "CACHED_S", 0.2)
     answers = await asyncio.gather(*[readiness.recent(NOBODY) for _ in range(100)])
     assert answers == [{"database": True}] * 100
     assert len(looks) == 1

@@ -666,7 +666,7 @@ async def test_a_window_that_opens_since_the_tenant_has_another_time_zone(
 async def test_a_window_that_is_opened_while_its_driver_lets_go_of_it(
     shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lets_go = Batch.let_go
+    lets_go = Batch.release
 
     def opened_meanwhile(batch: Batch, lease: UUID, due_at: datetime) -> None:
         settings.BATCH_WINDOW = Window.parse("10:00-14:00")
@@ -675,7 +675,7 @@ async def test_a_window_that_is_opened_while_its_driver_lets_go_of_it(
     noon = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
     shop.now = lambda: noon
     settings.BATCH_WINDOW = Window.parse("22:00-06:00")
-    monkeypatch.setattr(Batch, "let_go", opened_meanwhile)
+    monkeypatch.setattr(Batch, "release", opened_meanwhile)
     batch = await shop.begin([line(n) for n in range(3)])
     await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=30))
     assert (await shop.done(batch))["status"] == "completed"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from inference.batch.input_lines import Malformed, asked, longest, split
+from inference.batch.input_lines import Malformed, line_request, longest, split
 from tests.inference.batch.conftest import CHAT, TEXT, line
 
 pytestmark = pytest.mark.unit
@@ -76,9 +76,9 @@ def test_one_that_is_too_long_is_the_last_and_is_not_kept(settings: Settings) ->
 def test_what_is_no_request(bad: Any, code: str, param: str | None) -> None:
     text = bad if isinstance(bad, bytes) else orjson.dumps(line(1, **bad))
     with pytest.raises(Malformed) as malformed:
-        asked(text, CHAT)
+        line_request(text, CHAT)
     assert (malformed.value.code, malformed.value.param) == (code, param)
 
 
 def test_what_is_one() -> None:
-    assert asked(orjson.dumps(line(1)), CHAT) == ("id-1", "mock")
+    assert line_request(orjson.dumps(line(1)), CHAT) == ("id-1", "mock")

@@ -54,7 +54,7 @@ class TlsServer:
 def _nothing_known() -> Iterator[None]:
     yield
     reachable._down.clear()
-    reachable._why.clear()
+    reachable._causes.clear()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from inference.engines import session as sessions
 from inference.engines.connection import UNREAD, Answer, BrokenOff, NoConnection
-from inference.engines.session import RESTS_S, EngineSession
+from inference.engines.session import STREAM_REST_S, EngineSession
 from infrastructure import outgoing_tls
 
 Speaks = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -174,7 +174,7 @@ async def test_a_cancelled_one_is_closed(session: EngineSession) -> None:
 async def test_an_idle_connection_is_closed_after_a_while(
     session: EngineSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "KEPT_S", 0.1)
+    monkeypatch.setattr(sessions, "IDLE_S", 0.1)
     async with Server(OK, OK).running() as server:
         await asked(session, server.url)
         assert server.open == 1
@@ -201,7 +201,7 @@ async def test_after_a_stream_an_engine_has_a_moment_to_close(session: EngineSes
         assert server.connections == 2
     async with Server(stream, OK).running() as server:
         await asked(session, server.url)
-        await asyncio.sleep(2 * RESTS_S)
+        await asyncio.sleep(2 * STREAM_REST_S)
         assert await asked(session, server.url) == (200, b"hello")
         assert server.connections == 1
 

@@ -111,7 +111,7 @@ async def test_the_first_runner_of_a_foretold_engine_does_not_wait(
     one = begin()
     one.freeze()  # before its first beat
     assert not await _may_send(one)
-    async with one.use.foretold(link):
+    async with one.use.announced(link):
         await asyncio.sleep(1.2)
     await one.use.beat(link)
     assert await _may_send(one)
@@ -124,7 +124,7 @@ async def test_what_was_foretold_for_too_short_a_time_is_not_trusted(
     monkeypatch.setattr(users, "COUNTS_S", 60.0)
     one = begin()
     one.freeze()
-    async with one.use.foretold(link):
+    async with one.use.announced(link):
         await asyncio.sleep(0.6)
     await one.use.beat(link)
     assert one.use._may_send_at <= monotonic()
@@ -136,7 +136,7 @@ async def test_a_newcomer_waits_for_another_that_is_there_foretold_or_not(
 ) -> None:
     monkeypatch.setattr(users, "SETTLE_S", 60.0)
     one = begin()
-    async with one.use.foretold(link):
+    async with one.use.announced(link):
         await trusting(one)
         two = begin()
         assert not await _may_send(two)

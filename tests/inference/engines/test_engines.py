@@ -237,7 +237,7 @@ async def test_llama_cpp_tells_what_its_model_can_take(
     )
     assert ("/props", b"", "Bearer k") in served.asked
     assert engine.known.keys() == {"images", "audio", "video", "files", "tools"}
-    assert (engine.context_length, engine.told_slots) == (2048, 6)
+    assert (engine.context_length, engine.reported_slots) == (2048, 6)
 
 
 @pytest.mark.parametrize("name", ["/server_info", "/get_server_info"])
@@ -255,10 +255,10 @@ async def test_sglang_says_how_many_slots_it_has_where_that_counts(
     assert not any("server_info" in path for path, *_ in served.asked)
     engine = an_engine(served.url + "/v1", SglangEngine, auto_slots=True)
     assert await engine.probe(session)
-    assert engine.told_slots == 48
+    assert engine.reported_slots == 48
     served.says(b"[]")
     assert await engine.probe(session)
-    assert engine.told_slots == 48, "what it said last"
+    assert engine.reported_slots == 48, "what it said last"
     away = an_engine("http://127.0.0.1:1", SglangEngine, auto_slots=True)
     assert await probe([away]) == [away]
 

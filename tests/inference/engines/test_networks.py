@@ -48,7 +48,7 @@ class Listener:
 def _nothing_known() -> Any:
     yield
     reachable._down.clear()
-    reachable._why.clear()
+    reachable._causes.clear()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines.base import Engine, EngineFailed, Turn, at_once
+from inference.engines.base import Engine, EngineFailed, Turn, read_on
 from inference.engines.session import EngineSession
 from inference.intake import enqueue
 from inference.intake.context import Context
@@ -33,7 +33,7 @@ class ParrotEngine(Engine):
     can = {"tools": False}
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         words = orjson.loads(order.body)["messages"][-1]["content"].split()
         if words == ["nothing"]:

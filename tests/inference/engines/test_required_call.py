@@ -37,7 +37,7 @@ def bundled(url: str = "http://x") -> Engine:
 
 def streamed(pieces: list[str], reason: str = "stop") -> dict[str, Any]:
     """The answer that a reader puts together from the events of a stream."""
-    call = RequiredCall.asked_for(order())
+    call = RequiredCall.for_order(order())
     assert call
     deltas = [{"role": "assistant", "content": None}, *({"content": piece} for piece in pieces)]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
@@ -95,7 +95,7 @@ async def test_the_bundled_model_is_asked_for_the_call_and_nothing_else(
 
 
 def test_references_of_a_functions_parameters_are_moved_along() -> None:
-    call = RequiredCall.asked_for(order())
+    call = RequiredCall.for_order(order())
     assert call
     fields = orjson.loads(b"{" + call.outgoing.removeprefix(b",") + b"}")
     first = fields["response_format"]["json_schema"]["schema"]["anyOf"][0]["properties"]
@@ -114,6 +114,6 @@ def test_other_models_make_their_calls_in_their_own_words() -> None:
 
 
 def test_who_may_choose_is_not_forced() -> None:
-    assert RequiredCall.asked_for(order("auto")) is None
+    assert RequiredCall.for_order(order("auto")) is None
     content = [{"role": "user", "content": '"tool_choice":"required"'}]
-    assert RequiredCall.asked_for(an_order(body=orjson.dumps({"messages": content}))) is None
+    assert RequiredCall.for_order(an_order(body=orjson.dumps({"messages": content}))) is None

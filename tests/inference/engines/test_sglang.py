@@ -279,7 +279,7 @@ def test_repetitions_are_counted_from_where_it_begins() -> None:
     """So an answer that is parked would not be what it would have been."""
     for factor, keeps in ((None, True), (1.0, True), (1.1, False)):
         body = orjson.dumps({"messages": [QUESTION], "repetition_penalty": factor})
-        assert an_sglang().keeps_course(an_order(body=body)) is keeps
+        assert an_sglang().resumes_unchanged(an_order(body=body)) is keeps
 
 
 async def test_a_stream_goes_on_where_another_worker_died(
@@ -328,7 +328,7 @@ async def test_its_context_and_its_health(served: Served, session: EngineSession
     engine = an_sglang(served.url + "/v1")
     assert await probe([engine]) == []
     assert engine.context_length == 4096
-    assert not await engine.gets_on(session)
+    assert not await engine.is_alive(session)
     assert served.asked[-1][0] == "/health"
     assert await engine.answers(session), "that would take a token, and so long as one takes"
     assert served.asked[-1][0] == "/v1/models"

@@ -247,13 +247,13 @@ async def test_in_development_mode_it_says_how_many_slots_it_has(
     served.handler = handler
     engine = an_vllm(served.url + "/v1", auto_slots=True)
     assert await engine.probe(session)
-    assert engine.told_slots == 48
+    assert engine.reported_slots == 48
     others = an_vllm(served.url + "/v1")
     assert await others.probe(session)
-    assert others.told_slots == 0
+    assert others.reported_slots == 0
     served.says(b"", 404)
     assert await (silent := an_vllm(served.url + "/v1", auto_slots=True)).probe(session)
-    assert silent.told_slots == 0
+    assert silent.reported_slots == 0
 
 
 async def test_how_busy_it_is(served: Served, session: EngineSession) -> None:
@@ -337,4 +337,4 @@ async def test_vllm_counts_a_prompt_with_its_own_tokenizer(
 def test_under_a_longer_stop_string_it_does_not_keep_its_course(stop: Any, keeps: bool) -> None:
     """It shows the text up to some characters before its end, which may be inside of a token."""
     body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "stop": stop})
-    assert an_vllm().keeps_course(an_order(body=body)) is keeps
+    assert an_vllm().resumes_unchanged(an_order(body=body)) is keeps

@@ -66,7 +66,7 @@ def test_what_the_operator_has_said_stays(engine: Engine) -> None:
 
 @pytest.mark.parametrize("nonsense", [-1, 0, 10**9, "48", None, [48]])
 def test_what_is_no_number_of_slots_changes_nothing(nonsense: Any) -> None:
-    assert saying("gpu-1", nonsense).told_slots == 0
+    assert saying("gpu-1", nonsense).reported_slots == 0
 
 
 @pytest.mark.django_db

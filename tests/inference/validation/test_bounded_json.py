@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.batch.input_lines import Malformed, asked
+from inference.batch.input_lines import Malformed, line_request
 from inference.engines.base import EngineConfig
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import GROWTH, LONGEST_RUN, Template, prompt_bound
@@ -137,7 +137,7 @@ def test_a_line_of_a_batch_is_bounded_like_a_body() -> None:
     for unit in (b"[],", b"0,"):
         line = filled(unit, (head, b"0]}}"))
         with pytest.raises(Malformed) as caught:
-            asked(line, "/v1/chat/completions")
+            line_request(line, "/v1/chat/completions")
         assert caught.value.code == "invalid_json_line"
 
 

@@ -25,8 +25,8 @@ from inference.engines.base import (
     EngineFull,
     NotOffered,
     Turn,
-    at_once,
     away,
+    read_on,
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
@@ -282,7 +282,7 @@ class Narrow(ScriptedEngine):
         self.lets_in, self.refused = lets_in, 0
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         if self.speaking >= self.lets_in:
             self.refused += 1

@@ -15,9 +15,9 @@ from audit.keys.keyring import keyring
 from audit.models import Event
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
-from inference.engines.base import Turn, at_once
+from inference.engines.base import Turn, read_on
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import rest_of, said_last
+from inference.engines.taking_up import append_to_answer, rest_of
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.models import Completion, Usage
@@ -58,14 +58,14 @@ class GoesOn(ScriptedEngine):
         if body is None:
             return None
         if text:
-            said_last(body["messages"], text, open_ended=False)
+            append_to_answer(body["messages"], text, open_ended=False)
         return orjson.dumps(body)
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         return PROMPT + _said(order).count(" w")
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         self.asked.append(order)
         self.begun.append(order.klass)

@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from config.supervisor.ports import find_free
-from inference.engines.base import EngineConfig, Turn, at_once
+from inference.engines.base import EngineConfig, Turn, read_on
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.session import EngineSession
 from inference.order import Order
@@ -45,7 +45,7 @@ class Stepped(LlamaCppEngine):
         self.goes_on = asyncio.Event()
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         async with aclosing(super().events(session, order, turn)) as stream:
             async for events in stream:

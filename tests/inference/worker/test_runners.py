@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from inference import engines
-from inference.engines.base import Engine, EngineConfig, Turn, at_once
+from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import Entry
@@ -39,7 +39,7 @@ class GoesOn(ScriptedEngine):
     gate: asyncio.Event | None = None
 
     async def events(
-        self, session: EngineSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
         async with contextlib.aclosing(super().events(session, order, turn)) as stream:
             async for events in stream:

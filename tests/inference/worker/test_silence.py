@@ -70,7 +70,7 @@ class Quiet(ScriptedEngine):
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EVERY_S", "SILENT_S"):
         monkeypatch.setattr(silence, name, 0.01)
-    monkeypatch.setattr(Quiet, "gets_on_within_s", 0.01)
+    monkeypatch.setattr(Quiet, "alive_within_s", 0.01)
     for name in ("ASK_EVERY_S", "ASK_WITHIN_S"):
         monkeypatch.setattr(stalls, name, 0.01)
 

@@ -48,6 +48,6 @@ def test_the_key(name: str, value: str, key: str) -> None:
 def test_what_is_told_of_a_header() -> None:
     """One that is there and empty is not taken for one that is not there."""
     call = rpc("ipv4:127.0.0.1:9", ("x-forebay-residency", ""), ("idempotency-key", "a"))
-    assert call.told("x-forebay-residency") == ""
-    assert call.told("Idempotency-Key") == "a"
-    assert call.told("x-other") is None
+    assert call.header("x-forebay-residency") == ""
+    assert call.header("Idempotency-Key") == "a"
+    assert call.header("x-other") is None
