@@ -17,10 +17,10 @@ from inference.intake.caching import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.prompt_templates import FIELD, Prompt
-from inference.intake.refusals import denied, not_kept
+from inference.intake.refusals import denied, not_cached
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
-from inference.intake.unadmitted import Held, of_caller
+from inference.intake.unadmitted import BodyMemory, of_caller
 from inference.intake.work_class import HEADER as CLASS
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
@@ -148,9 +148,9 @@ class Call:
             raise
 
     @cached_property
-    def held(self) -> Held:
+    def held(self) -> BodyMemory:
         """The memory that its body takes of this process."""
-        return Held(unadmitted.budget(), lambda: of_caller(self.caller, self.client_ip))
+        return BodyMemory(unadmitted.budget(), lambda: of_caller(self.caller, self.client_ip))
 
     def release_body(self) -> None:
         """Release the memory of its body, which is admitted or refused."""
@@ -235,7 +235,7 @@ class Call:
         if is_recorded(refusal, error):
             self._record(error)
         elif error.code == NOT_KEPT:
-            not_kept(self.context, self.caller, self.route, self.client_ip)
+            not_cached(self.context, self.caller, self.route, self.client_ip)
         if self.caller:
             error = await self._with_limits(self.caller, error)
         error_names = {name for name, _ in error.extra}

@@ -11,7 +11,7 @@ from inference.intake.refusals import denied
 from inference.models import Completion
 from inference.models.completion import State
 from inference.order import Order
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
@@ -45,5 +45,5 @@ def _own(caller: Caller, request_id: str) -> Completion | None:
 @database_sync_to_async
 def _order(completion: Completion) -> Order | None:
     with tenant_scope(completion.tenant_id):
-        record = on_record(completion.pk)
+        record = recorded_order(completion.pk)
     return record[1] if record else None

@@ -24,7 +24,7 @@ from inference.intake.revocation import refusal
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.record import statements
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
@@ -155,7 +155,7 @@ def answer_gone(reason: str) -> Conflict:
 
 def _order(completion: Completion) -> tuple[bytes, Order] | None:
     with tenant_scope(completion.tenant_id):
-        return on_record(completion.pk)
+        return recorded_order(completion.pk)
 
 
 def _recorded(order: Order) -> Frame:

@@ -1,4 +1,4 @@
-"""What became of a message: its text, how it ended, how fast it was."""
+"""Messages of a conversation as a page shows them: text, end, and speed."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -19,15 +19,15 @@ ON_ITS_WAY = timedelta(seconds=10)  # between an answer's row and its request's
 
 
 def turns(messages: Iterable[Message]) -> list[Turn]:
-    """As a page shows them. Two more queries, however many messages."""
-    found = list(messages)
-    unanswered = [m.completion_id for m in found if m.completion_id and m.ciphertext is None]
+    """Returns turns, with two more queries for any number of messages."""
+    rows = list(messages)
+    unanswered = [m.completion_id for m in rows if m.completion_id and m.ciphertext is None]
     running = set(Completion.objects.open().filter(id__in=unanswered).values_list("id", flat=True))
-    for message in found:
+    for message in rows:
         if message.ciphertext is None and message.completion_id not in running:
             message.refresh_from_db(fields=["ciphertext", "finish_reason"])  # settled in between?
-    usage = Usage.objects.in_bulk([m.completion_id for m in found if m.completion_id])
-    return [_turn(m, usage.get(m.completion_id), running) for m in found]
+    usage = Usage.objects.in_bulk([m.completion_id for m in rows if m.completion_id])
+    return [_turn(m, usage.get(m.completion_id), running) for m in rows]
 
 
 def turn(message: Message) -> Turn:
@@ -35,18 +35,18 @@ def turn(message: Message) -> Turn:
 
 
 def _turn(message: Message, usage: Usage | None, running: set[UUID]) -> Turn:
-    if message.ciphertext is None and _goes_on(message, usage, running):
+    if message.ciphertext is None and _is_running(message, usage, running):
         return _shown(message, streaming=True)
     if message.ciphertext is None:
         return _shown(message, error="lost")
     try:
-        said = said_in(message)
+        words = said_in(message)
     except Unreadable:
         return _shown(message, error="erased")
-    return _shown(message, said, usage=usage, error=usage.error_code if usage else "")
+    return _shown(message, words, usage=usage, error=usage.error_code if usage else "")
 
 
-def _goes_on(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
+def _is_running(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
     if message.completion_id in running:
         return True
     return usage is None and timezone.now() - message.created_at < ON_ITS_WAY
@@ -54,7 +54,7 @@ def _goes_on(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
 
 def _shown(
     message: Message,
-    said: Said = NOTHING,
+    words: Said = NOTHING,
     *,
     streaming: bool = False,
     usage: Usage | None = None,
@@ -63,8 +63,8 @@ def _shown(
     return Turn(
         id=message.id,
         author=message.author,
-        text=said.text,
-        reasoning=said.reasoning,
+        text=words.text,
+        reasoning=words.reasoning,
         notice=_left_out(message.left_out) if message.left_out else "",
         completion=message.completion_id,
         streaming=streaming,
@@ -84,7 +84,7 @@ def _left_out(count: int) -> str:
 
 def _figures(usage: Usage) -> Figures:
     seconds = (usage.duration_ms - (usage.ttft_ms or 0)) / 1000
-    known = usage.ttft_ms is not None and seconds > 0 and usage.completion_tokens > 1
-    speed = round(usage.completion_tokens / seconds, 1) if known else None
+    measured = usage.ttft_ms is not None and seconds > 0 and usage.completion_tokens > 1
+    speed = round(usage.completion_tokens / seconds, 1) if measured else None
     pool = usage.pool if usage.pool != usage.model else ""
     return Figures(usage.completion_tokens, usage.ttft_ms, speed, pool, usage.hosted)

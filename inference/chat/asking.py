@@ -1,6 +1,6 @@
-"""A question and the place for its answer: two rows, there before the request can run.
+"""Stores a question and the row of its answer before the request can run.
 
-They are made once the request is on record: what is refused leaves nothing in the chat.
+They are created once the request is recorded, so a refused one leaves nothing in the chat.
 """
 
 from collections.abc import Callable
@@ -22,20 +22,20 @@ from inference.models import Author, Conversation, Message, Usage
 from inference.queue.expected_wait import Place
 from tenants.models import Member
 
-MAX_HISTORY = 200  # messages that are looked at for the prompt
+MAX_HISTORY = 200  # messages that are considered for the prompt
 TOO_LONG = "context_length_exceeded"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Exchange:
     conversation: Conversation
     question: Message
     answer: Message
-    place: Callable[[], Place] = Place  # where it stands in its queue by now
+    place: Callable[[], Place] = Place  # its present place in the queue
 
 
-def asked_before(member: Member, message_id: UUID) -> Asked | None:
-    """When the page repeats a message whose acknowledgement got lost."""
+def existing_exchange(member: Member, message_id: UUID) -> Exchange | None:
+    """Returns the exchange of a message that the page repeats after a lost acknowledgement."""
     own = Message.objects.filter(conversation__in=conversations.of_member(member))
     own = own.select_related("conversation")
     question = own.filter(pk=message_id, author=Author.USER).first()
@@ -43,11 +43,11 @@ def asked_before(member: Member, message_id: UUID) -> Asked | None:
         return None
     later = own.filter(conversation=question.conversation, created_at__gt=question.created_at)
     answer = later.filter(author=Author.ASSISTANT).order_by("created_at").first()
-    return Asked(question.conversation, question, answer) if answer else None
+    return Exchange(question.conversation, question, answer) if answer else None
 
 
 def earlier(member: Member, send: Send) -> Earlier:
-    """The conversation so far. Raises Refused."""
+    """Returns the conversation so far. Raises Refused."""
     if send.conversation is None:
         return Earlier()
     conversation = _own(member, send.conversation)
@@ -56,23 +56,23 @@ def earlier(member: Member, send: Send) -> Earlier:
     rows = list(newest[:MAX_HISTORY])[::-1]
     older = conversation.messages.count() - len(rows) if len(rows) == MAX_HISTORY else 0
     usage = Usage.objects.in_bulk([row.completion_id for row in rows if row.completion_id])
-    return _told(rows, usage, send.model, older)
+    return _earlier(rows, usage, send.model, older)
 
 
-def _told(rows: list[Message], usage: dict[UUID, Usage], model: str, older: int) -> Earlier:
-    said, dropped, scale, too_long = list[prompt.Message](), older, 1.0, 0
+def _earlier(rows: list[Message], usage: dict[UUID, Usage], model: str, older: int) -> Earlier:
+    messages, dropped, scale, too_long = list[prompt.Message](), older, 1.0, 0
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         end = usage.get(row.completion_id) if row.completion_id else None
         if _was_too_long(row, usage):
             too_long += 1
         elif end and not end.error_code and end.prompt_tokens and end.model == model:
-            read = max(1, len(said) + dropped - row.left_out)  # messages of that prompt
-            scale, too_long = prompt.scale(said[-read:], end.prompt_tokens), 0
+            count = max(1, len(messages) + dropped - row.left_out)  # messages of that prompt
+            scale, too_long = prompt.scale(messages[-count:], end.prompt_tokens), 0
         if _was_too_long(following, usage):
             dropped += 1
-        elif spoken := _spoken(row):
-            said.append(spoken)
-    return Earlier(said, dropped, scale, too_long)
+        elif message := _message(row):
+            messages.append(message)
+    return Earlier(messages, dropped, scale, too_long)
 
 
 def _was_too_long(answer: Message | None, usage: dict[UUID, Usage]) -> bool:
@@ -80,8 +80,8 @@ def _was_too_long(answer: Message | None, usage: dict[UUID, Usage]) -> bool:
     return bool(end and end.error_code == TOO_LONG)
 
 
-def _spoken(message: Message) -> prompt.Message | None:
-    """Without the reasoning: models are not shown how they came to an answer."""
+def _message(message: Message) -> prompt.Message | None:
+    """Returns the message without its reasoning, which models are not shown."""
     try:
         text = said_in(message).text if message.ciphertext else ""
     except Unreadable:
@@ -89,8 +89,8 @@ def _spoken(message: Message) -> prompt.Message | None:
     return {"role": message.author, "content": text} if text else None
 
 
-def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> Asked:
-    """`left_out`: messages that the request does not carry along. Raises Refused."""
+def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> Exchange:
+    """Store an exchange. `left_out` messages are not in the request. Raises Refused."""
     with transaction.atomic():
         conversation = _conversation(member, send)
         question, answer = _rows(member, send, conversation, completion_id)
@@ -99,14 +99,14 @@ def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> A
             with transaction.atomic():
                 Message.objects.bulk_create([question, answer])
         except IntegrityError:
-            raise Refused("invalid_message") from None  # an id that is somebody's already
+            raise Refused("invalid_message") from None  # the id exists already
         conversation.updated_at, conversation.model = question.created_at, send.model
         conversation.save(update_fields=["updated_at", "model"])
-    return Asked(conversation, question, answer)
+    return Exchange(conversation, question, answer)
 
 
 def _conversation(member: Member, send: Send) -> Conversation:
-    """Locked, so that two tabs cannot ask in it at the same time."""
+    """Returns the conversation, locked, so that two tabs cannot ask in it at the same time."""
     if send.conversation is None:
         return conversations.start(member, send.model, send.text)
     conversation = _own(member, send.conversation, lock=True)
@@ -116,10 +116,10 @@ def _conversation(member: Member, send: Send) -> Conversation:
 
 def _own(member: Member, conversation_id: UUID, *, lock: bool = False) -> Conversation:
     owned = conversations.of_member(member).filter(pk=conversation_id)
-    found = (owned.select_for_update(of=("self",)) if lock else owned).first()
-    if found is None:
+    conversation = (owned.select_for_update(of=("self",)) if lock else owned).first()
+    if conversation is None:
         raise Refused("not_found")
-    return found
+    return conversation
 
 
 def _refuse_if_busy(conversation: Conversation) -> None:

@@ -1,4 +1,4 @@
-"""The signed-in person at the other end of a socket, as a member of one tenant."""
+"""The signed-in person of a socket, as a member of one tenant."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from inference.chat.membership import membership, still_stands
+from inference.chat.membership import is_valid, membership
 from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
 from inference.intake.allowed import NotAllowed
@@ -25,7 +25,7 @@ from tenants.caller import Caller
 from tenants.models import Member, User
 from tenants.rate_limits.client_address import client_ip
 
-TRUSTED_S = 0.5  # so long a look at session and membership counts
+TRUSTED_S = 0.5  # a check of session and membership is valid for this long
 _sessions = import_module(settings.SESSION_ENGINE)
 
 
@@ -50,13 +50,14 @@ class ChatSession:
         if member is None:
             return None
         language = query.get("language", [""])[0]
-        known = language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+        supported = language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         key = scope["session"].session_key
-        return cls(context_of(scope), user, member, key, client_ip(scope), known)
+        return cls(context_of(scope), user, member, key, client_ip(scope), supported)
 
     async def caller(self) -> Caller:
-        """Raises Dismissed when session or membership have ended since, NotAllowed,
-        AuthenticationUnavailable.
+        """Returns the caller, after a check of session and membership.
+
+        Raises Dismissed if one of them has ended, NotAllowed, AuthenticationUnavailable.
         """
         now = asyncio.get_running_loop().time()
         if now >= self._good_until:
@@ -71,11 +72,11 @@ class ChatSession:
         except UnknownCaller:
             raise Dismissed(NOT_A_MEMBER) from None
 
-    async def was_here(self) -> None:
-        """Who writes is not idle. Written down once a minute at most."""
-        await off_loop_for(self.user, self._seen)()
+    async def note_activity(self) -> None:
+        """Note that the person is not idle, once a minute at most."""
+        await off_loop_for(self.user, self._note_activity)()
 
-    def _seen(self) -> None:
+    def _note_activity(self) -> None:
         session = _sessions.SessionStore(self.session_key)
         if time.time() - session.get(sessions.SEEN, 0.0) >= sessions.SEEN_EVERY_S:
             session[sessions.SEEN] = time.time()
@@ -86,5 +87,5 @@ class ChatSession:
         person = get_user(cast("HttpRequest", SimpleNamespace(session=session)))
         if person.pk != self.user.pk or sessions.over(session) or duty(session, self.user):
             raise Dismissed(SIGNED_OUT)
-        if not still_stands(self.member.id, self.user):
+        if not is_valid(self.member.id, self.user):
             raise Dismissed(NOT_A_MEMBER)

@@ -1,7 +1,7 @@
-"""The chat's websocket: a person sends, follows and stops; answers come as numbered pieces.
+"""The chat's websocket: a person sends, follows and stops; answers arrive as numbered pieces.
 
-Nothing here blocks the reading of the socket: each message is a task, each followed answer
-another, and all end with the socket. The generations themselves do not.
+Nothing here blocks the reading of the socket: each message is a task, each followed answer another,
+and all end with the socket. Generations go on.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from audit.trail.acting_from import acting_from
 from audit.trail.network import network
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
-from inference.chat.asking import Asked
+from inference.chat.asking import Exchange
 from inference.chat.chat_session import ChatSession
-from inference.chat.follower import Follower, on_record
+from inference.chat.follower import Follower, stored_turn
 from inference.chat.listing import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
 from inference.chat.refusal import (
@@ -63,7 +63,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await super().__call__(*asgi)
         finally:
-            self._gone()
+            self._cleanup()
 
     @property
     def context(self) -> Context:
@@ -85,7 +85,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return None
 
     def _enter(self) -> tuple[int, str] | None:
-        """Close code and reason where there are too many sockets."""
+        """Returns close code and reason if there are too many sockets."""
         full = self.context.sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
         self._counted = full is None
         if full is None:
@@ -94,21 +94,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return AGAIN_LATER, "too many connections here; try again later"
         return TOO_MANY, f"{SOCKETS_PER_PERSON} connections of this person are open; close some"
 
-    def _lost(self, why: str) -> None:
-        """Membership, role or tenant ended: also for a page that says nothing."""
-        code = NOT_A_MEMBER if why == "access_revoked" else TENANT_CLOSED
-        self._tasks.add(self._started(self.close(code, why), self._tasks.discard))
+    def _lost(self, reason: str) -> None:
+        """Close when membership, role or tenant have ended, also for a silent page."""
+        code = NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED
+        self._tasks.add(self._started(self.close(code, reason), self._tasks.discard))
 
-    def _signed_out(self, why: str) -> None:
-        """By the person, from here or elsewhere, or by a new password."""
-        self._tasks.add(self._started(self.close(SIGNED_OUT, why), self._tasks.discard))
+    def _signed_out(self, reason: str) -> None:
+        """Close after a sign-out or a new password."""
+        self._tasks.add(self._started(self.close(SIGNED_OUT, reason), self._tasks.discard))
 
     async def close(self, code: Any = None, reason: Any = None) -> None:
-        self._over = True  # tasks on their way have nobody to speak to any more
+        self._over = True  # tasks under way cannot reach the page any more
         await super().close(code, reason)
 
-    def _gone(self) -> None:
-        """However it ends: nobody is told to leave whose connection failed half-way."""
+    def _cleanup(self) -> None:
+        """Release all, also for a connection that failed half-way, without a disconnect message."""
         if self._counted:
             self.context.sockets.leave(self.chat_session.user.pk)
         self.context.revocation.dismiss(self)
@@ -123,7 +123,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await super().websocket_disconnect(message)
 
     async def chat_changed(self, event: dict[str, str]) -> None:
-        """From another tab (tabs.py)."""
+        """Tell the page of a change in another tab (tabs.py)."""
         if event["origin"] != self.channel_name:
             await self._say(protocol.Changed(UUID(event["conversation"])))
 
@@ -152,8 +152,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except NotAdmitted as refused:
             await self._fail(problems.not_admitted(refused), _about(message))
         except EnginesPaused as paused:
-            told = problems.problem("engine_unavailable", paused.retry_after)
-            await self._fail(told, _about(message))
+            failure = problems.problem("engine_unavailable", paused.retry_after)
+            await self._fail(failure, _about(message))
         except QueueFull as full:
             await self._fail(problems.problem("queue_full", full.retry_after), _about(message))
         except _AWAY as away:
@@ -166,7 +166,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _do(self, caller: Caller, message: FromPage) -> None:
         match message:
             case Send():
-                await self.chat_session.was_here()
+                await self.chat_session.note_activity()
                 await self._send(caller, message)
             case Follow():
                 answer = await self._own_answer(message.message)
@@ -185,11 +185,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _send(self, caller: Caller, send: Send) -> None:
         member, client_ip = self.chat_session.member, self.chat_session.client_ip
-        asked = await sending.submit(self.context, caller, member, send, client_ip)
-        assert asked.answer.completion_id
-        await self._say(await off_loop(member, _told)(asked))
-        self._follow(asked.answer.id, asked.answer.completion_id, 0, asked.place)
-        await tabs.announce(member.id, asked.conversation.id, self.channel_name)
+        exchange = await sending.submit(self.context, caller, member, send, client_ip)
+        assert exchange.answer.completion_id
+        await self._say(await off_loop(member, _started_message)(exchange))
+        self._follow(exchange.answer.id, exchange.answer.completion_id, 0, exchange.place)
+        await tabs.announce(member.id, exchange.conversation.id, self.channel_name)
 
     # Following -----------------------------------------------------------------------------------
     def _follow(
@@ -199,15 +199,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         after: int,
         place: Callable[[], Place] = Place,
     ) -> None:
-        """The page looks at one at a time: the oldest gives way, and can be followed again."""
-        if before := self._followed.pop(message_id, None):
-            before.cancel()
+        """Follow an answer. The oldest followed one gives way: a page shows one at a time."""
+        if earlier := self._followed.pop(message_id, None):
+            earlier.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
         followers, person = self.context.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
-        look = off_loop(self.chat_session.member, on_record)
+        look = off_loop(self.chat_session.member, stored_turn)
         follower = Follower(
             self.context.redis, self._say, look, message_id, completion_id, after, place
         )
@@ -229,7 +229,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _say(self, message: ToPage) -> None:
         if self._over:
             return
-        with contextlib.suppress(OSError):  # the page has gone: its disconnect is on the way
+        with contextlib.suppress(OSError):  # the page is gone, its disconnect on the way
             await self.send(text_data=protocol.written(message))
 
     async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
@@ -248,9 +248,9 @@ def _about(message: FromPage) -> UUID | None:
     return getattr(message, "message", None)
 
 
-def _told(asked: Asked) -> protocol.Started:
-    question, answer = turns([asked.question, asked.answer])
-    return protocol.Started(listed(asked.conversation), question, answer)
+def _started_message(exchange: Exchange) -> protocol.Started:
+    question, answer = turns([exchange.question, exchange.answer])
+    return protocol.Started(listed(exchange.conversation), question, answer)
 
 
 def _log_problem(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""A member's conversations: nobody else ever gets to see one."""
+"""A member's conversations, which nobody else can see."""
 
 from collections.abc import Iterable
 from uuid import uuid4
@@ -22,20 +22,20 @@ LOCKED = Exists(
 
 
 def of_member(member: Member) -> QuerySet[Conversation]:
-    """But for those that are locked (tenants/accounts/locked_texts.py)."""
+    """Returns a member's, except for locked ones (tenants/accounts/locked_texts.py)."""
     owned = Conversation.objects.filter(tenant_id=member.tenant_id, member=member)
     return owned.filter(~LOCKED).order_by("-updated_at")
 
 
 def of_user(user: User, roles: Iterable[str]) -> QuerySet[Conversation]:
-    """In every open tenant where the person has one of these roles."""
+    """Returns those in every open tenant where the person has one of these roles."""
     open_tenants = Conversation.objects.filter(member__tenant__state=State.ACTIVE)
     owned = open_tenants.filter(~LOCKED, member__user=user, member__role__in=roles)
     return owned.select_related("member__tenant", "member__user")
 
 
 def start(member: Member, model: str, first_text: str) -> Conversation:
-    """Its title is the first words of the first message."""
+    """Create a conversation, titled with the first words of the first message."""
     conversation = Conversation(id=uuid4(), tenant_id=member.tenant_id, member=member, model=model)
     _set_title(conversation, member, first_words(first_text))
     with transaction.atomic():
@@ -50,7 +50,7 @@ def rename(conversation: Conversation, title: str) -> None:
 
 
 def delete(conversation: Conversation) -> None:
-    """With all its messages. Raises OnHold."""
+    """Delete it with all its messages. Raises OnHold."""
     with transaction.atomic():
         refuse_if_held(conversation)
         _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
@@ -58,7 +58,7 @@ def delete(conversation: Conversation) -> None:
 
 
 def refuse_if_held(conversation: Conversation) -> None:
-    """Raises OnHold, within a transaction."""
+    """Raises OnHold if a legal hold protects it. Runs in a transaction."""
     legal_hold.refuse_if_held(conversation.tenant_id, conversation.member.subject_id)
 
 

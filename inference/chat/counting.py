@@ -1,4 +1,4 @@
-"""A question counts as a request that ends when it is taken or refused."""
+"""Counts a question as a request that ends when it is accepted or refused."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ ROUTES.add(ROUTE)
 def counted(tenant_id: UUID) -> Iterator[Counted]:
     request = Counted("chat")
     request.tenant_id = tenant_id
-    span = spans.front(ROUTE, nothing_told)
+    span = spans.front(ROUTE, no_header)
     try:
         yield request
     except Exception as problem:
-        request.status, reason = _told(problem)
+        request.status, reason = _status(problem)
         request.refused(reason)
         raise
     finally:
@@ -31,13 +31,13 @@ def counted(tenant_id: UUID) -> Iterator[Counted]:
         words.end(span, request, request.log_id, "chat message", {})
 
 
-def nothing_told(_name: str) -> str:
-    """A page's socket has no headers for each of its messages."""
+def no_header(_name: str) -> str:
+    """Returns no trace header: a page's socket has none for single messages."""
     return ""
 
 
-def _told(problem: Exception) -> tuple[int, str]:
-    """A status as other front ends would tell it, and the reason."""
+def _status(problem: Exception) -> tuple[int, str]:
+    """Returns a status like that of other front ends, and the reason."""
     match problem:
         case NotAdmitted():
             return 429, problem.admission.tier

@@ -1,4 +1,4 @@
-"""Where the chat's ciphertexts belong: each is bound to its tenant and row."""
+"""Associated data of the chat's ciphertexts, which binds them to tenant and row."""
 
 from audit.keys.keyring import Unreadable, keyring
 from inference.models import Author, Conversation, Message
@@ -13,15 +13,15 @@ def title_aad(conversation: Conversation) -> bytes:
 
 
 def message_aad(message: Message) -> bytes:
-    """An answer has its completion's id: its text is encrypted by the runner."""
-    asked = message.author == Author.USER or message.completion_id is None
-    row = message.id if asked else message.completion_id
+    """Returns the data; for an answer with its completion's id, since the runner encrypts it."""
+    is_question = message.author == Author.USER or message.completion_id is None
+    row = message.id if is_question else message.completion_id
     assert row is not None
     return b"inference_message|%b|%b" % (message.conversation.tenant_id.bytes, row.bytes)
 
 
 def title_of(conversation: Conversation) -> str:
-    """ "" when the member's key has been destroyed."""
+    """Returns the title; "" if the member's key has been destroyed."""
     try:
         cipher = keyring.by_id_now(conversation.data_key_id)
         return cipher.decrypt(
@@ -32,7 +32,7 @@ def title_of(conversation: Conversation) -> str:
 
 
 def said_in(message: Message) -> Said:
-    """What it says, and the reasoning before an answer. Raises Unreadable."""
+    """Returns the text, and the reasoning before an answer. Raises Unreadable."""
     cipher = keyring.by_id_now(message.data_key_id)
-    said = unpacked(cipher.decrypt(bytes(message.ciphertext or b""), message_aad(message)))
-    return said if message.author == Author.USER else parted(said)
+    words = unpacked(cipher.decrypt(bytes(message.ciphertext or b""), message_aad(message)))
+    return words if message.author == Author.USER else parted(words)

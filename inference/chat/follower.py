@@ -1,4 +1,4 @@
-"""Brings one answer to one socket, from any event on, whatever Redis does meanwhile."""
+"""Brings one answer to one socket, from any event on, through outages of Redis."""
 
 import asyncio
 import contextlib
@@ -34,16 +34,16 @@ class Follower:
         after: int,
         place: Callable[[], Place] = Place,
     ) -> None:
-        """`place`: in the queue, by now."""
+        """`place` returns the present place in the queue."""
         self._redis, self._say, self._look, self._place = redis, say, look, place
         self.message_id, self.completion_id = message_id, completion_id
         self.last = after
         self._gap = False
         self._upstream = ""
-        self._waiting: Waiting | None = None  # as it was said last
+        self._waiting: Waiting | None = None  # the last one sent
 
     async def run(self) -> None:
-        """Returns when the page has the whole answer."""
+        """Send the answer. Returns when the page has all of it."""
         await self._say_place()
         while True:
             try:
@@ -52,20 +52,20 @@ class Follower:
             except (RedisGone, DatabaseError):
                 await asyncio.sleep(RETRY_S)
             with contextlib.suppress(DatabaseError):
-                if await self._said_from_record():
+                if await self._sent_from_record():
                     return
 
     async def _read(self) -> None:
         async for frame in follow(self._redis, self.completion_id.bytes, self.last):
             if frame:
                 await self._pass_on(frame)
-            elif await self._said_from_record():
+            elif await self._sent_from_record():
                 return
             else:
                 await self._say_place()
 
     async def _say_place(self) -> None:
-        """While nothing has come."""
+        """Send the place in the queue until the first event."""
         place = self._place()
         if self.last or not place.position:
             return
@@ -77,56 +77,59 @@ class Follower:
     async def _pass_on(self, frame: Frame) -> None:
         self._upstream = frame.upstream or self._upstream
         if frame.kind != Kind.ERROR:
-            said = [said_in(event) for event in split(frame.body)]
-            # Redis was lost with events in it that nobody had read: the record has them.
-            self._gap = self._gap or frame.last - len(said) > self.last
+            words = [said_in(event) for event in split(frame.body)]
+            # Redis has lost unread events: the record has the whole text.
+            self._gap = self._gap or frame.last - len(words) > self.last
             if not self._gap:
-                await self._say(_delta(self.message_id, frame.last, said))
+                await self._say(_delta(self.message_id, frame.last, words))
                 self.last = frame.last
         if frame.final:
             await self._say_end(frame)
 
     async def _say_end(self, frame: Frame) -> None:
-        """It is on record by now, unless that is what failed."""
-        found = await self._look(self.message_id)
-        if found and not found.streaming:
+        """Send the end. The answer is recorded by now, unless that is what failed."""
+        stored = await self._look(self.message_id)
+        if stored and not stored.streaming:
             if self._gap:
-                await self._say(Whole(self.message_id, found.text, found.reasoning))
-            await self._say(end(found, self._upstream))
+                await self._say(Whole(self.message_id, stored.text, stored.reasoning))
+            await self._say(end(stored, self._upstream))
         else:
-            await self._say(self._failed(frame, found))
+            await self._say(self._failed(frame, stored))
 
-    def _failed(self, frame: Frame, found: Turn | None) -> End:
-        code = "lost" if found else "not_found"  # deleted meanwhile, which cancels it
-        if found and frame.kind == Kind.ERROR:
+    def _failed(self, frame: Frame, stored: Turn | None) -> End:
+        code = "lost" if stored else "not_found"  # deleted meanwhile, which cancels it
+        if stored and frame.kind == Kind.ERROR:
             code = orjson.loads(frame.body)["error"]["code"]
         return End(self.message_id, "error", error=problem(code))
 
-    async def _said_from_record(self) -> bool:
-        """When no events come: the answer may be over, and its events gone."""
-        found = await self._look(self.message_id)
-        if found and found.streaming:
+    async def _sent_from_record(self) -> bool:
+        """Send a finished answer from the record: its events may have expired.
+
+        Returns False if it is still being written.
+        """
+        stored = await self._look(self.message_id)
+        if stored and stored.streaming:
             return False
-        if found:
-            await self._say(Whole(self.message_id, found.text, found.reasoning))
-            await self._say(end(found))
+        if stored:
+            await self._say(Whole(self.message_id, stored.text, stored.reasoning))
+            await self._say(end(stored))
         else:
             await self._say(End(self.message_id, "error", error=problem("not_found")))
         return True
 
 
-def _delta(message_id: UUID, last: int, said: list[Said]) -> Delta:
-    thoughts = [piece.reasoning for piece in said]
+def _delta(message_id: UUID, last: int, words: list[Said]) -> Delta:
+    thoughts = [piece.reasoning for piece in words]
     return Delta(
-        message_id, last, [piece.text for piece in said], thoughts if any(thoughts) else []
+        message_id, last, [piece.text for piece in words], thoughts if any(thoughts) else []
     )
 
 
-def end(found: Turn, upstream: str = "") -> End:
-    return End(found.id, found.finish_reason, found.figures, found.error, upstream)
+def end(stored: Turn, upstream: str = "") -> End:
+    return End(stored.id, stored.finish_reason, stored.figures, stored.error, upstream)
 
 
-def on_record(message_id: UUID) -> Turn | None:
-    """None when it has been deleted."""
+def stored_turn(message_id: UUID) -> Turn | None:
+    """Returns the turn; None if it has been deleted."""
     message = Message.objects.filter(pk=message_id).select_related("conversation").first()
     return turn(message) if message else None

@@ -15,11 +15,11 @@ PAGE = 50
 
 
 def page(member: Member, before: datetime | None = None) -> dict[str, Any]:
-    """`more` tells whether there are older ones."""
-    found = conversations.of_member(member)
+    """Returns a page of the list. `more` tells whether there are older ones."""
+    owned = conversations.of_member(member)
     if before:
-        found = found.filter(updated_at__lt=before)
-    rows = list(found[: PAGE + 1])
+        owned = owned.filter(updated_at__lt=before)
+    rows = list(owned[: PAGE + 1])
     return {"conversations": [listed(row) for row in rows[:PAGE]], "more": len(rows) > PAGE}
 
 

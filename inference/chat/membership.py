@@ -1,4 +1,4 @@
-"""Whose chat it is: one membership of a person, with a role that may chat."""
+"""The membership of a chat: one of a person's, with a role that may chat."""
 
 from uuid import UUID
 
@@ -12,20 +12,20 @@ CHATTING = [role for role, permissions in PERMISSIONS.items() if Permission.CHAT
 
 
 def memberships(user: User) -> QuerySet[Member]:
-    """Where this person may chat now."""
+    """Returns the memberships with which this person may chat now."""
     return _chatting(user).filter(tenant__state=State.ACTIVE).order_by("tenant__name")
 
 
 def membership(user: User, tenant: str) -> Member | None:
-    """In the tenant of that name; in the first one for ""."""
-    found = memberships(user)
+    """Returns the one in the tenant of that name; for "" the first."""
+    candidates = memberships(user)
     if "\0" in tenant:
         return None
-    return (found.filter(tenant__name=tenant) if tenant else found).first()
+    return (candidates.filter(tenant__name=tenant) if tenant else candidates).first()
 
 
-def still_stands(member_id: UUID, user: User) -> bool:
-    """Whatever has become of the tenant: authentication tells that."""
+def is_valid(member_id: UUID, user: User) -> bool:
+    """Returns whether it may chat. The tenant's state is left to authentication."""
     return _chatting(user).filter(pk=member_id).exists()
 
 

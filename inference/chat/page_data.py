@@ -1,4 +1,4 @@
-"""What the page's scripts start from."""
+"""The data with which the page's scripts start."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -35,5 +35,5 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
 
 
 def _opened(conversation: Conversation) -> dict[str, Any]:
-    found = conversation.messages.order_by("created_at").select_related("conversation")
-    return {"conversation": listing.listed(conversation), "messages": turns(found)}
+    rows = conversation.messages.order_by("created_at").select_related("conversation")
+    return {"conversation": listing.listed(conversation), "messages": turns(rows)}

@@ -1,4 +1,4 @@
-"""What a person is told when something did not work, in their language."""
+"""Messages for a person about things that failed, in their language."""
 
 import math
 
@@ -88,11 +88,11 @@ def not_admitted(refused: NotAdmitted) -> Problem:
 
 
 def _quota_text(admission: Admission) -> str:
-    limit, left = admission.limit, max(0, admission.limit - admission.used)
-    texts = _TOO_LITTLE_LEFT if left and admission.unit != "requests" else _USED_UP
+    limit, remaining = admission.limit, max(0, admission.limit - admission.used)
+    texts = _TOO_LITTLE_LEFT if remaining and admission.unit != "requests" else _USED_UP
     return str(texts[admission.unit, admission.window]) % {
         "limit": _amount(limit, admission.unit),
-        "left": _amount(left, admission.unit),
+        "left": _amount(remaining, admission.unit),
     }
 
 

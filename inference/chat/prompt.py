@@ -1,8 +1,8 @@
-"""What the model gets to read: the conversation so far, as much of it as fits.
+"""Makes the prompt: the conversation so far, as much of it as fits.
 
-How many tokens a text has, only the engine knows. It told so for every earlier prompt of the
-conversation: what it counted last corrects the rule of thumb here. Where it still found a prompt
-too long, the next one is half as long.
+Only the engine can count tokens. It has reported the number for every earlier prompt of the
+conversation: the last one corrects the estimate here. After a prompt that was too long, the next
+one is half as long.
 """
 
 from dataclasses import dataclass, field
@@ -13,23 +13,23 @@ from inference.validation import requests
 from inference.validation.schemas import Body
 
 ANSWER_TOKENS = 4096  # the most in one answer; "continue" asks for more
-TEMPLATE_TOKENS = 6  # that a chat template puts around a message
-SHORTEST_ANSWER = 32  # tokens: the least that is offered where a quota has no room for more
-ASCII_PER_TOKEN = 4  # characters; of others, Chinese above all, one is about a token
+TEMPLATE_TOKENS = 6  # that a chat template adds to a message
+SHORTEST_ANSWER = 32  # tokens: the least to offer if a quota has no room for more
+ASCII_PER_TOKEN = 4  # characters; another one, such as a Chinese one, is about a token
 MARGIN = 0.9
-SCALES = (0.4, 4.0)  # the least and the most that is believed
+SCALES = (0.4, 4.0)  # bounds of the correction
 
 Message = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What was said before, and what is known of its length."""
+    """Earlier messages, and what is known of their length."""
 
-    said: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     dropped: int = 0  # older messages, and questions that the model could not read
-    scale: float = 1.0  # tokens as the engine counts them, to one as we do
-    too_long: int = 0  # so often in a row the engine has refused
+    scale: float = 1.0  # the engine's tokens for each estimated one
+    too_long: int = 0  # refusals by the engine in a row
 
 
 class Prompt(NamedTuple):
@@ -40,34 +40,34 @@ class Prompt(NamedTuple):
 def fitted(
     earlier: Earlier, question: str, engine: Engine, max_tokens: int | None = None
 ) -> Prompt:
-    """`max_tokens`: of an answer that is to be shorter than usual."""
+    """Returns the prompt. `max_tokens` asks for a shorter answer than usual."""
     context = engine.context_length
     answer = min(ANSWER_TOKENS, context // 2, max_tokens or ANSWER_TOKENS)
     room = (context - answer) * MARGIN / earlier.scale / 2**earlier.too_long
-    messages = [*earlier.said, {"role": "user", "content": question}]
-    kept = _latest(messages, room)
+    messages = [*earlier.messages, {"role": "user", "content": question}]
+    latest = _latest(messages, room)
     body = {
         "model": engine.config.name,
-        "messages": _alternating(kept),
+        "messages": _alternating(latest),
         "max_tokens": answer,
         "stream": True,
     }
-    return Prompt(body, earlier.dropped + len(messages) - len(kept))
+    return Prompt(body, earlier.dropped + len(messages) - len(latest))
 
 
 def scale(messages: list[Message], prompt_tokens: int) -> float:
-    """For messages that the engine has counted."""
+    """Returns the correction by messages that the engine has counted."""
     low, high = SCALES
     return min(high, max(low, prompt_tokens / max(1.0, sum(map(_tokens, messages)))))
 
 
 def estimate(request: Body) -> int:
-    """As for a request without a limit: few answers come near theirs."""
+    """Returns the estimate of a request without a limit: few answers come near theirs."""
     return requests.estimate(sum(len(m["content"].encode()) for m in request["messages"]), {})
 
 
 def _alternating(messages: list[Message]) -> list[Message]:
-    """A question that got no answer goes with the next: many templates want strict turns."""
+    """Join an unanswered question with the next: many templates require strict turns."""
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1]["role"] == message["role"]:
@@ -79,7 +79,7 @@ def _alternating(messages: list[Message]) -> list[Message]:
 
 
 def _latest(messages: list[Message], room: float) -> list[Message]:
-    """The newest ones within so many tokens, beginning with a question; always the last."""
+    """Returns the newest messages that fit, beginning with a question; always the last one."""
     first = len(messages) - 1
     room -= _tokens(messages[first])
     while first and (room := room - _tokens(messages[first - 1])) >= 0:

@@ -1,7 +1,7 @@
-"""The chat socket's messages, both ways: small JSON objects, told apart by their `type`.
+"""The chat socket's messages, both ways: small JSON objects with a `type`.
 
-Event numbers count over a whole answer, so a reader that names the last one it has taken gets
-the rest, without a gap or a double, over any number of connections.
+Event numbers count over a whole answer, so a reader that names its last one gets the rest, without
+a gap or a double, over any number of connections.
 """
 
 from typing import Annotated
@@ -45,15 +45,15 @@ class Problem(msgspec.Struct, frozen=True):
     code: str
     text: str
     retry_after: int = 0  # seconds; 0: no use
-    refusal_id: str = ""  # of a limit or a quota: explains itself in the console
-    answer_tokens: int = 0  # of a shorter answer, for which the quota has room; 0: no use
+    refusal_id: str = ""  # of a limit or a quota, to be looked up in the console
+    answer_tokens: int = 0  # of a shorter answer that fits the quota; 0: no use
 
 
 class Figures(msgspec.Struct, frozen=True):
     tokens: int
     ttft_ms: int | None
     tokens_per_second: float | None
-    pool: str = ""  # that served it, where it is not the only one, named as its model
+    pool: str = ""  # the serving pool, unless it is named as its model
     hosted: bool = False  # its prompt left this installation
 
 
@@ -63,8 +63,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     author: str
     text: str
-    reasoning: str = ""  # that came before an answer
-    notice: str = ""  # what its reader should know of how it came about
+    reasoning: str = ""  # before an answer
+    notice: str = ""  # a note for the reader, such as left out messages
     completion: UUID | None = None
     streaming: bool = False
     finish_reason: str = ""
@@ -89,9 +89,7 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
 
 class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
-    """An answer has not begun: how many go before it, and in about how many seconds it begins; 0
-    where nobody knows.
-    """
+    """An answer has not begun. `before` counts requests before it, `seconds` is 0 if unknown."""
 
     message: UUID
     before: int
@@ -108,7 +106,7 @@ class Delta(msgspec.Struct, frozen=True, tag="delta", omit_defaults=True):
 
 
 class Whole(msgspec.Struct, frozen=True, tag="text"):
-    """The stored text, instead of all pieces: those are no longer kept."""
+    """The stored text, instead of pieces that have expired."""
 
     message: UUID
     text: str
@@ -116,7 +114,7 @@ class Whole(msgspec.Struct, frozen=True, tag="text"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
-    """`upstream`: pool and engine that served it, while its events are kept."""
+    """The end of an answer. `upstream` is the pool and the engine, while its events are stored."""
 
     message: UUID
     finish_reason: str
@@ -126,7 +124,7 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="error"):
-    """What was asked has not been done. `message` is the one that it was about."""
+    """A request of the page has failed. `message` is the one that it was about."""
 
     code: str
     text: str
@@ -137,7 +135,7 @@ class Failed(msgspec.Struct, frozen=True, tag="error"):
 
 
 class Changed(msgspec.Struct, frozen=True, tag="chat.changed"):
-    """Something happened in another tab: read it again."""
+    """A conversation changed in another tab: read it again."""
 
     conversation: UUID
 
@@ -154,7 +152,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def read(text: str) -> FromPage:
-    """Raises msgspec.DecodeError, also for what is too long."""
+    """Parse a message. Raises msgspec.DecodeError, also if it is too long."""
     if len(text) > MAX_FRAME:
         raise msgspec.DecodeError(f"a message has a length <= {MAX_FRAME}")
     message: FromPage = _decoder.decode(text)

@@ -1,4 +1,4 @@
-"""Why something that a page asked for is not done."""
+"""Refusals of a page's requests."""
 
 
 class Refused(Exception):
@@ -10,7 +10,7 @@ class Refused(Exception):
 
 
 class Dismissed(Exception):
-    """Signed out, or no longer a member who may chat: the socket closes with this code."""
+    """Signed out, or no longer a member who may chat. The socket closes with this code."""
 
     def __init__(self, close_code: int) -> None:
         super().__init__(close_code)

@@ -1,4 +1,4 @@
-"""What the page's scripts say."""
+"""Texts of the page's scripts."""
 
 from django.utils.translation import gettext as _
 

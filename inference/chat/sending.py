@@ -1,4 +1,4 @@
-"""From a question on the page to a request in the queue."""
+"""Submits a question on the page as a request."""
 
 import asyncio
 from dataclasses import replace
@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from inference.chat import asking, prompt
-from inference.chat.asking import Asked
+from inference.chat.asking import Exchange
 from inference.chat.counting import ROUTE, counted
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
@@ -28,13 +28,13 @@ from tenants.caller import Caller
 from tenants.models import Member
 from tenants.rate_limits.admission import Admission
 
-_on_their_way: set[asyncio.Task[Asked]] = set()
+_on_their_way: set[asyncio.Task[Exchange]] = set()
 
 
 async def submit(
     context: Context, caller: Caller, member: Member, send: Send, client_ip: str
-) -> Asked:
-    """Goes through even when the socket is lost meanwhile: half a question helps nobody.
+) -> Exchange:
+    """Submit a question, even if the socket is lost meanwhile: half a question helps nobody.
 
     Raises Refused, NotAdmitted, OutOfService.
     """
@@ -44,17 +44,17 @@ async def submit(
     return await asyncio.shield(task)
 
 
-def _arrived(task: asyncio.Task[Asked]) -> None:
+def _arrived(task: asyncio.Task[Exchange]) -> None:
     _on_their_way.discard(task)
     if not task.cancelled():
-        task.exception()  # whoever still waits for it has it
+        task.exception()  # those that wait get it
 
 
 async def _submit(
     context: Context, caller: Caller, member: Member, send: Send, client_ip: str
-) -> Asked:
-    if before := await off_loop(member, asking.asked_before)(member, send.message):
-        return before
+) -> Exchange:
+    if existing := await off_loop(member, asking.existing_exchange)(member, send.message):
+        return existing
     with counted(caller.tenant_id) as request:
         works_for(request)
         return await _ask(context, caller, member, send, client_ip, request)
@@ -67,14 +67,14 @@ async def _ask(
     send: Send,
     client_ip: str,
     request: Counted,
-) -> Asked:
+) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, asking.earlier)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
-    asked: list[Asked] = []
+    exchanges: list[Exchange] = []
 
     async def put(completion_id: UUID) -> None:
-        asked.append(await off_loop(member, asking.put)(member, send, completion_id, left_out))
+        exchanges.append(await off_loop(member, asking.put)(member, send, completion_id, left_out))
 
     try:
         answer = await intake.submit(
@@ -84,17 +84,17 @@ async def _ask(
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
         raise
     except OutOfService:
-        if not asked:
+        if not exchanges:
             raise
         request.status = 503
-        return asked[0]  # it is on record that the question did not run: so is its answer
+        return exchanges[0]  # the record shows that it did not run, and so does its answer
     request.order, request.status = answer.order, 200
-    answer.leave()  # readers follow the kept events instead
-    return replace(asked[0], place=lambda: answer.place_now)
+    answer.leave()  # readers follow the stored events instead
+    return replace(exchanges[0], place=lambda: answer.place_now)
 
 
 def _shorter_answer(admission: Admission, max_tokens: int) -> int:
-    """Tokens of the answer for which the quota that refused still has room; 0 if too few."""
+    """Returns the tokens of an answer that the quota has room for; 0 if too few."""
     if admission.unit != "tokens":
         return 0
     missing = admission.asked - max(0, admission.limit - admission.used)
@@ -103,10 +103,10 @@ def _shorter_answer(admission: Admission, max_tokens: int) -> int:
 
 
 def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
-    """What the page does not offer is refused, whatever the page said. Raises Refused."""
+    """Returns the engine of a model, if the page offers it. Raises Refused."""
     try:
         engine = allowed.engine_for(caller, model)
-    except Unavailable:  # whoever asks is local-only by now, and it is hosted
+    except Unavailable:  # the caller is local-only by now, and the model is hosted
         raise Refused("model_not_found") from None
     except allowed.NoSuchModel as unknown:
         if unknown.hidden:

@@ -1,4 +1,4 @@
-"""Ending an answer early: what it has so far stays."""
+"""Ends an answer early; its text so far stays."""
 
 from functools import partial
 from typing import Any
@@ -12,28 +12,28 @@ from inference.chat.threads import off_loop
 from inference.intake.context import Context, context_of
 from inference.models import Completion, Conversation, Message
 from inference.order import Order
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from tenants.models import Member
 
 
 def own_answer(member: Member, message_id: UUID) -> Message:
-    """Raises Refused, also for a stranger's."""
+    """Returns the member's answer. Raises Refused, also for another member's."""
     own = Message.objects.filter(conversation__in=of_member(member))
     own = own.select_related("conversation")
-    found = own.filter(pk=message_id).exclude(completion_id=None).first()
-    if found is None:
+    answer = own.filter(pk=message_id).exclude(completion_id=None).first()
+    if answer is None:
         raise Refused("not_found")
-    return found
+    return answer
 
 
 def stop_all(scope: Any, conversation: Conversation) -> None:
-    """From a page, with its ASGI scope: nobody will read what is still being written here."""
+    """Cancel a conversation's answers from a page, with its ASGI scope."""
     unanswered = conversation.messages.filter(ciphertext=None).values_list(
         "completion_id", flat=True
     )
     running = Completion.objects.open().filter(pk__in=list(unanswered))
-    recorded = [on_record(completion.pk) for completion in running]
-    if orders := [found[1] for found in recorded if found]:
+    recorded = [recorded_order(completion.pk) for completion in running]
+    if orders := [record[1] for record in recorded if record]:
         async_to_sync(_cancel)(context_of(scope), orders)
 
 
@@ -43,7 +43,7 @@ async def _cancel(context: Context, orders: list[Order]) -> None:
 
 
 async def stop(context: Context, member: Member, completion_id: UUID) -> None:
-    recorded = await off_loop(member, on_record)(completion_id)
+    recorded = await off_loop(member, recorded_order)(completion_id)
     if recorded:
         is_open = partial(off_loop(member, _running), completion_id)
         await context.cancellation.insist(recorded[1], is_open)

@@ -1,4 +1,4 @@
-"""Tells a member's tabs that something changed. They read it again; no text travels here."""
+"""Notifies a member's tabs of changes. They read again; no text travels here."""
 
 import logging
 from typing import Any
@@ -17,7 +17,7 @@ def group(member_id: UUID) -> str:
 
 
 async def announce(member_id: UUID, conversation_id: UUID, origin: str = "") -> None:
-    """`origin` is the channel that knows already. A tab that misses it catches up later."""
+    """Notify them. `origin` is the channel that knows already; a tab that misses it catches up."""
     event: dict[str, Any] = {
         "type": CHANGED,
         "conversation": str(conversation_id),

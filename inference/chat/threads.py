@@ -1,7 +1,7 @@
-"""The chat's short looks into the database, off the event loop.
+"""Short database work of the chat, off the event loop.
 
-Each runs in a thread of the pool and closes its connection afterwards: Channels' default would
-make all sockets of a process wait for one thread.
+Each call runs in a thread of the pool and closes its connection afterwards: with Channels' default
+all sockets of a process would share one thread.
 """
 
 from collections.abc import Callable, Coroutine
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def off_loop(member: Member, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """In a transaction that sees the member's tenant."""
+    """Run it in a transaction that sees the member's tenant."""
 
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
         with tenant_scope(member.tenant_id, member.user_id):
@@ -27,7 +27,7 @@ def off_loop(member: Member, look: Callable[P, T]) -> Callable[P, Coroutine[Any,
 
 
 def off_loop_for(user: User, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """In a transaction that sees the person's memberships."""
+    """Run it in a transaction that sees the person's memberships."""
 
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
         with person_scope(user.pk):

@@ -1,4 +1,4 @@
-"""The chat page, and what it asks for outside its socket."""
+"""The chat page, and its requests outside the socket."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
 from inference.chat.problems import problem
 from inference.chat.stopping import stop_all
-from inference.intake.allowed import why_no_models
+from inference.intake.allowed import no_models_reason
 from inference.models import Conversation
 from tenants.accounts import locked_texts
 from tenants.accounts.required_actions import duty
@@ -34,11 +34,11 @@ from tenants.roles import readers
 from tenants.scope import person_scope, tenant_scope
 
 View = Callable[..., HttpResponse]
-TENANT = "chat_tenant"  # in the session: where this person chatted last
+TENANT = "chat_tenant"  # in the session: the last tenant of this person's chat
 
 
 def signed_in(view: View) -> View:
-    """For what scripts fetch: a status they can tell, instead of the sign-in page."""
+    """Answer scripts with status 401 instead of the sign-in page."""
 
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -74,7 +74,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
             "readers": [role.label for role in readers(member.tenant.profile)],
         }
         if not shown["data"]["models"]:
-            shown["no_models"] = why_no_models(member)
+            shown["no_models"] = no_models_reason(member)
         return render(request, "chat/page.html", shown)
 
 
@@ -97,19 +97,19 @@ def conversations(request: HttpRequest, user: User) -> HttpResponse:
 @require_GET
 def messages(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     with _inside(user, conversation) as opened:
-        found = opened.messages.order_by("created_at").select_related("conversation")
-        return _json({"conversation": listing.listed(opened), "messages": turns(found)})
+        rows = opened.messages.order_by("created_at").select_related("conversation")
+        return _json({"conversation": listing.listed(opened), "messages": turns(rows)})
 
 
 @signed_in
 @require_POST
 def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
-    wanted = request.POST.get("title", "").strip()
-    if not wanted:
+    new_title = request.POST.get("title", "").strip()
+    if not new_title:
         return HttpResponse(status=400)
     try:
         with _inside(user, conversation) as opened:
-            verbs.rename(opened, wanted)
+            verbs.rename(opened, new_title)
             renamed = listing.listed(opened)
     except Barred:
         return _json(problem("restricted"), status=409)
@@ -135,30 +135,32 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
 
 @contextmanager
 def _inside(user: User, conversation: UUID) -> Iterator[Conversation]:
-    """The conversation, in the scope of its tenant."""
+    """Yields the conversation, in the scope of its tenant."""
     with person_scope(user.pk):
-        found = _own(user, conversation)
-    with tenant_scope(found.tenant_id, user.pk):
-        yield found
+        owned = _own(user, conversation)
+    with tenant_scope(owned.tenant_id, user.pk):
+        yield owned
 
 
 def _own(user: User, conversation: UUID) -> Conversation:
-    """404 for everybody else's."""
+    """Returns the person's conversation, or 404."""
     return get_object_or_404(verbs.of_user(user, CHATTING), pk=conversation)
 
 
 def _locked(user: User, conversation: UUID) -> bool:
-    """Whether it is theirs, and shut: the page tells why (tenants/accounts/locked_texts.py)."""
+    """Returns whether it is theirs, and locked: the page explains it
+    (tenants/accounts/locked_texts.py).
+    """
     return Conversation.objects.filter(verbs.LOCKED, pk=conversation, member__user=user).exists()
 
 
 def _chosen(request: HttpRequest, user: User) -> Any:
-    """The tenant that was asked for, else the last one, else the first."""
-    asked = request.GET.get("tenant", "")
-    found = membership(user, asked or request.session.get(TENANT, ""))
-    if asked and found is None:
+    """Returns the membership in the requested tenant, else in the last one, else the first."""
+    requested = request.GET.get("tenant", "")
+    chosen = membership(user, requested or request.session.get(TENANT, ""))
+    if requested and chosen is None:
         raise Http404
-    return found or membership(user, "")
+    return chosen or membership(user, "")
 
 
 def _json(content: Any, status: int = 200) -> HttpResponse:

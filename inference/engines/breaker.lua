@@ -1,27 +1,27 @@
--- One engine's circuit breaker: what has happened to a request, or what an operator wants.
+-- Updates one engine's circuit breaker after an event of a request, or by an operator.
 -- KEYS: 1 the states of all engines that have trouble  2 this engine's history  3 stream of changes
 -- ARGV: 1 engine  2 verb  3 token of the request, or the operator  4 reason, or forced state
 --       5 ms that it stays open  6 failures in a row that open it  7 ms that a probe may be silent
---       8 how many changes are kept  9 the tenant whose request failed, '' where no request can
---       have caused it  10 '1' where the engine has lately answered another tenant
+--       8 how many changes are stored  9 the tenant whose request failed, '' if no request can have
+--       caused it  10 '1' if the engine has lately answered another tenant
 -- Verbs: failed, succeeded, released (a probe that showed nothing), probe (may this request be the
 -- one?), renew (the probe still runs), force, forget (the engine was removed).
--- Returns {1 when a request may ask the engine, now in ms, state as JSON or '' when all is well}.
+-- Returns {1 if a request may ask the engine, now in ms, state as JSON or '' without trouble}.
 local engine, verb, token, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local known = redis.call('HGET', KEYS[1], engine)
-local s = known and cjson.decode(known)
+local stored = redis.call('HGET', KEYS[1], engine)
+local s = stored and cjson.decode(stored)
   or {state = 'closed', failures = 0, since = now, due = 0, probe = '', probe_until = 0,
       forced = '', reason = ''}
 
-if s.since > now then -- the clock was set back: nothing lasts longer than it was to
+if s.since > now then -- the clock was set back: no duration becomes longer
   local ahead = s.since - now
   s.since, s.due, s.probe_until = now, s.due - ahead, s.probe_until - ahead
 end
 
--- One request counts once, and what one tenant's requests may have caused does not close an engine
--- to others that it answers.
+-- Counts a failure, once for each request. `only` names a tenant if all failures are of its requests,
+-- which then cannot close the engine to others that it answers.
 local function count()
   local id, tenant = token:match('|([^|]+)$'), ARGV[9] or ''
   local before = s.failures > 0 and s.ids or ' '
@@ -71,7 +71,7 @@ if verb == 'force' then
   s.since, s.reason = now, 'an operator'
   note(reason == '' and 'automatic' or 'forced ' .. reason, s.reason, token)
 elseif s.forced ~= '' then
-  -- An operator's word outranks what requests meet.
+  -- The operator's state prevails.
 elseif verb == 'failed' and probes then
   open()
 elseif verb == 'failed' and s.state == 'closed' and count() then
@@ -102,6 +102,6 @@ if s.state == 'closed' and s.failures == 0 and s.forced == '' then
   redis.call('HDEL', KEYS[1], engine)
   return {may and 1 or 0, now, ''}
 end
-local told = cjson.encode(s)
-redis.call('HSET', KEYS[1], engine, told)
-return {may and 1 or 0, now, told}
+local encoded = cjson.encode(s)
+redis.call('HSET', KEYS[1], engine, encoded)
+return {may and 1 or 0, now, encoded}

@@ -1,8 +1,8 @@
-"""Each request counts for its address, once: for most, their admission sees to it.
+"""Charges each request to its address, once; usually the admission does that.
 
-Before authentication an address pays for each key that nobody here has come in with, so that
-whoever tries keys is soon refused without asking the database; and for what no admission follows.
-An address that is over its limit is refused without asking anybody.
+Before authentication an address pays for each key that is unknown here, so that a client that tries
+keys is soon refused without a query; and for requests without an admission. An address over its
+limit is refused without any query.
 """
 
 import math
@@ -20,7 +20,7 @@ from tenants.rate_limits.client_address import counted
 
 
 async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
-    """When the address was charged for this request; 0: not yet, `look` or its admission will.
+    """Charge the address of an unknown key. Returns when it was charged; 0 if that is still to do.
 
     Raises NotAdmitted.
     """
@@ -38,7 +38,7 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
 
 
 def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
-    """Returns a question that charges the address alone, and that once."""
+    """Returns a question that charges only the address, and only once."""
     return Ask.of(
         caller,
         str(uuid4()),
@@ -53,10 +53,10 @@ def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
 async def charge_before_reading(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
 ) -> int:
-    """For a body that is so large that reading it is work: when its address was charged.
+    """Charge the address before a large body is read. Returns when it was charged.
 
-    Raises NotAdmitted, also where key or tenant have no request left. They are charged once it is
-    admitted, or refused.
+    Raises NotAdmitted, also if key or tenant have no request left. They are charged at the
+    admission, or at the refusal.
     """
     ask = _look_of(caller, client_ip, counted_at)
     if not ask.limited:
@@ -69,23 +69,23 @@ async def charge_before_reading(
 
 
 def _used_up(admission: Admission) -> Admission:
-    """The refusal that follows from what a look has shown, if one does."""
-    left = admission.requests
-    if admission.scope not in ("rate", "key_rate") or left is None or left.remaining:
+    """Returns a refusal if the rate limit that the look shows is used up."""
+    rate = admission.requests
+    if admission.scope not in ("rate", "key_rate") or rate is None or rate.remaining:
         return admission
-    frees = math.ceil(60_000 / left.limit)  # what one request takes to come back
+    frees = math.ceil(60_000 / rate.limit)  # until one request is free again
     return structs.replace(
-        admission, tier=admission.scope, limit=left.limit, used=left.limit, frees_in_ms=frees
+        admission, tier=admission.scope, limit=rate.limit, used=rate.limit, frees_in_ms=frees
     )
 
 
 async def charge_unadmitted(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int = 0
 ) -> Admission:
-    """For a request that was refused before its admission: looking at it was work.
+    """Charge a request that was refused before its admission: checking it was work.
 
-    It counts as a request for its address, key and tenant; as none that runs, and for no quota.
-    Raises NotAdmitted when one of them is over its limit.
+    It counts as a request for its address, key and tenant, but not as a running one, and for no
+    quota. Raises NotAdmitted if one of them is over its limit.
     """
     ask = Ask.of(
         replace(caller, limits=_of_rate(caller.limits), key_limits=_of_rate(caller.key_limits)),
@@ -104,8 +104,9 @@ async def charge_unadmitted(
 async def charge_stored(
     context: Context, caller: Caller, client_ip: str, route: str, size: int
 ) -> None:
-    """So many bytes that a request stores, as it stores them: nobody knows beforehand how many a
-    compressed body has. Raises NotAdmitted.
+    """Charge bytes as they are stored: a compressed body's size is unknown before.
+
+    Raises NotAdmitted.
     """
     if not (caller.limits.megabytes_per_day or caller.key_limits.megabytes_per_day):
         return
@@ -118,10 +119,9 @@ async def charge_stored(
 async def look(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
 ) -> Admission:
-    """For what no admission follows: what all limits leave. Charges the address alone, and that
-    only where it has not been `counted_at` some time.
+    """Returns what all limits have left, for a request without an admission.
 
-    Raises NotAdmitted.
+    It charges only the address, unless that was charged at `counted_at`. Raises NotAdmitted.
     """
     ask = _look_of(caller, client_ip, counted_at)
     admission = await _admitted(context, ask)
@@ -138,5 +138,8 @@ async def _admitted(context: Context, ask: Ask) -> Admission:
 
 
 def _of_rate(limits: Limits) -> Limits:
-    """Not how many run at once. The limit of tokens stays: without it, its bucket would refill."""
+    """Returns the limits without the one of running requests.
+
+    The limit of tokens stays: without it, its bucket would refill.
+    """
     return replace(limits, max_concurrency=0)

@@ -1,4 +1,4 @@
-"""Step 2, admission: all limits at once, and the quotas that are known to be used up."""
+"""Step 2, admission: all limits together, and the quotas that are known to be used up."""
 
 import asyncio
 
@@ -17,20 +17,20 @@ from tenants.rate_limits.admission import Admission, Ask
 class Admitted(msgspec.Struct, frozen=True):
     admission: Admission
     ask: Ask
-    counted_at: int  # what `undo` takes back
+    counted_at: int  # for `undo`
 
 
 async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
-    """Raises NotAdmitted."""
+    """Charge all limits. Raises NotAdmitted."""
     now = asyncio.get_running_loop().time()
-    if found := context.exhausted.found(submission.caller, order.model, order.charge, now):
-        raise out_of_quota(found)
+    if quota := context.exhausted.found(submission.caller, order.model, order.charge, now):
+        raise out_of_quota(quota)
     ask = Ask.of(
         submission.caller,
         str(order.id),
         client_ip=submission.client_ip,
         per_address=settings.IP_PER_MINUTE,
-        tokens=slots.set_aside(order),
+        tokens=slots.reserved_tokens(order),
         hold_s=slots.hold_s(order),
         takes_slot=slots.takes_slot(order.klass, order.route),
         address_counted_at=submission.address_counted_at,
@@ -43,5 +43,5 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
 
 
 def undo(context: Context, admitted: Admitted) -> None:
-    """Of a request that was refused later on. Does not wait."""
+    """Take the charge of a request back that was refused later. Does not wait."""
     context.background.run(context.rate_limiter.undo(admitted.ask, admitted.counted_at))

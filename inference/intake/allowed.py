@@ -1,8 +1,7 @@
-"""What a caller may ask for, the same for every way in. Asked where requests are submitted, and
-by the lists of models.
+"""Models and actions that a caller is allowed, checked for submissions and lists of models.
 
-A model that a caller may not use does not exist for them: nobody learns from the answer what
-others have. Of the rest, the caller is told what is missing.
+A model that a caller may not use does not exist for them, so that answers do not reveal other
+tenants' models. For all else the refusal names what is missing.
 """
 
 from enum import StrEnum
@@ -26,7 +25,7 @@ class NotAllowed(Exception):
 
 
 class NoSuchModel(Exception):
-    """It is not served, or `hidden` from this caller: what they are told is the same."""
+    """The model is not served, or `hidden` from this caller, who gets the same answer."""
 
     def __init__(self, name: str, *, hidden: bool) -> None:
         super().__init__(name)
@@ -34,7 +33,7 @@ class NoSuchModel(Exception):
 
 
 def check_address(caller: Caller, client_ip: str) -> None:
-    """Raises NotAllowed."""
+    """Check the caller's address. Raises NotAllowed."""
     if not caller.may_come_from(client_ip):
         raise NotAllowed(
             "address_not_allowed", f"this API key cannot be used from the address {client_ip}"
@@ -42,27 +41,30 @@ def check_address(caller: Caller, client_ip: str) -> None:
 
 
 def check_scope(caller: Caller, scope: str = Scope.INFERENCE) -> None:
-    """A key for inference may do batches as well. Raises NotAllowed."""
+    """Check the key's scope; one for inference may do batches as well. Raises NotAllowed."""
     if caller.scopes.isdisjoint((scope, Scope.INFERENCE)):
         who = "this API key" if caller.api_key_id else "your role"
         raise NotAllowed("insufficient_scope", f"{who} does not have the scope `{scope}`")
 
 
 def check(caller: Caller, engine: Engine, client_ip: str, scope: str = Scope.INFERENCE) -> None:
-    """Raises NotAllowed, NoSuchModel, Unavailable."""
+    """Check address, scope and model. Raises NotAllowed, NoSuchModel, Unavailable."""
     check_address(caller, client_ip)
     check_scope(caller, scope)
     engine_for(caller, engine.config.name)
 
 
 def visible(caller: Caller, engine: Engine) -> bool:
-    """Who is local-only has no models that only hosted pools serve."""
+    """Hides models served only by hosted pools from local-only callers."""
     model = engine.config.name
     return bool(open_to(caller, model)) and caller.may_use(model)
 
 
 def engine_for(caller: Caller, model: str) -> Engine:
-    """That a request is prepared for. Raises NoSuchModel, and Unavailable where it would leave."""
+    """Returns the engine that a request is prepared for.
+
+    Raises NoSuchModel, and Unavailable if the request would have to leave this installation.
+    """
     engine = served().get(model)
     if engine is None or not caller.may_use(model):
         raise NoSuchModel(model, hidden=engine is not None)
@@ -71,7 +73,7 @@ def engine_for(caller: Caller, model: str) -> Engine:
 
 
 def listed(caller: Caller, model: str) -> Engine:
-    """As `engines_for` has it. Raises NoSuchModel."""
+    """Returns one of `engines_for`. Raises NoSuchModel."""
     engine = served().get(model)
     if engine is None or not visible(caller, engine):
         raise NoSuchModel(model, hidden=engine is not None)
@@ -79,7 +81,10 @@ def listed(caller: Caller, model: str) -> Engine:
 
 
 def first_for(caller: Caller) -> str:
-    """The first model that may answer them, or would if they were not local-only; "" for none."""
+    """Returns the first model that may answer the caller; "" if there is none.
+
+    If residency forbids all of them, it is the first of those.
+    """
     allowed = [name for name in answering() if caller.may_use(name)]
     return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
 
@@ -89,28 +94,28 @@ def engines_for(caller: Caller) -> list[Engine]:
 
 
 def models_for(member: Member) -> list[str]:
-    """The names that a person sees to choose from: none that only makes embeddings."""
+    """Returns the models that a person can choose from, without those for embeddings alone."""
     hidden = withheld_from(member)
     return [name for name in _models_of(member.tenant) if name not in hidden]
 
 
 class NoModels(StrEnum):
-    """Why a person has no model to choose."""
+    """The reason why a person has no model to choose."""
 
     NONE_SERVED = "none_served"
     ALL_HOSTED = "all_hosted"  # and the tenant is local-only
     ALL_RESTRICTED = "all_restricted"
 
 
-def why_no_models(member: Member) -> NoModels:
-    """For a member for whom `models_for` finds none."""
+def no_models_reason(member: Member) -> NoModels:
+    """Returns the reason, for a member without any in `models_for`."""
     if not answering():
         return NoModels.NONE_SERVED
     return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
 
 
 def _models_of(tenant: Tenant) -> list[str]:
-    """A tenant that is local-only has no models that only hosted pools serve."""
+    """Returns a tenant's models, without those served only by hosted pools if it is local-only."""
     return [
         name
         for name in answering()

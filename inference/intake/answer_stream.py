@@ -1,4 +1,4 @@
-"""The answer to a submission, as it comes: the one thing that a front end writes onto its wire."""
+"""The answer to a submission, as it arrives. A front end writes nothing else onto its wire."""
 
 from collections.abc import AsyncGenerator
 
@@ -14,15 +14,15 @@ from inference.stream.sink import Sink
 from tenants.quotas.verdict import Verdict
 from tenants.rate_limits.admission import Admission
 
-LOOK_AROUND_S = 3.0  # silence after which we check whether the answer went astray
+LOOK_AROUND_S = 3.0  # silence after which the answer may be lost
 
 
 class ReaderGone(Exception):
-    """Nobody reads on. What was generated is settled."""
+    """The reader has disconnected. The generated part is settled."""
 
 
 class AnswerStream:
-    """Frames with numbered events, and what admission, quotas and the record say of the request."""
+    """Frames with numbered events, and the results of admission, quotas and the record."""
 
     def __init__(
         self,
@@ -34,29 +34,29 @@ class AnswerStream:
     ) -> None:
         self._context, self.order, self.sink = context, order, sink
         self.admission, self.on_record = admission, on_record
-        self.place = Place()  # in its queue, as it joined
-        self.is_kept = False  # an earlier request's answer
+        self.place = Place()  # its place when it joined its queue
+        self.is_kept = False  # the answer is a cached one of an earlier request
 
     @property
     def verdict(self) -> Verdict:
-        """What the quotas left when the request was put on record."""
+        """Returns the state of the quotas when the request was recorded."""
         return self.on_record.verdict
 
     @property
     def place_now(self) -> Place:
-        """Position 0 once it has begun, or where it had not to wait."""
+        """Returns the present place; position 0 once it runs, or if it never waited."""
         return Place() if self.sink.attempt else self.place.now(self.order.queue)
 
     @property
     def receipt(self) -> bytes:
-        """Shows later that the record is what it was (docs/audit.md)."""
+        """Proves later that the record is unchanged (docs/audit.md)."""
         return bytes(statements.receipt(self.order, self.on_record.payload_sha256))
 
     async def frames(self) -> AsyncGenerator[Frame | None]:
-        """Up to the final one; None after LOOK_AROUND_S of silence. Iterate once, and close it.
+        """Yields frames up to the final one; None after LOOK_AROUND_S of silence.
 
-        Closed before the end, or after `hang_up`, the generation is cancelled, unless it outlives
-        its reader. Raises ReaderGone.
+        Iterate once, and close it. Closing it before the end, or after `hang_up`, cancels the
+        generation, unless it outlives its reader. Raises ReaderGone.
         """
         try:
             while True:
@@ -68,7 +68,7 @@ class AnswerStream:
             self._end()
 
     async def whole(self) -> Frame:
-        """The final frame of an answer that comes in one piece. Raises ReaderGone."""
+        """Returns the final frame of an answer in one piece. Raises ReaderGone."""
         try:
             while True:
                 frame = await self._next()
@@ -91,15 +91,15 @@ class AnswerStream:
             self._context.cancellation.cancel(self.order)
 
     def hang_up(self) -> None:
-        """The reader has gone."""
+        """Note that the reader has disconnected."""
         self.sink.hang_up()
 
     def give_up(self) -> None:
-        """The reader has gone before it began: the generation is cancelled. Does not wait."""
+        """Cancel the generation of a reader that is gone before it began. Does not wait."""
         leave(self._context, self.order)
         if not self.order.outlives_reader:
             self._context.cancellation.cancel(self.order)
 
     def leave(self) -> None:
-        """Nobody reads here; readers follow the kept events instead. It goes on."""
+        """Stop reading here, while it goes on: readers follow the stored events instead."""
         leave(self._context, self.order)

@@ -1,4 +1,4 @@
-"""How many of something are open at once in this process: by whoever they count for, and in all."""
+"""Limits how many of something are open in this process, for each owner and in all."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -6,15 +6,18 @@ from collections.abc import Hashable
 EVERYBODY = "everybody"
 
 
-class AtOnce:
-    """`most`: in all."""
+class ConcurrencyLimit:
+    """Counts what is open. `most` is the limit for all owners together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: Counter[Hashable] = Counter()
 
     def enter(self, *limits: tuple[Hashable, int]) -> Hashable | None:
-        """Counts one more for each name; or answers whose limit is reached, and counts nothing."""
+        """Count one more for each name.
+
+        If a limit is reached, it counts nothing and returns the limit's name.
+        """
         for name, most in (*limits, (EVERYBODY, self._most)):
             if self._open[name] >= most:
                 return name

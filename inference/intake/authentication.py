@@ -1,4 +1,4 @@
-"""Step 1: who asks, by their key. The same for every front end whose callers have keys."""
+"""Step 1: identifies the caller by the key, for every front end whose callers have keys."""
 
 from inference.errors import Forbidden, Unauthorized, Unavailable
 from inference.intake.context import Context
@@ -18,7 +18,10 @@ _CLOSED = {
 
 
 async def identify(context: Context, key: str) -> Caller:
-    """Raises Unauthorized, Forbidden (with the caller that the key stands for), Unavailable."""
+    """Returns the caller of a key.
+
+    Raises Unauthorized, Forbidden (with the caller of the key), Unavailable.
+    """
     if not key:
         raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
     try:
@@ -33,10 +36,10 @@ async def identify(context: Context, key: str) -> Caller:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
 
 
-async def still_open(context: Context, caller: Caller) -> Caller:
-    """For a request that has waited: its caller as it is by now; whose key has gone is refused.
+async def current_caller(context: Context, caller: Caller) -> Caller:
+    """Returns the caller as it is now, after a request has waited.
 
-    Raises Unauthorized, Unavailable.
+    Raises Unauthorized if its key is revoked, Unavailable.
     """
     assert isinstance(caller.credential, bytes)
     try:

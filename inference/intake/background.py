@@ -1,4 +1,4 @@
-"""Work that goes on when a request's caller has its answer, or has been refused."""
+"""Work that goes on after a request's caller has its answer or refusal."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ class Background:
         task.add_done_callback(self._done)
 
     async def finish(self) -> None:
-        """Waits for a moment for what is under way."""
+        """Wait a moment for the tasks under way."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PATIENCE_S)
 

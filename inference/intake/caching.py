@@ -1,7 +1,7 @@
-"""Whether a request's answer may be a kept one, and is to be kept: by rules, and by its word.
+"""Decides whether a request may be answered from the cache, and its answer stored there.
 
-`x-forebay-cache: use` asks for it, `no-store` for neither, `no-cache` for a fresh one that is kept,
-`only` for a kept one or none.
+Rules of the tenant decide, or the header `x-forebay-cache`: `use` allows both, `no-store` neither,
+`no-cache` a fresh answer that is stored, `only` nothing but a cached answer.
 """
 
 from dataclasses import dataclass
@@ -15,31 +15,34 @@ _WORDS = ("use", "no-store", "no-cache", "only")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    name: bytes  # under which its answer is kept
-    reads: bool = True  # a kept one will do
-    only: bool = False  # and nothing else
+class CachePreference:
+    name: bytes  # key of its answer in the cache
+    reads: bool = True  # a cached answer may be used
+    only: bool = False  # only a cached answer may be used
 
 
-def wish(caller: Caller, model: str, body: Body, told: str | None, *, chat: bool) -> Wish | None:
-    """`body`: as prepared for the engine. None: its answer is made for it, and is not kept.
+def cache_preference(
+    caller: Caller, model: str, body: Body, header: str | None, *, chat: bool
+) -> CachePreference | None:
+    """Returns the preference; None if its answer is generated and not stored.
 
-    Raises BadRequest, NotFound.
+    `body` is prepared for the engine, `header` the value of x-forebay-cache. Raises BadRequest,
+    NotFound.
     """
-    if told is None and not caller.cache_rules:
+    if header is None and not caller.cache_rules:
         return None
-    word = _word(told)
+    word = _word(header)
     rule = caller.caches(model)
-    asked = word in ("use", "no-cache", "only") if rule is None else rule and word != "no-store"
-    if asked and caller.api_key_id and is_deterministic(body):
+    caches = word in ("use", "no-cache", "only") if rule is None else rule and word != "no-store"
+    if caches and caller.api_key_id and is_deterministic(body):
         name = name_of(caller.tenant_id, caller.cache_epoch, model, body, chat=chat)
-        return Wish(name, reads=word != "no-cache", only=word == "only")
+        return CachePreference(name, reads=word != "no-cache", only=word == "only")
     if word == "only":
-        raise not_kept()
+        raise not_cached()
     return None
 
 
-def not_kept() -> NotFound:
+def not_cached() -> NotFound:
     return NotFound(
         f"no answer to this request is kept, and it asks for no other (`{HEADER}: only`)",
         code=NOT_KEPT,
@@ -47,9 +50,9 @@ def not_kept() -> NotFound:
     )
 
 
-def _word(told: str | None) -> str:
-    """Raises BadRequest."""
-    word = (told or "").strip().lower()
-    if told is not None and word not in _WORDS:
+def _word(header: str | None) -> str:
+    """Returns the word of the header, "" without one. Raises BadRequest."""
+    word = (header or "").strip().lower()
+    if header is not None and word not in _WORDS:
         raise BadRequest(f"`{HEADER}` must be one of {', '.join(_WORDS)}", param=HEADER)
     return word

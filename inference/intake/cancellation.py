@@ -1,4 +1,4 @@
-"""Giving a request up: it stops where it runs, and what never ran is settled as not run."""
+"""Cancels requests: a running one stops, and one that never ran is settled as not run."""
 
 import asyncio
 import contextlib
@@ -39,12 +39,13 @@ class Cancellation:
         self._settled, self._background = settled, background
 
     def cancel(self, order: Order) -> None:
-        """The reader is gone: stop the generation, settle what there is. Does not wait."""
+        """Stop the generation and settle its part, since the reader is gone. Does not wait."""
         self._background.run(self._cancel(order))
 
     async def insist(self, order: Order, is_open: Callable[[], Awaitable[bool]]) -> None:
-        """Cancels, and again each second while it is open: one that is on its way into the queue
-        cannot be taken out of it yet.
+        """Cancel, and repeat it each second while the request is open.
+
+        A request that is still on its way into the queue cannot be taken out of it yet.
         """
         for _ in range(INSIST_TIMES):
             self.cancel(order)
@@ -53,10 +54,10 @@ class Cancellation:
                 return
 
     async def _cancel(self, order: Order) -> None:
-        if order.cached:  # nobody waits for this answer
+        if order.cached:  # no other request waits for this answer
             await SecondLevel(self._redis).give_up(order)
         try:
-            for pool in _where_it_may_be(order):
+            for pool in _possible_pools(order):
                 where = await self._queues[pool].cancel(str(order.id))
                 if where == "queued":
                     await self._settle_waiting(replace(order, pool=pool))
@@ -66,11 +67,12 @@ class Cancellation:
             return  # the runner finishes it, or the sweeper closes it
 
     async def take_out(self, order: Order) -> None:
-        """One that waits is settled as not run: it costs nothing, also if it has been parked. What
-        runs goes on.
+        """Settle a waiting request as not run, so that it costs nothing, even if it was preempted.
+
+        A running one goes on.
         """
         try:
-            for pool in _where_it_may_be(order):
+            for pool in _possible_pools(order):
                 where = await self._queues[pool].cancel(str(order.id), if_it_waits=True)
                 if where == "queued":
                     await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
@@ -82,16 +84,16 @@ class Cancellation:
             log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
 
     async def never_queued(self, order: Order) -> None:
-        """Settled as not run, also where the queue has it all the same."""
+        """Settle it as not run, even if it did get into the queue."""
         try:
-            await self._put_on_record(order, NOT_RUN)
+            await self._record(order, NOT_RUN)
         except StoreUnavailable as problem:  # then the sweeper closes it
             what = "request %s is not settled yet: %s"
             log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
         self._background.run(self._take_out(order))
 
     async def _take_out(self, order: Order) -> None:
-        """A Redis that was slow may have queued it all the same: it must not run."""
+        """Take it out of the queue, where a slow Redis may have put it: it must not run."""
         for _ in range(TRIES):
             with contextlib.suppress(RedisGone):
                 return await self._release(order)
@@ -99,7 +101,7 @@ class Cancellation:
         return None
 
     async def _settle_waiting(self, order: Order) -> None:
-        """It may have run before, and been parked."""
+        """Settle a cancelled request, which may have run before it was preempted."""
         before = await parked.read(self._redis, order.id)
         if not before.times:
             return await self.settle_unstarted(order, CANCELLED)
@@ -107,25 +109,25 @@ class Cancellation:
         return await parked.forget(self._redis, order)
 
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
-        await self._put_on_record(order, outcome)
+        await self._record(order, outcome)
         await self._release(order, slots.used(outcome) or 0)
 
-    async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
+    async def _record(self, order: Order, outcome: Outcome) -> None:
         try:
             cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        except Unreadable:  # erased meanwhile: no text is kept
+        except Unreadable:  # erased meanwhile: no text is stored
             cipher = None
         await self._settled.write(settled_row(order, outcome, cipher, time.time()))
 
     async def _release(self, order: Order, used: int = 0) -> None:
-        """Its place in the queue and in the limits. Raises RedisGone."""
+        """Release its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
             self._queues[order.queue].settle(order.item, 0),
-            release(self._redis, slots.slot(order), slots.set_aside(order), used),
+            release(self._redis, slots.slot(order), slots.reserved_tokens(order), used),
         )
 
 
-def _where_it_may_be(order: Order) -> list[str]:
-    """Its pool, then those that it may have been handed to."""
+def _possible_pools(order: Order) -> list[str]:
+    """Returns its pool, then those that it may have been handed to."""
     others = [pool.name for pool in pools_of(order.model) if pool.name != order.queue]
     return [order.queue, *others]

@@ -1,9 +1,9 @@
-"""The most that a request can cost, known before it runs: what it sets aside.
+"""Bounds what a request can cost before it runs, which is reserved.
 
 The body bounds the prompt's tokens (`engines/prompt_bound.py`), `max_tokens` the answer's, and
-together they never exceed the model's context. Only of images and the like the body says nothing: a
-prompt with such may fill the whole context. So no budget is overspent, and what was not used comes
-back with the settlement; should one take more all the same, it is noticed there.
+together they never exceed the model's context. The body does not bound images and other media: a
+prompt with them may fill the whole context. So no budget is overspent, and the settlement releases
+the unused part; it reports a request that took more all the same.
 """
 
 import re
@@ -16,15 +16,15 @@ from tenants.caller import Caller
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
 
-ANSWER = 4096  # tokens of an answer under a budget, where the request sets no limit
+ANSWER = 4096  # tokens of an answer under a budget, without a limit of the request
 # As orjson writes a part's type. In a text the quotes would be escaped.
 _MEDIA = re.compile(b'"type":"(?:%b)"' % "|".join(MEDIA).encode())
 
 
 def bound_answer(body: Body, caller: Caller, engine: Engine) -> None:
-    """Sets `max_tokens` where a budget counts tokens and the request is open-ended.
+    """Set `max_tokens` if a budget counts tokens and the request has no limit.
 
-    Else the whole context would have to be set aside for each.
+    Otherwise each request would have to reserve the whole context.
     """
     if body.get("max_tokens") or body.get("max_completion_tokens"):
         return
@@ -43,15 +43,15 @@ def charge(
     max_tokens: int | None,
     elsewhere: Mapping[str, Prices] = {},
 ) -> Charge:
-    """For the body as the engine will get it; without `max_tokens` up to the context's end.
+    """Returns the charge of a prepared body; without `max_tokens` up to the context's end.
 
-    `prices`: of the pool that it is routed to. `elsewhere`: of the pools that it may reach, too.
+    `prices` are those of its pool, `elsewhere` those of the other pools that it may reach.
     """
     context = engine.context_length
     longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
     tokens = min(longest, context), min(max_tokens or context, context)
     prompt, answer = _fitting(*tokens, context, prices)
-    others = {pool: held for pool, held in elsewhere.items() if held != prices}
+    others = {pool: other for pool, other in elsewhere.items() if other != prices}
     return Charge(
         api_key_id=caller.api_key_id,
         member_id=caller.member_id or caller.maker_id,
@@ -63,13 +63,13 @@ def charge(
         completion_price=prices.completion,
         elsewhere=others,
         most_elsewhere=max(
-            (held.most(*_fitting(*tokens, context, held)) for held in others.values()), default=0
+            (other.most(*_fitting(*tokens, context, other)) for other in others.values()), default=0
         ),
     )
 
 
 def _fitting(prompt: int, answer: int, context: int, prices: Prices) -> tuple[int, int]:
-    """The dearer ones first, as far as both fit."""
+    """Returns the tokens of prompt and answer that cost most and fit into the context."""
     if prices.completion >= max(prices.prompt, prices.cached):
         return min(prompt, context - answer), answer
     return prompt, min(answer, context - prompt)

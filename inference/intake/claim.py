@@ -1,4 +1,4 @@
-"""What a request with an `Idempotency-Key` claims: to be the one that runs under that key."""
+"""The claim of a request with an `Idempotency-Key`: to be the one that runs under the key."""
 
 import hmac
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ LONGEST = 255
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Keyed hashes of the key and of what was sent with it: nobody guesses a text from them."""
+    """Keyed hashes of the key and of the request, which reveal no text."""
 
     key: bytes
     body: bytes
-    owner: UUID | None = None  # once it is known (inference/api/idempotency.py)
+    owner: UUID | None = None  # set by inference/api/idempotency.py
     instead_of: UUID | None = None  # an earlier request of this key that came to nothing
 
     @classmethod
     def of(cls, key: str, route: str, body: Body) -> "Claim":
-        """Raises BadRequest."""
+        """Returns the claim of a request. Raises BadRequest."""
         if not 1 <= len(key) <= LONGEST or not (key.isascii() and key.isprintable()):
             raise BadRequest(
                 f"{HEADER} must be 1 to {LONGEST} printable ASCII characters", param=HEADER
@@ -36,7 +36,7 @@ class Claim:
         )
 
     def row(self) -> dict[str, str | None]:
-        """As CLAIMED takes it (inference/record/claiming.py)."""
+        """Returns the parameters of CLAIMED (inference/record/claiming.py)."""
         assert self.owner
         return {
             "claim_owner": self.owner.hex,

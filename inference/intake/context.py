@@ -1,4 +1,4 @@
-"""What a process that takes requests has open, from its start to its end.
+"""The open connections and tasks of a process that takes requests.
 
 It is passed along: to `submit`, and to front ends in the ASGI lifespan's state.
 """
@@ -13,7 +13,7 @@ from django.conf import settings
 from audit.trail.group_commit import GroupCommit
 from inference.engines import breaker_watch, engines, reachable
 from inference.engines.probing import keep_known, probe
-from inference.intake.at_once import AtOnce
+from inference.intake.at_once import ConcurrencyLimit
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.intake.kept_answers import KeptAnswers
@@ -22,7 +22,7 @@ from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
 from inference.record import claiming, slots, statements
-from inference.record.answered_at_once import AnsweredAtOnce
+from inference.record.answered_at_once import RecordedAndSettled
 from inference.registry import told_slots
 from inference.stream.returns import Returns
 from infrastructure.postgres.resilient_connection import ResilientConnection
@@ -66,7 +66,7 @@ class Context:
         self.answered_at_once = _received(
             statements.RECEIVED,
             what="answered_at_once",
-            commits=AnsweredAtOnce,
+            commits=RecordedAndSettled,
             doubt_s=SETTLE_PATIENCE_S,
         )
         self.kept_answers = KeptAnswers(self.redis)
@@ -82,8 +82,8 @@ class Context:
             hold_s=self.hold_s,
             in_progress=self._in_progress,
         )
-        self.readers, self.sockets = AtOnce(READERS), AtOnce(SOCKETS)
-        self.followers = AtOnce(FOLLOWERS)
+        self.readers, self.sockets = ConcurrencyLimit(READERS), ConcurrencyLimit(SOCKETS)
+        self.followers = ConcurrencyLimit(FOLLOWERS)
         self.messenger = ThreadPoolExecutor(1, "wake-up")
         self._probing = [
             asyncio.create_task(keep_known(engines, told_slots.follow)),
@@ -116,7 +116,7 @@ class Context:
 
     @property
     def hold_s(self) -> int:
-        """Seconds that a slot is held again, at least, after Redis lost its data."""
+        """Returns for how many seconds a slot is held again, after Redis lost its data."""
         return int(settings.REQUEST_DEADLINE_S) + 60
 
     def _in_progress(self) -> list[Slot]:
@@ -131,7 +131,10 @@ def _received(
     commits: type[GroupCommit] = GroupCommit,
     doubt_s: float = 0,
 ) -> GroupCommit:
-    """It connects with its first row. `doubt_s`: where its rows are bills too."""
+    """Returns a group commit, which connects with its first row.
+
+    `doubt_s` is set if rows are bills too.
+    """
     return commits(
         settings.DATABASE_URL,
         statement,
@@ -144,12 +147,12 @@ def _received(
 
 
 def context_of(scope: Any) -> Context:
-    """The one that the ASGI server's lifespan opened (ASGI, lifespan state)."""
-    found: Context = scope["state"]["context"]
-    return found
+    """Returns the context that the ASGI server's lifespan opened (ASGI, lifespan state)."""
+    context: Context = scope["state"]["context"]
+    return context
 
 
 def context_if_any(request: Any) -> Context | None:
-    """Of a page's request; None where no such process serves it, as in a test."""
+    """Returns the context of a page's request; None if no such process serves it, as in a test."""
     state = getattr(request, "scope", {}).get("state") or {}
     return state.get("context")

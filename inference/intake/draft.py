@@ -1,4 +1,4 @@
-"""The order that a submission becomes: with its id, its deadline, and the most that it can cost."""
+"""Makes the order of a submission: its id, its deadline, and the most that it can cost."""
 
 import asyncio
 import time
@@ -26,9 +26,10 @@ PRICE_PATIENCE_S = 2.0
 
 
 async def draft(context: Context, submission: Submission) -> Order:
-    """Without a pool where none takes it, but its answer may be a kept one: see `placed`.
+    """Returns the order.
 
-    Raises OutOfService, QueueFull, EnginesPaused.
+    It has no pool if none takes it but a cached answer may do: see `with_pool`. Raises
+    OutOfService, QueueFull, EnginesPaused.
     """
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
@@ -66,8 +67,8 @@ async def draft(context: Context, submission: Submission) -> Order:
     )
 
 
-async def placed(context: Context, submission: Submission, order: Order, *, runs: bool) -> Order:
-    """With a pool: of what runs one that takes it, else any. Raises as `draft` does."""
+async def with_pool(context: Context, submission: Submission, order: Order, *, runs: bool) -> Order:
+    """Returns the order with a pool, which takes it if it `runs`. Raises like `draft`."""
     if order.pool:
         return order
     caller, model = submission.caller, order.model
@@ -91,7 +92,7 @@ async def _pool_unless_kept(context: Context, submission: Submission) -> str:
 def _charge(
     submission: Submission, pool: str, prices: Prices, in_pools: dict[str, Prices], factor: float
 ) -> Charge:
-    """`in_pools`: of those with a price of their own. `factor`: of the request's class."""
+    """Returns the charge. `in_pools` are pools' own prices, `factor` is that of the class."""
     caller, engine = submission.caller, submission.engine
     reached = may_reach(caller, engine.config.name) if in_pools else []
     return charging.charge(
@@ -119,8 +120,8 @@ async def _pool(context: Context, submission: Submission, model: str) -> Pool:
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:
-    if (known := context.prices.known(model, now)) is not None:
-        return known
+    if (prices := context.prices.known(model, now)) is not None:
+        return prices
     try:
         return await asyncio.wait_for(context.prices.of(model, now), PRICE_PATIENCE_S)
     except (TimeoutError, psycopg.Error, OSError) as problem:

@@ -1,4 +1,4 @@
-"""Step 5, the queue: a request that is on record waits for its turn."""
+"""Step 5, the queue: a recorded request waits for its turn."""
 
 import asyncio
 
@@ -10,14 +10,16 @@ from inference.queue.wake_up import wake_up
 from inference.stream.sink import Sink
 from infrastructure.redis.link import RedisGone
 
-PATIENCE_S = 10.0  # a Redis that restarts is back within that time
+PATIENCE_S = 10.0  # a restart of Redis takes less
 AGAIN_S = 0.2
 
 
 async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> Place:
-    """Return the order's position. Waits for a Redis that is away, up to PATIENCE_S.
+    """Join the queue and return the place in it; wait PATIENCE_S for a Redis that is away.
 
-    Raises OutOfService when it has been settled as not run.
+    Raises OutOfService if the order has been settled as not run.
+
+    An `attempt` above 1 resumes it. Raises OutOfService if it has been settled as not run.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + PATIENCE_S
@@ -30,7 +32,7 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
             context.line_watch.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:
-            if sink.attempt:  # the sweeper brought it in, and it runs
+            if sink.attempt:  # the sweeper queued it, and it runs
                 return Place()
             if loop.time() + AGAIN_S >= until:
                 await _give_up(context, order)
@@ -45,7 +47,7 @@ async def _give_up(context: Context, order: Order) -> None:
 
 
 def leave(context: Context, order: Order) -> None:
-    """Its reader has the whole answer, or has gone."""
+    """Forget a request whose reader has the whole answer, or is gone."""
     context.returns.forget(order.id.bytes)
     context.revocation.leave(order)
     context.kept_answers.leave(order)

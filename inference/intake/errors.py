@@ -1,4 +1,4 @@
-"""Why a request is not taken, whatever it came in by. `inference/api/refusing.py` has the words."""
+"""Refusals of intake, common to all front ends. `inference/api/refusing.py` has the words."""
 
 from collections.abc import Sequence
 
@@ -7,25 +7,25 @@ from tenants.rate_limits.admission import Admission
 
 
 class NotAdmitted(Exception):
-    """`message` says why, where the figures of the admission do not."""
+    """A limit or a quota refuses it. `message` is set where the figures do not explain it."""
 
     def __init__(self, admission: Admission, message: str = "") -> None:
         super().__init__(admission.tier)
         self.admission, self.message = admission, message
-        self.refusal_id = ""  # for whoever asks why (tenants/refusals/recorder.py)
-        self.answer_tokens = 0  # of the longest answer that the quota has room for, if that helps
+        self.refusal_id = ""  # by which it can be explained (tenants/refusals/recorder.py)
+        self.answer_tokens = 0  # the longest answer that the quota has room for, if that helps
 
 
 class KeyTaken(Exception):
-    """Another request has the idempotency key: nothing has been recorded."""
+    """Another request has the idempotency key. Nothing has been recorded."""
 
 
 class OutOfService(Exception):
-    """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""
+    """PostgreSQL, Redis or a key is away. Nothing has been generated, nothing is billed."""
 
 
 class QueueFull(OutOfService):
-    """As many wait as may, or for as long, in all of `pools`.
+    """The limit of waiting requests, or of their wait, is reached in all of `pools`.
 
     `retry_after`: seconds until there is room in one.
     """
@@ -38,10 +38,12 @@ class QueueFull(OutOfService):
 class EnginesPaused(OutOfService):
     """The breakers of all engines that may serve the model are open.
 
-    `retry_after`: seconds. `stays`: why no hosted one may, if one would.
+    `retry_after` is in seconds. `local_only` is the reason why no hosted engine may serve it, if
+    one would.
     """
 
-    def __init__(self, model: str, retry_after: int, stays: str = "") -> None:
-        where = f", and this request may not leave this installation: {stays}" if stays else ""
+    def __init__(self, model: str, retry_after: int, local_only: str = "") -> None:
+        here = f", and this request may not leave this installation: {local_only}"
+        where = here if local_only else ""
         super().__init__(f"the engines of {model} are paused after repeated failures{where}")
         self.retry_after = retry_after

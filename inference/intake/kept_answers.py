@@ -1,7 +1,7 @@
-"""Step 3, the cache: a kept answer is looked for before a request goes on record.
+"""Step 3, the cache: a cached answer is looked up before a request is recorded.
 
 Of identical requests in flight, one asks an engine and the others wait for its answer. If none
-comes, one of them asks; if it cannot be kept, all of them do. A stream never waits: its reader
+comes, one of them asks; if it cannot be cached, all of them do. A stream never waits: its reader
 wants the first token, not the whole answer. Any fault of the cache, its keys or Redis counts as
 a miss.
 """
@@ -18,16 +18,16 @@ from inference import classes
 from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
 from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
-from inference.intake.caching import Wish, not_kept
+from inference.intake.caching import CachePreference, not_cached
 from inference.metrics.cache import LOOKED, MISS
 from inference.order import Order
 from infrastructure.redis.link import RedisLink
 
-SHARED = "shared"  # with a request in flight
+SHARED = "shared"  # a request in flight answers it
 PATIENCE_S = 0.5
-SHARED_S = 25.0  # so long one waits for another's answer
+SHARED_S = 25.0  # a request waits so long for another's answer
 LOOK_S, LOOK_MOST_S = 0.02, 0.25
-SAY_S = 1.0  # as often a flight is said to be one: see FLIGHT_MS
+SAY_S = 1.0  # between renewals of a flight: see FLIGHT_MS
 
 
 class Kept(NamedTuple):
@@ -36,38 +36,41 @@ class Kept(NamedTuple):
 
 
 class KeptAnswers:
-    """Of one process."""
+    """The cache as one process sees it."""
 
     def __init__(self, redis: RedisLink) -> None:
         self.first, self.second = FirstLevel(), SecondLevel(redis)
         self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
         self._leading: dict[UUID, Order] = {}
-        self._saying: asyncio.Task[None] | None = None  # that they are in flight
+        self._renewal: asyncio.Task[None] | None = None  # of flights
 
-    async def find(self, order: Order, wish: Wish) -> Kept | None:
-        """Return None where an engine has to answer; others may wait for that. Raises NotFound."""
-        kept = await self._look(order) if wish.reads else None
-        if kept is None and wish.only:
+    async def find(self, order: Order, preference: CachePreference) -> Kept | None:
+        """Return a cached answer, or None if an engine has to answer.
+
+        After None others may wait for the engine's answer. Raises NotFound.
+        """
+        hit = await self._look(order) if preference.reads else None
+        if hit is None and preference.only:
             LOOKED.of(MISS).value += 1
-            raise not_kept()
-        if kept is None and wish.reads and order.pool:  # else no engine takes it
-            kept = await self._share(order)
-        if wish.reads:
-            LOOKED.of(kept.level if kept else MISS).value += 1
-        return kept
+            raise not_cached()
+        if hit is None and preference.reads and order.pool:  # else no engine takes it
+            hit = await self._share(order)
+        if preference.reads:
+            LOOKED.of(hit.level if hit else MISS).value += 1
+        return hit
 
     async def abandon(self, order: Order) -> None:
-        """It asks no engine after all."""
+        """Give up the flight of a request that asks no engine after all."""
         self.leave(order)
         await self.second.give_up(order)
 
     def leave(self, order: Order) -> None:
-        """Its reader has its answer, or has gone."""
+        """Forget a request whose reader has its answer, or is gone."""
         self._leading.pop(order.id, None)
 
     def close(self) -> None:
-        if self._saying:
-            self._saying.cancel()
+        if self._renewal:
+            self._renewal.cancel()
 
     # Levels --------------------------------------------------------------------------------------
     async def _look(self, order: Order) -> Kept | None:
@@ -83,9 +86,9 @@ class KeptAnswers:
                 data = await self.second.get(order.tenant_id, order.cached)
         except TROUBLE:
             return None
-        return await self._taken(order, data, level)
+        return await self._stored(order, data, level)
 
-    async def _taken(self, order: Order, data: bytes | None, level: str) -> Kept | None:
+    async def _stored(self, order: Order, data: bytes | None, level: str) -> Kept | None:
         answer = await _opened(data, order) if data else None
         if data is None or answer is None:
             return None
@@ -94,7 +97,7 @@ class KeptAnswers:
 
     # In flight -----------------------------------------------------------------------------------
     async def _lead_or_wait(self, order: Order) -> tuple[bytes | None, bytes | None]:
-        """As `SecondLevel.begin`. Raises one of TROUBLE."""
+        """Begin a flight or find another's, like `SecondLevel.begin`. Raises one of TROUBLE."""
         other, data = await self.second.begin(order)
         if other is None:
             self._lead(order)
@@ -105,25 +108,25 @@ class KeptAnswers:
             async with asyncio.timeout(SHARED_S):
                 while True:
                     other, data = await self._lead_or_wait(order)
-                    if kept := await self._taken(order, data, SHARED):
+                    if hit := await self._stored(order, data, SHARED):
                         if other is None:
                             await self.abandon(order)
-                        return kept
+                        return hit
                     if other is None or other == ALONE or not _waits_for(order, other):
                         return None
-                    if kept := await self._landed(order):
-                        return kept
+                    if hit := await self._landed(order):
+                        return hit
         except TROUBLE:
             pass
         return None
 
     def _lead(self, order: Order) -> None:
-        """Where this process dies, others ask an engine before long."""
+        """Renew the flight, so that others ask an engine soon if this process dies."""
         self._leading[order.id] = order
-        if self._saying is None or self._saying.done():
-            self._saying = asyncio.create_task(self._say())
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
 
-    async def _say(self) -> None:
+    async def _renew(self) -> None:
         while self._leading:
             await asyncio.sleep(SAY_S)
             with suppress(*TROUBLE):
@@ -131,17 +134,20 @@ class KeptAnswers:
                     await self.second.still_in_flight(list(self._leading.values()))
 
     async def _landed(self, order: Order) -> Kept | None:
-        """Once nobody asks for it any longer. One look for all who wait in this process."""
+        """Returns the answer once no request asks for it any longer.
+
+        One check serves all that wait in this process.
+        """
         waiting = self._waiting.get(order.cached)
         if waiting is None:
             waiting = self._waiting[order.cached] = asyncio.create_task(self._wait(order))
-            waiting.add_done_callback(lambda done: self._waited(order.cached, done))
+            waiting.add_done_callback(lambda task: self._waited(order.cached, task))
         return await asyncio.shield(waiting)
 
-    def _waited(self, name: bytes, done: asyncio.Task[Kept | None]) -> None:
+    def _waited(self, name: bytes, task: asyncio.Task[Kept | None]) -> None:
         self._waiting.pop(name, None)
-        if not done.cancelled():
-            done.exception()  # whoever waits has it, if anybody is still there
+        if not task.cancelled():
+            task.exception()  # those that wait get it
 
     async def _wait(self, order: Order) -> Kept | None:
         pause = LOOK_S
@@ -152,7 +158,10 @@ class KeptAnswers:
 
 
 def _waits_for(order: Order, other: bytes) -> bool:
-    """A request of a lower class may wait, or be parked, for hours: none above it waits for it."""
+    """Return whether the order waits for the other's answer.
+
+    None waits for a lower class, whose requests may wait, or be preempted, for hours.
+    """
     klass = other.partition(b":")[0].decode(errors="replace")
     return not order.stream and classes.rank(klass) <= classes.rank(order.klass)
 

@@ -1,8 +1,8 @@
-"""A request that names a prompt template, `"name"` or `"name@3"`, instead of writing its prompt.
+"""Fills the prompt template that a request names, `"name"` or `"name@3"`, instead of a prompt.
 
-Templates are remembered as callers are (tenants/authentication/authenticator.py), and forgotten by
-the same news: a request asks the database only for one that is not known, or has been changed. So
-are the names that a tenant has: who tries others asks it for nothing.
+Templates are cached like callers (tenants/authentication/authenticator.py), and dropped by the same
+notifications: a request queries the database only for an unknown or changed one. So are the names
+of a tenant's templates, so that wrong names cost no query.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Version:
     name: str
     number: int
     content: Content
-    asked_at: float  # the event loop's time
+    read_at: float  # the event loop's time
 
     def __str__(self) -> str:
         return f"{self.name}@{self.number}"
@@ -49,10 +49,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Of all templates of a tenant, each with the number of its latest version."""
+    """The names of a tenant's templates, each with its latest version."""
 
     latest: dict[str, int]
-    asked_at: float  # the event loop's time
+    read_at: float  # the event loop's time
 
     def has(self, key: Key) -> bool:
         return key[2] <= self.latest.get(key[1], -1)
@@ -66,7 +66,7 @@ class Prompt:
     fields: Body
 
     def put_into(self, body: Body) -> Body:
-        """Messages of the body's own follow those of the template. Raises BadRequest."""
+        """Returns the body with the prompt; its own messages come last. Raises BadRequest."""
         rest = {name: body[name] for name in body if name not in (FIELD, "variables")}
         own = rest.get("messages")
         if "prompt" in self.fields and rest.get("prompt") is not None:
@@ -82,90 +82,95 @@ class Prompt:
 class PromptTemplates:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._known: OrderedDict[Key, Version] = OrderedDict()
-        self._names: OrderedDict[UUID, Names] = OrderedDict()  # of tenants that asked for others
-        self._reading: dict[Key, asyncio.Task[Version]] = {}
+        self._versions: OrderedDict[Key, Version] = OrderedDict()
+        self._names: OrderedDict[UUID, Names] = (
+            OrderedDict()
+        )  # of tenants that named an unknown one
+        self._queries: dict[Key, asyncio.Task[Version]] = {}
 
     async def prompt(self, caller: Caller, body: Body, *, chat: bool) -> Prompt:
-        """Of a body that names a template. Raises BadRequest, NotFound, OutOfService."""
-        given = body.get("variables")
-        if given is not None and not isinstance(given, dict):
+        """Returns the prompt of a body that names a template.
+
+        Raises BadRequest, NotFound, OutOfService.
+        """
+        variables = body.get("variables")
+        if variables is not None and not isinstance(variables, dict):
             raise BadRequest("`variables` must be an object", param="variables")
         version = await self._version(_key(caller, body[FIELD]))
         if version.content.is_chat != chat:
             what = "chat completions" if version.content.is_chat else "completions"
             raise BadRequest(f"the template `{version.name}` is one for {what}", param=FIELD)
         try:
-            fields = version.content.filled(given or {}, settings.MAX_BODY_BYTES, _tokens(body))
+            fields = version.content.filled(variables or {}, settings.MAX_BODY_BYTES, _tokens(body))
             return Prompt(str(version), fields)
         except WrongVariable as wrong:
             param = f"variables.{wrong.name}"
             raise BadRequest(wrong.message, code="invalid_variable", param=param) from None
 
     async def _version(self, key: Key) -> Version:
-        if known := self._remembered(key):
-            return known
+        if version := self._remembered(key):
+            return version
         names = self._names.get(key[0])
-        if names and not names.has(key) and self._holds(key[0], names.asked_at):
+        if names and not names.has(key) and self._is_current(key[0], names.read_at):
             raise _no_such(key)
-        if (reading := self._reading.get(key)) is None:
-            reading = self._reading[key] = asyncio.create_task(self._read(key))
-            reading.add_done_callback(lambda done: self._has_read(key, done))
-        return await asyncio.shield(reading)
+        if (query := self._queries.get(key)) is None:
+            query = self._queries[key] = asyncio.create_task(self._read(key))
+            query.add_done_callback(lambda task: self._end_query(key, task))
+        return await asyncio.shield(query)
 
-    def _has_read(self, key: Key, done: asyncio.Task[Version]) -> None:
-        self._reading.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # whoever asked has it, if anybody is still there
+    def _end_query(self, key: Key, task: asyncio.Task[Version]) -> None:
+        self._queries.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # those that wait get it
 
     def _remembered(self, key: Key) -> Version | None:
-        known = self._known.get(key)
-        if known is None or not self._holds(key[0], known.asked_at):
+        version = self._versions.get(key)
+        if version is None or not self._is_current(key[0], version.read_at):
             return None
-        self._known.move_to_end(key)
-        return known
+        self._versions.move_to_end(key)
+        return version
 
-    def _holds(self, tenant_id: UUID, asked_at: float) -> bool:
-        """Whether what the database said then is true still."""
+    def _is_current(self, tenant_id: UUID, read_at: float) -> bool:
+        """Returns whether what was read at that time is still true."""
         now = asyncio.get_running_loop().time()
-        if now >= asked_at + REMEMBERED_S or self._changes.touched(tenant_id, asked_at):
+        if now >= read_at + REMEMBERED_S or self._changes.touched(tenant_id, read_at):
             return False
-        return now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now)
+        return now < read_at + CACHE_S or self._changes.all_heard(read_at, now)
 
     async def _read(self, key: Key) -> Version:
-        asked_at = asyncio.get_running_loop().time()
+        read_at = asyncio.get_running_loop().time()
         try:
-            found = await _read(key)
-            if found is None:
-                self._keep(self._names, key[0], Names(await _read_names(key[0]), asked_at))
+            row = await _read(key)
+            if row is None:
+                self._keep(self._names, key[0], Names(await _read_names(key[0]), read_at))
                 raise _no_such(key)
         except (DatabaseError, MasterKeyUnavailable, Unreadable) as problem:
             raise OutOfService(str(problem)) from None
-        version = Version(*found, asked_at)
-        self._keep(self._known, key, version)
+        version = Version(*row, read_at)
+        self._keep(self._versions, key, version)
         return version
 
     @staticmethod
-    def _keep(known: "OrderedDict[Any, Any]", key: Any, found: Any) -> None:
-        known[key] = found
-        known.move_to_end(key)
-        if len(known) > REMEMBERED:
-            known.popitem(last=False)
+    def _keep(cache: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:
+        cache[key] = value
+        cache.move_to_end(key)
+        if len(cache) > REMEMBERED:
+            cache.popitem(last=False)
 
 
 def _tokens(body: Body) -> set[str]:
-    """The control tokens of all engines that may serve the request, as they say themselves."""
+    """Returns the control tokens of all engines that may serve the request."""
     model = body.get("model")
     engines = engines_of(model) if isinstance(model, str) else []
     return {token for engine in engines for token in engine.control_tokens}
 
 
 def _key(caller: Caller, reference: Any) -> Key:
-    found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    if found is None:
+    match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+    if match is None:
         what = '`template` must be the name of a template, as "name" or "name@3"'
         raise BadRequest(what, param=FIELD)
-    return caller.tenant_id, found[1], int(found[2] or 0)
+    return caller.tenant_id, match[1], int(match[2] or 0)
 
 
 def _no_such(key: Key) -> NotFound:
@@ -176,7 +181,7 @@ def _no_such(key: Key) -> NotFound:
 
 @database_sync_to_async
 def _read(key: Key) -> tuple[str, int, Content] | None:
-    """Raises Unreadable, MasterKeyUnavailable."""
+    """Returns name, number and content. Raises Unreadable, MasterKeyUnavailable."""
     tenant_id, name, number = key
     with tenant_scope(tenant_id):
         rows = PromptTemplateVersion.objects.filter(tenant_id=tenant_id, template__name=name)
@@ -188,5 +193,5 @@ def _read(key: Key) -> tuple[str, int, Content] | None:
 @database_sync_to_async
 def _read_names(tenant_id: UUID) -> dict[str, int]:
     with tenant_scope(tenant_id):
-        found = PromptTemplate.objects.filter(tenant_id=tenant_id)
-        return dict(found.values_list("name", "latest"))
+        templates = PromptTemplate.objects.filter(tenant_id=tenant_id)
+        return dict(templates.values_list("name", "latest"))

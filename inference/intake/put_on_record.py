@@ -1,4 +1,4 @@
-"""Step 4, the record: the request, its text and what it sets aside of quotas, in one commit."""
+"""Step 4, the record: the request, its text and its quota reservation, in one commit."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,8 +33,8 @@ Settled = Callable[[Cipher], Row]
 
 class OnRecord(msgspec.Struct, frozen=True):
     ciphertext: bytes  # of the order
-    verdict: Verdict  # what the quotas say
-    payload_sha256: str  # of the text on record
+    verdict: Verdict  # of the quotas
+    payload_sha256: str  # of the recorded text
 
 
 async def put_on_record(
@@ -45,7 +45,9 @@ async def put_on_record(
     *,
     settled: Settled | None = None,
 ) -> OnRecord:
-    """`settled`: the row of its end, where its answer is there; not with a claim, nor a large text.
+    """Record a request. `settled` makes the row of its end, if its answer is there already.
+
+    It cannot be used together with a claim, nor for a large text.
 
     Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second.
     """
@@ -55,12 +57,12 @@ async def put_on_record(
         row = received_row(order, ciphertext, time_zone)
         if settled:
             both = answered_at_once.row(row, settled(cipher))
-            said = verdict(await context.answered_at_once.write(both))
+            decision = verdict(await context.answered_at_once.write(both))
         else:
-            said = verdict(
+            decision = verdict(
                 await (_claimed(context, row, claim) if claim else context.received.write(row))
             )
-    except Barred:  # erased since the authenticator looked
+    except Barred:  # erased since the authentication
         raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
     except StoreUnavailable as problem:
         if problem.late:
@@ -68,17 +70,17 @@ async def put_on_record(
         raise OutOfService(str(problem)) from None
     except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
         raise OutOfService(str(problem)) from None
-    if said.out_of:
-        context.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
-        raise out_of_quota(said.out_of)
-    return OnRecord(ciphertext, said, row["payload_sha256"])
+    if decision.out_of:
+        context.exhausted.remember(decision.out_of, asyncio.get_running_loop().time())
+        raise out_of_quota(decision.out_of)
+    return OnRecord(ciphertext, decision, row["payload_sha256"])
 
 
 async def _claimed(context: Context, row: Row, claim: Claim) -> Any:
-    told = await context.claimed.write(row | claim.row())
-    if told is None:
+    answer = await context.claimed.write(row | claim.row())
+    if answer is None:
         raise KeyTaken
-    return told
+    return answer
 
 
 async def _key(order: Order) -> Cipher:
@@ -87,8 +89,8 @@ async def _key(order: Order) -> Cipher:
 
 
 async def _close_late(context: Context, order: Order, recorded: asyncio.Future[Any]) -> None:
-    """It came on record after its client had been refused: it must not run."""
-    told = await recorded
-    came_second = order.idempotent and told is None
-    if not (came_second or verdict(told).out_of):
+    """Settle a request as not run that was recorded after its client had been refused."""
+    answer = await recorded
+    came_second = order.idempotent and answer is None
+    if not (came_second or verdict(answer).out_of):
         await context.cancellation.settle_unstarted(order, LATE)

@@ -1,4 +1,4 @@
-"""When nothing arrives: was the answer lost on its way? Redis may have been emptied in between."""
+"""Recovers an answer that may have been lost on its way, for example with Redis's data."""
 
 import time
 
@@ -22,7 +22,7 @@ OVERTIME_S = 5.0
 
 
 async def recover(context: Context, order: Order, sink: Sink) -> None:
-    """Puts into the sink what can be found elsewhere: kept events, or the recorded answer."""
+    """Put what is available elsewhere into the sink: stored events, or the recorded answer."""
     if order.stream:
         await _from_history(context, order, sink)
     if not sink.finished:
@@ -78,5 +78,5 @@ def _from_record(order: Order, last: int) -> Frame | None:
 
 
 def _error(last: int, status: int, code: str, message: str) -> Frame:
-    """From the record itself: it outranks whatever attempt may still send something."""
+    """Returns an error from the record, which outranks events of any attempt."""
     return Frame(b"", 99, last + 1, Kind.ERROR, error_body(message, code, status), status)

@@ -1,4 +1,4 @@
-"""Who was refused what is noted for the tenant, and gets an id by which it is explained."""
+"""Records refusals for the tenant, with an id by which they can be explained."""
 
 from audit.actions import Action
 from audit.trail.network import network
@@ -19,9 +19,9 @@ def not_admitted(
     client_ip: str,
     model: str = "",
 ) -> NotAdmitted:
-    """The exception to raise. Without a caller nobody's tenant hears of it."""
+    """Returns the exception to raise. Without a caller no tenant sees it."""
     problem = refused if isinstance(refused, NotAdmitted) else NotAdmitted(refused)
-    who = _who(caller, route, client_ip, model)
+    who = _refused(caller, route, client_ip, model)
     problem.refusal_id = context.refusals.note(who, problem.admission)
     return problem
 
@@ -36,30 +36,30 @@ def denied(
     code: str,
     model: str = "",
 ) -> None:
-    """For what the caller may not see or do, or where nobody knows who they are."""
-    context.refusals.denied(_who(caller, route, client_ip, model), status, code)
+    """Record a denial: a caller without permission, or an unknown one."""
+    context.refusals.denied(_refused(caller, route, client_ip, model), status, code)
 
 
-def not_kept(context: Context, caller: Caller | None, route: str, client_ip: str) -> None:
-    """For whom a kept answer alone would do, where there is none."""
-    who = _who(caller, route, client_ip, "")
+def not_cached(context: Context, caller: Caller | None, route: str, client_ip: str) -> None:
+    """Record that a request asked for a cached answer only, and there is none."""
+    who = _refused(caller, route, client_ip, "")
     context.refusals.denied(who, 404, NOT_KEPT, Action.REQUEST_REFUSED)
 
 
-def out_of_quota(found: OutOfQuota) -> NotAdmitted:
+def out_of_quota(quota: OutOfQuota) -> NotAdmitted:
     admission = Admission(
         tier="quota",
-        limit=found.limit,
-        used=found.used + found.reserved,
-        frees_in_ms=found.frees_in_ms,
-        counter=found.quota_id,
-        unit=found.unit,
-        window=found.window,
-        asked=found.asked,
+        limit=quota.limit,
+        used=quota.used + quota.reserved,
+        frees_in_ms=quota.frees_in_ms,
+        counter=quota.quota_id,
+        unit=quota.unit,
+        window=quota.window,
+        asked=quota.asked,
     )
-    return NotAdmitted(admission, str(found))
+    return NotAdmitted(admission, str(quota))
 
 
-def _who(caller: Caller | None, route: str, client_ip: str, model: str) -> Refused:
+def _refused(caller: Caller | None, route: str, client_ip: str, model: str) -> Refused:
     tenant_id, actor = (caller.tenant_id, caller.actor) if caller else (None, "unknown")
     return Refused(tenant_id, actor, route, model, network(client_ip))

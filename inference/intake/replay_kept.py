@@ -1,4 +1,4 @@
-"""A request whose answer is a kept one: settled here, as by a runner, and given to its reader."""
+"""Answers a request from the cache: settles it as a runner would, and gives it to its reader."""
 
 import asyncio
 import time
@@ -21,44 +21,44 @@ from inference.intake.context import Context
 from inference.intake.kept_answers import Kept
 from inference.order import Order
 from inference.record import slots
-from inference.record.settling import settles
+from inference.record.settling import settle
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
 from infrastructure.redis.link import RedisGone
 from tenants.quotas.charge import KeptCharge
 from tenants.rate_limits.release import release
 
-UPSTREAM = "cache"  # as the record names who answered
+UPSTREAM = "cache"  # the serving engine in the record
 TRIES = 60  # once a second
 LARGEST = LARGE // 2  # bytes of a request
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A kept answer as this request's own."""
+    """A cached answer, turned into this request's own."""
 
     order: Order
     body: bytes
     outcome: Outcome
 
     @classmethod
-    def of(cls, order: Order, kept: Kept) -> "Replay":
-        order, body = priced(order), _ours(kept.answer, order)
-        return cls(order, body, _outcome(kept, body))
+    def of(cls, order: Order, hit: Kept) -> "Replay":
+        order, body = priced(order), _own_body(hit.answer, order)
+        return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:
         return settled_row(self.order, self.outcome, cipher, time.time())
 
     @property
-    def fits_at_once(self) -> bool:
-        """Whether receipt and settlement go into one commit (record/answered_at_once.py)."""
+    def fits_one_commit(self) -> bool:
+        """Returns whether one commit records and settles it (record/answered_at_once.py)."""
         return len(self.order.body) <= LARGEST and not self.order.idempotent
 
 
 async def replay_kept(
     context: Context, stream: AnswerStream, replay: Replay, *, settled: bool
 ) -> None:
-    """The last event leaves when its usage and its text are durable, not before."""
+    """Send the answer. The last event leaves after its usage and text are durable."""
     order = replay.order
     frame = _frame(order, replay.body)
     if not (settled or await _settles(context, replay)):
@@ -66,14 +66,14 @@ async def replay_kept(
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
     stream.sink.put(frame)
     context.rate_limiter.over(str(order.id))
-    context.background.run(let_go(context, order, len(replay.body)))
+    context.background.run(release_limits(context, order, len(replay.body)))
 
 
 async def _settles(context: Context, replay: Replay) -> bool:
     order = replay.order
     try:
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        return await settles(context.settled, replay.settled(cipher))
+        return await settle(context.settled, replay.settled(cipher))
     except (StoreUnavailable, Unreadable, MasterKeyUnavailable):
         return False
 
@@ -83,27 +83,27 @@ def priced(order: Order) -> Order:
     return msgspec.structs.replace(order, charge=charge)
 
 
-def _ours(answer: Answer, order: Order) -> bytes:
-    """With this request's id, and usage that says where it came from."""
-    found: dict[str, Any] = orjson.loads(answer.body)
-    usage = found.get("usage")
+def _own_body(answer: Answer, order: Order) -> bytes:
+    """Returns the answer with this request's id, and usage that shows it was cached."""
+    completion: dict[str, Any] = orjson.loads(answer.body)
+    usage = completion.get("usage")
     if isinstance(usage, dict):
         usage["prompt_tokens_details"] = {"cached_tokens": answer.prompt_tokens}
-    return orjson.dumps({**found, "id": order.public_id, "model": order.model})
+    return orjson.dumps({**completion, "id": order.public_id, "model": order.model})
 
 
-def _outcome(kept: Kept, body: bytes) -> Outcome:
-    said = events.said_of(body)
+def _outcome(hit: Kept, body: bytes) -> Outcome:
+    words = events.said_of(body)
     return Outcome(
-        finish_reason=kept.answer.finish_reason,
-        prompt_tokens=kept.answer.prompt_tokens,
-        completion_tokens=kept.answer.completion_tokens,
-        cached_tokens=kept.answer.prompt_tokens,
+        finish_reason=hit.answer.finish_reason,
+        prompt_tokens=hit.answer.prompt_tokens,
+        completion_tokens=hit.answer.completion_tokens,
+        cached_tokens=hit.answer.prompt_tokens,
         upstream=UPSTREAM,
-        text=said.text,
-        reasoning=said.reasoning,
+        text=words.text,
+        reasoning=words.reasoning,
         response=body,
-        cache=kept.level,
+        cache=hit.level,
     )
 
 
@@ -111,15 +111,15 @@ def _frame(order: Order, body: bytes) -> Frame:
     served_by = upstream(order.queue)
     if not order.stream:
         return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
-    given = [*pieces.of_answer(body, gives_usage=order.include_usage), events.DONE]
-    text = b"".join(event + b"\n\n" for event in given)
-    return Frame(order.id.bytes, 1, len(given), Kind.END, text, upstream=served_by)
+    parts = [*pieces.of_answer(body, gives_usage=order.include_usage), events.DONE]
+    text = b"".join(event + b"\n\n" for event in parts)
+    return Frame(order.id.bytes, 1, len(parts), Kind.END, text, upstream=served_by)
 
 
-async def let_go(context: Context, order: Order, answer: int) -> None:
-    """Its place in the limits, and its tokens: no engine has worked for it."""
+async def release_limits(context: Context, order: Order, answer: int) -> None:
+    """Release its place in the limits, and its tokens: no engine has worked for it."""
     for _ in range(TRIES):
         with suppress(RedisGone):
-            await release(context.redis, slots.slot(order), slots.set_aside(order), 0, answer)
+            await release(context.redis, slots.slot(order), slots.reserved_tokens(order), 0, answer)
             return
         await asyncio.sleep(1)

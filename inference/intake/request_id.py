@@ -1,7 +1,7 @@
 """Ids of requests: UUIDs of version 7 (RFC 9562, 5.7), 48 bits of time and 74 random ones.
 
-Seven indexes hold a request by its id. Ids that follow the time go to their ends; random ones go
-everywhere, and every page of an index would be in use at once.
+Seven indexes contain the request's id. Ids in the order of time go to their ends; random ones would
+use every page of an index.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Who is local-only: nothing they ask leaves this installation.
+"""Local-only requests, which never leave this installation.
 
-A tenant is, or an API key, or one request with `x-forebay-residency: local`. Hosted pools do not
-exist for it, neither where it is routed nor where it is handed on, and a hosted engine's runner
-refuses it (worker/handlers/base.py).
+A tenant is local-only, or an API key, or one request with `x-forebay-residency: local`. Hosted
+pools do not exist for it, neither in routing nor in failover, and a hosted engine's runner refuses
+it (worker/handlers/base.py).
 """
 
 from dataclasses import replace
@@ -11,29 +11,29 @@ from inference.errors import BadRequest, Unavailable
 from inference.intake.route import open_to
 from inference.local_only import HEADER as HEADER
 from inference.local_only import LOCAL as LOCAL
-from inference.local_only import why
+from inference.local_only import local_only_reason
 from tenants.caller import Caller, LocalOnlyBy
 
 
-def bound(caller: Caller, residency: str | None) -> Caller:
-    """Raises BadRequest."""
-    if residency is None:
+def bound(caller: Caller, header: str | None) -> Caller:
+    """Returns the caller, local-only if the header says so. Raises BadRequest."""
+    if header is None:
         return caller
-    if residency.strip().lower() != LOCAL:
+    if header.strip().lower() != LOCAL:
         raise BadRequest(f"{HEADER} must be `{LOCAL}`, or be left out", param=HEADER)
     return caller if caller.local_only else replace(caller, local_only_by=LocalOnlyBy.REQUEST)
 
 
 def check(caller: Caller, model: str) -> None:
-    """Of a model that the caller may use, were they not local-only. Raises Unavailable."""
+    """Check that a model which the caller may use needs no hosted engine. Raises Unavailable."""
     if caller.local_only and not open_to(caller, model):
         raise would_leave(caller, f"`{model}` is served by hosted engines alone")
 
 
-def would_leave(caller: Caller, because: str) -> Unavailable:
+def would_leave(caller: Caller, reason: str) -> Unavailable:
     error = Unavailable(
-        f"this request would have to leave this installation: {because}, and "
-        f"{why(caller.local_only_by)}",
+        f"this request would have to leave this installation: {reason}, and "
+        f"{local_only_reason(caller.local_only_by)}",
         code="no_local_engine",
     )
     error.extra.append((b"x-should-retry", b"false"))

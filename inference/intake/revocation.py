@@ -1,8 +1,8 @@
-"""What is taken from a caller reaches their requests in progress and open sockets within a second.
+"""Ends requests in progress and open sockets within a second after their access is revoked.
 
-Each web process looks every EVERY_S at all credentials that have something going on here: one
-query, whatever their number. It asks how things stand and waits for no news, so there is none to
-miss. Without the database nothing is cut off: the next look does it.
+Each web process checks all credentials in use here every EVERY_S: one query, whatever their number.
+It reads the present state instead of waiting for notifications, so there is none to miss. Without
+the database nothing is ended; the next check does it.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ _LOOK = f"""
 
 Credential = bytes | UUID | str  # a key's digest, a member's id, a session's key
 Lost = Callable[[str], None]
-_WHY = {
+_REASONS = {
     RESTRICTED: (403, RESTRICTED_TEXT),
     "access_revoked": (401, "this access was revoked or has expired while the answer was written"),
     "tenant_suspended": (403, "this tenant was suspended while the answer was written"),
@@ -71,8 +71,8 @@ _WHY = {
 class _Request:
     credential: Credential
     order: Order
-    sink: Sink | None  # None: its reader has left, or never was
-    condemned: bool = False
+    sink: Sink | None  # None: it has no reader
+    ending: bool = False
 
 
 class Revocation:
@@ -85,7 +85,7 @@ class Revocation:
         self._task = asyncio.create_task(self._work())
 
     def __len__(self) -> int:
-        """How much is being watched."""
+        """Returns how many requests and sockets are watched."""
         return len(self._requests) + len(self._sockets)
 
     async def close(self) -> None:
@@ -94,26 +94,26 @@ class Revocation:
         await self._connection.close()
 
     def orders(self) -> list[Order]:
-        """Those that this process waits for."""
+        """Returns the orders that this process waits for."""
         return [request.order for request in self._requests.values()]
 
     # Coming and going ----------------------------------------------------------------------------
     def attend(self, socket: object, credential: Credential, lost: Lost) -> None:
-        """`lost` is called once, with the reason, when the credential opens nothing any more."""
+        """Watch a socket. `lost` gets the reason, once, when its credential is revoked."""
         self._sockets[socket] = credential, lost
 
     def dismiss(self, socket: object) -> None:
         self._sockets.pop(socket, None)
 
     def begin(self, order: Order, credential: Credential, sink: Sink) -> None:
-        """From when it is on record on."""
+        """Watch a request once it is recorded."""
         self._requests[order.id] = _Request(credential, order, sink)
 
     def leave(self, order: Order) -> None:
-        """Its reader has gone, or has everything. One that outlives its reader is still watched."""
+        """Note that its reader needs no more. A request that outlives it stays watched."""
         request = self._requests.get(order.id)
         too_slow = request and request.sink and request.sink.dropped
-        if request and (order.outlives_reader or request.condemned or too_slow):
+        if request and (order.outlives_reader or request.ending or too_slow):
             request.sink = None
         else:
             self._requests.pop(order.id, None)
@@ -134,21 +134,21 @@ class Revocation:
     async def _look(self) -> None:
         if not len(self):
             return
-        asked = self._without_reader()
+        unread = self._without_reader()
         credentials = {request.credential for request in self._requests.values()}
         credentials |= {credential for credential, _ in self._sockets.values()}
-        rows = await self._ask(credentials, [request.order.id for request in asked])
-        standing = {_credential(row): _standing(row) for row in rows if row["kind"] != "open"}
+        rows = await self._ask(credentials, [request.order.id for request in unread])
+        reasons = {_credential(row): _refusal_reason(row) for row in rows if row["kind"] != "open"}
         still_open = {UUID(bytes=row["id"]) for row in rows if row["kind"] == "open"}
         self._batches_only = {_credential(row) for row in rows if _is_for_batches(row)}
-        self._end({c: standing.get(c, "access_revoked") for c in credentials})
-        self._follow_up(asked, still_open)
+        self._end({c: reasons.get(c, "access_revoked") for c in credentials})
+        self._follow_up(unread, still_open)
 
     def _without_reader(self) -> list[_Request]:
         return [request for request in self._requests.values() if request.sink is None]
 
     async def _ask(self, credentials: set[Credential], orders: list[UUID]) -> list[dict[str, Any]]:
-        told = {
+        parameters = {
             "keys": [c for c in credentials if isinstance(c, bytes)],
             "members": [c for c in credentials if isinstance(c, UUID)],
             "sessions": [c for c in credentials if isinstance(c, str)],
@@ -156,53 +156,56 @@ class Revocation:
         }
         connection = await self._connection.get()
         cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-        await cursor.execute(_LOOK, told, prepare=True)
+        await cursor.execute(_LOOK, parameters, prepare=True)
         return await cursor.fetchall()
 
     # Ending --------------------------------------------------------------------------------------
     def _end(self, lost: dict[Credential, str]) -> None:
-        """What began while the database was asked has its turn at the next look."""
+        """End what lost its access. What began during the query has its turn at the next check."""
         for request in list(self._requests.values()):
-            why = lost.get(request.credential, "") or self._beyond(
+            reason = lost.get(request.credential, "") or self._out_of_scope(
                 request.credential, request.order.klass
             )
-            if why and not request.condemned:
-                self._condemn(request, why)
-        for socket, (credential, tell) in list(self._sockets.items()):
-            why = lost.get(credential, "") or self._beyond(credential)
-            if why and why != RESTRICTED:  # a page is told when it asks for something
+            if reason and not request.ending:
+                self._end_request(request, reason)
+        for socket, (credential, notify) in list(self._sockets.items()):
+            reason = lost.get(credential, "") or self._out_of_scope(credential)
+            if reason and reason != RESTRICTED:  # a page learns it with its next request
                 self.dismiss(socket)
-                _told(tell, why)
+                _notify(notify, reason)
 
-    def _beyond(self, credential: Credential, klass: str = "realtime") -> str:
-        """Of a key that is for batches only, by now."""
-        reaches = credential not in self._batches_only or classes.of(klass).scope == Scope.BATCH
-        return "" if reaches else "access_revoked"
+    def _out_of_scope(self, credential: Credential, klass: str = "realtime") -> str:
+        """Returns a reason if the key is for batches only by now."""
+        in_scope = credential not in self._batches_only or classes.of(klass).scope == Scope.BATCH
+        return "" if in_scope else "access_revoked"
 
-    def _condemn(self, request: _Request, why: str) -> None:
+    def _end_request(self, request: _Request, reason: str) -> None:
         order = request.order
-        log.info("ending request %s: %s", order.id, why, extra=about(order.id, order.tenant_id))
-        request.condemned = True
+        log.info("ending request %s: %s", order.id, reason, extra=about(order.id, order.tenant_id))
+        request.ending = True
         if request.sink:
-            request.sink.put(_error(request.sink.last, why))
+            request.sink.put(_error(request.sink.last, reason))
         self._cancel(request.order)
 
-    def _follow_up(self, asked: list[_Request], still_open: set[UUID]) -> None:
-        """Until they are settled: one on its way into the queue cannot be cancelled yet."""
-        for request in asked:
+    def _follow_up(self, unread: list[_Request], still_open: set[UUID]) -> None:
+        """Cancel again until they are settled.
+
+        A request cannot be cancelled on its way into the queue.
+        """
+        for request in unread:
             late = time.time() > request.order.deadline
             if late or request.order.id not in still_open:
                 self._requests.pop(request.order.id, None)
-            elif request.condemned:
+            elif request.ending:
                 self._cancel(request.order)
 
 
-def _told(tell: Lost, why: str) -> None:
-    """One listener that breaks must not keep the news from the others."""
+def _notify(notify: Lost, reason: str) -> None:
+    """Notify a listener. One that fails must not keep the news from the others."""
     try:
-        tell(why)
+        notify(reason)
     except Exception:
-        log.exception("cannot notify a socket: %s", why)
+        log.exception("cannot notify a socket: %s", reason)
 
 
 def _credential(row: dict[str, Any]) -> Credential:
@@ -215,8 +218,8 @@ def _is_for_batches(row: dict[str, Any]) -> bool:
     return row["kind"] == "key" and Scope.INFERENCE not in row["scopes"]
 
 
-def _standing(row: dict[str, Any]) -> str:
-    """Why it opens nothing; "" when it does."""
+def _refusal_reason(row: dict[str, Any]) -> str:
+    """Returns why the credential is refused; "" if it is valid."""
     if row["state"] != State.ACTIVE:
         return f"tenant_{row['state']}"
     if row["kind"] == "member" and not may(row["role"], Permission.CHAT, row["profile"]):
@@ -224,13 +227,13 @@ def _standing(row: dict[str, Any]) -> str:
     return RESTRICTED if row["restricted"] else ""
 
 
-def refusal(why: str) -> tuple[int, bytes]:
-    """HTTP status and body."""
-    status, message = _WHY[why]
-    return status, error_body(message, why, status)
+def refusal(reason: str) -> tuple[int, bytes]:
+    """Returns HTTP status and body."""
+    status, message = _REASONS[reason]
+    return status, error_body(message, reason, status)
 
 
-def _error(last: int, why: str) -> Frame:
-    """It outranks whatever the runner may still send."""
-    status, body = refusal(why)
+def _error(last: int, reason: str) -> Frame:
+    """Returns an error that outranks later frames of the runner."""
+    status, body = refusal(reason)
     return Frame(b"", 99, last + 1, Kind.ERROR, body, status)

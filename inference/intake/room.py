@@ -1,9 +1,8 @@
-"""Whether a pool's queue takes one more request of a class: by how many wait, and for how long.
+"""Checks whether a pool's queue takes one more request of a class, by number and expected wait.
 
-Who would have to wait for too long behind the requests of others may yet have a turn before them.
-
-What this process was told last decides (queue/expected_wait.py), so what is on its way into the
-queue at that moment, here and in other processes, comes on top.
+A request that would wait too long behind those of others may still have an earlier turn. This
+process decides by the last figures it read (queue/expected_wait.py), so requests that are on their
+way into the queue, here and in other processes, come on top.
 """
 
 import math
@@ -14,11 +13,11 @@ from inference.intake.errors import QueueFull
 from inference.queue.expected_wait import expected, line_of, waiting
 from inference.queue.limits import limits_of
 
-UNKNOWN_S, LONGEST_S = 5, 3600  # Retry-After where no pace is known, and at most
+UNKNOWN_S, LONGEST_S = 5, 3600  # Retry-After without a known pace, and at most
 
 
 def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
-    """Of these pools, of which there must be one. Raises QueueFull."""
+    """Returns those of the pools, at least one, that have room. Raises QueueFull."""
     room_in_s = [_room_in_s(pool, klass) for pool in pools]
     if all(room_in_s):
         raise QueueFull(pools, math.ceil(min(LONGEST_S, *room_in_s)))
@@ -26,7 +25,7 @@ def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
 
 
 def _room_in_s(pool: Pool, klass: str) -> float:
-    """Seconds, 0 when there is room now."""
+    """Returns seconds, 0 if there is room now."""
     limits = limits_of(pool.policy, klass)
     too_many = waiting(pool.name, klass) + 1 - limits["waiting"]
     too_long_s = expected(pool.name, klass) - limits["wait_s"]
@@ -37,9 +36,10 @@ def _room_in_s(pool: Pool, klass: str) -> float:
 
 
 def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
-    """Whether a tenant's next request begins in time where those of others wait for too long.
+    """Returns whether a tenant's next request begins in time though others wait too long.
 
-    The tenants of a class take turns: `own` of this one's requests and `tenants` with it wait.
+    The tenants of a class take turns: `own` of this one's requests wait, and `tenants` including
+    it.
     """
     line = line_of(pool.name)
     of_class = line.waiting.get(klass, 0)

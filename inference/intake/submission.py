@@ -1,4 +1,4 @@
-"""What a front end has read off its wire: validated, and prepared for the engine."""
+"""A front end's request, validated and prepared for the engine."""
 
 from math import inf
 
@@ -22,21 +22,21 @@ from tenants.caller import Caller
 class Submission(msgspec.Struct, frozen=True):
     caller: Caller
     engine: Engine
-    body: bytes  # for the engine, as the audit trail records it
+    body: bytes  # for the engine; the audit trail records it
     chat: bool
     route: str
     stream: bool
     estimate: int  # tokens that it is likely to take
-    max_tokens: int | None = None  # of the answer, as the body limits it
+    max_tokens: int | None = None  # of the answer, by the body
     include_usage: bool = False
     outlives_reader: bool = False
-    keeps_text: bool = False  # as a message of a chat
+    keeps_text: bool = False  # stored as a message of a chat
     klass: str = "realtime"  # of work: inference/classes.py
     client_ip: str = ""
     address_counted_at: int = 0  # see address_limit.py
-    time_limit_s: float = inf  # the client's own deadline, from now on
+    time_limit_s: float = inf  # until the client's own deadline
     claim: Claim | None = None  # of an idempotency key
-    cache: caching.Wish | None = None  # its answer may be a kept one
+    cache: caching.CachePreference | None = None  # a cached answer may do
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
 
@@ -52,33 +52,38 @@ def read(
     address_counted_at: int,
     streamed: bool = False,
     klass: str = "",
-    asked_class: str | None = None,
+    requested_class: str | None = None,
     time_limit_s: float = inf,
     idempotency_key: str | None = None,
-    stays: str | None = None,
+    requested_residency: str | None = None,
     prompt: Prompt | None = None,
     cache: str | None = None,
 ) -> Submission:
-    """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
+    """Returns the submission of a client's body of `length` bytes, after all checks of it.
 
-    `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
-    goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
-    residency that the request asks for. `klass`: of work, where the front end says so itself, else
-    that of plan and route, or `asked_class`. `prompt`: of the template that it names. `cache`: what
-    it says of kept answers (caching.py). Raises NoSuchModel, BadRequest, Unavailable.
+    `streamed` makes it a stream with usage, whatever the body says. With an `idempotency_key` it
+    outlives its reader and the reader's deadline, so that it can be replayed. `klass` is set by a
+    front end with its own class; otherwise plan and route decide, or the header `requested_class`.
+    `requested_residency` and `cache` are values of headers (residency.py, caching.py), `prompt` is
+    the filled template that the body names. Raises NoSuchModel, BadRequest, Unavailable.
     """
-    here = residency.bound(caller, stays)
-    klass = klass or work_class(caller, route, asked_class)
-    told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
-    sent = body if idempotency_key is None else dict(body)  # the checks below fill in defaults
+    bound_caller = residency.bound(caller, requested_residency)
+    klass = klass or work_class(caller, route, requested_class)
+    headers = {
+        residency.HEADER: requested_residency and residency.LOCAL,
+        CLASS: requested_class and klass,
+    }
+    original = body if idempotency_key is None else dict(body)  # the checks below fill in defaults
     if prompt:
         body = prompt.put_into(body)
         length = len(orjson.dumps(body))
-    engine = _engine(here, body, form)
+    engine = _engine(bound_caller, body, form)
     body = checked(body, length, form, engine)
     if body.get("moderation"):
         _check_moderated(engine)
-    claim = _claim(idempotency_key, route, sent, told)  # hashes all of it, so after the checks
+    claim = _claim(
+        idempotency_key, route, original, headers
+    )  # it hashes all of the body, so it comes after the checks
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     options = body.get("stream_options") or {}
@@ -86,7 +91,7 @@ def read(
     charging.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
     return Submission(
-        caller=here,
+        caller=bound_caller,
         engine=engine,
         body=orjson.dumps(prepared),
         chat=chat,
@@ -100,7 +105,9 @@ def read(
         address_counted_at=address_counted_at,
         time_limit_s=inf if claim else time_limit_s,
         claim=claim,
-        cache=caching.wish(here, engine.config.name, prepared, cache, chat=chat),
+        cache=caching.cache_preference(
+            bound_caller, engine.config.name, prepared, cache, chat=chat
+        ),
     )
 
 
@@ -113,17 +120,17 @@ def _check_moderated(engine: Engine) -> None:
     raise BadRequest(what, code="unsupported_value", param="moderation")
 
 
-def _claim(key: str | None, route: str, body: Body, told: dict[str, str | None]) -> Claim | None:
-    """`told`: what headers say of the request, which is another one without it."""
+def _claim(key: str | None, route: str, body: Body, headers: dict[str, str | None]) -> Claim | None:
+    """Returns the claim. `headers` change the request, so they are part of it."""
     if key is None:
         return None
     return Claim.of(
-        key, route, body | {name: said for name, said in told.items() if said is not None}
+        key, route, body | {name: value for name, value in headers.items() if value is not None}
     )
 
 
 def _engine(caller: Caller, body: Body, form: Form) -> Engine:
-    """A plain call without a name is for the first model that may serve it."""
+    """Returns the engine. A plain call without a model gets the first that may serve it."""
     if form is Form.PLAIN and not body.get("model"):
         body = {"model": allowed.first_for(caller)}
     return allowed.engine_for(caller, requests.model_of(body))

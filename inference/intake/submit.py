@@ -10,10 +10,10 @@ from inference import classes
 from inference.intake import allowed, refusals
 from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.authentication import still_open
+from inference.intake.authentication import current_caller
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
-from inference.intake.draft import draft, placed
+from inference.intake.draft import draft, with_pool
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
 from inference.intake.kept_answers import SHARED, Kept
@@ -30,15 +30,15 @@ BeforeQueue = Callable[[UUID], Awaitable[Any]]
 async def submit(
     context: Context, submission: Submission, *, before_queue: BeforeQueue | None = None
 ) -> AnswerStream:
-    """Admits, puts on record, queues: or refuses, and leaves nothing behind.
+    """Admit, record and queue a request; a refused one leaves nothing behind.
 
-    `before_queue` gets the request's id once it is on record; when it fails, the request is
+    `before_queue` gets the request's id once it is recorded; if it fails, the request is
     settled as not run. Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken.
     """
     _check(submission, submission.caller)
     order = await draft(context, submission)
     try:
-        answer, replay = await _on_record(context, submission, order)
+        answer, replay = await _record(context, submission, order)
         order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
@@ -46,7 +46,7 @@ async def submit(
         ) from None
     answer.is_kept = replay is not None
     if replay:
-        await replay_kept(context, answer, replay, settled=replay.fits_at_once)
+        await replay_kept(context, answer, replay, settled=replay.fits_one_commit)
         return answer
     if before_queue:
         await _call(before_queue, context, order)
@@ -67,24 +67,27 @@ def _check(submission: Submission, caller: Caller) -> None:
 
 
 def _check_again(submission: Submission, caller: Caller) -> None:
-    """`caller`: as it is by now. A line of a batch has no address: its batch was made from one."""
+    """Check the caller as it is now.
+
+    A line of a batch has no address: its batch was created from an allowed one.
+    """
     if not submission.client_ip:
         caller = replace(caller, networks=submission.caller.networks)
     _check(submission, caller)
 
 
-async def _on_record(
+async def _record(
     context: Context, submission: Submission, order: Order
 ) -> tuple[AnswerStream, Replay | None]:
     with step("admit"):
         admitted = await admit(context, submission, order)
     replay = None
     if submission.cache:
-        kept, order = await _kept(context, submission, order, admitted)
-        if kept:
-            replay = Replay.of(order, kept)
+        hit, order = await _lookup(context, submission, order, admitted)
+        if hit:
+            replay = Replay.of(order, hit)
             order = replay.order
-    settled = replay.settled if replay and replay.fits_at_once else None
+    settled = replay.settled if replay and replay.fits_one_commit else None
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
         with step("put on record"):
@@ -98,18 +101,19 @@ async def _on_record(
     return AnswerStream(context, order, sink, admitted.admission, recorded), replay
 
 
-async def _kept(
+async def _lookup(
     context: Context, submission: Submission, order: Order, admitted: Admitted
 ) -> tuple[Kept | None, Order]:
-    """And the order with the pool that its record names. Raises NotFound, Unauthorized, and what
-    routing raises where there is none.
+    """Return the cached answer, and the order with the pool for its record.
+
+    Raises NotFound, Unauthorized, and the errors of routing if there is none.
     """
     assert submission.cache
     try:
-        kept = await context.kept_answers.find(order, submission.cache)
-        if kept and kept.level == SHARED:
-            _check_again(submission, await still_open(context, submission.caller))
-        return kept, await placed(context, submission, order, runs=kept is None)
+        hit = await context.kept_answers.find(order, submission.cache)
+        if hit and hit.level == SHARED:
+            _check_again(submission, await current_caller(context, submission.caller))
+        return hit, await with_pool(context, submission, order, runs=hit is None)
     except BaseException:
         _leave_nothing(context, order, admitted)
         raise

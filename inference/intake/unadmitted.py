@@ -1,9 +1,9 @@
-"""How many bytes this process holds of requests that no limit has let in yet.
+"""Bounds the bytes of bodies in this process that no limit has admitted yet.
 
 Each counts for its address, key and tenant. An owner holds at most its share, and never more than
 what remains free: so a few that hold all they may leave room for everybody else. The first FREE
-bytes of a body count for nothing: ordinary requests get through whatever others send, and the
-number of connections bounds them.
+bytes of a body do not count: ordinary requests get through whatever others send, and the number of
+connections bounds them.
 """
 
 import asyncio
@@ -36,53 +36,53 @@ Owners = tuple[Owner, ...]
 
 
 class Budget:
-    """`most`: bytes of all together."""
+    """The memory for bodies. `most` is the limit of bytes for all together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: Counter[Owner] = Counter()
+        self._taken: Counter[Owner] = Counter()
         self._waiting: defaultdict[Owner, deque[asyncio.Future[None]]] = defaultdict(deque)
         self.total = 0
 
-    def held_by(self, owner: Owner) -> int:
-        return self._held.get(owner, 0)
+    def taken_by(self, owner: Owner) -> int:
+        return self._taken.get(owner, 0)
 
     def take(self, owners: Owners, size: int) -> Owner | None:
-        """None where there was room; else who has none, and nothing is taken."""
+        """Take `size` bytes. Returns None, or the owner without room, and then takes nothing."""
         free = self._most - self.total - size
         for owner in owners:
-            if self.held_by(owner) + size > owner.most:
+            if self.taken_by(owner) + size > owner.most:
                 return owner
-            if self.held_by(owner) + size > free:
+            if self.taken_by(owner) + size > free:
                 return EVERYBODY
         if free < 0:
             return EVERYBODY
         for owner in owners:
-            self._held[owner] += size
+            self._taken[owner] += size
         self.total += size
         return None
 
     def give_back(self, owners: Owners, size: int) -> None:
         self.total -= size
         for owner in owners:
-            self._held[owner] -= size
-            if not self._held[owner]:
-                del self._held[owner]
+            self._taken[owner] -= size
+            if not self._taken[owner]:
+                del self._taken[owner]
         for owner in (*owners, EVERYBODY):
             self._wake(owner)
 
     async def wait(self, owners: Owners, size: int) -> None:
-        """Takes it as soon as there is room; whoever came first goes first, as far as it fits."""
-        before: Owner | None = None
+        """Take it as soon as there is room; whoever came first goes first, as far as it fits."""
+        previous: Owner | None = None
         while full := self.take(owners, size):
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if before is None:
+            if previous is None:
                 self._waiting[full].append(room)
             else:
                 self._waiting[full].appendleft(room)
-            if before not in (None, full):
-                self._wake(before)  # who waits behind it there may fit
-            before = full
+            if previous not in (None, full):
+                self._wake(previous)  # one that waits behind it may fit
+            previous = full
             await self._woken(room, full)
         for owner in (*owners, EVERYBODY):
             self._wake(owner)  # there may be room for more than one
@@ -96,7 +96,7 @@ class Budget:
             raise
 
     def _wake(self, owner: Owner | None) -> None:
-        """The first that waits for it."""
+        """Wake the first that waits for the owner."""
         line = self._waiting.get(owner) if owner else None
         while line:
             room = line.popleft()
@@ -107,8 +107,8 @@ class Budget:
             self._waiting.pop(owner, None)
 
 
-class Held:
-    """What one body takes of the budget, until it is released."""
+class BodyMemory:
+    """The memory of one body in the budget, until it is released."""
 
     def __init__(self, budget: Budget, owners: Callable[[], Owners]) -> None:
         self._budget, self._owners_of = budget, owners
@@ -116,7 +116,7 @@ class Held:
         self._size = 0
 
     def grow(self, length: int) -> Owner | None:
-        """To a body of so many bytes; less than before changes nothing. Who has no room for it."""
+        """Grow to a body of `length` bytes. Returns the owner without room, or None."""
         more = length - FREE - self._size
         if more <= 0:
             return None
@@ -127,13 +127,13 @@ class Held:
         return None
 
     async def reserve(self, length: int) -> None:
-        """Waits for the room of a body of so many bytes."""
+        """Wait for the room of a body of `length` bytes."""
         self._owners = self._owners or self._owners_of()
         await self._budget.wait(self._owners, length)
         self._size += length
 
     def release(self, length: int = 0) -> None:
-        """All but so many bytes."""
+        """Release all but `length` bytes."""
         more = self._size - max(0, length - FREE)
         if more > 0:
             self._size -= more
@@ -142,12 +142,12 @@ class Held:
 
 @cache
 def budget() -> Budget:
-    """The one of this process."""
+    """Returns the budget of this process."""
     return Budget(_share(128, bodies=8))
 
 
 def of_caller(caller: Caller | None, client_ip: str) -> Owners:
-    """Those for whom a request of the inference API counts."""
+    """Returns the owners that a request of the inference API counts for."""
     owners = (
         [Owner("address", address, _share(32, bodies=2))] if (address := counted(client_ip)) else []
     )
@@ -159,7 +159,7 @@ def of_caller(caller: Caller | None, client_ip: str) -> Owners:
 
 
 def of_stranger(client_ip: str) -> Owners:
-    """Those for whom counts what comes without a key: so it leaves room for all that has one."""
+    """Returns the owners of a request without a key. They leave room for those with one."""
     together = Owner("strangers", "", _share(64, bodies=4))
     return (together, *of_caller(None, client_ip))
 
@@ -175,5 +175,5 @@ def refusal(full: Owner) -> ApiError:
 
 
 def _share(mebibytes: int, *, bodies: int) -> int:
-    """At least so many of the largest bodies."""
+    """Returns the share in bytes, at least `bodies` of the largest bodies."""
     return max(mebibytes * MEBIBYTE, bodies * int(settings.MAX_BODY_BYTES))

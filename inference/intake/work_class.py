@@ -1,7 +1,7 @@
-"""The class of work of a request: that of its tenant's plan and its route, or a lower one.
+"""The class of work of a request: that of its tenant's plan and route, or a lower one.
 
-A client names a lower one in `x-forebay-class`, never in a body or a message: what is in there
-reaches engines and records, not the queue.
+A client names a lower one in `x-forebay-class`, never in a body or a message: those reach engines
+and records, not the queue.
 """
 
 from inference import classes
@@ -11,13 +11,13 @@ from tenants.caller import Caller
 HEADER = "x-forebay-class"
 
 
-def work_class(caller: Caller, route: str, asked: str | None = None) -> str:
-    """`asked`: the header, None where there is none. Raises BadRequest."""
+def work_class(caller: Caller, route: str, requested: str | None = None) -> str:
+    """Returns the class. `requested` is the header, None without one. Raises BadRequest."""
     highest = classes.assigned(caller.tier, route)
-    if asked is None:
+    if requested is None:
         return highest
     open_to = classes.lowerable(highest)
-    name = asked.strip().lower()
+    name = requested.strip().lower()
     if name not in open_to:
         names = " or ".join(f"`{each}`" for each in open_to)
         raise BadRequest(

@@ -13,7 +13,7 @@ from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import CANCEL, prefix
 from inference.record import closing
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 
 STATUS, CODE = 403, "cancelled_by_operator"  # no status after which clients try again by themselves
@@ -41,7 +41,7 @@ def _cancelled(completion: Completion) -> bytes:
     where = _out_of_queue(completion.pool, completion.pk)
     if where == b"gone":
         return where
-    found = on_record(completion.pk)
+    found = recorded_order(completion.pk)
     _tell(found[1] if found else None)
     if where == b"queued":
         closing.end(completion, CANCELLED)

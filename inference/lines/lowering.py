@@ -23,7 +23,7 @@ from inference.models import Completion
 from inference.order import Item
 from inference.queue.client import client
 from inference.queue.fair_queue import DEMOTE, prefix
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 
 LOOK_AT = 200  # requeued ones at the head of a line
 BATCH = 5_000  # lowered ones that a look of the sweeper compares
@@ -96,5 +96,5 @@ def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completio
 
 
 def _as_queued(completion: Completion, klass: str) -> Iterable[Item]:
-    if found := on_record(completion.pk):
+    if found := recorded_order(completion.pk):
         yield msgspec.structs.replace(found[1].item, klass=klass)

@@ -56,7 +56,7 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
             ask_script(ask, WAITING, prefix(pool), *names)
         told = ask.execute()
     return [
-        _line(pool, Line.told(waiting), *of_class)
+        _line(pool, Line.parsed(waiting), *of_class)
         for pool, lines, waiting in zip(wanted, told[::2], told[1::2], strict=True)
         for of_class in lines
         if len(of_class) > 3

@@ -61,7 +61,7 @@ def overview(pool: str) -> Overview:
         ask_script(ask, OVERVIEW, prefix(pool), *most, *names)
         ask_script(ask, WAITING, prefix(pool), *names)
         (running, *told, runs, aside), waiting = ask.execute()
-    line = Line.told(waiting)
+    line = Line.parsed(waiting)
     return Overview(running, tuple(_of_class(each, runs, aside, line) for each in told))
 
 

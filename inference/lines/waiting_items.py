@@ -11,7 +11,7 @@ from inference.models import Completion
 from inference.order import Item
 from inference.queue.client import client
 from inference.queue.fair_queue import TENANT_LINES, prefix
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 
 MOST_NAMED = 20  # ids that the audit trail gets
 
@@ -33,7 +33,7 @@ class Chosen:
 def one(pool: str, request_id: UUID) -> Chosen | None:
     """None for one that is over, or is not this pool's, or that nobody can read any more."""
     completion = Completion.objects.open().filter(pk=request_id, pool=pool).first()
-    found = on_record(request_id) if completion else None
+    found = recorded_order(request_id) if completion else None
     if completion is None or found is None:
         return None
     item = msgspec.structs.replace(found[1].item, klass=completion.klass)

@@ -1,4 +1,4 @@
--- After Redis lost its data: a runner puts back what it is running, unless another has it by now.
+-- Puts a running item back after Redis has lost its data, unless another runner has it by now.
 -- KEYS: 1 pool prefix   ARGV: 1 item  2 order (encrypted)  3 runner id  4 lease ms
 local p, item = KEYS[1], ARGV[1]
 local id = string.match(item, '([^|]*)$')

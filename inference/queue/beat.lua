@@ -1,12 +1,12 @@
--- A runner says that it lives, and renews the leases of what it runs.
+-- Registers that a runner lives, and renews the leases of its items.
 -- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, renew, leave or stop
---                             3 free slots: 1 for all, 2 not for all, 0 it has none
---                             4 lease ms  5 how many classes there are, 6.. their names
+--                             3 its free slots: 1 for all classes, 2 not for all, 0 none
+--                             4 lease ms  5 number of classes, 6.. their names
 --                             after them the items that it runs
 -- beat  -> {1 when work waits, epoch ('' when Redis has lost its data), items whose lease is gone...}
--- renew -> the same, from one that takes no more work: it must not seem to be there for any
--- leave -> {1 when it may go, 0 when work has come in meanwhile}
--- stop  -> {1}: goes whatever waits
+-- renew -> the same, but the runner does not count as available, since it takes no more work
+-- leave -> {1 when it may go, 0 when work has arrived meanwhile}
+-- stop  -> {1}: it goes even if work waits
 local p, runner, mode = KEYS[1], ARGV[1], ARGV[2]
 local waits = 0
 local items = 6 + tonumber(ARGV[5])

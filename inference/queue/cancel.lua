@@ -1,8 +1,8 @@
--- KEYS: 1 pool prefix   ARGV: 1 request id   2 'waits': one that runs goes on
--- Returns 'running' (its runner has been told), 'queued' (taken out: the caller settles it), 'gone'.
+-- Cancels a request. KEYS: 1 pool prefix   ARGV: 1 request id   2 'waits': a running one goes on
+-- Returns 'running' (its runner got a note), 'queued' (removed: the caller settles it), 'gone'.
 local p, id = KEYS[1], ARGV[1]
 if ARGV[2] == 'waits' and redis.call('HEXISTS', p .. ':on', id) == 1 then return 'running' end
-redis.call('SET', p .. ':cancelled:' .. id, 1, 'EX', 60) -- for one that has to be run again
+redis.call('SET', p .. ':cancelled:' .. id, 1, 'EX', 60) -- in case it has to run again
 local runner = redis.call('HGET', p .. ':on', id)
 if runner then
   redis.call('LPUSH', p .. ':inbox:' .. runner, 'cancel ' .. id)

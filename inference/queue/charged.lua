@@ -1,14 +1,14 @@
--- What a request has cost its tenant so far, in tokens. As it begins it is charged what it is likely
--- to take, AHEAD at most: few answers come near their limits. While its tokens come, charge.lua adds
--- to that, and a hash has the sum by the request's id. Whoever takes a lease back settles `charged`.
--- AHEAD stands before this (fair_queue.py).
+-- The cost of a request for its tenant so far, in tokens. At its start it is charged its estimate,
+-- AHEAD at most: few answers come near their limits. charge.lua adds to that as tokens arrive, and a
+-- hash has the sum by the request's id. A script that ends a lease settles `charged`.
+-- AHEAD is defined by fair_queue.py.
 
 local function at_first(estimate) return math.min(tonumber(estimate), AHEAD) end
 
--- What is to be given back, or put right: once.
+-- Returns the charge so far, to be refunded or corrected, and forgets it.
 local function charged(p, id, estimate)
-  local known = redis.call('HGET', p .. ':charged', id)
-  if not known then return at_first(estimate) end
+  local sum = redis.call('HGET', p .. ':charged', id)
+  if not sum then return at_first(estimate) end
   redis.call('HDEL', p .. ':charged', id)
-  return tonumber(known)
+  return tonumber(sum)
 end

@@ -16,6 +16,6 @@ def client() -> redis.Redis:
 
 
 def ask_script(pipeline: Pipeline, script: Script, key: str, *arguments: str | int) -> None:
-    """A cluster's pipelines have no `eval`."""
+    """Run a script in a pipeline. A cluster's pipelines have no `eval`."""
     # redis-py has no types for it.
     pipeline.execute_command("EVAL", script.text, 1, key, *arguments)  # type: ignore[no-untyped-call]

@@ -1,10 +1,10 @@
--- Requests that wait go to a lower class, in their order, behind what waits there of their tenant.
--- KEYS: 1 pool prefix   ARGV: 1 the class to go to  2 requeued ones to look at in each line  3.. items
--- An item whose attempt is not known has 1 for it: one that came back stands at its line's head.
--- Returns 1 for each that has gone there, 0 for one that runs, is over, or stands in no such line.
+-- Moves waiting requests to a lower class, in their order, behind those of their tenant there.
+-- KEYS: 1 pool prefix   ARGV: 1 new class  2 requeued items to examine in each line  3.. items
+-- An item of unknown attempt has 1 for it: a requeued one is near its line's head.
+-- Returns 1 for each moved item, 0 for one that runs, is over, or is not in its line.
 local p, to, out = KEYS[1], ARGV[1], {}
 
-local function stands_in(line, item)
+local function taken_from(line, item)
   if redis.call('LREM', line, -1, item) == 1 then return item end
   local tail = string.match(item, '^%d+(|.*)$')
   for _, other in ipairs(redis.call('LRANGE', line, -ARGV[2], -1)) do
@@ -15,7 +15,7 @@ local function stands_in(line, item)
   end
 end
 
--- Whoever (re)joins is lifted to the lowest that waits, as in enqueue.lua.
+-- A tenant that (re)joins is lifted to the lowest waiting one, as in enqueue.lua.
 local function join(class, tenant, item)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   if redis.call('LPUSH', p .. ':' .. class .. ':line:' .. tenant, item) > 1 then return end
@@ -27,7 +27,7 @@ local function join(class, tenant, item)
   redis.call('ZADD', active, tostring(counter), tenant)
 end
 
-local function left(class, tenant)
+local function leave_if_empty(class, tenant)
   local active = p .. ':' .. class .. ':active'
   if redis.call('LLEN', p .. ':' .. class .. ':line:' .. tenant) == 0 then
     redis.call('ZREM', active, tenant)
@@ -41,15 +41,15 @@ local function moved(item)
   if redis.call('HEXISTS', p .. ':orders', id) == 0 or redis.call('HEXISTS', p .. ':on', id) == 1 then
     return 0
   end
-  local found = stands_in(p .. ':' .. class .. ':line:' .. tenant, item)
-  if not found then return 0 end
-  local head = string.match(found, '^(%d+|%d+|%d+|)')
+  local waiting = taken_from(p .. ':' .. class .. ':line:' .. tenant, item)
+  if not waiting then return 0 end
+  local head = string.match(waiting, '^(%d+|%d+|%d+|)')
   join(to, tenant, head .. to .. '|' .. tenant .. '|' .. id)
   local aside = redis.call('HEXISTS', p .. ':aside', id) == 1
   waits_no_more(p, id)
   waits_below(p, id, to)
   if aside then redis.call('HSET', p .. ':aside', id, to .. '|' .. tenant) end
-  left(class, tenant)
+  leave_if_empty(class, tenant)
   return 1
 end
 

@@ -1,4 +1,4 @@
-"""What each engine has done in the last minutes: the windows of its workers, added up for pages."""
+"""Figures of each engine in the last minutes, summed over its workers' windows, for pages."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from inference.usage.histogram import Histogram
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """Milliseconds from receipt; of the last five minutes, but for tokens and the last failure."""
+    """Milliseconds since receipt. Five minutes, except for tokens and the last failure."""
 
     requests: int = 0
     errors: int = 0
@@ -41,15 +41,15 @@ class EngineFigures:
 
 
 def engine_figures(engines: Iterable[tuple[str, str]]) -> dict[str, EngineFigures]:
-    """Of (pool, engine), by engine, in one round trip. Raises redis.RedisError."""
+    """Returns figures by engine, for (pool, engine), in one round trip. Raises redis.RedisError."""
     names = list(engines)
     with client().pipeline(transaction=False) as ask:
         for pool, engine in names:
             ask.hvals(key(pool, engine))
-        found, now = ask.execute(), time.time()
+        windows, now = ask.execute(), time.time()
     return {
         engine: figures(unpacked(texts), now)
-        for (_, engine), texts in zip(names, found, strict=True)
+        for (_, engine), texts in zip(names, windows, strict=True)
     }
 
 
@@ -66,7 +66,7 @@ def figures(windows: Sequence[EngineWindow], now: float) -> EngineFigures:
         first.p95,
         waited.p50,
         waited.p95,
-        max(_failures(windows, now - KEPT_S), key=lambda it: it.at, default=None),
+        max(_failures(windows, now - KEPT_S), key=lambda failure: failure.at, default=None),
     )
 
 
@@ -80,7 +80,7 @@ def _recent(windows: Sequence[EngineWindow], since: int) -> Iterable[Minute]:
 
 
 def _rate(windows: Sequence[EngineWindow], seconds: int, now: float) -> float:
-    """Tokens per second of the last whole tens of seconds, and of the one that is not over."""
+    """Returns tokens a second over whole tens of seconds and the present one."""
     since = (int(now) - seconds) // TEN_S
-    came = sum(n for window in windows for index, n in window.tokens.items() if index >= since)
-    return max(0, came) / (now - since * TEN_S)
+    tokens = sum(n for window in windows for index, n in window.tokens.items() if index >= since)
+    return max(0, tokens) / (now - since * TEN_S)

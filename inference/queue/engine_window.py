@@ -1,8 +1,8 @@
-"""What an engine has done in the last minutes, as one of its workers has seen it.
+"""Figures of an engine in the last minutes, as one of its workers has measured them.
 
-A worker keeps it in memory and puts it into Redis while it changes; pages add up those of all
-workers of an engine. It holds numbers and the last failure in our own words: nothing of a prompt,
-an answer or a tenant. Its size is bounded by its bounds in time.
+A worker has them in memory and writes them to Redis when they change; pages add up those of all
+workers of an engine. They are numbers and the last failure in the platform's words, without
+anything of a prompt, an answer or a tenant. Their bounds in time bound their size.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from inference.queue.fair_queue import prefix
 from inference.usage.histogram import bucket
 
 TEN_S, MINUTE_S = 10, 60
-MINUTES = 5  # before the present one, of all but tokens
+MINUTES = 5  # before the present one, for all but tokens
 TOKENS_S = 900
 KEPT_S = 24 * 3600  # for its last failure
 
@@ -23,11 +23,11 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
     at: float  # seconds since the epoch
     status: int
     code: str
-    reason: str  # for operators, in our words
+    reason: str  # for operators, in the platform's words
 
 
 class Minute(msgspec.Struct, array_like=True):
-    """`first` and `waited`: histograms of milliseconds (inference/usage/histogram.py)."""
+    """One minute. `first` and `waited` are histograms in ms (inference/usage/histogram.py)."""
 
     requests: int = 0
     errors: int = 0
@@ -36,21 +36,21 @@ class Minute(msgspec.Struct, array_like=True):
 
 
 class EngineWindow(msgspec.Struct, array_like=True):
-    """`now`: seconds since the epoch, of the worker's clock."""
+    """The figures. `now` is in seconds since the epoch, of the worker's clock."""
 
     tokens: dict[int, int] = {}  # of answers, by ten seconds
     minutes: dict[int, Minute] = {}
     failure: Failure | None = None
 
     def came(self, tokens: int, now: float) -> None:
-        """Less than 0 where it was said to be more before."""
+        """Count tokens; a negative number corrects an earlier one."""
         index = int(now) // TEN_S
         if index not in self.tokens:
             _forget(self.tokens, index - TOKENS_S // TEN_S)
         self.tokens[index] = self.tokens.get(index, 0) + tokens
 
     def ended(self, now: float, waited_ms: int, first_ms: int | None) -> None:
-        """A request, well or not. `first_ms`: until its first token, of a stream."""
+        """Count an ended request. `first_ms` is the time to a stream's first token."""
         minute = self._minute(now)
         minute.requests += 1
         _add(minute.waited, waited_ms)
@@ -58,24 +58,25 @@ class EngineWindow(msgspec.Struct, array_like=True):
             _add(minute.first, first_ms)
 
     def failed(self, failure: Failure) -> None:
+        """Count a failure, and remember it as the last."""
         self._minute(failure.at).errors += 1
         self.failure = failure
 
     def is_over(self, now: float) -> bool:
-        """Its worker has told nothing new for KEPT_S."""
+        """Returns whether its worker has reported nothing new for KEPT_S."""
         tokens, minutes = max(self.tokens, default=0), max(self.minutes, default=0)
         return max(tokens * TEN_S, minutes * MINUTE_S) < now - KEPT_S
 
     def _minute(self, now: float) -> Minute:
         index = int(now) // MINUTE_S
-        if (found := self.minutes.get(index)) is None:
+        if (minute := self.minutes.get(index)) is None:
             _forget(self.minutes, index - MINUTES)
-            found = self.minutes[index] = Minute()
-        return found
+            minute = self.minutes[index] = Minute()
+        return minute
 
 
 def key(pool: str, engine: str) -> str:
-    """A hash: worker -> its window."""
+    """Returns the key of a hash from worker to window."""
     return f"{prefix(pool)}:window:{engine}"
 
 
@@ -84,7 +85,7 @@ def packed(window: EngineWindow) -> bytes:
 
 
 def unpacked(texts: Iterable[bytes]) -> list[EngineWindow]:
-    """Without what another version of Forebay has written otherwise."""
+    """Decode the windows, except for those of an incompatible version."""
     return [window for text in texts if (window := _read(text))]
 
 

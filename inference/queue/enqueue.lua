@@ -1,15 +1,15 @@
 -- Puts a request into its tenant's line, once. KEYS: 1 pool prefix
 -- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (encrypted)  6 place: 'tail' or 'head'
 --       7.. the classes that go before this one, the highest first
--- Returns {1} when a parked runner has been woken: it has a free slot. Else {told, pace (pace.lua),
--- how many run, requests in its tenant's line, tenants that wait in its class, requests that wait in each
--- of those classes, and in its own, itself among them};
--- told: 1 when a runner is awake, 0 when the caller must publish a wake-up, 2 when somebody else did.
+-- Returns {1} when an idle runner has been woken: it has a free slot. Else {awake, pace (pace.lua),
+-- running requests, requests in its tenant's line, tenants waiting in its class, requests waiting in
+-- each of those classes, and in its own, including itself};
+-- awake: 1 if a runner is, 0 when the caller must publish a wake-up, 2 when somebody else did.
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
 
-local SHORT = 8 -- a line whose tenant may have slots that are kept free from others (headroom.lua)
+local SHORT = 8 -- in a shorter line a tenant may get slots that others must leave free (headroom.lua)
 local length = SHORT
 
 local joins = redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1
@@ -37,29 +37,29 @@ local function wake(runners)
 end
 
 if wake(':parked') then return {1} end
-local perhaps = length <= SHORT and wake(':keeping') -- it begins, where what is kept free is for it
+local perhaps = length <= SHORT and wake(':keeping') -- it begins if the free slots are kept for it
 
--- Of keys once, twice and four times, each sum says which of them exist: it saves a command.
+-- Each key counts once, twice or four times, so that the sum tells which exist in one command.
 local parkable = p .. ':parkable'
 local there, lower = redis.call('EXISTS', p .. ':lower', p .. ':lower', p .. ':runner',
   parkable, parkable, parkable, parkable), 0
 if there >= 4 then
   there = there - 4
-  if joins and not perhaps then -- else pop.lua sees to it
+  if joins and not perhaps then -- else pop.lua does it
     local above = {unpack(ARGV, 7)}
     above[#above + 1] = class
     push_out(p, above, 1)
   end
 end
-local told = 1
+local awake = 1
 if there % 2 == 0 then
-  told = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2
+  awake = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2
 end
 if there >= 2 then lower = redis.call('HLEN', p .. ':lower') end
 local on = redis.call('HLEN', p .. ':on')
 local highest = redis.call('HLEN', p .. ':orders') - on - lower
 local own = joins and length or redis.call('LLEN', line)
-local out = {told, redis.call('GET', p .. ':pace') or '', on, own, redis.call('ZCARD', active), highest}
+local out = {awake, redis.call('GET', p .. ':pace') or '', on, own, redis.call('ZCARD', active), highest}
 for i = 8, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
 if ARGV[7] then out[#out + 1] = redis.call('HGET', p .. ':waiting', class) or 0 end
 return out

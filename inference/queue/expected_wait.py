@@ -1,7 +1,7 @@
-"""How long a request that joins a pool's queue now would wait, as this process was told last.
+"""The expected wait of a request that joins a pool's queue now, by the last known figures.
 
-Redis tells it with each request that joins, and line_watch.py asks again while something waits.
-Nothing here asks anybody: routing looks it up for each request.
+Redis returns the figures with each request that joins, and line_watch.py reads them again while
+something waits. Routing looks them up here for each request, without a round trip.
 """
 
 import struct
@@ -15,11 +15,11 @@ from inference import classes
 
 _PACE = struct.Struct("<B5d")  # pace.lua
 _FREE, _FULL, _WAITS = 0, 1, 2
-LONGEST_S = 120.0  # without a start: a pool whose runners are gone does not seem slow for ever
+LONGEST_S = 120.0  # a longer time without a start does not count: perhaps there is no runner
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Of one pool. `interval_s`: from one start to the next while others wait, 0 if unknown.
+    """The queue of one pool. `interval_s` is the time between starts while others wait, or 0.
 
     `begun` counts the requests that have left while others waited.
     """
@@ -32,7 +32,7 @@ class Line(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, pace: bytes, waiting: Mapping[str, int], now_ms: int = 0) -> Self:
-        """As the queue's scripts tell it; with `now_ms` a start that is overdue counts."""
+        """Decode the queue's pace. With `now_ms` the time since an overdue start counts."""
         if not pace:
             return cls(waiting=waiting)
         flag, at, starts, busy, first, begun = _PACE.unpack(pace)
@@ -41,13 +41,13 @@ class Line(msgspec.Struct, frozen=True):
         return cls(flag != _FREE, _start_s(starts, busy, first, passed), begun, waiting)
 
     @classmethod
-    def told(cls, answer: Sequence[Any]) -> Self:
-        """By waiting.lua."""
+    def parsed(cls, answer: Sequence[Any]) -> Self:
+        """Parse the answer of waiting.lua."""
         pace, now_ms, *waiting = answer
         return cls.of(pace, _counts(classes.names(), waiting), now_ms)
 
     def before(self, klass: str) -> int:
-        """How many wait that one of this class has to wait for."""
+        """Returns how many wait that come before a new one of this class."""
         waiting = self.waiting
         return sum([waiting.get(each, 0) for each in classes.above(klass)], waiting.get(klass, 0))
 
@@ -56,10 +56,10 @@ class Line(msgspec.Struct, frozen=True):
         of_class = self.waiting.get(klass, 0)
         return self.before(klass) - of_class + max(own, min(of_class, own * tenants))
 
-    def wait_s(self, places: int) -> float:
-        """Until so many have begun; 0 while a slot is free."""
+    def wait_s(self, position: int) -> float:
+        """Returns the seconds until so many have begun; 0 while a slot is free."""
         passed = time.monotonic() - self.at
-        return max(0.0, places * self.interval_s - passed) if self.full else 0.0
+        return max(0.0, position * self.interval_s - passed) if self.full else 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -67,7 +67,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def _start_s(starts: float, busy_ms: float, first: float, passed_ms: float) -> float:
-    """Time since the last start is part of an interval, until it is longer than their mean."""
+    """Returns the seconds between starts, including the time since the last if that is longer."""
     if first:
         return (busy_ms + passed_ms) / (starts + first) / 1000
     if not starts:
@@ -76,7 +76,7 @@ def _start_s(starts: float, busy_ms: float, first: float, passed_ms: float) -> f
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a request joined. 1 is next; 0: it had not to wait."""
+    """The position where a request joined: 1 is next, 0 did not have to wait."""
 
     position: int = 0
     wait_s: float = 0.0
@@ -84,48 +84,51 @@ class Place(msgspec.Struct, frozen=True):
     klass: str = ""  # of work
 
     def now(self, pool: str) -> "Place":
-        """By what this process knows of the pool by now."""
+        """Returns the place by what this process knows of the pool now."""
         line = line_of(pool)
         if not self.position:
             return self
-        gone = int(max(0, line.begun - self.begun))
-        # Those who left without having begun show in how many wait at all.
-        position = max(1, min(self.position - gone, line.before(self.klass)))
+        started = int(max(0, line.begun - self.begun))
+        # Those that left without having begun are missing among those that wait.
+        position = max(1, min(self.position - started, line.before(self.klass)))
         return msgspec.structs.replace(self, position=position, wait_s=line.wait_s(position))
 
 
-AT_ONCE = Place()
+NO_WAIT = Place()
 _lines: dict[str, Line] = {}  # by pool
 
 
-def joined(pool: str, klass: str, told: Sequence[Any], slots: int) -> Place:
-    """A request did, as its last; `told`: by enqueue.lua. Learns what is told of the pool.
+def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
+    """Returns the place of a request that just joined, and learns the pool's figures.
 
-    `slots` of its engines. What comes at once may fill them before any runner has said so.
+    `answer` is that of enqueue.lua, `slots` the number of its engines'. Requests that come at the
+    same time may fill them before a runner reports it.
     """
-    if not told:  # a slot was free
+    if not answer:  # a slot was free
         _lines[pool] = Line()
-        return AT_ONCE
-    pace, running, own, tenants, *counts = told
-    known = line_of(pool)
-    waiting = {**known.waiting, **_counts([*classes.above(klass), klass], counts)}
+        return NO_WAIT
+    pace, running, own, tenants, *counts = answer
+    last = line_of(pool)
+    waiting = {**last.waiting, **_counts([*classes.above(klass), klass], counts)}
     line = Line.of(pace, waiting)
-    if line.begun == known.begun and line.interval_s < known.interval_s:
-        line = Line(line.full, known.interval_s, line.begun, waiting)  # the last look saw delays
+    if line.begun == last.begun and line.interval_s < last.interval_s:
+        line = Line(
+            line.full, last.interval_s, line.begun, waiting
+        )  # the last reading included delays
     _lines[pool] = line
     room = 0 if line.full else max(0, slots - int(running))
     position = max(0, line.in_turns(klass, int(own), int(tenants)) - room)
     return Place(position, position * line.interval_s, line.begun, klass)
 
 
-def looked(pool: str, told: Sequence[Any]) -> Line:
-    """By waiting.lua."""
-    _lines[pool] = line = Line.told(told)
+def learn(pool: str, answer: Sequence[Any]) -> Line:
+    """Learn the figures in an answer of waiting.lua."""
+    _lines[pool] = line = Line.parsed(answer)
     return line
 
 
-def _counts(names: Sequence[str], told: Sequence[Any]) -> dict[str, int]:
-    return {name: max(0, int(n)) for name, n in zip(names, told, strict=True)}
+def _counts(names: Sequence[str], numbers: Sequence[Any]) -> dict[str, int]:
+    return {name: max(0, int(n)) for name, n in zip(names, numbers, strict=True)}
 
 
 def line_of(pool: str) -> Line:
@@ -133,16 +136,16 @@ def line_of(pool: str) -> Line:
 
 
 def expected(pool: str, klass: str) -> float:
-    """Seconds; 0.0 where nothing is known."""
+    """Returns the expected seconds; 0.0 if nothing is known."""
     line = _lines.get(pool)
     return line.wait_s(line.before(klass)) if line else 0.0
 
 
 def waiting(pool: str, klass: str) -> int:
-    """Requests of this class alone."""
+    """Returns the waiting requests of this class alone."""
     return line_of(pool).waiting.get(klass, 0)
 
 
 def forget() -> None:
-    """For tests."""
+    """Drop all figures, for tests."""
     _lines.clear()

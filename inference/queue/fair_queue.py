@@ -1,7 +1,7 @@
-"""The fair queue of one pool: who runs next (pop.lua), and nothing runs twice or gets lost.
+"""The fair queue of one pool: it picks the next request (pop.lua), and runs none twice.
 
-Redis holds order and leases; PostgreSQL holds the truth, and the sweeper mends the one from the
-other. Every method raises RedisGone when Redis is unavailable.
+Redis has order and leases. PostgreSQL is the source of truth, from which the sweeper repairs Redis.
+Every method raises RedisGone if Redis is unavailable.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ def _text(name: str) -> str:
     return (_HERE / f"{name}.lua").read_text()
 
 
-AHEAD = 128  # tokens that a request is charged with at most as it begins
+AHEAD = 128  # most tokens that a request is charged at its start
 _PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _HEADROOM = _text("headroom")
-_LEASES = _CHARGED + _HEADROOM  # what ends or begins with one
+_LEASES = _CHARGED + _HEADROOM  # needed wherever a lease begins or ends
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
 SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))
 POP, SWEEP, PARK = (
@@ -52,35 +52,35 @@ def prefix(pool: str) -> str:
 
 
 def carried(ciphertext: bytes) -> bytes:
-    """The order as Redis carries it: a large one the runner reads from the record (recorded.py)."""
+    """Returns the order for Redis: b"" for a large one, which the runner reads from the record."""
     return ciphertext if len(ciphertext) <= LARGEST_CARRIED else b""
 
 
 def sweep_arguments(most: int) -> list[str | int]:
-    """Of SWEEP; `most`: leases to look at."""
+    """Returns the arguments of SWEEP; `most` leases are examined."""
     return [most, *classes.names()]
 
 
 def lengths() -> dict[str, int]:
-    """Pool -> requests that wait. Raises redis.RedisError."""
+    """Returns the number of waiting requests by pool. Raises redis.RedisError."""
     names = list(pools())
     with client().pipeline(transaction=False) as ask:
         for pool in names:
             ask.hlen(f"{prefix(pool)}:orders")
             ask.zcard(f"{prefix(pool)}:leases")
-        found = ask.execute()
-    return {pool: max(0, found[2 * i] - found[2 * i + 1]) for i, pool in enumerate(names)}
+        counts = ask.execute()
+    return {pool: max(0, counts[2 * i] - counts[2 * i + 1]) for i, pool in enumerate(names)}
 
 
 def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | bytes]:
-    """Of ENQUEUE; `place`: "tail" or "head"."""
+    """Returns the arguments of ENQUEUE; `place` is "tail" or "head"."""
     order, above = carried(ciphertext), classes.above(item.klass)
     return [item.klass, item.tenant, item.id, str(item), order, place, *above]
 
 
 def _slots(pool: str) -> int:
-    found = pools().get(pool)
-    return sum([engine.config.slots for engine in found.engines]) if found else 0
+    known = pools().get(pool)
+    return sum([engine.config.slots for engine in known.engines]) if known else 0
 
 
 class Joined(NamedTuple):
@@ -89,10 +89,10 @@ class Joined(NamedTuple):
 
 
 class Popped(list[tuple[Item, bytes]]):
-    """Items with their encrypted orders, b"" for one that stands on record only.
+    """Items with their encrypted orders, b"" for one that only the record has.
 
-    `held`: others wait for a slot that is not kept free for higher classes. `again`: so many were
-    cancelled while they waited that it has not looked at all of them.
+    `held`: others wait for a slot that is not kept free for higher classes. `again`: it has not
+    looked at all of the line, because so many were cancelled while they waited.
     """
 
     held = again = False
@@ -103,21 +103,21 @@ class FairQueue:
         self._redis, self.pool, self._pool = redis, pool, [prefix(pool)]
 
     def of(self, pool: str) -> "FairQueue":
-        """Another pool's, over the same link."""
+        """Returns another pool's queue over the same link."""
         return FairQueue(self._redis, pool)
 
     async def join(self, item: Item, ciphertext: bytes) -> Joined:
         arguments = enqueue_arguments(item, ciphertext, "tail")
-        told, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
+        awake, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
         place = expected_wait.joined(self.pool, item.klass, line, _slots(self.pool))
-        return Joined(told == 0, place)
+        return Joined(awake == 0, place)
 
     async def enqueue(self, item: Item, ciphertext: bytes) -> bool:
-        """True when the caller must publish a wake-up: no runner lives."""
+        """Enqueue. Returns whether the caller must publish a wake-up, since no runner lives."""
         return (await self.join(item, ciphertext)).wakes
 
     async def turns(self, klass: str, tenant: str) -> tuple[int, int]:
-        """How many of a tenant's requests wait, and how many tenants' do, with this one's next."""
+        """Returns the tenant's waiting requests, and the tenants that wait with one more of it."""
         line = f"{self._pool[0]}:{klass}"
         own, others = await self._redis.many(
             [("LLEN", f"{line}:line:{tenant}"), ("ZCARD", f"{line}:active")]
@@ -125,49 +125,50 @@ class FairQueue:
         return int(own), int(others) + (not own)
 
     async def look(self) -> Line:
-        """What waits in here, and how fast it goes on."""
-        told = await self._redis.run(WAITING, self._pool, *classes.names())
-        return expected_wait.looked(self.pool, told)
+        """Read how many wait, and how fast they start."""
+        answer = await self._redis.run(WAITING, self._pool, *classes.names())
+        return expected_wait.learn(self.pool, answer)
 
     async def pop(self, n: int, runner: str) -> Popped:
-        """Up to n. Fewer means that the runner is parked."""
+        """Take up to n. With fewer, the runner now counts as idle."""
         rules = *turns(self.pool), *classes.names()
         flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *rules)
-        whole = len(flat) // 2 * 2  # without what tells that some are held
+        whole = len(flat) // 2 * 2  # without the flag behind the items
         popped = Popped((Item.parse(flat[i]), flat[i + 1]) for i in range(0, whole, 2))
         popped.held, popped.again = b"held" in flat[whole:], b"again" in flat[whole:]
         return popped
 
     async def charge(self, costs: Mapping[Item, int]) -> None:
-        """What items that run have cost up to now, in tokens. Lower ones than before do nothing."""
-        told = [word for item, cost in costs.items() for word in (str(item), cost)]
-        await self._redis.run(CHARGE, self._pool, *told)
+        """Charge running items with their tokens so far, which never decrease."""
+        arguments = [part for item, cost in costs.items() for part in (str(item), cost)]
+        await self._redis.run(CHARGE, self._pool, *arguments)
 
     async def settle(self, item: Item, cost: int) -> bool:
-        """False when the lease had been lost."""
-        (held,) = await self._redis.run_all([self.settling(item, cost)])
-        return bool(held)
+        """End a lease. Returns False if it had been lost."""
+        (had_lease,) = await self._redis.run_all([self.settling(item, cost)])
+        return bool(had_lease)
 
     async def holds(self, item: Item) -> bool:
-        """Whether it is still leased for this attempt."""
+        """Returns whether it is still leased for this attempt."""
         return await self._redis.call("ZSCORE", f"{self._pool[0]}:leases", str(item)) is not None
 
     def settling(self, item: Item, cost: int, *, charged: bool = True) -> Call:
-        """`charged`: something may have been, since it began."""
+        """Returns the call of `settle`. Without `charged` nothing was charged since it began."""
         return Call(SETTLE, self._pool, (str(item), cost, int(charged)))
 
     async def cancel(self, request_id: str, *, if_it_waits: bool = False) -> str:
-        """ "running", "queued" (the caller now settles it) or "gone".
+        """Cancel. Returns "running", "queued" (the caller settles it) or "gone".
 
-        `if_it_waits`: one that runs goes on.
+        With `if_it_waits` a running one goes on.
         """
         mode = "waits" if if_it_waits else ""
         answer: bytes = await self._redis.run(CANCEL, self._pool, request_id, mode)
         return answer.decode()
 
     async def was_cancelled(self, request_id: str) -> bool:
-        """Within the last minute, or the last day where it waited again (lower.lua): its runner may
-        have died with the note.
+        """Returns whether it was cancelled lately: its runner may have died with the note.
+
+        That is the last minute, or the last day if it waited again (lower.lua).
         """
         return bool(await self._redis.call("EXISTS", f"{self._pool[0]}:cancelled:{request_id}"))
 
@@ -180,13 +181,16 @@ class FairQueue:
         leaving: bool = False,
         held: bool = False,
     ) -> tuple[bool, bytes, list[Item]]:
-        """(work waits, epoch, items whose lease is gone). `parked`, `held`: as it was popped."""
+        """Renew leases. Returns (work waits, epoch, items whose lease is gone).
+
+        `parked` (the runner is idle) and `held` are the result of its last pop.
+        """
         mode, free = "renew" if leaving else "beat", int(parked) * (1 + held)
         waits, epoch, *lost = await self._beat(runner, mode, free, items)
         return bool(waits), epoch, [Item.parse(item) for item in lost]
 
     async def leave(self, runner: str, *, stop: bool) -> bool:
-        """False when work has come in meanwhile (never with `stop`)."""
+        """Unregister a runner. Returns False if work has come meanwhile (never with `stop`)."""
         mode = "stop" if stop else "leave"
         (may,) = await self._beat(runner, mode, 0, [])
         return bool(may)
@@ -198,29 +202,29 @@ class FairQueue:
         )
 
     async def adopt(self, item: Item, ciphertext: bytes, runner: str) -> bool:
-        """Puts a running item back after Redis lost it. False when somebody else has it."""
+        """Put a running item back after Redis lost it. Returns False if another runner has it."""
         return bool(
             await self._redis.run(ADOPT, self._pool, str(item), ciphertext, runner, LEASE_MS)
         )
 
-    # Parking: of requests in classes that may be preempted ----------------------------------------
+    # Preemption of requests in lower classes ------------------------------------------------------
     async def offer(self, item: Item, began_at: float) -> None:
-        """It runs here, and may be asked to wait again. `began_at`: seconds since the epoch."""
+        """Offer a running item for preemption. `began_at` is in seconds since the epoch."""
         await self._park("offer", item, began_at)
 
     async def still_wants(self, item: Item, began_at: float) -> bool:
-        """Whether somebody of a higher class waits for its slot; else it stays on offer."""
+        """Returns whether a higher class still waits for its slot; else it stays on offer."""
         return bool(await self._park("ask", item, began_at))
 
-    async def stays(self, item: Item) -> None:
-        """It cannot be parked: another one is asked."""
+    async def decline(self, item: Item) -> None:
+        """Report that it cannot be preempted, so that another one is chosen."""
         await self._park("stay", item)
 
     async def park(self, item: Item, cost: int, times: int = 1) -> bool:
-        """It waits again, in front of its line; False when its lease had been lost.
+        """Put it back at the head of its line. Returns False if its lease had been lost.
 
-        `cost`: of what came since it began, in tokens. `times`: that it has been parked with this
-        one; called again for the same, it does nothing.
+        `cost` is that since it began, in tokens. `times` is how often it has been parked, this time
+        included; a repeated call has no effect.
         """
         return bool(await self._park("park", item, cost=cost, times=times))
 
@@ -237,7 +241,7 @@ class FairQueue:
         return Call(PARK, self._pool, (verb, str(item), began_ms, cost, times, *above))
 
     async def inbox(self, runner: str) -> bytes:
-        """Waits for the next note: b"wake", b"cancel <id>" or b"park <id>".
+        """Wait for the next note: b"wake", b"cancel <id>" or b"park <id>".
 
         Needs a link of its own.
         """
@@ -246,12 +250,12 @@ class FairQueue:
 
 
 class FairQueues(dict[str, FairQueue]):
-    """By pool, over one link. Pools come while the process runs."""
+    """Queues by pool over one link. Pools may be added while the process runs."""
 
     def __init__(self, redis: RedisLink) -> None:
         super().__init__()
         self._redis = redis
 
     def __missing__(self, pool: str) -> FairQueue:
-        made = self[pool] = FairQueue(self._redis, pool)
-        return made
+        queue = self[pool] = FairQueue(self._redis, pool)
+        return queue

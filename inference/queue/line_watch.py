@@ -1,7 +1,7 @@
-"""Follows the lines of pools in which requests of this process wait, or have waited.
+"""Follows the queues in which requests of this process wait, or have waited.
 
-A queue to which this process sends nothing any more has to be seen to drain. While nothing waits,
-nobody is asked.
+Without it a queue to which this process sends nothing more would never seem to drain. An empty
+queue is not read.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class LineWatch:
         self._followed: dict[str, asyncio.Task[None]] = {}  # by pool
 
     def look_after(self, pool: str) -> None:
-        """Until nothing waits there. Does not wait."""
+        """Follow the queue until nothing waits there. Does not wait."""
         if pool not in self._followed and not line_of(pool).is_empty:
             self._followed[pool] = task = asyncio.create_task(self._follow(pool))
             task.add_done_callback(lambda _: self._followed.pop(pool, None))

@@ -1,8 +1,8 @@
--- Who waits in a class below the highest: a hash has their classes by their ids, another one counts
--- them by class. In the highest one waits who neither runs nor stands there: it needs no count.
--- While `below` exists, some may wait there: pop.lua looks, and deletes it when none does.
--- A third one has those that wait because they were parked (park.lua).
-local RANK = 1e13 -- more than the ms of any clock: what may be parked goes by its class first
+-- Requests that wait in a class below the highest: one hash has their classes by their ids, another
+-- counts them by class. The rest of the waiting ones are in the highest class, which needs no count.
+-- While `below` exists, some may wait there: pop.lua checks, and deletes it when none does.
+-- A third hash has those that wait because they were preempted (park.lua).
+local RANK = 1e13 -- more than the ms of any clock: candidates for preemption are ordered by class first
 
 local function waits_below(p, id, class)
   if redis.call('HSET', p .. ':lower', id, class) == 1 then
@@ -11,12 +11,12 @@ local function waits_below(p, id, class)
   redis.call('SET', p .. ':below', 1)
 end
 
--- Its runner may not have read the note: it waits again, for a day at most, and is ended in its turn.
+-- Its runner may not have read the note: it waits again, for a day at most, and ends in its turn.
 local function remember_cancelled(p, id)
   redis.call('EXPIRE', p .. ':cancelled:' .. id, 90000)
 end
 
--- One that waited begins, or is over.
+-- Forgets a waiting request that begins, or is over.
 local function waits_no_more(p, id)
   local class = redis.call('HGET', p .. ':lower', id)
   if class then

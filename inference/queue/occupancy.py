@@ -1,4 +1,4 @@
-"""How full pools are: what waits in each, and what each of its engines runs. For the console."""
+"""The occupancy of pools for the console: waiting requests, and those that each engine runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,19 +16,19 @@ from inference.queue.runner_ids import engine_of
 class ClassLine:
     name: str
     waiting: int
-    wait_ms: int  # that one more would have to expect; 0: not known
+    wait_ms: int  # expected wait of one more; 0: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
     waiting: int
     running: int
-    by_engine: Counter[str]  # requests that run, by the engine's name
-    by_class: tuple[ClassLine, ...] = ()  # of classes in which some wait
+    by_engine: Counter[str]  # running requests, by the engine's name
+    by_class: tuple[ClassLine, ...] = ()  # of classes with waiting requests
 
 
 def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
-    """In one round trip. Raises redis.RedisError."""
+    """Returns the occupancy by pool, in one round trip. Raises redis.RedisError."""
     names = list(pools)
     with client().pipeline(transaction=False) as ask:
         for pool in names:
@@ -36,13 +36,13 @@ def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
             ask.zcard(f"{prefix(pool)}:leases")
             ask.hvals(f"{prefix(pool)}:on")
             ask_script(ask, WAITING, prefix(pool), *classes.names())
-        found = ask.execute()
-    return {pool: _of(*found[4 * i : 4 * i + 4]) for i, pool in enumerate(names)}
+        answers = ask.execute()
+    return {pool: _of(*answers[4 * i : 4 * i + 4]) for i, pool in enumerate(names)}
 
 
-def _of(orders: int, leases: int, on: list[bytes], told: list[Any]) -> Occupancy:
+def _of(orders: int, leases: int, on: list[bytes], line: list[Any]) -> Occupancy:
     running = Counter(map(engine_of, on))
-    return Occupancy(max(0, orders - leases), leases, running, tuple(_by_class(Line.told(told))))
+    return Occupancy(max(0, orders - leases), leases, running, tuple(_by_class(Line.parsed(line))))
 
 
 def _by_class(line: Line) -> Iterator[ClassLine]:

@@ -1,17 +1,18 @@
--- Who waits for a pool and what runs there, by class and tenant. It writes nothing, and looks at so
--- much at most that a queue of any length costs about the same.
--- KEYS: 1 pool prefix   ARGV: 1 tenants to look at in all classes  2 lines to tell of each class
---   3 requests that run, or are parked, to look at  4 requests of a line to look at  5.. classes, the highest first
--- Returns {requests that run,
---   {class, requests that wait, tenants that wait, id of the oldest of those that are told,
---    tenant, its requests that wait, id of its oldest, ...} ...,
---   {class, tenant, its requests that run, ...}, {class, tenant, its requests that are parked, ...}}
+-- Returns waiting and running requests of a pool, by class and tenant. It writes nothing, and its
+-- bounds make a queue of any length cost about the same.
+-- KEYS: 1 pool prefix   ARGV: 1 tenants to examine in all classes  2 lines to return for each class
+--   3 running, or preempted, requests to examine  4 requests of a line to examine
+--   5.. classes, the highest first
+-- Returns {running requests,
+--   {class, waiting requests, waiting tenants, id of the oldest request of the returned lines,
+--    tenant, its waiting requests, id of its oldest, ...} ...,
+--   {class, tenant, its running requests, ...}, {class, tenant, its preempted requests, ...}}
 local p = KEYS[1]
 local orders, on = p .. ':orders', p .. ':on'
 local tenants, lines, runs, items = unpack(ARGV, 1, 4)
-local left = tonumber(tenants)
+local tenants_left = tonumber(tenants)
 
--- A cancelled request stays in its line until its turn comes: it does not wait any more.
+-- A cancelled request stays in its line until its turn comes, but does not wait any more.
 local function waits(item)
   local id = string.match(item, '([^|]*)$')
   return redis.call('HEXISTS', orders, id) == 1 and redis.call('HEXISTS', on, id) == 0 and id
@@ -35,24 +36,24 @@ local function counted(line, length)
 end
 
 local function of_class(class, waiting)
-  local active, found, length = p .. ':' .. class .. ':active', {}, 0
+  local active, rows, length = p .. ':' .. class .. ':active', {}, 0
   local out = {class, waiting, redis.call('ZCARD', active), ''}
-  local looked = left > 0 and redis.call('ZRANGE', active, 0, left - 1) or {}
-  left = left - #looked
+  local looked = tenants_left > 0 and redis.call('ZRANGE', active, 0, tenants_left - 1) or {}
+  tenants_left = tenants_left - #looked
   for _, tenant in ipairs(looked) do
     local line = p .. ':' .. class .. ':line:' .. tenant
     local n = redis.call('LLEN', line)
-    found[#found + 1] = {tenant, n, line}
+    rows[#rows + 1] = {tenant, n, line}
     length = length + n
   end
-  table.sort(found, function(a, b) return a[2] > b[2] or a[2] == b[2] and a[1] < b[1] end)
-  for i = 1, math.min(#found, tonumber(lines)) do
-    local tenant, n, line = unpack(found[i])
+  table.sort(rows, function(a, b) return a[2] > b[2] or a[2] == b[2] and a[1] < b[1] end)
+  for i = 1, math.min(#rows, tonumber(lines)) do
+    local tenant, n, line = unpack(rows[i])
     local id = oldest(line)
     if length > waiting then n = counted(line, n) end
     if n > 0 then
       if id ~= '' and (out[4] == '' or id < out[4]) then out[4] = id end
-      for _, told in ipairs({tenant, n, id}) do out[#out + 1] = told end
+      for _, part in ipairs({tenant, n, id}) do out[#out + 1] = part end
     end
   end
   return out
@@ -62,7 +63,7 @@ local function in_threes(count)
   local out = {}
   for key, n in pairs(count) do
     local class, tenant = string.match(key, '^(.*)|(.*)$')
-    for _, told in ipairs({class, tenant, n}) do out[#out + 1] = told end
+    for _, part in ipairs({class, tenant, n}) do out[#out + 1] = part end
   end
   return out
 end
@@ -77,8 +78,8 @@ local function running()
 end
 
 local function parked()
-  local count, found = {}, redis.call('HSCAN', p .. ':aside', 0, 'COUNT', runs)[2]
-  for i = 2, #found, 2 do count[found[i]] = (count[found[i]] or 0) + 1 end
+  local count, aside = {}, redis.call('HSCAN', p .. ':aside', 0, 'COUNT', runs)[2]
+  for i = 2, #aside, 2 do count[aside[i]] = (count[aside[i]] or 0) + 1 end
   return in_threes(count)
 end
 

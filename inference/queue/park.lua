@@ -1,14 +1,14 @@
--- A request that may give its slot to a higher class, as its runner tells it.
+-- Preempts a request: it gives its slot to a higher class and waits again. Its runner calls this.
 -- KEYS: 1 pool prefix
 -- ARGV: 1 verb  2 item  3 when it began, in ms  4 what it has cost since then
---       5 how often it has been parked, with this time
+--       5 how often it has been parked, this time included
 --       6.. the classes that go before its own, the highest first
--- offer -> 1: it may be parked from now on; 0: it has its turn before higher ones, and runs through
--- ask   -> 1: somebody still waits for its slot, or too many run beside a higher class; 0: not any
---          more, and it may be parked again
--- stay  -> 1: it cannot be parked; another one is told instead
+-- offer -> 1: it may be parked from now on; 0: it had an exceptional turn, and runs to its end
+-- ask   -> 1: a request still waits for its slot, or too many run beside a higher class; 0: neither,
+--          and it may be chosen again
+-- stay  -> 1: it cannot be parked; another one is chosen instead
 -- over  -> 1: it has ended
--- park  -> 1: it waits again, in front of its line; 0: it was not this runner's any more
+-- park  -> 1: it waits again, at the head of its line; 0: its lease had been lost
 local p, verb, item = KEYS[1], ARGV[1], ARGV[2]
 local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
@@ -34,7 +34,7 @@ if verb == 'ask' then
   offer()
   return 0
 end
--- Told again, because the answer was lost: by now the same item may run elsewhere.
+-- A repeated call, because the answer was lost: by now the same item may run elsewhere.
 local done = p .. ':parked:' .. id .. ':' .. ARGV[5]
 if verb == 'park' and redis.call('EXISTS', done) == 1 then return 0 end
 redis.call('ZREM', parkable, member)

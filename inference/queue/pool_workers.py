@@ -1,4 +1,4 @@
-"""The workers of a pool: of each of its engines one, or several that share the engine's slots."""
+"""The workers of a pool: one for each of its engines, or several that share its slots."""
 
 from dataclasses import dataclass
 
@@ -10,27 +10,27 @@ from inference.pools import queue, queues, share
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
-AWAKE_MS = 1_500  # so long after its last beat is a worker taken to be awake
+AWAKE_MS = 1_500  # a worker counts as awake for this long after its last beat
 
 
 @dataclass(frozen=True, slots=True)
 class PoolWorker:
-    """The `number`th of `count` workers of an engine, from 1 on."""
+    """The `number`th of `count` workers of an engine, from 1."""
 
     pool: str
     engine: str
-    queue: str  # of Celery, by which it is woken
+    queue: str  # the Celery queue by which it is woken
     number: int
     count: int
 
     @property
     def awake(self) -> str:
-        """The key in Redis that is there while it drains the pool's queue."""
+        """The Redis key that exists while it drains the pool's queue."""
         return f"{prefix(self.pool)}:awake:{self.queue}"
 
     @property
     def place(self) -> str:
-        """The key in Redis that names the host on which it drains the pool's queue."""
+        """The Redis key with the host on which it drains the pool's queue."""
         return f"{prefix(self.pool)}:place:{self.queue}"
 
     def share(self, slots: int) -> int:
@@ -38,9 +38,9 @@ class PoolWorker:
 
 
 def workers_of(pool: str) -> list[PoolWorker]:
-    """Of its engines that take requests."""
-    found = pools().get(pool)
-    return [worker for engine in (found.engines if found else ()) for worker in _of(pool, engine)]
+    """Returns the workers of the pool's engines that take requests."""
+    known = pools().get(pool)
+    return [worker for engine in (known.engines if known else ()) for worker in _of(pool, engine)]
 
 
 def _of(pool: str, engine: Engine) -> list[PoolWorker]:
@@ -50,16 +50,16 @@ def _of(pool: str, engine: Engine) -> list[PoolWorker]:
 
 
 def queue_of(pool: str, engine: str, number: int) -> str:
-    """Of a worker of an engine, which may be gone or another one's successor by now."""
-    found = pools().get(pool)
-    everybody = found.all_engines if found else ()
-    seats = [each.config.seat for each in everybody if each.config.id == engine]
+    """Returns the Celery queue of a worker, whose engine may be gone or replaced by now."""
+    known = pools().get(pool)
+    engines = known.all_engines if known else ()
+    seats = [each.config.seat for each in engines if each.config.id == engine]
     return queue(seats[0] if seats else engine, number)
 
 
 def asleep(workers: list[PoolWorker]) -> list[PoolWorker]:
-    """Those of a pool that do not say in Redis that they are awake. Raises redis.RedisError."""
-    if len(workers) < 2:  # a lone one says nothing: its runner's beats are enough
+    """Returns those of a pool that are not marked awake in Redis. Raises redis.RedisError."""
+    if len(workers) < 2:  # a single one is not marked: its runner's beats are enough
         return workers
     with client().pipeline(transaction=False) as ask:
         for worker in workers:

@@ -1,26 +1,26 @@
--- Hands out up to n requests: classes in strict order, inside a class the tenant that has had the
--- least for its weight, inside a tenant first come first served.
+-- Takes up to n requests out of the queue: classes in strict order, in a class the tenant with the
+-- least service for its weight, of a tenant first come first served.
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
---   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
+--   4 of each class: minimum share in thousandths | ms without a turn until it gets that share |
 --     ageing in ms | slots that are kept free for it and those above | its headroom | its slots for
 --     VIPs (headroom.lua) | slots that are kept free from lower classes while it has had requests
 --     lately
---   5 slots of the pool and the engines that drain, '' where nobody knows them
+--   5 slots of the pool and the draining engines, '' if they are unknown
 --   6.. names of classes, the highest first
--- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
--- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
--- 'again', there was much to clear away: the runner asks again at once.
+-- Returns {item, order, item, order, ...}; with fewer than n the runner now counts as idle. A last
+-- 'held' means that some wait for a slot that is not kept free, and may begin when one ends. A last
+-- 'again' means that many cancelled requests were removed: the runner should call again.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline = now + tonumber(ARGV[2])
 local out = {}
 local orders, leases, on = p .. ':orders', p .. ':leases', p .. ':on'
-local more = false -- wait that were not taken, as far as is known
-local DEAD = 1000 -- requests cancelled in their lines that one pop clears away: others must not wait
+local more = false -- whether further ones wait, as far as is known
+local DEAD = 1000 -- cancelled requests that one pop removes from lines: Redis must not block for long
 local dead = 0
 local slots = tonumber(ARGV[5])
-if not slots and ARGV[5] ~= '' then -- some drain: what they run is among what runs, so it counts
+if not slots and ARGV[5] ~= '' then -- some drain: their running requests need slots too
   local names = {}
   for name in string.gmatch(ARGV[5], '%S+') do names[name] = true end
   slots = tonumber(string.match(ARGV[5], '^%d+'))
@@ -28,24 +28,24 @@ if not slots and ARGV[5] ~= '' then -- some drain: what they run is among what r
     if names[string.match(by, '^(.*)%-')] then slots = slots + 1 end
   end
 end
-local held = false -- some wait that may not have the slots that are free
-local lacks = false -- the rank of those among them whose slots are for VIPs alone
+local held = false -- whether some wait that may not have the free slots
+local lacks = false -- the rank of a class of those whose free slots are only for VIPs
 
--- Hands out up to `most` requests of the class of this rank, whose tenants leave so much headroom
--- for each other and so many slots to VIPs. Returns how many there were.
+-- Takes up to `most` requests of the class of this rank, whose tenants leave `headroom` slots to each
+-- other and `vip` slots to VIPs. Returns how many it took.
 local function take(rank, most, headroom, vip)
   local class = ARGV[5 + rank]
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
-  local taken = 0
-  while taken < most and dead < DEAD do
+  local count = 0
+  while count < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
-    if n - taken <= math.max(headroom, vip) then -- else the pool has enough, too
+    if n - count <= math.max(headroom, vip) then -- else the pool has slots enough
       if vip > 0 and slots - redis.call('HLEN', on) <= vip then
-        tenant = vips_turn(p, class)
+        tenant = next_vip(p, class)
         lacks = lacks or not tenant and rank
       elseif headroom > 0 then
-        tenant = whose_turn(p, class, rank, slots, headroom, now)
+        tenant = next_tenant(p, class, rank, slots, headroom, now)
       end
       if not tenant then
         held = true
@@ -59,8 +59,8 @@ local function take(rank, most, headroom, vip)
       -- item: attempt|estimate|weight|class|tenant|id
       local estimate, weight, id = string.match(item, '^%d+|(%d+)|(%d+)|[^|]*|[^|]*|(.*)$')
       order = redis.call('HGET', orders, id)
-      -- Else it was cancelled while it waited, or stands in its line twice and runs already: it was
-      -- moved to another pool and back. Nothing to run, nothing to charge.
+      -- Else it was cancelled while it waited, or is in its line twice and runs already, because it
+      -- was moved to another pool and back. There is nothing to run, and nothing to charge.
       if order and redis.call('HSETNX', on, id, runner) == 1 then
         counter = redis.call('HINCRBYFLOAT', counters, tenant, at_first(estimate) / tonumber(weight))
         redis.call('ZADD', leases, deadline, item)
@@ -68,7 +68,7 @@ local function take(rank, most, headroom, vip)
         if rank > 1 then waits_no_more(p, id) end
         out[#out + 1] = item
         out[#out + 1] = order
-        taken = taken + 1
+        count = count + 1
       end
     end
     if not counter then
@@ -84,24 +84,24 @@ local function take(rank, most, headroom, vip)
       more = true
     end
   end
-  n = n - taken
-  return taken
+  n = n - count
+  return count
 end
 
 local function known(number) return slots and tonumber(number) or 0 end
 
 local function for_vips(number) return slots and math.min(tonumber(number), slots - 1) or 0 end
 
--- A class comes that leaves lower ones fewer slots than its headroom does.
+-- Preempts lower classes if a class has begun that leaves them fewer slots than its headroom does.
 local function make_room(rank, headroom, lately)
   if lately > headroom then squeeze(p, rank, math.max(1, slots - lately)) end
 end
 
--- The same while lower classes wait. Of each that does, a hash keeps what it is owed in thousandths
--- of a request, since when it has had no turn, and whether it has its minimum share by now: that it
--- keeps until nobody waits in it.
+-- Takes requests while lower classes wait, too. For each such class, a hash has what it is owed in
+-- thousandths of a request, since when it has had no turn, and whether it gets its minimum share,
+-- which it keeps until it is empty.
 local function take_turns()
-  local rows, taken_before = {}, redis.call('HLEN', on)
+  local rows, running = {}, redis.call('HLEN', on)
   for share, after, ageing, kept, headroom, vip, lately in
       string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
@@ -141,7 +141,7 @@ local function take_turns()
     if not some then redis.call('DEL', p .. ':below') end
   end
 
-  -- The class below this rank whose turn it is all the same.
+  -- Returns the class below this rank whose turn comes first exceptionally.
   local function before(higher)
     for rank = math.max(2, higher + 1), #rows do
       local row = rows[rank]
@@ -155,17 +155,17 @@ local function take_turns()
   end
 
   local function turn(row, most, is_first)
-    local taken = take(row.rank, most, is_first and 0 or row.headroom, is_first and 0 or row.vip)
-    if taken > 0 then make_room(row.rank, row.headroom, row.lately) end
+    local count = take(row.rank, most, is_first and 0 or row.headroom, is_first and 0 or row.vip)
+    if count > 0 then make_room(row.rank, row.headroom, row.lately) end
     for rank = 2, #rows do
       local each = rows[rank]
-      if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
+      if each.waits and each.starves == 1 then each.owed = each.owed + count * each.share end
       if each == row then
-        if taken > 0 then each.owed, each.since = math.max(0, each.owed - 1000 * taken), now end
+        if count > 0 then each.owed, each.since = math.max(0, each.owed - 1000 * count), now end
         each.waits = waits(each)
       end
     end
-    return taken
+    return count
   end
 
   local function kept_for(row)
@@ -173,12 +173,12 @@ local function take_turns()
     return row.kept
   end
 
-  -- How many of this rank may begin. What is kept free for higher ones leaves at least one slot.
+  -- Returns how many of this rank may begin. Slots kept free for higher ones leave at least one.
   local function room(rank)
     local kept = 0
     for higher = 1, rank - 1 do kept = math.max(kept, kept_for(rows[higher])) end
     if not slots or kept == 0 then return n end
-    return math.min(n, slots - math.min(kept, slots - 1) - taken_before - #out / 2)
+    return math.min(n, slots - math.min(kept, slots - 1) - running - #out / 2)
   end
 
   local function one_by_one(rank)
@@ -197,19 +197,19 @@ local function take_turns()
         break
       end
       if one_by_one(rank) then most = 1 end
-      local taken = turn(first or row, most, first)
-      if first and taken > 0 then -- else who waits would at once have its slot (park.lua)
+      local count = turn(first or row, most, first)
+      if first and count > 0 then -- or a waiting one would preempt it at once (park.lua)
         local id = string.match(out[#out - 1], '([^|]*)$')
         redis.call('SET', p .. ':turn:' .. id, 1, 'PX', 60000)
       end
-      if taken < most and not first then break end
+      if count < most and not first then break end
     end
   end
   write()
 end
 
--- Of keys once and twice, the sum says which exist: it saves a command.
-local keeping = p .. ':keeping' -- runners whose free slots are not for all
+-- One key counts once, the other twice, so that the sum tells which exist in one command.
+local keeping = p .. ':keeping' -- runners whose free slots are not for all classes
 local there = redis.call('EXISTS', p .. ':below', keeping, keeping)
 local below = there % 2 == 1
 if below then
@@ -221,11 +221,11 @@ else
   end
 end
 
--- A beat may have put one there that was woken meanwhile: it has no free slot any more.
+-- A heartbeat may have registered it as idle although it was woken meanwhile.
 held = held and n > 0
 redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. ':parked', runner)
 if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', keeping, runner) end
--- As one that came told nobody to make room: it found a slot free.
+-- Requests that joined preempted none, since a slot was free then.
 if held and lacks then push_out(p, {unpack(ARGV, 6, 5 + lacks)}, 1) end
 if n == 0 and not more then
   if below then

@@ -1,4 +1,4 @@
--- After Redis lost its data: what tenants have had lately, as usage says it. Once in an epoch.
+-- Restores tenants' recent service from usage after Redis has lost its data, once in an epoch.
 -- KEYS: 1 pool prefix   ARGV: 1 epoch  2 class  3 tenant  4 tokens for its weight  5 the next class ...
 local p = KEYS[1]
 if redis.call('GET', p .. ':epoch') ~= ARGV[1] then return 0 end

@@ -1,4 +1,4 @@
-"""What a runner is called in Redis: by its engine, so that a page can say how full that is."""
+"""Ids of runners in Redis. They begin with the engine, so that a page can count its requests."""
 
 import secrets
 

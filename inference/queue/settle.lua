@@ -1,11 +1,11 @@
--- A request is over: its lease ends, and its tenant pays what it really took.
+-- Ends the lease of a request that is over, and corrects its tenant's charge.
 -- KEYS: 1 pool prefix   ARGV: 1 item  2 cost in tokens  3 0: nothing was charged while it ran
--- Returns 1 when the lease was still held, 0 when it had been lost. Runs any number of times.
+-- Returns 1 if it still had the lease, 0 if that had been lost. It may be repeated.
 local p, item = KEYS[1], ARGV[1]
 local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
-local known = redis.call('HDEL', p .. ':orders', id)
-if redis.call('HDEL', p .. ':on', id) < known then -- it has not begun, or was to begin again
+local had_order = redis.call('HDEL', p .. ':orders', id)
+if redis.call('HDEL', p .. ':on', id) < had_order then -- it has not begun, or waited again
   waits_no_more(p, id)
 end
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end

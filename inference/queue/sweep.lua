@@ -1,4 +1,4 @@
--- Takes back what dead runners held and sees to it that waiting work has somebody to run it.
+-- Requeues the items of dead runners, and wakes a runner if work waits.
 -- KEYS: 1 pool prefix   ARGV: 1 most leases to look at  2.. names of classes
 -- Returns {1 when a wake-up must be published, ms since this epoch began, requests re-queued...}
 local p = KEYS[1]
@@ -7,7 +7,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('SET', p .. ':epoch', now, 'NX')
 local requeued = {}
 
--- From the last to the first: each goes to the head of its line, so that their order stays.
+-- From the last to the first, since each goes to the head of its line: so their order stays.
 local expired = redis.call('ZRANGEBYSCORE', p .. ':leases', '-inf', now, 'LIMIT', 0, ARGV[1])
 for i = #expired, 1, -1 do
   local item = expired[i]
@@ -53,7 +53,7 @@ if waits then
     wake = 1
   end
 end
--- Whose note was lost, or who could not be parked when somebody came.
+-- Preempts again: a note may be lost, or there was no candidate when a request joined.
 if waits then
   for i = 3, #ARGV do push_out(p, {unpack(ARGV, 2, i - 1)}, MOST) end
 end

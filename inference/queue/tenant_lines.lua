@@ -1,7 +1,7 @@
--- One tenant's requests that wait for a pool. It writes nothing.
--- KEYS: 1 pool prefix   ARGV: 1 tenant  2 requests to tell of each class  3.. classes
--- Returns {class, requests in its line, tenants that wait in the class, item, 1 if it was parked, item
---   ...} for each class in which it has a line; those that wait, in the order in which they begin
+-- Returns one tenant's waiting requests of a pool. It writes nothing.
+-- KEYS: 1 pool prefix   ARGV: 1 tenant  2 requests to return for each class  3.. classes
+-- Returns {class, requests in its line, tenants waiting in the class, item, 1 if it was preempted,
+--   item ...} for each class in which it has a line, in the order in which they will begin
 local p, tenant, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local out = {}
 for i = 3, #ARGV do
@@ -9,19 +9,19 @@ for i = 3, #ARGV do
   local line = class .. ':line:' .. tenant
   local length = redis.call('LLEN', line)
   if length > 0 then
-    local told = {ARGV[i], length, redis.call('ZCARD', class .. ':active')}
+    local row = {ARGV[i], length, redis.call('ZCARD', class .. ':active')}
     local items = redis.call('LRANGE', line, -most, -1)
     for n = #items, 1, -1 do
       local id = string.match(items[n], '([^|]*)$')
       if redis.call('HEXISTS', p .. ':orders', id) == 1
           and redis.call('HEXISTS', p .. ':on', id) == 0 then
-        told[#told + 1] = items[n]
-        told[#told + 1] = redis.call('HEXISTS', p .. ':aside', id)
+        row[#row + 1] = items[n]
+        row[#row + 1] = redis.call('HEXISTS', p .. ':aside', id)
       else
-        told[2] = told[2] - 1 -- it was cancelled
+        row[2] = row[2] - 1 -- it was cancelled
       end
     end
-    out[#out + 1] = told
+    out[#out + 1] = row
   end
 end
 return out

@@ -1,10 +1,10 @@
--- How many requests wait, and how fast they start.
+-- Returns how many requests wait, and how fast they start.
 -- KEYS: 1 pool prefix   ARGV: names of classes, the highest first
--- Returns {pace ('' when nothing is known), ms of this clock, requests that wait in each class}
+-- Returns {pace ('' if unknown), ms of this clock, waiting requests of each class}
 local p, clock = KEYS[1], redis.call('TIME')
 local all = redis.call('HLEN', p .. ':orders') - redis.call('HLEN', p .. ':on')
 if all <= 0 then
-  redis.call('DEL', p .. ':lower', p .. ':waiting', p .. ':aside') -- of those that an earlier version handed out
+  redis.call('DEL', p .. ':lower', p .. ':waiting', p .. ':aside') -- left by an earlier version
 end
 local out = {redis.call('GET', p .. ':pace') or '', clock[1] * 1000 + math.floor(clock[2] / 1000),
   all - redis.call('HLEN', p .. ':lower')}

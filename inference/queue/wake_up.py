@@ -12,11 +12,10 @@ log = logging.getLogger(__name__)
 
 
 def wake_up(pool: str) -> None:
-    """The first worker of each of its engines; one that comes up full calls another.
+    """Wake the first worker of each of its engines; a worker that becomes full wakes another.
 
-    The queue's scripts see that few messages are needed. They expire: a worker that comes back late
-    finds the work in the fair queue, not in here. A broker that is away is no error, the sweeper
-    asks again.
+    The queue's scripts limit the messages, and messages expire: a late worker finds the work in the
+    fair queue. An unavailable broker is no error, since the sweeper repeats the wake-up.
     """
     wake([worker for worker in workers_of(pool) if worker.number == 1])
 

@@ -1,16 +1,16 @@
-"""RECEIVED for requests with an idempotency key: only one that gets its key is received.
+"""RECEIVED for requests with an idempotency key: only the one that gets its key is received.
 
-The key and the request stand in one commit, so that whatever dies, a key stands for a request that
-is on record. Who has a key that is free (`claim_instead_of`: its last request came to nothing)
-takes it over from exactly that request: of two that try, the second finds another one there.
+The key and the request are one commit, so a key always belongs to a recorded request, whatever
+dies. A free key (`claim_instead_of`: its last request came to nothing) is taken over from exactly
+that request: of two that try, the second finds another one there.
 """
 
 from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
 
-_GIVEN = "with asked as (select %s::jsonb as rows),"
-_GIVEN_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
-# Inserted in one order, so that two groups with the same keys cannot wait for each other. What is
-# taken over is looked up row by row: for a join PostgreSQL reads all keys, more with each request.
+_INPUT = "with asked as (select %s::jsonb as rows),"
+_INPUT_WITH_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
+# Inserted in one order, so that two groups with the same keys cannot deadlock. Keys that are taken
+# over are looked up row by row: for a join PostgreSQL reads all keys, more with each request.
 _CLAIMS = """
     claims as (select x.* from given, jsonb_to_recordset(given.rows) as x(
         id uuid, at timestamptz, tenant_id uuid, claim_owner uuid, claim_key text,
@@ -39,21 +39,21 @@ _CLAIMS = """
         select coalesce(jsonb_agg(e.told order by e.n), '[]') as rows{texts}
         from given, jsonb_array_elements(given.rows) with ordinality as e(told, n)
         where (e.told->>'id')::uuid in (select completion_id from won)),"""
-# A row for each that won; what quotas say of it as in RECEIVED, with an empty list for nothing.
-_TOLD = """
+# A row for each that won, with the quotas' result as in RECEIVED, an empty list for none.
+_RESULT = """
     select won.completion_id,
            jsonb_build_object('taken', coalesce(r.taken, '[]'), 'refused', r.refused)
     from won left join reserved r on r.request = won.completion_id"""
 
 
-def _claiming(statement: str, given: str, texts: str) -> str:
-    head, found, rest = statement.partition(given)
-    assert found, head
+def _claiming(statement: str, source: str, texts: str) -> str:
+    head, separator, rest = statement.partition(source)
+    assert separator, head
     body, _select, _ = rest.rpartition("\n    select request, ")
-    return given.replace("asked", "given", 1) + _CLAIMS.replace("{texts}", texts) + body + _TOLD
+    return source.replace("asked", "given", 1) + _CLAIMS.replace("{texts}", texts) + body + _RESULT
 
 
-CLAIMED = _claiming(RECEIVED, _GIVEN, "")
+CLAIMED = _claiming(RECEIVED, _INPUT, "")
 CLAIMED_WITH_TEXTS = _claiming(
-    RECEIVED_WITH_TEXTS, _GIVEN_TEXTS, ", (select texts from given) as texts"
+    RECEIVED_WITH_TEXTS, _INPUT_WITH_TEXTS, ", (select texts from given) as texts"
 )

@@ -1,4 +1,4 @@
-"""Settles a request that nobody runs: it is past its deadline, or its person is erased."""
+"""Settles a request that no runner has: it is past its deadline, or its person is erased."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import parked, slots, statements
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.release import RELEASE, release_arguments
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def _outline(completion: Completion) -> Order:
-    """What can be said of a request whose text is gone."""
+    """Returns what remains of a request whose text is erased."""
     received = Event.objects.get(request_id=completion.id, action=Action.COMPLETION_RECEIVED)
     return Order(
         id=completion.id,
@@ -52,7 +52,7 @@ def _outline(completion: Completion) -> Order:
 
 
 def abort(completion: Completion, order: Order | None) -> None:
-    """Past its deadline. `order` is None when its text has been erased."""
+    """Settle a request past its deadline. `order` is None if its text has been erased."""
     order = _served_by(completion, order or _outline(completion))
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
     _close(completion, order, outcome, _cipher(order) if order.keeps_text else None)
@@ -61,7 +61,7 @@ def abort(completion: Completion, order: Order | None) -> None:
 
 
 def _cipher(order: Order) -> Cipher | None:
-    """None for who has been erased: no text is kept."""
+    """Returns the cipher; None for an erased person, whose text is not stored."""
     try:
         return keyring.of_subject_now(order.tenant_id, order.subject_id)
     except Unreadable:
@@ -69,21 +69,21 @@ def _cipher(order: Order) -> Cipher | None:
 
 
 def end(completion: Completion, outcome: Outcome) -> None:
-    """Settles a request that nobody runs, without keeping a text of it."""
-    found = on_record(completion.id)
-    order = found[1] if found else _outline(completion)
+    """Settle a request that no runner has, without storing a text of it."""
+    record = recorded_order(completion.id)
+    order = record[1] if record else _outline(completion)
     _close(completion, _served_by(completion, order), outcome, None)
 
 
 def _served_by(completion: Completion, order: Order) -> Order:
-    """It may have been handed to another pool since it was received."""
+    """Returns the order with its present pool: it may have been handed to another one."""
     return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
 def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
-    before = parked.read_now(order.id)
-    if before.times:
-        outcome = before.ended(outcome)
+    preemptions = parked.read_now(order.id)
+    if preemptions.times:
+        outcome = preemptions.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
     row["klass"] = completion.klass  # an operator may have lowered it
     with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
         keys=[fair_queue.prefix(order.queue)], args=[str(order.item), 0]
     )
     used = slots.used(outcome) or 0
-    keys, args = release_arguments(slots.slot(order), slots.set_aside(order), used)
+    keys, args = release_arguments(slots.slot(order), slots.reserved_tokens(order), used)
     client().register_script(RELEASE.text)(keys=keys, args=args)
-    if before.times:
+    if preemptions.times:
         parked.forget_now(order)

@@ -1,7 +1,7 @@
-"""What is known of a request that was parked: how often, and what it had taken until then.
+"""The consumption of a preempted request so far, and how often it was preempted.
 
-It lies in Redis beside the request's events (stream/frames.py), until the request has ended or its
-deadline is over. When Redis loses its data, the request begins anew, and counts anew.
+It is in Redis beside the request's events (stream/frames.py), until the request has ended or its
+deadline is over. If Redis loses its data, the request begins anew, and counts anew.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from inference.stream import frames
 from infrastructure.redis.link import RedisLink
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
-MOST_TIMES = 3  # then it runs through
+MOST_TIMES = 3  # then it runs to its end
 
 
 class Parked(msgspec.Struct, frozen=True, array_like=True):
     times: int = 0
-    events: int = 0  # that are kept
+    events: int = 0  # that are stored
     prompt_tokens: int = 0
     completion_tokens: int = 0
     queue_ms: int | None = None  # until it began for the first time
@@ -29,11 +29,11 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def cost(self) -> int:
-        """That its tenant has been charged with, in the fair queue's unit."""
+        """Returns what its tenant has been charged, in the fair queue's unit."""
         return self.prompt_tokens + 2 * self.completion_tokens
 
     def ended(self, outcome: Outcome) -> Outcome:
-        """The outcome of one that ended while it waited again."""
+        """Returns the outcome of a request that ended while it waited again."""
         return msgspec.structs.replace(
             outcome,
             preemptions=self.times,
@@ -52,25 +52,25 @@ def _name(completion_id: bytes) -> str:
     return f"parked:{completion_id.hex()}"
 
 
-def _read(found: Any) -> Parked:
+def _read(encoded: Any) -> Parked:
     try:
-        return _decode(found) if found else NEVER
+        return _decode(encoded) if encoded else NEVER
     except msgspec.DecodeError:
         return NEVER
 
 
 async def read(redis: RedisLink, completion_id: UUID) -> Parked:
-    """Raises RedisGone."""
+    """Returns its record, NEVER if it was not preempted. Raises RedisGone."""
     return _read(await redis.call("GET", _name(completion_id.bytes)))
 
 
 def read_now(completion_id: UUID) -> Parked:
-    """Raises redis.RedisError."""
+    """Returns the same, blocking. Raises redis.RedisError."""
     return _read(client().get(_name(completion_id.bytes)))
 
 
 async def keep(redis: RedisLink, order: Order, parked: Parked) -> None:
-    """With its events. Raises RedisGone."""
+    """Store the record, and extend that of its events. Raises RedisGone."""
     until = int(order.deadline) + GRACE_S
     await redis.many(
         [
@@ -81,7 +81,10 @@ async def keep(redis: RedisLink, order: Order, parked: Parked) -> None:
 
 
 async def forget(redis: RedisLink, order: Order) -> None:
-    """It has ended. Of a stream, readers may still ask for events. Raises RedisGone."""
+    """Delete the record of an ended request, and its events. Raises RedisGone.
+
+    The events of a stream stay, since readers may still ask for them.
+    """
     names = [_name(order.id.bytes)]
     if not order.stream:
         names.append(frames.history(order.id.bytes))
@@ -89,6 +92,6 @@ async def forget(redis: RedisLink, order: Order) -> None:
 
 
 def forget_now(order: Order) -> None:
-    """Of one that has ended without an answer. Raises redis.RedisError."""
+    """Delete both for a request that ended without an answer. Raises redis.RedisError."""
     for name in (_name(order.id.bytes), frames.history(order.id.bytes)):
         client().unlink(name)

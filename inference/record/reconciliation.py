@@ -1,7 +1,7 @@
-"""Each night: are ledger, usage and counters three accounts of the same day?
+"""Compares ledger, usage and counters of each day, every night.
 
-A tenant's day is compared once it is over, in one look that sees one moment. Requests that are
-still open stand on neither side. The difference is 0, or somebody hears of it.
+A tenant's day is compared once it is over, in one snapshot. Open requests are on neither side. A
+difference is recorded and logged as an error.
 """
 
 import logging
@@ -54,13 +54,13 @@ _FIELDS = (
 
 
 def reconcile_due(now: datetime | None = None) -> list[Reconciliation]:
-    """Every tenant's latest full day that has not been looked at."""
+    """Compare every tenant's latest full day, unless that is done."""
     now = now or timezone.now()
     yesterdays = {tenant: _yesterday(tenant, now) for tenant in Tenant.objects.all()}
     recent = Reconciliation.objects.filter(day__in=set(yesterdays.values()))
-    done = set(recent.values_list("tenant_id", "day"))
-    due = [(each, day) for each, day in yesterdays.items() if (each.id, day) not in done]
-    return [reconcile(tenant, day) for tenant, day in due]
+    compared = set(recent.values_list("tenant_id", "day"))
+    missing = [(each, day) for each, day in yesterdays.items() if (each.id, day) not in compared]
+    return [reconcile(tenant, day) for tenant, day in missing]
 
 
 def reconcile_day(day: date, tenants: Iterable[Tenant]) -> list[Reconciliation]:
@@ -68,23 +68,23 @@ def reconcile_day(day: date, tenants: Iterable[Tenant]) -> list[Reconciliation]:
 
 
 def reconcile(tenant: Tenant, day: date) -> Reconciliation:
-    """Compares a day of the tenant's calendar (again)."""
+    """Compare a day of the tenant's calendar (again)."""
     with transaction.atomic():
         sums = dict(zip(_FIELDS, _sums(tenant, day), strict=True))
-        found, _ = Reconciliation.objects.update_or_create(
+        reconciliation, _ = Reconciliation.objects.update_or_create(
             tenant=tenant, day=day, defaults={**sums, "ran_at": timezone.now()}
         )
-        if found.difference:
-            _tell(found, sums)
-    return found
+        if reconciliation.difference:
+            _report(reconciliation, sums)
+    return reconciliation
 
 
-def overruns(found: Iterable[Reconciliation]) -> int:
-    """How many answers took more than was set aside for them, since the first of these days."""
-    first = min((each.day for each in found), default=None)
+def overruns(reconciliations: Iterable[Reconciliation]) -> int:
+    """Returns how many answers exceeded their reservation, since the first of these days."""
+    first = min((each.day for each in reconciliations), default=None)
     if first is None:
         return 0
-    since = datetime.combine(first, time.min, UTC) - timedelta(days=1)  # wherever a day begins
+    since = datetime.combine(first, time.min, UTC) - timedelta(days=1)  # in any time zone
     return Event.objects.filter(action=Action.QUOTA_OVERRUN, at__gte=since).count()
 
 
@@ -96,17 +96,22 @@ def _sums(tenant: Tenant, day: date) -> tuple[Any, ...]:
     starts, ends = windows.day_bounds(day, tenant.time_zone)
     with connection.cursor() as cursor:
         cursor.execute(_SUMS, {"tenant": tenant.id, "starts": starts, "ends": ends})
-        found: tuple[Any, ...] = cursor.fetchone()
-    return tuple(map(int, found))
+        row: tuple[Any, ...] = cursor.fetchone()
+    return tuple(map(int, row))
 
 
-def _tell(found: Reconciliation, sums: dict[str, int]) -> None:
-    log.error("%s, tenant %s: ledger and usage differ: %s", found.day, found.tenant_id, sums)
-    detail = {"day": found.day.isoformat(), **sums}
+def _report(reconciliation: Reconciliation, sums: dict[str, int]) -> None:
+    log.error(
+        "%s, tenant %s: ledger and usage differ: %s",
+        reconciliation.day,
+        reconciliation.tenant_id,
+        sums,
+    )
+    detail = {"day": reconciliation.day.isoformat(), **sums}
     act(
         Action.QUOTA_DIFFERENCE,
         actor="platform",
-        tenant_id=found.tenant_id,
+        tenant_id=reconciliation.tenant_id,
         success=False,
         detail=detail,
     )

@@ -1,4 +1,4 @@
-"""Requests as the record keeps them, encrypted."""
+"""Reads recorded requests, which are encrypted."""
 
 import asyncio
 import logging
@@ -23,39 +23,39 @@ _ENCRYPTED = """
 
 
 class EncryptedRequests:
-    """For who reads many: over a connection that stays, and in binary, which halves the bytes."""
+    """Reads many over a permanent connection, in binary, which halves the bytes."""
 
     def __init__(self, dsn: str) -> None:
         self._connection, self._turn = ResilientConnection(dsn), asyncio.Lock()
 
     async def read(self, request_id: UUID) -> bytes:
-        """Key id and ciphertext (`statements.encrypted_order`).
+        """Returns key id and ciphertext (`statements.encrypted_order`).
 
-        Raises Unreadable when erased, DatabaseError.
+        Raises Unreadable if it is erased, DatabaseError.
         """
 
-        async def asked(connection: Connection) -> tuple[UUID, bytes] | None:
+        async def query(connection: Connection) -> tuple[UUID, bytes] | None:
             cursor = connection.cursor(binary=True)
             await cursor.execute(_ENCRYPTED, (request_id,), prepare=True)
             return await cursor.fetchone()
 
         async with self._turn:
             try:
-                found = await self._connection.ask(asked)
+                row = await self._connection.ask(query)
             except (psycopg.Error, OSError) as problem:
                 await self._connection.close()
                 raise DatabaseError(str(problem)) from problem
-        if found is None:
+        if row is None:
             raise Unreadable(f"request {request_id} is not on record")
-        key_id, ciphertext = found
+        key_id, ciphertext = row
         return key_id.bytes + ciphertext
 
     async def close(self) -> None:
         await self._connection.close()
 
 
-def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
-    """The request as it was received; None when its text has been erased."""
+def recorded_order(completion_id: UUID) -> tuple[bytes, Order] | None:
+    """Returns the ciphertext and the order as received; None if its text has been erased."""
     payload = Payload.objects.filter(request_id=completion_id, field="request").first()
     if payload is None:
         return None

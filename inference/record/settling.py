@@ -1,7 +1,7 @@
-"""Puts on record how a request ended, and says whether it is this end that is there.
+"""Settles a request and tells whether this settlement is the recorded one.
 
-A worker that was cut off may come back with an end of a request that another one has run again. Who
-comes second must not give out an answer that is not the one on record.
+A worker that was cut off may settle a request that another one has run again. The second of them
+must not deliver an answer that differs from the record.
 """
 
 from datetime import datetime
@@ -15,17 +15,20 @@ from audit.trail.group_commit import GroupCommit
 from inference.models import Usage
 
 
-async def settles(commits: GroupCommit, row: Row) -> bool:
-    """False where another end is on record, or nobody can tell. Raises StoreUnavailable."""
+async def settle(commits: GroupCommit, row: Row) -> bool:
+    """Settle a request. Returns False if another settlement is recorded, or in doubt.
+
+    Raises StoreUnavailable.
+    """
     at: datetime | None = await commits.write(row)
-    if at is None:  # it was settled before: perhaps by us, and only the answer was lost
+    if at is None:  # it was settled before, perhaps by this row, whose answer was lost
         at = await database_sync_to_async(_settled_at)(UUID(row["id"]))
     return at == datetime.fromisoformat(row["at"])
 
 
 def _settled_at(request_id: UUID) -> datetime | None:
-    found = Usage.objects.filter(pk=request_id).values_list("created_at", flat=True)
+    times = Usage.objects.filter(pk=request_id).values_list("created_at", flat=True)
     try:
-        return found.first()
+        return times.first()
     except Error:
         return None

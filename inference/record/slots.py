@@ -1,4 +1,4 @@
-"""What an order holds of its tenant's and its key's limits, and what came of it."""
+"""The amounts that an order holds of its tenant's and its key's limits, and those it used."""
 
 import math
 
@@ -11,10 +11,10 @@ GRACE_S = 60  # after its deadline the sweeper has closed it
 
 
 def takes_slot(klass: str, route: str) -> bool:
-    """Whether it counts among the requests at once.
+    """Returns whether it counts as one of the simultaneous requests.
 
-    One that its client has lowered does, whatever its class says: it holds a connection and its
-    body in a web process for as long as it waits.
+    A request that its client has lowered does in any class: while it waits it holds a connection,
+    and its body in a web process.
     """
     own = classes.of(klass)
     lowered = own.for_clients and klass != classes.assigned("", route)
@@ -36,24 +36,24 @@ def slot(order: Order) -> Slot:
 
 
 def hold_s(order: Order) -> int:
-    """So long a new request's place is held at most, whatever dies."""
+    """Returns the most seconds that a new request's place is held, whatever dies."""
     return math.ceil(order.deadline - order.created_at) + GRACE_S
 
 
-def set_aside(order: Order) -> int:
-    """Tokens that the limits per minute are charged with: likely ones, not the most possible.
+def reserved_tokens(order: Order) -> int:
+    """Returns the tokens charged to the limits per minute: likely ones, not the most.
 
-    What the request really takes corrects it, also upwards.
+    The settlement corrects them, also upwards.
     """
     return min(order.charge.tokens or order.estimate, order.estimate)
 
 
 def used(outcome: Outcome) -> int | None:
-    """Tokens; None for a request that another has settled, whose count is not known here."""
+    """Returns the tokens; None if another has settled the request, so that they are unknown."""
     tokens = outcome.prompt_tokens + outcome.completion_tokens
     return tokens if tokens or outcome.state != "done" else None
 
 
-def kept(outcome: Outcome) -> int:
-    """Bytes of the answer on record."""
+def stored_bytes(outcome: Outcome) -> int:
+    """Returns the bytes of the recorded answer."""
     return len(outcome.response)

@@ -1,7 +1,7 @@
-"""The two moments that must be durable: a request is received, and a request is settled.
+"""The statements of the two durable moments: a request is received, and a request is settled.
 
 Each is one statement over a list of rows, so that a group commit (audit/trail/group_commit.py)
-takes one round trip for hundreds of requests, and what belongs together stands or falls together.
+takes one round trip for hundreds of requests, and commits all parts of a request or none.
 """
 
 import base64
@@ -27,8 +27,8 @@ from inference.reasoning import Said
 from tenants.quotas import windows
 
 log = logging.getLogger(__name__)
-# A request whose quota has no room gets no further than tenants_reserve: it leaves no trace.
-# Answers (id, {taken} or {refused}) for requests that quotas count; see tenants/sql.
+# A request without room in its quota stops at tenants_reserve and leaves no trace.
+# Returns (id, {taken} or {refused}) for requests that quotas count; see tenants/sql.
 RECEIVED = f"""
     with asked as (select %s::jsonb as rows),
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
@@ -47,7 +47,7 @@ RECEIVED = f"""
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
 _TEXTS = "select %s::jsonb as rows, %b::bytea[] as texts"
-# For large ones, whose texts come in binary beside the rows.
+# For large requests, whose texts are binary parameters beside the rows.
 RECEIVED_WITH_TEXTS = (
     RECEIVED.replace("select %s::jsonb as rows", _TEXTS)
     .replace("j as (select x.* from", "j as (select x.*, asked.texts[x.place] as sent from")
@@ -64,14 +64,14 @@ OVERRUN = f"""
                client_net, route, model, upstream, false, status, '', beyond
         from j where beyond is not null),"""
 
-# Whoever had it last: an earlier attempt may have left this installation (worker/handing_over.py).
+# An earlier attempt may have left this installation (worker/handing_over.py).
 LEFT = """
     case when coalesce(hosted, false) then true when attempts < 2 and status = 200 then false
     else inference_has_left(id) end"""
 
-# The ledger's second entry decides who settles: whoever comes second writes nothing at all. Where a
+# The ledger's second entry decides who settles: a second settlement writes nothing at all. If a
 # group has two rows of one request (its runner got it back before the first was committed), the
-# first one settles, as in tenants_settle. Answers (id, at) of those that were settled by it.
+# first one settles, as in tenants_settle. Returns (id, at) of those that it has settled.
 SETTLED = f"""
     with asked as (select %s::jsonb as rows),
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
@@ -104,7 +104,7 @@ SETTLED = f"""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """How a completion ended. Tokens are the engine's count, or ours where it was cut off."""
+    """The end of a completion. Tokens are the engine's count, or Forebay's if it was cut off."""
 
     state: str = "done"  # inference.models.State
     status: int = 200
@@ -114,24 +114,24 @@ class Outcome(msgspec.Struct, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     attempts: int = 1
-    preemptions: int = 0  # how often it was parked
+    preemptions: int = 0  # how often it was preempted
     queue_ms: int | None = None
     ttft_ms: int | None = None
-    upstream: str = ""  # which engine or service was asked
-    engine: str = ""  # its name, where it is not that of its pool
-    text: str = ""  # what the reader got
-    reasoning: str = ""  # that came before it
-    response: bytes = b""  # as the audit trail keeps it
+    upstream: str = ""  # the engine or service that served it
+    engine: str = ""  # its name, unless that is its pool's
+    text: str = ""  # as the reader got it
+    reasoning: str = ""  # before the text
+    response: bytes = b""  # as the audit trail stores it
     cache: str = ""  # as in inference.models.Usage
 
     @property
     def cost(self) -> int:
-        """In the fair queue's unit: an output token weighs two (VTC, arXiv 2401.00588)."""
+        """Returns the fair queue's cost: an output token weighs two (VTC, arXiv 2401.00588)."""
         return self.prompt_tokens + 2 * self.completion_tokens
 
 
 def aad(order: Order, field: str) -> bytes:
-    """What a payload's ciphertext is bound to."""
+    """Returns the associated data of a payload's ciphertext."""
     return b"audit_payload|%b|%b|%b" % (order.tenant_id.bytes, order.id.bytes, field.encode())
 
 
@@ -144,7 +144,7 @@ def message_aad(order: Order) -> bytes:
 
 
 def encrypted_order(order: Order, cipher: Cipher) -> bytes:
-    """Key id (16 bytes) and ciphertext: what lies in Redis and in the audit payload."""
+    """Returns key id (16 bytes) and ciphertext, as in Redis and in the audit payload."""
     return cipher.key_id.bytes + cipher.encrypt(packed(order), aad(order, "request"))
 
 
@@ -153,7 +153,7 @@ def key_id(ciphertext: bytes) -> UUID:
 
 
 def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row:
-    """`time_zone` is the tenant's: a day or a month of its quotas begins at its midnight."""
+    """Returns the row. Days and months of quotas begin at midnight in `time_zone`, the tenant's."""
     at, text = datetime.fromtimestamp(order.created_at, UTC), ciphertext[16:]
     day, month = windows.bounds("day", at, time_zone), windows.bounds("month", at, time_zone)
     return {
@@ -173,14 +173,14 @@ def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row
 
 
 def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: float) -> Row:
-    """Without a cipher: the subject's key has been destroyed, no text is kept."""
+    """Returns the row. Without a cipher (a destroyed key) no text is stored."""
     charge = order.charge
     response = message = None
     if cipher and outcome.response:
         response = cipher.encrypt(outcome.response, aad(order, "response"))
     if cipher and order.keeps_text:
-        said = Said(outcome.text, outcome.reasoning)
-        message = cipher.encrypt(reasoning.packed(said), message_aad(order))
+        text = reasoning.packed(Said(outcome.text, outcome.reasoning))
+        message = cipher.encrypt(text, message_aad(order))
     tokens = (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
     cost = charge.cost(*tokens, order.queue)
     return {
@@ -220,11 +220,12 @@ def _repeated(order: Order, outcome: Outcome) -> bool:
 
 
 def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
-    """What an answer took beyond that which was set aside for it: then the bound of prompt_bound.py
-    does not hold for this model, and budgets can be overspent. Never unnoticed.
+    """Returns what an answer took beyond its reservation, and logs it; None if nothing.
+
+    Then the bound of prompt_bound.py does not hold for this model, and budgets can be overspent.
     """
-    aside, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
-    if not aside.tokens or (tokens <= aside.tokens and cost <= aside.most):
+    reserved, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
+    if not reserved.tokens or (tokens <= reserved.tokens and cost <= reserved.most):
         return None
     log.error(
         "ALERT %s: request %s of model %s took %d tokens, of which %d had been set aside",
@@ -232,19 +233,19 @@ def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
         order.id,
         order.model,
         tokens,
-        aside.tokens,
+        reserved.tokens,
     )
     return {
         "tokens": tokens,
-        "tokens_set_aside": aside.tokens,
+        "tokens_set_aside": reserved.tokens,
         "prompt_tokens": outcome.prompt_tokens,
         "cost": cost,
-        "cost_set_aside": aside.most,
+        "cost_set_aside": reserved.most,
     }
 
 
 def receipt(order: Order, payload_sha256: str) -> Receipt:
-    """For whoever asked: that the request is on record, as `received_row` wrote it."""
+    """Returns the receipt: it proves that the request is recorded as `received_row` wrote it."""
     at = datetime.fromtimestamp(order.created_at, UTC)
     line = canonical.line(
         action=Action.COMPLETION_RECEIVED,
@@ -263,7 +264,7 @@ def receipt(order: Order, payload_sha256: str) -> Receipt:
 
 
 def milliseconds(seconds: float) -> int:
-    """As the database can hold them; a clock set back gives 0."""
+    """Returns an integer that the database can hold; 0 for a clock set back."""
     return min(2**31 - 1, max(0, int(seconds * 1000)))
 
 

@@ -1,7 +1,7 @@
-"""How much waits in a web process for slow clients: bounds by stream, tenant and process.
+"""Bounds the bytes that wait in a web process for slow clients, by stream, tenant and process.
 
-Over a bound the stream that holds most is dropped: its reader gets an error event instead of what
-waited, and reads on with `Last-Event-ID`. Its generation goes on.
+Over a bound the largest stream is dropped: its reader gets an error event instead of the waiting
+ones, and resumes with `Last-Event-ID`. Its generation goes on.
 """
 
 from collections import Counter
@@ -17,12 +17,12 @@ class Waiting(Protocol):
     waiting: int  # bytes
 
     def drop(self) -> None:
-        """Lets go of all that waits. It can be called only where something of a stream does."""
+        """Drop all that waits. It may be called only while a stream of the backlog changes."""
 
 
 class Backlog:
     def __init__(self) -> None:
-        self._streams: set[Waiting] = set()  # those for which something waits
+        self._streams: set[Waiting] = set()  # those with waiting bytes
         self.bytes: Counter[bytes] = Counter()  # by tenant
         self.total = 0
 
@@ -32,8 +32,8 @@ class Backlog:
         if stream.waiting > STREAM_BYTES:
             stream.drop()
         if self.bytes[stream.tenant] > TENANT_BYTES:
-            theirs = [other for other in self._streams if other.tenant == stream.tenant]
-            max(theirs, key=_waiting).drop()
+            of_tenant = [other for other in self._streams if other.tenant == stream.tenant]
+            max(of_tenant, key=_waiting).drop()
         if self.total > PROCESS_BYTES:
             max(self._streams, key=_waiting).drop()
 

@@ -1,4 +1,4 @@
-"""What comes back from a runner: small frames, many requests in one encrypted batch."""
+"""Frames from a runner to web processes: many requests share one encrypted batch."""
 
 import os
 from enum import IntEnum
@@ -25,12 +25,12 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     status: int = 200
     retry_after: int = 0
-    upstream: str = ""  # who serves: on the first and the last events, on a whole answer
-    preemptions: int = 0  # how often it has been parked
+    upstream: str = ""  # the serving engine: in the first and the last frame, and in a whole answer
+    preemptions: int = 0  # how often it has been preempted
 
     @property
     def begins(self) -> bool:
-        """Holds the stream's first event."""
+        """Returns whether it has the stream's first event."""
         return self.kind != Kind.ERROR and self.last == self.body.count(b"\n\n")
 
     @property
@@ -39,7 +39,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 
 
 def upstream(pool: str, *engine: str) -> str:
-    """As headers tell it: `pool/engine/kind`, or the pool alone while no engine is known.
+    """Returns the header's text: `pool/engine/kind`, or only the pool while no engine is known.
 
     An engine whose entry has a version adds it: `pool/engine/kind/version`.
     """
@@ -47,18 +47,18 @@ def upstream(pool: str, *engine: str) -> str:
 
 
 def pool_in(upstream: str) -> str:
-    """Of the one that it names."""
+    """Returns the pool that an upstream names."""
     return unquote(upstream.split("/")[0])
 
 
 def version_in(upstream: str) -> str:
-    """Of the engine that it names."""
+    """Returns the version of the engine that an upstream names, "" without one."""
     parts = upstream.split("/")
     return unquote(parts[3]) if len(parts) > 3 else ""
 
 
 def joined(frame: Frame, after: Frame) -> Frame | None:
-    """Both as one; None where they are not pieces of one stream that follow each other."""
+    """Returns both as one; None unless they are consecutive pieces of one stream."""
     pieces = frame.kind == after.kind == Kind.EVENTS and frame.attempt == after.attempt
     if not pieces or after.last - frame.last != after.body.count(b"\n\n"):
         return None
@@ -77,7 +77,7 @@ def encrypted(frames: list[Frame], aad: bytes) -> bytes:
 
 
 def decrypted(data: bytes, aad: bytes) -> list[Frame]:
-    """No frames for what was not encrypted for this place."""
+    """Returns the frames; none for data that were not encrypted for this key in Redis."""
     try:
         return _decoder.decode(_cipher.decrypt(data[:12], data[12:], aad))
     except (InvalidTag, ValueError):
@@ -85,10 +85,10 @@ def decrypted(data: bytes, aad: bytes) -> list[Frame]:
 
 
 def channel(web: str) -> str:
-    """The stream that one web process reads."""
+    """Returns the key of the stream that one web process reads."""
     return f"ret:{web}"
 
 
 def history(completion_id: bytes) -> str:
-    """The stream that keeps one completion's events; entry ids are `<last>-0`."""
+    """Returns the key of the stream with one completion's events; entry ids are `<last>-0`."""
     return f"gen:{completion_id.hex()}"

@@ -1,4 +1,4 @@
-"""The one reader of a web process: takes frames off its stream and hands them to the sinks."""
+"""The one reader of a web process: it takes frames off its stream and distributes them to sinks."""
 
 import asyncio
 import logging
@@ -48,11 +48,11 @@ class Returns:
                 await asyncio.sleep(0.2)
 
     async def _read_once(self) -> None:
-        # In this order both answers come at once: the other one would wake us twice.
+        # In this order both answers arrive together: the other one would wake this process twice.
         answer, _ = await self._redis.many(
             [
                 ("XREAD", "BLOCK", BLOCK_MS, "COUNT", 200, "STREAMS", self._channel, self._last),
-                ("XTRIM", self._channel, "MINID", self._last),  # what had been read before
+                ("XTRIM", self._channel, "MINID", self._last),  # entries that were read before
             ]
         )
         if isinstance(answer, hiredis.ReplyError):
@@ -60,9 +60,9 @@ class Returns:
         for _, entries in answer or ():
             for entry_id, fields in entries:
                 self._last = entry_id
-                self._hand_out(fields[1])
+                self._distribute(fields[1])
 
-    def _hand_out(self, data: bytes) -> None:
+    def _distribute(self, data: bytes) -> None:
         for frame in frames.decrypted(data, self._channel.encode()):
             sink = self.sinks.get(frame.id)
             if sink:

@@ -1,4 +1,4 @@
-"""Where the frames of one completion arrive in the web process that waits for them."""
+"""Receives the frames of one completion in the web process that waits for them."""
 
 import asyncio
 from collections import deque
@@ -29,7 +29,7 @@ class Sink:
     def put(self, frame: Frame) -> None:
         if self.finished or frame.attempt < self.attempt:
             return
-        if frame.attempt > self.attempt and says_again(frame, self.last):
+        if frame.attempt > self.attempt and repeats_events(frame, self.last):
             frame = restarted(frame, self.last)
         self.attempt = frame.attempt
         fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else unseen(frame, self.last)
@@ -41,16 +41,16 @@ class Sink:
         self._backlog.add(self, len(fresh.body))
 
     def drop(self) -> None:
-        """The reader is too slow: it reads on elsewhere, from the last event that it has."""
+        """Drop the frames of a reader that is too slow: it can resume from its last event."""
         if any(frame.kind == Kind.BODY for frame in self._frames):
-            return  # which is taken at once
+            return  # a whole answer is taken right away
         self.forget()
         self.dropped = self.finished = True
         self._frames.append(Frame(b"", 99, self._delivered, Kind.ERROR, _TOO_SLOW, 503))
         self._wake()
 
     def forget(self) -> None:
-        """Nobody reads what waits."""
+        """Drop waiting frames that nobody will read."""
         self._frames.clear()
         self._backlog.take(self, self.waiting)
 
@@ -59,7 +59,7 @@ class Sink:
         self._wake()
 
     async def next(self, timeout_s: float) -> Frame | None:
-        """The next frame; None when none came in time, or nobody is left to read it."""
+        """Returns the next frame; None if none came in time, or the client has gone."""
         if not self._frames and not self.hung_up:
             await self._wait(timeout_s)
         if self.hung_up or not self._frames:
@@ -71,7 +71,7 @@ class Sink:
         return frame
 
     async def _wait(self, timeout_s: float) -> None:
-        """Costs less, for each frame, than an event and asyncio.timeout."""
+        """Wait for a frame. It costs less than an event and asyncio.timeout for each."""
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         timer = loop.call_later(timeout_s, self._wake)
@@ -92,14 +92,14 @@ _TOO_SLOW = (
 )
 
 
-def says_again(frame: Frame, last: int) -> bool:
-    """Whether it has events up to number `last`: of a new attempt, those may be other ones."""
+def repeats_events(frame: Frame, last: int) -> bool:
+    """Returns whether it repeats events up to number `last`, which a new attempt may change."""
     events = frame.kind in (Kind.EVENTS, Kind.END)
     return events and frame.last - frame.body.count(b"\n\n") < last
 
 
 def restarted(frame: Frame, last: int) -> Frame:
-    """A new attempt that does not know all that the reader has had must not be joined to it."""
+    """Returns an error frame: a new attempt must not continue events that it does not know."""
     message = b"the answer was interrupted and had to begin anew; send the request again"
     body = (
         b'{"error":{"message":"%b","type":"server_error","param":null,"code":"stream_lost"}}'
@@ -109,9 +109,9 @@ def restarted(frame: Frame, last: int) -> Frame:
 
 
 def unseen(frame: Frame, last: int) -> Frame | None:
-    """The frame without the events up to number `last`.
+    """Returns the frame without the events up to number `last`.
 
-    None when nothing is left, and for what comes after a gap: events are never skipped.
+    None if no event remains, and after a gap: events are never skipped.
     """
     if frame.last <= last:
         return None
@@ -126,7 +126,7 @@ def unseen(frame: Frame, last: int) -> Frame | None:
 
 
 def numbered(frame: Frame) -> bytes:
-    """The frame's events with their numbers as SSE ids, for `Last-Event-ID`."""
+    """Returns the frame's events with their numbers as SSE ids, for `Last-Event-ID`."""
     events = split(frame.body)
     first = frame.last - len(events) + 1
     return b"".join(b"id: %d\n%b\n\n" % (first + i, event) for i, event in enumerate(events))

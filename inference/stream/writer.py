@@ -1,11 +1,11 @@
-"""A runner's way out: frames of all its streams, gathered for a few milliseconds, in one write.
+"""Writes a runner's frames: those of all its streams within a few milliseconds, in one write.
 
-The first frames of a stream and its last go at once, the others QUICK_S after the last write.
-Streams that are fast (pace.py) are read all together, PICTURE_S after PICTURE_S (`turn`): what came
-in between is one frame of each, and one write of all.
-Nothing is dropped while Redis is away: unwritten frames stay first in line, event numbers make
-a repeated write harmless on the other side. A Redis that is full gets what readers wait for, and
-keeps nothing to resume from.
+The first frames of a stream and its last leave immediately, the others QUICK_S after the last
+write. Fast streams (pace.py) are read together once in PICTURE_S (`turn`): each makes one frame of
+the events since then, and one write has them all.
+Nothing is dropped while Redis is away: unwritten frames stay first in line, and event numbers make
+a repeated write harmless for readers. A full Redis gets the frames that readers wait for, and
+stores nothing to resume from.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from infrastructure.redis.link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 QUICK_S = 0.002
-EAGER = 2  # events that do not wait
+EAGER = 2  # first events, which do not wait
 CHANNEL_LENGTH = 20_000
 CHANNEL_EXPIRES_S = 120
-CHANNEL_BYTES = 32 * 1024 * 1024  # that a web process has not read
-CHANNEL_CHECK = 4 * 1024 * 1024  # bytes written, then it is looked at
-FULL_S = 1.0  # so long a Redis that was full is taken to be so
-KEPT_S = 600  # how long a stream that stands still can be resumed
-ENDED_S = 120  # and one that has ended
+CHANNEL_BYTES = 32 * 1024 * 1024  # not read by a web process
+CHANNEL_CHECK = 4 * 1024 * 1024  # bytes written between checks
+FULL_S = 1.0  # until a full Redis is tried again
+KEPT_S = 600  # until a stream without events expires
+ENDED_S = 120  # until an ended stream expires
 _TO_CHANNEL = (
     WHEN_FULL
     + """
@@ -47,15 +47,15 @@ class Writer:
     def __init__(self, redis: RedisLink) -> None:
         self._redis = redis
         self._frames: list[tuple[Order, Frame]] = []
-        self._latest: dict[bytes, int] = {}  # where in them a stream's last frame is
+        self._latest: dict[bytes, int] = {}  # index of a stream's last frame
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._last_write = self._last_turn = 0.0
         self._urgent = False
-        self._turns = asyncio.Event()  # of fast streams
-        self._awaited = False  # by one of them
+        self._turns = asyncio.Event()  # for fast streams
+        self._awaited = False  # whether one of them waits
         self._kept = Kept()
-        self._in_channel: Counter[str] = Counter()  # bytes since it was looked at
+        self._in_channel: Counter[str] = Counter()  # bytes since the last check
         self._full_until = 0.0
 
     def put(self, order: Order, frame: Frame) -> None:
@@ -67,7 +67,7 @@ class Writer:
             self._schedule()
 
     def _add(self, order: Order, frame: Frame) -> None:
-        """Behind what waits of the same stream, as one frame."""
+        """Append the frame, joined to the stream's last one if possible."""
         place = self._latest.get(frame.id)
         if place is not None:
             before = self._frames[place][1]
@@ -77,12 +77,12 @@ class Writer:
         self._latest[frame.id] = len(self._frames)
         self._frames.append((order, frame))
 
-    def turn(self, last: int, came: int, pace: Pace) -> Awaitable[object] | None:
-        """To be waited for before a stream is read on after event `last`: see pace.py."""
+    def turn(self, last: int, count: int, pace: Pace) -> Awaitable[object] | None:
+        """Returns what to wait for before a stream is read on after event `last`: see pace.py."""
         if last <= EAGER:
             return None
         loop = asyncio.get_running_loop()
-        if not pace.is_fast(came, loop.time()):
+        if not pace.is_fast(count, loop.time()):
             return None
         if not self._awaited:
             self._awaited = True
@@ -113,8 +113,8 @@ class Writer:
     def _schedule(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            due = max(0.0, self._last_write + QUICK_S - loop.time())
-            self._timer = loop.call_later(due, self._tick)
+            delay = max(0.0, self._last_write + QUICK_S - loop.time())
+            self._timer = loop.call_later(delay, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -147,7 +147,7 @@ class Writer:
         if now >= self._full_until:
             try:
                 await self._redis.many(batch.commands())
-                return await self._tidy(batch, now)
+                return await self._trim(batch, now)
             except RedisFull as problem:
                 log.warning("streams are not kept for resuming: %s", problem)
                 self._full_until = now + FULL_S
@@ -156,14 +156,14 @@ class Writer:
         await self._redis.many(batch.commands_when_full())
         return None
 
-    async def _tidy(self, batch: "_Batch", now: float) -> None:
-        """Keeps within the bounds what lies in Redis."""
-        going: dict[bytes, int] = {}
+    async def _trim(self, batch: "_Batch", now: float) -> None:
+        """Delete what exceeds the bounds in Redis."""
+        deletions: dict[bytes, int] = {}
         for stream_id, events in batch.kept.items():
             if events[0].begins:
                 self._kept.restart(stream_id)
             lasts = ENDED_S if events[-1].final else KEPT_S
-            going |= self._kept.add(
+            deletions |= self._kept.add(
                 stream_id,
                 batch.tenants[stream_id],
                 batch.sizes[stream_id],
@@ -171,25 +171,25 @@ class Writer:
                 ended=events[-1].final,
                 until=now + lasts,
             )
-        self._kept.forget_gone(now)
+        self._kept.forget_expired(now)
         self._in_channel.update(batch.channels)
-        with contextlib.suppress(RedisGone, hiredis.ReplyError):  # then the next time
-            if going:
-                await self._redis.many([_let_go(*pair) for pair in going.items()])
+        with contextlib.suppress(RedisGone, hiredis.ReplyError):  # the next write tries again
+            if deletions:
+                await self._redis.many([_deletion(*pair) for pair in deletions.items()])
             for name, size in self._in_channel.items():
                 if size >= CHANNEL_CHECK:
                     self._in_channel[name] = 0
                     await self._bound(name)
 
     async def _bound(self, channel: str) -> None:
-        """A web process that does not read finds its answers on record, or in what is kept."""
+        """Drop the channel of a web process that does not read: answers are in the record too."""
         if (await self._redis.call("MEMORY", "USAGE", channel) or 0) > CHANNEL_BYTES:
             log.warning("%s has no reader; dropping its frames", channel)
             await self._redis.call("DEL", channel)
 
 
 class _Batch:
-    """Frames for one write, by who reads them."""
+    """Frames for one write, by their readers."""
 
     def __init__(self, batch: list[tuple[Order, Frame]]) -> None:
         self.readers = defaultdict[str, list[Frame]](list)
@@ -215,21 +215,21 @@ class _Batch:
         return commands
 
     def commands_when_full(self) -> list[Command]:
-        """What is kept goes: no reader may join what came before to what comes after."""
+        """Returns commands that also delete stored events, which would get a gap."""
         commands: list[Command] = [("DEL", frames.history(stream_id)) for stream_id in self.kept]
         for name, data in self._channels():
             commands.append(("EVAL", _TO_CHANNEL, 1, name, CHANNEL_LENGTH, data, CHANNEL_EXPIRES_S))
         return commands
 
     def _channels(self) -> Iterator[tuple[str, bytes]]:
-        for web, theirs in self.readers.items():
+        for web, web_frames in self.readers.items():
             name = frames.channel(web)
-            data = frames.encrypted(theirs, name.encode())
+            data = frames.encrypted(web_frames, name.encode())
             self.channels[name] = len(data)
             yield name, data
 
     def _history(self, events: list[Frame]) -> list[Command]:
-        """Entry ids are event numbers: Redis itself refuses a number that is there already."""
+        """Returns commands; entry ids are event numbers, so Redis refuses a repeated number."""
         name = frames.history(events[0].id)
         data = frames.encrypted(events, name.encode())
         self.sizes[events[0].id] = len(data)
@@ -243,13 +243,13 @@ class _Batch:
 
 
 def _from_start(events: list[Frame]) -> list[Frame]:
-    """Frames from event 1 on replace the whole: a start, or everything again after a loss."""
+    """Returns the frames from the last start: event 1 begins a stream anew."""
     if len(events) == 1:
         return events
     starts = [i for i, frame in enumerate(events) if frame.begins]
     return events[starts[-1] :] if starts else events
 
 
-def _let_go(stream_id: bytes, upto: int) -> Command:
+def _deletion(stream_id: bytes, upto: int) -> Command:
     name = frames.history(stream_id)
     return ("XTRIM", name, "MINID", f"{upto + 1}-0") if upto else ("DEL", name)

@@ -20,7 +20,7 @@ from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import closing
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from inference.worker.restoring import YOUNG, enqueue_again
 
@@ -72,7 +72,7 @@ def _waiting(pool: str) -> list[Completion]:
 
 def _move(pool: str, *, is_gone: bool) -> None:
     for completion in _waiting(pool):
-        found = on_record(completion.id)
+        found = recorded_order(completion.id)
         order = found[1] if found else None
         to = _other_pool(completion.model, order)
         if not (to or is_gone) or not _taken_out(pool, completion.id):

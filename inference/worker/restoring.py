@@ -20,7 +20,7 @@ from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.wake_up import wake_up
 from inference.record import slots
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.worker.recounting import recount
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 
@@ -102,7 +102,7 @@ def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
 
 def enqueue_again(pool: str, completion_id: UUID) -> None:
     """At the head of its tenant's line, in the class that the record says."""
-    found = on_record(completion_id)
+    found = recorded_order(completion_id)
     if found is None:
         return
     ciphertext, order = found

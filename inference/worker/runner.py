@@ -353,12 +353,12 @@ class Runner:
         self, item: Item, order: Order | None, outcome: Outcome, before: Parked
     ) -> None:
         slot = slots.slot(order) if order else await self._slot_on_record(item)
-        set_aside = slots.set_aside(order) if order else 0
+        set_aside = slots.reserved_tokens(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             charged = self.charging.over(item)
             calls = [
                 self.queue.settling(item, outcome.cost - before.cost, charged=charged),
-                releasing(slot, set_aside, slots.used(outcome), slots.kept(outcome)),
+                releasing(slot, set_aside, slots.used(outcome), slots.stored_bytes(outcome)),
             ]
             if classes.of(item.klass).preemptible:
                 calls.append(self.queue.parking("over", item))
@@ -378,9 +378,9 @@ class Runner:
         """It was asked for its slot."""
         with contextlib.suppress(*TROUBLE):
             if self.stopping or not handler.can_wait_again():
-                return await self.queue.stays(handler.item)
+                return await self.queue.decline(handler.item)
             if await self.queue.still_wants(handler.item, handler.popped_at) and not handler.park():
-                await self.queue.stays(handler.item)
+                await self.queue.decline(handler.item)
         return None
 
     def _let_go(self) -> None:

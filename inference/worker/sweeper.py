@@ -23,7 +23,7 @@ from inference.queue.client import client
 from inference.queue.pool_workers import asleep, workers_of
 from inference.queue.wake_up import wake
 from inference.record import closing
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.worker.moving import move_all
 from inference.worker.restoring import restore
 from inference.worker.revoking import end_revoked
@@ -60,7 +60,7 @@ def _sweep(pool: Pool) -> int:
 def _close_overdue() -> None:
     """A web process and a runner both died, or no runner ever came."""
     for completion in Completion.objects.overdue(datetime.now(UTC) - GRACE)[:BATCH]:
-        found = on_record(completion.id)
+        found = recorded_order(completion.id)
         try:
             closing.abort(completion, found[1] if found else None)
         except (DatabaseError, Event.DoesNotExist):  # the others must not wait for it

@@ -77,8 +77,8 @@ def test_a_deadline_is_the_requests_own(staged: Platform, mock: Mock) -> None:
 
 _DEADLINE = """
 from uuid import UUID
-from inference.record.recorded import on_record
-_, order = on_record(UUID("{}"))
+from inference.record.recorded import recorded_order
+_, order = recorded_order(UUID("{}"))
 print(order.deadline - order.created_at)"""
 
 

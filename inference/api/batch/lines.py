@@ -21,7 +21,7 @@ from inference.models import (
 )
 from inference.models.completion import State
 from inference.order import Order
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from tenants.models import ApiKey
 
 AHEAD = 200  # rows of one query
@@ -82,7 +82,7 @@ def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
 
 
 def order_of(completion: UUID) -> Order | None:
-    record = on_record(completion)
+    record = recorded_order(completion)
     return record[1] if record else None
 
 

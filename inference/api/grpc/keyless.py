@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from inference.api.grpc.peers import address, message
 from inference.errors import ApiError
 from inference.intake import unadmitted
-from inference.intake.at_once import AtOnce
-from inference.intake.unadmitted import Held
+from inference.intake.at_once import ConcurrencyLimit
+from inference.intake.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import counted
 
 CALLS, CALLS_PER_ADDRESS = 1_000, 32
@@ -30,7 +30,7 @@ class Keyless:
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
-        self._open = AtOnce(CALLS)
+        self._open = ConcurrencyLimit(CALLS)
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         bounded = {name: self._bounded(handler) for name, handler in handlers.items()}
@@ -76,7 +76,7 @@ class Keyless:
 
     async def _message(self, wire: Any) -> Any:
         """Raises ApiError, TimeoutError."""
-        memory = Held(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
+        memory = BodyMemory(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
         try:
             async with asyncio.timeout(MESSAGE_S):
                 return await message(wire, memory, settings.MAX_BODY_BYTES)

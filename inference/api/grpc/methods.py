@@ -16,7 +16,7 @@ from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2
-from inference.intake.at_once import AtOnce
+from inference.intake.at_once import ConcurrencyLimit
 from inference.intake.context import Context
 from inference.metrics.labels import ROUTES
 from tenants.caller import Caller
@@ -40,7 +40,7 @@ NAMES = tuple(service.full_name for service in SERVICES)
 
 
 def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
-    open_calls = AtOnce(CALLS)
+    open_calls = ConcurrencyLimit(CALLS)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,
@@ -54,7 +54,7 @@ def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
 
 
 def _handler(
-    context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
+    context: Context, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
     """Register as a stream of requests, so that the message is read after the key is checked."""
     kind = (
@@ -66,7 +66,7 @@ def _handler(
 
 
 def _answering(
-    context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
+    context: Context, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
 ) -> Callable[[Any, Wire], Awaitable[bytes | None]]:
     route = f"/{method.containing_service.full_name}/{method.name}"
     ROUTES.add(route)

@@ -8,7 +8,7 @@ import grpc
 from django.conf import settings
 
 from inference.errors import BadRequest, RequestTimeout
-from inference.intake.unadmitted import Held
+from inference.intake.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import seen
 
 Wire = Any  # grpc.aio.ServicerContext of this message type or that
@@ -33,7 +33,7 @@ def address(wire: Wire) -> str:
     return seen(peer, header(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
 
 
-async def message(wire: Wire, memory: Held, largest: int) -> Any:
+async def message(wire: Wire, memory: BodyMemory, largest: int) -> Any:
     """Returns the one message of a call. Raises RequestTimeout, BadRequest.
 
     gRPC itself would wait for it without end, and before the key is checked. It does not tell the

@@ -17,7 +17,7 @@ from inference.api.grpc.peers import Wire
 from inference.api.refusing import REFUSALS
 from inference.errors import Headers, LimitReached
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.at_once import AtOnce
+from inference.intake.at_once import ConcurrencyLimit
 from inference.intake.context import Context
 from inference.intake.submission import Submission
 from inference.intake.unadmitted import FREE
@@ -58,7 +58,7 @@ class Rpc:
         """Identify the caller. Raises the errors that `refuse` explains."""
         return await self.call.authenticate(self.key)
 
-    def enter(self, caller: Caller, open_calls: AtOnce) -> None:
+    def enter(self, caller: Caller, open_calls: ConcurrencyLimit) -> None:
         """Count as one of the tenant's open calls until its end. Raises LimitReached."""
         tenant_id = caller.tenant_id
         if open_calls.enter((tenant_id, CALLS_PER_TENANT)) is not None:

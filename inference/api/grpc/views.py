@@ -118,8 +118,8 @@ async def _submission(
         streamed=streamed,
         time_limit_s=rpc.time_left_s,
         idempotency_key=rpc.header(claim.HEADER),
-        stays=rpc.header(residency.HEADER),
-        asked_class=rpc.header(work_class.HEADER),
+        requested_residency=rpc.header(residency.HEADER),
+        requested_class=rpc.header(work_class.HEADER),
         prompt=await rpc.call.prompt(caller, body, form),
         cache=rpc.header(caching.HEADER),
     )

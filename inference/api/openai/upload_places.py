@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from inference.errors import LimitReached, Unavailable
-from inference.intake.at_once import EVERYBODY, AtOnce
+from inference.intake.at_once import EVERYBODY, ConcurrencyLimit
 
 GRACE_S = 5.0  # no upload counts as slow before
 LEAST_PER_S = 65_536  # bytes; a client that sends less is slow
@@ -30,7 +30,7 @@ class Upload(Protocol):
 
 class UploadPlaces:
     def __init__(self, most: int) -> None:
-        self._slots = AtOnce(most)
+        self._slots = ConcurrencyLimit(most)
         self._uploads: dict[int, Upload] = {}
         self._released = asyncio.Event()
 

@@ -107,8 +107,8 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         client_ip=call.client_ip,
         address_counted_at=call.address_counted_at,
         idempotency_key=_header_or_none(request, claim.HEADER),
-        stays=_header_or_none(request, residency.HEADER),
-        asked_class=_header_or_none(request, work_class.HEADER),
+        requested_residency=_header_or_none(request, residency.HEADER),
+        requested_class=_header_or_none(request, work_class.HEADER),
         prompt=await call.prompt(caller, body, form),
         cache=_header_or_none(request, caching.HEADER),
     )

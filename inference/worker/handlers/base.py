@@ -30,11 +30,11 @@ from inference.engines.base import (
 )
 from inference.engines.session import EngineSession
 from inference.errors import Cancelled, error_body
-from inference.local_only import why
+from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
 from inference.record.parked import NEVER, Parked
-from inference.record.settling import settles
+from inference.record.settling import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
@@ -78,7 +78,7 @@ def _why_it_stays(order: Order) -> str:
         return ""
     return (
         "no engine of this installation answers, and this request may not leave it: "
-        f"{why(order.local_only_by)}"
+        f"{local_only_reason(order.local_only_by)}"
     )
 
 
@@ -264,7 +264,7 @@ class Handler(ABC):
         self.settling = asyncio.Event()
         try:
             with step("settle"):
-                if not await settles(commits, row):
+                if not await settle(commits, row):
                     return None
         except StoreUnavailable:
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
@@ -319,7 +319,7 @@ class Handler(ABC):
         if self.item.attempt > MAX_ATTEMPTS:
             return WorkerLost(500, "every worker that ran this died")
         if self.must_stay_here:  # whatever routed it here
-            reason = why(self.order.local_only_by)
+            reason = local_only_reason(self.order.local_only_by)
             message = f"this request may not leave this installation: {reason}"
             return EngineFailed(403, "local_only", message)
         if self.cancelled:

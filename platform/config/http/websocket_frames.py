@@ -11,7 +11,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from inference.intake import unadmitted
-from inference.intake.unadmitted import Held
+from inference.intake.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import client_ip
 
 PIECE = 4 * 1024  # bytes that are read at once
@@ -51,8 +51,10 @@ class BoundedFrames(WebSocketsSansIOProtocol):
         return self._frames > MOST_FRAMES
 
     @cached_property
-    def _held(self) -> Held:
-        return Held(unadmitted.budget(), lambda: unadmitted.of_stranger(client_ip(self.scope)))
+    def _held(self) -> BodyMemory:
+        return BodyMemory(
+            unadmitted.budget(), lambda: unadmitted.of_stranger(client_ip(self.scope))
+        )
 
     def _refuse(self, code: int, why: str) -> None:
         if self.conn.state is State.OPEN:

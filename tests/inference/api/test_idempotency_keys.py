@@ -31,7 +31,7 @@ from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.models.idempotency_key import KEPT
 from inference.record import statements
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from inference.tasks import forget_keys
 from tenants.caller import NO_LIMITS, Caller, QuotaRef
@@ -188,7 +188,7 @@ async def test_a_large_body_is_claimed_too(
     large = b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000)
     claim = await ready(caller)
     answer = await submitting.submit(contexts[0], submission(caller, claim, body=large))
-    found = await in_database(on_record)(answer.order.id)
+    found = await in_database(recorded_order)(answer.order.id)
     assert found
     assert found[1].body == large
     with pytest.raises(KeyTaken):
@@ -273,7 +273,7 @@ async def test_a_stream_that_an_earlier_version_recorded_as_text(
 
 
 def _settle(response: bytes) -> None:
-    found = on_record(Completion.objects.get().pk)
+    found = recorded_order(Completion.objects.get().pk)
     assert found
     cipher = keys.keyring.of_subject_now(found[1].tenant_id, found[1].subject_id)
     outcome = Outcome(response=response)

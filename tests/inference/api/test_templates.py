@@ -18,7 +18,7 @@ from inference.engines import served
 from inference.intake import prompt_templates
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate
-from inference.record.recorded import on_record
+from inference.record.recorded import recorded_order
 from inference.templating.content import Content, Message
 from inference.templating.variables import Variable
 from tenants.models import Tenant
@@ -89,7 +89,7 @@ async def test_the_engine_and_the_record_have_the_prompt_that_it_makes(
         message("user", "Greet Alice."),
     ]
     assert not asked.keys() & {"template", "variables"}
-    found = await in_database(on_record)(await in_database(_only_completion)())
+    found = await in_database(recorded_order)(await in_database(_only_completion)())
     assert found
     assert b"Greet Alice." in found[1].body
 

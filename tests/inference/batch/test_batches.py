@@ -436,7 +436,7 @@ async def test_answers_that_went_astray_are_found(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when Redis loses its data before they are read."""
-    monkeypatch.setattr(Returns, "_hand_out", lambda *_: None)
+    monkeypatch.setattr(Returns, "_distribute", lambda *_: None)
     ended = await shop.done(await shop.begin([line(n) for n in range(6)]))
     assert ended["request_counts"] == {"total": 6, "completed": 6, "failed": 0}
 
@@ -444,7 +444,7 @@ async def test_answers_that_went_astray_are_found(
 async def test_cancelled_it_counts_what_had_just_ended(
     shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Returns, "_hand_out", lambda *_: None)
+    monkeypatch.setattr(Returns, "_distribute", lambda *_: None)
     monkeypatch.setattr(in_flight, "LOOK_S", 60)
     batch = await shop.begin([line(n) for n in range(3)])
     task = asyncio.ensure_future(shop.done(batch))

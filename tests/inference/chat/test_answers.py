@@ -10,7 +10,7 @@ from audit.keys.keyring import keyring
 from audit.models import DataKey
 from inference.chat import asking
 from inference.chat.answers import ON_ITS_WAY, turn
-from inference.chat.asking import Asked
+from inference.chat.asking import Exchange
 from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send, Turn
 from inference.chat.refusal import Refused
@@ -29,12 +29,12 @@ def bob() -> Member:
     return member
 
 
-def ask(member: Member, text: str = "hi", conversation: Conversation | None = None) -> Asked:
+def ask(member: Member, text: str = "hi", conversation: Conversation | None = None) -> Exchange:
     send = Send(text, "mock", uuid4(), conversation.id if conversation else None)
     return asking.put(member, send, uuid4())
 
 
-def answer(member: Member, asked: Asked, text: str | bytes = "ho", **usage: object) -> None:
+def answer(member: Member, asked: Exchange, text: str | bytes = "ho", **usage: object) -> None:
     """As a settlement leaves it."""
     stored = text.encode() if isinstance(text, str) else text
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
@@ -53,7 +53,7 @@ def answer(member: Member, asked: Asked, text: str | bytes = "ho", **usage: obje
     )
 
 
-def record(member: Member, asked: Asked, state: State) -> Completion:
+def record(member: Member, asked: Exchange, state: State) -> Completion:
     return Completion.objects.create(
         id=asked.answer.completion_id,
         tenant=member.tenant,
@@ -117,7 +117,7 @@ def test_a_request_that_never_got_on_record(bob: Member) -> None:
     assert (found.streaming, found.error.code) == (False, "lost")
 
 
-def aged(asked: Asked) -> None:
+def aged(asked: Exchange) -> None:
     long_ago = timezone.now() - 2 * ON_ITS_WAY
     Message.objects.filter(pk=asked.answer.pk).update(created_at=long_ago + timedelta(seconds=1))
 
@@ -141,7 +141,7 @@ def test_the_prompt_is_what_was_said(bob: Member) -> None:
 
 
 def contents(member: Member, send: Send) -> list[str]:
-    return [message["content"] for message in asking.earlier(member, send).said]
+    return [message["content"] for message in asking.earlier(member, send).messages]
 
 
 def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
@@ -151,7 +151,7 @@ def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
     answer(bob, too_long, "", error_code="context_length_exceeded", prompt_tokens=0)
     send = Send("three", "mock", uuid4(), first.conversation.id)
     found = asking.earlier(bob, send)
-    assert [message["content"] for message in found.said] == ["one", "two"]
+    assert [message["content"] for message in found.messages] == ["one", "two"]
     assert (found.dropped, found.too_long) == (1, 1)
     answer(bob, ask(bob, "three", first.conversation), "four")
     assert asking.earlier(bob, send).too_long == 0
@@ -177,7 +177,7 @@ def test_messages_beyond_those_looked_at_count_as_left_out(
     answer(bob, first, "two")
     answer(bob, ask(bob, "three", first.conversation), "four")
     found = asking.earlier(bob, Send("five", "mock", uuid4(), first.conversation.id))
-    assert ([m["content"] for m in found.said], found.dropped) == (["three", "four"], 2)
+    assert ([m["content"] for m in found.messages], found.dropped) == (["three", "four"], 2)
 
 
 @pytest.mark.parametrize(
@@ -217,17 +217,17 @@ def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:
 
 def test_a_repeated_message_is_recognised(bob: Member) -> None:
     asked = ask(bob)
-    again = asking.asked_before(bob, asked.question.id)
+    again = asking.existing_exchange(bob, asked.question.id)
     assert again
     assert (again.answer.id, again.conversation.id) == (asked.answer.id, asked.conversation.id)
-    assert asking.asked_before(bob, uuid4()) is None
+    assert asking.existing_exchange(bob, uuid4()) is None
 
 
 def test_an_id_that_is_somebodys_already(bob: Member) -> None:
     asked = ask(bob)
     user = User.objects.create_user("alice@acme.example")
     alice = bob.tenant.add_member(user, Role.OWNER, by="test")
-    assert asking.asked_before(alice, asked.question.id) is None
+    assert asking.existing_exchange(alice, asked.question.id) is None
     with pytest.raises(Refused, match="invalid_message"):
         asking.put(alice, Send("mine", "mock", asked.question.id), uuid4())
     assert Conversation.objects.count() == 1

@@ -20,7 +20,7 @@ from inference.api import kept_streams
 from inference.chat import chat_session, consumer, conversations
 from inference.chat.chat_session import ChatSession
 from inference.chat.consumer import ChatConsumer
-from inference.intake.at_once import EVERYBODY, AtOnce
+from inference.intake.at_once import EVERYBODY, ConcurrencyLimit
 from inference.intake.context import Context
 from inference.models import Author, Completion, Message
 from infrastructure.redis.link import RedisLink
@@ -35,7 +35,7 @@ in_database = database_sync_to_async
 
 @pytest.mark.unit
 def test_each_name_has_its_bound_and_all_have_one() -> None:
-    open_ = AtOnce(4)
+    open_ = ConcurrencyLimit(4)
     assert [open_.enter(("a", 2)) for _ in range(3)] == [None, None, "a"]
     assert open_.enter(("b", 2), ("team", 1)) is None
     assert open_.enter(("c", 2), ("team", 1)) == "team"

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from inference.errors import LimitReached, Unavailable
 from inference.intake import unadmitted
-from inference.intake.unadmitted import EVERYBODY, FREE, Budget, Held, Owner, refusal
+from inference.intake.unadmitted import EVERYBODY, FREE, BodyMemory, Budget, Owner, refusal
 
 pytestmark = pytest.mark.unit
 ALICE, BOB = Owner("API key", "alice", 60), Owner("API key", "bob", 60)
@@ -47,7 +47,7 @@ def test_what_is_given_back_is_free_again(steps: list[tuple[Owner, int]]) -> Non
     for owner, size in taken:
         budget.give_back((owner,), size)
     assert budget.total == 0
-    assert not any(map(budget.held_by, (ALICE, BOB, SHARED)))
+    assert not any(map(budget.taken_by, (ALICE, BOB, SHARED)))
 
 
 async def test_all_that_wait_are_served_and_nobody_is_forgotten() -> None:
@@ -98,7 +98,7 @@ def test_the_first_bytes_of_a_body_count_for_nothing() -> None:
         asked.append(1)
         return (Owner("address", "a", 5 * FREE),)
 
-    held = Held(budget, owners)
+    held = BodyMemory(budget, owners)
     assert held.grow(FREE) is None
     assert not asked
     assert held.grow(3 * FREE) is None

@@ -134,9 +134,9 @@ async def test_for_one_that_cannot_be_parked_another_one_is_told(told: Told) -> 
     await told.run(first, second)
     await told.join()
     assert await told.notes() == [second.id]
-    await told.queue.stays(second)
+    await told.queue.decline(second)
     assert await told.notes() == [first.id]
-    await told.queue.stays(first)
+    await told.queue.decline(first)
     assert await told.notes() == []
 
 

@@ -14,7 +14,7 @@ from audit.trail.group_commit import GroupCommit
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.record import statements
-from inference.record.settling import settles
+from inference.record.settling import settle
 from inference.record.statements import Outcome
 from tenants.models import Tenant
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
@@ -56,9 +56,9 @@ def an_end(order: Order, **outcome: Any) -> Row:
 
 async def test_who_comes_second_is_told(commits: GroupCommit, order: Order) -> None:
     first, second = an_end(order), an_end(order, state="failed", status=502)
-    assert await settles(commits, first)
-    assert not await settles(commits, second)
-    assert await settles(commits, first)  # sent again
+    assert await settle(commits, first)
+    assert not await settle(commits, second)
+    assert await settle(commits, first)  # sent again
 
 
 async def test_of_two_in_one_group_one_is_told_that_it_is_on_record(
@@ -66,7 +66,7 @@ async def test_of_two_in_one_group_one_is_told_that_it_is_on_record(
 ) -> None:
     await line.down()
     rows = [an_end(order, attempts=n) for n in (1, 2)]
-    both = asyncio.gather(*(settles(commits, row) for row in rows))
+    both = asyncio.gather(*(settle(commits, row) for row in rows))
     await asyncio.sleep(0.3)
     await line.up()
     assert await asyncio.wait_for(both, 30) == [True, False]
@@ -76,9 +76,9 @@ async def test_of_two_in_one_group_one_is_told_that_it_is_on_record(
 async def test_whose_answer_was_lost_on_its_way_is_told(
     commits: GroupCommit, line: WeakLine, order: Order, acme: Tenant
 ) -> None:
-    assert await settles(commits, an_end(await in_database(received)(acme)))
+    assert await settle(commits, an_end(await in_database(received)(acme)))
     line.deaf = True  # the statement gets there, its answer does not come back
-    settled = asyncio.ensure_future(settles(commits, an_end(order)))
+    settled = asyncio.ensure_future(settle(commits, an_end(order)))
     await until(lambda: in_database(_attempts)(order))
     line.deaf = False
     assert await asyncio.wait_for(settled, 30)

@@ -32,7 +32,7 @@ def test_no_bound_is_ever_exceeded(writes: list[tuple[int, int, bool, int]]) -> 
     until: dict[bytes, float] = {}
     for last, (n, size, ended, pause) in enumerate(writes, 1):
         now += pause
-        kept.forget_gone(now)
+        kept.forget_expired(now)
         for stream in [s for s, at in until.items() if at <= now]:
             del there[stream], until[stream]
         stream, tenant = bytes([n]), bytes([n % 3])

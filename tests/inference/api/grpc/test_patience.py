@@ -14,8 +14,8 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import keyless, peers
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
-from inference.intake.at_once import AtOnce
-from inference.intake.unadmitted import Budget, Held
+from inference.intake.at_once import ConcurrencyLimit
+from inference.intake.unadmitted import BodyMemory, Budget
 from tenants.caller import Caller
 from tests.inference.api.grpc.conftest import Serve
 from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile
@@ -107,7 +107,7 @@ class Stalled:
 async def test_a_message_is_not_waited_for_without_end(settings: Settings) -> None:
     settings.BODY_TIMEOUT_S = 0.01
     with pytest.raises(ApiError) as problem:
-        await peers.message(Stalled(), Held(Budget(9), tuple), 1)
+        await peers.message(Stalled(), BodyMemory(Budget(9), tuple), 1)
     assert problem.value.status == 408
 
 
@@ -121,7 +121,7 @@ async def test_nor_is_a_client_that_does_not_read(settings: Settings) -> None:
 def test_a_tenant_has_its_share_of_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call is its tenant's until its end is read."""
     monkeypatch.setattr("inference.api.grpc.rpc.CALLS_PER_TENANT", 2)
-    open_calls, own = AtOnce(10), [rpc("ipv4:127.0.0.1:9") for _ in range(3)]
+    open_calls, own = ConcurrencyLimit(10), [rpc("ipv4:127.0.0.1:9") for _ in range(3)]
     tenant, other = (cast("Caller", SimpleNamespace(tenant_id=n)) for n in (1, 2))
     for one in own[:2]:
         one.enter(tenant, open_calls)

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import peers
 from inference.api.grpc.server import UNREAD, Server
 from inference.intake import unadmitted
-from inference.intake.unadmitted import Budget, Held
+from inference.intake.unadmitted import BodyMemory, Budget
 from tests.inference.api.grpc.conftest import ECHO
 from tests.inference.api.grpc.hostile import Hostile, hostile
 
@@ -37,7 +37,7 @@ def start(budget: Budget, started: list[Server]) -> Start:
     """Starts a server whose one method reads its message as those of the API do."""
 
     async def answer(_: Any, wire: Any) -> bytes:
-        held = Held(budget, lambda: unadmitted.of_caller(None, peers.address(wire)))
+        held = BodyMemory(budget, lambda: unadmitted.of_caller(None, peers.address(wire)))
         try:
             sent: bytes = await peers.message(wire, held, LARGEST)
             return sent
