@@ -39,13 +39,15 @@ def check_work_classes() -> None:
     from inference import classes
     from tenants.models.tier import Tier
 
-    known = {
+    allowed = {
         "plan": ["*", *Tier.values],
         "route of requests": ["*", *classes.ROUTES],
         "class": classes.names(),
     }
     for line in settings.WORK_CLASSES:
-        for (what, there), said in zip(known.items(), line, strict=True):
-            if said not in there:
-                text = f"FOREBAY_WORK_CLASSES: there is no {what} {said!r}, only {', '.join(there)}"
+        for (what, choices), word in zip(allowed.items(), line, strict=True):
+            if word not in choices:
+                text = (
+                    f"FOREBAY_WORK_CLASSES: there is no {what} {word!r}, only {', '.join(choices)}"
+                )
                 raise ImproperlyConfigured(text)

@@ -1,7 +1,7 @@
-"""Classes of work: everything that makes one differ from another, in one table.
+"""Classes of work: all their differences, in one table.
 
-The queue's scripts get it as arguments, intake asks it for deadline and slot, a runner for the
-handler. "Add a class of work" in CONTRIBUTING.md names what else a new one touches.
+The queue's scripts get them as arguments, intake reads deadline and slot, a runner the handler.
+"Add a class of work" in CONTRIBUTING.md lists all else that a new one needs.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from tenants.key_scopes import Scope
 
 @dataclass(frozen=True, slots=True)
 class WorkClass:
-    """`minimum_share` and `ageing_s` let it go before higher classes that wait (pop.lua).
+    """A class of work. `minimum_share` and `ageing_s` let it go before higher classes (pop.lua).
 
-    These and all limits below are those where settings or the pool say nothing else
+    These and all limits below are defaults: settings and pools may override them
     (inference/queue/limits.py).
     """
 
@@ -25,23 +25,25 @@ class WorkClass:
     handler: str = "completion"  # in inference/worker/handlers
     deadline_s: float | None = None  # from receipt to answer; None: REQUEST_DEADLINE_S
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
-    minimum_share: float = 0.05  # of the requests that are handed out, once it has waited for long:
-    share_after_s: float = 60  # without a turn; then it has its share until nobody waits in it
+    minimum_share: float = 0.05  # of the requests that start, once it has waited for long:
+    share_after_s: float = 60  # without a turn; then it gets its share until it is empty
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
-    has_headroom: bool = False  # slots are left free for what comes next (queue/limits.py)
-    preemptible: bool = False  # gives its slot to a higher class that waits, and goes on later
+    has_headroom: bool = False  # slots are left free for its next requests (queue/limits.py)
+    preemptible: bool = False  # gives its slot to a waiting higher class, and resumes later
     most_waiting: int = 50_000  # requests in a pool's queue
-    longest_wait_s: float = 600  # that is expected of one that joins
-    for_clients: bool = False  # may be asked for, by whose requests have a higher one
-    scope: str = Scope.INFERENCE  # that a key must have
-    waits_apart: bool = False  # its deadline is for waiting; it runs REQUEST_DEADLINE_S at most
+    longest_wait_s: float = 600  # expected wait of a request that joins
+    for_clients: bool = False  # clients with a higher class may choose it
+    scope: str = Scope.INFERENCE  # required of a key
+    waits_apart: bool = (
+        False  # the deadline bounds waiting only; a run lasts REQUEST_DEADLINE_S at most
+    )
 
     def deadline(self, now: float) -> float:
-        """For a request received `now`; both in seconds since the epoch."""
+        """Returns the deadline of a request received `now`; both in seconds since the epoch."""
         return now + (self.deadline_s or settings.REQUEST_DEADLINE_S)
 
     def run_deadline(self, deadline: float, began: float) -> float:
-        """Of a request with this deadline that an engine `began`; in seconds since the epoch."""
+        """Returns the deadline of a run that `began`, in seconds since the epoch."""
         longest = settings.REQUEST_DEADLINE_S if self.waits_apart else inf
         return min(deadline, began + longest)
 
@@ -75,13 +77,13 @@ CLASSES = table(
 )
 
 
-# Plan (tenants.models.Tier), route ("*": any) and the class of such requests. The first line that
-# fits counts; those of settings.WORK_CLASSES stand between these two lists.
+# Plan (tenants.models.Tier), route ("*": any) and the class of such requests. The first matching
+# line counts; settings.WORK_CLASSES come between these two lists.
 ALWAYS: list[tuple[str, str, str]] = [("*", "/v1/batches", "batch")]
 ASSIGNED: list[tuple[str, str, str]] = [("*", "*", "realtime")]
 
 
-# Routes of requests, as they count, whatever a client wrote. Lines of batches have no choice.
+# Routes of requests, with aliases resolved. Lines of batches have a fixed class.
 ROUTES = (
     "chat",
     "/v1/chat/completions",
@@ -103,7 +105,7 @@ def assigned(plan: str, route: str) -> str:
 
 
 def lowerable(highest: str) -> list[str]:
-    """The classes that a client may ask for whose requests have this one, itself among them."""
+    """Returns the classes that a client with this one may choose, including itself."""
     return [
         each.name
         for each in CLASSES.values()
@@ -112,23 +114,23 @@ def lowerable(highest: str) -> list[str]:
 
 
 def of(name: str) -> WorkClass:
-    """What holds by default for a class that has been taken out of the table."""
+    """Returns the class; defaults for one that has been removed from the table."""
     return CLASSES.get(name) or WorkClass(name)
 
 
 def rank(name: str) -> int:
-    """0 for the highest; one that has been taken out of the table goes last."""
+    """Returns 0 for the highest; one that has been removed from the table comes last."""
     return len(above(name))
 
 
 def above(name: str) -> list[str]:
-    """The classes that go before this one, the highest first."""
-    found = list[str]()
-    for known in CLASSES:
-        if known == name:
+    """Returns the classes that go before this one, the highest first."""
+    higher = list[str]()
+    for each in CLASSES:
+        if each == name:
             break
-        found.append(known)
-    return found
+        higher.append(each)
+    return higher
 
 
 def longest_deadline_s() -> float:

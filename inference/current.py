@@ -1,4 +1,4 @@
-"""The request that a task works for: what its log lines say of it."""
+"""The request that a task works for, for its log lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,43 +11,43 @@ from uuid import UUID
 class Current(Protocol):
     @property
     def log_id(self) -> str:
-        """Its id, as its answer tells it; "" as long as it has none."""
+        """The id as in its answer; "" while it has none."""
 
     @property
     def tenant_id(self) -> UUID | str | None:
-        """Once it is known."""
+        """The tenant, once it is known."""
 
     @property
     def over(self) -> bool:
-        """What a request has started may outlive it, and works for others then."""
+        """True once it has ended: its tasks may outlive it, and work for others then."""
 
 
 @dataclass(slots=True)
-class Named:
+class LogContext:
     log_id: str
     tenant_id: UUID | str | None
     over: bool = False
 
 
 _current = ContextVar[Current | None]("current", default=None)
-works_for = _current.set  # from here on, in this task and what it starts
+works_for = _current.set  # from here on, in this task and those it starts
 
 
 @contextmanager
 def working_for(log_id: str, tenant_id: UUID | str) -> Iterator[None]:
-    named = Named(log_id, tenant_id)
-    works_for(named)
+    context = LogContext(log_id, tenant_id)
+    works_for(context)
     try:
         yield
     finally:
-        named.over = True
+        context.over = True
 
 
 def about(request_id: object, tenant_id: object = None) -> dict[str, object]:
-    """`extra` of a line about a request that is not the one worked for."""
+    """Returns `extra` of a log line about another request."""
     return {"request_id": request_id, "tenant_id": tenant_id}
 
 
 def current() -> Current | None:
-    found = _current.get()
-    return None if found is None or found.over else found
+    request = _current.get()
+    return None if request is None or request.over else request

@@ -1,18 +1,18 @@
-"""What clients are told when something is wrong, in OpenAI's shape.
+"""Errors of clients' requests, in OpenAI's shape.
 
 ApiError
-├── BadRequest            400  what is wrong, and where (`param`)
+├── BadRequest            400  the fault and its place (`param`)
 ├── Unauthorized          401  no key, a wrong, revoked or expired one
 ├── Forbidden             403  a scope is missing, the address, the tenant is not open
-├── NotFound              404  also for what belongs to somebody else, and hidden models
+├── NotFound              404  also for other callers' objects, and hidden models
 ├── MethodNotAllowed      405  with Allow
 ├── RequestTimeout        408  its head or body did not arrive in time
-├── Conflict              409  its idempotency key's first request runs, or cannot be told again
+├── Conflict              409  its idempotency key's first request runs, or cannot be replayed
 ├── TooLarge              413
 ├── UnsupportedEncoding   415  with Accept-Encoding
-├── KeyReused             422  its idempotency key stands for another request
+├── KeyReused             422  its idempotency key belongs to another request
 ├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
-├── Cancelled             499  whoever asked has ended it early
+├── Cancelled             499  the caller has ended it early
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
 """
 
@@ -30,7 +30,7 @@ class ApiError(Exception):
     status = 500
     type = "server_error"
     code = "internal_error"
-    is_refusal = True  # not of a request that was taken, and failed at its engine
+    is_refusal = True  # false for an accepted request that failed at its engine
 
     def __init__(
         self, message: str, *, code: str = "", param: str | None = None, retry_after: int = 0
@@ -40,7 +40,7 @@ class ApiError(Exception):
         self.code = code or type(self).code
         self.extra: Headers = []
         self.refusal_id = ""
-        self.caller: Caller | None = None  # whom it concerns, where the front end does not know
+        self.caller: Caller | None = None  # the caller, if the front end does not know it
 
     def body(self) -> bytes:
         error: dict[str, Any] = {
@@ -60,7 +60,7 @@ class ApiError(Exception):
 
 
 def _short(text: str, most: int) -> str:
-    """What a client sent is told back to it, but not at any length."""
+    """Shorten a client's text, which errors repeat."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -133,6 +133,6 @@ class Unavailable(ApiError):
 
 
 def error_body(message: str, code: str, status: int) -> bytes:
-    """OpenAI's error object."""
+    """Returns OpenAI's error object."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})

@@ -1,10 +1,10 @@
 """`launch` in an entry: a server that the supervisor of `make run` starts, watches and stops.
 
 A command, its arguments and its environment come from FOREBAY_ENGINES alone, and stay with the
-supervisor: in PostgreSQL, on pages and over the API there is only the model. What an operator makes
-there can name a GGUF file in a folder of FOREBAY_MODELS; nothing else is theirs to say.
+supervisor: PostgreSQL, pages and the API have only the model. An operator can choose a GGUF file in
+a folder of FOREBAY_MODELS, and nothing else.
 
-Nothing of Django is imported: the supervisor reads this before anything is set up.
+Django is not imported: the supervisor reads this before it is set up.
 """
 
 import base64
@@ -21,7 +21,7 @@ KINDS = ("llama_cpp", "vllm")
 HOST = "127.0.0.1"
 LEAST_PORT, MOST_PORT = 1024, 65535
 _PRIVATE = ("127.0.0.1", "localhost")
-# What we set ourselves, what would write prompts into the log, and a key that all would see.
+# Set by the platform, would log prompts, or would reveal a key in the process list.
 _NOT_IN_ARGS = (
     "--host",
     "--port",
@@ -40,21 +40,21 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     gpus: list[int] = []  # CUDA_VISIBLE_DEVICES
     start_within_s: float = 900.0
-    # Memory that no file backs; 0: the default (config/supervisor/engines/server_watch.py).
+    # Anonymous memory; 0: the default (config/supervisor/engines/server_watch.py).
     memory_mb: int = 0
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What others than the supervisor get to know."""
+        """Returns the part that others than the supervisor may see."""
         return {"model": self.model}
 
 
-def read(kind: str, given: Any) -> Launch:
-    """Raises ValueError."""
+def read(kind: str, fields: Any) -> Launch:
+    """Parse it. Raises ValueError."""
     if kind not in KINDS:
         raise ValueError(f"launch is for the kinds {' and '.join(KINDS)}")
     try:
-        launch = msgspec.convert(given, Launch)
+        launch = msgspec.convert(fields, Launch)
     except msgspec.ValidationError as problem:
         raise ValueError(f"launch: {problem}") from None
     if not launch.model:
@@ -72,7 +72,7 @@ def read(kind: str, given: Any) -> Launch:
 
 
 def port_of(url: str) -> int:
-    """At which a server is to listen. Raises ValueError for another machine's."""
+    """Returns the port for the server. Raises ValueError for another machine's address."""
     parts = urlsplit(url)
     try:
         port = parts.port or 0
@@ -90,14 +90,14 @@ def url_of(kind: str, port: int) -> str:
     return f"http://{HOST}:{port}" + ("/v1" if kind == "vllm" else "")
 
 
-def model_file(folders: Sequence[Path], given: str) -> Path:
-    """A GGUF file that lies in one of these folders, also after its links. Raises ValueError."""
-    found = next((file for folder in folders if (file := _within(folder, given))), None)
-    if found is None:
-        raise ValueError(f"launch: no file {given!r} in a folder of FOREBAY_MODELS")
-    if _beginning(found) != b"GGUF":
-        raise ValueError(f"launch: {given!r} is not a GGUF file, or cannot be read")
-    return found
+def model_file(folders: Sequence[Path], name: str) -> Path:
+    """Returns a GGUF file inside of one of these folders, links resolved. Raises ValueError."""
+    file = next((path for folder in folders if (path := _within(folder, name))), None)
+    if file is None:
+        raise ValueError(f"launch: no file {name!r} in a folder of FOREBAY_MODELS")
+    if _beginning(file) != b"GGUF":
+        raise ValueError(f"launch: {name!r} is not a GGUF file, or cannot be read")
+    return file
 
 
 def _beginning(file: Path) -> bytes:
@@ -108,15 +108,15 @@ def _beginning(file: Path) -> bytes:
         return b""
 
 
-def _within(folder: Path, given: str) -> Path | None:
+def _within(folder: Path, name: str) -> Path | None:
     try:
-        top, file = folder.resolve(), (folder / given).resolve(strict=True)
+        top, file = folder.resolve(), (folder / name).resolve(strict=True)
         return file if file.is_file() and file.is_relative_to(top) else None
     except (OSError, ValueError):  # not there, a loop of links, a NUL
         return None
 
 
 def api_key(secret: bytes, engine: str) -> str:
-    """Of the server of this engine: whoever has the home's secret knows it."""
+    """Returns the key of an engine's server, derived from the home's secret."""
     digest = hmac.digest(secret, b"engine|" + engine.encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

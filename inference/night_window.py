@@ -1,9 +1,8 @@
-"""The night window: batches have the engines in these hours, and little or nothing outside.
+"""The night window: batches use the engines in these hours, and little or nothing outside.
 
-Hours are those on the wall of the tenant's time zone, asked anew at each look. So a clock that is
-set, in either direction, takes effect at the next look and leaves nothing behind; and where a day
-has 23 or 25 hours, an hour that is left out or comes twice is what the clock says it is.
-Nothing of Django is imported: the settings read this.
+Hours are those of the tenant's time zone, computed anew for each check. So a clock that is set, in
+either direction, takes effect at the next check and leaves no state behind; on days of 23 or 25
+hours, the wall clock counts. Django is not imported: the settings read this.
 """
 
 from collections.abc import Mapping
@@ -18,9 +17,10 @@ DAY = 24 * 60  # minutes
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`opens` and `closes` in minutes after midnight; one may go past midnight. In its first and
-    its last `ramp` minutes the number of requests at once grows and falls evenly. `outside` of it:
-    so many at once.
+    """A window from `opens` to `closes`, in minutes after midnight, which it may span.
+
+    In its first and its last `ramp` minutes the number of simultaneous requests grows and falls
+    evenly. Outside of it that number is `outside`.
     """
 
     opens: int
@@ -30,7 +30,7 @@ class Window:
 
     @classmethod
     def parse(cls, text: str, *, ramp: int = 0, outside: int = 0) -> "Window | None":
-        """ "22:00-06:00"; None for "", which is any time. Raises ValueError."""
+        """Parse "22:00-06:00"; None for "", which is any time. Raises ValueError."""
         if not text.strip():
             return None
         opens, _, closes = text.partition("-")
@@ -42,12 +42,15 @@ class Window:
         return window
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Window | None":
-        """Of a pool: `hours` ("" for any time), `ramp_minutes`, `outside`. Raises ValueError."""
-        if unknown := sorted(set(given) - {"hours", "ramp_minutes", "outside"}):
+    def of(cls, fields: Mapping[str, Any]) -> "Window | None":
+        """Returns a pool's window from `hours` ("" for any time), `ramp_minutes`, `outside`.
+
+        Raises ValueError.
+        """
+        if unknown := sorted(set(fields) - {"hours", "ramp_minutes", "outside"}):
             raise ValueError(f"it has hours, ramp_minutes and outside, not {unknown[0]!r}")
-        hours = given.get("hours")
-        numbers = [given.get(name, 0) for name in ("ramp_minutes", "outside")]
+        hours = fields.get("hours")
+        numbers = [fields.get(name, 0) for name in ("ramp_minutes", "outside")]
         if not isinstance(hours, str):
             raise ValueError('`hours` must be a text like "22:00-06:00"')
         if not all(type(number) is int for number in numbers):
@@ -65,7 +68,7 @@ class Window:
         return (self.closes - self.opens) % DAY
 
     def at_once(self, now: datetime, zone: ZoneInfo, most: int) -> int:
-        """How many requests of a batch may be under way, of `most` at the best time."""
+        """Returns how many requests of a batch may be under way, `most` at the best time."""
         since, outside = self._since_opening(now.astimezone(zone)), min(self.outside, most)
         if since >= self.length:
             return outside
@@ -78,7 +81,7 @@ class Window:
         return self._since_opening(now.astimezone(zone)) < self.length
 
     def opens_next(self, now: datetime, zone: ZoneInfo) -> datetime:
-        """The next minute in which it is open. Each is asked: no shift of the clock is missed."""
+        """Returns the next minute in which it is open. Each one is tested, for clock changes."""
         moment = now.astimezone(UTC).replace(second=0, microsecond=0)
         minutes = (moment + n * MINUTE for n in range(1, 2 * DAY))
         return next((each for each in minutes if self.is_open(each, zone)), now + DAY * MINUTE)

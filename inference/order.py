@@ -1,4 +1,4 @@
-"""What crosses from the web to a runner: one completion, ready to run."""
+"""An order: one completion, ready to run, on its way from the web process to a runner."""
 
 from uuid import UUID
 
@@ -6,15 +6,15 @@ import msgspec
 
 from tenants.quotas.charge import Charge
 
-# Statuses after which a line of a batch is asked again: another time it may go well.
+# Statuses after which a batch's line is retried: they are transient.
 PASSES = frozenset({401, 403, 429, 503})
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
-    """Travels encrypted, beside the id of its key. Times are seconds since the epoch.
+    """An order, encrypted in transit beside the id of its key. Times are seconds since the epoch.
 
-    Orders of earlier versions are in queues and on record: new fields go to the end and have
-    defaults, and none ever moves.
+    Orders of earlier versions are in queues and in the record: new fields go to the end and have
+    defaults, and fields never move.
     """
 
     id: UUID
@@ -27,9 +27,9 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     chat: bool  # /v1/chat/completions or /v1/completions of the engine
     stream: bool
     include_usage: bool
-    reply_to: str  # the web process that waits
+    reply_to: str  # the waiting web process
     outlives_reader: bool  # goes on when its reader leaves
-    body: bytes  # for the engine, as the audit trail records it
+    body: bytes  # for the engine; the audit trail records it
     created_at: float
     deadline: float
     estimate: int  # tokens
@@ -37,19 +37,19 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     klass: str = "realtime"  # in inference/classes.py
     charge: Charge = Charge()
     keeps_text: bool = False  # its answer becomes a chat's message
-    pool: str = ""  # that is to serve it
+    pool: str = ""  # the pool to serve it
     local_only: bool = False  # no hosted engine may see it
-    idempotent: bool = False  # its answer may be asked for again: kept whole, also of a stream
-    body_form: str = ""  # of the engine that the body was prepared for; it may be gone by now
-    local_only_by: str = ""  # who says so: tenants.caller.LocalOnlyBy
-    cached: bytes = b""  # the name under which its answer is kept (inference/cache); b"": it is not
+    idempotent: bool = False  # its answer may be replayed: stored whole, also of a stream
+    body_form: str = ""  # form of the engine that the body was prepared for, which may be gone
+    local_only_by: str = ""  # the reason: tenants.caller.LocalOnlyBy
+    cached: bytes = b""  # name of its answer in the cache (inference/cache); b"": not cached
 
-    trace: str = ""  # that it is a part of, as W3C's `traceparent tracestate`; "": of none
-    may_be_repeated: bool = False  # a line of a batch, which is asked again if it fails for now
+    trace: str = ""  # its trace, as W3C's `traceparent tracestate`; "": none
+    may_be_repeated: bool = False  # a line of a batch, retried after a transient failure
 
     @property
     def queue(self) -> str:
-        """Its pool's; orders of earlier versions name none: there it had the model's name."""
+        """Returns its pool's name. Orders of earlier versions have none: it was the model's."""
         return self.pool or self.model
 
     @property
@@ -58,17 +58,17 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def keeps_events(self) -> bool:
-        """Whether a reader can come back to it and resume."""
+        """Returns whether a reader can resume it."""
         return self.stream
 
     @property
     def public_id(self) -> str:
-        """As clients see it in the body's `id`."""
+        """Returns the body's `id` for clients."""
         return f"{'chatcmpl' if self.chat else 'cmpl'}-{self.id.hex}"
 
 
 class Item(msgspec.Struct, frozen=True):
-    """How an order stands in the queue's scripts: `attempt|estimate|weight|class|tenant|id`."""
+    """An order in the queue's scripts: `attempt|estimate|weight|class|tenant|id`."""
 
     attempt: int
     estimate: int
@@ -98,6 +98,6 @@ def packed(order: Order) -> bytes:
 
 def unpacked(data: bytes) -> Order:
     order = _decode(data)
-    if data.startswith(_BEFORE_KEEPS_TEXT):  # then nothing but chats outlived its reader
+    if data.startswith(_BEFORE_KEEPS_TEXT):  # in that version only chats outlived their reader
         return msgspec.structs.replace(order, keeps_text=order.outlives_reader)
     return order

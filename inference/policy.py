@@ -1,6 +1,6 @@
-"""When a pool takes requests of its model, how many may wait for it, and who goes first.
+"""The policy of a pool: its routing condition, the limits of its queue, and its window.
 
-Nothing of Django is imported, as in inference/pools.py.
+Django is not imported, as in inference/pools.py.
 """
 
 import math
@@ -15,21 +15,20 @@ LONGEST_MS = 86_400_000  # a day
 MOST_WAITING = 10_000_000
 MOST_SLOTS = 100_000
 MOST_SHARED = 0.8  # the minimum shares of all classes together
-# Of a class: how many may wait and how long they may be expected to, in seconds; its minimum share
-# of what is handed out, once it has had no turn for so many seconds; each time so long without one
-# it ranks one class higher (0: never); slots that are kept free for it and the classes above: at
-# all times, and while it has had requests lately (then also from its own tenants that have most);
-# the most slots of lower classes in that time; slots in which only tenants of a weight of 2 or more
-# begin.
+# Limits of a class: waiting requests, and their expected wait in seconds; its minimum share of
+# started requests, after so many seconds without a turn; seconds without a turn after which it
+# ranks one class higher (0: never); slots kept free for it and the classes above: always, and while
+# it has had requests lately (then also from its own busiest tenants); the most slots of lower
+# classes in that time; slots only for tenants of a weight of 2 or more.
 SLOTS = ("reserved", "headroom", "lower_slots", "reserved_vip")
 LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", *SLOTS)
-KEYS = ("condition", "overflow_after_ms", "limits", "window")  # of a pool in FOREBAY_ENGINES
+KEYS = ("condition", "overflow_after_ms", "limits", "window")  # keys of a pool in FOREBAY_ENGINES
 
 
 class RouteCondition(StrEnum):
     ALWAYS = "always"  # in its turn
-    OVERFLOW = "overflow"  # where a request would wait too long in the pools before it
-    FAILOVER = "failover"  # where no pool before it is available
+    OVERFLOW = "overflow"  # if the wait in the pools before it is too long
+    FAILOVER = "failover"  # if no pool before it is available
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,13 @@ class Policy:
     condition: str = RouteCondition.ALWAYS
     overflow_after_ms: int = 0  # milliseconds of expected wait, of "overflow"
     limits: Mapping[str, Any] = field(default_factory=dict, hash=False)  # by class of work
-    window: Mapping[str, Any] = field(default_factory=dict, hash=False)  # of batches; {}: as usual
+    window: Mapping[str, Any] = field(
+        default_factory=dict, hash=False
+    )  # of batches; {}: the installation's
 
 
 class BadPolicy(ValueError):
-    """`field` is wrong, and `reason` says how."""
+    """A field is wrong; `reason` tells how."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
@@ -49,7 +50,7 @@ class BadPolicy(ValueError):
 
 
 def check(policy: Policy, classes: Collection[str]) -> None:
-    """`classes`: the classes of work that may have limits. Raises BadPolicy."""
+    """Check a policy. `classes` may have limits. Raises BadPolicy."""
     _check_condition(policy.condition, policy.overflow_after_ms)
     if not isinstance(policy.limits, Mapping):
         raise BadPolicy("limits", "must be an object")
@@ -64,9 +65,9 @@ def check(policy: Policy, classes: Collection[str]) -> None:
 
 
 def _check_condition(condition: Any, after_ms: Any) -> None:
-    known = tuple(map(str, RouteCondition))
-    if condition not in known:
-        raise BadPolicy("condition", f"{condition!r} is none of {', '.join(known)}")
+    choices = tuple(map(str, RouteCondition))
+    if condition not in choices:
+        raise BadPolicy("condition", f"{condition!r} is none of {', '.join(choices)}")
     if not _is_int(after_ms) or not 0 <= after_ms <= LONGEST_MS:
         raise BadPolicy("overflow_after_ms", f"must be a whole number from 0 to {LONGEST_MS}")
     if condition == RouteCondition.OVERFLOW and not after_ms:

@@ -1,4 +1,4 @@
-"""What is wrong with a pool's policy, in the reader's language (inference/policy.py says it)."""
+"""Problems of a pool's policy in the reader's language; inference/policy.py has them in English."""
 
 from django.utils.translation import gettext_noop
 
@@ -28,5 +28,5 @@ _WORDS = Wordings(
 
 
 def in_words(reason: str) -> str:
-    """Unchanged where nobody has foreseen it."""
+    """Returns the translated reason; an unknown one unchanged."""
     return _WORDS.of(reason) or reason

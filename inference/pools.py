@@ -1,15 +1,15 @@
 """A model routes to pools; a pool is one queue and the engines that drain it.
 
-FOREBAY_ENGINES says which. The short form, `{"model": {"kind": …, "url": …}}`, is a model with one
-pool of one engine, and all three have its name. The long form names pools, in the order in which
-they are tried, and an engine or several of each:
+FOREBAY_ENGINES configures them. The short form, `{"model": {"kind": …, "url": …}}`, is a model with
+one pool of one engine, and all three have its name. The long form names pools, in the order in
+which they are tried, and one or several engines of each:
 
     {"model": {"context_length": 8192, "pools": {
         "here":  {"kind": "vllm", "url": "http://gpu-1:8000/v1", "slots": 64},
         "there": {"kind": "vllm", "slots": 64, "engines": [{"url": "…"}, {"url": "…"}]}}}}
 
-What stands above holds for all below that do not say otherwise. Nothing of Django is imported: the
-supervisor reads this before anything is set up.
+A key of a level is the default of all below it. Django is not imported: the supervisor reads this
+before it is set up.
 """
 
 import re
@@ -22,13 +22,13 @@ from inference import policy
 from inference.policy import Policy
 
 Fields = Mapping[str, Any]
-HOSTED = frozenset({"deepseek"})  # kinds that are always somebody else's machine
-SLOTS = 16  # of an engine that does not say how many it has
+HOSTED = frozenset({"deepseek"})  # kinds that are always on a machine of others
+SLOTS = 16  # default number of an engine's slots
 MOST_SLOTS = 100_000
-AUTO = "auto"  # as many slots as the engine itself says
+AUTO = "auto"  # as many slots as the engine reports
 LONGEST_VERSION = 60
-_NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
-_MOST_BYTES = 200  # and files: logs of workers and servers
+_NOT_IN_NAMES = set(", \t\n*?")  # names of Celery queues contain them
+_MOST_BYTES = 200  # files have these names, too: logs of workers and servers
 _PRINTABLE = re.compile(r"[!-~]+")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
@@ -36,7 +36,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One engine, as it is configured."""
+    """The configuration of one engine."""
 
     model: str
     pool: str
@@ -44,8 +44,8 @@ class Entry:
     fields: Fields
     draining: bool = False  # it takes no new requests
     policy: Policy = field(default_factory=Policy)  # of its pool
-    seat: str = ""  # whose workers it has; "": its own
-    from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
+    seat: str = ""  # the engine whose workers it has; "": its own
+    from_file: bool = True  # from FOREBAY_ENGINES: no operator chose its address
 
     def queues(self, workers: int) -> list[str]:
         slots = self.fields.get("slots", SLOTS)
@@ -54,12 +54,11 @@ class Entry:
 
 
 def queues(seat: str, kind: str, slots: int, workers: int) -> list[str]:
-    """Of Celery: one for each worker of an engine, of which it may have so many. The worker's
-    number is its place in the list, from 1 on.
+    """Returns the Celery queues of an engine's workers, `workers` at most.
 
-    `seat`: the engine's name, or that of the engine whose place it took: its workers stay.
-
-    A llama.cpp server has one: that alone can know whose prompt lies in which of its slots.
+    A worker's number is its position in the list, from 1. `seat` is the engine's name, or that of
+    the engine that it replaced, whose workers stay. A llama.cpp server has one worker, which alone
+    can know which tenant's prompt is in which slot.
     """
     count = 1 if kind == "llama_cpp" else max(1, min(workers, slots))
     return [queue(seat, number) for number in range(1, count + 1)]
@@ -70,7 +69,7 @@ def queue(seat: str, number: int) -> str:
 
 
 def name_problem(name: str) -> str:
-    """Why a pool or an engine cannot have this name; "" when it can."""
+    """Returns why a pool or an engine cannot have this name; "" if it can."""
     if not name or set(name) & _NOT_IN_NAMES:
         return f"{name!r} is no name: no blanks, commas, * or ?"
     if not name.isprintable():
@@ -81,7 +80,7 @@ def name_problem(name: str) -> str:
 
 
 def version_problem(version: str) -> str:
-    """Why an engine's version cannot be called so; "" when it can."""
+    """Returns why an engine's version cannot have this name; "" if it can."""
     return name_problem(version) or (
         f"a version has {LONGEST_VERSION} characters at most"
         if len(version) > LONGEST_VERSION
@@ -90,41 +89,41 @@ def version_problem(version: str) -> str:
 
 
 def url_problem(url: str) -> str:
-    """Why no engine can have this address; "" when one can."""
-    if not _PRINTABLE.fullmatch(url):  # urlsplit would take line breaks out
+    """Returns why no engine can have this address; "" if one can."""
+    if not _PRINTABLE.fullmatch(url):  # urlsplit would remove line breaks
         return "the url holds a blank, a line break or a character beyond ASCII"
     try:
         parts = urlsplit(url)
-        has_port = parts.port != 0  # it raises ValueError for what is no port
+        has_port = parts.port != 0  # it raises ValueError for an invalid port
     except ValueError:
         parts, has_port = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
         return "the url must begin with http:// or https:// and name a host"
     if not _HOST.fullmatch(parts.hostname):
         return "the url must name its host by a name or an address"
-    if "@" in parts.netloc:  # which pages and the trail would show
+    if "@" in parts.netloc:  # pages and the trail would show it
         return "put no user name and no password into the url: the engine's key goes into api_key"
     return ""
 
 
 def secret_problem(api_key: str) -> str:
-    """Why an engine's key cannot be sent in a header; "" when it can. It does not quote the key."""
+    """Returns why an engine's key cannot be sent in a header, without the key; "" if it can."""
     if api_key and not _HEADER_VALUE.fullmatch(api_key):
         return "the api_key holds a line break or a character beyond ASCII, or a blank at its ends"
     return ""
 
 
 def share(whole: int, number: int, count: int) -> int:
-    """Of the `number`th of `count`, from 1 on: all shares together are the whole."""
+    """Returns the share of the `number`th of `count`, from 1; all shares together are the whole."""
     return (whole + count - number) // count
 
 
 def entries(configured: Mapping[str, Fields]) -> list[Entry]:
-    """All engines. Raises ValueError for what is no model, no pool, or there twice."""
-    found = [entry for model, fields in configured.items() for entry in _of_model(model, fields)]
+    """Returns all engines. Raises ValueError for a bad or repeated model, pool or engine."""
+    engines = [entry for model, fields in configured.items() for entry in _of_model(model, fields)]
     owners: dict[str, str] = {}
     names: set[str] = set()
-    for entry in found:
+    for entry in engines:
         if problem := name_problem(entry.pool):
             raise ValueError(problem)
         if entry.engine in names:
@@ -138,19 +137,19 @@ def entries(configured: Mapping[str, Fields]) -> list[Entry]:
                 f"pool {entry.pool!r} is named by {owners[entry.pool]!r} and {entry.model!r}: "
                 "a pool serves one model"
             )
-    return found
+    return engines
 
 
-def configured(found: Iterable[Entry]) -> dict[str, Fields]:
-    """As FOREBAY_ENGINES would say it in its long form."""
+def configured(rows: Iterable[Entry]) -> dict[str, Fields]:
+    """Returns entries in the long form of FOREBAY_ENGINES."""
     models: dict[str, Any] = {}
-    for entry in found:
+    for entry in rows:
         pools = models.setdefault(entry.model, {"pools": {}})["pools"]
-        when, fields = asdict(entry.policy), dict(entry.fields)
+        policy_fields, fields = asdict(entry.policy), dict(entry.fields)
         if entry.engine == entry.pool:
-            pools[entry.pool] = {**when, **fields}
+            pools[entry.pool] = {**policy_fields, **fields}
         else:
-            pools.setdefault(entry.pool, {**when, "engines": []})["engines"].append(fields)
+            pools.setdefault(entry.pool, {**policy_fields, "engines": []})["engines"].append(fields)
     return models
 
 
@@ -161,12 +160,12 @@ def _of_model(model: str, fields: Fields) -> list[Entry]:
     if not isinstance(pools, dict) or not pools:
         raise ValueError(f"model {model!r}: `pools` must name at least one pool")
     common = {name: value for name, value in fields.items() if name != "pools"}
-    found = []
+    engines = []
     for pool, own in pools.items():
         if not isinstance(own, dict):
             raise ValueError(f"pool {pool!r} of model {model!r} must be an object")
-        found += _of_pool(model, pool, {**common, **own})
-    return found
+        engines += _of_pool(model, pool, {**common, **own})
+    return engines
 
 
 def _of_pool(model: str, pool: str, fields: Fields) -> list[Entry]:
@@ -184,13 +183,16 @@ def _of_pool(model: str, pool: str, fields: Fields) -> list[Entry]:
 
 
 def in_numbers(fields: Fields, now: int = SLOTS) -> Fields:
-    """`slots` as a number, and whether it follows the engine. `now`: until that has said."""
+    """Returns fields with `slots` as a number, and `auto_slots` for "auto".
+
+    `now` is used until the engine has reported its own.
+    """
     if fields.get("slots") != AUTO:
         return fields
     return {**fields, "slots": now, "auto_slots": True}
 
 
 def _split(fields: Fields) -> tuple[Fields, Policy]:
-    """What is of the engines, and what is of their pool."""
+    """Split the fields of engines from those of their pool."""
     of_pool = {name: value for name, value in fields.items() if name in policy.KEYS}
     return {name: fields[name] for name in fields if name not in of_pool}, Policy(**of_pool)

@@ -1,24 +1,25 @@
-"""Whether a server gets on with its work, read from its metrics (Prometheus' text format).
+"""Reads from a server's metrics (Prometheus' text format) whether it makes progress.
 
-A worker asks it of its engine, the supervisor of a server that it has started: Django stays out.
+Workers use it for their engines, the supervisor for servers that it has started, so Django is not
+imported.
 """
 
 import re
 from typing import NamedTuple
 
-STALL_S = 120.0  # without progress, before a server is given up; a slow one reads long prompts
+STALL_S = 120.0  # without progress; a slow server may prefill long prompts
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILINE | re.ASCII)
 
 
 class Progress(NamedTuple):
-    """`done` is another number whenever the server has computed something."""
+    """The progress of a server. `done` changes whenever it has computed something."""
 
     busy: bool
     done: float
 
 
 class _Names(NamedTuple):
-    """`figures`: the first one changes with each step. Without it the others tell nothing."""
+    """Names of metrics. The first of `figures` changes with each step, and is required."""
 
     running: str
     figures: tuple[str, ...]
@@ -28,7 +29,7 @@ _NAMES = {
     "llama_cpp": _Names(
         "llamacpp:requests_processing",
         (
-            "llamacpp:n_decode_total",  # each step, also those that read a long prompt
+            "llamacpp:n_decode_total",  # each step, also of prefill
             "llamacpp:prompt_tokens_total",
             "llamacpp:tokens_predicted_total",
         ),
@@ -40,13 +41,13 @@ _NAMES = {
             "vllm:iteration_tokens_total_sum",
             "vllm:prompt_tokens_total",
             "vllm:generation_tokens_total",
-            "vllm:kv_cache_usage_perc",  # grows with each piece of a long prompt
+            "vllm:kv_cache_usage_perc",  # grows during a long prefill
         ),
     ),
     "sglang": _Names(
         "sglang:num_running_reqs",
         (
-            "sglang:realtime_tokens_total",  # newer releases: also while a prompt is read
+            "sglang:realtime_tokens_total",  # newer releases: also during prefill
             "sglang:prompt_tokens_total",
             "sglang:generation_tokens_total",
             "sglang:token_usage",
@@ -56,14 +57,14 @@ _NAMES = {
 
 
 def read(kind: str, text: str) -> Progress | None:
-    """Returns None for metrics that do not say it."""
+    """Returns None for metrics without the needed figures."""
     names = _NAMES[kind]
     samples = _SAMPLE.findall(text)
     if not {names.running, names.figures[0]} <= {name for name, _ in samples}:
         return None
     running = [_number(value) for name, value in samples if name == names.running]
-    done = [_number(value) for name, value in samples if name in names.figures]
-    return Progress(sum(running) > 0, sum(done))
+    computed = [_number(value) for name, value in samples if name in names.figures]
+    return Progress(sum(running) > 0, sum(computed))
 
 
 def _number(value: str) -> float:

@@ -1,5 +1,6 @@
-"""Signs of life of this process's event loops. The watchdog's thread looks at them
-(config/watchdog.py): a process whose loop no longer turns is started anew.
+"""Heartbeats of this process's event loops, which the watchdog's thread checks.
+
+It restarts a process with a blocked loop (config/watchdog.py).
 """
 
 import asyncio
@@ -8,23 +9,23 @@ from contextlib import suppress
 from itertools import count
 
 EVERY_S = 1.0
-# By loop: when it turned last, by the monotonic clock; and how long it may take at least.
+# By loop: its last turn, by the monotonic clock, and the least time that a turn may take.
 _latest: dict[str, tuple[float, float]] = {}
 _numbers = count(1)
 
 
 def beat(loop: str, patience_s: float = 0.0) -> None:
-    """`patience_s`: a turn of this loop may take that long, whatever the watchdog's limit is."""
+    """Note a turn of the loop, which may take `patience_s` whatever the watchdog's limit is."""
     _latest[loop] = time.monotonic(), patience_s
 
 
 def forget(loop: str) -> None:
-    """Of a loop that has ended in order."""
+    """Forget a loop that has ended in order."""
     _latest.pop(loop, None)
 
 
 async def keep(kind: str) -> None:
-    """Beats for the running event loop until it is cancelled."""
+    """Beat for the running event loop until it is cancelled."""
     loop = f"{kind} {next(_numbers)}"
     try:
         while True:
@@ -35,9 +36,9 @@ async def keep(kind: str) -> None:
 
 
 def stalled(limit_s: float) -> list[str]:
-    """Loops that have not turned for so long."""
+    """Returns loops without a turn for that long."""
     now = time.monotonic()
-    with suppress(RuntimeError):  # a loop begins meanwhile: the next look sees it
+    with suppress(RuntimeError):  # a loop begins meanwhile: the next check includes it
         return [
             loop
             for loop, (at, patience_s) in _latest.items()

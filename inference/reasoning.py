@@ -1,8 +1,8 @@
-"""What a model thinks before it answers: kept with the answer, shown apart from it, and never sent
-back to a model as something that was said.
+"""Reasoning of a model before its answer: stored with the answer and shown apart from it.
 
-Engines tell it in a field of its own (`reasoning_content`; newer vLLM: `reasoning`) or inside the
-text, between <think> and </think>. static/chat/reasoning.js parts a growing text by the same rule.
+It is never sent back to a model. Engines send it in a field of its own (`reasoning_content`; newer
+vLLM: `reasoning`) or inside the text, between <think> and </think>. static/chat/reasoning.js splits
+a growing text by the same rule.
 """
 
 from typing import NamedTuple
@@ -16,31 +16,31 @@ class Said(NamedTuple):
     reasoning: str = ""
 
 
-def parted(said: Said) -> Said:
-    """The reasoning taken out of the text, where no field told it."""
-    if said.reasoning:
-        return said
-    text = said.text.lstrip()
+def parted(message: Said) -> Said:
+    """Take the reasoning out of the text, unless a field had it."""
+    if message.reasoning:
+        return message
+    text = message.text.lstrip()
     if text.startswith(OPENS):
-        thought, _, answer = text.removeprefix(OPENS).partition(CLOSES)
-        return Said(answer.lstrip(), thought.strip())
-    # Where the chat template has opened it, the answer only closes it, on a line of its own.
-    thought, closes, answer = f"\n{said.text}".partition(f"\n{CLOSES}")
-    if closes and OPENS not in thought:
-        return Said(answer.lstrip(), thought.strip())
-    return said
+        reasoning, _, answer = text.removeprefix(OPENS).partition(CLOSES)
+        return Said(answer.lstrip(), reasoning.strip())
+    # If the chat template opened it, the answer only closes it, on a line of its own.
+    reasoning, closes, answer = f"\n{message.text}".partition(f"\n{CLOSES}")
+    if closes and OPENS not in reasoning:
+        return Said(answer.lstrip(), reasoning.strip())
+    return message
 
 
-def as_one_text(said: Said) -> str:
-    """For the record: all that its reader got."""
-    if not said.reasoning:
-        return said.text
-    return f"{OPENS}\n{said.reasoning}\n{CLOSES}\n\n{said.text}"
+def as_one_text(message: Said) -> str:
+    """Returns both in one text for the record, as its reader got it."""
+    if not message.reasoning:
+        return message.text
+    return f"{OPENS}\n{message.reasoning}\n{CLOSES}\n\n{message.text}"
 
 
-def packed(said: Said) -> bytes:
-    text = said.text.encode()
-    return text + _MARK + said.reasoning.encode() if said.reasoning else text
+def packed(message: Said) -> bytes:
+    text = message.text.encode()
+    return text + _MARK + message.reasoning.encode() if message.reasoning else text
 
 
 def unpacked(stored: bytes) -> Said:

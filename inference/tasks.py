@@ -23,9 +23,9 @@ from inference.usage import rollup
 from inference.worker.runners import Runners
 from inference.worker.sweeper import sweep_all
 
-_ending = threading.Event()  # what begins now would not hear of it, and under load never end
+_ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
-_attended: set[str] = set()  # Celery's queues of the engines that this worker is there for
+_attended: set[str] = set()  # Celery queues of the engines that this worker serves
 
 
 @shared_task(name="inference.drain", ignore_result=True)
@@ -72,7 +72,7 @@ def reconcile() -> None:
 
 async def _drain(pool: str, engine: str, worker: int) -> None:
     if _ending.is_set():
-        return  # a wake-up that waited behind another; the sweeper sends it again
+        return  # a delayed wake-up; the sweeper repeats it
     me = asyncio.get_running_loop(), Runners(pool, queue_of(pool, engine, worker), worker)
     pulse = asyncio.create_task(pulses.keep("worker"))
     _live.add(me)
@@ -94,7 +94,7 @@ def _look(**_signal: object) -> None:
 @worker_ready.connect
 def _is_there(sender: Any, **_: object) -> None:
     queues = sender.app.amqp.queues.consume_from
-    if "jobs" in queues:  # windows may be others than a batch knew, now and with each change
+    if "jobs" in queues:  # windows may have changed, now and with each change of engines
         changed.connect(wake_resting_soon)
         wake_resting_soon()
     _attended.update(q for q in queues if q.startswith("engine."))

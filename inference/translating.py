@@ -1,4 +1,4 @@
-"""What logs and records say in English, in the reader's language where that has been foreseen."""
+"""Translates English texts of logs and records for a reader, if their patterns are known."""
 
 import re
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from django.utils.translation import gettext as _
 
 
 class Wordings:
-    """Texts with `%s` for what varies, each marked for translation (gettext_noop)."""
+    """Texts with `%s` for variable parts, each marked for translation (gettext_noop)."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._patterns = [(re.compile(_pattern(text)), text) for text in texts]
 
-    def of(self, said: str) -> str | None:
-        """The first that fits goes; None where none does."""
+    def of(self, message: str) -> str | None:
+        """Returns the translation by the first matching pattern; None without one."""
         for pattern, text in self._patterns:
-            if found := pattern.fullmatch(said):
-                return _(text) % found.groups() if found.groups() else _(text)
+            if match := pattern.fullmatch(message):
+                return _(text) % match.groups() if match.groups() else _(text)
         return None
 
 

@@ -1,6 +1,6 @@
-"""Whether a task of tasks.py has something to do: beat asks each second, and sends it only then.
+"""Tells which tasks of tasks.py have work: beat checks each second, and sends only those.
 
-An expression of SQL for each. They are asked as the system, over indexes, all in one statement.
+Each has an SQL expression. All are evaluated in one statement, over indexes, in the system's scope.
 """
 
 from redis.exceptions import RedisError
@@ -10,7 +10,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
 _NEWEST = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-# Or the mark is another server's (usage/rollup.py): then the rows are numbered anew.
+# Also true if the mark is another server's (usage/rollup.py), whose rows are renumbered.
 _ROLL_UP = f"""
     coalesce((
         select mark.xid >= {_NEWEST} or coalesce((
@@ -51,23 +51,23 @@ IN_DATABASE = {
 
 
 def in_redis() -> set[str]:
-    """Sweeping: a queue that holds something, or that Redis has lost."""
+    """Returns the sweep if a queue has entries, or was lost by Redis."""
     try:
-        return {"inference.sweep"} if any(map(_holds_something, _queues())) else set()
+        return {"inference.sweep"} if any(map(_needs_sweep, _queues())) else set()
     except RedisError:
         return {"inference.sweep"}
 
 
 def _queues() -> list[tuple[int, int]]:
-    """Of each pool: whether there is an epoch, and how many of its keys there are."""
+    """Returns for each pool whether it has an epoch, and how many of its keys exist."""
     with client().pipeline(transaction=False) as ask:
         for pool in pools():
             ask.exists(f"{prefix(pool)}:epoch")
             ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
-        found = ask.execute()
-    return list(zip(found[::2], found[1::2], strict=True))
+        counts = ask.execute()
+    return list(zip(counts[::2], counts[1::2], strict=True))
 
 
-def _holds_something(queue: tuple[int, int]) -> bool:
+def _needs_sweep(queue: tuple[int, int]) -> bool:
     epoch, keys = queue
     return not epoch or bool(keys)

@@ -1,1 +1,1 @@
-"""Answers to deterministic requests, kept for their tenant: in the process and in Redis."""
+"""Answers to deterministic requests, cached for their tenant: in the process and in Redis."""

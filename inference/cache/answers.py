@@ -1,8 +1,8 @@
-"""One kept answer: a ciphertext under the key of whoever asked for it first.
+"""A cached answer: a ciphertext under the key of the person who asked for it first.
 
-That key hangs under the tenant's: destroyed with its person, it takes their answers along,
-wherever a copy lies. The ciphertext is bound to its tenant and its name, so that whatever somebody
-does to the bytes in Redis, it opens in its own place or nowhere.
+That key is destroyed with its person, and makes every copy of the answer unreadable. The ciphertext
+is bound to its tenant and its name, so that bytes that somebody moves in Redis cannot be decrypted
+in another place.
 """
 
 import time
@@ -15,11 +15,11 @@ from inference.order import Order
 from inference.record.statements import Outcome
 
 LARGEST = 256 * 1024  # bytes of an answer
-ENDS = ("stop", "length", "tool_calls")  # with any other one it is not kept
+ENDS = ("stop", "length", "tool_calls")  # an answer with another one is not cached
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    body: bytes  # whole, in OpenAI's form, as the record keeps it
+    body: bytes  # whole, in OpenAI's form, as the record stores it
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
@@ -30,24 +30,24 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
 
 
-def kept(outcome: Outcome, until: float) -> Answer | None:
-    """None for one that is not worth keeping, or no answer."""
-    good = outcome.state == "done" and not outcome.error_code
-    if not (good and outcome.finish_reason in ENDS and 0 < len(outcome.response) <= LARGEST):
+def cacheable(outcome: Outcome, until: float) -> Answer | None:
+    """Returns the answer to cache; None if it failed, or is empty or too large."""
+    succeeded = outcome.state == "done" and not outcome.error_code
+    if not (succeeded and outcome.finish_reason in ENDS and 0 < len(outcome.response) <= LARGEST):
         return None
     counts = outcome.prompt_tokens, outcome.completion_tokens
     return Answer(outcome.response, outcome.finish_reason, *counts, until)
 
 
 def encrypted(answer: Answer, order: Order, cipher: Cipher) -> bytes:
-    """Key id (16 bytes) and ciphertext."""
+    """Returns key id (16 bytes) and ciphertext."""
     return cipher.key_id.bytes + cipher.encrypt(
         _encode(answer), _aad(order.tenant_id, order.cached)
     )
 
 
 async def opened(data: bytes, tenant_id: UUID, name: bytes) -> Answer | None:
-    """None for what was not kept here under this name, is over, or whose key has gone.
+    """Returns the answer; None if it has another name, is over, or its key is destroyed.
 
     Raises DatabaseError, MasterKeyUnavailable.
     """

@@ -1,8 +1,8 @@
-"""Which requests are one and the same: the name under which an answer is kept.
+"""The name of a cached answer, which identical requests share.
 
-The name is a keyed hash over the tenant too: no request of another tenant ever has it. And over
-everything that the model's engines are made from, so that a change of these, such as a new version
-of the model, leaves the old answers behind.
+The name is a keyed hash that includes the tenant: no other tenant's request has it. It also
+includes all that the model's engines are made from, so that a change, such as a new version of the
+model, leaves the old answers behind.
 """
 
 import hmac
@@ -16,7 +16,7 @@ from django.conf import settings
 from inference.cache.versions import version_of
 
 Body = dict[str, Any]
-# How an answer is brought, and who is behind it: nothing of what it says.
+# Fields of delivery and origin, which do not change the answer.
 _BESIDE = ("stream", "stream_options", "user")
 _DEFAULTS: Body = {
     "top_p": 1,
@@ -38,14 +38,14 @@ _IN_ORDER = ("tools", "response_format", "guided_json", "structured_outputs")
 
 
 def is_deterministic(body: Body) -> bool:
-    """The same again, if it is asked again: temperature 0, or a seed."""
+    """Returns whether a repeated request gets the same answer: temperature 0, or a seed."""
     return body.get("temperature") == 0 or body.get("seed") is not None
 
 
 def name_of(tenant_id: UUID, epoch: int, model: str, body: Body, *, chat: bool) -> bytes:
-    """32 bytes, and those of the version. `body`: as prepared for the engine.
+    """Returns 32 bytes, and those of the version.
 
-    `epoch`: the tenant's, from purge to purge.
+    `body` is prepared for the engine. `epoch` is the tenant's, from purge to purge.
     """
     version = version_of(model)
     where = [tenant_id.hex, epoch, model, chat, version.hex()]
@@ -54,27 +54,27 @@ def name_of(tenant_id: UUID, epoch: int, model: str, body: Body, *, chat: bool) 
 
 
 def canonical(body: Body) -> Body:
-    """Without what is as it would be if it were left out."""
-    found = {name: _plain(value) for name, value in body.items() if name not in _BESIDE}
-    if isinstance(found.get("stop"), str):
-        found["stop"] = [found["stop"]]
-    found = {name: value for name, value in found.items() if not _is_default(name, value)}
-    ordered = {name: orjson.dumps(found[name]).decode() for name in _IN_ORDER if name in found}
-    return {**found, **ordered}
+    """Returns the body without fields that have their defaults."""
+    fields = {name: _plain(value) for name, value in body.items() if name not in _BESIDE}
+    if isinstance(fields.get("stop"), str):
+        fields["stop"] = [fields["stop"]]
+    fields = {name: value for name, value in fields.items() if not _is_default(name, value)}
+    ordered = {name: orjson.dumps(fields[name]).decode() for name in _IN_ORDER if name in fields}
+    return {**fields, **ordered}
 
 
 _NONE = object()
 
 
 def _is_default(name: str, value: Any) -> bool:
-    """0 is not False: with `logprobs` 0 a text completion has those of its own tokens."""
+    """Returns whether the field has its default. 0 is not False: `logprobs` 0 is a value."""
     default = _DEFAULTS.get(name, _NONE)
     alike = default == value and isinstance(default, bool) == isinstance(value, bool)
     return value is None or alike
 
 
 def _plain(value: Any) -> Any:
-    """1.0 is 1."""
+    """Returns the value with whole numbers as integers: 1.0 is 1."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict):

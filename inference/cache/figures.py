@@ -1,4 +1,4 @@
-"""What the cache did for a tenant, from the usage rows."""
+"""Figures of a tenant's cache, from the usage rows."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HITS = ("l1", "l2", "shared")
 
 @dataclass(slots=True)
 class Figures:
-    """Of one model: requests by where their answer came from."""
+    """Requests for one model by the source of their answer."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -35,10 +35,10 @@ class Figures:
 
 
 def figures(tenant_id: UUID) -> Mapping[str, Figures]:
-    """By model, of the last SPAN: requests that looked for a kept answer."""
-    found: dict[str, Figures] = {}
+    """Returns figures by model of the last SPAN, over requests that used the cache."""
+    by_model: dict[str, Figures] = {}
     rows = Usage.objects.filter(tenant_id=tenant_id, created_at__gt=timezone.now() - SPAN)
     rows = rows.exclude(cache="")
     for model, level, count in rows.values_list("model", "cache").annotate(n=Count("pk")):
-        found.setdefault(model, Figures()).counts[level] += count
-    return found
+        by_model.setdefault(model, Figures()).counts[level] += count
+    return by_model

@@ -1,12 +1,12 @@
--- Keeps an answer, and within its tenant's part what is kept: the oldest goes first.
+-- Stores an answer, and deletes the oldest ones of its tenant beyond the tenant's bytes.
 -- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, flight, ms
--- alone; without data nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer:
--- it is here, or it was this request that was to bring it. Where it ended without one that can be
--- kept, the others would not bring one either: for `ms alone` nobody waits for anybody.
+-- alone; without data nothing is stored. This ends the flight (`f:`), for which others wait, if it
+-- is this request's. If the answer cannot be stored, those of the others could not be either: for
+-- `ms alone` no request waits for another.
 local prefix, name, data = KEYS[1], ARGV[1], ARGV[2]
 local index, about, flight = prefix .. ':index', prefix .. ':about', prefix .. ':f:' .. name
 
-local function not_kept()
+local function end_flight()
     if redis.call('GET', flight) == ARGV[7] then
         if tonumber(ARGV[8]) > 0 then
             redis.call('SET', flight, 'alone', 'PX', ARGV[8])
@@ -17,30 +17,30 @@ local function not_kept()
     return 0
 end
 
-local function drop(one)
-    local told = redis.call('HGET', about, one)
-    if told then
-        redis.call('HINCRBY', about, 'bytes', -tonumber(string.match(told, '^%d+')))
-        redis.call('HDEL', about, one)
+local function drop(each)
+    local line = redis.call('HGET', about, each)
+    if line then
+        redis.call('HINCRBY', about, 'bytes', -tonumber(string.match(line, '^%d+')))
+        redis.call('HDEL', about, each)
     end
-    redis.call('ZREM', index, one)
-    redis.call('UNLINK', prefix .. ':e:' .. one)
+    redis.call('ZREM', index, each)
+    redis.call('UNLINK', prefix .. ':e:' .. each)
 end
 
 if data == '' then
-    return not_kept()
+    return end_flight()
 end
 local t = redis.call('TIME')
 local now, ttl = t[1] * 1000 + math.floor(t[2] / 1000), tonumber(ARGV[3])
-for _, one in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 100)) do
-    drop(one)
+for _, expired in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 100)) do
+    drop(expired)
 end
 drop(name)
 local size, most = #data, tonumber(ARGV[4])
 if size > most then
-    return not_kept()
+    return end_flight()
 end
--- Where its part has become far smaller, this takes several turns: everybody waits for a script.
+-- A much smaller part takes several calls, since a script blocks Redis for all.
 local function is_full()
     return tonumber(redis.call('HGET', about, 'bytes') or 0) + size > most
 end
@@ -51,7 +51,7 @@ for _, oldest in ipairs(is_full() and redis.call('ZRANGE', index, 0, 199) or {})
     end
 end
 if is_full() and redis.call('ZCARD', index) > 0 then
-    return not_kept()
+    return end_flight()
 end
 redis.call('DEL', flight)
 redis.call('SET', prefix .. ':e:' .. name, data, 'PX', ttl)

@@ -1,4 +1,4 @@
-"""A tenant's answers go at once: none of them has a name any more, wherever a copy lies."""
+"""Purges a tenant's cached answers: none of them has a name any more, wherever a copy is."""
 
 import logging
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def purge(tenant: Tenant, *, by: str) -> None:
-    """Holds within a second. Their bytes go from Redis when it is there, else with their time."""
+    """Purge within a second. The bytes are freed if Redis is there, else when they expire."""
     with transaction.atomic():
         Tenant.objects.filter(pk=tenant.pk).update(cache_epoch=F("cache_epoch") + 1)
         act(Action.CACHE_PURGE, actor=by, tenant_id=tenant.id)

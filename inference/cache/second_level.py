@@ -1,4 +1,4 @@
-"""L2: in Redis, for all processes. What lies there is encrypted, and can be lost at any time."""
+"""L2 in Redis, for all processes. Its content is encrypted, and may be lost at any time."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ from inference.record.statements import Outcome
 from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 log = logging.getLogger(__name__)
-KEEP = Script.load(Path(__file__).parent / "keep.lua")  # a full Redis takes nothing new
+KEEP = Script.load(Path(__file__).parent / "keep.lua")  # fails on a full Redis
 PATIENCE_S = 1.0
-FLIGHT_MS = 5_000  # so long nobody else asks an engine the same, unless it is said again
-ALONE, ALONE_MS = b"alone", 5_000  # in the place of a flight: its answer could not be kept
-# Also what somebody has put in the place of our keys.
+FLIGHT_MS = 5_000  # no other request asks an engine the same for this long, unless it is renewed
+ALONE, ALONE_MS = b"alone", 5_000  # instead of a flight: its answer could not be cached
+# ReplyError: a foreign value under one of these keys.
 TROUBLE = (RedisGone, TimeoutError, hiredis.ReplyError)
 TENANTS = "cache:tenants"
-FEWEST = 4  # tenants that the bytes are shared among
+FEWEST = 4  # at least so many tenants share the bytes
 
 
 def prefix(tenant_id: UUID) -> str:
@@ -41,35 +41,37 @@ class SecondLevel:
         self._redis = redis
 
     async def get(self, tenant_id: UUID, name: bytes) -> bytes | None:
-        """Raises one of TROUBLE."""
-        found: bytes | None = await self._redis.call("GET", f"{prefix(tenant_id)}:e:{name.hex()}")
-        return found
+        """Returns the ciphertext, or None. Raises one of TROUBLE."""
+        ciphertext: bytes | None = await self._redis.call(
+            "GET", f"{prefix(tenant_id)}:e:{name.hex()}"
+        )
+        return ciphertext
 
     async def begin(self, order: Order) -> tuple[bytes | None, bytes | None]:
-        """Return the word of the request that asks an engine, None where it is this one; and the
-        answer that was kept since the last look.
+        """Begin a flight, unless another request has. Raises one of TROUBLE.
 
-        The word is ALONE where the last answer could not be kept. Raises one of TROUBLE.
+        Returns the word of the request in flight or ALONE, None for this one; and an answer cached
+        meanwhile.
         """
         where, name = prefix(order.tenant_id), order.cached.hex()
-        other, found = await self._redis.many(
+        other, ciphertext = await self._redis.many(
             [
                 ("SET", f"{where}:f:{name}", flight_word(order), "NX", "GET", "PX", FLIGHT_MS),
                 ("GET", f"{where}:e:{name}"),
             ]
         )
-        for answer in (other, found):
+        for answer in (other, ciphertext):
             if isinstance(answer, hiredis.ReplyError):
                 raise answer
-        return other, found
+        return other, ciphertext
 
     async def still_in_flight(self, orders: Iterable[Order]) -> None:
-        """Said by who leads, while its process lives. Raises one of TROUBLE."""
+        """Renew flights of requests in this process. Raises one of TROUBLE."""
         flights = (f"{prefix(order.tenant_id)}:f:{order.cached.hex()}" for order in orders)
         await self._redis.many([("PEXPIRE", flight, FLIGHT_MS) for flight in flights])
 
     async def in_flight(self, order: Order) -> bool:
-        """Raises one of TROUBLE."""
+        """Returns whether a request is in flight. Raises one of TROUBLE."""
         flight = f"{prefix(order.tenant_id)}:f:{order.cached.hex()}"
         return await self._redis.call("GET", flight) not in (None, ALONE)
 
@@ -78,8 +80,8 @@ class SecondLevel:
         await self._end(order, b"", alone_ms=0)
 
     async def end(self, order: Order, outcome: Outcome | None, cipher: Cipher) -> None:
-        """An answer is kept. Of one that cannot be, those who wait ask for their own at once."""
-        answer = answers.kept(outcome, time.time() + settings.CACHE_TTL_S) if outcome else None
+        """Cache an answer. If it cannot be cached, waiting requests ask for their own at once."""
+        answer = answers.cacheable(outcome, time.time() + settings.CACHE_TTL_S) if outcome else None
         data = answers.encrypted(answer, order, cipher) if answer else b""
         await self._end(order, data, alone_ms=ALONE_MS)
 
@@ -95,7 +97,7 @@ class SecondLevel:
             log.warning("an answer is not kept: %r", problem)
 
     async def _part(self, order: Order, ttl_s: int) -> int:
-        """Bytes for this tenant: those that keep something now share all there are."""
+        """Returns the tenant's bytes: tenants with cached answers share all of them."""
         now = int(time.time())
         *_, count = await self._redis.many(
             [

@@ -1,4 +1,4 @@
-"""What a tenant has in Redis, and how it goes: for pages and erasures, not for requests."""
+"""The cached answers of a tenant in Redis, for pages, purges and erasures."""
 
 import re
 from collections import Counter
@@ -17,52 +17,52 @@ DROP = Script.load(Path(__file__).parent / "drop.lua", when_full=True)
 
 @dataclass(slots=True)
 class Stored:
-    """By model: answers and their bytes."""
+    """Answers and their bytes, by model."""
 
     entries: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
 
 
 def stored(tenant_id: UUID) -> Stored:
-    """Raises redis.RedisError."""
-    found = Stored()
+    """Returns the tenant's. Raises redis.RedisError."""
+    totals = Stored()
     for _, size, _, model in _lines(tenant_id):
-        found.entries[model] += 1
-        found.bytes[model] += size
-    return found
+        totals.entries[model] += 1
+        totals.bytes[model] += size
+    return totals
 
 
 def purge(tenant_id: UUID) -> int:
-    """How many answers went. Raises redis.RedisError."""
+    """Delete a tenant's answers and return their number. Raises redis.RedisError."""
     return _drop(tenant_id, "")
 
 
 def purge_subject(tenant_id: UUID, subject_id: UUID) -> int:
-    """Those that a person asked for first. Raises redis.RedisError."""
+    """Delete those that a person asked for first. Raises redis.RedisError."""
     return _drop(tenant_id, subject_id.hex)
 
 
 def left_of(tenant_id: UUID, subject_id: UUID) -> int:
-    """Raises redis.RedisError."""
+    """Returns how many of a person's remain. Raises redis.RedisError."""
     return sum(subject == subject_id.hex for _, _, subject, _ in _lines(tenant_id))
 
 
-def _drop(tenant_id: UUID, wanted: str) -> int:
-    """Workers keep and drop answers meanwhile."""
-    names = [name for name, _, subject, _ in _lines(tenant_id) if wanted in ("", subject)]
-    where, went = prefix(tenant_id), 0
+def _drop(tenant_id: UUID, owner: str) -> int:
+    """Delete answers; workers may store and delete others meanwhile."""
+    names = [name for name, _, subject, _ in _lines(tenant_id) if owner in ("", subject)]
+    where, count = prefix(tenant_id), 0
     for start in range(0, len(names), BATCH):
         with client().pipeline(transaction=False) as ask:
-            ask_script(ask, DROP, where, wanted, *names[start : start + BATCH])
-            went += sum(ask.execute())
-    return went
+            ask_script(ask, DROP, where, owner, *names[start : start + BATCH])
+            count += sum(ask.execute())
+    return count
 
 
 _LINE = re.compile(r"(\d{1,12})\|([0-9a-f]{32})\|(.*)", re.DOTALL)
 
 
 def _lines(tenant_id: UUID) -> Iterator[tuple[str, int, str, str]]:
-    """Name, bytes, subject and model of each; what is not ours is passed over."""
-    for name, told in client().hscan_iter(f"{prefix(tenant_id)}:about", count=1000):
-        if found := _LINE.fullmatch(told.decode(errors="replace")):
-            yield name.decode(errors="replace"), int(found[1]), found[2], found[3]
+    """Yields name, bytes, subject and model of each. Foreign fields are skipped."""
+    for name, text in client().hscan_iter(f"{prefix(tenant_id)}:about", count=1000):
+        if match := _LINE.fullmatch(text.decode(errors="replace")):
+            yield name.decode(errors="replace"), int(match[1]), match[2], match[3]

@@ -1,7 +1,7 @@
-"""An engine's answer to one order, in the form in which it reaches readers and the record.
+"""Translates an engine's answer into the form for readers and the record.
 
-OpenAI's JSON is the one inner form. What an engine wrote goes through untouched as far as it can:
-its names become ours, and what it says of a prompt cache that tenants share is taken out.
+OpenAI's JSON is the one inner form. An engine's text passes unchanged as far as possible: its names
+are replaced, and figures of a prompt cache that tenants share are removed.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from inference.codec.events import DONE
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """The end of a stream, read from one event; `events` is what the reader gets of it."""
+    """The end of a stream, from one event; `events` is the reader's part of it."""
 
     events: tuple[bytes, ...]
     finish_reason: str = ""
@@ -22,7 +22,7 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """An answer that comes in one piece."""
+    """An answer in one piece."""
 
     body: bytes
     finish_reason: str
@@ -30,17 +30,20 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """`public_id` and `model` are what readers see; see cache_figures.py for `hides_cache`."""
+    """Translates one answer. Readers see `public_id` and `model`.
+
+    cache_figures.py explains `hides_cache`.
+    """
 
     def __init__(self, public_id: str, model: str, *, hides_cache: bool, gives_usage: bool) -> None:
-        self._ours = {"id": public_id, "model": model}
+        self._own_names = {"id": public_id, "model": model}
         self._hides_cache, self._gives_usage = hides_cache, gives_usage
-        self._names: list[tuple[bytes, bytes]] = []  # theirs, ours
-        self._model = b"{}"  # as the engine named it
+        self._names: list[tuple[bytes, bytes]] = []  # the engine's fields, and their replacements
+        self._model = b"{}"  # with the engine's name for it
 
     @property
     def engines_model(self) -> str:
-        """As the engine has named it; "" where it has not."""
+        """Returns the engine's name of the model; "" if it sent none."""
         try:
             name = orjson.loads(self._model).get("model")
         except ValueError:
@@ -49,24 +52,24 @@ class Codec:
 
     # Streams -------------------------------------------------------------------------------------
     def learn(self, event: bytes) -> None:
-        """The engine's names, from the first event of a stream."""
-        if theirs := events.id_field(event):
-            self._names.append((theirs, b'"id":%b' % orjson.dumps(self._ours["id"])))
-        if theirs := events.model_field(event):
-            self._model = b"{%b}" % theirs
-            self._names.append((theirs, b'"model":%b' % orjson.dumps(self._ours["model"])))
+        """Learn the engine's names from the first event of a stream."""
+        if field := events.id_field(event):
+            self._names.append((field, b'"id":%b' % orjson.dumps(self._own_names["id"])))
+        if field := events.model_field(event):
+            self._model = b"{%b}" % field
+            self._names.append((field, b'"model":%b' % orjson.dumps(self._own_names["model"])))
 
     def piece(self, event: bytes) -> bytes:
-        """Some servers send usage with every piece."""
-        if not self._hides_cache or not cache_figures.may_tell(event):
+        """Returns the event without hidden figures: some servers send usage with every piece."""
+        if not self._hides_cache or not cache_figures.may_have_figures(event):
             return event
         chunk = events.parsed(event)
         return self._written(chunk) if cache_figures.take_out(chunk) else event
 
     def tail(self, event: bytes, tokens_before: int = 0) -> Tail:
-        """From the finish reason on.
+        """Translates an event from the finish reason on.
 
-        `tokens_before`: of the answer, that the engine was given to go on with, as prompt.
+        `tokens_before` of the answer were sent to the engine as prompt, to continue after them.
         """
         chunk = events.parsed(event)
         hidden = self._hides_cache and cache_figures.take_out(chunk)
@@ -82,20 +85,20 @@ class Codec:
         return Tail(shown, finish_reason, usage if isinstance(usage, dict) else {})
 
     def _apart(self, chunk: dict[str, Any]) -> tuple[bytes, bytes]:
-        """Usage stands in a chunk of its own, as clients of OpenAI's expect it."""
+        """Returns usage in a chunk of its own, as OpenAI's clients expect it."""
         rest = {name: value for name, value in chunk.items() if name != "usage"}
         return self._written(rest), self._written({**chunk, "choices": []})
 
-    def blob(self, given: list[bytes], *, ends: bool = False) -> bytes:
-        """Events as they go to readers; the last ones with [DONE]."""
-        text = b"\n\n".join([*given, DONE] if ends else given) + b"\n\n"
-        for theirs, ours in self._names:
-            text = text.replace(theirs, ours)
+    def blob(self, pieces: list[bytes], *, ends: bool = False) -> bytes:
+        """Returns events as readers get them; the last ones with [DONE]."""
+        text = b"\n\n".join([*pieces, DONE] if ends else pieces) + b"\n\n"
+        for field, replacement in self._names:
+            text = text.replace(field, replacement)
         return text
 
     # Whole answers -------------------------------------------------------------------------------
     def whole(self, body: bytes) -> Whole:
-        """Raises ValueError for what is no answer."""
+        """Translates a whole answer. Raises ValueError if it is none."""
         try:
             answer = orjson.loads(body)
             finish_reason = str(answer["choices"][0].get("finish_reason") or "stop")
@@ -106,16 +109,16 @@ class Codec:
         if isinstance(model := answer.get("model"), str):
             self._model = orjson.dumps({"model": model[:200]})
         usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
-        return Whole(orjson.dumps(answer | self._ours), finish_reason, usage)
+        return Whole(orjson.dumps(answer | self._own_names), finish_reason, usage)
 
     def _written(self, chunk: dict[str, Any]) -> bytes:
-        """With our names: `blob` finds theirs only as the engine had written them."""
-        ours = {name: value for name, value in self._ours.items() if name in chunk}
-        return b"data: " + orjson.dumps(chunk | ours)
+        """Returns a chunk with the readers' names: `blob` replaces only an engine's own text."""
+        names = {name: value for name, value in self._own_names.items() if name in chunk}
+        return b"data: " + orjson.dumps(chunk | names)
 
 
 def _moved(usage: Any, tokens: int) -> bool:
-    """From the prompt to the answer; whether there were such figures."""
+    """Move tokens from the prompt to the answer. Returns whether there were such figures."""
     prompt, answer = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     if prompt is None or answer is None:
         return False
@@ -124,6 +127,6 @@ def _moved(usage: Any, tokens: int) -> bool:
 
 
 def count(usage: Any, name: str) -> int | None:
-    """A number of tokens; None when the engine sent none, or something else."""
+    """Returns a number of tokens; None if the engine sent none, or an invalid one."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value < 2**31 else None

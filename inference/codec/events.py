@@ -1,4 +1,4 @@
-"""Reading an engine's SSE events as little as possible: they are forwarded untouched."""
+"""Reads as little as possible of an engine's SSE events: they are forwarded unchanged."""
 
 import re
 from typing import Any
@@ -11,19 +11,19 @@ from inference.reasoning import Said
 DONE = b"data: [DONE]"
 NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
-_MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # than text, perhaps
-_ROLE = re.compile(rb'"role":\s*"')  # SGLang names it in each event, most often as null
+_MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # signs of more than text
+_ROLE = re.compile(rb'"role":\s*"')  # SGLang sends it in each event, usually as null
 _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
 
 def split(blob: bytes) -> list[bytes]:
-    """The events of a frame's body."""
+    """Returns the events of a frame's body."""
     return blob.split(b"\n\n")[:-1]
 
 
 def relevant(events: list[bytes]) -> list[bytes]:
-    """Without comments, and without the lines that are not data (id:, event:, retry:)."""
+    """Returns events without comments and lines other than data (id:, event:, retry:)."""
     if all(event.startswith(b"data:") and b"\n" not in event for event in events):
         return events
     return [event for event in map(_data_lines, events) if event]
@@ -35,41 +35,42 @@ def _data_lines(event: bytes) -> bytes:
 
 
 def are_text_alone(events: list[bytes]) -> bool:
-    """True only of events that may all be shown as they are: none ends the answer, tells usage or
-    an error. One look at all of them costs less than several at each.
+    """Returns True only if none ends the answer, or has usage or an error.
+
+    One search in all of them costs less than several in each.
     """
-    together = b"\n".join(events)
-    return _FINISH.search(together) is None and not any(map(together.__contains__, _MORE))
+    text = b"\n".join(events)
+    return _FINISH.search(text) is None and not any(map(text.__contains__, _MORE))
 
 
 def ends(event: bytes) -> bool:
-    """The event that carries the finish reason."""
+    """Returns whether the event has the finish reason."""
     return _FINISH.search(event) is not None
 
 
 def opens(event: bytes) -> bool:
-    """The event that names the assistant's role, before any text."""
+    """Returns whether the event has only the assistant's role, before any text."""
     return _ROLE.search(event) is not None and not (ends(event) or any(said_in(event)))
 
 
 def id_field(event: bytes) -> bytes | None:
-    found = _ID.search(event)
-    return found.group(0) if found else None
+    match = _ID.search(event)
+    return match.group(0) if match else None
 
 
 def model_field(event: bytes) -> bytes | None:
-    found = _MODEL.search(event)
-    return found.group(0) if found else None
+    match = _MODEL.search(event)
+    return match.group(0) if match else None
 
 
 def parsed(event: bytes) -> dict[str, Any]:
-    """{} for what is not a JSON object (comments, [DONE])."""
+    """Returns the JSON object, {} if there is none (comments, [DONE])."""
     _, _, data = event.partition(b"data:")
     try:
-        found = orjson.loads(data)
+        chunk = orjson.loads(data)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return chunk if isinstance(chunk, dict) else {}
 
 
 class _Delta(msgspec.Struct):
@@ -88,7 +89,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
 
 
-_chunk = msgspec.json.Decoder(_Chunk).decode  # only what it names: half the time of a dict
+_chunk = msgspec.json.Decoder(_Chunk).decode  # only these fields: half the time of a dict
 _chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
@@ -98,18 +99,18 @@ def text_in(event: bytes) -> str:
 
 
 def said_in(event: bytes) -> Said:
-    """The piece of the answer, or of the reasoning before it."""
+    """Returns the piece of the answer, or of the reasoning before it."""
     return _said(event.partition(b"data:")[2])
 
 
 def said_in_all(events: list[bytes]) -> Said:
-    """As `said_in` of each, put together."""
-    said = _said_at_once(events) or list(map(said_in, events))
-    return Said("".join(s.text for s in said), "".join(s.reasoning for s in said))
+    """Returns the joined pieces of all events."""
+    words = _parsed_together(events) or list(map(said_in, events))
+    return Said("".join(s.text for s in words), "".join(s.reasoning for s in words))
 
 
-def _said_at_once(events: list[bytes]) -> list[Said]:
-    """Read as one JSON array; none where they are not all of them chunks."""
+def _parsed_together(events: list[bytes]) -> list[Said]:
+    """Parse them as one JSON array. Returns nothing if some are not chunks."""
     data = b",".join([event.partition(b"data:")[2] for event in events])
     try:
         chunks = _chunks(b"[%b]" % data)
@@ -119,7 +120,7 @@ def _said_at_once(events: list[bytes]) -> list[Said]:
 
 
 def said_of(answer: bytes) -> Said:
-    """The text of a whole answer, and the reasoning before it."""
+    """Returns the text of a whole answer, and the reasoning before it."""
     return _said(answer)
 
 
@@ -134,15 +135,15 @@ def _said_in_chunk(chunk: _Chunk) -> Said:
     choices = chunk.choices
     if not choices:
         return NOTHING
-    said = choices[0].delta or choices[0].message
-    if said is None:
+    message = choices[0].delta or choices[0].message
+    if message is None:
         return Said(choices[0].text or "")
-    thought = said.reasoning_content or said.reasoning
-    return Said(said.content or "", thought if isinstance(thought, str) else "")
+    reasoning = message.reasoning_content or message.reasoning
+    return Said(message.content or "", reasoning if isinstance(reasoning, str) else "")
 
 
 def finish_reason(chunk: dict[str, Any]) -> str:
-    """ "" when there is none, or the chunk is not shaped as it should be."""
+    """Returns the finish reason; "" if there is none, or the chunk is malformed."""
     try:
         return str(chunk["choices"][0]["finish_reason"] or "")
     except (LookupError, TypeError):

@@ -1,6 +1,6 @@
-"""A stream's events as one answer in OpenAI's form, and such an answer as the events of a stream.
+"""Turns a stream's events into one answer in OpenAI's form, and such an answer into events.
 
-So a stream can be kept whole, with its tool calls and logprobs, and be sent again.
+So a stream can be stored whole, with its tool calls and logprobs, and be sent again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,16 +11,16 @@ import orjson
 from inference.codec.events import parsed
 
 Json = dict[str, Any]
-_TOLD_ONCE = ("role", "id", "type", "index", "name", "finish_reason")  # never in pieces
+_NEVER_SPLIT = ("role", "id", "type", "index", "name", "finish_reason")  # complete in one piece
 _WHOLE, _CHUNK = "chat.completion", "chat.completion.chunk"
 
 
 class _Text(list[str]):
-    """In its pieces until the end: to join each at once would copy a long text for each token."""
+    """A text in pieces until the end: joining each would copy a long text for each token."""
 
 
 def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
-    """What in an event is no choice, or no tool call, is left out."""
+    """Returns the answer. Malformed choices and tool calls are left out."""
     answer: Json = {}
     choices: dict[int, Json] = {}
     for chunk in map(parsed, events):
@@ -37,16 +37,16 @@ def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
 
 
 def of_answer(answer: bytes, *, gives_usage: bool) -> Iterator[bytes]:
-    """Of one that `as_answer` made."""
+    """Yields the events of an answer that `as_answer` made."""
     whole = orjson.loads(answer)
     head = {name: whole[name] for name in whole if name not in ("choices", "usage")}
     if head.get("object") == _WHOLE:
         head["object"] = _CHUNK
     for choice in whole["choices"]:
-        said = _as_delta(choice)
-        yield _event(head, [{**said, "finish_reason": None}])
-        nothing: Json = {"delta": {}} if "delta" in said else {"text": ""}
-        end = {"index": said.get("index", 0), **nothing}
+        delta = _as_delta(choice)
+        yield _event(head, [{**delta, "finish_reason": None}])
+        nothing: Json = {"delta": {}} if "delta" in delta else {"text": ""}
+        end = {"index": delta.get("index", 0), **nothing}
         yield _event(head, [{**end, "finish_reason": choice.get("finish_reason")}])
     if gives_usage:
         yield _event({**head, "usage": whole["usage"]}, [])
@@ -64,8 +64,10 @@ def _as_delta(choice: Json) -> Json:
     return {"delta" if name == "message" else name: value for name, value in choice.items()}
 
 
-def _objects(found: Any) -> list[Json]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _objects(values: Any) -> list[Json]:
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def _number(of: Json, otherwise: int) -> int:
@@ -74,7 +76,7 @@ def _number(of: Json, otherwise: int) -> int:
 
 
 def _joined(before: Any, more: Any, name: str = "") -> Any:
-    """`before` with what comes after it; it grows in place."""
+    """Returns `before` with the following piece; it grows in place."""
     match before, more:
         case (_, None) | (None, _):
             return before if more is None else more
@@ -86,17 +88,17 @@ def _joined(before: Any, more: Any, name: str = "") -> Any:
             before.append(more)
         case list(), list() if not isinstance(before, _Text):
             before.extend(more)
-        case str(), str() if name not in _TOLD_ONCE:
+        case str(), str() if name not in _NEVER_SPLIT:
             return _Text((before, more))
-        case str(), _ if name in _TOLD_ONCE and not before:
+        case str(), _ if name in _NEVER_SPLIT and not before:
             return more
-        case int() | float(), _ if name not in _TOLD_ONCE:
+        case int() | float(), _ if name not in _NEVER_SPLIT:
             return more
     return before
 
 
 def _joined_calls(before: list[Json], more: list[Json]) -> list[Json]:
-    """Pieces of a tool call have its number."""
+    """Join pieces of tool calls by their number."""
     calls = {_number(call, n): call for n, call in enumerate(before)}
     for call in more:
         number = _number(call, len(calls))

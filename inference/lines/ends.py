@@ -1,6 +1,6 @@
-"""Who comes next and last in a class of a pool, and for how long the oldest request has waited.
+"""The next and the last tenants in a class of a pool, and the wait of the oldest request.
 
-What is asked for is bounded, however many tenants wait: ENDS of them at either end.
+Its questions are bounded for any number of tenants: ENDS of them at either end.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MAY_BE_GONE = 20  # cancelled requests stay in their line until their turn
 
 
 def ends(pool: str, klass: str) -> list[tuple[str, float]]:
-    """Tenants, with the tokens that they have had for their weight. Raises redis.RedisError."""
+    """Returns tenants with their tokens for their weight. Raises redis.RedisError."""
     active = f"{prefix(pool)}:{klass}:active"
     with client().pipeline(transaction=False) as ask:
         ask.zrange(active, 0, ENDS - 1, withscores=True)
@@ -26,19 +26,20 @@ def ends(pool: str, klass: str) -> list[tuple[str, float]]:
 
 
 def oldest_s(pool: str, klass: str, tenants: list[str]) -> float:
-    """Of the first request of each of these tenants; 0 where none waits. Raises
-    redis.RedisError.
+    """Returns the wait of the oldest first request of these tenants; 0 if none waits.
+
+    Raises redis.RedisError.
     """
     with client().pipeline(transaction=False) as ask:
         for tenant in tenants:
             ask.lindex(f"{prefix(pool)}:{klass}:line:{tenant}", -1)
         heads = [Item.parse(item) for item in ask.execute() if item] if tenants else []
-    ids = sorted(item.id for item in heads)[:MAY_BE_GONE]  # they begin with their time
-    return next((waited_s(request) or 0.0 for request in _that_wait(pool, ids)), 0.0)
+    ids = sorted(item.id for item in heads)[:MAY_BE_GONE]  # ids begin with their time
+    return next((waited_s(request) or 0.0 for request in _waiting(pool, ids)), 0.0)
 
 
-def _that_wait(pool: str, ids: list[str]) -> Iterator[str]:
+def _waiting(pool: str, ids: list[str]) -> Iterator[str]:
     if not ids:
         return
-    known: Any = client().hmget(f"{prefix(pool)}:orders", ids)
-    yield from (one for one, order in zip(ids, known, strict=True) if order is not None)
+    orders: Any = client().hmget(f"{prefix(pool)}:orders", ids)
+    yield from (each for each, value in zip(ids, orders, strict=True) if value is not None)

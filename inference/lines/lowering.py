@@ -1,8 +1,8 @@
-"""Requests that wait go to a lower class, by an operator's word.
+"""Moves waiting requests to a lower class, by an operator.
 
-The record says first to which; the queue follows once that is committed. Whatever dies in between,
-the sweeper puts it right: each request that waits stands in the class that the record says. One
-that has begun meanwhile is finished where it is; should it begin anew, it waits in the lower class.
+The record changes first, and the queue after its commit. If something dies in between, the sweeper
+repairs it: each waiting request is in the class of its record. A request that has begun meanwhile
+is finished where it is; if it has to begin anew, it waits in the lower class.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,17 +25,17 @@ from inference.queue.client import client
 from inference.queue.fair_queue import DEMOTE, prefix
 from inference.record.recorded import recorded_order
 
-LOOK_AT = 200  # requeued ones at the head of a line
-BATCH = 5_000  # lowered ones that a look of the sweeper compares
+LOOK_AT = 200  # requeued items at the head of a line
+BATCH = 5_000  # lowered ones that one round of the sweeper compares
 
 
 def lower(chosen: Chosen, to: str, *, by: str) -> int:
-    """How many go there. Raises ValidationError for a class that is not lower."""
+    """Move them. Returns how many. Raises ValidationError for a class that is not lower."""
     _check(chosen.klass, to)
     with transaction.atomic():
-        ids = _put_on_record(chosen, to)
+        ids = _record(chosen, to)
         if ids:
-            detail = {"pool": chosen.pool, "from": chosen.klass, "to": to, **chosen.said(ids)}
+            detail = {"pool": chosen.pool, "from": chosen.klass, "to": to, **chosen.detail(ids)}
             act(Action.QUEUE_LOWER, actor=by, tenant_id=chosen.tenant_id, detail=detail)
         items = [item for item in chosen.items if UUID(item.id) in ids]
         transaction.on_commit(partial(demote, chosen.pool, items, to), robust=True)
@@ -50,7 +50,7 @@ def _check(klass: str, to: str) -> None:
         raise ValidationError(text % {"to": to, "klass": klass, "below": names})
 
 
-def _put_on_record(chosen: Chosen, to: str) -> set[UUID]:
+def _record(chosen: Chosen, to: str) -> set[UUID]:
     rows = Completion.objects.open().filter(
         pk__in=[item.id for item in chosen.items], pool=chosen.pool, klass=chosen.klass
     )
@@ -60,7 +60,7 @@ def _put_on_record(chosen: Chosen, to: str) -> set[UUID]:
 
 
 def demote(pool: str, items: Sequence[Item], to: str) -> list[int]:
-    """In the queue; 1 for each that waited and has gone there. Raises redis.RedisError."""
+    """Move items in the queue. Returns 1 for each that waited. Raises redis.RedisError."""
     if not items:
         return []
     script = client().register_script(DEMOTE.text)
@@ -70,7 +70,7 @@ def demote(pool: str, items: Sequence[Item], to: str) -> list[int]:
 
 # The sweeper ------------------------------------------------------------------------------------
 def mend_lowered() -> None:
-    """What waits goes where the record says. Raises redis.RedisError."""
+    """Move waiting requests to the class of their record. Raises redis.RedisError."""
     lowered = Completion.objects.open().filter(lowered_at__isnull=False).order_by("-lowered_at")
     by_pool: dict[str, list[Completion]] = {}
     for completion in lowered[:BATCH]:
@@ -81,20 +81,20 @@ def mend_lowered() -> None:
 
 
 def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completion, str]]:
-    """Those that wait in another class than the record says, with that class."""
+    """Returns those that wait in another class than their record's, with that class."""
     ids = [str(completion.pk) for completion in completions]
     with client().pipeline(transaction=True) as ask:
         ask.hmget(f"{prefix(pool)}:lower", ids)
         ask.hmget(f"{prefix(pool)}:on", ids)
         lower, on = ask.execute()
-    found = [
+    waiting = [
         (completion, klass.decode() if klass else classes.names()[0])
         for completion, klass, runner in zip(completions, lower, on, strict=True)
         if runner is None
     ]
-    return [(completion, klass) for completion, klass in found if klass != completion.klass]
+    return [(completion, klass) for completion, klass in waiting if klass != completion.klass]
 
 
 def _as_queued(completion: Completion, klass: str) -> Iterable[Item]:
-    if found := recorded_order(completion.pk):
-        yield msgspec.structs.replace(found[1].item, klass=klass)
+    if record := recorded_order(completion.pk):
+        yield msgspec.structs.replace(record[1].item, klass=klass)

@@ -1,6 +1,6 @@
-"""What one tenant has waiting: where each request stands, and when it is likely to begin.
+"""The waiting requests of one tenant: their positions, and when they are likely to begin.
 
-Of others it knows no more than what each client is told as it joins: how many go before.
+It shows no more of others than each client learns when it joins: how many go before.
 """
 
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import TENANT_LINES, WAITING, prefix
 
-MOST = 50  # requests of a line that are told
+MOST = 50  # requests of a line that are returned
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     id: str
-    own_before: int  # of the tenant's own requests
-    position: int  # about: 1 is next
-    wait_ms: int  # that is expected; 0: not known
+    own_before: int  # the tenant's own requests before it
+    position: int  # approximate: 1 is next
+    wait_ms: int  # expected; 0: unknown
     waited_s: float | None
     requeued: bool  # its worker died
-    parked: bool  # it gave its slot to a higher class
+    parked: bool  # it was preempted by a higher class
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +35,36 @@ class OwnLine:
     pool: str
     klass: str
     waiting: int
-    requests: tuple[Waiting, ...]  # in the order in which they begin
-    higher_classes: bool  # wait too, and go first
-    takes_turns: bool  # with other tenants of the class
-    weight: int  # that its turns go by
+    requests: tuple[Waiting, ...]  # in the order in which they will begin
+    higher_classes: bool  # whether requests of higher classes wait
+    takes_turns: bool  # whether other tenants of the class wait
+    weight: int  # of the tenant, for its turns
     full: bool  # no slot is free
 
     @property
     def more(self) -> int:
-        """Requests that are not told."""
+        """Returns how many requests are not returned."""
         return max(0, self.waiting - len(self.requests))
 
 
 def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLine]:
-    """In one round trip. Raises redis.RedisError."""
-    names, wanted = classes.names(), list(pools)
+    """Returns lines in one round trip. Raises redis.RedisError."""
+    names, pool_names = classes.names(), list(pools)
     with client().pipeline(transaction=False) as ask:
-        for pool in wanted:
+        for pool in pool_names:
             ask_script(ask, TENANT_LINES, prefix(pool), tenant, most, *names)
             ask_script(ask, WAITING, prefix(pool), *names)
-        told = ask.execute()
+        answers = ask.execute()
     return [
         _line(pool, Line.parsed(waiting), *of_class)
-        for pool, lines, waiting in zip(wanted, told[::2], told[1::2], strict=True)
+        for pool, lines, waiting in zip(pool_names, answers[::2], answers[1::2], strict=True)
         for of_class in lines
         if len(of_class) > 3
     ]
 
 
-def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: Any) -> OwnLine:
-    klass, items = name.decode(), [Item.parse(item) for item in told[::2]]
+def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *parts: Any) -> OwnLine:
+    klass, items = name.decode(), [Item.parse(item) for item in parts[::2]]
     above = line.before(klass) - line.waiting.get(klass, 0)
     return OwnLine(
         pool=pool,
@@ -72,7 +72,7 @@ def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: 
         waiting=length,
         requests=tuple(
             _waiting(item, n, line.in_turns(klass, n + 1, tenants), line, parked=bool(parked))
-            for n, (item, parked) in enumerate(zip(items, told[1::2], strict=True))
+            for n, (item, parked) in enumerate(zip(items, parts[1::2], strict=True))
         ),
         higher_classes=above > 0,
         takes_turns=tenants > 1,

@@ -1,4 +1,4 @@
-"""Tells who waits for a request that it is over, where no runner has it."""
+"""Notifies the client of a request without a runner that it is over."""
 
 from inference.errors import error_body
 from inference.order import Order
@@ -9,7 +9,7 @@ from inference.stream.writer import CHANNEL_EXPIRES_S
 
 
 def tell_end(order: Order, status: int, code: str, message: str, retry_after_s: int = 0) -> None:
-    """The web process that waits, if any does; else the record says it. Raises redis.RedisError."""
+    """Notify the waiting web process, if any. Raises redis.RedisError."""
     body = error_body(message, code, status)
     frame = Frame(order.id.bytes, 99, 1, Kind.ERROR, body, status, retry_after_s)
     channel = frames.channel(order.reply_to)

@@ -1,4 +1,4 @@
-"""Why a tenant's requests wait, and what would help: in words, as a 429 is explained."""
+"""Reasons why a tenant's requests wait, and advice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ class Cause:
 
 
 def causes(line: OwnLine) -> list[Cause]:
-    """The weightiest first; never none."""
-    found = list(_reasons(line)) or [Reason.STARTING]
-    return [Cause(reason, ADVICE[reason]) for reason in found]
+    """Returns at least one cause, the most important first."""
+    reasons = list(_reasons(line)) or [Reason.STARTING]
+    return [Cause(reason, ADVICE[reason]) for reason in reasons]
 
 
 def _reasons(line: OwnLine) -> Iterator[Reason]:

@@ -1,4 +1,4 @@
-"""Where kept answers were found."""
+"""Metrics of lookups in the cache."""
 
 from infrastructure.metrics import Counter, Label
 

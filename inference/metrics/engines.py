@@ -1,4 +1,4 @@
-"""How each engine is: its slots, its breaker, and what it says of itself. For the jobs' metrics."""
+"""Metrics of engines for the jobs' exporter: slots, breakers, and what engines report."""
 
 import asyncio
 from collections.abc import Iterable
@@ -54,29 +54,29 @@ OWN_WAITING = Gauge(
 )
 
 
-_SAID = UP, OWN_RUNNING, OWN_WAITING, KV_CACHE, FRAGMENTATION, GPU_MEMORY
+_REPORTED = UP, OWN_RUNNING, OWN_WAITING, KV_CACHE, FRAGMENTATION, GPU_MEMORY
 
 
-class Said(NamedTuple):
+class Report(NamedTuple):
     up: bool
     load: Load | None
 
 
 def read_queue() -> None:
-    """What Valkey knows of them. Raises redis.RedisError."""
-    found = occupancy(pools())
+    """Set the figures that Valkey has. Raises redis.RedisError."""
+    by_pool = occupancy(pools())
     each = list(_each())
     names = [engine.config.id for _, engine in each]
     phases = {
         name: breaker.phase
         for name, breaker in breaker_override.breakers_of(client(), names).items()
     }
-    SLOTS.set_all({key(*one): one[1].config.slots for one in each})
-    BUSY.set_all({key(*one): found[one[0]].by_engine[one[1].config.id] for one in each})
+    SLOTS.set_all({key(*pair): pair[1].config.slots for pair in each})
+    BUSY.set_all({key(*pair): by_pool[pair[0]].by_engine[pair[1].config.id] for pair in each})
     BREAKER.set_all(
         {
-            (*key(*one), phase): phases[one[1].config.id] == phase
-            for one in each
+            (*key(*pair), phase): phases[pair[1].config.id] == phase
+            for pair in each
             for phase in breakers.Phase
         }
     )
@@ -88,25 +88,25 @@ def forget_queue() -> None:
 
 
 def ask() -> None:
-    """All of them at once, for PATIENCE_S at most."""
-    own = [one for one in _each() if not one[1].config.hosted]
-    said = asyncio.run(_said(engine for _, engine in own))
-    by_key = {key(*one): each for one, each in zip(own, said, strict=True)}
+    """Ask all of them together, for PATIENCE_S at most."""
+    own = [pair for pair in _each() if not pair[1].config.hosted]
+    reports = asyncio.run(_reports(engine for _, engine in own))
+    by_key = {key(*pair): report for pair, report in zip(own, reports, strict=True)}
     loads = {name: each.load for name, each in by_key.items() if each.load}
     UP.set_all({name: each.up for name, each in by_key.items()})
     OWN_RUNNING.set_all({name: load.running for name, load in loads.items()})
     OWN_WAITING.set_all({name: load.waiting for name, load in loads.items()})
-    KV_CACHE.set_all(_told({name: load.kv_cache for name, load in loads.items()}))
-    FRAGMENTATION.set_all(_told({name: load.fragmentation for name, load in loads.items()}))
-    GPU_MEMORY.set_all(_told({name: load.gpu_memory for name, load in loads.items()}))
+    KV_CACHE.set_all(_known({name: load.kv_cache for name, load in loads.items()}))
+    FRAGMENTATION.set_all(_known({name: load.fragmentation for name, load in loads.items()}))
+    GPU_MEMORY.set_all(_known({name: load.gpu_memory for name, load in loads.items()}))
 
 
-def _told(figures: dict[tuple[str, str], float | None]) -> dict[tuple[str, ...], float]:
+def _known(figures: dict[tuple[str, str], float | None]) -> dict[tuple[str, ...], float]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def forget_said() -> None:
-    for gauge in _SAID:
+def forget_reports() -> None:
+    for gauge in _REPORTED:
         gauge.forget()
 
 
@@ -115,7 +115,7 @@ def key(pool: str, engine: Engine) -> tuple[str, str]:
 
 
 def _each() -> Iterable[tuple[str, Engine]]:
-    """Without those whose worker is not there (`elastic`): nothing is wrong with them."""
+    """Returns all but elastic ones without a worker, which are no fault."""
     return [
         (pool.name, engine)
         for pool in pools().values()
@@ -124,13 +124,13 @@ def _each() -> Iterable[tuple[str, Engine]]:
     ]
 
 
-async def _said(asked: Iterable[Engine]) -> list[Said]:
+async def _reports(own_engines: Iterable[Engine]) -> list[Report]:
     at_once = asyncio.Semaphore(AT_ONCE)
     async with EngineSession() as session:
-        return await asyncio.gather(*(_one(engine, session, at_once) for engine in asked))
+        return await asyncio.gather(*(_one(engine, session, at_once) for engine in own_engines))
 
 
-async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphore) -> Said:
+async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphore) -> Report:
     up, load = False, None
     try:
         async with asyncio.timeout(PATIENCE_S), at_once:
@@ -138,4 +138,4 @@ async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphor
             load = await engine.load(session)
     except _FAILED:
         pass
-    return Said(up, load)
+    return Report(up, load)

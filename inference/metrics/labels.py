@@ -1,4 +1,4 @@
-"""Labels of what is asked for. Models, pools and engines are those of the registry."""
+"""Labels of metrics. Models, pools and engines are those of the registry."""
 
 from collections.abc import Container
 from http import HTTPStatus
@@ -28,8 +28,8 @@ def _engines() -> Container[str]:
 
 
 def _tenants() -> Container[str]:
-    named: frozenset[str] = settings.METRICS_TENANTS
-    return named
+    ids: frozenset[str] = settings.METRICS_TENANTS
+    return ids
 
 
 FRONT_END = Label.of("front_end", *FRONT_ENDS)
@@ -43,6 +43,6 @@ TENANT = Label("tenant", _tenants)
 
 
 def tenant(tenant_id: UUID | str) -> str:
-    """Its id where FOREBAY_METRICS_TENANTS names it; else no label at all."""
-    named = settings.METRICS_TENANTS
-    return found if named and (found := str(tenant_id)) in named else ""
+    """Returns the id of a tenant in FOREBAY_METRICS_TENANTS; "" (no label) for others."""
+    ids = settings.METRICS_TENANTS
+    return text if ids and (text := str(tenant_id)) in ids else ""

@@ -1,6 +1,6 @@
-"""Who waits in Valkey, for how long, and how fair it is: for the jobs' metrics.
+"""Metrics of waiting requests in Valkey, their waits and their fairness, for the jobs' exporter.
 
-What is asked for is bounded, however many tenants wait (lines/ends.py).
+Its questions are bounded for any number of tenants (lines/ends.py).
 """
 
 import time
@@ -31,14 +31,17 @@ _Figures = dict[Gauge, dict[tuple[str, ...], float]]
 
 
 def read(until: float) -> None:
-    """`until`: of the monotonic clock; pools after that are left out. Raises redis.RedisError."""
-    found: _Figures = {gauge: {} for gauge in _GAUGES}
+    """Set the figures until `until` of the monotonic clock; later pools are left out.
+
+    Raises redis.RedisError.
+    """
+    by_gauge: _Figures = {gauge: {} for gauge in _GAUGES}
     for pool in pools():
         if time.monotonic() > until:
             break
         for of_class in overview(pool).classes:
-            _read_class(pool, of_class, found)
-    for gauge, figures in found.items():
+            _read_class(pool, of_class, by_gauge)
+    for gauge, figures in by_gauge.items():
         gauge.set_all(figures)
 
 
@@ -47,12 +50,12 @@ def forget() -> None:
         gauge.forget()
 
 
-def _read_class(pool: str, of_class: ClassLines, found: _Figures) -> None:
+def _read_class(pool: str, of_class: ClassLines, by_gauge: _Figures) -> None:
     key = pool, of_class.name
-    found[WAITING][key], found[RUNNING][key] = of_class.waiting, of_class.running
-    found[PARKED][key], found[TENANTS][key] = of_class.parked, of_class.tenants
-    found[EXPECTED][key] = of_class.wait_ms / 1000
+    by_gauge[WAITING][key], by_gauge[RUNNING][key] = of_class.waiting, of_class.running
+    by_gauge[PARKED][key], by_gauge[TENANTS][key] = of_class.parked, of_class.tenants
+    by_gauge[EXPECTED][key] = of_class.wait_ms / 1000
     tenants = ends(pool, of_class.name) if of_class.waiting else []
     scores = [score for _, score in tenants]
-    found[DRIFT][key] = max(scores) - min(scores) if scores else 0
-    found[OLDEST][key] = oldest_s(pool, of_class.name, [name for name, _ in tenants])
+    by_gauge[DRIFT][key] = max(scores) - min(scores) if scores else 0
+    by_gauge[OLDEST][key] = oldest_s(pool, of_class.name, [name for name, _ in tenants])

@@ -1,4 +1,4 @@
-"""What front ends have answered and refused."""
+"""Metrics of requests that front ends answered or refused."""
 
 import time
 from uuid import UUID
@@ -75,11 +75,11 @@ class Counted:
 
     def __init__(self, front_end: str) -> None:
         self.front_end, self.began = front_end, time.monotonic()
-        self.status = CANCELLED  # until something else has been told
-        self.order: Order | None = None  # once it is on record
+        self.status = CANCELLED  # until a status is set
+        self.order: Order | None = None  # once it is recorded
         self.tenant_id: UUID | None = None
         self.over = False
-        self.reason = ""  # it was refused for
+        self.reason = ""  # of its refusal
 
     def refused(self, reason: str) -> None:
         self.reason = reason

@@ -1,4 +1,4 @@
-"""What workers have done, once it is on record."""
+"""Metrics of recorded work of workers."""
 
 import time
 
@@ -59,17 +59,17 @@ HANDED_OVER = Counter(
 
 
 def labels(order: Order, klass: str) -> tuple[str, str, str]:
-    """`klass`: of the item, which an operator may have lowered."""
+    """Returns labels. `klass` is the item's, which an operator may have lowered."""
     return order.model, order.queue, klass
 
 
 def settled(order: Order, klass: str, outcome: Outcome) -> None:
-    own, whose = labels(order, klass), tenant(order.tenant_id)
+    own, tenant_label = labels(order, klass), tenant(order.tenant_id)
     COMPLETIONS.of(*own, outcome.state).value += 1
-    PROMPT_TOKENS.of(*own, whose).value += outcome.prompt_tokens
-    ANSWER_TOKENS.of(*own, whose).value += outcome.completion_tokens
+    PROMPT_TOKENS.of(*own, tenant_label).value += outcome.prompt_tokens
+    ANSWER_TOKENS.of(*own, tenant_label).value += outcome.completion_tokens
     if outcome.cached_tokens:
-        CACHED_TOKENS.of(*own, whose).value += outcome.cached_tokens
+        CACHED_TOKENS.of(*own, tenant_label).value += outcome.cached_tokens
     if outcome.queue_ms is not None:
         WAITED.of(*own).observe(outcome.queue_ms / 1000)
     if outcome.ttft_ms is not None:
@@ -78,7 +78,7 @@ def settled(order: Order, klass: str, outcome: Outcome) -> None:
 
 
 class Gaps:
-    """Between the tokens of one answer. Those that come at once share the time since the last."""
+    """The gaps between an answer's tokens. Tokens that arrive together share the time before."""
 
     __slots__ = ("_last", "_spread")
 

@@ -1,5 +1,7 @@
-"""What `inference` holds of a person: open requests, kept events, conversations, and who has been
-sent their texts. A person's requests are found by the pseudonym that the audit trail has of them.
+"""Erasers of a person's data in `inference`, by the person's pseudonym in the audit trail.
+
+They erase open requests, stored events, cached answers, conversations, files and batches, and
+notify the recipients of the person's texts.
 """
 
 import time
@@ -24,8 +26,8 @@ from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.writer import KEPT_S
 
-ON_THE_WAY_S = 15  # so long may one that is on record take into the queue
-WATCH_S = 2.0  # within that time every web process has looked who may still be here
+ON_THE_WAY_S = 15  # a recorded request reaches the queue within it
+WATCH_S = 2.0  # every web process checks credentials within it
 BATCH = 500
 ERASED = "erased"
 
@@ -43,26 +45,26 @@ def _received(tenant_id: UUID, subject_id: UUID) -> QuerySet[Event]:
 
 
 def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Those that run are told to end, and are gone at a later look."""
+    """End open requests. Running ones are told to end, and are gone at a later call."""
     if _just_begun(tenant_id, subject_id):
         return {"cancelled": 0}
-    told = list(_open(tenant_id, subject_id))
-    ended = sum(_end(completion) for completion in told)
+    open_requests = list(_open(tenant_id, subject_id))
+    ended = sum(_end(completion) for completion in open_requests)
     return {"cancelled": ended}
 
 
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
-    """The web processes end their streams themselves, and tell the readers why.
+    """Returns whether web processes may still end their streams, with a reason for readers.
 
     See intake/revocation.py.
     """
-    begun = datetime.now(UTC) - timedelta(seconds=WATCH_S)
-    found = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    return found.filter(state=DeletionState.RUNNING, started_at__gt=begun).exists()
+    since = datetime.now(UTC) - timedelta(seconds=WATCH_S)
+    requests = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return requests.filter(state=DeletionState.RUNNING, started_at__gt=since).exists()
 
 
 def _end(completion: Completion) -> bool:
-    """Whether it is over now."""
+    """Returns whether it is over now."""
     script = client().register_script(fair_queue.CANCEL.text)
     where = script(keys=[fair_queue.prefix(completion.queue)], args=[str(completion.id)])
     age_s = time.time() - completion.created_at.timestamp()
@@ -77,18 +79,18 @@ def _requests_left(tenant_id: UUID, subject_id: UUID) -> int:
     return _open(tenant_id, subject_id).count()
 
 
-# Events kept for readers that come back ----------------------------------------------------------
+# Events stored for resuming ----------------------------------------------------------------------
 def _histories(tenant_id: UUID, subject_id: UUID) -> list[str]:
     oldest = timedelta(seconds=classes.longest_deadline_s() + KEPT_S + 60)
     recent = _received(tenant_id, subject_id).filter(at__gte=datetime.now(UTC) - oldest)
     ids = recent.values_list("request_id", flat=True)
-    return [frames.history(found.bytes) for found in ids if found]
+    return [frames.history(each.bytes) for each in ids if each]
 
 
 def _purge_events(tenant_id: UUID, subject_id: UUID) -> Evidence:
     names = _histories(tenant_id, subject_id)
-    gone = sum(client().unlink(*names[n : n + BATCH]) for n in range(0, len(names), BATCH))
-    return {"streams": gone}
+    deleted = sum(client().unlink(*names[n : n + BATCH]) for n in range(0, len(names), BATCH))
+    return {"streams": deleted}
 
 
 def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
@@ -97,15 +99,15 @@ def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def _purge_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Without their key nobody can read them any more, wherever a copy lies."""
+    """Delete cached answers. Without their key no copy can be read."""
     return {"kept_answers": stored.purge_subject(tenant_id, subject_id)}
 
 
 # Conversations -----------------------------------------------------------------------------------
 def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
     ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
-    theirs = Q(member__subject_id=subject_id)
-    return Conversation.objects.filter(ciphertext | theirs, tenant_id=tenant_id)
+    of_member = Q(member__subject_id=subject_id)
+    return Conversation.objects.filter(ciphertext | of_member, tenant_id=tenant_id)
 
 
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
@@ -136,13 +138,15 @@ def register_erasers() -> None:
     )
     events = _("Answers kept for readers that come back")
     register(Eraser("streams", events, Turn.CONTENT, _purge_events, _events_left))
-    kept = _("Answers kept to be sent again")
-    register(Eraser("kept_answers", kept, Turn.CONTENT, _purge_answers, stored.left_of))
+    answers = _("Answers kept to be sent again")
+    register(Eraser("kept_answers", answers, Turn.CONTENT, _purge_answers, stored.left_of))
     chats = _("Conversations")
     register(
         Eraser("conversations", chats, Turn.CONTENT, _erase_conversations, _conversations_left)
     )
     files_kept = _("Files and batches")
-    register(Eraser("files", files_kept, Turn.CONTENT, files.erase, files.left))
-    told = _("Recipients: services that had answered")
-    register(Eraser("recipients", told, Turn.RECIPIENTS, recipients.tell, recipients.untold))
+    register(Eraser("files", files_kept, Turn.CONTENT, files.erase, files.remaining))
+    notices = _("Recipients: services that had answered")
+    register(
+        Eraser("recipients", notices, Turn.RECIPIENTS, recipients.notify, recipients.not_notified)
+    )

@@ -1,4 +1,4 @@
-"""Files and batches of a person: what their erasure takes and their export tells."""
+"""Erasure and export of a person's files and batches."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -17,28 +17,28 @@ from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine, File, FileChunk
 from inference.models.batch import OVER
 
-ROWS = 100  # that are deleted at once: with a file go its chunks, with a batch its lines
+ROWS = 100  # rows deleted in one step, with the chunks of files and the lines of batches
 
 
 # Erasure -----------------------------------------------------------------------------------------
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """A batch that is under way ends with its row; what it runs, the eraser of requests ends."""
-    batches = _delete(_theirs(Batch.objects.all(), tenant_id, subject_id))
+    """Delete them. A batch under way ends with its row; the eraser of requests ends its lines."""
+    batches = _delete(_of_subject(Batch.objects.all(), tenant_id, subject_id))
     return {
         "batches": batches,
-        "files": _delete(_theirs(File.objects.all(), tenant_id, subject_id)),
+        "files": _delete(_of_subject(File.objects.all(), tenant_id, subject_id)),
     }
 
 
-def left(tenant_id: UUID, subject_id: UUID) -> int:
-    batches = _theirs(Batch.objects.all(), tenant_id, subject_id)
-    files = _theirs(File.objects.all(), tenant_id, subject_id)
+def remaining(tenant_id: UUID, subject_id: UUID) -> int:
+    batches = _of_subject(Batch.objects.all(), tenant_id, subject_id)
+    files = _of_subject(File.objects.all(), tenant_id, subject_id)
     lines = BatchLine.objects.filter(batch__in=batches)
     chunks = FileChunk.objects.filter(file__in=files)
     return sum(rows.count() for rows in (batches, lines, files, chunks))
 
 
-def _theirs(rows: QuerySet[Model], tenant_id: UUID, subject_id: UUID) -> QuerySet[Model]:
+def _of_subject(rows: QuerySet[Model], tenant_id: UUID, subject_id: UUID) -> QuerySet[Model]:
     encrypted = Q(data_key_id__in=key_ids(tenant_id, subject_id))
     return rows.filter(encrypted | Q(subject_id=subject_id), tenant_id=tenant_id)
 
@@ -58,7 +58,7 @@ def count_old(tenant_id: UUID, before: datetime) -> ages.Counts:
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Batches that are over go with the files of their time."""
+    """Delete ended batches with the files of their time."""
     old = Q(tenant_id=tenant_id, created_at__lt=before) & ~Q(subject_id__in=list(spare))
     running = Batch.objects.filter(tenant_id=tenant_id).under_way()
     files = File.objects.filter(old).exclude(pk__in=running.values("input_file_id"))
@@ -67,9 +67,9 @@ def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
 
 # Portability -------------------------------------------------------------------------------------
 def files(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    """A row for each piece of a file: `part` counts from 0 on."""
-    found = File.objects.whole().filter(tenant_id=tenant_id, subject_id=subject_id)
-    for file in found.order_by("created_at"):
+    """Yields a row for each piece of a file: `part` counts from 0."""
+    rows = File.objects.whole().filter(tenant_id=tenant_id, subject_id=subject_id)
+    for file in rows.order_by("created_at"):
         for part, text in enumerate(_texts(file)):
             yield {
                 "id": file.public_id,
@@ -83,7 +83,7 @@ def files(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 
 
 def _texts(file: File) -> Iterator[str]:
-    """At least one."""
+    """Yields at least one text."""
     decode = getincrementaldecoder("utf-8")("replace").decode
     if not file.size:
         yield ""
@@ -101,16 +101,16 @@ def _name(file: File) -> str:
         return ""
 
 
-_TOLD = ("state", "endpoint", "total", "completed", "failed", "created_at", "ended_at")
+_EXPORTED = ("state", "endpoint", "total", "completed", "failed", "created_at", "ended_at")
 
 
 def batches(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    found = Batch.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    for batch in found.order_by("created_at").iterator():
+    rows = Batch.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    for batch in rows.order_by("created_at").iterator():
         yield {
             "id": batch.public_id,
             "metadata": _metadata(batch),
-            **{name: getattr(batch, name) for name in _TOLD},
+            **{name: getattr(batch, name) for name in _EXPORTED},
         }
 
 

@@ -1,4 +1,4 @@
-"""A person's prompts, answers, conversations and usage, as their export tells them."""
+"""Exports a person's prompts, answers, conversations and usage."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,26 +29,26 @@ def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
         ends = {event.request_id: event for event in _ends(tenant_id, ids)}
         for event in events:
             assert event.request_id
-            asked = ciphertext.get((event.request_id, "request"))
-            answered = ciphertext.get((event.request_id, "response"))
+            request = ciphertext.get((event.request_id, "request"))
+            response = ciphertext.get((event.request_id, "response"))
             end = ends.get(event.request_id)
             yield {
                 "id": event.request_id,
                 "at": event.at,
                 "route": event.route,
                 "model": event.model,
-                **_asked(asked),
-                "response": _readable(_opened(answered)),
+                **_request(request),
+                "response": _readable(_opened(response)),
                 **({name: getattr(end, name) for name in _OF_EVENT} if end else {}),
             }
 
 
 def _in_batches(tenant_id: UUID, subject_id: UUID) -> Iterator[list[Event]]:
-    found = Event.objects.filter(
+    events = Event.objects.filter(
         tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
     )
     batch: list[Event] = []
-    for event in found.order_by("at", "id").iterator(BATCH):
+    for event in events.order_by("at", "id").iterator(BATCH):
         batch.append(event)
         if len(batch) == BATCH:
             yield batch
@@ -66,7 +66,7 @@ def _ends(tenant_id: UUID, ids: list[Any]) -> Iterator[Event]:
     yield from ended.filter(request_id__in=ids)
 
 
-def _asked(payload: Payload | None) -> Row:
+def _request(payload: Payload | None) -> Row:
     clear = _opened(payload)
     try:
         order = unpacked(clear) if clear else None
@@ -88,7 +88,7 @@ def _opened(payload: Payload | None) -> bytes | None:
 
 
 def _readable(body: bytes | None) -> Any:
-    """JSON as JSON, everything else as text."""
+    """Returns JSON as JSON, all else as text."""
     if body is None:
         return None
     try:
@@ -98,25 +98,25 @@ def _readable(body: bytes | None) -> Any:
 
 
 def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    found = Conversation.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
-    for conversation in found.order_by("created_at"):
-        said = conversation.messages.select_related("conversation").order_by("created_at")
+    rows = Conversation.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
+    for conversation in rows.order_by("created_at"):
+        messages = conversation.messages.select_related("conversation").order_by("created_at")
         yield {
             "id": conversation.id,
             "title": title_of(conversation),
             "model": conversation.model,
             "created_at": conversation.created_at,
-            "messages": [_said(message) for message in said],
+            "messages": [_message(message) for message in messages],
         }
 
 
-def _said(message: Message) -> Row:
+def _message(message: Message) -> Row:
     try:
-        said = said_in(message) if message.ciphertext else Said("")
+        words = said_in(message) if message.ciphertext else Said("")
     except Unreadable:
-        said = Said("")
-    row = {"author": message.author, "text": said.text, "created_at": message.created_at}
-    return {**row, "reasoning": said.reasoning} if said.reasoning else row
+        words = Said("")
+    row = {"author": message.author, "text": words.text, "created_at": message.created_at}
+    return {**row, "reasoning": words.reasoning} if words.reasoning else row
 
 
 def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:

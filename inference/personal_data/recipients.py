@@ -1,8 +1,8 @@
-"""Services outside this installation that a person's texts were sent to (GDPR art. 19): told when
-the person is erased, and until they have been told the erasure is not done.
+"""Notifies services outside this installation that got a person's texts (GDPR art. 19).
 
-What is told goes to FOREBAY_DELETION_WEBHOOK, signed, and in any case into a log of its own
-(FOREBAY_HOME/witness/recipients.jsonl), from which the operator writes to who has no webhook.
+They are notified when the person is erased, which is not complete before that. A notice goes to
+FOREBAY_DELETION_WEBHOOK, signed, and in any case into a log of its own
+(FOREBAY_HOME/witness/recipients.jsonl), from which the operator writes to recipients without one.
 """
 
 import json
@@ -28,24 +28,24 @@ PATIENCE_S = 5
 PURPOSE = "erasure-notice"
 
 
-def tell(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Raises OSError while the webhook does not answer."""
-    before = {entry["recipient"] for entry in _told(tenant_id, subject_id)}
-    received = [row for row in _received(tenant_id, subject_id) if row["upstream"] not in before]
-    told = [_tell(tenant_id, subject_id, row) for row in received]
-    if told or before:
-        return {"recipients": len(told), "told": told}
+def notify(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Notify all recipients. Raises OSError while the webhook does not answer."""
+    notified = {entry["recipient"] for entry in _notices(tenant_id, subject_id)}
+    received = [row for row in _received(tenant_id, subject_id) if row["upstream"] not in notified]
+    notices = [_notify(tenant_id, subject_id, row) for row in received]
+    if notices or notified:
+        return {"recipients": len(notices), "told": notices}
     return {"recipients": 0, "told": "none"}
 
 
-def untold(tenant_id: UUID, subject_id: UUID) -> int:
-    """Counts on the evidence alone: what a service did with a notice cannot be seen from here."""
-    told = {entry["recipient"] for entry in _told(tenant_id, subject_id)}
-    return sum(row["upstream"] not in told for row in _received(tenant_id, subject_id))
+def not_notified(tenant_id: UUID, subject_id: UUID) -> int:
+    """Returns how many lack a notice, by the evidence alone: the service's reaction is unknown."""
+    notified = {entry["recipient"] for entry in _notices(tenant_id, subject_id)}
+    return sum(row["upstream"] not in notified for row in _received(tenant_id, subject_id))
 
 
 def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
-    """Hosted services by their name in the trail, with how many requests from when to when."""
+    """Returns hosted services by their name in the trail, with number and times of requests."""
     events = Event.objects.filter(
         tenant_id=tenant_id,
         subject_id=subject_id,
@@ -56,21 +56,21 @@ def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
 
 
 def is_hosted(upstream: str) -> bool:
-    """The trail names somebody else's machine by its host (engines/base.py)."""
+    """Returns whether others run it: the trail has its host then (engines/base.py)."""
     return " " in upstream or upstream in {
         engine.upstream for engine in engines() if engine.config.hosted
     }
 
 
-def _told(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
+def _notices(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
     steps = ErasureStep.objects.filter(
         store=STORE, tenant_id=tenant_id, request__subject_id=subject_id
     )
-    found = [step.evidence.get("told") for step in steps]
-    return [entry for told in found if isinstance(told, list) for entry in told]
+    by_step = [step.evidence.get("told") for step in steps]
+    return [entry for notices in by_step if isinstance(notices, list) for entry in notices]
 
 
-def _tell(tenant_id: UUID, subject_id: UUID, row: dict[str, Any]) -> dict[str, Any]:
+def _notify(tenant_id: UUID, subject_id: UUID, row: dict[str, Any]) -> dict[str, Any]:
     notice = {
         "notice": "erase what you keep of these requests",
         "recipient": row["upstream"],
@@ -98,13 +98,13 @@ def _post(notice: dict[str, Any]) -> None:
     request = urllib.request.Request(settings.DELETION_WEBHOOK, body, headers)  # noqa: S310
     url = urlsplit(settings.DELETION_WEBHOOK)
     tls = outgoing_tls.context(url.hostname or "") if url.scheme == "https" else None
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=tls), _NoWayOn())
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=tls), _NoRedirect())
     with opener.open(request, timeout=PATIENCE_S):
         pass
 
 
-class _NoWayOn(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET without the notice, and count as told."""
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: a redirected POST would become a GET without the notice, and succeed."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

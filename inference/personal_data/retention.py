@@ -1,4 +1,4 @@
-"""Retention of what stands here: conversations, a row per request, and the sums of usage."""
+"""Retention of conversations, of a row per request, and of summed usage."""
 
 from datetime import datetime
 from typing import Any
@@ -81,15 +81,15 @@ def _erase(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
 
 
 def _erase_sums(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    return sum(_in_batches(one, tenant_id, before, spare) for one in (_HOURS, _DAYS))
+    return sum(_in_batches(each, tenant_id, before, spare) for each in (_HOURS, _DAYS))
 
 
 def _in_batches(statement: str, tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    given: dict[str, Any] = {"tenant": tenant_id, "before": before, "spare": list(spare)}
+    parameters: dict[str, Any] = {"tenant": tenant_id, "before": before, "spare": list(spare)}
     rows, batch = 0, BATCH
     with connection.cursor() as cursor:
         while batch == BATCH:
-            cursor.execute(statement, given)
+            cursor.execute(statement, parameters)
             batch = cursor.rowcount
             rows += batch
     return rows

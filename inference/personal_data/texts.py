@@ -1,4 +1,4 @@
-"""What the audit trail's encrypted payloads say, for those who may read them."""
+"""Reads the audit trail's decrypted payloads, for those who may see them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,31 +20,31 @@ def _request(clear: bytes) -> Read:
         order = unpacked(clear)
     except (msgspec.MsgspecError, ValueError):
         return Read(clear.decode(errors="replace"))  # of acts, and of earlier versions
-    return Read(said(order.body), order.client_ip)
+    return Read(words(order.body), order.client_ip)
 
 
 def _response(clear: bytes) -> Read:
-    return Read(said(clear))
+    return Read(words(clear))
 
 
-def said(body: bytes) -> str:
-    """The words of a body: messages and prompts, without the JSON around them."""
+def words(body: bytes) -> str:
+    """Returns the words of a body: messages and prompts, without the JSON around them."""
     try:
-        found = orjson.loads(body)
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body.decode(errors="replace")
-    words = [text for text in _words(found) if text]
-    return "\n\n".join(words) if words else body.decode(errors="replace")
+    texts = [text for text in _words(parsed) if text]
+    return "\n\n".join(texts) if texts else body.decode(errors="replace")
 
 
-def _words(said: Any) -> Iterator[str]:
-    if not isinstance(said, dict):
+def _words(parsed: Any) -> Iterator[str]:
+    if not isinstance(parsed, dict):
         return
-    for message in said.get("messages") or ():
+    for message in parsed.get("messages") or ():
         yield from _of_message(message)
-    prompt = said.get("prompt")
+    prompt = parsed.get("prompt")
     yield from [prompt] if isinstance(prompt, str) else map(str, prompt or ())
-    for choice in said.get("choices") or ():
+    for choice in parsed.get("choices") or ():
         yield from _of_message(choice.get("message") or {"content": choice.get("text")})
 
 

@@ -1,1 +1,1 @@
-"""Models, pools and engines in PostgreSQL: from the file, and in force everywhere."""
+"""Models, pools and engines in PostgreSQL: from the file, and in force in all processes."""

@@ -1,4 +1,4 @@
-"""Whether an entry makes an engine: what its kind takes, of which type. Types are strict."""
+"""Checks the fields of an engine by its kind, with strict types."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -18,11 +18,11 @@ from inference.pools import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_proble
 from inference.registry.launched import check_launch
 from inference.registry.problems import in_words
 
-_OURS = {"name", "id", "seat", "from_file"}  # follow from the model and the engine
-KEYS = {field.name for field in fields(EngineConfig)} - _OURS
+_DERIVED = {"name", "id", "seat", "from_file"}  # derived from the model and the engine
+KEYS = {field.name for field in fields(EngineConfig)} - _DERIVED
 _COLUMNS = {"kind", "url", "api_key", "slots", "auto_slots", "hosted"}
 _WAITS = ("silence_s", "stall_s", "first_token_s", "between_tokens_s")
-OPTIONS = KEYS - _COLUMNS  # that have no column of their own
+OPTIONS = KEYS - _COLUMNS  # keys without a column of their own
 RANGES = {
     "slots": (1, MOST_SLOTS),
     "context_length": (1, 100_000_000),
@@ -33,7 +33,7 @@ LONGEST_MODEL = 500  # may be a path
 
 
 def check(entry: Entry) -> None:
-    """Raises ValueError, in one line."""
+    """Check an entry. Raises ValueError, in one line."""
     if unknown := sorted(entry.fields.keys() - KEYS):
         raise ValueError(f"engine {entry.engine!r}: there is no key {unknown[0]!r}")
     if long := max((entry.model, entry.pool, entry.engine), key=len)[LONGEST_NAME:]:
@@ -46,9 +46,9 @@ def check(entry: Entry) -> None:
         raise ValueError(f"pool {entry.pool!r}: {problem}") from None
     if launch := entry.fields.get("launch"):
         _check_launch(entry, launch)
-    given = {"name": entry.model, "model": entry.model, **entry.fields}
+    values = {"name": entry.model, "model": entry.model, **entry.fields}
     try:
-        msgspec.convert(given, EngineConfig)
+        msgspec.convert(values, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
     if out_of_range := _out_of_range(entry.fields):
@@ -57,7 +57,7 @@ def check(entry: Entry) -> None:
 
 
 def _out_of_range(fields: Mapping[str, Any]) -> str:
-    """Says which field is out of its range, "" for none."""
+    """Returns which field is out of its range, "" for none."""
     for name, (least, most) in RANGES.items():
         if name in fields and not least <= fields[name] <= most:
             unit = " seconds" if name.endswith("_s") else ""
@@ -78,23 +78,26 @@ def _check_launch(entry: Entry, launch: Any) -> None:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
 
 
-def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
-    """What the API or a form has for an engine of this name. Raises ValidationError."""
-    options = given["options"]
+def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
+    """Check the fields of the API or a form for an engine of this name.
+
+    Raises ValidationError.
+    """
+    options = values["options"]
     if unknown := sorted(options.keys() - OPTIONS):
         raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
-    if configuration.is_encrypted(str(given.get("api_key") or "")):
+    if configuration.is_encrypted(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
-    if problem := secret_problem(str(given.get("api_key") or "")):
+    if problem := secret_problem(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": in_words(problem)})
     if launch := options.get("launch"):
-        check_launch(str(given["kind"]), launch)
-    own = in_numbers({field: value for field, value in given.items() if field != "options"})
+        check_launch(str(values["kind"]), launch)
+    own = in_numbers({field: value for field, value in values.items() if field != "options"})
     try:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:
         raise ValidationError({"options": in_words(str(problem))}) from None
-    _refuse_address(str(given["url"]), str(given["kind"]), hosted=bool(given.get("hosted")))
+    _refuse_address(str(values["url"]), str(values["kind"]), hosted=bool(values.get("hosted")))
 
 
 def _refuse_address(url: str, kind: str, *, hosted: bool) -> None:

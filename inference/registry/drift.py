@@ -1,5 +1,6 @@
-"""What FOREBAY_ENGINES and PostgreSQL say differently: what a next start would change, and what was
-made over the API or on the console's pages, and stands in no file.
+"""Compares FOREBAY_ENGINES with PostgreSQL.
+
+It finds what the next start would change, and what was added over the API or in the console.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,69 +29,69 @@ class Difference:
     kind: str  # a key of _KINDS
     name: str
     state: State
-    fields: tuple[str, ...] = ()  # of "differs"; "from_file": it was made over the API
+    fields: tuple[str, ...] = ()  # those that differ; "from_file": it was added over the API
 
     @property
     def at_next_start(self) -> bool:
-        """Whether a start would change something."""
+        """Returns whether the next start would change something."""
         return self.state != "api"
 
 
 def differences(configured: Mapping[str, Fields] | None = None) -> list[Difference]:
-    """Compares with the settings by default; changes nothing. Raises ValueError for no engine.
+    """Compare the settings by default. Changes nothing. Raises ValueError for an invalid entry.
 
-    Without FOREBAY_ENGINES a start imports nothing: then everything is the API's.
+    Without FOREBAY_ENGINES a start imports nothing: then all belongs to the API.
     """
     has_file = configured is not None or settings.ENGINES or settings.ENGINES_DECLARED
-    named = entries(settings.ENGINES if configured is None else configured)
+    declared = entries(settings.ENGINES if configured is None else configured)
     with system_scope():
-        wanted = _wanted(named)
-        leaving = _leaving(wanted) if has_file else set()
-        return [each for kind, named in wanted.items() for each in _of_kind(kind, named, leaving)]
+        columns = _columns(declared)
+        leaving = _leaving(columns) if has_file else set()
+        return [each for kind, names in columns.items() for each in _of_kind(kind, names, leaving)]
 
 
-def _wanted(named: list[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The columns that an import would write, by kind and name. None for a row to come."""
-    models = {entry.model: Model.objects.filter(name=entry.model).first() for entry in named}
-    pools = {entry.pool: Pool.objects.filter(name=entry.pool).first() for entry in named}
-    first = {entry.pool: entry for entry in reversed(named)}
+def _columns(declared: list[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns the columns that an import would write, by kind and name; None for a new row."""
+    models = {entry.model: Model.objects.filter(name=entry.model).first() for entry in declared}
+    pools = {entry.pool: Pool.objects.filter(name=entry.pool).first() for entry in declared}
+    first = {entry.pool: entry for entry in reversed(declared)}
     return {
         "model": {name: {} for name in models},
         "pool": {name: pool_columns(first[name], models) for name in pools},
-        "engine": {e.engine: {"pool": pools[e.pool], **engine_columns(e)} for e in named},
+        "engine": {e.engine: {"pool": pools[e.pool], **engine_columns(e)} for e in declared},
     }
 
 
-def _leaving(wanted: Mapping[str, Mapping[str, Any]]) -> set[Any]:
-    """Rows that an import removes: what was made over the API below one keeps it."""
-    engines = [row for row in Engine.objects.all() if _may_leave(row, wanted["engine"])]
+def _leaving(columns: Mapping[str, Mapping[str, Any]]) -> set[Any]:
+    """Returns rows that an import removes. A row with one of the API below it stays."""
+    engines = [row for row in Engine.objects.all() if _may_leave(row, columns["engine"])]
     pools = [
         row
         for row in Pool.objects.all()
-        if _may_leave(row, wanted["pool"]) and not set(row.engines.all()) - {*engines}
+        if _may_leave(row, columns["pool"]) and not set(row.engines.all()) - {*engines}
     ]
     models = [
         row
         for row in Model.objects.all()
-        if _may_leave(row, wanted["model"]) and not set(row.pools.all()) - {*pools}
+        if _may_leave(row, columns["model"]) and not set(row.pools.all()) - {*pools}
     ]
     return {*engines, *pools, *models}
 
 
-def _may_leave(row: Any, named: Mapping[str, Any]) -> bool:
-    return row.from_file and row.name not in named
+def _may_leave(row: Any, declared: Mapping[str, Any]) -> bool:
+    return row.from_file and row.name not in declared
 
 
 def _of_kind(
-    kind: str, named: Mapping[str, dict[str, Any]], leaving: set[Any]
+    kind: str, declared: Mapping[str, dict[str, Any]], leaving: set[Any]
 ) -> Iterator[Difference]:
     rows = {row.name: row for row in _KINDS[kind].objects.all()}
-    for name, columns in named.items():
+    for name, columns in declared.items():
         if (row := rows.get(name)) is None:
             yield Difference(kind, name, "missing")
         elif fields := _changed(row, columns):
             yield Difference(kind, name, "differs", fields)
-    for name in sorted(rows.keys() - named.keys()):
+    for name in sorted(rows.keys() - declared.keys()):
         yield Difference(kind, name, "left" if rows[name] in leaving else "api")
 
 

@@ -1,7 +1,7 @@
 """Engines that come and go with their workers (`elastic`): a pod with a server and its worker.
 
-Such an engine takes requests only while its worker says that it is there. So one without a pod is
-sent nothing, nobody waits for it, and no wake-up piles up for a worker that is not there.
+Such an engine takes requests only while its worker is present. So one without a pod gets no
+requests, none waits for it, and no wake-ups pile up for its worker.
 """
 
 import logging
@@ -24,39 +24,40 @@ AGAIN_S, PATIENCE_S = 1.0, 20.0
 
 
 def attend(queues: Collection[str]) -> None:
-    """The first worker of these engines is there."""
+    """Let these engines take requests: their first worker is present."""
     _switch(queues, there=True)
 
 
 def leave(queues: Collection[str]) -> None:
-    """It takes no more requests, and finishes what it has."""
+    """Let them take no more requests; they finish those they have."""
     _switch(queues, there=False)
 
 
 def stay(queues: Collection[str]) -> None:
-    """Another worker of theirs has left, and this one has not. What an operator can drain stays
-    drained.
+    """Let them take requests on, since another worker has left and this one has not.
+
+    Engines that an operator can drain stay drained.
     """
     _switch(queues, there=True, from_file=True)
 
 
 def attend_soon(queues: Collection[str]) -> None:
-    """Tries until PostgreSQL answers."""
-    Thread(target=_patiently, args=[partial(attend, queues)], daemon=True).start()
+    """Start a thread that tries until PostgreSQL answers."""
+    Thread(target=_until_done, args=[partial(attend, queues)], daemon=True).start()
 
 
 def stay_soon(queues: Collection[str]) -> None:
-    """Where it has to be said, as far as this process knows."""
+    """Do the same for `stay`, if one of them seems to be drained."""
     if not _left_out().isdisjoint(queues):
-        Thread(target=_patiently, args=[partial(stay, queues)], daemon=True).start()
+        Thread(target=_until_done, args=[partial(stay, queues)], daemon=True).start()
 
 
 def leave_soon(queues: Collection[str]) -> None:
-    """Does not wait, but the process ends after it."""
-    Thread(target=_patiently, args=[partial(leave, queues), PATIENCE_S]).start()
+    """Start a thread, which the process waits for at its end."""
+    Thread(target=_until_done, args=[partial(leave, queues), PATIENCE_S]).start()
 
 
-def _patiently(tell: Callable[[], None], most_s: float = float("inf")) -> None:
+def _until_done(tell: Callable[[], None], most_s: float = float("inf")) -> None:
     until = time.monotonic() + most_s
     while True:
         try:
@@ -71,7 +72,7 @@ def _patiently(tell: Callable[[], None], most_s: float = float("inf")) -> None:
 
 
 def _left_out() -> set[str]:
-    """Queues of the elastic engines that take no requests."""
+    """Returns the queues of elastic engines that take no requests."""
     each = ((pool, engine) for pool in pools().values() for engine in pool.all_engines)
     drained = [e.config for pool, e in each if e.config.elastic and e not in pool.engines]
     return {queue(config.seat or config.id, 1) for config in drained}

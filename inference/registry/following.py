@@ -1,8 +1,8 @@
-"""Keeps what is in force in this process as PostgreSQL has it: triggers tell of each change.
+"""Keeps the engines in force equal to PostgreSQL's: triggers notify of each change.
 
-One thread and one connection of each process, which sleep until there is something. Whenever the
-connection is new, and every LOOK_S in any case, everything is read, so that a notification that was
-lost does no lasting harm. While PostgreSQL is away, what was read last stays in force.
+Each process has one thread and one connection for it, which sleep until there is a change. On a new
+connection, and every LOOK_S, all is read, so that a lost notification does no lasting harm. While
+PostgreSQL is away, the last state stays in force.
 """
 
 import logging
@@ -23,27 +23,27 @@ log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"
 LOOK_S = 30.0
 AGAIN_S = 0.5
-PAUSE_S = 0.2  # between two readings: anybody with SQL can send notifications without end
+PAUSE_S = 0.2  # between two readings: any database user can send endless notifications
 changed = Signal()
 
 
 class Following:
-    """Of one process. It sends `changed`, in its thread, after each change."""
+    """The follower of one process. It sends `changed`, in its thread, after each change."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._stop, self._lost = Event(), False
-        self._bell = os.eventfd(0)  # rings at the end, for a thread that waits
+        self._bell = os.eventfd(0)  # wakes the waiting thread at the end
         self._thread = Thread(target=self._run, name="registry", daemon=True)
 
     def start(self) -> None:
-        """Returns when what PostgreSQL has is in force. Raises psycopg.Error."""
+        """Load the engines and start the thread. Raises psycopg.Error."""
         with self._connected() as connection:
             load(connection)
         self._thread.start()
 
     def stop(self) -> None:
-        """What FOREBAY_ENGINES names is in force again."""
+        """Stop the thread. The engines of FOREBAY_ENGINES are in force again."""
         self._stop.set()
         os.eventfd_write(self._bell, 1)
         if self._thread.ident:
@@ -74,23 +74,23 @@ class Following:
                 began = time.monotonic()
                 if load(connection):
                     changed.send(self)
-                if not _was_told(connection):  # meanwhile
+                if not _has_notification(connection):  # arrived meanwhile
                     self._wait(connection)
                 self._stop.wait(max(0.0, began + PAUSE_S - time.monotonic()))
 
     def _wait(self, connection: psycopg.Connection[Any]) -> None:
-        """For a notification, but for LOOK_S at most. psycopg itself would wake too often."""
+        """Wait for a notification, LOOK_S at most. psycopg itself would wake too often."""
         waiting = select.poll()
         for descriptor in (connection.fileno(), self._bell):
             waiting.register(descriptor, select.POLLIN)
         if waiting.poll(LOOK_S * 1000) and not self._stop.is_set():
-            _was_told(connection)
+            _has_notification(connection)
 
     def _connected(self) -> psycopg.Connection[Any]:
         patience = settings.DATABASE_PATIENCE
         return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **patience)
 
 
-def _was_told(connection: psycopg.Connection[Any]) -> bool:
-    """Also of what came along with an answer: the socket says nothing of that any more."""
+def _has_notification(connection: psycopg.Connection[Any]) -> bool:
+    """Returns whether there is one, also of those received with an answer, which poll misses."""
     return bool(list(connection.notifies(timeout=0)) or connection.pgconn.notifies())

@@ -1,7 +1,7 @@
-"""Engines with a server of ours that an operator makes while the platform runs.
+"""Engines with a server of this platform that an operator adds at runtime.
 
-A model out of the folders of FOREBAY_MODELS is all that they can say: no command and no argument
-comes from here. The supervisor starts the server (config/supervisor/engines/launches.py).
+An operator can only choose a model of the folders in FOREBAY_MODELS: neither a command nor an
+argument comes from here. The supervisor starts the server (config/supervisor/engines/launches.py).
 """
 
 import random
@@ -22,7 +22,7 @@ KIND = "llama_cpp"
 
 
 def check_launch(kind: str, launch: Any) -> None:
-    """Raises ValidationError for all that only FOREBAY_ENGINES may say."""
+    """Raises ValidationError for settings that are reserved for FOREBAY_ENGINES."""
     if kind != KIND or not isinstance(launch, dict) or launch.keys() != {"model"}:
         raise ValidationError(
             {
@@ -38,24 +38,24 @@ def check_launch(kind: str, launch: Any) -> None:
         raise ValidationError({"options": str(problem)}) from None
 
 
-def with_server(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """With an address and a key where there is `launch`. Raises ValidationError."""
-    found = dict(given)
-    if not found.get("options", {}).get("launch"):
-        if not found.get("url"):
+def with_server(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields, with address and key if there is `launch`. Raises ValidationError."""
+    completed = dict(fields)
+    if not completed.get("options", {}).get("launch"):
+        if not completed.get("url"):
             raise ValidationError({"url": _("An engine needs an address.")})
-        return found
-    if found.get("url") or found.get("api_key"):
+        return completed
+    if completed.get("url") or completed.get("api_key"):
         raise ValidationError(
             {"url": _("A server that Forebay starts gets its address and its key from Forebay.")}
         )
-    found["url"] = launching.url_of(str(found.get("kind")), _free_port())
-    found["api_key"] = launching.api_key(_secret(), name)
-    return found
+    completed["url"] = launching.url_of(str(completed.get("kind")), _free_port())
+    completed["api_key"] = launching.api_key(_secret(), name)
+    return completed
 
 
 def _secret() -> bytes:
-    """Of several hosts each has another one, and its servers other keys."""
+    """Returns the host's secret of engine keys. Several hosts have different ones."""
     with suppress(OSError):
         if not settings.SEVERAL_HOSTS:
             return bytes(settings.ENGINE_KEYS_FILE.read_bytes().strip())
@@ -64,9 +64,9 @@ def _secret() -> bytes:
 
 
 def _free_port() -> int:
-    known = set(Engine.objects.values_list("url", flat=True))
+    urls = set(Engine.objects.values_list("url", flat=True))
     for port in random.sample(_PORTS, 200):
-        if not any(f":{port}" in url for url in known) and _is_free(port):
+        if not any(f":{port}" in url for url in urls) and _is_free(port):
             return port
     raise ValidationError({"url": _("There is no free port.")})
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL has is put in force in this process."""
+"""Puts the engines of PostgreSQL in force in this process."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ _ENGINES = """
 
 
 def load(connection: psycopg.Connection[Any]) -> bool:
-    """Whether anything has changed. Raises psycopg.Error."""
+    """Load them. Returns whether anything has changed. Raises psycopg.Error."""
     return put_in_force([_entry(*row) for row in connection.execute(_ENGINES)])
 
 
 def load_once() -> None:
-    """For a command, which ends soon. Raises django.db.DatabaseError."""
-    places = ("position", "created_at")
-    order = [f"{table}{place}" for table in ("pool__model__", "pool__", "") for place in places]
+    """Load them for a command, which ends soon. Raises django.db.DatabaseError."""
+    fields = ("position", "created_at")
+    order = [f"{table}{field}" for table in ("pool__model__", "pool__", "") for field in fields]
     rows = Engine.objects.filter(staged=False).select_related("pool__model").order_by(*order)
     put_in_force([_of_row(engine) for engine in rows])
 

@@ -1,4 +1,4 @@
-"""What is wrong with an entry, in the reader's language; logs and commands say it in English."""
+"""Problems of an entry in the reader's language. Logs and commands have them in English."""
 
 import re
 
@@ -30,10 +30,10 @@ _WORDS = Wordings(
         ),
     ]
 )
-_WHOSE = re.compile(r"^engine '[^']*': ")
+_ENGINE_NAME = re.compile(r"^engine '[^']*': ")
 
 
 def in_words(problem: str) -> str:
-    """Unchanged where nobody has foreseen it."""
-    what = _WHOSE.sub("", problem)
+    """Returns the translated problem; an unknown one unchanged."""
+    what = _ENGINE_NAME.sub("", problem)
     return _WORDS.of(what) or problem

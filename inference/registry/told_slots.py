@@ -1,7 +1,7 @@
-"""Slots that follow what their engine says (`slots = "auto"`).
+"""Slots that follow the number that their engine reports (`slots = "auto"`).
 
-What it says is written down, and so comes to every process as any other change does: its workers
-are then as many as before or not, and what its runner has begun is finished first.
+The number is stored, so every process gets it like any other change: its workers may become more or
+fewer, and a runner finishes its requests first.
 """
 
 import logging
@@ -19,28 +19,28 @@ BY = "system:engine"
 
 
 async def follow(engines: Iterable[Engine]) -> None:
-    """Those of these engines that say something else than what is in force."""
-    if told := different(engines):
+    """Store the numbers of engines that differ from those in force."""
+    if numbers := different(engines):
         try:
-            await database_sync_to_async(write)(told)
-        except DatabaseError as problem:  # they are asked again
+            await database_sync_to_async(write)(numbers)
+        except DatabaseError as problem:  # it is tried again
             log.warning("cannot note how many slots engines have: %s", problem)
         except Exception:
             log.exception("cannot note how many slots engines have")
 
 
 def different(engines: Iterable[Engine]) -> dict[str, int]:
-    """By the engine's name."""
-    return {e.config.id: e.reported_slots for e in engines if _says_something_else(e)}
+    """Returns different numbers by the engine's name."""
+    return {e.config.id: e.reported_slots for e in engines if _reports_other_slots(e)}
 
 
-def _says_something_else(engine: Engine) -> bool:
+def _reports_other_slots(engine: Engine) -> bool:
     config = engine.config
     return config.auto_slots and engine.reported_slots not in (0, config.slots)
 
 
-def write(told: dict[str, int]) -> None:
+def write(numbers: dict[str, int]) -> None:
     with system_scope():
-        rows = EngineRow.objects.filter(name__in=told, auto_slots=True)
+        rows = EngineRow.objects.filter(name__in=numbers, auto_slots=True)
         for row in rows.select_related("pool").order_by("name"):
-            row.follow(told[row.name], by=BY)
+            row.follow(numbers[row.name], by=BY)

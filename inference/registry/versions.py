@@ -1,4 +1,4 @@
-"""What a new version of an engine is to be: what the operator says, else as the old one is."""
+"""The fields of an engine's new version: those of the operator, else those of the old one."""
 
 import re
 from collections.abc import Mapping
@@ -11,31 +11,31 @@ from audit.keys.configuration import origin
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, encrypted
 from inference.pools import AUTO, in_numbers, name_problem, version_problem
-from inference.registry.checking import check_given
+from inference.registry.checking import check_fields
 from inference.registry.launched import with_server
 
 _NUMBERED = re.compile(r"(.+)\.v(\d{1,9})")
 _SAME = ("kind", "url", "hosted")
 
 
-def proposed(engine: Engine, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A name that is free, and all fields. `given`: those of an engine, `name` and `version`.
+def proposed(engine: Engine, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns a free name and all fields. `changes` are an engine's fields, `name` and `version`.
 
-    Options are added to those of the old one; one that is null is left out. Raises ValidationError.
+    Options are added to those of the old one; null removes one. Raises ValidationError.
     """
-    version = str(given.get("version") or "")
-    name = str(given.get("name") or _free_name(engine.name, version))
+    version = str(changes.get("version") or "")
+    name = str(changes.get("name") or _free_name(engine.name, version))
     if problem := name_problem(name):
         raise ValidationError({"name": problem})
     as_before = {field: getattr(engine, field) for field in _SAME} | _slots(engine)
-    wanted = {field: given.get(field, before) for field, before in as_before.items()}
-    fields = dict(in_numbers(wanted, engine.slots))
-    fields["options"] = _options(engine, given) | {"version": version or _last_part(name)}
+    values = {field: changes.get(field, before) for field, before in as_before.items()}
+    fields = dict(in_numbers(values, engine.slots))
+    fields["options"] = _options(engine, changes) | {"version": version or _last_part(name)}
     _refuse_the_same(engine, fields["options"]["version"])
     if fields["options"].get("launch"):
-        return name, _launched(engine, name, fields, given)
-    check_given(engine.pool, name, fields)
-    return name, {**fields, "api_key": _api_key(engine, given, fields["url"])}
+        return name, _launched(engine, name, fields, changes)
+    check_fields(engine.pool, name, fields)
+    return name, {**fields, "api_key": _api_key(engine, changes, fields["url"])}
 
 
 def _slots(engine: Engine) -> dict[str, Any]:
@@ -43,34 +43,37 @@ def _slots(engine: Engine) -> dict[str, Any]:
 
 
 def _refuse_the_same(engine: Engine, version: str) -> None:
-    """Or what one of them had begun could be gone on with by the other."""
+    """Refuse the same version: one of them could continue an answer that the other began."""
     if version == engine.options.get("version"):
         message = _("The old one is this version already: call the new one otherwise.")
         raise ValidationError({"version": message})
 
 
-def _options(engine: Engine, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A new address is that of another server: the old one's `launch` does not go with it."""
-    before = {n: v for n, v in engine.options.items() if n != "launch" or not given.get("url")}
-    options = {**before, **given.get("options", {})}
+def _options(engine: Engine, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options. With a new address, which is another server's, `launch` is dropped."""
+    before = {n: v for n, v in engine.options.items() if n != "launch" or not changes.get("url")}
+    options = {**before, **changes.get("options", {})}
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _launched(
-    engine: Engine, name: str, fields: dict[str, Any], given: Mapping[str, Any]
+    engine: Engine, name: str, fields: dict[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A server of ours, with an address and a key of its own."""
-    asked = {n: v for n, v in fields.items() if n != "url"}
-    own = {n: given[n] for n in ("url", "api_key") if given.get(n)}
-    found = with_server(name, {**asked, **own})
-    check_given(engine.pool, name, found)
-    return {**found, "api_key": encrypted(found["api_key"], engine.pool.name, found["url"])}
+    """Returns a server of this platform, with an address and a key of its own."""
+    others = {n: v for n, v in fields.items() if n != "url"}
+    own = {n: changes[n] for n in ("url", "api_key") if changes.get(n)}
+    completed = with_server(name, {**others, **own})
+    check_fields(engine.pool, name, completed)
+    return {
+        **completed,
+        "api_key": encrypted(completed["api_key"], engine.pool.name, completed["url"]),
+    }
 
 
-def _api_key(engine: Engine, given: Mapping[str, Any], url: str) -> str:
-    """The old one's is not sent to another server: nobody is shown it."""
-    if "api_key" in given:
-        return encrypted(given["api_key"], engine.pool.name, url)
+def _api_key(engine: Engine, changes: Mapping[str, Any], url: str) -> str:
+    """Returns the key. The old one's is not sent to another server, which could reveal it."""
+    if "api_key" in changes:
+        return encrypted(changes["api_key"], engine.pool.name, url)
     if engine.api_key and origin(url) != origin(engine.url):
         message = _("Send the key of the new address, or an empty one.")
         raise ValidationError({"api_key": message})
@@ -78,7 +81,7 @@ def _api_key(engine: Engine, given: Mapping[str, Any], url: str) -> str:
 
 
 def _free_name(engine: str, version: str) -> str:
-    """`gpu-1` becomes `gpu-1.v2`, then `gpu-1.v3`; with a version of one's own, `gpu-1.<that>`."""
+    """Returns `gpu-1.v2` for `gpu-1`, then `gpu-1.v3`; with a version `gpu-1.<version>`."""
     numbered = _NUMBERED.fullmatch(engine)
     stem, number = (numbered[1], int(numbered[2])) if numbered else (engine, 1)
     if version:
@@ -92,5 +95,5 @@ def _free_name(engine: str, version: str) -> str:
 
 
 def _last_part(name: str) -> str:
-    """As a version where none is given."""
+    """Returns the name's last part, as the default of a version."""
     return name.rpartition(".")[2][-60:]

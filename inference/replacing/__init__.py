@@ -1,1 +1,1 @@
-"""A new version of an engine takes the old one's place: loaded, warmed, switched, drained."""
+"""Replaces an engine by a new version: loaded, warmed, switched to, while the old one drains."""

@@ -1,4 +1,4 @@
-"""Whether a new version takes all that the old one takes: what was admitted has to run there."""
+"""Compares a new version with the old one: admitted requests have to run on it."""
 
 from inference.engines import capabilities
 from inference.engines.base import Engine
@@ -6,16 +6,16 @@ from inference.engines.session import EngineSession
 
 
 async def less(old: Engine, new: Engine, session: EngineSession) -> list[str]:
-    """What the new one does not take; as the engines say themselves, else as is declared."""
+    """Returns what the new one lacks, as the engines report, else as they are declared."""
     for engine in (old, new):
         await engine.probe(session)
-    found = []
+    losses = []
     if new.context_length < old.context_length:
-        found.append(f"{new.context_length} tokens of context instead of {old.context_length}")
+        losses.append(f"{new.context_length} tokens of context instead of {old.context_length}")
     if new.config.hosted and not old.config.hosted:
-        found.append("nothing that may not leave this installation")
-    lost = [n for n in capabilities.NAMES if old.known.get(n) and not _takes(new, n)]
-    return found + [f"no {name}" for name in lost]
+        losses.append("nothing that may not leave this installation")
+    missing = [n for n in capabilities.NAMES if old.known.get(n) and not _takes(new, n)]
+    return losses + [f"no {name}" for name in missing]
 
 
 def _takes(engine: Engine, name: str) -> bool:

@@ -1,8 +1,7 @@
-"""Drives replacements from step to step, in a thread each: whoever holds the lease.
+"""Drives replacements from step to step, each in a thread that holds its lease.
 
-A thread that dies with its process is followed by another one as soon as its lease is over. So
-every step can be done again: an engine is asked and warmed once more, and what is decided stands
-in PostgreSQL.
+If a thread dies with its process, another one takes over when the lease expires. So every step can
+be repeated: an engine is asked and warmed once more, and decisions are in PostgreSQL.
 """
 
 import asyncio
@@ -34,19 +33,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 BY = "system:replacement"
 BEAT_S = 0.5
-SETTLED_AFTER_S = 2.0  # since the switch: by then every runner has heard of it
+SETTLED_AFTER_S = 2.0  # after the switch; by then every runner knows it
 
 
 class Lost(Exception):
-    """Somebody else drives it, or it has ended: cancelled, or gone with its pool."""
+    """Another thread drives it, or it has ended: cancelled, or gone with its pool."""
 
 
 def drive_all() -> list[Thread]:
-    """Each that nobody drives, from now on in a thread of its own."""
-    found = [
-        (one.pk, driver) for one in Replacement.objects.unattended() if (driver := one.claim())
+    """Drive each replacement without a driver, in a thread of its own."""
+    claimed = [
+        (row.pk, driver) for row in Replacement.objects.unattended() if (driver := row.claim())
     ]
-    threads = [Thread(target=_drive, args=each, daemon=True) for each in found]
+    threads = [Thread(target=_drive, args=each, daemon=True) for each in claimed]
     for thread in threads:
         thread.start()
     return threads
@@ -58,7 +57,7 @@ def _drive(pk: UUID, driver: UUID) -> None:
             drive.run()
     except Lost:
         log.info("replacement %s: somebody else goes on with it", pk)
-    except DatabaseError as problem:  # the lease runs out: it is tried again
+    except DatabaseError as problem:  # the lease expires, and another thread tries again
         log.warning("replacement %s: cannot go on: %s", pk, problem)
     except Exception:
         log.exception("replacement %s failed", pk)
@@ -67,7 +66,7 @@ def _drive(pk: UUID, driver: UUID) -> None:
 
 
 class Drive:
-    """Of one replacement, for as long as it holds the lease."""
+    """Drives one replacement while it holds the lease."""
 
     def __init__(self, pk: UUID, driver: UUID) -> None:
         self._pk, self._driver = pk, driver
@@ -90,16 +89,16 @@ class Drive:
         self._loop.close()
 
     def run(self) -> None:
-        """Raises Lost, DatabaseError."""
+        """Run the steps. Raises Lost, DatabaseError."""
         while step := self._steps.get((row := self._row()).step):
             try:
-                _refuse_without(row)
+                _check_engines(row)
                 step(row)
             except Unusable as problem:
                 self._fail(row.step, str(problem))
             except (Lost, DatabaseError):
                 raise
-            except Exception as problem:  # tried again, it would warm up for ever
+            except Exception as problem:  # a retry would warm up for ever
                 if row.step not in BEFORE_SWITCH:
                     raise
                 log.exception("replacement %s failed", self._pk)
@@ -112,18 +111,18 @@ class Drive:
     def _load(self, row: Replacement) -> None:
         new = _engine(row.new)
         try:
-            self._meanwhile(self._foretold(new, until_it_answers(new, self._session)), before=row)
+            self._meanwhile(self._announced(new, until_it_answers(new, self._session)), before=row)
         except TimeoutError:
-            raise Unusable(_why_silent(row)) from None
+            raise Unusable(_silence_reason(row)) from None
         self._decide(Step.LOADING, lambda locked: locked.loaded())
 
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
         try:
-            asked = warm_up(new, self._session, row.warm_ups)
-            took = self._meanwhile(self._foretold(new, asked), before=row)
+            warming = warm_up(new, self._session, row.warm_ups)
+            took = self._meanwhile(self._announced(new, warming), before=row)
         except TimeoutError:
-            raise Unusable(_why_silent(row)) from None
+            raise Unusable(_silence_reason(row)) from None
         if not row.may_take_less and (lost := self._less(row, new)):
             raise Unusable(f"it takes less than the old one: {', '.join(lost)}")
         self._decide(Step.WARMING, lambda locked: locked.switch(by=BY, warm_up_ms=took))
@@ -131,12 +130,12 @@ class Drive:
     def _less(self, row: Replacement, new: Engine) -> list[str]:
         return self._meanwhile(less(_engine(row.old), new, self._session))
 
-    async def _foretold(self, new: Engine, work: Coroutine[Any, Any, T]) -> T:
+    async def _announced(self, new: Engine, work: Coroutine[Any, Any, T]) -> T:
         async with new.announced(self._redis):
             return await work
 
     def _await_drained(self, row: Replacement) -> None:
-        """Until the one that served before has nothing left, and no runner can come up late."""
+        """Wait until the drained engine has no requests, and no runner can come late."""
         rolls_back = row.step == Step.ROLLING_BACK
         leaves = row.new_name if rolls_back else row.old_name
         quiet = 0.0
@@ -147,7 +146,7 @@ class Drive:
 
     # ---------------------------------------------------------------------------------------------
     def _row(self) -> Replacement:
-        """Raises Lost."""
+        """Returns its row. Raises Lost."""
         rows = Replacement.objects.select_related("pool__model", "old", "new")
         row: Replacement | None = rows.filter(pk=self._pk, driver=self._driver).first()
         if row is None:
@@ -155,18 +154,19 @@ class Drive:
         return row
 
     def _decide(self, step: str, verb: Callable[[Replacement], None]) -> None:
-        """In one transaction, if it still is at this step and ours. Raises Lost."""
+        """Act in one transaction, if it is still at this step and ours. Raises Lost."""
         with transaction.atomic():
             rows = Replacement.objects.select_for_update(of=("self",), no_key=True)
-            mine = rows.filter(pk=self._pk, driver=self._driver, step=step)
-            locked = mine.select_related("pool", "old", "new").first()
+            owned = rows.filter(pk=self._pk, driver=self._driver, step=step)
+            locked = owned.select_related("pool", "old", "new").first()
             if locked is None:
                 raise Lost
             verb(locked)
 
     def _meanwhile(self, work: Coroutine[Any, Any, T], *, before: Replacement | None = None) -> T:
-        """What it returns; the lease is renewed meanwhile. Raises Lost, and TimeoutError where it
-        takes longer than `before` may take.
+        """Run it while the lease is renewed, and return its result.
+
+        Raises Lost, and TimeoutError if it takes longer than `before` allows.
         """
         task = self._loop.get_loop().create_task(work)
         try:
@@ -181,16 +181,16 @@ class Drive:
                 self._loop.run(_some_time(task))
 
     def _beat(self) -> None:
-        """Raises Lost; Unusable where somebody removed one of the two before the switch."""
-        mine = Replacement.objects.filter(pk=self._pk, driver=self._driver, step__in=OPEN)
-        if not mine.update(driven_until=Now() + LEASE):
+        """Renew the lease. Raises Lost; Unusable if an engine was removed before the switch."""
+        owned = Replacement.objects.filter(pk=self._pk, driver=self._driver, step__in=OPEN)
+        if not owned.update(driven_until=Now() + LEASE):
             raise Lost
-        if mine.filter(Q(old=None) | Q(new=None), step__in=BEFORE_SWITCH).exists():
+        if owned.filter(Q(old=None) | Q(new=None), step__in=BEFORE_SWITCH).exists():
             raise Unusable("an engine was removed")
 
 
-def _refuse_without(row: Replacement) -> None:
-    """Somebody removed one of the two before the switch. Raises Unusable."""
+def _check_engines(row: Replacement) -> None:
+    """Raises Unusable if one of the two was removed before the switch."""
     if row.step not in BEFORE_SWITCH:
         return
     for engine, name in ((row.old, row.old_name), (row.new, row.new_name)):
@@ -207,7 +207,7 @@ async def _some_time(task: asyncio.Task[Any]) -> None:
 
 
 def _engine(row: EngineRow | None) -> Engine:
-    """Raises Unusable."""
+    """Build the engine. Raises Unusable."""
     assert row
     pool = row.pool
     try:
@@ -221,15 +221,17 @@ def _is_late(row: Replacement) -> bool:
     return (timezone.now() - row.created_at).total_seconds() > row.load_within_s
 
 
-def _why_silent(row: Replacement) -> str:
-    """With how its server ended last, where it is one of ours."""
-    how = EngineRow.objects.filter(pk=row.new_id).values_list("starting_reason", flat=True).first()
-    why = f": its server {how}" if how else ""
-    return f"it was not ready within {row.load_within_s} s{why}"
+def _silence_reason(row: Replacement) -> str:
+    """Returns why it does not answer, with how its launched server ended."""
+    ending = (
+        EngineRow.objects.filter(pk=row.new_id).values_list("starting_reason", flat=True).first()
+    )
+    suffix = f": its server {ending}" if ending else ""
+    return f"it was not ready within {row.load_within_s} s{suffix}"
 
 
 def _is_busy(pool: str, engine: str) -> bool:
-    """So it is taken to be while Redis is away."""
+    """Returns whether it has requests; also true while Redis is away."""
     try:
         return bool(occupancy([pool])[pool].by_engine[engine])
     except RedisError:

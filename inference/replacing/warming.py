@@ -1,6 +1,7 @@
-"""Asks a new version a few short questions, before any request reaches it: is it what it should be?
+"""Tests a new version with a few short prompts, before any request reaches it.
 
-The texts are ours and always the same. Nothing of it is a request of anybody: no record, no usage.
+The prompts are always the same texts of the platform. They are no requests: without record and
+usage.
 """
 
 import asyncio
@@ -25,11 +26,11 @@ ANSWER_WITHIN_S = 300.0  # a first answer may compile kernels
 POLL_S, SLOW_POLL_S, SLOW_AFTER_S = 0.05, 0.25, 10.0
 AGAIN_S = 0.25
 _NOBODY = UUID(int=0)
-_NAMED = ("vllm", "sglang")  # kinds that know which model they serve, and say so
+_NAMED = ("vllm", "sglang")  # kinds that report the model they serve
 
 
 class Unusable(Exception):
-    """What an operator reads: the new version is not to be used."""
+    """The reason, for an operator, why the new version is not used."""
 
 
 async def until_it_answers(engine: Engine, session: EngineSession) -> None:
@@ -47,7 +48,7 @@ async def _answers(engine: Engine, session: EngineSession) -> bool:
 
 
 async def warm_up(engine: Engine, session: EngineSession, times: int) -> int:
-    """Milliseconds that it took to answer. Raises Unusable."""
+    """Returns the milliseconds that it took to answer. Raises Unusable."""
     took = 0.0
     for _ in range(times):
         began = time.monotonic()
@@ -58,7 +59,7 @@ async def warm_up(engine: Engine, session: EngineSession, times: int) -> int:
 
 
 async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> bytes:
-    """Waits while it still loads. One without a chat template is asked for text alone."""
+    """Wait while it is loading. An engine without a chat template gets a plain text."""
     while True:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -76,15 +77,15 @@ async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> byte
 
 
 def _own_words(engine: Engine, failure: EngineFailed) -> str:
-    """Returns an engine's own words about what it refused, where no operator chose its address."""
+    """Returns an engine's own words for a refusal, unless an operator chose its address."""
     return f": {failure.message}" if engine.config.from_file else ""
 
 
 def _order(engine: Engine, *, chat: bool) -> Order:
-    asked: dict[str, Any] = {"prompt": QUESTION}
+    prompt: dict[str, Any] = {"prompt": QUESTION}
     if chat:
-        asked = {"messages": [{"role": "user", "content": QUESTION}]}
-    body = engine.prepare({**asked, "max_tokens": TOKENS, "temperature": 0}, chat=chat)
+        prompt = {"messages": [{"role": "user", "content": QUESTION}]}
+    body = engine.prepare({**prompt, "max_tokens": TOKENS, "temperature": 0}, chat=chat)
     now = time.time()
     return Order(
         id=uuid4(),
@@ -108,39 +109,39 @@ def _order(engine: Engine, *, chat: bool) -> Order:
 
 
 def _check(engine: Engine, answer: bytes) -> None:
-    found = _read(answer)
-    text = _text(found)
+    completion = _read(answer)
+    text = _text(completion)
     if not text.strip():
         raise Unusable("warming up: it answered without a text")
     if _is_noise(text):
         raise Unusable("warming up: it answered with garbage")
-    named, wanted = found.get("model"), engine.config.model
-    if engine.config.kind in _NAMED and named and named != wanted:
-        raise Unusable(f"warming up: it answered as the model {str(named)[:80]!r}")
+    model, expected = completion.get("model"), engine.config.model
+    if engine.config.kind in _NAMED and model and model != expected:
+        raise Unusable(f"warming up: it answered as the model {str(model)[:80]!r}")
 
 
 def _read(answer: bytes) -> Mapping[str, Any]:
     try:
-        found = orjson.loads(answer)
+        completion = orjson.loads(answer)
     except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
+        completion = None
+    if not isinstance(completion, dict):
         raise Unusable("warming up: it sent no valid answer")
-    return found
+    return completion
 
 
-def _text(found: Mapping[str, Any]) -> str:
-    """Reasoning counts: a short answer may hold nothing else."""
+def _text(completion: Mapping[str, Any]) -> str:
+    """Returns the text with the reasoning: a short answer may have nothing else."""
     try:
-        choice = found["choices"][0]
+        choice = completion["choices"][0]
         message = choice.get("message") or {"content": choice.get("text")}
-        said = (message.get(name) for name in ("content", "reasoning_content", "reasoning"))
-        return "".join(text for text in said if text)
+        texts = (message.get(name) for name in ("content", "reasoning_content", "reasoning"))
+        return "".join(text for text in texts if text)
     except (LookupError, TypeError, AttributeError):
         raise Unusable("warming up: it sent no valid answer") from None
 
 
 def _is_noise(text: str) -> bool:
-    """The same character all the time, as broken weights or kernels give, or no characters."""
+    """Returns whether it is one repeated character, as of broken weights, or no characters."""
     solid = "".join(text.split())
     return "\ufffd" in solid[: len(solid) // 2] or (len(solid) >= TOKENS and len(set(solid)) == 1)

@@ -1,1 +1,1 @@
-"""Prompt templates: their texts and variables, and the prompts that these make."""
+"""Prompt templates: their texts and variables, and the prompts made of them."""

@@ -22,7 +22,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Either of `messages` and `prompt` is empty."""
+    """The content: either `messages` or `prompt` is empty."""
 
     messages: list[Message] = []
     prompt: str = ""
@@ -39,22 +39,22 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
             yield self.prompt
 
     def filled(
-        self, given: Mapping[str, Any], most: int, tokens: Collection[str] = ()
+        self, arguments: Mapping[str, Any], most: int, tokens: Collection[str] = ()
     ) -> dict[str, Any]:
-        """The field of a request's body that it makes. Raises WrongVariable.
+        """Returns the field of a request's body that the template makes. Raises WrongVariable.
 
-        `most`: characters of all values, each as often as it is put in. `tokens`: control tokens
-        of the model, beside those of many.
+        `most` bounds the characters of all values, each as often as it is inserted. `tokens` are
+        the model's own control tokens, besides the common ones.
         """
-        values = variables.texts(self.variables, given)
+        values = variables.texts(self.variables, arguments)
         self._check_size(values, most)
         if not self.is_chat:
             return {"prompt": _filled(self.prompt, values, tokens)}
-        messages = [(one.role, _filled(one.content, values, tokens)) for one in self.messages]
+        messages = [(each.role, _filled(each.content, values, tokens)) for each in self.messages]
         return {"messages": [{"role": role, "content": text} for role, text in messages]}
 
     def _check_size(self, values: Mapping[str, str], most: int) -> None:
-        """Before anything is put in: a value may stand in many places."""
+        """Bound the text before values are inserted: one may be inserted in many places."""
         sizes: Counter[str] = Counter()
         for text in self.texts:
             for name in placeholders.names(text):
@@ -66,7 +66,7 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _filled(text: str, values: Mapping[str, str], tokens: Collection[str]) -> str:
-    """Raises WrongVariable where the values bring in, or make, a control token of a model."""
+    """Fill a text. Raises WrongVariable if values contain, or make, a model's control token."""
     whole = placeholders.filled(text, values)
     fresh = control_tokens.in_text(whole, tokens) - control_tokens.in_text(text, tokens)
     if not fresh:
@@ -94,18 +94,18 @@ def unpacked(text: bytes) -> Content:
     return _decode(text)
 
 
-# Whether it can be one ---------------------------------------------------------------------------
+# Checks ------------------------------------------------------------------------------------------
 def check(content: Content) -> None:
-    """Raises ValidationError, with what is wrong by field."""
+    """Raises ValidationError with the faults by field."""
     _check_texts(content)
     _check_variables(content)
-    known = {variable.name for variable in content.variables}
+    declared = {variable.name for variable in content.variables}
     field = "messages" if content.is_chat else "prompt"
     for text in content.texts:
-        if piece := placeholders.unknown(text, known):
+        if piece := placeholders.unknown(text, declared):
             raise ValidationError({field: _("%s names none of the variables.") % piece})
     used = {name for text in content.texts for name in placeholders.names(text)}
-    for name in sorted(known - used):
+    for name in sorted(declared - used):
         message = _("The variable %s does not occur in the text.") % name
         raise ValidationError({"variables": message})
 

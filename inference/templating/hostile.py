@@ -1,4 +1,4 @@
-"""What no text may hold that a template is filled with: it would not be what it looks like."""
+"""Characters that a template's values may not contain, since they would deceive a reader."""
 
 import re
 
@@ -12,8 +12,8 @@ _TAGS = re.compile("[\U000e0000-\U000e007f]")  # invisible ASCII
 _FLAGS = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 
 
-def why(text: str) -> str:
-    """What is wrong with it, in words that follow its name; "" when nothing is."""
+def problem(text: str) -> str:
+    """Returns what is wrong, to follow the variable's name; "" if nothing is."""
     if _UNSEEN.search(text):
         return "must not hold control characters"
     if _TURNED.search(text):

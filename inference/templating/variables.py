@@ -1,4 +1,4 @@
-"""The typed variables of a template, and the values that a request has for them."""
+"""The typed variables of a template, and their values in a request."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _NAME = re.compile(NAME)
 class Variable(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     type: str = "string"
-    default: Value | None = None  # without one, each request has to give it
+    default: Value | None = None  # without one, each request has to set it
     max_length: int = 0  # characters of a string; 0: LENGTH
 
     @property
@@ -28,7 +28,7 @@ class Variable(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WrongVariable(Exception):
-    """`name` is its name, and the message all that is to be said of it."""
+    """A variable is wrong. The message is the whole text for the client."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class WrongVariable(Exception):
 
 
 def _is_integer(value: Any) -> bool:
-    """Of 64 bits: no other one can be written as JSON."""
+    """Returns whether it has 64 bits: JSON libraries fail on larger ones."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64
 
 
@@ -56,20 +56,20 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def texts(variables: Sequence[Variable], given: Mapping[str, Any]) -> dict[str, str]:
-    """What to put in for each of them. Raises WrongVariable."""
-    known = {variable.name for variable in variables}
-    for name in given:
-        if name not in known:
-            names = ", ".join(f"`{one}`" for one in sorted(known)) or "none"
+def texts(variables: Sequence[Variable], arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the text of each variable. Raises WrongVariable."""
+    declared = {variable.name for variable in variables}
+    for name in arguments:
+        if name not in declared:
+            names = ", ".join(f"`{each}`" for each in sorted(declared)) or "none"
             what = f"`{name[:80]}` is not a variable of this template; it has {names}"
             raise WrongVariable(name, what)
-    return {variable.name: _text(variable, given) for variable in variables}
+    return {variable.name: _text(variable, arguments) for variable in variables}
 
 
-def _text(variable: Variable, given: Mapping[str, Any]) -> str:
-    value = given.get(variable.name, variable.default)
-    if value is None and variable.name not in given:
+def _text(variable: Variable, arguments: Mapping[str, Any]) -> str:
+    value = arguments.get(variable.name, variable.default)
+    if value is None and variable.name not in arguments:
         raise WrongVariable(variable.name, f"the variable `{variable.name}` is missing")
     if problem := wrong(variable, value):
         raise WrongVariable(variable.name, f"the variable `{variable.name}` {problem}")
@@ -77,7 +77,7 @@ def _text(variable: Variable, given: Mapping[str, Any]) -> str:
 
 
 def wrong(variable: Variable, value: Any) -> str:
-    """What is wrong with a value, in words that follow the variable's name; "" when nothing is."""
+    """Returns what is wrong with a value, to follow the variable's name; "" if nothing is."""
     holds, should = TYPES[variable.type]
     if not holds(value):
         return f"must be {should}"
@@ -85,9 +85,9 @@ def wrong(variable: Variable, value: Any) -> str:
         return ""
     if len(value) > variable.length:
         return f"must be at most {variable.length} characters, not {len(value)}"
-    return hostile.why(value)
+    return hostile.problem(value)
 
 
 def _written(value: Any) -> str:
-    """As JSON writes it."""
+    """Returns the value in JSON."""
     return msgspec.json.encode(value).decode()

@@ -1,7 +1,7 @@
-"""Names of what a span says: OpenTelemetry's conventions where they have one.
+"""Names of span attributes, from OpenTelemetry's conventions where they have one.
 
-They are written down here, so that nothing of OpenTelemetry is imported while traces are off; a
-test compares them with its own lists.
+They are repeated here, so that nothing of OpenTelemetry is imported while traces are off; a test
+compares them with its own lists.
 """
 
 ERROR_TYPE = "error.type"
@@ -25,9 +25,9 @@ INPUT_TOKENS = "gen_ai.usage.input_tokens"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 
-# Ours: no convention has a word for these.
+# Forebay's own, which no convention has.
 REQUEST_ID = "forebay.request.id"
-TENANT_ID = "forebay.tenant.id"  # of those that FOREBAY_TRACES_TENANTS names
+TENANT_ID = "forebay.tenant.id"  # only for those in FOREBAY_TRACES_TENANTS
 FRONT_END = "forebay.front_end"
 CLASS = "forebay.class"
 POOL = "forebay.pool"

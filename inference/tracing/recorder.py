@@ -1,8 +1,8 @@
-"""Spans by OpenTelemetry's SDK. Nothing else imports it, and this only where traces are on.
+"""Records spans with OpenTelemetry's SDK. Only this module imports it, and only if traces are on.
 
 The SDK reads OTEL_EXPORTER_OTLP_*, OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and
-OTEL_SERVICE_NAME by itself. Spans wait for its own thread in a queue that is bounded: a collector
-that is away costs spans, and no request waits for it.
+OTEL_SERVICE_NAME itself. Spans wait in a bounded queue for its own thread: an unavailable collector
+costs spans, but delays no request.
 """
 
 import threading
@@ -24,14 +24,14 @@ from inference.tracing.attributes import ERROR_TYPE
 from inference.tracing.spans import OFF, Carrier, Span, Value
 
 NANOSECONDS = 1_000_000_000
-LONGEST_STATE = 512  # characters, as many as W3C asks of those who pass it on
-END_S = 1.0  # for what waits, as the process ends
+LONGEST_STATE = 512  # characters; W3C requires that many to be propagated
+END_S = 1.0  # for waiting spans at the end of the process
 _HEADERS = ("traceparent", "tracestate")
 _w3c = TraceContextTextMapPropagator()
 
 
 class Recorded:
-    """A span that somebody may look at."""
+    """A span that may be sampled."""
 
     __slots__ = ("_span", "is_on")
 
@@ -42,7 +42,7 @@ class Recorded:
         self._span.set_attributes(attributes)
 
     def failed(self, kind: str) -> None:
-        """Without a description: it may hold what an engine, or a client, has said."""
+        """Mark it as failed, without a description, which could quote an engine or a client."""
         self._span.set_attribute(ERROR_TYPE, kind)
         self._span.set_status(StatusCode.ERROR)
 
@@ -53,7 +53,10 @@ class Recorded:
 
 
 class Recorder:
-    """`clients`: what counts of a `traceparent`: its `ids`, `sampling` too, or nothing (`off`)."""
+    """The recorder. `clients` tells how much of their `traceparent` counts.
+
+    `ids`: its ids, `sampling`: the sampling flag too, `off`: nothing.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class Recorder:
         self._tracer, self._clients = self._provider.get_tracer("forebay", version), clients
 
     def close(self) -> None:
-        """Gives what waits END_S to leave."""
+        """Give waiting spans END_S seconds to leave."""
         ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         ending.start()
         ending.join(END_S)
@@ -78,21 +81,21 @@ class Recorder:
     # Spans ----------------------------------------------------------------------------------------
     def front(self, name: str, carrier: Carrier) -> Recorded:
         span = self._tracer.start_span(name, self._of_client(name, carrier), SpanKind.SERVER)
-        contexts.attach(api.set_span_in_context(span, Context()))  # the task is the request's own
+        contexts.attach(api.set_span_in_context(span, Context()))  # the task belongs to the request
         return Recorded(span)
 
     def front_step(self, name: str) -> AbstractContextManager[Span]:
         return self._within(self._tracer.start_span(name, Context(), SpanKind.SERVER))
 
     def step(self, name: str, kind: SpanKind = SpanKind.INTERNAL) -> AbstractContextManager[Span]:
-        if not api.get_current_span().get_span_context().is_valid:  # of nobody's request
+        if not api.get_current_span().get_span_context().is_valid:  # outside of any request
             return OFF
         return self._within(self._tracer.start_span(name, kind=kind))
 
-    def asking(self, name: str) -> AbstractContextManager[Span]:
+    def client_step(self, name: str) -> AbstractContextManager[Span]:
         return self.step(name, SpanKind.CLIENT)
 
-    def going_on(self, trace: str, name: str) -> AbstractContextManager[Span]:
+    def continued(self, trace: str, name: str) -> AbstractContextManager[Span]:
         return self._within(self._tracer.start_span(name, _continued(trace), SpanKind.CONSUMER))
 
     def past(self, trace: str, name: str, began: float, ended: float) -> None:
@@ -112,31 +115,31 @@ class Recorder:
             contexts.detach(token)
             span.end()
 
-    # Over a border --------------------------------------------------------------------------------
+    # Propagation ----------------------------------------------------------------------------------
     def continuation(self) -> str:
-        sent: dict[str, str] = {}
-        _w3c.inject(sent)
-        return " ".join(sent[name] for name in _HEADERS if name in sent)
+        headers: dict[str, str] = {}
+        _w3c.inject(headers)
+        return " ".join(headers[name] for name in _HEADERS if name in headers)
 
     def header_lines(self) -> bytes:
-        sent: dict[str, str] = {}
-        _w3c.inject(sent)
-        return "".join(f"{name}: {sent[name]}\r\n" for name in sent).encode("ascii", "ignore")
+        headers: dict[str, str] = {}
+        _w3c.inject(headers)
+        return "".join(f"{name}: {headers[name]}\r\n" for name in headers).encode("ascii", "ignore")
 
     def ids(self) -> tuple[str, str]:
-        found = api.get_current_span().get_span_context()
-        if not found.is_valid:
+        span_context = api.get_current_span().get_span_context()
+        if not span_context.is_valid:
             return "", ""
-        return api.format_trace_id(found.trace_id), api.format_span_id(found.span_id)
+        return api.format_trace_id(span_context.trace_id), api.format_span_id(span_context.span_id)
 
     def _of_client(self, name: str, carrier: Carrier) -> Context:
-        """A client may choose the trace's id. Whether it is sampled is ours to say."""
+        """Returns the parent. A client may choose the trace's id; sampling is decided here."""
         if self._clients == "off":
             return Context()
-        told = {header: value for header in _HEADERS if (value := carrier(header))}
-        if len(told.get("tracestate", "")) > LONGEST_STATE:
-            del told["tracestate"]
-        context = _w3c.extract(told, Context())
+        headers = {header: value for header in _HEADERS if (value := carrier(header))}
+        if len(headers.get("tracestate", "")) > LONGEST_STATE:
+            del headers["tracestate"]
+        context = _w3c.extract(headers, Context())
         parent = api.get_current_span(context).get_span_context()
         if not parent.is_valid or self._clients == "sampling":
             return context
@@ -154,7 +157,7 @@ class Recorder:
 
 
 def _kind(problem: Exception) -> str:
-    """A code of ours where it has one."""
+    """Returns the error's code, else its class."""
     code = getattr(problem, "code", "")
     return code if code and isinstance(code, str) else type(problem).__name__
 

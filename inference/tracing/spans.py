@@ -1,4 +1,4 @@
-"""What the rest of the code says of its spans. While traces are off, nothing comes of it."""
+"""The interface for spans. While traces are off, its calls do nothing."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from inference.tracing.recorder import Recorder
 
 Value = str | int | float | bool | list[str]
-Carrier = Callable[[str], str]  # what stands under a header's name; "" for nothing
+Carrier = Callable[[str], str]  # returns a header's value; "" without one
 
 
 class Span(Protocol):
     @property
     def is_on(self) -> bool:
-        """Whether it is worth while to look for what it could be told."""
+        """Returns whether attributes for it are worth collecting."""
 
     def tell(self, attributes: Mapping[str, Value]) -> None: ...
 
     def failed(self, kind: str) -> None:
-        """`kind`: a code of ours or a class, never somebody's words."""
+        """Mark it as failed. `kind` is an error code or a class, never somebody's words."""
 
     def end(self, name: str = "") -> None: ...
 
@@ -28,13 +28,13 @@ class NoSpan(AbstractContextManager["NoSpan"]):
     is_on = False
 
     def tell(self, attributes: Mapping[str, Value]) -> None:
-        """Nobody hears it."""
+        """Do nothing."""
 
     def failed(self, kind: str) -> None:
-        """Nobody hears it."""
+        """Do nothing."""
 
     def end(self, name: str = "") -> None:
-        """It never began."""
+        """Do nothing."""
 
     def __exit__(self, *_problem: object) -> None:
         return None
@@ -45,52 +45,52 @@ _recorder: "Recorder | None" = None
 
 
 def record_with(recorder: "Recorder | None") -> None:
-    """From now on, in this process."""
+    """Use this recorder in the process from now on."""
     global _recorder
     _recorder = recorder
 
 
 def front(name: str, carrier: Carrier) -> Span:
-    """Of a request at one of our doors, in the task that answers it, until its `end`."""
+    """Start the span of a request at a front end, in its task, until its `end`."""
     return _recorder.front(name, carrier) if _recorder else OFF
 
 
 def front_step(name: str) -> AbstractContextManager[Span]:
-    """Of a request that nobody waits for at a door: it begins with us."""
+    """Start the span of a request without a waiting client: its trace begins here."""
     return _recorder.front_step(name) if _recorder else OFF
 
 
 def step(name: str) -> AbstractContextManager[Span]:
-    """A part of what the task works for."""
+    """A step of the task's request."""
     return _recorder.step(name) if _recorder else OFF
 
 
-def asking(name: str) -> AbstractContextManager[Span]:
-    """A step whose time passes elsewhere: at a server that is asked."""
-    return _recorder.asking(name) if _recorder else OFF
+def client_step(name: str) -> AbstractContextManager[Span]:
+    """A step whose time passes in another server."""
+    return _recorder.client_step(name) if _recorder else OFF
 
 
-def going_on(trace: str, name: str) -> AbstractContextManager[Span]:
-    """A step in another process than the one that said `trace` (`continuation`)."""
-    return _recorder.going_on(trace, name) if _recorder and trace else OFF
+def continued(trace: str, name: str) -> AbstractContextManager[Span]:
+    """A step of a trace from another process (`continuation`)."""
+    return _recorder.continued(trace, name) if _recorder and trace else OFF
 
 
 def past(trace: str, name: str, began: float, ended: float) -> None:
-    """A step that is over: times in seconds since the epoch."""
+    """Record a step that is over; times are in seconds since the epoch."""
     if _recorder and trace:
         _recorder.past(trace, name, began, ended)
 
 
 def continuation() -> str:
-    """`traceparent tracestate` (W3C Trace Context) of what the task works for; "" for none."""
+    """Returns `traceparent tracestate` (W3C Trace Context) of the task's request; "" for none."""
     return _recorder.continuation() if _recorder else ""
 
 
 def header_lines() -> bytes:
-    """The same as lines of a request's head, for a server that is to go on with the trace."""
+    """Returns the same as header lines, for a server that continues the trace."""
     return _recorder.header_lines() if _recorder else b""
 
 
 def ids() -> tuple[str, str]:
-    """Of trace and span, in hex; empty for none."""
+    """Returns the ids of trace and span, in hex; empty for none."""
     return _recorder.ids() if _recorder else ("", "")

@@ -1,4 +1,4 @@
-"""What spans say of requests, of work and of engines. Never a text, a key or an address."""
+"""Attributes of spans of requests, work and engines: never a text, a key or an address."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ FINISHES = frozenset(("stop", "length", "tool_calls", "content_filter", "functio
 
 
 class Config(Protocol):
-    """Of an engine."""
+    """The configuration of an engine."""
 
     @property
     def id(self) -> str: ...
@@ -38,17 +38,17 @@ class Outcome(Protocol):
 
 
 class Ended(Protocol):
-    """A request at one of our doors."""
+    """A request at a front end."""
 
     front_end: str
     order: Order | None
-    reason: str  # why it was refused
+    reason: str  # the reason of its refusal
     status: int
     tenant_id: UUID | None
 
 
 def end(span: Span, request: Ended, request_id: str, name: str, wire: Mapping[str, Value]) -> None:
-    """Of the span at the door. `wire`: what only this front end has to tell."""
+    """End the span of a front end. `wire` has the attributes of its transport."""
     if span.is_on:
         span.tell({**wire, names.REQUEST_ID: request_id, **_of_request(request)})
         if request.status >= 500:
@@ -59,12 +59,12 @@ def end(span: Span, request: Ended, request_id: str, name: str, wire: Mapping[st
 
 
 def _of_request(request: Ended) -> dict[str, Value]:
-    found: dict[str, Value] = {names.FRONT_END: request.front_end}
+    attributes: dict[str, Value] = {names.FRONT_END: request.front_end}
     if request.status == CANCELLED:
-        found[names.STATE] = "cancelled"
+        attributes[names.STATE] = "cancelled"
     if order := request.order:
-        found |= _of_order(order)
-    return found | tenant(request.tenant_id)
+        attributes |= _of_order(order)
+    return attributes | tenant(request.tenant_id)
 
 
 def _of_order(order: Order) -> dict[str, Value]:
@@ -78,7 +78,7 @@ def _of_order(order: Order) -> dict[str, Value]:
 
 
 def of_line(batch: str, number: int, order: Order) -> dict[str, Value]:
-    """Of a batch, as it becomes a request."""
+    """Returns attributes of a batch's line when it becomes a request."""
     return {
         names.FRONT_END: "batch",
         names.BATCH: batch,
@@ -90,7 +90,7 @@ def of_line(batch: str, number: int, order: Order) -> dict[str, Value]:
 
 
 def of_work(order: Order, item: Item, engine: str, outcome: Outcome | None) -> dict[str, Value]:
-    """`outcome` None: another runner ends it."""
+    """Returns attributes of a runner's work. Without an `outcome` another runner ends it."""
     return {
         names.REQUEST_ID: item.id,
         names.POOL: order.queue,
@@ -103,9 +103,9 @@ def of_work(order: Order, item: Item, engine: str, outcome: Outcome | None) -> d
 
 
 def tenant(tenant_id: UUID | None) -> dict[str, Value]:
-    """Whose it is: where FOREBAY_TRACES_TENANTS says so."""
-    named = settings.TRACES_TENANTS
-    if named and tenant_id and (named == EVERYBODY or str(tenant_id) in named):
+    """Returns the tenant's attribute, if FOREBAY_TRACES_TENANTS has it."""
+    ids = settings.TRACES_TENANTS
+    if ids and tenant_id and (ids == EVERYBODY or str(tenant_id) in ids):
         return {names.TENANT_ID: str(tenant_id)}
     return {}
 
@@ -119,7 +119,7 @@ def call_name(order: Order, model: str) -> str:
 
 
 def of_engine(order: Order, config: Config, *, stream: bool) -> dict[str, Value]:
-    """As it is asked: the model has the engine's name for it."""
+    """Returns attributes of the engine's request: the model has the engine's name."""
     return {
         names.OPERATION: operation(order),
         names.PROVIDER: config.kind,
@@ -131,7 +131,7 @@ def of_engine(order: Order, config: Config, *, stream: bool) -> dict[str, Value]
 
 
 def of_answer(model: str, finish_reason: str, usage: Mapping[str, Any]) -> dict[str, Value]:
-    """As far as the engine said so: a figure that is no number is none."""
+    """Returns attributes that the engine reported; figures that are no numbers are left out."""
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     figures = {
@@ -139,16 +139,16 @@ def of_answer(model: str, finish_reason: str, usage: Mapping[str, Any]) -> dict[
         names.CACHED_TOKENS: cached,
         names.OUTPUT_TOKENS: usage.get("completion_tokens"),
     }
-    said: dict[str, Value] = {name: n for name, n in figures.items() if type(n) is int}
+    reported: dict[str, Value] = {name: n for name, n in figures.items() if type(n) is int}
     if model:
-        said[names.RESPONSE_MODEL] = model
+        reported[names.RESPONSE_MODEL] = model
     if finish_reason:
-        said[names.FINISH_REASONS] = [finish_reason if finish_reason in FINISHES else "other"]
-    return said
+        reported[names.FINISH_REASONS] = [finish_reason if finish_reason in FINISHES else "other"]
+    return reported
 
 
 def server(url: str) -> dict[str, Value]:
-    """Of an engine. Raises ValueError."""
-    found = urlsplit(url)
-    port = found.port or (443 if found.scheme == "https" else 80)
-    return {names.SERVER_ADDRESS: found.hostname or "", names.SERVER_PORT: port}
+    """Returns attributes of an engine's address. Raises ValueError."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {names.SERVER_ADDRESS: parts.hostname or "", names.SERVER_PORT: port}

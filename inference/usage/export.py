@@ -1,7 +1,7 @@
-"""Usage as a file, CSV or JSON: one row for each group in each hour or day, written as it is read.
+"""Exports usage as CSV or JSON: one row for each group in each hour or day, streamed.
 
 Cells that a spreadsheet would run as a formula get a leading ' (OWASP, CSV Injection). CSV begins
-with a byte order mark, without which Excel takes UTF-8 for something else.
+with a byte order mark, without which Excel does not recognise UTF-8.
 """
 
 import csv
@@ -22,13 +22,13 @@ Row = dict[str, str | int | float | None]
 
 
 def file_name(report: Report, by: Dimension, form: str) -> str:
-    whose = report.tenant.name if report.tenant else "all-tenants"
+    tenant = report.tenant.name if report.tenant else "all-tenants"
     span = report.span
-    return f"usage-{whose}-{span.first}-{span.last}-by-{by}.{form}"
+    return f"usage-{tenant}-{span.first}-{span.last}-by-{by}.{form}"
 
 
 def exported(report: Report, by: Dimension, form: str) -> Iterator[bytes]:
-    """The file in pieces, none larger than one hour or day of it."""
+    """Yields the file in pieces of at most one hour or day."""
     pieces = (rows for rows in _rows(report, by) if rows)
     return _csv(pieces, by) if form == "csv" else _json(pieces)
 
@@ -47,7 +47,7 @@ def _row(moment: str, by: Dimension, group: Group) -> Row:
 
 
 def _figures(figures: Figures) -> Row:
-    """Cost in units of the currency, times in milliseconds."""
+    """Returns costs in units of the currency, times in milliseconds."""
     row: Row = {name: getattr(figures, name) for name in SUMS}
     row |= {"cost": figures.cost / _MICRO, "hosted_cost": figures.hosted_cost / _MICRO}
     for name in LATENCIES:

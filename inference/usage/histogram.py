@@ -1,8 +1,8 @@
-"""Histograms of milliseconds, from which pages read p50 and p95 without a row per request.
+"""Histograms of milliseconds, for p50 and p95 on pages without a row per request.
 
-Four buckets for each doubling: bucket k holds 2^(k/4) <= ms < 2^((k+1)/4). The first also holds
-what is shorter than 1 ms, the last what is longer than a quarter of an hour. A quantile lies in
-the bucket of the true one, so it is off by less than 2^(1/4), 19 %, and most often by far less.
+Each doubling has four buckets: bucket k holds 2^(k/4) <= ms < 2^((k+1)/4). The first also holds
+times below 1 ms, the last those above a quarter of an hour. A quantile lies in the bucket of the
+true one, so it is off by less than 2^(1/4), 19 %, and usually by far less.
 
 In PostgreSQL a histogram is one number with twelve decimal digits for each bucket. So sum() adds
 all buckets at once, in C: of 100,000 rows within some ten milliseconds. Zeros cost no space.
@@ -25,7 +25,7 @@ _ONE = 10**WIDTH
 
 
 def summed(ms: str) -> str:
-    """SQL: the histogram of an expression of milliseconds; nulls do not count."""
+    """Returns SQL for the histogram of an expression of milliseconds; nulls do not count."""
     bounds = ", ".join(map(repr, BOUNDS))
     ones = ", ".join(f"1e{WIDTH * k}" for k in range(BUCKETS))
     bucket = f"width_bucket(({ms})::float8, array[{bounds}]::float8[])"
@@ -65,13 +65,13 @@ class Histogram:
         return sum(count * _ONE**k for k, count in self.counts.items())
 
     def quantile(self, share: float) -> int | None:
-        """In milliseconds, ranked as percentile_disc does; None of nothing."""
-        rank, seen = max(1, math.ceil(share * self.total)), 0
+        """Returns milliseconds, ranked like percentile_disc; None without values."""
+        rank, lower = max(1, math.ceil(share * self.total)), 0
         for k, count in sorted(self.counts.items()):
-            if seen + count >= rank:
-                within = (rank - seen - 0.5) / count  # as if spread evenly over the bucket
+            if lower + count >= rank:
+                within = (rank - lower - 0.5) / count  # as if spread evenly over the bucket
                 return round(2 ** ((k + within) / PER_DOUBLING))
-            seen += count
+            lower += count
         return None
 
     @property

@@ -1,4 +1,4 @@
-"""From the bare ids of roll-ups to the names that people know. One query for each kind."""
+"""Names of the bare ids in roll-ups, by one query for each kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tenants.models import ApiKey, Member, Team, Tenant
 
 
 class Dimension(StrEnum):
-    """What usage is grouped and narrowed by."""
+    """The dimensions that usage is grouped and filtered by."""
 
     TENANT = "tenant"
     TEAM = "team"
@@ -44,12 +44,12 @@ _NONE: dict[Dimension, Promise] = {
 
 
 def names(dimension: Dimension, ids: Iterable[Id], tenant: Tenant | None) -> dict[Id, Name]:
-    """Every id gets a name. Over all tenants (None) it tells whose."""
+    """Returns a name for every id, with the tenant's name over all tenants (None)."""
     if dimension == Dimension.MODEL:
         return {model: Name(str(model)) for model in ids}
-    wanted = set(ids)
-    known = {row.pk: _name(row, tenant) for row in _rows(dimension, wanted - {NOBODY}, tenant)}
-    return {id_: known.get(id_) or _unknown(dimension, id_) for id_ in wanted}
+    unique_ids = set(ids)
+    by_id = {row.pk: _name(row, tenant) for row in _rows(dimension, unique_ids - {NOBODY}, tenant)}
+    return {id_: by_id.get(id_) or _unknown(dimension, id_) for id_ in unique_ids}
 
 
 def _rows(dimension: Dimension, ids: set[Id], tenant: Tenant | None) -> QuerySet[Any]:
@@ -60,8 +60,8 @@ def _rows(dimension: Dimension, ids: set[Id], tenant: Tenant | None) -> QuerySet
         Dimension.MEMBER: Member.objects.select_related("tenant", "user"),
         Dimension.KEY: ApiKey.objects.select_related("tenant"),
     }
-    found = rows[dimension].filter(pk__in=ids)
-    return found.filter(tenant=tenant) if tenant else found
+    matching = rows[dimension].filter(pk__in=ids)
+    return matching.filter(tenant=tenant) if tenant else matching
 
 
 def _name(row: Tenant | Team | Member | ApiKey, tenant: Tenant | None) -> Name:

@@ -1,4 +1,4 @@
-"""The questions that usage pages, exports and the management API ask. Only roll-ups answer."""
+"""Queries of usage pages, exports and the management API. They read only roll-ups."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -28,7 +28,7 @@ class Figures:
     cached_tokens: int = 0
     completion_tokens: int = 0
     cost: int = 0
-    hosted: int = 0  # requests that left this installation, and what of the cost was theirs
+    hosted: int = 0  # requests that left this installation, and their part of the cost
     hosted_cost: int = 0
     cancelled: int = 0
     errors_client: int = 0
@@ -63,7 +63,7 @@ SORTS: dict[str, Any] = {name: F(f"sum_{name}") for name in SUMS} | {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One team, member, key, model or tenant, and what it used."""
+    """One team, member, key, model or tenant, and its usage."""
 
     id: Id
     name: Name
@@ -78,29 +78,29 @@ class Period:
 
 @dataclass(frozen=True)
 class Report:
-    """Of one tenant, or of all (None); narrowed to one id of each dimension in `where`."""
+    """Usage of one tenant, or of all (None), filtered by one id of each dimension in `where`."""
 
     tenant: Tenant | None
     span: TimeRange
     where: Mapping[Dimension, Id] = field(default_factory=dict)
 
     def series(self) -> list[Period]:
-        """A point for each hour or day of the span, also where nothing was used."""
+        """Returns a point for each hour or day of the span, also without usage."""
         summed = self._rows().annotate(period=self.span.period).values("period")
-        found = {row["period"]: Figures.of(row) for row in summed.annotate(**_SUMMED)}
+        by_period = {row["period"]: Figures.of(row) for row in summed.annotate(**_SUMMED)}
         periods = self.span.periods()
-        return [Period(begin, found.get(begin, Figures())) for begin, _end in periods]
+        return [Period(begin, by_period.get(begin, Figures())) for begin, _end in periods]
 
     def totals(self) -> Figures:
         return Figures.of(self._rows().aggregate(**_SUMMED))
 
     def groups(self, by: Dimension, sort: str = "requests", most: int = MOST_GROUPS) -> list[Group]:
-        """The first `most`, highest first. `sort` is a word of SORTS."""
+        """Returns the first `most`, highest first. `sort` is a key of SORTS."""
         summed = self._rows().values(by.column).annotate(**_SUMMED)
         return self._named(by, summed.order_by(SORTS[sort].desc(), by.column)[:most])
 
     def groups_by_period(self, by: Dimension) -> Iterator[tuple[datetime, list[Group]]]:
-        """Period after period, each by a query of its own: no more than one is held at a time."""
+        """Yields periods, each by a query of its own, so that memory holds one at a time."""
         for begin, end in self.span.periods():
             rows = self._rows().between(begin, end)
             summed = rows.values(by.column).annotate(**_SUMMED)
@@ -113,8 +113,8 @@ class Report:
 
     def _named(self, by: Dimension, rows: Iterable[Mapping[str, Any]]) -> list[Group]:
         figures = {row[by.column]: Figures.of(row) for row in rows}
-        called = names(by, figures, self.tenant)
-        return [Group(id_, called[id_], found) for id_, found in figures.items()]
+        name_of = names(by, figures, self.tenant)
+        return [Group(id_, name_of[id_], group_figures) for id_, group_figures in figures.items()]
 
 
 def total(series: Iterable[Period]) -> Figures:
@@ -122,5 +122,5 @@ def total(series: Iterable[Period]) -> Figures:
 
 
 def as_of() -> datetime | None:
-    """When the roll-up last looked; None before it ever has."""
+    """Returns the time of the last roll-up; None before the first."""
     return RollupMark.objects.values_list("at", flat=True).first()

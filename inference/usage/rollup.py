@@ -1,9 +1,9 @@
-"""Usage rows into hours and days: each row exactly once, whatever dies or runs twice.
+"""Rolls usage rows up into hours and days: each row exactly once, despite crashes and repetition.
 
 Rows are taken in the order of the transactions that wrote them, and only of transactions before
 the oldest that still runs (pg_snapshot_xmin): none can be committed behind the mark any more. Sums
-and mark change in one statement. An open transaction that has written holds the roll-up back; it
-makes it late, never wrong.
+and mark change in one statement. An open writing transaction delays the roll-up, but never makes
+it wrong.
 """
 
 import logging
@@ -36,7 +36,7 @@ SUMS = {
     "inter_token": histogram.summed("inter_token_ms"),
     "queue_wait": histogram.summed("queue_ms"),
 }
-# Error codes of ours (the engines' are many), and of callers' mistakes.
+# Error codes of the platform (engines have many), and of callers' mistakes.
 _PLATFORM = "('aborted', 'deadline_exceeded', 'not_recorded', 'recorded_late', 'worker_lost')"
 _CLIENT = "('context_length_exceeded', 'invalid_request')"
 
@@ -83,11 +83,11 @@ _ROLL_UP = f"""
         from last where mark.id = 1)
     select count(*) from taken"""
 
-# Alone, and with room for the sums of a batch, which would go to disk otherwise.
-_ALONE = "select pg_try_advisory_xact_lock(%s), set_config('work_mem', '64MB', true)"
+# One at a time, with memory for the sums of a batch, which would otherwise spill to disk.
+_LOCK_AND_MEMORY = "select pg_try_advisory_xact_lock(%s), set_config('work_mem', '64MB', true)"
 
-# A dump that was restored into a new server, which numbers its transactions from the start again.
-# What is not in yet: rows after the mark, and those that this server wrote since.
+# After a dump was restored into a new server, whose transactions are numbered from the start. Not
+# rolled up yet are rows after the mark, and those that this server wrote since.
 _FUTURE = "select %s >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _RENUMBER = """
     update inference_usage
@@ -97,7 +97,7 @@ _RENUMBER = """
 
 
 def roll_up() -> int:
-    """How many rows went in. Another run that is under way makes this one end at once."""
+    """Roll rows up. Returns their number; 0 while another run is under way."""
     until, rows, batch = time.monotonic() + PATIENCE_S, 0, BATCH
     while batch == BATCH and time.monotonic() < until:
         batch = _batch()
@@ -107,7 +107,7 @@ def roll_up() -> int:
 
 def _batch() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_ALONE, [LOCK])
+        cursor.execute(_LOCK_AND_MEMORY, [LOCK])
         if not cursor.fetchone()[0]:
             return 0
         mark, _new = RollupMark.objects.get_or_create(pk=1)
@@ -120,7 +120,7 @@ def _batch() -> int:
 
 
 def _renumber(mark: RollupMark) -> None:
-    """Rows that are in get number 0, before the new mark; the others the present one."""
+    """Set rolled-up rows to number 0, before the new mark, and others to the present number."""
     with connection.cursor() as cursor:
         cursor.execute(_RENUMBER, [mark.xid, mark.completion_id, mark.at])
         log.warning("usage rows come from another server; renumbered %d rows", cursor.rowcount)

@@ -1,7 +1,7 @@
-"""A stretch of time that a usage page shows, and the roll-up that answers for it.
+"""The time range of a usage page, and the roll-up that it is read from.
 
-Days are the tenant's own for up to 31 days: hours are summed between its midnights (where a zone
-is off by half an hour, an hour counts for the day in which it begins). A longer stretch, and one
+Up to 31 days, days are those of the tenant's time zone: hours are summed between its midnights (in
+a zone off by half an hour, an hour counts for the day in which it begins). A longer range, and one
 over all tenants, is summed from the days of UTC.
 """
 
@@ -16,14 +16,14 @@ from django.utils import timezone
 from inference.models.rollup import UsageDay, UsageHour
 
 MOST_DAYS = 366
-OWN_DAYS = 31  # as long as days are the tenant's own
-HOURLY_DAYS = 3  # as long as there is a point for each hour
+OWN_DAYS = 31  # longest range with the tenant's own days
+HOURLY_DAYS = 3  # longest range with a point for each hour
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """From `since` to before `until`; both begin an hour or, with days, a day of `zone`."""
+    """A range from `since` to before `until`, in whole hours or days of `zone`."""
 
     since: datetime
     until: datetime
@@ -38,7 +38,7 @@ class TimeRange:
 
     @classmethod
     def days(cls, first: date, last: date, zone_name: str) -> "TimeRange":
-        """Whole days, both included; the later ones of more than MOST_DAYS."""
+        """Returns whole days, both included; at most the last MOST_DAYS."""
         first = max(first, last - timedelta(days=MOST_DAYS - 1))
         number = (last - first).days + 1
         zone = ZoneInfo(zone_name if number <= OWN_DAYS else "UTC")
@@ -73,7 +73,7 @@ class TimeRange:
         return TruncDay("starts", tzinfo=self.zone)
 
     def periods(self) -> Iterator[tuple[datetime, datetime]]:
-        """Each hour or day, oldest first: where it begins and where it ends."""
+        """Yields begin and end of each hour or day, oldest first."""
         begin = self.since
         while begin < self.until:
             end = begin + _HOUR if self.hourly else self._next_midnight(begin)
@@ -97,10 +97,10 @@ def today(zone_name: str) -> date:
 
 
 def _next_hour(moment: datetime) -> datetime:
-    """The moment itself where it begins an hour of UTC, as all do but in a zone off by 30 min."""
+    """Returns the start of the next hour of UTC; the moment itself if it is one."""
     return (moment + _HOUR - timedelta(microseconds=1)).replace(minute=0, second=0, microsecond=0)
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:
-    """In UTC, in which times can be added to and compared whatever the clocks do."""
+    """Returns midnight in UTC, where arithmetic is independent of clock changes."""
     return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Tenants pay for tokens while they come: one call to the queue for all that a runner runs."""
+"""Charges tenants for tokens as they arrive: one call to the queue for all running requests."""
 
 import asyncio
 import contextlib
@@ -15,25 +15,25 @@ from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream
-LEAST = 32  # of a request's cost: 16 tokens of an answer
+LEAST = 32  # cost since the last charge: 16 tokens of an answer
 
 
 class Charging:
-    """Looks at what runs while something does. `running`: by request id."""
+    """Charges while something runs. `running` is by request id."""
 
     def __init__(self, queue: FairQueue, running: Mapping[str, Handler]) -> None:
         self._queue, self._running = queue, running
-        self._told: dict[Item, int] = {}
+        self._charged: dict[Item, int] = {}
         self._task: asyncio.Task[Any] | None = None
 
     def look_on(self) -> None:
-        """Something runs. Does not wait."""
+        """Start charging if it does not run. Does not wait."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
     def over(self, item: Item) -> bool:
-        """Whether it may have been charged for more than it was as it began."""
-        return self._told.pop(item, None) is not None
+        """Forget an ended item. Returns whether it may have been charged since its start."""
+        return self._charged.pop(item, None) is not None
 
     def stop(self) -> None:
         if self._task:
@@ -43,8 +43,10 @@ class Charging:
         while self._running:
             await asyncio.sleep(EVERY_S)
             if costs := self._due():
-                self._told |= costs  # also where nobody knows whether it came
-                with contextlib.suppress(RedisGone, hiredis.ReplyError):  # it comes again
+                self._charged |= costs  # even if it is unknown whether the call arrived
+                with contextlib.suppress(
+                    RedisGone, hiredis.ReplyError
+                ):  # the next call includes it
                     await self._queue.charge(costs)
 
     def _due(self) -> dict[Item, int]:
@@ -54,5 +56,5 @@ class Charging:
         return {
             item: cost
             for item, cost in costs.items()
-            if cost >= self._told.get(item, min(item.estimate, AHEAD)) + LEAST
+            if cost >= self._charged.get(item, min(item.estimate, AHEAD)) + LEAST
         }

@@ -1,4 +1,4 @@
-"""What an engine says that an answer took, as far as that can be; the rest we count ourselves."""
+"""Checks an engine's token counts: impossible ones are replaced by the platform's own."""
 
 import logging
 from time import monotonic
@@ -7,18 +7,18 @@ from typing import Any
 from inference.codec.answer import count
 
 log = logging.getLogger(__name__)
-ALERT_EVERY_S = 60.0  # of one engine
+ALERT_EVERY_S = 60.0  # for one engine
 _alerted: dict[str, float] = {}
 
 
 def believable(usage: Any, name: str, most: int) -> int | None:
-    """Tokens; None where there is no such figure, or one that cannot be."""
+    """Returns the tokens; None without a figure, or for an impossible one."""
     value = count(usage, name)
     return value if value is None or value <= most else None
 
 
 def alert(engine: str, usage: Any) -> None:
-    """What it said instead, for operators: at most once a minute, and no text."""
+    """Report bad figures to operators, at most once a minute, without any text."""
     now = monotonic()
     if now - _alerted.get(engine, -ALERT_EVERY_S) < ALERT_EVERY_S:
         return
@@ -29,5 +29,5 @@ def alert(engine: str, usage: Any) -> None:
 
 
 def _shown(value: Any) -> Any:
-    """Other things than figures by their kind: an engine could quote a prompt there."""
+    """Returns a number, or the type of anything else: an engine could quote a prompt there."""
     return value if isinstance(value, int | float) or value is None else type(value).__name__

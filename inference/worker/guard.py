@@ -1,7 +1,7 @@
-"""Between a runner and its engine: asks the engine's breaker, and tells it how requests went.
+"""Guards an engine for a runner: checks its breaker, and reports outcomes of requests to it.
 
-While all is well it costs a look into a dict: only failures, and what happens while the engine has
-trouble, are told to Redis.
+Without trouble it costs a dict lookup: only failures, and outcomes while the engine has trouble,
+are reported to Redis.
 """
 
 import asyncio
@@ -21,26 +21,26 @@ from inference.order import Item
 from infrastructure.redis.link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
-ONE_MORE_S = 1.0  # an engine that was full is sent one more request after each
+ONE_MORE_S = 1.0  # after 429, the limit grows by one request in this time
 LATELY_S = 5.0
-STEP_BACK_S = 1.0  # after a failure, where other engines can take what comes
+STEP_BACK_S = 1.0  # after a failure, if other engines can take the next requests
 RENEW_S = breakers.PROBE_S / 4
 LOOK_S = 0.1
-OTHERS_S = 60.0  # so long an answer to one tenant speaks for the engine when another one's fail
+OTHERS_S = 60.0  # an answer to one tenant counts for so long when another one's requests fail
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 class Guard:
-    """Of one runner. Without a link (in a test) it lets everything through."""
+    """The guard of one runner. Without a link (in a test) it lets everything through."""
 
     def __init__(self, engine: str = "", redis: RedisLink | None = None) -> None:
         self.engine, self._redis = engine, redis
         self._probes: dict[str, asyncio.Task[None]] = {}  # by the request's token
-        self._telling: set[asyncio.Task[Any]] = set()
+        self._reports: set[asyncio.Task[Any]] = set()
         self._failed_at = -inf
-        self._let_in, self._full_at = inf, -inf  # by an engine that was full
-        self._last_failure = "", -inf  # whose request it was, and when
-        self._served = [("", -inf), ("", -inf)]  # the last two tenants that were answered, and when
+        self._limit, self._full_at = inf, -inf  # after 429
+        self._last_failure = "", -inf  # its tenant and time
+        self._served = [("", -inf), ("", -inf)]  # the last two answered tenants, with times
 
     @property
     def has_trouble(self) -> bool:
@@ -52,47 +52,47 @@ class Guard:
 
     @property
     def has_not_answered(self) -> bool:
-        """Nothing at all, in the last seconds."""
+        """Returns whether it has answered nothing in the last seconds."""
         return monotonic() > self._served[0][1] + LATELY_S
 
     @property
     def phase(self) -> Phase:
         return breakers.phase(self.engine)
 
-    def places(self, slots: int, *, others: bool) -> int:
-        """How many requests it may have at once. `others`: engines that can take them instead."""
+    def allowed_slots(self, slots: int, *, others: bool) -> int:
+        """Returns how many requests it may have. `others`: other engines can take them instead."""
         phase = self.phase
         if not others or (phase is Phase.CLOSED and not self.has_just_failed):
             return slots
         return 1 if phase is Phase.DUE or self._probes else 0
 
     def note_full(self, running: int) -> None:
-        """The engine answered 429 while it ran so many of ours."""
-        self._let_in, self._full_at = running, monotonic()
+        """Note that the engine answered 429 while it ran `running` requests from here."""
+        self._limit, self._full_at = running, monotonic()
 
-    def most(self, places: int) -> int:
-        """At most so many places: as many as a full engine let in, then one more each second."""
-        if self._let_in == inf:
-            return places
-        most = self._let_in + int((monotonic() - self._full_at) / ONE_MORE_S)
-        if most >= places:
-            self._let_in = inf
-        return int(min(most, places))
+    def limit_after_full(self, slots: int) -> int:
+        """Returns at most `slots`: as many as a full engine ran, then one more each second."""
+        if self._limit == inf:
+            return slots
+        limit = self._limit + int((monotonic() - self._full_at) / ONE_MORE_S)
+        if limit >= slots:
+            self._limit = inf
+        return int(min(limit, slots))
 
     async def enter(self, token: str, *, waits: bool) -> None:
-        """Returns once the request may ask the engine. Raises EnginePaused.
+        """Return once the request may ask the engine. Raises EnginePaused.
 
-        `waits`: for a probe's outcome; who has somewhere else to go does not.
+        With `waits` it waits for a probe's outcome, instead of going elsewhere.
         """
         while (phase := self.phase) is not Phase.CLOSED:
-            if phase is Phase.DUE and await self._claims(token):
+            if phase is Phase.DUE and await self._claim_probe(token):
                 return
             if self.phase is Phase.OPEN or not waits:
                 raise EnginePaused(breakers.retry_after(self.engine))
             await asyncio.sleep(LOOK_S)
 
     def tell(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
-        """How it went, if the breaker wants to know. Does not wait."""
+        """Report the outcome, if the breaker needs it. Does not wait."""
         answered = not (failure or cancelled)
         if answered:
             self._note_answer(item.tenant)
@@ -108,7 +108,7 @@ class Guard:
             self._spawn(self._failed(item, failure))
         elif answered:
             self._spawn(self._report("succeeded", token))
-        elif probe:  # it has shown nothing: the next one may
+        elif probe:  # the probe was inconclusive: another request may be one
             self._spawn(self._report("released", token))
 
     def _note_answer(self, tenant: str) -> None:
@@ -117,26 +117,27 @@ class Guard:
         self._served[0] = tenant, monotonic()
 
     def _has_worked_since(self, tenant: str, failure: EngineFailed) -> bool:
-        """For others, since this tenant's last failure: who steps back for the next one, too, is
-        stopped by one tenant's requests alone.
+        """Returns whether it answered others since this tenant's last failure.
+
+        Then it does not step back again, or one tenant's requests alone could stop the runner.
         """
-        before, since = self._last_failure
-        if before != tenant or not failure.may_be_the_requests:
+        last_tenant, since = self._last_failure
+        if last_tenant != tenant or not failure.may_be_the_requests:
             return False
         return any(other not in ("", tenant) and at > since for other, at in self._served)
 
     def _serves_others(self, tenant: str) -> bool:
-        """Whether it has answered another tenant lately."""
+        """Returns whether it has answered another tenant lately."""
         since = monotonic() - OTHERS_S
         return any(other not in ("", tenant) and at > since for other, at in self._served)
 
     async def close(self) -> None:
         for probe in self._probes.values():
             probe.cancel()
-        if self._telling:
-            await asyncio.wait(self._telling)
+        if self._reports:
+            await asyncio.wait(self._reports)
 
-    async def _claims(self, token: str) -> bool:
+    async def _claim_probe(self, token: str) -> bool:
         if not await self._report("probe", token):
             return False
         if self.has_trouble:
@@ -165,20 +166,20 @@ class Guard:
     async def _report(self, verb: Verb, token: str) -> bool:
         return await self._run(breakers.arguments(self.engine, verb, token), verb)
 
-    async def _run(self, arguments: list[str | int], why: str) -> bool:
-        """Whether a request may ask the engine; without Redis, as if its breaker were closed."""
+    async def _run(self, arguments: list[str | int], reason: str) -> bool:
+        """Returns whether a request may ask the engine; also True without Redis."""
         if self._redis is None:
             return True
         with contextlib.suppress(*_TROUBLE):
-            before = self.phase
+            previous = self.phase
             answer = await self._redis.run(breakers.REPORT, breakers.keys(self.engine), *arguments)
             may = breakers.learn(self.engine, answer)
-            if self.phase is not before:
-                log.warning("%s: the breaker is %s (%s)", self.engine, self.phase, why)
+            if self.phase is not previous:
+                log.warning("%s: the breaker is %s (%s)", self.engine, self.phase, reason)
             return may
         return True
 
-    def _spawn(self, telling: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(telling)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _spawn(self, report: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(report)
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)

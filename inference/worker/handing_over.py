@@ -1,12 +1,11 @@
-"""A request that an engine could not begin goes on in another pool of its model, or in its own.
+"""Failover: a request that an engine could not begin goes to another pool of its model, or stays.
 
-That a hosted service had it is on record before another engine has it (`put_leaving_on_record`):
-the event that ends it names the last one alone.
+If a hosted service had it, that is recorded before another engine gets it (`record_departure`): the
+event of its end names only the last one.
 
-Its new pool is put on record first, then it joins that pool's queue and leaves its own, which gives
-back its charge. Whatever dies in between, the record says where it belongs: the sweeper puts it
-there, and a runner that finds it in the queue that it should have left lets go of it. Its slot and
-what it has set aside stay as they are.
+Its new pool is recorded first, then it joins that pool's queue and leaves its own, which refunds
+its charge. Whatever dies in between, the record has its pool: the sweeper queues it there, and a
+runner that finds it in the old queue drops it. Its slot and its reservation stay unchanged.
 """
 
 import logging
@@ -37,11 +36,11 @@ log = logging.getLogger(__name__)
 def next_pool(
     order: Order, item: Item, engine: str, start: str, *, in_house: bool = False
 ) -> Pool | None:
-    """That takes what `engine` could not begin: its own for another engine there, else the next.
+    """Returns its own pool if another engine there may take it, else the next one, or None.
 
-    `start`: the pool that the request was routed to. From there on each has one turn, in the
-    model's order, hosted ones and those for failover last; no hosted one for who is local-only, or
-    `in_house`. None when there is nowhere left to go.
+    `start` is the pool that the request was routed to. From there each pool has one turn, in the
+    model's order, with hosted ones and those for failover last; without hosted ones if it is
+    local-only, or `in_house`.
     """
     stays_here = order.local_only or in_house
     pools = [pool for pool in pools_of(order.model) if not (stays_here and pool.hosted)]
@@ -51,14 +50,14 @@ def next_pool(
     stays = other_available(own, engine)
     if stays and item.attempt == 1:
         return own
-    if item.attempt < MAX_ATTEMPTS and (found := _first_up(_untried(pools, own.name, start))):
-        return found
+    if item.attempt < MAX_ATTEMPTS and (untried := _first_up(_untried(pools, own.name, start))):
+        return untried
     may_again = item.attempt < MAX_ATTEMPTS or breakers.phase(engine) is not Phase.CLOSED
     return own if stays and may_again else None
 
 
 def own_pool(order: Order) -> Pool | None:
-    """The pool that it is in, while an engine of that can be asked."""
+    """Returns its present pool, if an engine of that is available."""
     own = [pool for pool in pools_of(order.model) if pool.name == order.queue]
     return _first_up(own)
 
@@ -79,10 +78,10 @@ def other_available(pool: Pool, engine: str) -> bool:
     return any(each.config.id != engine and reachable.available(each) for each in pool.engines)
 
 
-async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
-    """Raises RedisGone, DatabaseError; it can be called again.
+async def fail_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
+    """Move a request. Raises RedisGone, DatabaseError; it may be repeated.
 
-    One whose lease has run out, while this host was cut off, belongs to whoever took it up.
+    A request whose lease expired, while this host was cut off, belongs to another runner.
     """
     if not await queue.holds(item):
         return
@@ -90,15 +89,15 @@ async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -
         await _put_back(queue, to, item, ciphertext)
         return
     again = msgspec.structs.replace(item, attempt=item.attempt + 1)
-    if await database_sync_to_async(_put_on_record)(UUID(item.id), to.name):
+    if await database_sync_to_async(_record_pool)(UUID(item.id), to.name):
         if await queue.of(to.name).enqueue(again, ciphertext):
             wake_up(to.name)
         log.warning("request %s goes on in pool %s", item.id, to.name)
-    await queue.settle(item, 0)  # also one that has been settled meanwhile
+    await queue.settle(item, 0)  # also if it was settled meanwhile
 
 
 async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
-    """For another engine of the pool. Died in between, the sweeper finds it on record."""
+    """Requeue it for another engine of the pool. After a crash the sweeper does it."""
     again = msgspec.structs.replace(item, attempt=min(item.attempt + 1, MAX_ATTEMPTS))
     if not await queue.settle(item, 0):
         return  # the sweeper has it
@@ -107,8 +106,8 @@ async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes)
     log.warning("request %s goes on at another engine of pool %s", item.id, pool.name)
 
 
-def put_leaving_on_record(order: Order, upstream: str) -> None:
-    """Once for each service. Raises DatabaseError."""
+def record_departure(order: Order, upstream: str) -> None:
+    """Record that the request left for a service, once for each. Raises DatabaseError."""
     what: dict[str, Any] = {
         "action": Action.COMPLETION_LEFT,
         "tenant_id": order.tenant_id,
@@ -134,10 +133,10 @@ def put_leaving_on_record(order: Order, upstream: str) -> None:
 
 
 def belongs_elsewhere(request_id: UUID, pool: str) -> bool:
-    """Whether another pool is on record. Earlier versions recorded none."""
+    """Returns whether another pool is recorded. Earlier versions recorded none."""
     others = Completion.objects.filter(pk=request_id).exclude(pool__in=["", pool])
     return others.exists()
 
 
-def _put_on_record(completion_id: UUID, pool: str) -> bool:
+def _record_pool(completion_id: UUID, pool: str) -> bool:
     return bool(Completion.objects.open().filter(pk=completion_id).update(pool=pool))

@@ -1,10 +1,10 @@
-"""Requests that wait where nobody takes them go to another pool of their model.
+"""Moves requests from a pool that takes none any more to another pool of their model.
 
-So it is with a pool that is no longer served, where those that no other may take end with a 503
-that says so; and with one whose engines all drain, where they wait on instead.
+From a removed pool, requests that no other pool may take end with a 503 that explains it. In a pool
+whose engines all drain, they wait on instead.
 
-The new pool is put on record first. Whatever dies after that, the sweeper finds the request there
-and queues it. What a runner of the old pool has begun, it finishes.
+The new pool is recorded first. After a crash the sweeper queues the request there. A runner of the
+old pool finishes its running requests.
 """
 
 import logging
@@ -32,9 +32,9 @@ MESSAGE = "the pool that was to serve this request was removed, and no other may
 
 
 def move_all() -> None:
-    """Raises redis.RedisError, DatabaseError; the next look begins anew."""
-    for pool in _gone():
-        arguments = fair_queue.sweep_arguments(BATCH)  # what its runners died with waits again
+    """Move them. Raises redis.RedisError, DatabaseError; the next call starts over."""
+    for pool in _removed_pools():
+        arguments = fair_queue.sweep_arguments(BATCH)  # requeues the requests of dead runners
         client().register_script(fair_queue.SWEEP.text)(
             keys=[fair_queue.prefix(pool)], args=arguments
         )
@@ -43,17 +43,19 @@ def move_all() -> None:
         _move(pool, is_gone=False)
 
 
-def _gone() -> set[str]:
-    """Pools of open requests that neither this process nor PostgreSQL knows as served."""
-    named = Completion.objects.open().exclude(pool="").values_list("pool", flat=True).distinct()
-    if not (unknown := set(named) - pools().keys()):
+def _removed_pools() -> set[str]:
+    """Returns pools of open requests that neither this process nor PostgreSQL serves."""
+    pool_names = (
+        Completion.objects.open().exclude(pool="").values_list("pool", flat=True).distinct()
+    )
+    if not (unknown := set(pool_names) - pools().keys()):
         return set()
-    there = Pool.objects.filter(name__in=unknown, engines__isnull=False)
-    return unknown - set(there.values_list("name", flat=True))
+    existing = Pool.objects.filter(name__in=unknown, engines__isnull=False)
+    return unknown - set(existing.values_list("name", flat=True))
 
 
 def _draining() -> list[str]:
-    """Pools that take nothing, while another one of their model does."""
+    """Returns pools without an engine that takes requests, while another of the model has one."""
     return [
         pool.name
         for pool in pools().values()
@@ -62,24 +64,26 @@ def _draining() -> list[str]:
 
 
 def _waiting(pool: str) -> list[Completion]:
-    """Those that no runner has. Younger ones may still be on their way into the queue."""
+    """Returns requests without a runner. Younger ones may still be on their way into the queue."""
     old = datetime.now(UTC) - YOUNG
-    found = Completion.objects.open().filter(pool=pool, created_at__lt=old)
+    open_requests = Completion.objects.open().filter(pool=pool, created_at__lt=old)
     ids: Any = client().hkeys(f"{fair_queue.prefix(pool)}:on")
-    run = {UUID(each.decode()) for each in ids}
-    return [one for one in found.order_by("-created_at")[:BATCH] if one.id not in run]
+    running = {UUID(each.decode()) for each in ids}
+    return [
+        each for each in open_requests.order_by("-created_at")[:BATCH] if each.id not in running
+    ]
 
 
 def _move(pool: str, *, is_gone: bool) -> None:
     for completion in _waiting(pool):
-        found = recorded_order(completion.id)
-        order = found[1] if found else None
+        record = recorded_order(completion.id)
+        order = record[1] if record else None
         to = _other_pool(completion.model, order)
         if not (to or is_gone) or not _taken_out(pool, completion.id):
             continue
         if to is None:
             _give_up(completion, order)
-        elif _put_on_record(completion.id, pool, to):
+        elif _record_pool(completion.id, pool, to):
             enqueue_again(to, completion.id)
             what = "request %s moved from pool %s to %s"
             log.warning(
@@ -93,14 +97,14 @@ def _taken_out(pool: str, completion_id: UUID) -> bool:
 
 
 def _other_pool(model: str, order: Order | None) -> str | None:
-    """None for one whose text was erased, too: nobody could run it."""
+    """Returns another pool; None also for a request whose text is erased, which cannot run."""
     if order is None:
         return None
     open_ones = (pool for pool in pools_of(model) if not (order.local_only and pool.hosted))
     return next((pool.name for pool in open_ones), None)
 
 
-def _put_on_record(completion_id: UUID, pool: str, to: str) -> bool:
+def _record_pool(completion_id: UUID, pool: str, to: str) -> bool:
     rows = Completion.objects.open().filter(pk=completion_id, pool=pool)
     return bool(rows.update(pool=to))
 

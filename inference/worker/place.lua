@@ -1,6 +1,6 @@
--- One runner at a time works for a worker of an engine, whichever host it is on.
--- KEYS: 1 the worker's place   ARGV: 1 the host  2 ms for which the place is its own; 0: it leaves
--- Returns 1 when the place is, or was, this host's.
+-- Claims a worker's name for one host at a time.
+-- KEYS: 1 the worker's place   ARGV: 1 the host  2 ms until the claim expires; 0: it leaves
+-- Returns 1 if the place is, or was, this host's.
 local has = redis.call('GET', KEYS[1])
 if has and has ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then

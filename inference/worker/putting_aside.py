@@ -1,7 +1,7 @@
-"""A request that gave its slot to a higher class waits again, in front of its line.
+"""Parks a preempted request: it gives its slot to a higher class and waits at its line's head.
 
-What there is of it is in Redis first, then it leaves its runner. Who dies in between still holds
-its lease: that runs out, and the request goes on from what was kept.
+Its state is stored in Redis before it leaves its runner. If the runner dies in between, its lease
+expires, and the request resumes from the stored state.
 """
 
 import logging
@@ -14,10 +14,10 @@ from infrastructure.redis.link import RedisLink
 log = logging.getLogger(__name__)
 
 
-async def put_aside(
+async def park_request(
     redis: RedisLink, queue: FairQueue, order: Order, item: Item, before: Parked, parked: Parked
 ) -> None:
-    """`before`: as it was when it began here. Raises RedisGone; it can be called again."""
+    """Park it; `before` is its state at its start here. Raises RedisGone; it may be repeated."""
     await keep(redis, order, parked)
     if await queue.park(item, parked.cost - before.cost, parked.times):
         log.info("request %s waits again: a higher class needs its slot", order.id)

@@ -1,7 +1,7 @@
-"""After Redis lost its data, tenants of a pool stand as they did: by what usage says of them.
+"""Restores tenants' standing in a pool after Redis lost its data, from their usage.
 
-Only the last minute counts: who had waited for less than that had no more coming to it, and being
-idle earns no credit.
+Only the last minute counts: a tenant that had waited for less than that was owed nothing more, and
+being idle earns no credit.
 """
 
 from collections import defaultdict
@@ -20,29 +20,29 @@ from tenants.models import Tenant, TierPolicy
 RECENT = timedelta(seconds=60)
 
 
-class _Had(NamedTuple):
+class _Service(NamedTuple):
     klass: str
     tenant: UUID
     tokens: float  # for its weight
 
 
 def recount(pool: str, epoch: bytes) -> None:
-    """Any number of times in an epoch. Raises redis.RedisError, DatabaseError."""
+    """Restore it; it may be repeated in an epoch. Raises redis.RedisError, DatabaseError."""
     began = datetime.fromtimestamp(int(epoch) / 1000, UTC)
-    told = [word for had in _beyond_the_least(_had(pool, began)) for word in had]
+    words = [word for each in _beyond_the_least(_service(pool, began)) for word in each]
     client().register_script(fair_queue.RECOUNT.text)(
-        keys=[fair_queue.prefix(pool)], args=[epoch, *map(str, told)]
+        keys=[fair_queue.prefix(pool)], args=[epoch, *map(str, words)]
     )
 
 
-def _had(pool: str, until: datetime) -> list[_Had]:
-    """In the fair queue's unit: Outcome.cost (inference/record/statements.py)."""
+def _service(pool: str, until: datetime) -> list[_Service]:
+    """Returns service in the fair queue's unit: Outcome.cost (inference/record/statements.py)."""
     lately = Usage.objects.filter(pool=pool, created_at__gt=until - RECENT, created_at__lte=until)
-    used = lately.filter(cache="")  # kept answers take nothing of an engine
+    used = lately.filter(cache="")  # cached answers use no engine
     cost = Sum(F("prompt_tokens") + 2 * F("completion_tokens"))
     sums = list(used.values_list("klass", "tenant_id").annotate(cost=cost))
     weights = _weights({tenant for _, tenant, _ in sums})
-    return [_Had(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]
+    return [_Service(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]
 
 
 def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
@@ -51,11 +51,11 @@ def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
     return {tenant: by_tier[tier] for tenant, tier in tiers.items()}
 
 
-def _beyond_the_least(found: Iterable[_Had]) -> list[_Had]:
-    """Who comes anew stands beside the one that has had the least."""
-    by_class: dict[str, list[_Had]] = defaultdict(list)
-    for had in found:
-        by_class[had.klass].append(had)
-    least = {klass: min(had.tokens for had in all_) for klass, all_ in by_class.items()}
-    moved = [had._replace(tokens=had.tokens - least[had.klass]) for had in found]
-    return [had for had in moved if had.tokens]
+def _beyond_the_least(services: Iterable[_Service]) -> list[_Service]:
+    """Returns the service beyond that of the least served tenant, where a new one starts."""
+    by_class: dict[str, list[_Service]] = defaultdict(list)
+    for each in services:
+        by_class[each.klass].append(each)
+    least = {klass: min(each.tokens for each in all_) for klass, all_ in by_class.items()}
+    moved = [each._replace(tokens=each.tokens - least[each.klass]) for each in services]
+    return [each for each in moved if each.tokens]

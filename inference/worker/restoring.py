@@ -1,8 +1,8 @@
-"""Requests on record that the queue does not know go in again, from the ciphertext on record.
+"""Requeues recorded requests that are missing in the queue, from the recorded ciphertext.
 
-Each look takes those that were received since the last one and, in turn, some of the others. How
-far it has come stands in Redis beside the queue: when Redis loses data, or comes back with older
-data, that is lost or older as well, and what is missing is found at the next look.
+Each round compares those received since the last one and, in turn, some of the others. Its progress
+is in Redis beside the queue: if Redis loses data, or comes back with older data, the progress is
+lost or older as well, so the next round finds the missing requests.
 """
 
 import logging
@@ -26,7 +26,7 @@ from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 
 log = logging.getLogger(__name__)
 YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into the queue
-LATE = timedelta(seconds=30)  # so long after `created_at` may one come on record
+LATE = timedelta(seconds=30)  # a request may be recorded so long after `created_at`
 BATCH = 500
 START = datetime.fromtimestamp(0, UTC)  # of a round
 
@@ -34,23 +34,23 @@ START = datetime.fromtimestamp(0, UTC)  # of a round
 class _Progress(NamedTuple):
     epoch: bytes
     upto: datetime | None  # None: nothing has been compared
-    round: datetime  # of the round through all that wait
+    round: datetime  # position of the round through all that wait
 
 
 def restore(pool: str) -> None:
-    """Raises redis.RedisError, DatabaseError; the next look begins where this one did."""
+    """Requeue missing ones. Raises redis.RedisError, DatabaseError; the next call repeats it."""
     progress, now = _progress(pool), datetime.now(UTC)
-    due = Completion.objects.open().filter(pool=pool, created_at__lt=now - YOUNG)
+    open_requests = Completion.objects.open().filter(pool=pool, created_at__lt=now - YOUNG)
     if progress.upto is None:
-        if progress.epoch:  # else no sweeper has been here
+        if progress.epoch:  # else the queue has never been swept
             recount(pool, progress.epoch)
-        ids, goes_on = list(due.values_list("id", flat=True)), START
+        ids, goes_on = list(open_requests.values_list("id", flat=True)), START
     else:
         since = min(progress.upto, now) - LATE
-        fresh = due.filter(created_at__gte=since).values_list("id", flat=True)
-        others, goes_on = _next_of_round(due, progress.round)
+        fresh = open_requests.filter(created_at__gte=since).values_list("id", flat=True)
+        others, goes_on = _next_of_round(open_requests, progress.round)
         ids = list({*fresh, *others})
-    _put_back(pool, due, ids)
+    _put_back(pool, open_requests, ids)
     client().register_script(fair_queue.COMPARED.text)(
         keys=[fair_queue.prefix(pool)],
         args=[progress.epoch, (now - YOUNG).isoformat(), goes_on.isoformat()],
@@ -70,23 +70,25 @@ def _time(text: Any) -> datetime | None:
     return datetime.fromisoformat(text.decode()) if text else None
 
 
-def _next_of_round(due: CompletionQuerySet, after: datetime) -> tuple[list[UUID], datetime]:
-    """Up to BATCH ids, the oldest first, and where the round goes on."""
+def _next_of_round(
+    open_requests: CompletionQuerySet, after: datetime
+) -> tuple[list[UUID], datetime]:
+    """Returns up to BATCH ids, the oldest first, and where the round continues."""
     rows = list(
-        due.filter(created_at__gt=after)
+        open_requests.filter(created_at__gt=after)
         .order_by("created_at")
         .values_list("id", "created_at")[:BATCH]
     )
     return [row[0] for row in rows], rows[-1][1] if len(rows) == BATCH else START
 
 
-def _put_back(pool: str, due: CompletionQuerySet, ids: list[UUID]) -> None:
+def _put_back(pool: str, open_requests: CompletionQuerySet, ids: list[UUID]) -> None:
     unknown = _unknown(pool, ids)
     if not unknown:
         return
-    # Asked a second time: one that was settled in between has left the queue after its commit.
-    # Newest first: each goes to the head of its line, so that the oldest ends up in front.
-    still_open = due.filter(id__in=unknown).order_by("-created_at")
+    # Read again, since a request that was settled meanwhile left the queue after its commit.
+    # Newest first: each goes to the head of its line, so that the oldest is first in the end.
+    still_open = open_requests.filter(id__in=unknown).order_by("-created_at")
     for completion_id in still_open.values_list("id", flat=True):
         enqueue_again(pool, completion_id)
 
@@ -95,21 +97,21 @@ def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
     unknown: list[UUID] = []
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        known = client().hmget(f"{fair_queue.prefix(pool)}:orders", [str(i) for i in batch])
-        unknown += [i for i, order in zip(batch, known, strict=True) if order is None]
+        orders = client().hmget(f"{fair_queue.prefix(pool)}:orders", [str(i) for i in batch])
+        unknown += [i for i, value in zip(batch, orders, strict=True) if value is None]
     return unknown
 
 
 def enqueue_again(pool: str, completion_id: UUID) -> None:
-    """At the head of its tenant's line, in the class that the record says."""
-    found = recorded_order(completion_id)
-    if found is None:
+    """Requeue it at the head of its tenant's line, in the class of its record."""
+    record = recorded_order(completion_id)
+    if record is None:
         return
-    ciphertext, order = found
-    # Attempt 2: whoever had it before, if anybody, may have given out events already.
+    ciphertext, order = record
+    # Attempt 2: an earlier runner, if there was one, may have sent events already.
     klass = Completion.objects.values_list("klass", flat=True).get(pk=completion_id)
     again = msgspec.structs.replace(order.item, attempt=2, klass=klass)
-    told, *_ = client().register_script(fair_queue.ENQUEUE.text)(
+    awake, *_ = client().register_script(fair_queue.ENQUEUE.text)(
         keys=[fair_queue.prefix(pool)],
         args=fair_queue.enqueue_arguments(again, ciphertext, "head"),
     )
@@ -117,5 +119,5 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
     client().register_script(REACQUIRE.text)(keys=keys, args=args)
     extra = about(completion_id, order.tenant_id)
     log.warning("%s: requeued request %s", pool, completion_id, extra=extra)
-    if told == 0:
+    if awake == 0:
         wake_up(pool)

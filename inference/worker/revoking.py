@@ -1,8 +1,8 @@
-"""Requests of whoever has lost their access end, also where nobody waits for them any more.
+"""Ends requests of callers that have lost their access, if no web process does.
 
 The web process that waits for a request ends it within a second (intake/revocation.py). One with an
-idempotency key goes on when that process has died: then this is all that ends it. Lines of batches
-are the jobs process's to end, or to ask for again.
+idempotency key goes on when that process dies: then only this ends it. The jobs process ends or
+retries lines of batches.
 """
 
 import logging
@@ -23,7 +23,7 @@ from tenants.models import Scope
 from tenants.models.tenant import State
 
 log = logging.getLogger(__name__)
-AFTER = timedelta(seconds=3)  # the web processes have ended theirs by then
+AFTER = timedelta(seconds=3)  # web processes have ended theirs by then
 BATCH = 500
 BATCHES = "/v1/batches"  # the route of their lines
 REVOKED = Outcome(
@@ -36,29 +36,32 @@ _without_access: dict[UUID, float] = {}  # requests, since when (monotonic)
 
 
 def end_revoked() -> None:
-    """Those that run are told to end, and are gone at a later look. Raises redis.RedisError."""
+    """End them. Running ones are told to end, and are gone at a later call.
+
+    Raises redis.RedisError.
+    """
     since = datetime.now(UTC) - AFTER
     over = Q(api_key__revoked_at__lt=since) | Q(api_key__expires_at__lt=since)
     for completion in Completion.objects.open().filter(over)[:BATCH]:
         _end(completion)
-    for completion in _shut_out():
+    for completion in _without_valid_access():
         _end(completion)
 
 
-def _shut_out() -> list[Completion]:
-    """Returns requests of suspended and closing tenants, of keys without their scopes, and of
-    closed accounts.
+def _without_valid_access() -> list[Completion]:
+    """Returns requests without access: of suspended or closing tenants, and of closed accounts.
 
-    No row says since when, so each is seen here for AFTER first.
+    Requests of keys without their scopes count, too. No row has the time of the loss, so each is
+    observed here for AFTER first.
     """
     lost = ~Q(tenant__state=State.ACTIVE) | Q(member__user__is_active=False)
     lost |= Q(api_key__isnull=False) & ~Q(api_key__scopes__overlap=_MAY_ASK)
     completions = list(Completion.objects.open().exclude(route=BATCHES).filter(lost)[:BATCH])
     now = time.monotonic()
-    seen = {each.id: _without_access.get(each.id, now) for each in completions}
+    since = {each.id: _without_access.get(each.id, now) for each in completions}
     _without_access.clear()
-    _without_access.update(seen)
-    return [each for each in completions if now - seen[each.id] > AFTER.total_seconds()]
+    _without_access.update(since)
+    return [each for each in completions if now - since[each.id] > AFTER.total_seconds()]
 
 
 def _end(completion: Completion) -> None:

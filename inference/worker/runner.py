@@ -44,19 +44,19 @@ from inference.stream.sink import unseen
 from inference.stream.writer import Writer
 from inference.tracing import spans, words
 from inference.worker.charging import Charging
-from inference.worker.colleagues import Colleagues
+from inference.worker.colleagues import SiblingWorkers
 from inference.worker.guard import Guard
 from inference.worker.handing_over import (
     belongs_elsewhere,
-    hand_over,
+    fail_over,
     next_pool,
     other_available,
     own_pool,
-    put_leaving_on_record,
+    record_departure,
 )
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
-from inference.worker.putting_aside import put_aside
+from inference.worker.putting_aside import park_request
 from inference.worker.silence import SilenceWatch
 from inference.worker.watching import EngineWatch
 from infrastructure.redis.cluster_link import link_to
@@ -73,10 +73,10 @@ GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/e
 
 
 class Runner:
-    def __init__(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> None:
+    def __init__(self, pool: str, engine: Engine, colleagues: SiblingWorkers | None = None) -> None:
         self.id = new_id(engine.config.id)
         self.pool, self.engine, self.configured = pool, engine, engine
-        self.colleagues = colleagues or Colleagues(pool)
+        self.colleagues = colleagues or SiblingWorkers(pool)
         self.slots = self.colleagues.share(engine.config.slots)
         self.guard = Guard(engine.config.id)
         self.watch = EngineWatch(pool, engine.config.id, self.colleagues.worker)
@@ -137,7 +137,7 @@ class Runner:
     async def _takes_place(self) -> bool:
         """False where another host has a worker of this name that is awake."""
         try:
-            return await self.colleagues.takes_place(self.redis)
+            return await self.colleagues.may_run_here(self.redis)
         except TROUBLE:
             return True  # the beats ask again
 
@@ -202,13 +202,13 @@ class Runner:
     def _free(self) -> int:
         troubled = self.guard.has_trouble or self.guard.has_just_failed
         places = self._places() if troubled else self.slots
-        return max(0, self.guard.most(places) - len(self._tasks))
+        return max(0, self.guard.limit_after_full(places) - len(self._tasks))
 
     def _places(self) -> int:
         """While its engine has trouble, others of the pool take its requests."""
         pool = pools().get(self.pool)
         others = pool is not None and other_available(pool, self.engine.config.id)
-        return self.guard.places(self.slots, others=others)
+        return self.guard.allowed_slots(self.slots, others=others)
 
     def _refused(self, failure: EngineFull) -> None:
         """Sends an engine of ours that is full no more than it has let in. One that lets in nothing
@@ -262,7 +262,7 @@ class Runner:
                 moves, parked = handler.moves, handler.waits_again
                 before = handler.charged_for
                 if moves and handler.has_left:
-                    leaving = database_sync_to_async(put_leaving_on_record)
+                    leaving = database_sync_to_async(record_departure)
                     await self._patiently(leaving, handler.order, self.engine.upstream)
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
@@ -278,10 +278,10 @@ class Runner:
         if moves and order:
             work.HANDED_OVER.of(*work.labels(order, item.klass)).value += 1
         if moves:
-            await self._patiently(hand_over, self.queue, moves, item, ciphertext)
+            await self._patiently(fail_over, self.queue, moves, item, ciphertext)
         elif parked and order:
             work.PREEMPTIONS.of(*work.labels(order, item.klass)).value += 1
-            await self._patiently(put_aside, self.redis, self.queue, order, item, before, parked)
+            await self._patiently(park_request, self.redis, self.queue, order, item, before, parked)
         return None
 
     async def _was_handed_over(self, item: Item) -> bool:
@@ -339,7 +339,7 @@ class Runner:
             await self._offer(handler)
         if item.attempt == 1 and not parked.times:
             spans.past(order.trace, "queue", order.created_at, handler.popped_at)
-        with spans.going_on(order.trace, "work") as span:
+        with spans.continued(order.trace, "work") as span:
             outcome = None
             try:
                 outcome = await handler.run(self.session, self.writer, self.commits, cipher)
@@ -435,7 +435,7 @@ class Runner:
         self._epoch = epoch
         if not self._leaving:
             await self.colleagues.beat(self.redis)
-        if not await self.colleagues.takes_place(self.redis):
+        if not await self.colleagues.may_run_here(self.redis):
             self.stop()  # this host was away for long, and another has taken over
         if waits and not self._free():
             self.colleagues.call_one()

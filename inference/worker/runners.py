@@ -1,7 +1,7 @@
 """The runners of one worker: one for each engine that it serves and that takes requests.
 
-As a rule that is one. While a new version of an engine takes over, the old one's runner finishes
-what it has beside the new one's, in the same process.
+Usually that is one. While a new version of an engine takes over, the old one's runner finishes its
+requests beside the new one's, in the same process.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import logging
 from inference.engines import pools
 from inference.engines.base import Engine
 from inference.queue.pool_workers import workers_of
-from inference.worker.colleagues import Colleagues
+from inference.worker.colleagues import SiblingWorkers
 from inference.worker.runner import Runner
 
 log = logging.getLogger(__name__)
 
 
 class Runners:
-    """`queue`: of Celery, by which the worker is woken. It is its engine's `number`th."""
+    """The runners of an engine's `number`th worker, which the Celery `queue` wakes."""
 
     def __init__(self, pool: str, queue: str, number: int) -> None:
         self._pool, self._queue, self._number = pool, queue, number
@@ -27,7 +27,7 @@ class Runners:
         self._stopping = False
 
     async def drain(self) -> None:
-        """Returns when all have left."""
+        """Drain the pool. Returns when all runners have left."""
         self.look()
         while self._running:
             runner, task = await self._ended.get()
@@ -36,32 +36,34 @@ class Runners:
             if problem := task.exception():
                 log.error("%s: a runner failed: %r", self._pool, problem, exc_info=problem)
             elif runner.stopping or any(each.stopping for each in self._running.values()):
-                self.look()  # this worker is not free to be woken while one of them finishes
+                self.look()  # this worker cannot be woken while one of them finishes
 
     def look(self) -> None:
-        """After a change: an engine that drains, was removed or is another now takes no more
-        requests from here, and what takes some now is served.
+        """Follow a change of engines.
+
+        Stop runners of engines that drain, or were removed or changed, and start those of engines
+        that take requests now.
         """
-        wanted = {} if self._stopping else self._in_use()
+        in_use = {} if self._stopping else self._in_use()
         for name, runner in self._running.items():
-            if wanted.get(name) is not runner.configured:
+            if in_use.get(name) is not runner.configured:
                 runner.stop()
-        for name in wanted.keys() - self._running:
-            self._start(wanted[name])
+        for name in in_use.keys() - self._running:
+            self._start(in_use[name])
 
     def stop(self) -> None:
-        """They take nothing more, and finish what they have."""
+        """Stop taking requests; running ones finish."""
         self._stopping = True
         self.look()
 
     def _in_use(self) -> dict[str, Engine]:
         names = {worker.engine for worker in workers_of(self._pool) if worker.queue == self._queue}
-        found = pools().get(self._pool)
-        return {e.config.id: e for e in found.engines if e.config.id in names} if found else {}
+        known = pools().get(self._pool)
+        return {e.config.id: e for e in known.engines if e.config.id in names} if known else {}
 
     def _start(self, engine: Engine) -> None:
         name = engine.config.id
-        runner = Runner(self._pool, engine, Colleagues(self._pool, name, self._number))
+        runner = Runner(self._pool, engine, SiblingWorkers(self._pool, name, self._number))
         self._running[name] = runner
         task = asyncio.create_task(runner.drain())
         self._tasks.add(task)

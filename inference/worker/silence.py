@@ -1,9 +1,9 @@
-"""An engine that holds its connections and says nothing: slow, stalled, or frozen?
+"""Detects a frozen engine, which holds its connections without sending anything.
 
-Once a second a runner looks for requests of which nothing has come for a while (of a hosted service
-every 10 s). If there is one, the engine is asked for its health; where it does not answer that
-either, again and again for its `silence_s`, those requests have failed. Where it does, `stalls.py`
-judges whether it gets on with its work.
+Once a second (every 10 s for a hosted service) a runner looks for requests without an event for a
+while. If there is one, it checks the engine's health. If that does not answer either, again and
+again for the engine's `silence_s`, those requests fail. If it does, `stalls.py` checks whether the
+engine makes progress.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ import aiohttp
 from inference.engines.base import Engine, EngineFailed
 from inference.engines.session import EngineSession
 from inference.worker.handlers.base import Handler
-from inference.worker.stalls import Heard, StallWatch
+from inference.worker.stalls import Activity, StallWatch
 
 log = logging.getLogger(__name__)
 EVERY_S, EVERY_HOSTED_S = 1.0, 10.0
 SILENT_S = 2.0
-LOOKS = 2  # in vain, in a row, at least
+LOOKS = 2  # least number of failed checks in a row
 
 
 class EngineSilent(EngineFailed):
@@ -32,59 +32,61 @@ class EngineSilent(EngineFailed):
 
 
 class SilenceWatch:
-    """Of one runner."""
+    """The watch of one runner."""
 
     def __init__(self, engine: Engine, session: EngineSession) -> None:
         self._engine, self._session = engine, session
         self._stalls = StallWatch(engine, session)
-        self._heard: dict[Handler, Heard] = {}
-        self._in_vain, self._in_vain_since = 0, 0.0
+        self._latest: dict[Handler, Activity] = {}
+        self._failed_checks, self._failed_since = 0, 0.0
 
     async def keep_watch(self, running: Mapping[str, Handler]) -> None:
-        """Until it is cancelled."""
+        """Watch until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
             waiting = [each for each in running.values() if each.works and not each.lost]
             if silent := self._silent(waiting):
                 await self._look(silent)
             else:
-                self._in_vain = 0
+                self._failed_checks = 0
 
-    def _silent(self, running: list[Handler]) -> dict[Handler, Heard]:
-        now, before = asyncio.get_running_loop().time(), self._heard
-        self._heard = {
-            handler: before[handler]
-            if handler in before and before[handler].events == handler.heard
-            else Heard(handler.heard, now)
+    def _silent(self, running: list[Handler]) -> dict[Handler, Activity]:
+        now, previous = asyncio.get_running_loop().time(), self._latest
+        self._latest = {
+            handler: previous[handler]
+            if handler in previous and previous[handler].events == handler.heard
+            else Activity(handler.heard, now)
             for handler in running
         }
-        if not before or self._went_on(before):
+        if not previous or self._has_progressed(previous):
             self._stalls.moved(now)
         return {
-            handler: heard for handler, heard in self._heard.items() if now - heard.at > SILENT_S
+            handler: activity
+            for handler, activity in self._latest.items()
+            if now - activity.at > SILENT_S
         }
 
-    def _went_on(self, before: dict[Handler, Heard]) -> bool:
-        """Whether more came of any request, or one was answered. A cancelled one shows nothing."""
+    def _has_progressed(self, previous: dict[Handler, Activity]) -> bool:
+        """Returns whether any request got more, or was answered. A cancelled one proves nothing."""
         return any(
-            self._heard[handler].events != heard.events
-            if handler in self._heard
+            self._latest[handler].events != activity.events
+            if handler in self._latest
             else not (handler.cancelled or handler.failure or handler.lost)
-            for handler, heard in before.items()
+            for handler, activity in previous.items()
         )
 
-    async def _look(self, silent: dict[Handler, Heard]) -> None:
+    async def _look(self, silent: dict[Handler, Activity]) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         if await self._answers():
-            self._in_vain = 0
+            self._failed_checks = 0
             await self._stalls.look(silent)
             return
-        if self._in_vain == 0:
-            self._in_vain_since = began
-        self._in_vain += 1
-        too_long = clock() - self._in_vain_since >= self._engine.config.silence_s
-        if self._in_vain < LOOKS or not too_long:
+        if self._failed_checks == 0:
+            self._failed_since = began
+        self._failed_checks += 1
+        too_long = clock() - self._failed_since >= self._engine.config.silence_s
+        if self._failed_checks < LOOKS or not too_long:
             return
         log.warning("%s: %d requests wait in vain", self._engine.config.id, len(silent))
         for handler in silent:
@@ -96,5 +98,5 @@ class SilenceWatch:
                 return await self._engine.is_alive(self._session)
         except TimeoutError:
             return False
-        except (aiohttp.ClientError, OSError):  # it is away: connections tell that themselves
+        except (aiohttp.ClientError, OSError):  # it is away: connections fail by themselves
             return True

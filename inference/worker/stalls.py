@@ -1,8 +1,8 @@
-"""An engine that answers for its health and gets nothing done, or nothing of one request.
+"""Detects an engine that passes its health check but makes no progress, at all or with one request.
 
-Three limits (docs/engines.md): `stall_s` for an engine of which nothing comes and whose own figures
-stand still, `first_token_s` and `between_tokens_s` for one request. It has twice as long while the
-engine gets on otherwise: then it may wait in a queue of the engine's own.
+There are three limits (docs/engines.md): `stall_s` for an engine that sends nothing and whose own
+figures do not change, `first_token_s` and `between_tokens_s` for one request. A request has twice
+as long while the engine makes progress with others: it may wait in the engine's own queue.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from inference.worker.handlers.base import Handler
 
 log = logging.getLogger(__name__)
 ASK_EVERY_S, ASK_WITHIN_S = 5.0, 5.0
-WRITES = 1.0  # tokens of a whole answer a second, by that engine
-# Bytes of a prompt a second: of one request on the slowest engine that is waited for, and of an
-# engine whose figures stand still while it reads.
+WRITES = 1.0  # tokens of a whole answer a second, on the slowest engine
+# Bytes of a prompt a second: of one request on the slowest acceptable engine, and of an engine
+# whose figures do not change during prefill.
 READS, READS_STANDING_STILL = 200, 2000
-FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # where the engine has no others
+FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # unless the engine has its own
 
 
 class RequestStalled(AnswerBroken):
-    """Nothing came of one request. It may be the request's fault: one other engine gets it."""
+    """One request gets nothing. That may be its own fault: one other engine gets it."""
 
     def __init__(self) -> None:
         super().__init__("the engine did not go on with this request")
@@ -36,7 +36,7 @@ class RequestStalled(AnswerBroken):
 
 
 class EngineStalled(AnswerBroken):
-    """Nothing comes of any request. It is certain: the breaker opens at once."""
+    """All requests get nothing. That is certain: the breaker opens at once."""
 
     may_be_the_requests = False
     opens_breaker = True
@@ -47,33 +47,33 @@ class EngineStalled(AnswerBroken):
 
 
 @dataclass(slots=True)
-class Heard:
-    """How much came of a request, and when that was new; in seconds of the loop's clock."""
+class Activity:
+    """The number of events of a request, and the time of the last on the loop's clock (seconds)."""
 
     events: int
     at: float
 
 
 class StallWatch:
-    """Of one runner's engine."""
+    """The watch of one runner's engine."""
 
     def __init__(self, engine: Engine, session: EngineSession) -> None:
         self._engine, self._session = engine, session
         self._moved_at = 0.0
         self._asked_at = 0.0
-        self._done: float | None = None  # by the engine's own figures; None: it has none
+        self._done: float | None = None  # the engine's own figure of progress; None: it has none
         config = engine.config
-        usual = math.inf if config.hosted else 1.0  # a hosted service may think for long
+        usual = math.inf if config.hosted else 1.0  # a hosted service may reason for long
         self._stall_s = config.stall_s or STALL_S
         self._first_token_s = config.first_token_s or usual * FIRST_TOKEN_S
         self._between_tokens_s = config.between_tokens_s or usual * BETWEEN_TOKENS_S
 
     def moved(self, now: float) -> None:
-        """Something came of a request, or one has ended, or nothing ran."""
+        """Note progress: an event, the end of a request, or that nothing ran."""
         self._moved_at = now
 
-    async def look(self, silent: dict[Handler, Heard]) -> None:
-        """Ends what has waited too long."""
+    async def look(self, silent: dict[Handler, Activity]) -> None:
+        """End requests that have waited too long."""
         now = asyncio.get_running_loop().time()
         await self._ask(now)
         name = self._engine.config.id
@@ -83,13 +83,15 @@ class StallWatch:
             log.warning("%s: it gets nothing done: %d requests wait in vain", name, len(silent))
             self._end(silent, EngineStalled())
             return
-        late = [handler for handler, heard in silent.items() if self._is_late(handler, heard, now)]
+        late = [
+            handler for handler, activity in silent.items() if self._is_late(handler, activity, now)
+        ]
         if late:
             log.warning("%s: nothing came of %d requests for too long", name, len(late))
             self._end(late, RequestStalled())
 
     async def _ask(self, now: float) -> None:
-        """Reads the engine's own figures. One that cannot even say them has not moved."""
+        """Read the engine's own figures. Failing to answer counts as no progress."""
         if now - self._asked_at < ASK_EVERY_S:
             return
         self._asked_at = now
@@ -99,7 +101,7 @@ class StallWatch:
         except TimeoutError:
             self._done = self._done or 0.0
             return
-        except (aiohttp.ClientError, OSError, ValueError):  # away: connections tell that themselves
+        except (aiohttp.ClientError, OSError, ValueError):  # away: connections fail by themselves
             return
         if progress is None:
             self._done = None
@@ -107,14 +109,14 @@ class StallWatch:
             self._done = progress.done
             self.moved(now)
 
-    def _is_late(self, handler: Handler, heard: Heard, now: float) -> bool:
+    def _is_late(self, handler: Handler, activity: Activity, now: float) -> bool:
         limit = self._between_tokens_s
-        if not heard.events:
+        if not activity.events:
             limit = self._first_token_s + len(handler.order.body) / READS
-        if not handler.is_streamed:  # nothing comes of it before its end
+        if not handler.is_streamed:  # it gets nothing before its end
             limit += (handler.order.charge.completion_tokens or math.inf) / WRITES
-        gets_on = now - self._moved_at < ASK_EVERY_S + ASK_WITHIN_S
-        return now - heard.at > (2 * limit if gets_on else limit)
+        progresses = now - self._moved_at < ASK_EVERY_S + ASK_WITHIN_S
+        return now - activity.at > (2 * limit if progresses else limit)
 
     @staticmethod
     def _end(handlers: Iterable[Handler], failure: AnswerBroken) -> None:

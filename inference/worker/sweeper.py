@@ -1,11 +1,11 @@
-"""Once a second: what Redis, a runner or a web process lost comes back from PostgreSQL.
+"""Repairs once a second, from PostgreSQL, what Redis, a runner or a web process lost.
 
-1. Leases that ran out go back to the head of the queue (sweep.lua).
-2. Requests on record that the queue does not know are put in again (restoring.py).
+1. Items with expired leases go back to the head of their lines (sweep.lua).
+2. Recorded requests that are missing in the queue are queued again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
 4. Requests that an operator put into a lower class wait in that one (lines/lowering.py).
-5. Requests of whoever has lost their access end, where no web process has done it (revoking.py).
-6. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
+5. Requests without valid access end, if no web process ends them (revoking.py).
+6. Unsettled requests past their deadline are settled as aborted, with one usage row.
 """
 
 import logging
@@ -29,7 +29,7 @@ from inference.worker.restoring import restore
 from inference.worker.revoking import end_revoked
 
 log = logging.getLogger(__name__)
-SETTLING_MS = 3_000  # after a loss, runners have this long to put back what they run
+SETTLING_MS = 3_000  # after a loss, runners have this long to put their items back
 GRACE = timedelta(seconds=30)  # its runner may still be settling it
 BATCH = 500
 
@@ -47,23 +47,25 @@ def sweep_all() -> None:
 def _sweep(pool: Pool) -> int:
     script = client().register_script(fair_queue.SWEEP.text)
     arguments = fair_queue.sweep_arguments(BATCH)
-    wanted, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool.name)], args=arguments)
+    needs_wake_up, epoch_age_ms, *requeued = script(
+        keys=[fair_queue.prefix(pool.name)], args=arguments
+    )
     if requeued:
         log.warning("%s: requeued %d requests of a dead runner", pool.name, len(requeued))
-    # A runner lives, but perhaps not that of each worker.
+    # A runner lives, but perhaps not one for each worker.
     workers = workers_of(pool.name)
-    if wanted or (len(workers) > 1 and fair_queue.lengths().get(pool.name)):
+    if needs_wake_up or (len(workers) > 1 and fair_queue.lengths().get(pool.name)):
         wake(asleep(workers))
     return int(epoch_age_ms)
 
 
 def _close_overdue() -> None:
-    """A web process and a runner both died, or no runner ever came."""
+    """Settle overdue requests: web process and runner died, or no runner ever took them."""
     for completion in Completion.objects.overdue(datetime.now(UTC) - GRACE)[:BATCH]:
-        found = recorded_order(completion.id)
+        record = recorded_order(completion.id)
         try:
-            closing.abort(completion, found[1] if found else None)
-        except (DatabaseError, Event.DoesNotExist):  # the others must not wait for it
+            closing.abort(completion, record[1] if record else None)
+        except (DatabaseError, Event.DoesNotExist):  # it must not delay the others
             log.exception(
                 "cannot close request %s",
                 completion.id,

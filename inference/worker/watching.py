@@ -1,8 +1,8 @@
-"""What a runner sees of its engine, for pages: tokens, waits, first tokens, the last failure.
+"""Measures an engine for pages: tokens, waits, first tokens, and the last failure.
 
-A request costs it a few additions. Tokens of streams are counted as they come, twice a second; how
-many they were is put right in the end. The window stays with the process while runners come and
-go, and goes on from what Redis has where the worker was started again.
+A request costs a few additions. Tokens of streams are counted as they arrive, twice a second, and
+corrected at the end. The window belongs to the process while runners come and go, and continues
+from Redis after a restart of the worker.
 """
 
 import contextlib
@@ -25,73 +25,79 @@ from inference.worker.handlers.base import Handler
 from infrastructure.redis.link import RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
-_OURS = (EnginePaused, WorkerLost)  # of which the engine knows nothing
+_NOT_THE_ENGINES = (EnginePaused, WorkerLost)  # failures that the engine did not see
 _windows: dict[str, EngineWindow] = {}  # of this process, by their keys
 
 
 class EngineWatch:
-    """Of one runner. `worker`: its name among those of its engine, on all hosts."""
+    """The watch of one runner. `worker` is its name among those of its engine, on all hosts."""
 
     def __init__(self, pool: str, engine: str, worker: str) -> None:
         self._key, self._worker = key(pool, engine), worker
         self._window = _windows.get(self._key)
-        self._changed, self._told_at = False, 0.0
+        self._changed, self._reported_at = False, 0.0
 
     async def begin(self, redis: RedisLink) -> None:
-        """Takes up what this worker knew before it was started again."""
+        """Continue the window of this worker from before its restart."""
         if self._window is None:
-            found = None
+            stored = None
             with contextlib.suppress(RedisGone, hiredis.ReplyError):
-                found = await self._known(redis)
-            self._window = _windows.setdefault(self._key, found or EngineWindow())
+                stored = await self._stored(redis)
+            self._window = _windows.setdefault(self._key, stored or EngineWindow())
 
-    async def _known(self, redis: RedisLink) -> EngineWindow | None:
-        """Those of workers that are gone go: in a cluster each has a name of its own."""
+    async def _stored(self, redis: RedisLink) -> EngineWindow | None:
+        """Returns the stored window. Deletes old ones: in a cluster each worker has its own
+        name.
+        """
         words, now = iter(await redis.call("HGETALL", self._key)), time.time()
-        known = {name.decode(): unpacked([text]) for name, text in zip(words, words, strict=True)}
-        gone = [name for name, found in known.items() if found and found[0].is_over(now)]
-        if gone:
-            await redis.call("HDEL", self._key, *gone)
-        return next(iter(known.get(self._worker, ())), None)
+        by_worker = {
+            name.decode(): unpacked([text]) for name, text in zip(words, words, strict=True)
+        }
+        expired = [
+            name for name, windows in by_worker.items() if windows and windows[0].is_over(now)
+        ]
+        if expired:
+            await redis.call("HDEL", self._key, *expired)
+        return next(iter(by_worker.get(self._worker, ())), None)
 
     def look(self, running: Iterable[Handler]) -> None:
-        """How far answers are that run."""
+        """Count the new tokens of running answers."""
         now = time.time()
         for handler in running:
             self._count(handler, len(handler.sent_events) - handler.watched, now)
 
     def over(self, handler: Handler, outcome: Outcome | None) -> None:
-        """`outcome`: None where it goes on elsewhere, or later."""
+        """Count an ended request. Without an `outcome` it goes on elsewhere, or later."""
         now = time.time()
         pieces = len(handler.sent_events)
-        taken = outcome.completion_tokens if outcome else pieces
-        self._count(handler, taken - handler.watched, now, ends=True)
+        tokens = outcome.completion_tokens if outcome else pieces
+        self._count(handler, tokens - handler.watched, now, ends=True)
         failure = None if handler.cancelled else handler.failure
-        if isinstance(failure, _OURS):
+        if isinstance(failure, _NOT_THE_ENGINES):
             failure = None
         if outcome or failure:
             self._changed = True
             self._own.ended(now, handler.queue_ms, outcome.ttft_ms if outcome else None)
         if failure and failure.counts:
-            self._own.failed(_told(failure, now))
+            self._own.failed(_failure(failure, now))
 
     async def tell(self, redis: RedisLink) -> None:
-        """Once a second at most, and only what is new. Raises RedisGone, ReplyError."""
-        if not self._changed or time.monotonic() < self._told_at + EVERY_S:
+        """Write new figures, once a second at most. Raises RedisGone, ReplyError."""
+        if not self._changed or time.monotonic() < self._reported_at + EVERY_S:
             return
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         write = "HSET", self._key, self._worker, packed(self._own)
         self._changed = False
         try:
             await redis.many([write, ("EXPIRE", self._key, KEPT_S)])
-        except RedisFull:  # there is more important matter to write
+        except RedisFull:  # a full Redis is for more important data
             self._changed = True
         except RedisGone:
             self._changed = True
             raise
 
     async def end(self, redis: RedisLink) -> None:
-        self._told_at = 0.0
+        self._reported_at = 0.0
         with contextlib.suppress(RedisGone, hiredis.ReplyError):
             await self.tell(redis)
 
@@ -101,12 +107,12 @@ class EngineWatch:
         return self._window
 
     def _count(self, handler: Handler, new: int, now: float, *, ends: bool = False) -> None:
-        """Only in the end they may turn out to be fewer than there seemed to be."""
+        """Count new tokens; only the end may correct the number downwards."""
         handler.watched = len(handler.sent_events)
         if new > 0 or (new and ends):
             self._own.came(new, now)
             self._changed = True
 
 
-def _told(failure: EngineFailed, at: float) -> Failure:
+def _failure(failure: EngineFailed, at: float) -> Failure:
     return Failure(at, failure.status, failure.code, failure.cause[:200])

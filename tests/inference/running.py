@@ -17,7 +17,7 @@ from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame
-from inference.worker.colleagues import Colleagues
+from inference.worker.colleagues import SiblingWorkers
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
@@ -35,10 +35,10 @@ class Bench:
         self.drains: list[asyncio.Task[None]] = []
         self.runners: list[Runner] = []
 
-    def start(self, engine: Engine, colleagues: Colleagues | None = None) -> Runner:
+    def start(self, engine: Engine, colleagues: SiblingWorkers | None = None) -> Runner:
         return self.drain(self.pool, engine, colleagues)
 
-    def drain(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> Runner:
+    def drain(self, pool: str, engine: Engine, colleagues: SiblingWorkers | None = None) -> Runner:
         if engine.config.id == engine.config.name:  # a breaker of its own
             engine.config = replace(engine.config, id=pool)
         runner = Runner(pool, engine, colleagues)

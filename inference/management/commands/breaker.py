@@ -27,36 +27,36 @@ class Command(JsonCommand):
 
     def answer(self, **options: Any) -> Answer:
         load_once()
-        engine, wanted, redis = options["engine"], options["state"], client()
-        if wanted:
-            override(redis, engine, wanted, by=BY)
+        engine, state, connection = options["engine"], options["state"], client()
+        if state:
+            override(connection, engine, state, by=BY)
         names = [engine] if engine else [each.config.id for each in engines()]
-        return {"breakers": [_described(breaker(redis, name)) for name in names]}
+        return {"breakers": [_described(breaker(connection, name)) for name in names]}
 
     def text(self, answer: Answer) -> str:
         return "\n".join(map(_lines, answer["breakers"]))
 
 
-def _described(found: Breaker) -> dict[str, Any]:
+def _described(circuit: Breaker) -> dict[str, Any]:
     return {
-        "engine": found.engine,
-        "state": found.phase.value,
-        "forced": found.forced,
-        "failures": found.failures,
-        "reason": found.reason,
-        "due_in_s": found.due_in_s,
+        "engine": circuit.engine,
+        "state": circuit.phase.value,
+        "forced": circuit.forced,
+        "failures": circuit.failures,
+        "reason": circuit.reason,
+        "due_in_s": circuit.due_in_s,
         "history": [
             {"at": each.when.isoformat(), "state": each.state, "reason": each.reason, "by": each.by}
-            for each in found.history
+            for each in circuit.history
         ],
     }
 
 
-def _lines(found: dict[str, Any]) -> str:
-    forced = " (by an operator)" if found["forced"] else ""
-    head = f"{found['engine']}: {found['state']}{forced}, {found['failures']} failures in a row"
-    told = [
+def _lines(described: dict[str, Any]) -> str:
+    forced = " (by an operator)" if described["forced"] else ""
+    state = f"{described['state']}{forced}, {described['failures']} failures in a row"
+    changes = [
         f"  {each['at']} {each['state']}: {each['reason']} {each['by']}".rstrip()
-        for each in found["history"][:SHOWN]
+        for each in described["history"][:SHOWN]
     ]
-    return "\n".join([head, *told])
+    return "\n".join([f"{described['engine']}: {state}", *changes])

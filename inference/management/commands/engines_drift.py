@@ -1,4 +1,4 @@
-"""`manage.py engines_drift`: where FOREBAY_ENGINES and the running platform part."""
+"""`manage.py engines_drift`: differences between FOREBAY_ENGINES and the running platform."""
 
 from dataclasses import asdict
 from typing import Any

@@ -25,19 +25,19 @@ class Command(JsonCommand):
             tenants = tenants.filter(name=options["tenant"])
             if not tenants:
                 raise CommandError(f"there is no tenant named {options['tenant']!r}")
-        found = reconcile_day(options["day"], tenants) if options["day"] else reconcile_due()
-        off = [_described(each) for each in found if each.difference]
+        days = reconcile_day(options["day"], tenants) if options["day"] else reconcile_due()
+        off = [_described(each) for each in days if each.difference]
         if off:
-            raise CommandError(f"{len(off)} of {len(found)} differ: {off}")
-        return {"compared": len(found), "difference": 0, "overruns": overruns(found)}
+            raise CommandError(f"{len(off)} of {len(days)} differ: {off}")
+        return {"compared": len(days), "difference": 0, "overruns": overruns(days)}
 
     def text(self, answer: Answer) -> str:
         beyond = f", {n} answers beyond what was set aside" if (n := answer["overruns"]) else ""
         return f"{answer['compared']} compared, difference 0{beyond}"
 
 
-def _described(found: Reconciliation) -> str:
-    return f"{found.tenant.name} on {found.day} by {found.difference}"
+def _described(day: Reconciliation) -> str:
+    return f"{day.tenant.name} on {day.day} by {day.difference}"
 
 
 def _day(text: str) -> date:

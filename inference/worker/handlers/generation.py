@@ -41,7 +41,7 @@ from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
 from inference.tracing import attributes, words
-from inference.tracing.spans import Value, asking
+from inference.tracing.spans import Value, client_step
 from inference.worker import backoff, figures
 from inference.worker.handlers.base import Handler
 
@@ -170,7 +170,7 @@ class Generation(Handler):
         return engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
-        with asking(words.call_name(self.order, self.engine.config.model)) as span:
+        with client_step(words.call_name(self.order, self.engine.config.model)) as span:
             began = time.time()
             try:
                 await self._ask_engine(session, writer)

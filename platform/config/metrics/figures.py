@@ -70,7 +70,7 @@ def sources() -> dict[str, Source]:
     return {
         "queue": Source(_read_queues, _forget_queues),
         "valkey": Source(valkey.read, valkey.forget),
-        "engines": Source(engines.ask, engines.forget_said),
+        "engines": Source(engines.ask, engines.forget_reports),
         "postgresql": Source(database.read, database.forget),
     }
 

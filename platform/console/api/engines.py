@@ -22,7 +22,7 @@ from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.queue.engine_figures import EngineFigures
-from inference.registry.checking import OPTIONS, check_given
+from inference.registry.checking import OPTIONS, check_fields
 from inference.registry.launched import with_server
 from tenants.operator_scopes import OperatorScope as Scope
 
@@ -251,7 +251,7 @@ class Engines(DeclaredResource):
         name = fields.pop("name")
         fields = with_server(name, fields)
         refuse_leaving_by_key(self.who, None, fields)
-        check_given(pool, name, {"slots": SLOTS, "options": {}, **fields})
+        check_fields(pool, name, {"slots": SLOTS, "options": {}, **fields})
         return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
@@ -263,7 +263,7 @@ class Engines(DeclaredResource):
         fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
         refuse_leaving_by_key(self.who, row, fields)
         current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
-        check_given(row.pool, row.name, {**current, **fields})
+        check_fields(row.pool, row.name, {**current, **fields})
         return self.apply(row, "change", **fields)
 
     def destroy(self, request: Any, engine: UUID) -> Response:

@@ -22,7 +22,7 @@ from inference.engines.breaker_override import Wanted, override
 from inference.engines.standing import EngineState
 from inference.models import Engine, Pool
 from inference.queue.client import client
-from inference.registry.checking import check_given
+from inference.registry.checking import check_fields
 from inference.registry.launched import with_server
 
 
@@ -136,7 +136,7 @@ def _add(form: NewEngineForm, request: ConsoleRequest) -> None:
     fields = with_server(form.cleaned_data["name"], form.settings)
     pool: Pool = fields.pop("pool")
     name: str = fields.pop("name")
-    check_given(pool, name, fields)
+    check_fields(pool, name, fields)
     Engine.add(pool, name, by=request.actor, **fields)
 
 

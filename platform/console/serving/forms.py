@@ -16,7 +16,7 @@ from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
 from inference.policy import LONGEST_MS, RouteCondition
 from inference.pools import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
-from inference.registry.checking import OPTIONS, check_given
+from inference.registry.checking import OPTIONS, check_fields
 
 _CHANGED_MEANWHILE = gettext_lazy("Somebody has changed it meanwhile. Open the page again.")
 
@@ -216,7 +216,7 @@ class ChangedEngineForm(EngineForm):
             raise ValidationError(_CHANGED_MEANWHILE)
         if fields["url"] == engine.shown_url:  # parts that were not shown stay
             fields["url"] = engine.url
-        check_given(engine.pool, engine.name, {"kind": engine.kind, **fields})
+        check_fields(engine.pool, engine.name, {"kind": engine.kind, **fields})
         engine.change(by=by, **fields)
 
 

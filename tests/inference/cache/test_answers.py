@@ -8,7 +8,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import keyring
-from inference.cache.answers import LARGEST, Answer, encrypted, kept, opened
+from inference.cache.answers import LARGEST, Answer, cacheable, encrypted, opened
 from inference.record.statements import Outcome
 from tenants.models import Tenant
 from tests.inference.orders import an_order
@@ -33,7 +33,7 @@ GOOD: dict[str, Any] = {"finish_reason": "stop", "response": b'{"choices":[]}'}
     ],
 )
 def test_only_whole_answers_of_some_size_are_kept(changes: dict[str, Any], is_kept: bool) -> None:
-    assert (kept(Outcome(**GOOD | changes), 1.0) is not None) is is_kept
+    assert (cacheable(Outcome(**GOOD | changes), 1.0) is not None) is is_kept
 
 
 @pytest.mark.parametrize(("ends_in_s", "opens"), [(60, True), (-1, False)])

@@ -13,7 +13,7 @@ from inference.pools import entries, share
 from inference.queue import wake_up
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
 from inference.worker import colleagues
-from inference.worker.colleagues import Colleagues
+from inference.worker.colleagues import SiblingWorkers
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
@@ -77,7 +77,7 @@ async def bench(called: list[PoolWorker], pool: str, acme: Tenant, link: RedisLi
 
 
 def start(bench: Bench, number: int, engine: ScriptedEngine) -> Runner:
-    return bench.start(engine, Colleagues(bench.pool, bench.pool, number))
+    return bench.start(engine, SiblingWorkers(bench.pool, bench.pool, number))
 
 
 async def test_a_wake_up_goes_to_the_first_and_a_full_runner_calls_the_second(
@@ -116,7 +116,7 @@ async def test_only_those_that_sleep_are_woken_by_the_sweeper(
     first, second = workers_of(bench.pool)
     sleeping = in_database(partial(asleep, [first, second]))
     assert await sleeping() == [first, second]
-    colleague = Colleagues(bench.pool, bench.pool, 2)
+    colleague = SiblingWorkers(bench.pool, bench.pool, 2)
     await colleague.beat(link)
     assert await sleeping() == [first]
     await colleague.leave(link)
@@ -126,7 +126,7 @@ async def test_only_those_that_sleep_are_woken_by_the_sweeper(
 async def test_who_is_awake_is_not_called(
     bench: Bench, called: list[PoolWorker], link: RedisLink
 ) -> None:
-    one, two = (Colleagues(bench.pool, bench.pool, number) for number in (1, 2))
+    one, two = (SiblingWorkers(bench.pool, bench.pool, number) for number in (1, 2))
     await two.beat(link)
     await one.beat(link)
     one.call_one()
@@ -145,13 +145,13 @@ async def test_one_host_at_a_time_has_the_place_of_a_worker(
     engine = ScriptedEngine(LASTING)
     first = start(bench, 1, engine)
     await bench.settled(1)
-    monkeypatch.setattr(colleagues, "here", lambda: "another host")
+    monkeypatch.setattr(colleagues, "host_id", lambda: "another host")
     start(bench, 1, engine)
     await bench.drains[1]  # at once: somebody is there
     monkeypatch.undo()
     first.stop()
     await bench.drains[0]
-    monkeypatch.setattr(colleagues, "here", lambda: "another host")
+    monkeypatch.setattr(colleagues, "host_id", lambda: "another host")
     start(bench, 1, engine)
     await bench.submit(1)
     assert len(await bench.settled(2)) == 2
@@ -162,7 +162,7 @@ def test_hosts_of_one_name_are_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     for boot in ("one", "another"):
         (tmp_path / boot).write_text(boot)
         monkeypatch.setattr(colleagues, "KERNEL", tmp_path / boot)
-        found += [colleagues.here(), colleagues.here()]
+        found += [colleagues.host_id(), colleagues.host_id()]
     assert len(set(found)) == 2
 
 

@@ -70,7 +70,7 @@ async def test_a_clients_trace_goes_on_and_over_the_queue_to_the_engine(kept: Ke
         order = spans.continuation()
     front.end("POST /v1")
     spans.past(order, "queue", 1.0, 2.5)
-    with spans.going_on(order, "work"), spans.asking("chat m"):
+    with spans.continued(order, "work"), spans.client_step("chat m"):
         head = spans.header_lines().decode()
     found = kept.spans()
     assert {f"{span.context.trace_id:032x}" for span in found.values() if span.context} == {TRACE}
@@ -106,7 +106,7 @@ async def test_a_client_does_not_say_what_is_sampled_unless_it_may(
         trace, _, flags = spans.continuation().split("-")[1:]
         assert (trace == TRACE) is continued
         assert bool(int(flags, 16) & 1) is sampled
-        with spans.going_on(spans.continuation(), "work") as work:
+        with spans.continued(spans.continuation(), "work") as work:
             assert work.is_on is sampled  # the worker decides nothing anew
         front.end()
         assert len(kept.spans()) == (2 if sampled else 0)
@@ -185,7 +185,7 @@ async def test_a_failure_is_a_code_and_no_text(kept: Kept) -> None:
 async def test_what_belongs_to_no_request_is_not_recorded(kept: Kept) -> None:
     with spans.step("settle") as span:
         assert not span.is_on
-    with spans.going_on("", "work") as work:
+    with spans.continued("", "work") as work:
         assert not work.is_on
     spans.past("", "queue", 1, 2)
     assert spans.ids() == ("", "")
@@ -194,7 +194,7 @@ async def test_what_belongs_to_no_request_is_not_recorded(kept: Kept) -> None:
 
 def test_while_they_are_off_a_span_is_nothing() -> None:
     begun: list[object] = [spans.front("x", from_client), spans.front_step("y"), spans.step("z")]
-    begun += [spans.asking("x"), spans.going_on("00-a", "y")]
+    begun += [spans.client_step("x"), spans.continued("00-a", "y")]
     assert {id(span) for span in begun} == {id(spans.OFF)}
     assert (spans.continuation(), spans.header_lines(), spans.ids()) == ("", b"", ("", ""))
 

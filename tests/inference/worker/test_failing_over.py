@@ -38,7 +38,7 @@ from inference.personal_data import recipients
 from inference.queue.fair_queue import prefix
 from inference.record import statements
 from inference.worker import runner
-from inference.worker.handing_over import belongs_elsewhere, hand_over
+from inference.worker.handing_over import belongs_elsewhere, fail_over
 from inference.worker.handlers import generation
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
@@ -155,7 +155,7 @@ async def test_what_a_hosted_service_had_first_has_left(bench: Pools, how: list[
     assert (row.pool, row.hosted) == (second(bench), True)
     service = "openai 127.0.0.1"
     assert await _events(order) == [(LEFT, service), (COMPLETED, "openai/127.0.0.1")]
-    assert await in_database(recipients.untold)(order.tenant_id, order.subject_id) == 1
+    assert await in_database(recipients.not_notified)(order.tenant_id, order.subject_id) == 1
 
 
 async def test_who_served_is_paid(bench: Pools) -> None:
@@ -422,7 +422,7 @@ async def test_what_somebody_else_has_taken_up_is_not_handed_over(bench: Pools, 
     ((item, ciphertext),) = await bench.queue.pop(1, "cut off")
     assert await bench.leases_run_out() == 1
     ((again, _),) = await bench.queue.pop(1, "another")
-    await hand_over(bench.queue, engines.pools()[bench.pool + to], item, ciphertext)
+    await fail_over(bench.queue, engines.pools()[bench.pool + to], item, ciphertext)
     assert not await in_database(belongs_elsewhere)(order.id, bench.pool)
     for pool in (bench.pool, second(bench)):
         assert await bench.queue.of(pool).pop(1, "a third") == []

@@ -23,7 +23,7 @@ class Told:
         """Whether the engine steps back."""
         self.clock.now += 2 * STEP_BACK_S
         self.guard.tell(an_item(tenant), failure, cancelled=False)
-        return self.guard.places(4, others=True) == 0
+        return self.guard.allowed_slots(4, others=True) == 0
 
 
 @pytest.fixture

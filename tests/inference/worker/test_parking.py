@@ -152,7 +152,7 @@ async def parked(bench: Bench, order: Order) -> None:
     await until(aside)
 
 
-async def put_aside(bench: Bench, engine: GoesOn, **changes: Any) -> tuple[Order, Order]:
+async def park_request(bench: Bench, engine: GoesOn, **changes: Any) -> tuple[Order, Order]:
     """One that is parked, and the one that has its slot and does not end by itself."""
     (batch,) = await bench.submit(1, **{**BATCH, **changes})
     bench.start(engine)
@@ -384,7 +384,7 @@ async def test_a_parked_one_is_cancelled_and_pays_for_what_it_took(
     bench: Bench, settlement: GroupCommit
 ) -> None:
     engine = GoesOn()
-    batch, _ = await put_aside(bench, engine)
+    batch, _ = await park_request(bench, engine)
     background = Background()
     queues: Any = {bench.pool: bench.queue}
     cancellation = Cancellation(bench.link, queues, settlement, background)
@@ -405,7 +405,7 @@ async def nothing_kept(bench: Bench, order: Order) -> bool:
 
 async def test_a_parked_one_ends_at_its_deadline(bench: Bench) -> None:
     engine = GoesOn()
-    batch, _ = await put_aside(bench, engine)
+    batch, _ = await park_request(bench, engine)
     client.cache_clear()
     completion = await in_database(Completion.objects.get)(pk=batch.id)
     await in_database(closing.abort)(completion, batch)
@@ -419,7 +419,7 @@ async def test_a_parked_one_ends_at_its_deadline(bench: Bench) -> None:
 
 async def test_an_answer_that_redis_lost_while_it_was_parked_begins_anew(bench: Bench) -> None:
     engine = GoesOn()
-    batch, _ = await put_aside(bench, engine)
+    batch, _ = await park_request(bench, engine)
     await bench.link.call("DEL", frames.history(batch.id.bytes))
     engine.going.set()
     await bench.settled(2)
@@ -433,7 +433,7 @@ async def test_a_stream_that_redis_lost_while_it_was_parked_ends_with_a_clear_er
     bench: Bench,
 ) -> None:
     engine = GoesOn()
-    batch, _ = await put_aside(bench, engine, stream=True)
+    batch, _ = await park_request(bench, engine, stream=True)
     await bench.link.call("DEL", frames.history(batch.id.bytes))
     engine.going.set()
     await bench.settled(2)
@@ -455,7 +455,7 @@ async def test_whose_worker_dies_while_it_puts_it_aside_goes_on(
     (batch,) = await bench.submit(1, **{**BATCH, "stream": stream})
     engine = GoesOn()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "put_aside", dies)
+        patch.setattr(module, "park_request", dies)
         bench.start(engine)
         await said_some(bench)
         await submit_now(bench, engine)
@@ -477,7 +477,7 @@ async def test_no_version_goes_on_with_what_another_one_has_said(
     bench: Bench, stream: bool
 ) -> None:
     first = GoesOn(version="v1")
-    batch, _ = await put_aside(bench, first, stream=stream)
+    batch, _ = await park_request(bench, first, stream=stream)
     bench.runners[0].stop()
     first.going.set()
     await bench.settled(1)
@@ -505,7 +505,7 @@ async def again(bench: Bench, order: Order, pool: str) -> None:
 async def test_moved_to_another_pool_while_it_is_parked_it_goes_on_there(
     bench: Bench, stream: bool
 ) -> None:
-    batch, _ = await put_aside(bench, GoesOn(), stream=stream)
+    batch, _ = await park_request(bench, GoesOn(), stream=stream)
     assert await bench.link.run(TAKE_OUT, [prefix(bench.pool)], str(batch.id))
     pool, engine = f"{bench.pool}-2", GoesOn()
     await again(bench, batch, pool)
@@ -525,7 +525,7 @@ async def test_what_redis_forgot_while_it_was_parked_begins_anew_and_pays_once(
 ) -> None:
     await bench.sweep()  # an epoch
     engine = GoesOn()
-    batch, now = await put_aside(bench, engine, stream=stream)
+    batch, now = await park_request(bench, engine, stream=stream)
     await forget_pool(bench.link, bench.pool)
     await bench.link.call("DEL", f"parked:{batch.id.hex}", frames.history(batch.id.bytes))
     await again(bench, batch, bench.pool)
