@@ -1,5 +1,5 @@
--- Tells the web processes, as the change commits, whose prompt templates are different: over the
--- channel on which they hear of changed callers (tenants/authentication/invalidation.py,
+-- Notifies web processes, when a change commits, of the tenant whose prompt templates it changed, on
+-- the channel for changed callers (tenants/authentication/invalidation.py,
 -- inference/intake/prompt_templates.py).
 create or replace function inference_tell_template_changes() returns trigger
 language plpgsql as $$

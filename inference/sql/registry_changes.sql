@@ -1,4 +1,4 @@
--- Tells every process, as the change commits, that models, pools or engines are different
+-- Notifies every process, when a change commits, that models, pools or engines have changed
 -- (inference/registry/following.py).
 create or replace function inference_tell_registry_changes() returns trigger
 language plpgsql as $$
