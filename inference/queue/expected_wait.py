@@ -112,9 +112,8 @@ def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
     waiting = {**last.waiting, **_counts([*classes.above(klass), klass], counts)}
     line = Line.of(pace, waiting)
     if line.begun == last.begun and line.interval_s < last.interval_s:
-        line = Line(
-            line.full, last.interval_s, line.begun, waiting
-        )  # the last reading included delays
+        # The last reading included delays.
+        line = Line(line.full, last.interval_s, line.begun, waiting)
     _lines[pool] = line
     room = 0 if line.full else max(0, slots - int(running))
     position = max(0, line.in_turns(klass, int(own), int(tenants)) - room)
