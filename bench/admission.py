@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.cells import cell, pair, table
+from bench.cells import pair, table
 from bench.figures import difference, median
 from bench.servers import django_on_own_servers
 
@@ -32,11 +32,6 @@ are written in both. "Added" is the difference of the two percentiles, the media
 address where the key has to be looked up), "record" the wait for the group commit.
 Requests are settled after 0.1 s by the same process, which both ways bear. "A day begins": nobody
 has a counter of the day, so that almost every request makes its tenant's, as at midnight."""
-
-FAULTS = f"""\
-For 10 s one tenant with 600 requests a minute and bursts to 200 asks {RATE} times a second; from
-the third second on Redis is frozen (SIGSTOP), killed (SIGKILL; it is back after a pause, empty) or
-emptied (FLUSHALL, every half second). The time is that of the decision, from when it was due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +97,9 @@ class AdmissionRow:
 
 
 @dataclass(slots=True)
-class FaultRow:
-    """A burst beyond a limit while something happens to Redis; milliseconds of each decision."""
-
-    name: str
-    asked: int
-    let_in: int
-    may: int  # be let in: the burst and what is refilled
-    p50: float | None
-    p99: float | None
-    longest: float
-
-
-@dataclass(slots=True)
 class AdmissionReport:
     seconds: float  # of a slice
     rows: list[AdmissionRow]
-    faults: list[FaultRow] = field(default_factory=list)  # the first is without one
 
     @property
     def idle(self) -> float:
@@ -145,16 +126,7 @@ def section(report: AdmissionReport) -> str:
         f"were idle for {report.idle:.0%} of the time (median).\n\n{METHOD}"
     )
     head = ("", "added", *names, "failed / all")
-    return f"{table(head, map(cells, report.rows))}\n\n{said}\n\n{faults(report.faults)}"
-
-
-def faults(rows: list[FaultRow]) -> str:
-    def cells(row: FaultRow) -> tuple[str, ...]:
-        counts = f"{row.let_in} / {row.may} / {row.asked:,}"
-        return (row.name, pair(row.p50, row.p99), cell(row.longest), counts)
-
-    head = ("Redis", "limits p50 / p99 ms", "longest ms", "let in / may be / asked")
-    return f"{table(head, map(cells, rows))}\n\n{FAULTS}"
+    return f"{table(head, map(cells, report.rows))}\n\n{said}"
 
 
 def read_options() -> argparse.Namespace:
@@ -170,11 +142,10 @@ def main() -> None:
     with django_on_own_servers(FOREBAY_ENGINES=json.dumps(ENGINES)):
         import uvloop
 
-        from bench import admission_faults
         from bench.admission_rounds import measured
 
         rows = uvloop.run(measured(options))
-        report = AdmissionReport(options.seconds, rows, uvloop.run(admission_faults.measured()))
+        report = AdmissionReport(options.seconds, rows)
     print(section(report))
     if options.json:
         options.json.write_text(json.dumps(asdict(report), indent=1))

@@ -21,20 +21,17 @@ from bench.compared import (
     STREAMS_64,
     Compared,
 )
-from bench.counting import CountingReport
 from bench.dispatch import RATE as DISPATCHED
 from bench.dispatch import DispatchReport
 from bench.dispatch import median_of as dispatched
 from bench.engine import EngineRow, share_of_direct
 from bench.fairness import POOLS, FairnessReport
-from bench.figures import difference, median
+from bench.figures import difference
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
-from bench.new_versions import STARTED, LoadsReport
 from bench.preemption import PreemptionReport
 from bench.usage import UsageReport
-from bench.utilisation import UtilisationReport
 
 FLAT_BYTES_PER_REQUEST = 200
 
@@ -87,12 +84,6 @@ def of_idle(report: IdleReport) -> Iterator[Aim]:
     yield at_most("idle platform: CPU in percent of one core", report.total, "%", 1.5)
 
 
-def of_loads(report: LoadsReport) -> Iterator[Aim]:
-    text = "load of a new version: the platform's part"
-    part = median(load.platform for load in report.of(STARTED))
-    yield at_most(text, part, "ms", 500)
-
-
 def of_engine(rows: Sequence[EngineRow]) -> Iterator[Aim]:
     for streams, words, limit in ((1, "1 stream", 0.97), (16, "16 streams", 0.98)):
         share = share_of_direct(rows, streams)
@@ -134,10 +125,6 @@ def of_admission(report: AdmissionReport) -> Iterator[Aim]:
     if few and many:
         text = f"admission, {many.name} against {few.name}: p50 more by"
         yield at_most(text, difference(many.added.p50, few.added.p50), "ms", 1)
-    for fault in report.faults[1:]:
-        more = difference(fault.p99, report.faults[0].p99)
-        yield at_most(f"admission, Redis {fault.name}: p99 more by", more, "ms", 300)
-        yield at_most(f"admission, Redis {fault.name}: let in", fault.let_in, "", fault.may)
 
 
 def of_grpc(report: GrpcReport) -> Iterator[Aim]:
@@ -195,23 +182,10 @@ def of_dispatch(report: DispatchReport) -> Iterator[Aim]:
         yield at_most(text, dispatched(report.through, metric), "ms", limit)
 
 
-def of_counting(report: CountingReport) -> Iterator[Aim]:
-    yield at_most("metrics: CPU that they add to a request", report.cost, "%", 2)
-
-
 def of_preemption(report: PreemptionReport) -> Iterator[Aim]:
     for row in report.rows:
         text = f"{row.engine}, every slot busy: batch answers that did not come whole"
         yield at_most(text, row.bad, "", 0)
-
-
-def of_utilisation(report: UtilisationReport) -> Iterator[Aim]:
-    for row in report.rows:
-        text = f"{row.engine}: batch fill with background work"
-        fill = row.fill(row.beside)
-        yield at_least(text, None if fill is None else 100 * fill, "%", 85)
-        text = f"{row.engine}: real-time p99 first token beside batch, against alone"
-        yield at_most(text, row.longer, "x", 1.1)
 
 
 def at_least(text: str, value: float | None, unit: str, limit: float) -> Aim:

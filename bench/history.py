@@ -1,11 +1,10 @@
-"""One line per full run in bench/history.csv, and bench/history.svg drawn from them."""
+"""One line per full run in bench/history.csv."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import history_plot
 from bench.children import REPOSITORY
 from bench.compared import JSON_64, STREAMS_64, Compared
 from bench.key_figures import COLUMNS, key_figures
@@ -33,15 +32,13 @@ class Line:
 
 
 def record(results: Results, file: Path = FILE) -> list[Path]:
-    """Keeps a full run's line and draws the history anew; the files written, or none."""
+    """Keep the line of a full run; returns the file where one was written."""
     if not is_full(results):
         return []
     line = line_of(results)
     lines = [one for one in read(file) if one.run != line.run] + [line]
     write(lines, file)
-    picture = file.with_suffix(".svg")
-    picture.write_text(drawn(read(file)))  # as rounded there
-    return [file, picture]
+    return [file]
 
 
 def is_full(results: Results) -> bool:
@@ -75,11 +72,6 @@ def write(lines: Sequence[Line], file: Path = FILE) -> None:
         writer.writerows(line.cells() for line in lines)
 
 
-def drawn(lines: Sequence[Line]) -> str:
-    commits = [line.about["commit"] for line in lines]
-    return history_plot.picture(commits, [line.figures for line in lines])
-
-
 def _line(row: Mapping[str, str]) -> Line:
     figures = {name: float(row[name]) if row[name] else None for name in COLUMNS}
     return Line({name: row[name] for name in ABOUT}, figures)
@@ -87,7 +79,3 @@ def _line(row: Mapping[str, str]) -> Line:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-if __name__ == "__main__":
-    FILE.with_suffix(".svg").write_text(drawn(read()))

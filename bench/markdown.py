@@ -10,16 +10,13 @@ from bench import (
     batching,
     big_bodies,
     cache_trace,
-    counting,
     dispatch,
     fairness,
     grpc_unary,
     memory,
-    new_versions,
     preemption,
     scaling,
     usage,
-    utilisation,
 )
 from bench.aims import Aim
 from bench.cells import cell, pair, table
@@ -103,9 +100,6 @@ def sections(results: Results) -> Iterator[str]:
     if results.audit_search is not None:
         yield "## Search in the audit trail"
         yield audit_search.section(results.audit_search)
-    if results.loads is not None:
-        yield "## Load of a new version"
-        yield new_versions.section(results.loads)
     yield from scheduling(results)
     if results.comparison or results.engine:
         yield "## How it was measured"
@@ -126,12 +120,6 @@ def scheduling(results: Results) -> Iterator[str]:
     if results.preemption is not None:
         yield "## Preemption"
         yield preemption.section(results.preemption)
-    if results.utilisation is not None:
-        yield f"## A day in {results.utilisation.seconds:g} s"
-        yield utilisation.section(results.utilisation)
-    if results.counting is not None:
-        yield "## What metrics cost"
-        yield counting.section(results.counting)
 
 
 def aim_cells(aim: Aim) -> tuple[str, ...]:

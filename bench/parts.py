@@ -12,17 +12,14 @@ from bench.audit_verify import VerifyReport
 from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
-from bench.counting import CountingReport
 from bench.dispatch import DispatchReport
 from bench.fairness import FairnessReport
 from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
-from bench.new_versions import LoadsReport
 from bench.preemption import PreemptionReport
 from bench.results import Results
 from bench.scaling import ScalingReport
 from bench.usage import UsageReport
-from bench.utilisation import UtilisationReport
 
 FEW = 500_000  # rows of a quick run
 FEW_VERIFIED = 100_000
@@ -87,15 +84,10 @@ APART = {
         {"rows": FEW},
         {"rows": audit_search.FULL},
     ),
-    "load": Part("loads", "bench.new_versions", LoadsReport, {"rounds": 1}, {"rounds": 5}),
-    "metrics": Part("counting", "bench.counting", CountingReport, timed(2, 3.0), timed(8, 4.0)),
     # What the queue does for tenants and classes of work.
     "fairness": Part("fairness", "bench.fairness", FairnessReport, timed(1, 20.0), timed(1, 60.0)),
     "dispatch": Part("dispatch", "bench.dispatch", DispatchReport, timed(1, 5.0), timed(3, 5.0)),
     "preemption": Part(
         "preemption", "bench.preemption", PreemptionReport, timed(1, 5.0), timed(1, 12.0)
-    ),
-    "utilisation": Part(
-        "utilisation", "bench.utilisation", UtilisationReport, timed(1, 15.0), timed(1, 60.0)
     ),
 }

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench import history, markdown, superseded, svg_plot, utilisation
+from bench import history, markdown, superseded, svg_plot
 from bench.children import REPOSITORY
 from bench.results import Results
 
@@ -47,11 +47,6 @@ def picture(results: Results) -> str:
             label = f"{row.streams} stream" + "s" * (row.streams > 1)
             groups.setdefault(label, {})[row.target] = row["tokens_per_s"] or 0.0
         charts.append(svg_plot.Bars("Real model: tokens/s", list(groups.items())))
-    if (memory := results.memory) is not None:
-        series = memory.rss_mb | {"both": memory.total_mb}
-        charts.append(svg_plot.Lines("Memory, MB", memory.requests, dict(series)))
-    if results.utilisation is not None:
-        charts += utilisation.charts(results.utilisation)
     if not charts:
         return ""
     machine = results.machine

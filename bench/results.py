@@ -13,18 +13,15 @@ from bench.aims import (
     of_bodies,
     of_cache,
     of_comparison,
-    of_counting,
     of_dispatch,
     of_engine,
     of_fairness,
     of_grpc,
     of_idle,
-    of_loads,
     of_memory,
     of_preemption,
     of_search,
     of_usage,
-    of_utilisation,
     of_verify,
 )
 from bench.audit import AuditReport
@@ -34,18 +31,15 @@ from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
 from bench.compare import Row
-from bench.counting import CountingReport
 from bench.dispatch import DispatchReport
 from bench.engine import EngineRow
 from bench.fairness import FairnessReport
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
-from bench.new_versions import LoadsReport
 from bench.preemption import PreemptionReport
 from bench.scaling import ScalingReport
 from bench.usage import UsageReport
-from bench.utilisation import UtilisationReport
 
 
 @dataclass(slots=True)
@@ -72,12 +66,9 @@ class Results:
     audit: AuditReport | None = None
     audit_verify: VerifyReport | None = None
     audit_search: SearchReport | None = None
-    loads: LoadsReport | None = None
     fairness: FairnessReport | None = None
     dispatch: DispatchReport | None = None
-    counting: CountingReport | None = None
     preemption: PreemptionReport | None = None
-    utilisation: UtilisationReport | None = None
 
     def aims(self) -> list[Aim]:
         return list(self._aims())
@@ -109,18 +100,12 @@ class Results:
             yield from of_verify(self.audit_verify)
         if self.audit_search is not None:
             yield from of_search(self.audit_search)
-        if self.loads is not None:
-            yield from of_loads(self.loads)
         if self.fairness is not None:
             yield from of_fairness(self.fairness)
         if self.dispatch is not None:
             yield from of_dispatch(self.dispatch)
         if self.preemption is not None:
             yield from of_preemption(self.preemption)
-        if self.utilisation is not None:
-            yield from of_utilisation(self.utilisation)
-        if self.counting is not None:
-            yield from of_counting(self.counting)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

@@ -1,6 +1,5 @@
 """bench/history.csv: what a run writes into it, and what is read from it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,12 @@ from tests.bench.runs import MACHINE, results
 pytestmark = pytest.mark.unit
 
 
-def test_a_full_run_adds_its_line_and_draws_the_history(tmp_path: Path) -> None:
+def test_a_full_run_adds_its_line(tmp_path: Path) -> None:
     file = tmp_path / "history.csv"
-    assert history.record(results(), file) == [file, tmp_path / "history.svg"]
+    assert history.record(results(), file) == [file]
     later = MACHINE | {"date": "2026-11-28 10:00 UTC", "commit": "def5678"}
     history.record(results(machine=later), file)
     assert [line.about["commit"] for line in history.read(file)] == ["abc1234", "def5678"]
-    drawn = (tmp_path / "history.svg").read_text()
-    assert "abc1234" in drawn
-    assert "def5678" in drawn
 
 
 def test_a_line_holds_the_runs_ratios(tmp_path: Path) -> None:
@@ -55,21 +51,6 @@ def test_the_line_of_one_run_is_written_once(tmp_path: Path) -> None:
     assert line.figures["idle_cpu_percent"] == 0.5
 
 
-def test_the_picture_is_of_what_the_file_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[Sequence[history.Line]] = []
-
-    def noted(lines: Sequence[history.Line]) -> str:
-        shown.append(lines)
-        return ""
-
-    monkeypatch.setattr(history, "drawn", noted)
-    file = tmp_path / "history.csv"
-    history.record(results(idle=IdleReport(20.0, {"web": 1 / 3})), file)
-    assert shown == [history.read(file)]
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -94,9 +75,8 @@ def test_a_file_with_other_columns_is_refused(tmp_path: Path) -> None:
         history.read(file)
 
 
-def test_our_history_is_whole_and_its_picture_is_of_it() -> None:
+def test_our_history_is_whole() -> None:
     lines = history.read()
     assert [line.about["date"] for line in lines] == sorted(line.about["date"] for line in lines)
     assert len({line.run for line in lines}) == len(lines)
     assert all(line.figures[name] is not None for line in lines for name in COLUMNS[:6])
-    assert history.FILE.with_suffix(".svg").read_text() == history.drawn(lines)

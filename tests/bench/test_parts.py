@@ -22,7 +22,6 @@ def test_the_results_have_a_place_for_each_report(name: str) -> None:
     [
         ("admission", False, (None, None), {"rounds": 5, "seconds": 6.0}),
         ("admission", True, (7, None), {"rounds": 7, "seconds": 3.0}),
-        ("load", True, (None, 9.0), {"rounds": 1}),
         ("usage", True, (7, 9.0), {"rows": 500_000}),
     ],
 )

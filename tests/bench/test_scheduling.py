@@ -1,21 +1,17 @@
-"""The tables and aims of fair shares, dispatch, preemption and utilisation."""
+"""Tables and aims of fair shares, dispatch and preemption."""
 
 import asyncio
 
 import pytest
 
-from bench import counting, dispatch, fairness, preemption, utilisation
-from bench.aims import of_counting, of_dispatch, of_fairness, of_preemption, of_utilisation
-from bench.counting import CountingReport, CountingSlice
-from bench.day_load import SWING, arrivals, height
+from bench import dispatch, fairness, preemption
+from bench.aims import of_dispatch, of_fairness, of_preemption
 from bench.dispatch import DispatchReport, DispatchSlice
 from bench.fairness import FairnessReport, Shared, Waited
 from bench.load import Load, Options
 from bench.mock_engine import Behaviour, Engine, EngineProtocol
 from bench.pops import PopReport
 from bench.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
-from bench.svg_plot import document
-from bench.utilisation import PARTS, Replay, UtilisationReport, UtilisationRow
 
 pytestmark = pytest.mark.unit
 
@@ -57,24 +53,6 @@ def test_dispatch_is_the_median_of_its_rounds() -> None:
     assert report.added("p50_ms") == pytest.approx(3.9)
 
 
-def counted(*costs: float) -> CountingReport:
-    def sliced(ms: float) -> CountingSlice:
-        return CountingSlice({"web": ms / 2, "worker": ms / 2}, 100, 0)
-
-    off = [2.0 + n for n in range(len(costs))]  # other work makes rounds slower, and both alike
-    on = [ms * cost for ms, cost in zip(off, costs, strict=True)]
-    return CountingReport(len(costs), 4.0, [sliced(ms) for ms in on], [sliced(ms) for ms in off])
-
-
-def test_what_metrics_cost_is_the_median_of_the_rounds_own_ratios() -> None:
-    report = counted(1.01, 1.5, 0.99)
-    assert report.cost == pytest.approx(1.0)
-    assert "| without metrics | 1.50 | 1.50 | 3.00 | 300 | 0 |" in counting.section(report)
-    assert "1.00 % more with metrics" in counting.section(report)
-    assert [aim.met for aim in of_counting(report)] == [True]
-    assert [aim.met for aim in of_counting(counted(1.03, 1.03, 1.0))] == [False]
-
-
 def test_preemption_wants_every_answer_whole() -> None:
     rows = [PreemptionRow(name, 5.0, 20.0, 40.0, 24, 24, 0, 60) for name in (MOCK, LLAMA_CPP)]
     rows[1].bad, rows[1].wrong = 1, ["no [DONE]"]
@@ -82,35 +60,6 @@ def test_preemption_wants_every_answer_whole() -> None:
     assert "| mock engine | 5.00 | 20.0 | 40.0 | 24 | 24 | 0 of 60 |" in said
     assert "* llama.cpp: `no [DONE]`" in said
     assert [aim.met for aim in of_preemption(PreemptionReport(1, 12.0, rows))] == [True, False]
-
-
-def test_utilisation_has_its_days_side_by_side() -> None:
-    row = UtilisationRow(
-        MOCK,
-        [Replay(0.45, 10.0, 30.0, 300, 0, 0.0, [0.45] * PARTS)],
-        [Replay(0.91, 11.0, 32.0, 300, 0, 200.0, [0.91] * PARTS)],
-    )
-    report = UtilisationReport(1, 60.0, [row])
-    assert "| mock engine | alone | 45.0% | 10.0 | 30.0 |" in utilisation.section(report)
-    assert "| mock engine | beside batch | 91.0% | 11.0 | 32.0 | 1.07 | 200 |" in (
-        utilisation.section(report)
-    )
-    assert [aim.met for aim in of_utilisation(report)] == [True, True]
-    assert "24 hours" in document(utilisation.charts(report), "")
-
-
-def a_day(rate: float) -> Options:
-    return Options("http://127.0.0.1/v1", "k", "m", stream=True, rate=rate, seconds=100, warmup=0)
-
-
-def test_a_day_has_its_mean_and_its_noon() -> None:
-    found = list(arrivals(a_day(20.0), 4))
-    assert found == list(arrivals(a_day(20.0), 4))
-    assert len(found) == pytest.approx(2000, rel=0.1)
-    assert {tenant for _, tenant in found} == {0, 1, 2, 3}
-    by_day = sum(25 <= at < 75 for at, _ in found)
-    assert by_day > 0.6 * len(found)
-    assert height(0.5, 1) == 1 + SWING
 
 
 async def test_a_stamped_request_says_when_it_was_sent() -> None:

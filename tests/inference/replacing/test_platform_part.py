@@ -1,7 +1,7 @@
 """What the platform adds to the load of a new version, without a clock: waits, and statements.
 
-The aim is 500 ms. `make bench ARGS='--only load'` measures it: statements take a millisecond or two
-each, the rest is how late the platform notices that the engine is ready.
+The aim is 500 ms: statements take a millisecond or two each, the rest is
+how late the platform notices that the engine is ready.
 """
 
 import asyncio
