@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, engine, idle, machine, markdown, report
-from bench.children import REPOSITORY
-from bench.mock_targets import mock_targets
-from bench.parts import APART
-from bench.results import Results
+from bench.compare import comparison, engine, idle
+from bench.compare.mock_targets import mock_targets
+from bench.figures import machine
+from bench.parts.catalogue import APART
+from bench.report import files, page
+from bench.report.results import Results
+from bench.servers.child import REPOSITORY
 
 PARTS = ("mock", "engine", *APART)
 
@@ -54,13 +56,13 @@ def main() -> None:
             results.engine = engine.measure(real, results.rounds, seconds)
     name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     name += "".join(f"-{part}" for part in options.only or ())
-    paths = report.write(results, name)
+    paths = files.write(results, name)
     if not options.no_forebay:
         for part in (APART[name] for name in APART if name in parts):
             part.measure(results, options.rounds, options.seconds)
-            paths = report.write(results, name)  # should one of those that follow fail
-    print(markdown.page(results))
-    compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
+            paths = files.write(results, name)  # should one of those that follow fail
+    print(page.page(results))
+    comparison.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
 
 
 def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:
@@ -69,9 +71,9 @@ def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> No
         results.litellm = running.versions.get("LiteLLM")
         results.router = running.versions.get("vllm-router")
         rounds, seconds = results.rounds, results.seconds
-        results.comparison = compare.compare(running.mock, running.targets, rounds, seconds)
+        results.comparison = comparison.compare(running.mock, running.targets, rounds, seconds)
         if not options.no_forebay:
-            compare.tell("the idle platform")
+            comparison.tell("the idle platform")
             results.idle = idle.measure(running.forebay)
 
 

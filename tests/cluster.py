@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from bench.children import Child
+from bench.servers.child import Child
 from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
 

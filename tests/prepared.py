@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.under_test import Forebay
+from bench.servers.forebay import Forebay
 from config.environment import PROJECT
 from config.supervisor.home import Home
 
@@ -46,7 +46,7 @@ _SCHEMA = (
 _FIRST_START = (
     "requirements/base.txt",
     *("audit/**/*", "tenants/**/*", "inference/**/*", "platform/**/*", "static/**/*"),
-    "bench/under_test.py",
+    "bench/servers/forebay.py",
     "tests/prepared.py",
 )
 BENCH_KEY = "bench.key"

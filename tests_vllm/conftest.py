@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench import real_vllm
-from bench.real_vllm import COMMAND, OFFLINE, START_S
+from bench.servers import real_vllm
+from bench.servers.real_vllm import COMMAND, OFFLINE, START_S
 from inference.engines.base import EngineConfig
 from inference.engines.session import EngineSession
 from inference.engines.vllm import VllmEngine

@@ -10,10 +10,10 @@ import httpx
 import psycopg
 import pytest
 
-from bench import real_vllm
-from bench.processes import all_processes, trees
-from bench.real_vllm import START_S
-from bench.under_test import Forebay
+from bench.servers import real_vllm
+from bench.servers.forebay import Forebay
+from bench.servers.processes import all_processes, trees
+from bench.servers.real_vllm import START_S
 from tests.supervisor.running import left_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(3 * START_S)]  # the platform is its own

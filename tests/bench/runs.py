@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from bench.compare import METRICS, Row
-from bench.compared import IN_STEP, JSON_64, JSON_200, ONE_JSON, STREAMS_32, STREAMS_64
-from bench.results import Results
+from bench.compare.compared import (
+    IN_STEP,
+    JSON_64,
+    JSON_200,
+    ONE_JSON,
+    STREAMS_32,
+    STREAMS_64,
+)
+from bench.compare.comparison import METRICS, Row
+from bench.report.results import Results
 
 MACHINE = {
     "date": "2026-11-27 10:00 UTC",

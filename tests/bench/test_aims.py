@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.engine import EngineRow
-from bench.idle import IdleReport
+from bench.compare.engine import EngineRow
+from bench.compare.idle import IdleReport
 from tests.bench.runs import comparison, results
 
 pytestmark = pytest.mark.unit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.audit_path import Off
+from bench.parts.audit_path import Off
 
 
 @pytest.mark.unit

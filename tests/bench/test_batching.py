@@ -2,8 +2,15 @@
 
 import pytest
 
-from bench.aims import of_batching
-from bench.batching import LLAMA_CPP, NO_VLLM, VLLM, BatchingReport, BatchingRow, section
+from bench.parts.batching import (
+    LLAMA_CPP,
+    NO_VLLM,
+    VLLM,
+    BatchingReport,
+    BatchingRow,
+    section,
+)
+from bench.report.aims import of_batching
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from bench.cache_trace import CacheReport, Row, section, trace
+from bench.parts.cache_trace import CacheReport, Row, section, trace
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 import pytest
 
-from bench.grpc_load import CHAT, GrpcLoad
-from bench.load import LoadReport, Options
+from bench.load.generator import LoadReport, Options
+from bench.load.grpc import CHAT, GrpcLoad
 from inference.api.grpc.server import Server
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 

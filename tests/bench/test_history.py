@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import history
-from bench.idle import IdleReport
-from bench.key_figures import COLUMNS
+from bench.compare.idle import IdleReport
+from bench.report import history
+from bench.report.key_figures import COLUMNS
 from tests.bench.runs import MACHINE, results
 
 pytestmark = pytest.mark.unit

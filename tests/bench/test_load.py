@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bench.load import HangingUp, Load, LoadReport, Options, prompt
-from bench.mock_engine import Behaviour, Engine, EngineProtocol
+from bench.load.generator import HangingUp, Load, LoadReport, Options, prompt
+from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
 
 pytestmark = pytest.mark.unit
 

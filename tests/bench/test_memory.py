@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.big_bodies import AT_ONCE, LOADS, BodiesReport
-from bench.compare import Row
-from bench.memory import growth
-from bench.memory_held import Held
+from bench.compare.comparison import Row
+from bench.parts.big_bodies import AT_ONCE, LOADS, BodiesReport
+from bench.parts.memory import growth
+from bench.parts.memory_held import Held
 
 pytestmark = pytest.mark.unit
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.locked_environment import LockedEnvironment
-from bench.mock_targets import mock_targets
+from bench.compare.locked_environment import LockedEnvironment
+from bench.compare.mock_targets import mock_targets
 
 pytestmark = pytest.mark.unit
 

@@ -4,9 +4,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from bench import parts
-from bench.parts import APART
-from bench.results import Results
+from bench.parts import catalogue
+from bench.parts.catalogue import APART
+from bench.report.results import Results
 
 pytestmark = pytest.mark.unit
 
@@ -33,6 +33,6 @@ def test_what_somebody_asks_for_goes_before_its_own(
     size: dict[str, float],
 ) -> None:
     results, part = Results({}, quick=quick, rounds=1, seconds=2.0), APART[name]
-    monkeypatch.setattr(parts, "measured_apart", lambda *told, **options: (told, options))
+    monkeypatch.setattr(catalogue, "measured_apart", lambda *told, **options: (told, options))
     part.measure(results, *asked)
     assert getattr(results, part.field) == ((part.module, part.kind), size)

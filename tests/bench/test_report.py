@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.children import REPOSITORY
-from bench.idle import IdleReport
+from bench.compare.idle import IdleReport
+from bench.report import files
+from bench.servers.child import REPOSITORY
 from tests.bench.runs import results
 
 pytestmark = pytest.mark.unit
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.unit
 def test_a_full_run_leaves_its_files_and_its_line(tmp_path: Path) -> None:
     line_in = tmp_path / "history.csv"
     folder = tmp_path / "results"
-    report.write(results(), "2026-11-26", folder, line_in)
-    report.write(results(), "2026-11-27", folder, line_in)
+    files.write(results(), "2026-11-26", folder, line_in)
+    files.write(results(), "2026-11-27", folder, line_in)
     assert {path.name for path in folder.iterdir()} == {
         "2026-11-27.json",
         "2026-11-27.md",
@@ -28,9 +28,9 @@ def test_a_full_run_leaves_its_files_and_its_line(tmp_path: Path) -> None:
 
 def test_a_quick_run_leaves_the_others_files_alone(tmp_path: Path) -> None:
     line_in = tmp_path / "history.csv"
-    report.write(results(), "2026-11-26", tmp_path / "results", line_in)
+    files.write(results(), "2026-11-26", tmp_path / "results", line_in)
     before = line_in.read_text()
-    report.write(results(quick=True), "2026-11-27-quick", tmp_path / "results", line_in)
+    files.write(results(quick=True), "2026-11-27-quick", tmp_path / "results", line_in)
     assert (tmp_path / "results" / "2026-11-26.json").exists()
     assert line_in.read_text() == before
 
@@ -44,7 +44,7 @@ def test_git_does_not_see_what_a_quick_run_writes() -> None:
 
 def test_the_page_has_the_others_and_the_idle_platform(tmp_path: Path) -> None:
     wanted = results(idle=IdleReport(20.0, {"web": 0.5, "worker": 0.2}), router="0.1.17")
-    report.write(wanted, "run", tmp_path, tmp_path / "history.csv")
+    files.write(wanted, "run", tmp_path, tmp_path / "history.csv")
     page = (tmp_path / "run.md").read_text()
     assert "vllm-router 0.1.17" in page
     assert "| json c=64 | vllm-router | 9,000 |" in page

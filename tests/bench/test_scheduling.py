@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from bench import dispatch, fairness, preemption
-from bench.aims import of_dispatch, of_fairness, of_preemption
-from bench.dispatch import DispatchReport, DispatchSlice
-from bench.fairness import FairnessReport, Shared, Waited
-from bench.load import Load, Options
-from bench.mock_engine import Behaviour, Engine, EngineProtocol
-from bench.pops import PopReport
-from bench.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
+from bench.load.generator import Load, Options
+from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
+from bench.parts import dispatch, fairness, preemption
+from bench.parts.dispatch import DispatchReport, DispatchSlice
+from bench.parts.fairness import FairnessReport, Shared, Waited
+from bench.parts.pops import PopReport
+from bench.parts.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
+from bench.report.aims import of_dispatch, of_fairness, of_preemption
 
 pytestmark = pytest.mark.unit
 

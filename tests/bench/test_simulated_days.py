@@ -8,12 +8,12 @@ from zlib import crc32
 import pytest
 from django.conf import settings
 
-from bench.simulation import policy
-from bench.simulation.arrivals import Request
-from bench.simulation.day import simulated
-from bench.simulation.pool import SimulatedPool
-from bench.simulation.report import ClassDay, SimulationReport, picture, section
-from bench.simulation.virtual_link import VirtualLink
+from bench.simulate import policy
+from bench.simulate.arrivals import Request
+from bench.simulate.day import simulated
+from bench.simulate.pool import SimulatedPool
+from bench.simulate.report import ClassDay, SimulationReport, picture, section
+from bench.simulate.virtual_link import VirtualLink
 from inference.record.parked import MOST_TIMES
 
 SMALL = {"tenants": 12, "engines": 2, "hours": 2, "pools": 2}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.simulation.shares import WINDOW_S, Shares, jain, ratios
+from bench.simulate.shares import WINDOW_S, Shares, jain, ratios
 
 pytestmark = pytest.mark.unit
 

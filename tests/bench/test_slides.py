@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.check import inconclusive, verdict
-from bench.history import Line, line_of
-from bench.key_figures import key_figures
-from bench.slides import RATIOS, slides
+from bench.check.__main__ import inconclusive, verdict
+from bench.check.slides import RATIOS, slides
+from bench.report.history import Line, line_of
+from bench.report.key_figures import key_figures
 from tests.bench.runs import results, row
 
 pytestmark = pytest.mark.unit

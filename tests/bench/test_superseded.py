@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import superseded
+from bench.report import superseded
 
 pytestmark = pytest.mark.unit
 
@@ -48,7 +48,7 @@ def test_quick_runs_are_nobodys(tmp_path: Path) -> None:
 
 
 def test_a_part_that_was_measured_by_itself_stays(tmp_path: Path) -> None:
-    """Its file has another shape: bench/audit_search.py writes such."""
+    """Its file has another shape: bench/parts/audit_search.py writes such."""
     alone = tmp_path / "2026-11-25-audit-search.json"
     alone.write_text('{"rows": 10000000, "rounds": 3, "questions": [1]}')
     newest = tmp_path / "2026-11-26.json"
@@ -58,7 +58,7 @@ def test_a_part_that_was_measured_by_itself_stays(tmp_path: Path) -> None:
 
 
 def test_a_simulated_day_stays(tmp_path: Path) -> None:
-    """It has no rounds: bench/simulate.py writes such."""
+    """It has no rounds: bench/simulate/__main__.py writes such."""
     (tmp_path / "2026-11-27-simulated-day.json").write_text('{"seed": 1, "tenants": 10000}')
     newer = ran(tmp_path, "new", "comparison")
     assert superseded.remove(tmp_path, newer) == []

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from bench.simulation.virtual_link import CLOCK, EPOCH_MS, VirtualLink
+from bench.simulate.virtual_link import CLOCK, EPOCH_MS, VirtualLink
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import LEASE_MS, FairQueue, prefix

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.children import Child
+from bench.servers.child import Child
 from config.environment import PROJECT
 from tests.deploy import containers
 from tests.deploy.stand_ins import IMAGES

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.children import Child
+from bench.servers.child import Child
 from config.supervisor.ports import find_free
 from deploy.grafana.prometheus import Prometheus
 

@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 import yaml
 
-from bench.simulation import policy
+from bench.simulate import policy
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
 from config.environment import PROJECT

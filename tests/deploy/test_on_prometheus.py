@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from bench.under_test import UNLIMITED, Forebay
+from bench.servers.forebay import UNLIMITED, Forebay
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
 from deploy.grafana.__main__ import draw

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench.children import Child
-from bench.processes import all_processes, role, trees
-from bench.under_test import Forebay
+from bench.servers.child import Child
+from bench.servers.forebay import Forebay
+from bench.servers.processes import all_processes, role, trees
 from config.supervisor.ports import find_free
 from tests import prepared
 from tests.collector import Collector, collecting

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from bench.children import Child, wait_until_listening
+from bench.servers.child import Child, wait_until_listening
 from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
 from tests.cluster import Cluster, cluster

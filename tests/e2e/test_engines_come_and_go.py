@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from bench.under_test import UNLIMITED
+from bench.servers.forebay import UNLIMITED
 from tests.e2e.ask import body, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_limits import new_key

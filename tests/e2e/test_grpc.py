@@ -13,7 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench.children import Child, wait_until_listening
+from bench.servers.child import Child, wait_until_listening
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
 from inference.api.grpc.stubs import deepseek_pb2

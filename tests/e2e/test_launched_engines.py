@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 
-from bench.processes import all_processes
+from bench.servers.processes import all_processes
 from config.supervisor.engines.launch_addresses import KEYS
 from inference import launching
 from tests.e2e.ask import HI, client, eventually

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.under_test import UNLIMITED
+from bench.servers.forebay import UNLIMITED
 from tests.e2e.ask import body, eventually
 from tests.e2e.broke_service import BrokeService, broke_service
 from tests.e2e.conftest import Mock, Platform, start_mock

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from bench.under_test import UNLIMITED
+from bench.servers.forebay import UNLIMITED
 from tenants.quotas.exhausted import IN_PROGRESS_TTL_S
 from tests.e2e.ask import HI, body, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock

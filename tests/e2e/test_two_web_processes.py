@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from bench.under_test import UNLIMITED
+from bench.servers.forebay import UNLIMITED
 from config.supervisor.ports import listens
 from tests.e2e.ask import Record, body, events, eventually
 from tests.e2e.behind import client_of_each, socket_of_each

@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from bench.under_test import UNLIMITED
+from bench.servers.forebay import UNLIMITED
 from inference.queue.fair_queue import prefix
 from tests.e2e.ask import body, eventually
 from tests.e2e.conftest import Mock, Platform

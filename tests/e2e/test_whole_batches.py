@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from bench.processes import use_by_role
+from bench.servers.processes import use_by_role
 from tests.e2e.ask import client, eventually
 from tests.e2e.conftest import Mock, Platform
 

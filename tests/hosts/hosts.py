@@ -12,9 +12,9 @@ import httpx
 import psycopg
 from django.conf import settings
 
-from bench.children import Child, wait_until_listening
-from bench.processes import all_processes, trees
-from bench.under_test import FOREIGN
+from bench.servers.child import Child, wait_until_listening
+from bench.servers.forebay import FOREIGN
+from bench.servers.processes import all_processes, trees
 from config.environment import PROJECT
 from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres import REQUESTS_ROLE, ROLE, SETTINGS

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.children import Child
+from bench.servers.child import Child
 from tests.e2e.ask import eventually
 from tests.hosts.hosts import POSTGRES, SLOTS, VALKEY, DataHost, Host, MockEngine, engines
 from tests.hosts.load import Load

@@ -17,7 +17,7 @@ from typing import IO
 
 import psycopg
 
-from bench.processes import Process, all_processes
+from bench.servers.processes import Process, all_processes
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.children import Child
-from bench.under_test import UNLIMITED
+from bench.servers.child import Child
+from bench.servers.forebay import UNLIMITED
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
 from tests.hosts.hosts import bare

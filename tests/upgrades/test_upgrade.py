@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.children import Child
+from bench.servers.child import Child
 from config.environment import PROJECT
 from infrastructure import release
 from tests.e2e.ask import eventually

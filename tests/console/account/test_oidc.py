@@ -14,7 +14,7 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from bench.children import Child
+from bench.servers.child import Child
 from config import environment
 from config.supervisor.ports import find_free
 from tenants.models import Link, Member, Tenant, User

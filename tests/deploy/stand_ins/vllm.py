@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from bench import mock_engine
+from bench.mock_engine import server
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", required=True)
@@ -18,4 +18,4 @@ told = parser.parse_args()
 if not os.path.isdir(told.model) or os.access(told.model, os.W_OK):  # noqa: PTH112  # as short as it gets
     sys.exit(f"{told.model} is not there, or can be written to")
 sys.argv[1:] = ["--host", "0.0.0.0", "--port", "8000", "--model", told.served_model_name]  # noqa: S104  # of a container
-mock_engine.main()
+server.main()

@@ -67,7 +67,7 @@ class Client(Protocol):
 
 
 class FrontEnd(Protocol):
-    role: str  # of its process (bench/processes.py)
+    role: str  # of its process (bench/servers/processes.py)
 
     def client(
         self,

@@ -14,12 +14,12 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 
-from bench.mock_answers import PROMPT_TOKENS
-from bench.mock_engine import Behaviour, Engine, EngineProtocol
-from bench.simulation.arrivals import Request
-from bench.simulation.policy import Day
-from bench.simulation.pool import SimulatedPool
-from bench.simulation.virtual_link import VirtualLink
+from bench.mock_engine.answers import PROMPT_TOKENS
+from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
+from bench.simulate.arrivals import Request
+from bench.simulate.policy import Day
+from bench.simulate.pool import SimulatedPool
+from bench.simulate.virtual_link import VirtualLink
 from inference.engines.base import EngineConfig
 from inference.engines.openai import OpenAIEngine
 from inference.order import Item, Order

@@ -1,0 +1,3 @@
+from bench.load.generator import main
+
+main()

@@ -1,0 +1,333 @@
+"""Load generator, a process of its own; prints one JSON object.
+
+    python -m bench.load --url http://127.0.0.1:8000/v1 --key K --model M --stream \
+        --concurrency 16 --seconds 3
+
+Closed loop (`--concurrency`, optionally until `--requests` are done) or constant arrival rate
+(`--rate` per second, latency then counts from the scheduled time, so that a stall shows).
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from urllib.parse import urlsplit
+
+import uvloop
+
+from bench.figures.statistics import percentile
+from bench.load.client import STALE, Expectation, LoadClient, Outcome
+from bench.load.stamps import TEXT, stamp
+
+PROMPT = (
+    "You run the night shift of a dam. Say in a few sentences what you look at first when the "
+    "water in the forebay rises, whom you call, and what you write into the log. Report %010d."
+)
+AT_HAND = 64  # connections before it begins: a server closes those that send nothing for long
+LINE = "At dusk the water stood a hand below the mark, and the gates were where we left them.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Times in seconds. `tokens` None: the engine decides how long an answer is.
+
+    `spread`: the clients of a closed loop begin one after the other over that time. Answers of
+    equal length would otherwise keep all clients in step, a burst that real clients do not make.
+    `prompt_bytes`: of the prompt, about; 0: 200. `hang_up`: the share of requests whose client does
+    not wait for the end. `addresses`: how many of 127.0.0.1, .2 and so on the clients come from.
+    `ignore_eos`: answers of full length, from an engine that knows the field. `klass`: of work, by
+    the header; "": as the platform has it. `stamped`: prompts say when they were sent.
+    """
+
+    url: str
+    key: str
+    model: str
+    stream: bool
+    concurrency: int = 0
+    rate: float = 0.0
+    seconds: float = 3.0
+    warmup: float = 0.5
+    spread: float = 0.0
+    grace: float = 20.0
+    requests: int | None = None
+    max_tokens: int = 64
+    tokens: int | None = None
+    prompt_bytes: int = 0
+    hang_up: float = 0.0
+    addresses: int = 1
+    ignore_eos: bool = False
+    klass: str = ""
+    stamped: bool = False
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
+
+    Who hung up counts there alone.
+    """
+
+    all: int = 0
+    bad: int = 0
+    hung_up: int = 0
+    wrong: dict[str, int] = field(default_factory=dict)
+    rps: float = 0.0
+    tokens_per_s: float = 0.0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    ttft_p50_ms: float | None = None
+    ttft_p95_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    gap_p99_ms: float | None = None
+
+
+def request_bytes(options: Options) -> Iterator[bytes]:
+    """Endless requests of one length, no two alike, so that no cache can answer them."""
+    body = {
+        "model": options.model,
+        "messages": [{"role": "user", "content": _prompt(options)}],
+        "max_tokens": options.max_tokens,
+        "temperature": 0.7,
+    }
+    if options.ignore_eos:
+        body["ignore_eos"] = True
+    if options.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    head, _, tail = json.dumps(body).partition("%010d")
+    length = len(head) + 10 + len(tail)
+    address = urlsplit(options.url)
+    lines = [
+        f"POST {address.path}/chat/completions HTTP/1.1",
+        f"host: {address.netloc}",
+        f"authorization: Bearer {options.key}",
+        "content-type: application/json",
+        "accept: text/event-stream" if options.stream else "accept: application/json",
+        f"content-length: {length}",
+        *([f"x-forebay-class: {options.klass}"] if options.klass else []),
+    ]
+    before = ("\r\n".join(lines) + "\r\n\r\n" + head).encode()
+    after = tail.encode()
+    for count in itertools.count(int(perf_counter() * 1000) % 1_000_000_000):
+        yield before + b"%010d" % (stamp() if options.stamped else count) + after
+
+
+def _prompt(options: Options) -> str:
+    text = prompt(options.prompt_bytes)
+    return text.replace("Report %010d", TEXT) if options.stamped else text
+
+
+def prompt(length: int) -> str:
+    """PROMPT behind so many lines that it has about `length` bytes in JSON."""
+    lines = (length - len(PROMPT % 0)) // len(json.dumps(LINE)[1:-1])
+    return LINE * lines + PROMPT
+
+
+class Load:
+    """Runs one slice of load and keeps every outcome."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.source = request_bytes(options)
+        self.outcomes: list[Outcome] = []
+        self.idle: list[LoadClient] = []
+        self.connected = 0
+        self.sent = 0
+        self.hanging_up = HangingUp(options.hang_up)
+        self.running = 0
+        self.window = (0.0, 0.0)
+        self.open = True
+        self.settled = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> LoadClient:
+        address = urlsplit(self.options.url)
+        expected = Expectation(self.options.stream, self.options.tokens)
+        self.connected += 1
+        number = 1 + self.connected % self.options.addresses
+        _, client = await asyncio.get_running_loop().create_connection(
+            lambda: LoadClient(expected, self.on_end),
+            address.hostname or "",
+            address.port or 80,
+            local_addr=(f"127.0.0.{number}", 0) if self.options.addresses > 1 else None,
+        )
+        return client
+
+    async def run(self) -> LoadReport:
+        options = self.options
+        self.idle = [await self.connect() for _ in range(min(options.concurrency or 16, AT_HAND))]
+        begin = perf_counter() + options.warmup + options.spread
+        self.window = (begin, begin + options.seconds)
+        if options.rate:
+            await self.constant_rate()
+        else:
+            await self.closed_loop()
+        self.open = False
+        await self.drain()
+        for client in self.idle:
+            client.close()
+        return report(self.outcomes, self.window, options)
+
+    async def closed_loop(self) -> None:
+        for _ in range(self.options.concurrency):
+            self.send_new(perf_counter())
+            if self.options.spread:
+                await asyncio.sleep(self.options.spread / self.options.concurrency)
+        if self.options.requests is None:
+            await asyncio.sleep(self.window[1] - perf_counter())
+        else:
+            await self.settled.wait()
+            self.window = (self.window[0], perf_counter())
+
+    async def constant_rate(self) -> None:
+        step = 1 / self.options.rate
+        due = perf_counter()
+        while due < self.window[1]:
+            if (wait := due - perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            # The loop's clock has milliseconds and may wake a little early.
+            self.send_new(min(due, perf_counter()))
+            due += step
+
+    def send_new(self, started: float) -> None:
+        self.running += 1
+        self.sent += 1
+        while self.idle:
+            client = self.idle.pop()
+            if client.usable():
+                self.send(client, started)
+                return
+        self.connect_and_send(started)
+
+    def send(self, client: LoadClient, started: float) -> None:
+        client.send(next(self.source), started)
+        if self.hanging_up.next():
+            client.hang_up_later()
+
+    def connect_and_send(self, started: float) -> None:
+        task = asyncio.ensure_future(self.send_on_new_connection(started))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def send_on_new_connection(self, started: float) -> None:
+        try:
+            client = await self.connect()
+        except OSError as refused:
+            wrong = f"no connection: {refused}"
+            self.on_end(None, Outcome(started, ended=perf_counter(), wrong=wrong))
+        else:
+            self.send(client, started)
+
+    def on_end(self, client: LoadClient | None, outcome: Outcome) -> None:
+        if outcome.wrong == STALE and not outcome.hung_up:
+            # llama.cpp closes after each stream, unannounced; every HTTP client tries again.
+            self.connect_and_send(outcome.started)
+            return
+        self.running -= 1
+        self.outcomes.append(outcome)
+        if client is not None:
+            self.idle.append(client)
+        limit = self.options.requests
+        if not self.options.rate and self.open and (limit is None or self.sent < limit):
+            self.send_new(perf_counter())
+        if not self.running:
+            self.settled.set()
+
+    async def drain(self) -> None:
+        """Waits for what is under way; what takes longer than the grace is bad."""
+        deadline = perf_counter() + self.options.grace
+        while self.running and perf_counter() < deadline:
+            await asyncio.sleep(0.01)
+        late = Outcome(deadline, ended=perf_counter(), wrong="no answer within the grace")
+        self.outcomes += [late] * self.running
+
+
+def report(outcomes: list[Outcome], window: tuple[float, float], options: Options) -> LoadReport:
+    waited = [o for o in outcomes if not o.hung_up]
+    good = [o for o in waited if not o.wrong]
+    wrong = Counter(o.wrong for o in waited if o.wrong)
+    seconds = window[1] - window[0]
+    shares = [share_inside(o, window) for o in good]
+    inside = [o for o, share in zip(good, shares, strict=True) if share]
+    if options.rate:
+        # A backlog that is only served after the window is no throughput.
+        shares = [float(window[0] <= o.ended <= window[1]) for o in good]
+    latencies = sorted((o.ended - o.started) * 1000 for o in inside)
+    result = LoadReport(
+        all=len(waited),
+        bad=len(waited) - len(good),
+        hung_up=len(outcomes) - len(waited),
+        wrong=dict(wrong.most_common(5)),
+        rps=sum(shares) / seconds,
+        tokens_per_s=sum(s * o.tokens for s, o in zip(shares, good, strict=True)) / seconds,
+        p50_ms=percentile(latencies, 50),
+        p99_ms=percentile(latencies, 99),
+        max_ms=percentile(latencies, 100),
+    )
+    if options.stream:
+        first = sorted((o.first_token - o.started) * 1000 for o in inside if o.first_token)
+        gaps = sorted(gap * 1000 for o in inside for gap in o.gaps)
+        result.ttft_p50_ms, result.ttft_p95_ms = percentile(first, 50), percentile(first, 95)
+        result.ttft_p99_ms = percentile(first, 99)
+        result.gap_p99_ms = percentile(gaps, 99)
+    return result
+
+
+class HangingUp:
+    """Which clients do not wait for the end: a share of all, evenly."""
+
+    def __init__(self, share: float) -> None:
+        self._share, self._sum = share, 0.0
+
+    def next(self) -> bool:
+        self._sum += self._share
+        goes = self._sum >= 1
+        self._sum -= goes
+        return goes
+
+
+def share_inside(outcome: Outcome, window: tuple[float, float]) -> float:
+    """From 0 to 1: how much of the request's life fell into the window.
+
+    Counting whole requests would favour whoever happens to end one just before the window does.
+    """
+    length = outcome.ended - outcome.started
+    overlap = min(outcome.ended, window[1]) - max(outcome.started, window[0])
+    return max(0.0, overlap) / length if length > 0 else 0.0
+
+
+def read_options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m bench.load")
+    parser.add_argument("--url", required=True, help="up to and with /v1")
+    parser.add_argument("--key", default="none")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--stream", action="store_true")
+    shape = parser.add_mutually_exclusive_group(required=True)
+    shape.add_argument("--concurrency", type=int, default=0)
+    shape.add_argument("--rate", type=float, default=0.0, help="requests per second")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--warmup", type=float, default=0.5)
+    parser.add_argument("--spread", type=float, default=0.0, help="stagger the first requests")
+    parser.add_argument("--grace", type=float, default=20.0)
+    parser.add_argument("--requests", type=int, default=None, help="instead of --seconds")
+    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=None, help="what a right answer has")
+    parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
+    parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
+    parser.add_argument("--addresses", type=int, default=1, help="127.0.0.1 and those behind it")
+    parser.add_argument("--klass", default="", help="of work: sent as x-forebay-class")
+    parser.add_argument("--stamped", action="store_true", help="prompts say when they were sent")
+    parser.add_argument("--ignore-eos", action="store_true", help="answers of full length")
+    return Options(**vars(parser.parse_args()))
+
+
+async def run(options: Options) -> LoadReport:
+    return await Load(options).run()
+
+
+def main() -> None:
+    print(json.dumps(asdict(uvloop.run(run(read_options())))))

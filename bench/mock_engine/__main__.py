@@ -1,0 +1,3 @@
+from bench.mock_engine.server import main
+
+main()

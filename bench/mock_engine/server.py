@@ -1,0 +1,296 @@
+"""A fast OpenAI-compatible engine that only pretends to think.
+
+    python -m bench.mock_engine --port 9000 [--tokens 64] [--interval-ms 2] [--delay-ms 0]
+
+It shows a platform's own ceiling, so it must cost little: one asyncio protocol on uvloop. Tests
+stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}`;
+`GET /control` tells the settings and counters, `GET /control/last` the body of the latest request,
+`GET /control/delays` how many ms each stamped request (bench/load/stamps.py) took to arrive.
+"""
+
+import argparse
+import asyncio
+import signal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast, get_args
+
+import httptools
+import orjson
+import uvloop
+
+from bench.load.stamps import ms_since
+from bench.mock_engine import answers as answers
+
+Fail = Literal[
+    "http_500",
+    "http_429",
+    "redirect",
+    "garbage",
+    "never",
+    "wrong_usage",
+    "drop_mid_stream",
+    "chat_only",  # it has no path for texts
+]
+FAILS: tuple[Fail | None, ...] = (*get_args(Fail), None)
+KNOWN = {"tokens", "interval_ms", "delay_ms", "fail", "reasoning", "stamped"}
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How the engine answers from the next request on; times in milliseconds."""
+
+    tokens: int = 64
+    interval_ms: float = 2.0
+    delay_ms: float = 0.0
+    fail: Fail | None = None
+    reasoning: answers.Reasoning | None = None  # the first half of an answer's tokens, and how
+    stamped: bool = False  # requests say when they were sent
+
+    def change(self, wanted: dict[str, Any]) -> None:
+        """Raises ValueError, and changes nothing, for a setting that does not exist."""
+        unknown = wanted.keys() - KNOWN
+        told = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
+        if unknown or not told:
+            raise ValueError(f"unknown setting: {wanted}")
+        self.tokens = int(wanted.get("tokens", self.tokens))
+        self.interval_ms = float(wanted.get("interval_ms", self.interval_ms))
+        self.delay_ms = float(wanted.get("delay_ms", self.delay_ms))
+        self.fail = wanted.get("fail", self.fail)
+        self.reasoning = wanted.get("reasoning", self.reasoning)
+        self.stamped = bool(wanted.get("stamped", self.stamped))
+
+
+@dataclass(slots=True)
+class Counters:
+    requests: int = 0
+    running: int = 0
+    peak: int = 0  # the most that ran at once since the last change of behaviour
+    aborted: int = 0
+
+
+class Engine:
+    """What all connections share."""
+
+    def __init__(self, behaviour: Behaviour, models: list[str]) -> None:
+        self.behaviour = behaviour
+        self.models = models
+        self.counters = Counters()
+        self.last_body = b"null"
+        self.delays: list[float] = []  # of requests with a stamp, in ms
+
+
+class EngineProtocol(asyncio.Protocol):
+    """One client connection; one request at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.loop = asyncio.get_running_loop()
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport
+        self.url = b""
+        self.body = bytearray()
+        self.running: Generation | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.running is not None:
+            self.running.cancel()
+            self.ended()
+            self.engine.counters.aborted += 1
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self.url, self.body = b"", bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        if self.running is not None:
+            self.transport.abort()
+            return
+        method = self.parser.get_method()
+        try:
+            if method == b"POST" and self.url == b"/v1/chat/completions":
+                self.generate(chat=True)
+            elif method == b"POST" and self.url == b"/v1/completions" and self.takes_texts:
+                self.generate(chat=False)
+            else:
+                self.transport.write(self.other(method))
+        except ValueError as wrong:
+            self.transport.write(answers.error(400, str(wrong)))
+
+    @property
+    def takes_texts(self) -> bool:
+        return self.engine.behaviour.fail != "chat_only"
+
+    def other(self, method: bytes) -> bytes:
+        if method == b"POST" and self.url == b"/control":
+            self.engine.behaviour.change(orjson.loads(self.body))
+            self.engine.counters.peak = self.engine.counters.running
+        elif method != b"GET":
+            return answers.error(404, "not found")
+        if self.url == b"/control":
+            state = asdict(self.engine.behaviour) | asdict(self.engine.counters)
+            return answers.response(200, orjson.dumps(state))
+        if self.url == b"/control/last":
+            return answers.response(200, self.engine.last_body)
+        if self.url == b"/control/delays":
+            delays, self.engine.delays = self.engine.delays, []
+            return answers.response(200, orjson.dumps(delays))
+        if self.url == b"/v1/models":
+            models = [{"id": m, "object": "model", "created": 0} for m in self.engine.models]
+            return answers.response(200, orjson.dumps({"object": "list", "data": models}))
+        if self.url == b"/health":
+            return answers.response(200, b"{}")
+        return answers.error(404, "not found")
+
+    def generate(self, chat: bool) -> None:
+        engine = self.engine
+        engine.last_body = body = bytes(self.body)
+        ask = answers.read_ask(body, chat)
+        if engine.behaviour.stamped and (delay := ms_since(body)) is not None:
+            engine.delays.append(delay)
+        engine.counters.requests += 1
+        if found := answers.FAILURES.get(engine.behaviour.fail or ""):
+            self.transport.write(found)
+            return
+        engine.counters.running += 1
+        engine.counters.peak = max(engine.counters.peak, engine.counters.running)
+        self.running = Generation(self, ask, engine.counters.requests)
+        self.running.begin()
+
+    def ended(self) -> None:
+        self.running = None
+        self.engine.counters.running -= 1
+
+
+class Generation:
+    """One answer under way: writes each token at its own time, without drift."""
+
+    def __init__(self, connection: EngineProtocol, ask: answers.Ask, number: int) -> None:
+        behaviour = connection.engine.behaviour
+        self.connection = connection
+        self.ask = ask
+        self.number = number
+        left = max(1, behaviour.tokens - ask.begun)
+        limit = left if ask.max_tokens is None else ask.max_tokens
+        self.tokens = min(left, limit)
+        self.finish = "length" if limit < left else "stop"
+        self.stop_at = self.tokens // 2 if behaviour.fail == "drop_mid_stream" else None
+        self.interval = behaviour.interval_ms / 1000
+        self.sent = 0
+        self.due = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        behaviour = self.connection.engine.behaviour
+        if behaviour.fail == "never":
+            return
+        delay = behaviour.delay_ms / 1000
+        first = self.open_stream if self.ask.stream else self.answer
+        if delay:
+            self.timer = self.connection.loop.call_later(delay, first)
+        else:
+            first()
+
+    def cancel(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def answer(self) -> None:
+        data = answers.json_answer(self.ask, self.number, self.tokens, self.finish)
+        if self.connection.engine.behaviour.fail == "wrong_usage":
+            data = answers.with_wrong_usage(data)
+        connection = self.connection
+        if self.stop_at is not None:
+            connection.transport.write(data[: len(data) // 2])
+            connection.transport.close()
+            return
+        connection.ended()
+        connection.transport.write(data)
+
+    def open_stream(self) -> None:
+        how = self.connection.engine.behaviour.reasoning
+        thoughts = self.tokens // 2 if how else 0
+        self.pieces = answers.StreamPieces(self.ask, self.number, how, thoughts)
+        self.connection.transport.write(answers.STREAM_HEAD)
+        if not self.interval:
+            self.write_all()
+            return
+        self.due = self.connection.loop.time()
+        self.wait()
+
+    def wait(self) -> None:
+        self.due += self.interval
+        self.timer = self.connection.loop.call_at(self.due, self.write_token)
+
+    def write_token(self) -> None:
+        transport = self.connection.transport
+        if self.sent == self.stop_at:
+            transport.close()
+            return
+        data = self.pieces.token(self.sent)
+        # Like vLLM, the role goes out together with the first token.
+        transport.write(data if self.sent else self.pieces.role() + data)
+        self.sent += 1
+        if self.sent < self.tokens:
+            self.wait()
+        else:
+            self.write_end()
+
+    def write_all(self) -> None:
+        """Without an interval, the whole stream at once."""
+        until = self.tokens if self.stop_at is None else self.stop_at
+        tokens = b"".join(map(self.pieces.token, range(until)))
+        self.connection.transport.write(self.pieces.role() + tokens)
+        if self.stop_at is None:
+            self.write_end()
+        else:
+            self.connection.transport.close()
+
+    def write_end(self) -> None:
+        data = self.pieces.finish(self.finish)
+        if self.ask.include_usage:
+            data += self.pieces.usage(self.tokens)
+        connection = self.connection
+        connection.ended()
+        connection.transport.write(data + answers.framed(answers.DONE) + answers.STREAM_END)
+
+
+async def serve(host: str, port: int, engine: Engine) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await loop.create_server(lambda: EngineProtocol(engine), host, port, backlog=1024)
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.mock_engine")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tokens", type=int, default=64, help="length of an answer")
+    parser.add_argument("--interval-ms", type=float, default=2.0, help="between two tokens")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="before the answer begins")
+    parser.add_argument("--model", action="append", help="a name for /v1/models (any is served)")
+    parser.add_argument("--fail", choices=FAILS[:-1], default=None)
+    options = parser.parse_args()
+    behaviour = Behaviour(options.tokens, options.interval_ms, options.delay_ms, options.fail)
+    engine = Engine(behaviour, options.model or ["mock"])
+    uvloop.run(serve(options.host, options.port, engine))

@@ -1,0 +1,150 @@
+"""A request's way through one web process, with a clock at each step."""
+
+import asyncio
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import connection
+
+from audit.trail.group_commit import GroupCommit
+from bench.parts.admission import MODEL, STEPS
+from inference.intake import address_limit, allowed
+from inference.intake.cancellation import Cancellation
+from inference.intake.context import RECORD_PATIENCE_S, Context
+from inference.intake.enqueue import leave
+from inference.intake.submission import read
+from inference.intake.submit import submit
+from inference.order import Order
+from inference.queue.fair_queue import FairQueue
+from inference.record import statements
+from inference.record.statements import Outcome
+from inference.validation.forms import Form
+from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission, Ask
+
+ROUTE = "/v1/chat/completions"
+HELD_S = 0.1  # as if it ran so long
+BEAT_S = 0.5
+QUESTION = {"role": "user", "content": "What is a forebay? Answer in two or three sentences. " * 4}
+OUTCOME = Outcome(prompt_tokens=60, completion_tokens=40, response=b"x" * 200, text="x" * 150)
+_BARE = """
+    create function bench_no_reserve(rows jsonb)
+    returns table (request uuid, taken jsonb, refused jsonb) language plpgsql rows 10 as
+    $$ begin return; end $$;
+    create function bench_no_settle(rows jsonb)
+    returns table (request uuid) language plpgsql rows 10 as
+    $$ begin return query select id from jsonb_to_recordset(rows) r(id uuid); end $$"""
+
+Times = dict[str, float]  # seconds by step
+_times: ContextVar[Times] = ContextVar("times")
+
+
+def make_bare_functions() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_BARE)
+
+
+class Path:
+    """With everything, as the views take it."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        self._queue = FairQueue(self.context.redis, MODEL)
+        _clock("authentication", self.context.authenticator, "by_key")
+        _clock("limits", self.context.rate_limiter, "admit")
+
+    async def open(self) -> None:
+        await self.context.rate_limiter.open()
+        _clock("record", self.context.received, "write")
+
+    async def close(self) -> None:
+        await self.context.close()
+
+    async def take(self, key: str, address: str, due: float) -> tuple[Order, Times]:
+        """Until it is queued. Raises what the views turn into an error."""
+        times = dict.fromkeys(STEPS, 0.0)
+        _times.set(times)
+        began = min(due, perf_counter())  # timers may wake a little early
+        caller, counted_at = await self.caller(key, address)
+        order = await self._submit(caller, address, counted_at)
+        times["whole"] = perf_counter() - began
+        return order, times
+
+    async def caller(self, key: str, address: str) -> tuple[Caller, int]:
+        """Who it is, and when the address was charged (see address_limit.py)."""
+        counted_at = await address_limit.charge(self.context, key, address, ROUTE)
+        caller = await self.context.authenticator.by_key(key)
+        allowed.check_address(caller, address)
+        return caller, counted_at
+
+    async def _submit(self, caller: Caller, address: str, counted_at: int) -> Order:
+        body: dict[str, Any] = {"model": MODEL, "messages": [QUESTION], "max_tokens": 256}
+        submission = read(
+            caller,
+            body,
+            len(orjson.dumps(body)),
+            Form.CHAT,
+            route=ROUTE,
+            client_ip=address,
+            address_counted_at=counted_at,
+        )
+        return (await submit(self.context, submission)).order
+
+    async def run(self, order: Order) -> None:
+        """In place of runner and engine: takes it out of the queue, holds it, settles it."""
+        await self._queue.pop(1, "bench")
+        await asyncio.sleep(HELD_S)
+        leave(self.context, order)
+        await self.context.cancellation.settle_unstarted(order, OUTCOME)
+
+    async def beat(self) -> None:
+        """For ever: a runner lives, so that no request has to wake one."""
+        while True:
+            await self._queue.beat("bench", False, [])
+            await asyncio.sleep(BEAT_S)
+
+
+class BarePath(Path):
+    """The same without authenticator, limits and reserve."""
+
+    def __init__(self, known: dict[str, Caller]) -> None:
+        super().__init__()
+        self._known = known
+        self.context.rate_limiter.admit = _admitted  # type: ignore[method-assign]
+
+    async def open(self) -> None:
+        context, dsn = self.context, settings.DATABASE_URL
+        await asyncio.gather(context.received.close(), context.settled.close())
+        received = statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
+        settled = statements.SETTLED.replace("tenants_settle", "bench_no_settle")
+        context.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
+        context.settled = GroupCommit(dsn, settled, patience_s=30)
+        context.cancellation = Cancellation(
+            context.redis, context.queues, context.settled, context.background
+        )
+        await super().open()
+
+    async def caller(self, key: str, address: str) -> tuple[Caller, int]:
+        return self._known[key], 0
+
+
+async def _admitted(ask: Ask) -> tuple[Admission, int]:
+    return Admission(""), 0
+
+
+def _clock(step: str, owner: object, method: str) -> None:
+    """Adds what each call takes to the times of the request that makes it."""
+    real = getattr(owner, method)
+
+    async def timed(*arguments: Any) -> Any:
+        began = perf_counter()
+        try:
+            return await real(*arguments)
+        finally:
+            if times := _times.get(None):
+                times[step] += perf_counter() - began
+
+    setattr(owner, method, timed)

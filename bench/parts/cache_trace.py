@@ -1,0 +1,215 @@
+"""python -m bench.parts.cache_trace: hit rates of both levels.
+
+A trace of requests whose prompts follow Zipf's law, from a seed: the same each time. It goes to a
+Forebay with two web processes, so that both levels have something to do, and the mock engine. Each
+exponent has a tenant of its own, which begins with an empty cache.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import psycopg
+
+from bench.compare.comparison import tell
+from bench.figures.statistics import percentile
+from bench.figures.tables import cell, table
+from bench.servers.forebay import Forebay
+from bench.servers.targets import MODEL, MockEngine
+
+EXPONENTS = (0.8, 1.0, 1.2)
+AT_ONCE, ALONE = 16, 400
+DETERMINISTIC = 0.9  # of the requests; the others ask at temperature 0.7
+ENGINE_MS = 20.0
+LEVELS = ("l1", "l2", "shared", "miss", "")
+_COUNTS = """
+    select u.cache, count(*) from inference_usage u join tenants_tenant t on t.id = u.tenant_id
+    where t.name = %s group by 1"""
+METHOD = f"""\
+{{requests}} requests for each exponent, drawn with the seed {{seed}} from {{prompts}} prompts,
+{AT_ONCE} at once, two web processes; {DETERMINISTIC:.0%} of them at temperature 0 with
+`x-forebay-cache: use`, the others at 0.7, which nobody keeps. The engine takes {ENGINE_MS:g} ms.
+Levels are those of the usage rows, as parts of the requests that looked for a kept one. Times
+are whole requests at the client; alone: {ALONE} in a row, one at a time, with an engine that
+takes no time."""
+
+
+@dataclass(slots=True)
+class Row:
+    exponent: float
+    counts: dict[str, int]  # by level
+    engine: int  # requests that reached it
+    hit_p50_ms: float | None
+    miss_p50_ms: float | None
+
+    @property
+    def looked(self) -> int:
+        return sum(self.counts.get(level, 0) for level in LEVELS[:-1])
+
+    def part(self, level: str) -> float:
+        return self.counts.get(level, 0) / max(1, self.looked)
+
+
+@dataclass(slots=True)
+class CacheReport:
+    seed: int
+    requests: int
+    prompts: int
+    rows: list[Row]
+    alone: dict[str, list[float | None]]  # ms, p50 and p99: of a hit, and of a fresh answer
+
+
+def trace(seed: int, exponent: float, requests: int, prompts: int) -> list[tuple[int, bool]]:
+    """The number of each request's prompt, and whether it is deterministic."""
+    dice = random.Random(f"{seed}:{exponent}")
+    weights = list(accumulate(1 / rank**exponent for rank in range(1, prompts + 1)))
+    drawn = dice.choices(range(prompts), cum_weights=weights, k=requests)
+    return [(prompt, dice.random() < DETERMINISTIC) for prompt in drawn]
+
+
+def measured(seed: int, requests: int, prompts: int) -> CacheReport:
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
+        mock = MockEngine(Path(folder))
+        try:
+            engines = {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}}
+            forebay = Forebay(Path(folder), engines, variables={"FOREBAY_WEB_PROCESSES": "2"})
+            try:
+                rows = [_row(forebay, mock, seed, one, requests, prompts) for one in EXPONENTS]
+                mock.control(delay_ms=0, interval_ms=0)
+                alone = asyncio.run(_alone(forebay))
+                return CacheReport(seed, requests, prompts, rows, alone)
+            finally:
+                forebay.stop()
+        finally:
+            mock.stop()
+
+
+def _row(
+    forebay: Forebay, mock: MockEngine, seed: int, exponent: float, requests: int, prompts: int
+) -> Row:
+    tell(f"Zipf {exponent:g}")
+    tenant = f"zipf-{round(exponent * 10)}"
+    key = forebay.key_of(tenant)
+    before = mock.control(tokens=16, interval_ms=0, delay_ms=ENGINE_MS)["requests"]
+    asked = trace(seed, exponent, requests, prompts)
+    times = asyncio.run(_replayed(forebay, key, asked))
+    engine = mock.control()["requests"] - before
+    with psycopg.connect(
+        forebay.running()["DATABASE_URL"], options="-c forebay.system=on"
+    ) as connection:
+        counts: dict[str, int] = dict(connection.execute(_COUNTS, (tenant,)).fetchall())
+    return Row(exponent, counts, engine, *(_percentile(times[k], 50) for k in ("hit", "miss")))
+
+
+async def _replayed(
+    forebay: Forebay, key: str, asked: Sequence[tuple[int, bool]]
+) -> dict[str, list[float]]:
+    """Milliseconds by what the answer says of the cache."""
+    waiting, times = iter(asked), {"hit": list[float](), "miss": list[float](), "": list[float]()}
+
+    async def client() -> None:
+        # A connection for each client: the kernel spreads them over the web processes.
+        async with _session(forebay, key) as session:
+            for prompt, kept in waiting:
+                took, said = await _ask(session, f"Question {prompt}", kept=kept)
+                times[said].append(took)
+
+    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    return times
+
+
+async def _alone(forebay: Forebay) -> dict[str, list[float | None]]:
+    found: dict[str, list[float | None]] = {}
+    async with _session(forebay, forebay.key) as session:
+        for name, kept in (("hit", True), ("fresh", False)):
+            for _ in range(20):  # the first ones fill the cache
+                await _ask(session, "Alone", kept=kept)
+            times = [(await _ask(session, "Alone", kept=kept))[0] for _ in range(ALONE)]
+            found[name] = [_percentile(times, 50), _percentile(times, 99)]
+    return found
+
+
+def _session(forebay: Forebay, key: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        base_url=f"http://127.0.0.1:{forebay.port}",
+        headers={"Authorization": f"Bearer {key}"},
+        connector=aiohttp.TCPConnector(limit=1),
+    )
+
+
+async def _ask(session: aiohttp.ClientSession, text: str, *, kept: bool) -> tuple[float, str]:
+    messages = [{"role": "user", "content": text}]
+    body: dict[str, Any] = {"model": MODEL, "messages": messages, "max_tokens": 16}
+    body["temperature"] = 0 if kept else 0.7
+    began = time.perf_counter()
+    async with session.post(
+        "/v1/chat/completions", json=body, headers={"x-forebay-cache": "use"}
+    ) as answer:
+        await answer.read()
+        assert answer.status == 200, answer.status
+    return (time.perf_counter() - began) * 1000, answer.headers.get("x-forebay-cache", "")
+
+
+def _percentile(times: Sequence[float], percent: float) -> float | None:
+    return percentile(sorted(times), percent)
+
+
+def section(report: CacheReport) -> str:
+    head = (
+        "Zipf",
+        "L1",
+        "L2",
+        "in flight",
+        "all hits",
+        "engine asked",
+        "hit p50 ms",
+        "miss p50 ms",
+    )
+    alone = [
+        (name, *map(cell, report.alone[name])) for name in ("hit", "fresh") if name in report.alone
+    ]
+    method = METHOD.format(requests=report.requests, seed=report.seed, prompts=report.prompts)
+    return "\n\n".join(
+        [
+            table(head, map(_cells, report.rows)),
+            table(("alone", "p50 ms", "p99 ms"), alone),
+            " ".join(method.split()),
+        ]
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    levels = Counter(row.counts)
+    hits = sum(row.part(level) for level in ("l1", "l2", "shared"))
+    parts = [*(row.part(level) for level in ("l1", "l2", "shared")), hits]
+    figures = [f"{part:.1%}" for part in parts]
+    engine = f"{row.engine} of {levels.total()}"
+    return (f"{row.exponent:g}", *figures, engine, cell(row.hit_p50_ms), cell(row.miss_p50_ms))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.parts.cache_trace")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--requests", type=int, default=10_000, help="for each exponent")
+    parser.add_argument("--prompts", type=int, default=5_000)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    report = measured(options.seed, options.requests, options.prompts)
+    print(section(report))
+    if options.json:
+        options.json.write_bytes(msgspec.json.encode(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Forebay as `make run` starts it, everything on, in a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.servers.child import REPOSITORY, Child, wait_until_listening
+from bench.servers.processes import use_by_role
+from bench.servers.targets import Target
+from config.supervisor.ports import find_free
+
+START_SECONDS = 180
+# Of whoever runs the bench; the platform under test brings its own servers.
+FOREIGN = (
+    "DATABASE_URL",
+    "FOREBAY_REQUESTS_DATABASE_URL",
+    "REDIS_URL",
+    "KEYRING_DATABASE_URL",
+    "FOREBAY_MODEL",
+    "FOREBAY_DATABASE_SCOPE",
+)
+LIMITS = (
+    "--requests-per-minute",
+    "--burst",
+    "--tokens-per-minute",
+    "--max-concurrency",
+    "--megabytes-in-flight",
+    "--megabytes-per-day",
+)
+UNLIMITED = [word for limit in LIMITS for word in (limit, "0")]
+
+
+class Forebay:
+    """A running platform, ready when constructed.
+
+    `engines` None: the embedded llama.cpp. `variables`: of its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engines: dict[str, Any] | None = None,
+        *,
+        ready: str = "/readyz",
+        grpc: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = folder / "home"
+        self.port = find_free()
+        self.grpc_port = find_free() if grpc else 0
+        self.env = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+        self.env |= {
+            "FOREBAY_HOME": str(self.home),
+            "FOREBAY_HOST": "127.0.0.1",
+            "FOREBAY_PORT": str(self.port),
+            "FOREBAY_GRPC_PORT": str(self.grpc_port),
+            # One address sends all the load; a real one would be stopped by its limit.
+            "FOREBAY_IP_PER_MINUTE": "0",
+            "FOREBAY_MFA": "optional",
+            **(variables or {}),
+        }
+        self.env.pop("FOREBAY_ENGINES", None)
+        if engines is not None:
+            self.env["FOREBAY_ENGINES"] = json.dumps(engines)
+        supervisor = [sys.executable, "-m", "config.supervisor"]
+        self.child = Child(supervisor, folder / "forebay.log", self.env)
+        try:
+            self.child.wait_until_ready(f"http://127.0.0.1:{self.port}{ready}", START_SECONDS)
+            if grpc:
+                wait_until_listening(self.grpc_port, START_SECONDS)
+            self.key = self.new_key()
+        except BaseException:
+            self.child.stop(30)
+            raise
+
+    def new_key(self) -> str:
+        """The API key of a new tenant without limits."""
+        return self.key_of("bench")
+
+    def key_of(self, tenant: str, *options: str) -> str:
+        """The API key of a new tenant of that name, without limits; `options` of create_tenant."""
+        self.manage("create_tenant", tenant, *UNLIMITED, *options, "--json")
+        answer = json.loads(self.manage("create_api_key", tenant, "--name", "load", "--json"))
+        return str(answer["api_key"])
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py` printed; its error output goes to ours."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=self.env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def running(self) -> dict[str, str]:
+        """What the supervisor tells about its servers: DATABASE_URL, REDIS_URL and so on."""
+        left: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
+        return left
+
+    def target(self, model: str) -> Target:
+        return Target(
+            name="Forebay",
+            url=f"http://127.0.0.1:{self.port}/v1",
+            key=self.key,
+            model=model,
+            use=lambda: use_by_role([self.child.pid]),
+        )
+
+    def stop(self) -> float:
+        """Seconds the platform took to end after SIGTERM."""
+        return self.child.stop(30)

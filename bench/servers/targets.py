@@ -1,0 +1,88 @@
+"""What load can be sent to: the engine itself, LiteLLM, Forebay."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.load.generator import LoadReport, Options
+from bench.servers.child import REPOSITORY, Child
+from bench.servers.processes import Use, use_by_role
+from config.supervisor.ports import find_free
+
+MODEL = "mock"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`url` ends in /v1; `use` tells CPU and memory by role, of nothing for the engine itself."""
+
+    name: str
+    url: str
+    key: str
+    model: str
+    use: Callable[[], dict[str, Use]]
+    generator: str = "bench.load.generator"
+
+
+class MockEngine:
+    """A mock engine of its own process, ready when constructed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = find_free()
+        command = [sys.executable, "-m", "bench.mock_engine", "--port", str(self.port)]
+        self.child = Child([*command, "--model", MODEL], folder / "mock_engine.log")
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.root}/v1"
+        try:
+            self.child.wait_until_ready(f"{self.root}/health", 10)
+        except BaseException:
+            self.child.stop()
+            raise
+
+    def control(self, **settings: Any) -> dict[str, Any]:
+        """Changes the behaviour from the next request on; returns it with the counters."""
+        body = json.dumps(settings).encode()
+        request = urllib.request.Request(f"{self.root}/control", body, method="POST")
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            state: dict[str, Any] = json.load(reply)
+        return state
+
+    def delays(self) -> list[float]:
+        """Of the stamped requests since the last look: ms from the client until they were here."""
+        with urllib.request.urlopen(f"{self.root}/control/delays", timeout=5) as reply:
+            found: list[float] = json.load(reply)
+        return sorted(found)
+
+    def target(self) -> Target:
+        return Target("direct", self.url, "none", MODEL, dict)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+
+def use_of(pid: int, name: str) -> dict[str, Use]:
+    """All processes below `pid` under one name."""
+    return use_by_role([pid], of=lambda _: name)
+
+
+def send(options: Options, generator: str = "bench.load.generator") -> LoadReport:
+    """Runs the load generator in a process of its own."""
+    command = [sys.executable, "-m", generator]
+    for name, value in asdict(options).items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            command.append(option)
+        elif value:
+            command.append(f"{option}={value}")  # a key may begin with a dash
+    limit = options.spread + options.warmup + options.seconds + options.grace + 30
+    if options.requests:
+        limit += 300
+    done = subprocess.run(
+        command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=limit
+    )
+    return LoadReport(**json.loads(done.stdout))
