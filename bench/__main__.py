@@ -1,28 +1,25 @@
 """python -m bench [--quick] [--only mock|engine|…] [--no-litellm] [--no-router] …"""
 
 import argparse
-import signal
-import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench.compare import comparison, engine, idle
 from bench.compare.mock_targets import mock_targets
-from bench.figures import machine
-from bench.parts.catalogue import APART
+from bench.figures.progress import exit_on_sigterm, tell
+from bench.parts.catalogue import PARTS
 from bench.report import files, page
 from bench.report.results import Results
+from bench.servers import machine
 from bench.servers.child import REPOSITORY
 
-PARTS = ("mock", "engine", *APART)
+NAMES = ("mock", "engine", *PARTS)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true", help="short slices, for a first look")
-    parser.add_argument("--only", choices=PARTS, action="append", help="may be given twice")
+    parser.add_argument("--only", choices=NAMES, action="append", help="may be given twice")
     parser.add_argument("--no-litellm", action="store_true")
     parser.add_argument("--no-router", action="store_true", help="without vllm-router")
     parser.add_argument("--no-forebay", action="store_true", help="the baseline alone")
@@ -33,8 +30,7 @@ def read_options() -> argparse.Namespace:
 
 def main() -> None:
     options = read_options()
-    # Else a SIGTERM would leave the servers behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    exit_on_sigterm()
     quick: bool = options.quick
     results = Results(
         machine=machine.describe(),
@@ -42,38 +38,33 @@ def main() -> None:
         rounds=options.rounds or (1 if quick else 3),
         seconds=options.seconds or (2.0 if quick else 4.0),
     )
-    parts: Sequence[str] = options.only or PARTS
-    # A short path: a PostgreSQL socket's may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        # PostgreSQL may run as a user of its own, which must be able to come here.
-        Path(folder).chmod(0o755)
-        if "mock" in parts:
-            with_mock(results, Path(folder), options)
-        if "engine" in parts and not options.no_forebay:
-            real = Path(folder) / "engine"
-            real.mkdir()
-            seconds = 5.0 if quick else 15.0
-            results.engine = engine.measure(real, results.rounds, seconds)
-    name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
-    name += "".join(f"-{part}" for part in options.only or ())
-    paths = files.write(results, name)
-    if not options.no_forebay:
-        for part in (APART[name] for name in APART if name in parts):
-            part.measure(results, options.rounds, options.seconds)
-            paths = files.write(results, name)  # should one of those that follow fail
+    names: Sequence[str] = options.only or NAMES
+    if "mock" in names:
+        measure_mock(results, options)
+    if "engine" in names and not options.no_forebay:
+        results.engine = engine.measure(results.rounds, 5.0 if quick else 15.0)
+    file = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
+    file += "".join(f"-{name}" for name in options.only or ())
+    paths = files.write(results, file)
+    for name in PARTS:
+        if name in names and not options.no_forebay:
+            part = PARTS[name]
+            size = part.size(quick=quick, rounds=options.rounds, seconds=options.seconds)
+            results.parts[name] = part.measure_apart(name, size)
+            paths = files.write(results, file)  # after each, since the next may fail
     print(page.page(results))
-    comparison.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
+    tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
 
 
-def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:
+def measure_mock(results: Results, options: argparse.Namespace) -> None:
     others = {"litellm": not options.no_litellm, "router": not options.no_router}
-    with mock_targets(folder, **others, forebay=not options.no_forebay) as running:
+    with mock_targets(**others, forebay=not options.no_forebay) as running:
         results.litellm = running.versions.get("LiteLLM")
         results.router = running.versions.get("vllm-router")
         rounds, seconds = results.rounds, results.seconds
         results.comparison = comparison.compare(running.mock, running.targets, rounds, seconds)
         if not options.no_forebay:
-            comparison.tell("the idle platform")
+            tell("the idle platform")
             results.idle = idle.measure(running.forebay)
 
 

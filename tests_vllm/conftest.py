@@ -11,11 +11,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench.servers import real_vllm
-from bench.servers.real_vllm import COMMAND, OFFLINE, START_S
 from inference.engines.base import EngineConfig
 from inference.engines.session import EngineSession
 from inference.engines.vllm import VllmEngine
+from tests_vllm import real_vllm
+from tests_vllm.real_vllm import COMMAND, OFFLINE, START_S
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import httpx
 import psycopg
 import pytest
 
-from bench.servers import real_vllm
 from bench.servers.forebay import Forebay
 from bench.servers.processes import all_processes, trees
-from bench.servers.real_vllm import START_S
 from tests.supervisor.running import left_of
+from tests_vllm import real_vllm
+from tests_vllm.real_vllm import START_S
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(3 * START_S)]  # the platform is its own
 ASKED = {"role": "user", "content": "What is the capital of France?"}

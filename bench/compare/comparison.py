@@ -4,16 +4,17 @@ The machine is shared and noisy, so targets alternate inside each round, and med
 rounds are compared.
 """
 
-import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from bench.figures.progress import tell
 from bench.figures.statistics import median
-from bench.load.generator import LoadReport, Options
+from bench.load.generator import LoadReport
 from bench.servers.targets import MockEngine, Target, send
 
+T = TypeVar("T")
 TOKENS = 64
 METRICS = ("rps", "tokens_per_s", "p50_ms", "p99_ms", "ttft_p50_ms", "ttft_p99_ms", "gap_p99_ms")
 
@@ -86,30 +87,30 @@ def compare(
     for number in range(rounds):
         for load in loads:
             mock.control(tokens=TOKENS, interval_ms=load.interval_ms, fail=None)
-            for target in targets if number % 2 == 0 else reversed(targets):
+            for target in in_turns(targets, number):
                 tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")
-                slices[load.name, target.name].append(measure(target, load, seconds))
+                slices[load.name, target.name].append(measure_slice(target, load, seconds))
     return [summary(load, target, several) for (load, target), several in slices.items()]
 
 
-def measure(target: Target, load: Load, seconds: float) -> Slice:
+def in_turns(targets: Sequence[T], round_number: int) -> Iterable[T]:
+    """Each second round goes backwards, so that no target is always first."""
+    return targets if round_number % 2 == 0 else reversed(targets)
+
+
+def measure_slice(target: Target, load: Load, seconds: float) -> Slice:
     before = target.use()
-    report = send(
-        Options(
-            url=target.url,
-            key=target.key,
-            model=target.model,
-            stream=load.stream,
-            concurrency=load.concurrency,
-            rate=load.rate,
-            spread=load.spread,
-            seconds=seconds,
-            max_tokens=TOKENS,
-            tokens=TOKENS,
-            prompt_bytes=load.prompt_bytes,
-        ),
-        target.generator,
+    options = target.options(
+        stream=load.stream,
+        concurrency=load.concurrency,
+        rate=load.rate,
+        spread=load.spread,
+        seconds=seconds,
+        max_tokens=TOKENS,
+        tokens=TOKENS,
+        prompt_bytes=load.prompt_bytes,
     )
+    report = send(options, target.generator)
     after = target.use()
     good = max(report.all - report.bad, 1)
     cpu = {
@@ -135,7 +136,3 @@ def summary(load: str, target: str, slices: list[Slice]) -> Row:
         metrics={name: median(getattr(r, name) for r in reports) for name in METRICS},
         rounds=[{name: getattr(r, name) for name in METRICS} for r in reports],
     )
-
-
-def tell(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -1,13 +1,16 @@
 """The embedded llama.cpp with a real model: asked directly, and through Forebay."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from bench.compare.comparison import METRICS, tell
+from bench.compare.comparison import METRICS, in_turns
+from bench.figures.progress import tell
 from bench.figures.statistics import median, ratio
-from bench.load.generator import LoadReport, Options
+from bench.load.generator import LoadReport
+from bench.servers.child import temporary_folder
 from bench.servers.forebay import Forebay
 from bench.servers.targets import Target, send
 from inference.pools import entries
@@ -31,14 +34,23 @@ class EngineRow:
         return self.metrics[metric]
 
 
-def measure(folder: Path, rounds: int, seconds: float) -> list[EngineRow]:
-    """Starts a Forebay with its embedded engine, and stops it."""
-    forebay = Forebay(folder)
-    try:
+@contextmanager
+def forebay_on_llama_cpp(slots: int | None = None, context: int | None = None) -> Iterator[Forebay]:
+    """A platform with its embedded engine, which runs while the context lasts."""
+    sizes = {"FOREBAY_SLOTS": slots, "FOREBAY_CONTEXT": context}
+    variables = {name: str(size) for name, size in sizes.items() if size}
+    with temporary_folder() as folder:
+        forebay = Forebay(folder, variables=variables)
+        try:
+            yield forebay
+        finally:
+            forebay.stop()
+
+
+def measure(rounds: int, seconds: float) -> list[EngineRow]:
+    with forebay_on_llama_cpp() as forebay:
         direct = direct_target(forebay)
-        return compare([direct, forebay.target(direct.model)], rounds, seconds)
-    finally:
-        forebay.stop()
+        return compare([direct, forebay.target(direct.model)], STREAMS, rounds, seconds, grace=60.0)
 
 
 def direct_target(forebay: Forebay) -> Target:
@@ -48,35 +60,36 @@ def direct_target(forebay: Forebay) -> Target:
     return Target("direct", url, first.fields.get("api_key") or "none", first.model, dict)
 
 
-def compare(targets: Sequence[Target], rounds: int, seconds: float) -> list[EngineRow]:
-    rows = []
+def compare(
+    targets: Sequence[Target],
+    stream_counts: Sequence[int],
+    rounds: int,
+    seconds: float,
+    **settings: Any,
+) -> list[EngineRow]:
+    """Ask the targets in turns for streams; `settings` are further options of the load."""
+
+    def measure_slice(target: Target, streams: int, seconds: float) -> LoadReport:
+        options = target.options(
+            stream=True, concurrency=streams, seconds=seconds, warmup=1.0, max_tokens=MAX_TOKENS,
+            **settings,
+        )  # fmt: skip
+        return send(options)
+
     for target in targets:
-        send(options(target, max(STREAMS), seconds=2.0))
-    for streams in STREAMS:
+        measure_slice(target, max(stream_counts), 2.0)
+    rows = []
+    for streams in stream_counts:
         reports: dict[str, list[LoadReport]] = {target.name: [] for target in targets}
         for number in range(rounds):
-            for target in targets if number % 2 == 0 else reversed(targets):
+            for target in in_turns(targets, number):
                 tell(f"engine round {number + 1}/{rounds}: {streams} streams, {target.name}")
-                reports[target.name].append(send(options(target, streams, seconds)))
-        rows += [summary(streams, name, several) for name, several in reports.items()]
+                reports[target.name].append(measure_slice(target, streams, seconds))
+        rows += [_summary(streams, name, several) for name, several in reports.items()]
     return rows
 
 
-def options(target: Target, streams: int, seconds: float) -> Options:
-    return Options(
-        url=target.url,
-        key=target.key,
-        model=target.model,
-        stream=True,
-        concurrency=streams,
-        seconds=seconds,
-        warmup=1.0,
-        grace=60.0,
-        max_tokens=MAX_TOKENS,
-    )
-
-
-def summary(streams: int, name: str, reports: list[LoadReport]) -> EngineRow:
+def _summary(streams: int, name: str, reports: list[LoadReport]) -> EngineRow:
     return EngineRow(
         streams=streams,
         target=name,

@@ -53,17 +53,9 @@ class LiteLLMProxy:
         command = [str(binaries / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
         command += ["--port", str(port), "--num_workers", "1", "--telemetry", "False"]
         self.url = f"http://127.0.0.1:{port}/v1"
-        self.key = MASTER_KEY
         self.child = Child(command, folder / "litellm.log", environment())
         try:
             self.child.wait_until_ready(f"http://127.0.0.1:{port}/health/liveliness", START_SECONDS)
         except BaseException:
             self.child.stop()
             raise
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid
-
-    def stop(self) -> None:
-        self.child.stop()

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.compare import litellm_proxy, vllm_router
-from bench.compare.comparison import tell
 from bench.compare.litellm_proxy import LiteLLMProxy
 from bench.compare.vllm_router import RouterMissing, VllmRouter
+from bench.figures.progress import tell
+from bench.servers.child import temporary_folder
 from bench.servers.forebay import Forebay
-from bench.servers.targets import MODEL, MockEngine, Target, use_of
+from bench.servers.processes import use_by_role
+from bench.servers.targets import MODEL, MockEngine, Target
 
 
 @dataclass(slots=True)
@@ -25,42 +27,39 @@ class MockTargets:
     def forebay(self) -> Target:
         return next(target for target in self.targets if target.name == "Forebay")
 
+    def add(self, name: str, version: str, proxy: LiteLLMProxy | VllmRouter, key: str) -> None:
+        self.versions[name] = version
+        use = lambda: use_by_role([proxy.child.pid], of=lambda _: name)  # noqa: E731
+        self.targets.append(Target(name, proxy.url, key, MODEL, use))
+
 
 @contextmanager
 def mock_targets(
-    folder: Path, *, litellm: bool = True, router: bool = True, forebay: bool = True
+    *, litellm: bool = True, router: bool = True, forebay: bool = True
 ) -> Iterator[MockTargets]:
     """All run while the context lasts. Without a vllm-router where it cannot be had."""
-    with ExitStack() as stack:
+    with temporary_folder() as folder, ExitStack() as stack:
         mock = MockEngine(folder)
         stack.callback(mock.stop)
-        found = MockTargets(mock, [mock.target()])
+        running = MockTargets(mock, [mock.target()])
         if litellm:
-            _add_litellm(found, folder, stack)
+            proxy = LiteLLMProxy(mock.url, MODEL, folder)
+            stack.callback(proxy.child.stop)
+            running.add("LiteLLM", litellm_proxy.version(), proxy, litellm_proxy.MASTER_KEY)
         if router:
-            _add_router(found, folder, stack)
+            _add_router(running, folder, stack)
         if forebay:
             ours = Forebay(folder, {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}})
             stack.callback(ours.stop)
-            found.targets.append(ours.target(MODEL))
-        yield found
+            running.targets.append(ours.target(MODEL))
+        yield running
 
 
-def _add_litellm(found: MockTargets, folder: Path, stack: ExitStack) -> None:
-    proxy = LiteLLMProxy(found.mock.url, MODEL, folder)
-    stack.callback(proxy.stop)
-    found.versions["LiteLLM"] = litellm_proxy.version()
-    use = lambda: use_of(proxy.pid, "litellm")  # noqa: E731
-    found.targets.append(Target("LiteLLM", proxy.url, proxy.key, MODEL, use))
-
-
-def _add_router(found: MockTargets, folder: Path, stack: ExitStack) -> None:
+def _add_router(running: MockTargets, folder: Path, stack: ExitStack) -> None:
     try:
-        router = VllmRouter(found.mock.root, folder)
+        router = VllmRouter(running.mock.root, folder)
     except RouterMissing as missing:
         tell(f"{missing}\nbench: the comparison goes on without vllm-router (as with --no-router)")
         return
-    stack.callback(router.stop)
-    found.versions["vllm-router"] = vllm_router.version()
-    use = lambda: use_of(router.pid, "vllm-router")  # noqa: E731
-    found.targets.append(Target("vllm-router", router.url, "none", MODEL, use))
+    stack.callback(router.child.stop)
+    running.add("vllm-router", vllm_router.version(), router, "none")

@@ -42,10 +42,3 @@ class VllmRouter:
         except BaseException:
             self.child.stop()
             raise
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid
-
-    def stop(self) -> None:
-        self.child.stop()

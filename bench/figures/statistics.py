@@ -2,7 +2,29 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median as _median
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Two percentiles of some times, in milliseconds."""
+
+    p50: float | None
+    p99: float | None
+
+    @classmethod
+    def of(cls, times: Iterable[float]) -> "Spread":
+        ordered = sorted(times)
+        return cls(percentile(ordered, 50), percentile(ordered, 99))
+
+    @classmethod
+    def median(cls, spreads: Iterable["Spread"]) -> "Spread":
+        spreads = list(spreads)
+        return cls(median(one.p50 for one in spreads), median(one.p99 for one in spreads))
+
+    def less(self, other: "Spread") -> "Spread":
+        return Spread(difference(self.p50, other.p50), difference(self.p99, other.p99))
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:

@@ -22,7 +22,7 @@ STALE = "the connection had been closed before"
 
 @dataclass(slots=True)
 class Outcome:
-    """How one request went. Times are perf_counter seconds; `wrong` is empty when it went well."""
+    """One request's outcome; times are perf_counter seconds, `wrong` is empty when it went well."""
 
     started: float
     first_token: float = 0.0
@@ -73,13 +73,13 @@ class LoadClient(asyncio.Protocol):
         self.transport.write(request)
 
     def hang_up_later(self) -> None:
-        """In the middle of the request that has just been sent."""
+        """Close the connection in the middle of the request that has just been sent."""
         outcome = self.outcome
         after = random.uniform(*HANG_UP_S)
         asyncio.get_running_loop().call_later(after, lambda: self.hang_up(outcome))
 
     def hang_up(self, outcome: Outcome | None) -> None:
-        """Unless the request has ended meanwhile."""
+        """Close the connection, unless the request has ended meanwhile."""
         if outcome and outcome is self.outcome and self.transport:
             outcome.hung_up = True
             self.transport.abort()

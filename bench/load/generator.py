@@ -33,14 +33,14 @@ LINE = "At dusk the water stood a hand below the mark, and the gates were where 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times in seconds. `tokens` None: the engine decides how long an answer is.
+    """Times are in seconds. `tokens` None leaves the length of an answer to the engine.
 
     `spread`: the clients of a closed loop begin one after the other over that time. Answers of
     equal length would otherwise keep all clients in step, a burst that real clients do not make.
-    `prompt_bytes`: of the prompt, about; 0: 200. `hang_up`: the share of requests whose client does
-    not wait for the end. `addresses`: how many of 127.0.0.1, .2 and so on the clients come from.
-    `ignore_eos`: answers of full length, from an engine that knows the field. `klass`: of work, by
-    the header; "": as the platform has it. `stamped`: prompts say when they were sent.
+    `prompt_bytes`: the prompt's length, about; 0 stands for 200. `hang_up`: the share of requests
+    whose client does not wait for the end. `ignore_eos`: answers of full length, from an engine
+    that knows the field. `klass`: the class of work, sent in a header; "" leaves it to the
+    platform. `stamped`: prompts say when they were sent.
     """
 
     url: str
@@ -58,7 +58,6 @@ class Options:
     tokens: int | None = None
     prompt_bytes: int = 0
     hang_up: float = 0.0
-    addresses: int = 1
     ignore_eos: bool = False
     klass: str = ""
     stamped: bool = False
@@ -68,7 +67,7 @@ class Options:
 class LoadReport:
     """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
 
-    Who hung up counts there alone.
+    Requests whose client hung up count in `hung_up` alone.
     """
 
     all: int = 0
@@ -135,7 +134,6 @@ class Load:
         self.source = request_bytes(options)
         self.outcomes: list[Outcome] = []
         self.idle: list[LoadClient] = []
-        self.connected = 0
         self.sent = 0
         self.hanging_up = HangingUp(options.hang_up)
         self.running = 0
@@ -147,13 +145,10 @@ class Load:
     async def connect(self) -> LoadClient:
         address = urlsplit(self.options.url)
         expected = Expectation(self.options.stream, self.options.tokens)
-        self.connected += 1
-        number = 1 + self.connected % self.options.addresses
         _, client = await asyncio.get_running_loop().create_connection(
             lambda: LoadClient(expected, self.on_end),
             address.hostname or "",
             address.port or 80,
-            local_addr=(f"127.0.0.{number}", 0) if self.options.addresses > 1 else None,
         )
         return client
 
@@ -238,7 +233,7 @@ class Load:
             self.settled.set()
 
     async def drain(self) -> None:
-        """Waits for what is under way; what takes longer than the grace is bad."""
+        """Wait for requests under way; one that takes longer than the grace is bad."""
         deadline = perf_counter() + self.options.grace
         while self.running and perf_counter() < deadline:
             await asyncio.sleep(0.01)
@@ -278,7 +273,7 @@ def report(outcomes: list[Outcome], window: tuple[float, float], options: Option
 
 
 class HangingUp:
-    """Which clients do not wait for the end: a share of all, evenly."""
+    """Chooses clients that do not wait for the end: a share of all, evenly."""
 
     def __init__(self, share: float) -> None:
         self._share, self._sum = share, 0.0
@@ -291,7 +286,7 @@ class HangingUp:
 
 
 def share_inside(outcome: Outcome, window: tuple[float, float]) -> float:
-    """From 0 to 1: how much of the request's life fell into the window.
+    """Returns the part, from 0 to 1, of the request's life that fell into the window.
 
     Counting whole requests would favour whoever happens to end one just before the window does.
     """
@@ -318,7 +313,6 @@ def read_options() -> Options:
     parser.add_argument("--tokens", type=int, default=None, help="what a right answer has")
     parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
     parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
-    parser.add_argument("--addresses", type=int, default=1, help="127.0.0.1 and those behind it")
     parser.add_argument("--klass", default="", help="of work: sent as x-forebay-class")
     parser.add_argument("--stamped", action="store_true", help="prompts say when they were sent")
     parser.add_argument("--ignore-eos", action="store_true", help="answers of full length")

@@ -60,8 +60,8 @@ def messages(options: Options) -> Iterator[bytes]:
             max_tokens=options.max_tokens,
             temperature=0.7,
         )
-        sent = request.SerializeToString()
-        yield b"\0" + len(sent).to_bytes(4, "big") + sent
+        message = request.SerializeToString()
+        yield b"\0" + len(message).to_bytes(4, "big") + message
 
 
 class Connection(asyncio.Protocol):

@@ -1,4 +1,4 @@
-"""When a request was written, inside its prompt: whoever gets it knows how long it took.
+"""Stamps in prompts: the moment of writing, so that an engine knows how long a request took.
 
 `perf_counter` is one clock for all processes of a machine.
 """
@@ -8,7 +8,7 @@ from time import perf_counter
 
 TICKS_PER_S, TURN = 100_000, 10**10  # ten digits last for 27 hours
 TEXT = "Sent at %010d"
-_FOUND = re.compile(rb"Sent at (\d{10})")
+_STAMP = re.compile(rb"Sent at (\d{10})")
 
 
 def stamp() -> int:
@@ -16,7 +16,7 @@ def stamp() -> int:
 
 
 def ms_since(body: bytes) -> float | None:
-    """None where the body has no stamp."""
-    if not (found := _FOUND.search(body)):
+    """Returns None where the body has no stamp."""
+    if not (match := _STAMP.search(body)):
         return None
-    return (stamp() - int(found[1])) % TURN * 1000 / TICKS_PER_S
+    return (stamp() - int(match[1])) % TURN * 1000 / TICKS_PER_S

@@ -25,12 +25,12 @@ STREAM_HEAD = (
 )
 STREAM_END = b"0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
-_SAID = re.compile(r"( t\d+)+$")  # behind a prompt: words of its own
+_WORDS = re.compile(r"( t\d+)+$")  # behind a prompt: words of its own
 
 
 @dataclass(slots=True)
 class Ask:
-    """What the mock reads from a request body; the rest is ignored."""
+    """The fields of a request body that the mock reads; it ignores the rest."""
 
     model: str
     stream: bool
@@ -60,8 +60,8 @@ def _begun(data: dict[str, Any], chat: bool) -> int:
     if chat:
         last = data["messages"][-1] if data.get("continue_final_message") else {}
         return len(str(last.get("content") or "").split())
-    said = _SAID.search(data["prompt"]) if isinstance(data["prompt"], str) else None
-    return len(said[0].split()) if said else 0
+    words = _WORDS.search(data["prompt"]) if isinstance(data["prompt"], str) else None
+    return len(words[0].split()) if words else 0
 
 
 def word(number: int) -> str:
@@ -101,7 +101,7 @@ FAILURES = {
 
 
 def with_wrong_usage(answer: bytes) -> bytes:
-    """Of the same length, so that the head stays true: no number where one should be."""
+    """Misname a count, which keeps the length and so the head true."""
     return answer.replace(b'"completion_tokens":', b'"completion_tokenz":')
 
 

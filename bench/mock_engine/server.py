@@ -37,7 +37,7 @@ KNOWN = {"tokens", "interval_ms", "delay_ms", "fail", "reasoning", "stamped"}
 
 @dataclass(slots=True)
 class Behaviour:
-    """How the engine answers from the next request on; times in milliseconds."""
+    """The engine's answers from the next request on; times in milliseconds."""
 
     tokens: int = 64
     interval_ms: float = 2.0
@@ -49,8 +49,8 @@ class Behaviour:
     def change(self, wanted: dict[str, Any]) -> None:
         """Raises ValueError, and changes nothing, for a setting that does not exist."""
         unknown = wanted.keys() - KNOWN
-        told = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
-        if unknown or not told:
+        known = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
+        if unknown or not known:
             raise ValueError(f"unknown setting: {wanted}")
         self.tokens = int(wanted.get("tokens", self.tokens))
         self.interval_ms = float(wanted.get("interval_ms", self.interval_ms))
@@ -69,7 +69,7 @@ class Counters:
 
 
 class Engine:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self, behaviour: Behaviour, models: list[str]) -> None:
         self.behaviour = behaviour
@@ -162,8 +162,8 @@ class EngineProtocol(asyncio.Protocol):
         if engine.behaviour.stamped and (delay := ms_since(body)) is not None:
             engine.delays.append(delay)
         engine.counters.requests += 1
-        if found := answers.FAILURES.get(engine.behaviour.fail or ""):
-            self.transport.write(found)
+        if failure := answers.FAILURES.get(engine.behaviour.fail or ""):
+            self.transport.write(failure)
             return
         engine.counters.running += 1
         engine.counters.peak = max(engine.counters.peak, engine.counters.running)
@@ -183,10 +183,10 @@ class Generation:
         self.connection = connection
         self.ask = ask
         self.number = number
-        left = max(1, behaviour.tokens - ask.begun)
-        limit = left if ask.max_tokens is None else ask.max_tokens
-        self.tokens = min(left, limit)
-        self.finish = "length" if limit < left else "stop"
+        rest = max(1, behaviour.tokens - ask.begun)
+        limit = rest if ask.max_tokens is None else ask.max_tokens
+        self.tokens = min(rest, limit)
+        self.finish = "length" if limit < rest else "stop"
         self.stop_at = self.tokens // 2 if behaviour.fail == "drop_mid_stream" else None
         self.interval = behaviour.interval_ms / 1000
         self.sent = 0
@@ -250,7 +250,7 @@ class Generation:
             self.write_end()
 
     def write_all(self) -> None:
-        """Without an interval, the whole stream at once."""
+        """Write the whole stream at once, since it has no interval."""
         until = self.tokens if self.stop_at is None else self.stop_at
         tokens = b"".join(map(self.pieces.token, range(until)))
         self.connection.transport.write(self.pieces.role() + tokens)

@@ -1,39 +1,30 @@
-"""python -m bench.parts.audit_search [--rows N]: the audit trail's search with ten million events.
+"""The audit trail's search in ten million events, on a PostgreSQL of its own (some 6 GB).
 
-Own PostgreSQL in a temporary folder, which is removed afterwards (some 6 GB). Events are made by
-SQL over 200 days and looked for through the platform's own code (audit/search/events.py), inside a
-tenant's scope with row security on, or as an operator over the whole platform.
+Events are made by SQL over 200 days and looked for through the platform's own code
+(audit/search/events.py), inside a tenant's scope with row security on, or as an operator over the
+whole platform.
 """
 
-import argparse
-import json
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from bench.figures.aims import Aim, at_most
+from bench.figures.progress import tell
 from bench.figures.statistics import percentile
 from bench.figures.tables import pair, table
+from bench.parts.part import Part
 from bench.servers.without_platform import django_on_own_servers
 
 FULL = 10_000_000
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.parts.audit_search")
-    parser.add_argument("--rows", type=int, default=FULL)
-    parser.add_argument("--days", type=int, default=200)
-    parser.add_argument("--tenants", type=int, default=50)
-    parser.add_argument("--people", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=40, help="how often each question is asked")
-    parser.add_argument("--texts", type=int, default=10_000)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
+DAYS, TENANTS, PEOPLE = 200, 50, 2_000
+ROUNDS = 40  # how often each question is asked
+TEXTS = 10_000
 
 
 @dataclass(slots=True)
@@ -56,37 +47,31 @@ class SearchReport:
     index_mib: dict[str, float] = field(default_factory=dict)
     texts: int = 0
     texts_s: float = 0.0
-    plans: dict[str, str] = field(default_factory=dict)
 
 
-def main() -> None:
-    options = read_options()
+def measure(rows: int) -> SearchReport:
     with django_on_own_servers():
-        report = measured(options)
-    tell(section(report))
-    if options.json:
-        options.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        return _measure(rows)
 
 
-def measured(options: argparse.Namespace) -> SearchReport:
+def _measure(number: int) -> SearchReport:
     from django.db import connection
 
     from bench.parts import audit_search_rows as rows
 
-    rows.make(options.rows, options.days, options.tenants, options.people)
-    asked = options.days, options.tenants, options.people, options.rounds
-    report = SearchReport(options.rows, *asked)
-    for name, aim, ask in questions(options.days):
-        report.questions.append(timed(name, aim, ask, options.rounds, report))
+    rows.make(number, DAYS, TENANTS, PEOPLE)
+    report = SearchReport(number, DAYS, TENANTS, PEOPLE, ROUNDS)
+    for name, aim, ask in questions(DAYS):
+        report.questions.append(timed(name, aim, ask, ROUNDS))
         tell(report.questions[-1])
     report.index_mib = rows.index_sizes()
-    report.texts, report.texts_s = options.texts, text_search(options.texts)
+    report.texts, report.texts_s = TEXTS, text_search(TEXTS)
     connection.close()
     return report
 
 
 def questions(days: int) -> Iterator[tuple[str, int, Any]]:
-    """Name, aim in ms, and what gives the tenant and the filters of each round."""
+    """Yields name, aim in ms, and a function that returns the tenant and filters of a round."""
     from django.utils import timezone
 
     from audit.search.events import Filters
@@ -97,7 +82,7 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
     people = {tenant: rows.people(tenant) for tenant in (busiest, middle, quiet)}
 
     def anybody(tenant: UUID) -> tuple[UUID, str, str]:
-        """The busy ones as often as the quiet ones."""
+        """Returns a busy one as often as a quiet one."""
         return draw.choice(people[tenant][:5] if draw.random() < 0.5 else people[tenant])
 
     def ranged(span: int) -> dict[str, Any]:
@@ -110,7 +95,7 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
 
     for span in (1, 7, 30):
         yield f"user + {span} days", 100, partial(in_range, span)
-    for name, given in (
+    for name, fields in (
         ("everything", dict),
         ("a time range", lambda: ranged(7)),
         ("user", lambda: {"subject_id": anybody(busiest)[0]}),
@@ -135,10 +120,10 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
         ),
         ("busiest key + status 418", lambda: {"actors": (people[busiest][0][1],), "status": 418}),
     ):
-        yield f"busiest tenant: {name}", 300, lambda g=given: (busiest, Filters(**g()))
+        yield f"busiest tenant: {name}", 300, lambda f=fields: (busiest, Filters(**f()))
         if name in ("everything", "a rare model", "one action", "network"):
-            yield f"quietest tenant: {name}", 300, lambda g=given: (quiet, Filters(**g()))
-    for name, given in (
+            yield f"quietest tenant: {name}", 300, lambda f=fields: (quiet, Filters(**f()))
+    for name, fields in (
         ("everything", dict),
         ("key", lambda: {"actors": (anybody(busiest)[1],)}),
         ("network", lambda: {"net": anybody(busiest)[2]}),
@@ -147,15 +132,15 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
         ("a model that nobody used", lambda: {"model": "none"}),
         ("request id", lambda: {"request_id": UUID(int=draw.randrange(4_000_000))}),
     ):
-        yield f"whole platform: {name}", 300, lambda g=given: (None, Filters(**g()))
+        yield f"whole platform: {name}", 300, lambda f=fields: (None, Filters(**f()))
 
 
-def timed(name: str, aim: int, ask: Any, rounds: int, report: SearchReport) -> Timing:
-    """First page, and every other time the third one."""
+def timed(name: str, aim: int, ask: Any, rounds: int) -> Timing:
+    """Time the first page, and every other time the third one."""
     from audit.search.events import page
     from tenants.scope import system_scope, tenant_scope
 
-    times, found = [], []
+    times, row_counts = [], []
     for number in range(rounds):
         tenant, filters = ask()
         cursor = ""
@@ -163,34 +148,16 @@ def timed(name: str, aim: int, ask: Any, rounds: int, report: SearchReport) -> T
             for _ in range(2 if number % 2 else 0):
                 cursor = page(tenant, filters, cursor).older or ""
             started = time.perf_counter()
-            shown = page(tenant, filters, cursor)
+            answer = page(tenant, filters, cursor)
             times.append((time.perf_counter() - started) * 1000)
-            found.append(len(shown.rows))
-            if not number:
-                report.plans[name] = plan(tenant, filters)
+            row_counts.append(len(answer.rows))
     ordered = sorted(times)
     p50, p95 = percentile(ordered, 50) or 0, percentile(ordered, 95) or 0
-    return Timing(name, round(p50, 2), round(p95, 2), sum(found) / rounds, aim)
-
-
-def plan(tenant: UUID | None, filters: Any) -> str:
-    """The lines of EXPLAIN ANALYZE that name an index, or its lack."""
-    from django.db import connection
-
-    from audit.search.events import LOOK, PAGE, statement, through_indexes
-
-    sql, given, _bounded = statement(tenant, filters, None, PAGE + 1, LOOK)
-    with through_indexes(sort=bool(filters.request_id)), connection.cursor() as cursor:
-        cursor.execute(f"explain (analyze, buffers, summary) {sql}", given)
-        lines = [row[0].strip() for row in cursor.fetchall()]
-    kept = ("Index", "Seq Scan", "Bitmap", "Sort", "Execution", "Planning Time", "Limit", "Append")
-    said = [line for line in lines if any(word in line for word in kept) and "Key:" not in line]
-    ran = [line for line in said if "never executed" not in line]
-    return "\n".join(ran[:14] + ran[-2:] if len(ran) > 16 else ran)
+    return Timing(name, round(p50, 2), round(p95, 2), sum(row_counts) / rounds, aim)
 
 
 def text_search(texts: int) -> float:
-    """Seconds to open and look through as many texts of 2 KiB as one search may."""
+    """Returns the seconds to open and look through as many texts of 2 KiB as one search may."""
     from django.utils import timezone
 
     from audit.keys.keyring import keyring
@@ -219,7 +186,7 @@ def text_search(texts: int) -> float:
 
 
 def section(report: SearchReport) -> str:
-    said = (
+    text = (
         f"{report.rows:,} events of {report.tenants} tenants and {report.people:,} people of very "
         f"unequal size over {report.days} days, found by audit/search/events.py in the tenant's "
         f"scope (row security on); each question {report.rounds} times, half of them as a first "
@@ -227,19 +194,30 @@ def section(report: SearchReport) -> str:
         f"{report.texts_s:.1f} s."
     )
     if report.rows < FULL:
-        said = f"**Fewer rows than the {FULL:,} of the aim.** {said}"
+        text = f"**Fewer rows than the {FULL:,} of the aim.** {text}"
     head = ("question", "p50 / p95 ms", "aim ms", "rows")
     body = (
         (one.question, pair(one.p50_ms, one.p95_ms), str(one.aim_ms), f"{one.rows:.0f}")
         for one in report.questions
     )
     sizes = table(("index", "MiB"), ((n, f"{s:.0f}") for n, s in report.index_mib.items()))
-    return f"{said}\n\n{table(head, body)}\n\n{sizes}"
+    return f"{text}\n\n{table(head, body)}\n\n{sizes}"
 
 
-def tell(text: Any) -> None:
-    print(text, flush=True)
+def aims(report: SearchReport) -> Iterator[Aim]:
+    for limit in sorted({one.aim_ms for one in report.questions}):
+        questions = [one for one in report.questions if one.aim_ms == limit]
+        slowest = max(questions, key=lambda one: one.p95_ms)
+        text = f"slowest audit search of {report.rows:,} events ({slowest.question}), p95"
+        yield at_most(text, slowest.p95_ms, "ms", limit)
 
 
-if __name__ == "__main__":
-    main()
+PART = Part(
+    title="Search in the audit trail",
+    report=SearchReport,
+    measure=measure,
+    section=section,
+    full={"rows": FULL},
+    quick={"rows": 500_000},
+    aims=aims,
+)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from bench.compare.comparison import tell
+from bench.figures.progress import tell
 
 CHUNK = 500_000
 _MONTHS = """
@@ -71,8 +71,8 @@ def tenants() -> list[UUID]:
     """The busiest one, one in the middle, the quietest."""
     with connection.cursor() as cursor:
         cursor.execute("select tenant_id from audit_event group by 1 order by count(*) desc")
-        found = [row[0] for row in cursor.fetchall()]
-    return [found[0], found[len(found) // 2], found[-1]]
+        ids = [row[0] for row in cursor.fetchall()]
+    return [ids[0], ids[len(ids) // 2], ids[-1]]
 
 
 def people(tenant: UUID) -> list[tuple[UUID, str, str]]:
@@ -82,8 +82,8 @@ def people(tenant: UUID) -> list[tuple[UUID, str, str]]:
             "select subject_id, actor, host(net) from subject where tenant_id = %s order by number",
             [tenant],
         )
-        found: list[tuple[UUID, str, str]] = cursor.fetchall()
-    return found
+        rows: list[tuple[UUID, str, str]] = cursor.fetchall()
+    return rows
 
 
 def index_sizes() -> dict[str, float]:

@@ -1,25 +1,18 @@
-"""python -m bench.parts.audit_verify [--events N]: sealing and verifying a million events.
+"""Sealing and verifying a million events, on a PostgreSQL of its own (some 2 GB)."""
 
-Own PostgreSQL and Valkey in a temporary folder, which is removed afterwards (some 2 GB).
-"""
-
-import argparse
-import json
-import os
-import resource
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from bench.figures import machine
+from bench.figures.aims import Aim, at_most
 from bench.figures.statistics import median
 from bench.figures.tables import cell, table
-from bench.servers.processes import use_by_role
+from bench.parts.part import Part
+from bench.servers import machine
 from bench.servers.without_platform import django_on_own_servers
 
 FULL = 1_000_000
 TIMES = 3
-REAPED_S = 1.0  # until PostgreSQL has awaited a backend that ended: only then its CPU time counts
 _INSERT = """
     insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
         client_net, route, model, upstream, success, status, error_code, response_length,
@@ -35,11 +28,9 @@ _INSERT = """
 
 @dataclass(slots=True)
 class Verified:
-    """Seconds: on the clock, and of CPU."""
+    """Seconds of one verification."""
 
     s: float
-    python_s: float
-    postgres_s: float
     idle: float  # share of the cores' time that nobody used meanwhile
 
 
@@ -48,7 +39,6 @@ class VerifyReport:
     events: int
     sealed_s: float = 0.0
     seal_rounds: int = 0
-    peak_mib: int = 0
     processes: int = 1
     verified: list[Verified] = field(default_factory=list)
 
@@ -58,25 +48,26 @@ class VerifyReport:
 
 
 def section(report: VerifyReport) -> str:
-    said = (
+    text = (
         f"{report.events:,} events of 40 tenants, made by SQL and sealed by audit/proof/seal.py in "
         f"{report.seal_rounds} rounds and {report.sealed_s:.1f} s "
         f"({report.events / report.sealed_s:,.0f} events/s), verified {len(report.verified)} times "
         f"by audit/verification/verify.py: every event, seal, checkpoint and signature; no texts. "
-        f"Python processes: {report.processes}; the memory of none peaked above "
-        f"{report.peak_mib} MiB."
+        f"Python processes: {report.processes}."
     )
     if report.events < FULL:
-        said = f"**Fewer events than the {FULL:,} of the aim.** {said}"
-    head = ("verified in s", "Python's CPU s", "PostgreSQL's CPU s", "idle")
-    body = (
-        (cell(one.s), cell(one.python_s), cell(one.postgres_s), f"{one.idle:.0%}")
-        for one in report.verified
-    )
-    return f"{said}\n\n{table(head, body)}"
+        text = f"**Fewer events than the {FULL:,} of the aim.** {text}"
+    head = ("verified in s", "idle")
+    body = ((cell(one.s), f"{one.idle:.0%}") for one in report.verified)
+    return f"{text}\n\n{table(head, body)}"
 
 
-def measured(events: int) -> VerifyReport:
+def measure(events: int) -> VerifyReport:
+    with django_on_own_servers():
+        return _measure(events)
+
+
+def _measure(events: int) -> VerifyReport:
     import psycopg
     from django.conf import settings
 
@@ -92,60 +83,34 @@ def measured(events: int) -> VerifyReport:
             report.seal_rounds += 1
         report.sealed_s = time.monotonic() - began
         own.execute("vacuum analyze audit_seal")
-    report.verified = [verified() for _ in range(TIMES)]
+    report.verified = [_verify() for _ in range(TIMES)]
     report.processes = side_by_side.processes()
-    report.peak_mib = max(map(_peak_mib, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
     return report
 
 
-def verified() -> Verified:
+def _verify() -> Verified:
     from audit.verification.verify import opened, verify
 
-    idle, python, postgres = machine.idle_seconds(), _python_s(), _postgres_s()
+    idle = machine.idle_seconds()
     with opened() as trail:
         report = verify(trail, texts=False)
     idle = machine.idle_seconds() - idle
     if not report.ok:
         raise AssertionError(report.findings)
-    time.sleep(REAPED_S)
-    return Verified(
-        s=report.took_s,
-        python_s=_python_s() - python,
-        postgres_s=_postgres_s() - postgres,
-        idle=idle / report.took_s / machine.cores(),
-    )
+    return Verified(report.took_s, idle / report.took_s / machine.cores())
 
 
-def _python_s() -> float:
-    """Of helpers that have ended, too."""
-    now = os.times()
-    return now.user + now.system + now.children_user + now.children_system
+def aims(report: VerifyReport) -> Iterator[Aim]:
+    text = f"verification of {report.events:,} events, median"
+    yield at_most(text, report.verified_s, "s", 4)
 
 
-def _peak_mib(whose: int) -> int:
-    return resource.getrusage(whose).ru_maxrss // 1024
-
-
-def _postgres_s() -> float:
-    """CPU seconds, so that a busy machine does not look like slow work."""
-    return use_by_role([os.getpid()])["postgres"].cpu_ms / 1000
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.parts.audit_verify")
-    parser.add_argument("--events", type=int, default=FULL)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = read_options()
-    with django_on_own_servers():
-        report = measured(options.events)
-    print(section(report))
-    if options.json:
-        options.json.write_text(json.dumps(asdict(report), indent=1))
-
-
-if __name__ == "__main__":
-    main()
+PART = Part(
+    title="Verification of the audit trail",
+    report=VerifyReport,
+    measure=measure,
+    section=section,
+    full={"events": FULL},
+    quick={"events": 100_000},
+    aims=aims,
+)

@@ -1,28 +1,29 @@
-"""python -m bench.parts.big_bodies: what long prompts cost, whom they hold.
+"""The cost of long prompts, and the wait of small requests beside them.
 
 The mock engine directly and through Forebay take turns, with prompts of 16 KB to 2 MB. Then a
 second tenant sends small requests, alone and beside 16 clients that send 2 MB each.
 """
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
-from bench.compare.comparison import TOKENS, Load, Row, Slice, measure, summary, tell
+from bench.compare.comparison import TOKENS, Load, Row, compare
+from bench.figures.aims import Aim, at_most
+from bench.figures.progress import tell
 from bench.figures.statistics import difference, median
-from bench.figures.tables import cell, pair, table
-from bench.load.generator import LoadReport, Options
-from bench.parts import apart
+from bench.figures.tables import cell, complaints, pair, paragraphs, table
+from bench.load.generator import LoadReport
+from bench.parts.part import Part, timed
 from bench.servers.forebay import Forebay
-from bench.servers.targets import MODEL, MockEngine, Target, send
+from bench.servers.on_mock_engine import forebay_on_mock_engine
+from bench.servers.targets import MODEL, send
 
 SIZES = {"16 KB": 16_000, "200 KB": 200_000, "2 MB": 2_000_000}
 AT_ONCE = (1, 16)
 CONTEXT = 1_000_000  # tokens: what cannot fit would be refused
 LOADS = tuple(
-    Load(f"{name} c={clients}", concurrency=clients, prompt_bytes=length)
+    Load(f"{name} c={clients}", concurrency=clients, prompt_bytes=length, interval_ms=0)
     for name, length in SIZES.items()
     for clients in AT_ONCE
 )
@@ -66,80 +67,48 @@ class BodiesReport:
             for role in ROLES
         }
 
-    def small(self, when: str, metric: str) -> float | None:
-        """Median over the rounds; `when`: alone, beside."""
-        return median(getattr(getattr(one, when), metric) for one in self.beside)
+    def small(self, column: str, metric: str) -> float | None:
+        """The median over the rounds; `column` is alone, beside or large."""
+        return median(getattr(getattr(one, column), metric) for one in self.beside)
 
 
-def measured(rounds: int, seconds: float) -> BodiesReport:
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
-        mock = MockEngine(Path(folder))
-        try:
-            engine = {
-                "kind": "openai",
-                "url": mock.url,
-                "slots": 64,
-                "context_length": CONTEXT,
-            }
-            forebay = Forebay(Path(folder), {MODEL: engine})
-            try:
-                mock.control(tokens=TOKENS, interval_ms=0, fail=None)
-                report = BodiesReport(seconds, _rows(mock, forebay, rounds, seconds))
-                report.beside += _beside(forebay, rounds, seconds)
-                return report
-            finally:
-                forebay.stop()
-        finally:
-            mock.stop()
+def measure(rounds: int, seconds: float) -> BodiesReport:
+    with forebay_on_mock_engine(context_length=CONTEXT) as (mock, forebay):
+        targets = [mock.target(), forebay.target(MODEL)]
+        report = BodiesReport(seconds, compare(mock, targets, rounds, seconds, LOADS))
+        report.beside += _beside(forebay, rounds, seconds)
+        return report
 
 
-def _rows(mock: MockEngine, forebay: Forebay, rounds: int, seconds: float) -> list[Row]:
-    slices: dict[tuple[str, str], list[Slice]] = {}
-    targets = [mock.target(), forebay.target(MODEL)]
-    for number in range(rounds):
-        for load in LOADS:
-            for target in targets if number % 2 == 0 else reversed(targets):
-                tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")
-                found = slices.setdefault((load.name, target.name), [])
-                found.append(measure(target, load, seconds))
-    return [summary(load, target, several) for (load, target), several in slices.items()]
-
-
-# Whom they hold ----------------------------------------------------------------------------------
 def _beside(forebay: Forebay, rounds: int, seconds: float) -> Iterator[Beside]:
     target, key = forebay.target(MODEL), forebay.key_of("small")
-    long = max(seconds, 5.0)
+    seconds = max(seconds, 5.0)
+    small = replace(target, key=key).options(
+        stream=False, rate=SMALL_RATE, seconds=seconds, warmup=1.0, max_tokens=TOKENS,
+        tokens=TOKENS,
+    )  # fmt: skip
+    large = target.options(
+        stream=False, concurrency=16, seconds=seconds + 2, max_tokens=TOKENS, tokens=TOKENS,
+        prompt_bytes=SIZES["2 MB"],
+    )  # fmt: skip
     for number in range(rounds):
         tell(f"round {number + 1}/{rounds}: {SMALL_RATE} small requests a second")
-        alone = send(_small(target, key, long))
+        alone = send(small)
         tell(f"round {number + 1}/{rounds}: the same beside 16 clients with 2 MB")
         with ThreadPoolExecutor(1) as thread:
-            large = thread.submit(send, _large(target, long + 2))
-            beside = send(_small(target, key, long))
-            yield Beside(alone, beside, large.result())
+            large_load = thread.submit(send, large)
+            yield Beside(alone, send(small), large_load.result())
 
 
-def _small(target: Target, key: str, seconds: float) -> Options:
-    return Options(
-        target.url, key, target.model, False, rate=SMALL_RATE, seconds=seconds, warmup=1.0,
-        max_tokens=TOKENS, tokens=TOKENS,
-    )  # fmt: skip
-
-
-def _large(target: Target, seconds: float) -> Options:
-    return Options(
-        target.url, target.key, target.model, False, concurrency=16, seconds=seconds,
-        max_tokens=TOKENS, tokens=TOKENS, prompt_bytes=SIZES["2 MB"],
-    )  # fmt: skip
-
-
-# Tables ------------------------------------------------------------------------------------------
 def section(report: BodiesReport) -> str:
-    return "\n\n".join((latency_table(report), cpu_table(report), beside_table(report), METHOD))
+    wrong = complaints(
+        f"{row.target}, {row.load}: {line}" for row in report.rows for line in row.wrong
+    )
+    tables = (_latency_table(report), _cpu_table(report), _beside_table(report))
+    return paragraphs(*tables, wrong, METHOD)
 
 
-def latency_table(report: BodiesReport) -> str:
+def _latency_table(report: BodiesReport) -> str:
     head = ("prompt", "requests/s", "MB/s", "p50 / p99 ms", "direct", "added", "bad / all")
 
     def cells(load: Load) -> tuple[str, ...]:
@@ -158,39 +127,41 @@ def latency_table(report: BodiesReport) -> str:
     return table(head, map(cells, LOADS))
 
 
-def cpu_table(report: BodiesReport) -> str:
+def _cpu_table(report: BodiesReport) -> str:
     rows = [report.row(load.name, "Forebay") for load in LOADS]
     body = [
         (row.load, *(cell(row.cpu_by_role.get(role)) for role in ROLES), cell(row.cpu_ms))
         for row in rows
     ]
     for clients in AT_ONCE:
-        found = report.per_mb(clients)
-        costs = (cell(found[role]) for role in ROLES)
-        body.append((f"per MB, c={clients}", *costs, cell(sum(found.values()))))
+        by_role = report.per_mb(clients)
+        costs = (cell(by_role[role]) for role in ROLES)
+        body.append((f"per MB, c={clients}", *costs, cell(sum(by_role.values()))))
     return "CPU ms per request:\n\n" + table(("prompt", *ROLES, "all"), body)
 
 
-def beside_table(report: BodiesReport) -> str:
-    def cells(when: str, name: str) -> tuple[str, ...]:
-        slices: list[LoadReport] = [getattr(one, when) for one in report.beside]
+def _beside_table(report: BodiesReport) -> str:
+    def cells(column: str, name: str) -> tuple[str, ...]:
+        slices: list[LoadReport] = [getattr(one, column) for one in report.beside]
         longest = max((one.max_ms for one in slices if one.max_ms is not None), default=None)
         return (
             name,
             cell(median(one.rps for one in slices)),
-            pair(report.small(when, "p50_ms"), report.small(when, "p99_ms")),
+            pair(report.small(column, "p50_ms"), report.small(column, "p99_ms")),
             cell(longest),
             f"{sum(one.bad for one in slices)} / {sum(one.all for one in slices)}",
         )
 
     names = {"alone": "small, alone", "beside": "small, beside", "large": "16 clients with 2 MB"}
     head = ("", "requests/s", "p50 / p99 ms", "longest ms", "bad / all")
-    return table(head, [cells(when, name) for when, name in names.items()])
+    return table(head, [cells(column, name) for column, name in names.items()])
 
 
-def main() -> None:
-    apart.run("bench.parts.big_bodies", measured, section, rounds=3, seconds=6.0)
+def aims(report: BodiesReport) -> Iterator[Aim]:
+    refused = float(sum(row.bad for row in report.rows if row.target == "Forebay"))
+    yield at_most("prompts of 16 KB to 2 MB, 1 and 16 at once: refused", refused, "", 0)
+    more = difference(report.small("beside", "p99_ms"), report.small("alone", "p99_ms"))
+    yield at_most("small requests beside 16 clients with 2 MB: p99 more by", more, "ms", 300)
 
 
-if __name__ == "__main__":
-    main()
+PART = Part("Long prompts", BodiesReport, measure, section, timed(3, 4.0), timed(1, 2.0), aims)

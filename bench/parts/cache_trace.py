@@ -1,32 +1,32 @@
-"""python -m bench.parts.cache_trace: hit rates of both levels.
+"""Hit rates of both levels of kept answers.
 
 A trace of requests whose prompts follow Zipf's law, from a seed: the same each time. It goes to a
 Forebay with two web processes, so that both levels have something to do, and the mock engine. Each
 exponent has a tenant of its own, which begins with an empty cache.
 """
 
-import argparse
 import asyncio
 import random
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import psycopg
 
-from bench.compare.comparison import tell
+from bench.figures.aims import Aim, at_most
+from bench.figures.progress import tell
 from bench.figures.statistics import percentile
 from bench.figures.tables import cell, table
+from bench.parts.part import Part
 from bench.servers.forebay import Forebay
+from bench.servers.on_mock_engine import forebay_on_mock_engine
 from bench.servers.targets import MODEL, MockEngine
 
+SEED = 7
 EXPONENTS = (0.8, 1.0, 1.2)
 AT_ONCE, ALONE = 16, 400
 DETERMINISTIC = 0.9  # of the requests; the others ask at temperature 0.7
@@ -77,33 +77,21 @@ def trace(seed: int, exponent: float, requests: int, prompts: int) -> list[tuple
     return [(prompt, dice.random() < DETERMINISTIC) for prompt in drawn]
 
 
-def measured(seed: int, requests: int, prompts: int) -> CacheReport:
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
-        mock = MockEngine(Path(folder))
-        try:
-            engines = {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}}
-            forebay = Forebay(Path(folder), engines, variables={"FOREBAY_WEB_PROCESSES": "2"})
-            try:
-                rows = [_row(forebay, mock, seed, one, requests, prompts) for one in EXPONENTS]
-                mock.control(delay_ms=0, interval_ms=0)
-                alone = asyncio.run(_alone(forebay))
-                return CacheReport(seed, requests, prompts, rows, alone)
-            finally:
-                forebay.stop()
-        finally:
-            mock.stop()
+def measure(requests: int, prompts: int) -> CacheReport:
+    variables = {"FOREBAY_WEB_PROCESSES": "2"}
+    with forebay_on_mock_engine(variables=variables) as (mock, forebay):
+        rows = [_row(forebay, mock, one, requests, prompts) for one in EXPONENTS]
+        mock.control(delay_ms=0, interval_ms=0)
+        return CacheReport(SEED, requests, prompts, rows, asyncio.run(_alone(forebay)))
 
 
-def _row(
-    forebay: Forebay, mock: MockEngine, seed: int, exponent: float, requests: int, prompts: int
-) -> Row:
+def _row(forebay: Forebay, mock: MockEngine, exponent: float, requests: int, prompts: int) -> Row:
     tell(f"Zipf {exponent:g}")
     tenant = f"zipf-{round(exponent * 10)}"
     key = forebay.key_of(tenant)
     before = mock.control(tokens=16, interval_ms=0, delay_ms=ENGINE_MS)["requests"]
-    asked = trace(seed, exponent, requests, prompts)
-    times = asyncio.run(_replayed(forebay, key, asked))
+    requested = trace(SEED, exponent, requests, prompts)
+    times = asyncio.run(_replayed(forebay, key, requested))
     engine = mock.control()["requests"] - before
     with psycopg.connect(
         forebay.running()["DATABASE_URL"], options="-c forebay.system=on"
@@ -113,31 +101,34 @@ def _row(
 
 
 async def _replayed(
-    forebay: Forebay, key: str, asked: Sequence[tuple[int, bool]]
+    forebay: Forebay, key: str, requests: Sequence[tuple[int, bool]]
 ) -> dict[str, list[float]]:
     """Milliseconds by what the answer says of the cache."""
-    waiting, times = iter(asked), {"hit": list[float](), "miss": list[float](), "": list[float]()}
+    waiting, times = (
+        iter(requests),
+        {"hit": list[float](), "miss": list[float](), "": list[float]()},
+    )
 
     async def client() -> None:
         # A connection for each client: the kernel spreads them over the web processes.
         async with _session(forebay, key) as session:
-            for prompt, kept in waiting:
-                took, said = await _ask(session, f"Question {prompt}", kept=kept)
-                times[said].append(took)
+            for prompt, cached in waiting:
+                ms, level = await _ask(session, f"Question {prompt}", cached=cached)
+                times[level].append(ms)
 
     await asyncio.gather(*(client() for _ in range(AT_ONCE)))
     return times
 
 
 async def _alone(forebay: Forebay) -> dict[str, list[float | None]]:
-    found: dict[str, list[float | None]] = {}
+    percentiles: dict[str, list[float | None]] = {}
     async with _session(forebay, forebay.key) as session:
-        for name, kept in (("hit", True), ("fresh", False)):
+        for name, cached in (("hit", True), ("fresh", False)):
             for _ in range(20):  # the first ones fill the cache
-                await _ask(session, "Alone", kept=kept)
-            times = [(await _ask(session, "Alone", kept=kept))[0] for _ in range(ALONE)]
-            found[name] = [_percentile(times, 50), _percentile(times, 99)]
-    return found
+                await _ask(session, "Alone", cached=cached)
+            times = [(await _ask(session, "Alone", cached=cached))[0] for _ in range(ALONE)]
+            percentiles[name] = [_percentile(times, 50), _percentile(times, 99)]
+    return percentiles
 
 
 def _session(forebay: Forebay, key: str) -> aiohttp.ClientSession:
@@ -148,10 +139,10 @@ def _session(forebay: Forebay, key: str) -> aiohttp.ClientSession:
     )
 
 
-async def _ask(session: aiohttp.ClientSession, text: str, *, kept: bool) -> tuple[float, str]:
+async def _ask(session: aiohttp.ClientSession, text: str, *, cached: bool) -> tuple[float, str]:
     messages = [{"role": "user", "content": text}]
     body: dict[str, Any] = {"model": MODEL, "messages": messages, "max_tokens": 16}
-    body["temperature"] = 0 if kept else 0.7
+    body["temperature"] = 0 if cached else 0.7
     began = time.perf_counter()
     async with session.post(
         "/v1/chat/completions", json=body, headers={"x-forebay-cache": "use"}
@@ -198,18 +189,16 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (f"{row.exponent:g}", *figures, engine, cell(row.hit_p50_ms), cell(row.miss_p50_ms))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.parts.cache_trace")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=10_000, help="for each exponent")
-    parser.add_argument("--prompts", type=int, default=5_000)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args()
-    report = measured(options.seed, options.requests, options.prompts)
-    print(section(report))
-    if options.json:
-        options.json.write_bytes(msgspec.json.encode(report))
+def aims(report: CacheReport) -> Iterator[Aim]:
+    yield at_most("a kept answer: added p50", report.alone["hit"][0], "ms", 5)
 
 
-if __name__ == "__main__":
-    main()
+PART = Part(
+    title="Kept answers: a trace by Zipf's law",
+    report=CacheReport,
+    measure=measure,
+    section=section,
+    full={"requests": 10_000, "prompts": 5_000},
+    quick={"requests": 1_000, "prompts": 500},
+    aims=aims,
+)

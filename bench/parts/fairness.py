@@ -1,24 +1,24 @@
-"""python -m bench.parts.fairness: who gets how much, and who waits for whom.
+"""Shares of two backlogged tenants, and one tenant's wait beside another's flood.
 
 Two tenants, one with ten times the arrivals of the other, both with more than they can get, on two
 pools at once: with equal weights, and with 4 for the busy one (a VIP's). Then one tenant's modest
-requests alone, and beside another one's flood. Then the pop of a queue in which 1,000 tenants wait.
+requests alone, and beside another one's flood.
 """
 
 import json
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from bench.compare.comparison import tell
+from bench.figures.aims import Aim, at_most
+from bench.figures.progress import tell
 from bench.figures.statistics import median, ratio
-from bench.figures.tables import cell, table
+from bench.figures.tables import cell, complaints, paragraphs, table
 from bench.load.generator import LoadReport, Options
-from bench.parts import apart
-from bench.parts.pops import PopReport
+from bench.parts.part import Part, timed
+from bench.servers.child import temporary_folder
 from bench.servers.forebay import Forebay
 from bench.servers.targets import MockEngine, send
 
@@ -28,6 +28,12 @@ POOLS = {"1:1": ("modest", "busy"), "1:4": ("modest", "busy-vip")}
 WIDE_SLOTS, WIDE_RATE, FLOOD = 24, 8.0, 96  # where one tenant's wait is measured
 LATE = "no answer within the grace"
 SHORT, PREFILL_MS = 16, 100.0  # its answers
+WARMUP_S = 6.0
+# Nobody is turned away: the bench looks at what waits.
+ROOMY = {
+    "FOREBAY_QUEUE_LIMITS": '{"realtime": {"waiting": 100000, "wait_s": 3600}}',
+    "FOREBAY_CONNECTIONS_PER_ADDRESS": "10000",
+}
 SERVED = """
 import json
 from django.db.models import Sum
@@ -36,7 +42,6 @@ rows = Usage.objects.filter(completion__settled_at__range=({begin!r}, {end!r}))
 rows = rows.values_list("pool", "completion__tenant__name")
 print(json.dumps(list(rows.annotate(Sum("completion_tokens")))))
 """
-WARMUP_S = 6.0
 METHOD = f"""\
 Shares: {TIMES * QUIET_RATE:g} requests/s of one tenant beside {QUIET_RATE:g} of the other, where
 the mock engine ({SLOTS} slots, answers of {TOKENS} tokens, one each {INTERVAL_MS:g} ms) can serve
@@ -44,13 +49,12 @@ the mock engine ({SLOTS} slots, answers of {TOKENS} tokens, one each {INTERVAL_M
 the usage rows have them. Both pools at once. Flood:
 {WIDE_RATE:g} requests/s of one tenant on {WIDE_SLOTS} slots, alone and while
 another one always has {FLOOD} requests running or waiting; answers of {SHORT} tokens, and the mock
-engine takes {PREFILL_MS:g} ms before the first. A pop takes one request of 1,000
-tenants', each with requests in line: from Python, and by Valkey's own count."""
+engine takes {PREFILL_MS:g} ms before the first."""
 
 
 @dataclass(slots=True)
 class Shared:
-    """Of one pool: tokens a second of both tenants, `weight` of the busy one."""
+    """Tokens a second of both tenants of one pool; `weight` is that of the busy one."""
 
     weights: str
     weight: int
@@ -62,14 +66,14 @@ class Shared:
 
     @property
     def off(self) -> float | None:
-        """How far the served tokens are from the weights, as a factor: 1 is exact."""
-        found = ratio(self.busy, self.modest * self.weight)
-        return max(found, 1 / found) if found else None
+        """The served tokens against the weights, as a factor: 1 is exact."""
+        factor = ratio(self.busy, self.modest * self.weight)
+        return max(factor, 1 / factor) if factor else None
 
 
 @dataclass(slots=True)
 class Waited:
-    """In ms until the first token."""
+    """Milliseconds until the first token."""
 
     alone_p50: float | None
     alone_p95: float | None
@@ -85,7 +89,6 @@ class FairnessReport:
     seconds: float
     shares: list[Shared] = field(default_factory=list)
     waits: list[Waited] = field(default_factory=list)
-    pops: PopReport | None = None
 
     def off(self, weights: str) -> float | None:
         return median(one.off for one in self.shares if one.weights == weights)
@@ -96,60 +99,47 @@ class FairnessReport:
         return median(ratio(one.beside_p95, one.alone_p95) for one in self.waits)
 
 
-def measured(rounds: int, seconds: float) -> FairnessReport:
+def measure(rounds: int, seconds: float) -> FairnessReport:
     report = FairnessReport(rounds, seconds)
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
-        _measure(report, Path(name))
-    report.pops = apart.measured_apart("bench.parts.pops", PopReport, rounds=1, seconds=3.0)
+    with temporary_folder() as folder, ExitStack() as stack:
+        mock = MockEngine(folder)
+        stack.callback(mock.stop)
+        slots = {**dict.fromkeys(POOLS, SLOTS), "wide": WIDE_SLOTS}
+        engines = {
+            _model(name): {"kind": "openai", "url": mock.url, "model": "mock", "slots": number}
+            for name, number in slots.items()
+        }
+        forebay = Forebay(folder, engines, variables=ROOMY)
+        stack.callback(forebay.stop)
+        keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
+        keys["busy-vip"] = forebay.key_of("busy-vip", "--tier", "vip")
+        for number in range(rounds):
+            tell(f"fairness round {number + 1}/{rounds}")
+            mock.control(tokens=SHORT, interval_ms=INTERVAL_MS, delay_ms=PREFILL_MS)
+            report.waits.append(_waits(forebay, keys, seconds / 4))
+            mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, delay_ms=0)
+            report.shares += _shares(forebay, keys, seconds)
     return report
 
 
-def _measure(report: FairnessReport, folder: Path) -> None:
-    folder.chmod(0o755)  # PostgreSQL may run as another user
-    mock = MockEngine(folder)
-    slots = {**dict.fromkeys(POOLS, SLOTS), "wide": WIDE_SLOTS}
-    engines = {
-        _model(name): {"kind": "openai", "url": mock.url, "model": "mock", "slots": number}
-        for name, number in slots.items()
-    }
-    # Nobody is turned away: what waits is what is looked at.
-    roomy = {
-        "FOREBAY_QUEUE_LIMITS": '{"realtime": {"waiting": 100000, "wait_s": 3600}}',
-        "FOREBAY_CONNECTIONS_PER_ADDRESS": "10000",
-    }
-    forebay = Forebay(folder, engines, variables=roomy)
-    try:
-        keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
-        keys["busy-vip"] = forebay.key_of("busy-vip", "--tier", "vip")
-        for number in range(report.rounds):
-            tell(f"fairness round {number + 1}/{report.rounds}")
-            mock.control(tokens=SHORT, interval_ms=INTERVAL_MS, delay_ms=PREFILL_MS)
-            report.waits.append(_waits(forebay, keys, report.seconds / 4))
-            mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, delay_ms=0)
-            report.shares += _shares(forebay, keys, report.seconds)
-    finally:
-        forebay.stop()
-        mock.stop()
-
-
-def _model(name: str) -> str:
-    return "pool-" + name.replace(":", "-")
+def _model(pool: str) -> str:
+    return "pool-" + pool.replace(":", "-")
 
 
 def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shared]:
     begin = datetime.now(UTC) + timedelta(seconds=WARMUP_S)
     end = begin + timedelta(seconds=seconds)
     with ThreadPoolExecutor(4) as beside:
-        running = {
+        loads = {
             weights: [
                 beside.submit(send, _backlog(forebay, weights, keys[tenant], rate, seconds))
                 for tenant, rate in zip(tenants, (QUIET_RATE, QUIET_RATE * TIMES), strict=True)
             ]
             for weights, tenants in POOLS.items()
         }
-        reports = {name: [each.result() for each in both] for name, both in running.items()}
-    told = forebay.manage("shell", "-c", SERVED.format(begin=str(begin), end=str(end)))
-    tokens = {(pool, tenant): number for pool, tenant, number in json.loads(told.splitlines()[-1])}
+        reports = {name: [each.result() for each in both] for name, both in loads.items()}
+    rows = forebay.manage("shell", "-c", SERVED.format(begin=str(begin), end=str(end)))
+    tokens = {(pool, tenant): number for pool, tenant, number in json.loads(rows.splitlines()[-1])}
     return [
         _shared(
             weights,
@@ -174,38 +164,29 @@ def _shared(weights: str, tokens_per_s: Sequence[float], reports: Sequence[LoadR
     )
 
 
-def _backlog(forebay: Forebay, weights: str, key: str, rate: float, seconds: float) -> Options:
-    target = forebay.target(_model(weights))
-    return Options(
-        url=target.url,
-        key=key,
-        model=target.model,
-        stream=True,
-        rate=rate,
-        seconds=seconds,
-        warmup=WARMUP_S,
-        grace=0.5,
-        tokens=TOKENS,
+def _backlog(forebay: Forebay, pool: str, key: str, rate: float, seconds: float) -> Options:
+    return replace(forebay.target(_model(pool)), key=key).options(
+        stream=True, rate=rate, seconds=seconds, warmup=WARMUP_S, grace=0.5, tokens=TOKENS,
         max_tokens=TOKENS,
-    )
+    )  # fmt: skip
 
 
 def _waits(forebay: Forebay, keys: dict[str, str], seconds: float) -> Waited:
-    asked = replace(
+    modest = replace(
         _backlog(forebay, "wide", keys["modest"], WIDE_RATE, seconds),
         warmup=1.0,
         grace=20.0,
         tokens=SHORT,
         max_tokens=SHORT,
     )
-    alone = send(asked)
+    alone = send(modest)
     flood = replace(
-        asked, key=keys["flood"], rate=0.0, concurrency=FLOOD, seconds=seconds + 3, spread=1.0
+        modest, key=keys["flood"], rate=0.0, concurrency=FLOOD, seconds=seconds + 3, spread=1.0
     )
-    with ThreadPoolExecutor(1) as flooding:
-        other = flooding.submit(send, flood)
-        beside = send(replace(asked, warmup=3.0))
-        reports = (alone, beside, other.result())
+    with ThreadPoolExecutor(1) as thread:
+        flood_load = thread.submit(send, flood)
+        beside = send(replace(modest, warmup=3.0))
+        reports = (alone, beside, flood_load.result())
     return Waited(
         alone.ttft_p50_ms,
         alone.ttft_p95_ms,
@@ -217,44 +198,42 @@ def _waits(forebay: Forebay, keys: dict[str, str], seconds: float) -> Waited:
 
 
 def section(report: FairnessReport) -> str:
-    said = [_shares_table(report), _waits_table(report)]
-    if (pops := report.pops) is not None:
-        head = ("1,000 tenants wait: a pop", "p50 ms", "p99 ms", "Valkey's own ms")
-        figures = map(cell, (pops.p50_ms, pops.p99_ms, pops.server_ms))
-        said.append(table(head, [(f"{pops.number:,} pops", *figures)]))
-    wrong = [f"* {one.weights}: `{text}`" for one in report.shares for text in one.wrong]
-    return "\n\n".join([*said, *wrong, METHOD])
+    wrong = complaints(f"{one.weights}: {text}" for one in report.shares for text in one.wrong)
+    return paragraphs(_shares_table(report), *_waits_table(report), wrong, METHOD)
 
 
 def _shares_table(report: FairnessReport) -> str:
     head = ("weights", "arrivals", "tokens/s", "off the weights by a factor of", "bad")
     rows = []
     for weights in POOLS:
-        found = [one for one in report.shares if one.weights == weights]
-        both = [median(getattr(one, name) for one in found) for name in ("modest", "busy")]
-        bad = f"{sum(one.bad for one in found)} of {sum(one.all for one in found):,}"
+        shares = [one for one in report.shares if one.weights == weights]
+        both = [median(getattr(one, name) for one in shares) for name in ("modest", "busy")]
+        bad = f"{sum(one.bad for one in shares)} of {sum(one.all for one in shares):,}"
         off = report.off(weights)
         shown = "" if off is None else f"{off:.3f}"
         rows.append((weights, f"1:{TIMES}", " and ".join(map(cell, both)), shown, bad))
     return table(head, rows)
 
 
-def _waits_table(report: FairnessReport) -> str:
-    head = ("first token of a tenant", "p50 ms", "p95 ms")
-    rows = [
-        (name, *(cell(median(getattr(one, f"{what}_{p}") for one in report.waits)) for p in PS))
-        for what, name in (("alone", "alone"), ("beside", "beside another one's flood"))
-    ]
+def _waits_table(report: FairnessReport) -> tuple[str, str]:
+    names = {"alone": "alone", "beside": "beside another one's flood"}
+    rows = []
+    for load, name in names.items():
+        waits = [
+            median(getattr(one, f"{load}_{percent}") for one in report.waits)
+            for percent in ("p50", "p95")
+        ]
+        rows.append((name, *map(cell, waits)))
     bad = f"{sum(one.bad for one in report.waits)} of {sum(one.all for one in report.waits):,} bad."
-    return table(head, rows) + f"\n\n{bad}"
+    return table(("first token of a tenant", "p50 ms", "p95 ms"), rows), bad
 
 
-PS = ("p50", "p95")
+def aims(report: FairnessReport) -> Iterator[Aim]:
+    for weights in POOLS:
+        text = f"two backlogged tenants, weights {weights}: tokens/s off the weights by"
+        yield at_most(text, report.off(weights), "x", 1.05)
+    text = "a tenant's p95 wait for the first token beside a flood, against alone"
+    yield at_most(text, report.moved, "x", 1.5)
 
 
-def main() -> None:
-    apart.run("bench.parts.fairness", measured, section, rounds=1, seconds=60.0)
-
-
-if __name__ == "__main__":
-    main()
+PART = Part("Fair shares", FairnessReport, measure, section, timed(1, 60.0), timed(1, 20.0), aims)

@@ -1,20 +1,17 @@
-"""python -m bench.parts.grpc_unary: whole answers over gRPC beside our REST.
+"""Whole answers over gRPC beside REST: one Forebay on the mock engine, the front ends in turns."""
 
-The mock engine and one Forebay with both front ends, as `make run` starts it; the two take turns.
-"""
-
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from bench.compare.comparison import TOKENS, Load, Row, Slice, measure, summary, tell
+from bench.compare.comparison import TOKENS, Load, Row, compare
+from bench.figures.aims import Aim, at_least
 from bench.figures.statistics import ratio
-from bench.figures.tables import cell, table
-from bench.parts import apart
-from bench.servers.forebay import Forebay
-from bench.servers.targets import MODEL, MockEngine, Target
+from bench.figures.tables import cell, paragraphs, table
+from bench.parts.part import Part, timed
+from bench.servers.on_mock_engine import forebay_on_mock_engine
+from bench.servers.targets import MODEL
 
-LOADS = (Load("c=1", concurrency=1), Load("c=64", concurrency=64))
+LOADS = tuple(Load(f"c={clients}", concurrency=clients, interval_ms=0) for clients in (1, 64))
 REST, GRPC = "REST", "gRPC"
 METHOD = f"""\
 `POST /v1/chat/completions` and `InferenceService.Chat` with the same messages, answers of {TOKENS}
@@ -35,43 +32,17 @@ class GrpcReport:
         return ratio(self.row(load, GRPC)["rps"], self.row(load, REST)["rps"])
 
 
-def measured(rounds: int, seconds: float) -> GrpcReport:
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
-        mock = MockEngine(Path(folder))
-        try:
-            engine = {"kind": "openai", "url": mock.url, "slots": 64}
-            forebay = Forebay(Path(folder), {MODEL: engine}, grpc=True)
-            try:
-                mock.control(tokens=TOKENS, interval_ms=0, fail=None)
-                return GrpcReport(seconds, _rows(forebay, rounds, seconds))
-            finally:
-                forebay.stop()
-        finally:
-            mock.stop()
-
-
-def _rows(forebay: Forebay, rounds: int, seconds: float) -> list[Row]:
-    slices: dict[tuple[str, str], list[Slice]] = {}
-    targets = _targets(forebay)
-    for number in range(rounds):
-        for load in LOADS:
-            for target in targets if number % 2 == 0 else reversed(targets):
-                tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")
-                found = slices.setdefault((load.name, target.name), [])
-                found.append(measure(target, load, seconds))
-    return [summary(load, target, several) for (load, target), several in slices.items()]
-
-
-def _targets(forebay: Forebay) -> list[Target]:
-    rest = replace(forebay.target(MODEL), name=REST)
-    url = f"http://127.0.0.1:{forebay.grpc_port}"
-    return [rest, replace(rest, name=GRPC, url=url, generator="bench.load.grpc")]
+def measure(rounds: int, seconds: float) -> GrpcReport:
+    with forebay_on_mock_engine(grpc=True) as (mock, forebay):
+        rest = replace(forebay.target(MODEL), name=REST)
+        url = f"http://127.0.0.1:{forebay.grpc_port}"
+        grpc = replace(rest, name=GRPC, url=url, generator="bench.load.grpc")
+        return GrpcReport(seconds, compare(mock, [rest, grpc], rounds, seconds, LOADS))
 
 
 def section(report: GrpcReport) -> str:
     head = ("", "", "requests/s", "p50 ms", "p99 ms", "CPU ms", "of it web", "of it gRPC", "bad")
-    return f"{table(head, map(_cells, report.rows))}\n\n{METHOD}"
+    return paragraphs(table(head, map(_cells, report.rows)), METHOD)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -80,9 +51,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.load, row.target, *map(cell, figures), f"{row.bad} of {row.all}")
 
 
-def main() -> None:
-    apart.run("bench.parts.grpc_unary", measured, section, rounds=5, seconds=6.0)
+def aims(report: GrpcReport) -> Iterator[Aim]:
+    text = "whole answers, 64 at once: gRPC's requests/s against our REST"
+    yield at_least(text, report.times("c=64"), "x", 1.2)
 
 
-if __name__ == "__main__":
-    main()
+PART = Part("gRPC beside REST", GrpcReport, measure, section, timed(3, 4.0), timed(1, 2.0), aims)

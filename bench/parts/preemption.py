@@ -1,25 +1,24 @@
-"""python -m bench.parts.preemption: a slot for a real-time request.
+"""A slot for a real-time request where batch work has every slot and more of it waits.
 
-Every slot is busy with batch work, and more of it waits, when real-time requests come, one after
-the other: how long until the engine begins them? Of a mock engine its own clock tells; of the
-embedded llama.cpp the first token does. The same requests on the idle platform compare.
+The mock engine's clock says when it has the request, llama.cpp's first token when it begins. The
+same requests on the idle platform compare.
 """
 
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from bench.compare.comparison import tell
-from bench.compare.engine import direct_target
-from bench.figures.statistics import median, percentile
-from bench.figures.tables import cell, table
+from bench.compare.engine import direct_target, forebay_on_llama_cpp
+from bench.figures.aims import Aim, at_most
+from bench.figures.progress import tell
+from bench.figures.statistics import Spread, median
+from bench.figures.tables import cell, complaints, paragraphs, table
 from bench.load.generator import LoadReport, Options
-from bench.parts import apart
+from bench.parts.part import Part, timed
 from bench.servers.forebay import Forebay
-from bench.servers.targets import MODEL, MockEngine, Target, send
+from bench.servers.on_mock_engine import forebay_on_mock_engine
+from bench.servers.targets import MODEL, Target, send
 
 MOCK, LLAMA_CPP = "mock engine", "llama.cpp"
 SLOTS = {MOCK: 8, LLAMA_CPP: 4}
@@ -43,7 +42,7 @@ counts batch answers, too: what was parked must come whole."""
 
 @dataclass(slots=True)
 class PreemptionRow:
-    """Medians over the rounds, in ms; `parked`: over all of them."""
+    """Medians over the rounds, in ms; `parked` is the sum over all of them."""
 
     engine: str
     idle_p50: float | None
@@ -62,86 +61,66 @@ class PreemptionReport:
     seconds: float
     rows: list[PreemptionRow]
 
-    def row(self, engine: str) -> PreemptionRow | None:
-        return next((row for row in self.rows if row.engine == engine), None)
-
 
 @dataclass(slots=True)
 class _Probed:
-    p50: float | None
-    p99: float | None
+    spread: Spread
     number: int
-    reports: list[LoadReport]
+    report: LoadReport
 
 
 Probe = Callable[[Options], _Probed]
 
 
-def measured(rounds: int, seconds: float) -> PreemptionReport:
-    rows = []
-    for measure in (_of_mock, _of_llama_cpp):
-        with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
-            folder = Path(name)
-            folder.chmod(0o755)  # PostgreSQL may run as another user
-            rows.append(measure(folder, rounds, seconds))
+def measure(rounds: int, seconds: float) -> PreemptionReport:
+    rows = [_on_mock_engine(rounds, seconds), _on_llama_cpp(rounds, seconds)]
     return PreemptionReport(rounds, seconds, rows)
 
 
-def _of_mock(folder: Path, rounds: int, seconds: float) -> PreemptionRow:
-    mock = MockEngine(folder)
-    # The kind of an engine that goes on with a text: else nothing could be parked once it speaks.
-    engine = {"kind": "vllm", "url": mock.url, "slots": SLOTS[MOCK]}
-    forebay = Forebay(folder, {MODEL: engine})
+def _on_mock_engine(rounds: int, seconds: float) -> PreemptionRow:
+    # The kind of an engine that continues a text: else nothing that has begun could be parked.
+    with forebay_on_mock_engine(kind="vllm", slots=SLOTS[MOCK]) as (mock, forebay):
 
-    def probe(options: Options) -> _Probed:
-        mock.delays()
-        report = send(replace(options, stamped=True))
-        delays = mock.delays()
-        return _Probed(percentile(delays, 50), percentile(delays, 99), len(delays), [report])
+        def probe(options: Options) -> _Probed:
+            mock.delays()
+            report = send(replace(options, stamped=True))
+            delays = mock.delays()
+            return _Probed(Spread.of(delays), len(delays), report)
 
-    try:
         mock.control(tokens=BATCH_TOKENS[MOCK], interval_ms=INTERVAL_MS, stamped=True)
         return _row(MOCK, forebay, forebay.target(MODEL), probe, rounds, seconds)
-    finally:
-        forebay.stop()
-        mock.stop()
 
 
-def _of_llama_cpp(folder: Path, rounds: int, seconds: float) -> PreemptionRow:
-    slots = {"FOREBAY_SLOTS": str(SLOTS[LLAMA_CPP]), "FOREBAY_CONTEXT": str(CONTEXT)}
-    forebay = Forebay(folder, variables=slots)
-
+def _on_llama_cpp(rounds: int, seconds: float) -> PreemptionRow:
     def probe(options: Options) -> _Probed:
         report = send(options)
-        return _Probed(report.ttft_p50_ms, report.ttft_p99_ms, report.all, [report])
+        return _Probed(Spread(report.ttft_p50_ms, report.ttft_p99_ms), report.all, report)
 
-    try:
+    with forebay_on_llama_cpp(SLOTS[LLAMA_CPP], CONTEXT) as forebay:
         target = forebay.target(direct_target(forebay).model)
         return _row(LLAMA_CPP, forebay, target, probe, rounds, seconds)
-    finally:
-        forebay.stop()
 
 
 def _row(
     engine: str, forebay: Forebay, target: Target, probe: Probe, rounds: int, seconds: float
 ) -> PreemptionRow:
-    asked = _probes(target, seconds)
-    send(replace(asked, seconds=2.0))
+    probes = _probes(target, seconds)
+    send(replace(probes, seconds=2.0))
     idle, busy, batches = list[_Probed](), list[_Probed](), list[LoadReport]()
     for number in range(rounds):
         tell(f"preemption round {number + 1}/{rounds}: {engine}")
-        idle.append(probe(asked))
+        idle.append(probe(probes))
         with ThreadPoolExecutor(1) as beside:
             batch = beside.submit(send, _batch(engine, target, seconds))
             time.sleep(FILLING_S)
-            busy.append(probe(asked))
+            busy.append(probe(probes))
             batches.append(batch.result())
-    reports = [report for one in (*idle, *busy) for report in one.reports] + batches
+    reports = [one.report for one in (*idle, *busy)] + batches
     return PreemptionRow(
         engine=engine,
-        idle_p50=median(one.p50 for one in idle),
-        busy_p50=median(one.p50 for one in busy),
-        busy_p99=median(one.p99 for one in busy),
+        idle_p50=median(one.spread.p50 for one in idle),
+        busy_p50=median(one.spread.p50 for one in busy),
+        busy_p99=median(one.spread.p99 for one in busy),
         probes=sum(one.number for one in busy),
         parked=int(forebay.manage("shell", "-c", PARKED).split()[-1]),
         bad=sum(report.bad for report in reports),
@@ -151,18 +130,10 @@ def _row(
 
 
 def _probes(target: Target, seconds: float) -> Options:
-    return Options(
-        url=target.url,
-        key=target.key,
-        model=target.model,
-        stream=True,
-        rate=PROBES_PER_S,
-        seconds=seconds,
-        warmup=0.0,
-        grace=60.0,
-        max_tokens=4,
+    return target.options(
+        stream=True, rate=PROBES_PER_S, seconds=seconds, warmup=0.0, grace=60.0, max_tokens=4,
         ignore_eos=True,
-    )
+    )  # fmt: skip
 
 
 def _batch(engine: str, target: Target, seconds: float) -> Options:
@@ -177,17 +148,9 @@ def _batch(engine: str, target: Target, seconds: float) -> Options:
 
 
 def section(report: PreemptionReport) -> str:
-    head = (
-        "engine",
-        "idle p50 ms",
-        "every slot busy p50 ms",
-        "p99 ms",
-        "requests",
-        "parked",
-        "bad",
-    )
-    wrong = [f"* {row.engine}: `{text}`" for row in report.rows for text in row.wrong]
-    return "\n\n".join([table(head, map(_cells, report.rows)), *wrong, METHOD])
+    head = ("engine", "idle p50 ms", "every slot busy p50 ms", "p99 ms", "requests", "parked")
+    wrong = complaints(f"{row.engine}: {text}" for row in report.rows for text in row.wrong)
+    return paragraphs(table((*head, "bad"), map(_cells, report.rows)), wrong, METHOD)
 
 
 def _cells(row: PreemptionRow) -> tuple[str, ...]:
@@ -195,9 +158,10 @@ def _cells(row: PreemptionRow) -> tuple[str, ...]:
     return (row.engine, *figures, str(row.probes), str(row.parked), f"{row.bad} of {row.all}")
 
 
-def main() -> None:
-    apart.run("bench.parts.preemption", measured, section, rounds=1, seconds=12.0)
+def aims(report: PreemptionReport) -> Iterator[Aim]:
+    for row in report.rows:
+        text = f"{row.engine}, every slot busy: batch answers that did not come whole"
+        yield at_most(text, row.bad, "", 0)
 
 
-if __name__ == "__main__":
-    main()
+PART = Part("Preemption", PreemptionReport, measure, section, timed(1, 12.0), timed(1, 5.0), aims)

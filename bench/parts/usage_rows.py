@@ -5,7 +5,7 @@ from uuid import uuid4
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from bench.compare.comparison import tell
+from bench.figures.progress import tell
 from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.roles import Role
 
@@ -87,7 +87,7 @@ def make(rows: int, days: int, models: int) -> None:
 
 
 def bytes_per_row(hours: int, days: int) -> dict[str, float]:
-    """Of the roll-ups, with their indexes."""
+    """Returns the bytes of a row of each roll-up, with its indexes."""
     sizes = {}
     with connection.cursor() as cursor:
         for table, rows in (("inference_usagehour", hours), ("inference_usageday", days)):

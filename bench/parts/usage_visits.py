@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -9,24 +10,25 @@ from django.db.models import Sum
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from bench.figures.progress import tell
 from bench.figures.statistics import percentile
-from bench.parts.usage import Timing, tell
 from inference.models import UsageDay
 from tenants.models import Member, User
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
-def visited(owners: list[Member], rounds: int) -> list[Timing]:
+def times(owners: list[Member], rounds: int) -> list[dict[str, Any]]:
+    """The fields of `usage.Timing` of each page."""
     settings.ALLOWED_HOSTS = ["*"]
     operator = User.objects.create_user("operator@forebay.example", is_operator=True)
-    found = []
-    for name, who, url in _visits(_busiest(owners), operator):
+    timings = []
+    for name, reader, url in _visits(_busiest(owners), operator):
         client = Client()
-        client.force_login(who, BACKEND)
-        found.append(_timed(name, client, url, rounds))
-        tell(found[-1])
-    return found
+        client.force_login(reader, BACKEND)
+        timings.append(_timed(name, client, url, rounds))
+        tell(timings[-1])
+    return timings
 
 
 def _busiest(owners: list[Member]) -> Member:
@@ -53,21 +55,21 @@ def _visits(owner: Member, operator: User) -> Iterator[tuple[str, User, str]]:
     yield "platform, overview", operator, "/console/"
 
 
-def _timed(name: str, client: Client, url: str, rounds: int) -> Timing:
+def _timed(name: str, client: Client, url: str, rounds: int) -> dict[str, Any]:
     pages, queries = [], []
     for _ in range(rounds):
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as captured:
             started = time.perf_counter()
             answer = client.get(url)
             pages.append((time.perf_counter() - started) * 1000)
         assert answer.status_code == 200, answer.status_code
-        queries.append(sum(float(query["time"]) for query in asked.captured_queries) * 1000)
+        queries.append(sum(float(query["time"]) for query in captured.captured_queries) * 1000)
     ordered = sorted(pages)
-    return Timing(
-        page=name,
-        p50=percentile(ordered, 50) or 0,
-        p95=percentile(ordered, 95) or 0,
-        sql_p50=percentile(sorted(queries), 50) or 0,
-        queries=len(asked.captured_queries),
-        kib=len(answer.content) / 1024,
-    )
+    return {
+        "page": name,
+        "p50": percentile(ordered, 50) or 0,
+        "p95": percentile(ordered, 95) or 0,
+        "sql_p50": percentile(sorted(queries), 50) or 0,
+        "queries": len(captured.captured_queries),
+        "kib": len(answer.content) / 1024,
+    }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.compare.compared import JSON_64, STREAMS_64, Compared
+from bench.compare.ratios import JSON_64, STREAMS_64, Ratios
 from bench.report.key_figures import COLUMNS, key_figures
 from bench.report.results import Results
 from bench.servers.child import REPOSITORY
@@ -42,8 +42,8 @@ def record(results: Results, file: Path = FILE) -> list[Path]:
 
 
 def is_full(results: Results) -> bool:
-    """Whether both we and LiteLLM were measured as long as the other lines' runs."""
-    mock = Compared(results.comparison)
+    """Returns True where Forebay and LiteLLM were measured as long as in the other lines' runs."""
+    mock = Ratios(results.comparison)
     measured = mock.faster(JSON_64) is not None and mock.faster(STREAMS_64) is not None
     return measured and not results.quick and results.rounds >= FULL_ROUNDS
 

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 
-from bench.compare.compared import (
+from bench.compare.engine import share_of_direct
+from bench.compare.ratios import (
     IN_STEP,
     JSON_64,
     JSON_200,
     ONE_JSON,
     STREAMS_32,
     STREAMS_64,
-    Compared,
+    Ratios,
 )
-from bench.compare.engine import share_of_direct
-from bench.parts.admission import SETTINGS, AdmissionReport
-from bench.parts.audit import FLOODS, AuditReport
 from bench.parts.audit_verify import FULL, VerifyReport
+from bench.parts.record.admission_report import SETTINGS, AdmissionReport
+from bench.parts.record.audit_report import FLOODS, AuditReport
 from bench.report.results import Results
 
 
 def key_figures(results: Results) -> dict[str, float | None]:
-    """By column, in the order of the file; None where the run did not measure it."""
-    mock = Compared(results.comparison)
+    """Returns figures by column, in the file's order; None where the run did not measure one."""
+    mock, parts = Ratios(results.comparison), results.parts
     return {
         "json_64_rps_x": mock.faster(JSON_64),
         "json_64_cpu_x": mock.cheaper(JSON_64),
@@ -38,10 +38,10 @@ def key_figures(results: Results) -> dict[str, float | None]:
         "engine_1_share": share_of_direct(results.engine, 1),
         "engine_16_share": share_of_direct(results.engine, 16),
         "idle_cpu_percent": results.idle.total if results.idle else None,
-        "audited_64_per_s": _audited(results.audit),
-        "verify_million_s": _verified(results.audit_verify),
-        "admission_1_tenant_p50_ms": _admitted(results.admission, SETTINGS[0].name),
-        "admission_5000_tenants_p50_ms": _admitted(results.admission, SETTINGS[2].name),
+        "audited_64_per_s": _audited(parts.get("audit")),
+        "verify_million_s": _verified(parts.get("audit-verify")),
+        "admission_1_tenant_p50_ms": _admitted(parts.get("admission"), SETTINGS[0].name),
+        "admission_5000_tenants_p50_ms": _admitted(parts.get("admission"), SETTINGS[2].name),
         "router_json_64_cpu_ms": mock.cpu(JSON_64, "vllm-router"),
         "router_streams_64_cpu_ms": mock.cpu(STREAMS_64, "vllm-router"),
     }

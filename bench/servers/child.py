@@ -4,10 +4,12 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,6 +72,18 @@ class Child:
         return time.monotonic() - started
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that other users may enter, since PostgreSQL may run as one.
+
+    Its path is short: a PostgreSQL socket's may have 107 characters.
+    """
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 def wait_until_listening(port: int, seconds: float, host: str = "127.0.0.1") -> None:
     """Returns once somebody takes connections there."""
     deadline = time.monotonic() + seconds
@@ -83,7 +97,7 @@ def wait_until_listening(port: int, seconds: float, host: str = "127.0.0.1") -> 
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of `url` gives 200 within two seconds."""
+    """Returns True where a GET of `url` gives 200 within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:
             return bool(reply.status == 200)

@@ -88,16 +88,16 @@ class Forebay:
         return str(answer["api_key"])
 
     def manage(self, *arguments: str) -> str:
-        """What `manage.py` printed; its error output goes to ours."""
+        """Returns the output of `manage.py`; its error output goes to ours."""
         command = [sys.executable, "manage.py", *arguments]
         return subprocess.run(
             command, cwd=REPOSITORY, env=self.env, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
     def running(self) -> dict[str, str]:
-        """What the supervisor tells about its servers: DATABASE_URL, REDIS_URL and so on."""
-        left: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
-        return left
+        """DATABASE_URL, REDIS_URL and so on, as the supervisor wrote them down."""
+        variables: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
+        return variables
 
     def target(self, model: str) -> Target:
         return Target(

@@ -39,8 +39,8 @@ class Process:
 
 
 def all_processes() -> dict[int, Process]:
-    found = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return {process.pid: process for process in found if process is not None}
+    processes = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {process.pid: process for process in processes if process is not None}
 
 
 def read(pid: int) -> Process | None:
@@ -68,13 +68,13 @@ def trees(roots: Iterable[int], processes: dict[int, Process]) -> list[Process]:
     for process in processes.values():
         children[process.parent].append(process)
     todo = [processes[pid] for pid in roots if pid in processes]
-    found: dict[int, Process] = {}
+    members: dict[int, Process] = {}
     while todo:
         process = todo.pop()
-        if process.pid not in found:
-            found[process.pid] = process
+        if process.pid not in members:
+            members[process.pid] = process
             todo += children[process.pid]
-    return list(found.values())
+    return list(members.values())
 
 
 def role(command: str) -> str | None:

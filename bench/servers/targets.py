@@ -1,4 +1,4 @@
-"""What load can be sent to: the engine itself, LiteLLM, Forebay."""
+"""Targets of load: the engine itself, LiteLLM, vllm-router, Forebay."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.load.generator import LoadReport, Options
 from bench.servers.child import REPOSITORY, Child
-from bench.servers.processes import Use, use_by_role
+from bench.servers.processes import Use
 from config.supervisor.ports import find_free
 
 MODEL = "mock"
@@ -26,7 +26,11 @@ class Target:
     key: str
     model: str
     use: Callable[[], dict[str, Use]]
-    generator: str = "bench.load.generator"
+    generator: str = "bench.load"
+
+    def options(self, *, stream: bool, **settings: Any) -> Options:
+        """The options of a load on this target."""
+        return Options(url=self.url, key=self.key, model=self.model, stream=stream, **settings)
 
 
 class MockEngine:
@@ -53,10 +57,10 @@ class MockEngine:
         return state
 
     def delays(self) -> list[float]:
-        """Of the stamped requests since the last look: ms from the client until they were here."""
+        """Milliseconds from the client to the engine, of stamped requests since the last call."""
         with urllib.request.urlopen(f"{self.root}/control/delays", timeout=5) as reply:
-            found: list[float] = json.load(reply)
-        return sorted(found)
+            delays: list[float] = json.load(reply)
+        return sorted(delays)
 
     def target(self) -> Target:
         return Target("direct", self.url, "none", MODEL, dict)
@@ -65,12 +69,7 @@ class MockEngine:
         self.child.stop()
 
 
-def use_of(pid: int, name: str) -> dict[str, Use]:
-    """All processes below `pid` under one name."""
-    return use_by_role([pid], of=lambda _: name)
-
-
-def send(options: Options, generator: str = "bench.load.generator") -> LoadReport:
+def send(options: Options, generator: str = "bench.load") -> LoadReport:
     """Runs the load generator in a process of its own."""
     command = [sys.executable, "-m", generator]
     for name, value in asdict(options).items():

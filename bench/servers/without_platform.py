@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import shutil
-import signal
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from bench.figures.progress import exit_on_sigterm
+from bench.servers.child import temporary_folder
 
 START_S = 60
 
@@ -17,8 +15,7 @@ START_S = 60
 @contextmanager
 def django_on_own_servers(**environment: str) -> Iterator[None]:
     """Empty tables in a temporary folder, as `make run` makes them; Django is set up on them."""
-    # Else a SIGTERM would leave the servers behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    exit_on_sigterm()
     with _servers(environment):
         import django
 
@@ -31,8 +28,8 @@ def django_on_own_servers(**environment: str) -> Iterator[None]:
 
 @contextmanager
 def valkey_alone() -> Iterator[str]:
-    """Its address. Django is set up, and must not be asked for a database."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    """Yields its address. Django is set up, without a database."""
+    exit_on_sigterm()
     with _servers({}, database=False):
         import django
 
@@ -42,35 +39,33 @@ def valkey_alone() -> Iterator[str]:
 
 @contextmanager
 def _servers(environment: dict[str, str], *, database: bool = True) -> Iterator[None]:
-    folder = Path(tempfile.mkdtemp(prefix="forebay-bench-"))
-    folder.chmod(0o755)  # PostgreSQL may run as another user
-    os.environ |= {
-        "FOREBAY_HOME": str(folder / "home"),
-        "FOREBAY_DATABASE_SCOPE": "system",
-        "FOREBAY_MFA": "optional",
-        "FOREBAY_ENGINES": "{}",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        **environment,
-    }
-    from config.supervisor.embedded.postgres import Postgres
-    from config.supervisor.embedded.valkey import Valkey
-    from config.supervisor.home import Home
-    from config.supervisor.keeper import Keeper
-    from config.supervisor.own_processes import Kin
+    with temporary_folder() as folder:
+        os.environ |= {
+            "FOREBAY_HOME": str(folder / "home"),
+            "FOREBAY_DATABASE_SCOPE": "system",
+            "FOREBAY_MFA": "optional",
+            "FOREBAY_ENGINES": "{}",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            **environment,
+        }
+        from config.supervisor.embedded.postgres import Postgres
+        from config.supervisor.embedded.valkey import Valkey
+        from config.supervisor.home import Home
+        from config.supervisor.keeper import Keeper
+        from config.supervisor.own_processes import Kin
 
-    home = Home(folder / "home")
-    home.take()
-    keeper, loop = Keeper(home, Kin(home)), asyncio.new_event_loop()
-    postgres, valkey = Postgres(home, keeper), Valkey(home, keeper)
-    os.environ |= {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url}
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        for server in (postgres, valkey) if database else (valkey,):
-            asyncio.run_coroutine_threadsafe(server.start(), loop).result(START_S)
-        yield
-    finally:
-        asyncio.run_coroutine_threadsafe(keeper.stop(), loop).result(START_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        shutil.rmtree(folder, ignore_errors=True)
+        home = Home(folder / "home")
+        home.take()
+        keeper, loop = Keeper(home, Kin(home)), asyncio.new_event_loop()
+        postgres, valkey = Postgres(home, keeper), Valkey(home, keeper)
+        os.environ |= {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url}
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        try:
+            for server in (postgres, valkey) if database else (valkey,):
+                asyncio.run_coroutine_threadsafe(server.start(), loop).result(START_S)
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(keeper.stop(), loop).result(START_S)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()

@@ -1,4 +1,4 @@
-"""Who sends what when, by a seed: the requests of one pool over the day."""
+"""The requests of one pool over the day, by a seed."""
 
 import heapq
 import math
@@ -33,18 +33,18 @@ class Request:
 
     @property
     def cost(self) -> int:
-        """So far, in the fair queue's unit."""
+        """The cost so far, in the fair queue's unit."""
         return Outcome(prompt_tokens=self.prompt, completion_tokens=self.done).cost
 
     @property
     def rest(self) -> int:
-        """Of its cost, what is still to come."""
+        """The cost that is still to come."""
         whole = Outcome(prompt_tokens=self.prompt, completion_tokens=self.tokens)
         return whole.cost - (self.cost if self.parked else 0)
 
 
 class Tenants:
-    """Of one pool, with their weights, drawn by what they demand."""
+    """The tenants of one pool, with their weights, drawn by their demand."""
 
     def __init__(self, names: list[str], policy: Policy, draw: Random) -> None:
         self.names = names
@@ -61,7 +61,7 @@ class Tenants:
 def arrivals(
     pool: int, tenants: Tenants, slots: int, policy: Policy, seed: int
 ) -> Iterator[Request]:
-    """In the order of time."""
+    """Returns the requests of all classes in the order of time."""
     streams = [
         _of_class(pool, name, load, tenants, slots, policy, Random(f"{seed} {pool} {name}"))
         for name, load in policy.loads.items()
@@ -95,11 +95,11 @@ def _of_class(
 
 
 def height(curve: Curve, at: float) -> float:
-    """Of the arrival rate against its mean, from 0 to 2: by day the most at 15:00."""
+    """Returns the arrival rate against its mean, from 0 to 2; "day" is highest at 15:00."""
     wave = math.cos(2 * math.pi * (at / 3600 - 15) / 24)
     return 1 + {"flat": 0.0, "day": 0.8, "night": -0.8}[curve] * wave
 
 
 def _length(mean: int, draw: Random) -> int:
-    found = draw.lognormvariate(math.log(mean) - SPREAD**2 / 2, SPREAD)
-    return max(1, min(LONGEST * mean, round(found)))
+    length = draw.lognormvariate(math.log(mean) - SPREAD**2 / 2, SPREAD)
+    return max(1, min(LONGEST * mean, round(length)))

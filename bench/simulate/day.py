@@ -14,7 +14,7 @@ from bench.simulate.virtual_link import VirtualLink
 
 
 async def simulated(policy: Policy, seed: int, redis_url: str) -> SimulationReport:
-    """What is left in the queues stays in Redis."""
+    """Play the day. Requests that still wait at its end stay in Redis."""
     policy = replace(policy, day=replace(policy.day, pools=_pools_with_engines(policy)))
     link = VirtualLink(redis_url)
     try:
@@ -62,7 +62,8 @@ def _part(of: int, number: int, parts: int) -> int:
 
 
 async def _script_us(link: VirtualLink) -> float:
-    told = (await link.call("INFO", "commandstats")).decode()
-    line = next(line for line in told.splitlines() if line.startswith("cmdstat_evalsha:"))
+    """Valkey's own time for one call of a script."""
+    statistics = (await link.call("INFO", "commandstats")).decode()
+    line = next(line for line in statistics.splitlines() if line.startswith("cmdstat_evalsha:"))
     fields = dict(field.split("=") for field in line.partition(":")[2].split(","))
     return float(fields["usec_per_call"])

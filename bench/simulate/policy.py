@@ -1,4 +1,4 @@
-"""What a simulated day is made of: a TOML file says how it differs from the defaults.
+"""A simulated day: a TOML file says how it differs from the defaults.
 
 [day]
 pools = 20
@@ -78,7 +78,7 @@ class Policy:
 
     @contextmanager
     def in_force(self, slots: Mapping[str, int]) -> Iterator[None]:
-        """In this process: the queue asks the table of classes, the settings and the pools.
+        """Put it in force in this process: the queue asks classes, settings and pools.
 
         `slots` by pool.
         """
@@ -97,17 +97,17 @@ class Policy:
 
 def read(path: Path | None, **day: Any) -> Policy:
     """`day`: fields that the command line gives. Raises TypeError or KeyError for unknown names."""
-    said = tomllib.loads(path.read_text()) if path else {}
-    if unknown := said.keys() - {"day", "weights", "classes", "limits", "load"}:
+    tables = tomllib.loads(path.read_text()) if path else {}
+    if unknown := tables.keys() - {"day", "weights", "classes", "limits", "load"}:
         raise KeyError(f"unknown tables: {', '.join(sorted(unknown))}")
     loads = _loads()
-    for name, fields in said.get("load", {}).items():
+    for name, fields in tables.get("load", {}).items():
         loads[name] = replace(loads.get(name, Load(0.0)), **fields)
     plain = Policy()
     return Policy(
-        day=replace(Day(), **{**said.get("day", {}), **day}),
-        weights={int(w): share for w, share in said.get("weights", plain.weights).items()},
+        day=replace(Day(), **{**tables.get("day", {}), **day}),
+        weights={int(w): share for w, share in tables.get("weights", plain.weights).items()},
         loads={name: loads[name] for name in classes.names() if name in loads},
-        classes=said.get("classes", {}),
-        limits=said.get("limits", {}),
+        classes=tables.get("classes", {}),
+        limits=tables.get("limits", {}),
     )

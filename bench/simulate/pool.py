@@ -38,7 +38,7 @@ class Running:
 
 @dataclass(slots=True)
 class VirtualEngine:
-    """As its runner sees it: `asleep` until a note wakes it."""
+    """An engine as its runner sees it: `asleep` until a note wakes it."""
 
     name: str
     slots: int
@@ -66,7 +66,7 @@ class SimulatedPool:
         self._now = 0.0
 
     async def run(self, *, opens_at: float = 0.0) -> Tally:
-        """Until the day is over; what runs or waits then is left.
+        """Play until the day is over; requests that run or wait then are not finished.
 
         `opens_at`: when engines first ask for work, in seconds.
         """
@@ -133,8 +133,8 @@ class SimulatedPool:
         self.tally.pops += 1
         engine.asleep = len(popped) < engine.free
         engine.held = engine.asleep and popped.held
-        begun = [self._begin(engine, item) for item, _ in popped]
-        if offers := [self._offer(running) for running in begun if _may_be_parked(running)]:
+        started = [self._begin(engine, item) for item, _ in popped]
+        if offers := [self._offer(running) for running in started if _may_be_parked(running)]:
             await self._link.run_all(offers)
             await self._heed(await self._notes())
 
@@ -143,8 +143,8 @@ class SimulatedPool:
         self.tally.began(request, self._now)
         before = request.cost if request.parked else 0
         engine.running[item.id] = running = Running(request, item, self._now, before)
-        left = request.tokens - request.done
-        ends = self._now + self._day.first_token_s + left / self._day.tokens_per_s
+        rest = request.tokens - request.done
+        ends = self._now + self._day.first_token_s + rest / self._day.tokens_per_s
         self._at(ends, partial(self._ends, engine, running))
         return running
 
@@ -187,11 +187,11 @@ class SimulatedPool:
     def _came(self, running: Running) -> int:
         """Tokens since it began."""
         passed = self._now - running.since - self._day.first_token_s
-        left = running.request.tokens - running.request.done
-        return min(left, int(max(0.0, passed) * self._day.tokens_per_s))
+        rest = running.request.tokens - running.request.done
+        return min(rest, int(max(0.0, passed) * self._day.tokens_per_s))
 
     async def _charge(self) -> None:
-        """All that runs, for what has come of it."""
+        """Charge all running requests for the tokens that have come."""
         self._at(self._now + self._day.charge_every_s, self._charge)
         running = [each for engine in self.engines.values() for each in engine.running.values()]
         if running:

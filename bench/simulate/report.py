@@ -1,4 +1,4 @@
-"""What a simulated day showed, as a table and as pictures."""
+"""The figures of a simulated day, and their tables."""
 
 from array import array
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from bench.figures.statistics import percentile
 from bench.figures.tables import cell, table
-from bench.report.picture import Bars, Chart, Lines, document
 from bench.simulate.policy import Policy
 from bench.simulate.shares import jain, ratios
 from bench.simulate.tally import BIN_S, ClassTally, Tally
@@ -40,7 +39,7 @@ class ClassDay:
 
 @dataclass(slots=True)
 class Wall:
-    """What the simulation itself took: no two runs have the same."""
+    """The time that the simulation itself took: no two runs have the same."""
 
     seconds: float
     script_us: float  # Valkey's time for one call of a script, the virtual clock's part in it
@@ -63,12 +62,12 @@ def summed(tallies: Sequence[Tally], policy: Policy, seed: int) -> SimulationRep
     day = policy.day
     slots = day.engines * day.slots
     bins = max(1, round(day.hours * 3600 / BIN_S))
-    found: list[ClassDay] = []
+    days: list[ClassDay] = []
     fills: dict[str, list[float]] = {}
     so_far = [0.0] * bins
     for name, load in policy.loads.items():
         parts = [tally.classes[name] for tally in tallies]
-        found.append(
+        days.append(
             _class_day(name, parts, load.prompt + 2 * load.tokens, slots * day.hours * 3600)
         )
         in_bins = [sum(part.busy.get(n, 0.0) for part in parts) for n in range(bins)]
@@ -80,8 +79,8 @@ def summed(tallies: Sequence[Tally], policy: Policy, seed: int) -> SimulationRep
         engines=day.engines,
         hours=day.hours,
         pops=sum(tally.pops for tally in tallies),
-        fill=sum(each.fill for each in found),
-        classes=found,
+        fill=sum(each.fill for each in days),
+        classes=days,
         fills=fills,
     )
 
@@ -119,16 +118,16 @@ def section(report: SimulationReport) -> str:
 
 
 def _head(report: SimulationReport) -> str:
-    said = (
+    text = (
         f"{report.tenants:,} tenants, {report.engines:,} engines, {report.hours:g} h, seed "
         f"{report.seed}: batch fill {report.fill:.1%}, {report.pops:,} pops"
     )
     if wall := report.wall:
-        said += (
+        text += (
             f"; in {wall.seconds:,.0f} s, {report.pops / wall.seconds:,.0f} pops/s, "
             f"{wall.script_us:.0f} µs of Valkey's time for a script"
         )
-    return said + "."
+    return text + "."
 
 
 def _classes(report: SimulationReport) -> str:
@@ -159,19 +158,3 @@ def _longest_waits(report: SimulationReport) -> str:
         for one in report.classes
     )
     return table(head, body)
-
-
-def picture(report: SimulationReport) -> str:
-    bins = max(map(len, report.fills.values()))
-    hours = [(n + 0.5) * BIN_S / 3600 for n in range(bins)]
-    percent = {name: [100 * one for one in fill] for name, fill in report.fills.items()}
-    waits = [
-        (one.name, {"p50 s": one.wait_p50_s or 0.0, "p95 s": one.wait_p95_s or 0.0})
-        for one in report.classes
-    ]
-    charts: list[Chart] = [
-        Lines("Busy slots, %", hours, dict(percent), unit="hours"),
-        Bars("Wait", waits),
-    ]
-    footer = f"{report.tenants:,} tenants, {report.engines:,} engines, seed {report.seed}"
-    return document(charts, footer)

@@ -1,4 +1,4 @@
-"""What backlogged tenants got against what their weights entitle them to.
+"""The tokens of backlogged tenants against those that their weights entitle them to.
 
 In each window, tenants of a class and pool whose line was never empty are compared with each
 other: together they got so many tokens, of which each is entitled to its weight's part.
@@ -13,7 +13,7 @@ ENOUGH = 20  # requests that a tenant must be entitled to: less is all rounding
 
 @dataclass(slots=True)
 class Share:
-    """Of one tenant, in the fair queue's unit, over the windows in which it was backlogged."""
+    """One tenant's share, in the fair queue's unit, over the windows with a backlog."""
 
     received: float = 0.0
     entitled: float = 0.0
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(slots=True)
 class Shares:
-    """Of one class in one pool. Times in seconds of the day, which never go back."""
+    """The shares of one class in one pool. Times are seconds of the day and never go back."""
 
     by_tenant: dict[str, Share] = field(default_factory=dict)
     _lines: dict[str, Line] = field(default_factory=dict)

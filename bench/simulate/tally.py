@@ -1,4 +1,4 @@
-"""What happened in one pool, class by class."""
+"""Counts of one pool, class by class."""
 
 from array import array
 from collections import defaultdict
@@ -31,27 +31,27 @@ class Tally:
         self.pops = 0
 
     def came(self, request: Request, now: float) -> None:
-        found = self.classes[request.klass]
-        found.came += 1
-        found.shares.joins(request.tenant, request.weight, now)
+        tally = self.classes[request.klass]
+        tally.came += 1
+        tally.shares.joins(request.tenant, request.weight, now)
 
     def began(self, request: Request, now: float) -> None:
-        found = self.classes[request.klass]
-        found.shares.begins(request.tenant, request.rest, now)
+        tally = self.classes[request.klass]
+        tally.shares.begins(request.tenant, request.rest, now)
         if request.started is None:
             request.started = now
             self._waited(request, now)
-            found.waits.append(now - request.at)
+            tally.waits.append(now - request.at)
 
     def parked(self, request: Request, now: float) -> None:
-        found = self.classes[request.klass]
-        found.parked += 1
-        found.shares.comes_back(request.tenant, request.weight, request.rest, now)
+        tally = self.classes[request.klass]
+        tally.parked += 1
+        tally.shares.comes_back(request.tenant, request.weight, request.rest, now)
 
     def finished(self, request: Request) -> None:
-        found = self.classes[request.klass]
-        found.finished += 1
-        found.tokens += request.cost
+        tally = self.classes[request.klass]
+        tally.finished += 1
+        tally.tokens += request.cost
 
     def ran(self, klass: str, start: float, end: float) -> None:
         busy = self.classes[klass].busy

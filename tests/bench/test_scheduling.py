@@ -1,4 +1,4 @@
-"""Tables and aims of fair shares, dispatch and preemption."""
+"""Tables and aims of fair shares, dispatch and preemption; stamped requests."""
 
 import asyncio
 
@@ -9,9 +9,7 @@ from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
 from bench.parts import dispatch, fairness, preemption
 from bench.parts.dispatch import DispatchReport, DispatchSlice
 from bench.parts.fairness import FairnessReport, Shared, Waited
-from bench.parts.pops import PopReport
 from bench.parts.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
-from bench.report.aims import of_dispatch, of_fairness, of_preemption
 
 pytestmark = pytest.mark.unit
 
@@ -21,45 +19,42 @@ def shared(weights: str, weight: int, modest: float, busy: float) -> Shared:
 
 
 def fair(**changes: float) -> FairnessReport:
-    figures = {"even": 100.0, "vip": 80.0, "beside": 20.0, "pop": 0.3} | changes
+    figures = {"even": 100.0, "vip": 80.0, "beside": 20.0} | changes
     return FairnessReport(
         1,
         60.0,
         [shared("1:1", 1, 100.0, figures["even"]), shared("1:4", 4, 20.0, figures["vip"])],
         [Waited(10.0, 20.0, 12.0, figures["beside"], 0, 500)],
-        PopReport(1000, 0.1, figures["pop"], 0.05),
     )
 
 
 def test_fair_shares() -> None:
-    said = fairness.section(fair(even=104.0))
-    assert "| 1:1 | 1:10 | 100 and 104 | 1.040 | 0 of 100 |" in said
-    assert "| 1:4 | 1:10 | 20.0 and 80.0 | 1.000 | 0 of 100 |" in said
-    assert all(aim.met for aim in of_fairness(fair()))
+    text = fairness.section(fair(even=104.0))
+    assert "| 1:1 | 1:10 | 100 and 104 | 1.040 | 0 of 100 |" in text
+    assert "| 1:4 | 1:10 | 20.0 and 80.0 | 1.000 | 0 of 100 |" in text
+    assert all(aim.met for aim in fairness.aims(fair()))
 
 
-@pytest.mark.parametrize(
-    ("missed", "figure"), [("even", 94.0), ("vip", 90.0), ("beside", 31.0), ("pop", 1.2)]
-)
+@pytest.mark.parametrize(("missed", "figure"), [("even", 94.0), ("vip", 90.0), ("beside", 31.0)])
 def test_each_of_its_aims_can_be_missed(missed: str, figure: float) -> None:
-    assert [aim.met for aim in of_fairness(fair(**{missed: figure}))].count(False) == 1
+    assert [aim.met for aim in fairness.aims(fair(**{missed: figure}))].count(False) == 1
 
 
 def test_dispatch_is_the_median_of_its_rounds() -> None:
     slices = [DispatchSlice(p50, p50 * 3, 1000, 0) for p50 in (3.0, 4.0, 9.0)]
     report = DispatchReport(3, 5.0, [DispatchSlice(0.1, 0.2, 1000, 0)], slices)
     assert "| through Forebay | 4.00 | 12.0 | 3,000 | 0 |" in dispatch.section(report)
-    assert [aim.met for aim in of_dispatch(report)] == [True, True]
+    assert [aim.met for aim in dispatch.aims(report)] == [True, True]
     assert report.added("p50_ms") == pytest.approx(3.9)
 
 
 def test_preemption_wants_every_answer_whole() -> None:
     rows = [PreemptionRow(name, 5.0, 20.0, 40.0, 24, 24, 0, 60) for name in (MOCK, LLAMA_CPP)]
     rows[1].bad, rows[1].wrong = 1, ["no [DONE]"]
-    said = preemption.section(PreemptionReport(1, 12.0, rows))
-    assert "| mock engine | 5.00 | 20.0 | 40.0 | 24 | 24 | 0 of 60 |" in said
-    assert "* llama.cpp: `no [DONE]`" in said
-    assert [aim.met for aim in of_preemption(PreemptionReport(1, 12.0, rows))] == [True, False]
+    text = preemption.section(PreemptionReport(1, 12.0, rows))
+    assert "| mock engine | 5.00 | 20.0 | 40.0 | 24 | 24 | 0 of 60 |" in text
+    assert "* `llama.cpp: no [DONE]`" in text
+    assert [aim.met for aim in preemption.aims(PreemptionReport(1, 12.0, rows))] == [True, False]
 
 
 async def test_a_stamped_request_says_when_it_was_sent() -> None:

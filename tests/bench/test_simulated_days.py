@@ -12,7 +12,7 @@ from bench.simulate import policy
 from bench.simulate.arrivals import Request
 from bench.simulate.day import simulated
 from bench.simulate.pool import SimulatedPool
-from bench.simulate.report import ClassDay, SimulationReport, picture, section
+from bench.simulate.report import ClassDay, SimulationReport, section
 from bench.simulate.virtual_link import VirtualLink
 from inference.record.parked import MOST_TIMES
 
@@ -73,7 +73,6 @@ async def test_a_seed_gives_the_same_day_again(tmp_path: Path) -> None:
     assert await a_day(tmp_path, seed=2) != first
     assert "| realtime |" in section(first)
     assert "longest wait" in section(first)
-    assert "Busy slots" in picture(first)
 
 
 async def test_no_pool_is_without_an_engine(tmp_path: Path) -> None:

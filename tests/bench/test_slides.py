@@ -2,8 +2,7 @@
 
 import pytest
 
-from bench.check.__main__ import inconclusive, verdict
-from bench.check.slides import RATIOS, slides
+from bench.check.verdict import RATIOS, inconclusive, slides, verdict
 from bench.report.history import Line, line_of
 from bench.report.key_figures import key_figures
 from tests.bench.runs import results, row
@@ -39,19 +38,18 @@ def test_the_verdict_names_the_slide_and_what_to_do() -> None:
     last, slow = line_of(results()), results()
     slow.comparison = [one for one in slow.comparison if (one.load, one.target) != JSON_OURS]
     slow.comparison.append(row(*JSON_OURS, 0.5, rps=1000.0))
-    found = slides(key_figures(slow), last.figures)
-    said = verdict(slow, last, found)
-    assert "SLIDE: 64 JSON requests at once: requests/s against LiteLLM: 10 x, 50% under" in said
-    assert "git bisect" in said
-    assert "abc1234" in said
+    text = verdict(slow, last, slides(key_figures(slow), last.figures))
+    assert "SLIDE: 64 JSON requests at once: requests/s against LiteLLM: 10 x, 50% under" in text
+    assert "git bisect" in text
+    assert "abc1234" in text
 
 
 def test_the_verdict_of_no_slide() -> None:
     last = line_of(results())
-    said = verdict(results(), last, [])
-    assert "No key ratio fell by more than 15%." in said
-    assert "SLIDE" not in said
-    assert "git bisect" not in said
+    text = verdict(results(), last, [])
+    assert "No key ratio fell by more than 15%." in text
+    assert "SLIDE" not in text
+    assert "git bisect" not in text
 
 
 def test_the_verdict_tells_of_another_litellm() -> None:

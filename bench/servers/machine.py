@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that measures, and its versions."""
 
 import importlib.metadata
 import os
@@ -37,7 +37,7 @@ def describe() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Of this checkout, with a "+" where code differs from it; empty outside of git."""
+    """Returns this checkout's commit, with a "+" where code differs; empty outside of git."""
     head = git("rev-parse", "--short=7", "HEAD")
     ours = (":!docs", ":!bench/results", ":!bench/history.*", ":!*.md")
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *ours)
@@ -58,7 +58,7 @@ def cores() -> int:
 
 
 def idle_seconds() -> float:
-    """Of all cores together since the machine started: the shared machine's, whoever uses it."""
+    """Returns the idle time of all cores since the machine started, whoever uses them."""
     ticks = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return int(ticks[4]) / os.sysconf("SC_CLK_TCK")
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
-from bench.parts.admission import MODEL, STEPS
+from bench.parts.record.admission_report import MODEL, STEPS
 from inference.intake import address_limit, allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import RECORD_PATIENCE_S, Context
@@ -48,7 +48,7 @@ def make_bare_functions() -> None:
 
 
 class Path:
-    """With everything, as the views take it."""
+    """The path of a request as the views take it."""
 
     def __init__(self) -> None:
         self.context = Context()
@@ -64,7 +64,7 @@ class Path:
         await self.context.close()
 
     async def take(self, key: str, address: str, due: float) -> tuple[Order, Times]:
-        """Until it is queued. Raises what the views turn into an error."""
+        """Take a request until it is queued. Raises the errors that the views answer."""
         times = dict.fromkeys(STEPS, 0.0)
         _times.set(times)
         began = min(due, perf_counter())  # timers may wake a little early
@@ -74,7 +74,7 @@ class Path:
         return order, times
 
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:
-        """Who it is, and when the address was charged (see address_limit.py)."""
+        """Returns the caller, and when the address was charged (see address_limit.py)."""
         counted_at = await address_limit.charge(self.context, key, address, ROUTE)
         caller = await self.context.authenticator.by_key(key)
         allowed.check_address(caller, address)
@@ -94,14 +94,14 @@ class Path:
         return (await submit(self.context, submission)).order
 
     async def run(self, order: Order) -> None:
-        """In place of runner and engine: takes it out of the queue, holds it, settles it."""
+        """Stand in for runner and engine: take it out of the queue, hold it, settle it."""
         await self._queue.pop(1, "bench")
         await asyncio.sleep(HELD_S)
         leave(self.context, order)
         await self.context.cancellation.settle_unstarted(order, OUTCOME)
 
     async def beat(self) -> None:
-        """For ever: a runner lives, so that no request has to wake one."""
+        """Pretend for ever that a runner lives, so that no request has to wake one."""
         while True:
             await self._queue.beat("bench", False, [])
             await asyncio.sleep(BEAT_S)
@@ -136,7 +136,7 @@ async def _admitted(ask: Ask) -> tuple[Admission, int]:
 
 
 def _clock(step: str, owner: object, method: str) -> None:
-    """Adds what each call takes to the times of the request that makes it."""
+    """Add the time of each call to the times of the request that makes it."""
     real = getattr(owner, method)
 
     async def timed(*arguments: Any) -> Any:

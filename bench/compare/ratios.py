@@ -9,7 +9,7 @@ ONE_JSON, JSON_64, JSON_200 = "json c=1", "json c=64", "json 200/s"
 STREAMS_64, STREAMS_32, IN_STEP = "sse 2 ms c=64", "sse 20 ms c=32", "sse 20 ms c=32 in step"
 
 
-class Compared:
+class Ratios:
     """Each figure is None where it was not measured."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -25,7 +25,7 @@ class Compared:
         return row.cpu_ms if row is not None else None
 
     def added(self, load: str, name: str) -> float | None:
-        """How much more than the engine alone."""
+        """Returns the figure less that of the engine alone."""
         return difference(self.metric(load, name), self.metric(load, name, "direct"))
 
     def faster(self, load: str) -> float | None:

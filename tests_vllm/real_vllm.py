@@ -12,11 +12,6 @@ VENV = Path(os.environ.get("FOREBAY_VLLM_VENV") or REPOSITORY / ".venv-vllm")
 COMMAND = VENV / "bin" / "vllm"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 START_S = 900  # on a busy machine
-MODEL = "smol"
-
-
-def is_installed() -> bool:
-    return COMMAND.exists()
 
 
 def models() -> Path:

@@ -1,6 +1,5 @@
-"""The settings of the admission's bench, taking turns; requests come at random moments."""
+"""The rounds of the admission's part: settings take turns, requests come at random moments."""
 
-import argparse
 import asyncio
 import gc
 import random
@@ -9,11 +8,11 @@ from time import perf_counter
 
 from channels.db import database_sync_to_async
 
-from bench.compare.comparison import tell
-from bench.figures import machine
-from bench.figures.statistics import percentile
-from bench.parts import admission_tenants
-from bench.parts.admission import (
+from bench.figures.progress import tell
+from bench.figures.statistics import Spread
+from bench.parts.record import tenants
+from bench.parts.record.admission_path import BarePath, Path, Times, make_bare_functions
+from bench.parts.record.admission_report import (
     RATE,
     SETTINGS,
     STEPS,
@@ -21,18 +20,17 @@ from bench.parts.admission import (
     AdmissionRow,
     Setting,
     Slice,
-    Spread,
 )
-from bench.parts.admission_path import BarePath, Path, Times, make_bare_functions
+from bench.servers import machine
 
 ADDRESSES = 1000
 WARMUP_S = 1.0
 in_database = database_sync_to_async
 
 
-async def measured(options: argparse.Namespace) -> list[AdmissionRow]:
+async def measure_rows(rounds: int, seconds: float) -> list[AdmissionRow]:
     tell(f"admission: {TENANTS:,} tenants")
-    keys = await in_database(admission_tenants.opened)(TENANTS)
+    keys = await in_database(tenants.open_tenants)(TENANTS)
     await in_database(make_bare_functions)()
     path = Path()
     await path.open()
@@ -42,33 +40,33 @@ async def measured(options: argparse.Namespace) -> list[AdmissionRow]:
     gc.collect()
     gc.freeze()  # as the web process does when it has started (config/asgi.py)
     rows = [AdmissionRow(setting.name) for setting in SETTINGS]
-    for number in range(options.rounds):
+    for number in range(rounds):
         for setting, row in zip(SETTINGS, rows, strict=True):
-            tell(f"round {number + 1}/{options.rounds}: admission, {setting.name}")
-            row.rounds.append(await both(setting, path, bare, keys, options.seconds, number))
+            tell(f"round {number + 1}/{rounds}: admission, {setting.name}")
+            row.rounds.append(await both(setting, path, bare, keys, seconds, number))
     beat.cancel()
     await asyncio.gather(beat, return_exceptions=True)
     await asyncio.gather(path.close(), bare.close())
-    if left := await in_database(admission_tenants.still_reserved)():
-        raise AssertionError(f"{left} are still set aside")
+    if reserved := await in_database(tenants.still_reserved)():
+        raise AssertionError(f"{reserved} are still set aside")
     return rows
 
 
 async def both(
     setting: Setting, path: Path, bare: Path, keys: list[str], seconds: float, number: int
 ) -> tuple[Slice, Slice]:
-    """The same moments, tenants and addresses for both; who begins takes turns."""
-    ways = [path, bare] if number % 2 == 0 else [bare, path]
-    asking = keys[: setting.tenants]
+    """Measure both paths at the same moments, for the same tenants and addresses."""
+    paths = [path, bare] if number % 2 == 0 else [bare, path]
+    senders = keys[: setting.tenants]
     if setting.day_begins:  # for tenants that have not done a day's work already
-        asking = keys[-setting.tenants :]
-        await in_database(admission_tenants.forget_the_day)()
-    found = {}
-    for way in ways:
-        found[way] = await Load(way, asking, seconds, number).run()
+        senders = keys[-setting.tenants :]
+        await in_database(tenants.forget_the_day)()
+    slices = {}
+    for each in paths:
+        slices[each] = await Load(each, senders, seconds, number).run()
     if setting.day_begins:
-        await in_database(admission_tenants.open_counters)()
-    return found[path], found[bare]
+        await in_database(tenants.open_counters)()
+    return slices[path], slices[bare]
 
 
 class Load:
@@ -112,8 +110,5 @@ class Load:
             self._wrong[repr(problem)] += 1
 
     def _slice(self, idle: float) -> Slice:
-        steps = {}
-        for step in STEPS:
-            ordered = sorted(times[step] * 1000 for times in self._times)
-            steps[step] = Spread(percentile(ordered, 50), percentile(ordered, 99))
+        steps = {step: Spread.of(times[step] * 1000 for times in self._times) for step in STEPS}
         return Slice(len(self._times), sum(self._wrong.values()), idle, steps)

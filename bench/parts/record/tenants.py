@@ -6,7 +6,7 @@ from itertools import product
 from django.db import connection, transaction
 
 from audit.keys.keyring import keyring
-from bench.parts.admission import MODEL
+from bench.parts.record.admission_report import MODEL
 from tenants import secret_keys
 from tenants.models import ApiKey, Price, Quota, QuotaCounter, Tenant
 from tenants.models.quota import Unit, Window
@@ -23,11 +23,11 @@ _HOLD = "select tenants_hold(array_agg(id), array_agg(id)) from tenants_tenant"
 _OPEN = """
     select count(tenants_open_counter(id, %(starts)s, %(ends)s)) from tenants_quota
     where "window" = %(window)s"""
-_LEFT = "select coalesce(sum(reserved), 0)::bigint from tenants_quotacounter"
+_RESERVED = "select coalesce(sum(reserved), 0)::bigint from tenants_quotacounter"
 
 
-def opened(number: int, *, quotas: bool = True) -> list[str]:
-    """The texts of their keys."""
+def open_tenants(number: int, *, quotas: bool = True) -> list[str]:
+    """Returns the texts of their keys."""
     Price.set(MODEL, 2, "0.5", 8, by="bench")
     tenants = [
         Tenant(name=f"{'tenant' if quotas else 'free'}-{n}", **LIMITS) for n in range(number)
@@ -50,7 +50,7 @@ def opened(number: int, *, quotas: bool = True) -> list[str]:
 
 
 def open_counters() -> None:
-    """Of the windows of now, where there are none."""
+    """Open those of the present windows, where there are none."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_HOLD)
         for window in Window.values:
@@ -60,15 +60,14 @@ def open_counters() -> None:
 
 
 def forget_the_day() -> None:
-    """As if it had just begun."""
+    """Remove the counters of the day, as if it had just begun."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_HOLD)
         QuotaCounter.objects.filter(quota__window=Window.DAY).delete()
 
 
 def still_reserved() -> int:
-    """0 when every request has been settled."""
+    """Returns 0 when every request has been settled."""
     with connection.cursor() as cursor:
-        cursor.execute(_LEFT)
-        (left,) = cursor.fetchone()
-    return int(left)
+        cursor.execute(_RESERVED)
+        return int(cursor.fetchone()[0])
