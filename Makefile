@@ -97,7 +97,7 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
 	@touch $@
 
-# Renders the chart in tests, where no helm is installed: Helm's own code, as a library for Python.
+# Renders the chart, for `python -m deploy.kubernetes` and in tests: Helm's own code, as a library.
 .venv-helm/.ready: deploy/kubernetes/helm.txt
 	@$(PYTHON) -m venv --clear .venv-helm
 	@.venv-helm/bin/pip install -q --disable-pip-version-check --require-hashes -r $<

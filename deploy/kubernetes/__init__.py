@@ -1,7 +1,1 @@
-"""The objects of Forebay on Kubernetes, once, and what is written from them: `kustomize/` and
-`chart/`. `python -m deploy.kubernetes` writes both (docs/operations/kubernetes.md).
-
-parts   which objects there are, by part   words      what an object may have in place of a value
-values  what an operator may set           templates  an object as a template of Helm
-layout  which file has which part          shapes     pods as all roles have them
-"""
+"""Forebay on Kubernetes: `chart/` is kept by hand, most of `kustomize/` is rendered from it."""

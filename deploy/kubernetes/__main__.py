@@ -1,12 +1,7 @@
-"""Writes `kustomize/`, `chart/` and adapter-values.yaml: `python -m deploy.kubernetes`."""
+"""Copies the alert rules into the chart and renders kustomize/: `python -m deploy.kubernetes`."""
 
-import shutil
+from deploy.kubernetes.rendering import ALERTS, alerts, files
 
-from deploy.kubernetes.layout import HERE, written
-
-for folder in ("kustomize", "chart"):
-    shutil.rmtree(HERE / folder, ignore_errors=True)
-for name, text in written().items():
-    path = HERE / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+ALERTS.write_text(alerts())  # before the chart is rendered with it
+for path, text in files():
     path.write_text(text)

@@ -10,12 +10,10 @@ import subprocess
 import textwrap
 import tomllib
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -25,10 +23,10 @@ from config.configuration.variables import KNOWN, RETIRED
 from config.environment import PROJECT
 from config.supervisor.engines.launch_addresses import launched
 from config.supervisor.home import Home
-from deploy.kubernetes import values
 from inference import pools
 from inference.engines import built
-from tests.deploy.kubernetes.rendered import alike, helmed, made_of
+from tests.deploy.kubernetes.custom import validate
+from tests.deploy.kubernetes.rendered import defaults, helmed
 
 pytestmark = pytest.mark.unit
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
@@ -133,17 +131,13 @@ def test_every_yaml(example: Example, tmp_path: Path) -> None:
 
 
 def check_chart_values(shown: dict[str, Any]) -> None:
-    """They are values of the chart alone: Helm renders them as the source has them."""
-    given = deepcopy(values.defaults()) | {"engines": []} | shown
-    for name, each in shown.items():
-        if isinstance(each, dict):
-            given[name] = {**values.defaults()[name], **each}
-    jsonschema.validate(given, values.schema())
-    rendered = helmed({"publicUrl": "https://a.example", **shown})
-    kinds = {kind for kind, _name in rendered}
+    """Helm takes them beside an address, and every object keeps to its schema."""
+    objects = helmed({"publicUrl": "https://a.example", **shown})
+    validate(objects.values())
+    kinds = {kind for kind, _name in objects}
     assert {"Deployment", "NetworkPolicy", "ConfigMap"} <= kinds
-    assert ("StatefulSet" in kinds) == any("gpu" in engine for engine in given["engines"])
-    assert alike(helmed(given)) == alike(made_of(given))
+    engines = shown.get("engines", [])
+    assert ("StatefulSet" in kinds) == any("gpu" in engine for engine in engines)
 
 
 def check_prometheus(shown: dict[str, Any], folder: Path) -> None:
@@ -192,7 +186,7 @@ def test_the_file_of_variables_is_one(tmp_path: Path) -> None:
 def test_the_secrets_of_the_kubernetes_page_are_those_that_pods_want() -> None:
     text = (PROJECT / "docs" / "operations" / "kubernetes.md").read_text()
     (made,) = re.findall(r"secret generic forebay \\\n((?:.*--from-literal=.*\n)+)", text)
-    secrets = values.defaults()["secrets"]
+    secrets = defaults()["secrets"]
     assert re.findall(r"--from-literal=(\w+)=", made) == secrets["keys"]
     for name in ("metrics", "migration"):
         assert f"create secret generic {secrets[name]} " in text

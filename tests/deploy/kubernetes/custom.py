@@ -1,12 +1,17 @@
-"""What the operators' own kinds may have in them: as much as we use, and not a field more.
+"""Schemas of every object: Kubernetes' own, and of operators' kinds as much as we use and no more.
 
 kubernetes-validate knows Kubernetes' kinds alone, and an operator drops a field that it does not
 know, without a word. Sources: https://prometheus-operator.dev/docs/api-reference/api/ and
 https://keda.sh/docs/latest/reference/scaledobject-spec/.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+import jsonschema
+import kubernetes_validate
+
+OLDEST = "1.31"  # Chart.yaml
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string", "minLength": 1}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
@@ -119,3 +124,12 @@ SCHEMAS = {
         ),
     ),
 }
+
+
+def validate(objects: Iterable[dict[str, Any]]) -> None:
+    """Raises a validation error for an object that its schema does not permit."""
+    for one in objects:
+        if one["kind"] in SCHEMAS:
+            jsonschema.validate(one, SCHEMAS[one["kind"]])
+        else:
+            kubernetes_validate.validate(one, OLDEST, strict=True)

@@ -1,121 +1,97 @@
-"""The objects as the source has them, as Kustomize builds them, and as Helm renders the chart."""
+"""The objects as Kustomize's files have them, as kubectl builds an overlay, and as Helm renders."""
 
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import pytest
 import yaml
 
-from config.environment import PROJECT
-from deploy.kubernetes import layout, parts, values
+from deploy.kubernetes import helm
+from deploy.kubernetes.rendering import FOLDER, VALUES
 
-HERE = layout.HERE
 OVERLAYS = {"hpa": "hpa", "keda": "keda", "fixed": "none"}
-_HELM = PROJECT / ".venv-helm" / "bin" / "python"
-_RENDER = """
-import json, sys, helm_python
-with helm_python.Chart.load(sys.argv[1]) as chart:
-    try:
-        files = chart.render(json.load(sys.stdin), name="forebay", namespace="forebay")
-    except helm_python.HelmError as problem:
-        sys.exit(str(problem))
-print(json.dumps(files))
-"""
 Objects = dict[tuple[str, str], dict[str, Any]]
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def defaults() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((helm.CHART / "values.yaml").read_text())
+    return values
 
 
 def scope(autoscaling: str = "none") -> dict[str, Any]:
-    """Values with everything on."""
-    found = deepcopy(values.defaults())
-    found["autoscaling"]["by"] = autoscaling
-    found["ingress"]["enabled"] = found["monitoring"]["enabled"] = True
-    return found
+    """Return values with everything on."""
+    values = defaults()
+    for name, part in yaml.safe_load(VALUES.read_text()).items():
+        values[name] = {**values[name], **part} if isinstance(part, dict) else part
+    values["autoscaling"]["by"] = autoscaling
+    return values
+
+
+def schema() -> dict[str, Any]:
+    text: dict[str, Any] = json.loads((helm.CHART / "values.schema.json").read_text())
+    return text
 
 
 @cache
-def source(autoscaling: str = "none") -> Objects:
-    """All of them, also the Job."""
-    return made_of(scope(autoscaling))
+def committed() -> Objects:
+    """Read every object below kustomize/, both autoscalers too, without any tool."""
+    paths = [path for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml"]
+    objects = by_name(one for path in paths for one in helm.documents(path.read_text()))
+    overlay = FOLDER / "overlays" / "hpa"
+    lines = (overlay / "settings.env").read_text().splitlines()
+    _config_map(objects, "settings", dict(line.split("=", 1) for line in lines))
+    _config_map(objects, "engines", {"engines.json": (overlay / "engines.json").read_text()})
+    return objects
 
 
-def made_of(given: dict[str, Any]) -> Objects:
-    groups = (
-        parts.BASE,
-        parts.CONFIGURATION,
-        parts.ENGINE_PARTS,
-        parts.COMPONENTS,
-        parts.MIGRATION,
-    )
-    nodes = [node for group in groups for each in group.values() for node in each]
-    return by_name(layout.objects(nodes, given))
+def _config_map(objects: Objects, name: str, data: dict[str, str]) -> None:
+    one = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"forebay-{name}"}}
+    objects["ConfigMap", f"forebay-{name}"] = {**one, "data": data}
 
 
 @cache
 def kustomized(folder: str) -> Objects:
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not here: apt install kubernetes-client")
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(HERE / "kustomize" / folder)],
+    kubectl = subprocess.run(
+        ["kubectl", "kustomize", str(FOLDER / folder)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert built.returncode == 0, built.stderr
-    return by_name(_documents(built.stdout))
+    assert kubectl.returncode == 0, kubectl.stderr
+    return by_name(helm.documents(kubectl.stdout))
 
 
-class Refused(Exception):
-    """By Helm."""
+def needs_helm() -> None:
+    if not helm.PYTHON.exists():
+        pytest.skip("Helm is not here: make .venv-helm/.ready")
 
 
-def helmed(given: Mapping[str, Any]) -> Objects:
+def helmed(values: Mapping[str, Any]) -> Objects:
     """Raises Refused."""
-    command = _helm()
-    rendered = subprocess.run(
-        command, input=json.dumps(given), capture_output=True, text=True, check=False
-    )
-    if rendered.returncode:
-        raise Refused(rendered.stderr)
-    if command[0] == "helm":
-        return by_name(_documents(rendered.stdout))
-    files = json.loads(rendered.stdout)
-    texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    return by_name(one for text in texts for one in _documents(text))
+    needs_helm()
+    return by_name(one for objects in helm.rendered(values).values() for one in objects)
 
 
-def _helm() -> list[str]:
-    chart = str(HERE / "chart" / "forebay")
-    if shutil.which("helm"):
-        return ["helm", "template", "forebay", chart, "-n", "forebay", "-f", "-"]
-    if _HELM.exists():
-        return [str(_HELM), "-c", _RENDER, chart]
-    pytest.skip("Helm is not here: make .venv-helm/.ready")
-
-
-def _documents(text: str) -> list[dict[str, Any]]:
-    return [one for one in yaml.load_all(text, _loader) if one]
-
-
-def by_name(found: Iterable[dict[str, Any]]) -> Objects:
-    listed = list(found)
-    objects = {(one["kind"], one["metadata"]["name"]): one for one in listed}
-    assert len(objects) == len(listed), "two objects have one name"
-    return objects
+def by_name(objects: Iterable[dict[str, Any]]) -> Objects:
+    listed = list(objects)
+    names = {(one["kind"], one["metadata"]["name"]): one for one in listed}
+    assert len(names) == len(listed), "two objects have one name"
+    return names
 
 
 def alike(objects: Objects) -> Objects:
-    """Without what Kustomize and Helm each add: namespaces, hashes, checksums."""
+    """Return them without what Kustomize and Helm each add: namespaces, hashes, checksums."""
     text = json.dumps([objects[name] for name in sorted(objects)])
     text = re.sub(r'"forebay-(settings|engines)-[a-z0-9]{10}"', r'"forebay-\1"', text)
-    found = by_name(json.loads(text))
-    for one in found.values():
+    bare = by_name(json.loads(text))
+    for one in bare.values():
         one["metadata"].pop("namespace", None)
         template = one.get("spec", {}).get("template", {})
         template.get("metadata", {}).get("annotations", {}).pop("forebay/configuration", None)
@@ -123,12 +99,12 @@ def alike(objects: Objects) -> Objects:
             one["metadata"].pop("labels", None)
         if one["kind"] == "ConfigMap" and "engines.json" in one["data"]:
             one["data"]["engines.json"] = json.loads(one["data"]["engines.json"])
-    found.pop(("Namespace", "forebay"), None)
-    return found
+    bare.pop(("Namespace", "forebay"), None)
+    return bare
 
 
 def pods(objects: Objects) -> dict[str, dict[str, Any]]:
-    """Their specs, by the name of what makes them."""
+    """Return their specs, by the name of what makes them."""
     made = ("Deployment", "StatefulSet", "Job")
     return {
         name: one["spec"]["template"]["spec"]
