@@ -31,12 +31,12 @@ class ClientNetwork:
         if plain_or_none(request.META.get("REMOTE_ADDR", "")) not in settings.WEB_PROXIES:
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         if self._async:
-            return self._later(request)
+            return self._call_async(request)
         with acting_from(network(client_ip(request))):
             answer: HttpResponseBase = self._get_response(request)
             return answer
 
-    async def _later(self, request: HttpRequest) -> HttpResponseBase:
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         with acting_from(network(client_ip(request))):
             answer: HttpResponseBase = await self._get_response(request)
             return answer

@@ -47,7 +47,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _signed_in(request) and _is_strangers_tenant(request):
         _record(cast("ConsoleRequest", request))
     if wants_json(request):
-        return _in_json(request)
+        return _json_not_found(request)
     with _scope(request):
         return defaults.page_not_found(request, exception)
 
@@ -61,7 +61,7 @@ def wants_json(request: HttpRequest) -> bool:
     return "application/json" in accepted and "text/html" not in accepted
 
 
-def _in_json(request: HttpRequest) -> HttpResponse:
+def _json_not_found(request: HttpRequest) -> HttpResponse:
     path = secret_keys.hidden(request.path)[:LONGEST_PATH]
     text = f"there is no {request.method} {path}; the paths of the inference API begin with /v1/"
     headers = {"x-request-id": str(uuid4())}

@@ -154,7 +154,7 @@ class Destinations:
 
 
 def menu(request: ConsoleRequest) -> Menu:
-    open_to = list(_open_to(request))
+    open_to = list(_visible_sections(request))
     urls = [url for _label, _icon, pages in open_to for url, _name in pages]
     present = _present(request.path, urls)
     sections, row = [], []
@@ -177,7 +177,7 @@ def chat_url(request: ConsoleRequest) -> str:
     return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
 
 
-def _open_to(
+def _visible_sections(
     request: ConsoleRequest,
 ) -> Iterator[tuple[Promise, str, list[tuple[str, Promise]]]]:
     """Yields the sections, with the pages, that this person may see in the present tenant."""
@@ -206,12 +206,12 @@ def _destinations(request: ConsoleRequest) -> Iterator[Destination]:
     if request.user.is_operator:
         is_here = here is None and request.path.startswith("/console/")
         yield Destination(reverse("console:platform"), str(_("Whole platform")), is_here)
-    own = {member.tenant for member in _staffed(request)} | ({here} if here else set())
+    own = {member.tenant for member in _staff_memberships(request)} | ({here} if here else set())
     for tenant in sorted(own, key=lambda tenant: tenant.name):
         url = reverse("console:overview", args=[tenant.name])
         yield Destination(url, tenant.name, tenant == here)
 
 
-def _staffed(request: ConsoleRequest) -> list[Member]:
+def _staff_memberships(request: ConsoleRequest) -> list[Member]:
     members = Member.objects.of(request.user)
     return [m for m in members if m.may(P.VIEW_USAGE)]

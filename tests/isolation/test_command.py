@@ -161,7 +161,7 @@ def test_members_join_no_team_that_may_be_gone() -> None:
         objects = stage.own.objects
         team = objects.fresh("team")
         beside = objects.fresh("member")
-        objects.for_another_address()
+        objects.begin_address()
         alone = objects.fresh("member")
         joined = TeamMembership.objects.filter(team_id=team).values_list("member_id", flat=True)
         assert (beside in joined, alone in joined) == (True, False)

@@ -85,7 +85,7 @@ def forgive(entries: list[Entry]) -> None:
 
 
 def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
-    account = f"{credential}/{_hashed(email)}"
+    account = f"{credential}/{_email_hash(email)}"
     if device_id := device.known_device(request, email):
         return [Entry(f"{account}/{device_id}", MOST)]
     address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
@@ -106,7 +106,7 @@ def _network(address: str) -> str:
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
-def _hashed(email: str) -> str:
+def _email_hash(email: str) -> str:
     key = settings.SECRET_KEY.encode()
     return hmac.new(key, email.strip().lower().encode(), sha256).hexdigest()[:40]
 

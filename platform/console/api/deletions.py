@@ -171,7 +171,7 @@ class Deletions(Resource):
                 **fields,
             )
         except AlreadyBegun:
-            raise _begun() from None
+            raise _already_begun() from None
         return self.respond(deletion_request, 201)
 
     def retrieve(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
@@ -265,7 +265,7 @@ class Deletions(Resource):
         try:
             verb(row, by=self.actor, **fields)
         except AlreadyBegun:
-            raise _begun() from None
+            raise _already_begun() from None
         except SamePerson:
             raise denied(refusal_text(WhyNot.OWN_REQUEST)) from None
         except AlreadyDecided:
@@ -275,7 +275,7 @@ class Deletions(Resource):
         return self.respond(row)
 
 
-def _begun() -> Problem:
+def _already_begun() -> Problem:
     return Problem(409, "already_begun", _("This request is already being executed."))
 
 

@@ -209,7 +209,7 @@ _WRITES = ("create", "partial_update", "destroy", "drain", "resume")
 _LOCAL_FIELDS = frozenset({"slots"})  # fields of a hosted engine that do not say where requests go
 
 
-def refuse_leaving_by_key(who: Requester, engine: Engine | None, fields: dict[str, Any]) -> None:
+def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[str, Any]) -> None:
     """Refuses a key that would change which requests leave this installation, or where to.
 
     A key of an operator may drain, resume and remove hosted engines, and change their slots. Raises
@@ -250,7 +250,7 @@ class Engines(DeclaredResource):
             raise bad_request({"pool": [_("There is no such pool.")]})
         name = fields.pop("name")
         fields = with_server(name, fields)
-        refuse_leaving_by_key(self.who, None, fields)
+        refuse_hosting_by_key(self.who, None, fields)
         check_fields(pool, name, {"slots": SLOTS, "options": {}, **fields})
         return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
 
@@ -261,7 +261,7 @@ class Engines(DeclaredResource):
     def partial_update(self, request: Any, engine: UUID) -> Response:
         """Change an engine. Running requests finish as they began."""
         fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
-        refuse_leaving_by_key(self.who, row, fields)
+        refuse_hosting_by_key(self.who, row, fields)
         current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
         check_fields(row.pool, row.name, {**current, **fields})
         return self.apply(row, "change", **fields)

@@ -136,7 +136,7 @@ class Pools(DeclaredResource):
     def partial_update(self, request: Any, pool: UUID) -> Response:
         """Change when a pool takes requests, and how many may wait for it."""
         row, fields = self.get_for_change(Pool.objects.all(), pk=pool), self.body()
-        self._refuse_leaving_by_key(row, fields)
+        self._refuse_routing_by_key(row, fields)
         return self.apply(row, "change", **fields)
 
     def destroy(self, request: Any, pool: UUID) -> Response:
@@ -149,7 +149,7 @@ class Pools(DeclaredResource):
         self.refuse_engines_below(row.engines.all())
         return self.apply(row, "remove")
 
-    def _refuse_leaving_by_key(self, pool: Pool, fields: dict[str, Any]) -> None:
+    def _refuse_routing_by_key(self, pool: Pool, fields: dict[str, Any]) -> None:
         """Refuses a key that would change when requests go to a hosted engine. Raises Problem."""
         changed = {
             name for name in _ORDER_FIELDS & fields.keys() if fields[name] != getattr(pool, name)

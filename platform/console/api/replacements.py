@@ -8,7 +8,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.declared import is_name
-from console.api.engines import READING, WRITING, EngineChange, Engines, refuse_leaving_by_key
+from console.api.engines import READING, WRITING, EngineChange, Engines, refuse_hosting_by_key
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from inference.engines import KINDS
@@ -133,7 +133,7 @@ class Replacements(Resource):
         if "If-Match" in request.headers:
             Engines(request=request).check_if_match(row)
         options = {name: fields.pop(name) for name in _SWITCH_OPTIONS if name in fields}
-        refuse_leaving_by_key(self.who, row, fields)
+        refuse_hosting_by_key(self.who, row, fields)
         replacement = Replacement.begin(row, *proposed(row, fields), by=self.actor, **options)
         answer = self.respond(replacement, 201)
         answer["Location"] = (

@@ -214,7 +214,7 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
     if who.key and who.key.tenant.state != State.ACTIVE:
         raise closed(who.key.tenant)
     if key := who.key or who.operator_key:
-        if not _accepted(key.allowed_networks, client_ip(request._request)):
+        if not _is_allowed_address(key.allowed_networks, client_ip(request._request)):
             raise denied(_("This key is not accepted from this address."), "address_not_accepted")
     elif who.user and duty(request._request.session, who.user):
         raise denied(_("Sign in to the console first: an action is required there."), "duty_owed")
@@ -248,7 +248,7 @@ def denied(text: str, code: str = "permission_denied") -> Problem:
     return Problem(403, code, text)
 
 
-def _accepted(networks: list[str], address: str) -> bool:
+def _is_allowed_address(networks: list[str], address: str) -> bool:
     if not networks:
         return True
     try:

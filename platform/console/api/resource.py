@@ -99,7 +99,7 @@ class Resource(TransactionalView):
         if "list" in self.asks:
             rows = self.checked_filters(rows).qs
         query = self.request.GET
-        batch, following = cursor.page(rows, query, self.orderings, self._place())
+        batch, following = cursor.page(rows, query, self.orderings, self._cursor_scope())
         results = self.shape(batch, many=True).data
         return Response({"results": results, "next_cursor": following})
 
@@ -150,5 +150,5 @@ class Resource(TransactionalView):
         steady = {name: value for name, value in body.items() if name not in self.volatile}
         return f'"{sha256(as_json(steady, orjson.OPT_SORT_KEYS)).hexdigest()[:32]}"'
 
-    def _place(self) -> str:
+    def _cursor_scope(self) -> str:
         return f"{self.tenant.id if self.tenant else self.actor}:{self.request.path}"

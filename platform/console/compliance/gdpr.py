@@ -6,7 +6,7 @@ from console.compliance.texts import NOTHING, Text
 T = Text
 
 
-def _c(
+def _clause(
     number: str,
     title: Text,
     asks: Text,
@@ -19,7 +19,7 @@ def _c(
 
 
 CLAUSES = (
-    _c(
+    _clause(
         "Art. 5(1)a–b",
         T("Lawfulness and purpose", "合法性与目的限制"),
         T("Lawful, fair, for stated purposes only.", "合法、公平，仅用于明确的目的。"),
@@ -31,7 +31,7 @@ CLAUSES = (
         "text_access data_map",
         T("The legal basis of what you ask the models.", "您使用模型的法律依据。"),
     ),
-    _c(
+    _clause(
         "Art. 5(1)c, 25",
         T("Minimisation, by design and by default", "数据最小化与默认保护"),
         T("No more data than needed, as it comes.", "默认仅处理必要的数据。"),
@@ -42,7 +42,7 @@ CLAUSES = (
         ),
         "data_map aead",
     ),
-    _c(
+    _clause(
         "Art. 5(1)e",
         T("Storage limitation", "存储限制"),
         T("No longer than needed.", "保存不超过必要的期限。"),
@@ -53,7 +53,7 @@ CLAUSES = (
         ),
         "oldest_row retention_floor exports",
     ),
-    _c(
+    _clause(
         "Art. 5(1)f, 32(1)a–b",
         T("Security", "安全性"),
         T(
@@ -68,7 +68,7 @@ CLAUSES = (
         "row_security aead keys second_factors trail browsers ports hops",
         T("Availability of machines and networks.", "主机与网络的可用性。"),
     ),
-    _c(
+    _clause(
         "Art. 5(2)",
         T("Accountability", "问责"),
         T("Be able to show compliance.", "能够证明合规。"),
@@ -78,7 +78,7 @@ CLAUSES = (
         ),
         "trail verified append_only witnesses",
     ),
-    _c(
+    _clause(
         "Art. 12(3)",
         T("Answer in time", "及时答复"),
         T("Answer within a month.", "一个月内答复。"),
@@ -89,7 +89,7 @@ CLAUSES = (
         ),
         "deletion_clock",
     ),
-    _c(
+    _clause(
         "Art. 15",
         T("Access", "访问权"),
         T("A copy of one's data.", "获取本人数据的副本。"),
@@ -100,7 +100,7 @@ CLAUSES = (
         "exports data_map",
         T("Purposes and recipients beyond this platform.", "平台之外的目的与接收方。"),
     ),
-    _c(
+    _clause(
         "Art. 16, 18",
         T("Rectification and restriction", "更正与限制处理"),
         T("Correct data; stop processing on request.", "更正数据；按请求停止处理。"),
@@ -111,7 +111,7 @@ CLAUSES = (
         ),
         "deletion_clock holds",
     ),
-    _c(
+    _clause(
         "Art. 17, 19",
         T("Erasure, and telling recipients", "删除权与通知接收方"),
         T("Erase without undue delay; tell recipients.", "及时删除并通知接收方。"),
@@ -122,14 +122,14 @@ CLAUSES = (
         ),
         "deletion_clock erased recipients",
     ),
-    _c(
+    _clause(
         "Art. 20",
         T("Portability", "可携带权"),
         T("In a format that machines read.", "以机器可读格式提供。"),
         T("The same export, as JSON lines.", "同一导出，格式为 JSON 行。"),
         "exports",
     ),
-    _c(
+    _clause(
         "Art. 22",
         T("Automated decisions", "自动化决策"),
         T("No decision of weight by machines alone.", "不得仅由机器作出重大决定。"),
@@ -141,7 +141,7 @@ CLAUSES = (
         "refusals",
         T("What you decide by the models' answers.", "您依据模型回答作出的决定。"),
     ),
-    _c(
+    _clause(
         "Art. 28",
         T("Processors", "处理者"),
         T("Contracts, and a list of sub-processors.", "合同与子处理者清单。"),
@@ -152,7 +152,7 @@ CLAUSES = (
         "recipients residency operator_access",
         T("Contracts with processors.", "与处理者的合同。"),
     ),
-    _c(
+    _clause(
         "Art. 30",
         T("Records of processing", "处理活动记录"),
         T("A record of what is processed, why, and for how long.", "记录处理的内容、目的与期限。"),
@@ -164,13 +164,13 @@ CLAUSES = (
         "data_map",
         T("Processing outside of this platform.", "平台之外的处理。"),
     ),
-    _c(
+    _clause(
         "Art. 32(1)c",
         T("Restoring", "恢复能力"),
         T("Restore availability in time.", "及时恢复可用性。"),
         customer=T("Backups and tests of restoring.", "备份与恢复演练。"),
     ),
-    _c(
+    _clause(
         "Art. 32(1)d",
         T("Regular tests", "定期测试"),
         T("Test measures regularly.", "定期测试安全措施。"),
@@ -180,7 +180,7 @@ CLAUSES = (
         ),
         "row_security append_only retention_floor aead input",
     ),
-    _c(
+    _clause(
         "Art. 33–34",
         T("Breaches", "数据泄露"),
         T(
@@ -195,7 +195,7 @@ CLAUSES = (
         T("The notice itself, and its clock.", "通知本身及其时限。"),
         T("An incident record with a clock of its own.", "带独立时限的事件记录。"),
     ),
-    _c(
+    _clause(
         "Art. 35",
         T("Impact assessment", "影响评估"),
         T("Assess what is risky, beforehand.", "事先评估高风险处理。"),
@@ -203,7 +203,7 @@ CLAUSES = (
         "data_map recipients",
         T("The assessment.", "评估本身。"),
     ),
-    _c(
+    _clause(
         "Art. 44–49",
         T("Transfers", "跨境传输"),
         T("Transfers to other countries on a legal ground only.", "仅在有法律依据时跨境传输。"),

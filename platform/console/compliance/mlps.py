@@ -10,7 +10,7 @@ from console.compliance.texts import NOTHING, Text
 T = Text
 
 
-def _c(
+def _clause(
     number: str,
     title: Text,
     asks: Text,
@@ -23,7 +23,7 @@ def _c(
 
 
 CLAUSES = (
-    _c(
+    _clause(
         "8.1.2.2 a–b",
         T("Communication", "通信传输"),
         T(
@@ -44,7 +44,7 @@ CLAUSES = (
             "证书；代理的 TLS 版本与密码套件；需要时的国密算法。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.3.3 a–d",
         T("Intrusion prevention at the boundary", "边界入侵防范"),
         T(
@@ -62,7 +62,7 @@ CLAUSES = (
             "防火墙与网络入侵检测；由您的监控系统报警。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.3.5 a–d",
         T("Security audit at the boundary", "边界安全审计"),
         T(
@@ -77,7 +77,7 @@ CLAUSES = (
         "recorded append_only trail",
         T("Backups of the database.", "数据库备份。"),
     ),
-    _c(
+    _clause(
         "8.1.4.1 a",
         T("Identity: accounts and passwords", "身份鉴别：账户与口令"),
         T(
@@ -91,7 +91,7 @@ CLAUSES = (
         ),
         "profile passwords default_accounts",
     ),
-    _c(
+    _clause(
         "8.1.4.1 b",
         T("Identity: failed sign-ins and sessions", "身份鉴别：登录失败与会话"),
         T(
@@ -105,7 +105,7 @@ CLAUSES = (
         ),
         "profile sessions lockouts",
     ),
-    _c(
+    _clause(
         "8.1.4.1 c",
         T("Identity: remote administration", "身份鉴别：远程管理"),
         T(
@@ -119,7 +119,7 @@ CLAUSES = (
         "browsers",
         T("SSH access to the machines.", "对主机的 SSH 访问。"),
     ),
-    _c(
+    _clause(
         "8.1.4.1 d",
         T("Identity: two factors", "身份鉴别：双因素"),
         T(
@@ -133,7 +133,7 @@ CLAUSES = (
         ),
         "second_factors",
     ),
-    _c(
+    _clause(
         "8.1.4.2 a–c",
         T("Access: accounts", "访问控制：账户"),
         T(
@@ -151,7 +151,7 @@ CLAUSES = (
             "确保一人一账户，并移除离职人员。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.2 d",
         T("Access: least privilege, separate administrators", "访问控制：最小权限与权限分离"),
         T(
@@ -166,7 +166,7 @@ CLAUSES = (
         "profile duties role_matrix",
         T("To appoint different people.", "任命不同的人员。"),
     ),
-    _c(
+    _clause(
         "8.1.4.2 e–f",
         T("Access: policy and its granularity", "访问控制：策略与粒度"),
         T(
@@ -180,7 +180,7 @@ CLAUSES = (
         ),
         "row_security role_matrix",
     ),
-    _c(
+    _clause(
         "8.1.4.2 g",
         T("Access: security labels", "访问控制：安全标记"),
         T(
@@ -198,7 +198,7 @@ CLAUSES = (
             "密钥、数据集与模型的敏感级别标记。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.3 a–d",
         T("Security audit", "安全审计"),
         T(
@@ -214,7 +214,7 @@ CLAUSES = (
         "recorded append_only protections trail verified unsealed witnesses",
         T("Backups of the database.", "数据库备份。"),
     ),
-    _c(
+    _clause(
         "8.1.4.4 a–c",
         T("Intrusion: minimal installation, ports, terminals", "入侵防范：最小安装、端口与终端"),
         T(
@@ -231,7 +231,7 @@ CLAUSES = (
             "操作系统加固、开放端口、可访问控制台的地址。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.4 d",
         T("Intrusion: input", "入侵防范：输入校验"),
         T(
@@ -244,7 +244,7 @@ CLAUSES = (
         ),
         "input",
     ),
-    _c(
+    _clause(
         "8.1.4.4 e–f",
         T("Intrusion: vulnerabilities and detection", "入侵防范：漏洞与检测"),
         T(
@@ -261,7 +261,7 @@ CLAUSES = (
             "漏洞扫描、更新与主机入侵检测。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.5",
         T("Malicious code", "恶意代码防范"),
         T("Recognise and stop malicious code.", "识别并阻断恶意代码。"),
@@ -273,7 +273,7 @@ CLAUSES = (
         "",
         T("Malware protection of the machines.", "主机的恶意代码防护。"),
     ),
-    _c(
+    _clause(
         "8.1.4.6",
         T("Trusted verification (optional)", "可信验证（“可”）"),
         T("Verify boot and programs from a root of trust.", "基于可信根验证引导与应用程序。"),
@@ -282,7 +282,7 @@ CLAUSES = (
         T("Secure boot and TPM of the machines.", "主机的安全启动与 TPM。"),
         T("A signed manifest of the release.", "经签名的版本清单。"),
     ),
-    _c(
+    _clause(
         "8.1.4.7 a–b",
         T("Integrity of data", "数据完整性"),
         T(
@@ -297,7 +297,7 @@ CLAUSES = (
         "aead trail ports hops",
         T("Checksums of the database's storage.", "数据库存储的校验和。"),
     ),
-    _c(
+    _clause(
         "8.1.4.8 a–b",
         T("Confidentiality of data", "数据保密性"),
         T(
@@ -315,7 +315,7 @@ CLAUSES = (
             "主密钥的保管；需要时的国密算法。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.9 a–c",
         T("Backup and recovery", "数据备份恢复"),
         T(
@@ -332,7 +332,7 @@ CLAUSES = (
             "备份、恢复演练与副本。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.10 a–b",
         T("Residual information", "剩余信息保护"),
         T(
@@ -350,7 +350,7 @@ CLAUSES = (
             "租户切换时 GPU 缓存清除的证明。",
         ),
     ),
-    _c(
+    _clause(
         "8.1.4.11 a–b",
         T("Personal information", "个人信息保护"),
         T(
@@ -364,7 +364,7 @@ CLAUSES = (
         ),
         "data_map text_access",
     ),
-    _c(
+    _clause(
         "8.1.5.1 a–b",
         T("System administration", "系统管理"),
         T(
@@ -378,7 +378,7 @@ CLAUSES = (
         ),
         "second_factors administration operator_access",
     ),
-    _c(
+    _clause(
         "8.1.5.2 a–b",
         T("Audit administration", "审计管理"),
         T(
@@ -392,7 +392,7 @@ CLAUSES = (
         "duties text_access trail",
         T("The regular review of the records.", "定期审阅记录。"),
     ),
-    _c(
+    _clause(
         "8.1.5.3 a–b",
         T("Security administration", "安全管理"),
         T(
@@ -406,7 +406,7 @@ CLAUSES = (
         ),
         "duties administration",
     ),
-    _c(
+    _clause(
         "8.1.5.4 a–f",
         T("Central control", "集中管控"),
         T(
@@ -423,7 +423,7 @@ CLAUSES = (
             "主机与网络的监测与补丁管理。",
         ),
     ),
-    _c(
+    _clause(
         "8.2",
         T("Cloud extension", "云计算扩展要求"),
         T(
@@ -439,19 +439,19 @@ CLAUSES = (
         "residency recipients operator_access erased exports",
         T("Where the machines stand.", "机器所在地。"),
     ),
-    _c(
+    _clause(
         "8.1.1",
         T("Physical environment", "安全物理环境"),
         T("Site, access, power, fire, water, climate.", "选址、出入、电力、消防、防水、温湿度。"),
         customer=T("Your data centre.", "您的机房。"),
     ),
-    _c(
+    _clause(
         "8.1.2.1, 8.1.3.1–2",
         T("Network architecture and boundary", "网络架构与边界防护"),
         T("Zones, redundancy, boundary devices.", "分区、冗余与边界设备。"),
         customer=T("Your network.", "您的网络。"),
     ),
-    _c(
+    _clause(
         "8.1.6–8.1.10",
         T("Management", "安全管理制度、机构、人员、建设与运维"),
         T(

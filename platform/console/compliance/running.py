@@ -39,14 +39,14 @@ def all_night() -> None:
 def run_for_platform() -> None:
     for check in CHECKS.values():
         with system_scope():
-            _keep(check, None)
+            _run_and_store(check, None)
 
 
 def run_for_tenant(tenant: Tenant) -> None:
     """Run inside the tenant's scope: PostgreSQL shows no row of another tenant."""
     for check in of_reach(Reach.EACH):
         with tenant_scope(tenant.id):
-            _keep(check, tenant)
+            _run_and_store(check, tenant)
 
 
 def run_general_if_old() -> None:
@@ -57,7 +57,7 @@ def run_general_if_old() -> None:
         fresh = set(runs.filter(name__in=names).values_list("name", flat=True))
         for check in of_reach(Reach.GENERAL):
             if check.name not in fresh:
-                _keep(check, None)
+                _run_and_store(check, None)
 
 
 def ask_for_general() -> None:
@@ -81,7 +81,7 @@ def ran_lately(tenant: Tenant | None) -> bool:
     return set(recent.values_list("name", flat=True)) == names
 
 
-def _keep(check: Check, tenant: Tenant | None) -> CheckRun:
+def _run_and_store(check: Check, tenant: Tenant | None) -> CheckRun:
     began, at = time.monotonic(), timezone.now()
     outcome = outcome_of(check, tenant)
     return CheckRun.objects.create(

@@ -64,7 +64,7 @@ def _completes_handshake(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSV
     context.minimum_version, context.maximum_version = oldest, newest
     if port.speaks == "http":
         context.set_alpn_protocols(["h2", "http/1.1"])
-    with _connected(port) as plain:
+    with _connect(port) as plain:
         try:
             if port.speaks == "postgres":
                 plain.sendall(_SSL_REQUEST)
@@ -78,7 +78,7 @@ def _completes_handshake(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSV
 
 def _answers_in_clear(port: Port) -> bool:
     """Raises OSError if the port takes no connection."""
-    with _connected(port) as plain:
+    with _connect(port) as plain:
         try:
             plain.sendall(_clear_request(port))
             answer = plain.recv(64)
@@ -98,5 +98,5 @@ def _clear_request(port: Port) -> bytes:
     return _HTTP2
 
 
-def _connected(port: Port) -> socket.socket:
+def _connect(port: Port) -> socket.socket:
     return socket.create_connection((port.host, port.port), timeout=PATIENCE_S)

@@ -299,7 +299,7 @@ class Walk:
         """Fill the parameters in. One at a time: the objects of one address belong together."""
         with self._making, system_scope():
             for side in (self._stage.own, self._stage.other):
-                side.objects.for_another_address()
+                side.objects.begin_address()
             return "/" + _PARAMETER.sub(lambda m: self._value(m[1], step), step.path).lstrip("/")
 
     def _value(self, name: str, step: Step) -> str:

@@ -104,7 +104,7 @@ class Objects:
         for table in (UsageHour, UsageDay):
             self._rolled_up(table)
 
-    def for_another_address(self) -> None:
+    def begin_address(self) -> None:
         """Forget the team of an earlier address, which may be deleted: no member joins it."""
         self._team_beside = None
 

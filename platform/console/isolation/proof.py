@@ -61,7 +61,7 @@ async def prove(
     `part`, `only`, `residents` and `walls_only`: see Walk. `on_cell` gets each answer as it comes.
     """
     with nothing_open():
-        async with _staged() as stage:
+        async with _stage() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
             walk = Walk(
@@ -80,7 +80,7 @@ async def prove(
 
 
 @asynccontextmanager
-async def _staged() -> AsyncIterator[Stage]:
+async def _stage() -> AsyncIterator[Stage]:
     """Set the stage and clear it, also if interrupted while it is being set."""
     with ThreadPoolExecutor(1) as thread:
         setting = thread.submit(Stage.set)

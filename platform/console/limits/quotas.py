@@ -25,7 +25,7 @@ _SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a rais
 def quotas(request: TenantRequest) -> HttpResponse:
     form = QuotaForm(request.POST or None, request.tenant)
     if request.method == "POST":
-        _need_to_manage(request)
+        _refuse_unless_manager(request)
         if form.is_valid() and _try_set(request, form):
             messages.success(request, _("The quota has been set and applies from now on."))
             return redirect("console:quotas", tenant=request.tenant.name)
@@ -43,8 +43,8 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
     row = _quota(request, quota)
     if request.method != "POST":
         return detail(request, row)
-    _need_to_manage(request)
-    _refuse_the_platforms(request, row)
+    _refuse_unless_manager(request)
+    _refuse_platform_quota(request, row)
     form = LimitForm(request.POST, row.unit)
     if not form.is_valid():
         return detail(request, row, form=form)
@@ -58,7 +58,7 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_QUOTAS)
 def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
     row = _quota(request, quota)
-    _refuse_the_platforms(request, row)
+    _refuse_platform_quota(request, row)
     row.drop(by=request.actor, platform=request.user.is_operator)
     messages.success(request, _("The quota has been deleted. Its usage record is kept."))
     return redirect("console:quotas", tenant=request.tenant.name)
@@ -107,11 +107,11 @@ def _try_set(request: TenantRequest, form: QuotaForm) -> bool:
     return True
 
 
-def _refuse_the_platforms(request: TenantRequest, quota: Quota) -> None:
+def _refuse_platform_quota(request: TenantRequest, quota: Quota) -> None:
     if quota.set_by_platform and not request.user.is_operator:
         raise PermissionDenied(_SET_BY_PLATFORM)
 
 
-def _need_to_manage(request: TenantRequest) -> None:
+def _refuse_unless_manager(request: TenantRequest) -> None:
     if Permission.MANAGE_QUOTAS not in request.permissions:
         raise PermissionDenied(_("Your role can see quotas but not set them."))

@@ -58,12 +58,12 @@ def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
         "line": Line(quota, quota.standing()) if quota else None,
         "explained": explain(row),
         "may_ask": Permission.MANAGE_QUOTAS in request.permissions,
-        "askers": _askers(request.tenant.profile),
+        "askers": _roles_that_may_ask(request.tenant.profile),
     }
     return render(request, "console/refusals/refusal.html", context)
 
 
-def _askers(profile: str) -> list[str]:
+def _roles_that_may_ask(profile: str) -> list[str]:
     """Roles that may ask for a raise, in words."""
     return [str(role.label) for role in Role if may(role, Permission.MANAGE_QUOTAS, profile)]
 

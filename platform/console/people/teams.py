@@ -54,7 +54,7 @@ class MembershipForm(ConsoleForm):
 def teams(request: TenantRequest) -> HttpResponse:
     form = TeamForm(request.POST or None, request.tenant)
     if request.method == "POST":
-        _need_to_manage(request)
+        _refuse_unless_manager(request)
         if form.is_valid():
             try:
                 team = Team.form(request.tenant, form.cleaned_data["name"], by=request.actor)
@@ -73,7 +73,7 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
     row = _team(request, team)
     form = TeamForm(request.POST or None, request.tenant, row)
     if request.method == "POST":
-        _need_to_manage(request)
+        _refuse_unless_manager(request)
         if form.is_valid():
             try:
                 row.rename(form.cleaned_data["name"], by=request.actor)
@@ -112,7 +112,7 @@ def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
     return _back(request, row)
 
 
-def _need_to_manage(request: TenantRequest) -> None:
+def _refuse_unless_manager(request: TenantRequest) -> None:
     if Permission.MANAGE_TEAMS not in request.permissions:
         raise PermissionDenied(_("Your role can see teams but not change them."))
 

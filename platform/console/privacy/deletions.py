@@ -89,7 +89,7 @@ def all_deletions(request: ConsoleRequest) -> HttpResponse:
 
 @permitted(Permission.MANAGE_DELETIONS)
 def deletion_page(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    return _one(request, _request_row(request, deletion), RefusalForm())
+    return _detail_page(request, _request_row(request, deletion), RefusalForm())
 
 
 @require_POST
@@ -97,7 +97,7 @@ def deletion_page(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @recently_proven
 def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
     row = _request_row(request, deletion)
-    if not row.by_subject and _is_above(request, row):
+    if not row.by_subject and _refused_as_above(request, row):
         return _back(request, row)
     try:
         _verbs.approve(row, by=request.actor)
@@ -134,8 +134,8 @@ def _answer(
 ) -> HttpResponse:
     row, form = _request_row(request, pk), RefusalForm(request.POST)
     if not form.is_valid():
-        return _one(request, row, form)
-    if _is_above(request, row):
+        return _detail_page(request, row, form)
+    if _refused_as_above(request, row):
         return _back(request, row)
     try:
         verb(row, by=request.actor, answer=form.cleaned_data["answer"])
@@ -179,10 +179,10 @@ def _to_the_second(moment: str | None) -> str:
 
 
 def _evidence(evidence: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _plain(value)) for name, value in evidence.items()]
+    return [(name, _as_text(value)) for name, value in evidence.items()]
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"{e['recipient']} ({e['told']}, {e['at'][:16]})" for e in value) or "–"
     return str(value)
@@ -244,7 +244,7 @@ def _decider(request: TenantRequest) -> Decider:
     return Decider(request.tenant, request.actor, request.member, roles_to_give(request))
 
 
-def _is_above(request: TenantRequest, row: DeletionRequest) -> bool:
+def _refused_as_above(request: TenantRequest, row: DeletionRequest) -> bool:
     """Return whether the request concerns a role above the caller's, and show that."""
     refusal = _decider(request).to_decide(row)
     if refusal:
@@ -283,14 +283,14 @@ def _list(
     return render(request, "console/deletions/page.html", context)
 
 
-def _one(request: TenantRequest, row: DeletionRequest, form: RefusalForm) -> HttpResponse:
+def _detail_page(request: TenantRequest, row: DeletionRequest, form: RefusalForm) -> HttpResponse:
     (line,) = lines([row], request.tenant)
     order = {store.name: n for n, store in enumerate(erasers.in_order())}
     steps = sorted(row.steps.all(), key=lambda step: order.get(step.store, len(order)))
     context = {
         "line": line,
         "form": form,
-        "steps": [(erasers.label(step.store), step, _shown(step)) for step in steps],
+        "steps": [(erasers.label(step.store), step, _shown_evidence(step)) for step in steps],
         "restricted_until": deletion.restricted_until(row) if line.restricted else None,
         "decidable": _is_decidable(row),
         "not_to_approve": _why_not_approve(request, row),
@@ -308,7 +308,7 @@ def _is_decidable(row: DeletionRequest) -> bool:
     return row.started_at is None and row.state in _DECIDABLE
 
 
-def _shown(step: ErasureStep) -> list[tuple[str, str]]:
+def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
     hidden = ("key_ids", "key_ids_sha256", "tried_at")
     return _evidence({k: v for k, v in step.evidence.items() if k not in hidden})
 
@@ -333,7 +333,7 @@ def _line(
     hours = (row.due_at - timezone.now()).total_seconds() / 3600
     return Line(
         request=row,
-        whose=names.get(row.subject_id) or _nameless(row),
+        whose=names.get(row.subject_id) or _pseudonym(row),
         asked_by=actors.name(row.requested_by),
         tenant=tenants.get(row.tenant_id, ""),
         hours_left=max(0, int(hours)),
@@ -342,7 +342,7 @@ def _line(
     )
 
 
-def _nameless(row: DeletionRequest) -> str:
+def _pseudonym(row: DeletionRequest) -> str:
     """Returns the pseudonym, until the deletion is done and it leads to nothing."""
     return _("nobody any more") if row.state == DeletionState.DONE else str(row.subject_id)
 

@@ -102,7 +102,7 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
     form = HoldForm(request.POST or None, request.tenant)
     if request.method != "POST":
         return _page(request, form)
-    answer: HttpResponse = _place(request, form=form)  # type: ignore[assignment]
+    answer: HttpResponse = _place_hold(request, form=form)  # type: ignore[assignment]
     return answer
 
 
@@ -117,7 +117,7 @@ def all_holds(request: ConsoleRequest) -> HttpResponse:
 
 
 @recently_proven
-def _place(request: TenantRequest, form: HoldForm) -> HttpResponse:
+def _place_hold(request: TenantRequest, form: HoldForm) -> HttpResponse:
     if Permission.MANAGE_HOLDS not in request.permissions:
         raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
     if not form.is_valid():
@@ -245,7 +245,7 @@ def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
 def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
     return Line(
         hold,
-        _whose(hold, tenant),
+        _subject_name(hold, tenant),
         _name(hold.requested_by, tenant, inside=inside),
         _name(hold.approved_by, tenant, inside=inside),
         _name(hold.release_asked_by, tenant, inside=inside),
@@ -255,7 +255,7 @@ def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
     )
 
 
-def _whose(hold: LegalHold, tenant: Tenant | None) -> str:
+def _subject_name(hold: LegalHold, tenant: Tenant | None) -> str:
     if hold.subject_id is None:
         return _("Everybody of the tenant")
     members = tenant.members if tenant else Member.objects

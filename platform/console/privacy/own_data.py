@@ -117,7 +117,7 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
 def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
     own_member = _own_member(request, member)
     if locked_texts.of(request.user):
-        return _locked(request)
+        return _texts_locked(request)
     with tenant_scope(own_member.tenant_id, request.user.pk):
         portability.ask(own_member.tenant_id, own_member.subject_id, by=own_member.actor)
     messages.success(request, _("Your export is being created. It appears here when it is ready."))
@@ -130,7 +130,7 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
 def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
     own_member = _own_member(request, member)
     if locked_texts.of(request.user):
-        return _locked(request)
+        return _texts_locked(request)
     with tenant_scope(own_member.tenant_id, request.user.pk):
         export = _export(own_member, own_export)
         try:
@@ -150,7 +150,7 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
     return answer
 
 
-def _locked(request: ConsoleRequest) -> HttpResponse:
+def _texts_locked(request: ConsoleRequest) -> HttpResponse:
     messages.error(request, _("Your older texts are locked. This page says why."))
     return redirect("console:own_data")
 

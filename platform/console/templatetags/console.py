@@ -134,17 +134,17 @@ def menu(request: ConsoleRequest) -> navigation.Menu:
 @register.simple_tag
 def late_deletions(request: ConsoleRequest) -> int:
     """Returns how many requests to erase are nearly due, for people who may decide on them."""
-    return _decided_here(request).filter(alerted_at__isnull=False).count()
+    return _requests_to_decide(request).filter(alerted_at__isnull=False).count()
 
 
 @register.simple_tag
 def waiting_deletions(request: ConsoleRequest) -> int:
     """Returns how many wait for a decision, from the first hour on."""
-    waiting = _decided_here(request).filter(state=DeletionState.REQUESTED, alerted_at=None)
+    waiting = _requests_to_decide(request).filter(state=DeletionState.REQUESTED, alerted_at=None)
     return waiting.count()
 
 
-def _decided_here(request: ConsoleRequest) -> DeletionRequestQuerySet:
+def _requests_to_decide(request: ConsoleRequest) -> DeletionRequestQuerySet:
     tenant, rows = getattr(request, "tenant", None), DeletionRequest.objects.open()
     if tenant:
         may_decide = Permission.MANAGE_DELETIONS in request.permissions

@@ -103,7 +103,7 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         context |= _open(request, form)
     search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
-    page = Paginator(_listed(search, state), 50).get_page(request.GET.get("page"))
+    page = Paginator(_matching(search, state), 50).get_page(request.GET.get("page"))
     context |= {
         "search": search,
         "state": state,
@@ -132,7 +132,7 @@ def _open(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
     return {"opened": tenant, "link": link, "invited": owner, "form": NewTenantForm()}
 
 
-def _listed(search: str, state: str) -> QuerySet[Tenant]:
+def _matching(search: str, state: str) -> QuerySet[Tenant]:
     people = Count("members", distinct=True)
     keys = Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None))
     rows = Tenant.objects.filter(name__icontains=search)

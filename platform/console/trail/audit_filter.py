@@ -74,10 +74,10 @@ class AuditFilter(ConsoleForm):
             status=fields["status"],
             failed=fields["failed"],
         )
-        return replace(filters, **_who(fields["who"].strip(), tenant))
+        return replace(filters, **_actor_filter(fields["who"].strip(), tenant))
 
 
-def _who(text: str, tenant: Tenant | None) -> dict[str, Any]:
+def _actor_filter(text: str, tenant: Tenant | None) -> dict[str, Any]:
     """Returns the filter for a pseudonym, or for the actors of any other text."""
     if not text:
         return {}

@@ -23,21 +23,21 @@ class Waiting:
 def waiting(tenant: Tenant | None) -> Waiting | None:
     """Returns the waiting requests of a tenant, or of all; None if Redis is unavailable."""
     try:
-        lines = list(_own(tenant) if tenant else _all())
+        lines = list(_tenant_lines(tenant) if tenant else _platform_lines())
     except RedisError:
         return None
     requests = sum(number for number, _oldest in lines)
     return Waiting(requests, max(oldest for _n, oldest in lines) if requests else None)
 
 
-def _all() -> Iterator[_Line]:
+def _platform_lines() -> Iterator[_Line]:
     for pool, full in occupancy(pools()).items():
         for line in full.by_class:
             tenants = [name for name, _tokens in ends(pool, line.name)]
             yield line.waiting, oldest_s(pool, line.name, tenants)
 
 
-def _own(tenant: Tenant) -> Iterator[_Line]:
+def _tenant_lines(tenant: Tenant) -> Iterator[_Line]:
     names = tenant.completions.open().exclude(pool="").order_by().values_list("pool", flat=True)
     for line in own_lines(str(tenant.pk), names.distinct(), most=1):
         yield line.waiting, max((each.waited_s or 0.0 for each in line.requests), default=0.0)

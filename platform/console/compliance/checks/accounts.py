@@ -12,7 +12,7 @@ from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
 from tenants.models import Tenant, User
 
 
-def _bound(tenant: Tenant | None) -> QuerySet[User]:
+def _must_have_factor(tenant: Tenant | None) -> QuerySet[User]:
     """Returns all who must have a second factor, like second_factor.bound() for one person."""
     if tenant:
         users = people(None).filter(memberships__tenant=tenant, memberships__role__in=BOUND_ROLES)
@@ -22,7 +22,7 @@ def _bound(tenant: Tenant | None) -> QuerySet[User]:
 
 
 def _second_factors(tenant: Tenant | None) -> Outcome:
-    must = _bound(tenant)
+    must = _must_have_factor(tenant)
     having = Authenticator.objects.filter(type__in=FACTORS).values("user_id")
     bound, enrolled = must.count(), must.filter(pk__in=having).count()
     figures = {
@@ -39,7 +39,7 @@ def _second_factors(tenant: Tenant | None) -> Outcome:
 def _default_accounts(tenant: Tenant | None) -> Outcome:
     users = people(tenant)
     passwords = users.values_list("password", flat=True)
-    unsafe = sum(not _safe(encoded) for encoded in passwords)
+    unsafe = sum(not _is_safe(encoded) for encoded in passwords)
     figures = {
         "people": len(passwords),
         "unsafe_passwords": unsafe,
@@ -50,7 +50,7 @@ def _default_accounts(tenant: Tenant | None) -> Outcome:
     return Outcome("superuser" if figures["superusers"] else "", figures)
 
 
-def _safe(encoded: str) -> bool:
+def _is_safe(encoded: str) -> bool:
     """Returns whether the password is hashed by one of the platform's hashers, or unusable."""
     if not encoded:
         return False

@@ -19,12 +19,12 @@ def _attempts(_tenant: Tenant | None) -> Outcome:
         began = timezone.now()
         act(Action.AUDIT_VERIFY, actor="check")
         events = Event.objects.filter(at__gte=began, actor="check")
-        answers = [_refused(lambda: events.update(success=False)), _refused(events.delete)]
+        answers = [_is_refused(lambda: events.update(success=False)), _is_refused(events.delete)]
     figures = {"attempts": len(answers), "refused": sum(answers)}
     return Outcome("" if all(answers) else "changeable", figures)
 
 
-def _refused(change: object) -> bool:
+def _is_refused(change: object) -> bool:
     assert callable(change)
     with RefusedChange() as attempt:
         change()

@@ -25,7 +25,7 @@ def _duties(granted: frozenset[Permission]) -> set[Duty]:
     return {DUTIES[permission] for permission in granted if permission in DUTIES}
 
 
-def _apart(tenant: Tenant | None) -> Outcome:
+def _separation(tenant: Tenant | None) -> Outcome:
     members = Member.objects.filter(tenant__profile=Profile.MLPS).select_related("user")
     if tenant:
         members = members.filter(tenant=tenant)
@@ -34,7 +34,7 @@ def _apart(tenant: Tenant | None) -> Outcome:
     figures["people"] = len(members)
     figures["two_duties"] = sum(len(_held_by(member)) > 1 for member in members)
     figures["operators_inside"] = sum(member.user.is_operator for member in members)
-    if figures["two_duties"] or _twice(members):
+    if figures["two_duties"] or _has_two_roles(members):
         return Outcome("united", figures)
     if figures["operators_inside"]:
         return Outcome("operator_inside", figures)
@@ -45,7 +45,7 @@ def _held_by(member: Member) -> set[Duty]:
     return _duties(permissions(member.role, Profile.MLPS))
 
 
-def _twice(members: QuerySet[Member]) -> bool:
+def _has_two_roles(members: QuerySet[Member]) -> bool:
     """Returns whether a person has two roles in a tenant, which a constraint forbids."""
     counts = Counter((member.tenant_id, member.user_id) for member in members)
     return any(number > 1 for number in counts.values())
@@ -86,7 +86,7 @@ CHECKS = (
             "逐一检查 mlps-l3 租户的成员：各自拥有三类管理职责中的哪些，"
             "以及其中是否有平台运维人员。",
         ),
-        _apart,
+        _separation,
         {
             "united": UNITED,
             "operator_inside": Problem(

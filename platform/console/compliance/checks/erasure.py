@@ -61,7 +61,7 @@ def _clock(tenant: Tenant | None) -> Outcome:
     return Outcome("late" if figures["late"] else "", figures)
 
 
-def _gone(tenant: Tenant | None) -> Outcome:
+def _erased(tenant: Tenant | None) -> Outcome:
     done = _requests(tenant).filter(state=DeletionState.DONE, mode=DeletionMode.ERASE)
     owners = done.values_list("tenant_id", "subject_id")
     subjects = {subject for _tenant, subject in owners}
@@ -157,7 +157,7 @@ CHECKS = (
             "tombstones, and verifies the signatures of the certificates.",
             "查找已删除人员的密钥、缺少证据的存储与缺失的删除标记，并校验删除证书的签名。",
         ),
-        _gone,
+        _erased,
         {
             "left": Problem(
                 Text(

@@ -49,10 +49,10 @@ def _lockouts(tenant: Tenant | None) -> Outcome:
     if tenant is None:
         figures["counting_now"] = AccessAttempt.objects.count()
         figures["sessions"] = UserSession.objects.count()
-    return Outcome("" if _locks() else "no_lock", figures)
+    return Outcome("" if _lockout_works() else "no_lock", figures)
 
 
-def _locks() -> bool:
+def _lockout_works() -> bool:
     handler = import_string(settings.AXES_HANDLER)
     installed = "axes.backends.AxesStandaloneBackend" in settings.AUTHENTICATION_BACKENDS
     strict = lockout.MOST <= MOST_TRIES and lockout.REST >= LEAST_REST

@@ -33,7 +33,7 @@ def _browsers(_tenant: Tenant | None) -> Outcome:
     safe_cookies = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
     if not safe_cookies or "'unsafe-inline'" in figures["scripts_from"]:
         return Outcome("loosened", figures)
-    hsts = figures["hsts_days"] or _is_here(urlsplit(settings.PUBLIC_URL).hostname or "")
+    hsts = figures["hsts_days"] or _is_local(urlsplit(settings.PUBLIC_URL).hostname or "")
     safe = figures["tls_at_proxy"] and figures["cookies_secure"] and hsts
     return Outcome("" if safe else "no_tls", figures)
 
@@ -53,7 +53,7 @@ def _ports(_tenant: Tenant | None) -> Outcome:
     ports = own_ports()
     kinds_of: dict[str, str] = {**probe_all(ports)}
     for port in ports:
-        if kinds_of[port.name] == CLEAR and port.speaks != "http" and _is_here(port.host):
+        if kinds_of[port.name] == CLEAR and port.speaks != "http" and _is_local(port.host):
             kinds_of[port.name] = INSIDE
     kinds = (TLS13, OLDER, INSIDE, CLEAR, AWAY)
     figures: dict[str, Any] = {
@@ -70,24 +70,24 @@ def _database() -> str:
         cursor.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
         row = cursor.fetchone()
     host = str(connection.settings_dict["HOST"] or "")
-    return TLS if row and row[0] else INSIDE if _is_here(host) else CLEAR
+    return TLS if row and row[0] else INSIDE if _is_local(host) else CLEAR
 
 
 def _grpc() -> str:
     """Returns the transport of gRPC, which has TLS of its own: no proxy of ours is before it."""
     if not settings.GRPC_PORT:
         return OFF
-    return TLS if settings.GRPC_CERTIFICATE else INSIDE if _is_here(settings.HOST) else CLEAR
+    return TLS if settings.GRPC_CERTIFICATE else INSIDE if _is_local(settings.HOST) else CLEAR
 
 
 def _transport(url: str, safe: str) -> Any:
     parts = urlsplit(url)
     if parts.scheme.partition("+")[0] == safe:
         return TLS
-    return INSIDE if parts.scheme == "unix" or _is_here(parts.hostname or "") else CLEAR
+    return INSIDE if parts.scheme == "unix" or _is_local(parts.hostname or "") else CLEAR
 
 
-def _is_here(host: str) -> bool:
+def _is_local(host: str) -> bool:
     if host in ("", "localhost") or host.startswith("/"):
         return True
     try:

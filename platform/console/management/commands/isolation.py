@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, processes: int, caller: list[str] | None, **_rest: Any) -> None:
         self._refuse_gaps(proof.catalogue())
-        with _undisturbed():
+        with _quiet():
             result = self._proof(1 if caller else processes, caller)
         for line in (*report.lines(result), "", *report.summary(result)):
             self.stdout.write(line)
@@ -85,7 +85,7 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Silence the log of refusals, and clean up whatever ends the command."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable(logging.WARNING)
