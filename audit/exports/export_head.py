@@ -12,8 +12,8 @@ from django.db import connection
 
 from audit import merkle
 from audit.models import Checkpoint, PrunedMonth, Seal
-from audit.proof.chain import ZERO, Signed
-from audit.proof.seal import signed
+from audit.proof.chain import ZERO, CheckpointFacts
+from audit.proof.seal import facts_of
 
 _HEAD = """
     select coalesce((select batch from audit_seal where tenant_id = %s
@@ -47,9 +47,9 @@ def broken_after(tenant_id: UUID, head: Head) -> int | None:
     """
     last = Seal.objects.of_tenant(tenant_id).filter(batch=head.batch).first()
     own = Checkpoint.objects.filter(n=last.checkpoint).first() if last else None
-    before = signed(own) if own else Signed(0, 0, b"", b"", 0)
+    before = facts_of(own) if own else CheckpointFacts(0, 0, b"", b"", 0)
     for checkpoint, hashes in _rounds(before.n, head.checkpoint):
-        facts = signed(checkpoint)
+        facts = facts_of(checkpoint)
         holds = facts.previous == (before.digest if before.n else ZERO)
         if facts.n != before.n + 1 or not holds or facts.root != merkle.root(hashes):
             return before.n + 1

@@ -1,6 +1,6 @@
-"""Proof: what happened, the encrypted texts beside it, and the keys that open them.
+"""The audit trail's models: events, their encrypted texts, and keys.
 
-`audit` knows nobody: tenants and people stand here as bare UUIDs.
+`audit` imports no other app: tenants and people are bare UUIDs here.
 """
 
 from audit.models.check_run import CheckRun

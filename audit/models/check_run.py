@@ -2,11 +2,11 @@ from django.db import models
 
 
 class CheckRun(models.Model):
-    """A check of the platform's own promises that ran: what it found, and when."""
+    """A run of a check of the platform's own promises, with its findings."""
 
     name = models.CharField(max_length=80)
-    tenant_id = models.UUIDField(null=True)  # None: of the platform as a whole
-    general = models.BooleanField(default=False)  # it tells nothing of anybody: all may see it
+    tenant_id = models.UUIDField(null=True)  # None: the platform as a whole
+    general = models.BooleanField(default=False)  # it names nobody, so everybody may see it
     at = models.DateTimeField()
     ok = models.BooleanField()
     figures = models.JSONField(default=dict)

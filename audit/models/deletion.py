@@ -34,14 +34,14 @@ class DeletionRequest(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     tenant_id = models.UUIDField()
-    subject_id = models.UUIDField()  # the pseudonym; whose it was is destroyed with the rest
+    subject_id = models.UUIDField()  # the pseudonym; its link to the person is destroyed too
     mode = models.CharField(max_length=10, choices=DeletionMode, default=DeletionMode.ERASE)
     state = models.CharField(max_length=10, choices=DeletionState, default=DeletionState.REQUESTED)
     removes = models.BooleanField(default=False)  # the membership or key goes too
     reason = models.CharField(max_length=500, default="")
     answer = models.CharField(max_length=500, default="")  # to the requester: why refused or held
     requested_by = models.CharField(max_length=80)
-    by_subject = models.BooleanField(default=False)  # for themselves: only then silence is consent
+    by_subject = models.BooleanField(default=False)  # only then does silence approve it
     requested_at = models.DateTimeField()
     due_at = models.DateTimeField()
     held_at = models.DateTimeField(null=True)  # the clock has stopped
@@ -71,7 +71,7 @@ class DeletionRequest(models.Model):
 
 
 class ErasureStep(models.Model):
-    """One store of one request: what was found and what became of it. Done once, kept for ever."""
+    """One store of one request: its evidence and outcome. Done once, never deleted."""
 
     tenant_id = models.UUIDField()
     request = models.ForeignKey(DeletionRequest, models.PROTECT, related_name="steps")
@@ -91,7 +91,7 @@ class ErasureStep(models.Model):
 
 
 class Tombstone(models.Model):
-    """A subject that has been erased: what an older backup brings back is erased again."""
+    """A subject that has been erased: data restored from an older backup is erased again."""
 
     n = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()

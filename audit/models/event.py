@@ -1,4 +1,4 @@
-"""What happened, and the encrypted texts beside it: by month, rows are only ever added."""
+"""Events and their encrypted texts, partitioned by month. Rows are only ever added."""
 
 from datetime import UTC, datetime
 from typing import ClassVar, Self
@@ -9,15 +9,15 @@ from django.db import models
 from audit.models.key import DataKey
 from audit.models.xid import Xid
 
-# Of requests, all others are acts. Written as a list of words and not as a pattern: of a pattern
-# PostgreSQL guesses nothing where policies hold, and leaves the small indexes of acts aside.
+# The events of requests; all others are acts. A list of words and not a pattern: PostgreSQL cannot
+# estimate a pattern behind row-level security, and would not use the small indexes of acts.
 REQUESTS = ("completion:received", "completion:completed")
 # No clock shows another time; an infinite one would stop the sealer.
 _AT = models.Q(at__gte=datetime(2000, 1, 1, tzinfo=UTC), at__lt=datetime(2200, 1, 1, tzinfo=UTC))
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    """The questions an auditor asks, as filters that chain."""
+    """Filters for an auditor's queries."""
 
     def of_tenant(self, tenant_id: UUID) -> Self:
         return self.filter(tenant_id=tenant_id)
@@ -38,7 +38,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 
 class Event(models.Model):
-    """One thing that happened. What of it is under seal, and how: audit/trail/canonical.py."""
+    """One event. audit/trail/canonical.py defines the part of it that is sealed, and its form."""
 
     at = models.DateTimeField()
     action = models.CharField(max_length=40)
@@ -72,8 +72,8 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=_AT, name="audit_event_of_a_clock"),
         ]
-        # Each costs the hot path; what every one is for: search/events.py. An actor or a subject is
-        # of one tenant, so that theirs need no tenant in front and serve the platform too.
+        # Each index costs the hot path; search/events.py says what it is for. An actor or a subject
+        # belongs to one tenant, so their indexes need no tenant column and serve the platform too.
         indexes = [
             models.Index(fields=["tenant_id", "-at"], name="audit_event_tenant_at"),
             models.Index(fields=["-at"], name="audit_event_at"),
@@ -88,7 +88,7 @@ class Event(models.Model):
             ),
             models.Index(
                 fields=["-at"],
-                name="audit_event_all_acts",  # the id keeps it from tenants' searches
+                name="audit_event_all_acts",  # `id__gt` keeps the planner from it in tenants' searches
                 condition=~models.Q(action__in=REQUESTS) & models.Q(id__gt=0),
             ),
             models.Index(
@@ -109,7 +109,7 @@ class Payload(models.Model):
     tenant_id = models.UUIDField()
     request_id = models.UUIDField()
     field = models.CharField(max_length=20)  # "request" or "response"
-    data_key = models.ForeignKey(  # it goes first
+    data_key = models.ForeignKey(  # the key is deleted before the text
         DataKey, models.DO_NOTHING, db_constraint=False, db_index=False
     )
     ciphertext = models.BinaryField()

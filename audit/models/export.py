@@ -4,11 +4,11 @@ from django.db import models
 
 
 class Export(models.Model):
-    """A file that was made for somebody: in FOREBAY_HOME/exports, encrypted, until it expires."""
+    """A file made for a person: in FOREBAY_HOME/exports, encrypted, until it expires."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     tenant_id = models.UUIDField()
-    subject_id = models.UUIDField(null=True)  # whose data it is, for an export of one person's
+    subject_id = models.UUIDField(null=True)  # set in an export of one person's data
     kind = models.CharField(max_length=20)  # "audit", "subject"
     state = models.CharField(max_length=10, default="making")  # "ready", "failed"
     actor = models.CharField(max_length=80)

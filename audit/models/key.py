@@ -1,12 +1,12 @@
-"""Keys, each wrapped by the one above it, and how far an exchange of one has come."""
+"""Encryption keys, each wrapped by the one above it, and the progress of rotations."""
 
 import uuid
 from uuid import UUID
 
 from django.db import models
 
-# Of a key from before master keys and versions had names: whichever master key is known has
-# wrapped a tenant's, and the tenant's first one a subject's.
+# Marks keys from before master keys and versions had ids: a tenant's key is wrapped by any of the
+# known master keys, a subject's by the tenant's first key.
 MASTER = UUID(int=0)
 
 
@@ -16,7 +16,7 @@ class DataKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     tenant_id = models.UUIDField()
     subject_id = models.UUIDField(null=True)
-    version = models.PositiveSmallIntegerField(default=1)  # the highest one seals what is new
+    version = models.PositiveSmallIntegerField(default=1)  # the highest one encrypts new texts
     wrapped_by = models.UUIDField(default=MASTER)  # the key above it, by id
     wrapped = models.BinaryField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -37,7 +37,7 @@ class DataKey(models.Model):
 
 
 class KeyMark(models.Model):
-    """One row: how often keys were destroyed or replaced (audit/sql/20_key_mark.sql counts)."""
+    """One row that counts destroyed and replaced keys (audit/sql/20_key_mark.sql)."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     generation = models.BigIntegerField(default=0)
@@ -48,10 +48,10 @@ class KeyMark(models.Model):
 
 
 class KeyRotation(models.Model):
-    """An exchange of a master or a tenant key, under way or over. It goes on where it stopped."""
+    """A rotation of a master or a tenant key, running or finished. It continues after a crash."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    tenant_id = models.UUIDField(null=True)  # None: of the master key
+    tenant_id = models.UUIDField(null=True)  # None: the master key's rotation
     old_key_id = models.UUIDField()
     new_key_id = models.UUIDField()
     actor = models.CharField(max_length=80)

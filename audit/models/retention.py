@@ -1,4 +1,4 @@
-"""How long what is kept, and what must be kept for a court."""
+"""Retention periods, legal holds, and months that were pruned."""
 
 import uuid
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class RetentionRule(models.Model):
-    """Days for one class of data of one tenant; without a row the class's own default holds."""
+    """Days for one class of data of one tenant; without a row the class's default applies."""
 
     tenant_id = models.UUIDField()
     data_class = models.CharField(max_length=40)  # of audit/retention/data_classes.py
@@ -26,17 +26,17 @@ class RetentionRule(models.Model):
 
 
 class LegalHold(models.Model):
-    """Nothing of the tenant, or of one subject, is erased or dropped while it is in force.
+    """While it is in force, no data of the tenant, or of one subject, is erased or pruned.
 
-    In force from the moment it is asked for (what it protects must not vanish while it waits);
-    without a second person's approval it ends by itself at `waits_until`. One like it that nobody
-    approved lately: then `holds_meanwhile` is false, and it keeps nothing before it is approved.
-    Both are the database's to say (sql/5_retention.sql).
+    It is in force from its request (the data it protects must not vanish while it waits). Without a
+    second person's approval it ends at `waits_until`. If a hold like it has recently ended without
+    approval, `holds_meanwhile` is false, and it has no effect before its approval. The database
+    decides both (sql/5_retention.sql).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     tenant_id = models.UUIDField()
-    subject_id = models.UUIDField(null=True)  # None: everybody of the tenant
+    subject_id = models.UUIDField(null=True)  # None: all subjects of the tenant
     covers_from = models.DateTimeField(null=True)
     covers_until = models.DateTimeField(null=True)
     reason = models.CharField(max_length=500)
@@ -73,7 +73,7 @@ class LegalHold(models.Model):
 
 
 class PrunedMonth(models.Model):
-    """A month of events or texts that has been dropped; its seals stay."""
+    """A month of events or texts that was dropped; its seals remain."""
 
     table = models.CharField(max_length=40)
     month = models.DateField()

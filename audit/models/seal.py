@@ -1,4 +1,4 @@
-"""What makes the trail tamper-evident: batches under a Merkle root, chained, and signed."""
+"""Seals make the trail tamper-evident: batches under a Merkle root, chained, and signed."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -34,10 +34,12 @@ class Seal(models.Model):
     root = models.BinaryField()
     previous = models.BinaryField()  # `hash` of the tenant's batch before; zeros for the first
     hash = models.BinaryField()
-    checkpoint = models.BigIntegerField()  # the checkpoint that signs it, and its place there
+    checkpoint = (
+        models.BigIntegerField()
+    )  # the checkpoint that signs it; `position` is its index there
     position = models.IntegerField()
     sealed_at = models.DateTimeField()
-    # The tenant's for its audit trail, by then; None: sealed before seals said so.
+    # The tenant's retention of its audit trail at that time; None in seals of earlier versions.
     retention_days = models.IntegerField(null=True)
 
     objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
@@ -74,17 +76,17 @@ class Checkpoint(models.Model):
 
 
 class SealMark(models.Model):
-    """How far the sealer has come: events up to this transaction and id are under seal.
+    """The sealer's position: events up to this transaction and id are sealed.
 
-    A restore from a dump starts the count of transactions anew: `restarts` are the last ids of
-    before. Of what is younger than the last one alone, `xid` and `event_id` speak.
+    A restore from a dump restarts PostgreSQL's transaction counter: `restarts` holds the last event
+    ids of before. `xid` and `event_id` then apply only to events with higher ids.
     """
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     xid = models.BigIntegerField(default=0)
     event_id = models.BigIntegerField(default=0)
     restarts = ArrayField(models.BigIntegerField(), default=list, db_default=[])
-    set_back = models.BooleanField(default=False, db_default=False)  # nothing goes on by itself
+    set_back = models.BooleanField(default=False, db_default=False)  # sealing waits for an operator
     at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -92,7 +94,7 @@ class SealMark(models.Model):
 
 
 class WitnessMark(models.Model):
-    """Up to which checkpoint a witness outside the database has heard."""
+    """The last checkpoint that a witness outside the database has received."""
 
     name = models.CharField(max_length=200, primary_key=True)
     n = models.BigIntegerField(default=0)

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Verifies what Forebay hands out, without Forebay: exports, receipts, certificates, reports.
+"""Verifies Forebay's exports, receipts, certificates and reports, without Forebay.
 
-One file. It needs Python 3.11 or newer and the package `cryptography`, and asks no network.
+One file. It needs Python 3.11 or newer and the package `cryptography`, and no network.
 
     python forebay_verify.py export audit.jsonl --public-key KEY --checkpoint-witness heard.jsonl
     python forebay_verify.py receipt 'eyJyZXF1ZXN0X2lkIjoi…' --export audit.jsonl
     python forebay_verify.py certificate certificate.json
     python forebay_verify.py report report.html --public-key KEY
 
-KEY is the platform's Ed25519 public key in base64 (or a file of it), as you got it from somebody
-you trust. Without one, only the key that stands in the file itself is asked, and anybody can write
-such a file: then nothing is ever "as it was sealed". The program ends with 0 when all is as it was
-sealed, 1 with findings, 2 when it cannot read what it was given, and 3 when it found nothing, but
-no key was named.
+KEY is the platform's Ed25519 public key in base64 (or a file of it), from somebody you trust.
+Without KEY the file is verified with its own key; anybody can write such a file, so the verdict is
+never "as it was sealed". The exit code is 0 if all is as it was sealed, 1 with findings, 2 if the
+input cannot be read, and 3 if there are no findings but no key was named.
 
 Hashes are SHA-256, trees those of RFC 6962, signatures Ed25519 over a first line that names what
 is signed (`forebay-checkpoint/1`), then the body.
@@ -34,10 +33,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FORMAT = "forebay-export/1"
-WAITS_US = 60_000_000  # so long an event may be without a seal
+WAITS_US = 60_000_000  # the longest that an event may be unsealed
 DAY_US = 86_400_000_000
-FLOOR_US = 184 * DAY_US  # before that nothing is dropped, by law
-LATE_US = 31 * DAY_US  # so long a sealer may have been away
+FLOOR_US = 184 * DAY_US  # nothing younger is ever dropped, by law
+LATE_US = 31 * DAY_US  # the longest that a sealer may have been away
 SHOWN = 200
 KNOWN = "checkpoints that the witness knows"
 ZERO = bytes(32)
@@ -45,7 +44,7 @@ UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, In
 
 
 class Broken(ValueError):
-    """The file is not what it says it is, so that nothing more can be told."""
+    """The file is not what it claims to be, so that verification cannot continue."""
 
 
 class Result:
@@ -53,8 +52,8 @@ class Result:
         self.findings: list[str] = []
         self.notes: list[str] = []
         self.figures: dict[str, int] = {}
-        self.facts: list[str] = []  # what a document says
-        self.own_key = ""  # the document's, which it was verified with for want of a trusted one
+        self.facts: list[str] = []  # the document's contents
+        self.own_key = ""  # the document's own key, if it was verified without a trusted one
 
     @property
     def ok(self) -> bool:
@@ -117,25 +116,25 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 def is_in(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
-    """RFC 9162, 2.1.3.2."""
+    """Verifies an inclusion proof (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
-    place, last, found = index, size - 1, leaf
-    for beside in path:
+    position, last, computed = index, size - 1, leaf
+    for sibling in path:
         if last == 0:
             return False
-        if place % 2 or place == last:
-            found = _node(beside, found)
-            while place and not place % 2:
-                place, last = place >> 1, last >> 1
+        if position % 2 or position == last:
+            computed = _node(sibling, computed)
+            while position and not position % 2:
+                position, last = position >> 1, last >> 1
         else:
-            found = _node(found, beside)
-        place, last = place >> 1, last >> 1
-    return last == 0 and found == root
+            computed = _node(computed, sibling)
+        position, last = position >> 1, last >> 1
+    return last == 0 and computed == root
 
 
 def seal_hash(seal: dict[str, Any]) -> bytes:
-    """Earlier versions did not put the tenant's retention under seal."""
+    """Returns a seal's hash. Seals of earlier versions do not include the tenant's retention."""
     days = seal.get("retention_days")
     return sha256(
         (b"forebay-seal/2\n" if days is None else b"forebay-seal/3\n")
@@ -152,13 +151,13 @@ def seal_hash(seal: dict[str, Any]) -> bytes:
     ).digest()
 
 
-def checkpoint_text(found: dict[str, Any]) -> bytes:
+def checkpoint_text(checkpoint: dict[str, Any]) -> bytes:
     words = ("n", "size", "root", "previous", "at_us")
-    return "".join(f"{found[word]}\n" for word in words).encode()
+    return "".join(f"{checkpoint[word]}\n" for word in words).encode()
 
 
 def canonical(body: dict[str, Any]) -> bytes:
-    """JSON as it is signed: keys sorted, no spaces."""
+    """Returns JSON in its signed form: keys sorted, no spaces."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
@@ -168,19 +167,19 @@ def key_id(key: bytes) -> str:
 
 
 class Keys:
-    """Those that are trusted, by their id."""
+    """Trusted public keys by their id."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {key_id(key): key for key in keys}
 
-    def why_not(self, first_line: str, body: bytes, signature: str, by: str) -> str:
-        """ "" when a trusted key signed it."""
+    def problem(self, first_line: str, body: bytes, signature: str, by: str) -> str:
+        """Returns what is wrong with a signature, or "" if a trusted key made it."""
         key = self._keys.get(by)
         if key is None:
             return f"is signed with a key that is not trusted ({by})"
         try:
-            given = base64.b64decode(signature, validate=True)
-            Ed25519PublicKey.from_public_bytes(key).verify(given, f"{first_line}\n".encode() + body)
+            raw, text = base64.b64decode(signature, validate=True), f"{first_line}\n".encode()
+            Ed25519PublicKey.from_public_bytes(key).verify(raw, text + body)
         except (InvalidSignature, ValueError):
             return "has a wrong signature"
         return ""
@@ -189,18 +188,20 @@ class Keys:
 # Exports -----------------------------------------------------------------------------------------
 class Row(NamedTuple):
     number: int
-    found: dict[str, Any]
+    record: dict[str, Any]
 
 
 def verify_export(
     path: Path, keys: Sequence[bytes] | None = None, witnesses: Sequence[Path] = ()
 ) -> Result:
-    """`keys`: raw public ones. Raises OSError, and Broken for what is no export."""
+    """Verifies an export. `keys`: raw public keys. Raises OSError, and Broken if it is no
+    export.
+    """
     result = Result()
     header, manifest, digest = _ends(path)
     if keys is None:
         keys, result.own_key = _own_keys(manifest), str(manifest["public_key"])
-    export = _Export(header, Keys(keys), _heard(witnesses), result)
+    export = _Export(header, Keys(keys), _read_witnesses(witnesses), result)
     for row in _rows(path):
         export.take(row)
     export.end(manifest, digest)
@@ -210,7 +211,7 @@ def verify_export(
 
 
 def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The first and the last line, and the hash of all that stands before the last."""
+    """Returns the first and the last line, and the hash of everything before the last."""
     digest, first, last = sha256(), b"", b""
     with path.open("rb") as file:
         for line in file:
@@ -225,15 +226,15 @@ def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
 
 
 def _own_keys(manifest: dict[str, Any]) -> list[bytes]:
-    """The installation's key, and those that it had before."""
+    """Returns the installation's key, and its former ones."""
     older = manifest.get("public_keys_old") or []
     return [_own_key(manifest), *(_own_key({"public_key": key}) for key in older)]
 
 
-def _own_key(found: dict[str, Any]) -> bytes:
-    """The public key that stands in the document itself."""
+def _own_key(document: dict[str, Any]) -> bytes:
+    """Returns the public key in the document itself."""
     try:
-        key = base64.b64decode(found["public_key"], validate=True)
+        key = base64.b64decode(document["public_key"], validate=True)
     except (KeyError, ValueError, TypeError):
         key = b""
     if len(key) != 32:
@@ -249,83 +250,88 @@ def _rows(path: Path) -> Iterator[Row]:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line, object_pairs_hook=_once)
+        record = json.loads(line, object_pairs_hook=_once)
     except ValueError as problem:
         raise Broken(f"a line is no JSON: {problem}") from None
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         raise Broken("a line is no object")
-    return found
+    return record
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a name that is there twice, a reader sees one, and this program another."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    """Refuses names that occur twice, of which different parsers would see different values."""
+    record = dict(pairs)
+    if len(record) != len(pairs):
         raise ValueError("a name stands twice in one object")
-    return found
+    return record
 
 
 class _Export:
-    """Takes an export line by line: a checkpoint before its seals, a seal before its events."""
+    """Verifies an export line by line: a checkpoint before its seals, a seal before its events."""
 
     def __init__(
-        self, header: dict[str, Any], keys: Keys, heard: dict[int, bytes], result: Result
+        self, header: dict[str, Any], keys: Keys, witnessed: dict[int, bytes], result: Result
     ) -> None:
-        self._header, self._keys, self._heard, self._result = header, keys, heard, result
-        self._newest_heard = max(heard, default=0)
+        self._header, self._keys, self._witnessed, self._result = header, keys, witnessed, result
+        self._newest_witnessed = max(witnessed, default=0)
         self._checkpoints: dict[int, dict[str, Any]] = {}
         self._seal: dict[str, Any] | None = None
         self._leaves: list[bytes] = []
-        self._next = 0  # the place in the batch from which on an event may come
-        self._missing = 0  # events of whole batches that are not in the file
-        self._dropped: set[str] = set()  # months that seals name
-        self._whole: set[str] = set()  # months of batches of which nothing was dropped
-        self._kept = _Kept()
+        self._next = 0  # the first position in the batch at which an event may follow
+        self._missing = 0  # events of complete batches that are not in the file
+        self._dropped: set[str] = set()  # months that seals name as dropped
+        self._whole: set[str] = set()  # months of batches without dropped events
+        self._retention = _Retention()
 
     def take(self, row: Row) -> None:
         take = {
-            "header": lambda found: None,
-            "manifest": lambda found: None,
+            "header": lambda record: None,
+            "manifest": lambda record: None,
             "checkpoint": self._take_checkpoint,
             "seal": self._take_seal,
             "event": self._take_event,
-        }.get(str(row.found.get("type")))
+        }.get(str(row.record.get("type")))
         try:
             if take:
-                take(row.found)
+                take(row.record)
             else:
                 self._result.count("lines of other kinds")
         except UNREADABLE as problem:
             self._result.add(f"line {row.number} cannot be read: {problem!r}")
 
-    def _take_checkpoint(self, found: dict[str, Any]) -> None:
-        n, text = found["n"], checkpoint_text(found)
+    def _take_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        n, text = checkpoint["n"], checkpoint_text(checkpoint)
         self._result.count("checkpoints")
-        args = ("forebay-checkpoint/1", text, found["signature"], found["key_id"])
-        if why := self._keys.why_not(*args):
-            self._result.add(f"checkpoint {n} {why}")
+        args = ("forebay-checkpoint/1", text, checkpoint["signature"], checkpoint["key_id"])
+        if problem := self._keys.problem(*args):
+            self._result.add(f"checkpoint {n} {problem}")
         before = self._checkpoints.get(n - 1)
-        if before and found["previous"] != _digest(before):
+        if before and checkpoint["previous"] != _digest(before):
             self._result.add(f"checkpoint {n} does not hold on to the one before")
-        if n in self._heard and self._heard[n] != text:
+        if n in self._witnessed and self._witnessed[n] != text:
             self._result.add(f"the witness knows another checkpoint {n}")
-        elif n not in self._heard and n < self._newest_heard:
+        elif n not in self._witnessed and n < self._newest_witnessed:
             self._result.add(f"the witness does not know checkpoint {n}, but later ones")
-        self._result.count(KNOWN, n in self._heard)
-        self._checkpoints = {n: found, **({n - 1: before} if before else {})}
+        self._result.count(KNOWN, n in self._witnessed)
+        self._checkpoints = {n: checkpoint, **({n - 1: before} if before else {})}
 
     def _take_seal(self, seal: dict[str, Any]) -> None:
         self._end_batch()
         self._result.count("seals")
         packed = base64.b64decode(seal["leaves"])
         self._leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
-        wrongs = (self._wrong_leaves, self._wrong_with, self._wrong_place, self._wrong_months)
-        for wrong in (what for found in wrongs for what in found(seal)):
-            self._result.add(f"seal {seal['batch']} {wrong}")
-        self._kept.take(seal)
+        checks = (
+            self._check_leaves,
+            self._check_checkpoint,
+            self._check_position,
+            self._check_months,
+        )
+        for problem in (problem for check in checks for problem in check(seal)):
+            self._result.add(f"seal {seal['batch']} {problem}")
+        self._retention.take(seal)
         self._seal, self._next = seal, 0
 
-    def _wrong_leaves(self, seal: dict[str, Any]) -> Iterator[str]:
+    def _check_leaves(self, seal: dict[str, Any]) -> Iterator[str]:
         if seal.get("dropped") and not self._leaves:
             if not all(month in seal["dropped"] for month in _months(seal)):
                 yield "lacks its events, of which only some were dropped"
@@ -335,7 +341,7 @@ class _Export:
         if root_of(self._leaves).hex() != seal["root"]:
             yield "is the root of other events"
 
-    def _wrong_with(self, seal: dict[str, Any]) -> Iterator[str]:
+    def _check_checkpoint(self, seal: dict[str, Any]) -> Iterator[str]:
         checkpoint = self._checkpoints.get(seal["checkpoint"])
         path = [bytes.fromhex(text) for text in seal["path"]]
         hash_ = seal_hash(seal)
@@ -348,7 +354,7 @@ class _Export:
         if seal["tenant_id"] != self._header["tenant_id"]:
             yield "is another tenant's"
 
-    def _wrong_place(self, seal: dict[str, Any]) -> Iterator[str]:
+    def _check_position(self, seal: dict[str, Any]) -> Iterator[str]:
         before, complete = self._seal, self._header["complete"]
         if before and seal["batch"] == before["batch"] + 1:
             if seal["previous"] != seal_hash(before).hex():
@@ -366,18 +372,19 @@ class _Export:
         since = self._header["since_us"]
         return since is not None and bool(seal["last_at_us"] < since)
 
-    def _wrong_months(self, seal: dict[str, Any]) -> Iterator[str]:
-        """Dropped is only what was sealed when it was new, half a year ago."""
-        named, months = set(seal.get("dropped", ())), set(_months(seal))
-        self._dropped |= named
-        if not named:
+    def _check_months(self, seal: dict[str, Any]) -> Iterator[str]:
+        """Allows dropped events only if they were sealed while new, and half a year ago."""
+        dropped, months = set(seal.get("dropped", ())), set(_months(seal))
+        self._dropped |= dropped
+        if not dropped:
             self._whole |= months
             return
-        made, sealed = self._header["made_at_us"], seal["sealed_at_us"]
-        late = not seal["last_at_us"] - DAY_US <= sealed <= seal["first_at_us"] + LATE_US
-        if not named <= months or late or sealed > made - FLOOR_US:
+        newest = self._header["made_at_us"] - FLOOR_US
+        sealed_at = seal["sealed_at_us"]
+        late = not seal["last_at_us"] - DAY_US <= sealed_at <= seal["first_at_us"] + LATE_US
+        if not dropped <= months or late or sealed_at > newest:
             yield "cannot have lost its events to retention"
-        if any(_ends_us(month) > made - FLOOR_US for month in named):
+        if any(_ends_us(month) > newest for month in dropped):
             yield "names a month that is too young to be dropped"
 
     def _take_event(self, event: dict[str, Any]) -> None:
@@ -388,12 +395,12 @@ class _Export:
         seal, seq = self._seal, event["seq"]
         if seal is None or seal["batch"] != event["batch"]:
             return self._result.add(f"event {seq} stands under no seal")
-        place = seq - seal["first_seq"]
-        if not self._next <= place < len(self._leaves):
+        position = seq - seal["first_seq"]
+        if not self._next <= position < len(self._leaves):
             return self._result.add(f"event {seq} stands in the wrong place, or twice")
-        self._missing += place - self._next
-        self._next = place + 1
-        if leaf_of(line.encode()) != self._leaves[place]:
+        self._missing += position - self._next
+        self._next = position + 1
+        if leaf_of(line.encode()) != self._leaves[position]:
             self._result.add(f"event {seq} is not what was sealed")
         if "dropped" in seal and _month(json.loads(line)[4]) in seal["dropped"]:
             self._result.add(f"event {seq} is here, and its month is said to be dropped")
@@ -409,8 +416,8 @@ class _Export:
             return
         missing, self._missing = self._missing + len(self._leaves) - self._next, 0
         if self._seal.get("dropped"):
-            gone = missing if self._leaves else self._seal["size"]
-            self._result.count("events that went with their months, or beside them", gone)
+            dropped = missing if self._leaves else self._seal["size"]
+            self._result.count("events that went with their months, or beside them", dropped)
             return
         self._result.count("events beside them, of which only the hash is here", missing)
         if missing and self._header["complete"] and self._lies_inside(self._seal):
@@ -422,11 +429,11 @@ class _Export:
             until is None or seal["last_at_us"] < until
         )
 
-    def _end_of_the_trail(self) -> None:
+    def _check_end(self) -> None:
         head, seal, until = self._header["head"], self._seal, self._header["until_us"]
-        for n, text in self._heard.items():
-            waited = self._header["made_at_us"] - int(text.split()[-1])
-            if n > head["checkpoint"] and waited > WAITS_US:
+        for n, text in self._witnessed.items():
+            age_us = self._header["made_at_us"] - int(text.split()[-1])
+            if n > head["checkpoint"] and age_us > WAITS_US:
                 self._result.add(f"the witness knew checkpoint {n} before this was made")
         if not self._header["complete"]:
             return
@@ -438,7 +445,7 @@ class _Export:
         elif seal is None or until is None or seal["first_at_us"] < until:
             self._result.add(f"not all seals up to {head['batch']} are here")
         reaches = (seal["batch"] if seal else 0) == head["batch"]
-        for batch in self._kept.too_early(self._header["made_at_us"] if reaches else None):
+        for batch in self._retention.too_early(self._header["made_at_us"] if reaches else None):
             self._result.add(f"seal {batch} lost its events before its tenant's retention ran out")
         for month in sorted(self._dropped & self._whole):
             self._result.add(f"{month} is said to be dropped, but some of it was not")
@@ -446,27 +453,27 @@ class _Export:
     def end(self, manifest: dict[str, Any], digest: str) -> None:
         try:
             self._end_batch()
-            self._end_of_the_trail()
-        except UNREADABLE as problem:
-            self._result.add(f"the header cannot be read: {problem!r}")
+            self._check_end()
+        except UNREADABLE as error:
+            self._result.add(f"the header cannot be read: {error!r}")
         body = {name: value for name, value in manifest.items() if name != "signature"}
-        if why := self._keys.why_not(
+        if problem := self._keys.problem(
             FORMAT, canonical(body), str(manifest.get("signature")), str(manifest.get("key_id"))
         ):
-            self._result.add(f"the manifest {why}")
+            self._result.add(f"the manifest {problem}")
         if manifest.get("sha256") != digest:
             self._result.add("the file is not the one that the manifest was made for")
-        for what in ("events", "seals", "checkpoints"):
-            if manifest.get(what) != self._result.figures.get(what, 0):
-                self._result.add(f"the manifest counts other {what}")
+        for kind in ("events", "seals", "checkpoints"):
+            if manifest.get(kind) != self._result.figures.get(kind, 0):
+                self._result.add(f"the manifest counts other {kind}")
 
 
-class _Kept:
-    """How long the tenant kept its trail, as its seals say, and what went nevertheless."""
+class _Retention:
+    """The tenant's retention according to its seals, and batches dropped despite it."""
 
     def __init__(self) -> None:
-        self._dropped: list[tuple[int, int, int]] = []  # batch, time of its last event, its place
-        self._spans: list[tuple[int, int]] = []  # days, and until when they were in force
+        self._dropped: list[tuple[int, int, int]] = []  # batch, its last event's time, its span
+        self._spans: list[tuple[int, int]] = []  # days, and the end of their time in force
 
     def take(self, seal: dict[str, Any]) -> None:
         days, at = seal.get("retention_days", 0), seal["sealed_at_us"]
@@ -478,20 +485,22 @@ class _Kept:
             self._dropped.append((seal["batch"], seal["last_at_us"], len(self._spans) - 1))
 
     def too_early(self, now: int | None) -> Iterator[int]:
-        """Batches whose time had not come under any days in force since. `now`: when the last seal
-        here is the tenant's newest; else nobody knows what was in force after it.
+        """Yields batches dropped before any retention in force since allowed it.
+
+        `now`: the present, if the last seal here is the tenant's newest; else None, because the
+        retention after that seal is unknown.
         """
         if now is None or not self._dropped:
             return
         self._spans[-1] = (self._spans[-1][0], now)
-        for batch, at, place in self._dropped:
-            spans = self._spans[place:]
+        for batch, at, span in self._dropped:
+            spans = self._spans[span:]
             if not any(until - at >= max(FLOOR_US, days * DAY_US) for days, until in spans):
                 yield batch
 
 
 def _months(seal: dict[str, Any]) -> Iterator[str]:
-    """Those in which its events are, as 2026-01."""
+    """Yields the months of its events, as 2026-01."""
     day, last = _moment(seal["first_at_us"]).replace(day=1), _moment(seal["last_at_us"])
     while day <= last:
         yield f"{day:%Y-%m}"
@@ -516,27 +525,28 @@ def _digest(checkpoint: dict[str, Any]) -> str:
     return sha256(b"forebay-checkpoint/1\n" + checkpoint_text(checkpoint)).hexdigest()
 
 
-def _heard(witnesses: Sequence[Path]) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
+def _read_witnesses(witnesses: Sequence[Path]) -> dict[int, bytes]:
+    checkpoints: dict[int, bytes] = {}
     for path in witnesses:
         for line in path.read_bytes().splitlines():
             try:
-                one = json.loads(line)
-                found.setdefault(
-                    int(one["n"]), checkpoint_text({**one, "at_us": int(one["at_us"])})
+                checkpoint = json.loads(line)
+                checkpoints.setdefault(
+                    int(checkpoint["n"]),
+                    checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])}),
                 )
             except (ValueError, KeyError, TypeError):
-                continue  # a line that was torn: the checkpoint was told once more
-    return found
+                continue  # a line that was cut off; the checkpoint follows once more
+    return checkpoints
 
 
 # Receipts and certificates -----------------------------------------------------------------------
 def read_receipt(text: str) -> dict[str, Any]:
-    """The header's value. Raises Broken."""
+    """Returns the header's value. Raises Broken."""
     try:
-        found = json.loads(base64.b64decode(text.strip(), validate=True))
+        receipt = json.loads(base64.b64decode(text.strip(), validate=True))
         words = ("request_id", "leaf", "at", "key_id", "sig")
-        return {word: found[word] for word in words}
+        return {word: receipt[word] for word in words}
     except (ValueError, KeyError, TypeError):
         raise Broken("this is no receipt") from None
 
@@ -551,14 +561,14 @@ def verify_receipt(
     export: Path | None = None,
     witnesses: Sequence[Path] = (),
 ) -> Result:
-    """With an export, which is verified too: whether the request is in it, under a seal."""
+    """Verifies a receipt, and with an export that the request is in it, under a seal."""
     receipt, result = read_receipt(text), Result()
     if export:
         result = verify_export(export, keys, witnesses)
         keys = keys or _own_keys(_ends(export)[1])
     args = (receipt_text(receipt), str(receipt["sig"]), str(receipt["key_id"]))
-    if why := Keys(keys or ()).why_not("forebay-receipt/1", *args):
-        result.add(f"the receipt {why}")
+    if problem := Keys(keys or ()).problem("forebay-receipt/1", *args):
+        result.add(f"the receipt {problem}")
     result.count("receipts")
     if export and not any(receipt["leaf"] in _leaves_in(row) for row in _rows(export)):
         result.add(f"request {receipt['request_id']} is under no seal of this export")
@@ -566,9 +576,9 @@ def verify_receipt(
 
 
 def _leaves_in(row: Row) -> set[str]:
-    if row.found.get("type") != "seal":
+    if row.record.get("type") != "seal":
         return set()
-    packed = base64.b64decode(str(row.found.get("leaves"))).hex()
+    packed = base64.b64decode(str(row.record.get("leaves"))).hex()
     return {packed[at : at + 64] for at in range(0, len(packed), 64)}
 
 
@@ -576,27 +586,27 @@ CERTIFICATE = "forebay-certificate/1"
 
 
 def verify_document(
-    found: dict[str, Any], keys: Sequence[bytes] | None = None, kind: str = CERTIFICATE
+    document: dict[str, Any], keys: Sequence[bytes] | None = None, kind: str = CERTIFICATE
 ) -> Result:
-    """A certificate of erasure, or another `kind` of document with a body and a signature."""
+    """Verifies a certificate of erasure, or another `kind` of document with body and signature."""
     result = Result()
     try:
-        body, signature, by = found["body"], str(found["signature"]), str(found["key_id"])
+        body, signature, by = document["body"], str(document["signature"]), str(document["key_id"])
         first_line = str(body["format"])
         if keys is None:
-            keys, result.own_key = [_own_key(found)], str(found["public_key"])
+            keys, result.own_key = [_own_key(document)], str(document["public_key"])
     except (KeyError, TypeError, ValueError):
         raise Broken("this is no signed document") from None
     if not first_line.startswith("forebay-"):
         raise Broken("this is no document of Forebay's")
-    if more := sorted(set(found) - {"body", "public_key", "key_id", "signature"}):
+    if more := sorted(set(document) - {"body", "public_key", "key_id", "signature"}):
         result.add(f"nobody signed what stands beside the document: {', '.join(map(repr, more))}")
     result.facts = _facts(body)
     if first_line != kind:
         result.add(f"this is another kind of document: {first_line}, not {kind}")
     result.count("documents")
-    if why := Keys(keys).why_not(first_line, canonical(body), signature, by):
-        result.add(f"the document {why}")
+    if problem := Keys(keys).problem(first_line, canonical(body), signature, by):
+        result.add(f"the document {problem}")
     return result
 
 
@@ -604,7 +614,7 @@ _FACTS = ("tenant", "request", "subject", "mode", "finished_at", "issued_at", "m
 
 
 def _facts(body: dict[str, Any]) -> list[str]:
-    """What was verified, in case the file shows something else."""
+    """Returns the contents that were verified, in case the file shows something else."""
     return [
         f"{name}: {json.dumps(body[name], ensure_ascii=False)}" for name in _FACTS if name in body
     ]
@@ -617,15 +627,15 @@ _LAST = re.compile(rb"<!-- forebay-report-html/1 (\w+) ([\w+/=]+) -->\s*\Z")
 
 
 def verify_report(raw: bytes, keys: Sequence[bytes] | None = None) -> Result:
-    """A report on compliance: JSON, or the page to print, which has the JSON inside."""
+    """Verifies a compliance report: JSON, or the printable page, which contains the JSON."""
     is_page = raw.lstrip()[:1] == b"<"
     inside = _INSIDE.search(raw) if is_page else None
     if is_page and inside is None:
         raise Broken("no signed report is inside")
-    found = _parsed(inside[1] if inside else raw)
-    result = verify_document(found, keys, REPORT)
+    report = _parsed(inside[1] if inside else raw)
+    result = verify_document(report, keys, REPORT)
     if is_page:
-        _verify_page(raw, keys or [base64.b64decode(found["public_key"])], result)
+        _verify_page(raw, keys or [base64.b64decode(report["public_key"])], result)
     return result
 
 
@@ -635,13 +645,13 @@ def _verify_page(raw: bytes, keys: Sequence[bytes], result: Result) -> None:
         result.add("the page is not signed to its end")
         return
     by, signature = last[1].decode(), last[2].decode()
-    if why := Keys(keys).why_not(PRINTED, raw[: last.start()], signature, by):
-        result.add(f"the page {why}")
+    if problem := Keys(keys).problem(PRINTED, raw[: last.start()], signature, by):
+        result.add(f"the page {problem}")
 
 
 # The command -------------------------------------------------------------------------------------
 def _key(text: str) -> bytes:
-    """Raises Broken."""
+    """Reads a public key from text or a file. Raises Broken."""
     path = Path(text)
     try:
         words = path.read_text() if path.is_file() else text
@@ -653,38 +663,38 @@ def _key(text: str) -> bytes:
     return key
 
 
-def _run(words: argparse.Namespace) -> Result:
-    keys = [_key(text) for text in words.public_key] or None
-    witnesses = [Path(name) for name in words.witness]
-    if words.what == "export":
-        return verify_export(Path(words.file), keys, witnesses)
-    if words.what == "report":
-        return verify_report(Path(words.file).read_bytes(), keys)
-    if words.what == "certificate":
-        return verify_document(_parsed(Path(words.file).read_bytes()), keys)
-    path = Path(words.file)
-    text = path.read_text() if len(words.file) < 200 and path.is_file() else words.file
-    export = Path(words.export) if words.export else None
+def _run(options: argparse.Namespace) -> Result:
+    keys = [_key(text) for text in options.public_key] or None
+    witnesses = [Path(name) for name in options.witness]
+    if options.what == "export":
+        return verify_export(Path(options.file), keys, witnesses)
+    if options.what == "report":
+        return verify_report(Path(options.file).read_bytes(), keys)
+    if options.what == "certificate":
+        return verify_document(_parsed(Path(options.file).read_bytes()), keys)
+    path = Path(options.file)
+    text = path.read_text() if len(options.file) < 200 and path.is_file() else options.file
+    export = Path(options.export) if options.export else None
     if keys is None and export is None:
         raise Broken("a receipt needs --public-key")
     return verify_receipt(text, keys, export, witnesses)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    reader = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    reader.add_argument("what", choices=("export", "receipt", "certificate", "report"))
-    reader.add_argument("file", help="a file; a receipt also by itself")
-    reader.add_argument("--public-key", action="append", default=[], metavar="KEY")
-    reader.add_argument("--checkpoint-witness", dest="witness", action="append", default=[])
-    reader.add_argument("--export", help="in which the receipt's request must be")
-    reader.add_argument("--json", action="store_true")
-    words = reader.parse_args(arguments)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("what", choices=("export", "receipt", "certificate", "report"))
+    parser.add_argument("file", help="a file; a receipt also by itself")
+    parser.add_argument("--public-key", action="append", default=[], metavar="KEY")
+    parser.add_argument("--checkpoint-witness", dest="witness", action="append", default=[])
+    parser.add_argument("--export", help="in which the receipt's request must be")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
     try:
-        result = _run(words)
+        result = _run(options)
     except (OSError, ValueError) as problem:
         print(f"cannot verify: {problem}", file=sys.stderr)  # noqa: T201
         return 2
-    print(json.dumps(result.as_json()) if words.json else result)  # noqa: T201
+    print(json.dumps(result.as_json()) if options.json else result)  # noqa: T201
     return result.exit_code
 
 

@@ -1,4 +1,4 @@
-"""Seals and checkpoints: what each is the hash of, and how it holds on to the one before."""
+"""Hashes of seals and checkpoints, and how each is chained to the one before."""
 
 from hashlib import sha256
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from audit.platform import PLATFORM
 
-ZERO = bytes(32)  # stands before the first
+ZERO = bytes(32)  # `previous` of the first
 CHECKPOINT = "checkpoint"  # the purpose of its signature
 _HEAD = b"forebay-checkpoint/1\n"
 _SEAL = b"forebay-seal/3\n"
@@ -25,12 +25,14 @@ def seal_hash(
     sealed_at_us: int,
     retention_days: int | None,
 ) -> bytes:
-    """`previous` is the hash of the tenant's batch before; the times are those of its events;
-    `retention_days` the tenant's when it was sealed.
+    """Returns a seal's hash.
+
+    `previous` is the hash of the tenant's batch before; the times are those of its events;
+    `retention_days` is the tenant's retention when it was sealed.
     """
-    form, kept = _SEAL_WITHOUT_RETENTION, b""
+    form, retention = _SEAL_WITHOUT_RETENTION, b""
     if retention_days is not None:
-        form, kept = _SEAL, retention_days.to_bytes(4)
+        form, retention = _SEAL, retention_days.to_bytes(4)
     return sha256(
         form
         + (tenant_id or PLATFORM).bytes
@@ -42,12 +44,12 @@ def seal_hash(
         + root
         + previous
         + sealed_at_us.to_bytes(8, signed=True)
-        + kept
+        + retention
     ).digest()
 
 
-class Signed(NamedTuple):
-    """A checkpoint's facts. `size`: events under seal so far; `root`: over the round's seals."""
+class CheckpointFacts(NamedTuple):
+    """A checkpoint's signed facts. `size`: events sealed so far; `root`: over the round's seals."""
 
     n: int
     size: int
@@ -57,11 +59,11 @@ class Signed(NamedTuple):
 
     @property
     def text(self) -> bytes:
-        """What is signed, without its first line (audit/keys/signing.py adds it)."""
+        """The signed text, without its first line (audit/keys/signing.py adds it)."""
         previous = self.previous.hex()
         return f"{self.n}\n{self.size}\n{self.root.hex()}\n{previous}\n{self.at_us}\n".encode()
 
     @property
     def digest(self) -> bytes:
-        """What the next one calls `previous`."""
+        """The hash that the next checkpoint has as `previous`."""
         return sha256(_HEAD + self.text).digest()

@@ -1,4 +1,4 @@
-"""Where an event stands under seal: its leaf, the way to its batch's root, and to a signature."""
+"""Proofs that an event is sealed: its leaf, the paths to its batch's root and to a signature."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,9 @@ from audit.trail.canonical import LINE
 
 
 def of_request(tenant_id: UUID, request_id: UUID) -> list[dict[str, Any]]:
-    """Each event of the request: {action, at, line, leaf, proof}; `proof` None before its seal."""
+    """Returns each event of the request: {action, at, line, leaf, proof}; `proof` None before its
+    seal.
+    """
     events = Event.objects.of_tenant(tenant_id).filter(request_id=request_id).order_by("at", "id")
     return [_described(tenant_id, event) for event in _with_lines(events)]
 
@@ -34,16 +36,16 @@ def _described(tenant_id: UUID, event: Any) -> dict[str, Any]:
 
 
 def _proof(tenant_id: UUID, event: Event) -> dict[str, Any] | None:
-    around = Seal.objects.of_tenant(tenant_id).filter(first_at__lte=event.at, last_at__gte=event.at)
-    seal = around.filter(event_ids__contains=[event.pk]).first()
+    seals = Seal.objects.of_tenant(tenant_id).filter(first_at__lte=event.at, last_at__gte=event.at)
+    seal = seals.filter(event_ids__contains=[event.pk]).first()
     if seal is None:
         return None
-    place, packed = seal.event_ids.index(event.pk), bytes(seal.leaves)
+    position, packed = seal.event_ids.index(event.pk), bytes(seal.leaves)
     leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
     hashes = hashes_under(seal.checkpoint)
     return {
-        "seq": seal.first_seq + place,
-        "path": _hex(merkle.inclusion_proof(leaves, place)),
+        "seq": seal.first_seq + position,
+        "path": _hex(merkle.inclusion_proof(leaves, position)),
         "seal": {
             **seal_record(seal),
             "of": len(hashes),
@@ -54,4 +56,4 @@ def _proof(tenant_id: UUID, event: Event) -> dict[str, Any] | None:
 
 
 def _hex(hashes: list[bytes]) -> list[str]:
-    return [one.hex() for one in hashes]
+    return [hash_.hex() for hash_ in hashes]

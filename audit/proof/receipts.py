@@ -1,7 +1,7 @@
-"""A receipt: our signature that a request is on record, before its seal is there.
+"""Receipts: our signatures that a request is on record, before it is sealed.
 
-Whoever keeps it can show later that the record was taken away: the leaf that it names must come
-under a seal within seconds. It travels as the header `x-audit-receipt`, base64 of JSON
+A client that keeps a receipt can later prove that the record was removed: the leaf that it names
+must be sealed within seconds. It is sent as the header `x-audit-receipt`, base64 of JSON
 {request_id, leaf, at, key_id, sig}; `at` in microseconds since 1970.
 """
 
@@ -25,11 +25,11 @@ class Receipt(NamedTuple):
 
     @property
     def text(self) -> bytes:
-        """What is signed."""
+        """The signed text."""
         return _text(self.request_id, self.leaf, self.at_us)
 
     def is_ours(self, key: bytes | None = None) -> bool:
-        """Whether the platform signed it; `key`: with this one alone."""
+        """Returns True if the platform signed it, with one of its keys or with `key` alone."""
         if key:
             return signing.verify(self.text, self.signature, PURPOSE, key)
         return signing.is_ours(self.text, self.signature, PURPOSE)
@@ -53,15 +53,15 @@ def issue(request_id: UUID, leaf: bytes, at_us: int) -> Receipt:
 
 
 def parse(text: str | bytes) -> Receipt:
-    """Raises ValueError for what is no receipt."""
+    """Parses a receipt. Raises ValueError if it is none."""
     try:
-        found = json.loads(base64.b64decode(text, validate=True))
+        fields = json.loads(base64.b64decode(text, validate=True))
         return Receipt(
-            UUID(found["request_id"]),
-            bytes.fromhex(found["leaf"]),
-            int(found["at"]),
-            str(found["key_id"]),
-            base64.b64decode(found["sig"], validate=True),
+            UUID(fields["request_id"]),
+            bytes.fromhex(fields["leaf"]),
+            int(fields["at"]),
+            str(fields["key_id"]),
+            base64.b64decode(fields["sig"], validate=True),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ValueError("this is no receipt") from None

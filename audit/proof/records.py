@@ -1,4 +1,4 @@
-"""Seals and checkpoints as exports and receipts write them (docs/audit.md)."""
+"""Seals and checkpoints in the form of exports and receipts (docs/audit.md)."""
 
 import base64
 from typing import Any
@@ -7,16 +7,16 @@ from audit.models import Checkpoint, Seal
 from audit.trail.canonical import microseconds
 
 
-def checkpoint_record(found: Checkpoint) -> dict[str, Any]:
+def checkpoint_record(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "type": "checkpoint",
-        "n": found.n,
-        "size": found.size,
-        "root": bytes(found.root).hex(),
-        "previous": bytes(found.previous).hex(),
-        "at_us": microseconds(found.at),
-        "key_id": found.key_id,
-        "signature": base64.b64encode(found.signature).decode(),
+        "n": checkpoint.n,
+        "size": checkpoint.size,
+        "root": bytes(checkpoint.root).hex(),
+        "previous": bytes(checkpoint.previous).hex(),
+        "at_us": microseconds(checkpoint.at),
+        "key_id": checkpoint.key_id,
+        "signature": base64.b64encode(checkpoint.signature).decode(),
     }
 
 

@@ -1,8 +1,8 @@
-"""The sealer: once a second, what was written comes under seal, and the seals under a signature.
+"""The sealer: seals new events once a second, and signs the seals under a checkpoint.
 
-It takes events of transactions that are over, in an order in which none can come in between any
-more: by transaction, then by id, up to the oldest transaction that still runs. It holds no lock
-that a request could wait for.
+It takes events of finished transactions in an order in which no other can appear between them: by
+transaction, then by id, up to the oldest transaction that still runs. It holds no lock that a
+request could wait for.
 """
 
 import time
@@ -17,17 +17,17 @@ from django.db.backends.utils import CursorWrapper
 from audit import merkle
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal
-from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, seal_hash
 from audit.proof.seal_mark import AFTER, SetBack, mark, stay_set_back
 from audit.trail.canonical import LINE, microseconds
 from infrastructure.postgres.scope import scope
 
-LOCK = 0x5EA1ED  # one sealer at a time, of all processes
+LOCK = 0x5EA1ED  # one sealer at a time, among all processes
 ROUND = 10_000  # events
 BATCH = 512  # events: a proof within it has nine hashes at most
-BUSY_S = 5.0  # so long at a stretch while there is more
+BUSY_S = 5.0  # the longest run while there is more to seal
 
-# By the index alone: a plan that sorts would read the whole trail where much waits.
+# Only the index may be used: a plan with a sort would read the whole trail after a backlog.
 _IN_ORDER = "set local enable_seqscan = off; set local enable_bitmapscan = off"
 _UNSEALED = f"""
     select id, xid, coalesce(tenant_id, '{PLATFORM}'), at, {LINE} from (
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """Where a tenant's chain goes on."""
+    """The end of a tenant's chain."""
 
     batch: int = 0
     next_seq: int = 1
@@ -60,7 +60,7 @@ class _Head(NamedTuple):
 
 
 def seal_due() -> int:
-    """Seals all that is there, within BUSY_S. Answers how many events."""
+    """Seals everything there is, within BUSY_S. Returns how many events."""
     began, sealed = time.monotonic(), 0
     while count := seal_round():
         sealed += count
@@ -70,7 +70,10 @@ def seal_due() -> int:
 
 
 def seal_round() -> int:
-    """One round, all of it or nothing; 0 also while another process is at it. Raises CannotSeal."""
+    """Seals one round, all of it or nothing; returns 0 also while another process is sealing.
+
+    Raises CannotSeal.
+    """
     try:
         return _round()
     except SetBack:
@@ -95,14 +98,14 @@ def _round() -> int:
 def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
     now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
     n = last.n + 1 if last else 1
-    chained = _chained(_heads(cursor, rows), rows, now, _retention(cursor, rows))
-    seals = list(_numbered(cursor, chained, n))
+    chained = _chain(_heads(cursor, rows), rows, now, _retention(cursor, rows))
+    seals = list(_number(cursor, chained, n))
     Seal.objects.bulk_create(seals, batch_size=500)
-    facts = Signed(
+    facts = CheckpointFacts(
         n=n,
         size=(last.size if last else 0) + len(rows),
         root=merkle.root([bytes(seal.hash) for seal in seals]),
-        previous=signed(last).digest if last else ZERO,
+        previous=facts_of(last).digest if last else ZERO,
         at_us=microseconds(now),
     )
     Checkpoint.objects.create(
@@ -116,8 +119,8 @@ def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
     )
 
 
-def signed(checkpoint: Checkpoint) -> Signed:
-    return Signed(
+def facts_of(checkpoint: Checkpoint) -> CheckpointFacts:
+    return CheckpointFacts(
         checkpoint.n,
         checkpoint.size,
         bytes(checkpoint.root),
@@ -126,8 +129,8 @@ def signed(checkpoint: Checkpoint) -> Signed:
     )
 
 
-def hashed(seal: Seal) -> bytes:
-    """What the hash of a seal with these facts is, whatever its own column says."""
+def computed_hash(seal: Seal) -> bytes:
+    """Returns the hash of the seal's facts, whatever its own column says."""
     return seal_hash(
         seal.tenant_id,
         seal.batch,
@@ -143,7 +146,7 @@ def hashed(seal: Seal) -> bytes:
 
 
 def hashes_under(checkpoint: int) -> list[bytes]:
-    """Those of the round's seals, in their order: of other tenants' no more than the hash."""
+    """Returns the hashes of the round's seals in order; for other tenants, nothing but the hash."""
     with connection.cursor() as cursor:
         cursor.execute("select audit_hashes_under(%s)", [checkpoint])
         return [bytes(hash_) for (hash_,) in cursor]
@@ -159,7 +162,7 @@ def _retention(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, int]:
     return dict(cursor.fetchall())
 
 
-def _chained(
+def _chain(
     heads: dict[UUID, _Head], rows: list[Row], now: datetime, retention: dict[UUID, int]
 ) -> Iterator[Seal]:
     for batch in _batches(rows):
@@ -170,13 +173,13 @@ def _chained(
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:
-    """Each tenant's rows, in order, a batch at a time."""
+    """Yields each tenant's rows, in order, a batch at a time."""
     of_tenant: dict[UUID, list[Row]] = {}
     for row in rows:
         of_tenant.setdefault(row.tenant_id, []).append(row)
-    for theirs in of_tenant.values():
-        for start in range(0, len(theirs), BATCH):
-            yield theirs[start : start + BATCH]
+    for own_rows in of_tenant.values():
+        for start in range(0, len(own_rows), BATCH):
+            yield own_rows[start : start + BATCH]
 
 
 def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int) -> Seal:
@@ -195,12 +198,12 @@ def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int
         sealed_at=now,
         retention_days=retention_days,
     )
-    seal.hash = hashed(seal)
+    seal.hash = computed_hash(seal)
     return seal
 
 
-def _numbered(cursor: CursorWrapper, seals: Iterable[Seal], checkpoint: int) -> Iterator[Seal]:
-    """Ids without a gap: one that is missing shows."""
+def _number(cursor: CursorWrapper, seals: Iterable[Seal], checkpoint: int) -> Iterator[Seal]:
+    """Gives the seals ids without a gap, so that a missing one shows."""
     cursor.execute("select coalesce(max(id), 0) from audit_seal")
     (last,) = cursor.fetchone()
     for position, seal in enumerate(seals):

@@ -1,4 +1,4 @@
-"""How far the sealer has come, and whether it can go on from there."""
+"""The sealer's position, and reasons why it cannot continue from there."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _MARK = """
     select xid, event_id, restarts, set_back,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint
     from audit_sealmark where id = 1"""
-# What has a higher transaction than there is yet is of before a restore: nobody reads through it.
+# Skips rows whose transaction id is in the future: they are from before a restore.
 _OLDEST = f"""
     select extract(epoch from now() - at)
     {AFTER} and xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
@@ -22,11 +22,11 @@ _OLDEST = f"""
 
 
 class CannotSeal(Exception):
-    """Nothing comes under seal before somebody has looked: why, and what to do."""
+    """Sealing waits for an operator. The text says why, and what to do."""
 
 
 class SetBack(CannotSeal):
-    """This database counts transactions from further back than the sealer has come."""
+    """This database's transaction counter is behind the sealer's position."""
 
     def __init__(self, xid: int, newest: int) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class SetBack(CannotSeal):
 
 
 class MarkLost(CannotSeal):
-    """Going on from nothing, everything would come under seal a second time."""
+    """The position is missing; sealing from the start would seal everything a second time."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -47,7 +47,7 @@ class MarkLost(CannotSeal):
 
 
 class Mark(NamedTuple):
-    """Events after it are still to come under seal: see models.SealMark."""
+    """A position: events after it are not sealed yet (see models.SealMark)."""
 
     xid: int = 0
     event_id: int = 0
@@ -55,7 +55,7 @@ class Mark(NamedTuple):
 
 
 def mark(cursor: CursorWrapper) -> Mark:
-    """Raises CannotSeal."""
+    """Returns the position. Raises CannotSeal."""
     cursor.execute(_MARK)
     row = cursor.fetchone()
     if row is None:
@@ -70,16 +70,20 @@ def mark(cursor: CursorWrapper) -> Mark:
 
 
 def stay_set_back() -> None:
-    """Also when the count has come past the mark: what was written until then would be skipped."""
+    """Stops sealing until an operator has looked, even if the counter passes the mark again.
+
+    Otherwise events written until then would be skipped.
+    """
     with scope(system=True):
         SealMark.objects.filter(set_back=False).update(set_back=True)
 
 
 def unsealed_age() -> float:
-    """Seconds that the event which is next in line has waited; 0 when none waits. Raises
-    CannotSeal.
+    """Returns how many seconds the next event has waited for its seal; 0 if none waits.
+
+    Raises CannotSeal.
     """
     with scope(system=True), connection.cursor() as cursor:
         cursor.execute(_OLDEST, mark(cursor))
-        waiting = cursor.fetchone()
-        return max(0.0, float(waiting[0])) if waiting else 0.0
+        row = cursor.fetchone()
+        return max(0.0, float(row[0])) if row else 0.0

@@ -1,10 +1,10 @@
-"""What has vanished between its commit and its seal.
+"""Detects events that vanish between their commit and their seal.
 
-Whoever owns the database can take a row away before its seal, and hold up all seals with a
-transaction that stays open. So whoever writes an act leaves its hash in Redis as it commits, and
-the sealer that of every event which has waited for NOTED_AFTER_S (trail/pending.py). The sealer
-looks at each of them until it is under seal: one that is gone, or not what it was, is an alarm,
-on record once.
+The database's owner can delete a row before it is sealed, and delay all seals with a transaction
+that stays open. Therefore a process that writes an act leaves the act's hash in Redis as it
+commits, and the sealer does so for every event that has waited for NOTED_AFTER_S
+(trail/pending.py). The sealer compares each note until its event is sealed; an event that is gone
+or changed raises an alarm, which is recorded once.
 """
 
 import logging
@@ -25,45 +25,49 @@ from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 BY = "system:sealer"
-NOTED_AFTER_S = 2.0  # without a seal, which comes within a second where nothing holds it up
+NOTED_AFTER_S = 2.0  # without a seal, which normally comes within a second
 LATE_S = 10.0
 AT_ONCE = 2_000  # events that one look asks the database about
-MOST = 50_000  # are remembered while nothing comes under seal
-TOLD = 20  # of those that are gone; all are counted
+MOST = 50_000  # notes while nothing is sealed
+SHOWN = 20  # vanished events; all are counted
 _WAITING = f"""
     select id, action, (extract(epoch from at) * 1000000)::bigint, {canonical.LINE}
     {AFTER} and at < now() - make_interval(secs => %s) order by id desc limit %s"""
 _THERE = f"""
     select id, {canonical.LINE}, id <= %s or (xid, id) <= (%s, %s)
     from audit_event where id = any(%s)"""
-_NOWHERE = Mark(-1, -1, -1)
+_BEFORE_ALL = Mark(-1, -1, -1)
 
 
 class _Watch:
-    """Where the last look of this process ended, and whether it has told of a delay."""
+    """The position of this process's last look, and whether it has reported a delay."""
 
     cursor = 0
-    told_late = False
+    reported_late = False
 
 
 def look() -> list[str]:
-    """What has vanished, or was changed, since it was committed."""
-    found: list[str] = []
+    """Returns events that vanished or were changed after their commit, and raises alarms about
+    them.
+    """
+    problems: list[str] = []
     with scope(system=True), connection.cursor() as cursor:
-        reached = _reached(cursor)
+        reached = _sealed_up_to(cursor)
         try:
-            found += _missed(cursor, reached or _NOWHERE)
-            waits = bool(reached) and _note_waiting(cursor, reached or _NOWHERE)
+            problems += _vanished(cursor, reached or _BEFORE_ALL)
+            waits = bool(reached) and _note_waiting(cursor, reached or _BEFORE_ALL)
         except RedisError as problem:
             pending.away(problem)
             waits = bool(reached)
-        _tell(found)
-        _tell_late(unsealed_age() if waits else 0.0)
-    return found
+        _report(problems)
+        _report_late(unsealed_age() if waits else 0.0)
+    return problems
 
 
-def _reached(cursor: CursorWrapper) -> Mark | None:
-    """None: nothing comes under seal until somebody has looked (the self-check says so)."""
+def _sealed_up_to(cursor: CursorWrapper) -> Mark | None:
+    """Returns the sealer's position, or None if sealing waits for an operator (see the
+    self-check).
+    """
     try:
         return mark(cursor)
     except CannotSeal:
@@ -78,21 +82,21 @@ def _note_waiting(cursor: CursorWrapper, reached: Mark) -> bool:
     return bool(rows)
 
 
-def _missed(cursor: CursorWrapper, reached: Mark) -> Iterator[str]:
+def _vanished(cursor: CursorWrapper, reached: Mark) -> Iterator[str]:
     _Watch.cursor, notes = pending.some(_Watch.cursor, AT_ONCE)
     if not notes:
         return
-    asked: list[Any] = [reached.after_id, reached.xid, reached.event_id, list(notes)]
-    cursor.execute(_THERE, asked)
-    there = {row[0]: row[1:] for row in cursor.fetchall()}
+    values: list[Any] = [reached.after_id, reached.xid, reached.event_id, list(notes)]
+    cursor.execute(_THERE, values)
+    rows = {row[0]: row[1:] for row in cursor.fetchall()}
     for event_id, note in notes.items():
-        problem = _problem(note, *there.get(event_id, ("", False)))
+        problem = _problem(note, *rows.get(event_id, ("", False)))
         if problem is not None and pending.forget(event_id) and problem:
             yield f"{note.what} {problem}, before it came under seal"
 
 
 def _problem(note: Note, line: str, is_sealed: bool) -> str | None:
-    """None: it still waits."""
+    """Returns what is wrong with the event, "" if nothing is, or None while it is unsealed."""
     if not line:
         return "is gone"
     if merkle.leaf(line.encode()).hex() != note.leaf:
@@ -100,20 +104,20 @@ def _problem(note: Note, line: str, is_sealed: bool) -> str | None:
     return "" if is_sealed else None
 
 
-def _tell(found: list[str]) -> None:
-    if not found:
+def _report(problems: list[str]) -> None:
+    if not problems:
         return
-    detail: dict[str, Any] = {"problems": found[:TOLD], "count": len(found)}
+    detail: dict[str, Any] = {"problems": problems[:SHOWN], "count": len(problems)}
     act(Action.AUDIT_DRIFT, actor=BY, success=False, detail=detail)
-    log.error("audit trail: %s", "; ".join(found[:TOLD]))
+    log.error("audit trail: %s", "; ".join(problems[:SHOWN]))
 
 
-def _tell_late(age: float) -> None:
-    """Once, until seals come again."""
+def _report_late(age: float) -> None:
+    """Reports a delay once, until seals come again."""
     if age <= LATE_S:
-        _Watch.told_late = False
-    elif not _Watch.told_late:
-        _Watch.told_late = True
+        _Watch.reported_late = False
+    elif not _Watch.reported_late:
+        _Watch.reported_late = True
         text = (
             f"an event has waited for its seal for {age:.0f} s: see whether a transaction has been "
             "open for long (pg_stat_activity), or the sealer was away"

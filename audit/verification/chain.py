@@ -10,7 +10,7 @@ import psycopg
 
 from audit import merkle
 from audit.keys import signing
-from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, seal_hash
 from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Report
@@ -66,8 +66,8 @@ class CheckpointRow(NamedTuple):
     signature: bytes
 
     @property
-    def signed(self) -> Signed:
-        return Signed(self.n, self.size, self.root, self.previous, microseconds(self.at))
+    def facts(self) -> CheckpointFacts:
+        return CheckpointFacts(self.n, self.size, self.root, self.previous, microseconds(self.at))
 
 
 class Chain:
@@ -91,9 +91,9 @@ class Chain:
         self.heads: dict[UUID, Head] = {}
         self.first_seal: int | None = None
         self.last_seal: int | None = None
-        self.last: Signed | None = None
+        self.last: CheckpointFacts | None = None
         # Where it began in the middle: what the checkpoint and the chains before must have been.
-        self.anchor: Signed | None = None
+        self.anchor: CheckpointFacts | None = None
         self.taken_on_trust: dict[UUID, Head] = {}
 
     def walk(self, first: int = 0, last: int = EVER) -> None:
@@ -122,10 +122,10 @@ class Chain:
         found = self._connection.execute(_REACH, asked).fetchone()
         return found or (0, 0)
 
-    def _anchor(self, n: int) -> Signed | None:
+    def _anchor(self, n: int) -> CheckpointFacts | None:
         asked = {"first": n, "last": n}
         found = self._connection.execute(CHECKPOINTS, asked, binary=True).fetchone()
-        return CheckpointRow(*found).signed if found else None
+        return CheckpointRow(*found).facts if found else None
 
     def _stream(self, name: str, kind: Any, statement: str, first: int, last: int) -> Iterator[Any]:
         asked = {"first": first, "last": last, "tenant": self._span.tenant_id}
@@ -160,19 +160,19 @@ class Chain:
     # One checkpoint ------------------------------------------------------------------------------
     def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
         self._report.count("checkpoints")
-        before, self.last = self.last, row.signed
+        before, self.last = self.last, row.facts
         for wrong in self._wrong_with(row, seals, before):
             self._report.add("checkpoint_broken", f"checkpoint {row.n}: {wrong}", checkpoint=row.n)
         key = self._keys.get(row.key_id)
         if key is None:
             text = f"checkpoint {row.n} is signed with a foreign key ({row.key_id})"
             self._report.add("foreign_key", text, checkpoint=row.n)
-        elif not signing.verify(row.signed.text, row.signature, CHECKPOINT, key):
+        elif not signing.verify(row.facts.text, row.signature, CHECKPOINT, key):
             text = f"the signature of checkpoint {row.n} is wrong"
             self._report.add("signature_wrong", text, checkpoint=row.n)
 
     def _wrong_with(
-        self, row: CheckpointRow, seals: list[SealRow], before: Signed | None
+        self, row: CheckpointRow, seals: list[SealRow], before: CheckpointFacts | None
     ) -> Iterator[str]:
         number, size, digest = (before.n, before.size, before.digest) if before else (0, 0, ZERO)
         if row.n != number + 1:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 
-from audit.proof.chain import Signed
+from audit.proof.chain import CheckpointFacts
 from audit.verification.chain import BEGINNING, EVER, Chain, Head
 from audit.verification.events import Events
 from audit.verification.order import Cut
@@ -45,8 +45,8 @@ class Found:
 
     report: Report
     lacking: int
-    anchor: Signed | None
-    last: Signed | None
+    anchor: CheckpointFacts | None
+    last: CheckpointFacts | None
     first_seal: int | None
     last_seal: int | None
     taken_on_trust: dict[UUID, Head]
@@ -89,7 +89,7 @@ class Whole:
         self.figures: Counter[str] = Counter()
         self.lacking = 0
         self._heads: dict[UUID, Head] = {}
-        self._last: Signed | None = None
+        self._last: CheckpointFacts | None = None
         self._last_seal: int | None = 0
 
     def takes(self, found: Found) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from audit.keys import signing
-from audit.proof.chain import CHECKPOINT, Signed
+from audit.proof.chain import CHECKPOINT, CheckpointFacts
 from audit.verification.chain import CHECKPOINTS, CheckpointRow
 from audit.verification.report import Report
 from audit.verification.restores import restores
@@ -23,7 +23,7 @@ TOLD_WITHIN = timedelta(seconds=60)  # a witness that did not answer is asked ag
 class Heard(NamedTuple):
     """One line of a witness."""
 
-    facts: Signed
+    facts: CheckpointFacts
     key_id: str
     signature: bytes
 
@@ -81,7 +81,7 @@ class Witness:
         self, one: Heard, ours: CheckpointRow | None, known: dict[str, bytes], report: Report
     ) -> None:
         report.count("witnessed")
-        if ours and (ours.signed, ours.key_id, ours.signature) == tuple(one):
+        if ours and (ours.facts, ours.key_id, ours.signature) == tuple(one):
             return
         key = known.get(one.key_id)
         if key is None or not signing.verify(one.facts.text, one.signature, CHECKPOINT, key):
@@ -99,7 +99,7 @@ def heard(line: bytes) -> Heard:
     """Raises ValueError, KeyError or TypeError."""
     found = json.loads(line)
     return Heard(
-        Signed(
+        CheckpointFacts(
             int(found["n"]),
             int(found["size"]),
             bytes.fromhex(found["root"]),

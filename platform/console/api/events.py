@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.models import Event
-from audit.proof.proof_state import Standing, proof_state
+from audit.proof.proof_state import SealState, proof_state
 from audit.search import events
 from audit.search.events import BadCursor, Filters
 from audit.trail.network import network
@@ -21,7 +21,7 @@ from console.api.strict import Shape
 from tenants.roles import Permission as P
 
 Rows = tuple[list[Event], str]  # and the cursor of the next ones
-STANDINGS = [(one.name.lower(), one.name.lower()) for one in Standing]
+STANDINGS = [(one.name.lower(), one.name.lower()) for one in SealState]
 
 
 class EventShape(Shape):
@@ -166,7 +166,7 @@ class Events(Resource):
         state = proof_state(row)
         seal, checkpoint = state.seal, state.checkpoint
         proof = {
-            "standing": state.standing.name.lower(),
+            "standing": state.seal_state.name.lower(),
             "number": state.number or None,
             "batch": seal.batch if seal else None,
             "sealed_at": seal.sealed_at if seal else None,

@@ -4,7 +4,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from audit.models import Event
-from audit.proof.proof_state import Standing, proof_state
+from audit.proof.proof_state import SealState, proof_state
 from audit.search.events import BadCursor, Filters, Page, page
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.trail.actors import Actors
@@ -71,7 +71,7 @@ def _event(request: ConsoleRequest, event: Event) -> HttpResponse:
         "who": actors.name(event.actor),
         "particulars": [] if event.action in REQUESTS else actors.particulars(event),
         "proof": state,
-        "standing": state.standing.name.lower(),
-        "sealed": state.standing is Standing.SEALED,
+        "standing": state.seal_state.name.lower(),
+        "sealed": state.seal_state is SealState.SEALED,
     }
     return render(request, "console/audit/event.html", context)

@@ -19,7 +19,7 @@ from audit.keys import key_check, signing
 from audit.models import Checkpoint, Event
 from audit.offline import forebay_verify
 from audit.proof import receipts, seal
-from audit.proof.proof_state import Standing, proof_state
+from audit.proof.proof_state import SealState, proof_state
 from audit.witnesses import delivery
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
@@ -76,7 +76,7 @@ def test_all_of_before_stays_ours(trail: Trail, before: bytes, settings: Any) ->
     seal.seal_due()
     first = Event.objects.exclude(tenant_id=None).order_by("id").first()
     assert first
-    assert proof_state(first).standing == Standing.SEALED
+    assert proof_state(first).seal_state == SealState.SEALED
 
 
 def test_who_did_not_name_it_has_a_finding(trail: Trail, before: bytes) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from audit.platform import PLATFORM
-from audit.proof.chain import Signed, seal_hash
+from audit.proof.chain import CheckpointFacts, seal_hash
 
 pytestmark = pytest.mark.unit
 TENANT = UUID(int=7)
@@ -35,7 +35,7 @@ def test_a_seals_hash_is_of_every_fact_in_it(
 
 
 def test_a_checkpoints_text_and_digest() -> None:
-    signed = Signed(9, 120, ROOT, BEFORE, 4_000_004)
+    signed = CheckpointFacts(9, 120, ROOT, BEFORE, 4_000_004)
     text = f"9\n120\n{ROOT.hex()}\n{BEFORE.hex()}\n4000004\n".encode()
     assert signed.text == text
     assert signed.digest == sha256(b"forebay-checkpoint/1\n" + text).digest()

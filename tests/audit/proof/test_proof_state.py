@@ -8,7 +8,7 @@ import pytest
 from audit import merkle
 from audit.models import Event, Seal
 from audit.proof import proof_state, seal
-from audit.proof.proof_state import Standing
+from audit.proof.proof_state import SealState
 from audit.trail.canonical import LINE
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
@@ -29,15 +29,15 @@ def batch(trail: Trail) -> Seal:
     return next(one for one in Seal.objects.of_tenant(ACME).in_order() if one.size > 1)
 
 
-def standing(event_id: int) -> Standing:
-    return proof_state.proof_state(Event.objects.get(id=event_id)).standing
+def standing(event_id: int) -> SealState:
+    return proof_state.proof_state(Event.objects.get(id=event_id)).seal_state
 
 
 def test_every_event_is_under_seal(trail: Trail) -> None:
-    assert {standing(event.id) for event in Event.objects.all()} == {Standing.SEALED}
+    assert {standing(event.id) for event in Event.objects.all()} == {SealState.SEALED}
     new = trail.write(at=datetime.now(UTC))
     trail.root.commit()
-    assert standing(new) is Standing.UNSEALED
+    assert standing(new) is SealState.UNSEALED
 
 
 def changed(trail: Trail, batch: Seal) -> None:
@@ -58,7 +58,7 @@ def leaves_of_now(trail: Trail, batch: Seal) -> None:
 def hash_of_now(trail: Trail, batch: Seal) -> None:
     leaves_of_now(trail, batch)
     trail.root.execute("update audit_seal set hash = %s where id = %s",
-                       [seal.hashed(batch), batch.id])  # fmt: skip
+                       [seal.computed_hash(batch), batch.id])  # fmt: skip
 
 
 def root_of_now(trail: Trail, batch: Seal) -> None:
@@ -89,16 +89,16 @@ def no_checkpoint(trail: Trail, batch: Seal) -> None:
     trail.root.execute("delete from audit_checkpoint where n = %s", [batch.checkpoint])
 
 
-DAMAGES: dict[Callable[[Trail, Seal], None], Standing] = {
-    changed: Standing.CHANGED,
-    leaves_of_now: Standing.BROKEN,
-    hash_of_now: Standing.BROKEN,
-    root_of_now: Standing.BROKEN,
-    another_place: Standing.BROKEN,
-    another_time: Standing.BROKEN,
-    no_seal: Standing.BROKEN,
-    a_time_that_hides_it: Standing.BROKEN,
-    no_checkpoint: Standing.BROKEN,
+DAMAGES: dict[Callable[[Trail, Seal], None], SealState] = {
+    changed: SealState.CHANGED,
+    leaves_of_now: SealState.BROKEN,
+    hash_of_now: SealState.BROKEN,
+    root_of_now: SealState.BROKEN,
+    another_place: SealState.BROKEN,
+    another_time: SealState.BROKEN,
+    no_seal: SealState.BROKEN,
+    a_time_that_hides_it: SealState.BROKEN,
+    no_checkpoint: SealState.BROKEN,
 }
 
 

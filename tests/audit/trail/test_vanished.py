@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def root() -> Iterator[psycopg.Connection[Any]]:
     pending._redis().delete(pending.KEY)
-    vanished._Watch.cursor, vanished._Watch.told_late = 0, False
+    vanished._Watch.cursor, vanished._Watch.reported_late = 0, False
     with superuser() as root:
         empty(root)
         root.commit()

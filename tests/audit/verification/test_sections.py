@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audit.proof.chain import ZERO, Signed
+from audit.proof.chain import ZERO, CheckpointFacts
 from audit.verification.chain import BEGINNING
 from audit.verification.report import Report
 from audit.verification.sections import Found, Whole
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 def _sections() -> list[Found]:
     """Two that fit: of three checkpoints, four seals, and the chains of two tenants."""
-    before, middle = Signed(1, 9, ZERO, ZERO, 1), Signed(2, 20, ZERO, ZERO, 2)
+    before, middle = CheckpointFacts(1, 9, ZERO, ZERO, 1), CheckpointFacts(2, 20, ZERO, ZERO, 2)
     acme, globex = (2, 9, b"a"), (1, 5, b"g")
     return [
         Found(Report(), 0, None, before, 1, 2, {}, {ACME: acme}),
@@ -33,7 +33,7 @@ def test_sections_that_fit_are_whole() -> None:
     "change",
     [
         {"anchor": None},
-        {"anchor": Signed(1, 8, ZERO, ZERO, 1)},
+        {"anchor": CheckpointFacts(1, 8, ZERO, ZERO, 1)},
         {"first_seal": None},
         {"first_seal": 4},
         {"taken_on_trust": {ACME: (2, 9, b"b")}},

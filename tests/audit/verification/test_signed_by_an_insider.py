@@ -8,7 +8,7 @@ import pytest
 
 from audit import merkle
 from audit.keys import signing
-from audit.proof.chain import CHECKPOINT, Signed, seal_hash
+from audit.proof.chain import CHECKPOINT, CheckpointFacts, seal_hash
 from audit.trail.canonical import microseconds
 from tests.audit.sealed import Trail, empty, superuser
 
@@ -38,7 +38,7 @@ def newest(trail: Trail) -> dict[str, Any]:
 
 def sign_newest(trail: Trail, **changes: Any) -> None:
     facts = newest(trail) | changes
-    signed = Signed(
+    signed = CheckpointFacts(
         facts["n"], facts["size"], facts["root"], facts["previous"], microseconds(facts["at"])
     )
     trail.root.execute(

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 
 from audit import merkle
 from audit.keys import signing
-from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, seal_hash
 from audit.trail.canonical import LINE, microseconds, moment
 from audit.verification.verify import Witness
 from tests.audit.sealed import TENANTS, Trail, empty, superuser
@@ -270,7 +270,7 @@ class Intruder:
         ).fetchall():
             seals = self.root.execute("select hash from audit_seal where checkpoint = %s"
                                       " order by position", [n]).fetchall()  # fmt: skip
-            facts = Signed(n, size, merkle.root([bytes(h) for (h,) in seals]), previous,
+            facts = CheckpointFacts(n, size, merkle.root([bytes(h) for (h,) in seals]), previous,
                            microseconds(at))  # fmt: skip
             previous = facts.digest
             if n > kept:
@@ -291,7 +291,7 @@ class Intruder:
         n, size, root, previous, at = self.one(
             "select n, size, root, previous, at from audit_checkpoint order by n desc limit 1"
         )
-        last = Signed(n, size, bytes(root), bytes(previous), microseconds(at))
+        last = CheckpointFacts(n, size, bytes(root), bytes(previous), microseconds(at))
         seal_id = self.one("select max(id) + 1 from audit_seal")
         tenant = UUID(int=0)
         found = self.root.execute("select batch, first_seq + size, hash from audit_seal where"
@@ -310,7 +310,9 @@ class Intruder:
                  " values (200, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)", *head,
                  *held, mine, seal_id, ids, b"".join(leaves), first_at, last_at, n + 1,
                  now)  # fmt: skip
-        new = Signed(n + 1, size + len(ids), merkle.root([mine]), last.digest, microseconds(now))
+        new = CheckpointFacts(
+            n + 1, size + len(ids), merkle.root([mine]), last.digest, microseconds(now)
+        )
         self.run("insert into audit_checkpoint (n, size, root, previous, at, key_id, signature)"
                  " values (%s, %s, %s, %s, %s, %s, %s)", new.n, new.size, new.root, new.previous,
                  now, signing.key_id(), sign(new.text, CHECKPOINT))  # fmt: skip

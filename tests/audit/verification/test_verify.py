@@ -204,7 +204,7 @@ def _take_as_if_of(trail: Trail, at: datetime, *, hashed: bool) -> None:
                        " from audit_event where id = any(%s))", [theirs.event_ids])  # fmt: skip
     trail.root.execute("delete from audit_event where id = any(%s)", [theirs.event_ids])
     theirs.first_at = theirs.last_at = at
-    hash_ = seal.hashed(theirs) if hashed else bytes(theirs.hash)
+    hash_ = seal.computed_hash(theirs) if hashed else bytes(theirs.hash)
     trail.root.execute("update audit_seal set (first_at, last_at, hash) = (%s, %s, %s)"
                        " where id = %s", [at, at, hash_, theirs.id])  # fmt: skip
 

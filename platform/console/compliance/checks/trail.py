@@ -13,7 +13,7 @@ from audit import merkle
 from audit.keys import signing
 from audit.models import Checkpoint, Event, Seal, WitnessMark
 from audit.proof.chain import CHECKPOINT, ZERO
-from audit.proof.seal import hashed, signed
+from audit.proof.seal import computed_hash, facts_of
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from audit.trail.canonical import LINE
 from console.compliance.check import Check, Outcome, Problem, Reach
@@ -62,7 +62,7 @@ def _seal_problems(seal: Seal) -> list[str]:
         problems.append("its events are not those that were sealed")
     if leaves and merkle.root(leaves) != bytes(seal.root):
         problems.append("its root is not that of its events")
-    if hashed(seal) != bytes(seal.hash):
+    if computed_hash(seal) != bytes(seal.hash):
         problems.append("it has been changed")
     if bytes(seal.previous) != _hash_before(seal):
         problems.append("the batch before it is not the one it was chained to")
@@ -85,7 +85,7 @@ def _hash_before(seal: Seal) -> bytes:
 
 
 def _checkpoint_problems(checkpoint: Checkpoint, tenant: Tenant | None) -> list[str]:
-    facts, problems = signed(checkpoint), []
+    facts, problems = facts_of(checkpoint), []
     if not signing.is_ours(facts.text, bytes(checkpoint.signature), CHECKPOINT):
         problems.append("its signature does not verify")
     if tenant is None:  # a tenant does not see the other seals of the round
