@@ -88,7 +88,7 @@ class Event(models.Model):
             ),
             models.Index(
                 fields=["-at"],
-                name="audit_event_all_acts",  # `id__gt` keeps the planner from it in tenants' searches
+                name="audit_event_all_acts",  # `id__gt` hides it from tenants' searches
                 condition=~models.Q(action__in=REQUESTS) & models.Q(id__gt=0),
             ),
             models.Index(

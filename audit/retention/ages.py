@@ -1,4 +1,4 @@
-"""How much there is of what, by month: for previews of a retention (data_classes.py)."""
+"""Row counts by month, for previews of a retention change (data_classes.py)."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,8 +9,10 @@ Counts = dict[str, dict[str, int]]  # month -> kind -> rows: {"2026-01": {"event
 
 
 def by_month(kinds: dict[str, tuple[str, str]], tenant_id: UUID, before: datetime) -> Counts:
-    """`kinds`: name -> table and its column of time. Tables have a `tenant_id`."""
-    found: Counts = {}
+    """Counts rows older than `before`. `kinds`: name -> table with a `tenant_id`, and its time
+    column.
+    """
+    counts: Counts = {}
     with connection.cursor() as cursor:
         for kind, (table, column) in kinds.items():
             cursor.execute(
@@ -19,8 +21,8 @@ def by_month(kinds: dict[str, tuple[str, str]], tenant_id: UUID, before: datetim
                 [tenant_id, before],
             )
             for month, rows in cursor.fetchall():
-                found.setdefault(month, {})[kind] = rows
-    return dict(sorted(found.items()))
+                counts.setdefault(month, {})[kind] = rows
+    return dict(sorted(counts.items()))
 
 
 def of_trail(tenant_id: UUID, before: datetime) -> Counts:

@@ -1,7 +1,7 @@
-"""Kinds of data that have a retention of their own. Who holds one registers it, in its `ready()`.
+"""Kinds of data that have a retention of their own. Each app registers its kinds in `ready()`.
 
-Events and their texts are AUDIT: months of them are dropped whole (periods.py). Every
-other class brings an eraser that takes what is older than a moment.
+Events and their texts are AUDIT: they are dropped by whole months (periods.py). Every other class
+has an eraser that deletes rows older than a moment.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,18 +23,18 @@ MOST_DAYS = 36_500
 
 class Count(Protocol):
     def __call__(self, tenant_id: UUID, before: datetime) -> Counts:
-        """What is older than `before`."""
+        """Counts what is older than `before`."""
 
 
 class Erase(Protocol):
     def __call__(self, tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-        """Takes what is older than `before` and not of the subjects in `spare`: how many rows."""
+        """Deletes rows older than `before`, except of the subjects in `spare`. Returns how many."""
 
 
-class KeptElsewhere(NamedTuple):
-    """A class whose days are a field of something else: there is no rule beside it."""
+class ExternalDays(NamedTuple):
+    """Access to the days of a class that are a field of another model instead of a rule."""
 
-    read: Callable[[Collection[UUID]], Mapping[UUID, int]]  # of tenants
+    read: Callable[[Collection[UUID]], Mapping[UUID, int]]  # by tenant
     write: Callable[[UUID, int, str], None]  # tenant, days, by
 
 
@@ -52,7 +52,7 @@ class DataClass:
 @dataclass(slots=True)
 class _Registry:
     classes: dict[str, DataClass] = field(default_factory=dict)
-    elsewhere: dict[str, KeptElsewhere] = field(default_factory=dict)
+    external: dict[str, ExternalDays] = field(default_factory=dict)
     tenants: Callable[[], list[UUID]] = list
 
 
@@ -63,18 +63,18 @@ def register(data_class: DataClass) -> None:
     _registry.classes[data_class.name] = data_class
 
 
-def keep_elsewhere(name: str, place: KeptElsewhere) -> None:
-    """Says where the days of a class stand, if not in a RetentionRule."""
-    _registry.elsewhere[name] = place
+def register_external(name: str, days: ExternalDays) -> None:
+    """Registers a class whose days are not in a RetentionRule."""
+    _registry.external[name] = days
 
 
-def elsewhere(name: str) -> KeptElsewhere | None:
-    return _registry.elsewhere.get(name)
+def external(name: str) -> ExternalDays | None:
+    return _registry.external.get(name)
 
 
-def tenants_are(found: Callable[[], list[UUID]]) -> None:
-    """Says who the tenants are: `audit` knows none."""
-    _registry.tenants = found
+def register_tenants(tenant_ids: Callable[[], list[UUID]]) -> None:
+    """Registers the list of tenants, which `audit` itself does not know."""
+    _registry.tenants = tenant_ids
 
 
 def tenants() -> list[UUID]:
@@ -82,13 +82,13 @@ def tenants() -> list[UUID]:
 
 
 def known() -> list[DataClass]:
-    """The audit trail first, the others by name."""
-    found = _registry.classes.values()
-    return sorted(found, key=lambda one: (one.name != AUDIT, one.name))
+    """Returns all classes: the audit trail first, the others by name."""
+    classes = _registry.classes.values()
+    return sorted(classes, key=lambda data_class: (data_class.name != AUDIT, data_class.name))
 
 
 def of(name: str) -> DataClass:
-    """Raises KeyError."""
+    """Returns the class. Raises KeyError."""
     return _registry.classes[name]
 
 

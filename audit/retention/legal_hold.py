@@ -1,9 +1,9 @@
-"""Legal holds: what must be kept for a court is neither erased nor dropped, whoever asks for it.
+"""Legal holds: data that must be kept for a court is neither erased nor pruned.
 
-One person places a hold, another one approves it; one asks for its release, another one approves
-that; and nobody renews it twice running. People are compared as `person`, which stays the same in
-every tenant and role; `by` is the actor as the trail writes it. How long a hold waits for approval,
-and whether it keeps something meanwhile, the database says (sql/5_retention.sql).
+One person places a hold and another one approves it; one requests its release and another one
+approves that; nobody renews it twice in a row. People are compared as `person`, which is the same
+in every tenant and role; `by` is the actor in the trail's form. The database decides how long a
+hold waits for approval, and whether it is in force meanwhile (sql/5_retention.sql).
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ LONGEST_REASON = 500
 
 
 class HoldRefused(Exception):
-    """A hold cannot be changed like this."""
+    """The hold cannot be changed this way."""
 
 
 class SamePerson(HoldRefused):
-    """Who places a hold does not approve it; nor who asks for its release, or renewed it last."""
+    """A second person must approve a hold or its release, or renew it."""
 
 
 class Ended(HoldRefused):
-    """It has expired, was released, or waited too long for approval."""
+    """The hold has expired, was released, or waited too long for approval."""
 
 
 class AlreadyApproved(HoldRefused):
@@ -42,16 +42,16 @@ class AlreadyApproved(HoldRefused):
 
 
 class OnHold(Exception):
-    """What was to be erased must be kept."""
+    """Data that was to be erased is under a legal hold."""
 
     def __init__(self, hold: LegalHold) -> None:
         super().__init__(f"legal hold {hold.id}")
         self.hold = hold
 
 
-# What holds --------------------------------------------------------------------------------------
+# Queries -----------------------------------------------------------------------------------------
 def holding(at: datetime | None = None) -> QuerySet[LegalHold]:
-    """Those in force at a moment, of every tenant that may be seen."""
+    """Returns the holds in force at a moment, of every visible tenant."""
     at = at or timezone.now()
     unreleased = Q(released_at=None) | Q(released_at__gt=at)
     approved = Q(approved_at__lte=at) | Q(holds_meanwhile=True, waits_until__gt=at)
@@ -63,7 +63,9 @@ def holding(at: datetime | None = None) -> QuerySet[LegalHold]:
 def in_force(
     tenant_id: UUID, subject_id: UUID | None = None, at: datetime | None = None
 ) -> LegalHold | None:
-    """A hold on the subject or on the whole tenant; without a subject: any hold of the tenant."""
+    """Returns a hold on the subject or on the whole tenant; without a subject, any of the
+    tenant's.
+    """
     holds = holding(at).filter(tenant_id=tenant_id)
     if subject_id:
         holds = holds.filter(Q(subject_id=None) | Q(subject_id=subject_id))
@@ -73,7 +75,7 @@ def in_force(
 def covering(
     begins: datetime, ends: datetime, tenant_ids: Sequence[UUID] | None = None
 ) -> LegalHold | None:
-    """A hold in force now over anything between two moments, of these tenants or of any."""
+    """Returns a hold in force now over anything between two moments, of these tenants or of any."""
     holds = holding().filter(
         Q(covers_from=None) | Q(covers_from__lt=ends),
         Q(covers_until=None) | Q(covers_until__gt=begins),
@@ -84,8 +86,10 @@ def covering(
 
 
 def refuse_if_held(tenant_id: UUID, subject_id: UUID | None = None) -> None:
-    """Raises OnHold. Until the open transaction ends, no new hold of the tenant comes into force:
-    one that is placed meanwhile waits, and sees what the transaction has done.
+    """Raises OnHold if a hold is in force.
+
+    Until the open transaction ends, no new hold of the tenant comes into force: one that is placed
+    meanwhile waits, and sees the effects of the transaction.
     """
     _lock(tenant_id, shared=True)
     if hold := in_force(tenant_id, subject_id):
@@ -93,18 +97,20 @@ def refuse_if_held(tenant_id: UUID, subject_id: UUID | None = None) -> None:
 
 
 def held_subjects(tenant_id: UUID, before: datetime) -> frozenset[UUID]:
-    """Of whom nothing older than `before` may go. Raises OnHold when that is everybody; until the
-    open transaction ends, nobody is added (see `refuse_if_held`).
+    """Returns subjects whose data older than `before` must be kept.
+
+    Raises OnHold if a hold covers the whole tenant. No subject is added until the open transaction
+    ends (see `refuse_if_held`).
     """
     _lock(tenant_id, shared=True)
-    held = holding().filter(Q(covers_from=None) | Q(covers_from__lt=before), tenant_id=tenant_id)
-    for hold in held:
+    holds = holding().filter(Q(covers_from=None) | Q(covers_from__lt=before), tenant_id=tenant_id)
+    for hold in holds:
         if hold.subject_id is None:
             raise OnHold(hold)
-    return frozenset(hold.subject_id for hold in held if hold.subject_id)
+    return frozenset(hold.subject_id for hold in holds if hold.subject_id)
 
 
-# What people do ----------------------------------------------------------------------------------
+# Changes -----------------------------------------------------------------------------------------
 def request(
     tenant_id: UUID,
     *,
@@ -116,8 +122,10 @@ def request(
     covers_from: datetime | None = None,
     covers_until: datetime | None = None,
 ) -> LegalHold:
-    """In force at once, if it `holds_meanwhile`; without approval it ends by itself at
-    `waits_until`. Raises ValidationError.
+    """Places a hold, in force at once if it `holds_meanwhile`; without approval it ends at
+    `waits_until`.
+
+    Raises ValidationError.
     """
     now = timezone.now()
     _refuse_dates(now, expires_at, covers_from, covers_until)
@@ -138,9 +146,9 @@ def request(
 
 
 def approve(hold: LegalHold, *, by: str, person: str = "") -> None:
-    """Raises HoldRefused: SamePerson, AlreadyApproved, Ended."""
+    """Approves a hold. Raises HoldRefused: SamePerson, AlreadyApproved, Ended."""
     with transaction.atomic():
-        _locked(hold)
+        _lock_row(hold)
         if hold.approved_at:
             raise AlreadyApproved
         if hold.requested_by == (person or by):
@@ -152,11 +160,13 @@ def approve(hold: LegalHold, *, by: str, person: str = "") -> None:
 
 
 def renew(hold: LegalHold, *, by: str, expires_at: datetime, person: str = "") -> None:
-    """A release that was asked for has to be asked for again. Raises SamePerson, Ended,
-    ValidationError: at most LONGEST from now, and later than it is.
+    """Extends a hold; a release must be requested again.
+
+    The new end must be later than the present one, and at most LONGEST from now. Raises SamePerson,
+    Ended, ValidationError.
     """
     with transaction.atomic():
-        _locked(hold)
+        _lock_row(hold)
         _refuse_ended(hold)
         if (hold.renewed_by or hold.requested_by) == (person or by):
             raise SamePerson
@@ -165,20 +175,21 @@ def renew(hold: LegalHold, *, by: str, expires_at: datetime, person: str = "") -
             raise ValidationError({"expires_at": _("The hold already lasts until then.")})
         before, hold.expires_at = hold.expires_at, expires_at
         hold.renewed, hold.renewed_by = hold.renewed + 1, person or by
-        _ask(hold, "", "")
+        _request_release(hold, "", "")
         hold.save()
         _act(Action.HOLD_RENEW, hold, by, before=before.isoformat())
 
 
 def release(hold: LegalHold, *, by: str, reason: str = "", person: str = "") -> bool:
-    """The first person asks for it and says why, another one approves: from then on what it kept
-    may go. Answers whether it is released. Raises SamePerson, Ended, ValidationError.
+    """Requests a hold's release, or approves the request if another person made it.
+
+    Returns True if the hold is released. Raises SamePerson, Ended, ValidationError.
     """
     with transaction.atomic():
-        _locked(hold)
+        _lock_row(hold)
         _refuse_ended(hold)
         if not hold.release_asked_by:
-            _ask(hold, person or by, _reason(reason))
+            _request_release(hold, person or by, _reason(reason))
             hold.save()
             _act(Action.HOLD_ASK_RELEASE, hold, by, reason=hold.release_reason)
             return False
@@ -195,13 +206,13 @@ def is_in_force(hold: LegalHold) -> bool:
 
 
 def has_ended(hold: LegalHold) -> bool:
-    """Nobody can approve, renew or release it any more."""
+    """Returns True if the hold can no longer be approved, renewed or released."""
     now = timezone.now()
-    waited = hold.approved_at is None and hold.waits_until <= now
-    return waited or hold.released_at is not None or hold.expires_at <= now
+    lapsed = hold.approved_at is None and hold.waits_until <= now
+    return lapsed or hold.released_at is not None or hold.expires_at <= now
 
 
-def _ask(hold: LegalHold, person: str, reason: str) -> None:
+def _request_release(hold: LegalHold, person: str, reason: str) -> None:
     hold.release_asked_by, hold.release_reason = person, reason
     hold.release_asked_at = timezone.now() if person else None
 
@@ -230,12 +241,12 @@ def _reason(text: str) -> str:
     return text
 
 
-def _locked(hold: LegalHold) -> None:
+def _lock_row(hold: LegalHold) -> None:
     hold.refresh_from_db(from_queryset=LegalHold.objects.select_for_update())
 
 
 def _lock(tenant_id: UUID, *, shared: bool = False) -> None:
-    """Until the transaction ends: those who erase share it, who places a hold has it alone."""
+    """Locks until the transaction ends: erasures share the lock, a new hold has it alone."""
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     with connection.cursor() as cursor:
         cursor.execute(f"select {function}(hashtextextended(%s, 0))", [f"hold:{tenant_id}"])

@@ -1,6 +1,6 @@
-"""How long each kind of data stays, per tenant; and the night's work that lets it go.
+"""Retention periods of each class of data, per tenant.
 
-The floor stands in the classes, in forms and in the database (audit/sql/5_retention.sql).
+The minimum is defined in the classes, in forms and in the database (audit/sql/5_retention.sql).
 """
 
 from collections.abc import Collection
@@ -23,7 +23,7 @@ from audit.trail.record import act
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A class of data as it holds for a tenant."""
+    """The retention of a class of data for one tenant."""
 
     data_class: DataClass
     days: int
@@ -33,18 +33,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What `days` would let go tonight that is still there. Nothing has been changed."""
+    """Rows that `days` would delete tonight. Nothing has been changed."""
 
     data_class: DataClass
     days: int
     present: int
-    before: datetime  # older than this
+    before: datetime  # rows older than this are deleted
     months: Counts = field(default_factory=dict)
-    hold: LegalHold | None = None  # it stays all the same, as long as this is in force
+    hold: LegalHold | None = None  # prevents the deletion while it is in force
 
     @property
     def total(self) -> dict[str, int]:
-        """By kind."""
+        """Returns the sums by kind."""
         sums: dict[str, int] = {}
         for kinds in self.months.values():
             for kind, rows in kinds.items():
@@ -52,7 +52,7 @@ class Preview:
         return sums
 
 
-# What holds --------------------------------------------------------------------------------------
+# Queries -----------------------------------------------------------------------------------------
 def days_of(tenant_id: UUID, name: str) -> int:
     return rule(tenant_id, data_classes.of(name)).days
 
@@ -73,8 +73,8 @@ def rule(tenant_id: UUID, data_class: DataClass) -> Rule:
 
 
 def _read(data_class: DataClass, tenant_ids: Collection[UUID]) -> dict[UUID, Rule]:
-    if place := data_classes.elsewhere(data_class.name):
-        days = place.read(tenant_ids)
+    if external := data_classes.external(data_class.name):
+        days = external.read(tenant_ids)
         default = data_class.default_days
         return {pk: _rule(data_class, days.get(pk, default)) for pk in tenant_ids}
     rows = RetentionRule.objects.filter(tenant_id__in=tenant_ids, data_class=data_class.name)
@@ -94,36 +94,38 @@ def _rule(
     return Rule(data_class, max(days, data_class.floor_days), changed_by, changed_at)
 
 
-# What people do ----------------------------------------------------------------------------------
+# Changes -----------------------------------------------------------------------------------------
 def preview(tenant_id: UUID, name: str, days: int) -> Preview:
-    """Raises ValidationError, KeyError."""
+    """Returns the effect of a change. Raises ValidationError, KeyError."""
     data_class = data_classes.of(name)
     refuse_days(data_class, days)
     return _preview(tenant_id, data_class, rule(tenant_id, data_class).days, days)
 
 
 def change(tenant_id: UUID, name: str, days: int, *, by: str) -> Preview:
-    """Holds from tonight on: what goes with it. Raises ValidationError, KeyError."""
+    """Changes the days from tonight on, and returns the effect. Raises ValidationError,
+    KeyError.
+    """
     data_class = data_classes.of(name)
     refuse_days(data_class, days)
     with transaction.atomic():
         _lock(tenant_id, data_class)
         present = rule(tenant_id, data_class).days
-        seen = _preview(tenant_id, data_class, present, days)
+        effect = _preview(tenant_id, data_class, present, days)
         if days == present:
-            return seen
-        if place := data_classes.elsewhere(name):
-            place.write(tenant_id, days, by)  # it calls `record`
-            return seen
+            return effect
+        if external := data_classes.external(name):
+            external.write(tenant_id, days, by)  # which calls `record`
+            return effect
         RetentionRule.objects.update_or_create(
             tenant_id=tenant_id, data_class=name, defaults={"days": days, "changed_by": by}
         )
-        _act(tenant_id, seen, by)
-    return seen
+        _act(tenant_id, effect, by)
+    return effect
 
 
 def record(tenant_id: UUID, name: str, before: int, after: int, *, by: str) -> None:
-    """Puts a change on record that was made where the days stand (data_classes.KeptElsewhere)."""
+    """Records a change that was made in another model (data_classes.ExternalDays)."""
     _act(tenant_id, _preview(tenant_id, data_classes.of(name), before, after), by)
 
 
@@ -151,10 +153,10 @@ def _preview(tenant_id: UUID, data_class: DataClass, present: int, days: int) ->
     return Preview(data_class, days, present, before, months, legal_hold.in_force(tenant_id))
 
 
-def _act(tenant_id: UUID, seen: Preview, by: str) -> None:
+def _act(tenant_id: UUID, effect: Preview, by: str) -> None:
     detail = {
-        "data_class": seen.data_class.name,
-        "days": [seen.present, seen.days],
-        "would_go": seen.months,
+        "data_class": effect.data_class.name,
+        "days": [effect.present, effect.days],
+        "would_go": effect.months,
     }
     act(Action.RETENTION_CHANGE, actor=by, tenant_id=tenant_id, detail=detail)

@@ -1,5 +1,7 @@
-"""The night's work: what has been kept long enough goes. Each piece by itself, so that one which
-cannot go (a hold, an event that is not under seal, a lock) keeps none of the others.
+"""Deletes expired data each night.
+
+Each piece is separate, so that one which must stay (because of a hold, an unsealed event or a lock)
+does not keep the others.
 """
 
 import logging
@@ -22,7 +24,7 @@ from audit.trail.record import act
 
 log = logging.getLogger(__name__)
 BY, CHECK = "system:retention", "retention.prune"
-TABLES = ("audit_payload", "audit_event")  # a month's texts go before what they belong to
+TABLES = ("audit_payload", "audit_event")  # a month's texts are dropped before their events
 TEXTS_AT_ONCE = 10_000
 _MONTHS = """
     select to_date(right(c.relname, 8), 'YYYY"_m"MM')
@@ -31,32 +33,33 @@ _MONTHS = """
 
 
 @dataclass(slots=True)
-class Night:
-    """What went, what stays though its time is over and why, and what failed."""
+class PruneReport:
+    """Deleted rows, expired data on hold with its hold, and failures, each by piece."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
+    on_hold: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def prune() -> Night:
-    """Everything that is due. Run again, it does nothing."""
-    began, night = time.monotonic(), Night()
+def prune() -> PruneReport:
+    """Deletes everything that is due. A second run does nothing."""
+    began, report = time.monotonic(), PruneReport()
     for table in TABLES:
         for month in due_months(table):
             name = f"{table} {month:%Y-%m}"
-            _tried(night, name, partial(erasing.prune_month, table, month))
+            _try(report, name, partial(erasing.prune_month, table, month))
     for tenant_id in data_classes.tenants():
-        _tried(night, f"texts {tenant_id}", partial(_texts, tenant_id))
-        for one in data_classes.known():
-            if one.erase:
-                _tried(night, f"{one.name} {tenant_id}", partial(_aged, one, tenant_id))
-    _noted(night, time.monotonic() - began)
-    return night
+        _try(report, f"texts {tenant_id}", partial(_prune_texts, tenant_id))
+        for data_class in data_classes.known():
+            if data_class.erase:
+                piece = partial(_prune_class, data_class, tenant_id)
+                _try(report, f"{data_class.name} {tenant_id}", piece)
+    _save(report, time.monotonic() - began)
+    return report
 
 
 def due_months(table: str) -> Iterator[date]:
-    """Whole months that are older than the longest retention of all tenants."""
+    """Returns whole months that are older than the longest retention of all tenants."""
     with connection.cursor() as cursor:
         cursor.execute("select audit_longest_retention()")
         youngest = timezone.now() - timedelta(days=cursor.fetchone()[0])
@@ -70,8 +73,8 @@ def _end(month: date) -> datetime:
     return datetime(year, following + 1, 1, tzinfo=UTC)
 
 
-def _texts(tenant_id: UUID) -> int:
-    """Of a tenant that keeps them for less long than another one."""
+def _prune_texts(tenant_id: UUID) -> int:
+    """Deletes texts of a tenant whose retention is shorter than another one's."""
     rows = 0
     while True:
         with transaction.atomic():
@@ -82,8 +85,10 @@ def _texts(tenant_id: UUID) -> int:
             return rows
 
 
-def _aged(data_class: DataClass, tenant_id: UUID) -> int:
-    """Raises OnHold when the whole tenant is held."""
+def _prune_class(data_class: DataClass, tenant_id: UUID) -> int:
+    """Deletes a tenant's expired rows of one class. Raises OnHold if the whole tenant is on
+    hold.
+    """
     assert data_class.erase
     with transaction.atomic():
         rule = periods.rule(tenant_id, data_class)
@@ -100,28 +105,28 @@ def _record(tenant_id: UUID, name: str, rows: int, **more: int) -> None:
         act(Action.AUDIT_PRUNE, actor=BY, tenant_id=tenant_id, detail=detail)
 
 
-def _tried(night: Night, name: str, piece: Callable[[], int]) -> None:
+def _try(report: PruneReport, name: str, piece: Callable[[], int]) -> None:
     try:
         rows = piece()
-    except (legal_hold.OnHold, erasing.Kept) as held:
-        night.kept[name] = str(held)
+    except (legal_hold.OnHold, erasing.HoldInForce) as hold:
+        report.on_hold[name] = str(hold)
     except DatabaseError as problem:
         log.warning("cannot prune %s: %s", name, problem)
-        night.failed[name] = str(problem).splitlines()[0]
-    except Exception as problem:  # an eraser's own: the next one has its turn
+        report.failed[name] = str(problem).splitlines()[0]
+    except Exception as problem:  # from an app's eraser: the next piece still has its turn
         log.exception("cannot prune %s", name)
-        night.failed[name] = repr(problem)[:200]
+        report.failed[name] = repr(problem)[:200]
     else:
         if rows:
-            night.rows[name] = rows
+            report.rows[name] = rows
 
 
-def _noted(night: Night, seconds: float) -> None:
+def _save(report: PruneReport, seconds: float) -> None:
     CheckRun.objects.create(
         name=CHECK,
         at=timezone.now(),
-        ok=not night.failed,
-        figures={"rows": night.rows, "kept": night.kept},
-        problem="; ".join(f"{name}: {why}" for name, why in night.failed.items())[:500],
+        ok=not report.failed,
+        figures={"rows": report.rows, "kept": report.on_hold},
+        problem="; ".join(f"{name}: {problem}" for name, problem in report.failed.items())[:500],
         took_ms=int(seconds * 1000),
     )

@@ -1,8 +1,8 @@
-"""Finding events: by who, what, when and from where, a page at a time in either direction.
+"""Searches events by subject, actor, action, time and origin, a page at a time in either direction.
 
-A page costs what page 1 does (keyset over time and id), and no filter costs more than LOOK rows:
-the rarest of the filters drives an index, the others are asked of what it brings. Where they leave
-too little, the page says how far it has looked, and its cursor goes on from there.
+Every page costs as much as the first (keyset pagination over time and id), and no filter reads more
+than LOOK rows: the most selective filter uses an index, the others are applied to its rows. If too
+few rows remain, the page reports how far it has looked, and its cursor continues from there.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from audit.models.event import REQUESTS
 from infrastructure.postgres.scope import scope
 
 PAGE, LOOK = 50, 5_000
-MOST_ACTORS = 20  # each has its own way through an index
+MOST_ACTORS = 20  # each is a separate index scan
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-# As the partial indexes say it.
+# The condition of the partial indexes.
 ACTS = f"not (action in {REQUESTS})"
-# PostgreSQL would take the platform's index for a tenant too, and read everybody's acts. It
-# cannot where the question does not say what the index does.
+# PostgreSQL would use the platform's index for a tenant too, and read every tenant's acts. It
+# cannot if the query lacks the index's extra condition.
 ALL_ACTS = f"{ACTS} and id > 0"
 FAILED = "(not success or status >= 400)"
 PLANNER = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
@@ -39,30 +39,30 @@ _COLUMNS = ", ".join(str(field.column) for field in Event._meta.concrete_fields)
 
 
 class BadCursor(Exception):
-    """Of another list, or with other filters."""
+    """The cursor is of another list, or of other filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What an event must be like; what is empty is not asked. Times: from, and before."""
+    """Conditions on events; empty ones are ignored. `since` is inclusive, `until` exclusive."""
 
     subject_id: UUID | None = None
-    actors: tuple[str, ...] | None = None  # any of these; none at all finds nothing
+    actors: tuple[str, ...] | None = None  # any of these; an empty tuple matches nothing
     api_key_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     request_id: UUID | None = None
-    net: str = ""  # as it stands on record: 192.0.2.0
+    net: str = ""  # in the trail's form: 192.0.2.0
     action: str = ""
-    acts: bool = False  # what people did, without the requests
+    acts: bool = False  # acts of people only, without requests
     model: str = ""
     route: str = ""
     status: int | None = None
     failed: bool = False
 
     @property
-    def anybody(self) -> tuple[str, ...] | None:
-        """As actors, each once; a key is one."""
+    def actor_names(self) -> tuple[str, ...] | None:
+        """Returns the actors to search for, each once, including the API key."""
         if self.api_key_id is None:
             return self.actors and tuple(dict.fromkeys(self.actors))
         key = f"key:{self.api_key_id}"
@@ -71,12 +71,12 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Newest first. A cursor is "" where there is nothing more on that side."""
+    """A page of events, newest first. A cursor is "" if there is nothing more on that side."""
 
     rows: list[Event]
     older: str = ""
     newer: str = ""
-    looked_back_to: datetime | None = None  # not filled: go on from `older`
+    looked_back_to: datetime | None = None  # set if the page is not full: continue from `older`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,11 @@ class _Cursor:
 @dataclass(slots=True)
 class _Where:
     clauses: list[str]
-    given: list[Any]
+    values: list[Any]
 
-    def ask(self, clause: str, *given: Any) -> None:
+    def add(self, clause: str, *values: Any) -> None:
         self.clauses.append(clause)
-        self.given += given
+        self.values += values
 
     def __str__(self) -> str:
         return " and ".join(self.clauses) or "true"
@@ -107,38 +107,43 @@ def page(
     look: int = LOOK,
     side: str = "",
 ) -> Page:
-    """`tenant_id` None: of the whole platform. Raises BadCursor, also where it is not of `side`."""
+    """Returns a page; `tenant_id` None searches the whole platform.
+
+    Raises BadCursor, also for a cursor that is not of `side`.
+    """
     salt = _salt(tenant_id, filters)
-    start = _opened(cursor, salt) if cursor else None
+    start = _verified(cursor, salt) if cursor else None
     if start and side not in ("", start.side):
         raise BadCursor
     newer = start is not None and start.side == "newer"
-    found, reached = _found(tenant_id, filters, start, size + 1, look)
-    more, rows = len(found) > size, found[:size]
-    goes_on = _encrypted(reached, salt, "newer" if newer else "older") if reached else ""
+    events, reached = _query(tenant_id, filters, start, size + 1, look)
+    more, rows = len(events) > size, events[:size]
+    rest = _signed(reached, salt, "newer" if newer else "older") if reached else ""
     if newer:
         rows.reverse()
-        after = _mark(rows[0], salt, "newer") if more else goes_on
-        return Page(rows, _mark(rows[-1], salt, "older") if rows else "", after)
-    after = _mark(rows[-1], salt, "older") if more else goes_on
-    back = _mark(rows[0], salt, "newer") if start and rows else ""
+        after = _cursor_at(rows[0], salt, "newer") if more else rest
+        return Page(rows, _cursor_at(rows[-1], salt, "older") if rows else "", after)
+    after = _cursor_at(rows[-1], salt, "older") if more else rest
+    back = _cursor_at(rows[0], salt, "newer") if start and rows else ""
     return Page(rows, after, back, reached[0] if reached and not more else None)
 
 
 def oldest_first(
     tenant_id: UUID, filters: Filters, before: datetime, chunk: int = 2000
 ) -> Iterator[list[Event]]:
-    """All that was there `before`, for files; each chunk is read in a scope of its own."""
+    """Yields all events older than `before`, for files; each chunk is read in a scope of its
+    own.
+    """
     ends = min(filters.until, before) if filters.until else before
     bounded = replace(filters, until=ends)
     start = _Cursor("newer", filters.since or _FIRST, 0)
     while True:
         with scope(system=True):
-            found, reached = _found(tenant_id, bounded, start, chunk, LOOK)
-        if found:
-            yield found
-        if len(found) == chunk:
-            start = _Cursor("newer", found[-1].at, found[-1].id)
+            events, reached = _query(tenant_id, bounded, start, chunk, LOOK)
+        if events:
+            yield events
+        if len(events) == chunk:
+            start = _Cursor("newer", events[-1].at, events[-1].id)
         elif reached:
             start = _Cursor("newer", *reached)
         else:
@@ -146,27 +151,30 @@ def oldest_first(
 
 
 # The query ---------------------------------------------------------------------------------------
-def _found(
+def _query(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None, size: int, look: int
 ) -> tuple[list[Event], tuple[datetime, int] | None]:
-    """Rows in the direction of the search, and where it stopped for having looked at enough."""
-    if filters.anybody == ():
+    """Returns rows in the direction of the search, and the position at which LOOK rows were
+    read.
+    """
+    if filters.actor_names == ():
         return [], None
-    sql, given, bounded = statement(tenant_id, filters, start, size, look)
+    sql, values, bounded = statement(tenant_id, filters, start, size, look)
     with through_indexes(sort=filters.request_id is not None):
-        found = list(Event.objects.raw(sql, given))
+        events = list(Event.objects.raw(sql, values))
     if not bounded:
-        return found, None
-    rows = [event for event in found if not event.looked]  # type: ignore[attr-defined]
-    last = [(event.at, event.id) for event in found if event.looked]  # type: ignore[attr-defined]
+        return events, None
+    rows = [event for event in events if not event.looked]  # type: ignore[attr-defined]
+    last = [(event.at, event.id) for event in events if event.looked]  # type: ignore[attr-defined]
     return rows, last[0] if last else None
 
 
 @contextmanager
 def through_indexes(*, sort: bool) -> Iterator[None]:
-    """PostgreSQL guesses too low how many rows the policies let through. It would then sort a
-    tenant's millions to find the newest ones, which an index has in order. Only the few events of
-    a request have to be sorted.
+    """Makes PostgreSQL read events in index order.
+
+    It underestimates how many rows pass the policies, and would sort a tenant's millions to find
+    the newest ones. Only the few events of one request need a sort.
     """
     if not connection.in_atomic_block:
         with transaction.atomic(), through_indexes(sort=sort):
@@ -182,20 +190,20 @@ def through_indexes(*, sort: bool) -> Iterator[None]:
 def statement(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None, size: int, look: int
 ) -> tuple[str, list[Any], bool]:
-    """SQL, its parameters, and whether some filters are asked only of what the index brings."""
+    """Returns SQL, its parameters, and whether some filters apply only to rows from the index."""
     newer = start is not None and start.side == "newer"
     order = "at, id" if newer else "at desc, id desc"
     inner, outer = _Where([], []), _Where([], [])
-    for clause, *values in _placed(tenant_id, filters, start):
-        inner.ask(clause, *values)
-    drivers, others = _drivers(tenant_id, filters)
-    for clause, *values in drivers:
-        inner.ask(clause, *values)
+    for clause, *values in _bounds(tenant_id, filters, start):
+        inner.add(clause, *values)
+    indexed, others = _split(tenant_id, filters)
+    for clause, *values in indexed:
+        inner.add(clause, *values)
     for clause, *values in others:
-        outer.ask(clause, *values)
+        outer.add(clause, *values)
     if not others:
-        return _driven(filters, inner, order, size)
-    rows, given, _ = _driven(filters, inner, order, look)
+        return _select(filters, inner, order, size)
+    rows, values, _ = _select(filters, inner, order, look)
     sql = f"""
         with looked as materialized ({rows}),
         matching as (select * from looked where {outer} order by {order} limit {size})
@@ -204,71 +212,71 @@ def statement(
         select *, true from (select * from looked order by {_reverse(order)} limit 1) last
         where (select count(*) from looked) = {look}
           and (select count(*) from matching) < {size}"""
-    return sql, [*given, *outer.given], True
+    return sql, [*values, *outer.values], True
 
 
-def _driven(filters: Filters, where: _Where, order: str, limit: int) -> tuple[str, list[Any], bool]:
-    """Through the index of each actor, of one of which there may be millions."""
+def _select(filters: Filters, where: _Where, order: str, limit: int) -> tuple[str, list[Any], bool]:
+    """Selects events, with several actors each through the index, since one may have millions."""
     select = f"select {_COLUMNS} from audit_event"
-    actors = filters.anybody
+    actors = filters.actor_names
     if actors is None or filters.request_id or filters.subject_id:
         ends = f"order by {order} limit {limit}"
-        return f"{select} where {where} {ends}", where.given, False
+        return f"{select} where {where} {ends}", where.values, False
     ends = f"order by {order} limit {limit}"
     if len(actors) > MOST_ACTORS:
         return (
             f"{select} where {where} and actor = any(%s) {ends}",
-            [*where.given, list(actors)],
+            [*where.values, list(actors)],
             False,
         )
     each = f"({select} where {where} and actor = %s {ends})"
     if len(actors) == 1:
-        return each, [*where.given, actors[0]], False
-    given = [value for actor in actors for value in (*where.given, actor)]
-    return f"select * from ({' union all '.join([each] * len(actors))}) e {ends}", given, False
+        return each, [*where.values, actors[0]], False
+    values = [value for actor in actors for value in (*where.values, actor)]
+    return f"select * from ({' union all '.join([each] * len(actors))}) e {ends}", values, False
 
 
-def _placed(
+def _bounds(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None
 ) -> list[tuple[Any, ...]]:
-    """Whose, when, and from where on."""
-    asked: list[tuple[Any, ...]] = []
+    """Returns the conditions on tenant, time and cursor."""
+    clauses: list[tuple[Any, ...]] = []
     if tenant_id:
-        asked.append(("tenant_id = %s", tenant_id))
+        clauses.append(("tenant_id = %s", tenant_id))
     if filters.since:
-        asked.append(("at >= %s", filters.since))
+        clauses.append(("at >= %s", filters.since))
     if filters.until:
-        asked.append(("at < %s", filters.until))
+        clauses.append(("at < %s", filters.until))
     if start:
         sign = ">" if start.side == "newer" else "<"
-        # The first says nothing new, but lets PostgreSQL leave out whole months.
-        asked.append((f"at {sign}= %s", start.at))
-        asked.append((f"(at, id) {sign} (%s, %s)", start.at, start.id))
-    return asked
+        # The first condition follows from the second, but lets PostgreSQL skip whole months.
+        clauses.append((f"at {sign}= %s", start.at))
+        clauses.append((f"(at, id) {sign} (%s, %s)", start.at, start.id))
+    return clauses
 
 
-def _drivers(
+def _split(
     tenant_id: UUID | None, filters: Filters
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """What an index of audit_event answers by itself, the best of it, and all the rest."""
-    asked: list[tuple[Any, ...]] = []
+    """Returns the condition that is best served by an index of audit_event, and all the others."""
+    indexed: list[tuple[Any, ...]] = []
     if filters.request_id:
-        asked.append(("request_id = %s", filters.request_id))
+        indexed.append(("request_id = %s", filters.request_id))
     if filters.subject_id:
-        asked.append(("subject_id = %s", filters.subject_id))
-    by_actor = filters.anybody is not None
-    if by_actor and asked:
-        asked.append(("actor = any(%s)", list(filters.anybody or ())))
+        indexed.append(("subject_id = %s", filters.subject_id))
+    by_actor = filters.actor_names is not None
+    if by_actor and indexed:
+        indexed.append(("actor = any(%s)", list(filters.actor_names or ())))
     if tenant_id and filters.net:
-        asked.append(("client_net = %s", filters.net))
+        indexed.append(("client_net = %s", filters.net))
     if filters.acts or filters.action not in ("", *REQUESTS):
-        asked.append((ACTS if tenant_id else ALL_ACTS,))
+        indexed.append((ACTS if tenant_id else ALL_ACTS,))
     if tenant_id and (filters.failed or (filters.status or 0) >= 400):
-        asked.append((FAILED,))
+        indexed.append((FAILED,))
     others = list(_others(tenant_id, filters))
     if by_actor and not (filters.request_id or filters.subject_id):
-        return [], asked + others  # the actor drives (_driven)
-    return asked[:1], asked[1:] + others
+        return [], indexed + others  # the actor's index is used (_select)
+    return indexed[:1], indexed[1:] + others
 
 
 def _others(tenant_id: UUID | None, filters: Filters) -> Iterator[tuple[Any, ...]]:
@@ -288,7 +296,7 @@ def _reverse(order: str) -> str:
 
 
 def queryset(tenant_id: UUID, filters: Filters) -> QuerySet[Event]:
-    """The same events, for what reads them in another order."""
+    """Returns the same events as a QuerySet, for callers that read them in another order."""
     events = Event.objects.of_tenant(tenant_id).between(filters.since, filters.until)
     equal = {
         name: value
@@ -296,8 +304,8 @@ def queryset(tenant_id: UUID, filters: Filters) -> QuerySet[Event]:
         if (value := getattr(filters, name)) not in (None, "")
     }
     events = events.filter(**equal)
-    if filters.anybody is not None:
-        events = events.filter(actor__in=filters.anybody)
+    if filters.actor_names is not None:
+        events = events.filter(actor__in=filters.actor_names)
     if filters.net:
         events = events.filter(client_net=filters.net)
     if filters.acts:
@@ -307,24 +315,24 @@ def queryset(tenant_id: UUID, filters: Filters) -> QuerySet[Event]:
 
 # Cursors -----------------------------------------------------------------------------------------
 def beginning(tenant_id: UUID | None, filters: Filters) -> str:
-    """Of the oldest page, from where one goes on to newer ones."""
-    return _encrypted((filters.since or _FIRST, 0), _salt(tenant_id, filters), "newer")
+    """Returns a cursor before the oldest event, from which pages lead to newer ones."""
+    return _signed((filters.since or _FIRST, 0), _salt(tenant_id, filters), "newer")
 
 
 def _salt(tenant_id: UUID | None, filters: Filters) -> str:
-    asked = orjson.dumps(asdict(filters), option=orjson.OPT_SORT_KEYS).decode()
-    return f"audit:{tenant_id}:{asked}"
+    text = orjson.dumps(asdict(filters), option=orjson.OPT_SORT_KEYS).decode()
+    return f"audit:{tenant_id}:{text}"
 
 
-def _mark(event: Event, salt: str, side: str) -> str:
-    return _encrypted((event.at, event.id), salt, side)
+def _cursor_at(event: Event, salt: str, side: str) -> str:
+    return _signed((event.at, event.id), salt, side)
 
 
-def _encrypted(place: tuple[datetime, int], salt: str, side: str) -> str:
-    return signing.dumps([side, place[0].isoformat(), place[1]], salt=salt)
+def _signed(position: tuple[datetime, int], salt: str, side: str) -> str:
+    return signing.dumps([side, position[0].isoformat(), position[1]], salt=salt)
 
 
-def _opened(cursor: str, salt: str) -> _Cursor:
+def _verified(cursor: str, salt: str) -> _Cursor:
     try:
         side, at, id_ = signing.loads(cursor, salt=salt)
     except signing.BadSignature:

@@ -1,7 +1,7 @@
-"""Looking for words in encrypted texts: opened and looked through one by one, never indexed.
+"""Searches encrypted texts by decrypting them one by one; there is no index.
 
-Whoever does it says why. It is on record in the same transaction, the words encrypted beside it,
-and so is what was refused. Nothing here asks for permissions: that is for those who call.
+The searcher gives a reason. The search is recorded in the same transaction, with its words
+encrypted, and so are refused ones. Callers check permissions.
 """
 
 import re
@@ -31,8 +31,8 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_S = 20.0
 AT_ONCE = 4  # payloads in memory: each may be of several MiB
 LONGEST_RANGE = timedelta(days=31)
-SHORTEST, LONGEST = 3, 200  # characters of what is looked for
-SHORTEST_WORD = 2  # of scripts whose words have two characters: Chinese, Japanese, Korean
+SHORTEST, LONGEST = 3, 200  # characters of the words
+SHORTEST_WORD = 2  # in scripts with words of two characters: Chinese, Japanese, Korean
 LONGEST_REASON = 500
 _DENSE = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fffd]"
@@ -52,19 +52,19 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     hits: list[Hit] = field(default_factory=list)
     looked_at: int = 0
-    unreadable: int = 0  # of erased people
-    looked_back_to: datetime | None = None  # older ones were not looked at
-    refused: bool = False  # too many in this hour
+    unreadable: int = 0  # texts of erased people
+    looked_back_to: datetime | None = None  # older texts were not searched
+    refused: bool = False  # too many searches in this hour
 
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
     field: str
     at: datetime
-    read: texts.Read | None  # None: it has been erased
+    read: texts.DecryptedText | None  # None: it has been erased
 
 
 def search(
@@ -77,87 +77,88 @@ def search(
     until: datetime,
     subject_id: UUID | None = None,
     searcher_id: UUID | None = None,
-) -> Found:
-    """Raises ValidationError; what comes too often is `refused`, and on record.
+) -> SearchResult:
+    """Searches a tenant's texts. Raises ValidationError; a search too many is `refused`, and
+    recorded.
 
-    The words go with the data of whom they are about, `subject_id`, else of who looked for them,
-    `searcher_id` (both pseudonyms).
+    The words are encrypted under the key of their subject, `subject_id`, else under that of the
+    searcher, `searcher_id` (both pseudonyms).
     """
-    words, why = _checked(words, since, until), _reason(reason)
+    words, reason = _checked(words, since, until), _reason(reason)
     asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
-    asked = {"reason": why, "since": since.isoformat(), "until": until.isoformat()}
+    query = {"reason": reason, "since": since.isoformat(), "until": until.isoformat()}
     with transaction.atomic():
         if _too_many(tenant_id, by):
-            detail = {**asked, "why": "too many in an hour"}
+            detail = {**query, "why": "too many in an hour"}
             _record(asker, detail, success=False)
-            return Found(refused=True)
+            return SearchResult(refused=True)
         with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
-            found = _looked_through(payloads, words)
-        counts = {"texts": found.looked_at, "found": len(found.hits)}
-        _record(asker, {**asked, **counts})
-    return found
+            result = _search(payloads, words)
+        counts = {"texts": result.looked_at, "found": len(result.hits)}
+        _record(asker, {**query, **counts})
+    return result
 
 
 def view(tenant_id: UUID, request_id: UUID, *, by: str, reason: str) -> list[Viewed]:
-    """The texts of one request; on record. Raises ValidationError."""
-    why = _reason(reason)
+    """Returns the texts of one request, and records that. Raises ValidationError."""
+    reason = _reason(reason)
     with transaction.atomic():
         payloads = Payload.objects.filter(tenant_id=tenant_id, request_id=request_id)
-        found = [Viewed(p.field, p.at, texts.opened(p)) for p in payloads.order_by("at", "id")]
+        viewed = [Viewed(p.field, p.at, texts.decrypted(p)) for p in payloads.order_by("at", "id")]
         events = Event.objects.filter(tenant_id=tenant_id, request_id=request_id)
         subject = events.exclude(subject_id=None).values_list("subject_id", flat=True).first()
-        detail = {"request": str(request_id), "reason": why, "texts": len(found)}
+        detail = {"request": str(request_id), "reason": reason, "texts": len(viewed)}
         act(Action.PROMPT_VIEW, actor=by, tenant_id=tenant_id, subject_id=subject, detail=detail)
-    return found
+    return viewed
 
 
-def left_this_hour(tenant_id: UUID, by: str) -> int:
+def remaining_this_hour(tenant_id: UUID, by: str) -> int:
     since = timezone.now() - timedelta(hours=1)
-    made = Event.objects.of_tenant(tenant_id).by(by).between(since, None)
-    return max(0, AN_HOUR - made.filter(action=Action.AUDIT_SEARCH, success=True).count())
+    events = Event.objects.of_tenant(tenant_id).by(by).between(since, None)
+    return max(0, AN_HOUR - events.filter(action=Action.AUDIT_SEARCH, success=True).count())
 
 
 def _too_many(tenant_id: UUID, by: str) -> bool:
-    """One search of a person at a time, so that none slips through the count."""
+    """Counts a person's searches, one transaction at a time, so that none escapes the count."""
     with connection.cursor() as cursor:
         lock = f"text search:{tenant_id}:{by}"
         cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
-    return left_this_hour(tenant_id, by) == 0
+    return remaining_this_hour(tenant_id, by) == 0
 
 
 def _payloads(
     tenant_id: UUID, since: datetime, until: datetime, subject_id: UUID | None
 ) -> Generator[Payload, None, None]:
-    """From the newest on."""
-    found = Payload.objects.filter(tenant_id=tenant_id, at__gte=since, at__lt=until)
+    """Yields payloads, newest first."""
+    rows = Payload.objects.filter(tenant_id=tenant_id, at__gte=since, at__lt=until)
     if subject_id:
         keys = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-        found = found.filter(data_key_id__in=list(keys.values_list("pk", flat=True)))
-    yield from found.order_by("-at", "-id")[: MOST_TEXTS + 1].iterator(AT_ONCE)
+        rows = rows.filter(data_key_id__in=list(keys.values_list("pk", flat=True)))
+    yield from rows.order_by("-at", "-id")[: MOST_TEXTS + 1].iterator(AT_ONCE)
 
 
-def _looked_through(payloads: Iterator[Payload], words: str) -> Found:
+def _search(payloads: Iterator[Payload], words: str) -> SearchResult:
     hits: list[Hit] = []
     unreadable, needle, limit = 0, words.casefold(), _Limit()
     for payload in payloads:
-        if not limit.lets(payload):
-            return Found(hits, limit.texts, unreadable, limit.back_to)
-        read = texts.opened(payload)
-        if read is None:
+        if not limit.allows(payload):
+            return SearchResult(hits, limit.texts, unreadable, limit.back_to)
+        decrypted = texts.decrypted(payload)
+        if decrypted is None:
             unreadable += 1
-        elif (hit := _hit(payload, read.text, needle)) and len(hits) < MOST_SHOWN:
+        elif (hit := _hit(payload, decrypted.text, needle)) and len(hits) < MOST_SHOWN:
             hits.append(hit)
-    return Found(hits, limit.texts, unreadable)
+    return SearchResult(hits, limit.texts, unreadable)
 
 
 class _Limit:
-    """So many texts, bytes and seconds at most; one text in any case."""
+    """The most texts, bytes and seconds of a search; at least one text is always searched."""
 
     def __init__(self) -> None:
         self.texts, self.back_to = 0, timezone.now()
         self._bytes, self._until = MOST_BYTES, time.monotonic() + MOST_S
 
-    def lets(self, payload: Payload) -> bool:
+    def allows(self, payload: Payload) -> bool:
         self._bytes -= len(payload.ciphertext)
         over = self.texts >= MOST_TEXTS or self._bytes < 0 or time.monotonic() > self._until
         if self.texts and over:
@@ -167,7 +168,10 @@ class _Limit:
 
 
 def _hit(payload: Payload, text: str, needle: str) -> Hit | None:
-    """Lower case can be longer or shorter than what it was made of: then the place is near it."""
+    """Returns the hit with its surroundings.
+
+    Case folding may change the length of a text; the excerpt is then only near the words.
+    """
     at = text.casefold().find(needle)
     if at < 0:
         return None
@@ -185,16 +189,16 @@ class _Asker(NamedTuple):
 
 
 def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
-    """The words are a text too: they may name somebody."""
+    """Records a search. Its words are encrypted like a text, since they may name a person."""
     event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
-    tenant_id, (whose, cipher) = asker.tenant_id, _cipher(asker)
-    if whose:
-        detail = {**detail, "words_of": str(whose)}
+    tenant_id, (owner, cipher) = asker.tenant_id, _cipher(asker)
+    if owner:
+        detail = {**detail, "words_of": str(owner)}
     assert event.request_id
-    where = texts.aad(tenant_id, event.request_id, "search")
+    aad = texts.aad(tenant_id, event.request_id, "search")
     payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
     payload.field, payload.data_key_id = "search", cipher.key_id
-    payload.ciphertext = cipher.encrypt(asker.words.encode(), where)
+    payload.ciphertext = cipher.encrypt(asker.words.encode(), aad)
     event.tenant_id, event.subject_id, event.actor = tenant_id, asker.subject_id, asker.by
     event.success, event.detail = success, detail
     event.payload_sha256 = sha256(payload.ciphertext).digest()
@@ -203,13 +207,13 @@ def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> N
 
 
 def _cipher(asker: _Asker) -> tuple[UUID | None, Cipher]:
-    """Of somebody who has a key: what was typed as a pseudonym makes none."""
+    """Returns the key of the subject if it has one, else the searcher's; typed ids make no keys."""
     tenant_id, subject_id = asker.tenant_id, asker.subject_id
     known = subject_id and newest(tenant_id, subject_id)
-    whose = subject_id if known else asker.searcher_id
+    owner = subject_id if known else asker.searcher_id
     try:
-        return whose, keyring.of_subject_now(tenant_id, whose)
-    except Barred:  # erased, or restricted: the search is on record all the same
+        return owner, keyring.of_subject_now(tenant_id, owner)
+    except Barred:  # erased or restricted; the search is recorded all the same
         return None, keyring.of_subject_now(tenant_id, None)
 
 

@@ -1,6 +1,6 @@
-"""Sealed texts, opened: what somebody asked and what was answered.
+"""Decrypts the texts of requests and answers.
 
-What a payload holds is known to who writes it; it registers a reader for each field.
+The apps that write payloads know their form; each registers a reader for its fields.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
 
 
-class Read(NamedTuple):
+class DecryptedText(NamedTuple):
     text: str
-    client_ip: str = ""  # the full one: the trail itself has its network only
+    client_ip: str = ""  # the full address; the trail itself has its network only
 
 
-Reader = Callable[[bytes], Read]
+Reader = Callable[[bytes], DecryptedText]
 _readers: dict[str, Reader] = {}
 
 
@@ -25,20 +25,20 @@ def register_reader(field: str, reader: Reader) -> None:
 
 
 def aad(tenant_id: UUID, request_id: UUID, field: str) -> bytes:
-    """What a payload's ciphertext is bound to."""
+    """Returns the additional data that a payload's ciphertext is bound to."""
     return b"audit_payload|%b|%b|%b" % (tenant_id.bytes, request_id.bytes, field.encode())
 
 
-def opened(payload: Payload) -> Read | None:
-    """None where the key has been destroyed, or it is not what was encrypted here."""
-    where = aad(payload.tenant_id, payload.request_id, payload.field)
+def decrypted(payload: Payload) -> DecryptedText | None:
+    """Returns the text, or None if its key was destroyed or it was not encrypted here."""
+    bound_to = aad(payload.tenant_id, payload.request_id, payload.field)
     try:
-        clear = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), where)
+        clear = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), bound_to)
     except Unreadable:
         return None
     return read(payload.field, clear)
 
 
-def read(field: str, clear: bytes) -> Read:
+def read(field: str, clear: bytes) -> DecryptedText:
     reader = _readers.get(field)
-    return reader(clear) if reader else Read(clear.decode(errors="replace"))
+    return reader(clear) if reader else DecryptedText(clear.decode(errors="replace"))

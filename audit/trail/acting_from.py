@@ -1,6 +1,6 @@
-"""The origin of the request that is being answered: its network, and the key of an operator.
+"""The origin of the current request: its network, and an operator's API key.
 
-Each act that is put on record meanwhile carries it.
+Every act that is recorded meanwhile includes it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _key: ContextVar[Mapping[str, str]] = ContextVar("acting_with", default={})  # n
 
 @contextmanager
 def acting_from(network: str | None) -> Iterator[None]:
-    """`network` is the address without its host part, or None where there is none."""
+    """Sets the network, which is the address without its host part, or None."""
     token = _network.set(network)
     try:
         yield
@@ -27,7 +27,7 @@ def present_network() -> str | None:
 
 @contextmanager
 def acting_with(key: Mapping[str, str]) -> Iterator[None]:
-    """`key` is what every act says of it, such as its name and the operator who made it."""
+    """Sets the details of a key that every act includes, such as its name and its maker."""
     token = _key.set(key)
     try:
         yield

@@ -1,6 +1,6 @@
-"""The tables whose rows are added, never changed. What holds them to it: sql/2_append_only.sql.
+"""The tables whose rows are added, never changed; sql/2_append_only.sql enforces it.
 
-Upper apps register theirs, and put `select audit_guard('their_table')` among their SQL.
+Other apps register theirs, and put `select audit_guard('their_table')` into their SQL.
 """
 
 PARTITIONED = ("audit_event", "audit_payload")

@@ -1,6 +1,6 @@
-"""Texts go after their keys, and months after their time: the only two ways out of the trail.
+"""Deletes texts after their keys, and months after their time: the only two ways out of the trail.
 
-The rules stand in the database (sql/2_append_only.sql); these are their names in Python.
+The rules are in the database (sql/2_append_only.sql); these functions call it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,37 +14,41 @@ from django.db import DatabaseError, connection, transaction
 ON_HOLD = "AU001"
 
 
-class Kept(Exception):
-    """A legal hold is in force over what was to go: nothing of it went."""
+class HoldInForce(Exception):
+    """A legal hold covers the data; nothing was deleted."""
 
 
 def erase_texts(key_ids: Iterable[UUID]) -> int:
-    """Deletes what destroyed keys sealed. Raises Kept; DatabaseError when a key is still there."""
+    """Deletes texts of destroyed keys. Raises HoldInForce; DatabaseError if a key still exists."""
     return int(_call("select audit_erase_texts(%s::uuid[])", [list(key_ids)]))
 
 
 def prune_month(table: str, month: date) -> int:
-    """Drops a month of audit_event or audit_payload: how many rows. Raises Kept; DatabaseError
-    when it is too young, or not under seal."""
+    """Drops a month of audit_event or audit_payload, and returns the number of rows.
+
+    Raises HoldInForce; DatabaseError if the month is too young, or not sealed.
+    """
     return int(_call("select audit_prune_month(%s, %s::date)", [table, month]))
 
 
 def prune_texts(tenant_id: UUID, most: int) -> int:
-    """Deletes texts past their tenant's retention and not on hold, up to `most`: how many."""
+    """Deletes up to `most` texts past their tenant's retention and not on hold. Returns how
+    many.
+    """
     return int(_call("select audit_prune_texts(%s, %s)", [tenant_id, most]))
 
 
 def _call(statement: str, values: list[Any]) -> Any:
-    with _kept(), transaction.atomic(), connection.cursor() as cursor:
+    with _hold_errors(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchone()[0]
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
+def _hold_errors() -> Iterator[None]:
     try:
         yield
     except DatabaseError as problem:
         if getattr(problem.__cause__, "sqlstate", None) == ON_HOLD:
-            raise Kept(str(problem).splitlines()[0]) from None
+            raise HoldInForce(str(problem).splitlines()[0]) from None
         raise

@@ -1,8 +1,8 @@
-"""Rows that wait for a commit, fair between tenants by bytes: start-time fair queueing.
+"""A queue of rows that wait for a commit, fair between tenants by bytes (start-time fair queueing).
 
-A row starts where its tenant's last one ends, on a clock that stands at the start of the row that
-was taken last (Goyal, Vin, Cheng 1996). So a tenant that has sent little goes first, and waits
-behind one row of each of the others at most; inside a tenant it is first come, first served.
+A row starts where its tenant's last one ends, on a clock that shows the start of the row that was
+taken last (Goyal, Vin, Cheng 1996). A tenant that has sent little goes first, and waits behind at
+most one row of each other tenant; inside a tenant the order is first come, first served.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ OVERHEAD = 1024  # bytes: what a row without a text costs
 class Entry:
     row: Row
     done: asyncio.Future[Any]
-    since: float  # of the loop's clock
+    since: float  # on the loop's clock
     tenant: str
     size: int
-    place: tuple[int, int] | None = None  # once it has stood in line: start, number
-    sent: bool = False  # PostgreSQL may have it
+    position: tuple[int, int] | None = None  # start and number, once it was in the queue
+    sent: bool = False  # PostgreSQL may have received it
 
 
 def size(row: Row) -> int:
-    """In bytes, about as the statement carries it."""
+    """Returns the row's approximate size in the statement, in bytes."""
     return OVERHEAD + sum(len(row.get(name) or "") for name in TEXTS)
 
 
 class FairLine:
     def __init__(self) -> None:
         self._heap: list[tuple[tuple[int, int], Entry]] = []
-        self._ends: dict[str, int] = {}  # where a tenant's last row ends
+        self._ends: dict[str, int] = {}  # the end of each tenant's last row
         self._clock = self._count = 0
-        self.bytes: Counter[str] = Counter()  # that wait, by tenant
+        self.bytes: Counter[str] = Counter()  # waiting, by tenant
         self.rows: Counter[str] = Counter()
         self.total = 0
 
@@ -46,40 +46,40 @@ class FairLine:
         return len(self._heap)
 
     def add(self, entry: Entry) -> None:
-        """One that was taken before goes back to where it stood."""
-        if entry.place is None:
+        """Adds an entry. One that was taken before returns to its position."""
+        if entry.position is None:
             self._count += 1
             start = max(self._clock, self._ends.get(entry.tenant, 0))
             self._ends[entry.tenant] = start + entry.size
-            entry.place = start, self._count
+            entry.position = start, self._count
         self.bytes[entry.tenant] += entry.size
         self.rows[entry.tenant] += 1
         self.total += entry.size
-        heappush(self._heap, (entry.place, entry))
+        heappush(self._heap, (entry.position, entry))
 
     def take(self, rows: int, most_bytes: int) -> list[Entry]:
-        """The next ones: at least one, if any waits."""
-        taken: list[Entry] = []
-        while self._heap and len(taken) < rows:
+        """Returns the next entries: at least one, if any waits."""
+        entries: list[Entry] = []
+        while self._heap and len(entries) < rows:
             most_bytes -= self._heap[0][1].size
-            if taken and most_bytes < 0:
+            if entries and most_bytes < 0:
                 break
             (start, _), entry = heappop(self._heap)
             self._clock = max(self._clock, start)
-            taken.append(entry)
-        self._left(taken)
-        return taken
+            entries.append(entry)
+        self._uncount(entries)
+        return entries
 
-    def remove(self, which: Callable[[Entry], bool]) -> list[Entry]:
-        found = [entry for _, entry in self._heap if which(entry)]
-        if found:
-            self._heap = [(place, entry) for place, entry in self._heap if not which(entry)]
+    def remove(self, matches: Callable[[Entry], bool]) -> list[Entry]:
+        entries = [entry for _, entry in self._heap if matches(entry)]
+        if entries:
+            self._heap = [pair for pair in self._heap if not matches(pair[1])]
             heapify(self._heap)
-            self._left(found)
-        return found
+            self._uncount(entries)
+        return entries
 
-    def _left(self, entries: list[Entry]) -> None:
-        if not self._heap:  # nobody waits, so nobody is owed anything
+    def _uncount(self, entries: list[Entry]) -> None:
+        if not self._heap:  # nobody waits, so the history of shares is over
             self.bytes.clear()
             self.rows.clear()
             self._ends.clear()

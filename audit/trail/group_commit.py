@@ -1,8 +1,8 @@
-"""Many rows, one commit: the next group starts when the last one is durable.
+"""Group commit: many rows in one transaction; the next group starts when the last one is durable.
 
-No timer and no window: under load the groups grow by themselves, alone a row waits for nobody.
-Tenants take turns by bytes (fair_line.py). Large rows, and whatever their tenants write behind
-them, are committed over a connection of their own: small rows of others do not wait for them.
+There is no timer and no window: groups grow under load, and a single row does not wait. Tenants
+take turns by bytes (fair_line.py). Large rows, and those that their tenants write after them, have
+a connection of their own, so that small rows of others do not wait for them.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ LARGE = 128 * 1024  # bytes of a row
 BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 QUEUE = 20_000
 QUEUE_BYTES = 256 * 1024 * 1024
-SHARE = 2  # of both, one tenant may take 1/2
-LARGE_BYTES_PER_S = 4 * 1024 * 1024  # that a slow disk takes: so long large rows wait longer
-SMALL = 16 * 1024  # bytes of a row for which a part of the queue is kept
-RESERVE = 8  # that part: 1/8 of its bytes
-LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
+SHARE = 2  # one tenant may take 1/2 of both
+LARGE_BYTES_PER_S = 4 * 1024 * 1024  # of a slow disk: the patience of large rows grows by it
+SMALL = 16 * 1024  # bytes of a row for which a part of the queue is reserved
+RESERVE = 8  # that part is 1/8 of the bytes
+LOCK_WAIT_MS = 150  # rows that want a lock for longer move to a lane of their own
 _FIRST = (
     f"set lock_timeout to {LOCK_WAIT_MS}",
-    "set enable_seqscan to off",  # by their ids, whatever the statistics of a young table say
+    "set enable_seqscan to off",  # the statistics of a new table would mislead the planner
 )
 _WHAT = Label.of("what", "received", "claimed", "settled", "answered_at_once")
 ROWS = Histogram(
@@ -55,14 +55,14 @@ AWAY = Counted(
     "Group commits for which PostgreSQL did not answer; their rows are tried again",
     _WHAT,
 )
-GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
+GRACE_S = 0.5  # lets a refusal from the database arrive before patience ends
 
 
 class StoreUnavailable(Exception):
-    """PostgreSQL did not take the row in time.
+    """PostgreSQL did not accept the row in time.
 
-    `late` is set when it may do so yet (it holds the connection but does not answer): it ends
-    when that is known, as `write` would have, or with an exception when nothing is on record.
+    `late` is set if it still may (it has the row but does not answer): this future ends once that
+    is known, with the result of `write`, or with an exception if nothing is on record.
     """
 
     def __init__(self, message: str, late: asyncio.Future[Any] | None = None) -> None:
@@ -73,14 +73,14 @@ class StoreUnavailable(Exception):
 class GroupCommit:
     """Runs `statement` (one jsonb parameter: a list of rows, idempotent by row) group by group.
 
-    What it says of a row, if anything, it selects in the end: the row's id, then one more column.
-    `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
-    `doubt_s`: how long one is waited for that the database may have taken, where nobody may be told
-    "no" of what is on record; 0 for no longer than others.
-    `tenant_bytes`: how much of one tenant may wait; 0 for its share of QUEUE_BYTES.
-    `with_texts`: the same for rows whose `request` is bytes, which come as a second parameter, a
-    bytea[], at the row's `place` (from 1): a megabyte as base64 in jsonb costs three times as much.
-    `what`: the rows say of a request, for metrics.
+    The statement may end with a select of two columns: the row's id and the result of `write`.
+    `patience_s`: the time that a row may wait for an unreachable database before StoreUnavailable.
+    `doubt_s`: the further time to wait for a row that the database may have received, so that no
+    caller is refused a row that is on record; 0 for none. `tenant_bytes`: the most bytes of one
+    tenant that may wait; 0 for its share of QUEUE_BYTES. `with_texts`: the statement for rows whose
+    `request` is bytes. These are passed as a second parameter, a bytea[], at the row's `place`
+    (from 1), because a megabyte as base64 in jsonb costs three times as much. `what`: the kind of
+    the rows, for metrics.
     """
 
     def __init__(
@@ -105,14 +105,16 @@ class GroupCommit:
         self._connection = ResilientConnection(dsn, first=_FIRST)
         self._aside: GroupCommit | None = None
         self._is_aside = False
-        self._stuck: Counter[int] = Counter()  # rows that are aside, by stripe
+        self._stuck: Counter[int] = Counter()  # rows in that lane, by stripe
         self._large: GroupCommit | None = None
         self._is_large = False
-        self._behind: Counter[str] = Counter()  # rows that the other connection has, by tenant
+        self._behind: Counter[str] = Counter()  # rows in the large lane, by tenant
         self._task = asyncio.create_task(self._work())
 
     async def write(self, row: Row) -> Any:
-        """What the statement says of the row, once it is durable. Raises StoreUnavailable."""
+        """Returns the statement's result for the row once it is durable. Raises
+        StoreUnavailable.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         entry = Entry(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
@@ -124,11 +126,11 @@ class GroupCommit:
         ahead = self._large._line.total if self._large and entry.size > LARGE else 0
         patience_s = self._patience_s + GRACE_S + ahead / LARGE_BYTES_PER_S
         try:
-            return await _in_time(entry, patience_s)
+            return await _result_within(entry, patience_s)
         except StoreUnavailable as problem:
             if not (problem.late and self._doubt_s):
                 raise
-        return await _in_time(entry, self._doubt_s)
+        return await _result_within(entry, self._doubt_s)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -138,24 +140,24 @@ class GroupCommit:
                 await lane.close()
         await self._connection.close()
 
-    # What waits ----------------------------------------------------------------------------------
+    # The queue -----------------------------------------------------------------------------------
     def _put(self, entry: Entry) -> None:
         self._line.add(entry)
         self._more.set()
 
     def _refuse_too_much(self, entry: Entry) -> None:
-        rows = total = their_rows = theirs = 0
+        rows = total = tenant_rows = tenant_bytes = 0
         for line in self._lines():
             rows += len(line)
             total += line.total
-            their_rows += line.rows.get(entry.tenant, 0)
-            theirs += line.bytes.get(entry.tenant, 0)
+            tenant_rows += line.rows.get(entry.tenant, 0)
+            tenant_bytes += line.bytes.get(entry.tenant, 0)
         most = QUEUE_BYTES if entry.size <= SMALL else QUEUE_BYTES - QUEUE_BYTES // RESERVE
         if rows >= QUEUE or total + entry.size > most:
             raise StoreUnavailable("too many rows wait for the database")
-        if their_rows >= QUEUE // SHARE:
+        if tenant_rows >= QUEUE // SHARE:
             raise StoreUnavailable("too many rows of this tenant wait for the database")
-        if theirs and theirs + entry.size > self._tenant_bytes:
+        if tenant_bytes and tenant_bytes + entry.size > self._tenant_bytes:
             raise StoreUnavailable("too many bytes of this tenant wait for the database")
 
     def _lines(self) -> Iterator[FairLine]:
@@ -165,13 +167,15 @@ class GroupCommit:
                 yield from lane._lines()
 
     def _put_with_large(self, entry: Entry) -> None:
-        """In their tenant's order: locks of one's own large row are not waited for here."""
+        """Adds to the lane of large rows, keeping the tenant's order: here its rows would wait for
+        locks.
+        """
         if self._is_large:
             return self._put(entry)
         if self._large is None:
             self._large = self._lane()
             self._large._is_large = True
-        _counted(self._behind, entry.tenant, entry)
+        _count_until_done(self._behind, entry.tenant, entry)
         return self._large._put(entry)
 
     def _lane(self) -> "GroupCommit":
@@ -193,7 +197,7 @@ class GroupCommit:
                 self._more.clear()
             try:
                 await self._commit(self._without_stuck(group))
-            except Exception as problem:  # whatever it is, the next group has its chance
+            except Exception as problem:  # whatever it is, the next group must be tried
                 log.exception("group commit of %d rows failed", len(group))
                 reason = StoreUnavailable(f"the group failed: {problem!r}")
                 _fail(group, reason)
@@ -204,49 +208,51 @@ class GroupCommit:
         fresh: list[Entry] = []
         try:
             connection = await self._connection.get()
-            group = [entry for entry in group if not entry.done.done()]  # nor was given up
+            group = [entry for entry in group if not entry.done.done()]  # drops abandoned rows
             fresh = [entry for entry in group if not entry.sent]
             _mark(fresh, sent=True)
-            said = await self._timed(connection, [entry.row for entry in group]) if group else {}
+            rows = [entry.row for entry in group]
+            results = await self._timed(connection, rows) if rows else {}
         except psycopg.errors.LockNotAvailable:
-            _mark(fresh, sent=False)  # PostgreSQL has said that it did not take them
-            await self._by_stripe(group)
+            _mark(fresh, sent=False)  # PostgreSQL certainly did not accept them
+            await self._commit_by_stripe(group)
         except BAD_ROW as problem:
             await self._one_by_one(group, problem)
         except (psycopg.Error, OSError) as problem:
-            await self._away(group, problem)
+            await self._retry_later(group, problem)
         else:
             for entry in group:
                 if not entry.done.done():
-                    entry.done.set_result(said.get(UUID(entry.row["id"])) if said else None)
+                    result = results.get(UUID(entry.row["id"])) if results else None
+                    entry.done.set_result(result)
 
     async def _timed(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
         began = time.monotonic()
-        said = await self._execute(connection, rows)
+        results = await self._execute(connection, rows)
         self._took.observe(time.monotonic() - began)
         self._rows.observe(len(rows))
-        return said
+        return results
 
     async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
-        """What the statement says, by row id."""
+        """Returns the statement's results by row id."""
         statement, parameters = self._statement, _parameters(rows)
         if len(parameters) > 1:
             statement = self._with_texts
         cursor = await connection.execute(statement, parameters, prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
 
-    async def _away(self, group: list[Entry], problem: Exception) -> None:
-        """Keeps the rows (they are idempotent) for as long as they may wait."""
+    async def _retry_later(self, group: list[Entry], problem: Exception) -> None:
+        """Queues the rows again (they are idempotent) while they may still wait."""
         AWAY.of(self._what).value += 1
         await self._connection.close()
-        self._again(group, f"no answer from PostgreSQL: {problem}")
+        self._requeue(group, f"no answer from PostgreSQL: {problem}")
         await asyncio.sleep(0.1)
 
-    def _again(self, group: list[Entry], why: str) -> None:
-        """Rows whose patience is over fail; the others stand where they stood."""
+    def _requeue(self, group: list[Entry], reason: str) -> None:
+        """Fails rows whose patience is over; the others return to their positions."""
         late = [entry for entry in group if self._is_over(entry)]
         late += self._line.remove(self._is_over)
-        _fail(late, StoreUnavailable(why))
+        _fail(late, StoreUnavailable(reason))
         for entry in group:
             if not entry.done.done():
                 self._put(entry)
@@ -256,31 +262,33 @@ class GroupCommit:
         return asyncio.get_running_loop().time() - entry.since > self._patience_s + doubt_s
 
     # A tenant whose locks are held must not hold up the others -----------------------------------
-    async def _by_stripe(self, group: list[Entry]) -> None:
-        """Somebody holds a lock that a row wants: the rows of other tenants go through."""
-        found: dict[int, list[Entry]] = {}
+    async def _commit_by_stripe(self, group: list[Entry]) -> None:
+        """Commits stripes one by one, since another transaction holds a lock that a row wants."""
+        stripes: dict[int, list[Entry]] = {}
         for entry in group:
-            found.setdefault(_stripe(entry.row), []).append(entry)
-        if len(found) > 1:
-            for entries in found.values():
+            stripes.setdefault(_stripe(entry.row), []).append(entry)
+        if len(stripes) > 1:
+            for entries in stripes.values():
                 await self._commit(entries)
         elif self._is_aside:
-            self._again(group, "somebody holds a lock that the row wants")
+            self._requeue(group, "somebody holds a lock that the row wants")
         else:
             self._set_aside(group)
 
     def _set_aside(self, group: list[Entry]) -> None:
-        """On a connection of their own they wait for as long as they may."""
+        """Moves rows to the lane of blocked rows, where they wait as long as they may."""
         if self._aside is None:
             self._aside = self._lane()
             self._aside._is_aside = True
         for entry in group:
-            _counted(self._stuck, _stripe(entry.row), entry)
-            entry.place = None
+            _count_until_done(self._stuck, _stripe(entry.row), entry)
+            entry.position = None  # the other lane has a clock of its own
             self._aside._put(entry)
 
     def _without_stuck(self, group: list[Entry]) -> list[Entry]:
-        """Who is behind rows that are aside goes there too: nobody is tried in vain each time."""
+        """Moves rows of blocked stripes to their lane, so that they are not tried in vain each
+        time.
+        """
         if not self._stuck:
             return group
         stuck = [entry for entry in group if _stripe(entry.row) in self._stuck]
@@ -289,7 +297,7 @@ class GroupCommit:
         return [entry for entry in group if _stripe(entry.row) not in self._stuck]
 
     async def _one_by_one(self, group: list[Entry], problem: Exception) -> None:
-        """One bad row must not take its neighbours down."""
+        """Commits each row alone, so that one bad row does not fail the others."""
         if len(group) == 1:
             log.error("PostgreSQL refused a row: %s", problem)
             _fail(group, problem)
@@ -300,9 +308,9 @@ class GroupCommit:
 
 def _parameters(rows: list[Row]) -> tuple[Any, ...]:
     texts: list[bytes] = []
-    told = [_without_text(row, texts) for row in rows]
-    written = orjson.dumps(told).decode()
-    return (written, texts) if texts else (written,)
+    plain = [_without_text(row, texts) for row in rows]
+    text = orjson.dumps(plain).decode()
+    return (text, texts) if texts else (text,)
 
 
 def _without_text(row: Row, texts: list[bytes]) -> Row:
@@ -318,50 +326,53 @@ def _stripe(row: Row) -> int:
     return int(str(row.get("tenant_id") or "0")[:2], 16) & 63
 
 
-def _counted(counts: "Counter[Any]", name: Hashable, entry: Entry) -> None:
-    """Until the row is done."""
+def _count_until_done(counts: "Counter[Any]", name: Hashable, entry: Entry) -> None:
+    """Counts the entry until it is done."""
 
-    def less(_: object) -> None:
+    def decrement(_: object) -> None:
         counts[name] -= 1
         if not counts[name]:
             del counts[name]
 
     counts[name] += 1
-    entry.done.add_done_callback(less)
+    entry.done.add_done_callback(decrement)
 
 
-async def _in_time(entry: Entry, patience_s: float) -> Any:
-    """What is said of it; it goes on when nobody waits any more. Costs less than `asyncio.wait`."""
+async def _result_within(entry: Entry, patience_s: float) -> Any:
+    """Returns the entry's result. The entry stays in the queue if the caller is cancelled.
+
+    Costs less than `asyncio.wait`.
+    """
     loop, done = asyncio.get_running_loop(), entry.done
-    told: asyncio.Future[Any] = loop.create_future()
-    done.add_done_callback(lambda _: _tell(told, done))
-    timer = loop.call_later(patience_s, _give_up, told, entry)
+    result: asyncio.Future[Any] = loop.create_future()
+    done.add_done_callback(lambda _: _pass_on(done, result))
+    timer = loop.call_later(patience_s, _give_up, result, entry)
     try:
-        return await told
+        return await result
     finally:
         timer.cancel()
 
 
-def _tell(told: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+def _pass_on(done: asyncio.Future[Any], result: asyncio.Future[Any]) -> None:
     if done.cancelled():
-        told.cancel()
+        result.cancel()
         return
     problem = done.exception()
-    if told.done():
+    if result.done():
         return
     if problem:
-        told.set_exception(problem)
+        result.set_exception(problem)
     else:
-        told.set_result(done.result())
+        result.set_result(done.result())
 
 
-def _give_up(told: asyncio.Future[Any], entry: Entry) -> None:
-    if told.done():
+def _give_up(result: asyncio.Future[Any], entry: Entry) -> None:
+    if result.done():
         return
     late = entry.done if entry.sent else None
-    told.set_exception(StoreUnavailable("PostgreSQL does not answer", late=late))
+    result.set_exception(StoreUnavailable("PostgreSQL does not answer", late=late))
     if not late:
-        entry.done.cancel()  # nor is it sent from now on
+        entry.done.cancel()  # so it will not be sent any more
 
 
 def _mark(group: list[Entry], *, sent: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the trail keeps of a client's address."""
+"""The part of a client's address that the trail stores."""
 
 import ipaddress
 from functools import lru_cache
@@ -6,7 +6,9 @@ from functools import lru_cache
 
 @lru_cache(4096)
 def network(client_ip: str) -> str | None:
-    """The address without its host part (/24, /48): enough to find patterns, not a person."""
+    """Returns the address without its host part (/24, /48): enough to find patterns, not a
+    person.
+    """
     try:
         address = ipaddress.ip_address(client_ip)
     except ValueError:

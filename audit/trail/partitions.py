@@ -1,4 +1,4 @@
-"""Months of events and texts, made before their first row comes (sql/1_partitions.sql)."""
+"""Monthly partitions of events and texts, made before their first row (sql/1_partitions.sql)."""
 
 import logging
 from datetime import date
@@ -14,10 +14,10 @@ def name(table: str, month: date) -> str:
 
 
 def make() -> list[str]:
-    """The names of those that were missing. Safe at any time, and by several at once."""
+    """Makes missing partitions and returns their names. Safe at any time, and concurrently."""
     with connection.cursor() as cursor:
         cursor.execute("select audit_make_partitions(%s)", [MONTHS_AHEAD])
-        made: list[str] = cursor.fetchone()[0]
-    if made:
-        log.info("created partitions: %s", ", ".join(made))
-    return made
+        names: list[str] = cursor.fetchone()[0]
+    if names:
+        log.info("created partitions: %s", ", ".join(names))
+    return names

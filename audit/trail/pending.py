@@ -1,6 +1,6 @@
-"""What is committed and not yet under seal, remembered outside the database: proof/vanished.py.
+"""Remembers committed, unsealed events outside the database (proof/vanished.py).
 
-Ids and hashes lie in Redis, nothing else. Redis may lose them: then only seals tell.
+Redis holds only their ids and hashes. Redis may lose them; then only the seals protect.
 """
 
 import json
@@ -22,8 +22,8 @@ from infrastructure.redis import servers
 
 log = logging.getLogger(__name__)
 KEY = "fb:audit:unsealed"
-TOLD_EVERY_S = 60.0
-_told_at = float("-inf")
+WARN_EVERY_S = 60.0
+_warned_at = float("-inf")
 
 
 class Note(NamedTuple):
@@ -39,14 +39,16 @@ def note(event_id: int, action: str, at_us: int, line: bytes) -> Note:
 
 
 def remember(event: Event) -> None:
-    """As soon as the transaction that is open has been committed."""
+    """Notes the event as soon as the open transaction has been committed."""
     at_us = canonical.microseconds(event.at)
-    made = note(event.pk, event.action, at_us, canonical.of_event(event))
-    transaction.on_commit(lambda: keep([made]), robust=True)
+    new = note(event.pk, event.action, at_us, canonical.of_event(event))
+    transaction.on_commit(lambda: keep([new]), robust=True)
 
 
 def keep(notes: Iterable[Note]) -> None:
-    """The act stands without it, and the seal will come all the same: no error of Redis is one."""
+    """Stores notes. Errors of Redis are only logged: the act is committed, and its seal will
+    follow.
+    """
     fields: dict[Any, Any] = {str(n.event_id): json.dumps([n.leaf, n.what]) for n in notes}
     try:
         if fields:
@@ -56,26 +58,28 @@ def keep(notes: Iterable[Note]) -> None:
 
 
 def count() -> int:
-    """Raises RedisError, as all below."""
+    """Returns the number of notes. Raises RedisError, as all functions below."""
     return int(_redis().hlen(KEY))
 
 
 def some(cursor: int, at_once: int) -> tuple[int, dict[int, Note]]:
-    """From where the last call ended; 0 begins anew. Small numbers of them come all at once."""
+    """Returns notes from where the last call ended (0: from the start); small numbers all at
+    once.
+    """
     answer: Any = _redis().hscan(KEY, cursor, count=at_once)
-    cursor, found = answer
-    return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in found.items()}
+    cursor, fields = answer
+    return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in fields.items()}
 
 
 def forget(event_id: int) -> bool:
-    """Whether it was there: of two processes that look, one hears so."""
+    """Removes a note. Returns True for only one of two processes that do."""
     return bool(_redis().hdel(KEY, str(event_id)))
 
 
 def away(problem: RedisError) -> None:
-    global _told_at
-    if time.monotonic() - _told_at > TOLD_EVERY_S:
-        _told_at = time.monotonic()
+    global _warned_at
+    if time.monotonic() - _warned_at > WARN_EVERY_S:
+        _warned_at = time.monotonic()
         log.warning("cannot note unsealed events in Redis: %s", problem)
 
 

@@ -1,11 +1,11 @@
-"""Who owns what: the application writes rows, and has no say over tables, triggers and functions.
+"""Ownership of the database: the application writes rows, but cannot change tables and functions.
 
-An administrator hands the database to a role as which nobody can sign in. What the application
-must be able to do beyond reading and writing rows is in functions that run as that role. Where
-this was not done, triggers stop mistakes, but not an application that turns them off.
+An administrator hands the database over to a role that cannot sign in. Functions that run as that
+role do what the application needs beyond reading and writing rows. Without this, triggers stop
+mistakes, but not an application that disables them.
 
 The application has two roles: its own, a member of SYSTEM, may open the scope of all tenants; the
-one for requests is none, so that no statement of a request opens it
+role for requests is no member, so no statement of a request can open it
 (tenants/isolation/row_security.py).
 """
 
@@ -20,10 +20,10 @@ from audit.trail import append_only
 OWNER, SYSTEM = "forebay_owner", "forebay_system"
 _READS, _ADDS = {"SELECT"}, {"SELECT", "INSERT"}
 _WRITES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-# Written by functions, or by migrations, alone.
+# Only functions or migrations write these.
 _read_only = {"audit_prunedmonth", "django_migrations"}
-_hidden: set[str] = set()  # read by functions alone
-# Requests only read what the platform's own processes write.
+_hidden: set[str] = set()  # only functions read these
+# The platform's own processes write these; requests only read them.
 _read_by_requests = {
     "audit_seal",
     "audit_checkpoint",
@@ -32,7 +32,7 @@ _read_by_requests = {
     "audit_sealmark",
     "audit_witnessmark",
 }
-# What requests may call of the functions that run as the owner.
+# Functions that run as the owner and that requests may call.
 _callable_by_requests = {
     "audit_barred",
     "audit_hashes_under",
@@ -53,12 +53,14 @@ _TABLES = """
     left join pg_class p on p.oid = i.inhparent
     where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
     order by 1"""
-_ONE_AT_A_TIME = "select pg_advisory_xact_lock(1096107081)"  # nor are months made meanwhile
+_ONE_AT_A_TIME = (
+    "select pg_advisory_xact_lock(1096107081)"  # partitions are not made meanwhile either
+)
 _OWNERS_FUNCTIONS = """
     select p.proname, p.oid::regprocedure::text from pg_proc p
     where pronamespace = current_schema()::regnamespace and prosecdef
       and proowner = %s::regrole"""
-# Anybody may make large objects, of any size: they are in no table, and no limit counts them.
+# By default every role may make large objects of any size, which no table or limit counts.
 _LARGE_OBJECTS = """
     select p.oid::regprocedure::text from pg_proc p
     where pronamespace = 'pg_catalog'::regnamespace
@@ -85,7 +87,7 @@ _UNFIT_FOR_REQUESTS = """
 
 
 class CannotProtect(Exception):
-    """In one line: why, and what would help."""
+    """One line that says why, and what to do."""
 
 
 def register(
@@ -95,8 +97,10 @@ def register(
     read_by_requests: Iterable[str] = (),
     callable_by_requests: Iterable[str] = (),
 ) -> None:
-    """For upper apps: tables that functions alone read, that nobody writes but a migration, or that
-    requests only read, and functions that run as the owner.
+    """Registers tables and functions of other apps.
+
+    `hidden`: only functions read them; `read_only`: only migrations write them; `read_by_requests`:
+    requests only read them; `callable_by_requests`: functions that run as the owner.
     """
     _hidden.update(hidden)
     _read_only.update(read_only)
@@ -105,7 +109,7 @@ def register(
 
 
 def may_change() -> bool:
-    """Whether this connection may alter tables and functions."""
+    """Returns True if this connection may alter tables and functions."""
     return bool(_rows(_MAY_CHANGE)[0][0])
 
 
@@ -114,11 +118,11 @@ def owner_exists() -> bool:
 
 
 def enforce(role: str, for_requests: str = "") -> None:
-    """Hands everything over that is not OWNER's yet, and grants both roles what they need.
+    """Hands everything over that is not OWNER's yet, and grants both roles their privileges.
 
-    Connected as a superuser, with all migrations applied. Done again, it changes nothing; done
-    twice at once, one waits for the other. The policies follow
-    (tenants/isolation/row_security.py). Raises CannotProtect.
+    Needs a superuser's connection and all migrations. A second run changes nothing; concurrent runs
+    wait for each other. The policies follow (tenants/isolation/row_security.py). Raises
+    CannotProtect.
     """
     _refuse(_UNFIT, role=role, owner=OWNER)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -135,9 +139,11 @@ def enforce(role: str, for_requests: str = "") -> None:
 
 
 def wanted(table: str, parent: str | None, *, requests: bool = False) -> set[str]:
-    """What the application may do with a table; `requests`: its role for requests."""
+    """Returns the application's privileges on a table; `requests`: those of its role for
+    requests.
+    """
     if parent or table in _hidden:
-        return set()  # rows are reached through the table that has the policies' rule
+        return set()  # rows are reached through the parent table, which has the policies
     if table in _read_only or (requests and table in _read_by_requests):
         return _READS
     return _ADDS if table in append_only.tables() else _WRITES
@@ -150,11 +156,12 @@ def _refuse(unfit: str, **names: str) -> None:
 
 
 def _entrance(role: str) -> Iterator[str]:
-    """As protection.sql has it for the application's own role, and less.
+    """Yields the grants of the role for requests: those of protection.sql for the application, and
+    fewer.
 
-    All requests share this role, and PostgreSQL shows a role what its other connections run
-    (pg_stat_activity): with it the proof of another tenant's scope. A temporary table could stand
-    in for a real one in the next request on the same connection.
+    All requests share this role, and PostgreSQL shows a role the statements of its other
+    connections (pg_stat_activity), including the proof of another tenant's scope. A temporary table
+    could replace a real one in the next request on the same connection.
     """
     ((database, schema),) = _rows("select current_database(), current_schema()")
     yield f'alter role "{role}" set track_activities to off'
@@ -169,7 +176,7 @@ def _entrance(role: str) -> Iterator[str]:
 
 
 def _without_large_objects() -> Iterator[str]:
-    """Takes them from everybody: superusers keep them, and so does whoever was granted them."""
+    """Revokes large objects from PUBLIC; superusers and explicit grantees keep them."""
     for (signature,) in _rows(_LARGE_OBJECTS):
         yield f"revoke execute on function pg_catalog.{signature} from public"
 

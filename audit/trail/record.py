@@ -1,10 +1,10 @@
-"""The two ways onto the record: `act` for what people do, and SQL for what requests do.
+"""Writes the trail: `act` for acts of people, and SQL for requests.
 
-`act` runs inside the caller's transaction, so an act and its event stand or fall together.
-RECEIVED and COMPLETED are parts of larger statements (group commits, see group_commit.py): each
-is a list of CTEs over a relation that offers at least the columns named beside it: RECEIVED over
-`opened`, the requests that are new, COMPLETED over `j`, those that end here. So no row is there
-already, and none is looked for: in a partitioned table that costs a tenth of the statement.
+`act` runs in the caller's transaction, so an act and its event are committed together or not at
+all. RECEIVED and COMPLETED are parts of larger statements (group_commit.py): each is a list of CTEs
+over a relation with at least the columns listed beside it. RECEIVED reads `opened`, the new
+requests, COMPLETED reads `j`, those that end. Therefore no row can exist already, and none is
+looked up, which in a partitioned table would cost a tenth of the statement.
 """
 
 from typing import Any
@@ -67,10 +67,10 @@ def act(
     client_net: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Event:
-    """Puts an act of a person or a program on record, in the transaction that is open.
+    """Records an act of a person or a program, in the open transaction.
 
-    By itself `client_net` is where the request came from that is being answered, and `detail` says
-    more where it came with a key of an operator (acting_from.py).
+    By default `client_net` is the network of the current request, and `detail` includes an
+    operator's API key (acting_from.py).
     """
     event: Event = Event.objects.create(
         at=timezone.now(),
@@ -88,7 +88,7 @@ def act(
 
 
 def api_key_of(actor: str) -> UUID | None:
-    """The key that an actor "key:<uuid>" is."""
+    """Returns the key's id of an actor "key:<uuid>", else None."""
     kind, _, name = actor.partition(":")
     try:
         return UUID(name) if kind == "key" else None

@@ -1,4 +1,4 @@
-"""The functions of audit/sql as they are shipped, to be compared with those of the database."""
+"""The functions of audit/sql in their shipped form, for comparison with the database."""
 
 import re
 from collections.abc import Iterator
@@ -25,16 +25,17 @@ class Function:
 
 @cache
 def shipped() -> list[Function]:
-    return [one for path in sorted(FOLDER.glob("*.sql")) for one in _parsed(path.read_text())]
+    paths = sorted(FOLDER.glob("*.sql"))
+    return [function for path in paths for function in _parsed(path.read_text())]
 
 
 def _parsed(text: str) -> Iterator[Function]:
-    for found in _FUNCTION.finditer(text):
-        how = found["head"] + found["tail"]
-        settings = frozenset(setting(*pair) for pair in _SETTING.findall(how))
-        yield Function(found["name"], found["body"], "security definer" in how, settings)
+    for match in _FUNCTION.finditer(text):
+        options = match["head"] + match["tail"]
+        settings = frozenset(setting(*pair) for pair in _SETTING.findall(options))
+        yield Function(match["name"], match["body"], "security definer" in options, settings)
 
 
 def setting(name: str, value: str) -> str:
-    """In one spelling, the catalogue's and ours."""
+    """Returns a setting in one spelling, for the catalogue's and ours."""
     return f"{name}={value}".lower().replace("'", "").strip()

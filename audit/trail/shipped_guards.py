@@ -1,6 +1,6 @@
-"""The triggers of audit/sql and the checks of audit/migrations that no administrator may loosen.
+"""The triggers of audit/sql and the constraints of audit/migrations that must not be loosened.
 
-Those of append-only tables, which are on each partition too, are looked at in self_check.py.
+self_check.py checks those of append-only tables, which are on each partition too.
 """
 
 import re
@@ -17,7 +17,7 @@ _TRIGGER = re.compile(
     r"(?P<when>before|after) (?P<events>[\w\s,]+?)\s+on (?:\w+\.)?(?P<table>\w+)\s+"
     r"(?P<how>[^%;]*?)\s*execute function (?:\w+\.)?(?P<function>\w+)\(\)"
 )
-# As PostgreSQL writes conditions, and as people do: what both have.
+# Differences in spelling between PostgreSQL's conditions and ours.
 _SPELLING = re.compile(r"::(text|timestamp with time zone)|[()\s]")
 _CLOCK = "CHECK at >= '2000-01-01 00:00:00+00' AND at < '2200-01-01 00:00:00+00'"
 CHECKS = {
@@ -51,13 +51,13 @@ class Trigger(NamedTuple):
 
 def loose_guards() -> Iterator[str]:
     with connection.cursor() as cursor:
-        cursor.execute(_THERE, [[one.name for one in triggers()]])
-        there = {one for (text,) in cursor for one in _parsed(text)}
+        cursor.execute(_THERE, [[trigger.name for trigger in triggers()]])
+        existing = {trigger for (text,) in cursor for trigger in _parsed(text)}
         cursor.execute(_CHECKS_THERE, [[name for _table, name in CHECKS]])
         checks = {(table, name): _spelled(text) for table, name, text in cursor}
-    for one in triggers():
-        if one not in there:
-            yield f"table {one.table}: trigger {one.name} is missing, disabled or different"
+    for trigger in triggers():
+        if trigger not in existing:
+            yield f"table {trigger.table}: trigger {trigger.name} is missing, disabled or different"
     for (table, name), text in CHECKS.items():
         if checks.get((table, name)) != _spelled(text):
             yield f"table {table}: constraint {name} is missing or different"
@@ -65,18 +65,19 @@ def loose_guards() -> Iterator[str]:
 
 @cache
 def triggers() -> list[Trigger]:
-    return [one for path in sorted(FOLDER.glob("*.sql")) for one in _parsed(path.read_text())]
+    paths = sorted(FOLDER.glob("*.sql"))
+    return [trigger for path in paths for trigger in _parsed(path.read_text())]
 
 
 def _parsed(text: str) -> Iterator[Trigger]:
-    for found in _TRIGGER.finditer(text.lower()):
+    for match in _TRIGGER.finditer(text.lower()):
         yield Trigger(
-            found["table"],
-            found["name"],
-            f"{found['constraint'] or ''}{found['when']}",
-            frozenset(" ".join(event.split()) for event in re.split(r"\bor\b", found["events"])),
-            _spelled(found["how"]),
-            found["function"],
+            match["table"],
+            match["name"],
+            f"{match['constraint'] or ''}{match['when']}",
+            frozenset(" ".join(event.split()) for event in re.split(r"\bor\b", match["events"])),
+            _spelled(match["how"]),
+            match["function"],
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from audit.search.texts import Read, register_reader
+from audit.search.texts import DecryptedText, register_reader
 from inference.order import unpacked
 
 
@@ -15,16 +15,16 @@ def register() -> None:
     register_reader("response", _response)
 
 
-def _request(clear: bytes) -> Read:
+def _request(clear: bytes) -> DecryptedText:
     try:
         order = unpacked(clear)
     except (msgspec.MsgspecError, ValueError):
-        return Read(clear.decode(errors="replace"))  # of acts, and of earlier versions
-    return Read(words(order.body), order.client_ip)
+        return DecryptedText(clear.decode(errors="replace"))  # of acts, and of earlier versions
+    return DecryptedText(words(order.body), order.client_ip)
 
 
-def _response(clear: bytes) -> Read:
-    return Read(words(clear))
+def _response(clear: bytes) -> DecryptedText:
+    return DecryptedText(words(clear))
 
 
 def words(body: bytes) -> str:

@@ -7,12 +7,12 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from audit.retention import ages, data_classes
-from audit.retention.data_classes import AUDIT, DataClass, KeptElsewhere
+from audit.retention.data_classes import AUDIT, DataClass, ExternalDays
 
 
 def register() -> None:
-    data_classes.tenants_are(_ids)
-    data_classes.keep_elsewhere(AUDIT, KeptElsewhere(_read, _write))
+    data_classes.register_tenants(_ids)
+    data_classes.register_external(AUDIT, ExternalDays(_read, _write))
     data_classes.register(
         DataClass(
             "refusals",

@@ -64,7 +64,7 @@ def text_search_page(request: TenantRequest) -> HttpResponse:
     context = {
         "form": form,
         "found": matches,
-        "left": text_search.left_this_hour(request.tenant.id, request.actor),
+        "left": text_search.remaining_this_hour(request.tenant.id, request.actor),
         "most": text_search.MOST_TEXTS,
     }
     return render(request, "console/audit/text_search.html", context)

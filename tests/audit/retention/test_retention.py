@@ -216,7 +216,7 @@ def test_a_hold_keeps_it(tenant: Tenant, notes: list[datetime]) -> None:
     notes += [days_ago(50)]
     until = days_ago(-30)
     hold = legal_hold.request(tenant.id, by="a", reason="case", expires_at=until)
-    assert f"{CLASS} {tenant.id}" in pruning.prune().kept
+    assert f"{CLASS} {tenant.id}" in pruning.prune().on_hold
     let_go(hold)
     one = legal_hold.request(tenant.id, by="a", reason="case", expires_at=until, subject_id=uuid4())
     assert not pruning.prune().rows  # this class spares whoever it is
@@ -358,12 +358,12 @@ def test_a_held_month_stays_until_the_hold_is_over(months: list[date]) -> None:
     )
     night = pruning.prune()
     name = f"{months[2]:%Y-%m}"
-    assert set(night.kept) >= {f"audit_payload {name}", f"audit_event {name}"}
-    assert not any(kept.startswith("audit_") and name not in kept for kept in night.kept)
+    assert set(night.on_hold) >= {f"audit_payload {name}", f"audit_event {name}"}
+    assert not any(kept.startswith("audit_") and name not in kept for kept in night.on_hold)
     assert months[2] in there()
     assert months[1] not in there()
     let_go(hold)
-    assert pruning.prune().kept == {}
+    assert pruning.prune().on_hold == {}
     assert months[2] not in there()
 
 

@@ -233,7 +233,7 @@ def say(
     return request
 
 
-def look(words: str, **given: Any) -> text_search.Found:
+def look(words: str, **given: Any) -> text_search.SearchResult:
     now = timezone.now()
     asked: dict[str, Any] = {
         "by": "member:a",
@@ -276,7 +276,7 @@ def test_a_search_is_on_record_and_its_words_are_sealed() -> None:
     assert "hello" not in str(event.detail)
     payload = Payload.objects.get(field="search")
     assert b"hello" not in bytes(payload.ciphertext)
-    opened = texts.opened(payload)
+    opened = texts.decrypted(payload)
     assert opened
     assert opened.text == "hello world"
 
@@ -292,10 +292,10 @@ def test_words_of_a_search_go_with_the_person() -> None:
     assert {key.subject_id for key in whose.values()} == {*SUBJECTS[:2], None}
     gone, stays, tenants = Payload.objects.filter(field="search").order_by("id")
     destroy(TENANT, SUBJECTS[0])
-    assert texts.opened(gone) is None
+    assert texts.decrypted(gone) is None
     destroy(TENANT, SUBJECTS[1])
-    assert texts.opened(stays) is None
-    opened = texts.opened(tenants)
+    assert texts.decrypted(stays) is None
+    opened = texts.decrypted(tenants)
     assert opened
     assert opened.text == "hello nobody"
 
@@ -312,7 +312,7 @@ def test_two_characters_are_enough_where_words_have_two(words: str) -> None:
 def test_ten_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(text_search.AN_HOUR):
         assert not look("hello world").refused
-    assert text_search.left_this_hour(TENANT, "member:a") == 0
+    assert text_search.remaining_this_hour(TENANT, "member:a") == 0
     assert look("hello world").refused
     assert [event.success for event in told()] == [True] * 10 + [False]
     assert not look("hello world", by="member:b").refused  # somebody else

@@ -251,7 +251,7 @@ class TestTexts:
         subject = {"theirs": key.subject_id, "nobody knows": uuid4()}.get(whose)
         key.delete()
         held = hold(text, subject_id=subject)
-        with pytest.raises(erasing.Kept, match="legal hold"):
+        with pytest.raises(erasing.HoldInForce, match="legal hold"):
             erase(text)
         for person in ("c", "d"):
             legal_hold.release(held, by=person, reason="over")

@@ -255,7 +255,7 @@ class TestDropping:
             expires_at=timezone.now() + timedelta(days=3),
         )
         for table in append_only.PARTITIONED:
-            with pytest.raises(erasing.Kept, match="legal hold"):
+            with pytest.raises(erasing.HoldInForce, match="legal hold"):
                 pruned(table)
         for person in ("c", "d"):
             legal_hold.release(hold, by=person, reason="over")

@@ -134,7 +134,7 @@ def test_without_redis_acts_stand(
 
     with monkeypatch.context() as patched:
         patched.setattr(pending, "_redis", Gone)
-        patched.setattr(pending, "_told_at", float("-inf"))
+        patched.setattr(pending, "_warned_at", float("-inf"))
         act(Action.TENANT_CHANGE, actor="test")
         assert vanished.look() == []
     assert caplog.text.count("cannot note unsealed events") == 1

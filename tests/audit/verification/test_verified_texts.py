@@ -59,7 +59,7 @@ def found(root: psycopg.Connection) -> dict[str, int]:
     return {**kinds, **{n: c for n, c in report.figures.items() if n.startswith("texts_")}}
 
 
-def search(tenant: Tenant, **given: Any) -> text_search.Found:
+def search(tenant: Tenant, **given: Any) -> text_search.SearchResult:
     now = timezone.now()
     asked = {"by": "member:a", "reason": "case", "since": now - HOUR, "until": now + HOUR}
     return text_search.search(tenant.id, "needle", **{**asked, **given})
