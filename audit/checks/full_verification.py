@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
-from audit.verification.verify import Report, opened, verify
+from audit.verification.verify import Report, open_trail, verify
 from audit.witnesses.delivery import configured
 from infrastructure.postgres.scope import scope
 
@@ -28,9 +28,9 @@ SHOWN = 20  # findings; all are counted
 def run() -> CheckRun:
     at, began = timezone.now(), time.monotonic()
     report, startup_problem = Report(), ""
-    witnesses = configured()  # before the trail is opened, so that no line is newer than it
+    witnesses = configured()  # before the trail is open_trail, so that no line is newer than it
     try:
-        with opened() as trail:
+        with open_trail() as trail:
             report = verify(trail, witnesses=witnesses, at_home=True)
     except (psycopg.Error, OSError) as problem:
         startup_problem = f"cannot verify: {problem}"

@@ -27,8 +27,8 @@ from audit.trail.canonical import LINE
 from audit.trail.record import act
 from audit.verification.report import Report
 from audit.verification.restores import RESTARTS
-from audit.verification.verify import opened, verify
-from audit.verification.witnessed import Witness, heard
+from audit.verification.verify import open_trail, verify
+from audit.verification.witnessed import Witness, parse_line
 from audit.witnesses.delivery import from_file
 from infrastructure.postgres.scope import scope
 
@@ -124,7 +124,7 @@ def _restarts(cursor: CursorWrapper) -> list[int]:
 def _verify_restored(position: Mark, witness: Path | None, resumed: Resumed) -> tuple[Report, int]:
     """Returns the findings without those about unsealed events, and the highest sealed event id."""
     witnesses = [Witness(str(witness), _known_lines(witness, resumed))] if witness else []
-    with opened() as trail:
+    with open_trail() as trail:
         covered = _scalar(trail, _COVERED)
         unsealed = _scalar(trail, _NOT_COVERED, covered, *position)
         report = verify(trail, witnesses=witnesses)
@@ -140,7 +140,7 @@ def _known_lines(path: Path, resumed: Resumed) -> Iterator[bytes]:
     """
     for line in from_file(path).lines:
         try:
-            n = heard(line).facts.n
+            n = parse_line(line).facts.n
         except (ValueError, KeyError, TypeError, OverflowError):
             n = 0
         if n > resumed.checkpoint:

@@ -26,7 +26,7 @@ class RetentionRule(models.Model):
 
 
 class LegalHold(models.Model):
-    """While it is in force, no data of the tenant, or of one subject, is erased or pruned.
+    """A hold that keeps the data of a tenant, or of one subject, from being erased or pruned.
 
     It is in force from its request (the data it protects must not vanish while it waits). Without a
     second person's approval it ends at `waits_until`. If a hold like it has recently ended without

@@ -1,4 +1,4 @@
-"""Seals and checkpoints, by themselves: every link, every root, every signature."""
+"""Verifies seals and checkpoints: every link, every root, every signature."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -33,7 +33,7 @@ CHECKPOINTS = """
     select n, size, root, previous, at, key_id, signature
     from audit_checkpoint where n between %(first)s and %(last)s order by n"""
 EVER = 2**62  # no checkpoint has this number
-Head = tuple[int, int, bytes]  # of a tenant's chain: its last batch, its next number, its hash
+Head = tuple[int, int, bytes]  # the end of a tenant's chain: last batch, next number, hash
 BEGINNING: Head = 0, 1, ZERO
 
 
@@ -52,7 +52,7 @@ class SealRow(NamedTuple):
     position: int
     sealed_at: datetime
     retention_days: int | None
-    event_ids: list[int] | None  # None: another tenant's, of which only the hash is looked at
+    event_ids: list[int] | None  # None: another tenant's, of which only the hash is checked
     leaves: bytes | None
 
 
@@ -71,7 +71,7 @@ class CheckpointRow(NamedTuple):
 
 
 class Chain:
-    """Goes along the checkpoints and lays what the seals promise into the spool."""
+    """Walks along the checkpoints and puts the batches that the seals promise into the spool."""
 
     def __init__(
         self,
@@ -87,17 +87,17 @@ class Chain:
         self._keys = {signing.key_id(key): key for key in keys}
         self._report = report
         self._from_the_start = True
-        self.gone = 0  # events that may be missing altogether
+        self.missing = 0  # events that may all be missing
         self.heads: dict[UUID, Head] = {}
         self.first_seal: int | None = None
         self.last_seal: int | None = None
         self.last: CheckpointFacts | None = None
-        # Where it began in the middle: what the checkpoint and the chains before must have been.
+        # After a start in the middle: the checkpoint before, and the ends of chains assumed there.
         self.anchor: CheckpointFacts | None = None
         self.taken_on_trust: dict[UUID, Head] = {}
 
     def walk(self, first: int = 0, last: int = EVER) -> None:
-        """From one checkpoint to another, or so far as the time reaches that is asked for."""
+        """Verifies from one checkpoint to another, by default those that cover the time range."""
         if (first, last) == (0, EVER):
             first, last = self._reach()
         self._from_the_start = first <= 1
@@ -107,10 +107,10 @@ class Chain:
             self.last = self.anchor = self._anchor(first - 1)
         rows = self._stream("seals", SealRow, _SEALS, first, last)
         checkpoints = self._stream("checkpoints", CheckpointRow, CHECKPOINTS, first, last)
-        for checkpoint, seals in self._together(checkpoints, rows):
+        for checkpoint, seals in self._grouped(checkpoints, rows):
             self._checkpoint(checkpoint, seals)
             for position, seal in enumerate(seals):
-                self._place(seal, position)
+                self._check_position(seal, position)
                 if seal.leaves is not None:
                     self._seal(seal, checkpoint)
 
@@ -118,24 +118,24 @@ class Chain:
         span = self._span
         if span.since is None and span.until is None:
             return 0, EVER
-        asked = {"since": span.since, "until": span.until, "tenant": span.tenant_id}
-        found = self._connection.execute(_REACH, asked).fetchone()
-        return found or (0, 0)
+        values = {"since": span.since, "until": span.until, "tenant": span.tenant_id}
+        numbers = self._connection.execute(_REACH, values).fetchone()
+        return numbers or (0, 0)
 
     def _anchor(self, n: int) -> CheckpointFacts | None:
-        asked = {"first": n, "last": n}
-        found = self._connection.execute(CHECKPOINTS, asked, binary=True).fetchone()
-        return CheckpointRow(*found).facts if found else None
+        values = {"first": n, "last": n}
+        row = self._connection.execute(CHECKPOINTS, values, binary=True).fetchone()
+        return CheckpointRow(*row).facts if row else None
 
     def _stream(self, name: str, kind: Any, statement: str, first: int, last: int) -> Iterator[Any]:
-        asked = {"first": first, "last": last, "tenant": self._span.tenant_id}
+        values = {"first": first, "last": last, "tenant": self._span.tenant_id}
         with self._connection.cursor(name, binary=True) as cursor:
             cursor.itersize = 200
-            cursor.execute(statement, asked)
+            cursor.execute(statement, values)
             for row in cursor:
                 yield kind(*row)
 
-    def _together(
+    def _grouped(
         self, checkpoints: Iterator[CheckpointRow], seals: Iterator[SealRow]
     ) -> Iterator[tuple[CheckpointRow, list[SealRow]]]:
         groups = ((n, list(group)) for n, group in groupby(seals, key=lambda s: s.checkpoint))
@@ -161,8 +161,8 @@ class Chain:
     def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
         self._report.count("checkpoints")
         before, self.last = self.last, row.facts
-        for wrong in self._wrong_with(row, seals, before):
-            self._report.add("checkpoint_broken", f"checkpoint {row.n}: {wrong}", checkpoint=row.n)
+        for fault in self._faults(row, seals, before):
+            self._report.add("checkpoint_broken", f"checkpoint {row.n}: {fault}", checkpoint=row.n)
         key = self._keys.get(row.key_id)
         if key is None:
             text = f"checkpoint {row.n} is signed with a foreign key ({row.key_id})"
@@ -171,7 +171,7 @@ class Chain:
             text = f"the signature of checkpoint {row.n} is wrong"
             self._report.add("signature_wrong", text, checkpoint=row.n)
 
-    def _wrong_with(
+    def _faults(
         self, row: CheckpointRow, seals: list[SealRow], before: CheckpointFacts | None
     ) -> Iterator[str]:
         number, size, digest = (before.n, before.size, before.digest) if before else (0, 0, ZERO)
@@ -187,7 +187,7 @@ class Chain:
             yield "is the root of other seals"
 
     # One seal ------------------------------------------------------------------------------------
-    def _place(self, seal: SealRow, position: int) -> None:
+    def _check_position(self, seal: SealRow, position: int) -> None:
         expected = None if self.last_seal is None else self.last_seal + 1
         self.first_seal = seal.id if self.first_seal is None else self.first_seal
         self.last_seal = seal.id
@@ -200,8 +200,8 @@ class Chain:
         if known is None:
             self.taken_on_trust[seal.tenant_id] = seal.batch - 1, seal.first_seq, seal.previous
         self.heads[seal.tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
-        for wrong in _wrong_with(seal, known):
-            self._broken(seal, wrong)
+        for fault in _seal_faults(seal, known):
+            self._broken(seal, fault)
         if seal.sealed_at != checkpoint.at:
             self._broken(seal, "is of another time than its checkpoint")
         self._expect(seal)
@@ -222,7 +222,7 @@ class Chain:
         self._report.count("sealed", len(ids))
         times = Times(seal.first_at, seal.last_at, seal.sealed_at)
         if self._pruned.covers(seal.tenant_id, times):
-            self.gone += len(ids)
+            self.missing += len(ids)
         elif len(leaves) == merkle.SIZE * len(ids):
             first, last = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.may_lack(seal.tenant_id, times)
@@ -233,8 +233,10 @@ class Chain:
             )
 
 
-def _wrong_with(seal: SealRow, known: Head | None) -> Iterator[str]:
-    """`known` is what the tenant's batch before leaves; None where we began in the middle."""
+def _seal_faults(seal: SealRow, known: Head | None) -> Iterator[str]:
+    """Yields faults; `known` is the end of the tenant's chain before, None after a start in the
+    middle.
+    """
     ids, leaves = seal.event_ids or [], seal.leaves or b""
     if not seal.size == len(ids) > 0 or len(leaves) != merkle.SIZE * len(ids):
         yield "does not have as many events as it says"
@@ -244,14 +246,14 @@ def _wrong_with(seal: SealRow, known: Head | None) -> Iterator[str]:
         yield "does not hold on to the one before"
     if merkle.root_of_packed(leaves) != seal.root:
         yield "is the root of other events"
-    if _hashed(seal) != seal.hash:
+    if _computed_hash(seal) != seal.hash:
         yield "has another hash"
 
 
-def _hashed(seal: SealRow) -> bytes:
+def _computed_hash(seal: SealRow) -> bytes:
     first, last, sealed = map(microseconds, (seal.first_at, seal.last_at, seal.sealed_at))
     try:
         facts = (*seal[1:5], first, last, seal.root, seal.previous, sealed, seal.retention_days)
         return seal_hash(*facts)
-    except OverflowError:  # a number that no seal has
+    except OverflowError:  # a number that no seal can have
         return b""

@@ -1,4 +1,4 @@
-"""The keys under the texts: each still opens with the one above it, up to the master key."""
+"""Verifies the keys of texts: each can be unwrapped with the one above it, up to the master key."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,17 +20,21 @@ _AT_ONCE = 1000
 def check_data_keys(
     connection: psycopg.Connection[Any], span: TimeRange, report: Report, *, must: bool = False
 ) -> None:
-    """Whoever verifies elsewhere has no master key; where one `must` be, that is a finding."""
+    """Checks that every key opens.
+
+    Elsewhere than at home there is no master key, which is noted; if one `must` be there, it is a
+    finding.
+    """
     try:
         tenants = [(row, _opens(row)) for row in _rows(connection, span, of_tenants=True)]
         if not must and tenants and all(opens is None for _, opens in tenants):
             report.notes.append("the master key is not at hand: whether keys open was not tried")
             return
-        shut = {row.id for row, opens in tenants if not opens}
+        unreadable = {row.id for row, opens in tenants if not opens}
         for row, opens in tenants:
-            _tell(row, bool(opens), report)
+            _count(row, bool(opens), report)
         for row in _rows(connection, span, of_tenants=False):
-            _tell(row, row.wrapped_by not in shut and bool(_opens(row)), report)
+            _count(row, row.wrapped_by not in unreadable and bool(_opens(row)), report)
     except MasterKeyAway as problem:
         report.notes.append(f"not every key was tried: {problem}")
 
@@ -47,7 +51,7 @@ def _rows(
 
 
 def _opens(row: DataKey) -> bool | None:
-    """None: it is under a master key that nobody here has."""
+    """Returns True if the key opens, or None if its master key is unknown here."""
     try:
         keyring.unwrap(row)
     except Unreadable:
@@ -57,7 +61,7 @@ def _opens(row: DataKey) -> bool | None:
     return True
 
 
-def _tell(row: DataKey, opens: bool, report: Report) -> None:
+def _count(row: DataKey, opens: bool, report: Report) -> None:
     report.count("data_keys")
     if not opens:
         text = f"key {row.id} does not open: what it has sealed is lost"

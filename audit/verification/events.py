@@ -1,4 +1,4 @@
-"""Every event against its leaf: none changed, none gone, none that never came under seal."""
+"""Compares every event with its leaf, to show changed, missing and never sealed events."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,21 +18,21 @@ from audit.verification.rows import Row, in_order
 from audit.verification.spool import Batch, Spool
 from audit.verification.time_range import TimeRange
 
-PATIENCE = timedelta(seconds=60)  # so long an event may wait for its seal
+PATIENCE = timedelta(seconds=60)  # the longest that an event may wait for its seal
 _STRAYS = """
     select id, tenant_id, at, xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
            (xid, id) > (select coalesce(max(xid), 0), coalesce(max(event_id), 0)
                         from audit_sealmark) and id > %s
     from audit_event where id = any(%s)"""
 _CHUNK = 2_000
-AHEAD = 20_000  # events that are read on when one is not where it should be, and kept in memory
+AHEAD = 20_000  # events to read ahead, and hold in memory, if one is not in its place
 _LEAF = sha256(b"\x00")  # copied, it begins a leaf's hash faster than a new one does
 
-Seen = tuple[int, int, bytes]  # its place in the order of sealing, its microseconds, its leaf
+Unclaimed = tuple[int, int, bytes]  # position in sealing order, microseconds, leaf
 
 
 class Events:
-    """The events in the order of sealing beside what the seals promise in the same order."""
+    """Matches the events in sealing order with the batches of the seals in the same order."""
 
     def __init__(
         self,
@@ -43,64 +43,66 @@ class Events:
     ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
         self._report, self._restarts = report, restarts(connection)
-        self._seen: dict[int, Seen] = {}  # read, and not yet asked for
-        self._places = 0  # how many were read
-        self._owed: dict[int, tuple[bytes, Batch]] = {}  # asked for, and not yet seen
-        self._reached: dict[UUID, int] = {}  # by tenant: the place of its last event
-        self.missing = 0  # in batches that may miss some
+        self._unclaimed: dict[int, Unclaimed] = {}  # read, and in no batch so far
+        self._read_count = 0
+        self._awaited: dict[int, tuple[bytes, Batch]] = {}  # in a batch, and not read so far
+        self._reached: dict[UUID, int] = {}  # by tenant: the position of its last event
+        self.missing = 0  # in batches that may lack some
 
     def match(self, after: Cut | None = None, upto: Cut | None = None) -> None:
-        """All that come between two cuts in the order of sealing."""
+        """Matches all events between two cuts in sealing order."""
         parts = conditions(self._restarts, after, upto)
         rows = in_order(self._connection, self._span, parts, self._spool.reach())
         for batches in self._spool.rounds():
-            self._read_on(rows, batches)
+            self._read_ahead(rows, batches)
             for batch in batches:
-                if not self._is_as_promised(batch):
+                if not self._matches(batch):
                     self._one_by_one(batch)
-            if len(self._seen) > AHEAD:
-                self._let_go(len(self._seen) - AHEAD)
+            if len(self._unclaimed) > AHEAD:
+                self._release(len(self._unclaimed) - AHEAD)
         while self._read(rows, _CHUNK):
-            self._let_go(len(self._seen))
-        self._let_go(len(self._seen))
-        self._settle()
+            self._release(len(self._unclaimed))
+        self._release(len(self._unclaimed))
+        self._finish()
 
-    def _read_on(self, rows: Iterator[Row], batches: list[Batch]) -> None:
-        """So far that the round is there, or until it cannot be expected any more."""
+    def _read_ahead(self, rows: Iterator[Row], batches: list[Batch]) -> None:
+        """Reads until the round's events are there, or are too far away to be expected."""
         wanted = sum(len(batch.ids) for batch in batches)
-        self._read(rows, max(0, wanted - len(self._seen)))
+        self._read(rows, max(0, wanted - len(self._unclaimed)))
         ids = [event_id for batch in batches if not batch.may_miss for event_id in batch.ids]
-        while len(self._seen) < wanted + AHEAD and not all(map(self._seen.__contains__, ids)):
+        while len(self._unclaimed) < wanted + AHEAD and not all(
+            map(self._unclaimed.__contains__, ids)
+        ):
             if not self._read(rows, wanted):
                 break
 
     def _read(self, rows: Iterator[Row], most: int) -> bool:
-        """Whether there was anything."""
-        place = before = self._places
+        """Reads up to `most` events. Returns False if there are no more."""
+        position = before = self._read_count
         for event_id, at_us, line in islice(rows, most):
             leaf = _LEAF.copy()
             leaf.update(line)
-            self._seen[event_id] = place, at_us, leaf.digest()
-            place += 1
-        self._places = place
-        return place > before
+            self._unclaimed[event_id] = position, at_us, leaf.digest()
+            position += 1
+        self._read_count = position
+        return position > before
 
-    def _is_as_promised(self, batch: Batch) -> bool:
-        """All of it together: there, unchanged, and in its order and time."""
-        found = [self._seen.get(event_id) for event_id in batch.ids]
-        if not found or None in found:
+    def _matches(self, batch: Batch) -> bool:
+        """Returns True if the whole batch is present, unchanged, and in its order and time."""
+        events = [self._unclaimed.get(event_id) for event_id in batch.ids]
+        if not events or None in events:
             return False
-        places, times, leaves = zip(*cast(list[Seen], found), strict=True)
+        positions, times, leaves = zip(*cast(list[Unclaimed], events), strict=True)
         reached = self._reached.get(batch.tenant_id, -1)
         if (
             b"".join(leaves) != batch.leaves
             or (min(times), max(times)) != (batch.first_us, batch.last_us)
-            or not all(map(lt, (reached, *places), places))
+            or not all(map(lt, (reached, *positions), positions))
         ):
             return False
-        self._reached[batch.tenant_id] = places[-1]
+        self._reached[batch.tenant_id] = positions[-1]
         for event_id in batch.ids:
-            del self._seen[event_id]
+            del self._unclaimed[event_id]
         return True
 
     def _one_by_one(self, batch: Batch) -> None:
@@ -108,17 +110,17 @@ class Events:
         reached = self._reached.get(batch.tenant_id, -1)
         for n, event_id in enumerate(batch.ids):
             leaf = batch.leaves[32 * n : 32 * n + 32]
-            seen = self._seen.pop(event_id, None)
-            if seen is None:
+            event = self._unclaimed.pop(event_id, None)
+            if event is None:
                 complete = False
-                self._not_seen(event_id, leaf, batch)
+                self._absent(event_id, leaf, batch)
                 continue
-            place, at_us, found = seen
-            if found != leaf:
-                self._say("event_changed", "is not what was sealed", event_id, batch)
-            if place <= reached:
-                self._say("event_moved", "does not stand in its order", event_id, batch)
-            reached = place
+            position, at_us, event_leaf = event
+            if event_leaf != leaf:
+                self._add("event_changed", "is not what was sealed", event_id, batch)
+            if position <= reached:
+                self._add("event_moved", "does not stand in its order", event_id, batch)
+            reached = position
             first, last = min(first, at_us), max(last, at_us)
         self._reached[batch.tenant_id] = reached
         if complete and (first, last) != (batch.first_us, batch.last_us):
@@ -128,45 +130,45 @@ class Events:
                 checkpoint=batch.checkpoint,
             )  # fmt: skip
 
-    def _not_seen(self, event_id: int, leaf: bytes, batch: Batch) -> None:
+    def _absent(self, event_id: int, leaf: bytes, batch: Batch) -> None:
         if batch.may_miss:
             self.missing += 1
-        elif len(self._owed) < AHEAD:
-            self._owed[event_id] = leaf, batch._replace(ids=[], leaves=b"")
-        else:  # so many are not where they should be that it does not matter whether they moved
-            self._say("event_missing", "is gone", event_id, batch)
+        elif len(self._awaited) < AHEAD:
+            self._awaited[event_id] = leaf, batch._replace(ids=[], leaves=b"")
+        else:  # with so many out of place it does not matter whether this one moved
+            self._add("event_missing", "is gone", event_id, batch)
 
-    def _let_go(self, most: int) -> None:
-        """Of what was read and not asked for, the oldest: it comes late, or never had a seal."""
-        old = dict(islice(self._seen.items(), most))
+    def _release(self, most: int) -> None:
+        """Gives up the oldest unclaimed events: each is late in its batch, or was never sealed."""
+        old = dict(islice(self._unclaimed.items(), most))
         for event_id in old:
-            del self._seen[event_id]
-        for event_id in old.keys() & self._owed.keys():
+            del self._unclaimed[event_id]
+        for event_id in old.keys() & self._awaited.keys():
             self._late(event_id, old.pop(event_id))
-        self._spool.set_aside(n for n, (_, at_us, _) in old.items() if self._asked(at_us))
+        self._spool.set_aside(n for n, (_, at_us, _) in old.items() if self._in_range(at_us))
 
-    def _late(self, event_id: int, seen: Seen) -> None:
-        leaf, batch = self._owed.pop(event_id)
-        self._say("event_moved", "does not stand in its order", event_id, batch)
-        if seen[2] != leaf:
-            self._say("event_changed", "is not what was sealed", event_id, batch)
+    def _late(self, event_id: int, unclaimed: Unclaimed) -> None:
+        leaf, batch = self._awaited.pop(event_id)
+        self._add("event_moved", "does not stand in its order", event_id, batch)
+        if unclaimed[2] != leaf:
+            self._add("event_changed", "is not what was sealed", event_id, batch)
 
-    def _settle(self) -> None:
-        for event_id, (_, batch) in self._owed.items():
-            self._say("event_missing", "is gone", event_id, batch)
-        for some in self._spool.strays(_CHUNK):
-            self._strays(some)
+    def _finish(self) -> None:
+        for event_id, (_, batch) in self._awaited.items():
+            self._add("event_missing", "is gone", event_id, batch)
+        for ids in self._spool.strays(_CHUNK):
+            self._strays(ids)
 
-    def _asked(self, at_us: int) -> bool:
+    def _in_range(self, at_us: int) -> bool:
         try:
             at = moment(at_us)
-        except OverflowError:  # a year that no clock shows
+        except OverflowError:  # a year that no clock can show
             return True
         return self._span.overlaps(at, at)
 
     def _strays(self, ids: list[int]) -> None:
-        asked = [max(self._restarts, default=0), ids]
-        for event_id, tenant, at, impossible, waits in self._connection.execute(_STRAYS, asked):
+        values = [max(self._restarts, default=0), ids]
+        for event_id, tenant, at, impossible, waits in self._connection.execute(_STRAYS, values):
             where = {"tenant_id": tenant, "event_id": event_id}
             if impossible or not waits:
                 self._report.add("event_unsealed", f"event {event_id} is under no seal", **where)
@@ -176,7 +178,7 @@ class Events:
             else:
                 self._report.count("waiting")
 
-    def _say(self, kind: str, what: str, event_id: int, batch: Batch) -> None:
+    def _add(self, kind: str, what: str, event_id: int, batch: Batch) -> None:
         self._report.add(
             kind,
             f"event {event_id} {what}",

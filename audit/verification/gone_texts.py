@@ -1,7 +1,7 @@
-"""Why a text may be gone: a tombstone that we signed, or a retention that ran out, on record.
+"""Reasons why a text may be missing: a tombstone with our signature, or a recorded expiry.
 
-An event that says so can be written by whoever reaches the database; our signature cannot. No
-event and no row takes the floor of 184 days away.
+Somebody with access to the database can write an event that claims either, but not our signature.
+No event or row shortens the minimum of 184 days.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _STONES = "select tenant_id, subject_id, request_id, removes, at, signature from
 _ACTS = """
     select tenant_id, at, (detail->>'rows')::bigint from audit_event
     where action = 'audit:prune' and tenant_id is not null and detail->>'data_class' = 'audit'"""
-# The shortest that a tenant ever had: what went then stays gone when it is raised.
+# A tenant's shortest retention ever: texts deleted under it stay missing after an increase.
 _DAYS = """
     select tenant_id, least(audit_retention_of(tenant_id), min(days)) from (
         select e.tenant_id, days::int from audit_event e
@@ -47,20 +47,20 @@ class GoneTexts:
             self._rows[tenant_id] += rows
         self._claimed: Counter[UUID] = Counter()
         dropped = connection.execute(_DROPPED).fetchone()
-        self._kept = signed_retention(connection)
+        self._retention = signed_retention(connection)
         self._dropped: datetime | None = dropped[0] if dropped else None
 
-    def erased(self, tenant_id: UUID, subject_id: UUID | None) -> bool:
-        """Whether a tombstone of this person is there. After it nothing of them is sealed."""
+    def is_erased(self, tenant_id: UUID, subject_id: UUID | None) -> bool:
+        """Returns True if this person has a tombstone. No text of theirs is encrypted after it."""
         return (tenant_id, subject_id) in self._erased
 
-    def ran_out(self, tenant_id: UUID, at: datetime) -> bool:
-        """Whether an act on record took texts that were as old as this one is."""
+    def is_expired(self, tenant_id: UUID, at: datetime) -> bool:
+        """Returns True if a recorded deletion covers texts of this age."""
         if datetime.now(UTC) - at < FLOOR:
             return False
         if self._dropped and at + FLOOR < self._dropped:
-            return True  # a hold kept its month longer than that of the act
-        if not self._kept.had_run_out(tenant_id, at, datetime.now(UTC)):
+            return True  # a hold kept its month longer than the month of the act
+        if not self._retention.had_expired(tenant_id, at, datetime.now(UTC)):
             return False
         days = max(FLOOR, timedelta(days=self._days.get(tenant_id, 0)))
         newest = self._newest.get(tenant_id)
@@ -69,24 +69,24 @@ class GoneTexts:
         self._claimed[tenant_id] += 1
         return True
 
-    def settle(self) -> None:
-        """No more may be gone than the acts say."""
-        for tenant_id, gone in self._claimed.items():
-            if gone > self._rows[tenant_id]:
-                text = f"{gone} old texts are gone; retention took {self._rows[tenant_id]}"
+    def check_totals(self) -> None:
+        """Reports missing texts beyond the number that the recorded deletions state."""
+        for tenant_id, count in self._claimed.items():
+            if count > self._rows[tenant_id]:
+                text = f"{count} old texts are gone; retention took {self._rows[tenant_id]}"
                 self._report.add("text_missing", text, tenant_id=tenant_id)
 
 
 def _in_database(connection: psycopg.Connection[Any], report: Report) -> set[tuple[UUID, UUID]]:
-    found = set()
+    owners = set()
     for tenant_id, subject_id, request_id, removes, at, signature in connection.execute(_STONES):
         line = Line(tenant_id, subject_id, request_id, removes, at.astimezone(UTC), signature)
         if line.is_ours():
-            found.add(line.owner)
+            owners.add(line.owner)
         else:
             text = f"the tombstone of request {line.request_id} is not signed by us"
             report.add("tombstone_broken", text, tenant_id=line.tenant_id)
-    return found
+    return owners
 
 
 def _on_file(report: Report) -> set[tuple[UUID, UUID]]:

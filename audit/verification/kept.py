@@ -1,7 +1,7 @@
-"""How long each tenant kept its trail, as its seals say: nobody but us can sign other days.
+"""Each tenant's retention over time according to its seals, which only we can sign.
 
-Days that were lowered for a moment, so that a month may go, are in the seals of that moment; that a
-person lowered them is an act on record.
+Days that were lowered for a moment, so that a month could be dropped, are in the seals of that
+moment. A person who lowers them does so by a recorded act.
 """
 
 from collections import defaultdict
@@ -16,16 +16,16 @@ from audit.platform import PLATFORM
 from audit.verification.report import Report
 
 FLOOR = timedelta(days=184)
-WITHIN = timedelta(minutes=10)  # so much later the act may come under seal than the days it set
-# Where a tenant's days changed, with those before.
+WITHIN = timedelta(minutes=10)  # the act may be sealed this much later than the days it set
+# Changes of a tenant's days, with the days before.
 _HISTORY = """
     select tenant_id, sealed_at, retention_days, before from (
         select tenant_id, batch, sealed_at, retention_days,
                lag(retention_days) over (partition by tenant_id order by batch) as before
         from audit_seal where retention_days is not null) seals
     where before is distinct from retention_days order by tenant_id, batch"""
-# That somebody set these days, or that the tenant is no more: then its days are the default.
-_TOLD = """
+# True if somebody set these days, or the tenant is closed, which sets the default.
+_ON_RECORD = """
     select exists (
         select from audit_event where tenant_id = %(tenant)s
           and at > %(since)s and at < %(until)s
@@ -38,16 +38,18 @@ _TOLD = """
 class Change(NamedTuple):
     at: datetime
     days: int
-    before: int | None  # None: the first that a seal tells
+    before: int | None  # None: the first that a seal states
 
 
-class Kept:
+class SignedRetention:
     def __init__(self, changes: dict[UUID, list[Change]]) -> None:
         self._changes = changes
 
-    def had_run_out(self, tenant_id: UUID, at: datetime, now: datetime) -> bool:
-        """Whether what is of `at` was old enough, at any time until `now`, for the days that were
-        in force then. Before the first seal that tells them, the floor was.
+    def had_expired(self, tenant_id: UUID, at: datetime, now: datetime) -> bool:
+        """Returns True if data of `at` was old enough, at any time until `now`, for the days in
+        force then.
+
+        Before the first seal that states days, the minimum was in force.
         """
         changes = self._changes.get(tenant_id, [])
         begins = [change.at for change in changes]
@@ -64,8 +66,7 @@ class Kept:
     def check(self, connection: psycopg.Connection[Any], report: Report) -> None:
         for tenant_id, changes in self._changes.items():
             for earlier, change in pairwise(changes):
-                told = not _is_lower(change) or _is_told(connection, tenant_id, earlier, change)
-                if not told:
+                if _is_lower(change) and not _is_on_record(connection, tenant_id, earlier, change):
                     text = (
                         f"the trail was kept for {change.before} days, from "
                         f"{change.at:%Y-%m-%d %H:%M:%S} on for {change.days}, and nobody set that"
@@ -73,28 +74,28 @@ class Kept:
                     report.add("retention_lowered", text, tenant_id=tenant_id)
 
 
-def signed_retention(connection: psycopg.Connection[Any]) -> Kept:
+def signed_retention(connection: psycopg.Connection[Any]) -> SignedRetention:
     changes: dict[UUID, list[Change]] = defaultdict(list)
     for tenant_id, at, days, before in connection.execute(_HISTORY):
         changes[tenant_id].append(Change(at.astimezone(UTC), days, before))
-    return Kept(dict(changes))
+    return SignedRetention(dict(changes))
 
 
 def _is_lower(change: Change) -> bool:
     return change.before is not None and change.days < change.before
 
 
-def _is_told(
+def _is_on_record(
     connection: psycopg.Connection[Any], tenant_id: UUID, earlier: Change, change: Change
 ) -> bool:
     if tenant_id == PLATFORM:
-        return True  # it has the default, which a version may lower
-    asked = {
+        return True  # the platform has the default, which a new version may lower
+    values = {
         "tenant": tenant_id,
         "at": change.at,
         "since": earlier.at - WITHIN,
         "until": change.at + WITHIN,
         "days": change.days,
     }
-    found = connection.execute(_TOLD, asked).fetchone()
-    return bool(found and found[0])
+    row = connection.execute(_ON_RECORD, values).fetchone()
+    return bool(row and row[0])

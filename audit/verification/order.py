@@ -1,11 +1,13 @@
-"""The order of sealing, and where it is cut."""
+"""Sealing order, and positions that divide it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class Cut(NamedTuple):
-    """After an event: `restarts` tells how often transactions had been counted anew by then."""
+    """A position after an event. `restarts` counts the restarts of the transaction counter before
+    it.
+    """
 
     restarts: int
     xid: int
@@ -15,15 +17,17 @@ class Cut(NamedTuple):
 def conditions(
     restarts: list[int], after: Cut | None = None, upto: Cut | None = None
 ) -> Iterator[str]:
-    """In SQL, of the events between two cuts; each count of transactions is an order of its own."""
+    """Yields SQL conditions for the events between two cuts, one per run of the transaction
+    counter.
+    """
     begins = ["true", *(f"id > {restart}" for restart in restarts)]
     ends = [*(f"id <= {restart}" for restart in restarts), "true"]
     for count, (begin, end) in enumerate(zip(begins, ends, strict=True)):
         if (after and count < after.restarts) or (upto and count > upto.restarts):
             continue
-        wanted = [begin, end]
+        parts = [begin, end]
         if after and count == after.restarts:
-            wanted.append(f"(xid, id) > ({after.xid}, {after.event_id})")
+            parts.append(f"(xid, id) > ({after.xid}, {after.event_id})")
         if upto and count == upto.restarts:
-            wanted.append(f"(xid, id) <= ({upto.xid}, {upto.event_id})")
-        yield " and ".join(wanted)
+            parts.append(f"(xid, id) <= ({upto.xid}, {upto.event_id})")
+        yield " and ".join(parts)

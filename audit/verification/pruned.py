@@ -1,7 +1,7 @@
-"""Months that have been dropped: believed only where law and the trail itself allow it.
+"""Dropped months, which are believed only if law and the trail itself allow it.
 
-Whoever owns the database can write that a month was dropped, and have the event that says so come
-under seal. Nobody can make what was sealed lately look as if it had been sealed half a year ago.
+The database's owner can claim that a month was dropped, and have the claim's event sealed. But
+nobody can make recently sealed events look as if they had been sealed half a year ago.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from uuid import UUID
 
 import psycopg
 
-from audit.verification.kept import FLOOR, Kept, signed_retention
+from audit.verification.kept import FLOOR, SignedRetention, signed_retention
 from audit.verification.report import Report
 
-LATE = timedelta(days=31)  # so long a sealer may have been away
-CLOCK = timedelta(days=1)  # so far it may have been set back meanwhile
+LATE = timedelta(days=31)  # the longest that a sealer may have been away
+CLOCK = timedelta(days=1)  # the most that the clock may have been set back meanwhile
 _PRUNED = """
     select p."table", p.month, p.rows, p.pruned_at,
         (select count(*) from audit_event e where {told}),
@@ -43,7 +43,7 @@ class Month:
 
 
 class Times(NamedTuple):
-    """Of a batch: of its first and its last event, and of its seal. All are in the seal's hash."""
+    """The times of a batch's first and last event, and of its seal. The seal's hash covers all."""
 
     first: datetime
     last: datetime
@@ -53,7 +53,7 @@ class Times(NamedTuple):
 @dataclass(slots=True)
 class Pruned:
     months: list[Month]
-    kept: "Kept" = field(default_factory=lambda: Kept({}))
+    retention: SignedRetention = field(default_factory=lambda: SignedRetention({}))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -61,8 +61,8 @@ class Pruned:
         return sum(month.rows for month in self._events)
 
     @property
-    def kept_since(self) -> datetime:
-        """Nothing that was dropped is younger."""
+    def complete_since(self) -> datetime:
+        """Returns the moment after which no month was dropped."""
         return max((month.ends for month in self._events), default=_LONG_AGO)
 
     @property
@@ -70,13 +70,13 @@ class Pruned:
         return [month for month in self.months if month.table == "audit_payload"]
 
     def covers(self, tenant_id: UUID, batch: Times) -> bool:
-        """Whether nothing of it can be there any more."""
+        """Returns True if no event of the batch can exist any more."""
         inside = any(m.begins <= batch.first and batch.last < m.ends for m in self._events)
-        return inside and self._may_go(tenant_id, batch)
+        return inside and self._may_be_dropped(tenant_id, batch)
 
     def may_lack(self, tenant_id: UUID, batch: Times) -> bool:
-        """Whether some of it may be gone."""
-        return self.touches(batch.first, batch.last) and self._may_go(tenant_id, batch)
+        """Returns True if some events of the batch may be missing."""
+        return self.touches(batch.first, batch.last) and self._may_be_dropped(tenant_id, batch)
 
     def touches(self, first: datetime, last: datetime) -> bool:
         return any(month.begins <= last and first < month.ends for month in self._events)
@@ -85,34 +85,36 @@ class Pruned:
     def _events(self) -> Iterator[Month]:
         return (month for month in self.months if month.table == "audit_event")
 
-    def _may_go(self, tenant_id: UUID, batch: Times) -> bool:
-        """It was sealed when its events were new, and that is long enough ago."""
+    def _may_be_dropped(self, tenant_id: UUID, batch: Times) -> bool:
+        """Returns True if the batch was sealed while its events were new, and long enough ago."""
         soon = batch.last - CLOCK <= batch.sealed <= batch.first + LATE
         if not soon or batch.sealed > self.now - FLOOR:
             return False
-        return self.kept.had_run_out(tenant_id, batch.last, self.now)
+        return self.retention.had_expired(tenant_id, batch.last, self.now)
 
 
 def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
-    """What may be missing. A month that cannot have gone as it says is a finding."""
+    """Returns the months that may be missing. A month that cannot be dropped as claimed is a
+    finding.
+    """
     (began,) = connection.execute(_FIRST).fetchone() or (None,)
     rows = connection.execute(_PRUNED).fetchall()
-    gone = {(table, month) for table, month, *_ in rows}
+    dropped = {(table, month) for table, month, *_ in rows}
     believed = Pruned([], signed_retention(connection))
-    for table, month, count, at, told, as_it_says, left in rows:
+    for table, month, count, at, acts, counts_agree, has_rows in rows:
         begins = datetime(month.year, month.month, 1, tzinfo=UTC)
         ends = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
-        told_by_one_that_went = not told and ("audit_event", date(at.year, at.month, 1)) in gone
+        act_was_dropped = not acts and ("audit_event", date(at.year, at.month, 1)) in dropped
         name = f"{table} of {month:%Y-%m}"
         if at - ends < FLOOR or believed.now - ends < FLOOR:
             report.add("pruned_early", f"{name} was dropped before its time")
         elif began is None or ends < began - LATE:
             report.add("pruned_untold", f"{name} is older than the first seal: nothing was there")
-        elif not (told == 1 and as_it_says) and not told_by_one_that_went:
+        elif not (acts == 1 and counts_agree) and not act_was_dropped:
             report.add("pruned_untold", f"{name} is gone, and no event says so, or one too many")
-        elif left:
+        elif has_rows:
             report.add("pruned_in_part", f"{name} is said to be gone, but some of it is there")
         else:
             believed.months.append(Month(table, begins, ends, count))
-    believed.kept.check(connection, report)
+    believed.retention.check(connection, report)
     return believed

@@ -1,15 +1,15 @@
-"""What a verification found."""
+"""The result of a verification."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-KEPT = 200  # findings told in full; all are counted
+MOST = 200  # findings in full; all are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`kind` for programs, `text` for people."""
+    """A finding. `kind` is for programs, `text` for people."""
 
     kind: str
     text: str
@@ -33,7 +33,7 @@ class Report:
 
     def add(self, kind: str, text: str, *, tenant_id: UUID | None = None, **where: Any) -> None:
         self.found += 1
-        if len(self.findings) < KEPT:
+        if len(self.findings) < MOST:
             tenant = None if tenant_id is None else str(tenant_id)
             self.findings.append(Finding(kind, text, tenant, **where))
 

@@ -1,4 +1,4 @@
-"""What the trail itself says of restores: it explains what a witness has heard beyond them."""
+"""Restores that the trail records, which explain checkpoints that only a witness knows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +23,9 @@ def restores(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def restarts(connection: psycopg.Connection[Any]) -> list[int]:
-    """After these ids the count of transactions began anew. Where the mark is lost, acts say it."""
-    found = connection.execute("select restarts from audit_sealmark").fetchone()
-    return sorted(found[0]) if found else [row[0] for row in connection.execute(RESTARTS)]
+    """Returns the last event ids before each restart of the transaction counter.
+
+    They come from the mark, or from acts if the mark is lost.
+    """
+    mark = connection.execute("select restarts from audit_sealmark").fetchone()
+    return sorted(mark[0]) if mark else [row[0] for row in connection.execute(RESTARTS)]

@@ -1,4 +1,4 @@
-"""The events as the database has them, in the order of sealing."""
+"""Reads the events from the database in sealing order."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from audit.trail.canonical import LINE, moment
 from audit.verification.time_range import TimeRange
 
 Row = tuple[int, int, bytes]  # its id, its time in microseconds, its line
-AT_ONCE = 500  # rows that the driver hands over together
+AT_ONCE = 500  # rows per fetch
 
 _COLUMNS = f"id, (extract(epoch from at) * 1000000)::bigint, {LINE}::text"
 _ROWS = "select {} from audit_event where {} order by xid, id"
-# Any other plan makes all lines first and sorts them on disk.
+# Any other plan would compute all lines first and sort them on disk.
 _BY_INDEX = """
     select set_config(name, 'off', true) from pg_settings
     where name in ('enable_seqscan', 'enable_bitmapscan')"""
@@ -30,8 +30,9 @@ def in_order(
     parts: Iterable[str],
     reach: tuple[int, int] | None,
 ) -> Iterator[Row]:
-    """`parts`: conditions, one after the other; `reach`: microseconds, so far as the batches reach
-    that have something of the time that is asked for.
+    """Yields rows that meet each of `parts`, SQL conditions, one after the other.
+
+    `reach`: the first and last microsecond of batches that overlap the time range.
     """
     limits = list(_limits(span, reach))
     for part in parts:

@@ -1,4 +1,4 @@
-"""What such a process does (section_process.py). It needs no Django: it is there at once."""
+"""The program of a helper process (section_process.py). It starts fast, without Django."""
 
 import os
 import signal
@@ -10,26 +10,28 @@ from typing import Any
 
 import psycopg
 
-from audit.verification.sections import Asked, tried
+from audit.verification.sections import Terms, try_section
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`snapshot`: of the transaction that has asked (pg_export_snapshot)."""
+    """Verification terms with the parent's database and its exported snapshot
+    (pg_export_snapshot).
+    """
 
     dsn: str
     snapshot: str
-    asked: Asked
+    terms: Terms
 
 
 def main(descriptor: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has asked ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     Thread(target=_end_with_parent, daemon=True).start()
     channel = Connection(descriptor)
     try:
         _work(channel.recv(), channel)
     except (EOFError, ConnectionError):
-        return  # nobody asks any more
+        return  # the parent is done
 
 
 def _end_with_parent() -> None:
@@ -42,7 +44,7 @@ def _work(task: Task, channel: Any) -> None:
         with psycopg.connect(task.dsn) as connection:
             _see_as(task.snapshot, connection)
             while True:
-                channel.send(tried(channel.recv(), task.asked, connection))
+                channel.send(try_section(channel.recv(), task.terms, connection))
     except psycopg.Error:
         while channel.recv():
             channel.send(None)

@@ -1,7 +1,7 @@
-"""A part of the trail by itself, and whether such parts make up a trail that is whole.
+"""Verifies a section of the trail, and checks that sections make up a whole trail.
 
-How the chains stood before it, a section alone cannot know: it says what it took on trust. Only
-where each begins as the one before has ended has everything been verified.
+A section alone cannot know the ends of the chains before it: it reports those that it took on
+trust. Only if each section begins where the one before has ended has everything been verified.
 """
 
 from collections import Counter
@@ -22,16 +22,18 @@ from audit.verification.time_range import TimeRange
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is verified, with which public keys, and what may be gone."""
+class Terms:
+    """The range to verify, the trusted public keys, and the months that may be missing."""
 
     span: TimeRange
     keys: list[bytes]
-    gone: Pruned
+    pruned: Pruned
 
 
 class Section(NamedTuple):
-    """From one checkpoint to another, and the events between two cuts; without them, everything."""
+    """Checkpoints from `first` to `last`, and the events between two cuts; by default
+    everything.
+    """
 
     first: int = 0
     last: int = EVER
@@ -40,8 +42,8 @@ class Section(NamedTuple):
 
 
 @dataclass(slots=True)
-class Found:
-    """`lacking`: events that may have gone with their months."""
+class SectionResult:
+    """The result of a section. `lacking`: missing events that may have been dropped with months."""
 
     report: Report
     lacking: int
@@ -53,17 +55,17 @@ class Found:
     heads: dict[UUID, Head]
 
 
-def found_in(
-    section: Section, asked: Asked, connection: psycopg.Connection[Any], report: Report
-) -> Found:
+def verify_section(
+    section: Section, terms: Terms, connection: psycopg.Connection[Any], report: Report
+) -> SectionResult:
     with Spool() as spool:
-        chain = Chain(connection, asked.span, asked.keys, asked.gone, spool, report)
+        chain = Chain(connection, terms.span, terms.keys, terms.pruned, spool, report)
         chain.walk(section.first, section.last)
-        events = Events(connection, asked.span, spool, report)
+        events = Events(connection, terms.span, spool, report)
         events.match(section.after, section.upto)
-    return Found(
+    return SectionResult(
         report=report,
-        lacking=chain.gone + events.missing,
+        lacking=chain.missing + events.missing,
         anchor=chain.anchor,
         last=chain.last,
         first_seal=chain.first_seal,
@@ -73,17 +75,19 @@ def found_in(
     )
 
 
-def tried(section: Section, asked: Asked, connection: psycopg.Connection[Any]) -> Found | None:
-    """None: it cannot be read."""
+def try_section(
+    section: Section, terms: Terms, connection: psycopg.Connection[Any]
+) -> SectionResult | None:
+    """Verifies a section, or returns None if it cannot be read."""
     try:
         with connection.transaction(force_rollback=True):
-            return found_in(section, asked, connection, Report())
+            return verify_section(section, terms, connection, Report())
     except (psycopg.Error, OverflowError):
         return None
 
 
-class Whole:
-    """Sections in their order, from the first checkpoint on."""
+class Joined:
+    """Joins the results of sections in their order, from the first checkpoint on."""
 
     def __init__(self) -> None:
         self.figures: Counter[str] = Counter()
@@ -92,20 +96,20 @@ class Whole:
         self._last: CheckpointFacts | None = None
         self._last_seal: int | None = 0
 
-    def takes(self, found: Found) -> bool:
-        """Whether nothing is wrong with the next section, and it goes on from the one before."""
-        if not (found.report.ok and self._leads_to(found)):
+    def append(self, result: SectionResult) -> bool:
+        """Returns False if the section has findings, or does not continue the one before."""
+        if not (result.report.ok and self._continues(result)):
             return False
-        self._heads |= found.heads
-        self._last, self._last_seal = found.last, found.last_seal
-        self.lacking += found.lacking
-        self.figures.update(found.report.figures)
+        self._heads |= result.heads
+        self._last, self._last_seal = result.last, result.last_seal
+        self.lacking += result.lacking
+        self.figures.update(result.report.figures)
         return True
 
-    def _leads_to(self, found: Found) -> bool:
-        if self._last_seal is None or found.first_seal != self._last_seal + 1:
+    def _continues(self, result: SectionResult) -> bool:
+        if self._last_seal is None or result.first_seal != self._last_seal + 1:
             return False
-        return found.anchor == self._last and all(
+        return result.anchor == self._last and all(
             self._heads.get(tenant_id, BEGINNING) == head
-            for tenant_id, head in found.taken_on_trust.items()
+            for tenant_id, head in result.taken_on_trust.items()
         )

@@ -1,7 +1,7 @@
-"""Sections of the trail in several processes, so that no core idles.
+"""Verifies sections of the trail in several processes, so that no core is idle.
 
-What they say counts where all of it is well. Else everything is looked at in one go, which finds
-what is wrong, whatever it is; so that there is one order in which findings are told.
+Their results count only if none has a finding. Otherwise everything is verified in one pass, which
+finds the faults and reports them in one order.
 """
 
 import os
@@ -16,55 +16,55 @@ import psycopg
 
 from audit.verification.cuts import sections
 from audit.verification.section_process import Helper, task
-from audit.verification.sections import Asked, Found, Section, Whole, tried
+from audit.verification.sections import Joined, Section, SectionResult, Terms, try_section
 
 MOST = 4  # processes, and as many connections
-Look = Callable[[Section], Found | None]
+Verifier = Callable[[Section], SectionResult | None]
 
 
 def processes() -> int:
     return min(MOST, len(os.sched_getaffinity(0)))
 
 
-def whole(
-    asked: Asked, connection: psycopg.Connection[Any], most: int | None = None
-) -> Whole | None:
-    """None: it is not worth it, or not all is well. Raises ChildProcessError."""
+def verify_sections(
+    terms: Terms, connection: psycopg.Connection[Any], most: int | None = None
+) -> Joined | None:
+    """Returns None if there are findings, or too few sections. Raises ChildProcessError."""
     most = most or processes()
-    if most < 2 or not asked.span.is_all():
+    if most < 2 or not terms.span.is_all():
         return None
-    todo = sections(connection, asked.gone)
+    todo = sections(connection, terms.pruned)
     if len(todo) < 2:
         return None
     with ExitStack() as helpers:
-        looks: list[Look] = [partial(tried, asked=asked, connection=connection)]
-        theirs = task(asked, connection)
+        verifiers: list[Verifier] = [partial(try_section, terms=terms, connection=connection)]
+        helper_task = task(terms, connection)
         for _ in range(min(most, len(todo)) - 1):
-            helper = Helper(theirs)
+            helper = Helper(helper_task)
             helpers.callback(helper.end)
-            looks.append(helper.found_in)
-        return _together(_in_order(todo, looks))
+            verifiers.append(helper.verify)
+        return _join(_in_order(todo, verifiers))
 
 
-def _together(all_found: Iterator[Found | None]) -> Whole | None:
-    together = Whole()
-    for found in all_found:
-        if found is None or not together.takes(found):
+def _join(results: Iterator[SectionResult | None]) -> Joined | None:
+    joined = Joined()
+    for result in results:
+        if result is None or not joined.append(result):
             return None
-    return together
+    return joined
 
 
-def _in_order(todo: list[Section], looks: list[Look]) -> Iterator[Found | None]:
-    free: SimpleQueue[Look] = SimpleQueue()
-    for look in looks:
-        free.put(look)
+def _in_order(todo: list[Section], verifiers: list[Verifier]) -> Iterator[SectionResult | None]:
+    free: SimpleQueue[Verifier] = SimpleQueue()
+    for verifier in verifiers:
+        free.put(verifier)
 
-    def found_in(section: Section) -> Found | None:
-        look = free.get()
+    def verify(section: Section) -> SectionResult | None:
+        verifier = free.get()
         try:
-            return look(section)
+            return verifier(section)
         finally:
-            free.put(look)
+            free.put(verifier)
 
-    with ThreadPoolExecutor(len(looks)) as threads:
-        yield from threads.map(found_in, todo)
+    with ThreadPoolExecutor(len(verifiers)) as threads:
+        yield from threads.map(verify, todo)

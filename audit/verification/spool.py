@@ -1,7 +1,6 @@
-"""What the seals say that there must be, set aside until the events come by.
+"""Stores the batches of the seals until the events are read.
 
-40 bytes for each event under seal, and 8 for each that nobody asks for: in memory while they are
-few, else on disk.
+It takes 40 bytes per sealed event, and 8 per stray one: in memory while they are few, else on disk.
 """
 
 import tempfile
@@ -20,7 +19,7 @@ class Batch(NamedTuple):
     batch: int
     first_us: int
     last_us: int
-    may_miss: bool  # it reaches into a month that has been dropped
+    may_miss: bool  # it overlaps a month that was dropped
     ids: list[int]
     leaves: bytes
 
@@ -44,21 +43,21 @@ class Spool:
         self._heads.append((*batch[:6], len(batch.ids)))
 
     def set_aside(self, event_ids: Iterable[int]) -> None:
-        """Of events that are under no seal that has come by."""
+        """Stores the ids of events that no seal so far contains."""
         self._strays.write(array("q", event_ids).tobytes())
 
     def strays(self, at_once: int) -> Iterator[list[int]]:
         self._strays.seek(0)
-        while some := self._strays.read(8 * at_once):
-            yield array("q", some).tolist()
+        while packed := self._strays.read(8 * at_once):
+            yield array("q", packed).tolist()
 
     def rounds(self) -> Iterator[list[Batch]]:
-        """Those that came under seal together, in the order in which they did."""
+        """Yields batches that were sealed together, in sealing order."""
         for _, batches in groupby(self._batches(), key=lambda batch: batch.checkpoint):
             yield list(batches)
 
     def reach(self) -> tuple[int, int] | None:
-        """The first and the last moment of any of it, in microseconds."""
+        """Returns the first and the last moment of all batches, in microseconds."""
         if not self._heads:
             return None
         return min(head[3] for head in self._heads), max(head[4] for head in self._heads)

@@ -1,6 +1,6 @@
-"""The sealed texts: each is the ciphertext that its event names, and hangs from its key.
+"""Verifies encrypted texts: each is the ciphertext that its event names, under its subject's key.
 
-One that is gone must have been erased with its subject's key, or its time was over.
+A missing text must have been erased with its subject's key, or have expired.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ FIELDS = {
     Action.COMPLETION_COMPLETED: "response",
     Action.AUDIT_SEARCH: "search",
 }
-# Words of a search hang from the key of whom the event names for them, else from the tenant's.
+# Words of a search are under the key of the subject that the event names, else the tenant's.
 _TEXTS = """
     select e.id, e.tenant_id, whose.subject_id, e.at, p.id is null,
            p.id is not null and sha256(p.ciphertext) <> e.payload_sha256
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 def check_texts(
     connection: psycopg.Connection[Any], span: TimeRange, pruned: Pruned, report: Report
 ) -> None:
-    asked = {
+    values = {
         "tenant": span.tenant_id,
         "since": span.since,
         "until": span.until,
@@ -69,23 +69,23 @@ def check_texts(
         "actions": list(FIELDS),
         "fields": list(FIELDS.values()),
     }
-    gone = GoneTexts(connection, report)
-    for event_id, tenant_id, subject_id in connection.execute(_ERASURES, asked):
-        if not gone.erased(tenant_id, subject_id):
+    missing = GoneTexts(connection, report)
+    for event_id, tenant_id, subject_id in connection.execute(_ERASURES, values):
+        if not missing.is_erased(tenant_id, subject_id):
             text = f"event {event_id} speaks of an erasure that has no tombstone"
             report.add("erased_without_tombstone", text, tenant_id=tenant_id, event_id=event_id)
-    for row in connection.execute(_TEXTS, asked):
-        _judge(Row(*row), gone, report)
-    gone.settle()
+    for row in connection.execute(_TEXTS, values):
+        _judge(Row(*row), missing, report)
+    missing.check_totals()
 
 
-def _judge(row: Row, gone: GoneTexts, report: Report) -> None:
+def _judge(row: Row, missing: GoneTexts, report: Report) -> None:
     where: dict[str, Any] = {"tenant_id": row.tenant_id, "event_id": row.event_id}
     if row.changed:
         report.add("text_changed", f"the text of event {row.event_id} was changed", **where)
-    elif gone.erased(row.tenant_id, row.subject_id):
+    elif missing.is_erased(row.tenant_id, row.subject_id):
         report.count("texts_erased")
-    elif row.missing and gone.ran_out(row.tenant_id, row.at):
+    elif row.missing and missing.is_expired(row.tenant_id, row.at):
         report.count("texts_pruned")
     elif row.missing:
         report.add("text_missing", f"the text of event {row.event_id} is gone", **where)

@@ -1,4 +1,4 @@
-"""What is to be verified: everything, or one tenant's, or what happened in a time."""
+"""The range of a verification: everything, one tenant, or a span of time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
-"""Is the trail what was written? Every event, seal, checkpoint, text and witness is looked at.
+"""Verifies the whole trail: every event, seal, checkpoint, text and witness.
 
-Whoever can change the database can change all of it: what holds are the signatures, whose key it
-has not, and the witnesses, which it does not reach.
+Somebody with access to the database can change all of it, except signatures, whose key is
+elsewhere, and the witnesses, which are out of reach.
 """
 
 import time
@@ -18,13 +18,13 @@ from audit.keys import signing
 from audit.verification.data_keys import check_data_keys
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
-from audit.verification.sections import Asked, Section, found_in
-from audit.verification.side_by_side import whole
+from audit.verification.sections import Section, Terms, verify_section
+from audit.verification.side_by_side import verify_sections
 from audit.verification.texts import check_texts
 from audit.verification.time_range import TimeRange
 from audit.verification.witnessed import Witness
 
-__all__ = ["Report", "TimeRange", "Witness", "opened", "verify"]
+__all__ = ["Report", "TimeRange", "Witness", "open_trail", "verify"]
 
 
 def verify(
@@ -37,20 +37,22 @@ def verify(
     at_home: bool = False,
     processes: int | None = None,
 ) -> Report:
-    """`connection` is in a transaction that sees every tenant; `keys`: public ones beside those
-    that we trust; `at_home`: here the master key must be at hand; `processes`: at most, as many as
-    cores and no more than 4 without it. Raises ChildProcessError where one of them ended.
+    """Verifies a trail, over a connection whose transaction sees every tenant.
+
+    `keys`: public keys beside those that we trust; `at_home`: the master key must be available;
+    `processes`: the most to use, by default as many as cores, up to 4. Raises ChildProcessError if
+    one of them ended.
     """
     began, report, span = time.monotonic(), Report(), span or TimeRange()
     trusted = [*signing.trusted().values(), *keys]
-    gone = Pruned([])
+    months = Pruned([])
     with _unreadable(report):
-        gone = pruned(connection, report)
+        months = pruned(connection, report)
     with _unreadable(report):
-        _events(Asked(span, trusted, gone), connection, processes, report)
+        _verify_events(Terms(span, trusted, months), connection, processes, report)
     if texts:
         with _unreadable(report):
-            check_texts(connection, span, gone, report)
+            check_texts(connection, span, months, report)
         with _unreadable(report):
             check_data_keys(connection, span, report, must=at_home)
     for witness in witnesses:
@@ -60,24 +62,24 @@ def verify(
     return report
 
 
-def _events(
-    asked: Asked, connection: psycopg.Connection[Any], processes: int | None, report: Report
+def _verify_events(
+    terms: Terms, connection: psycopg.Connection[Any], processes: int | None, report: Report
 ) -> None:
-    together = whole(asked, connection, processes)
-    if together:
-        report.figures |= together.figures
-        lacking = together.lacking
+    joined = verify_sections(terms, connection, processes)
+    if joined:
+        report.figures |= joined.figures
+        lacking = joined.lacking
     else:
-        lacking = found_in(Section(), asked, connection, report).lacking
+        lacking = verify_section(Section(), terms, connection, report).lacking
     report.count("pruned", lacking)
-    if asked.span.is_all() and lacking > asked.gone.rows:
-        text = f"{lacking} events are gone; {asked.gone.rows} have been dropped with their months"
+    if terms.span.is_all() and lacking > terms.pruned.rows:
+        text = f"{lacking} events are gone; {terms.pruned.rows} have been dropped with their months"
         report.add("event_missing", text)
 
 
 @contextmanager
 def _unreadable(report: Report) -> Iterator[None]:
-    """A value that no clock and no counter gives was put there by hand."""
+    """Reports values that no clock or counter can produce, as somebody must have written them."""
     try:
         yield
     except (psycopg.DataError, OverflowError) as problem:
@@ -87,8 +89,8 @@ def _unreadable(report: Report) -> Iterator[None]:
 
 
 @contextmanager
-def opened(dsn: str = "") -> Iterator[psycopg.Connection[Any]]:
-    """The whole trail as it is at one moment. Raises psycopg.Error."""
+def open_trail(dsn: str = "") -> Iterator[psycopg.Connection[Any]]:
+    """Opens the whole trail in the state of one moment. Raises psycopg.Error."""
     ours = make_conninfo(settings.DATABASE_URL, dbname=django_connection.settings_dict["NAME"])
     options = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
     with psycopg.connect(dsn or ours, **options) as own:

@@ -1,4 +1,4 @@
-"""Checkpoints as a witness outside the database has heard them: has the database the same?"""
+"""Compares the database's checkpoints with those that a witness outside it has received."""
 
 import base64
 import json
@@ -17,11 +17,11 @@ from audit.verification.restores import restores
 
 _CHUNK = 1000
 _FIRST = "select at from audit_checkpoint order by n limit 1"
-TOLD_WITHIN = timedelta(seconds=60)  # a witness that did not answer is asked again after 20
+DELIVERED_WITHIN = timedelta(seconds=60)  # a delivery that fails is repeated after 20 seconds
 
 
-class Heard(NamedTuple):
-    """One line of a witness."""
+class WitnessLine(NamedTuple):
+    """One line of a witness, about one checkpoint."""
 
     facts: CheckpointFacts
     key_id: str
@@ -29,11 +29,13 @@ class Heard(NamedTuple):
 
 
 class Witness:
-    """`lines` are JSON, one checkpoint each; a line may come twice, one may be torn."""
+    """A witness's lines: JSON, one checkpoint each; lines may repeat, and one may be cut off.
 
-    def __init__(self, name: str, lines: Iterable[bytes], told: int = 0) -> None:
-        """`told`: the last checkpoint that it must know."""
-        self.name, self.told, self.lines = name, told, lines
+    `delivered`: the last checkpoint that it must know.
+    """
+
+    def __init__(self, name: str, lines: Iterable[bytes], delivered: int = 0) -> None:
+        self.name, self.delivered, self.lines = name, delivered, lines
         self._differs = False
 
     def check(
@@ -41,13 +43,13 @@ class Witness:
     ) -> None:
         known = {signing.key_id(key): key for key in keys}
         last, before = 0, report.found
-        heard = self._heard(report)
-        while some := list(islice(heard, _CHUNK)):
-            ours = _ours(connection, some)
-            for one in some:
-                last = self._in_order(one.facts.n, last, report)
-                self._compare(one, ours.get(one.facts.n), known, report)
-        if last < self.told:
+        lines = self._parsed(report)
+        while chunk := list(islice(lines, _CHUNK)):
+            ours = _our_rows(connection, chunk)
+            for line in chunk:
+                last = self._check_order(line.facts.n, last, report)
+                self._compare(line, ours.get(line.facts.n), known, report)
+        if last < self.delivered:
             text = f"{self.name} has lost what came after checkpoint {last}"
             report.add("witness_lost", text, checkpoint=last)
         if not last and report.found == before:
@@ -56,63 +58,65 @@ class Witness:
             report.notes += restores(connection)
 
     def _knows_none(self, connection: psycopg.Connection[Any], report: Report) -> None:
-        """A new installation tells its witnesses a moment after it has signed something."""
+        """Reports a witness that knows no checkpoint, except right after the first was signed."""
         first = connection.execute(_FIRST).fetchone()
-        if first and datetime.now(UTC) - first[0] > TOLD_WITHIN:
+        if first and datetime.now(UTC) - first[0] > DELIVERED_WITHIN:
             report.add("witness_lost", f"{self.name} knows none of our checkpoints")
         elif first:
             report.notes.append(f"{self.name} has not heard of the first checkpoint yet")
 
-    def _heard(self, report: Report) -> Iterator[Heard]:
+    def _parsed(self, report: Report) -> Iterator[WitnessLine]:
         for line in self.lines:
             try:
-                yield heard(line)
+                yield parse_line(line)
             except (ValueError, KeyError, TypeError, OverflowError):
                 report.notes.append(f"{self.name} has a line that is no checkpoint")
 
-    def _in_order(self, n: int, last: int, report: Report) -> int:
-        """A witness hears all of them from the first one on."""
+    def _check_order(self, n: int, last: int, report: Report) -> int:
+        """Reports a gap in the numbers, as a witness receives all from the first one on."""
         if n > last + 1:
             text = f"{self.name} lacks the checkpoints between {last} and {n}"
             report.add("witness_lost", text, checkpoint=n)
         return max(n, last)
 
     def _compare(
-        self, one: Heard, ours: CheckpointRow | None, known: dict[str, bytes], report: Report
+        self, line: WitnessLine, ours: CheckpointRow | None, known: dict[str, bytes], report: Report
     ) -> None:
         report.count("witnessed")
-        if ours and (ours.facts, ours.key_id, ours.signature) == tuple(one):
+        if ours and (ours.facts, ours.key_id, ours.signature) == tuple(line):
             return
-        key = known.get(one.key_id)
-        if key is None or not signing.verify(one.facts.text, one.signature, CHECKPOINT, key):
+        key = known.get(line.key_id)
+        if key is None or not signing.verify(line.facts.text, line.signature, CHECKPOINT, key):
             what = "has a checkpoint {} that is not signed by us"
         elif ours is None:
             what = "knows checkpoint {}, which the database has not"
         else:
             what = "knows another checkpoint {} than the database"
-        n = one.facts.n
+        n = line.facts.n
         self._differs = True
         report.add("witness_differs", f"{self.name} {what.format(n)}", checkpoint=n)
 
 
-def heard(line: bytes) -> Heard:
-    """Raises ValueError, KeyError or TypeError."""
-    found = json.loads(line)
-    return Heard(
+def parse_line(line: bytes) -> WitnessLine:
+    """Parses a line. Raises ValueError, KeyError or TypeError."""
+    fields = json.loads(line)
+    return WitnessLine(
         CheckpointFacts(
-            int(found["n"]),
-            int(found["size"]),
-            bytes.fromhex(found["root"]),
-            bytes.fromhex(found["previous"]),
-            int(found["at_us"]),
+            int(fields["n"]),
+            int(fields["size"]),
+            bytes.fromhex(fields["root"]),
+            bytes.fromhex(fields["previous"]),
+            int(fields["at_us"]),
         ),
-        str(found["key_id"]),
-        base64.b64decode(found["signature"], validate=True),
+        str(fields["key_id"]),
+        base64.b64decode(fields["signature"], validate=True),
     )
 
 
-def _ours(connection: psycopg.Connection[Any], some: list[Heard]) -> dict[int, CheckpointRow]:
-    numbers = [one.facts.n for one in some]
-    asked = {"first": min(numbers), "last": max(numbers)}
-    found = connection.execute(CHECKPOINTS, asked, binary=True)
-    return {row[0]: CheckpointRow(*row) for row in found}
+def _our_rows(
+    connection: psycopg.Connection[Any], lines: list[WitnessLine]
+) -> dict[int, CheckpointRow]:
+    numbers = [line.facts.n for line in lines]
+    values = {"first": min(numbers), "last": max(numbers)}
+    rows = connection.execute(CHECKPOINTS, values, binary=True)
+    return {row[0]: CheckpointRow(*row) for row in rows}

@@ -1,4 +1,4 @@
-"""Kinds of witnesses, by the scheme of their URL. One kind, one file."""
+"""Kinds of witnesses by the scheme of their URL; each kind is one file."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,7 @@
-"""Witnesses: places outside the database that hear each checkpoint, in order, at least once.
+"""Delivers each checkpoint to witnesses outside the database, in order, at least once.
 
-Whoever rewrites the database cannot take back what they have heard. A witness that is away costs
-nothing but time: it hears the rest when it is back.
+Somebody who rewrites the database cannot take back what witnesses have received. A witness that is
+unreachable receives the rest when it is back.
 """
 
 import base64
@@ -20,21 +20,21 @@ from django.db import connection
 from audit.keys import signing
 from audit.models import Checkpoint, WitnessMark
 from audit.trail.canonical import microseconds
-from audit.verification.witnessed import Witness as Heard
+from audit.verification.witnessed import Witness as ReceivedLines
 from audit.witnesses import KINDS
 from audit.witnesses.file import File
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
-LOCK = 0x317E55  # one process at a time feeds them
+LOCK = 0x317E55  # one process at a time delivers
 AT_ONCE = 500  # checkpoints
-REST = timedelta(seconds=20)  # after one did not answer
+REST = timedelta(seconds=20)  # after a failed delivery
 FORMAT = "forebay-checkpoint/1"
 
 
 class Witness(Protocol):
     def hear(self, records: list[bytes]) -> None:
-        """JSON of one checkpoint each, in order. Raises OSError or ValueError."""
+        """Receives checkpoints, one JSON text each, in order. Raises OSError or ValueError."""
 
 
 def feed_all() -> None:
@@ -43,65 +43,68 @@ def feed_all() -> None:
 
 
 def feed(url: str) -> int:
-    """Tells one witness what it has not heard yet. Answers how many checkpoints it took."""
+    """Delivers new checkpoints to one witness. Returns how many it accepted."""
     with scope(system=True), connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_xact_lock(%s, hashtext(%s))", [LOCK, url])
         if not cursor.fetchone()[0]:
             return 0
         mark = WitnessMark.objects.filter(name=name_of(url)).first()
         mark = mark or WitnessMark(name=name_of(url))
-        unheard = list(Checkpoint.objects.filter(n__gt=mark.n).order_by("n")[:AT_ONCE])
-        if not unheard or _rests(mark):
+        undelivered = list(Checkpoint.objects.filter(n__gt=mark.n).order_by("n")[:AT_ONCE])
+        if not undelivered or _rests(mark):
             return 0
-        return _tell(url, mark, unheard)
+        return _deliver(url, mark, undelivered)
 
 
 def _rests(mark: WitnessMark) -> bool:
     return bool(mark.problem and mark.at and datetime.now(UTC) - mark.at < REST)
 
 
-def _tell(url: str, mark: WitnessMark, unheard: list[Checkpoint]) -> int:
+def _deliver(url: str, mark: WitnessMark, undelivered: list[Checkpoint]) -> int:
     mark.at = datetime.now(UTC)
     try:
-        witness(url).hear([record_of(_row(checkpoint)) for checkpoint in unheard])
+        witness(url).hear([record_of(_row(checkpoint)) for checkpoint in undelivered])
     except (OSError, ValueError) as problem:
         log.warning("witness %s: %s", mark.name, problem)
         mark.problem = str(problem)[:300] or type(problem).__name__
         mark.save()
         return 0
-    mark.n, mark.problem = unheard[-1].n, ""
+    mark.n, mark.problem = undelivered[-1].n, ""
     mark.save()
-    return len(unheard)
+    return len(undelivered)
 
 
 def witness(url: str) -> Witness:
-    """Raises ValueError for one of an unknown kind."""
+    """Returns the witness of a URL. Raises ValueError for an unknown kind."""
     kind = urlsplit(url).scheme
     if kind not in KINDS:
         known = ", ".join(sorted(KINDS))
         raise ValueError(f"FOREBAY_WITNESSES: {kind!r} is no kind of witness; known are {known}")
-    found: Witness = KINDS[kind](url)
-    return found
+    new: Witness = KINDS[kind](url)
+    return new
 
 
-def configured() -> list[Heard]:
-    """What the witnesses that are files have heard. One that is gone has lost everything."""
+def configured() -> list[ReceivedLines]:
+    """Returns the lines of file witnesses. A missing file has lost everything."""
     with scope(system=True):
         marks = dict(WitnessMark.objects.values_list("name", "n"))
     files = [url for url in settings.WITNESSES if urlsplit(url).scheme == "file"]
-    return [_kept_in(File(url).path, marks.get(name_of(url), 0)) for url in files]
+    return [_from_file(File(url).path, marks.get(name_of(url), 0)) for url in files]
 
 
-def _kept_in(path: Path, told: int) -> Heard:
-    return from_file(path, told) if path.exists() else Heard(str(path), [], told)
+def _from_file(path: Path, delivered: int) -> ReceivedLines:
+    if not path.exists():
+        return ReceivedLines(str(path), [], delivered)
+    return from_file(path, delivered)
 
 
-def from_file(path: Path, told: int = 0) -> Heard:
-    """What it has heard by now: what comes later, whoever verifies may not see in the database.
+def from_file(path: Path, delivered: int = 0) -> ReceivedLines:
+    """Returns a file's present lines. A verification's snapshot of the database may lack later
+    ones.
 
-    `told`: the last checkpoint that it must know. Raises OSError.
+    `delivered`: the last checkpoint that it must know. Raises OSError.
     """
-    return Heard(str(path), _lines(path, path.stat().st_size), told)
+    return ReceivedLines(str(path), _lines(path, path.stat().st_size), delivered)
 
 
 def _lines(path: Path, size: int) -> Iterator[bytes]:
@@ -112,15 +115,19 @@ def _lines(path: Path, size: int) -> Iterator[bytes]:
 
 
 def name_of(url: str) -> str:
-    """It is shown: without user, password and query. What differs in these alone has two names."""
+    """Returns a name to show, without user, password and query.
+
+    A hash distinguishes URLs that differ only in these.
+    """
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return f"{shown[:180]} #{sha256(url.encode()).hexdigest()[:8]}"
 
 
 def record_of(row: Iterable[Any]) -> bytes:
-    """One line of JSON. The public key goes along, where we still know it: who keeps it need not
-    ask us for it later.
+    """Returns one line of JSON.
+
+    It includes the public key, if we still know it, so that a witness need not ask for it later.
     """
     n, size, root, previous, at, key_id, signature = row
     key = signing.trusted().get(key_id)

@@ -1,6 +1,6 @@
-"""`file:///srv/witness/checkpoints.jsonl`: one line for each checkpoint, only ever added to.
+"""`file:///srv/witness/checkpoints.jsonl`: one line per checkpoint, append-only.
 
-Best on a disk that whoever runs the database cannot write to.
+The file should be on a disk that the database's administrators cannot write to.
 """
 
 import os
@@ -17,13 +17,13 @@ class File:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         with open(os.open(self.path, flags, 0o640), "r+b", buffering=0) as file:
             text = b"".join(record + b"\n" for record in records)
-            text = b"\n" + text if _is_torn(file.fileno()) else text
-            if (written := file.write(text)) != len(text):
-                raise OSError(f"{written} of {len(text)} bytes were written: is the disk full?")
+            text = b"\n" + text if _ends_within_line(file.fileno()) else text
+            if (size := file.write(text)) != len(text):
+                raise OSError(f"{size} of {len(text)} bytes were written: is the disk full?")
             os.fsync(file.fileno())
 
 
-def _is_torn(descriptor: int) -> bool:
-    """Whether a write was cut off within a line, by a full disk or a fall of the machine."""
+def _ends_within_line(descriptor: int) -> bool:
+    """Returns True if a full disk or a crash cut off the last line."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

@@ -1,8 +1,7 @@
-"""`syslog://host:514` (UDP), `syslog+tcp://host:601` and `syslog+tls://host:6514`: one message for
-each checkpoint.
+"""Syslog: `syslog://host:514` (UDP), `syslog+tcp://host:601` and `syslog+tls://host:6514`.
 
-RFC 5424; over TCP with octet counting (RFC 6587), in TLS by RFC 5425. UDP does not tell what was
-lost: take TLS, or a second witness.
+Sends one message per checkpoint: RFC 5424; over TCP with octet counting (RFC 6587), over TLS by RFC
+5425. UDP does not report losses: use TLS, or a second witness.
 """
 
 import socket
@@ -25,8 +24,8 @@ class Syslog:
         parts = urlsplit(url)
         if not parts.hostname:
             raise ValueError("the URL names no host")
-        how = {"syslog": _over_udp, "syslog+tcp": _over_tcp, "syslog+tls": _over_tls}
-        self._send = how[parts.scheme]
+        senders = {"syslog": _over_udp, "syslog+tcp": _over_tcp, "syslog+tls": _over_tls}
+        self._send = senders[parts.scheme]
         self._address = parts.hostname, parts.port or PORTS[parts.scheme]
 
     def hear(self, records: list[bytes]) -> None:
@@ -48,30 +47,32 @@ def _over_udp(to: Address, messages: list[bytes]) -> None:
 
 def _over_tcp(to: Address, messages: list[bytes]) -> None:
     with socket.create_connection(to, TIMEOUT_S) as line:
-        line.sendall(_counted(messages))
+        line.sendall(_framed(messages))
 
 
 def _over_tls(to: Address, messages: list[bytes]) -> None:
-    """By OpenSSL's buffers, not its sockets: those cannot say goodbye without listening at once,
-    and then a refusal looks like a goodbye.
+    """Sends over TLS by OpenSSL's memory buffers.
+
+    OpenSSL's sockets cannot send a close notification without waiting for the peer's, and then a
+    refusal looks like a normal end.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     talk = outgoing_tls.context(to[0]).wrap_bio(incoming, outgoing, server_hostname=to[0])
     with socket.create_connection(to, TIMEOUT_S) as line:
-        _through(talk.do_handshake, line, incoming, outgoing)
-        talk.write(_counted(messages))
+        _run_step(talk.do_handshake, line, incoming, outgoing)
+        talk.write(_framed(messages))
         with suppress(ssl.SSLWantReadError):
             talk.unwrap()
         line.sendall(outgoing.read())
-        with suppress(OSError):  # of one that has reset the line: first read what it said before
-            line.shutdown(socket.SHUT_WR)  # some say goodbye at the end of TCP alone
-        # In TLS 1.3 whoever refuses our certificate says so after all of that was sent. Others
-        # say goodbye, close, or are silent.
+        with suppress(OSError):  # the peer may have reset the line: its last message is read below
+            line.shutdown(socket.SHUT_WR)  # some peers close only after the end of TCP
+        # In TLS 1.3 a peer that refuses our certificate reports it only after all of that. Others
+        # send a close notification, close, or are silent.
         with suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError, TimeoutError):
-            _through(lambda: talk.read(1), line, incoming, outgoing)
+            _run_step(lambda: talk.read(1), line, incoming, outgoing)
 
 
-def _through(
+def _run_step(
     step: Callable[[], object],
     line: socket.socket,
     incoming: ssl.MemoryBIO,
@@ -83,8 +84,8 @@ def _through(
             step()
         except ssl.SSLWantReadError:
             _send(line, outgoing)
-            if heard := line.recv(16384):
-                incoming.write(heard)
+            if incoming_bytes := line.recv(16384):
+                incoming.write(incoming_bytes)
             else:
                 incoming.write_eof()
         else:
@@ -92,10 +93,12 @@ def _through(
 
 
 def _send(line: socket.socket, outgoing: ssl.MemoryBIO) -> None:
-    """Nothing is nothing: a line that is shut would not take that either."""
-    if said := outgoing.read():
-        line.sendall(said)
+    """Sends pending output. Sends nothing if there is none, as a closed line would refuse even
+    that.
+    """
+    if outgoing_bytes := outgoing.read():
+        line.sendall(outgoing_bytes)
 
 
-def _counted(messages: list[bytes]) -> bytes:
+def _framed(messages: list[bytes]) -> bytes:
     return b"".join(b"%d %b" % (len(message), message) for message in messages)

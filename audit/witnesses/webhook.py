@@ -1,7 +1,7 @@
 """`https://audit.example/forebay`: a POST of new checkpoints, signed with our key.
 
-The body is JSON, `{"checkpoints": [...]}`; X-Forebay-Signature is Ed25519, in base64, over the
-line `forebay-witness/1` and the body. Any 2xx means that it has been heard.
+The body is JSON, `{"checkpoints": [...]}`; X-Forebay-Signature is Ed25519, in base64, over the line
+`forebay-witness/1` and the body. Any 2xx accepts them.
 """
 
 import base64

@@ -89,10 +89,10 @@ def _measure(events: int) -> VerifyReport:
 
 
 def _verify() -> Verified:
-    from audit.verification.verify import opened, verify
+    from audit.verification.verify import open_trail, verify
 
     idle = machine.idle_seconds()
-    with opened() as trail:
+    with open_trail() as trail:
         report = verify(trail, texts=False)
     idle = machine.idle_seconds() - idle
     if not report.ok:

@@ -87,7 +87,7 @@ def test_that_it_could_not_look_is_no_good_news(
     def away() -> None:
         raise psycopg.OperationalError("gone")
 
-    monkeypatch.setattr(full_verification, "opened", away)
+    monkeypatch.setattr(full_verification, "open_trail", away)
     made = full_verification.run()
     assert (made.ok, made.problem) == (False, "cannot verify: gone")
     assert made.figures["kinds"] == {full_verification.CANNOT_RUN: 1}

@@ -8,25 +8,27 @@ import pytest
 from audit.proof.chain import ZERO, CheckpointFacts
 from audit.verification.chain import BEGINNING
 from audit.verification.report import Report
-from audit.verification.sections import Found, Whole
+from audit.verification.sections import Joined, SectionResult
 from tests.audit.sealed import ACME, GLOBEX
 
 pytestmark = pytest.mark.unit
 
 
-def _sections() -> list[Found]:
+def _sections() -> list[SectionResult]:
     """Two that fit: of three checkpoints, four seals, and the chains of two tenants."""
     before, middle = CheckpointFacts(1, 9, ZERO, ZERO, 1), CheckpointFacts(2, 20, ZERO, ZERO, 2)
     acme, globex = (2, 9, b"a"), (1, 5, b"g")
     return [
-        Found(Report(), 0, None, before, 1, 2, {}, {ACME: acme}),
-        Found(Report(), 0, before, middle, 3, 4, {ACME: acme, GLOBEX: BEGINNING}, {GLOBEX: globex}),
+        SectionResult(Report(), 0, None, before, 1, 2, {}, {ACME: acme}),
+        SectionResult(
+            Report(), 0, before, middle, 3, 4, {ACME: acme, GLOBEX: BEGINNING}, {GLOBEX: globex}
+        ),
     ]
 
 
 def test_sections_that_fit_are_whole() -> None:
-    whole = Whole()
-    assert all(map(whole.takes, _sections()))
+    whole = Joined()
+    assert all(map(whole.append, _sections()))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,6 @@ def test_sections_that_fit_are_whole() -> None:
 )
 def test_sections_that_do_not_fit_are_not(change: dict[str, Any]) -> None:
     first, second = _sections()
-    whole = Whole()
-    assert whole.takes(first)
-    assert not whole.takes(replace(second, **change))
+    whole = Joined()
+    assert whole.append(first)
+    assert not whole.append(replace(second, **change))

@@ -22,9 +22,9 @@ from audit.verification.order import Cut, conditions
 from audit.verification.pruned import pruned
 from audit.verification.report import Report
 from audit.verification.section_process import Helper
-from audit.verification.sections import Asked, Section, Whole, found_in, tried
+from audit.verification.sections import Joined, Section, Terms, try_section, verify_section
 from audit.verification.time_range import TimeRange
-from audit.verification.verify import opened, verify
+from audit.verification.verify import open_trail, verify
 from audit.witnesses import delivery
 from tests.audit.sealed import Trail, empty, superuser
 from tests.audit.verification.test_tampering import KINDS, OLD, Intruder
@@ -45,18 +45,18 @@ def trail(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What helpers have answered."""
     seen: list[Any] = []
-    found_in = Helper.found_in
+    found_in = Helper.verify
 
     def noted(self: Helper, section: Section) -> Any:
         seen.append(found_in(self, section))
         return seen[-1]
 
-    monkeypatch.setattr(Helper, "found_in", noted)
+    monkeypatch.setattr(Helper, "verify", noted)
     return seen
 
 
 def verified(processes: int) -> Report:
-    with opened() as connection:
+    with open_trail() as connection:
         report = verify(connection, processes=processes)
     report.took_s = 0
     return report
@@ -90,7 +90,7 @@ def test_they_say_the_same_of_a_trail_that_was_changed(trail: Trail, answers: li
 
 def test_helpers_see_what_the_first_one_sees(trail: Trail, answers: list[Any]) -> None:
     trail.grow(rounds=6)
-    with opened() as connection:
+    with open_trail() as connection:
         connection.execute("select 1")
         trail.root.execute("update audit_event set model = 'x'")
         trail.grow(rounds=2)
@@ -130,16 +130,16 @@ def test_whatever_is_wrong_no_section_hides_it(
     assert found > TAMPERINGS / 3  # of the others, texts and witnesses tell
 
 
-def _cut_and_in_one(root: psycopg.Connection[Any]) -> tuple[Whole | None, Report]:
+def _cut_and_in_one(root: psycopg.Connection[Any]) -> tuple[Joined | None, Report]:
     alone = Report()
     gone = pruned(root, Report())
-    asked = Asked(TimeRange(), list(signing.trusted().values()), gone)
+    asked = Terms(TimeRange(), list(signing.trusted().values()), gone)
     sections = cuts.sections(root, gone)
-    found_in(Section(), asked, root, alone)
-    whole = Whole()
+    verify_section(Section(), asked, root, alone)
+    whole = Joined()
     for section in sections:
-        found = tried(section, asked, root)
-        if found is None or not whole.takes(found):
+        found = try_section(section, asked, root)
+        if found is None or not whole.append(found):
             return None, alone
     return whole if sections else None, alone
 
@@ -170,10 +170,10 @@ def test_a_helper_that_dies_is_no_good_news(
 class Dying(Helper):
     """It is killed when it has been asked, and before it has answered."""
 
-    def found_in(self, section: Section) -> Any:
+    def verify(self, section: Section) -> Any:
         self._process.send_signal(signal.SIGSTOP)
         Timer(0.2, self._process.kill).start()
-        return super().found_in(section)
+        return super().verify(section)
 
 
 def test_a_helper_that_cannot_connect_is_done_without(
@@ -197,7 +197,7 @@ from audit.verification.section_process import Helper
 from audit.verification.section_process_main import Task
 helper = Helper(Task(f"host=127.0.0.1 port={sys.argv[1]}", "", None))
 print("asked", flush=True)
-helper.found_in((0, 0))
+helper.verify((0, 0))
 """
 
 

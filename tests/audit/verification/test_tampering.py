@@ -419,7 +419,7 @@ def test_every_tampering_shows(trail: Trail, capsys: pytest.CaptureFixture[str])
     for number in range(TAMPERINGS):
         kind = KINDS[number % len(KINDS)]
         what = kind(Intruder(trail.root, random))
-        report = trail.verify(witnesses=[Witness("witness", trail.witnessed, told=ROUNDS)])
+        report = trail.verify(witnesses=[Witness("witness", trail.witnessed, delivered=ROUNDS)])
         trail.root.rollback()
         found[kind.__name__] += not report.ok
         told.update({finding.kind for finding in report.findings})
@@ -438,7 +438,7 @@ def test_a_trail_that_nobody_touched_never_alarms(
     for run in range(CLEAN_RUNS):
         trail.random = Random(run)
         trail.grow(rounds=1, events=trail.random.randrange(1, 20))
-        report = trail.verify(witnesses=[Witness("witness", trail.witnessed, told=run + 1)])
+        report = trail.verify(witnesses=[Witness("witness", trail.witnessed, delivered=run + 1)])
         assert report.ok, report.findings
         alarms += not report.ok
     with capsys.disabled():

@@ -48,7 +48,7 @@ def kinds(trail: Trail, **options: Any) -> set[str]:
 
 def test_a_trail_as_it_was_written_is_fine(trail: Trail) -> None:
     trail.grow(rounds=5)
-    report = trail.verify(witnesses=[Witness("file", trail.witnessed, told=5)])
+    report = trail.verify(witnesses=[Witness("file", trail.witnessed, delivered=5)])
     assert report.ok, report.findings
     assert report.figures["sealed"] == 75
     assert report.figures["checkpoints"] == report.figures["witnessed"] == 5
@@ -192,7 +192,7 @@ def test_what_was_sealed_lately_did_not_go_with_a_month(
     rows += Seal.objects.of_tenant(ACME).order_by("-batch")[0].size
     _say_dropped(trail, month, rows)
     _write_of_it(trail, month, rows)
-    found = kinds(trail, witnesses=[Witness("w", trail.witnessed, told=5)])
+    found = kinds(trail, witnesses=[Witness("w", trail.witnessed, delivered=5)])
     assert {"checkpoint_broken" if hashed else "seal_broken", "event_missing"} <= found
     assert ("pruned_untold" in found) == (month == "2020-01")
 
@@ -317,13 +317,15 @@ def test_a_month_is_not_dropped_before_its_time(trail: Trail) -> None:
 
 def test_a_witness_that_lost_something_is_no_witness(trail: Trail) -> None:
     trail.grow(rounds=5)
-    assert kinds(trail, witnesses=[Witness("w", trail.witnessed[:3], told=5)]) == {"witness_lost"}
+    assert kinds(trail, witnesses=[Witness("w", trail.witnessed[:3], delivered=5)]) == {
+        "witness_lost"
+    }
     gap = [*trail.witnessed[:2], *trail.witnessed[3:]]
     assert kinds(trail, witnesses=[Witness("w", gap)]) == {"witness_lost"}
     twice = [*trail.witnessed, *trail.witnessed[2:], b"{torn"]
-    assert not kinds(trail, witnesses=[Witness("w", twice, told=5)])
+    assert not kinds(trail, witnesses=[Witness("w", twice, delivered=5)])
     late = trail.witnessed[2:]
-    assert kinds(trail, witnesses=[Witness("w", late, told=5)]) == {"witness_lost"}
+    assert kinds(trail, witnesses=[Witness("w", late, delivered=5)]) == {"witness_lost"}
 
 
 def run(*words: str) -> tuple[int, str]:

@@ -51,7 +51,7 @@ def test_a_file_hears_each_checkpoint_once_and_in_order(trail: Trail, tmp_path: 
     assert heard(path) == [1, 2, 3, 4, 5, 6]
     record = json.loads(path.read_bytes().splitlines()[0])
     assert base64.b64decode(record["public_key"]) == signing.public_key()
-    assert trail.verify(witnesses=[delivery.from_file(path, told=6)]).ok
+    assert trail.verify(witnesses=[delivery.from_file(path, delivered=6)]).ok
 
 
 def test_what_is_configured_is_fed_and_believed(
@@ -76,7 +76,7 @@ def test_a_write_that_was_cut_off_is_made_good(trail: Trail, tmp_path: Path) -> 
         file.write(b'{"n":2,"si')  # the machine fell
     trail.grow(rounds=1)
     delivery.feed(path.as_uri())
-    report = trail.verify(witnesses=[delivery.from_file(path, told=2)])
+    report = trail.verify(witnesses=[delivery.from_file(path, delivered=2)])
     assert report.ok, report.findings
     assert report.figures["witnessed"] == 2
 
@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_has_not_heard(trail: Trail, tmp_path: Path) -> None
     assert "disk full" in WitnessMark.objects.get().problem
     WitnessMark.objects.update(problem="")
     assert delivery.feed(path.as_uri()) == 4
-    report = trail.verify(witnesses=[delivery.from_file(path, told=5)])
+    report = trail.verify(witnesses=[delivery.from_file(path, delivered=5)])
     assert report.ok, report.findings
 
 
@@ -109,7 +109,7 @@ def test_a_new_installation_has_told_nobody_yet(trail: Trail, tmp_path: Path) ->
     assert report.ok
     assert report.notes == [f"{path} has not heard of the first checkpoint yet"]
     # What the platform has told it, it must know, however new that is.
-    told = trail.verify(witnesses=[delivery.from_file(path, told=1)])
+    told = trail.verify(witnesses=[delivery.from_file(path, delivered=1)])
     assert [finding.kind for finding in told.findings] == ["witness_lost"]
 
 
