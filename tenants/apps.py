@@ -14,9 +14,9 @@ class TenantsConfig(AppConfig):
         from tenants.personal_data import erasure, portability, retention
 
         pre_migrate.connect(
-            sql_installation.refuse_in_vain, dispatch_uid="tenants.sql_installation"
+            sql_installation.refuse_if_impossible, dispatch_uid="tenants.sql_installation"
         )
-        post_migrate.connect(sql_installation.put_in_place, dispatch_uid="tenants.sql_installation")
+        post_migrate.connect(sql_installation.install, dispatch_uid="tenants.sql_installation")
         retention.register()
         erasure.register_erasers()
         portability.register_portables()

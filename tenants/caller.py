@@ -1,4 +1,4 @@
-"""Who is asking: what the authenticator makes of a credential."""
+"""The caller of a request, which the authenticator makes of a credential."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a tenant or of a key; 0 means none. No burst: as much as the refill of a minute.
+    """Limits of a tenant or of a key; 0 means none. Without `burst`, it is the refill of a minute.
 
     A megabyte has 1,000,000 bytes.
     """
@@ -21,7 +21,9 @@ class Limits:
     megabytes_per_day: int = 0
 
     def without_slots(self) -> "Limits":
-        """For a request that may wait for long: it does not count as one in progress."""
+        """Returns the limits of a request that may wait for long: it is not counted as in
+        progress.
+        """
         return replace(self, max_concurrency=0, megabytes_in_flight=0)
 
 
@@ -36,7 +38,7 @@ class LocalOnlyBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QuotaRef:
-    """A quota that counts this caller's requests; `model` is "" when it counts every model's."""
+    """A quota that counts this caller's requests; `model` is "" if it counts every model's."""
 
     id: UUID
     unit: str
@@ -48,7 +50,7 @@ class QuotaRef:
 class Caller:
     tenant_id: UUID
     tenant: str
-    actor: str  # as the audit trail writes it: "key:<uuid>" or "member:<uuid>"
+    actor: str  # in the audit trail's form: "key:<uuid>" or "member:<uuid>"
     subject_id: UUID
     weight: int
     limits: Limits
@@ -57,7 +59,7 @@ class Caller:
     api_key_id: UUID | None = None
     member_id: UUID | None = None
     maker_id: UUID | None = None  # the member who made the key: their quotas count its requests
-    team_id: UUID | None = None  # the key's, or the member's where there is one only
+    team_id: UUID | None = None  # the key's, or the member's if they have only one
     role: str = ""  # a member's
     profile: str = ""
     scopes: frozenset[str] = frozenset()
@@ -65,7 +67,7 @@ class Caller:
     withheld_models: frozenset[str] = frozenset()  # restricted here, and not granted
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # empty: from anywhere
     allowed_origins: frozenset[str] = frozenset()  # of web pages that may use its keys
-    local_only_by: str = ""  # who keeps it in this installation; "": nobody
+    local_only_by: str = ""  # what restricts it to this installation; "": nothing
     time_zone: str = "UTC"
     tier: str = ""  # the tenant's plan
     quotas: tuple[QuotaRef, ...] = ()
@@ -73,13 +75,15 @@ class Caller:
     cache_epoch: int = 0
 
     def caches(self, model: str) -> bool | None:
-        """Whether answers are kept, where a rule says so."""
+        """Returns True or False by the first matching rule on cached answers, or None without
+        one.
+        """
         rules = (on for name, on in self.cache_rules if name in ("", model))
         return next(rules, None)
 
     @property
     def local_only(self) -> bool:
-        """Whether no hosted engine may see what it asks."""
+        """Returns True if no hosted engine may receive its requests."""
         return bool(self.local_only_by)
 
     def may_use(self, model: str) -> bool:

@@ -1,4 +1,7 @@
-"""Whether the books agree, for the jobs' metrics. Once a minute: they are compared once a night."""
+"""The number of differences between ledger, usage and counters, for the jobs' metrics.
+
+It is read once a minute, since the books are compared only once a night.
+"""
 
 from typing import Any
 
@@ -19,7 +22,7 @@ _throttle = Throttle()
 
 
 def read(connection: psycopg.Connection[Any]) -> None:
-    """Of a connection that sees all. Raises psycopg.Error."""
+    """Sets the gauge from a connection that sees every row. Raises psycopg.Error."""
     if _throttle.due():
         row = connection.execute(_DIFFERENCES).fetchone()
         DIFFERENCES.set(row[0] if row else 0)

@@ -8,7 +8,7 @@ from tenants.roles import Permission as P
 
 
 class Scope(models.TextChoices):
-    """What a key may be used for."""
+    """The uses that a key may have."""
 
     INFERENCE = "inference", _("Inference")
     BATCH = "batch", _("Batches")
@@ -36,16 +36,16 @@ SCOPES: dict[Scope, frozenset[P]] = {
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
 }
-# Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner;
-# MANAGE_RETENTION and MANAGE_HOLDS decide what is kept: people do.
+# Keys never have CHAT, which is for people; APPROVE_RAISES, which needs a second person;
+# MANAGE_SECURITY, which needs an owner; MANAGE_RETENTION and MANAGE_HOLDS, which people decide.
 
-ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may take; it gives none
+ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # roles that a key may remove; it can assign none
 
 
 def key_permissions(scopes: list[str], profile: str) -> frozenset[P]:
-    """Where duties are kept apart, a key that writes does the system's, another one the audit's."""
-    held = frozenset[P]().union(*(SCOPES[Scope(scope)] for scope in scopes))
+    """Returns a key's permissions; separation of duties leaves it the system's or the audit's."""
+    granted = frozenset[P]().union(*(SCOPES[Scope(scope)] for scope in scopes))
     if profile != Profile.MLPS:
-        return held
+        return granted
     duty = Duty.SYSTEM if Scope.MANAGEMENT_WRITE in scopes else Duty.AUDIT
-    return frozenset(p for p in held if DUTIES.get(p) in (None, duty))
+    return frozenset(p for p in granted if DUTIES.get(p) in (None, duty))

@@ -1,8 +1,8 @@
-"""Which team or key may use a restricted model: the one way to django-guardian's grants.
+"""Access of teams and keys to restricted models, on top of django-guardian's grants.
 
 A model without a RestrictedModel row is open to everybody in the tenant. A grant goes to the group
-of a team, or to the group that a key has of its own from its first grant on. What authentication
-makes of it stands in tenants/authentication/authenticator.py (`withheld`).
+of a team, or to the group that a key has of its own from its first grant on. Authentication reads
+the grants in tenants/authentication/authenticator.py (`withheld`).
 """
 
 from typing import Any, cast
@@ -21,7 +21,7 @@ from guardian.shortcuts import (
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import locked
+from tenants.models.changing import lock
 from tenants.models.member import Member
 from tenants.models.restricted_model import (
     USE,
@@ -35,32 +35,32 @@ Holder = Team | ApiKey
 
 
 def restrict(tenant: Tenant, model: str, *, by: str) -> RestrictedModel:
-    """From now on only those use it who are granted it. Idempotent. Raises ValidationError."""
+    """Restricts a model to teams and keys with a grant. Idempotent. Raises ValidationError."""
     model = model.strip()
     with transaction.atomic():
-        locked(tenant)
-        found = tenant.restricted_models.filter(name=model).first()
-        if found is None:
-            found = RestrictedModel(tenant=tenant, name=model)
-            found.full_clean()
-            found.save()
-            _act(Action.MODEL_RESTRICT, found, by)
-    return found
+        lock(tenant)
+        restricted = tenant.restricted_models.filter(name=model).first()
+        if restricted is None:
+            restricted = RestrictedModel(tenant=tenant, name=model)
+            restricted.full_clean()
+            restricted.save()
+            _act(Action.MODEL_RESTRICT, restricted, by)
+    return restricted
 
 
 def open_to_all(tenant: Tenant, model: str, *, by: str) -> None:
-    """Everybody in the tenant may use it; its grants are gone. Idempotent."""
+    """Opens the model to everybody in the tenant and deletes its grants. Idempotent."""
     with transaction.atomic():
-        if found := tenant.restricted_models.filter(name=model.strip()).first():
-            _act(Action.MODEL_OPEN, found, by)
-            found.delete()
+        if restricted := tenant.restricted_models.filter(name=model.strip()).first():
+            _act(Action.MODEL_OPEN, restricted, by)
+            restricted.delete()
 
 
 def grant(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
-    """Idempotent. Raises ValidationError for another tenant's team or key."""
+    """Grants a team or key the model. Idempotent. Raises ValidationError for another tenant's."""
     _refuse_strangers(restricted, holder)
     with transaction.atomic():
-        locked(holder)
+        lock(holder)
         if holder in holders(restricted):
             return
         assign_perm(USE, _group(holder), restricted)
@@ -68,10 +68,10 @@ def grant(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
 
 
 def withdraw(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
-    """Idempotent. Raises ValidationError for another tenant's team or key."""
+    """Withdraws a grant. Idempotent. Raises ValidationError for another tenant's team or key."""
     _refuse_strangers(restricted, holder)
     with transaction.atomic():
-        locked(holder)
+        lock(holder)
         if holder not in holders(restricted):
             return
         remove_perm(USE, _group(holder), restricted)
@@ -79,7 +79,7 @@ def withdraw(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
 
 
 def holders(restricted: RestrictedModel) -> list[Holder]:
-    """Teams first, each kind by name."""
+    """Returns teams with a grant, then keys, each by name."""
     groups = cast("QuerySet[Group]", get_groups_with_perms(restricted))
     teams = Team.objects.filter(tenant_id=restricted.tenant_id, group__in=groups)
     keys = ApiKey.objects.filter(tenant_id=restricted.tenant_id, group__in=groups)
@@ -87,16 +87,16 @@ def holders(restricted: RestrictedModel) -> list[Holder]:
 
 
 def withheld_from(member: Member) -> set[str]:
-    """Models of the tenant that nobody has granted to a team of theirs."""
-    theirs = Team.objects.filter(memberships__member=member)
-    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__in=theirs)
+    """Returns the tenant's models that none of the member's teams has been granted."""
+    teams = Team.objects.filter(memberships__member=member)
+    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__in=teams)
     restricted = RestrictedModel.objects.filter(tenant_id=member.tenant_id)
     withheld = restricted.exclude(pk__in=grants.values("content_object"))
     return set(withheld.values_list("name", flat=True))
 
 
 def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
-    """Whether the key has a team without the member, or a model that is withheld from them."""
+    """Returns True if the key has a team or a model that the member has no access to."""
     if key.team_id and not (member and member.team_memberships.filter(team=key.team_id).exists()):
         return True
     grants = RestrictedModelGroupObjectPermission.objects.filter(group=key.group_id)

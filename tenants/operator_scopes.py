@@ -1,11 +1,11 @@
-"""The scopes of operators' keys: what a program may do to the platform, in no operator's person."""
+"""The scopes of operators' keys, with which programs administer the platform."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class OperatorScope(models.TextChoices):
-    """Reading and writing are apart, as in the scopes of tenants' keys."""
+    """Scopes of operators' keys, separate for reading and writing as in tenants' keys."""
 
     ENGINES_READ = "engines:read", _("Engines: read")
     ENGINES_WRITE = "engines:write", _("Engines: write")

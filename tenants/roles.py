@@ -1,8 +1,8 @@
-"""Who may do what: one table. A view names a permission; a role holds some of them.
+"""The permissions of each role, in one table. A view names a permission; a role has a set of them.
 
 Under the security profile `mlps-l3` (GB/T 22239-2019, 8.1.5: system, audit and security
-administration apart) a role keeps, of the permissions that administer something, those of its
-own duty only. A person has one role in a tenant, so nobody holds two duties there.
+administration are separate) a role keeps, of the administrative permissions, only those of its own
+duty. A person has one role in a tenant, so nobody has two duties there.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Role(models.TextChoices):
 
 
 class Profile(models.TextChoices):
-    """A named set of security rules: what passwords must be, which duties are kept apart."""
+    """A named set of security rules, such as password rules and separation of duties."""
 
     ASVS = "asvs-5", "OWASP ASVS 5.0"
     MLPS = "mlps-l3", _("MLPS 2.0 level 3")
@@ -53,7 +53,7 @@ class Permission(StrEnum):
 
 
 class Duty(models.TextChoices):
-    """三权分立: the three administrations that one person must not unite."""
+    """三权分立: the three administrations that one person must not combine."""
 
     SYSTEM = "system", _("System administration")
     SECURITY = "security", _("Security administration")
@@ -93,17 +93,17 @@ DUTY_OF: dict[Role, Duty | None] = {
     Role.AUDITOR: Duty.AUDIT,
     Role.MEMBER: None,
 }
-# Of a platform operator inside a tenant. Operators are no members: they do not chat there, what the
-# tenant writes is not theirs to read, and where duties are kept apart they do the system's only.
+# The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
+# there, may not read the tenant's texts, and under separation of duties have the system's only.
 _WRITES = {P.CHAT, P.VIEW_PROMPTS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
 OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES
 
 
 def permissions(role: str, profile: str) -> frozenset[Permission]:
-    held = PERMISSIONS[Role(role)]
+    granted = PERMISSIONS[Role(role)]
     if profile != Profile.MLPS:
-        return held
-    return frozenset(p for p in held if DUTIES.get(p) in (None, DUTY_OF[Role(role)]))
+        return granted
+    return frozenset(p for p in granted if DUTIES.get(p) in (None, DUTY_OF[Role(role)]))
 
 
 def operator_permissions(profile: str) -> frozenset[Permission]:
@@ -117,13 +117,13 @@ def may(role: str, permission: Permission, profile: str = Profile.ASVS) -> bool:
 
 
 def readers(profile: str) -> list[Role]:
-    """Who may read, for an audit, what other members asked and were answered."""
+    """Returns the roles that may read, for an audit, other members' prompts and answers."""
     return [role for role in Role if may(role, Permission.VIEW_PROMPTS, profile)]
 
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """Who holds a permission: one answer for each of HOLDERS, in their order."""
+    """A permission with one answer for each of HOLDERS, in their order."""
 
     permission: Permission
     duty: Duty | None
@@ -134,9 +134,11 @@ HOLDERS = (*Role, "operator")
 
 
 def matrix(profile: str = Profile.ASVS) -> list[MatrixRow]:
-    """The whole table under a security profile, as the code goes by it."""
+    """Returns the whole table under a security profile, as the code applies it."""
     columns = [permissions(role, profile) for role in Role] + [operator_permissions(profile)]
     return [
-        MatrixRow(permission, DUTIES.get(permission), tuple(permission in held for held in columns))
+        MatrixRow(
+            permission, DUTIES.get(permission), tuple(permission in column for column in columns)
+        )
         for permission in Permission
     ]

@@ -1,7 +1,7 @@
 """API keys as text: `sk-fb-<id>-<secret>-<checksum>`; keys of operators begin with `sk-fbop-`.
 
-The checksum tells a typo from a wrong key without asking the database (GitHub's idea); the
-database keeps only HMAC-SHA256(pepper, key), so a stolen dump opens nothing.
+The checksum distinguishes a typo from a wrong key without a query (GitHub's idea). The database
+stores only HMAC-SHA256(pepper, key), so a stolen dump contains no usable key.
 """
 
 import hmac
@@ -47,7 +47,7 @@ def well_formed(text: str, prefix: str = PREFIX) -> bool:
 
 
 def hidden(text: str) -> str:
-    """The text without keys, ours or others', that somebody put where they do not belong."""
+    """Returns the text without API keys, of any provider, that somebody pasted by mistake."""
     return _ANY.sub("sk-…", text)
 
 

@@ -1,7 +1,7 @@
-"""Installs what Django's migrations cannot say, after every `migrate`: the functions in the `sql/`
-folders of all apps, row security, partitions.
+"""Installs after every `migrate` what Django's migrations cannot express.
 
-They are written as they should be, not as changes: running them again does no harm.
+These are the functions in the `sql/` folders of all apps, row security and partitions. They
+describe the final state, not changes: running them again does no harm.
 """
 
 from pathlib import Path
@@ -20,10 +20,11 @@ from tenants.isolation import row_security, scope_key
 APPS = ("audit", "tenants", "inference")
 
 
-def refuse_in_vain(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
-    """Receives pre_migrate, once per app; acts before the first one of ours.
+def refuse_if_impossible(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
+    """Receives pre_migrate, once per app, and acts on the first of our apps.
 
-    The plan was made before: who waited for another migration would do its work again.
+    It refuses a migration that waited for another one: its plan is older, and would repeat the
+    work.
     """
     if app_config.label != APPS[0]:
         return
@@ -34,28 +35,28 @@ def refuse_in_vain(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
         )
     if not schema_release.hold(waits=not plan):
         raise CommandError(schema_release.ANOTHER_RUNS)
-    standing = schema_release.found()
-    if standing and standing.is_newer and (problem := standing.mismatch):
+    release = schema_release.found()
+    if release and release.is_newer and (problem := release.mismatch):
         raise CommandError(problem)
 
 
-def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
-    """Receives post_migrate, once per app; acts when the last one of ours is through.
+def install(*, app_config: Any, using: str, **signal: Any) -> None:
+    """Receives post_migrate, once per app, and acts after the last of our apps.
 
-    Not after a flush, which changes no table, nor after a migration to somewhere in the middle, nor
-    where a later version has migrated: older functions would be a step back for it.
+    It does nothing after a flush, which changes no table, after a migration to a state in the
+    middle, or if a later version has migrated, whose functions must not be replaced by older ones.
     """
     if app_config.label != APPS[-1] or "plan" not in signal:
         return
     try:
         if not unapplied() and not schema_release.is_newer():
             with transaction.atomic(using):
-                _put_in_place()
+                _install()
     finally:
         schema_release.let_go()
 
 
-def _put_in_place() -> None:
+def _install() -> None:
     if protection.may_change():
         for path in functions():
             _run(path)
@@ -68,14 +69,17 @@ def _put_in_place() -> None:
 
 
 def hand_over(role: str, for_requests: str) -> None:
-    """As a superuser. The policies name roles that were not there before. Raises CannotProtect."""
+    """Hands the tables over, as a superuser, and renews the policies, which name the new roles.
+
+    Raises CannotProtect.
+    """
     with transaction.atomic():
         protection.enforce(role, for_requests)
         row_security.enforce()
 
 
 def functions() -> list[Path]:
-    """The files of `create or replace function …`, in the order in which they run."""
+    """Returns the files of `create or replace function ...` in the order in which they run."""
     folders = [Path(apps.get_app_config(app).path) / "sql" for app in APPS]
     return [path for folder in folders for path in sorted(folder.glob("*.sql"))]
 

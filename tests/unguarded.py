@@ -26,7 +26,7 @@ def let_tests_truncate() -> None:
 
 
 def _allow_truncate(*, app_config: Any, **signal: Any) -> None:
-    """Receives post_migrate, after sql_installation.put_in_place has forbidden it."""
+    """Receives post_migrate, after sql_installation.install has forbidden it."""
     if app_config.label == "inference" and "plan" in signal:
         with connection.cursor() as cursor:
             cursor.execute(_ALLOW)

@@ -23,7 +23,7 @@ class Admitted(msgspec.Struct, frozen=True):
 async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
     """Charge all limits. Raises NotAdmitted."""
     now = asyncio.get_running_loop().time()
-    if quota := context.exhausted.found(submission.caller, order.model, order.charge, now):
+    if quota := context.exhausted.refusal(submission.caller, order.model, order.charge, now):
         raise out_of_quota(quota)
     ask = Ask.of(
         submission.caller,

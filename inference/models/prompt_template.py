@@ -18,7 +18,7 @@ from audit.keys.keyring import Cipher, keyring
 from audit.trail.record import act
 from inference.templating.content import Content, check, packed, unpacked
 from tenants.models import Tenant
-from tenants.models.changing import locked
+from tenants.models.changing import lock
 
 LONGEST_NAME = 80
 NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
@@ -67,7 +67,7 @@ class PromptTemplate(models.Model):
         """Add a version and make it the latest. Raises ValidationError."""
         check(content)
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.latest >= MOST_VERSIONS:
                 raise ValidationError(_("A template has at most %d versions.") % MOST_VERSIONS)
             return self._add(content, by)

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy
 from audit.actions import Action
 from audit.trail.record import act
 from inference.models.served import LONGEST_NAME, Engine, Pool
-from tenants.models.changing import locked
+from tenants.models.changing import lock
 
 log = logging.getLogger(__name__)
 WARM_UPS, MOST_WARM_UPS = 3, 100
@@ -124,7 +124,7 @@ class Replacement(models.Model):
         `inference.registry.versions` checks that the engine's kind takes the fields.
         """
         with transaction.atomic():
-            locked(engine)
+            lock(engine)
             refuse_to_replace(engine)
             new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
             new.seat = engine.seat or engine.name
@@ -147,7 +147,7 @@ class Replacement(models.Model):
         Raises ValidationError once switched.
         """
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.step not in BEFORE_SWITCH:
                 raise ValidationError(_("It can be cancelled until the new version serves."))
             self._end(Step.CANCELLED, by)
@@ -157,7 +157,7 @@ class Replacement(models.Model):
     def roll_back(self, *, by: str) -> "Replacement":
         """Let the old engine take requests again and the new one drain. Raises ValidationError."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if not self.can_be_rolled_back:
                 raise ValidationError(_("The old engine is gone, or another one has its place."))
             self._serve(self.old, self.new)

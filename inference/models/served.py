@@ -22,7 +22,7 @@ from inference.models.pool_order import FileFirst, positions
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
 from inference.policy_words import in_words
 from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 
 LONGEST_NAME = 120
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
@@ -81,7 +81,7 @@ class Declared(models.Model):
     def remove(self, *, by: str) -> None:
         """Delete it with all below it. Recorded requests keep the names. Raises FromFile."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self.refuse_from_file()
             self.record("remove", by)
             self.delete()
@@ -158,7 +158,7 @@ class Pool(Declared):
     def change(self, *, by: str, **fields: Any) -> "Pool":
         """Change its routing condition, window or limits. Raises FromFile, ValidationError."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self.refuse_from_file()
             return self._changed(fields, self.CHANGEABLE, by)
 
@@ -268,7 +268,7 @@ class Engine(Declared):
     def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
         """Change it. Another server's url needs an `api_key`. Raises FromFile, ValidationError."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self.refuse_from_file()
             self._refuse_staged()
             self._refuse_another_server(api_key, **fields)
@@ -289,7 +289,7 @@ class Engine(Declared):
     def follow(self, slots: int, *, by: str) -> None:
         """Store the number of slots that the engine reports."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.auto_slots:
                 self._changed({"slots": slots}, ("slots",), by)
 
@@ -323,7 +323,7 @@ class Engine(Declared):
     def remove(self, *, by: str) -> None:
         """Raises FromFile, ValidationError."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_during_replacement()
             super().remove(by=by)
 
@@ -340,7 +340,7 @@ class Engine(Declared):
     def attend(self, *, there: bool, by: str) -> None:
         """Record that an elastic engine's worker has come or goes, also for one of the file."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.draining != there or (there and self.seat_is_taken):
                 return
             self.draining = not there
@@ -356,7 +356,7 @@ class Engine(Declared):
 
     def _switch(self, verb: str, *, draining: bool, by: str) -> "Engine":
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self.refuse_from_file()
             self._refuse_staged()
             if self.draining != draining:

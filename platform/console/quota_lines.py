@@ -6,13 +6,13 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from tenants.models import Quota, Tenant
-from tenants.models.standing import Standing, standings
+from tenants.models.standing import Balance, balances
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     quota: Quota
-    standing: Standing
+    standing: Balance
 
     @property
     def bar(self) -> int:
@@ -23,7 +23,7 @@ class Line:
 def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
     """Returns the fullest quotas first."""
     rows = list(quotas.select_related("tenant", "api_key", "member__user"))
-    states = standings(rows, tenant.time_zone, timezone.now())
+    states = balances(rows, tenant.time_zone, timezone.now())
     return sorted((Line(quota, states[quota.id]) for quota in rows), key=_fullest_first)
 
 

@@ -1,10 +1,12 @@
-"""Whoever makes a link that sets somebody's password could use it. So what its person wrote before
-stays locked: conversations, the file with their own data, and, if their role has it, the right to
-read other people's prompts. What they write from then on is theirs as always.
+"""Locks a person's older texts after a link by somebody else has set their password.
 
-It opens when the owner proves a second factor that was there before the first such link was used,
-or when an operator releases it who made none of the links. A link that a person made for themselves
-locks nothing.
+The maker of such a link could have used it. Therefore the person's earlier conversations, the file
+with their own data and, if their role has it, the right to read other people's prompts stay locked.
+Later texts are not affected.
+
+The lock opens when the person proves a second factor that is older than the first use of such a
+link, or when an operator releases it who made none of the links. A link that a person made for
+themselves locks nothing.
 """
 
 from typing import Any
@@ -26,7 +28,7 @@ from tenants.scope import person_scope
 
 
 class NotReleased(Exception):
-    """Nobody releases what a link of theirs has locked, or what is their own."""
+    """An operator may not release a lock by their own link, or their own lock."""
 
 
 def of(user: User) -> TextLock | None:
@@ -34,7 +36,7 @@ def of(user: User) -> TextLock | None:
 
 
 def of_key(api_key_id: UUID) -> bool:
-    """Whether the texts of somebody are locked who made, widened or rotated the key."""
+    """Returns True if the texts of somebody are locked who made, widened or rotated the key."""
     grantors = ApiKey.objects.filter(pk=api_key_id).values_list("grantors", flat=True).first() or []
     actors = [who.partition(":") for who in grantors]
     members = [UUID(number) for kind, _colon, number in actors if kind == "member"]
@@ -42,56 +44,58 @@ def of_key(api_key_id: UUID) -> bool:
 
 
 def lock(user: User, link: Link) -> None:
-    """Inside the transaction that uses the link."""
+    """Locks the texts, in the transaction that uses the link."""
     if link.is_own(user):
         return
     now = timezone.now()
-    found = of(user) or TextLock(user=user, since=now, made_by=[])
-    found.before = now
-    found.made_by = sorted({*found.made_by, link.created_by})
-    found.save()
+    text_lock = of(user) or TextLock(user=user, since=now, made_by=[])
+    text_lock.before = now
+    text_lock.made_by = sorted({*text_lock.made_by, link.created_by})
+    text_lock.save()
     person_acts.record(Action.TEXTS_LOCK, user, detail={"link_by": link.created_by})
 
 
 def release(user: User, *, by: User | str) -> None:
-    """By an operator or a command, once it is certain who holds the account: its sessions end, in
-    case that was not so before. Idempotent. Raises NotReleased.
+    """Releases a lock, by an operator or a command that is certain of the person's identity.
+
+    Ends the account's sessions, which might not be that person's. Idempotent. Raises NotReleased.
     """
     with transaction.atomic():
         with person_scope(user.pk):
-            found = TextLock.objects.select_for_update().filter(user=user.pk).first()
-        if isinstance(by, User) and found and made_by(found, by):
+            text_lock = TextLock.objects.select_for_update().filter(user=user.pk).first()
+        if isinstance(by, User) and text_lock and made_by(text_lock, by):
             raise NotReleased
-        if found:
-            _open(found, by=by.actor if isinstance(by, User) else by, how="released")
+        if text_lock:
+            _open(text_lock, by=by.actor if isinstance(by, User) else by, how="released")
             end_sessions(user)
 
 
-def made_by(found: TextLock, operator: User) -> bool:
-    """Whether they made one of its links, in whatever part and with whatever key; or own it.
+def made_by(text_lock: TextLock, operator: User) -> bool:
+    """Returns True if the operator made one of the links, in any role or with any key, or owns the
+    lock.
 
-    In the scope of the links' tenant.
+    Runs in the scope of the links' tenant.
     """
-    theirs = {operator.actor, f"user:{operator.pk}"}
+    actors = {operator.actor, f"user:{operator.pk}"}
     with person_scope(operator.pk):
-        theirs |= {member.actor for member in operator.memberships.all()}
-    theirs |= {key.actor for key in ApiKey.objects.filter(grantors__overlap=sorted(theirs))}
-    return found.user_id == operator.pk or not theirs.isdisjoint(found.made_by)
+        actors |= {member.actor for member in operator.memberships.all()}
+    actors |= {key.actor for key in ApiKey.objects.filter(grantors__overlap=sorted(actors))}
+    return text_lock.user_id == operator.pk or not actors.isdisjoint(text_lock.made_by)
 
 
-def when_proven(user: User, authenticator: Authenticator, **about: Any) -> None:
-    """One that was added since may be anybody's."""
+def open_if_proven(user: User, authenticator: Authenticator, **about: Any) -> None:
+    """Opens the lock for a factor that is older than the lock; a newer one may be anybody's."""
     with transaction.atomic():
-        found = TextLock.objects.select_for_update().filter(user=user.pk).first()
-        if found and authenticator.created_at < found.since:
-            _open(found, by="", how="second factor")
+        text_lock = TextLock.objects.select_for_update().filter(user=user.pk).first()
+        if text_lock and authenticator.created_at < text_lock.since:
+            _open(text_lock, by="", how="second factor")
 
 
-def _open(found: TextLock, *, by: str, how: str) -> None:
-    person_acts.record(Action.TEXTS_RELEASE, found.user, by=by, detail={"how": how})
-    with person_scope(found.user_id):
-        found.delete()
+def _open(text_lock: TextLock, *, by: str, how: str) -> None:
+    person_acts.record(Action.TEXTS_RELEASE, text_lock.user, by=by, detail={"how": how})
+    with person_scope(text_lock.user_id):
+        text_lock.delete()
 
 
 def connect() -> None:
-    authenticator_used.connect(when_proven, dispatch_uid="tenants.accounts.locked_texts")
+    authenticator_used.connect(open_if_proven, dispatch_uid="tenants.accounts.locked_texts")

@@ -1,4 +1,4 @@
-"""Making a key for operators: an act of a person who has a second factor."""
+"""Makes keys for operators: an act of a person who has a second factor."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from tenants.models.user import User
 
 
 def refuse_unless_able(maker: User) -> None:
-    """Raises ValidationError for all but operators who have a second factor."""
+    """Raises ValidationError, except for operators who have a second factor."""
     if not (maker.is_operator and maker.is_active):
         raise ValidationError(_("Only operators of the platform make such keys."))
     if not second_factor.enrolled(maker):
@@ -29,10 +29,10 @@ def make(
     expires_at: datetime,
     **settings: Any,
 ) -> tuple[OperatorKey, str]:
-    """Returns the key and its text. Raises ValidationError, also without a second factor.
+    """Returns the new key and its text. Raises ValidationError, also without a second factor.
 
-    `settings`: `allowed_networks`, `requests_per_minute`. The installation may leave second factors
-    to its people (FOREBAY_MFA=optional): for this act one is needed all the same.
+    `settings`: `allowed_networks`, `requests_per_minute`. This act requires a second factor even if
+    the installation makes them optional (FOREBAY_MFA=optional).
     """
     refuse_unless_able(maker)
     return OperatorKey.issue(maker, name, scopes=scopes, expires_at=expires_at, **settings)

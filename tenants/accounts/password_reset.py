@@ -1,9 +1,9 @@
-"""A one-time link with which somebody who has forgotten their password sets a new one.
+"""One-time links to set a new password after it was forgotten.
 
-It is shown once to whoever asked for it, who could use it: so it locks what its person wrote before
-(locked_texts.py). Second factors stay. Inside a tenant it can only be made for people who belong to
-no other one, and who have no role that its maker could not give: nobody takes over an account that
-is more than theirs to manage.
+A link is shown once, to its maker, who could use it: therefore it locks the person's older texts
+(locked_texts.py). Second factors stay. Inside a tenant a link can only be made for people who
+belong to no other tenant, and whose role its maker could assign, so that nobody takes over an
+account beyond their own powers.
 """
 
 from django.db import transaction
@@ -20,11 +20,13 @@ DAYS = 1
 
 
 class NotTheirs(Exception):
-    """An operator's account, or one that belongs to another tenant too."""
+    """The account is an operator's, or belongs to another tenant too."""
 
 
 def issue_for_member(member: Member, *, by: str) -> str:
-    """The link's URL. Raises NotTheirs. Whether `by` may give the member's role the view asks."""
+    """Returns the link's URL. Raises NotTheirs. The view checks that `by` may assign the member's
+    role.
+    """
     with person_scope(member.user_id):
         elsewhere = Member.objects.filter(user=member.user).exclude(tenant=member.tenant)
         if member.user.is_operator or elsewhere.exists():
@@ -42,42 +44,43 @@ def issue_for_member(member: Member, *, by: str) -> str:
 
 
 def issue_by_operator(user: User, *, by: str) -> str:
-    """For anybody's account, by an operator or a command: it belongs to the platform's record."""
+    """Returns a link for any account, by an operator or a command, in the platform's record."""
     return Link.issue(Purpose.RESET, by=by, email=user.email, days=DAYS)
 
 
 def use(link: Link, password: str) -> User:
-    """Sets the password, ends every session, and locks older texts if the link is another's.
+    """Sets the password, ends every session, and locks older texts if the link is another person's.
 
-    The trail names who made the link: who used it, nobody knows. Raises AlreadyUsed, also where the
-    password has been changed since the link was made, and NotTheirs.
+    The trail names the link's maker, since its user is unknown. Raises AlreadyUsed, also if the
+    password was changed after the link was made, and NotTheirs.
     """
     with transaction.atomic():
         link.spend()
         user = User.objects.select_for_update().get(email=link.email.lower())
         if link.created_at <= user.password_changed_at:
             raise AlreadyUsed
-        if link.tenant and (user.is_operator or not _of(user, link) or _grown(user, link)):
+        if link.tenant and (
+            user.is_operator or not _belongs_to(user, link) or _outranks(user, link)
+        ):
             raise NotTheirs
         user.take_password(password)
         end_sessions(user)
-        made = {"link_by": link.created_by}
-        person_acts.record(Action.LINK_USE, user, detail=made)
-        how = {"how": "link", **made}
-        person_acts.record(Action.PASSWORD_CHANGE, user, detail=how)
+        detail = {"link_by": link.created_by}
+        person_acts.record(Action.LINK_USE, user, detail=detail)
+        person_acts.record(Action.PASSWORD_CHANGE, user, detail={"how": "link", **detail})
         locked_texts.lock(user, link)
     return user
 
 
-def _grown(user: User, link: Link) -> bool:
-    """Whether they have a role by now that who made the link may not give."""
+def _outranks(user: User, link: Link) -> bool:
+    """Returns True if the person's role is now one that the link's maker may not assign."""
     with person_scope(user.pk):
         link.role = Member.objects.get(user=user, tenant=link.tenant).role
     return not link.maker_may()
 
 
-def _of(user: User, link: Link) -> bool:
-    """Still a member of the link's tenant, and of no other."""
+def _belongs_to(user: User, link: Link) -> bool:
+    """Returns True if the person is still a member of the link's tenant, and of no other."""
     with person_scope(user.pk):
         tenants = set(Member.objects.filter(user=user).values_list("tenant_id", flat=True))
     return tenants == {link.tenant_id}

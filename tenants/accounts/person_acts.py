@@ -1,4 +1,4 @@
-"""What a person did with their own account, on record where those can find it who must."""
+"""Records acts of people on their own accounts, in the trails of their tenants or the platform."""
 
 import json
 from typing import Any, TypedDict
@@ -24,11 +24,12 @@ def record(
     client_net: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """`by`: an actor, where it is not the person themselves.
+    """Records an act. `by`: an actor other than the person themselves.
 
-    A member's tenants each get their own event; operators and strangers the platform's.
+    Each tenant of a member gets an event of its own; acts of operators and unknown people go to the
+    platform's trail.
     """
-    told: _Told = {"success": success, "client_net": client_net, "detail": detail or {}}
+    facts: _Facts = {"success": success, "client_net": client_net, "detail": detail or {}}
     with transaction.atomic():
         members = _memberships(user) if user and not user.is_operator else []
         for member in members:
@@ -38,17 +39,17 @@ def record(
                     actor=by or member.actor,
                     tenant_id=member.tenant_id,
                     subject_id=member.subject_id,
-                    **told,
+                    **facts,
                 )
         if user and not members and by in ("", user.actor):
-            _own(action, user, told)
+            _record_own(action, user, facts)
             return
     if not members:
-        with system_scope():  # what was typed is not kept: it may be a password
-            act(action, actor=by or "unknown", **told)
+        with system_scope():  # the typed name is not recorded: it may be a password
+            act(action, actor=by or "unknown", **facts)
 
 
-class _Told(TypedDict):
+class _Facts(TypedDict):
     success: bool
     client_net: str | None
     detail: dict[str, Any]
@@ -59,10 +60,12 @@ def _memberships(user: User) -> list[Member]:
         return list(Member.objects.of(user))
 
 
-def _own(action: Action, user: User, told: _Told) -> None:
-    """On the platform's record, where a person's own scope shows nothing (sql/own_acts.sql)."""
-    facts = {**told, "client_net": told["client_net"] or present_network()}
-    event = Event(action=Action(action), actor=user.actor, **facts)
+def _record_own(action: Action, user: User, facts: _Facts) -> None:
+    """Records in the platform's trail, which a person's own scope cannot read
+    (sql/own_acts.sql).
+    """
+    columns = {**facts, "client_net": facts["client_net"] or present_network()}
+    event = Event(action=Action(action), actor=user.actor, **columns)
     values: list[Any] = [
         event.action,
         event.actor,

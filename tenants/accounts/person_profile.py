@@ -1,4 +1,4 @@
-"""Which security profile binds a person: the strictest of their tenants', an operator's own too."""
+"""The security profile of a person: the strictest of their tenants', and an operator's own."""
 
 from django.conf import settings
 
@@ -11,7 +11,7 @@ STRICTEST_FIRST = (Profile.MLPS, Profile.ASVS)
 
 
 def profile_of(user: User, *also: str) -> Profile:
-    """`also`: profiles of tenants that the person is about to join."""
+    """Returns the profile. `also`: profiles of tenants that the person is about to join."""
     binding = set(also)
     if user.pk:
         with person_scope(user.pk):

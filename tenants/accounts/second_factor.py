@@ -1,4 +1,4 @@
-"""Who must have a second factor, who has one, and how somebody loses a lost one."""
+"""The duty to have a second factor, its state, and its reset after a loss."""
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -13,8 +13,8 @@ from tenants.roles import Profile, Role, readers
 from tenants.scope import person_scope
 
 REQUIRED, OPTIONAL = "required", "optional"
-# Who manages a tenant, or may read under any profile what its people asked: a tenant's profile can
-# change, and the duty must not come after the texts have opened.
+# Roles that manage a tenant, or may read its people's prompts under any profile: a tenant's profile
+# can change, and the duty must not begin after the texts have become readable.
 BOUND_ROLES = {Role.OWNER, Role.ADMIN}.union(*map(readers, Profile))
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
@@ -35,19 +35,19 @@ def enrolled(user: User) -> bool:
 
 
 def owed(user: User) -> bool:
-    """Whether nothing may open for this person before they have enrolled."""
+    """Returns True if the person must enrol before anything else."""
     return settings.SECOND_FACTOR != OPTIONAL and not enrolled(user) and bound(user)
 
 
 def reset(user: User, *, by: str, how: str = "reset") -> int:
-    """For a lost phone: takes every factor away and ends every session. Returns how many factors.
+    """Removes every factor of a person and ends every session. Returns how many factors.
 
-    Whoever must have one is led to enrol at the next sign-in. `by`: "" for the person themselves.
+    People who must have one enrol at the next sign-in. `by`: "" for the person themselves.
     """
     with transaction.atomic():
-        found = Authenticator.objects.filter(user_id=user.pk)
-        kinds = sorted(found.values_list("type", flat=True))
-        found.delete()
+        authenticators = Authenticator.objects.filter(user_id=user.pk)
+        kinds = sorted(authenticators.values_list("type", flat=True))
+        authenticators.delete()
         end_sessions(user)
         record(Action.MFA_REMOVE, user, by=by, detail={"factors": kinds, "how": how})
     return sum(kind in FACTORS for kind in kinds)

@@ -1,7 +1,7 @@
-"""The sessions of a person: how long one may last, and how it ends before that.
+"""Sessions of a person: their duration, and their end.
 
-A session knows when it began and when its person was last seen (Unix seconds), and how long it
-may be idle under the profile that binds them.
+A session stores its beginning and its last use (Unix seconds), and how long it may be idle under
+the person's profile.
 """
 
 import time
@@ -18,13 +18,13 @@ from tenants.scope import person_scope
 
 IDLE_S = {Profile.MLPS: 30 * 60, Profile.ASVS: 8 * 3600}
 ABSOLUTE_S = 12 * 3600
-SEEN_EVERY_S = 60  # so often at most is it written down that somebody was there
+SEEN_EVERY_S = 60  # the shortest time between two updates of the last use
 NOWHERE = "0.0.0.0"  # noqa: S104 the column has no null
 BEGAN, SEEN, IDLE = "began_at", "seen_at", "idle_s"
 
 
 def over(session: SessionBase) -> bool:
-    """Idle for too long, or too old. A session that was never seen is as good as new."""
+    """Returns True if the session is idle for too long, or too old; False if it was never used."""
     now = time.time()
     if now - session.get(BEGAN, now) >= ABSOLUTE_S:
         return True
@@ -38,13 +38,13 @@ def seen(session: SessionBase, profile: Profile) -> None:
 
 
 def forget_places(user: User) -> None:
-    """From where and with what they are signed in. They stay signed in."""
+    """Erases the addresses and devices of a person's sessions, which stay open."""
     with person_scope(user.pk):
         UserSession.objects.filter(user_id=user.pk).update(ip=NOWHERE, user_agent="", data={})
 
 
 def end_sessions(user: User, keep: str | None = None) -> int:
-    """Ends every session of the person but the one with the key `keep`. Returns how many."""
+    """Ends every session of the person except the one with the key `keep`. Returns how many."""
     store: Any = import_module(settings.SESSION_ENGINE).SessionStore()
     ended = 0
     with person_scope(user.pk):

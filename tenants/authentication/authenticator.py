@@ -1,8 +1,8 @@
-"""Credentials in, a typed Caller out. Nothing after it looks at a key again.
+"""Turns credentials into a typed Caller. Later code never sees the key.
 
-A caller is remembered for REMEMBERED_S, as long as the database tells us of every change to what
-stands here (invalidation.py); while it does not, for CACHE_S. Either way what was taken from
-somebody is gone within a second everywhere. Without the database nobody new comes in.
+A caller is remembered for REMEMBERED_S, while the database reports every change to its rows
+(invalidation.py); otherwise for CACHE_S. Either way a revocation takes effect within a second
+everywhere. Without the database no unknown caller is accepted.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ CACHE_S = 0.5
 REMEMBERED_S = 300.0
 CACHED = 10_000
 PATIENCE_S = 2.0
-STALE_S = 0.8  # an answer that took longer may tell of somebody who is revoked by now
+STALE_S = 0.8  # a slower answer may be about a caller who has been revoked meanwhile
 
 # A restricted model is withheld unless a team of the caller, or its key, has been granted it.
 _WITHHELD = """array(
@@ -101,11 +101,11 @@ _BY_USER = f"""
 
 
 class UnknownCaller(Exception):
-    """The credentials open nothing: wrong, revoked or expired."""
+    """The credentials are wrong, revoked or expired."""
 
 
 class TenantClosed(UnknownCaller):
-    """The credentials are right; their tenant is suspended or closing. `state` says which."""
+    """The credentials are right, but their tenant is suspended or closing, as `state` says."""
 
     def __init__(self, state: str) -> None:
         super().__init__(state)
@@ -113,25 +113,25 @@ class TenantClosed(UnknownCaller):
 
 
 class Restricted(UnknownCaller):
-    """The credentials are right; their person's data is being erased, or must not be processed."""
+    """The credentials are right, but the person's data is being erased or is restricted."""
 
 
 class AuthenticationUnavailable(Exception):
-    """The database that knows the callers does not answer."""
+    """The database of callers does not answer."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """An answer of the database. Times are the event loop's."""
+    """An answer of the database. Times are on the event loop's clock."""
 
     caller: Caller
     asked_at: float
-    until: float  # it may not be used any longer, whatever is heard
-    refused: bool = False  # at a later look
+    until: float  # it must not be used after this, even without changes
+    refused: bool = False  # by a later query
 
 
 class Authenticator:
-    """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
+    """Queries PostgreSQL over a connection of its own: a query takes 0.2 ms, and is rare."""
 
     def __init__(self, dsn: str) -> None:
         self._last_used = LastUsed(dsn)
@@ -147,7 +147,9 @@ class Authenticator:
         await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Raises UnknownCaller (TenantClosed, Restricted are such), AuthenticationUnavailable."""
+        """Returns the caller. Raises UnknownCaller (also TenantClosed, Restricted),
+        AuthenticationUnavailable.
+        """
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
@@ -157,25 +159,25 @@ class Authenticator:
         return caller
 
     async def by_digest(self, digest: bytes) -> Caller:
-        """Once more, for what has waited: it must still open. Raises as `by_key` does."""
+        """Authenticates again a request that has waited. Raises as `by_key` does."""
         return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
 
     def remembered(self, text: str) -> Caller | None:
-        """Whom the key is known to open for right now, without a look."""
+        """Returns the key's caller if it is known now, without a query."""
         return self._remembered(secret_keys.digest(text))
 
     def expected(self, text: str) -> bool:
-        """Whether the key opened when it was looked up last: its owner is not trying keys."""
+        """Returns True if the last query accepted the key, so its owner is not guessing keys."""
         known = self._known.get(secret_keys.digest(text))
         return known is not None and not known.refused
 
     def last_known(self, text: str) -> Caller | None:
-        """Whom the key opened for when it was looked up last: good for telling whom to tell."""
+        """Returns the caller of the last accepted query, for messages about the key only."""
         known = self._known.get(secret_keys.digest(text))
         return known.caller if known else None
 
     async def by_member(self, member_id: UUID) -> Caller:
-        """For a signed-in person: the membership must still stand."""
+        """Authenticates a signed-in person, whose membership must still exist."""
         return self._remembered(member_id) or await self._look_up(_BY_USER, member_id)
 
     def _remembered(self, credential: bytes | UUID) -> Caller | None:
@@ -191,7 +193,7 @@ class Authenticator:
         return None
 
     async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
-        """One look for everybody who asks at the same time."""
+        """Queries once for all simultaneous requests."""
         looking = self._looking.get(credential)
         if looking is None:
             looking = asyncio.ensure_future(self._ask(query, credential))
@@ -205,10 +207,10 @@ class Authenticator:
     def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
         self._looking.pop(credential, None)
         if not done.cancelled():
-            done.exception()  # whoever asked has it, if anybody is still there
+            done.exception()  # marks it as retrieved, in case no request waits any more
 
     async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
-        row, asked_at = await self._told(query, credential)
+        row, asked_at = await self._fetch_fresh(query, credential)
         known = self._known.get(credential)
         if row is None:
             self._known.pop(credential, None)
@@ -219,18 +221,19 @@ class Authenticator:
             if known:
                 known.refused = True
             raise
-        left = row.get("expires_in_s")
-        until = asked_at + (REMEMBERED_S if left is None else min(left, REMEMBERED_S))
+        expires_in_s = row.get("expires_in_s")
+        remembered_s = REMEMBERED_S if expires_in_s is None else min(expires_in_s, REMEMBERED_S)
+        until = asked_at + remembered_s
         self._known[credential] = _Known(caller, asked_at, until)
         self._known.move_to_end(credential)
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
         return caller
 
-    async def _told(
+    async def _fetch_fresh(
         self, query: str, credential: bytes | UUID
     ) -> tuple[dict[str, Any] | None, float]:
-        """What the database says, and when it was asked. Raises AuthenticationUnavailable."""
+        """Returns the row, and the time of the query. Raises AuthenticationUnavailable."""
         for _ in range(2):
             try:
                 row, asked_at = await self._fetch(query, credential)
@@ -243,12 +246,12 @@ class Authenticator:
     async def _fetch(
         self, query: str, credential: bytes | UUID
     ) -> tuple[dict[str, Any] | None, float]:
-        """Over the connection there is, else over a new one: it may have died while idle."""
+        """Queries over the open connection, or a new one if that died while idle."""
         async with self._turn:
-            return await self._connection.ask(lambda one: _one(one, query, credential))
+            return await self._connection.ask(lambda link: _fetch_one(link, query, credential))
 
 
-async def _one(
+async def _fetch_one(
     connection: Connection, query: str, credential: bytes | UUID
 ) -> tuple[dict[str, Any] | None, float]:
     cursor = connection.cursor(row_factory=dict_row)
@@ -264,7 +267,7 @@ def _local_only_by(row: dict[str, Any]) -> str:
 
 
 def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
-    """Raises TenantClosed, Restricted."""
+    """Makes the caller of a row. Raises TenantClosed, Restricted."""
     if row["state"] != State.ACTIVE:
         raise TenantClosed(row["state"])
     if row["restricted"]:

@@ -1,9 +1,10 @@
-"""Hears, in each web process, whose callers were changed: sql/caller_changes.sql tells at commit.
+"""Tells each web process about changed callers; sql/caller_changes.sql sends notifications at
+commit.
 
-News that is late looks like no news. So every PAUSE_S a message of our own goes the same way: when
-it is back, everything that was told before it has been heard. Whoever relies on having heard it
-all may do so for VALID_S from when such a message was sent, and for no longer. While nobody does,
-few are sent: the first to ask again finds nothing to rely on, and the next one can.
+A late notification looks like none. So every PAUSE_S the process sends a message to itself the same
+way: when it arrives, all earlier notifications have arrived too. Callers may be relied on for
+VALID_S from the time it was sent, and no longer. Without requests few messages are sent: the first
+request after a pause has nothing to rely on, and the next one has.
 """
 
 import asyncio
@@ -34,9 +35,9 @@ TABLES = (
 )
 TRIGGERS = 3 * len(TABLES)
 PAUSE_S = 0.3
-VALID_S = 0.9  # what is told is heeded within that time, or nobody relies on it
-QUIET_S = 5.0  # so long after somebody has asked
-REST_S = 10.0  # then a message, unless somebody asks
+VALID_S = 0.9  # changes take effect within this time, or remembered callers are not used
+QUIET_S = 5.0  # without a request before messages become rare
+REST_S = 10.0  # between rare messages, unless a request comes
 PATIENCE_S = 3.0
 AGAIN_S = 0.3
 MOST = 10_000
@@ -48,19 +49,21 @@ _PROBE = f"""
 NEVER = float("-inf")
 
 
-class NotTold(Exception):
-    """Triggers are missing, or disabled."""
+class TriggersMissing(Exception):
+    """Triggers that send notifications are missing or disabled."""
 
 
 class Changes:
-    """Times are the event loop's, in seconds; those of questions are from when they were asked."""
+    """Changes seen so far. Times are on the event loop's clock; those of queries are their
+    beginnings.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._mine = f"{CHANNEL}_{secrets.token_hex(8)}"
         self._loop = asyncio.get_running_loop()
-        self._heard: dict[UUID, float] = {}
-        self._of_all = NEVER
+        self._changed_at: dict[UUID, float] = {}
+        self._all_changed_at = NEVER
         self._probes, self._sent = 0, NEVER
         self._since, self._until = NEVER, NEVER
         self._deaf = False
@@ -72,11 +75,13 @@ class Changes:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def touched(self, tenant_id: UUID, asked_at: float) -> bool:
-        """Whether an answer about the tenant may be out of date, as far as is known."""
-        return asked_at <= self._of_all or asked_at <= self._heard.get(tenant_id, NEVER)
+        """Returns True if a known change may have outdated an answer about the tenant."""
+        return asked_at <= self._all_changed_at or asked_at <= self._changed_at.get(
+            tenant_id, NEVER
+        )
 
     def all_heard(self, asked_at: float, now: float) -> bool:
-        """Whether whatever was changed since, but for the last VALID_S, is known."""
+        """Returns True if all changes since the answer are known, except for the last VALID_S."""
         self._asked_at = now
         self._asked.set()
         return self._since < asked_at and now < self._until
@@ -86,7 +91,7 @@ class Changes:
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, OSError, TimeoutError, NotTold) as problem:
+            except (psycopg.Error, OSError, TimeoutError, TriggersMissing) as problem:
                 self._lost(problem)
             except Exception as problem:
                 log.exception("cannot listen for cache invalidation")
@@ -106,13 +111,15 @@ class Changes:
             while True:
                 await self._rest()
                 await self._probe(connection)
-                await self._hear_what_comes(connection, self._loop.time() + PAUSE_S)
+                await self._receive_until(connection, self._loop.time() + PAUSE_S)
         finally:
             self._until = NEVER
             await connection.close()
 
     async def _rest(self) -> None:
-        """What is told meanwhile waits in the connection: it is heard before our message."""
+        """Waits for a request. Notifications wait in the connection, and arrive before our
+        message.
+        """
         if self._loop.time() - self._asked_at < QUIET_S:
             return
         self._asked.clear()
@@ -123,36 +130,34 @@ class Changes:
     async def _probe(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._probes, self._sent = self._probes + 1, self._loop.time()
         async with asyncio.timeout(PATIENCE_S):
-            told = [self._mine, str(self._probes)]
-            cursor = await connection.execute(_PROBE, told, prepare=True)
-            found = await cursor.fetchone()
-        if not found or not found[1]:
-            raise NotTold("triggers are missing or disabled: run `manage.py migrate`")
+            values = [self._mine, str(self._probes)]
+            cursor = await connection.execute(_PROBE, values, prepare=True)
+            row = await cursor.fetchone()
+        if not row or not row[1]:
+            raise TriggersMissing("triggers are missing or disabled: run `manage.py migrate`")
 
-    async def _hear_what_comes(
-        self, connection: psycopg.AsyncConnection[Any], until: float
-    ) -> None:
-        """psycopg itself would wake ten times a second."""
+    async def _receive_until(self, connection: psycopg.AsyncConnection[Any], until: float) -> None:
+        """Receives notifications; psycopg's own waiting would wake up ten times a second."""
         while True:
-            async for told in connection.notifies(timeout=0):
-                self._hear(told)
+            async for notification in connection.notifies(timeout=0):
+                self._receive(notification)
             if not await readable(connection.fileno(), until):
                 return
 
-    def _hear(self, told: psycopg.Notify) -> None:
+    def _receive(self, notification: psycopg.Notify) -> None:
         now = self._loop.time()
-        if told.channel == self._mine:
-            if told.payload != str(self._probes):
-                return  # from a connection that was given up
+        if notification.channel == self._mine:
+            if notification.payload != str(self._probes):
+                return  # from an abandoned connection
             self._until = self._sent + VALID_S
             if self._deaf:
                 log.warning("cache invalidation restored")
                 self._deaf = False
-        elif (tenant_id := _tenant(told.payload)) and len(self._heard) < MOST:
-            self._heard[tenant_id] = now
+        elif (tenant_id := _tenant(notification.payload)) and len(self._changed_at) < MOST:
+            self._changed_at[tenant_id] = now
         else:
-            self._of_all = now
-            self._heard.clear()
+            self._all_changed_at = now
+            self._changed_at.clear()
 
     def _lost(self, problem: Exception) -> None:
         if not self._deaf:
@@ -161,8 +166,10 @@ class Changes:
 
 
 def _tenant(payload: str) -> UUID | None:
-    """None stands for all. Whoever can run SQL can send anything here (PostgreSQL has no right to
-    NOTIFY): whatever it is, no more comes of it than that callers are looked up again.
+    """Returns the tenant, or None for all.
+
+    Anybody who can run SQL can send any payload (PostgreSQL has no privilege for NOTIFY); at worst
+    callers are queried again.
     """
     try:
         return UUID(payload)
@@ -171,18 +178,18 @@ def _tenant(payload: str) -> UUID | None:
 
 
 async def readable(descriptor: int, until: float) -> bool:
-    """False at `until`, of the loop's clock."""
+    """Waits until the descriptor is readable. Returns False at `until`, on the loop's clock."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[bool] = loop.create_future()
-    loop.add_reader(descriptor, _resolve, told, True)
-    timer = loop.call_at(until, _resolve, told, False)
+    outcome: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(descriptor, _resolve, outcome, True)
+    timer = loop.call_at(until, _resolve, outcome, False)
     try:
-        return await told
+        return await outcome
     finally:
         timer.cancel()
         loop.remove_reader(descriptor)
 
 
-def _resolve(told: asyncio.Future[bool], result: bool) -> None:
-    if not told.done():
-        told.set_result(result)
+def _resolve(outcome: asyncio.Future[bool], result: bool) -> None:
+    if not outcome.done():
+        outcome.set_result(result)

@@ -1,4 +1,4 @@
-"""When a key was last used: noted in memory, written now and then, never while a request waits."""
+"""Records the last use of keys: in memory first, then in batches, never during a request."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from django.conf import settings
 log = logging.getLogger(__name__)
 EVERY_S = 10.0
 _PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
-# Rows that somebody else is changing are left out: the next use is noted again.
+# Rows that another transaction is changing are skipped: the next use is recorded again.
 _WRITE = """
     with used as (
         select k.id, u.at from unnest(%s::uuid[], %s::timestamptz[]) u(id, at)
@@ -23,7 +23,7 @@ _WRITE = """
 
 
 class LastUsed:
-    """One statement per EVERY_S for all keys that were used, and a last one at the end."""
+    """Writes one statement per EVERY_S for all used keys, and a last one at the end."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -33,8 +33,8 @@ class LastUsed:
     def note(self, key_id: UUID) -> None:
         self._used[key_id] = datetime.now(UTC)
         if self._task is None:
-            self._task = asyncio.ensure_future(self._write_in_time())
-            self._task.add_done_callback(self._written)
+            self._task = asyncio.ensure_future(self._write_later())
+            self._task.add_done_callback(self._clear_task)
 
     async def close(self) -> None:
         if self._task:
@@ -42,15 +42,15 @@ class LastUsed:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._write()
 
-    async def _write_in_time(self) -> None:
+    async def _write_later(self) -> None:
         await asyncio.sleep(EVERY_S)
         await self._write()
 
-    def _written(self, task: asyncio.Task[None]) -> None:
+    def _clear_task(self, task: asyncio.Task[None]) -> None:
         self._task = None
 
     async def _write(self) -> None:
-        """What cannot be written waits for the next use."""
+        """Writes the times. After a failure they wait for the next use."""
         used, self._used = self._used, {}
         if not used:
             return

@@ -1,5 +1,6 @@
-"""Whose data is being erased, or is restricted: the authenticator keeps them out
-meanwhile, and in the console and the management API they change nothing.
+"""People whose data is being erased or is restricted.
+
+The authenticator refuses them, and in the console and the management API they can change nothing.
 """
 
 from uuid import UUID
@@ -14,17 +15,17 @@ _OVER = (DeletionState.DONE, DeletionState.REFUSED)
 
 
 def is_restricted(tenant_id: UUID, subject_id: UUID) -> bool:
-    begun = Q(state=DeletionState.RUNNING)
-    kept_shut = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
-    theirs = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    return theirs.exclude(state__in=_OVER).filter(begun | kept_shut).exists()
+    is_running = Q(state=DeletionState.RUNNING)
+    is_restriction = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
+    requests = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return requests.exclude(state__in=_OVER).filter(is_running | is_restriction).exists()
 
 
 def restricted(tenant: str, subject: str) -> str:
-    """The same as an SQL condition, for the looks that the hot path takes anyway.
+    """Returns the same condition in SQL, for queries that the hot path makes anyway.
 
-    `restricted("t.id", "k.subject_id")`: true from when a request is being executed until it is
-    done. What is held is open again, if it is not restricted.
+    `restricted("t.id", "k.subject_id")` is true from the start of a request's execution to its end.
+    It is false while a hold stops an erasure.
     """
     return f"""exists (
         select from audit_deletionrequest d

@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogue says about the tables of this installation."""
+"""Reads tables, policies and constraints from PostgreSQL's catalogue."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Table:
     name: str
     enabled: bool
     forced: bool
-    parent: str | None  # of a partition
+    parent: str | None  # set for a partition
     columns: frozenset[str]
 
 
@@ -60,7 +60,7 @@ class Catalogue:
     tables: dict[str, Table]
     policies: dict[str, set[tuple[Any, ...]]]
     constraints: list[Constraint] = field(default_factory=list)
-    sees_through: bool = False  # a superuser, or BYPASSRLS: no policy holds for it
+    sees_through: bool = False  # a superuser or a role with BYPASSRLS, which no policy restricts
     handed_over: bool = False  # audit/trail/protection.py
 
     @classmethod
@@ -83,7 +83,7 @@ class Catalogue:
         )
 
     def with_partitions(self, table: str) -> list[str]:
-        """The table and everything below it; nothing when there is no such table."""
+        """Returns the table and all its partitions; nothing if there is no such table."""
         below = [t.name for t in self.tables.values() if t.parent == table]
         deeper = [name for child in below for name in self.with_partitions(child)]
         return [table, *deeper] if table in self.tables else []

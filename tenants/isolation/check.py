@@ -1,5 +1,6 @@
-"""Row security, looked at before anybody relies on it: by the web process as it starts, and by
-`manage.py check --database default --fail-level WARNING`.
+"""Checks row security when the web process starts.
+
+`manage.py check --database default --fail-level WARNING` runs the same check.
 """
 
 import logging
@@ -48,29 +49,30 @@ log = logging.getLogger(__name__)
 
 
 def isolation(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Warnings, not errors: `migrate`, which mends it all, looks at the checks before it runs.
-    A superuser who runs it sees through every policy, and need not be told so.
+    """Returns warnings, not errors, because `migrate` runs the checks before it repairs the faults.
+
+    A superuser who migrates sees through every policy, and gets no warning about that.
     """
     if not databases or settings.APPLICATION_ROLE or unapplied():
         return []
     gaps = row_security.check()
-    found: list[CheckMessage] = [Warning(gap, hint=REMEDY, id="tenants.W001") for gap in gaps]
+    warnings: list[CheckMessage] = [Warning(gap, hint=REMEDY, id="tenants.W001") for gap in gaps]
     if shared := requests_problem():
-        found.append(Warning(shared, id="tenants.W002"))
-    return found
+        warnings.append(Warning(shared, id="tenants.W002"))
+    return warnings
 
 
 def startup_problem() -> str:
-    """Why no process may serve tenants from this database, in one line; "" when it may."""
+    """Returns one line on why no process may serve tenants from this database, or "" if it may."""
     try:
         problems = ["migrations are missing"] if _patiently_unapplied() else row_security.check()
         if sees_all_by_itself():
             problems.append("forebay.system is on in the settings of the role or the database")
-        if not problems and not _is_believed():
+        if not problems and not _is_scope_accepted():
             problems.append("the database does not know this platform's secret")
         if problem := requests_problem():
             if settings.REQUESTS_DATABASE_URL == settings.DATABASE_URL:
-                log.warning("%s", problem)  # as it was before there was such a role
+                log.warning("%s", problem)  # an installation from before there was such a role
             else:
                 problems.append(problem)
         if not problems and not Catalogue.read().handed_over:
@@ -85,19 +87,19 @@ def startup_problem() -> str:
     return f"tenants are not kept apart ({'; '.join(shown)}): {REMEDY}" if problems else ""
 
 
-def _is_believed() -> bool:
-    """Whether a scope that we open is one for the database, too (scope_key.py)."""
-    anybody = uuid4()
-    with tenant_scope(anybody), connection.cursor() as cursor:
+def _is_scope_accepted() -> bool:
+    """Returns True if the database accepts a scope that we open (scope_key.py)."""
+    tenant_id = uuid4()
+    with tenant_scope(tenant_id), connection.cursor() as cursor:
         cursor.execute("select tenants_scope_tenant()")
-        return bool(cursor.fetchone()[0] == anybody)
+        return bool(cursor.fetchone()[0] == tenant_id)
 
 
 def requests_problem() -> str:
-    """Whether what a request runs on may open the scope of all tenants, or read the statements of
-    other requests, which hold proofs of their scopes; "" when it may not.
+    """Returns a problem if the role for requests may open the scope of all tenants, else "".
 
-    Nothing is asked of a database that was not handed over: its application can change policies.
+    The same applies if it can read the statements of other requests, which contain proofs of their
+    scopes. A database that was not handed over is not checked: its application can change policies.
     """
     role = _role()
     with connection.cursor() as cursor:
@@ -125,13 +127,13 @@ def _patiently_unapplied() -> bool:
 
 
 def sees_all_by_itself() -> bool:
-    """Whether requests see every tenant before a scope is opened.
+    """Returns True if requests see every tenant before a scope is opened.
 
-    Asked of a new connection: whoever runs this check may be in the system's scope.
+    It asks a new connection, because this check itself may run in the system's scope.
     """
-    given, fresh = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL), connection.copy()
-    fresh.settings_dict.update(USER=given["USER"], PASSWORD=given["PASSWORD"])
-    fresh.settings_dict["OPTIONS"].pop("options", None)  # that is where the system's says so
+    role, fresh = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL), connection.copy()
+    fresh.settings_dict.update(USER=role["USER"], PASSWORD=role["PASSWORD"])
+    fresh.settings_dict["OPTIONS"].pop("options", None)  # the system's scope is set there
     try:
         with fresh.cursor() as cursor:
             cursor.execute("select coalesce(current_setting('forebay.system', true), '') = 'on'")

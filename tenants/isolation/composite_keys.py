@@ -1,4 +1,4 @@
-"""Foreign keys that include the tenant: a row cannot point at another tenant's row at all.
+"""Foreign keys that include the tenant, so that no row can refer to another tenant's row.
 
 For each foreign key between two models with a tenant: UNIQUE (tenant_id, id) on the target, and
 FOREIGN KEY (tenant_id, x_id) in place of Django's (x_id).
@@ -16,7 +16,7 @@ from django.db.models import Field, ForeignKey, Model
 
 from tenants.isolation.catalogue import Catalogue, Constraint
 
-LONGEST = 63  # of a name in PostgreSQL
+LONGEST = 63  # the limit of a name in PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class CompositeKey:
     target: str
     target_tenant: str
     target_column: str
-    always: bool  # every row has a tenant: Django's own constraint has nothing left to do
+    always: bool  # every row has a tenant, which makes Django's own constraint redundant
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class CompositeKey:
 
 
 def tenant_column(model: type[Model]) -> str | None:
-    """Where the model's rows name their tenant: Tenant by its id."""
+    """Returns the column that names the tenant: of Tenant, its id."""
     if model._meta.label == "tenants.Tenant":
         return "id"
     return next((f.column for f in model._meta.concrete_fields if f.attname == "tenant_id"), None)
@@ -120,7 +120,7 @@ def _add(key: CompositeKey, catalogue: Catalogue) -> None:
 
 
 def _covered(key: CompositeKey, catalogue: Catalogue) -> list[Constraint]:
-    """Django's constraint on the column alone, when the composite one says more than it."""
+    """Returns Django's constraints on the column alone, if the composite one includes them."""
     return [
         c
         for c in catalogue.constraints

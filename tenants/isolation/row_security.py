@@ -1,7 +1,7 @@
-"""Row-level security: PostgreSQL itself shows a row only to its tenant (scope.py opens the view).
+"""Row-level security: PostgreSQL itself shows a row only to its tenant (scope.py opens the scope).
 
-The policies follow from the models. `enforce` writes what is missing, `check` tells what is not as
-it should be: both compare the models with the catalogue, so a new table cannot be forgotten.
+The policies follow from the models. `enforce` creates missing ones, `check` reports differences:
+both compare the models with the catalogue, so a new table cannot be forgotten.
 """
 
 import re
@@ -43,11 +43,11 @@ _SYSTEM = "(select current_setting('forebay.system', true)) = 'on'"
 _PERSON = "(select tenants_scope_person())"
 _PREFIX = "forebay_"
 
-# What a person sees before it is known in which tenant they are: a rule for SELECT. Models of other
-# apps say it themselves (`seen_by_person`).
+# Rules for SELECT: rows that a person sees before their tenant is known. Models of other apps
+# define theirs themselves (`seen_by_person`).
 _THEIRS = "from tenants_member where tenants_member.user_id = {person}"
 _OWN = {
-    # Checks of the platform as such, which tell nothing of anybody.
+    # Checks of the whole platform, which name nobody.
     "audit.CheckRun": "tenant_id is null and general",
     # Invitations that wait for them.
     "tenants.Link": (
@@ -58,17 +58,17 @@ _OWN = {
     "tenants.Tenant": f"id in (select tenants_member.tenant_id {_THEIRS})",
 }
 
-# Of people, who may belong to several tenants or to none: requests find anybody's before it is
-# known who asks, and change those of their own person alone.
+# Rows of people, who may belong to several tenants or to none: requests read all of them before the
+# person is known, and change only those of their own person.
 _PEOPLE = {
     "account.EmailAddress": "user_id",
     "mfa.Authenticator": "user_id",
     "socialaccount.SocialAccount": "user_id",
     "tenants.PasswordHistory": "user_id",
     "tenants.TextLock": "user_id",
-    "tenants.User": "id",  # and of that little: sql/people.sql
+    "tenants.User": "id",  # requests may change only a few of its columns: sql/people.sql
 }
-# What opens an account: seen by whoever names it, or whose it is (session_store.py).
+# Credentials, which are visible only with their key, or to their person (session_store.py).
 _KEYS = {
     "sessions.Session": "session_key = (select current_setting('forebay.session', true))",
     "usersessions.UserSession": f"user_id = {_PERSON}",
@@ -91,27 +91,29 @@ class Policy:
 
     @property
     def row(self) -> tuple[object, ...]:
-        """As Catalogue.policies has it, without what PostgreSQL adds to an expression."""
+        """The policy in the form of Catalogue.policies, without PostgreSQL's additions to the
+        expression.
+        """
         rule = normal(self.rule)
         check = rule if self.command == "ALL" else None
         return self.name, "PERMISSIVE", self.roles, self.command, rule, check
 
 
 def guarded(*, handed_over: bool = False) -> dict[str, list[Policy]]:
-    """Every table that must have policies, with them.
+    """Returns every table that must have policies, with them.
 
-    Where the tables were handed over, the system's scope opens for its own role, and for what runs
-    as the owner: whatever a request sets, it sees no more.
+    If the tables were handed over, the system's scope opens only for its own role and for functions
+    that run as the owner: no setting of a request shows it more.
     """
     roles = (protection.OWNER, protection.SYSTEM) if handed_over else ("public",)
-    # PostgreSQL asks policies from the last name to the first, and stops at one that holds. A scope
-    # is proven by two hashes: where the system's is open, nobody needs to.
+    # PostgreSQL evaluates policies from the last name to the first, and stops at one that holds. A
+    # scope's proof costs two hashes, which the system's scope, being last by name, does not need.
     system = Policy(_PREFIX + "whole", _SYSTEM, roles=roles)
     return {model._meta.db_table: [system, *_policies(model)] for model in guarded_models()}
 
 
 def unguarded() -> dict[str, str]:
-    """Tables, or whole apps, that have no policies, and why. A model may say so itself."""
+    """Returns tables, or whole apps, without policies, and the reason. A model may give its own."""
     own = {model._meta.db_table: getattr(model, "unguarded", "") for model in _models()}
     return UNGUARDED | {table: why for table, why in own.items() if why}
 
@@ -121,8 +123,8 @@ def guarded_models() -> list[type[Model]]:
 
 
 def _models() -> list[type[Model]]:
-    found = apps.get_models(include_auto_created=True)
-    return [model for model in found if model._meta.managed and not model._meta.proxy]
+    models = apps.get_models(include_auto_created=True)
+    return [model for model in models if model._meta.managed and not model._meta.proxy]
 
 
 def _policies(model: type[Model]) -> Iterator[Policy]:
@@ -132,7 +134,9 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
     elif parent := _parent(model):
         target = parent.related_model._meta
         ids = f"select {target.db_table}.{target.pk.column} from {target.db_table}"
-        yield Policy(_PREFIX + "tenant", f"{parent.column} in ({ids})")  # its own policies hold
+        yield Policy(
+            _PREFIX + "tenant", f"{parent.column} in ({ids})"
+        )  # the parent's own policies apply
     if own := _OWN.get(model._meta.label) or getattr(model, "seen_by_person", ""):
         yield Policy(_PREFIX + "theirs", own.format(person=_PERSON), "SELECT")
     if key := _PEOPLE.get(model._meta.label):
@@ -143,7 +147,7 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
 
 
 def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":
-    """The first foreign key to something that belongs to a tenant."""
+    """Returns the first foreign key to a model that belongs to a tenant."""
     for key in model._meta.concrete_fields:
         if isinstance(key, ForeignKey) and composite_keys.tenant_column(key.related_model):
             return key
@@ -151,7 +155,7 @@ def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":
 
 
 def enforce() -> None:
-    """Makes the database what `check` wants. Runs as the owner of the tables."""
+    """Brings the database to the state that `check` expects. Runs as the owner of the tables."""
     catalogue = Catalogue.read()
     for table, policies in guarded(handed_over=catalogue.handed_over).items():
         for name in catalogue.with_partitions(table):
@@ -170,7 +174,7 @@ def _guard(catalogue: Catalogue, table: str, policies: list[Policy]) -> None:
 
 
 def check() -> list[str]:
-    """What keeps tenants apart, but is not there. Empty: all is well."""
+    """Returns missing parts of the separation of tenants; empty if all is well."""
     catalogue = Catalogue.read()
     wanted = guarded(handed_over=catalogue.handed_over)
     problems = list(_loose(catalogue, wanted))
@@ -192,16 +196,16 @@ def _wrong(catalogue: Catalogue, name: str, policies: list[Policy]) -> Iterator[
     table = catalogue.tables[name]
     if not (table.enabled and table.forced):
         yield f"table {name}: row-level security is not on, or not forced"
-    there = {(*p[:4], normal(p[4]), normal(p[5])) for p in catalogue.policies[name]}
+    existing = {(*p[:4], normal(p[4]), normal(p[5])) for p in catalogue.policies[name]}
     wanted = {policy.row for policy in policies}
-    for policy in sorted(str(p[0]) for p in wanted - there):
+    for policy in sorted(str(p[0]) for p in wanted - existing):
         yield f"table {name}: policy {policy} is missing or different"
-    for policy in sorted({str(p[0]) for p in there} - {str(p[0]) for p in wanted}):
+    for policy in sorted({str(p[0]) for p in existing} - {str(p[0]) for p in wanted}):
         yield f"table {name}: policy {policy} is not ours"
 
 
 def _loose(catalogue: Catalogue, wanted: dict[str, list[Policy]]) -> Iterator[str]:
-    """Tables that nobody has thought about, and tenants' rows in tables of no model."""
+    """Yields tables without a decision in this module, and tables with a tenant but no model."""
     known = {part for table in wanted for part in catalogue.with_partitions(table)}
     apps_of = {model._meta.db_table: model._meta.app_label for model in _models()}
     for name in catalogue.tables.keys() - known:
@@ -212,7 +216,9 @@ def _loose(catalogue: Catalogue, wanted: dict[str, list[Policy]]) -> Iterator[st
 
 
 def normal(expression: str | None) -> str | None:
-    """An expression without casts, brackets, names of columns and spaces, which PostgreSQL adds."""
+    """Returns an expression without PostgreSQL's additions: casts, brackets, column names,
+    spaces.
+    """
     if expression is None:
         return None
     bare = re.sub(r"::\w+|\sas\s+\S+?(?=[\s)])", "", expression.lower())

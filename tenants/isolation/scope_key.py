@@ -1,4 +1,4 @@
-"""The key by which the database knows that a scope was opened by the platform (sql/0_scope.sql)."""
+"""The key that proves to the database that the platform opened a scope (sql/0_scope.sql)."""
 
 from django.conf import settings
 from django.db import connection
@@ -11,7 +11,7 @@ _WRITE = """
 
 
 def write() -> None:
-    """As the owner of the tables. Done again, it changes nothing."""
+    """Writes the key, as the owner of the tables. A second call changes nothing."""
     key: bytes = settings.SCOPE_KEY.ljust(_BLOCK, b"\0")
     pads = {"inner": bytes(b ^ 0x36 for b in key), "outer": bytes(b ^ 0x5C for b in key)}
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Quotas as an option of a command: `--quota requests/day=1000`, as often as there are quotas."""
+"""Quotas as a repeatable option of a command: `--quota requests/day=1000`."""
 
 from argparse import ArgumentTypeError
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from tenants.models import ApiKey, Quota, Tenant
 from tenants.models.quota import MOST, Unit, Window
 
 
-class Given(NamedTuple):
+class QuotaOption(NamedTuple):
     unit: str
     window: str
     limit: int
@@ -27,22 +27,22 @@ def add_quota_option(parser: CommandParser) -> None:
     )
 
 
-def parse(text: str) -> Given:
-    """Of `tokens/month=2000000`. Raises ArgumentTypeError."""
+def parse(text: str) -> QuotaOption:
+    """Parses an option such as `tokens/month=2000000`. Raises ArgumentTypeError."""
     name, _, number = text.partition("=")
     unit, _, window = name.partition("/")
     limit = number.replace("_", "")
     known = unit in Unit.values and window in Window.values
     if not (known and limit.isdecimal() and int(limit) <= MOST):
         raise ArgumentTypeError(f"{text!r} is not like requests/day=1000 or tokens/month=2000000")
-    return Given(unit, window, int(limit))
+    return QuotaOption(unit, window, int(limit))
 
 
 def set_quotas(
-    given: list[Given], tenant: Tenant, *, by: str, api_key: ApiKey | None = None
+    quotas: list[QuotaOption], tenant: Tenant, *, by: str, api_key: ApiKey | None = None
 ) -> None:
-    """As the platform: the tenant does not lift them. Raises ValidationError."""
-    for unit, window, limit in given:
+    """Sets quotas as the platform's, which the tenant cannot change. Raises ValidationError."""
+    for unit, window, limit in quotas:
         Quota.set(
             tenant, unit=unit, window=window, limit=limit, by=by, api_key=api_key, platform=True
         )

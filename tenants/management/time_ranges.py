@@ -1,4 +1,4 @@
-"""What commands on the trail are told of: a tenant, and a time."""
+"""Options of commands on the trail: a tenant, and a time range."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -10,13 +10,13 @@ from tenants.scope import system_scope
 
 
 def tenant_id(text: str | None) -> UUID | None:
-    """By name or id; an id may also be of a tenant that is gone. Raises ValueError."""
+    """Returns the id of a tenant's name or id, even of a deleted tenant. Raises ValueError."""
     if text is None:
         return None
     with system_scope():
-        found = Tenant.objects.filter(name=text).first()
-    if found:
-        return found.id
+        tenant = Tenant.objects.filter(name=text).first()
+    if tenant:
+        return tenant.id
     try:
         return UUID(text)
     except ValueError:
@@ -24,11 +24,11 @@ def tenant_id(text: str | None) -> UUID | None:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A day or a moment in ISO 8601, UTC where it does not say. Raises ValueError."""
+    """Parses a day or a moment in ISO 8601, by default in UTC. Raises ValueError."""
     if not text:
         return None
     day = parse_date(text)
-    found = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
-    if found is None:
+    parsed = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
+    if parsed is None:
         raise ValueError(f"{text!r} is no moment in ISO 8601")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from audit.trail.record import act
 from tenants import secret_keys
 from tenants.key_scopes import Scope
 from tenants.models import key_powers
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 from tenants.models.member import Member
 from tenants.models.restricted_model import copy_grants
 from tenants.models.team import Team
@@ -36,9 +36,9 @@ CHANGEABLE = (
     "expires_at",
     *LIMITS,
 )
-ERASED = "erased"  # stands for a grantor whose data was erased: the key has no power any more
+ERASED = "erased"  # replaces a grantor whose data was erased; the key then has no permissions
 LONGEST_OVERLAP = timedelta(days=30)
-MOST_ENTRIES = 100  # of a key's models, or addresses
+MOST_ENTRIES = 100  # models, or addresses, of a key
 PEOPLE = ("member", "user", "operator", ERASED)  # kinds of actors that a key can depend on
 _NEVER_GIVEN = ("digest", "created_by", "revoked_at", "last_used_at", "replaced_by", "group")
 
@@ -48,24 +48,25 @@ def inference_only() -> list[str]:
 
 
 def network(text: str) -> str:
-    """An address or a network as PostgreSQL and authentication compare it.
-
-    Raises ValidationError.
+    """Returns an address or network in the form of PostgreSQL and authentication. Raises
+    ValidationError.
     """
     try:
-        found = ip_network(text.strip().replace("%", " "))  # no zones: they are of one machine
+        parsed = ip_network(
+            text.strip().replace("%", " ")
+        )  # zones are refused: they are local to one machine
     except ValueError:
         message = _(
             "'%(text)s' is not an IP address or network like 192.0.2.0/24 or 2001:db8::/32."
         )
         raise ValidationError(message, params={"text": text}) from None
-    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
-    if mapped and found.prefixlen >= _MAPPED_BITS:
-        return f"{mapped}/{found.prefixlen - _MAPPED_BITS}"
-    return str(found)
+    mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, IPv6Network) else None
+    if mapped and parsed.prefixlen >= _MAPPED_BITS:
+        return f"{mapped}/{parsed.prefixlen - _MAPPED_BITS}"
+    return str(parsed)
 
 
-_MAPPED_BITS = 96  # in front of an IPv4 address that is written as an IPv6 one
+_MAPPED_BITS = 96  # the prefix of an IPv4 address in IPv6 form
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -73,19 +74,19 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked_at=None)
 
     def powerful(self) -> "ApiKeyQuerySet":
-        """Live ones that manage a tenant, or see its audit trail."""
+        """Returns live keys that manage a tenant, or read its audit trail."""
         return self.live().filter(scopes__overlap=list(POWERFUL))
 
     def line_of(self, pk: uuid.UUID) -> "ApiKeyQuerySet":
-        """The key, and those that it was rotated from or to."""
+        """Returns the key, and those that it was rotated from or to."""
         newest = self.filter(pk=pk).values(newest=Coalesce("replaced_by", "pk"))
         return self.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
 
     def readable_with(self, pk: uuid.UUID) -> "ApiKeyQuerySet":
-        """Those of its line whose texts it may read.
+        """Returns keys of its line whose texts it may read.
 
-        Who has rotated somebody else's key has the new one's text, and does not read what the old
-        one asked for, even where they had widened it before.
+        A person who rotated somebody else's key has the new key's text, but may not read the old
+        one's requests, even if they had widened it before.
         """
         own = self.filter(pk=pk)
         known = {
@@ -98,7 +99,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(grantors__contains=[actor])
 
     def end_power_of(self, actor: str, *, by: str, why: str) -> None:
-        """Of live keys that somebody made, widened or rotated who was `why`, such as "removed"."""
+        """Ends the power of live keys that an actor made, widened or rotated.
+
+        `why` says what happened to the actor, such as "removed".
+        """
         for key in self.powerful().depending_on(actor).select_related("tenant", "created_by"):
             if key.created_by and key.created_by.actor == actor:
                 key.revoke(by=by, reason=f"its maker was {why}")
@@ -107,7 +111,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """A secret that speaks for a tenant. Its text is shown once and never stored."""
+    """A secret with which a program acts for a tenant. Its text is shown once and never stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="api_keys")
@@ -115,10 +119,10 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=12, unique=True)
     digest = models.BinaryField(unique=True)
     created_by = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
-    grantors = ArrayField(  # actors: who made, widened or rotated it; see key_powers.py
+    grantors = ArrayField(  # actors who made, widened or rotated it; see key_powers.py
         models.CharField(max_length=80), default=list, blank=True, editable=False
     )
-    holders = ArrayField(  # of these, those who were shown its text: who made or rotated it
+    holders = ArrayField(  # those of them who were shown its text by making or rotating it
         models.CharField(max_length=80), default=list, blank=True, editable=False
     )
     group = models.OneToOneField(  # made with the key's first grant of a restricted model
@@ -144,7 +148,7 @@ class ApiKey(models.Model):
         models.CharField(max_length=43), default=list, blank=True, verbose_name=_("addresses")
     )
     local_only = models.BooleanField(_("local only"), default=False)  # as if its tenant were
-    # Limits of this key alone, under the tenant's. None or 0: only the tenant's hold.
+    # Limits of this key alone, under the tenant's. None or 0: only the tenant's apply.
     requests_per_minute = models.PositiveIntegerField(
         _("requests per minute"), null=True, blank=True
     )
@@ -189,13 +193,12 @@ class ApiKey(models.Model):
         expires_at: datetime | None = None,
         **settings: Any,
     ) -> tuple["ApiKey", str]:
-        """The key and its text, which cannot be had again.
+        """Returns the new key and its text, which cannot be shown again.
 
-        `settings` are any of CHANGEABLE; None stands for what a key has by itself. Raises
-        ValidationError.
+        `settings` are any of CHANGEABLE; None selects the default. Raises ValidationError.
         """
-        given = {field: value for field, value in settings.items() if value is not None}
-        if unknown := set(given) - set(CHANGEABLE):
+        values = {field: value for field, value in settings.items() if value is not None}
+        if unknown := set(values) - set(CHANGEABLE):
             raise TypeError(f"a key has no {', '.join(sorted(unknown))}")
         if days:
             expires_at = timezone.now() + timedelta(days=days)
@@ -203,16 +206,18 @@ class ApiKey(models.Model):
             key = cls(tenant=tenant, name=name, created_by=created_by, expires_at=expires_at)
             key._depend_on(*([created_by.actor] if created_by else ()), by)
             key._show_to(by)
-            text = key._minted(given)
+            text = key._mint(values)
             act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())
         return key, text
 
     def change(self, *, by: str, reason: str = "", **fields: Any) -> None:
-        """Sets any of CHANGEABLE. Raises ValidationError, also for a revoked key, and for a scope
-        that somebody on whom the key depends may not give.
+        """Sets any of CHANGEABLE.
+
+        Raises ValidationError, also for a revoked key, and for a scope that one of its grantors may
+        not give.
         """
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_if_revoked()
             _refuse_the_past(fields.get("expires_at"))
             key_powers.refuse_beyond_grantors(self, fields.get("scopes", ()))
@@ -223,36 +228,38 @@ class ApiKey(models.Model):
             if key_powers.wider(self, before) or (self.team_id and "team" in detail):
                 self._depend_on(by)
             self.save(update_fields=[*detail, "grantors"])
-            told = {**self._described(), **detail, **({"reason": reason} if reason else {})}
-            act(Action.API_KEY_CHANGE, actor=by, tenant_id=self.tenant_id, detail=told)
+            description = {**self._described(), **detail, **({"reason": reason} if reason else {})}
+            act(Action.API_KEY_CHANGE, actor=by, tenant_id=self.tenant_id, detail=description)
 
     def rotate(self, *, by: str, overlap: timedelta) -> tuple["ApiKey", str]:
-        """A new key in this one's place, and its text. Both work while they overlap.
+        """Returns a new key in this one's place, and its text. Both work for the time of `overlap`.
 
-        The new one has the settings, grants and quotas of the old, and as long a life. Requests
-        of the old one count against the quotas that went over. Raises ValidationError.
+        The new key has the settings, grants, quotas and lifetime of the old one. Requests of the
+        old key count against the quotas that moved to the new one. Raises ValidationError.
         """
         if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
             raise ValidationError({"overlap": _("Both keys can work for up to 30 days.")})
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_if_over()
-            fresh = self._successor()
-            fresh._depend_on(*self.grantors, by)
-            fresh._show_to(by)
-            text = fresh._minted({})
-            self._give_over(fresh, timezone.now() + overlap)
-            told = {**self._described(), "replaced_by": str(fresh.id)}
-            told["overlap_s"] = str(int(overlap.total_seconds()))
-            act(Action.API_KEY_ROTATE, actor=by, tenant_id=self.tenant_id, detail=told)
-        return fresh, text
+            successor = self._successor()
+            successor._depend_on(*self.grantors, by)
+            successor._show_to(by)
+            text = successor._mint({})
+            self._give_over(successor, timezone.now() + overlap)
+            description = {**self._described(), "replaced_by": str(successor.id)}
+            description["overlap_s"] = str(int(overlap.total_seconds()))
+            act(Action.API_KEY_ROTATE, actor=by, tenant_id=self.tenant_id, detail=description)
+        return successor, text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
-        """Takes effect within a second in every process (the authenticator's cache). Idempotent."""
+        """Revokes the key within a second in every process (the authenticator's cache).
+        Idempotent.
+        """
         why = {"reason": reason} if reason else {}
         with transaction.atomic():
-            fresh = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())
-            if fresh:
+            was_live = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())
+            if was_live:
                 act(
                     Action.API_KEY_REVOKE,
                     actor=by,
@@ -262,7 +269,7 @@ class ApiKey(models.Model):
         self.refresh_from_db(fields=["revoked_at"])
 
     def lose_power(self, *, by: str, reason: str) -> None:
-        """It manages and audits no longer; if it has another use, it goes on with that."""
+        """Removes the scopes that manage or audit; revokes the key if it has no other."""
         rest = [scope for scope in self.scopes if scope not in POWERFUL]
         if rest:
             self.change(by=by, reason=reason, scopes=rest)
@@ -270,14 +277,16 @@ class ApiKey(models.Model):
             self.revoke(by=by, reason=reason)
 
     def own_group(self) -> Group:
-        """Holds its grants (tenants/model_access.py). Made when it is first needed."""
+        """Returns the group of the key's grants (tenants/model_access.py), made when first
+        needed.
+        """
         if self.group is None:
             self.group = Group.objects.create(name=f"key:{self.id}")
             self.save(update_fields=["group"])
         return self.group
 
     def clean(self) -> None:
-        """What belongs to the key is of its tenant, and what it says can be understood."""
+        """Normalizes the lists, and checks that team and maker are of the key's tenant."""
         self.scopes = sorted(set(self.scopes))
         self.allowed_models = sorted({name.strip() for name in self.allowed_models})
         problems: dict[str, Any] = {}
@@ -298,8 +307,10 @@ class ApiKey(models.Model):
             raise ValidationError(problems)
 
     def _depend_on(self, *actors: str) -> None:
-        """From now on it may no more than these may. A key's own grantors stand for the key; the
-        platform's commands, and the platform itself, are nobody to depend on.
+        """Adds grantors: the key may do no more than each of them.
+
+        A key as an actor is replaced by its own grantors. The platform and its commands are no
+        grantors.
         """
         for actor in actors:
             kind, _colon, number = actor.partition(":")
@@ -309,15 +320,15 @@ class ApiKey(models.Model):
                 self.grantors = [*self.grantors, actor]
 
     def _show_to(self, actor: str) -> None:
-        """The text of a new key. Whoever holds the key that makes it has seen it."""
+        """Sets who has seen a new key's text: its maker, or the holders of the key that made it."""
         kind, _colon, number = actor.partition(":")
         if kind == "key":
             self.holders = self.tenant.api_keys.get(pk=number).holders
         elif kind in PEOPLE:
             self.holders = [actor]
 
-    def _minted(self, settings: dict[str, Any]) -> str:
-        """Saves a new key; its text."""
+    def _mint(self, settings: dict[str, Any]) -> str:
+        """Saves a new key and returns its text."""
         secret = secret_keys.mint()
         self.public_id, self.digest = secret.public_id, secret.digest
         for name, value in settings.items():
@@ -339,20 +350,22 @@ class ApiKey(models.Model):
             raise ValidationError(_("This key has been rotated already."))
 
     def _successor(self) -> "ApiKey":
-        kept = {name: getattr(self, name) for name in CHANGEABLE if name != "expires_at"}
-        fresh = ApiKey(tenant=self.tenant, created_by=self.created_by, **kept)
+        settings = {name: getattr(self, name) for name in CHANGEABLE if name != "expires_at"}
+        successor = ApiKey(tenant=self.tenant, created_by=self.created_by, **settings)
         if self.expires_at:
-            fresh.expires_at = timezone.now() + (self.expires_at - self.created_at)
-        return fresh
+            successor.expires_at = timezone.now() + (self.expires_at - self.created_at)
+        return successor
 
-    def _give_over(self, fresh: "ApiKey", until: datetime) -> None:
-        """Keys that this one had replaced now stand behind the fresh one: there are no chains."""
+    def _give_over(self, successor: "ApiKey", until: datetime) -> None:
+        """Moves grants, quotas and rules; older predecessors now refer to the new key, without
+        chains.
+        """
         if self.group:
-            copy_grants(self.group, fresh.own_group())
-        ApiKey.objects.filter(replaced_by=self).update(replaced_by=fresh)
-        self.quotas.update(api_key=fresh)
-        self.cache_rules.update(api_key=fresh)
-        self.replaced_by = fresh
+            copy_grants(self.group, successor.own_group())
+        ApiKey.objects.filter(replaced_by=self).update(replaced_by=successor)
+        self.quotas.update(api_key=successor)
+        self.cache_rules.update(api_key=successor)
+        self.replaced_by = successor
         self.expires_at = min(until, self.expires_at or until)
         self.save(update_fields=["replaced_by", "expires_at"])
 
@@ -361,7 +374,7 @@ class ApiKey(models.Model):
 
 
 def _refuse_the_past(expires_at: datetime | None) -> None:
-    """Raises ValidationError."""
+    """Raises ValidationError for a time that is past or has no time zone."""
     if expires_at is None:
         return
     if timezone.is_naive(expires_at):

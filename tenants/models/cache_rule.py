@@ -1,7 +1,7 @@
-"""Whether answers are kept and sent again: for a tenant, one of its keys, a model, or both.
+"""Rules that switch cached answers on or off: for a tenant, one of its keys, a model, or both.
 
-The narrowest rule that there is decides: key and model, key, model, tenant. Without any, answers
-are kept for requests that ask for it.
+The narrowest matching rule applies: key and model, key, model, tenant. Without a rule, answers are
+cached for requests that ask for it.
 """
 
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from audit.trail.record import act
 from tenants.models.api_key import ApiKey
 from tenants.models.tenant import Tenant
 
-MOST = 200  # of a tenant
+MOST = 200  # rules of a tenant
 
 
 class CacheRule(models.Model):
@@ -45,7 +45,7 @@ class CacheRule(models.Model):
     def set(
         cls, tenant: Tenant, *, on: bool, by: str, model: str = "", api_key: ApiKey | None = None
     ) -> "CacheRule":
-        """Holds within a second. Raises ValidationError."""
+        """Sets a rule, which applies within a second. Raises ValidationError."""
         if api_key and api_key.tenant_id != tenant.id:
             raise ValidationError({"api_key": _("There is no such key in this tenant.")})
         with transaction.atomic():
@@ -63,7 +63,7 @@ class CacheRule(models.Model):
             self.delete()
 
     def _act(self, by: str, rule: str) -> None:
-        told: dict[str, Any] = {"rule": rule, "model": self.model}
+        detail: dict[str, Any] = {"rule": rule, "model": self.model}
         if self.api_key_id:
-            told["key"] = str(self.api_key_id)
-        act(Action.CACHE_RULE, actor=by, tenant_id=self.tenant_id, detail=told)
+            detail["key"] = str(self.api_key_id)
+        act(Action.CACHE_RULE, actor=by, tenant_id=self.tenant_id, detail=detail)

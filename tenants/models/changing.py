@@ -1,4 +1,4 @@
-"""What every `change(by=, **fields)` verb shares: lock, compare, check, and say what was before."""
+"""Shared steps of every `change(by=, **fields)` method: lock, compare, validate, describe."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 
-def locked(record: models.Model) -> None:
-    """Reads the record again and holds it until the transaction ends.
+def lock(record: models.Model) -> None:
+    """Reloads the record and locks it until the transaction ends.
 
-    No key is locked, so that rows which refer to it can be written meanwhile.
+    The lock does not cover the key, so other rows that refer to the record can be written
+    meanwhile.
     """
     rows = type(record)._base_manager.select_for_update(no_key=True)
     record.refresh_from_db(from_queryset=rows)
@@ -20,10 +21,10 @@ def locked(record: models.Model) -> None:
 def changed(
     record: models.Model, fields: dict[str, Any], allowed: Collection[str]
 ) -> dict[str, list[Any]]:
-    """Sets fields of a locked record: name -> [before, after] of those that are different now.
+    """Sets fields of a locked record. Returns name -> [before, after] of those that differ now.
 
-    Raises ValidationError with the record as it was, and TypeError for a field that is not
-    `allowed`: a caller's mistake, never a person's.
+    Raises ValidationError after restoring the record, and TypeError for a field that is not
+    `allowed`, which is a programming error.
     """
     if unknown := set(fields) - set(allowed):
         raise TypeError(f"{type(record).__name__} has no {', '.join(sorted(unknown))} to change")
@@ -36,7 +37,7 @@ def changed(
         for name, value in before.items():
             setattr(record, name, value)
         raise
-    after = {name: getattr(record, name) for name in fields}  # as full_clean has cast it
+    after = {name: getattr(record, name) for name in fields}  # full_clean may have cast it
     return {
         name: [_plain(before[name]), _plain(after[name])]
         for name in fields
@@ -45,13 +46,13 @@ def changed(
 
 
 def _unset(record: models.Model, fields: dict[str, Any]) -> set[str]:
-    """Fields that code leaves empty; a form would call them missing."""
+    """Returns fields that stay empty on purpose, which validation would report as missing."""
     names = {field.name: field.attname for field in record._meta.fields}
     return {name for name, at in names.items() if name not in fields and not getattr(record, at)}
 
 
 def _plain(value: Any) -> Any:
-    """As the audit trail's JSON can hold it."""
+    """Returns the value in a form for the audit trail's JSON."""
     if isinstance(value, models.Model):
         return str(value.pk)
     return value.isoformat() if isinstance(value, datetime) else value

@@ -18,9 +18,9 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 
 
 class IdempotentRequest(models.Model):
-    """What was answered to a request that may come again (`Idempotency-Key`).
+    """The answer to a request that may be repeated (`Idempotency-Key`).
 
-    The answer may hold a secret that is shown once, so it is encrypted under the tenant's key.
+    It may contain a secret that is shown once, so it is encrypted under the tenant's key.
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+")

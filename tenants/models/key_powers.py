@@ -1,9 +1,8 @@
-"""What a key may do in its tenant: by its scopes, and no more than its grantors may.
+"""The permissions of a key: those of its scopes, and no more than its grantors'.
 
-Grantors are the people who made, widened or rotated a key: each of them chose what it may do, or
-has seen its text. They are kept as actors, so that nothing of a person who leaves falls away.
-
-People have the permissions of their role (tenants/roles.py), operators those of operators.
+Grantors are the people who made, widened or rotated a key: each chose its powers or saw its text.
+They are stored as actors, so that their entries remain when a person leaves. People have the
+permissions of their role (tenants/roles.py), operators those of operators.
 """
 
 from __future__ import annotations
@@ -27,50 +26,52 @@ if TYPE_CHECKING:
 
 
 def permissions_of(key: ApiKey) -> frozenset[P]:
-    """A key may no more than the weakest of its grantors may today, whatever its scopes say: else
-    it would outlive their roles, and where duties are kept apart unite two.
+    """Returns the key's permissions: at most those of its weakest grantor today, whatever its
+    scopes.
+
+    Otherwise a key would outlive its grantors' roles, and combine duties that must be separate.
     """
-    held = key_permissions(key.scopes, key.tenant.profile)
-    return held & grantable(key) if held else held
+    scoped = key_permissions(key.scopes, key.tenant.profile)
+    return scoped & grantable(key) if scoped else scoped
 
 
 def grantable(key: ApiKey) -> frozenset[P]:
-    """What everybody who made, widened or rotated the key may do in its tenant today.
+    """Returns the permissions that all grantors of the key have in its tenant today.
 
-    Whoever has left may nothing. A key without grantors is the platform's: made on the command
-    line, and not widened or rotated by a person since.
+    A person who left has none. A key without grantors is the platform's: it was made on the command
+    line, and no person has widened or rotated it since.
     """
     if not key.grantors:
         return frozenset(P)
-    theirs = _permissions_by_actor(key)
-    return frozenset.intersection(*(theirs.get(actor, frozenset()) for actor in key.grantors))
+    by_actor = _permissions_by_actor(key)
+    return frozenset.intersection(*(by_actor.get(actor, frozenset()) for actor in key.grantors))
 
 
 def _permissions_by_actor(key: ApiKey) -> dict[str, frozenset[P]]:
-    """Of the key's grantors that are still there."""
+    """Returns the permissions of those grantors who still exist."""
     profile = key.tenant.profile
     numbers: dict[str, list[str]] = {"member": [], "user": [], "operator": []}
     for actor in key.grantors:
         kind, _colon, number = actor.partition(":")
         numbers.get(kind, []).append(number)
-    found: dict[str, frozenset[P]] = {}
+    by_actor: dict[str, frozenset[P]] = {}
     with tenant_scope(key.tenant_id):
         members = Member.objects.filter(tenant=key.tenant_id, pk__in=numbers["member"])
         for member in members.filter(user__is_active=True).select_related("user"):
-            found[member.actor] = permissions(member.role, profile)
+            by_actor[member.actor] = permissions(member.role, profile)
             if member.user.is_operator:
-                found[member.actor] |= operator_permissions(profile)
+                by_actor[member.actor] |= operator_permissions(profile)
     operators = User.objects.filter(is_operator=True, is_active=True)
     for operator in operators.filter(pk__in=numbers["user"] + numbers["operator"]):
-        found[operator.actor] = operator_permissions(profile)
-    return found
+        by_actor[operator.actor] = operator_permissions(profile)
+    return by_actor
 
 
 def refuse_beyond_grantors(key: ApiKey, scopes: Collection[str]) -> None:
-    """Raises ValidationError: a new scope that one of the grantors may not give does nothing."""
+    """Raises ValidationError for a new scope that one of the grantors may not give."""
     added = [s for s in Scope if s in scopes and s not in key.scopes]
-    profile, held = key.tenant.profile, grantable(key)
-    lacking = [s.value for s in added if not key_permissions([s], profile) <= held]
+    profile, allowed = key.tenant.profile, grantable(key)
+    lacking = [s.value for s in added if not key_permissions([s], profile) <= allowed]
     if lacking:
         text = _(
             "Somebody who created, extended or rotated this key may not grant this, or has "
@@ -80,26 +81,28 @@ def refuse_beyond_grantors(key: ApiKey, scopes: Collection[str]) -> None:
 
 
 def wider(key: ApiKey, than: ApiKey) -> list[str]:
-    """The fields in which `key` may do more than the other one."""
-    found = [] if set(key.scopes) <= set(than.scopes) else ["scopes"]
+    """Returns the fields in which `key` may do more than the other one."""
+    fields = [] if set(key.scopes) <= set(than.scopes) else ["scopes"]
     for name in ("allowed_models", "allowed_networks"):
         own, bound = set(getattr(key, name)), set(getattr(than, name))
         if bound and not (own and own <= bound):
-            found.append(name)
+            fields.append(name)
     if than.local_only and not key.local_only:
-        found.append("local_only")
+        fields.append("local_only")
     for name in LIMITS:
-        bound_by = _holds(than, name)
-        if bound_by and not 0 < _holds(key, name) <= bound_by:
-            found.append(name)
+        bound_by = _effective(than, name)
+        if bound_by and not 0 < _effective(key, name) <= bound_by:
+            fields.append(name)
     if than.expires_at and not (key.expires_at and key.expires_at <= than.expires_at):
-        found.append("expires_at")
+        fields.append("expires_at")
     if than.team_id and key.team_id != than.team_id:
-        found.append("team")
-    return found
+        fields.append("team")
+    return fields
 
 
-def _holds(key: ApiKey, name: str) -> int:
-    """One of LIMITS as it holds, 0 for none: a key without a burst has its rate's."""
+def _effective(key: ApiKey, name: str) -> int:
+    """Returns the effective value of one of LIMITS, 0 for none; the rate is the default of
+    `burst`.
+    """
     own: int = getattr(key, name) or 0
     return own or (key.requests_per_minute or 0 if name == "burst" else 0)

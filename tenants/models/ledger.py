@@ -1,4 +1,4 @@
-"""The quota ledger: what requests set aside, and what came of it. Rows are added, never changed."""
+"""The quota ledger: reservations of requests and their outcomes. Rows are added, never changed."""
 
 from typing import ClassVar
 
@@ -15,16 +15,16 @@ class Kind(models.TextChoices):
 
 
 class LedgerEntry(models.Model):
-    """One step of one request. A request that is over counts with its second entry alone.
+    """One step of one request. A finished request counts by its second entry alone.
 
-    Keys, members and teams are bare ids: the ledger outlives them.
+    Keys, members and teams are bare ids, because the ledger outlives them.
     """
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField()
     counts_at = (
         models.DateTimeField()
-    )  # when the request came in: its windows are those it counts in
+    )  # the time of the request, which selects the windows it counts in
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="ledger", db_index=False)
     request_id = models.UUIDField()
     kind = models.CharField(max_length=8, choices=Kind)
@@ -64,7 +64,7 @@ class Reconciliation(models.Model):
     tokens_usage = models.BigIntegerField()
     cost_ledger = models.BigIntegerField()
     cost_usage = models.BigIntegerField()
-    counters_off = models.IntegerField(default=0)  # counters that are not their ledger's sum
+    counters_off = models.IntegerField(default=0)  # counters that differ from the ledger's sum
 
     objects: ClassVar[models.Manager["Reconciliation"]]
 
@@ -76,7 +76,7 @@ class Reconciliation(models.Model):
 
     @property
     def difference(self) -> int:
-        """In tokens, requests and micro-units together; 0 is what it should be."""
+        """The sum of differences in tokens, requests and micro-units; 0 if the books agree."""
         return (
             abs(self.requests_ledger - self.requests_usage)
             + abs(self.tokens_ledger - self.tokens_usage)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import locked
+from tenants.models.changing import lock
 from tenants.models.member import Member
 from tenants.models.tenant import OperatorsStayOut, State, Tenant
 from tenants.models.user import User
@@ -27,37 +27,39 @@ class Purpose(models.TextChoices):
     RESET = "reset", _("Choose a new password")
 
 
-MOST_WAITING = 50  # are offered to one person
+MOST_WAITING = 50  # invitations offered to one person
 
 
 class LinkQuerySet(models.QuerySet["Link"]):
     def usable(self) -> "LinkQuerySet":
-        """Unused, in time, and not into a tenant that is suspended or closing."""
+        """Returns unused, unexpired links, except into a suspended or closing tenant."""
         into_open = ~models.Q(purpose=Purpose.INVITATION) | models.Q(tenant__state=State.ACTIVE)
         return self.filter(into_open, used_at=None, expires_at__gt=timezone.now())
 
     def invitations(self, tenant: Tenant) -> "LinkQuerySet":
-        """Those that still wait for their person."""
+        """Returns invitations that were not accepted yet."""
         waiting = self.usable().filter(tenant=tenant, purpose=Purpose.INVITATION)
         return waiting.order_by("-created_at")
 
     def waiting_for(self, email: str) -> list["Link"]:
-        """For whom an identity provider vouches: they need no link, but say which they accept."""
+        """Returns invitations that a person whom an identity provider vouches for may accept
+        without a link.
+        """
         newest = self.invited(email).usable().select_related("tenant")[:MOST_WAITING]
         return [link for link in newest if link.maker_may()]
 
     def invited(self, email: str) -> "LinkQuerySet":
-        """Newest first. Whether each is still open, its tenant knows."""
+        """Returns invitations, newest first. Their tenants may have closed meanwhile."""
         waiting = self.filter(purpose=Purpose.INVITATION, email__iexact=email, used_at=None)
         return waiting.filter(expires_at__gt=timezone.now()).order_by("-created_at")
 
     def by_token(self, token: str) -> "Link | None":
-        found = self.usable().filter(digest=_digest(token)).select_related("tenant").first()
-        return found if found and found.maker_may() else None
+        link = self.usable().filter(digest=_digest(token)).select_related("tenant").first()
+        return link if link and link.maker_may() else None
 
 
 class Link(models.Model):
-    """A link that works once: it sets a password. Only the hash of its token is stored."""
+    """A one-time link, such as to set a password. Only the hash of its token is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     purpose = models.CharField(max_length=12, choices=Purpose)
@@ -87,8 +89,10 @@ class Link(models.Model):
         days: int = 7,
         about: Member | None = None,
     ) -> str:
-        """Returns the URL of a new link. An earlier first-run link stops working, and so does an
-        earlier invitation of the same person. `about`: a member whose account it opens.
+        """Returns the URL of a new link.
+
+        It replaces an earlier first-run link, and an earlier invitation of the same person.
+        `about`: the member whose account it opens.
         """
         token = secrets.token_urlsafe(32)
         with transaction.atomic():
@@ -116,25 +120,27 @@ class Link(models.Model):
 
     @classmethod
     def _replace_invitations(cls, tenant: Tenant, email: str, by: str) -> None:
-        """Two links with different roles must not be open to one person."""
-        locked(tenant)  # of two that invite at the same time, the second sees the first's
+        """Revokes earlier invitations, so that no person has two with different roles."""
+        lock(tenant)  # the second of two simultaneous invitations sees the first one
         for earlier in cls.objects.invited(email).filter(tenant=tenant):
             earlier.revoke(by=by)
 
     def revoke(self, *, by: str) -> None:
-        """It opens nothing from now on. A used one stays as it is. Idempotent."""
+        """Revokes an unused link. Idempotent."""
         with transaction.atomic():
-            gone, _ = Link.objects.filter(pk=self.pk, used_at=None).delete()
-            if gone:
+            deleted, _ = Link.objects.filter(pk=self.pk, used_at=None).delete()
+            if deleted:
                 detail = {"purpose": self.purpose, "role": self.role}
                 act(Action.LINK_REVOKE, actor=by, tenant_id=self.tenant_id, detail=detail)
 
     def maker_may(self) -> bool:
-        """Whether who made an invitation could still make it: no link outlives that power."""
+        """Returns True if the maker could still make the invitation, so that no link outlives that
+        power.
+        """
         kind, _, number = self.created_by.partition(":")
         if self.tenant is None or kind not in ("member", "user", "operator", "key"):
-            return True  # by the platform itself
-        if kind == "key":  # from before only people invited
+            return True  # made by the platform itself
+        if kind == "key":  # of an earlier version; only people invite today
             return False
         members = Member.objects.filter(tenant=self.tenant, user__is_active=True)
         maker = members.filter(**{"pk" if kind == "member" else "user": number}).first()
@@ -145,59 +151,64 @@ class Link(models.Model):
         return self._operators_may() and operators.filter(pk=person).exists()
 
     def _operators_may(self) -> bool:
-        """Where duties are kept apart, they bring in the first owner only."""
+        """Returns True if operators may invite; under separation of duties the first owner only."""
         assert self.tenant
         if Permission.MANAGE_MEMBERS in operator_permissions(self.tenant.profile):
             return True
         return self.role == Role.OWNER and not self.tenant.members.filter(role=Role.OWNER).exists()
 
     def use(self, email: str, password: str, name: str = "") -> User:
-        """Signs up and gives what the link promised.
+        """Signs a person up and gives them what the link promises.
 
-        Raises AlreadyUsed on the second try and when it has become unusable meanwhile,
-        OperatorsStayOut and OwnInvitation. Whoever made the link has seen it. So it never sets the
-        password of an account that has one: its owner proves who they are with that password,
-        else WrongPassword.
+        Raises AlreadyUsed on the second try and if it has become unusable, OperatorsStayOut and
+        OwnInvitation. The link's maker has seen it. So it never sets the password of an account
+        that has one: its owner proves their identity with that password, else WrongPassword is
+        raised.
         """
         with transaction.atomic():
             self.spend()
             return self._welcome(email, password, name)
 
     def join(self, user: User) -> User:
-        """Gives what an invitation promised to who has been vouched for.
+        """Gives a person whom an identity provider vouches for what the invitation promises.
 
         Raises AlreadyUsed, OperatorsStayOut and OwnInvitation.
         """
         with transaction.atomic():
             self.spend()
-            return self._promised(user)
+            return self._grant(user)
 
     def made_by(self, user: User) -> bool:
-        """In person, or by a key that they made, widened or rotated."""
+        """Returns True if the user made it, in person or by a key that they made, widened or
+        rotated.
+        """
         kind, _, number = self.created_by.partition(":")
         if kind == "member":
             return user.memberships.filter(pk=number).exists()
         if kind == "key":
-            theirs = [user.actor, *(member.actor for member in user.memberships.all())]
-            return ApiKey.objects.filter(pk=number, grantors__overlap=theirs).exists()
+            actors = [user.actor, *(member.actor for member in user.memberships.all())]
+            return ApiKey.objects.filter(pk=number, grantors__overlap=actors).exists()
         return kind in ("user", "operator") and number == str(user.pk)
 
     def is_own(self, user: User) -> bool:
-        """Made by the person themselves, signed in: a key may be in other hands."""
+        """Returns True if the signed-in person made it; a key may be in other hands."""
         return not self.created_by.startswith("key:") and self.made_by(user)
 
     def spend(self) -> None:
-        """Inside a transaction. Raises AlreadyUsed, also when it is unusable by now."""
+        """Marks it as used, in a transaction. Raises AlreadyUsed, also if it is unusable by now."""
         if self.tenant:
-            locked(self.tenant)  # nobody's power changes meanwhile
+            lock(self.tenant)  # nobody's permissions change meanwhile
         usable = Link.objects.usable().filter(pk=self.pk).exists() and self.maker_may()
-        unused = Link.objects.filter(pk=self.pk, used_at=None)  # no join: the row decides
+        unused = Link.objects.filter(
+            pk=self.pk, used_at=None
+        )  # no join, so that the row itself decides
         if not (usable and unused.update(used_at=timezone.now())):
             raise AlreadyUsed
 
     def account(self, email: str = "") -> User | None:
-        """Who has the link's address, or this one, and is somebody already: with a way to sign in,
-        or with something that a password would open.
+        """Returns the existing account of the link's address, or of this one.
+
+        It exists if it has a way to sign in, or something that a password would open.
         """
         user = User.objects.filter(email=(self.email or email).lower()).first()
         if user is None or self.purpose == Purpose.RESET:
@@ -215,9 +226,9 @@ class Link(models.Model):
             user = User.objects.filter(email=email).first() or User(email=email)
             user.name = name
             user.set_password(password)
-        return self._promised(user)
+        return self._grant(user)
 
-    def _promised(self, user: User) -> User:
+    def _grant(self, user: User) -> User:
         user.is_operator = user.is_operator or self.purpose == Purpose.FIRST_RUN
         user.save()
         if user.is_operator and user.memberships.filter(tenant__profile=Profile.MLPS).exists():
@@ -236,7 +247,7 @@ class AlreadyUsed(Exception):
 
 
 class OwnInvitation(Exception):
-    """Operators give every role: where there are people, one of those brings them in."""
+    """An operator may not accept their own invitation into a tenant that has members."""
 
 
 class WrongPassword(Exception):

@@ -45,20 +45,21 @@ class Member(models.Model):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role holds under the tenant's security profile. While the person's older texts
-        are locked (locked_texts.py), they read nobody else's either.
+        """The role's permissions under the tenant's security profile.
+
+        A person whose older texts are locked (locked_texts.py) may not read other people's either.
         """
-        held = permissions(self.role, self.tenant.profile)
-        return held - {Permission.VIEW_PROMPTS} if self._locked else held
+        granted = permissions(self.role, self.tenant.profile)
+        return granted - {Permission.VIEW_PROMPTS} if self._locked else granted
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 
     def may_give(self, role: Role) -> bool:
-        """Owners give every role; others none that may do what they may not themselves."""
-        given = permissions(role, self.tenant.profile)
-        all_of_them = self.role == Role.OWNER and not self._locked
-        return self.may(Permission.MANAGE_MEMBERS) and (all_of_them or given <= self.permissions)
+        """Returns True for owners; others may give roles whose permissions they all have."""
+        needed = permissions(role, self.tenant.profile)
+        gives_all = self.role == Role.OWNER and not self._locked
+        return self.may(Permission.MANAGE_MEMBERS) and (gives_all or needed <= self.permissions)
 
     @cached_property
     def _locked(self) -> bool:
@@ -70,8 +71,8 @@ class Member(models.Model):
 
     @transaction.atomic
     def change_role(self, role: Role, *, by: str) -> None:
-        """The change takes effect within a second. Raises LastOwner."""
-        self._held()
+        """Changes the role, which takes effect within a second. Raises LastOwner."""
+        self._lock()
         before, role = self.role, Role(role)
         if before == role:
             return
@@ -88,13 +89,14 @@ class Member(models.Model):
 
     @transaction.atomic
     def remove(self, *, by: str) -> None:
-        """With their places in teams, the unused invitations from and for them, and the power of
-        keys that they made, widened or rotated; keys for inference stay: production goes on.
+        """Removes a member, their team memberships, and unused invitations from and for them.
 
-        Raises LastOwner: a tenant without an owner could never be managed again. And OnHold: their
-        conversations, and whose the texts are that it keeps, would go with them.
+        Keys that they made, widened or rotated lose their power; keys for inference stay, so that
+        production continues. Raises LastOwner, since a tenant without an owner could never be
+        managed again, and OnHold, since a removal would delete their conversations and the link
+        between person and texts.
         """
-        self._held()
+        self._lock()
         legal_hold.refuse_if_held(self.tenant_id, self.subject_id)
         self._keep_an_owner()
         act(
@@ -107,12 +109,12 @@ class Member(models.Model):
         keys = apps.get_model("tenants", "ApiKey").objects.filter(tenant=self.tenant)
         keys.end_power_of(self.actor, by=by, why="removed")
         links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
-        from_them = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
-        links.filter(from_them | models.Q(email__iexact=self.user.email)).delete()
+        by_member = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
+        links.filter(by_member | models.Q(email__iexact=self.user.email)).delete()
         self.delete()
 
-    def _held(self) -> None:
-        """One change of a tenant's people at a time."""
+    def _lock(self) -> None:
+        """Locks the tenant, so that one change of its people happens at a time."""
         tenants = type(self.tenant).objects.select_for_update(no_key=True)
         self.tenant = tenants.get(pk=self.tenant_id)
         self.refresh_from_db(fields=["role"])
@@ -127,9 +129,9 @@ class LastOwner(Exception):
     pass
 
 
-def is_last_owner(one: object) -> bool:
-    """Whoever it is: without this one, nobody could manage the tenant."""
-    if not isinstance(one, Member) or one.role != Role.OWNER:
+def is_last_owner(record: object) -> bool:
+    """Returns True if nobody could manage the tenant without this member."""
+    if not isinstance(record, Member) or record.role != Role.OWNER:
         return False
-    owners = Member.objects.filter(tenant_id=one.tenant_id, role=Role.OWNER)
-    return not owners.exclude(pk=one.pk).exists()
+    owners = Member.objects.filter(tenant_id=record.tenant_id, role=Role.OWNER)
+    return not owners.exclude(pk=record.pk).exists()

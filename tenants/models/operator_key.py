@@ -17,7 +17,7 @@ from tenants.models.user import User
 from tenants.operator_scopes import OperatorScope
 
 LONGEST_LIFE = timedelta(days=366)
-MOST_LIVE = 100  # of one maker: not revoked, expired or not
+MOST_LIVE = 100  # unrevoked keys of one maker, including expired ones
 USE_NOTED_EVERY = timedelta(seconds=10)
 _NEVER_GIVEN = ("digest", "revoked_at", "last_used_at")
 
@@ -27,12 +27,12 @@ class OperatorKeyQuerySet(models.QuerySet["OperatorKey"]):
         return self.filter(revoked_at=None)
 
     def working(self) -> "OperatorKeyQuerySet":
-        """Returns those that open something now: a key ends with its maker's power to operate."""
+        """Returns keys that are valid now: a key ends with its maker's role as an operator."""
         makers = {"created_by__is_active": True, "created_by__is_operator": True}
         return self.live().filter(expires_at__gt=timezone.now(), **makers)
 
     def revoke_those_of(self, maker: User, *, by: str) -> None:
-        """Revokes for good: an operator who comes back makes new ones."""
+        """Revokes a maker's keys for good: an operator who returns makes new ones."""
         for key in self.live().filter(created_by=maker):
             key.revoke(by=by, reason="its maker was removed")
 
@@ -76,7 +76,7 @@ class OperatorKey(models.Model):
 
     @property
     def described(self) -> dict[str, str]:
-        """Returns what each act of the key has on record beside its actor: name and maker."""
+        """The facts of the key that each of its acts records: name and maker."""
         maker = self.created_by.actor if self.created_by else ""
         return {"key_name": self.name, "made_by": maker}
 
@@ -91,9 +91,9 @@ class OperatorKey(models.Model):
         allowed_networks: list[str] | None = None,
         requests_per_minute: int = REQUESTS_PER_MINUTE,
     ) -> tuple["OperatorKey", str]:
-        """Returns the key and its text, which cannot be had again. Raises ValidationError.
+        """Returns the new key and its text, which cannot be shown again. Raises ValidationError.
 
-        Callers go through `tenants.accounts.operator_keys.make`, which asks for a second factor.
+        Callers use `tenants.accounts.operator_keys.make`, which requires a second factor.
         """
         secret = secret_keys.mint(secret_keys.OPERATOR_PREFIX)
         key = cls(
@@ -114,7 +114,7 @@ class OperatorKey(models.Model):
         return key, secret.text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
-        """Takes effect with the next request: each one looks the key up. Idempotent."""
+        """Revokes the key from the next request on, as each one looks it up. Idempotent."""
         why = {"reason": reason} if reason else {}
         with transaction.atomic():
             keys = OperatorKey.objects.live().filter(pk=self.pk)
@@ -123,7 +123,7 @@ class OperatorKey(models.Model):
         self.refresh_from_db(fields=["revoked_at"])
 
     def note_use(self) -> None:
-        """Writes when it was used, every ten seconds at most."""
+        """Records the time of use, every ten seconds at most."""
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at <= now - USE_NOTED_EVERY:
             OperatorKey.objects.filter(pk=self.pk).update(last_used_at=now)
@@ -131,7 +131,7 @@ class OperatorKey(models.Model):
     def clean(self) -> None:
         problems: dict[str, object] = {}
         self.scopes = sorted(set(self.scopes))
-        if not self.name.isprintable():  # it stands on tenants' records, and could reorder a line
+        if not self.name.isprintable():  # such a name could reorder a line of a tenant's trail
             problems["name"] = _("It holds characters that cannot be printed.")
         try:
             self.allowed_networks = sorted(set(map(network, self.allowed_networks)))
@@ -150,7 +150,7 @@ class OperatorKey(models.Model):
 
 
 def _refuse_too_many(maker: User) -> None:
-    """Holds the maker until the transaction ends. Raises ValidationError."""
+    """Locks the maker until the transaction ends. Raises ValidationError."""
     User.objects.select_for_update(no_key=True).get(pk=maker.pk)
     if OperatorKey.objects.live().filter(created_by=maker).count() >= MOST_LIVE:
         raise ValidationError(
@@ -161,7 +161,7 @@ def _refuse_too_many(maker: User) -> None:
 
 def _problem_of_life(expires_at: datetime | None) -> str:
     if expires_at is None:
-        return ""  # the field says so itself
+        return ""  # the field's own validation reports it
     if timezone.is_naive(expires_at):
         return str(_("Say in which time zone."))
     if expires_at <= timezone.now():

@@ -1,4 +1,4 @@
-"""Web pages of other hosts from which a tenant's keys may be used in a browser (CORS)."""
+"""Origins of web pages that may use a tenant's keys in a browser (CORS)."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ _ORIGIN = re.compile(
 
 
 def known_origins(origins: Sequence[str]) -> None:
-    """As browsers send them, which is how they are compared."""
+    """Requires the form that browsers send, which origins are compared with. Raises
+    ValidationError.
+    """
     if len(origins) > MOST_ORIGINS:
         raise ValidationError(_("At most %(most)d origins.") % {"most": MOST_ORIGINS})
     for origin in origins:

@@ -6,19 +6,19 @@ from django.utils import timezone
 
 from tenants.models.user import User
 
-KEPT = 5
+MOST = 5
 
 
 class PasswordHistoryQuerySet(models.QuerySet["PasswordHistory"]):
-    def holds(self, user: User, password: str, last: int = KEPT) -> bool:
-        """Whether it is one of the person's last passwords, the present one among them."""
+    def holds(self, user: User, password: str, last: int = MOST) -> bool:
+        """Returns True if it is one of the person's last passwords, including the present one."""
         before = self.filter(user=user).values_list("password", flat=True)
         known = [user.password, *before[: last - 1]]
         return any(check_password(password, encoded) for encoded in known)
 
 
 class PasswordHistory(models.Model):
-    """A password (its hash) that a person had before the present one. The last KEPT stay."""
+    """The hash of a person's former password. The last MOST are stored."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="password_history")
     password = models.CharField(max_length=128)
@@ -34,9 +34,9 @@ class PasswordHistory(models.Model):
 
     @classmethod
     def keep(cls, user: User) -> None:
-        """Remembers the present password's hash, before it is replaced, and forgets the oldest."""
+        """Adds the present password's hash before it is replaced, and deletes the oldest."""
         if not (user.pk and user.has_usable_password()):
             return
         cls.objects.create(user=user, password=user.password)
-        kept = cls.objects.filter(user=user).values_list("pk", flat=True)[:KEPT]
-        cls.objects.filter(user=user).exclude(pk__in=list(kept)).delete()
+        newest = cls.objects.filter(user=user).values_list("pk", flat=True)[:MOST]
+        cls.objects.filter(user=user).exclude(pk__in=list(newest)).delete()

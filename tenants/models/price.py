@@ -26,7 +26,7 @@ def check_peak_hours(text: str) -> None:
 
 class PriceQuerySet(models.QuerySet["Price"]):
     def holding(self) -> "PriceQuerySet":
-        """The one that holds now, of each model and each pool that has a price."""
+        """Returns the present price of each model, and of each pool that has one."""
         past = self.filter(since__lte=timezone.now())
         same = past.filter(model=models.OuterRef("model"), pool=models.OuterRef("pool"))
         latest = same.order_by("-since").values("pk")[:1]
@@ -34,14 +34,14 @@ class PriceQuerySet(models.QuerySet["Price"]):
 
 
 class Price(models.Model):
-    """What a model's tokens cost from a moment on, in micro-units of the currency per token.
+    """A price of a model's tokens from a moment on, in micro-units of the currency per token.
 
-    1 micro-unit per token is 1 currency unit per million tokens. A request pays the price that
-    held when it was admitted. A model without a price is free of charge. In the hours of
-    `peak_hours` (see peak_hours.py) all three are multiplied by `peak_factor`.
+    1 micro-unit per token is 1 currency unit per million tokens. A request pays the price at its
+    admission. A model without a price is free of charge. In the hours of `peak_hours` (see
+    peak_hours.py) all three prices are multiplied by `peak_factor`.
 
-    With a `pool`, it is the price where that pool of the model serves; else where a pool serves
-    that has no price of its own. One that is `ended` says that from then on its pool has none.
+    With a `pool`, it is the price of that pool of the model; the model's price applies to pools
+    without one. An `ended` row removes its pool's price from then on.
     """
 
     model = models.CharField(_("model"), max_length=120)
@@ -97,7 +97,7 @@ class Price(models.Model):
         peak_factor: Decimal | int | str = 1,
         by: str,
     ) -> "Price":
-        """Holds for requests that come in from now on, in every process within 5 s.
+        """Sets a price for new requests, in every process within 5 s.
 
         Earlier prices stay as they were. Raises ValidationError.
         """
@@ -113,13 +113,13 @@ class Price(models.Model):
         price.full_clean()
         with transaction.atomic():
             price.save(force_insert=True)
-            act(Action.PRICE_CHANGE, actor=by, detail=price._described())
+            act(Action.PRICE_CHANGE, actor=by, detail=price._description())
         return price
 
     def end(self, *, by: str) -> "Price":
-        """From now on the pool costs what its model does. Requests on record keep their price.
+        """Ends a pool's price: from now on the model's applies. Earlier requests keep their price.
 
-        Raises ValidationError for a model's price, and for one that holds no longer.
+        Raises ValidationError for a model's price, and for one that has been replaced.
         """
         if not self.pool:
             raise ValidationError(_("Only a pool's own price can end: set the model's to 0."))
@@ -128,20 +128,20 @@ class Price(models.Model):
                 raise ValidationError(_("This price holds no longer."))
             none = {"prompt": 0, "cached": 0, "completion": 0, "ended": True}
             ended = Price.objects.create(model=self.model, pool=self.pool, **none)
-            act(Action.PRICE_CHANGE, actor=by, detail=ended._described())
+            act(Action.PRICE_CHANGE, actor=by, detail=ended._description())
         return ended
 
-    def _described(self) -> dict[str, str]:
+    def _description(self) -> dict[str, str]:
         if self.ended:
             return {"model": self.model, "pool": self.pool, "ended": "yes"}
-        told = {
+        detail = {
             "model": self.model,
             "prompt": str(self.prompt),
             "cached": str(self.cached),
             "completion": str(self.completion),
         }
         if self.pool:
-            told["pool"] = self.pool
+            detail["pool"] = self.pool
         if self.peak_hours:
-            told |= {"peak_hours": self.peak_hours, "peak_factor": str(self.peak_factor)}
-        return told
+            detail |= {"peak_hours": self.peak_hours, "peak_factor": str(self.peak_factor)}
+        return detail

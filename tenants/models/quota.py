@@ -1,7 +1,7 @@
-"""Budgets: how much of what, for whom, per window, and what stands against them.
+"""Budgets: the amount of a unit per window, for a tenant, key, member or model, and their use.
 
-The truth is the ledger (ledger.py); a QuotaCounter is its running sum for one window, kept in the
-transactions that write the ledger, and guards against overspending by its row lock.
+The ledger (ledger.py) is authoritative. A QuotaCounter is its running sum for one window, updated
+in the transactions that write the ledger; its row lock prevents overspending.
 """
 
 import uuid
@@ -17,18 +17,18 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 from tenants.models.member import Member
-from tenants.models.standing import Standing, standings
+from tenants.models.standing import Balance, balances
 from tenants.models.tenant import Tenant
 from tenants.quotas import counters
 
 MOST = 10**15  # sums of such numbers still fit into a bigint
-MOST_QUOTAS = 200  # of a tenant, but for what the platform sets: each request looks at them
+MOST_QUOTAS = 200  # of a tenant, without the platform's: each request checks all of them
 
 
 class SetByPlatform(Exception):
-    """An operator has set this quota: the tenant does not change it, nor drop it."""
+    """An operator set this quota: the tenant cannot change or delete it."""
 
 
 class Unit(models.TextChoices):
@@ -48,9 +48,9 @@ class QuotaQuerySet(models.QuerySet["Quota"]):
 
 
 class Quota(models.Model):
-    """At most `limit` of `unit` per window of the tenant's time zone.
+    """A limit of `unit` per window of the tenant's time zone.
 
-    For the whole tenant, or for one key, member or model of it: at most one of the three is set.
+    It is for the whole tenant, or for one key, member or model: at most one of the three is set.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -65,7 +65,7 @@ class Quota(models.Model):
     limit = models.BigIntegerField(
         _("limit"), validators=[MinValueValidator(0), MaxValueValidator(MOST)]
     )
-    set_by_platform = models.BooleanField(default=False, editable=False)  # operators change it only
+    set_by_platform = models.BooleanField(default=False, editable=False)  # only operators change it
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[QuotaQuerySet] = QuotaQuerySet.as_manager()  # type: ignore[assignment]
@@ -107,9 +107,9 @@ class Quota(models.Model):
         model: str = "",
         platform: bool = False,
     ) -> "Quota":
-        """Makes or changes a quota. It holds at once, for what the window has seen before too.
+        """Makes or changes a quota. It applies at once, also to earlier use in the window.
 
-        `platform`: an operator sets it, or a command. Raises ValidationError, SetByPlatform.
+        `platform`: an operator or a command sets it. Raises ValidationError, SetByPlatform.
         """
         scope = {"api_key": api_key, "member": member, "model": model}
         with transaction.atomic():
@@ -129,12 +129,13 @@ class Quota(models.Model):
         return quota
 
     def change(self, limit: int, *, by: str, platform: bool = False) -> None:
-        """Holds from the next request on; the platform's is what the platform has changed.
+        """Changes the limit from the next request on. A quota that the platform changes becomes the
+        platform's.
 
         Raises ValidationError, SetByPlatform.
         """
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_tenants(platform)
             fields = {"limit": limit, "set_by_platform": platform}
             if detail := changed(self, fields, list(fields)):
@@ -142,20 +143,20 @@ class Quota(models.Model):
                 self._act(Action.QUOTA_CHANGE, by, **detail)
 
     def drop(self, *, by: str, platform: bool = False) -> None:
-        """The usage record is kept. Raises SetByPlatform."""
+        """Deletes the quota; the usage record is kept. Raises SetByPlatform."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_tenants(platform)
             self._act(Action.QUOTA_DELETE, by, limit=self.limit)
             counters.hold_alone(self.tenant_id)
             self.delete()
 
-    def standing(self, at: datetime | None = None) -> Standing:
-        """What stands against it in the window of `at` (now)."""
-        return standings([self], self.tenant.time_zone, at or timezone.now())[self.id]
+    def balance(self, at: datetime | None = None) -> Balance:
+        """Returns its balance in the window of `at` (now)."""
+        return balances([self], self.tenant.time_zone, at or timezone.now())[self.id]
 
     def binds(self, api_key: ApiKey) -> bool:
-        """Whether it is the key's own, its successor's or its maker's."""
+        """Returns True if it is the key's own, its successor's or its maker's."""
         keys = {api_key.pk, api_key.replaced_by_id} - {None}
         maker = api_key.created_by_id
         return self.api_key_id in keys or (maker is not None and self.member_id == maker)
@@ -184,10 +185,10 @@ class Quota(models.Model):
 
     @property
     def described(self) -> dict[str, str]:
-        """For the audit trail."""
+        """The quota's facts for the audit trail."""
         scope = {"key": self.api_key_id, "member": self.member_id, "model": self.model}
-        told = {name: str(value) for name, value in scope.items() if value}
-        return {"quota": str(self.id), "unit": self.unit, "window": self.window, **told}
+        owner = {name: str(value) for name, value in scope.items() if value}
+        return {"quota": str(self.id), "unit": self.unit, "window": self.window, **owner}
 
     def _act(self, action: Action, by: str, **detail: object) -> None:
         act(action, actor=by, tenant_id=self.tenant_id, detail={**self.described, **detail})
@@ -213,7 +214,7 @@ class QuotaCounter(models.Model):
 
 
 class QuotaNotice(models.Model):
-    """A quota's window passed 80 % or 100 %. Once each."""
+    """A notice, sent once, that a quota's window passed 80 % or 100 %."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quota_notices")
     quota = models.ForeignKey(Quota, models.CASCADE, related_name="notices")

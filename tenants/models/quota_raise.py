@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import locked
+from tenants.models.changing import lock
 from tenants.models.quota import MOST, Quota
 from tenants.models.tenant import Tenant
 from tenants.models.user import User
@@ -19,19 +19,19 @@ LONGEST = timedelta(days=31)
 
 
 class RaiseRefused(Exception):
-    """A raise cannot be decided like this."""
+    """The raise cannot be decided this way."""
 
 
 class SamePerson(RaiseRefused):
-    """Who asks for more does not grant it."""
+    """The requester may not approve their own raise."""
 
 
 class OperatorsOnly(RaiseRefused):
-    """More of what the platform has set is the platform's to give."""
+    """Only operators may raise a quota that the platform set."""
 
 
 class Expired(RaiseRefused):
-    """It would already have ended."""
+    """The raise would already have ended."""
 
 
 class AlreadyDecided(RaiseRefused):
@@ -52,12 +52,12 @@ class QuotaRaiseQuerySet(models.QuerySet["QuotaRaise"]):
         return self.filter(state=RaiseState.REQUESTED, expires_at__gt=timezone.now())
 
     def holding(self) -> "QuotaRaiseQuerySet":
-        """Approved, and not over."""
+        """Returns approved raises that have not expired."""
         return self.filter(state=RaiseState.APPROVED, expires_at__gt=timezone.now())
 
 
 class QuotaRaise(models.Model):
-    """More, for a while: asked for by one person, approved by another."""
+    """A temporary increase of a quota, requested by one person and approved by another."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quota_raises")
@@ -92,8 +92,8 @@ class QuotaRaise(models.Model):
     def ask(
         cls, quota: Quota, amount: int, reason: str, expires_at: datetime, *, user: User, by: str
     ) -> "QuotaRaise":
-        """Raises ValidationError."""
-        asked = cls(
+        """Requests a raise. Raises ValidationError."""
+        quota_raise = cls(
             tenant_id=quota.tenant_id,
             quota=quota,
             amount=amount,
@@ -101,18 +101,20 @@ class QuotaRaise(models.Model):
             expires_at=expires_at,
             requested_by=user,
         )
-        asked.full_clean(exclude=["decided_by", "decided_at"])
+        quota_raise.full_clean(exclude=["decided_by", "decided_at"])
         with transaction.atomic():
-            asked.save(force_insert=True)
-            asked._act(Action.RAISE_REQUEST, by)
-        return asked
+            quota_raise.save(force_insert=True)
+            quota_raise._act(Action.RAISE_REQUEST, by)
+        return quota_raise
 
     def approve(self, *, user: User, by: str) -> None:
-        """Holds from the next request on. Raises RaiseRefused: SamePerson, OperatorsOnly, …"""
+        """Approves it from the next request on. Raises RaiseRefused: SamePerson, OperatorsOnly,
+        …
+        """
         self._decide(RaiseState.APPROVED, user, by)
 
     def refuse(self, *, user: User, by: str) -> None:
-        """Raises RaiseRefused."""
+        """Refuses it. Raises RaiseRefused."""
         self._decide(RaiseState.REFUSED, user, by)
 
     def clean(self) -> None:
@@ -125,7 +127,7 @@ class QuotaRaise(models.Model):
 
     def _decide(self, state: RaiseState, user: User, by: str) -> None:
         with transaction.atomic():
-            locked(self)
+            lock(self)
             self._refuse_to_decide(user)
             if state == RaiseState.APPROVED and self.quota.set_by_platform and not user.is_operator:
                 raise OperatorsOnly

@@ -8,7 +8,7 @@ from tenants.models.tenant import Tenant
 
 
 class RefusedBy(models.TextChoices):
-    """Which tier said no. Words as clients see them in `x-ratelimit-scope`."""
+    """The limits that can refuse a request, in the words of `x-ratelimit-scope`."""
 
     IP = "ip", _("Requests of this address")
     KEY_RATE = "key_rate", _("Requests per minute of the key")
@@ -32,10 +32,10 @@ class RefusalQuerySet(models.QuerySet["Refusal"]):
 
 
 class Refusal(models.Model):
-    """Refusals of one kind to one caller in one minute: a flood is not to become a flood of rows.
+    """Refusals of one kind to one caller in one minute, so that a flood of them makes few rows.
 
-    The id is made of tenant, actor, tier, counter and minute (uuid5), so that every process gives
-    the same one without asking.
+    The id is derived from tenant, actor, tier, counter and minute (uuid5), so that every process
+    computes the same one without a query.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -59,7 +59,7 @@ class Refusal(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "-last_at"], name="tenants_refusal_last"),
-            # Of all tenants, as operators see them.
+            # Serves operators, who see all tenants.
             models.Index(fields=["-last_at", "-id"], name="tenants_refusal_newest"),
         ]
 
@@ -68,10 +68,10 @@ class Refusal(models.Model):
 
     @property
     def of_bytes(self) -> bool:
-        """Whether `limit` and `used` are bytes."""
+        """True if `limit` and `used` are bytes."""
         return self.tier.endswith(("bytes", "stored"))
 
     @property
     def public_id(self) -> str:
-        """As the refused client was told."""
+        """The id in the refused client's error message."""
         return f"ref_{self.id.hex}"

@@ -12,10 +12,10 @@ USE = "use_restrictedmodel"
 
 
 class RestrictedModel(models.Model):
-    """A served model that, in this tenant, only those may use who have been granted it.
+    """A served model that only teams and keys with a grant may use in this tenant.
 
-    A model without such a row is open to everybody in the tenant. Grants are django-guardian's,
-    of the permission `use_restrictedmodel`, to the groups of teams and keys (model_access.py).
+    A model without such a row is open to everybody in the tenant. Grants are django-guardian's, of
+    the permission `use_restrictedmodel`, to the groups of teams and keys (model_access.py).
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="restricted_models")
@@ -34,7 +34,7 @@ class RestrictedModel(models.Model):
 
 
 class RestrictedModelUserObjectPermission(UserObjectPermissionBase):
-    """guardian wants it beside the other; nobody is granted a model in person."""
+    """Required by guardian; no person is ever granted a model directly."""
 
     content_object = models.ForeignKey(RestrictedModel, models.CASCADE)
 
@@ -43,7 +43,7 @@ class RestrictedModelGroupObjectPermission(GroupObjectPermissionBase):
     content_object = models.ForeignKey(RestrictedModel, models.CASCADE)
 
 
-def copy_grants(old: Group, fresh: Group) -> None:
-    """What the one may use, the other may too."""
-    for restricted in get_objects_for_group(old, USE, RestrictedModel):
-        assign_perm(USE, fresh, restricted)
+def copy_grants(source: Group, target: Group) -> None:
+    """Grants the target every model that the source may use."""
+    for restricted in get_objects_for_group(source, USE, RestrictedModel):
+        assign_perm(USE, target, restricted)

@@ -1,4 +1,4 @@
-"""What stands against a quota in one of its windows."""
+"""The use of quotas in their windows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """In the quota's unit. `used` by requests that are over, `reserved` by those in progress."""
+class Balance:
+    """A quota's window, in its unit: `used` by finished requests, `reserved` by those in
+    progress.
+    """
 
     limit: int
     raised: int
@@ -38,44 +40,45 @@ class Standing:
 
     @property
     def percent(self) -> int:
-        """Used and reserved, of what is allowed."""
-        taken = self.used + self.reserved
-        return round(100 * taken / self.allowed) if self.allowed else 100
+        """Used and reserved, as a percentage of what is allowed."""
+        committed = self.used + self.reserved
+        return round(100 * committed / self.allowed) if self.allowed else 100
 
 
-def standings(quotas: Sequence[Quota], time_zone: str, at: datetime) -> dict[UUID, Standing]:
-    """By quota id, for quotas of one tenant; two queries, and one for each without a counter.
+def balances(quotas: Sequence[Quota], time_zone: str, at: datetime) -> dict[UUID, Balance]:
+    """Returns balances by quota id, for quotas of one tenant.
 
-    After a change of the time zone a window of the old one may go on: the fuller one is told.
+    It takes two queries, and one for each quota without a counter. After a change of the time zone
+    a window of the old one may continue: the fuller window is returned.
     """
     bounds = {quota.id: windows.bounds(quota.window, at, time_zone) for quota in quotas}
     counted = _counted(bounds, at)
     raised = _raised(list(bounds), at)
-    found = {}
+    by_quota = {}
     for quota in quotas:
         present, more = bounds[quota.id], raised.get(quota.id, 0)
         by_window = counted.get(quota.id, {})
         if present not in by_window:
             by_window[present] = counters.ledger_sum(quota.id, *present)
         (starts, ends), (used, reserved) = max(
-            by_window.items(), key=lambda each: (sum(each[1]), each[0] == present)
+            by_window.items(), key=lambda window: (sum(window[1]), window[0] == present)
         )
-        found[quota.id] = Standing(quota.limit, more, used, reserved, starts, ends)
-    return found
+        by_quota[quota.id] = Balance(quota.limit, more, used, reserved, starts, ends)
+    return by_quota
 
 
 def _counted(
     ids: Iterable[UUID], at: datetime
 ) -> dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]]:
-    """(used, reserved) by quota and window."""
+    """Returns (used, reserved) by quota and window."""
     rows = apps.get_model("tenants", "QuotaCounter")._default_manager.filter(
         quota_id__in=ids, starts__lte=at, ends__gt=at
     )
     columns = ("quota_id", "starts", "ends", "used", "reserved")
-    found: dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]] = {}
+    by_quota: dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]] = {}
     for quota_id, starts, ends, used, reserved in rows.values_list(*columns):
-        found.setdefault(quota_id, {})[starts, ends] = used, reserved
-    return found
+        by_quota.setdefault(quota_id, {})[starts, ends] = used, reserved
+    return by_quota
 
 
 def _raised(ids: list[UUID], at: datetime) -> dict[UUID, int]:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 from tenants.models.member import Member
 from tenants.models.tenant import Tenant
 
@@ -37,7 +37,7 @@ class Team(models.Model):
 
     @classmethod
     def form(cls, tenant: Tenant, name: str, *, by: str) -> "Team":
-        """Raises ValidationError for a bad or taken name."""
+        """Makes a team. Raises ValidationError for an invalid or existing name."""
         team = cls(tenant=tenant, name=name)
         team.full_clean(exclude=["group"])
         with transaction.atomic():
@@ -47,15 +47,15 @@ class Team(models.Model):
         return team
 
     def rename(self, name: str, *, by: str) -> None:
-        """Raises ValidationError for a bad or taken name."""
+        """Renames the team. Raises ValidationError for an invalid or existing name."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if detail := changed(self, {"name": name}, ["name"]):
                 self.save(update_fields=["name"])
                 self._act(Action.TEAM_CHANGE, by, **detail)
 
     def disband(self, *, by: str) -> None:
-        """With what it was granted. Its keys stay, without a team."""
+        """Deletes the team and its grants. Its keys stay, without a team."""
         with transaction.atomic():
             group = self.group
             self._act(Action.TEAM_DELETE, by)
@@ -63,29 +63,29 @@ class Team(models.Model):
             group.delete()
 
     def add(self, member: Member, *, by: str) -> None:
-        """Raises ValidationError for another tenant's member. Idempotent."""
+        """Adds a member. Raises ValidationError for another tenant's member. Idempotent."""
         if member.tenant_id != self.tenant_id:
             raise ValidationError({"member": _("There is no such member in this tenant.")})
         with transaction.atomic():
-            found = TeamMembership.objects.get_or_create(
+            _membership, is_new = TeamMembership.objects.get_or_create(
                 tenant_id=self.tenant_id, team=self, member=member
             )
-            if found[1]:
+            if is_new:
                 self._act(Action.TEAM_JOIN, by, member=str(member.id))
 
     def take_out(self, member: Member, *, by: str) -> None:
-        """Idempotent."""
+        """Removes a member. Idempotent."""
         with transaction.atomic():
             if self.memberships.filter(member=member).delete()[0]:
                 self._act(Action.TEAM_LEAVE, by, member=str(member.id))
 
     def _act(self, action: Action, by: str, **detail: Any) -> None:
-        told = {"team": str(self.id), "name": self.name, **detail}
-        act(action, actor=by, tenant_id=self.tenant_id, detail=told)
+        description = {"team": str(self.id), "name": self.name, **detail}
+        act(action, actor=by, tenant_id=self.tenant_id, detail=description)
 
 
 class TeamMembership(models.Model):
-    """A member's place in a team."""
+    """The membership of a member in a team."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
     team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")

@@ -14,7 +14,7 @@ from audit.actions import Action
 from audit.retention import periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from audit.trail.record import act
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, Tier, TierPolicy
 from tenants.models.user import User
@@ -29,8 +29,8 @@ LONGEST_REASON = 200
 
 class State(models.TextChoices):
     ACTIVE = "active", _("Active")
-    SUSPENDED = "suspended", _("Suspended")  # nobody comes in, nothing is lost
-    CLOSING = "closing", _("Closing")  # for good: the data's retention runs out
+    SUSPENDED = "suspended", _("Suspended")  # all access is refused, no data is lost
+    CLOSING = "closing", _("Closing")  # for good: the data expires
 
 
 NAME = RegexValidator(
@@ -50,16 +50,16 @@ def known_time_zone(name: str) -> None:
 
 
 class Closed(Exception):
-    """The tenant is closing, and that is for good."""
+    """The tenant is closing, which is final."""
 
 
 class OperatorsStayOut(Exception):
-    """Where duties are kept apart, an operator of the platform cannot be a member."""
+    """An operator may not be a member of a tenant with separation of duties."""
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
     def visible_to(self, user: User) -> "TenantQuerySet":
-        """Operators see every tenant; everyone else those they belong to."""
+        """Returns all tenants for operators, and for others those they belong to."""
         if user.is_operator:
             return self.all()
         return self.filter(members__user=user)
@@ -69,7 +69,9 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 
 class Tenant(models.Model):
-    """Who shares the GPUs. A limit of None is the tier's; 0 means: no limit."""
+    """A customer or department that shares the GPUs. A limit of None is the tier's; 0 means
+    none.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=60, unique=True, validators=[NAME])
@@ -93,7 +95,7 @@ class Tenant(models.Model):
         validators=[known_time_zone],
         help_text=_("Days and months of quotas start at midnight in this time zone."),
     )
-    allowed_origins = ArrayField(  # of web pages; empty: none
+    allowed_origins = ArrayField(  # origins of web pages; empty: none
         models.CharField(max_length=LONGEST_ORIGIN),
         verbose_name=_("browser origins"),
         default=list,
@@ -126,42 +128,42 @@ class Tenant(models.Model):
 
     @property
     def weight(self) -> int:
-        """Share of the GPUs in the fair queue, against a standard tenant's 1."""
+        """The share of the GPUs in the fair queue, relative to a standard tenant's 1."""
         return self.policy.weight
 
     def limit(self, name: str) -> int:
-        """One of LIMITS as it holds: the tenant's own figure, else its tier's."""
+        """Returns the effective value of one of LIMITS: the tenant's own, else its tier's."""
         own: int | None = getattr(self, name)
-        found: int = getattr(self.policy, name) if own is None else own
-        return found
+        effective: int = getattr(self.policy, name) if own is None else own
+        return effective
 
     @property
     def effective(self) -> dict[str, int]:
-        """Every limit as it holds."""
+        """The effective value of every limit."""
         return {name: self.limit(name) for name in LIMITS}
 
     @classmethod
     def open(cls, name: str, *, by: str, **fields: Any) -> "Tenant":
-        """Raises ValidationError for a bad or taken name."""
+        """Makes a tenant. Raises ValidationError for an invalid or existing name."""
         tenant = cls(name=name, **fields)
         tenant.full_clean()
         with transaction.atomic():
             tenant.save(force_insert=True)
-            given = {field: value for field, value in fields.items() if value is not None}
-            detail = {"name": name, **given}
+            values = {field: value for field, value in fields.items() if value is not None}
+            detail = {"name": name, **values}
             act(Action.TENANT_CREATE, actor=by, tenant_id=tenant.id, detail=detail)
         return tenant
 
     def change(self, *, by: str, **fields: Any) -> None:
         """Sets any of CHANGEABLE. Raises ValidationError."""
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if fields.get("profile") == Profile.MLPS != self.profile:
                 self._refuse_operators()
             detail = changed(self, fields, CHANGEABLE)
             if not detail:
                 return
-            self.__dict__.pop("policy", None)  # of the tier that was
+            self.__dict__.pop("policy", None)  # it was the former tier's
             self.save(update_fields=list(detail))
             act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
             if days := detail.get("retention_days"):
@@ -176,22 +178,22 @@ class Tenant(models.Model):
 
     # A tenant's life -----------------------------------------------------------------------------
     def suspend(self, *, by: str, reason: str) -> None:
-        """Within a second nobody comes in, and what runs is ended. Raises Closed."""
+        """Refuses all access within a second, and ends running requests. Raises Closed."""
         self._become(State.SUSPENDED, Action.TENANT_SUSPEND, by, reason)
 
     def resume(self, *, by: str) -> None:
-        """Raises Closed."""
+        """Ends a suspension. Raises Closed."""
         self._become(State.ACTIVE, Action.TENANT_RESUME, by)
 
     def close(self, *, by: str, reason: str) -> None:
-        """For good."""
+        """Closes the tenant for good."""
         self._become(State.CLOSING, Action.TENANT_CLOSE, by, reason)
 
     def _become(self, state: State, action: Action, by: str, reason: str | None = None) -> None:
-        """Nothing happens where it is so already."""
+        """Changes the state, unless it is the same already."""
         detail = {} if reason is None else {"reason": _reason(reason)}
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.state == state:
                 return
             if self.state == State.CLOSING:
@@ -202,13 +204,13 @@ class Tenant(models.Model):
 
     # People --------------------------------------------------------------------------------------
     def add_member(self, user: User, role: Role, *, by: str = "") -> Any:
-        """The member there is, or a new one. Raises OperatorsStayOut.
+        """Returns the existing member or a new one. Raises OperatorsStayOut.
 
-        Without `by` they join by themselves: as the member that they become, since no event may
-        tell their pseudonym and their account in one.
+        Without `by` a person joins by themselves: the actor is the new member, because no event may
+        contain both a pseudonym and an account.
         """
         with transaction.atomic():
-            locked(self)
+            lock(self)
             if self.profile == Profile.MLPS and user.is_operator:
                 raise OperatorsStayOut
             member, new = self.members.get_or_create(user=user, defaults={"role": Role(role)})
@@ -224,7 +226,7 @@ class Tenant(models.Model):
 
 
 def _reason(text: str) -> str:
-    """Raises ValidationError."""
+    """Returns the trimmed reason. Raises ValidationError."""
     text = text.strip()
     if not text or len(text) > LONGEST_REASON:
         raise ValidationError({"reason": _("Say why, in at most 200 characters.")})

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import changed, locked
+from tenants.models.changing import changed, lock
 
 
 class Tier(models.TextChoices):
@@ -30,12 +30,12 @@ CHANGEABLE = ("weight", *LIMITS)
 
 class TierPolicyQuerySet(models.QuerySet["TierPolicy"]):
     def of(self, tier: str) -> "TierPolicy":
-        """As an operator has set it, else as it comes."""
+        """Returns the policy that an operator has set, else the default."""
         return self.filter(tier=tier).first() or TierPolicy(tier=tier, weight=WEIGHTS[Tier(tier)])
 
 
 class TierPolicy(models.Model):
-    """What a tier gives its tenants where they have no figure of their own. 0 means no limit."""
+    """The limits of a tier, for tenants without values of their own. 0 means no limit."""
 
     tier = models.CharField(_("tier"), max_length=10, choices=Tier, primary_key=True)
     weight = models.PositiveSmallIntegerField(
@@ -65,10 +65,10 @@ class TierPolicy(models.Model):
         return str(Tier(self.tier).label)
 
     def change(self, *, by: str, **fields: Any) -> Self:
-        """Sets weight and limits. Raises ValidationError."""
+        """Changes weight and limits. Raises ValidationError."""
         with transaction.atomic():
             if type(self).objects.filter(pk=self.pk).exists():
-                locked(self)
+                lock(self)
             detail = changed(self, fields, CHANGEABLE)
             if detail:
                 self.save()

@@ -13,7 +13,7 @@ from audit.trail.record import act
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Without a password nobody can sign in until a link has set one."""
+        """Makes an account. Without a password nobody can sign in until a link has set one."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
@@ -21,7 +21,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in. What they may do stands in Member, or in `is_operator`."""
+    """A person who signs in. Member and `is_operator` decide their permissions."""
 
     email = models.EmailField(_("email address"), unique=True)
     name = models.CharField(_("name"), max_length=120, blank=True)
@@ -30,7 +30,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     created_at = models.DateTimeField(default=timezone.now)
     password_changed_at = models.DateTimeField(default=timezone.now)
 
-    joining: tuple[str, ...] = ()  # profiles of tenants that a link is about to bring them into
+    joining: tuple[str, ...] = ()  # profiles of tenants that they are about to join by a link
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -40,7 +40,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
     def take_password(self, password: str) -> None:
-        """Sets it, dates it, and remembers it among those that must not come back."""
+        """Sets the password and its date, and adds the old one to the history."""
         with transaction.atomic():
             apps.get_model("tenants", "PasswordHistory").keep(self)
             self.set_password(password)
@@ -48,7 +48,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             self.save()
 
     def stop_operating(self, *, by: str) -> None:
-        """Takes an operator's power away, at once. Raises ValidationError for the last one."""
+        """Ends an operator's power at once. Raises ValidationError for the last operator."""
         with transaction.atomic():
             operators = type(self).objects.select_for_update().filter(is_operator=True)
             if not {operator.pk for operator in operators} - {self.pk}:

@@ -1,7 +1,7 @@
-"""What `tenants` holds of a person: the link from their pseudonym to them, refusals, kept answers.
+"""Erases a person's data in `tenants`: the link from pseudonym to person, refusals, stored answers.
 
-A person who stays a member becomes somebody new to the trail: with a new pseudonym and a new id,
-so that neither of the old ones leads to anybody.
+A person who stays a member gets a new pseudonym and a new id, so that neither of the old ones leads
+to anybody.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ from tenants.models.quota_raise import RaiseState
 
 BY = "system"
 NOBODY = "erased"
-MADE_ANEW = (Member, Quota)
+WITH_NEW_DATE = (Member, Quota)  # their date of creation would reveal the old id's events
 
 
 def _people(tenant_id: UUID, subject_id: UUID) -> QuerySet[Member]:
@@ -55,7 +55,7 @@ def _refusals(tenant_id: UUID, subject_id: UUID) -> QuerySet[Refusal]:
 
 
 def _erase_refusals(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Who and where from goes; that something was refused stays in the figures."""
+    """Erases caller and origin; the fact of the refusal stays for statistics."""
     changed = _refusals(tenant_id, subject_id).update(actor=NOBODY, client_net=None)
     return {"refusals": changed}
 
@@ -69,61 +69,61 @@ def _erase_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"answers": _answers(tenant_id, subject_id).delete()[0]}
 
 
-# Who it is ---------------------------------------------------------------------------------------
+# Identity ----------------------------------------------------------------------------------------
 def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     who = tenant_id, subject_id
     leaves = tombstones.removes(*who)
-    found = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
+    counts = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
     for member in _people(*who).select_related("user", "tenant"):
-        found["members"] += 1
-        if _let_go(member, leaves=leaves):
-            found["removed"] += 1
-            found["accounts"] += _close_account(member.user)
+        counts["members"] += 1
+        if _erase_member(member, leaves=leaves):
+            counts["removed"] += 1
+            counts["accounts"] += _close_account(member.user)
     for key in _keys(*who):
-        found["keys"] += 1
+        counts["keys"] += 1
         if leaves:
             key.revoke(by=BY)
             key.delete()
-            found["removed"] += 1
+            counts["removed"] += 1
         else:
-            _with_new_id(key, subject_id=uuid4())
-    return found
+            _change_id(key, subject_id=uuid4())
+    return counts
 
 
-def _known(tenant_id: UUID, subject_id: UUID) -> int:
+def _remaining(tenant_id: UUID, subject_id: UUID) -> int:
     return _people(tenant_id, subject_id).count() + _keys(tenant_id, subject_id).count()
 
 
-def _let_go(member: Member, *, leaves: bool) -> bool:
-    """Whether they are no member any more."""
-    _unsign(member)
+def _erase_member(member: Member, *, leaves: bool) -> bool:
+    """Removes the member, or makes them unknown if they stay. Returns True if removed."""
+    _detach(member)
     if leaves:
         try:
             member.remove(by=BY)
             return True
-        except LastOwner:  # the tenant could never be managed again: they stay, unknown
+        except LastOwner:  # nobody could manage the tenant any more: the member stays, unknown
             pass
-    _with_new_id(member, subject_id=uuid4())
+    _change_id(member, subject_id=uuid4())
     forget_places(member.user)
     return False
 
 
 def _close_account(user: User) -> int:
-    """1 when nothing else holds it. What it leaves behind is found by its address only."""
+    """Deletes an account that nothing else needs, and traces of its address. Returns 1 if it
+    did.
+    """
     if user.is_operator or user.memberships.exists():
         return 0
     for name in ("AccessAttempt", "AccessFailureLog", "AccessLog"):
         apps.get_model("axes", name).objects.filter(username__iexact=user.email).delete()
-    Link.objects.filter(email__iexact=user.email, tenant=None).delete()  # an operator's
+    Link.objects.filter(email__iexact=user.email, tenant=None).delete()  # links by operators
     end_sessions(user)
     user.delete()
     return 1
 
 
-def _unsign(member: Member) -> None:
-    """What the trail names, and names its maker, does not know them any more. The power of their
-    keys ends.
-    """
+def _detach(member: Member) -> None:
+    """Removes the member from rows that name a maker, and ends the power of their keys."""
     keys = ApiKey.objects.filter(tenant_id=member.tenant_id)
     keys.end_power_of(member.actor, by=BY, why="erased")
     keys.filter(created_by=member).update(created_by=None)
@@ -138,28 +138,28 @@ def _unsign(member: Member) -> None:
     Link.objects.filter(tenant_id=member.tenant_id, email__iexact=member.user.email).delete()
 
 
-def _with_new_id(one: Model, **also: Any) -> None:
-    """What belongs to it comes along. Events name ids, and happened when something was made."""
+def _change_id(row: Model, **also: Any) -> None:
+    """Gives a row a new id and date, since events name ids and times. Dependent rows follow."""
     after: dict[str, Any] = {"id": uuid4(), **also}
-    if isinstance(one, MADE_ANEW):
+    if isinstance(row, WITH_NEW_DATE):
         after["created_at"] = timezone.now()
-    for relation in one._meta.get_fields(include_hidden=True):
+    for relation in row._meta.get_fields(include_hidden=True):
         if isinstance(relation, ForeignObjectRel):
-            _follow(relation, one.pk, after["id"])
-    type(one)._base_manager.filter(pk=one.pk).update(**after)
+            _follow(relation, row.pk, after["id"])
+    type(row)._base_manager.filter(pk=row.pk).update(**after)
 
 
 def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
     table, field = relation.related_model, relation.field
     rows = table._base_manager.filter(**{field.attname: before})
     for row in rows if table in (Quota, QuotaRaise) else ():
-        _with_new_id(row)
-    made = {"created_at": timezone.now()} if table is TeamMembership else {}
-    rows.update(**{field.attname: None if _is_history(table) else after}, **made)
+        _change_id(row)
+    date = {"created_at": timezone.now()} if table is TeamMembership else {}
+    rows.update(**{field.attname: None if _is_history(table) else after}, **date)
 
 
 def _is_history(table: type[Model]) -> bool:
-    """What was asked for stays as it is, also under whom."""
+    """Returns True for tables of past requests, which keep their facts and owners."""
     return bool(getattr(table, "is_history", False))
 
 
@@ -170,4 +170,4 @@ def register_erasers() -> None:
         Eraser("refusals", refusals, turn, _erase_refusals, lambda *who: _refusals(*who).count())
     )
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
-    register(Eraser("pseudonym", _("Whose the pseudonym is"), Turn.IDENTITY, _forget, _known))
+    register(Eraser("pseudonym", _("Whose the pseudonym is"), Turn.IDENTITY, _forget, _remaining))

@@ -1,4 +1,4 @@
-"""Who a person is here, as their export tells it."""
+"""A person's profile and memberships for their export."""
 
 from collections.abc import Iterator
 from uuid import UUID

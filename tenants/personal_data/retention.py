@@ -1,4 +1,4 @@
-"""What the audit's retention has to know of tenants: who they are, and where their days stand."""
+"""Tells the audit's retention the list of tenants, and where their days are stored."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -48,7 +48,9 @@ def _count_refusals(tenant_id: UUID, before: datetime) -> ages.Counts:
 
 
 def _erase_refusals(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """They name callers, not subjects: a hold of one person keeps them all."""
+    """Deletes refusals. They name callers, not subjects, so a hold on one person keeps all of
+    them.
+    """
     from tenants.models import Refusal
 
     if spare:

@@ -1,4 +1,4 @@
-"""Whose a pseudonym of the trail is: somebody of today, or somebody who has left."""
+"""Finds the person or key behind a pseudonym of the trail, present or former."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,20 +9,20 @@ from tenants.models import ApiKey, Member, Tenant
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A member who was removed or a key that was deleted: the tenant still has data of theirs."""
+    """A removed member or deleted key of whom the tenant still has data."""
 
     subject_id: UUID
 
 
-Whose = Member | ApiKey | Former
+Subject = Member | ApiKey | Former
 
 
-def find(tenant: Tenant, subject_id: UUID) -> Member | ApiKey | Former | None:
+def find(tenant: Tenant, subject_id: UUID) -> Subject | None:
     for rows in (tenant.members.select_related("tenant"), tenant.api_keys.all()):
-        if found := rows.filter(subject_id=subject_id).first():
-            return found
-    whose = {"tenant_id": tenant.id, "subject_id": subject_id}
-    if Event.objects.filter(**whose).exists() or DataKey.objects.filter(**whose).exists():
+        if row := rows.filter(subject_id=subject_id).first():
+            return row
+    owner = {"tenant_id": tenant.id, "subject_id": subject_id}
+    if Event.objects.filter(**owner).exists() or DataKey.objects.filter(**owner).exists():
         return Former(subject_id)
     return None
 

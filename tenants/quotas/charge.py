@@ -1,4 +1,4 @@
-"""What a request sets aside when it comes in, and who pays when it is over."""
+"""The reservation of a request at its arrival, and its cost at its end."""
 
 from uuid import UUID
 
@@ -8,7 +8,8 @@ from tenants.quotas.prices import Prices
 
 
 class Charge(msgspec.Struct, frozen=True, array_like=True):
-    """Travels with the order. Prices are micro-units of the currency per token.
+    """A reservation, which travels with the order. Prices are micro-units of the currency per
+    token.
 
     They are those of the pool that it was routed to, and of all pools that are not in `elsewhere`.
     """
@@ -16,13 +17,13 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     api_key_id: UUID | None = None
     member_id: UUID | None = None
     team_id: UUID | None = None
-    prompt_tokens: int = 0  # set aside: more than these it cannot be
-    completion_tokens: int = 0  # set aside: the most that may be generated
+    prompt_tokens: int = 0  # reserved: an upper bound of the prompt
+    completion_tokens: int = 0  # reserved: the most that may be generated
     prompt_price: float = 0.0
     cached_price: float = 0.0
     completion_price: float = 0.0
-    elsewhere: dict[str, Prices] = {}  # in pools that cost otherwise and that it may reach
-    most_elsewhere: int = 0  # set aside: what it can cost in the dearest of these
+    elsewhere: dict[str, Prices] = {}  # prices in reachable pools that differ
+    most_elsewhere: int = 0  # reserved: the cost in the dearest of these
 
     @property
     def tokens(self) -> int:
@@ -30,12 +31,14 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def most(self) -> int:
-        """The cost that is set aside: of the dearest pool that it may reach."""
+        """The reserved cost: that of the dearest pool that it may reach."""
         routed = self._prices.most(self.prompt_tokens, self.completion_tokens)
         return max(routed, self.most_elsewhere)
 
     def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
-        """In micro-units, where `pool` served. `cached` tokens are part of the prompt's."""
+        """Returns micro-units of a request that `pool` served. `cached` tokens are part of the
+        prompt's.
+        """
         prices = self.elsewhere.get(pool) or self._prices
         return prices.cost(prompt, cached, completion)
 
@@ -45,9 +48,10 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCharge(Charge, frozen=True, array_like=True):
-    """Of a kept answer: nothing is generated, and each token costs what a cached one does.
+    """The charge of a cached answer: nothing is generated, and each token costs what a cached one
+    does.
 
-    One of the answer costs no more than if it were generated: so much was set aside.
+    A token of the answer costs no more than a generated one, which is the amount reserved.
     """
 
     def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:

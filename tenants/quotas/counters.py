@@ -1,4 +1,4 @@
-"""The locks and sums behind a quota's counter, for what people do (tenants/sql is the rest)."""
+"""Locks and sums of quota counters, for changes by people (tenants/sql has those of requests)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,47 +9,47 @@ from django.utils import timezone
 
 from tenants.quotas import windows
 
-_SETTING = 1364546388  # the first half of such a lock's name: "QUTT"
+_SETTING = 1364546388  # the first half of the lock's key: "QUTT"
 _UNTIL = """
     select s.used, s.reserved from tenants_ledger_until(%s, %s, %s, %s) s
     where not exists (select from tenants_quotacounter where quota_id = %s and starts = %s)"""
 
 
 def hold_alone(tenant_id: UUID) -> None:
-    """Until the transaction ends, no request of this tenant is reserved or settled."""
+    """Stops reservations and settlements of this tenant until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("select tenants_hold(array[%s]::uuid[], array[%s]::uuid[])", [tenant_id] * 2)
 
 
 def one_sets_at_a_time(tenant_id: UUID) -> None:
-    """Until the transaction ends, nobody else makes a quota of this tenant. Requests go on."""
+    """Lets one transaction at a time make quotas of this tenant; requests continue."""
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", [_SETTING, str(tenant_id)])
 
 
 def open_now(tenant_id: UUID, quotas: Iterable[tuple[UUID, str]], time_zone: str) -> None:
-    """Begins to count (id, window) from what the ledger knows of the present windows so far.
+    """Opens counters (id, window) of the present windows, with what the ledger has in them so far.
 
-    The tenant's requests wait only for the sum of what was added during the long look, and for
-    the rest of the transaction: it should end soon.
+    The tenant's requests wait only for the sum of entries added during the long query, and for the
+    rest of the transaction, which should be short.
     """
     at = timezone.now()
-    asked = [(quota, *windows.bounds(window, at, time_zone)) for quota, window in quotas]
+    present = [(quota, *windows.bounds(window, at, time_zone)) for quota, window in quotas]
     with connection.cursor() as cursor:
         cursor.execute("select tenants_ledger_mark(%s)", [tenant_id])
         (mark,) = cursor.fetchone()
-        found = []
-        for quota, starts, ends in asked:
+        sums = []
+        for quota, starts, ends in present:
             cursor.execute(_UNTIL, [quota, starts, ends, mark, quota, starts])
             if row := cursor.fetchone():
-                found.append((quota, starts, ends, *row, mark))
+                sums.append((quota, starts, ends, *row, mark))
         hold_alone(tenant_id)
-        for counter in found:
+        for counter in sums:
             cursor.execute("select tenants_open_counter_after(%s, %s, %s, %s, %s, %s)", counter)
 
 
 def ledger_sum(quota_id: UUID, starts: datetime, ends: datetime) -> tuple[int, int]:
-    """(used, reserved) of a window."""
+    """Returns (used, reserved) of a window."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select used, reserved from tenants_ledger_sum(%s, %s, %s)", [quota_id, starts, ends]

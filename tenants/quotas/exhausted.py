@@ -1,8 +1,8 @@
-"""Remembers for a moment which quotas have no room: a flood on one must not reach PostgreSQL.
+"""Remembers briefly which quotas have no room, so that a flood on one does not reach PostgreSQL.
 
-It says no only to what the ledger has just said no to, or to more; who asks for less, or later
-than TTL_S, asks the ledger. Where requests in progress hold what is missing, they may give it back
-at any time: that is remembered only for as long as a burst takes.
+It refuses only requests for as much as the ledger has just refused, or more. Smaller ones, and
+those after TTL_S, go to the ledger. Running requests may release a reservation at any time: a quota
+that they fill is remembered only for the length of a burst.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ MOST = 10_000
 
 
 class Exhausted:
-    """Of one process. Times are the event loop's, in seconds."""
+    """The exhausted quotas that one process knows. Times are the event loop's, in seconds."""
 
     def __init__(self) -> None:
         self._known: dict[UUID, tuple[float, OutOfQuota]] = {}
@@ -28,16 +28,16 @@ class Exhausted:
         spent = out_of.asked > out_of.limit - out_of.used
         self._known[out_of.quota_id] = now + (TTL_S if spent else IN_PROGRESS_TTL_S), out_of
 
-    def found(self, caller: Caller, model: str, charge: Charge, now: float) -> OutOfQuota | None:
-        """The quota that would refuse this, if that is known."""
+    def refusal(self, caller: Caller, model: str, charge: Charge, now: float) -> OutOfQuota | None:
+        """Returns the quota that would refuse this request, if it is known."""
         for quota in caller.quotas if self._known else ():
             until, out_of = self._known.get(quota.id, (0.0, None))
             if out_of is None or quota.model not in ("", model):
                 continue
             if until <= now:
                 del self._known[quota.id]
-            elif (asked := _amount(quota.unit, charge)) >= out_of.asked:
-                return replace(out_of, asked=asked)
+            elif (amount := _amount(quota.unit, charge)) >= out_of.asked:
+                return replace(out_of, asked=amount)
         return None
 
 

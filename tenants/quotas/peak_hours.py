@@ -1,6 +1,6 @@
 """Hours of the week, in UTC: `Mon-Fri 01:00-04:00, 06:00-10:00`, or without days for every day.
 
-A window that ends before it begins passes midnight, and belongs to the day on which it begins.
+A window that ends before it begins includes midnight, and belongs to the day on which it begins.
 """
 
 import re
@@ -16,19 +16,19 @@ _FIRST_DAY = DAYS.index("Thu")  # 1970-01-01
 
 @dataclass(frozen=True, slots=True)
 class PeakHours:
-    days: frozenset[int]  # on which a window begins; 0 is Monday
-    windows: tuple[tuple[int, int], ...]  # minutes of the day: the first inside, the first after
+    days: frozenset[int]  # days on which a window begins; 0 is Monday
+    windows: tuple[tuple[int, int], ...]  # minutes of the day: start, and end (exclusive)
 
     @classmethod
     def parse(cls, text: str) -> "PeakHours":
-        """Raises ValueError."""
-        if not (found := _TEXT.fullmatch(text.strip())):
+        """Parses the text. Raises ValueError."""
+        if not (match := _TEXT.fullmatch(text.strip())):
             raise ValueError("must be like Mon-Fri 01:00-04:00, 06:00-10:00")
-        first, last, windows = found.groups()
+        first, last, windows = match.groups()
         return cls(_days(first, last or first), tuple(map(_window, windows.split(","))))
 
     def covers(self, at: float) -> bool:
-        """`at`: seconds since the epoch."""
+        """Returns True if `at`, seconds since the epoch, is in a window."""
         day, second = divmod(int(at), _DAY_S)
         day, minute = (day + _FIRST_DAY) % 7, second // 60
         return any(self._inside(day, minute, *window) for window in self.windows)
@@ -48,9 +48,9 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
 
 
 def _window(text: str) -> tuple[int, int]:
-    if not (found := _WINDOW.fullmatch(text.strip())):
+    if not (match := _WINDOW.fullmatch(text.strip())):
         raise ValueError(f"{text.strip()!r} is not like 01:00-04:00")
-    hours, minutes, end_hours, end_minutes = map(int, found.groups())
+    hours, minutes, end_hours, end_minutes = map(int, match.groups())
     start, end = hours * 60 + minutes, end_hours * 60 + end_minutes
     if start >= _MIDNIGHT or end > _MIDNIGHT or start == end:
         raise ValueError(f"{text.strip()!r} is no part of a day")

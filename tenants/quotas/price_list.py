@@ -1,4 +1,4 @@
-"""The prices that hold, for the hot path: at most one look per second, whatever comes."""
+"""The present prices for the hot path, with at most one query per second."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from infrastructure.postgres.resilient_connection import Connection, ResilientCo
 from tenants.quotas.peak_hours import PeakHours
 from tenants.quotas.prices import FREE, Prices
 
-FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
-KEPT_S = 5.0  # nobody goes on with ones that are older
+FRESH_S = 1.0  # older prices are queried again, while requests still use them
+KEPT_S = 5.0  # older prices are not used
 _PRICES = """
     select model, pool, extract(epoch from since)::float8, prompt::float8, cached::float8,
            completion::float8, peak_hours, peak_factor::float8, ended
@@ -19,9 +19,10 @@ _PRICES = """
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """`since` in seconds since the epoch; `peak` in the hours of the week that are dearer.
+    """A price from `since` on, in seconds since the epoch; `peak` applies in the `hours` of the
+    week.
 
-    `ended`: its pool has no price of its own from then on.
+    `ended`: the pool has no price of its own from then on.
     """
 
     since: float
@@ -38,12 +39,14 @@ _Tariffs = dict[str, list[Tariff]]  # the latest first
 
 
 class PriceList:
-    """A changed price holds within KEPT_S. Raises psycopg.Error and OSError without a database."""
+    """The price list. A change applies within KEPT_S. Without a database it raises psycopg.Error
+    and OSError.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._connection = ResilientConnection(dsn)
-        self._found: _Tariffs = {}  # by model
-        self._in_pools: dict[str, _Tariffs] = {}  # by model and pool: of those with their own
+        self._by_model: _Tariffs = {}
+        self._in_pools: dict[str, _Tariffs] = {}  # by model and pool, for pools with own prices
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
@@ -53,33 +56,35 @@ class PriceList:
         await self._connection.close()
 
     async def of(self, model: str, at: float) -> Prices:
-        """What held at `at` (seconds since the epoch), in pools without a price of their own."""
+        """Returns the prices at `at` (seconds since the epoch), in pools without prices of their
+        own.
+        """
         known = self.known(model, at)
         if known is None:
             await asyncio.shield(self._look())
-            known = self._held(model, at)
+            known = self._prices_at(model, at)
         return known
 
     def known(self, model: str, at: float) -> Prices | None:
-        """The same without waiting; None where the database has to be asked first."""
+        """Returns the same without waiting, or None if the database must be queried first."""
         age = asyncio.get_running_loop().time() - self._looked_at
         if age > FRESH_S:
             self._look()
-        return self._held(model, at) if age <= KEPT_S else None
+        return self._prices_at(model, at) if age <= KEPT_S else None
 
     def in_pools(self, model: str, at: float) -> dict[str, Prices]:
-        """Of the model's pools with a price of their own at `at`, as of the latest look."""
-        found = self._in_pools.get(model)
-        if not found:
+        """Returns prices at `at` of the model's pools with their own, as of the latest query."""
+        by_pool = self._in_pools.get(model)
+        if not by_pool:
             return {}
-        held = ((pool, _held(tariffs, at)) for pool, tariffs in found.items())
-        return {pool: prices for pool, prices in held if prices}
+        prices_at = ((pool, _prices_at(tariffs, at)) for pool, tariffs in by_pool.items())
+        return {pool: prices for pool, prices in prices_at if prices}
 
-    def _held(self, model: str, at: float) -> Prices:
-        return _held(self._found.get(model, ()), at) or FREE
+    def _prices_at(self, model: str, at: float) -> Prices:
+        return _prices_at(self._by_model.get(model, ()), at) or FREE
 
     def _look(self) -> asyncio.Task[None]:
-        """One look for everybody who asks at the same time."""
+        """Starts a query, one for all simultaneous requests."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_up())
             self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -87,20 +92,20 @@ class PriceList:
 
     async def _look_up(self) -> None:
         began = asyncio.get_running_loop().time()
-        found: _Tariffs = {}
+        by_model: _Tariffs = {}
         in_pools: dict[str, _Tariffs] = {}
         for model, pool, *row in await self._rows():
-            tariffs, name = (in_pools.setdefault(model, {}), pool) if pool else (found, model)
+            tariffs, name = (in_pools.setdefault(model, {}), pool) if pool else (by_model, model)
             tariffs.setdefault(name, []).append(_tariff(*row))
-        self._found, self._in_pools, self._looked_at = found, in_pools, began
+        self._by_model, self._in_pools, self._looked_at = by_model, in_pools, began
 
     async def _rows(self) -> list[Any]:
-        return await self._connection.ask(_asked)
+        return await self._connection.ask(_fetch_rows)
 
 
-def _held(tariffs: Iterable[Tariff], at: float) -> Prices | None:
-    held = next((tariff for tariff in tariffs if tariff.since <= at), None)
-    return held.at(at) if held and not held.ended else None
+def _prices_at(tariffs: Iterable[Tariff], at: float) -> Prices | None:
+    latest = next((tariff for tariff in tariffs if tariff.since <= at), None)
+    return latest.at(at) if latest and not latest.ended else None
 
 
 def _tariff(
@@ -116,5 +121,5 @@ def _tariff(
     return Tariff(since, prices, peak, prices.times(factor), ended)
 
 
-async def _asked(connection: Connection) -> list[Any]:
+async def _fetch_rows(connection: Connection) -> list[Any]:
     return await (await connection.execute(_PRICES, prepare=True)).fetchall()

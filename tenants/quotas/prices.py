@@ -1,4 +1,4 @@
-"""What tokens cost, in micro-units of the currency per token."""
+"""The prices of tokens, in micro-units of the currency per token."""
 
 import msgspec
 
@@ -14,12 +14,12 @@ class Prices(msgspec.Struct, frozen=True, array_like=True):
         return Prices(self.prompt * factor, self.cached * factor, self.completion * factor)
 
     def cost(self, prompt: int, cached: int, completion: int) -> int:
-        """In micro-units. `cached` tokens are part of the prompt's."""
+        """Returns micro-units. `cached` tokens are part of the prompt's."""
         fresh = max(0, prompt - cached) * self.prompt
         return round(fresh + cached * self.cached + completion * self.completion)
 
     def most(self, prompt: int, completion: int) -> int:
-        """The prompt may be all fresh, or all cached."""
+        """Returns the highest cost: the prompt may be all fresh, or all cached."""
         cached = prompt if self.cached > self.prompt else 0
         return self.cost(prompt, cached, completion)
 

@@ -1,4 +1,4 @@
-"""What the ledger says of a request that quotas count (tenants/sql/quota_3_reserve.sql)."""
+"""The ledger's answer to a request that quotas count (tenants/sql/quota_3_reserve.sql)."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What remains of a quota once the request has set aside the most it can cost."""
+    """The rest of a quota after the request's reservation."""
 
     unit: str
     limit: int  # with raises
@@ -20,22 +20,22 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class OutOfQuota:
-    """The quota that has no room for what was asked. Figures are in its unit."""
+    """A quota without room for the request. Figures are in its unit."""
 
     quota_id: UUID
     unit: str
     window: str
     limit: int  # with raises
-    used: int  # by requests that are over
+    used: int  # by finished requests
     reserved: int  # by requests in progress
     asked: int
     ends: datetime
 
     def __str__(self) -> str:
-        """For whoever is refused; English, as everything that the API says."""
+        """The message for the refused caller, in English like all messages of the API."""
         unit = {"cost": "millionths of the currency"}.get(self.unit, self.unit)
-        said = f"the quota of {self.limit} {unit} per {self.window} has no room for {self.asked}: "
-        return f"{said}{self.used} are used, {self.reserved} are set aside by requests in progress"
+        text = f"the quota of {self.limit} {unit} per {self.window} has no room for {self.asked}: "
+        return f"{text}{self.used} are used, {self.reserved} are set aside by requests in progress"
 
     @property
     def remaining(self) -> int:
@@ -43,13 +43,13 @@ class OutOfQuota:
 
     @property
     def frees_in_ms(self) -> int:
-        """Until the next window begins; requests in progress may give something back before."""
+        """Milliseconds until the next window; running requests may release something before."""
         return max(1, math.ceil((self.ends.timestamp() - time.time()) * 1000))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`left` by quota; empty with `out_of`, and where no quota counts the request."""
+    """The verdict. `left` is by quota; empty with `out_of`, and if no quota counts the request."""
 
     left: tuple[Left, ...] = ()
     out_of: OutOfQuota | None = None
@@ -57,36 +57,36 @@ class Verdict:
     @property
     def tightest(self) -> dict[str, Left]:
         """The quota with the least left, by unit."""
-        found: dict[str, Left] = {}
-        for each in self.left:
-            if each.unit not in found or each.remaining < found[each.unit].remaining:
-                found[each.unit] = each
-        return found
+        by_unit: dict[str, Left] = {}
+        for rest in self.left:
+            if rest.unit not in by_unit or rest.remaining < by_unit[rest.unit].remaining:
+                by_unit[rest.unit] = rest
+        return by_unit
 
 
 NO_QUOTA = Verdict()
 
 
-def verdict(said: dict[str, Any] | None) -> Verdict:
-    """Of the JSON that PostgreSQL answers for a row."""
-    if said is None:
+def verdict(answer: dict[str, Any] | None) -> Verdict:
+    """Reads PostgreSQL's JSON for a row."""
+    if answer is None:
         return NO_QUOTA
-    if refused := said["refused"]:
-        return Verdict(out_of=_out_of(refused))
-    taken = said["taken"]
-    return Verdict(tuple(Left(unit, n, rest, _utc(ends)) for unit, n, rest, ends in taken))
+    if refusal := answer["refused"]:
+        return Verdict(out_of=_out_of(refusal))
+    rows = answer["taken"]
+    return Verdict(tuple(Left(unit, n, rest, _utc(ends)) for unit, n, rest, ends in rows))
 
 
-def _out_of(told: dict[str, Any]) -> OutOfQuota:
+def _out_of(refusal: dict[str, Any]) -> OutOfQuota:
     return OutOfQuota(
-        quota_id=UUID(told["quota"]),
-        unit=told["unit"],
-        window=told["window"],
-        limit=told["limit"],
-        used=told["used"],
-        reserved=told["reserved"],
-        asked=told["asked"],
-        ends=_utc(told["ends"]),
+        quota_id=UUID(refusal["quota"]),
+        unit=refusal["unit"],
+        window=refusal["window"],
+        limit=refusal["limit"],
+        used=refusal["used"],
+        reserved=refusal["reserved"],
+        asked=refusal["asked"],
+        ends=_utc(refusal["ends"]),
     )
 
 

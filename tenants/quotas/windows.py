@@ -1,7 +1,7 @@
-"""When a quota's day or month begins and ends: at midnight in the tenant's time zone.
+"""Days and months of quotas, from midnight to midnight in the tenant's time zone.
 
-A day has 23, 24 or 25 hours. Where the clocks are put forward at midnight, the day begins when
-they are; where midnight comes twice, with the first.
+A day has 23, 24 or 25 hours. If the clocks skip midnight, the day begins at the first moment after
+it; if midnight comes twice, at the first one.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,7 +16,7 @@ class _Bounds(NamedTuple):
 
 
 class Bounds(_Bounds):
-    """From `starts` on, and before `ends`; both UTC."""
+    """The range from `starts` up to, but excluding, `ends`; both UTC."""
 
     @cached_property
     def starts_text(self) -> str:
@@ -27,18 +27,18 @@ class Bounds(_Bounds):
         return self.ends.isoformat()
 
 
-_latest: dict[tuple[str, str], Bounds] = {}  # as many as there are time zones, twice
+_latest: dict[tuple[str, str], Bounds] = {}  # at most two per time zone
 
 
 def bounds(window: str, at: datetime, zone: str) -> Bounds:
-    """Of the day or month in which `at` (aware) lies. Raises ZoneInfoNotFoundError."""
+    """Returns the day or month that contains `at` (aware). Raises ZoneInfoNotFoundError."""
     known = _latest.get((window, zone))
     if known is None or not known.starts <= at < known.ends:
-        known = _latest[window, zone] = _found(window, at, ZoneInfo(zone))
+        known = _latest[window, zone] = _compute(window, at, ZoneInfo(zone))
     return known
 
 
-def _found(window: str, at: datetime, zone: ZoneInfo) -> Bounds:
+def _compute(window: str, at: datetime, zone: ZoneInfo) -> Bounds:
     today = at.astimezone(zone).date()
     first = today if window == "day" else today.replace(day=1)
     return Bounds(_midnight(first, zone), _midnight(_after(window, first), zone))
@@ -55,6 +55,6 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def day_bounds(day: date, zone: str) -> Bounds:
-    """Of a calendar day."""
-    there = ZoneInfo(zone)
-    return Bounds(_midnight(day, there), _midnight(day + timedelta(days=1), there))
+    """Returns the bounds of a calendar day."""
+    zone_info = ZoneInfo(zone)
+    return Bounds(_midnight(day, zone_info), _midnight(day + timedelta(days=1), zone_info))

@@ -1,6 +1,6 @@
-"""Step 2 of a request's life: one script decides over every limit at once (admission.lua).
+"""Step 2 of a request's life: one script decides on every limit at once (admission.lua).
 
-Here is what all web processes share; who to ask when Redis is away is rate_limiter.py's affair.
+These limits are shared by all web processes; rate_limiter.py decides on admission without Redis.
 """
 
 import time
@@ -20,25 +20,25 @@ _HERE = Path(__file__).parent
 # tenant and a key, and charges all or none.
 TAG = "{limits}"
 CLOCK_KEY = f"{TAG}:clock"
-READING_S = 60.0  # so long one process's clock stands in for Redis's
-PROMPT_S = 0.1  # an answer that took longer tells the time badly
+READING_S = 60.0  # the longest time that this process extrapolates Redis's clock
+PROMPT_S = 0.1  # a slower answer gives the time too inaccurately
 JUMP_MS = 1_000
 PATIENCE_S = 0.22
 
 
 def script(*names: str) -> Script:
-    """Several files as one script: clock.lua comes first, and so on."""
+    """Joins several files to one script: clock.lua comes first, and so on."""
     texts = [(_HERE / f"{name}.lua").read_text() for name in names]
     return Script.of(WHEN_FULL + "\n".join(texts))
 
 
 MEGABYTE = 1_000_000
-LIGHT = 16_384  # bytes: a smaller body does not count among those in flight (buckets.lua)
+LIGHT = 16_384  # bytes: smaller bodies do not count as bytes in flight (buckets.lua)
 _SCRIPT = script("clock", "buckets", "admission")
 
 
 class Left(msgspec.Struct, frozen=True):
-    """What the tightest tier leaves, for the headers. Requests or tokens."""
+    """The rest of the tightest tier, for the headers, in requests or tokens."""
 
     limit: int
     remaining: int
@@ -46,7 +46,7 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """`tier` is "" when admitted, else who refused: one of RefusedBy's words."""
+    """A decision. `tier` is "" for an admission, else the refusing limit, a word of RefusedBy."""
 
     tier: str
     limit: int = 0
@@ -56,9 +56,9 @@ class Admission(msgspec.Struct, frozen=True):
     requests: Left | None = None
     tokens: Left | None = None
     counter: UUID | None = None  # the quota that refused
-    unit: str = ""  # of the quota, and its window
+    unit: str = ""  # the quota's unit and window
     window: str = ""
-    asked: int = 0  # of the quota, in its unit
+    asked: int = 0  # the amount that the quota refused, in its unit
 
     @property
     def never_fits(self) -> bool:
@@ -71,26 +71,26 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One request at the limits. `address` is whom the limit per address counts, "" nobody.
+    """A request for admission. `address` is what the limit per address counts, "" for none.
 
-    `only_looks`: it wants to know what the tenant's and the key's limits leave. They are charged
-    nothing, and do not refuse it.
+    `only_looks`: reads what the tenant's and the key's limits leave. They are not charged, and do
+    not refuse it.
     """
 
     request_id: str
     address: str = ""
     per_address: int = 0
-    address_counted_at: int = 0  # it has been charged for this request already
+    address_counted_at: int = 0  # the time, if the address was charged for this request before
     tenant: str = ""
     limits: Limits = NO_LIMITS
     key: str = ""
     key_limits: Limits = NO_LIMITS
     tokens: int = 0
     hold_s: int = 0
-    bytes: int = 0  # of the body, which is kept
+    bytes: int = 0  # the size of the body, which is stored
     only_looks: bool = False
-    takes_slot: bool = True  # is one of the requests in progress that limits count
-    requests: int = 1  # that it counts as; 0: bytes of one that runs already
+    takes_slot: bool = True  # counts among the requests in progress
+    requests: int = 1  # the number it counts as; 0 for bytes of a running request
 
     @classmethod
     def of(
@@ -135,12 +135,12 @@ class Ask(msgspec.Struct, frozen=True):
 
     @property
     def limited(self) -> bool:
-        """Whether anything counts it."""
+        """True if any limit applies."""
         return bool(self.per_address) or self.limits != NO_LIMITS or self.key_limits != NO_LIMITS
 
 
 def keys(tenant: str, key: str = "", address: str = "", *, takes_slot: bool = True) -> list[str]:
-    """As admission.lua and give_back.lua want them."""
+    """Returns the keys of admission.lua and release.lua."""
     return [
         CLOCK_KEY,
         f"{TAG}:address:{address}",
@@ -152,15 +152,15 @@ def keys(tenant: str, key: str = "", address: str = "", *, takes_slot: bool = Tr
 
 
 def concurrency_key(owner: str, *, takes_slot: bool = True) -> str:
-    """Sorted set of the requests in progress of a tenant or a key: settling takes one out.
+    """Returns the sorted set of a tenant's or key's requests in progress; settling removes one.
 
-    Those that take no slot have a set of their own, which no limit looks at.
+    Requests without a slot have a set of their own, which no limit reads.
     """
     return f"{TAG}:{'busy' if takes_slot else 'slotless'}:{owner}"
 
 
 class SharedAdmission:
-    """Asks Redis. `restore` puts back the places of what this process has in progress."""
+    """Admission by Redis. `restore` writes the slots of this process's requests again."""
 
     def __init__(self, redis: RedisLink, restore: Callable[[], Awaitable[None]]) -> None:
         self._redis, self._restore = redis, restore
@@ -168,36 +168,36 @@ class SharedAdmission:
         self._reading: tuple[int, float] | None = None  # Redis's ms, our seconds
 
     async def admit(self, ask: Ask, mode: str = "") -> tuple[Admission, int]:
-        """The decision and its time, in ms of Redis. Raises RedisGone."""
+        """Returns the decision and its time, in ms of Redis. Raises RedisGone."""
         began = time.monotonic()
         for _ in range(4):
-            sent = time.monotonic()
-            if sent - began > PATIENCE_S / 2:
+            sent_at = time.monotonic()
+            if sent_at - began > PATIENCE_S / 2:
                 break
-            answer = await self._redis.run(_SCRIPT, ask.keys, *self._arguments(ask, mode, sent))
-            took = time.monotonic() - sent
+            answer = await self._redis.run(_SCRIPT, ask.keys, *self._arguments(ask, mode, sent_at))
+            duration = time.monotonic() - sent_at
             word, now = answer[0], int(answer[4])
             if word == b"epoch":
                 self._epoch, self._reading = answer[5], None
                 await self._restore()
                 continue
-            if word == b"late" and self._jumped(now, took):
+            if word == b"late" and self._jumped(now, duration):
                 mode = "jumped"
                 continue
             self._epoch = answer[5]
-            self._reading = (now, time.monotonic()) if took < PROMPT_S else None
+            self._reading = (now, time.monotonic()) if duration < PROMPT_S else None
             if word != b"late":
                 return _read(answer), now
         raise RedisGone("it is too slow")
 
-    def _arguments(self, ask: Ask, mode: str, sent: float) -> list[Any]:
+    def _arguments(self, ask: Ask, mode: str, sent_at: float) -> list[Any]:
         tenant, key = ask.limits, ask.key_limits
         return [
             ask.request_id,
             ask.tokens,
             ask.hold_s * 1000,
             self._epoch,
-            self._reckoned(sent),
+            self._redis_time(sent_at),
             int(PATIENCE_S * 1000),
             mode,
             ask.per_address,
@@ -219,22 +219,22 @@ class SharedAdmission:
             ask.requests,
         ]
 
-    def _reckoned(self, at: float) -> int:
-        """What Redis's clock should show; 0 when we cannot tell."""
+    def _redis_time(self, at: float) -> int:
+        """Returns the time that Redis's clock should show, or 0 if it is unknown."""
         if self._reading is None or at - self._reading[1] > READING_S:
             return 0
         return self._reading[0] + int((at - self._reading[1]) * 1000)
 
-    def _jumped(self, now: int, took: float) -> bool:
-        """Whether somebody set Redis's clock forward: it is not we who were slow."""
-        reckoned = self._reckoned(time.monotonic())
-        return took < PROMPT_S and reckoned > 0 and now - reckoned > JUMP_MS
+    def _jumped(self, now: int, duration: float) -> bool:
+        """Returns True if Redis's clock was set forward, and this process was not just slow."""
+        expected = self._redis_time(time.monotonic())
+        return duration < PROMPT_S and expected > 0 and now - expected > JUMP_MS
 
 
 def _read(answer: list[Any]) -> Admission:
-    tier, limit, used, frees, _, _, scope, *left = answer
+    tier, limit, used, frees, _, _, scope, *rest = answer
     return Admission(
-        tier.decode(), limit, used, frees, scope.decode(), _left(left[:3]), _left(left[3:])
+        tier.decode(), limit, used, frees, scope.decode(), _left(rest[:3]), _left(rest[3:])
     )
 
 

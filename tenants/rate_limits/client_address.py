@@ -1,4 +1,4 @@
-"""One client, one address: however it is written, and whatever tunnel it came through."""
+"""Normalizes client addresses, whatever their spelling or tunnel."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -8,16 +8,17 @@ from django.conf import settings
 
 from tenants.rate_limits.proxies import Proxies
 
-MOST_HOPS = 32  # of X-Forwarded-For that are looked at
+MOST_HOPS = 32  # entries of X-Forwarded-For that are read
 LONGEST = 80  # characters of an address, its zone included
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 @lru_cache(4096)
 def plain(text: str) -> str:
-    """In its usual form; an IPv4 address that IPv6 wraps is that IPv4 address.
+    """Returns an address in its usual form; an IPv4 address that IPv6 wraps becomes that IPv4
+    address.
 
-    Raises ValueError for what is no address.
+    Raises ValueError for any other text.
     """
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
@@ -26,7 +27,7 @@ def plain(text: str) -> str:
 
 
 def plain_or_none(text: str) -> str:
-    """Returns the address in its usual form, "" for what is none."""
+    """Returns the address in its usual form, or "" for any other text."""
     try:
         return plain(text) if len(text) <= LONGEST else ""
     except ValueError:
@@ -36,9 +37,9 @@ def plain_or_none(text: str) -> str:
 def seen(peer: str, forwarded: str, proxies: Proxies) -> str:
     """Returns the address of a request's client.
 
-    X-Forwarded-For is read from the right for as long as the one who wrote an entry is a proxy that
-    the operator has named; the rest anybody can fake. What is no address there ends the reading.
-    "" for a peer without an address: a socket file.
+    X-Forwarded-For is read from the right, as long as the writer of an entry is a proxy that the
+    operator has named, since anybody can fake the rest. An entry that is no address ends the
+    reading. Returns "" for a peer without an address, on a socket file.
     """
     address = plain_or_none(peer)
     if not forwarded or address not in proxies:
@@ -46,9 +47,9 @@ def seen(peer: str, forwarded: str, proxies: Proxies) -> str:
     for hop in reversed(forwarded.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
         if not hop.strip():
             continue
-        if not (named := plain_or_none(hop.strip())):
+        if not (entry := plain_or_none(hop.strip())):
             break
-        address = named
+        address = entry
         if address not in proxies:
             break
     return address
@@ -56,9 +57,9 @@ def seen(peer: str, forwarded: str, proxies: Proxies) -> str:
 
 @lru_cache(4096)
 def counted(client_ip: str) -> str:
-    """Whom the limit per address counts: in IPv6 everybody has a /64 to himself (RFC 6177).
+    """Returns the address that the limit per address counts: in IPv6 the /64 of a site (RFC 6177).
 
-    "" for what is no address: a socket file.
+    "" for text that is no address, as of a socket file.
     """
     try:
         address = ip_address(client_ip)
@@ -73,7 +74,9 @@ def counted(client_ip: str) -> str:
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:
-    """Tunnels give one IPv4 client very many IPv6 addresses."""
+    """Returns the IPv4 address inside a tunnel's, since tunnels give a client very many
+    addresses.
+    """
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo

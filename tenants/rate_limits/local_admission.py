@@ -1,9 +1,9 @@
-"""The limits of one process alone, while Redis is away: stricter than the shared ones, never open.
+"""Limits of one process while Redis is away: stricter than the shared ones, never open.
 
-Each of N processes has 1/N of every limit. Of requests at once, which cannot be cut, the first
-processes have what is left over: a limit of one lets somebody in. Buckets start empty, so that
-nobody gets a second burst; that of the day's stored bytes with a minute's worth, or every request
-would wait for it. What is let in here is owed: Redis is told when it is back.
+Each of N processes has 1/N of every limit. Concurrency cannot be divided so: the first processes
+have the remainder, so that a limit of one admits somebody. Buckets start empty, so that nobody gets
+a second burst; that of the day's stored bytes starts with a minute's worth, or every request would
+wait for it. Redis is told about requests admitted here when it is back.
 """
 
 import math
@@ -39,7 +39,7 @@ class _Bucket:
 
 
 class LocalAdmission:
-    """Of the `number`th of `processes`, from 1 on; 0: it does not know which one it is."""
+    """Limits of the `number`th of `processes`, from 1 on; 0 if the number is unknown."""
 
     def __init__(
         self, processes: int, clock: Callable[[], float] = time.monotonic, *, number: int = 0
@@ -51,20 +51,22 @@ class LocalAdmission:
         self.owed: dict[str, Ask] = {}
 
     def begin(self) -> None:
-        """Redis has just gone: everything starts empty now, but what is still owed."""
+        """Empties the buckets after Redis has gone; requests that Redis must be told about stay."""
         self._buckets.clear()
         self._began = self._clock()
 
     def admit(self, ask: Ask, busy: Busy = lambda owner: []) -> Admission:
-        """`busy`: what a tenant or key had in progress here before: the bytes of each body."""
+        """Decides. `busy` returns the body sizes of a tenant's or key's earlier requests in
+        progress.
+        """
         now = self._clock()
         charges = list(self._charges(ask, now))
         paid = [c for c in charges if c[0] == "ip"] if ask.only_looks else charges
-        closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in paid]
+        closed = [self._refusal(bucket, tier, limit, n) for tier, limit, bucket, n in paid]
         if not ask.only_looks:
-            closed += self._crowded(ask, ask.key, "key_", ask.key_limits, busy)
-            closed += self._crowded(ask, ask.tenant, "", ask.limits, busy)
-        if len(self.owed) >= OWED:  # more than we could tell Redis of
+            closed += self._concurrency_refusals(ask, ask.key, "key_", ask.key_limits, busy)
+            closed += self._concurrency_refusals(ask, ask.tenant, "", ask.limits, busy)
+        if len(self.owed) >= OWED:  # more than Redis could be told later
             closed.append(Admission("concurrency", OWED, OWED, 1000))
         worst = max((c for c in closed if c), key=lambda c: c.frees_in_ms, default=None)
         if worst:
@@ -76,7 +78,7 @@ class LocalAdmission:
         return Admission("", requests=_left(charges, "rate"), tokens=_left(charges, "tokens"))
 
     def undo(self, request_id: str) -> bool:
-        """As if the request had never come. False when it was not let in here."""
+        """Undoes an admission and its charges. Returns False if it was not made here."""
         ask = self.owed.pop(request_id, None)
         if ask is None:
             return False
@@ -85,7 +87,7 @@ class LocalAdmission:
         return True
 
     def over(self, request_id: str) -> None:
-        """It did not run: its place is free and its tokens are its own; it counts as a request."""
+        """Frees the slot and tokens of a request that did not run; it still counts as a request."""
         if ask := self.owed.get(request_id):
             self.undo(request_id)
             self.owed[request_id] = rest = msgspec.structs.replace(ask, tokens=0, hold_s=0)
@@ -94,7 +96,7 @@ class LocalAdmission:
 
     # Buckets -------------------------------------------------------------------------------------
     def _charges(self, ask: Ask, now: float) -> Iterator[tuple[str, int, _Bucket, float]]:
-        """(tier, limit, its bucket, what the request takes of it)."""
+        """Yields (tier, limit, its bucket, the amount of this request)."""
         if ask.per_address and not ask.address_counted_at:
             n = ask.per_address
             yield "ip", n, self._bucket("ip", ask.address, n, n, now), 1
@@ -115,57 +117,57 @@ class LocalAdmission:
     def _bucket(
         self, kind: str, owner: str, per_minute: float, size: int, now: float, level: float = 0
     ) -> _Bucket:
-        """`level`: what is in it when it is new."""
+        """Returns a bucket; `level` is that of a new one."""
         bucket = self._buckets.get((kind, owner))
         if bucket is None:
             bucket = _Bucket(0, 0, level, self._began)
             self._buckets[kind, owner] = bucket
             if len(self._buckets) > BUCKETS:
                 self._buckets.popitem(last=False)
-                self._began = now  # who was forgotten must not come back richer
+                self._began = now  # a bucket that was dropped must not come back fuller
         bucket.per_minute, bucket.size = per_minute * self._share, max(1.0, size * self._share)
         bucket.fill(now)
         self._buckets.move_to_end((kind, owner))
         return bucket
 
-    def _closed(self, bucket: _Bucket, tier: str, limit: int, n: float) -> Admission | None:
+    def _refusal(self, bucket: _Bucket, tier: str, limit: int, n: float) -> Admission | None:
         needed = min(n, bucket.size)
         if bucket.level >= needed:
             return None
         used = math.ceil(bucket.size - bucket.level)
         return Admission(tier, limit, used, bucket.frees_in_ms(needed), scope=tier)
 
-    # Places --------------------------------------------------------------------------------------
-    def _crowded(
+    # Slots ---------------------------------------------------------------------------------------
+    def _concurrency_refusals(
         self, ask: Ask, owner: str, prefix: str, limits: Limits, busy: Busy
     ) -> list[Admission]:
         most, most_bytes = limits.max_concurrency, limits.megabytes_in_flight * MEGABYTE
         if not most and not (most_bytes and ask.bytes > LIGHT):
             return []
-        reacquire_arguments = (a for a in self.owed.values() if a.hold_s and a.takes_slot)
-        mine = (a for a in reacquire_arguments if owner in (a.tenant, a.key))
-        sizes = [*(a.bytes for a in mine), *busy(owner)]
-        found = []
-        if most and len(sizes) >= self._places(most):
+        running = (ask for ask in self.owed.values() if ask.hold_s and ask.takes_slot)
+        own = (ask for ask in running if owner in (ask.tenant, ask.key))
+        sizes = [*(ask.bytes for ask in own), *busy(owner)]
+        refusals = []
+        if most and len(sizes) >= self._slots(most):
             tier = f"{prefix}concurrency"
-            found.append(Admission(tier, most, len(sizes), 1000, scope=tier))
+            refusals.append(Admission(tier, most, len(sizes), 1000, scope=tier))
         flying = sum(size for size in sizes if size > LIGHT)
         heavy = most_bytes and flying and ask.bytes > LIGHT
         if heavy and flying + ask.bytes > most_bytes * self._share:
             tier = f"{prefix}bytes"
-            found.append(Admission(tier, most_bytes, flying, 1000, scope=tier))
-        return found
+            refusals.append(Admission(tier, most_bytes, flying, 1000, scope=tier))
+        return refusals
 
-    def _places(self, most: int) -> int:
-        """Its part of them: the first processes have one more where they cannot be divided."""
+    def _slots(self, most: int) -> int:
+        """Returns this process's part; the first processes have one more of a remainder."""
         return (most + self._processes - self._number) // self._processes
 
 
 def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:
-    """Of the tightest."""
-    found = [(limit, bucket) for tier, limit, bucket, _ in charges if tier.endswith(kind)]
-    if not found:
+    """Returns the rest of the tightest bucket of a kind."""
+    buckets = [(limit, bucket) for tier, limit, bucket, _ in charges if tier.endswith(kind)]
+    if not buckets:
         return None
-    limit, bucket = min(found, key=lambda pair: pair[1].level)
+    limit, bucket = min(buckets, key=lambda pair: pair[1].level)
     full = math.ceil((bucket.size - bucket.level) * 60_000 / bucket.per_minute)
     return Left(limit, max(0, int(bucket.level)), max(0, full))

@@ -1,16 +1,16 @@
-"""The proxies in front of one front end, whose word about a client is believed."""
+"""The proxies in front of a front end, whose statements about clients are trusted."""
 
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-SOCKET_FILE = "unix"  # a proxy that comes over a socket file, and so has no address
+SOCKET_FILE = "unix"  # a proxy on a socket file, which has no address
 Network = IPv4Network | IPv6Network
 
 
 class Proxies:
-    """Addresses and networks, with commas in between, and `unix`; none by default.
+    """Addresses and networks, separated by commas, and `unix`; none by default.
 
-    Raises ValueError for what is neither, and for a network that holds everybody.
+    Raises ValueError for any other word, and for a network that includes every address.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -23,14 +23,14 @@ class Proxies:
         return self._socket_file or bool(self._networks)
 
     def __contains__(self, address: str) -> bool:
-        """Whether the address is a proxy's; "" is that of a peer on a socket file."""
+        """Returns True if the address is a proxy's; "" stands for a peer on a socket file."""
         if not self._networks or not address:
             return self._socket_file and not address
         return self._includes(address)
 
     def _look_up(self, address: str) -> bool:
-        place = ip_address(address)
-        return any(place in network for network in self._networks)
+        parsed = ip_address(address)
+        return any(parsed in network for network in self._networks)
 
 
 def _network(word: str) -> Network:

@@ -1,7 +1,8 @@
-"""Admission in one web process: Redis decides; while it is away, a stricter bucket of our own.
+"""Admission in one web process: Redis decides; while it is away, stricter buckets of this process
+do.
 
-A Redis that is silent for PATIENCE_S is away: from then on nobody waits for it, until it answers a
-probe. Then it is told of everybody who came in meanwhile, and decides again.
+Redis is considered away after PATIENCE_S of silence: from then on no request waits for it, until it
+answers a probe. Then it is told about requests admitted meanwhile, and decides again.
 """
 
 import asyncio
@@ -20,15 +21,17 @@ from tenants.rate_limits.release import Slot, reacquire, undo
 
 log = logging.getLogger(__name__)
 PROBE_S = 1.0
-LOCALLY = -1  # an address was charged here, not in Redis
+LOCALLY = -1  # the address was charged in this process, not in Redis
 FIRST_TRIES = 5  # of PATIENCE_S each
-REMEMBERED = 10_000  # addresses over their limit, requests to be undone
+REMEMBERED = 10_000  # addresses over their limit, and admissions to undo
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 class RateLimiter:
-    """`in_progress`: places of the requests that this process waits for. `number` of `processes`
-    that admit requests: see LocalAdmission.
+    """Decides on requests for admission.
+
+    `in_progress`: slots of the requests that this process waits for. `number` of `processes` that
+    admit requests: see LocalAdmission.
     """
 
     def __init__(
@@ -47,18 +50,18 @@ class RateLimiter:
         self._blocked: OrderedDict[str, tuple[Admission, float]] = OrderedDict()
         self._to_undo: dict[str, tuple[Ask, int]] = {}
         self._probing: asyncio.Task[None] | None = None
-        self.outages = 0  # how often this process went on alone
+        self.outages = 0
 
     @property
     def alone(self) -> bool:
-        """Whether Redis is away, and the stricter limits of this process hold."""
+        """True while Redis is away and the stricter limits of this process apply."""
         return self._probing is not None
 
     async def open(self) -> None:
-        """Connects, so that the first request need not.
+        """Connects before the first request.
 
-        Tries several times: no request waits yet, and a process that starts on a busy machine
-        would begin with the empty buckets of its own.
+        It tries several times: no request waits yet, and a process that starts on a busy machine
+        would begin with its own empty buckets.
         """
         for tries_left in reversed(range(FIRST_TRIES)):
             try:
@@ -74,9 +77,9 @@ class RateLimiter:
             await asyncio.gather(self._probing, return_exceptions=True)
         self._redis.close()
 
-    # Coming in -----------------------------------------------------------------------------------
+    # Admission -----------------------------------------------------------------------------------
     async def admit(self, ask: Ask) -> tuple[Admission, int]:
-        """The decision, and when the address was charged for it (to be handed to `undo`)."""
+        """Returns the decision, and the time at which the address was charged (for `undo`)."""
         counted_at = ask.address_counted_at
         if ask.per_address and not counted_at and (refused := self.blocked(ask.address)):
             return refused, 0
@@ -90,17 +93,22 @@ class RateLimiter:
         return self._local.admit(ask, self._busy), counted_at or LOCALLY
 
     def blocked(self, address: str) -> Admission | None:
-        """The refusal of an address that is over its limit, for as long as it is."""
+        """Returns the refusal of an address while it is over its limit."""
         known = self._blocked.get(address)
         if known is None:
             return None
-        left = known[1] - time.monotonic()
-        if left <= 0:
+        remaining_s = known[1] - time.monotonic()
+        if remaining_s <= 0:
             del self._blocked[address]
             return None
         refused = known[0]
         return Admission(
-            "ip", refused.limit, refused.used, max(1, int(left * 1000)), "ip", refused.requests
+            "ip",
+            refused.limit,
+            refused.used,
+            max(1, int(remaining_s * 1000)),
+            "ip",
+            refused.requests,
         )
 
     def _remember(self, ask: Ask, admission: Admission) -> None:
@@ -110,9 +118,9 @@ class RateLimiter:
             if len(self._blocked) > REMEMBERED:
                 self._blocked.popitem(last=False)
 
-    # Going out -----------------------------------------------------------------------------------
+    # After admission -----------------------------------------------------------------------------
     async def undo(self, ask: Ask, counted_at: int) -> None:
-        """As if the request had never come: a later tier refused it, or nothing took it."""
+        """Undoes an admission that a later tier refused, or that nothing accepted."""
         if self._local.undo(ask.request_id) or len(self._to_undo) >= REMEMBERED:
             return
         if not self.alone:
@@ -124,11 +132,13 @@ class RateLimiter:
         self._to_undo[ask.request_id] = ask, counted_at
 
     def over(self, request_id: str) -> None:
-        """It did not run: Redis was away for too long."""
+        """Frees a request that did not run, because Redis was away for too long."""
         self._local.over(request_id)
 
     def _busy(self, owner: str) -> Iterator[int]:
-        """The bytes of each request of a tenant or key in progress here that Redis knows of."""
+        """Yields the body size of each request of a tenant or key in progress here that Redis
+        knows.
+        """
         owed = self._local.owed
         return (
             slot.bytes
@@ -142,9 +152,9 @@ class RateLimiter:
             self.outages += 1
             log.warning("rate limits: Redis is unavailable (%s); using local limits", problem)
             self._local.begin()
-            self._probing = asyncio.create_task(self._until_it_is_back())
+            self._probing = asyncio.create_task(self._probe_until_back())
 
-    async def _until_it_is_back(self) -> None:
+    async def _probe_until_back(self) -> None:
         began = time.monotonic()
         while True:
             await asyncio.sleep(PROBE_S)
@@ -157,7 +167,7 @@ class RateLimiter:
             return
 
     async def _catch_up(self) -> None:
-        """Tells Redis who came in without it, and who went no further. Raises RedisGone."""
+        """Tells Redis about requests admitted or undone without it. Raises RedisGone."""
         await self._redis.call("PING")
         while self._local.owed or self._to_undo:
             for ask in list(self._local.owed.values())[:100]:
@@ -168,7 +178,7 @@ class RateLimiter:
                 self._to_undo.pop(request_id, None)
 
     async def _restore(self) -> None:
-        """Redis lost its data: what is in progress takes its places again."""
+        """Writes the slots of requests in progress again after Redis lost its data."""
         slots = list(self._in_progress())
         log.warning("rate limits: Redis lost its data; restoring %d requests", len(slots))
         for start in range(0, len(slots), 100):

@@ -1,4 +1,4 @@
-"""What a request gives back when it is over (release.lua), and takes again after a loss."""
+"""Releases a request's charges at its end (release.lua), and restores them after a loss."""
 
 import time
 from typing import Any
@@ -10,13 +10,13 @@ from tenants.rate_limits.admission import Ask, keys, script
 
 RELEASE = script("clock", "buckets", "release")
 REACQUIRE = script("clock", "buckets", "reacquire")
-UNKNOWN = 2**31  # bytes: it may have been large
+UNKNOWN = 2**31  # bytes of an unknown body, which may have been large
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
+    """The slot of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
 
-    `until`: when it is over, whatever dies; seconds since the epoch.
+    `until`: its end at the latest, whatever dies; seconds since the epoch.
     """
 
     request_id: str
@@ -34,10 +34,10 @@ class Slot(msgspec.Struct, frozen=True):
 def release_arguments(
     slot: Slot, set_aside: int, used: int | None, answer: int = 0
 ) -> tuple[list[str], list[Any]]:
-    """Keys and arguments of GIVE_BACK for a request that is over.
+    """Returns keys and arguments of RELEASE for a finished request.
 
-    `used` None: nobody knows what it took; then what was set aside stays charged. `answer`: bytes
-    that are kept of it.
+    `used` None: the use is unknown, and the reservation stays charged. `answer`: bytes stored of
+    the answer.
     """
     tokens = 0 if used is None else set_aside - used
     return slot.keys, [slot.request_id, tokens, 0, 0, -answer, slot.bytes]
@@ -46,9 +46,9 @@ def release_arguments(
 async def release(
     redis: RedisLink, slot: Slot, set_aside: int, used: int | None, answer: int = 0
 ) -> bool:
-    """False when it had been given back before. Raises RedisGone."""
-    (held,) = await redis.run_all([releasing(slot, set_aside, used, answer)])
-    return bool(held)
+    """Releases a request. Returns False if it was released before. Raises RedisGone."""
+    (released,) = await redis.run_all([releasing(slot, set_aside, used, answer)])
+    return bool(released)
 
 
 def releasing(slot: Slot, set_aside: int, used: int | None, answer: int = 0) -> Call:
@@ -56,21 +56,21 @@ def releasing(slot: Slot, set_aside: int, used: int | None, answer: int = 0) -> 
 
 
 async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:
-    """As if the request had never come: a later tier refused it. Raises RedisGone."""
+    """Undoes an admission that a later tier refused. Raises RedisGone."""
     address = counted_at if ask.per_address else 0
     arguments = [ask.request_id, ask.tokens, 1, address, ask.bytes, ask.bytes]
     return bool(await redis.run(RELEASE, ask.keys, *arguments))
 
 
 async def reacquire(redis: RedisLink, slot: Slot, hold_s: float) -> None:
-    """Redis had lost it. `hold_s`: at least so long. Raises RedisGone."""
-    where, arguments = reacquire_arguments(slot, hold_s)
-    await redis.run(REACQUIRE, where, *arguments)
+    """Restores a slot that Redis lost, for at least `hold_s`. Raises RedisGone."""
+    keys_, arguments = reacquire_arguments(slot, hold_s)
+    await redis.run(REACQUIRE, keys_, *arguments)
 
 
 def reacquire_arguments(slot: Slot, hold_s: float) -> tuple[list[str], list[Any]]:
-    """Keys and arguments of HOLD."""
+    """Returns keys and arguments of REACQUIRE."""
     clock, _, _, tenant, _, key = slot.keys
-    where = [clock, tenant, key if slot.key else tenant]
+    keys_ = [clock, tenant, key if slot.key else tenant]
     lasts_s = max(hold_s, slot.until - time.time())
-    return where, [slot.request_id, int(lasts_s * 1000), slot.bytes]
+    return keys_, [slot.request_id, int(lasts_s * 1000), slot.bytes]

@@ -1,4 +1,4 @@
-"""Why a request was refused: which limit, how much of it was used and by whom, when it frees."""
+"""Explains a refusal: the limit, its use and users, and the time until it frees."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _LARGER_THAN_THE_REST = _(
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one key or member asked for in the time that counted."""
+    """The requests of one key or member in the relevant time."""
 
     actor: str  # "key:<uuid>" or "member:<uuid>"
     name: str
@@ -59,7 +59,7 @@ class Explanation:
     tier: str
     label: Promise | str  # the tier in words
     advice: Promise | str
-    counter: str  # whose: an address, a key, the tenant, a quota
+    counter: str  # the owner of the limit: an address, a key, the tenant, a quota
     limit: int
     used: int
     count: int  # refusals of this kind within the minute
@@ -67,8 +67,8 @@ class Explanation:
     last_at: datetime
     frees_at: datetime
     still_refusing: bool
-    since: datetime  # from then on `used_by` counts, up to last_at
-    used_by: tuple[Share, ...]  # the most first
+    since: datetime  # `used_by` counts from here to last_at
+    used_by: tuple[Share, ...]  # the largest first
 
 
 def explain(refusal: Refusal) -> Explanation:
@@ -93,7 +93,7 @@ def explain(refusal: Refusal) -> Explanation:
 
 
 def _since(refusal: Refusal) -> datetime:
-    """A bucket forgets within a minute, or a day; a quota counts from its window's beginning."""
+    """Returns the start of the relevant time: a bucket's minute or day, a quota's window."""
     if counted := _quota_counter(refusal):
         return counted.starts
     return refusal.first_at - (DAY if refusal.tier.endswith("stored") else MINUTE)
@@ -115,8 +115,8 @@ def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
 def _still_refusing(refusal: Refusal) -> bool:
     """Returns whether the same request would be refused again.
 
-    Places and buckets free by themselves. A quota still refuses while it has no more room than at
-    the time: it may have been raised, or running requests may have given something back.
+    Slots and buckets free by themselves. A quota still refuses while it has no more room than at
+    the time: it may have been raised, or running requests may have released a reservation.
     """
     if refusal.frees_at <= timezone.now():
         return False
@@ -125,7 +125,7 @@ def _still_refusing(refusal: Refusal) -> bool:
     quota, counted = _quota(refusal), _quota_counter(refusal)
     if quota is None or counted is None:
         return False
-    return quota.standing().allowed - counted.used - counted.reserved <= _room(refusal)
+    return quota.balance().allowed - counted.used - counted.reserved <= _room(refusal)
 
 
 def _room(refusal: Refusal) -> int:
@@ -149,7 +149,7 @@ def _counter(refusal: Refusal) -> str:
     return refusal.tenant.name
 
 
-# Who used it ------------------------------------------------------------------------------------
+# Use by caller ----------------------------------------------------------------------------------
 def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
     entries = _as_quotas_count if refusal.tier == RefusedBy.QUOTA else _as_limits_count
     rows = list(
@@ -167,14 +167,14 @@ def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
 
 
 def _as_limits_count(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
-    """Everything that came in."""
+    """Returns all requests that arrived."""
     return LedgerEntry.objects.filter(
         tenant_id=refusal.tenant_id, kind=Kind.RESERVE, at__gte=since, at__lte=refusal.last_at
     )
 
 
 def _as_quotas_count(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
-    """What requests used, or set aside while they ran; a released one counts no more."""
+    """Returns used tokens, and reservations of running requests, without released ones."""
     ended = LedgerEntry.objects.filter(request_id=OuterRef("request_id"), at__lte=refusal.last_at)
     running = Q(kind=Kind.RESERVE) & ~Exists(ended.exclude(kind=Kind.RESERVE))
     return LedgerEntry.objects.filter(
@@ -186,7 +186,7 @@ def _as_quotas_count(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]
 
 
 def _of_scope(entries: QuerySet[LedgerEntry], refusal: Refusal) -> QuerySet[LedgerEntry]:
-    """Those of whom the limit counts."""
+    """Returns the entries that the limit counts."""
     if refusal.tier.startswith("key_"):
         return entries.filter(api_key_id=refusal.actor.partition(":")[2])
     quota = _quota(refusal)
@@ -205,7 +205,7 @@ def _actor(row: Mapping[str, Any]) -> str:
 
 
 def _names(tenant_id: UUID, actors: list[str]) -> dict[str, str]:
-    """Of keys and members of this tenant."""
+    """Returns names of keys and members of this tenant by actor."""
     ids = [actor.partition(":")[2] for actor in actors]
     keys = ApiKey.objects.filter(tenant_id=tenant_id, id__in=ids)
     members = Member.objects.filter(tenant_id=tenant_id, id__in=ids).select_related("user")

@@ -1,8 +1,8 @@
-"""Every refusal leaves a trace, and none costs the refused, or the database, more than a little.
+"""Records every refusal at little cost for the caller and the database.
 
-What one caller is refused in one minute at one tier has one id, told at once, and one row, written
-about once a second together with an audit event that says how many there were. The same goes for
-keys that open nothing. Nobody waits for the database, and a flood is summed up.
+Refusals of one caller in one minute at one tier share an id, which the caller gets at once, and a
+row. Rows are written about once a second, each with an audit event that has their number. The same
+applies to keys that are not valid. Nobody waits for the database, and a flood is summed up.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tenants.rate_limits.admission import Admission
 
 log = logging.getLogger(__name__)
 EVERY_S = 1.0
-MOST = 10_000  # kinds of refusal that are kept apart until they are written
+MOST = 10_000  # kinds of refusal with rows of their own until the next write
 CHUNK = 500
 CLOSE_S = 3.0
 OTHERS = "others"
@@ -36,7 +36,7 @@ _WRITE = """
         quota_id uuid, route text, model text, client_net inet, "limit" bigint, used bigint,
         minute timestamptz, first_at timestamptz, last_at timestamptz, frees_at timestamptz,
         count int, status int, code text, detail jsonb)),
-    told as (
+    events as (
         insert into audit_event (at, action, tenant_id, request_id, actor, api_key_id, client_net,
                                  route, model, upstream, success, status, error_code, detail)
         select last_at, action, tenant_id, flush, actor, api_key_id, client_net,
@@ -47,7 +47,7 @@ _WRITE = """
          first_at, last_at, frees_at, count)
     select j.id, j.tenant_id, j.actor, j.tier, j.quota_id, j.route, j.model, j.client_net,
            j."limit", j.used, j.minute, j.first_at, j.last_at, j.frees_at, j.count
-    from j join told on told.request_id = j.flush join tenants_tenant t on t.id = j.tenant_id
+    from j join events on events.request_id = j.flush join tenants_tenant t on t.id = j.tenant_id
     where j.tier <> ''
     on conflict (id) do update set
         count = tenants_refusal.count + excluded.count, used = excluded.used,
@@ -57,7 +57,7 @@ _WRITE = """
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Who was refused, and where. `client_net` is the address without its host part."""
+    """The caller and the route of a refusal. `client_net` is the address without its host part."""
 
     tenant_id: UUID | None
     actor: str
@@ -67,7 +67,7 @@ class Refused:
 
 
 class Refusals:
-    """Of one process; everything on its loop."""
+    """The refusals of one process. Methods run on its event loop."""
 
     def __init__(self, dsn: str) -> None:
         self._noted: dict[UUID, dict[str, Any]] = {}
@@ -79,13 +79,13 @@ class Refusals:
         self._task = asyncio.create_task(self._work())
 
     def note_from_thread(self, who: Refused, admission: Admission) -> str:
-        """As `note`, for those who are not on the loop."""
+        """Records a refusal, as `note` does, from another thread."""
         now = time.time()
         self._loop.call_soon_threadsafe(self.note, who, admission, now)
         return f"{_PREFIX}{_id(who, admission, _minute(now)).hex}"
 
     def note(self, who: Refused, admission: Admission, now: float | None = None) -> str:
-        """The id of this refusal, `ref_…`, for whoever asks why."""
+        """Records a refusal and returns its id, `ref_...`, by which it can be explained."""
         now = now or time.time()
         minute = _minute(now)
         refusal_id = _id(who, admission, minute)
@@ -104,13 +104,13 @@ class Refusals:
         return f"{_PREFIX}{refusal_id.hex}"
 
     def denied_from_thread(self, who: Refused, status: int, code: str) -> None:
-        """As `denied`, for those who are not on the loop."""
+        """Records a denial, as `denied` does, from another thread."""
         self._loop.call_soon_threadsafe(self.denied, who, status, code)
 
     def denied(
         self, who: Refused, status: int, code: str, action: Action = Action.ACCESS_DENIED
     ) -> None:
-        """A key that opens nothing, or not this. Or else what `action` says."""
+        """Records a key that is not valid, or not for this; or another `action`."""
         now = time.time()
         parts = (who.tenant_id, who.actor, who.client_net, code, int(now // 60))
         row = self._row(uuid5(_NAMESPACE, "|".join(map(str, parts))), who, now, action)
@@ -118,7 +118,7 @@ class Refusals:
             row |= {"tier": "", "status": status, "code": code}
 
     def _row(self, row_id: UUID, who: Refused, now: float, action: Action) -> dict[str, Any] | None:
-        """The row that counts this one; None when there are too many."""
+        """Returns the row that counts this refusal, or None if there are too many."""
         row = self._noted.get(row_id)
         if row is None:
             if len(self._noted) >= MOST:
@@ -143,7 +143,7 @@ class Refusals:
 
     # Writing -------------------------------------------------------------------------------------
     async def close(self) -> None:
-        """Writes what there is, if the database takes it."""
+        """Writes what is pending, if the database accepts it."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
@@ -164,12 +164,12 @@ class Refusals:
                 log.exception("cannot write refusals")
 
     async def flush(self) -> None:
-        """Each row is written once, however often this has to be tried."""
+        """Writes each row once, however many attempts it takes."""
         async with self._flushing:
             await self._flush()
 
     async def _flush(self) -> None:
-        while self._unwritten or self._taken():
+        while self._unwritten or self._queue_noted():
             chunk = self._unwritten[:CHUNK]
             try:
                 await self._write(chunk)
@@ -181,9 +181,11 @@ class Refusals:
             del self._unwritten[: len(chunk)]
         return None
 
-    def _taken(self) -> bool:
-        """What was noted stands in line: all of it once, so that no row comes twice at a time."""
-        self._unwritten = [_told(row) for row in self._noted.values()]
+    def _queue_noted(self) -> bool:
+        """Queues all rows at once, so that none is in two writes. Returns False if there are
+        none.
+        """
+        self._unwritten = [_with_detail(row) for row in self._noted.values()]
         if self._others:
             log.warning("refusals: too many callers; %d are counted without details", self._others)
             self._unwritten.append(_of_others(self._others))
@@ -191,7 +193,7 @@ class Refusals:
         return bool(self._unwritten)
 
     async def _one_by_one(self, chunk: list[dict[str, Any]]) -> None:
-        """One bad row must not take its neighbours down."""
+        """Writes each row alone, so that one bad row does not lose the others."""
         for row in chunk:
             try:
                 await self._write([row])
@@ -215,14 +217,14 @@ def _id(who: Refused, admission: Admission, minute: int) -> UUID:
 
 
 def uuid_of(refusal_id: str) -> UUID | None:
-    """Of an id as clients see it; None when it cannot be one."""
+    """Returns the id that a client names, or None if it is not one."""
     try:
         return UUID(refusal_id.removeprefix(_PREFIX))
     except ValueError:
         return None
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _with_detail(row: dict[str, Any]) -> dict[str, Any]:
     detail = {"count": row["count"]}
     if row["tier"]:
         detail |= {
@@ -235,7 +237,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_others(count: int) -> dict[str, Any]:
-    """Refusals of too many different callers to tell them apart."""
+    """Returns a row for refusals of too many different callers to count them separately."""
     return {
         "flush": uuid4().hex,
         "action": Action.REQUEST_REFUSED,

@@ -110,7 +110,7 @@ def test_of_two_migrations_one_is_told_to_come_again() -> None:
         with first.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(%s)", [schema_release._LOCK])
         with pytest.raises(CommandError, match="another migration is running"):
-            sql_installation.refuse_in_vain(
+            sql_installation.refuse_if_impossible(
                 app_config=SimpleNamespace(label="audit"), plan=["something to do"]
             )
     finally:

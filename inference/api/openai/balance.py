@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tenants.caller import Caller
 from tenants.models import Quota
-from tenants.models.standing import Standing, standings
+from tenants.models.standing import Balance, balances
 from tenants.scope import tenant_scope
 
 _CENT = Decimal("0.01")
@@ -35,10 +35,10 @@ async def balance(caller: Caller) -> dict[str, Any]:
 
 
 @database_sync_to_async
-def _tightest(caller: Caller, ids: list[Any]) -> Standing | None:
+def _tightest(caller: Caller, ids: list[Any]) -> Balance | None:
     with tenant_scope(caller.tenant_id):
         quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
-        by_quota = standings(quotas, caller.time_zone, timezone.now())
+        by_quota = balances(quotas, caller.time_zone, timezone.now())
     return min(by_quota.values(), key=lambda standing: standing.remaining, default=None)
 
 

@@ -22,8 +22,8 @@ from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from console.privacy.why_not import refusal_text
 from tenants.models import ApiKey, Member
-from tenants.personal_data.deciding import Decider, WhyNot
-from tenants.personal_data.whose import Whose, find
+from tenants.personal_data.deciding import Decider, RefusalReason
+from tenants.personal_data.whose import Subject, find
 from tenants.roles import Permission as P
 from tenants.scope import person_scope
 
@@ -217,7 +217,7 @@ class Deletions(Resource):
         me = self.who.member or self.who.key
         return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
 
-    def _owner(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Whose:
+    def _owner(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Subject:
         """Returns whose data to delete. Raises Problem, 404 for what belongs to somebody else."""
         ids = [one for one in (member, key, subject) if one]
         if not ids and self.who.member:
@@ -237,7 +237,7 @@ class Deletions(Resource):
         owner: Member | ApiKey = self.get_or_404(rows, pk=member or key)
         return owner
 
-    def _by_pseudonym(self, subject: UUID) -> Whose:
+    def _by_pseudonym(self, subject: UUID) -> Subject:
         owner = find(self.url_tenant, subject)
         if owner is None:
             raise not_found()
@@ -247,15 +247,15 @@ class Deletions(Resource):
     def _decider(self) -> Decider:
         return Decider(self.url_tenant, self.actor, self.who.member, self.who.roles_to_give())
 
-    def _refuse_removal(self, owner: Whose) -> None:
+    def _refuse_removal(self, owner: Subject) -> None:
         """Raises Problem unless the caller may have this member or key removed too."""
         refusal = self._decider.to_remove(owner)
-        if refusal == WhyNot.ABOVE and isinstance(owner, Member):
+        if refusal == RefusalReason.ABOVE and isinstance(owner, Member):
             refuse_unless_among(self.who.roles_to_take(), owner.role)
         elif refusal:
             raise bad_request({"removes": [refusal_text(refusal)]})
 
-    def _refuse(self, refusal: WhyNot | None) -> None:
+    def _refuse(self, refusal: RefusalReason | None) -> None:
         """Raises Problem if there is a refusal."""
         if refusal:
             raise denied(refusal_text(refusal))
@@ -267,7 +267,7 @@ class Deletions(Resource):
         except AlreadyBegun:
             raise _already_begun() from None
         except SamePerson:
-            raise denied(refusal_text(WhyNot.OWN_REQUEST)) from None
+            raise denied(refusal_text(RefusalReason.OWN_REQUEST)) from None
         except AlreadyDecided:
             raise Problem(
                 409, "already_decided", _("This request has already been decided.")

@@ -149,7 +149,7 @@ class Quotas(Resource):
     def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Show the use of a quota in the present window."""
         row = self.get_or_404(self.url_tenant.quotas.select_related("tenant"), pk=quota)
-        return Response(StandingShape(row.standing()).data)
+        return Response(StandingShape(row.balance()).data)
 
     def _quota_to_change(self, quota: UUID) -> Quota:
         row: Quota = self.get_for_change(self.url_tenant.quotas.all(), pk=quota)

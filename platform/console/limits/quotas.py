@@ -69,7 +69,7 @@ def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:
     raises = quota.raises.select_related("requested_by", "decided_by")
     context = {
         "quota": quota,
-        "line": Line(quota, quota.standing()),
+        "line": Line(quota, quota.balance()),
         "raises": raises.order_by("-requested_at")[:20],
         "notices": quota.notices.order_by("-at")[:10],
         "form": LimitForm(None, quota.unit, initial={"limit": f"{limit:f}"}),

@@ -55,7 +55,7 @@ def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
     context = {
         "refusal": row,
         "who": Actors.among([row.actor], request.tenant).name(row.actor),
-        "line": Line(quota, quota.standing()) if quota else None,
+        "line": Line(quota, quota.balance()) if quota else None,
         "explained": explain(row),
         "may_ask": Permission.MANAGE_QUOTAS in request.permissions,
         "askers": _roles_that_may_ask(request.tenant.profile),

@@ -31,7 +31,7 @@ from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
 from tenants.personal_data import whose as pseudonyms
 from tenants.personal_data.deciding import Decider
-from tenants.personal_data.whose import Whose, parsed
+from tenants.personal_data.whose import Subject, parsed
 from tenants.roles import Permission
 
 _MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")
@@ -189,7 +189,7 @@ def _as_text(value: Any) -> str:
 
 
 # Owner of the data --------------------------------------------------------------------------------
-def find_owner(tenant: Tenant, text: str) -> Whose | None:
+def find_owner(tenant: Tenant, text: str) -> Subject | None:
     """Returns the member with this email address, or the only key with this name or public id.
 
     People who have left are looked up by the pseudonym that their events show.
@@ -199,7 +199,7 @@ def find_owner(tenant: Tenant, text: str) -> Whose | None:
         return pseudonyms.find(tenant, subject_id)
     members = list(tenant.members.filter(user__email__iexact=text).select_related("tenant")[:2])
     keys = list(tenant.api_keys.filter(Q(name=text) | Q(public_id=text))[:2])
-    owners: list[Whose] = [*members, *keys]
+    owners: list[Subject] = [*members, *keys]
     return owners[0] if len(owners) == 1 else None
 
 

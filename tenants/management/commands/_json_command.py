@@ -1,4 +1,4 @@
-"""What every command shares: JSON or readable text on stdout, a failure as one line on stderr."""
+"""The base of all commands: JSON or readable text on stdout, a failure as one line on stderr."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `create_tenant` and `create_api_key` both let a script say: limits."""
+"""Limits as options of `create_tenant` and `create_api_key`."""
 
 from argparse import ArgumentTypeError
 from typing import Any
@@ -14,8 +14,8 @@ def add_limit_options(parser: CommandParser) -> None:
         parser.add_argument(option, type=int, metavar="N", help="0: no limit")
 
 
-def given(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Those that were said; the others stay as they come."""
+def set_options(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the options that were set; the others keep their defaults."""
     return {name: options[name] for name in names if options[name] is not None}
 
 

@@ -1,4 +1,6 @@
-"""`manage.py audit_export`: a complete, signed export of one chain of the trail, to a file."""
+"""`manage.py audit_export`: writes a complete, signed export of one chain of the trail to a
+file.
+"""
 
 import os
 import secrets
@@ -33,39 +35,42 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            whose = tenant_id(options["tenant"])
+            owner_id = tenant_id(options["tenant"])
             since, until = moment(options["since"]), moment(options["until"])
-            _refuse(whose, since, until)
-            manifest = _write(options["file"], whose, since, until)
+            _refuse(owner_id, since, until)
+            manifest = _write(options["file"], owner_id, since, until)
         except (OSError, ValueError) as problem:
             raise CommandError(f"cannot export: {problem}") from None
         counts = "{events} events under {seals} seals".format(**manifest)
         self.stdout.write(f"{options['file']}: {counts}, SHA-256 {manifest['sha256']}")
 
 
-def _refuse(whose: UUID | None, since: datetime | None, until: datetime | None) -> None:
-    """Raises ValueError."""
+def _refuse(owner_id: UUID | None, since: datetime | None, until: datetime | None) -> None:
+    """Raises ValueError for an empty time range, or a tenant without seals."""
     if since and until and since >= until:
         raise ValueError("the time ends before it begins")
     with system_scope():
-        if whose and not Seal.objects.of_tenant(whose).exists():
+        if owner_id and not Seal.objects.of_tenant(owner_id).exists():
             raise ValueError("nothing of this tenant is under seal: is the id right?")
 
 
-def _write(file: Path, whose: UUID | None, since: Any, until: Any) -> export_format.Manifest:
-    """On record before the first line is; under its name only when it is whole and on disk."""
+def _write(file: Path, owner_id: UUID | None, since: Any, until: Any) -> export_format.Manifest:
+    """Writes the export, after recording it.
+
+    The file gets its name only when it is complete and on disk.
+    """
     if file.exists():
         raise FileExistsError(f"{file} exists")
     with system_scope():
         span = {"since": str(since or ""), "until": str(until or ""), "form": "jsonl"}
-        act(Action.AUDIT_EXPORT, actor=BY, tenant_id=whose, detail=span)
+        act(Action.AUDIT_EXPORT, actor=BY, tenant_id=owner_id, detail=span)
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-            manifest = export_format.write(out, tenant_id=whose, since=since, until=until)
+            manifest = export_format.write(out, tenant_id=owner_id, since=since, until=until)
             out.flush()
             os.fsync(out.fileno())
-        os.link(part, file)  # as `x`: never over something that is there by now
+        os.link(part, file)  # like mode `x`, this never replaces an existing file
     finally:
         part.unlink(missing_ok=True)
     return manifest

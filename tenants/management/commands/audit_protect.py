@@ -37,11 +37,13 @@ class Command(BaseCommand):
 
 
 def _hand_over(role: str, requests_role: str) -> None:
-    """A platform that runs meanwhile may want the same tables: PostgreSQL then ends one of us."""
-    for left in reversed(range(ATTEMPTS)):
+    """Hands over, again after a deadlock with a running platform, of which PostgreSQL ends one
+    side.
+    """
+    for attempts_left in reversed(range(ATTEMPTS)):
         try:
             return sql_installation.hand_over(role, requests_role)
         except OperationalError as problem:
-            if not left or not isinstance(problem.__cause__, DeadlockDetected):
+            if not attempts_left or not isinstance(problem.__cause__, DeadlockDetected):
                 raise
     return None

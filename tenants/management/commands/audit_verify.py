@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.keys import signing
 from audit.offline import forebay_verify
-from audit.verification.verify import Report, TimeRange, Witness, opened, verify
+from audit.verification.verify import Report, TimeRange, Witness, open_trail, verify
 from audit.witnesses.delivery import configured, from_file
 from tenants.management.time_ranges import moment, tenant_id
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         span = TimeRange(
             tenant_id(options["tenant"]), moment(options["since"]), moment(options["until"])
         )
-        with opened() as connection:
+        with open_trail() as connection:
             report = verify(
                 connection,
                 span,
@@ -68,19 +68,19 @@ class Command(BaseCommand):
                 texts=options["texts"],
                 processes=options["processes"],
             )
-        lines = [json.dumps(report.as_json())] if options["json"] else _told(report)
+        lines = [json.dumps(report.as_json())] if options["json"] else _summary(report)
         self.stdout.write("\n".join(lines))
         return report.ok
 
     def _export(self, **options: Any) -> bool:
         keys = list(map(_key, options["public_key"])) or list(signing.trusted().values())
-        heard = [Path(name) for name in options["witness"] or ()]
-        found = forebay_verify.verify_export(Path(options["export"]), keys, heard)
-        self.stdout.write(json.dumps(found.as_json()) if options["json"] else str(found))
-        return found.ok
+        witnesses = [Path(name) for name in options["witness"] or ()]
+        result = forebay_verify.verify_export(Path(options["export"]), keys, witnesses)
+        self.stdout.write(json.dumps(result.as_json()) if options["json"] else str(result))
+        return result.ok
 
 
-def _told(report: Report) -> Iterator[str]:
+def _summary(report: Report) -> Iterator[str]:
     figures = {"sealed": 0, "seals": 0, "checkpoints": 0, **report.figures}
     yield (
         "{sealed} events under {seals} seals and {checkpoints} checkpoints".format(**figures)

@@ -4,7 +4,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.management.commands._limit_options import add_limit_options, days, given
+from tenants.management.commands._limit_options import add_limit_options, days, set_options
 from tenants.management.quota_options import add_quota_option, set_quotas
 from tenants.models import ApiKey, Team, Tenant
 from tenants.models.api_key import OFFERED
@@ -58,7 +58,7 @@ class Command(JsonCommand):
         tenant = Tenant.objects.filter(name=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"there is no tenant named {options['tenant']!r}")
-        settings = given(options, (*LIMITS, *LISTS, "local_only"))
+        settings = set_options(options, (*LIMITS, *LISTS, "local_only"))
         if options["team"]:
             settings["team"] = _team(tenant, options["team"])
         with transaction.atomic():

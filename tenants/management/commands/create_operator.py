@@ -1,4 +1,4 @@
-"""Another person who runs the platform: the first one comes in by the first-run link."""
+"""Invites a further operator; the first one signs up by the first-run link."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Command(JsonCommand):
 
 
 def _refuse_if_impossible(email: str) -> None:
-    """Raises ValidationError."""
+    """Raises ValidationError for an operator, and for a member of a tenant that excludes them."""
     person = User.objects.filter(email=email).first()
     if person and person.is_operator:
         raise ValidationError(f"{email} is an operator already")

@@ -5,7 +5,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.management.commands._limit_options import add_limit_options, days, given
+from tenants.management.commands._limit_options import add_limit_options, days, set_options
 from tenants.management.quota_options import add_quota_option, set_quotas
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
@@ -42,9 +42,9 @@ class Command(JsonCommand):
 
     def answer(self, **options: Any) -> Answer:
         with transaction.atomic():
-            tenant = Tenant.open(options["name"], by=BY, **given(options, CHANGEABLE))
+            tenant = Tenant.open(options["name"], by=BY, **set_options(options, CHANGEABLE))
             set_quotas(options["quotas"], tenant, by=BY)
-            admin = _invited(tenant, options["admin"]) if options["admin"] else None
+            admin = _invite(tenant, options["admin"]) if options["admin"] else None
         return {
             "tenant": {"id": str(tenant.id), "name": tenant.name, "tier": tenant.tier},
             "admin": admin,
@@ -59,7 +59,7 @@ class Command(JsonCommand):
         return "\n".join(lines)
 
 
-def _invited(tenant: Tenant, email: str) -> dict[str, str]:
+def _invite(tenant: Tenant, email: str) -> dict[str, str]:
     validate_email(email)
     link = Link.issue(Purpose.INVITATION, by=BY, email=email, tenant=tenant, role=Role.OWNER)
     return {"email": email.lower(), "link": link}

@@ -1,4 +1,4 @@
-"""What stands between a fresh database and the first person at the console."""
+"""Prepares a new database for the first person at the console."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from tenants.roles import Role
 
 BY = "command:first_run"
 DEMO = "demo"
-LOCK = 0x464F5245  # "FORE": two starts at once take turns
+LOCK = 0x464F5245  # "FORE": simultaneous starts take turns
 
 
 class Command(JsonCommand):
@@ -35,12 +35,12 @@ class Command(JsonCommand):
             }
 
     def text(self, answer: Answer) -> str:
-        named = {
+        facts = {
             "Set the operator's password": answer["operator_link"],
             "Demo tenant": answer["demo_tenant"],
             "Its API key": answer["demo_api_key"],
         }
-        lines = [f"{name}: {value}" for name, value in named.items() if value]
+        lines = [f"{name}: {value}" for name, value in facts.items() if value]
         return "\n".join(lines) or "Nothing to do: an operator exists."
 
 
@@ -58,14 +58,16 @@ def _open_demo() -> None:
 
 
 def _operator_link(demo: Tenant | None) -> str | None:
-    """Makes the first operator an owner of the demo tenant too: the chat then works at once."""
+    """Makes a link for the first operator, who also becomes an owner of the demo tenant, for the
+    chat.
+    """
     if User.objects.filter(is_operator=True).exists():
         return None
     return Link.issue(Purpose.FIRST_RUN, by=BY, tenant=demo, role=Role.OWNER)
 
 
 def _demo_api_key(demo: Tenant) -> str | None:
-    """None once the key was revoked, or where its text was never kept."""
+    """Returns the key, or None if it was revoked or its text was not stored."""
     try:
         text = _demo_key_file().read_text().strip()
     except OSError:

@@ -1,5 +1,6 @@
-"""Somebody's password was set by a link that another person had made, and it is certain by now that
-the account is in its owner's hands.
+"""Releases texts after a password reset by another person's link.
+
+Run it once it is certain that the account is in its owner's hands.
 """
 
 from typing import Any
@@ -25,5 +26,5 @@ class Command(JsonCommand):
         return {"email": person.email, "released": locked}
 
     def text(self, answer: Answer) -> str:
-        said = "is open again" if answer["released"] else "was not locked"
-        return f"What {answer['email']} wrote before {said}."
+        state = "is open again" if answer["released"] else "was not locked"
+        return f"What {answer['email']} wrote before {state}."

@@ -1,4 +1,4 @@
-"""Somebody has lost their phone and their recovery codes."""
+"""Removes a person's second factors, after the loss of a phone and the recovery codes."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ class Command(JsonCommand):
         }
 
     def text(self, answer: Answer) -> str:
-        onward = "must add one at the next sign-in" if answer["must_enrol"] else "may add one"
-        return f"{answer['email']}: {answer['factors']} second factors removed; they {onward}."
+        duty = "must add one at the next sign-in" if answer["must_enrol"] else "may add one"
+        return f"{answer['email']}: {answer['factors']} second factors removed; they {duty}."
 
 
 def person_named(email: str) -> User:
-    """Raises ValidationError."""
+    """Returns the account of an address. Raises ValidationError."""
     person = User.objects.filter(email=email.strip().lower()).first()
     if person is None:
         raise ValidationError(f"there is no account for {email}")

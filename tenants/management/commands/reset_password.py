@@ -1,4 +1,4 @@
-"""Somebody has forgotten their password and nobody at the console may help them."""
+"""Makes a link for a person who forgot their password, if nobody at the console may help."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ from tenants.models import Tenant
 from tenants.scope import system_scope
 
 BY = "command:rotate_keys"
-NAMED = 20  # ids in one line
+SHOWN = 20  # ids in one line
 
 
 class Command(JsonCommand):
@@ -34,23 +34,23 @@ class Command(JsonCommand):
 
     def answer(self, **options: Any) -> Answer:
         try:
-            found = self._started(options)
-            rotation.advance(found)
+            running = self._start(options)
+            rotation.advance(running)
             if options["master"]:
                 platform_secret.rewrap(settings.FOREBAY_HOME, settings.MASTER_KEYS)
         except (MasterKeyProblem, MasterKeyUnavailable) as problem:
             raise CommandError(str(problem)) from None
         with system_scope():
-            return _described(KeyRotation.objects.get(pk=found.pk))
+            return _as_json(KeyRotation.objects.get(pk=running.pk))
 
     def handle(self, *args: Any, **options: Any) -> str:
-        said = super().handle(*args, **options)
-        if options["master"] and (kept := _kept_for()):
-            self.stdout.write(said)
-            raise CommandError(f"keep the older master keys: {kept}")
-        return said
+        output = super().handle(*args, **options)
+        if options["master"] and (reasons := _old_keys_needed()):
+            self.stdout.write(output)
+            raise CommandError(f"keep the older master keys: {reasons}")
+        return output
 
-    def _started(self, options: dict[str, Any]) -> KeyRotation:
+    def _start(self, options: dict[str, Any]) -> KeyRotation:
         if options["master"]:
             return rotation.start_master(by=BY, renew=options["new"])
         if options["new"]:
@@ -59,17 +59,17 @@ class Command(JsonCommand):
 
     def text(self, answer: Answer) -> str:
         lines = [f"{answer['done']} of {answer['total']} keys are now under {answer['new']}."]
-        if answer["master"] and not _kept_for():
+        if answer["master"] and not _old_keys_needed():
             lines.append("Older master keys can be taken out: nothing is under them any more.")
         return "\n".join(lines)
 
 
-def _kept_for() -> str:
-    """What still needs an older master key; "" when nothing does."""
+def _old_keys_needed() -> str:
+    """Returns reasons to keep older master keys, or "" if nothing needs them."""
     reasons = []
-    if left := rotation.keys_under_old_masters():
-        ids = ", ".join(map(str, left[:NAMED])) + (", …" if len(left) > NAMED else "")
-        reasons.append(f"{len(left)} tenants' keys could not be opened and are under them ({ids})")
+    if old := rotation.keys_under_old_masters():
+        ids = ", ".join(map(str, old[:SHOWN])) + (", …" if len(old) > SHOWN else "")
+        reasons.append(f"{len(old)} tenants' keys could not be opened and are under them ({ids})")
     current = settings.MASTER_KEYS.current_id()
     if not platform_secret.is_under(settings.FOREBAY_HOME, current):
         reasons.append("secrets/platform.secret is under one of them: it cannot be written")
@@ -78,18 +78,18 @@ def _kept_for() -> str:
 
 def _tenant(name: str) -> UUID:
     with system_scope():
-        found = Tenant.objects.filter(name=name).first()
-    if found is None:
+        tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
         raise CommandError(f"there is no tenant named {name!r}")
-    return found.id
+    return tenant.id
 
 
-def _described(found: KeyRotation) -> Answer:
+def _as_json(running: KeyRotation) -> Answer:
     return {
-        "rotation": str(found.id),
-        "master": found.tenant_id is None,
-        "new": str(found.new_key_id),
-        "total": found.total,
-        "done": found.done,
-        "finished": found.finished_at is not None,
+        "rotation": str(running.id),
+        "master": running.tenant_id is None,
+        "new": str(running.new_key_id),
+        "total": running.total,
+        "done": running.done,
+        "finished": running.finished_at is not None,
     }

@@ -127,7 +127,7 @@ def test_one_person_asks_another_approves(
     sign_in(alice).post(f"{IN}raises/{asked.pk}/approval/")
     asked.refresh_from_db()
     assert (asked.state, asked.decided_by) == ("approved", alice.user)
-    assert quota.standing().allowed == 1500
+    assert quota.balance().allowed == 1500
     again = sign_in(alice).post(f"{IN}raises/{asked.pk}/refusal/", follow=True).content.decode()
     assert "This request has already been decided." in again
     assert "In force" in again

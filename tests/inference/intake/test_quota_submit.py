@@ -245,13 +245,13 @@ async def test_a_database_that_is_lost_in_a_reserve_sets_nothing_aside(
     await asyncio.sleep(0.3)
     database.deaf = False
     await asked  # the group was sent again: it is in the ledger, and counts once
-    standing = await in_database(ours.standing)()
+    standing = await in_database(ours.balance)()
     assert (standing.used, standing.reserved) == (0, 2)
     await database.down()
     with pytest.raises(OutOfService):
         await submit(context, caller)
     await database.up()
-    standing = await in_database(ours.standing)()
+    standing = await in_database(ours.balance)()
     assert (standing.used, standing.reserved) == (0, 2)
     await submit(context, caller)
 
@@ -268,5 +268,5 @@ async def test_one_that_came_on_record_too_late_gives_back_what_it_set_aside(
     async with asyncio.timeout(5):
         while (await in_database(traces)())[-1] == 0:
             await asyncio.sleep(0.05)
-    standing = await in_database(ours.standing)()
+    standing = await in_database(ours.balance)()
     assert (standing.used, standing.reserved) == (0, 1)

@@ -78,9 +78,9 @@ def test_whichever_pool_serves_no_budget_is_overspent(
             settle(order, asked)
             served = asked.routed if asked.served == MADE_SINCE else asked.served
             cost += at[served].cost(asked.prompt, asked.cached, asked.answer)
-        standing = quota.standing()
+        standing = quota.balance()
         assert standing.used + standing.reserved <= limit
-    assert quota.standing().used == cost
+    assert quota.balance().used == cost
     assert _sum(LedgerEntry.objects.filter(tenant_id=tenant.id, kind="settle")) == cost
     assert _sum(Usage.objects.filter(tenant_id=tenant.id)) == cost
     assert reconciliation.reconcile(tenant, timezone.now().date()).difference == 0

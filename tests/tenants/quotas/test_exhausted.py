@@ -38,21 +38,21 @@ def test_what_is_used_up_is_remembered_longer_than_what_may_come_back(
 ) -> None:
     exhausted, who = Exhausted(), caller(quotas=counted())
     exhausted.remember(replace(FULL, used=used, reserved=reserved), now=10.0)
-    assert exhausted.found(who, "small", ASKED, 10.0 + ttl_s * 0.9)
-    assert exhausted.found(who, "small", ASKED, 10.0 + ttl_s * 1.1) is None
+    assert exhausted.refusal(who, "small", ASKED, 10.0 + ttl_s * 0.9)
+    assert exhausted.refusal(who, "small", ASKED, 10.0 + ttl_s * 1.1) is None
 
 
 @pytest.mark.parametrize(("model", "refused"), [("", True), ("small", True), ("large", False)])
 def test_a_models_quota_refuses_that_models_requests(model: str, refused: bool) -> None:
     exhausted, who = Exhausted(), caller(quotas=counted(model))
     exhausted.remember(FULL, now=10.0)
-    assert bool(exhausted.found(who, "small", ASKED, 10.1)) is refused
+    assert bool(exhausted.refusal(who, "small", ASKED, 10.1)) is refused
 
 
 def test_nobody_is_refused_for_a_quota_that_does_not_count_them() -> None:
     exhausted = Exhausted()
     exhausted.remember(FULL, now=10.0)
-    assert exhausted.found(caller(), "small", ASKED, 10.1) is None
+    assert exhausted.refusal(caller(), "small", ASKED, 10.1) is None
 
 
 @pytest.mark.parametrize(("tokens", "refused"), [(40, True), (41, True), (39, False)])
@@ -60,4 +60,4 @@ def test_who_asks_for_less_is_not_refused(tokens: int, refused: bool) -> None:
     exhausted, who = Exhausted(), caller(quotas=counted())
     exhausted.remember(FULL, now=10.0)
     asked = Charge(prompt_tokens=60, completion_tokens=tokens)
-    assert bool(exhausted.found(who, "small", asked, 10.1)) is refused
+    assert bool(exhausted.refusal(who, "small", asked, 10.1)) is refused

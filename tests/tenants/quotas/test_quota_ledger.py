@@ -40,7 +40,7 @@ def quota(tenant: Tenant, limit: int, unit: str = "requests", **more: Any) -> Qu
 
 
 def stands(quota: Quota) -> tuple[int, int]:
-    standing = quota.standing()
+    standing = quota.balance()
     return standing.used, standing.reserved
 
 
@@ -83,7 +83,7 @@ def test_a_refusal_says_what_stands_against_it(book: Book, acme: Tenant) -> None
     assert (said.quota_id, said.unit, said.window) == (ours.id, "tokens", "day")
     assert (said.limit, said.used, said.reserved, said.asked) == (250, 60, 100, 100)
     assert said.remaining == 90
-    assert said.ends == ours.standing().ends
+    assert said.ends == ours.balance().ends
     assert 0 < said.frees_in_ms <= 24 * 3600 * 1000
 
 
@@ -232,19 +232,19 @@ def test_limits_and_raises_hold_at_once(book: Book, acme: Tenant) -> None:
 
 def test_a_request_counts_in_the_window_in_which_it_came_in(book: Book, acme: Tenant) -> None:
     ours = quota(acme, 1)
-    midnight = ours.standing().starts
+    midnight = ours.balance().starts
     late = Asked(acme, at=midnight - timedelta(seconds=1))
     early = Asked(acme, at=midnight + timedelta(seconds=1))
     assert book.take(late, early, Asked(acme, at=early.at)) == [True, True, False]
     book.settle(late.over(at=early.at))
-    before = ours.standing(late.at)
+    before = ours.balance(late.at)
     assert (before.used, before.reserved, before.ends) == (1, 0, midnight)
     assert stands(ours) == (0, 1)
 
 
 def test_in_another_time_zone_the_old_day_goes_on_binding(book: Book, acme: Tenant) -> None:
     ours = quota(acme, 2)
-    ends = ours.standing().ends
+    ends = ours.balance().ends
     at = ends - timedelta(hours=1)
     first, second = Asked(acme, at=at), Asked(acme, at=at)
     assert book.take(first) == [True]
@@ -254,7 +254,7 @@ def test_in_another_time_zone_the_old_day_goes_on_binding(book: Book, acme: Tena
     book.settle(first.over(at=at), second.over(at=at))
     QuotaCounter.objects.exclude(ends=ends).update(used=0)  # as if its day had begun just now
     assert book.take(Asked(acme, at=at)) == [False]
-    assert ours.standing(at).used == 2
+    assert ours.balance(at).used == 2
     assert book.take(Asked(acme, at=ends)) == [True]  # when the old day is over
     assert QuotaCounter.objects.count() == 2
 
@@ -263,7 +263,7 @@ def test_a_window_opens_for_all_quotas_with_the_first_request(book: Book, acme: 
     """The sum of one that is used for once would come when the ledger has grown."""
     quota(acme, 9)
     rare = quota(acme, 9, model="rare")
-    tomorrow = rare.standing().ends + timedelta(seconds=1)
+    tomorrow = rare.balance().ends + timedelta(seconds=1)
     assert book.take(Asked(acme, at=tomorrow)) == [True]
     assert rare.counters.count() == 2
 
@@ -306,7 +306,7 @@ def test_80_and_100_percent_are_told_once(book: Book, acme: Tenant) -> None:
     assert [event.detail["percent"] for event in events] == [80, 100]
     assert events[0].detail["quota"] == str(ours.id)
     assert (events[0].detail["used"], events[0].detail["limit"]) == (8, 10)
-    tomorrow = Asked(acme, at=ours.standing().ends + timedelta(hours=1))
+    tomorrow = Asked(acme, at=ours.balance().ends + timedelta(hours=1))
     for _ in range(8):
         asked = Asked(acme, at=tomorrow.at)
         book.reserve(asked)
@@ -329,7 +329,7 @@ def test_what_was_used_beyond_the_limit_keeps_the_next_out(book: Book, acme: Ten
     asked = Asked(acme, tokens=50)
     book.reserve(asked)
     book.settle(asked.over(tokens=120))
-    assert ours.standing().remaining == 0
+    assert ours.balance().remaining == 0
     assert book.take(Asked(acme, tokens=1), Asked(acme, tokens=0)) == [False, True]
 
 

@@ -174,9 +174,9 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def standings_are_the_models(self) -> None:
         for budget in getattr(self, "budgets", {}).values():
-            standing = Quota.objects.get(pk=budget.quota.id).standing(self.now)
+            standing = Quota.objects.get(pk=budget.quota.id).balance(self.now)
             assert (standing.used, standing.reserved) == self.taken(budget, self.now)
-            assert budget.quota.standing().raised == budget.allowed - budget.limit  # by real time
+            assert budget.quota.balance().raised == budget.allowed - budget.limit  # by real time
 
     @invariant()
     def counters_are_the_ledgers_sums(self) -> None:

@@ -55,7 +55,7 @@ def test_200_at_once_on_a_budget_for_10(dsn: str, acme: Tenant, known: bool) -> 
     let_in = [one for some in at_once(dsn, works) for one in some]
     assert (len(let_in), sum(let_in)) == (200, 10)
     assert QuotaCounter.objects.count() == 1
-    assert (ours.standing().used, ours.standing().reserved) == (0, 10)
+    assert (ours.balance().used, ours.balance().reserved) == (0, 10)
     each_counter_is_its_ledgers_sum()
 
 
@@ -81,7 +81,7 @@ def test_eight_writers_on_the_same_tenants_shuffled(dsn: str, acme: Tenant) -> N
     assert LedgerEntry.objects.filter(kind="reserve").count() == sum(written)
     assert LedgerEntry.objects.filter(kind="settle").count() == sum(written) // 2
     each_counter_is_its_ledgers_sum()
-    standings = [quota.standing() for quota in Quota.objects.filter(unit="requests")]
+    standings = [quota.balance() for quota in Quota.objects.filter(unit="requests")]
     assert sum(each.used for each in standings) == sum(written) // 2
     assert {each.reserved for each in standings} == {0}
 
@@ -99,7 +99,7 @@ def test_the_same_requests_settled_from_everywhere_count_once(
         return sum(len(book.settle(*rows[n : n + 15])) for n in range(0, 60, 15))
 
     assert sum(at_once(dsn, [settle] * WRITERS)) == 60
-    assert (ours.standing().used, ours.standing().reserved) == (1800, 0)
+    assert (ours.balance().used, ours.balance().reserved) == (1800, 0)
 
 
 def test_quotas_come_and_go_while_requests_run(dsn: str, acme: Tenant) -> None:
@@ -133,7 +133,7 @@ def test_quotas_come_and_go_while_requests_run(dsn: str, acme: Tenant) -> None:
 
     written = sum(at_once(dsn, [write] * 4 + [change]))
     each_counter_is_its_ledgers_sum()
-    standing = Quota.objects.get(unit="requests").standing()
+    standing = Quota.objects.get(unit="requests").balance()
     assert (standing.used, standing.reserved) == (written, 0)
 
 
@@ -171,7 +171,7 @@ def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(dsn: str, acme:
         killer.execute("select pg_terminate_backend(%s)", [pid])
     other.join(20)
     assert not other.is_alive()
-    assert (ours.standing().used, ours.standing().reserved) == (0, 3)
+    assert (ours.balance().used, ours.balance().reserved) == (0, 3)
     assert LedgerEntry.objects.count() == 3
     each_counter_is_its_ledgers_sum()
     lost.connection.close()
@@ -198,5 +198,5 @@ def test_nobody_waits_for_a_long_look_at_the_ledger(
     monkeypatch.setattr(counters, "hold_alone", meanwhile)
     ours = Quota.set(acme, unit="requests", window="day", limit=9, by="test")
     assert during
-    assert (ours.standing().used, ours.standing().reserved) == (5, 1)
+    assert (ours.balance().used, ours.balance().reserved) == (5, 1)
     each_counter_is_its_ledgers_sum()

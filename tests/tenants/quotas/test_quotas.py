@@ -19,7 +19,7 @@ from tenants.models.quota_raise import (
     RaiseState,
     SamePerson,
 )
-from tenants.models.standing import standings
+from tenants.models.standing import balances
 
 pytestmark = pytest.mark.django_db
 
@@ -100,14 +100,14 @@ def test_a_quota_is_of_one_thing_of_its_own_tenant(acme: Tenant, globex: Tenant)
 def test_a_raise_takes_two_people(acme: Tenant, ours: Quota, alice: User, bob: User) -> None:
     asked = QuotaRaise.ask(ours, 500, " the fair ", soon(), user=alice, by="member:alice")
     assert list(QuotaRaise.objects.of(acme).waiting()) == [asked]
-    assert ours.standing().raised == 0
+    assert ours.balance().raised == 0
     with pytest.raises(SamePerson):
         asked.approve(user=alice, by="member:alice")
     with pytest.raises(SamePerson):
         asked.refuse(user=alice, by="member:alice")
     assert told(acme, "raise:approve") == []
     asked.approve(user=bob, by="member:bob")
-    assert (ours.standing().raised, ours.standing().allowed) == (500, 1500)
+    assert (ours.balance().raised, ours.balance().allowed) == (500, 1500)
     assert list(QuotaRaise.objects.of(acme).holding()) == [asked]
     for decide in (asked.approve, asked.refuse):
         with pytest.raises(AlreadyDecided):
@@ -120,7 +120,7 @@ def test_a_raise_takes_two_people(acme: Tenant, ours: Quota, alice: User, bob: U
 def test_a_raise_that_is_refused_adds_nothing(ours: Quota, alice: User, bob: User) -> None:
     asked = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     asked.refuse(user=bob, by="test")
-    assert (asked.state, ours.standing().raised) == (RaiseState.REFUSED, 0)
+    assert (asked.state, ours.balance().raised) == (RaiseState.REFUSED, 0)
 
 
 def test_a_raise_ends_and_one_that_is_over_cannot_be_approved(
@@ -128,8 +128,8 @@ def test_a_raise_ends_and_one_that_is_over_cannot_be_approved(
 ) -> None:
     asked = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     asked.approve(user=bob, by="test")
-    assert ours.standing(soon(minutes=59)).raised == 500
-    assert ours.standing(soon(minutes=61)).raised == 0
+    assert ours.balance(soon(minutes=59)).raised == 500
+    assert ours.balance(soon(minutes=61)).raised == 0
     late = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     QuotaRaise.objects.filter(pk=late.pk).update(expires_at=datetime.now(UTC))
     with pytest.raises(Expired):
@@ -153,7 +153,7 @@ def test_many_standings_in_two_queries(
         for n in range(1, 9)
     ]
     with django_assert_num_queries(2):
-        found = standings([ours, *more], "UTC", datetime.now(UTC))
+        found = balances([ours, *more], "UTC", datetime.now(UTC))
     assert [found[quota.id].limit for quota in more] == list(range(1, 9))
     assert (found[ours.id].percent, found[more[0].id].remaining) == (0, 1)
 
@@ -225,7 +225,7 @@ def test_what_the_platform_has_set_only_the_platform_changes(acme: Tenant, bob: 
         asked.approve(user=bob, by="member:bob")
     bob.is_operator = True
     asked.approve(user=bob, by="operator:bob")
-    assert quota.standing().allowed == 15
+    assert quota.balance().allowed == 15
     quota.drop(by="operator:1", platform=True)
 
 
@@ -249,5 +249,5 @@ def test_a_hop_over_time_zones_begins_no_day_anew(acme: Tenant) -> None:
     acme.change(by="test", time_zone="Pacific/Auckland")
     counted = quota.counters.values_list("used", flat=True)
     assert list(counted) == [5, 5]  # the new day's is there before its first request
-    quota.counters.filter(starts=quota.standing().starts).update(used=0)
-    assert quota.standing().used == 5  # whichever is fuller
+    quota.counters.filter(starts=quota.balance().starts).update(used=0)
+    assert quota.balance().used == 5  # whichever is fuller
