@@ -116,7 +116,7 @@ def test_a_new_installation_has_told_nobody_yet(trail: Trail, tmp_path: Path) ->
 def test_a_witness_that_knows_nothing_is_none(
     trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(witnessed, "TOLD_WITHIN", timedelta(0))
+    monkeypatch.setattr(witnessed, "DELIVERED_WITHIN", timedelta(0))
     assert trail.verify(witnesses=[Heard("w", [])]).ok  # nor is there anything to know
     trail.grow(rounds=3)
     for lines in ([], [b"this is no checkpoint"]):

@@ -539,7 +539,7 @@ async def test_a_pooler_that_keeps_news_to_itself_is_noticed(
 ) -> None:
     """Round trips work, and nothing is ever told."""
     await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
-    monkeypatch.setattr(authenticator.changes, "_hear", lambda told: None)
+    monkeypatch.setattr(authenticator.changes, "_receive", lambda told: None)
     await until(lambda: authenticator.remembered(key[1]) is None, 1)
 
 
