@@ -33,9 +33,9 @@ def refuse_if_impossible(*, app_config: Any, plan: list[Any], **_signal: Any) ->
             f"the tables belong to {protection.OWNER}: run `manage.py migrate` as the "
             "administrator of the database (docs/deployment-database.md)"
         )
-    if not schema_release.hold(waits=not plan):
+    if not schema_release.lock(waits=not plan):
         raise CommandError(schema_release.ANOTHER_RUNS)
-    release = schema_release.found()
+    release = schema_release.read()
     if release and release.is_newer and (problem := release.mismatch):
         raise CommandError(problem)
 
@@ -53,7 +53,7 @@ def install(*, app_config: Any, using: str, **signal: Any) -> None:
             with transaction.atomic(using):
                 _install()
     finally:
-        schema_release.let_go()
+        schema_release.unlock()
 
 
 def _install() -> None:

@@ -1,4 +1,4 @@
-"""Whether the database lacks migrations that this code has."""
+"""Checks the database for migrations of this code that were not applied."""
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor

@@ -1,4 +1,4 @@
-"""Whether this code and the tables of the database fit together (docs/operations/upgrade.md)."""
+"""Checks that this code and the database's tables fit together (docs/operations/upgrade.md)."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _WRITE = """
 
 @dataclass(frozen=True)
 class SchemaRelease:
-    """Of the version that migrated the tables last."""
+    """The version that migrated the tables last, and the oldest that runs on them."""
 
     version: str
     oldest_beside: str
@@ -32,7 +32,7 @@ class SchemaRelease:
 
     @property
     def mismatch(self) -> str:
-        """Why this code must not run on such tables, in one line; "" when it may."""
+        """One line on why this code must not run on such tables, or "" if it may."""
         if release.is_before(self.version, release.VERSION):
             return f"the tables are of Forebay {self.version}, this is {release.VERSION}: {MIGRATE}"
         if release.is_before(release.VERSION, self.oldest_beside):
@@ -44,13 +44,15 @@ class SchemaRelease:
 
 
 def write() -> None:
-    """As the owner of the tables, once everything else is in its place."""
+    """Records this version, as the owner of the tables, after all other changes."""
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, {"new": release.VERSION, "oldest": release.OLDEST_BESIDE})
 
 
-def found() -> SchemaRelease | None:
-    """None before the first migration of a version that says so (0.2.0)."""
+def read() -> SchemaRelease | None:
+    """Returns the record, or None before the first migration of a version that writes it
+    (0.2.0).
+    """
     with connection.cursor() as cursor:
         cursor.execute(_EXISTS)
         if not cursor.fetchone()[0]:
@@ -61,21 +63,23 @@ def found() -> SchemaRelease | None:
 
 
 def mismatch() -> str:
-    """Why no process of this code may start on this database, in one line; "" when it may."""
-    standing = found()
-    if standing is None:
+    """Returns one line on why no process of this code may start on this database, or "" if it
+    may.
+    """
+    schema = read()
+    if schema is None:
         return f"the tables are older than Forebay {release.VERSION}: {MIGRATE}"
-    return standing.mismatch
+    return schema.mismatch
 
 
 def is_newer() -> bool:
-    """Whether a later version has migrated: what it left is not for this one to change."""
-    standing = found()
-    return standing is not None and standing.is_newer
+    """Returns True if a later version has migrated, whose tables this one must not change."""
+    schema = read()
+    return schema is not None and schema.is_newer
 
 
-def hold(*, waits: bool) -> bool:
-    """Keeps other migrations of this database away, until `let_go` or the connection's end."""
+def lock(*, waits: bool) -> bool:
+    """Excludes other migrations of this database, until `unlock` or the connection's end."""
     with connection.cursor() as cursor:
         if waits:
             cursor.execute("select pg_advisory_lock(%s)", [_LOCK])
@@ -84,6 +88,6 @@ def hold(*, waits: bool) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def let_go() -> None:
+def unlock() -> None:
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_unlock(%s)", [_LOCK])

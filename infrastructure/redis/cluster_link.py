@@ -1,8 +1,8 @@
-"""A Valkey Cluster: each command goes to the node that has the slot of its key.
+"""A Valkey Cluster: each command goes to the node that owns the slot of its key.
 
-Every script's keys carry one hash tag, so that they lie in one slot: those of a pool, of a breaker,
-of an engine's users, and all limits. There is a link to each node; what is asked for in one tick of
-the loop leaves in one write to each. While a slot moves to another node, its keys count as away.
+All keys of a script share a hash tag, so that they are in one slot: those of a pool, of a breaker,
+of an engine's users, and all limits. There is a link to each node; commands given in one tick of
+the loop leave in one write per node. While a slot moves to another node, its keys are unavailable.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ _KEY_AT = {"EVAL": 3, "MEMORY": 2}
 
 
 def link_to(url: str, *, timeout_s: float | None = 5.0) -> RedisLink:
-    """To one server, the primary that sentinels name, or a cluster, as the URL says."""
+    """Returns a link to one server, the primary that sentinels name, or a cluster, as the URL
+    says.
+    """
     kind = ClusterLink if servers(url).seeds else RedisLink
     return kind(url, timeout_s=timeout_s)
 
@@ -30,7 +32,7 @@ class ClusterLink(RedisLink):
     def __init__(self, url: str, *, timeout_s: float | None = 5.0) -> None:
         super().__init__(url, timeout_s=timeout_s)
         self._nodes: dict[Address, RedisLink] = {}
-        self._owners: list[Address] = []  # by slot; none while that has to be asked for
+        self._owners: list[Address] = []  # by slot; empty while unknown
         self._looking: asyncio.Future[None] | None = None
 
     async def call(self, *words: Any) -> Answer:
@@ -40,16 +42,16 @@ class ClusterLink(RedisLink):
         return await self._ask(keys[0], lambda node: node.run(script, keys, *arguments))
 
     async def run_all(self, calls: list[Call]) -> list[Answer]:
-        asked = [self.run(call.script, call.keys, *call.arguments) for call in calls]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        runs = [self.run(call.script, call.keys, *call.arguments) for call in calls]
+        answers = await asyncio.gather(*runs, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return answers
 
     async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
-        asked = [self.call(*words) for words in commands]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        calls = [self.call(*words) for words in commands]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, hiredis.ReplyError):
                 raise answer
@@ -84,17 +86,17 @@ class ClusterLink(RedisLink):
             self._nodes[address] = RedisLink(url, timeout_s=self._timeout_s)
         return self._nodes[address]
 
-    # Who has which slot --------------------------------------------------------------------------
+    # Slot owners ---------------------------------------------------------------------------------
     async def _look(self) -> None:
         if self._looking is None:
             self._looking = asyncio.ensure_future(self._read_owners())
-            self._looking.add_done_callback(self._looked)
+            self._looking.add_done_callback(self._forget_looking)
         await asyncio.shield(self._looking)
 
-    def _looked(self, done: asyncio.Future[None]) -> None:
+    def _forget_looking(self, done: asyncio.Future[None]) -> None:
         self._looking = None
         if not done.cancelled():
-            done.exception()  # every waiter has it; nobody may be left
+            done.exception()  # marks it as retrieved, in case no caller waits any more
 
     async def _read_owners(self) -> None:
         problem: Exception | None = None
@@ -109,8 +111,12 @@ class ClusterLink(RedisLink):
         raise RedisGone(f"no node of the cluster answers: {problem}")
 
 
-def _owners(ranges: list[Any], told_by: Address) -> list[Address]:
-    """A node that does not know its own address names none. No owner: whoever is asked says so."""
+def _owners(ranges: list[Any], answered_by: Address) -> list[Address]:
+    """Returns the owner of each slot.
+
+    A node that does not know its own address leaves it out. A slot without an owner gets the
+    answering node, whose error then says so.
+    """
     owners = [told_by] * SLOTS
     for first, last, (host, port, *_), *_replicas in ranges:
         owner = Address(host.decode() if host else told_by.host, port)
@@ -120,8 +126,8 @@ def _owners(ranges: list[Any], told_by: Address) -> list[Address]:
 
 def _key(words: tuple[Any, ...]) -> str | bytes:
     if words[0] == "XREAD":
-        found = words[words.index("STREAMS") + 1]
+        key = words[words.index("STREAMS") + 1]
     else:
-        found = words[_KEY_AT.get(words[0], 1)] if len(words) > 1 else ""
-    assert isinstance(found, str | bytes)
-    return found
+        key = words[_KEY_AT.get(words[0], 1)] if len(words) > 1 else ""
+    assert isinstance(key, str | bytes)
+    return key

@@ -1,7 +1,7 @@
-"""One connection to Redis per process and loop, shared by everybody on it.
+"""One connection to Redis per process and loop, shared by all of its callers.
 
-Commands given in the same tick of the loop leave in one write, and answers come back in order, so
-that under load a command costs little more than its bytes. Off the hot path, redis-py is used.
+Commands given in the same tick of the loop leave in one write, and answers arrive in order, so that
+under load a command costs little more than its bytes. Outside the hot path, redis-py is used.
 """
 
 import asyncio
@@ -28,21 +28,23 @@ ANSWERED = Histogram(
     "From a write to Valkey or Redis to its answer, of links that do not block on purpose",
     bounds=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5),
 ).of()
-# Error answers of a Redis that cannot work now: it starts, is full, cannot save, is a replica.
-_OF_A_CLUSTER = ("CLUSTERDOWN", "TRYAGAIN", "ASK ")  # whose slots are on the move
+# Errors of a Redis that cannot work now: it starts, is full, cannot save, or is a replica.
+_OF_A_CLUSTER = ("CLUSTERDOWN", "TRYAGAIN", "ASK ")  # while slots move
 NOT_NOW = ("LOADING", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "BUSY ", *_OF_A_CLUSTER)
 
 
 class RedisGone(Exception):
-    """Redis did not take the command, or did not answer; it may have run all the same."""
+    """Redis did not accept the command, or did not answer; the command may have run all the
+    same.
+    """
 
 
 class RedisFull(RedisGone):
-    """Its memory is used up: it takes nothing more, but what frees some."""
+    """Redis's memory is used up: it accepts only commands that free some."""
 
 
-# Scripts that begin so run in a full Redis too: they hold little, and without them nothing that
-# runs could end. (Redis 7)
+# Scripts with this first line run in a full Redis too (Redis 7): they store little, and running
+# requests could not end without them.
 WHEN_FULL = "#!lua flags=allow-oom\n"
 
 
@@ -60,7 +62,7 @@ class Script(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Of a script."""
+    """A call of a script."""
 
     script: Script
     keys: list[Any]
@@ -72,25 +74,25 @@ class Call(NamedTuple):
 
 
 class _Several:
-    """Gathers the answers to commands that were sent together, where a future takes one."""
+    """Collects the answers to commands that were sent together, in place of a single future."""
 
-    __slots__ = ("_answers", "_left", "_told")
+    __slots__ = ("_answers", "_future", "_outstanding")
 
-    def __init__(self, count: int, told: asyncio.Future[list[Answer]]) -> None:
+    def __init__(self, count: int, future: asyncio.Future[list[Answer]]) -> None:
         self._answers: list[Answer] = []
-        self._left, self._told = count, told
+        self._outstanding, self._future = count, future
 
     def done(self) -> bool:
-        return self._told.done()
+        return self._future.done()
 
     def set_result(self, answer: Answer) -> None:
         self._answers.append(answer)
-        self._left -= 1
-        if not self._left:
-            self._told.set_result(self._answers)
+        self._outstanding -= 1
+        if not self._outstanding:
+            self._future.set_result(self._answers)
 
     def set_exception(self, problem: Exception) -> None:
-        self._told.set_exception(problem)
+        self._future.set_exception(problem)
 
 
 class RedisLink(asyncio.Protocol):
@@ -108,11 +110,11 @@ class RedisLink(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._watched_at = 0.0
         self._closed = False
-        self._greeted = False  # connected, and nobody may speak before the greeting is over
+        self._greeted = False  # no command may be sent before the greeting is over
 
-    # What callers use ----------------------------------------------------------------------------
+    # Commands ------------------------------------------------------------------------------------
     async def call(self, *words: Any) -> Answer:
-        """One command. Raises RedisGone, or hiredis.ReplyError for an error answer."""
+        """Runs one command. Raises RedisGone, or hiredis.ReplyError for an error answer."""
         if not self._greeted:
             await self._connected()
         answer = await self._send(words)
@@ -121,7 +123,7 @@ class RedisLink(asyncio.Protocol):
         return answer
 
     async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
-        """A script by its hash; its text travels only when Redis does not know it (any more)."""
+        """Runs a script by its hash; its text is sent only if Redis does not know it (any more)."""
         if not self._greeted:
             await self._connected()
         call = Call(script, keys, arguments)
@@ -131,7 +133,7 @@ class RedisLink(asyncio.Protocol):
         return answer
 
     async def run_all(self, calls: list[Call]) -> list[Answer]:
-        """Several scripts in one write. Raises what the first of them that failed would raise."""
+        """Runs several scripts in one write. Raises the first failure, after all have run."""
         if not self._greeted:
             await self._connected()
         answers = await self._send_all([call.words for call in calls])
@@ -147,7 +149,7 @@ class RedisLink(asyncio.Protocol):
         return answers
 
     async def _with_its_text(self, call: Call, refused: hiredis.ReplyError) -> Answer:
-        """Once more, where Redis did not know the script."""
+        """Runs the script once more by its text, if Redis did not know it."""
         if not str(refused).startswith("NOSCRIPT"):
             raise _gone(refused) or refused
         return await self.call(
@@ -155,13 +157,13 @@ class RedisLink(asyncio.Protocol):
         )
 
     async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
-        """Several commands in one write; error answers stand in the list."""
+        """Runs several commands in one write; error answers are in the list."""
         if not self._greeted:
             await self._connected()
         answers = await self._send_all(commands)
         for answer in answers:
-            if isinstance(answer, hiredis.ReplyError) and (gone := _gone(answer)):
-                raise gone
+            if isinstance(answer, hiredis.ReplyError) and (problem := _gone(answer)):
+                raise problem
         return answers
 
     def close(self) -> None:
@@ -179,7 +181,7 @@ class RedisLink(asyncio.Protocol):
         return answer
 
     def _send_all(self, commands: list[tuple[Any, ...]]) -> asyncio.Future[list[Answer]]:
-        """Costs less than a future for each."""
+        """Sends several commands, for less than the cost of a future for each."""
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Answer]] = loop.create_future()
         if commands:
@@ -192,12 +194,12 @@ class RedisLink(asyncio.Protocol):
         self,
         commands: Sequence[tuple[Any, ...]],
         waits: "asyncio.Future[Answer] | _Several",
-        told: asyncio.Future[Any],
+        future: asyncio.Future[Any],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`waits` gets the answer to each; `told`: the future that tells of them."""
+        """Queues commands. `waits` receives the answer to each; `future` is the caller's."""
         if self._transport is None:
-            return told.set_exception(RedisGone("the connection was lost"))
+            return future.set_exception(RedisGone("the connection was lost"))
         if not self._outgoing:
             loop.call_soon(self._flush)
         now = time.monotonic()
@@ -226,7 +228,7 @@ class RedisLink(asyncio.Protocol):
     def _forget_connecting(self, done: asyncio.Future[None]) -> None:
         self._connecting = None
         if not done.cancelled():
-            done.exception()  # every waiter has it; nobody may be left
+            done.exception()  # marks it as retrieved, in case no caller waits any more
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -255,15 +257,17 @@ class RedisLink(asyncio.Protocol):
         await loop.create_connection(lambda: self, *address, ssl=tls)
 
     def _greeting(self) -> list[tuple[Any, ...]]:
-        given, words = self._servers, list[tuple[Any, ...]]()
-        if given.password:
-            words.append(("AUTH", given.username or "default", given.password))
-        if given.database:
-            words.append(("SELECT", given.database))
+        server, words = self._servers, list[tuple[Any, ...]]()
+        if server.password:
+            words.append(("AUTH", server.username or "default", server.password))
+        if server.database:
+            words.append(("SELECT", server.database))
         return words
 
     async def _is_primary(self) -> None:
-        """Raises RedisGone: for a moment sentinels name one that is none any more."""
+        """Raises RedisGone for a replica, which sentinels may name for a moment after a
+        failover.
+        """
         role = await self._send(("ROLE",))
         if isinstance(role, hiredis.ReplyError) or role[0] != b"master":
             raise RedisGone("it is a replica")
@@ -279,7 +283,7 @@ class RedisLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
-        asked_at = 0.0  # of the first: the others came along with it
+        asked_at = 0.0  # of the first command: the others were sent with it
         while (answer := self._reader.gets()) is not False:
             future, sent_at = self._waiting.popleft()
             asked_at = asked_at or sent_at
@@ -302,14 +306,16 @@ class RedisLink(asyncio.Protocol):
                 future.set_exception(reason)
 
     def _watch(self) -> None:
-        """A Redis that holds the connection but does not answer is as good as gone.
+        """Drops a connection on which Redis does not answer.
 
-        While nothing waits for an answer, nobody watches.
+        It runs only while answers are outstanding.
         """
         assert self._timeout_s is not None
         self._watchdog = None
         now = time.monotonic()
-        busy = now - self._watched_at > self._timeout_s / 2  # then it may be we who did not listen
+        busy = (
+            now - self._watched_at > self._timeout_s / 2
+        )  # then this process may be the one that did not read
         self._watched_at = now
         if not busy and self._waiting and now - self._waiting[0][1] > self._timeout_s:
             self._drop(RedisGone(f"Redis did not answer within {self._timeout_s:g} s"))
@@ -319,7 +325,7 @@ class RedisLink(asyncio.Protocol):
 
 
 def _gone(error: hiredis.ReplyError) -> RedisGone | None:
-    """None for an answer that says what is wrong with the command."""
+    """Returns None for an answer that reports a fault of the command."""
     text = str(error)
     if not text.startswith(NOT_NOW):
         return None

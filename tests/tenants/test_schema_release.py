@@ -40,7 +40,7 @@ def migrated_by(version: str, oldest_beside: str = "0.1.0") -> None:
 
 
 def test_what_was_migrated_by_this_version_fits() -> None:
-    assert schema_release.found() == schema_release.SchemaRelease(
+    assert schema_release.read() == schema_release.SchemaRelease(
         release.VERSION, release.OLDEST_BESIDE
     )
     assert process_start.release_problem() == ""
@@ -80,7 +80,7 @@ def test_migrate_of_an_older_version_changes_nothing() -> None:
         cursor.execute(ours)
         assert "of 9.9.0" in cursor.fetchone()[0]
         cursor.execute(before)
-    assert schema_release.found() == schema_release.SchemaRelease("9.9.0", release.VERSION)
+    assert schema_release.read() == schema_release.SchemaRelease("9.9.0", release.VERSION)
 
 
 def test_migrate_on_tables_that_are_too_new_is_refused() -> None:
