@@ -117,9 +117,9 @@ def _owners(ranges: list[Any], answered_by: Address) -> list[Address]:
     A node that does not know its own address leaves it out. A slot without an owner gets the
     answering node, whose error then says so.
     """
-    owners = [told_by] * SLOTS
+    owners = [answered_by] * SLOTS
     for first, last, (host, port, *_), *_replicas in ranges:
-        owner = Address(host.decode() if host else told_by.host, port)
+        owner = Address(host.decode() if host else answered_by.host, port)
         owners[first : last + 1] = [owner] * (last + 1 - first)
     return owners
 
