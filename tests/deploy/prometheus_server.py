@@ -3,13 +3,18 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.servers.child import Child
 from config.supervisor.ports import find_free
-from deploy.grafana.prometheus import Prometheus
+from tests.deploy.dashboards import Variable
 
 PROMETHEUS = shutil.which("prometheus")
 EVERY = "2s"  # a scrape; in production 15
@@ -23,6 +28,56 @@ scrape_configs:
   - job_name: dcgm
     static_configs: [{{targets: {gpus}}}]
 """
+
+
+class Refused(Exception):
+    """Prometheus cannot answer a query: what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`points`: seconds since the epoch, and the value then."""
+
+    labels: Mapping[str, str]
+    points: list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Times in seconds since the epoch, and the seconds between two points."""
+
+    start: float
+    end: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """Asks what Grafana would ask."""
+
+    url: str
+
+    def series(self, expr: str, span: Span) -> list[Series]:
+        """Raises Refused, OSError."""
+        query = {"query": expr, "start": span.start, "end": span.end, "step": span.step}
+        return [
+            Series(one["metric"], [(at, float(value)) for at, value in one["values"]])
+            for one in self._get("query_range", query)["result"]
+        ]
+
+    def values(self, variable: Variable) -> list[str]:
+        """Return what Grafana offers to choose. Raises Refused, OSError."""
+        path = f"label/{variable.label}/values"
+        values: list[str] = self._get(path, {"match[]": variable.metric})
+        return values
+
+    def _get(self, path: str, query: Mapping[str, object]) -> Any:
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # http, of this machine
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as problem:
+            raise Refused(problem.read().decode(errors="replace")) from problem
 
 
 @contextmanager

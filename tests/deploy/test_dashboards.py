@@ -1,21 +1,15 @@
 """The dashboards ask for what there is, by labels that it has, and say what they show."""
 
-import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from config.environment import PROJECT
-from deploy.grafana.board import written
-from deploy.grafana.every import DASHBOARDS, FOLDER
-from deploy.grafana.panel import WINDOW, Dashboard, Panel
-from deploy.grafana.prometheus import filled_in
-from deploy.grafana.units import said
 from infrastructure.metrics import FAMILIES, Histogram
 from tests.config.metrics import table
+from tests.deploy.dashboards import DASHBOARDS, WINDOW, Dashboard, used_variables
 
 pytestmark = pytest.mark.unit
 # Prometheus puts them to each figure; `host` where several hosts have lists.
@@ -31,7 +25,9 @@ _NAME = re.compile(r"\b(?:(?:forebay|process|DCGM)_\w+|(?:up|ALERTS)\b)")
 _CHOSEN = re.compile(r"\b((?:forebay|process|DCGM)_\w+|up|ALERTS)\{([^}]*)\}")
 _BY = re.compile(r"\bby \(([^)]*)\)")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
-Query = tuple[Dashboard, Panel, str]
+_TYPES = {"row", "stat", "timeseries", "bargauge"}
+Query = tuple[str, str, str]  # its dashboard, its panel, and PromQL
+each_dashboard = pytest.mark.parametrize("board", DASHBOARDS, ids=lambda board: board.name)
 
 
 @pytest.fixture(scope="module")
@@ -52,39 +48,37 @@ def known() -> dict[str, set[str]]:
 def queries() -> Iterator[Query]:
     for board in DASHBOARDS:
         for panel in board.panels:
-            for query in panel.queries:
-                yield board, panel, query.expr
+            for target in panel["targets"]:
+                yield board.name, panel["title"], target["expr"]
 
 
-def of_grafana(board: Dashboard) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FOLDER / f"{board.name}.json").read_text())
-    return found
-
-
-@pytest.mark.parametrize("board", DASHBOARDS, ids=lambda board: board.name)
-def test_the_file_is_what_the_code_makes(board: Dashboard) -> None:
-    there = (FOLDER / f"{board.name}.json").read_text()
-    assert there == written(board), "run: python -m deploy.grafana"
-
-
-def test_there_is_no_other_file_and_no_name_twice() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == {board.name for board in DASHBOARDS}
-    assert len({board.uid for board in DASHBOARDS}) == len(DASHBOARDS)
+def test_no_dashboard_has_the_address_of_another() -> None:
+    assert {board.name for board in DASHBOARDS} == {"overview", "tenant", "pool", "gpu", "trust"}
     for board in DASHBOARDS:
-        titles = [(row.title, panel.title) for row in board.rows for panel in row.panels]
-        assert len(set(titles)) == len(titles), board.name
+        assert board.model["uid"] == f"forebay-{board.name}"
+
+
+@each_dashboard
+def test_grafana_can_import_it(board: Dashboard) -> None:
+    assert board.model["schemaVersion"] >= 36
+    assert board.model.get("id") is None  # a number of the Grafana that exported it
+    assert "__inputs" not in board.model  # provisioning fills none in
+    panels = [*board.panels, *board.model["panels"]]
+    assert {panel["type"] for panel in panels} <= _TYPES
+    letters = [[target["refId"] for target in panel["targets"]] for panel in board.panels]
+    assert all(len(set(each)) == len(each) for each in letters)
 
 
 def test_every_metric_is_exported(known: dict[str, set[str]]) -> None:
     for board, panel, expr in queries():
         names = set(_NAME.findall(expr))
-        assert names, (board.name, panel.title)
-        assert names <= known.keys(), (board.name, panel.title, names - known.keys())
+        assert names, (board, panel)
+        assert names <= known.keys(), (board, panel, names - known.keys())
 
 
 def test_every_label_is_one_that_the_metric_has(known: dict[str, set[str]]) -> None:
     for board, panel, expr in queries():
-        where = f"{board.name}: {panel.title}: {expr}"
+        where = f"{board}: {panel}: {expr}"
         for name, matchers in _CHOSEN.findall(expr):
             asked = {label for label, _is, _value in _MATCHER.findall(matchers)}
             assert asked <= known[name] | TARGET, where
@@ -103,85 +97,82 @@ def test_words_in_a_query_are_words_that_the_label_may_say() -> None:
             for label, _is, value in _MATCHER.findall(matchers):
                 words = re.findall(r"\w+", value) if "$" not in value and "." not in value else []
                 if label in ("reason", "status", "state", "class", "level", "source", "outcome"):
-                    assert all(each in allowed[label] for each in words), (board.name, panel.title)
+                    assert all(each in allowed[label] for each in words), (board, panel)
 
 
-def test_legends_name_labels_that_the_query_leaves() -> None:
-    for board in DASHBOARDS:
-        for panel in board.panels:
-            for query in panel.queries:
-                named = set(re.findall(r"{{(\w+)}}", query.legend))
-                grouped = {
-                    each.strip() for one in _BY.findall(query.expr) for each in one.split(",")
-                }
-                assert not grouped or named <= grouped, (board.name, panel.title)
+@each_dashboard
+def test_legends_name_labels_that_the_query_leaves(board: Dashboard) -> None:
+    for panel in board.panels:
+        for target in panel["targets"]:
+            labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            grouped = {
+                each.strip() for one in _BY.findall(target["expr"]) for each in one.split(",")
+            }
+            assert not grouped or labels <= grouped, panel["title"]
 
 
-def test_variables_are_chosen_by_and_defined(known: dict[str, set[str]]) -> None:
-    for board in DASHBOARDS:
-        text = " ".join(query.expr for panel in board.panels for query in panel.queries)
-        used = set(re.findall(r"\$(\w+)", text)) - {WINDOW.removeprefix("$")}
-        assert used == {variable.label for variable in board.variables}, board.name
-        for variable in board.variables:
-            assert variable.label in known[variable.metric]
-        assert "$" not in filled_in(text, board, "1m")
+@each_dashboard
+def test_variables_are_chosen_by_and_defined(board: Dashboard, known: dict[str, set[str]]) -> None:
+    text = " ".join(target["expr"] for panel in board.panels for target in panel["targets"])
+    assert used_variables(text) - {WINDOW} == {variable.name for variable in board.variables}
+    for variable in board.variables:
+        assert variable.label in known[variable.metric]
+    assert "$" not in board.filled_in(text, "1m")
 
 
-def test_in_grafana_a_dashboard_opens_with_everything_chosen() -> None:
-    for board in DASHBOARDS:
-        source, *choices = of_grafana(board)["templating"]["list"]
-        assert (source["type"], source["query"], source["name"]) == (
-            "datasource",
-            "prometheus",
-            "datasource",
-        )
-        for choice, variable in zip(choices, board.variables, strict=True):
-            assert (choice["name"], choice["query"]) == (variable.label, variable.query)
-            assert choice["current"]["value"] == "$__all"
-            assert choice["allValue"] == variable.every
-            assert choice["includeAll"]
-            assert choice["multi"]
+@each_dashboard
+def test_in_grafana_a_dashboard_opens_with_everything_chosen(board: Dashboard) -> None:
+    source = board.model["templating"]["list"][0]
+    assert (source["type"], source["query"], source["name"]) == (
+        "datasource",
+        "prometheus",
+        "datasource",
+    )
+    for choice in board.choices:
+        assert choice["current"]["value"] in ("$__all", ["$__all"])
+        assert choice["includeAll"]
+        assert choice["multi"]
 
 
-def test_every_panel_says_what_it_shows_and_asks_the_chosen_source() -> None:
-    for board in DASHBOARDS:
-        panels = [each for each in of_grafana(board)["panels"] if each["type"] != "row"]
-        assert len(panels) == len(list(board.panels))
-        for panel in panels:
-            assert panel["title"]
-            assert len(panel["description"]) > 10, panel["title"]
-            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-            assert all(target["expr"] for target in panel["targets"])
-        ids = [each["id"] for each in of_grafana(board)["panels"]]
-        assert len(set(ids)) == len(ids)
+@each_dashboard
+def test_every_panel_says_what_it_shows_and_asks_the_chosen_source(board: Dashboard) -> None:
+    for panel in board.panels:
+        assert panel["title"]
+        assert len(panel["description"]) > 10, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert all(target["expr"] for target in panel["targets"])
+    ids = [panel["id"] for panel in board.model["panels"]]
+    assert len(set(ids)) == len(ids)
 
 
-def test_panels_do_not_lie_on_each_other() -> None:
-    for board in DASHBOARDS:
-        taken = set[tuple[int, int]]()
-        for panel in of_grafana(board)["panels"]:
-            place = panel["gridPos"]
-            rows = range(place["y"], place["y"] + place["h"])
-            cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in rows}
-            assert not cells & taken, panel["title"]
-            assert max(x for x, _y in cells) < 24
-            taken |= cells
+@each_dashboard
+def test_no_row_has_a_title_twice(board: Dashboard) -> None:
+    row, titles = "", []
+    for panel in board.model["panels"]:
+        row = panel["title"] if panel["type"] == "row" else row
+        titles.append((row, panel["title"], panel["type"]))
+    assert len(set(titles)) == len(titles)
 
 
-def test_every_unit_has_words() -> None:
-    for board in DASHBOARDS:
-        for panel in board.panels:
-            assert said(0.5, panel.unit)
-            assert said(12_345.0, panel.unit)
+@each_dashboard
+def test_panels_do_not_lie_on_each_other(board: Dashboard) -> None:
+    taken = set[tuple[int, int]]()
+    for panel in board.model["panels"]:
+        grid = panel["gridPos"]
+        rows = range(grid["y"], grid["y"] + grid["h"])
+        cells = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in rows}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _y in cells) < 24
+        taken |= cells
 
 
-def test_the_docs_show_each() -> None:
+@each_dashboard
+def test_the_docs_show_each(board: Dashboard) -> None:
     page = (PROJECT / "docs" / "operations" / "monitoring.md").read_text()
-    for board in DASHBOARDS:
-        picture = f"images/dashboard-{board.name}.svg"
-        assert f"../{picture}" in page
-        assert (PROJECT / "docs" / picture).read_text().endswith("</svg>\n")
+    picture = f"images/dashboard-{board.name}.svg"
+    assert f"../{picture}" in page
+    assert (PROJECT / "docs" / picture).exists()
 
 
 def test_grafana_is_told_of_the_same_folder_as_the_docs_say() -> None:

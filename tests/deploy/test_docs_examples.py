@@ -167,7 +167,7 @@ def test_every_variable_that_a_page_names_is_read(page: Path) -> None:
 
 # `FOREBAY_BATCH_*` and the like, and what only tests and the bench read.
 _PARTS = {f"FOREBAY_{name}" for name in ("METRICS", "GRPC", "BATCH", "TLS", "KMS")}
-_OF_TOOLS = {"FOREBAY_VLLM_URL", "FOREBAY_DASHBOARD_PICTURES", "FOREBAY_METRICS_TOKEN"}
+_OF_TOOLS = {"FOREBAY_VLLM_URL", "FOREBAY_METRICS_TOKEN"}
 
 
 def test_what_is_retired_is_named_only_where_it_is_said_that_it_is() -> None:

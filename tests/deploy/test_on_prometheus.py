@@ -1,7 +1,6 @@
 """Every panel of every dashboard has an answer from a Prometheus that has scraped a real run.
 
-FOREBAY_TEST_PROMETHEUS says for how many seconds there is load (`make soak`: 150). With
-FOREBAY_DASHBOARD_PICTURES=docs/images the pictures of the docs are drawn from it.
+FOREBAY_TEST_PROMETHEUS says for how many seconds there is load (`make soak`: 150).
 """
 
 import asyncio
@@ -24,18 +23,15 @@ import pytest
 from bench.servers.forebay import UNLIMITED, Forebay
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
-from deploy.grafana.__main__ import draw
-from deploy.grafana.every import DASHBOARDS
-from deploy.grafana.prometheus import Prometheus, Span, filled_in
+from tests.deploy.dashboards import DASHBOARDS
 from tests.deploy.mixed_load import Keys, Load
-from tests.deploy.prometheus_server import PROMETHEUS, prometheus
+from tests.deploy.prometheus_server import PROMETHEUS, Prometheus, Span, prometheus
 from tests.deploy.simulated_gpus import simulated_gpus
 from tests.e2e.conftest import METRICS_TOKEN, Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.test_launched_engines import bundled
 
 SECONDS = int(os.environ.get("FOREBAY_TEST_PROMETHEUS", "0"))
-PICTURES = os.environ.get("FOREBAY_DASHBOARD_PICTURES", "")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(SECONDS + 600),
@@ -53,11 +49,6 @@ EMPTY = {
     ("trust", "A certificate ends in"),  # no TLS
     ("overview", "Alerts that fire"),  # those of such a run want minutes
 }
-FOOTER = (
-    "Drawn from a real run: {minutes} minutes of mixed load on two cores, an engine that only "
-    "pretends to think, one that fails for a while, a small real model, a worker killed; "
-    "GPUs are simulated"
-)
 
 
 @dataclass
@@ -138,7 +129,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         for each in beside:
             each.join()
         assert scrapes.longest < 15
-        span = Span(began, began + SECONDS, SECONDS / POINTS, WINDOW)
+        span = Span(began, began + SECONDS, SECONDS / POINTS)
         yield Run(platform, asked, span, load, scrapes.told)
 
 
@@ -222,23 +213,21 @@ def test_a_process_that_starts_answers_or_refuses_and_never_breaks(run: Run) -> 
 
 
 def test_every_query_is_answered_and_has_what_such_a_run_has(run: Run) -> None:
-    empty, asked = set[tuple[str, str]](), 0
+    empty, queries = set[tuple[str, str]](), 0
     for board in DASHBOARDS:
         for panel in board.panels:
-            found = 0
-            for query in panel.queries:
-                asked += 1
-                found += len(run.asked.series(filled_in(query.expr, board, WINDOW), run.span))
-            if not found:
-                empty.add((board.name, panel.title))
+            exprs = [board.filled_in(target["expr"], WINDOW) for target in panel["targets"]]
+            queries += len(exprs)
+            if not [series for expr in exprs for series in run.asked.series(expr, run.span)]:
+                empty.add((board.name, panel["title"]))
     panels = sum(len(list(board.panels)) for board in DASHBOARDS)
-    print(f"{asked} queries of {panels} panels, {len(empty)} panels without data: {sorted(empty)}")
+    print(f"{queries} queries of {panels} panels, {len(empty)} without data: {sorted(empty)}")
     assert empty <= EMPTY
 
 
 def test_variables_offer_what_there_is(run: Run) -> None:
     offered = {
-        (board.name, variable.label): run.asked.values(variable)
+        (board.name, variable.name): run.asked.values(variable)
         for board in DASHBOARDS
         for variable in board.variables
     }
@@ -254,9 +243,3 @@ def test_a_worker_that_died_was_down_and_no_other(run: Run) -> None:
     assert last == {"web": 1, "grpc": 1, "jobs": 1, "worker": 0, "gpu": 1}
     now = run.asked.series('min(up{role="worker"})', run.span)
     assert now[0].points[-1][1] == 1  # it is back
-
-
-@pytest.mark.skipif(not PICTURES, reason="FOREBAY_DASHBOARD_PICTURES names no folder")
-def test_pictures_are_drawn(run: Run) -> None:
-    footer = FOOTER.format(minutes=round(SECONDS / 60))
-    draw(run.asked, PROJECT / PICTURES, run.span, footer)

@@ -1,1 +1,0 @@
-"""Dashboards for Grafana as code: `python -m deploy.grafana` writes `dashboards/*.json`."""
