@@ -20,7 +20,7 @@ import psycopg
 from bench.figures.aims import Aim, at_most
 from bench.figures.progress import tell
 from bench.figures.statistics import percentile
-from bench.figures.tables import cell, table
+from bench.figures.tables import cell, paragraphs, table
 from bench.parts.part import Part
 from bench.servers.forebay import Forebay
 from bench.servers.on_mock_engine import forebay_on_mock_engine
@@ -70,7 +70,7 @@ class CacheReport:
 
 
 def trace(seed: int, exponent: float, requests: int, prompts: int) -> list[tuple[int, bool]]:
-    """The number of each request's prompt, and whether it is deterministic."""
+    """Returns each request's number of a prompt, and True where it is deterministic."""
     dice = random.Random(f"{seed}:{exponent}")
     weights = list(accumulate(1 / rank**exponent for rank in range(1, prompts + 1)))
     drawn = dice.choices(range(prompts), cum_weights=weights, k=requests)
@@ -103,11 +103,9 @@ def _row(forebay: Forebay, mock: MockEngine, exponent: float, requests: int, pro
 async def _replayed(
     forebay: Forebay, key: str, requests: Sequence[tuple[int, bool]]
 ) -> dict[str, list[float]]:
-    """Milliseconds by what the answer says of the cache."""
-    waiting, times = (
-        iter(requests),
-        {"hit": list[float](), "miss": list[float](), "": list[float]()},
-    )
+    """Returns milliseconds by the cache's level, as the answers have it."""
+    waiting = iter(requests)
+    times: dict[str, list[float]] = {"hit": [], "miss": [], "": []}
 
     async def client() -> None:
         # A connection for each client: the kernel spreads them over the web processes.
@@ -171,13 +169,8 @@ def section(report: CacheReport) -> str:
         (name, *map(cell, report.alone[name])) for name in ("hit", "fresh") if name in report.alone
     ]
     method = METHOD.format(requests=report.requests, seed=report.seed, prompts=report.prompts)
-    return "\n\n".join(
-        [
-            table(head, map(_cells, report.rows)),
-            table(("alone", "p50 ms", "p99 ms"), alone),
-            " ".join(method.split()),
-        ]
-    )
+    alone_table = table(("alone", "p50 ms", "p99 ms"), alone)
+    return paragraphs(table(head, map(_cells, report.rows)), alone_table, method)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 def times(owners: list[Member], rounds: int) -> list[dict[str, Any]]:
-    """The fields of `usage.Timing` of each page."""
+    """Returns the fields of `usage.Timing` for each page."""
     settings.ALLOWED_HOSTS = ["*"]
     operator = User.objects.create_user("operator@forebay.example", is_operator=True)
     timings = []

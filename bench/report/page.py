@@ -43,7 +43,7 @@ def sections(results: Results) -> Iterator[str]:
             yield f"## {part.title}"
             yield part.section(results.parts[name])
     if lines := complaints(all_complaints(results)):
-        yield "Bad answers began with:\\n\\n" + lines
+        yield "Bad answers began with:\n\n" + lines
 
 
 def aim_cells(aim: Aim) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def temporary_folder() -> Iterator[Path]:
 
     Its path is short: a PostgreSQL socket's may have 107 characters.
     """
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder

@@ -48,3 +48,12 @@ def test_the_page_has_the_others_and_the_idle_platform(tmp_path: Path) -> None:
     assert "| json c=64 | vllm-router | 9,000 |" in page
     assert "| together | web | worker |\n| --- | --- | --- |\n| 0.70 | 0.50 | 0.20 |" in page
     assert "Commit abc1234" in page
+    assert "Bad answers" not in page
+
+
+def test_the_page_lists_what_bad_answers_began_with(tmp_path: Path) -> None:
+    run = results()
+    run.comparison[0].wrong = ["no [DONE]"]
+    files.write(run, "run", tmp_path, tmp_path / "history.csv")
+    page = (tmp_path / "run.md").read_text()
+    assert "Bad answers began with:\n\n* `direct, json c=1: no [DONE]`" in page
