@@ -10,8 +10,8 @@ import logging
 from inference.engines import pools
 from inference.engines.base import Engine
 from inference.queue.pool_workers import workers_of
-from inference.worker.colleagues import SiblingWorkers
 from inference.worker.runner import Runner
+from inference.worker.sibling_workers import SiblingWorkers
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Runners:
         self.look()
         while self._running:
             runner, task = await self._ended.get()
-            del self._running[runner.configured.config.id]
+            del self._running[runner.engine.config.id]
             self._tasks.discard(task)
             if problem := task.exception():
                 log.error("%s: a runner failed: %r", self._pool, problem, exc_info=problem)
@@ -46,7 +46,7 @@ class Runners:
         """
         in_use = {} if self._stopping else self._in_use()
         for name, runner in self._running.items():
-            if in_use.get(name) is not runner.configured:
+            if in_use.get(name) is not runner.engine:
                 runner.stop()
         for name in in_use.keys() - self._running:
             self._start(in_use[name])

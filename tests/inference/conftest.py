@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_django.fixtures import Settings
 
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.worker import runner
+from inference.worker import heartbeat, runner
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.running import Bench
@@ -82,7 +82,7 @@ def acme(transactional_db: None) -> Tenant:
 def quick(monkeypatch: pytest.MonkeyPatch, settings: Settings, dsn: str) -> None:
     """A runner that beats often and leaves soon."""
     settings.DATABASE_URL = dsn
-    monkeypatch.setattr(runner, "BEAT_S", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
     monkeypatch.setattr(runner, "LINGER_S", 0.3)
 
 
@@ -92,6 +92,6 @@ async def bench(quick: None, pool: str, acme: Tenant, link: RedisLink) -> AsyncI
     yield bench
     for each in bench.runners:
         each.stop()
-        for running in each.running.values():
+        for running in each.requests.running.values():
             running.cancel()
     await asyncio.wait_for(asyncio.gather(*bench.drains, return_exceptions=True), 10)

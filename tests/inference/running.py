@@ -17,8 +17,8 @@ from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame
-from inference.worker.colleagues import SiblingWorkers
 from inference.worker.runner import Runner
+from inference.worker.sibling_workers import SiblingWorkers
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.orders import an_order

@@ -100,7 +100,7 @@ async def _nothing_is_held(bench: Bench) -> bool:
 
 
 async def running(bench: Bench, order: Order) -> bool:
-    return any(str(order.id) in runner.running for runner in bench.runners)
+    return any(str(order.id) in runner.requests.running for runner in bench.runners)
 
 
 def result(order: Order) -> Usage:

@@ -24,7 +24,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
 from inference.queue.occupancy import occupancy
 from inference.stream import frames
-from inference.worker.colleagues import PLACE
+from inference.worker.sibling_workers import PLACE
 from infrastructure.redis import servers
 from infrastructure.redis.cluster_link import ClusterLink, link_to
 from infrastructure.redis.link import RedisLink, Script

@@ -14,6 +14,7 @@ from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.stream.returns import Returns
 from inference.stream.writer import Writer
+from inference.worker import heartbeat
 from inference.worker import runner as module
 from infrastructure.redis.link import RedisFull, RedisLink
 from tenants.caller import Limits
@@ -112,7 +113,7 @@ async def test_what_runs_is_settled_and_its_leases_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.DATABASE_URL = dsn
-    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
     monkeypatch.setattr(module, "LINGER_S", 0.3)
     bench = Bench(pool, acme, link)
     engine = ScriptedEngine(

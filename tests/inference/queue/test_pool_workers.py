@@ -12,9 +12,9 @@ from inference.models import Usage
 from inference.pools import entries, share
 from inference.queue import wake_up
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
-from inference.worker import colleagues
-from inference.worker.colleagues import SiblingWorkers
+from inference.worker import sibling_workers
 from inference.worker.runner import Runner
+from inference.worker.sibling_workers import SiblingWorkers
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.orders import chunk, usage
@@ -145,13 +145,13 @@ async def test_one_host_at_a_time_has_the_place_of_a_worker(
     engine = ScriptedEngine(LASTING)
     first = start(bench, 1, engine)
     await bench.settled(1)
-    monkeypatch.setattr(colleagues, "host_id", lambda: "another host")
+    monkeypatch.setattr(sibling_workers, "host_id", lambda: "another host")
     start(bench, 1, engine)
     await bench.drains[1]  # at once: somebody is there
     monkeypatch.undo()
     first.stop()
     await bench.drains[0]
-    monkeypatch.setattr(colleagues, "host_id", lambda: "another host")
+    monkeypatch.setattr(sibling_workers, "host_id", lambda: "another host")
     start(bench, 1, engine)
     await bench.submit(1)
     assert len(await bench.settled(2)) == 2
@@ -161,8 +161,8 @@ def test_hosts_of_one_name_are_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     found = []
     for boot in ("one", "another"):
         (tmp_path / boot).write_text(boot)
-        monkeypatch.setattr(colleagues, "KERNEL", tmp_path / boot)
-        found += [colleagues.host_id(), colleagues.host_id()]
+        monkeypatch.setattr(sibling_workers, "KERNEL", tmp_path / boot)
+        found += [sibling_workers.host_id(), sibling_workers.host_id()]
     assert len(set(found)) == 2
 
 
@@ -182,4 +182,4 @@ async def test_who_was_away_for_long_gives_way_and_finishes(
 
 
 async def _runs(runner: Runner) -> bool:
-    return bool(runner.running)
+    return bool(runner.requests.running)

@@ -29,8 +29,8 @@ from inference.record.parked import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
-from inference.worker import runner as module
 from inference.worker.handlers.generation import Generation
+from inference.worker.preemption import Preemption
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import CHAT, an_order, chunk, usage
 from tests.inference.running import Bench, in_database, until
@@ -134,7 +134,7 @@ async def said_some(bench: Bench, n: int = 1, *, first: bool = True) -> None:
     """`n` requests are in their middle, for the first time or once more."""
 
     async def some() -> bool:
-        running = [h for each in bench.runners for h in each.running.values()]
+        running = [h for each in bench.runners for h in each.requests.running.values()]
         new = [len(h.sent_events) - h.sent_before for h in running if bool(h.sent_before) != first]
         return len([each for each in new if each > 3]) >= n
 
@@ -296,7 +296,7 @@ async def test_where_a_long_text_may_be_stopped_its_end_says(
     await bench.submit(1, **BATCH)
     bench.start(GoesOn())
     await said_some(bench)
-    (handler,) = bench.runners[0].running.values()
+    (handler,) = bench.runners[0].requests.running.values()
     read = Mock(side_effect=sse.text_in)
     monkeypatch.setattr(sse, "text_in", read)
     handler.sent_events += [chunk(" word")] * 5_000
@@ -314,7 +314,7 @@ async def test_text_under_a_stop_string_is_stopped_once_more_of_it_comes(bench: 
     bench.start(engine)
     await said_some(bench)
     engine.going.clear()
-    (handler,) = bench.runners[0].running.values()
+    (handler,) = bench.runners[0].requests.running.values()
     said = len(handler.sent_events)
     assert handler.park()
     await asyncio.sleep(0.2)
@@ -331,7 +331,7 @@ async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None
     await bench.submit(1, **BATCH)
     bench.start(GoesOn())
     await said_some(bench)
-    (handler,) = bench.runners[0].running.values()
+    (handler,) = bench.runners[0].requests.running.values()
     assert handler.stops_well()
     handler.sent_events.append(chunk(" \n"))
     assert not handler.stops_well()
@@ -357,7 +357,7 @@ async def test_text_is_not_stopped_inside_a_stop_string(
     await bench.submit(1, **{**BATCH, "body": body})
     bench.start(GoesOn())
     await said_some(bench)
-    (handler,) = bench.runners[0].running.values()
+    (handler,) = bench.runners[0].requests.running.values()
     handler.sent_events += [chunk(" w1"), chunk(" EN")]
     assert isinstance(handler, Generation)
     handler._is_followed = True
@@ -372,7 +372,7 @@ async def test_who_vanishes_before_its_turn_parks_nobody(bench: Bench) -> None:
     engine = GoesOn()
     runner = bench.start(engine)
     await said_some(bench)
-    (item,) = [handler.item for handler in runner.running.values()]
+    (item,) = [handler.item for handler in runner.requests.running.values()]
     assert not await bench.queue.still_wants(item, time.time())
     await bench.link.call("LPUSH", f"{prefix(bench.pool)}:inbox:{runner.id}", f"park {batch.id}")
     await bench.settled(1)
@@ -455,7 +455,7 @@ async def test_whose_worker_dies_while_it_puts_it_aside_goes_on(
     (batch,) = await bench.submit(1, **{**BATCH, "stream": stream})
     engine = GoesOn()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "park_request", dies)
+        patch.setattr(Preemption, "park", dies)
         bench.start(engine)
         await said_some(bench)
         await submit_now(bench, engine)

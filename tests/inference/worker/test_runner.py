@@ -26,8 +26,10 @@ from inference.record import slots, statements
 from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
+from inference.worker import execution
 from inference.worker import runner as module
-from inference.worker.runner import GIVEN_UP_S, Runner
+from inference.worker.execution import GIVEN_UP_S
+from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
@@ -166,7 +168,7 @@ class Used(ScriptedEngine):
 
 
 async def test_it_uses_its_engine_until_all_has_ended(bench: Bench) -> None:
-    engine = Used(lasting(0.5))
+    engine = Used(lasting(1.5))
     runner = bench.start(engine)
     await bench.submit(1)
     await until(lambda: _speaking(engine, 1))
@@ -222,7 +224,7 @@ async def test_a_request_that_comes_back_to_the_same_runner_runs_there_once(
     engine = ScriptedEngine([4.0, _whole()], [1.2, _whole()], slots=4)
     runner = bench.start(engine)
     await until(lambda: _asked(engine, 1))
-    ((item, _),) = runner.leased.values()
+    ((item, _),) = runner.requests.leased.values()
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
     await until(lambda: _asked(engine, 2))
@@ -307,7 +309,7 @@ async def _has_an_answer_it_cannot_settle(runner: Runner, engine: Held, line: We
 
 
 async def _settling(runner: Runner) -> bool:
-    return any(handler.settling for handler in runner.running.values())
+    return any(handler.settling for handler in runner.requests.running.values())
 
 
 async def _body_of(bench: Bench, order: Order) -> bytes:
@@ -317,7 +319,7 @@ async def _body_of(bench: Bench, order: Order) -> bytes:
 
 
 async def _holds(runner: Runner, order: Order, attempt: int) -> bool:
-    item, _ = runner.leased.get(str(order.id), (None, b""))
+    item, _ = runner.requests.leased.get(str(order.id), (None, b""))
     return item is not None and item.attempt == attempt
 
 
@@ -475,7 +477,7 @@ async def test_a_second_attempt_waits_for_the_database(
     ((item, _),) = await bench.queue.pop(1, "dead")
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
-    settled, outages = module._settled, 3
+    settled, outages = execution._is_settled, 3
 
     def away(order: Order) -> bool:
         nonlocal outages
@@ -484,7 +486,7 @@ async def test_a_second_attempt_waits_for_the_database(
             raise OperationalError("PostgreSQL is away")
         return settled(order)
 
-    monkeypatch.setattr(module, "_settled", away)
+    monkeypatch.setattr(execution, "_is_settled", away)
     bench.start(ScriptedEngine(QUICK))
     (row,) = await bench.settled(1)
     assert (row.attempts, row.finish_reason) == (2, "stop")

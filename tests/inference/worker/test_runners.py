@@ -214,7 +214,7 @@ async def _begun_by_v1(bench: Versions, before: list[Step] | None = None) -> Ord
         await until(lambda: bench.history(order))
     assert bench.worker
     (runner,) = bench.worker._running.values()
-    for task in runner._tasks:
+    for task in runner.slots.tasks:
         task.cancel()
     await asyncio.sleep(0)
     bench.drains[0].cancel()

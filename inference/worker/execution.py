@@ -1,0 +1,291 @@
+"""One request in a runner: from its lease to its settlement, its move or its parking."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import hiredis
+import msgspec
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+
+from audit.keys.keyring import Cipher, Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
+from inference import classes
+from inference.codec.events import split
+from inference.current import working_for
+from inference.engines import served
+from inference.engines.base import EngineFull
+from inference.metrics import work
+from inference.models import Completion, Usage
+from inference.order import Item, Order, unpacked
+from inference.record import slots, statements
+from inference.record.parked import NEVER, Parked, forget, read
+from inference.record.statements import Outcome, key_id
+from inference.stream import frames
+from inference.stream.sink import unseen
+from inference.tracing import spans, words
+from inference.worker.handing_over import (
+    belongs_elsewhere,
+    fail_over,
+    next_pool,
+    own_pool,
+    record_departure,
+)
+from inference.worker.handlers import handler_of
+from inference.worker.handlers.base import Handler
+from inference.worker.workplace import Workplace
+from infrastructure.redis.link import RedisGone
+from tenants.rate_limits.release import Slot, releasing
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
+GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/enqueue.py)
+AGAIN_S = 0.5
+
+
+class Execution:
+    def __init__(self, place: Workplace, item: Item, ciphertext: bytes) -> None:
+        self._place, self.item, self._ciphertext = place, item, ciphertext
+        self._order: Order | None = None
+        self._handler: Handler | None = None  # once it has ended
+
+    async def run(self) -> None:
+        with working_for(self.item.id, self.item.tenant):
+            await self._run()
+
+    async def _run(self) -> None:
+        requests = self._place.requests
+        settling = self._take_over()
+        lease = requests.leased[self.item.id] = self.item, self._ciphertext
+        try:
+            if settling:  # then it cannot be abandoned any more
+                await settling.wait()
+            outcome = await self._outcome()
+        finally:
+            requests.release(lease)
+        if outcome:
+            await self._settle(outcome)
+        else:
+            await self._leave()
+
+    def _take_over(self) -> asyncio.Event | None:
+        """Abandon an earlier execution whose lease ran out, where the request came back to us."""
+        earlier = self._place.requests.running.get(self.item.id)
+        if earlier is None:
+            return None
+        earlier.abandon()
+        return earlier.settling
+
+    async def _outcome(self) -> Outcome | None:
+        """Return None for a request that leaves: it moves, waits again, or its lease is lost."""
+        try:
+            cipher, order = await self._opened()
+            self._order = self._adopted(order)
+            outcome = await self._handle(self._order, cipher, order.queue)
+            self._handler = self._current()
+            await self._record_leaving()
+            return outcome
+        except (Unreadable, msgspec.DecodeError) as problem:
+            log.warning("cannot read request %s: %s", self.item.id, problem)
+            return Outcome()
+
+    async def _opened(self) -> tuple[Cipher, Order]:
+        """Raises Unreadable, msgspec.DecodeError."""
+        item = self.item
+        if not self._ciphertext:  # too large for the queue
+            recorded = self._place.connections.recorded
+            self._ciphertext = await self._patiently(recorded.read, UUID(item.id))
+        cipher = await self._patiently(keyring.by_id, key_id(self._ciphertext))
+        return cipher, unpacked(cipher.decrypt(self._ciphertext[16:], _aad(item)))
+
+    def _adopted(self, order: Order) -> Order:
+        """Return the order as this engine takes it: it was prepared for its model's first one."""
+        place = self._place
+        if order.pool != place.pool:
+            order = msgspec.structs.replace(order, pool=place.pool)
+        own = place.engine.body_form
+        return order if (_body_form(order) or own) == own else place.engine.adopted(order)
+
+    async def _record_leaving(self) -> None:
+        """Put on record that a hosted engine may have read a request that now moves."""
+        handler = self._handler
+        if handler and handler.moves and handler.has_left:
+            record = database_sync_to_async(record_departure)
+            await self._patiently(record, handler.order, self._place.engine.upstream)
+
+    def _current(self) -> Handler | None:
+        """Return this execution's handler, unless the request has come back under a new attempt."""
+        handler = self._place.requests.running.get(self.item.id)
+        return handler if handler and handler.item == self.item else None
+
+    async def _patiently(self, ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Wait for servers that are away for a moment: they must not cost an attempt."""
+        while True:
+            try:
+                return await ask(*arguments)
+            except (DatabaseError, MasterKeyUnavailable, *TROUBLE) as problem:
+                pool = self._place.pool
+                log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", pool, problem)
+                await asyncio.sleep(AGAIN_S)
+
+    # The handler's work --------------------------------------------------------------------------
+    async def _handle(self, order: Order, cipher: Cipher, routed_to: str) -> Outcome | None:
+        """`routed_to`: the pool that the order was sent to first."""
+        if await self._was_handed_over():
+            with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
+                await self._place.connections.queue.settle(self.item, 0)
+            return None
+        parked = await self._parked(order)
+        if await self._is_over(order):
+            return Outcome()  # only the queue had not heard of it
+        handler = await self._prepared(order, parked, routed_to)
+        again = self.item.attempt > 1 or parked.times > 0
+        if not again:
+            spans.past(order.trace, "queue", order.created_at, handler.popped_at)
+        self._place.requests.running[self.item.id] = handler
+        self._place.charging.look_on()
+        if await self._is_cancelled(again=again):
+            handler.cancel()
+        await self._place.preemption.offer(handler)
+        return await self._work(handler, cipher)
+
+    async def _was_handed_over(self) -> bool:
+        """Return whether it has left for another pool: somebody died before this queue heard."""
+        if self.item.attempt == 1:
+            return False
+        look = database_sync_to_async(belongs_elsewhere)
+        return await self._patiently(look, UUID(self.item.id), self._place.pool)
+
+    async def _parked(self, order: Order) -> Parked:
+        if not classes.of(self.item.klass).preemptible:
+            return NEVER
+        return await self._patiently(read, self._place.connections.redis, order.id)
+
+    async def _is_over(self, order: Order) -> bool:
+        may_be = self.item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
+        return may_be and await self._patiently(database_sync_to_async(_is_settled), order)
+
+    async def _prepared(self, order: Order, parked: Parked, routed_to: str) -> Handler:
+        place, item = self._place, self.item
+        events, version = list[bytes](), place.engine.config.version
+        if parked.events or (item.attempt > 1 and order.keeps_events):
+            events, version = await self._patiently(self._sent_before)
+        handler = handler_of(order)(order, item, place.engine, events)
+        handler.of_another_version = bool(events) and version != place.engine.config.version
+        handler.guard, handler.answers = place.guard, place.connections.answers
+        handler.parked_before = handler.charged_for = parked
+        handler.let_go = place.slots.let_go
+        handler.elsewhere = partial(next_pool, order, item, place.engine.config.id, routed_to)
+        handler.own_pool = partial(own_pool, order)
+        handler.full = self._note_full
+        return handler
+
+    def _note_full(self, failure: EngineFull) -> None:
+        self._place.slots.note_full(failure, self._place.requests.running.values())
+
+    async def _is_cancelled(self, *, again: bool) -> bool:
+        """Also where the runner that was told so has died."""
+        if self._place.requests.is_cancelled(self.item.id):
+            return True
+        queue = self._place.connections.queue
+        return again and await self._patiently(queue.was_cancelled, self.item.id)
+
+    async def _work(self, handler: Handler, cipher: Cipher) -> Outcome | None:
+        place, order = self._place, handler.order
+        connections, outcome = place.connections, None
+        with spans.continued(order.trace, "work") as span:
+            try:
+                outcome = await handler.run(
+                    connections.session, connections.writer, connections.commits, cipher
+                )
+            finally:
+                place.watch.over(handler, outcome)
+            if span.is_on:
+                engine = place.engine.config.id
+                span.tell(words.of_work(handler.order, self.item, engine, outcome))
+            return outcome
+
+    async def _sent_before(self) -> tuple[list[bytes], str]:
+        """Return the events that an earlier attempt gave out, and the version that gave them."""
+        name = frames.history(_uuid_bytes(self.item.id))
+        entries = await self._place.connections.redis.call("XRANGE", name, "-", "+")
+        events, upstream = list[bytes](), ""
+        for _, fields in entries:
+            for frame in frames.decrypted(fields[1], name.encode()):
+                upstream = upstream or frame.upstream
+                if fresh := unseen(frame, len(events)):  # a write may have been repeated
+                    events += split(fresh.body)
+        return events, frames.version_in(upstream)
+
+    # The end -------------------------------------------------------------------------------------
+    async def _settle(self, outcome: Outcome) -> None:
+        place, item, order = self._place, self.item, self._order
+        before = self._handler.charged_for if self._handler else NEVER
+        slot = slots.slot(order) if order else await self._slot_on_record()
+        set_aside = slots.reserved_tokens(order) if order else 0
+        queue = place.connections.queue
+        with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
+            charged = place.charging.over(item)
+            calls = [
+                queue.settling(item, outcome.cost - before.cost, charged=charged),
+                releasing(slot, set_aside, slots.used(outcome), slots.stored_bytes(outcome)),
+            ]
+            if classes.of(item.klass).preemptible:
+                calls.append(queue.parking("over", item))
+            await place.connections.redis.run_all(calls)
+            if before.times and order:
+                await forget(place.connections.redis, order)
+
+    async def _leave(self) -> None:
+        """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
+        place, item, handler = self._place, self.item, self._handler
+        place.charging.over(item)
+        if not (handler and self._order):
+            return
+        labels = work.labels(self._order, item.klass)
+        if pool := handler.moves:
+            work.HANDED_OVER.of(*labels).value += 1
+            queue = place.connections.queue
+            await self._patiently(fail_over, queue, pool, item, self._ciphertext)
+        elif parked := handler.waits_again:
+            work.PREEMPTIONS.of(*labels).value += 1
+            before = handler.charged_for
+            await self._patiently(place.preemption.park, self._order, item, before, parked)
+
+    async def _slot_on_record(self) -> Slot:
+        """Return the slot of a request that cannot be read any more: its key's limits hold it."""
+        item = self.item
+        look = database_sync_to_async(_key_and_route)
+        key, route = await self._patiently(look, UUID(item.id))
+        takes_slot = slots.takes_slot(item.klass, route)
+        return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
+
+
+def _body_form(order: Order) -> str:
+    """Orders of earlier versions do not say."""
+    first = served().get(order.model)
+    return order.body_form or (first.body_form if first else "")
+
+
+def _is_settled(order: Order) -> bool:
+    return Usage.objects.filter(completion_id=order.id).exists()
+
+
+def _key_and_route(request_id: UUID) -> tuple[UUID | None, str]:
+    rows = Completion.objects.filter(pk=request_id).values_list("api_key_id", "route")
+    return rows.first() or (None, "")
+
+
+def _uuid_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _aad(item: Item) -> bytes:
+    return statements.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))

@@ -1,0 +1,56 @@
+"""Requests of preemptible classes: offered to higher classes, asked for their slot, parked.
+
+What a parked request has taken is kept in Redis first, then it leaves its runner. If the runner
+dies in between, its lease runs out and the request goes on from what was kept.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+import hiredis
+
+from inference import classes
+from inference.order import Item, Order
+from inference.queue.fair_queue import FairQueue
+from inference.record.parked import Parked, keep
+from inference.worker.handlers.base import Handler
+from infrastructure.redis.link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+_TROUBLE = (RedisGone, hiredis.ReplyError)  # then the request runs through
+
+
+class Preemption:
+    """`is_stopping`: a runner that stops finishes what it has, and parks nothing."""
+
+    def __init__(self, redis: RedisLink, queue: FairQueue, is_stopping: Callable[[], bool]) -> None:
+        self._redis, self._queue, self._is_stopping = redis, queue, is_stopping
+
+    async def offer(self, handler: Handler) -> None:
+        """Tell the queue that a higher class may have this request's slot."""
+        if not classes.of(handler.item.klass).preemptible:
+            return
+        if self._is_stopping() or not handler.may_be_parked():
+            return
+        with contextlib.suppress(*_TROUBLE):
+            await self._queue.offer(handler.item, handler.popped_at)
+
+    async def ask(self, handler: Handler) -> None:
+        """Have a request park whose slot the queue has asked for, if it still wants it."""
+        with contextlib.suppress(*_TROUBLE):
+            if self._is_stopping() or not handler.can_wait_again():
+                await self._queue.decline(handler.item)
+                return
+            wanted = await self._queue.still_wants(handler.item, handler.popped_at)
+            if wanted and not handler.park():
+                await self._queue.decline(handler.item)
+
+    async def park(self, order: Order, item: Item, before: Parked, parked: Parked) -> None:
+        """Put a request back in front of its line.
+
+        `before`: what it had taken when it began here. It can be called again. Raises RedisGone.
+        """
+        await keep(self._redis, order, parked)
+        if await self._queue.park(item, parked.cost - before.cost, parked.times):
+            log.info("request %s waits again: a higher class needs its slot", order.id)

@@ -1,0 +1,30 @@
+"""What the parts of a runner share."""
+
+from dataclasses import dataclass
+
+from inference.engines.base import Engine
+from inference.worker.charging import Charging
+from inference.worker.connections import Connections
+from inference.worker.engine_slots import EngineSlots
+from inference.worker.guard import Guard
+from inference.worker.preemption import Preemption
+from inference.worker.requests import Requests
+from inference.worker.watching import EngineWatch
+
+
+@dataclass(slots=True)
+class Workplace:
+    """`engine`: as this runner uses it (Engine.used)."""
+
+    pool: str
+    engine: Engine
+    connections: Connections
+    requests: Requests
+    slots: EngineSlots
+    watch: EngineWatch
+    charging: Charging
+    preemption: Preemption
+
+    @property
+    def guard(self) -> Guard:
+        return self.slots.guard
