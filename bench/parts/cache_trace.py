@@ -15,7 +15,6 @@ from itertools import accumulate
 from typing import Any
 
 import aiohttp
-import psycopg
 
 from bench.figures.aims import Aim, at_most
 from bench.figures.progress import tell
@@ -93,10 +92,7 @@ def _row(forebay: Forebay, mock: MockEngine, exponent: float, requests: int, pro
     requested = trace(SEED, exponent, requests, prompts)
     times = asyncio.run(_replayed(forebay, key, requested))
     engine = mock.control()["requests"] - before
-    with psycopg.connect(
-        forebay.running()["DATABASE_URL"], options="-c forebay.system=on"
-    ) as connection:
-        counts: dict[str, int] = dict(connection.execute(_COUNTS, (tenant,)).fetchall())
+    counts: dict[str, int] = dict(forebay.rows(_COUNTS, tenant))
     return Row(exponent, counts, engine, *(_percentile(times[k], 50) for k in ("hit", "miss")))
 
 

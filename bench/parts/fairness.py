@@ -5,7 +5,6 @@ pools at once: with equal weights, and with 4 for the busy one (a VIP's). Then o
 requests alone, and beside another one's flood.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -35,13 +34,10 @@ ROOMY = {
     "FOREBAY_CONNECTIONS_PER_ADDRESS": "10000",
 }
 SERVED = """
-import json
-from django.db.models import Sum
-from inference.models import Usage
-rows = Usage.objects.filter(completion__settled_at__range=({begin!r}, {end!r}))
-rows = rows.values_list("pool", "completion__tenant__name")
-print(json.dumps(list(rows.annotate(Sum("completion_tokens")))))
-"""
+    select u.pool, t.name, sum(u.completion_tokens)
+    from inference_usage u join inference_completion c on c.id = u.completion_id
+        join tenants_tenant t on t.id = u.tenant_id
+    where c.settled_at between %s and %s group by 1, 2"""
 METHOD = f"""\
 Shares: {TIMES * QUIET_RATE:g} requests/s of one tenant beside {QUIET_RATE:g} of the other, where
 the mock engine ({SLOTS} slots, answers of {TOKENS} tokens, one each {INTERVAL_MS:g} ms) can serve
@@ -138,8 +134,8 @@ def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shar
             for weights, tenants in POOLS.items()
         }
         reports = {name: [each.result() for each in both] for name, both in loads.items()}
-    rows = forebay.manage("shell", "-c", SERVED.format(begin=str(begin), end=str(end)))
-    tokens = {(pool, tenant): number for pool, tenant, number in json.loads(rows.splitlines()[-1])}
+    rows = forebay.rows(SERVED, begin, end)
+    tokens = {(pool, tenant): number for pool, tenant, number in rows}
     return [
         _shared(
             weights,

@@ -27,11 +27,7 @@ BATCH_TOKENS = {MOCK: 400, LLAMA_CPP: 192}
 PROBES_PER_S = 2.0
 FILLING_S = 3.0  # until batch work has every slot
 CONTEXT = 512
-PARKED = """
-from django.db.models import Sum
-from inference.models import Usage
-print(Usage.objects.aggregate(n=Sum("preemptions"))["n"] or 0)
-"""
+PARKED = "select coalesce(sum(preemptions), 0) from inference_usage"
 METHOD = f"""\
 {PROBES_PER_S:g} real-time requests a second while batch requests, twice as many as there are
 slots, stream long answers: each real-time one finds every slot taken. Of the mock engine
@@ -122,7 +118,7 @@ def _row(
         busy_p50=median(one.spread.p50 for one in busy),
         busy_p99=median(one.spread.p99 for one in busy),
         probes=sum(one.number for one in busy),
-        parked=int(forebay.manage("shell", "-c", PARKED).split()[-1]),
+        parked=int(forebay.rows(PARKED)[0][0]),
         bad=sum(report.bad for report in reports),
         all=sum(report.all for report in reports),
         wrong=sorted({text for report in reports for text in report.wrong}),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from bench.servers.child import REPOSITORY, Child, wait_until_listening
 from bench.servers.processes import use_by_role
 from bench.servers.targets import Target
@@ -93,6 +95,12 @@ class Forebay:
         return subprocess.run(
             command, cwd=REPOSITORY, env=self.env, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of the platform's database: `manage.py shell` is refused there."""
+        url = self.running()["DATABASE_URL"]
+        with psycopg.connect(url, options="-c forebay.system=on") as connection:
+            return connection.execute(sql, parameters).fetchall()
 
     def running(self) -> dict[str, str]:
         """DATABASE_URL, REDIS_URL and so on, as the supervisor wrote them down."""
