@@ -9,10 +9,10 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from audit.trail import protection
         from inference.batch import waking
-        from inference.engines import removed
+        from inference.engines.health import removal
         from inference.personal_data import erasure, portability, retention, texts
 
-        removed.connect_breaker_deletion()
+        removal.connect_breaker_deletion()
         waking.wake_with_time_zones()
         retention.register()
         texts.register()

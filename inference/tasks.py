@@ -20,8 +20,8 @@ from inference.registry.elastic import attend_soon, leave_soon, stay_soon
 from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
+from inference.worker.recovery.sweeper import sweep_all
 from inference.worker.runners import Runners
-from inference.worker.sweeper import sweep_all
 
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()

@@ -21,8 +21,8 @@ from guardian.shortcuts import (
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import lock
 from tenants.models.member import Member
+from tenants.models.model_changes import lock
 from tenants.models.restricted_model import (
     USE,
     RestrictedModel,

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from inference.engines.base import EngineConfig
-from inference.engines.session import EngineSession
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from tests_vllm import real_vllm
 from tests_vllm.real_vllm import COMMAND, OFFLINE, START_S
 

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from inference.engines.base import EngineFailed
+from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.load import Load
-from inference.engines.session import EngineSession
-from inference.engines.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.parked import MOST_TIMES
 from inference.stream.frames import Kind

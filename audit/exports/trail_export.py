@@ -29,7 +29,7 @@ from audit.actions import Action
 from audit.keys import encrypted_file
 from audit.keys.keyring import keyring
 from audit.models import Event, Export
-from audit.retention import ages, data_classes, periods
+from audit.retention import data_classes, periods, row_counts
 from audit.retention.data_classes import EXPORTS, DataClass
 from audit.search.events import Filters, oldest_first, queryset
 from audit.trail.record import act
@@ -73,8 +73,8 @@ def register() -> None:
     )
 
 
-def _count(tenant_id: UUID, before: datetime) -> ages.Counts:
-    return ages.by_month({"files": ("audit_export", "created_at")}, tenant_id, before)
+def _count(tenant_id: UUID, before: datetime) -> row_counts.Counts:
+    return row_counts.by_month({"files": ("audit_export", "created_at")}, tenant_id, before)
 
 
 def _erase_older(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

@@ -3,8 +3,8 @@
 The database's owner can delete a row before it is sealed, and delay all seals with a transaction
 that stays open. Therefore a process that writes an act leaves the act's hash in Redis as it
 commits, and the sealer does so for every event that has waited for NOTED_AFTER_S
-(trail/pending.py). The sealer compares each note until its event is sealed; an event that is gone
-or changed raises an alarm, which is recorded once.
+(trail/unsealed_notes.py). The sealer compares each note until its event is sealed; an event that
+is gone or changed raises an alarm, which is recorded once.
 """
 
 import logging
@@ -18,9 +18,9 @@ from redis.exceptions import RedisError
 from audit import merkle
 from audit.actions import Action
 from audit.proof.seal_mark import AFTER, CannotSeal, Mark, mark, unsealed_age
-from audit.trail import canonical, pending
-from audit.trail.pending import Note
+from audit.trail import canonical, unsealed_notes
 from audit.trail.record import act
+from audit.trail.unsealed_notes import Note
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def look() -> list[str]:
             problems += _vanished(cursor, reached or _BEFORE_ALL)
             waits = bool(reached) and _note_waiting(cursor, reached or _BEFORE_ALL)
         except RedisError as problem:
-            pending.away(problem)
+            unsealed_notes.away(problem)
             waits = bool(reached)
         _report(problems)
         _report_late(unsealed_age() if waits else 0.0)
@@ -77,13 +77,15 @@ def _sealed_up_to(cursor: CursorWrapper) -> Mark | None:
 def _note_waiting(cursor: CursorWrapper, reached: Mark) -> bool:
     cursor.execute(_WAITING, [*reached, NOTED_AFTER_S, AT_ONCE])
     rows = cursor.fetchall()
-    if rows and pending.count() < MOST:
-        pending.keep(pending.note(n, action, at, line.encode()) for n, action, at, line in rows)
+    if rows and unsealed_notes.count() < MOST:
+        unsealed_notes.keep(
+            unsealed_notes.note(n, action, at, line.encode()) for n, action, at, line in rows
+        )
     return bool(rows)
 
 
 def _vanished(cursor: CursorWrapper, reached: Mark) -> Iterator[str]:
-    _Watch.cursor, notes = pending.some(_Watch.cursor, AT_ONCE)
+    _Watch.cursor, notes = unsealed_notes.some(_Watch.cursor, AT_ONCE)
     if not notes:
         return
     values: list[Any] = [reached.after_id, reached.xid, reached.event_id, list(notes)]
@@ -91,7 +93,7 @@ def _vanished(cursor: CursorWrapper, reached: Mark) -> Iterator[str]:
     rows = {row[0]: row[1:] for row in cursor.fetchall()}
     for event_id, note in notes.items():
         problem = _problem(note, *rows.get(event_id, ("", False)))
-        if problem is not None and pending.forget(event_id) and problem:
+        if problem is not None and unsealed_notes.forget(event_id) and problem:
             yield f"{note.what} {problem}, before it came under seal"
 
 

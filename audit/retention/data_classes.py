@@ -13,8 +13,8 @@ from uuid import UUID
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from audit.retention import ages
-from audit.retention.ages import Counts
+from audit.retention import row_counts
+from audit.retention.row_counts import Counts
 
 AUDIT, EXPORTS = "audit", "exports"
 FLOOR_DAYS = 184  # six calendar months are up to 184 days (CSL art. 23)
@@ -98,7 +98,7 @@ register(
         _("Audit trail: events and texts of requests"),
         default_days=200,
         floor_days=FLOOR_DAYS,
-        count=ages.of_trail,
+        count=row_counts.of_trail,
         note=_("Deleted by whole months, when the longest retention of any tenant has ended."),
     )
 )

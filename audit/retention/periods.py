@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.models import LegalHold, RetentionRule
 from audit.retention import data_classes, legal_hold
-from audit.retention.ages import Counts
 from audit.retention.data_classes import AUDIT, MOST_DAYS, DataClass
+from audit.retention.row_counts import Counts
 from audit.trail.record import act
 
 

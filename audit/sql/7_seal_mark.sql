@@ -1,6 +1,6 @@
 -- The sealer's mark only grows: set back, or gone, it would have what is under seal come under seal
 -- again, for ever in two minds. Where the count of transactions began anew (a restore from a dump)
--- a restart is added, and it grows from there (audit/checks/resuming.py).
+-- a restart is added, and it grows from there (audit/checks/resume_after_restore.py).
 create or replace function audit_keep_mark() returns trigger language plpgsql as $$
 declare
     known integer := cardinality(old.restarts);

@@ -1,7 +1,7 @@
 """Group commit: many rows in one transaction; the next group starts when the last one is durable.
 
 There is no timer and no window: groups grow under load, and a single row does not wait. Tenants
-take turns by bytes (fair_line.py). Large rows, and those that their tenants write after them, have
+take turns by bytes (fair_queue.py). Large rows, and those that their tenants write after them, have
 a connection of their own, so that small rows of others do not wait for them.
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.trail.fair_line import Entry, FairLine, Row, size
+from audit.trail.fair_queue import Entry, FairLine, Row, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection

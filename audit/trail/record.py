@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from audit.trail import pending
-from audit.trail.acting_from import present_key, present_network
+from audit.trail import unsealed_notes
+from audit.trail.request_origin import present_key, present_network
 
 RECEIVED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
@@ -70,7 +70,7 @@ def act(
     """Records an act of a person or a program, in the open transaction.
 
     By default `client_net` is the network of the current request, and `detail` includes an
-    operator's API key (acting_from.py).
+    operator's API key (request_origin.py).
     """
     event: Event = Event.objects.create(
         at=timezone.now(),
@@ -83,7 +83,7 @@ def act(
         client_net=client_net or present_network(),
         detail={**(detail or {}), **present_key()},
     )
-    pending.remember(event)
+    unsealed_notes.remember(event)
     return event
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 
 from audit.verification.chain import EVER
-from audit.verification.order import Cut
 from audit.verification.pruned import Pruned
 from audit.verification.restores import restarts
+from audit.verification.sealing_order import Cut
 from audit.verification.sections import Section
 
 EVENTS = 50_000  # sealed events in a section

@@ -11,10 +11,10 @@ from uuid import UUID
 import psycopg
 
 from audit.trail.canonical import moment
-from audit.verification.order import Cut, conditions
 from audit.verification.report import Report
 from audit.verification.restores import restarts
 from audit.verification.rows import Row, in_order
+from audit.verification.sealing_order import Cut, conditions
 from audit.verification.spool import Batch, Spool
 from audit.verification.time_range import TimeRange
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import psycopg
 
-from audit.verification.kept import FLOOR, SignedRetention, signed_retention
 from audit.verification.report import Report
+from audit.verification.signed_retention import FLOOR, SignedRetention, signed_retention
 
 LATE = timedelta(days=31)  # the longest that a sealer may have been away
 CLOCK = timedelta(days=1)  # the most that the clock may have been set back meanwhile

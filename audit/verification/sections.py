@@ -14,9 +14,9 @@ import psycopg
 from audit.proof.chain import CheckpointFacts
 from audit.verification.chain import BEGINNING, EVER, Chain, Head
 from audit.verification.events import Events
-from audit.verification.order import Cut
 from audit.verification.pruned import Pruned
 from audit.verification.report import Report
+from audit.verification.sealing_order import Cut
 from audit.verification.spool import Spool
 from audit.verification.time_range import TimeRange
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from audit.actions import Action
-from audit.verification.gone_texts import GoneTexts
+from audit.verification.missing_texts import GoneTexts
 from audit.verification.pruned import Pruned
 from audit.verification.report import Report
 from audit.verification.time_range import TimeRange

@@ -16,13 +16,13 @@ from psycopg.conninfo import make_conninfo
 
 from audit.keys import signing
 from audit.verification.data_keys import check_data_keys
+from audit.verification.parallel import verify_sections
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
 from audit.verification.sections import Section, Terms, verify_section
-from audit.verification.side_by_side import verify_sections
 from audit.verification.texts import check_texts
 from audit.verification.time_range import TimeRange
-from audit.verification.witnessed import Witness
+from audit.verification.witness_lines import Witness
 
 __all__ = ["Report", "TimeRange", "Witness", "open_trail", "verify"]
 

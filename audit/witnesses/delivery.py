@@ -20,7 +20,7 @@ from django.db import connection
 from audit.keys import signing
 from audit.models import Checkpoint, WitnessMark
 from audit.trail.canonical import microseconds
-from audit.verification.witnessed import Witness as ReceivedLines
+from audit.verification.witness_lines import Witness as ReceivedLines
 from audit.witnesses import KINDS
 from audit.witnesses.file import File
 from infrastructure.postgres.scope import scope

@@ -72,7 +72,7 @@ def _measure(events: int) -> VerifyReport:
     from django.conf import settings
 
     from audit.proof import seal
-    from audit.verification import side_by_side
+    from audit.verification import parallel
 
     with psycopg.connect(settings.DATABASE_URL, autocommit=True, **settings.SEES_ALL) as own:
         for first in range(1, events + 1, 100_000):
@@ -84,7 +84,7 @@ def _measure(events: int) -> VerifyReport:
         report.sealed_s = time.monotonic() - began
         own.execute("vacuum analyze audit_seal")
     report.verified = [_verify() for _ in range(TIMES)]
-    report.processes = side_by_side.processes()
+    report.processes = parallel.processes()
     return report
 
 

@@ -7,25 +7,27 @@ from uuid import UUID, uuid4
 
 from audit.proof import receipts
 from inference.api import limits, quotas
-from inference.api.refusing import as_error, is_recorded
-from inference.current import works_for
+from inference.api.refusals import as_error, is_recorded
 from inference.errors import ApiError, Headers
-from inference.intake import address_limit, allowed, unadmitted
+from inference.intake import address_limit
+from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
-from inference.intake.caching import NOT_KEPT
+from inference.intake.cached_answers.preference import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import BodyMemory, of_caller
 from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.refusals import denied, not_cached
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
-from inference.intake.unadmitted import BodyMemory, of_caller
 from inference.intake.work_class import HEADER as CLASS
+from inference.log_context import works_for
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, upstream
-from inference.tracing import attributes, spans, words
+from inference.tracing import attributes, span_values, spans
 from inference.tracing.spans import OFF, Span, Value
 from inference.validation.forms import Form
 from inference.validation.schemas import Body
@@ -83,7 +85,7 @@ class Call:
         """Count the answer and end its span. `name` and `wire` describe the transport."""
         self.counted.ended(self.route)
         if self.span is not OFF:
-            words.end(self.span, self.counted, self.request_id, name, wire)
+            span_values.end(self.span, self.counted, self.request_id, name, wire)
 
     def response_headers(self) -> Headers:
         """Returns the headers of every answer and refusal, on any transport."""

@@ -5,7 +5,7 @@ from functools import partial
 from channels.db import database_sync_to_async
 
 from inference.api.call import Call
-from inference.api.kept_streams import of_caller, parsed_id, still_open
+from inference.api.stream_resumption import of_caller, parsed_id, still_open
 from inference.errors import NotFound
 from inference.intake.refusals import denied
 from inference.models import Completion

@@ -11,13 +11,13 @@ from uuid import UUID
 import msgspec
 from channels.db import database_sync_to_async
 
-from inference.api import kept_streams
+from inference.api import stream_resumption
 from inference.api.call import TEMPLATE, Call
 from inference.api.replay import Replay, answer_gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.claim import HEADER, Claim
 from inference.intake.errors import KeyTaken
+from inference.intake.idempotency_claim import HEADER, Claim
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.stream.frames import upstream
@@ -75,7 +75,7 @@ def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
         completion = _completion_of(key, claim)
         if completion is None:
             return replace(claim, instead_of=key.completion_id)
-        if not kept_streams.of_caller(caller).filter(pk=completion.pk).exists():
+        if not stream_resumption.of_caller(caller).filter(pk=completion.pk).exists():
             raise answer_gone("this API key may not read the answer")  # rotated by another person
         return completion
 

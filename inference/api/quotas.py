@@ -13,7 +13,7 @@ from inference.codec.answer import count
 from inference.errors import Headers
 from inference.order import Order
 from inference.stream.frames import Frame, Kind, pool_in
-from tenants.quotas.verdict import Left, Verdict
+from tenants.quotas.ledger_answer import Left, Verdict
 
 
 def headers(verdict: Verdict) -> Headers:

@@ -1,7 +1,7 @@
 """Checks whether this process can work. A flood of probes costs one check, not one each.
 
-Engines are checked beforehand (engines/reachable.py): one that answers suffices. The console shows
-which do not; probes come without a key and do not learn it.
+Engines are checked beforehand (engines/health/reachability.py): one that answers suffices. The
+console shows which do not; probes come without a key and do not learn it.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from inference.engines import engines, reachable
+from inference.engines import engines
+from inference.engines.health import reachability
 from inference.intake.context import Context
 from infrastructure.postgres.resilient_connection import Connection
 
@@ -37,7 +38,7 @@ async def checks(context: Context) -> dict[str, bool]:
     }
     answers = await asyncio.gather(*map(_answers, questions.values()))
     states = dict(zip(questions, answers, strict=True))
-    states["engines"] = not reachable.all_down(engines())
+    states["engines"] = not reachability.all_down(engines())
     if down := [name for name, up in states.items() if not up]:
         log.warning("not ready: %s", ", ".join(down))
     return states

@@ -11,16 +11,16 @@ from django.db import DatabaseError
 from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
-from inference.api import kept_streams
+from inference.api import stream_resumption
 from inference.api.call import Call
 from inference.codec import pieces
 from inference.codec.events import DONE
 from inference.errors import Conflict, error_body
+from inference.intake.access.revocation import refusal
 from inference.intake.answer_stream import AnswerStream, ReaderGone
-from inference.intake.claim import HEADER
 from inference.intake.errors import OutOfService
-from inference.intake.put_on_record import OnRecord
-from inference.intake.revocation import refusal
+from inference.intake.idempotency_claim import HEADER
+from inference.intake.recording import OnRecord
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.record import statements
@@ -30,7 +30,7 @@ from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller
-from tenants.quotas.verdict import NO_QUOTA
+from tenants.quotas.ledger_answer import NO_QUOTA
 from tenants.rate_limits.admission import Admission
 from tenants.scope import tenant_scope
 
@@ -78,7 +78,7 @@ class Replay(AnswerStream):
     # While it runs -------------------------------------------------------------------------------
     async def _while_open(self) -> AsyncGenerator[Frame | None]:
         revocation = self._call.context.revocation
-        with kept_streams.counted(self._call, self._caller):
+        with stream_resumption.counted(self._call, self._caller):
             revocation.attend(self, self._caller.credential, self._lose)
             try:
                 async with aclosing(self._events()) as frames:
@@ -100,7 +100,7 @@ class Replay(AnswerStream):
             yield frame
             if closed and not frame:
                 return
-            closed = not frame and not await kept_streams.still_open(self._completion)
+            closed = not frame and not await stream_resumption.still_open(self._completion)
 
     async def _looks(self) -> AsyncIterator[Frame | None]:
         """Yields its stored events without end, and None after each check without any."""

@@ -11,7 +11,7 @@ from inference.chat import listing
 from inference.chat.answers import turns
 from inference.chat.protocol import MAX_TEXT
 from inference.chat.script_messages import words
-from inference.intake.allowed import models_for
+from inference.intake.access.allowed import models_for
 from inference.models import Conversation
 from tenants.models import Member
 

@@ -18,13 +18,14 @@ from django.views.decorators.http import require_GET, require_POST
 from audit.keys.keyring import Barred
 from audit.retention.legal_hold import OnHold
 from inference.chat import conversations as verbs
-from inference.chat import listing, tabs
+from inference.chat import listing
 from inference.chat.answers import turns
 from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
 from inference.chat.problems import problem
-from inference.chat.stopping import stop_all
-from inference.intake.allowed import no_models_reason
+from inference.chat.socket import tabs
+from inference.chat.socket.stopping import stop_all
+from inference.intake.access.allowed import no_models_reason
 from inference.models import Conversation
 from tenants.accounts import locked_texts
 from tenants.accounts.required_actions import duty

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
-from inference.engines.deepseek import DeepSeekEngine
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.deepseek import DeepSeekEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.sglang import SglangEngine
+from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.prompt_bound import GROWTH
-from inference.engines.sglang import SglangEngine
 from inference.engines.snapshot import Pool as Pool
 from inference.engines.snapshot import Snapshot, snapshot
-from inference.engines.vllm import VllmEngine
 from inference.pools import (
     HOSTED,
     Entry,
@@ -117,14 +117,14 @@ def built(configured: Entry) -> Engine:
             raise ValueError(problem)
         if config.normal_form not in ("", *GROWTH):
             raise ValueError(f"normal_form must be empty or one of {', '.join(GROWTH)}")
-        api_key = configuration.decrypt_secret(config.api_key, configured.pool, config.url)
+        api_key = configuration_secrets.decrypt_secret(config.api_key, configured.pool, config.url)
         if problem := secret_problem(api_key):
             raise ValueError(problem)
         config = replace(config, api_key=api_key, hosted=hosted)
     except Unreadable:
         raise ValueError(
             f"engine {name!r}: its api_key was not encrypted here for {configured.pool!r} "
-            f"and {configuration.origin(str(entry['url']))}"
+            f"and {configuration_secrets.origin(str(entry['url']))}"
         ) from None
     except (TypeError, ValueError) as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None

@@ -20,16 +20,17 @@ import orjson
 from django.conf import settings
 
 from inference import progress
-from inference.engines import reading, taking_up
+from inference.engines import resumption
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
-from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
-from inference.engines.gathering import ALONE_EVENTS
 from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
-from inference.engines.session import EngineSession
 from inference.engines.statuses import Meaning, meaning
-from inference.engines.why_away import without_ports
+from inference.engines.transport import bounded_reading
+from inference.engines.transport.batched_reading import ALONE_EVENTS
+from inference.engines.transport.connection import Answer, BrokenOff, NoConnection
+from inference.engines.transport.failure_reason import without_ports
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
@@ -230,7 +231,7 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
-        self.computes_here = False  # on this machine's processors (gathering.py)
+        self.computes_here = False  # on this machine's processors (batched_reading.py)
         self._gets_trace_headers = not config.hosted or settings.TRACES_HOSTED
         self.reported_slots = 0  # 0: it has not reported any
         self.control_tokens: frozenset[str] = frozenset()  # of its model, as it reports them
@@ -303,7 +304,7 @@ class Engine:
         ) as response:
             if response.status != 200:
                 return None
-            text = (await reading.whole(response)).decode(errors="replace")
+            text = (await bounded_reading.whole(response)).decode(errors="replace")
             return progress.read(self.config.kind, text)
 
     @property
@@ -430,7 +431,7 @@ class Engine:
 
         False for a hosted service, where the prompt would be paid twice.
         """
-        resumable = not self.config.hosted and taking_up.resumes_unchanged(order)
+        resumable = not self.config.hosted and resumption.resumes_unchanged(order)
         return resumable and self.continued(order, "so far", 1) is not None
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:

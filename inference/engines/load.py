@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import aiohttp
 
-from inference.engines import kv_blocks, reading
+from inference.engines import kv_blocks
+from inference.engines.transport import bounded_reading
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
 # SGLang's samples of a part of another sample: of one class, or of another GPU.
@@ -19,8 +20,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5)
 class Load:
     """Running and waiting requests; the others from 0 to 1, None if the engine reports none.
 
-    `fragmentation` is that of its KV cache (inference/engines/kv_blocks.py), `gpu_memory` the share
-    of a GPU's memory that the engine reserves at its start.
+    `fragmentation` is that of its KV cache (inference/engines/kv_blocks.py), `gpu_memory` the
+    share of a GPU's memory that the engine reserves at its start.
     """
 
     running: int
@@ -59,7 +60,7 @@ async def ask(
     async with http.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as response:
         if response.status != 200:
             return None
-        return read((await reading.whole(response)).decode(errors="replace"), names)
+        return read((await bounded_reading.whole(response)).decode(errors="replace"), names)
 
 
 def read(text: str, names: Names) -> Load | None:

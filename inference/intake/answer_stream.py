@@ -4,14 +4,14 @@ from collections.abc import AsyncGenerator
 
 from inference.intake.context import Context
 from inference.intake.enqueue import leave
-from inference.intake.put_on_record import OnRecord
+from inference.intake.recording import OnRecord
 from inference.intake.recovery import recover
 from inference.order import Order
 from inference.queue.expected_wait import Place
 from inference.record import statements
 from inference.stream.frames import Frame
 from inference.stream.sink import Sink
-from tenants.quotas.verdict import Verdict
+from tenants.quotas.ledger_answer import Verdict
 from tenants.rate_limits.admission import Admission
 
 LOOK_AROUND_S = 3.0  # silence after which the answer may be lost

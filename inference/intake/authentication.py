@@ -1,8 +1,8 @@
 """Step 1: identifies the caller by the key, for every front end whose callers have keys."""
 
 from inference.errors import Forbidden, Unauthorized, Unavailable
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.intake.context import Context
-from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
     Restricted,

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.cache.second_level import SecondLevel
-from inference.current import about
 from inference.engines import pools_of
 from inference.intake.background import Background
+from inference.log_context import about
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import parked, slots

@@ -11,20 +11,21 @@ from typing import Any
 from django.conf import settings
 
 from audit.trail.group_commit import GroupCommit
-from inference.engines import breaker_watch, engines, reachable
-from inference.engines.probing import keep_known, probe
-from inference.intake.at_once import ConcurrencyLimit
+from inference.engines import engines
+from inference.engines.health import breaker_watch, reachability
+from inference.engines.health.probing import keep_known, probe
+from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
+from inference.intake.cached_answers.lookup import KeptAnswers
 from inference.intake.cancellation import Cancellation
-from inference.intake.kept_answers import KeptAnswers
+from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.prompt_templates import PromptTemplates
-from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
 from inference.record import claiming, slots, statements
-from inference.record.answered_at_once import RecordedAndSettled
-from inference.registry import told_slots
-from inference.stream.returns import Returns
+from inference.record.settle_in_one_commit import RecordedAndSettled
+from inference.registry import slot_report
+from inference.stream.frame_reader import Returns
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
@@ -86,8 +87,8 @@ class Context:
         self.followers = ConcurrencyLimit(FOLLOWERS)
         self.messenger = ThreadPoolExecutor(1, "wake-up")
         self._probing = [
-            asyncio.create_task(keep_known(engines, told_slots.follow)),
-            asyncio.create_task(reachable.keep_looking(engines)),
+            asyncio.create_task(keep_known(engines, slot_report.follow)),
+            asyncio.create_task(reachability.keep_looking(engines)),
             asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL)),
         ]
 
@@ -95,7 +96,7 @@ class Context:
     async def open(cls) -> "Context":
         context, everybody = cls(), engines()
         await asyncio.gather(
-            context.rate_limiter.open(), probe(everybody), reachable.look(everybody)
+            context.rate_limiter.open(), probe(everybody), reachability.look(everybody)
         )
         return context
 

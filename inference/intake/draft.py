@@ -8,12 +8,12 @@ import hiredis
 import msgspec
 import psycopg
 
-from inference import classes
+from inference import classes, request_id
 from inference.engines import Pool
-from inference.intake import charging, request_id
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
-from inference.intake.room import has_a_turn
+from inference.intake.limits import charging
+from inference.intake.limits.queue_room import has_a_turn
 from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order

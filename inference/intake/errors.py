@@ -1,4 +1,4 @@
-"""Refusals of intake, common to all front ends. `inference/api/refusing.py` has the words."""
+"""Refusals of intake, common to all front ends. `inference/api/refusals.py` has the words."""
 
 from collections.abc import Sequence
 

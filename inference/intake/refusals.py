@@ -2,11 +2,11 @@
 
 from audit.actions import Action
 from audit.trail.network import network
-from inference.intake.caching import NOT_KEPT
+from inference.intake.cached_answers.preference import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from tenants.caller import Caller
-from tenants.quotas.verdict import OutOfQuota
+from tenants.quotas.ledger_answer import OutOfQuota
 from tenants.rate_limits.admission import Admission
 from tenants.refusals.recorder import Refused
 

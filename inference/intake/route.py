@@ -5,10 +5,11 @@
 
 from collections.abc import Callable, Sequence
 
-from inference.engines import Pool, breakers, pools, pools_of, reachable
+from inference.engines import Pool, pools, pools_of
 from inference.engines.base import Engine
+from inference.engines.health import breakers, reachability
 from inference.intake.errors import EnginesPaused, OutOfService
-from inference.intake.room import with_room
+from inference.intake.limits.queue_room import with_room
 from inference.local_only import local_only_reason
 from inference.policy import RouteCondition
 from inference.queue.expected_wait import expected
@@ -36,10 +37,10 @@ def route(caller: Caller, model: str, klass: str, among: frozenset[str] | None =
     candidates = [pool for pool in open_to(caller, model) if among is None or pool.name in among]
     if not candidates:
         raise OutOfService(f"no pool of {model} is left")
-    if up := [pool for pool in candidates if _any(reachable.available, pool)]:
+    if up := [pool for pool in candidates if _any(reachability.available, pool)]:
         first, *behind = with_room(up, klass)
         return _or_overflow(first, behind, klass)
-    if down := [pool for pool in candidates if _any(reachable.may_recover, pool)]:
+    if down := [pool for pool in candidates if _any(reachability.may_recover, pool)]:
         return with_room(down, klass)[0]
     if not any(pool.engines for pool in candidates):
         return with_room(candidates, klass)[

@@ -8,8 +8,10 @@ import orjson
 from inference.engines import engines_of
 from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.intake import allowed, caching, charging, residency
-from inference.intake.claim import Claim
+from inference.intake.access import allowed, residency
+from inference.intake.cached_answers import preference
+from inference.intake.idempotency_claim import Claim
+from inference.intake.limits import charging
 from inference.intake.prompt_templates import Prompt
 from inference.intake.work_class import HEADER as CLASS
 from inference.intake.work_class import work_class
@@ -36,7 +38,7 @@ class Submission(msgspec.Struct, frozen=True):
     address_counted_at: int = 0  # see address_limit.py
     time_limit_s: float = inf  # until the client's own deadline
     claim: Claim | None = None  # of an idempotency key
-    cache: caching.CachePreference | None = None  # a cached answer may do
+    cache: preference.CachePreference | None = None  # a cached answer may do
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
 
@@ -105,7 +107,7 @@ def read(
         address_counted_at=address_counted_at,
         time_limit_s=inf if claim else time_limit_s,
         claim=claim,
-        cache=caching.cache_preference(
+        cache=preference.cache_preference(
             bound_caller, engine.config.name, prepared, cache, chat=chat
         ),
     )

@@ -7,18 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
-from inference.intake import allowed, refusals
+from inference.intake import refusals
+from inference.intake.access import allowed
 from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import current_caller
+from inference.intake.cache_replay import Replay, replay_kept
+from inference.intake.cached_answers.lookup import SHARED, Kept
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
 from inference.intake.draft import draft, with_pool
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
-from inference.intake.kept_answers import SHARED, Kept
-from inference.intake.put_on_record import put_on_record
-from inference.intake.replay_kept import Replay, replay_kept
+from inference.intake.recording import put_on_record
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.tracing.spans import step

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from audit.actions import Action
 from audit.trail.record import act
-from inference.lines.telling import tell_end
+from inference.lines.end_notice import tell_end
 from inference.lines.waiting_items import Chosen
 from inference.models import Completion
 from inference.order import Item, Order

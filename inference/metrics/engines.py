@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import aiohttp
 
-from inference.engines import breaker_override, breakers, pools
+from inference.engines import pools
 from inference.engines.base import Engine
+from inference.engines.health import breaker_override, breakers
 from inference.engines.load import Load
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.metrics.labels import ENGINE, POOL
 from inference.queue.client import client
 from inference.queue.occupancy import occupancy

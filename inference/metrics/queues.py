@@ -1,12 +1,12 @@
 """Metrics of waiting requests in Valkey, their waits and their fairness, for the jobs' exporter.
 
-Its questions are bounded for any number of tenants (lines/ends.py).
+Its questions are bounded for any number of tenants (lines/line_ends.py).
 """
 
 import time
 
 from inference.engines import pools
-from inference.lines.ends import ends, oldest_s
+from inference.lines.line_ends import ends, oldest_s
 from inference.lines.overview import ClassLines, overview
 from inference.metrics.labels import CLASS, POOL
 from infrastructure.metrics import Gauge

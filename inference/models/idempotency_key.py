@@ -22,7 +22,7 @@ class IdempotencyKey(models.Model):
 
     Written in the commit that receives the completion (record/claiming.py). A key without a
     completion is free: a quota had no room for the request. Key and body are keyed hashes
-    (intake/claim.py), so no text of a client is stored here.
+    (intake/idempotency_claim.py), so no text of a client is stored here.
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)

@@ -18,7 +18,7 @@ from audit.keys.keyring import Cipher, keyring
 from audit.trail.record import act
 from inference.templating.content import Content, check, packed, unpacked
 from tenants.models import Tenant
-from tenants.models.changing import lock
+from tenants.models.model_changes import lock
 
 LONGEST_NAME = 80
 NAME = r"[a-z0-9][a-z0-9._-]{0,79}"

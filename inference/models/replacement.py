@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy
 from audit.actions import Action
 from audit.trail.record import act
 from inference.models.served import LONGEST_NAME, Engine, Pool
-from tenants.models.changing import lock
+from tenants.models.model_changes import lock
 
 log = logging.getLogger(__name__)
 WARM_UPS, MOST_WARM_UPS = 3, 100

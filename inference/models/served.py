@@ -15,14 +15,14 @@ from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from audit.trail.record import act
 from inference import classes
 from inference.models.pool_order import FileFirst, positions
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
-from inference.policy_words import in_words
+from inference.policy_texts import in_words
 from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
-from tenants.models.changing import changed, lock
+from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
@@ -316,7 +316,9 @@ class Engine(Declared):
     def _refuse_key_for_other_host(self, url: str) -> None:
         """Refuse another host without a key, or a change of address would reveal the stored key."""
         _is_url(url)
-        if self.api_key and configuration.origin(url) != configuration.origin(self.url):
+        if self.api_key and configuration_secrets.origin(url) != configuration_secrets.origin(
+            self.url
+        ):
             message = _("Send the key of the new address, or an empty one.")
             raise ValidationError({"api_key": message})
 
@@ -372,6 +374,6 @@ def encrypted(api_key: str, pool: str, url: str) -> str:
 
     Raises ValidationError for an encrypted one: somebody else's could be copied here.
     """
-    if configuration.is_encrypted(api_key):
+    if configuration_secrets.is_encrypted(api_key):
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
-    return configuration.encrypt_secret(api_key, pool, url) if api_key else ""
+    return configuration_secrets.encrypt_secret(api_key, pool, url) if api_key else ""

@@ -56,7 +56,7 @@ def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
     """Returns whether web processes may still end their streams, with a reason for readers.
 
-    See intake/revocation.py.
+    See intake/access/revocation.py.
     """
     since = datetime.now(UTC) - timedelta(seconds=WATCH_S)
     requests = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)

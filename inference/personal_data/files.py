@@ -11,7 +11,7 @@ from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
-from audit.retention import ages
+from audit.retention import row_counts
 from inference.batch.encryption import metadata_of, name_of
 from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine, File, FileChunk
@@ -52,9 +52,9 @@ def _delete(rows: QuerySet[Model]) -> int:
 
 
 # Retention ---------------------------------------------------------------------------------------
-def count_old(tenant_id: UUID, before: datetime) -> ages.Counts:
+def count_old(tenant_id: UUID, before: datetime) -> row_counts.Counts:
     kinds = {"files": ("inference_file", "created_at")}
-    return ages.by_month(kinds, tenant_id, before)
+    return row_counts.by_month(kinds, tenant_id, before)
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from audit.retention import ages, data_classes
+from audit.retention import data_classes, row_counts
 from audit.retention.data_classes import DataClass
 from inference.personal_data import files
 
@@ -55,21 +55,21 @@ def register() -> None:
         data_classes.register(DataClass(name, label, days, floor, count, erase))
 
 
-def _count_conversations(tenant_id: UUID, before: datetime) -> ages.Counts:
+def _count_conversations(tenant_id: UUID, before: datetime) -> row_counts.Counts:
     kinds = {"conversations": ("inference_conversation", "updated_at")}
-    return ages.by_month(kinds, tenant_id, before)
+    return row_counts.by_month(kinds, tenant_id, before)
 
 
-def _count(tenant_id: UUID, before: datetime) -> ages.Counts:
-    return ages.by_month({"requests": ("inference_usage", "created_at")}, tenant_id, before)
+def _count(tenant_id: UUID, before: datetime) -> row_counts.Counts:
+    return row_counts.by_month({"requests": ("inference_usage", "created_at")}, tenant_id, before)
 
 
-def _count_sums(tenant_id: UUID, before: datetime) -> ages.Counts:
+def _count_sums(tenant_id: UUID, before: datetime) -> row_counts.Counts:
     kinds = {
         "hours": ("inference_usagehour", "starts"),
         "days": ("inference_usageday", "starts"),
     }
-    return ages.by_month(kinds, tenant_id, before)
+    return row_counts.by_month(kinds, tenant_id, before)
 
 
 def _erase_conversations(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 
 from inference import classes
-from inference.engines import Pool, pools, reachable
+from inference.engines import Pool, pools
+from inference.engines.health import reachability
 from inference.policy import Policy
 
 NO_POLICY = Policy()
@@ -82,7 +83,7 @@ def slots_of(pool: Pool) -> int:
     """Returns the slots of the engines that can be asked: others are not free."""
     cached, now = _slots.get(pool.name), time.monotonic()
     if cached is None or cached[0] is not pool or now - cached[1] > LOOK_S:
-        up = [engine for engine in pool.engines if reachable.available(engine)]
+        up = [engine for engine in pool.engines if reachability.available(engine)]
         counted = sum(engine.config.slots for engine in up or pool.engines)
         cached = _slots[pool.name] = pool, now, counted
     return cached[2]

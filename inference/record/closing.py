@@ -10,7 +10,7 @@ from django.db import connection
 from audit.actions import Action
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import Event
-from inference.current import about
+from inference.log_context import about
 from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue

@@ -18,7 +18,7 @@ from audit.keys.keyring import Cipher
 from audit.proof import receipts
 from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from audit.trail.group_commit import LARGE
 from audit.trail.network import network
 from inference import reasoning
@@ -64,7 +64,7 @@ OVERRUN = f"""
                client_net, route, model, upstream, false, status, '', beyond
         from j where beyond is not null),"""
 
-# An earlier attempt may have left this installation (worker/handing_over.py).
+# An earlier attempt may have left this installation (worker/failover.py).
 LEFT = """
     case when coalesce(hosted, false) then true when attempts < 2 and status = 200 then false
     else inference_has_left(id) end"""

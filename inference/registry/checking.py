@@ -8,10 +8,11 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from inference import classes, launching, policy
-from inference.engines import built, networks
+from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
+from inference.engines.transport import networks
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
@@ -86,7 +87,7 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
     options = values["options"]
     if unknown := sorted(options.keys() - OPTIONS):
         raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
-    if configuration.is_encrypted(str(values.get("api_key") or "")):
+    if configuration_secrets.is_encrypted(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
     if problem := secret_problem(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": in_words(problem)})

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference import launching
 from inference.models import Engine, Model, Pool, Replacement
@@ -133,7 +133,9 @@ def _to_store(fields: dict[str, Any], changed: list[str]) -> dict[str, Any]:
 
 def _stored(fields: dict[str, Any]) -> dict[str, Any]:
     api_key = fields.get("api_key", "")
-    if not api_key or configuration.is_encrypted(api_key):  # by seal_secret: it stays unchanged
+    if not api_key or configuration_secrets.is_encrypted(
+        api_key
+    ):  # by seal_secret: it stays unchanged
         return fields
     return {**fields, "api_key": encrypted(api_key, fields["pool"].name, fields["url"])}
 
@@ -149,7 +151,7 @@ def is_same(row: Any, name: str, fields: Mapping[str, Any]) -> bool:
 
 def _opened(secret: str, pool: str, url: str) -> str | None:
     try:
-        return configuration.decrypt_secret(secret, pool, url)
+        return configuration_secrets.decrypt_secret(secret, pool, url)
     except Unreadable:
         return None
 

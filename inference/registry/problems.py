@@ -4,7 +4,7 @@ import re
 
 from django.utils.translation import gettext_noop
 
-from inference.translating import Wordings
+from inference.log_translation import Wordings
 
 _WORDS = Wordings(
     [

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from audit.keys.configuration import origin
+from audit.keys.configuration_secrets import origin
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, encrypted
 from inference.pools import AUTO, in_numbers, name_problem, version_problem

@@ -2,7 +2,7 @@
 
 from inference.engines import capabilities
 from inference.engines.base import Engine
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 
 
 async def less(old: Engine, new: Engine, session: EngineSession) -> list[str]:

@@ -20,7 +20,7 @@ from redis import RedisError
 
 from inference.engines import built
 from inference.engines.base import Engine
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.models import Engine as EngineRow
 from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
 from inference.pools import Entry

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from inference.engines.base import Engine, EngineAway, EngineFailed
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ import hiredis
 from inference.order import Order
 from inference.stream import frames
 from inference.stream.frames import Frame, joined
-from inference.stream.kept import Kept
 from inference.stream.pace import PICTURE_S, Pace
+from inference.stream.stored_events import Kept
 from infrastructure.redis.link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)

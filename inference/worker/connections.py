@@ -4,7 +4,7 @@ from django.conf import settings
 
 from audit.trail.group_commit import GroupCommit
 from inference.cache.second_level import SecondLevel
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
 from inference.record.recorded import EncryptedRequests

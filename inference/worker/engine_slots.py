@@ -7,8 +7,8 @@ from typing import Any
 
 from inference.engines import pools
 from inference.engines.base import EngineConfig, EngineFull
+from inference.worker.failover import other_available
 from inference.worker.guard import Guard
-from inference.worker.handing_over import other_available
 from inference.worker.handlers.base import Handler
 from inference.worker.idling import Idling
 

@@ -18,9 +18,9 @@ from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from inference import classes
 from inference.codec.events import split
-from inference.current import working_for
 from inference.engines import served
 from inference.engines.base import EngineFull
+from inference.log_context import working_for
 from inference.metrics import work
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
@@ -29,8 +29,8 @@ from inference.record.parked import NEVER, Parked, forget, read
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
-from inference.tracing import spans, words
-from inference.worker.handing_over import (
+from inference.tracing import span_values, spans
+from inference.worker.failover import (
     belongs_elsewhere,
     fail_over,
     next_pool,
@@ -209,7 +209,7 @@ class Execution:
                 place.watch.over(handler, outcome)
             if span.is_on:
                 engine = place.engine.config.id
-                span.tell(words.of_work(handler.order, self.item, engine, outcome))
+                span.tell(span_values.of_work(handler.order, self.item, engine, outcome))
             return outcome
 
     async def _sent_before(self) -> tuple[list[bytes], str]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import hiredis
 
-from inference.engines import breakers
 from inference.engines.base import EngineFailed, EnginePaused
-from inference.engines.breakers import Phase, Verb
+from inference.engines.health import breakers
+from inference.engines.health.breakers import Phase, Verb
 from inference.order import Item
 from infrastructure.redis.link import RedisGone, RedisLink
 

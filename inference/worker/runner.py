@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 
 from django.conf import settings
 
-from inference.engines import breaker_watch
 from inference.engines.base import Engine
-from inference.engines.session import EngineSession
+from inference.engines.health import breaker_watch
+from inference.engines.transport.session import EngineSession
 from inference.queue.runner_ids import new_id
 from inference.worker.charging import Charging
 from inference.worker.connections import Connections
+from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.execution import Execution
 from inference.worker.guard import Guard
@@ -29,7 +30,6 @@ from inference.worker.preemption import Preemption
 from inference.worker.requests import Requests
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.silence import SilenceWatch
-from inference.worker.watching import EngineWatch
 from inference.worker.workplace import Workplace
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisLink

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from inference.engines.base import Engine, EngineFailed
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.worker.handlers.base import Handler
 from inference.worker.stalls import Activity, StallWatch
 

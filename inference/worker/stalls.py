@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from inference.engines.base import AnswerBroken, Engine
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.progress import STALL_S
 from inference.worker.handlers.base import Handler
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from inference.engines.base import Engine
 from inference.worker.charging import Charging
 from inference.worker.connections import Connections
+from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
 from inference.worker.preemption import Preemption
 from inference.worker.requests import Requests
-from inference.worker.watching import EngineWatch
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from config.pages.socket_visit import Charged, Settled
 from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
 from inference.api import probes, readiness
 from inference.api.openai import routes
-from inference.chat.routing import websocket_urlpatterns
+from inference.chat.socket.routing import websocket_urlpatterns
 from inference.intake.context import Context
 
 pages = PageHandler()

@@ -41,7 +41,9 @@ CACHE_SALT_KEY = _derived(b"cache-salt")
 STREAM_KEY = _derived(b"stream")
 SECOND_FACTOR_KEY = _derived(b"second-factor")
 SCOPE_KEY = _derived(b"row-security")  # proves to the database for whom a scope is open
-CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` (audit/keys/configuration.py)
+CONFIGURATION_KEY = _derived(
+    b"configuration"
+)  # opens `sealed:` (audit/keys/configuration_secrets.py)
 SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
 
 # Where we are reached ----------------------------------------------------------------------------
@@ -187,11 +189,11 @@ CHANNEL_LAYERS = {
 # figures that are good for seconds.
 CACHES = {
     "default": {
-        "BACKEND": "console.account.forgiving_cache.ForgivingCache",
+        "BACKEND": "console.account.optional_cache.ForgivingCache",
         "LOCATION": BROKER_URL,
         "KEY_PREFIX": "fb:cache",
         "OPTIONS": {
-            "serializer": "console.account.forgiving_cache.Json",
+            "serializer": "console.account.optional_cache.Json",
             "pool_class": "infrastructure.redis.servers.Pool",
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,
@@ -202,7 +204,7 @@ CACHES = {
 
 # Inference ---------------------------------------------------------------------------------------
 ENGINES = environment.engines()
-# In which engines have their addresses that are not hosted (inference/engines/networks.py).
+# Networks of engines that are not hosted (inference/engines/transport/networks.py).
 INTERNAL_NETWORKS = environment.networks("FOREBAY_INTERNAL_NETWORKS", environment.OWN_NETWORKS)
 ENGINES_DECLARED = bool(environment.found("FOREBAY_ENGINES"))
 SEVERAL_HOSTS = bool(environment.found("FOREBAY_ROLES"))
@@ -294,21 +296,21 @@ AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
 AXES_CLIENT_IP_CALLABLE = "console.client_network.client_ip"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True
-MFA_ADAPTER = "console.account.mfa_adapter.SecondFactorAdapter"
+MFA_ADAPTER = "console.account.second_factors.mfa_adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
-    "authenticate": "console.account.codes.CodeAtSignIn",
-    "reauthenticate": "console.account.codes.CodeAsProof",
-    "activate_totp": "console.account.codes.FirstCode",
-    "add_webauthn": "console.account.codes.NewKey",
-    "edit_webauthn": "console.account.codes.KeyName",
+    "authenticate": "console.account.second_factors.factor_codes.CodeAtSignIn",
+    "reauthenticate": "console.account.second_factors.factor_codes.CodeAsProof",
+    "activate_totp": "console.account.second_factors.factor_codes.FirstCode",
+    "add_webauthn": "console.account.second_factors.factor_codes.NewKey",
+    "edit_webauthn": "console.account.second_factors.factor_codes.KeyName",
 }
 MFA_TOTP_ISSUER = "Forebay"
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses come from invitations
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _TLS  # browsers themselves allow http for localhost only
-SOCIALACCOUNT_ADAPTER = "console.account.oidc.IdentityProviders"
+SOCIALACCOUNT_ADAPTER = "console.account.identity_providers.oidc.IdentityProviders"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_AUTO_SIGNUP = False
@@ -316,7 +318,7 @@ SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
 OIDC = environment.oidc()
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
-        "provider_class": "console.account.identity_provider.IdentityProvider",
+        "provider_class": "console.account.identity_providers.identity_provider.IdentityProvider",
         "OAUTH_PKCE_ENABLED": True,
         "APPS": OIDC,
     }
@@ -359,8 +361,8 @@ REST_FRAMEWORK = {
         "console.api.requester.PersonAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [],  # each Resource says itself who may do what
-    "DEFAULT_PARSER_CLASSES": ["console.api.strict.JSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["console.api.strict.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["console.api.strict_input.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["console.api.strict_input.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "console.api.openapi.ResourceSchema",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,

@@ -3,7 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
-handler400 = "console.api.nowhere.bad_request"
+handler400 = "console.api.no_route.bad_request"
 handler403 = "console.error_pages.forbidden"
 handler404 = "console.error_pages.not_found"
 

@@ -19,7 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from console import operator_access
-from console.acts_only import page_of
+from console.post_only import page_of
 from infrastructure.postgres.scope import system_connection
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted

@@ -2,14 +2,14 @@
 
 from celery import shared_task
 
-from console.compliance import running
+from console.compliance import runs
 
 
 @shared_task(name="console.check", ignore_result=True)
 def check() -> None:
-    running.all_night()
+    runs.all_night()
 
 
 @shared_task(name="console.check_general", ignore_result=True)
 def check_general() -> None:
-    running.run_general_if_old()
+    runs.run_general_if_old()

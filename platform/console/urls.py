@@ -2,8 +2,8 @@ from django.urls import include, path
 
 from console import home
 from console.access import api_key, api_keys, operator_keys, roles, served_models
-from console.account import home as account
-from console.account import invitations, sign_in, welcome
+from console.account import invitations, one_time_link, sign_in
+from console.account import own_account as account
 from console.compliance import pages as compliance
 from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
 from console.people import member, members, teams
@@ -145,7 +145,7 @@ urlpatterns = [
     path("erasure/<str:token>/", own_data.followed, name="followed"),
     path("account/sessions/end/", account.other_sessions_end, name="other_sessions_end"),
     path("account/sessions/<int:session>/end/", account.session_end, name="session_end"),
-    path("welcome/<str:token>/", welcome.welcome, name="welcome"),
+    path("welcome/<str:token>/", one_time_link.welcome, name="welcome"),
     path("console/", overview.platform, name="platform"),
     path("console/live/", overview.platform_live, name="platform_live"),
     path("console/chart/", overview.platform_chart, name="platform_chart"),

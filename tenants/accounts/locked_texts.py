@@ -22,8 +22,7 @@ from tenants.accounts import person_acts
 from tenants.accounts.sessions import end_sessions
 from tenants.models.api_key import ApiKey
 from tenants.models.link import Link
-from tenants.models.text_lock import TextLock
-from tenants.models.user import User
+from tenants.models.user import TextLock, User
 from tenants.scope import person_scope
 
 

@@ -7,9 +7,9 @@ from django.db import connection, transaction
 
 from audit.actions import Action
 from audit.models import Event
-from audit.trail import pending
-from audit.trail.acting_from import present_network
+from audit.trail import unsealed_notes
 from audit.trail.record import act
+from audit.trail.request_origin import present_network
 from tenants.models.member import Member
 from tenants.models.user import User
 from tenants.scope import person_scope, system_scope, tenant_scope
@@ -76,4 +76,4 @@ def _record_own(action: Action, user: User, facts: _Facts) -> None:
     with person_scope(user.pk), connection.cursor() as cursor:
         cursor.execute("select * from tenants_record_own_act(%s, %s, %s, %s, %s)", values)
         event.pk, event.at = cursor.fetchone()
-        pending.remember(event)
+        unsealed_notes.remember(event)

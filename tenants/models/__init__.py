@@ -6,7 +6,6 @@ from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
 from tenants.models.member import Member
 from tenants.models.operator_key import OperatorKey
-from tenants.models.password_history import PasswordHistory
 from tenants.models.price import Price
 from tenants.models.quota import Quota, QuotaCounter, QuotaNotice
 from tenants.models.quota_raise import QuotaRaise
@@ -18,9 +17,8 @@ from tenants.models.restricted_model import (
 )
 from tenants.models.team import Team, TeamMembership
 from tenants.models.tenant import Tenant
-from tenants.models.text_lock import TextLock
 from tenants.models.tier import Tier, TierPolicy
-from tenants.models.user import User
+from tenants.models.user import PasswordHistory, TextLock, User
 
 __all__ = [
     "ApiKey",

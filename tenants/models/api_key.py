@@ -17,8 +17,8 @@ from audit.trail.record import act
 from tenants import secret_keys
 from tenants.key_scopes import Scope
 from tenants.models import key_powers
-from tenants.models.changing import changed, lock
 from tenants.models.member import Member
+from tenants.models.model_changes import changed, lock
 from tenants.models.restricted_model import copy_grants
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import lock
 from tenants.models.member import Member
+from tenants.models.model_changes import lock
 from tenants.models.tenant import OperatorsStayOut, State, Tenant
 from tenants.models.user import User
 from tenants.roles import Permission, Profile, Role, operator_permissions

@@ -17,9 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.changing import changed, lock
+from tenants.models.balance import Balance, balances
 from tenants.models.member import Member
-from tenants.models.standing import Balance, balances
+from tenants.models.model_changes import changed, lock
 from tenants.models.tenant import Tenant
 from tenants.quotas import counters
 

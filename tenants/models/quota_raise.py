@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import lock
+from tenants.models.model_changes import lock
 from tenants.models.quota import MOST, Quota
 from tenants.models.tenant import Tenant
 from tenants.models.user import User

@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import changed, lock
 from tenants.models.member import Member
+from tenants.models.model_changes import changed, lock
 from tenants.models.tenant import Tenant
 
 

@@ -14,7 +14,7 @@ from audit.actions import Action
 from audit.retention import periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from audit.trail.record import act
-from tenants.models.changing import changed, lock
+from tenants.models.model_changes import changed, lock
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, Tier, TierPolicy
 from tenants.models.user import User

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.changing import changed, lock
+from tenants.models.model_changes import changed, lock
 
 
 class Tier(models.TextChoices):

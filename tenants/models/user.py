@@ -1,7 +1,9 @@
 from typing import Any, ClassVar
 
 from django.apps import apps
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
@@ -9,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+
+MOST_PASSWORDS = 5  # former ones, remembered of each person
 
 
 class UserManager(BaseUserManager["User"]):
@@ -42,7 +46,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def take_password(self, password: str) -> None:
         """Sets the password and its date, and adds the old one to the history."""
         with transaction.atomic():
-            apps.get_model("tenants", "PasswordHistory").keep(self)
+            PasswordHistory.keep(self)
             self.set_password(password)
             self.password_changed_at = timezone.now()
             self.save()
@@ -65,3 +69,51 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def actor(self) -> str:
         return f"{'operator' if self.is_operator else 'user'}:{self.pk}"
+
+
+class PasswordHistoryQuerySet(models.QuerySet["PasswordHistory"]):
+    def holds(self, user: User, password: str, last: int = MOST_PASSWORDS) -> bool:
+        """Returns True if it is one of the person's last passwords, including the present one."""
+        before = self.filter(user=user).values_list("password", flat=True)
+        known = [user.password, *before[: last - 1]]
+        return any(check_password(password, encoded) for encoded in known)
+
+
+class PasswordHistory(models.Model):
+    """The hash of a person's former password. The last MOST_PASSWORDS are stored."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="password_history")
+    password = models.CharField(max_length=128)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[PasswordHistoryQuerySet] = PasswordHistoryQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"a password of {self.user_id}"
+
+    @classmethod
+    def keep(cls, user: User) -> None:
+        """Adds the present password's hash before it is replaced, and deletes the oldest."""
+        if not (user.pk and user.has_usable_password()):
+            return
+        cls.objects.create(user=user, password=user.password)
+        newest = cls.objects.filter(user=user).values_list("pk", flat=True)[:MOST_PASSWORDS]
+        cls.objects.filter(user=user).exclude(pk__in=list(newest)).delete()
+
+
+class TextLock(models.Model):
+    """Locks a person's texts up to `before`, because a link by somebody else set their password.
+
+    See tenants/accounts/locked_texts.py.
+    """
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="text_lock")
+    since = models.DateTimeField()  # the first such reset that has not been released
+    before = models.DateTimeField()  # the latest one
+    made_by = ArrayField(models.CharField(max_length=80))  # actors who made the links
+
+    def __str__(self) -> str:
+        return f"lock on the texts of {self.user_id}"

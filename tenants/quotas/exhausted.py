@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge
-from tenants.quotas.verdict import OutOfQuota
+from tenants.quotas.ledger_answer import OutOfQuota
 
 TTL_S, IN_PROGRESS_TTL_S = 0.5, 0.05
 MOST = 10_000

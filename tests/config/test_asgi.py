@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from config.http.static_files import static_files
 from config.pages.handler import bounded
 from inference.api import probes, readiness
-from inference.engines import reachable
+from inference.engines.health import reachability
 from tests.console.api.conftest import served
 
 FILE = "/static/console/console.css"
@@ -116,7 +116,7 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_answers", fine)
     engine = SimpleNamespace(config=SimpleNamespace(id="secret-r1"))
     monkeypatch.setattr(readiness, "engines", lambda: [engine])
-    monkeypatch.setattr(reachable, "_down", {"secret-r1": timezone.now()})
+    monkeypatch.setattr(reachability, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
         status, _, body = await asked(probes.probe, "GET", path, context=Open())
         assert status == 503

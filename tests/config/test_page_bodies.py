@@ -10,7 +10,7 @@ import pytest
 from config.pages import handler
 from config.pages.bodies import Bodies
 from config.pages.handler import MOST_BYTES, bounded
-from inference.intake.unadmitted import FREE
+from inference.intake.limits.unadmitted import FREE
 
 pytestmark = pytest.mark.unit
 MEGABYTE = 1_000_000

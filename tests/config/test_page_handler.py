@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.callers import callers
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 
 
 @pytest.mark.django_db(transaction=True)

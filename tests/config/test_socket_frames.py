@@ -9,8 +9,8 @@ import pytest
 
 from config.http.websocket_frames import MOST_FRAMES
 from config.web_server import LARGEST_MESSAGE, _config
-from inference.intake import unadmitted
-from inference.intake.unadmitted import FREE, Budget
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import FREE, Budget
 from tests.config.stub_server import Client, Served, Stub, serving
 from tests.e2e.ask import eventually
 

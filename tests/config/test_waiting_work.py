@@ -23,7 +23,7 @@ from audit.keys import rotation
 from audit.models import Export, SealMark
 from audit.proof import vanished
 from audit.proof.seal import seal_due
-from audit.trail import pending
+from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
 from config.schedule import waiting_work
 from config.schedule.waiting_work import IN_DATABASE, WaitingWork
@@ -51,13 +51,13 @@ def dsn() -> str:
 @pytest.fixture
 def trail(db: None) -> Iterator[Trail]:
     """Empty, and so are the queue and the notes in Redis."""
-    pending._redis().delete(pending.KEY)
+    unsealed_notes._redis().delete(unsealed_notes.KEY)
     client().set(f"{prefix(POOL)}:epoch", 1)
     with superuser() as root:
         empty(root)
         yield Trail(root)
     client().delete(*(f"{prefix(POOL)}:{key}" for key in ("epoch", "orders", "leases")))
-    pending._redis().delete(pending.KEY)
+    unsealed_notes._redis().delete(unsealed_notes.KEY)
 
 
 @pytest.fixture
@@ -326,8 +326,8 @@ def test_without_redis_what_is_asked_of_it_waits(
 ) -> None:
     gone = Redis(port=1, retry=Retry(NoBackoff(), 0))
     with monkeypatch.context() as without:
-        without.setattr("inference.waiting.client", lambda: gone)
-        without.setattr(pending, "_redis", lambda: gone)
+        without.setattr("inference.due_tasks.client", lambda: gone)
+        without.setattr(unsealed_notes, "_redis", lambda: gone)
         assert work.tasks() == {"audit.seal", "inference.sweep"}
 
 

@@ -21,9 +21,9 @@ from audit.erasure import deletion, execution
 from audit.keys.keyring import keyring
 from audit.models import DeletionRequest
 from console.isolation.expected import PAGES, addresses
-from console.isolation.objects import Objects
+from console.isolation.sample_objects import Objects
 from console.privacy.own_data import link_of
-from inference.chat import asking
+from inference.chat import exchanges
 from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send
 from inference.models import Engine, Replacement
@@ -229,7 +229,7 @@ def replacement() -> Replacement:
 
 def conversation(member: Member) -> Any:
     """With an answer that was thought about, and an older message left out."""
-    asked = asking.put(member, Send("What is a forebay?", "mock", uuid4()), uuid4(), left_out=1)
+    asked = exchanges.put(member, Send("What is a forebay?", "mock", uuid4()), uuid4(), left_out=1)
     text = "A **basin**, `x`:\n\n```python\nx = 1  # so\n```\n\n> quoted\n\n|a|b|\n|-|-|\n|1|2|"
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     said = packed(Said(text, "Hm, let me think."))

@@ -13,7 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from audit.actions import Action
 from audit.models import Event
-from inference.engines import reachable
+from inference.engines.health import reachability
 from inference.models import Engine, Pool
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
@@ -177,7 +177,7 @@ def test_a_phone_shows_every_page_without_sideways_scrolling(
     sign_in: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(reachable._down, "mock", timezone.now())  # the widest badges there are
+    monkeypatch.setitem(reachability._down, "mock", timezone.now())  # the widest badges there are
     texts = ("/audit/texts/", "/t/acme/templates/")  # not for operators
     urls = [url for url in furnish(alice) if not any(text in url for text in texts)]
     longest = Tenant.open("a-tenant-with-the-longest-name-there-is-".ljust(60, "x"), by="test")

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from audit.models import Event
-from audit.trail.acting_from import present_network
+from audit.trail.request_origin import present_network
 from console.client_network import ClientNetwork
 from inference.chat import conversations
 from tenants.models import ApiKey, Member, Tenant

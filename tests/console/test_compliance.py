@@ -38,13 +38,13 @@ from audit.models import (
 from audit.offline import forebay_verify
 from audit.retention import legal_hold
 from audit.trail.record import act
-from console.compliance import figures_words, personal, running
+from console.compliance import figures_words, personal, runs
 from console.compliance.check import BROKEN, Check, Outcome, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
+from console.compliance.overview import CLAUSES, STATES, State, overview_of
 from console.compliance.report import verifies
-from console.compliance.standing import CLAUSES, STATES, State, overview_of
 from console.compliance.texts import Text
 from inference.engines import forget
 from tenants.models import Member, Tenant, User
@@ -59,7 +59,7 @@ pytestmark = pytest.mark.django_db
 
 
 def found(name: str, tenant: Tenant | None = None) -> Outcome:
-    return running.outcome_of(CHECKS[name], tenant)
+    return runs.outcome_of(CHECKS[name], tenant)
 
 
 def sql(statement: str, *values: Any) -> None:
@@ -108,7 +108,7 @@ def test_no_check_is_without_a_clause() -> None:
 def test_every_figure_has_a_name(alice: Member) -> None:
     for check in CHECKS.values():
         for tenant in (None, alice.tenant):
-            said = set(running.outcome_of(check, tenant).figures) - set(figures_words.LISTS)
+            said = set(runs.outcome_of(check, tenant).figures) - set(figures_words.LISTS)
             assert said <= WORDS.keys(), check.name
 
 
@@ -331,9 +331,7 @@ def test_what_is_wrong_is_found(
 ) -> None:
     stage(acme)
     assert found(name, acme).problem == problem
-    running.run_for_platform() if CHECKS[name].reach is Reach.GENERAL else running.run_for_tenant(
-        acme
-    )
+    runs.run_for_platform() if CHECKS[name].reach is Reach.GENERAL else runs.run_for_tenant(acme)
     failed = {b.evidence.check.name for b in overview_of(acme).blockers}
     assert name in failed
     red = [line.clause for line in overview_of(acme).lines if line.state == State.PROBLEM]
@@ -467,8 +465,8 @@ def test_sealed_events_that_were_changed() -> None:
 # Running -----------------------------------------------------------------------------------------
 def test_what_a_check_tries_out_is_gone(alice: Member) -> None:
     before = Event.objects.count(), DataKey.objects.count(), alice.tenant.retention_days
-    running.run_for_platform()
-    running.run_for_tenant(alice.tenant)
+    runs.run_for_platform()
+    runs.run_for_tenant(alice.tenant)
     alice.tenant.refresh_from_db()
     assert (Event.objects.count(), DataKey.objects.count(), alice.tenant.retention_days) == before
 
@@ -481,7 +479,7 @@ def test_a_check_that_breaks_is_a_problem_and_hinders_no_other(
 
     check = Check("row_security", Text("x", "x"), Text("x", "x"), broken, {}, Reach.GENERAL)
     monkeypatch.setitem(CHECKS, "row_security", check)
-    running.run_for_platform()
+    runs.run_for_platform()
     run = CheckRun.objects.get(name="row_security", tenant_id=None)
     assert (run.ok, run.problem) == (False, BROKEN)
     assert CheckRun.objects.filter(tenant_id=None).count() == len(CHECKS)
@@ -489,9 +487,9 @@ def test_a_check_that_breaks_is_a_problem_and_hinders_no_other(
 
 def test_the_night(alice: Member, charlie: Member) -> None:
     old = CheckRun.objects.create(name="aead", at=timezone.now() - timedelta(days=1200), ok=True)
-    running.all_night()
+    runs.all_night()
     assert not CheckRun.objects.filter(pk=old.pk).exists()
-    per_tenant = len(list(running.of_reach(Reach.EACH)))
+    per_tenant = len(list(runs.of_reach(Reach.EACH)))
     assert CheckRun.objects.count() == len(CHECKS) + 2 * per_tenant
 
 
@@ -530,7 +528,7 @@ def test_tenants_are_apart_whoever_runs_the_check(
 def test_the_page_in_chinese(carol: Member, sign_in: SignIn) -> None:
     client = sign_in(carol)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": PAGE})
-    running.run_general_if_old()
+    runs.run_general_if_old()
     client.post(PAGE + "run/")
     page = client.get(PAGE).content.decode()
     for said in ("身份鉴别", "由客户负责", "数据最小化", "每个请求均有两条审计记录"):
@@ -541,7 +539,7 @@ def test_where_there_was_nothing_to_look_at_the_page_says_so(
     carol: Member, sign_in: SignIn
 ) -> None:
     client = sign_in(carol)
-    running.run_general_if_old()
+    runs.run_general_if_old()
     client.post(PAGE + "run/")
     page = client.get(PAGE)
     empty = {one.check.name for one in page.context["standing"].evidence if one.is_empty}
@@ -571,7 +569,7 @@ def test_a_check_that_runs_by_a_clock_of_its_own_blocks_no_button(
 def test_a_tenant_sees_nothing_of_another(carol: Member, charlie: Member, sign_in: SignIn) -> None:
     for n in range(7):
         join(charlie.tenant, f"person{n}@globex.example", Role.MEMBER)
-    running.all_night()
+    runs.all_night()
     client = sign_in(carol)
     page = client.get(PAGE).content.decode()
     assert "globex" not in page
@@ -593,11 +591,11 @@ def _runs(client: Any) -> dict[str, CheckRun]:
 def test_postgresql_keeps_results_apart_by_itself(carol: Member, charlie: Member) -> None:
     from tenants.scope import tenant_scope
 
-    running.all_night()
+    runs.all_night()
     with tenant_scope(carol.tenant_id):
         assert set(CheckRun.objects.values_list("tenant_id", flat=True)) == {carol.tenant_id, None}
         general = CheckRun.objects.filter(tenant_id=None).values_list("name", flat=True)
-        assert set(general) == {check.name for check in running.of_reach(Reach.GENERAL)}
+        assert set(general) == {check.name for check in runs.of_reach(Reach.GENERAL)}
 
 
 def test_who_may_see_it(
@@ -612,8 +610,8 @@ def test_an_unknown_check_is_nowhere(operator: User, sign_in: SignIn) -> None:
 
 
 def test_the_history_of_a_check(operator: User, sign_in: SignIn) -> None:
-    running.run_for_platform()
-    running.run_for_platform()
+    runs.run_for_platform()
+    runs.run_for_platform()
     page = sign_in(operator).get(ALL + "checks/role_matrix/").content.decode()
     assert page.count("as it should be") == 2
     assert "api_keys:manage" in page
@@ -628,7 +626,7 @@ def made(client: Any, url: str, **form: str) -> Any:
 
 
 def test_a_signed_report(carol: Member, sign_in: SignIn) -> None:
-    running.all_night()
+    runs.all_night()
     answer = made(sign_in(carol), PAGE, format="json")
     report = json.loads(answer.content)
     assert verifies(report)
@@ -648,7 +646,7 @@ def test_reports_verify_without_the_platform(
     operator: User, sign_in: SignIn, tmp_path: Path, capsys: Any
 ) -> None:
     """The one-file verifier; any change of either form is found."""
-    running.run_for_platform()
+    runs.run_for_platform()
     client, key = sign_in(operator), base64.b64encode(signing.public_key()).decode()
     for shape in ("json", "html"):
         file = tmp_path / f"report.{shape}"
@@ -675,7 +673,7 @@ def test_a_report_of_one_regime(operator: User, sign_in: SignIn) -> None:
 
 
 def test_a_report_to_print_carries_the_signed_one(operator: User, sign_in: SignIn) -> None:
-    running.run_for_platform()
+    runs.run_for_platform()
     client = sign_in(operator)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": ALL})
     html = made(client, ALL, format="html").content

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from inference.engines import breakers
+from inference.engines.health import breakers
 from tests.e2e.ask import HI, Record, body, chat, client, events, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.e2e.front_ends import FRONT_ENDS

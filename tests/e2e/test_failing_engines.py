@@ -18,7 +18,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from inference.engines import breakers
+from inference.engines.health import breakers
 from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform, start_mock
 from tests.e2e.test_faults import settled_exactly_once

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from inference.engines.base import EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.session import EngineSession
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.transport.session import EngineSession
 from tests.e2e.ask import Record, client
 from tests.e2e.conftest import Platform
 

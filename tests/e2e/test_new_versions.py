@@ -21,7 +21,7 @@ import httpx
 import psycopg
 import pytest
 
-from inference.engines.bundled_model import FILE
+from inference.engines.kinds.bundled_model import FILE
 from tests.e2e.ask import HI, eventually
 from tests.e2e.conftest import Platform
 

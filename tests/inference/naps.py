@@ -14,7 +14,7 @@ from django.conf import settings
 from inference import classes
 from inference.classes import WorkClass
 from inference.engines.base import EngineFailed
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind

@@ -11,10 +11,10 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.keys.keyring import Cipher
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind

@@ -9,12 +9,12 @@ from msgspec.structs import replace as replaced
 from redis.crc import key_slot
 
 from config.environment import PROJECT
-from console.api import rate
+from console.api import call_rate
 from inference.cache import stored
 from inference.cache.second_level import KEEP, SecondLevel, flight_word
 from inference.cache.second_level import prefix as kept_prefix
-from inference.engines import breakers
-from inference.engines.users import EngineUse
+from inference.engines.health import breakers
+from inference.engines.kinds.exclusive_use import EngineUse
 from inference.lines.lowering import demote
 from inference.lines.of_tenant import own_lines
 from inference.lines.overview import overview
@@ -205,8 +205,8 @@ async def test_engines(link: RedisLink) -> None:
 
 def test_calls_of_the_management_api(url: str) -> None:
     with servers.client(url) as redis:
-        RUN.add(rate._SCRIPT)
-        script = redis.register_script(rate._SCRIPT)
+        RUN.add(call_rate._SCRIPT)
+        script = redis.register_script(call_rate._SCRIPT)
         assert [script(keys=[f"ip:{n}"], args=[60]) for n in range(20)] == [0] * 20
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoDbBlocker
 
-from console.isolation.stage import Person, Stage
+from console.isolation.throwaway_tenants import Person, Stage
 
 As = Callable[[Person], Client]
 

@@ -11,7 +11,7 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from audit.models import DeletionRequest
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from tenants.models import Tenant
 
 STEP = """

@@ -22,11 +22,11 @@ from audit.exports import portability, trail_export
 from audit.models import LegalHold, Seal
 from audit.proof import seal
 from audit.retention import legal_hold
-from console.compliance import running
-from console.isolation import expected, proof, side_by_side
+from console.compliance import runs
+from console.isolation import expected, parallel_proof, proof
 from console.isolation.crawler import Cell, Walk
 from console.isolation.proof import Proof
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from inference.record import reconciliation
 from inference.usage import rollup
 from tenants.isolation import row_security
@@ -87,7 +87,7 @@ JOBS = (
     execution.work,
     portability.work,
     trail_export.work,
-    running.all_night,
+    runs.all_night,
     rollup.roll_up,
     reconciliation.reconcile_due,
 )
@@ -172,7 +172,7 @@ def test_shares_of_several_processes_are_one_proof() -> None:
     def share(*names: str, touched: list[str]) -> Proof:
         return Proof([Cell("/", "GET", name, "own", 200, "") for name in names], touched)
 
-    found = side_by_side._merged(
+    found = parallel_proof._merged(
         [
             share("owner", "auditor", "anonymous", touched=["b", "a"]),
             share("admin", "member", touched=["a"]),
@@ -188,8 +188,8 @@ def test_a_process_that_ends_too_soon_is_no_proof() -> None:
     mouth.send(Cell("/", "GET", "owner", "own", 200, ""))
     mouth.close()
     heard: list[Cell] = []
-    with pytest.raises(side_by_side.WalkFailed):
-        side_by_side._shares([ear], heard.append)
+    with pytest.raises(parallel_proof.WalkFailed):
+        parallel_proof._shares([ear], heard.append)
     assert len(heard) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from console.isolation.proof import rows_of
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from tenants import model_access
 from tenants.models import ApiKey, Quota
 from tenants.roles import Role

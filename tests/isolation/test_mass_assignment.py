@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from console.isolation.crawler import parameters
 from console.isolation.expected import PAGES, Page
 from console.isolation.proof import rows_of
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.roles import Role
 from tests.isolation.conftest import As

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.callers import callers
 from console.isolation.proof import nothing_open, rows_of
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from inference.models import Author, Message
 from tenants.roles import Role
 from tenants.scope import system_scope

@@ -23,8 +23,8 @@ from config.supervisor.external_servers import place, redis_version, require_red
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import Kin
+from config.supervisor.processes import together
 from config.supervisor.screen import Problem
-from config.supervisor.task_group import together
 from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
 

@@ -10,7 +10,7 @@ import psycopg
 
 from tenants.models import ApiKey, Member, Tenant
 from tenants.quotas import windows
-from tenants.quotas.verdict import Verdict, verdict
+from tenants.quotas.ledger_answer import Verdict, verdict
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 import psycopg
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from audit.checks.resuming import Broken, Resumed, resume
+from audit.checks.resume_after_restore import Broken, Resumed, resume
 
 
 class Command(BaseCommand):

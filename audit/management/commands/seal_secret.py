@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 
 _URL = re.compile(r"https?://[^\s,/@]+(/\S*)?")
 
@@ -32,4 +32,4 @@ class Command(BaseCommand):
         for url in options["url"]:
             if not _URL.fullmatch(url):
                 raise CommandError(f"{url!r} must begin with http:// or https:// and name a host")
-        return configuration.encrypt_secret(secret, options["name"], *options["url"])
+        return configuration_secrets.encrypt_secret(secret, options["name"], *options["url"])

@@ -11,7 +11,8 @@ from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
 from bench.parts.record.admission_report import MODEL, STEPS
-from inference.intake import address_limit, allowed
+from inference.intake import address_limit
+from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import RECORD_PATIENCE_S, Context
 from inference.intake.enqueue import leave

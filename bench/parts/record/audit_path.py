@@ -12,7 +12,7 @@ from django.db import connection
 from audit.keys.keyring import Cipher, keyring
 from audit.trail.group_commit import GroupCommit
 from bench.parts.record.admission_report import MODEL
-from inference.intake import request_id
+from inference import request_id
 from inference.intake.context import RECORD_PATIENCE_S
 from inference.order import Order
 from inference.record import statements

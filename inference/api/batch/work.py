@@ -11,7 +11,12 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from inference.api.batch import lines
-from inference.api.batch.asking import (
+from inference.api.batch.in_flight import InFlight
+from inference.api.batch.pauses import Holds
+from inference.api.batch.progress import Progress
+from inference.api.batch.shares import Shares
+from inference.api.batch.source import Source
+from inference.api.batch.submitting import (
     AccessLost,
     Asking,
     Hold,
@@ -20,22 +25,17 @@ from inference.api.batch.asking import (
     internal_error,
     room_s,
 )
-from inference.api.batch.holds import Holds
-from inference.api.batch.in_flight import InFlight
-from inference.api.batch.progress import Progress
-from inference.api.batch.shares import Shares
-from inference.api.batch.source import Source
 from inference.api.batch.threads import in_thread
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
-from inference.current import working_for
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken
+from inference.log_context import working_for
 from inference.models import Batch, BatchLine, BatchState
 from inference.stream.frames import Kind
-from inference.tracing import words
+from inference.tracing import span_values
 from inference.tracing.spans import front_step
 
 log = logging.getLogger(__name__)
@@ -268,7 +268,7 @@ class Work:
         with front_step("batch line") as span:
             answer = await submitting
             if span.is_on:
-                span.tell(words.of_line(self._batch.public_id, line.number, answer.order))
+                span.tell(span_values.of_line(self._batch.public_id, line.number, answer.order))
             return answer
 
     async def _adopt(self, line: BatchLine) -> None:

@@ -15,9 +15,9 @@ from google.protobuf.message import DecodeError
 
 from inference.api.grpc.peers import address, message
 from inference.errors import ApiError
-from inference.intake import unadmitted
-from inference.intake.at_once import ConcurrencyLimit
-from inference.intake.unadmitted import BodyMemory
+from inference.intake.limits import unadmitted
+from inference.intake.limits.concurrency import ConcurrencyLimit
+from inference.intake.limits.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import counted
 
 CALLS, CALLS_PER_ADDRESS = 1_000, 32

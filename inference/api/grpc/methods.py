@@ -16,8 +16,8 @@ from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2
-from inference.intake.at_once import ConcurrencyLimit
 from inference.intake.context import Context
+from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.metrics.labels import ROUTES
 from tenants.caller import Caller
 

@@ -8,7 +8,7 @@ import grpc
 from django.conf import settings
 
 from inference.errors import BadRequest, RequestTimeout
-from inference.intake.unadmitted import BodyMemory
+from inference.intake.limits.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import seen
 
 Wire = Any  # grpc.aio.ServicerContext of this message type or that

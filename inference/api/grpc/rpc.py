@@ -14,13 +14,13 @@ from inference.api import idempotency
 from inference.api.call import Call
 from inference.api.grpc import errors, peers
 from inference.api.grpc.peers import Wire
-from inference.api.refusing import REFUSALS
+from inference.api.refusals import REFUSALS
 from inference.errors import Headers, LimitReached
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.at_once import ConcurrencyLimit
 from inference.intake.context import Context
+from inference.intake.limits.concurrency import ConcurrencyLimit
+from inference.intake.limits.unadmitted import FREE
 from inference.intake.submission import Submission
-from inference.intake.unadmitted import FREE
 from inference.tracing import attributes, spans
 from tenants.caller import Caller
 

@@ -5,12 +5,14 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from inference.api import cancelling, kept_streams, quotas, served_models
+from inference.api import cancelling, quotas, served_models, stream_resumption
 from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
-from inference.intake import allowed, caching, claim, residency, work_class
+from inference.intake import idempotency_claim, work_class
+from inference.intake.access import allowed, residency
+from inference.intake.cached_answers import preference
 from inference.intake.submission import Submission, read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
@@ -79,14 +81,14 @@ async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
     after = request.after_event
     if not 0 <= after < LATEST_EVENT:
         raise BadRequest("`after_event` must be the number of an event", param="after_event")
-    completion = await kept_streams.own(rpc.call, caller, request.request_id)
+    completion = await stream_resumption.own(rpc.call, caller, request.request_id)
 
     async def write(frame: Frame | None) -> None:
         if frame:
             await rpc.write(answers.event(frame, str(completion.pk)))
 
-    with kept_streams.counted(rpc.call, caller):
-        await kept_streams.read_on(rpc.call, caller, completion, after, write)
+    with stream_resumption.counted(rpc.call, caller):
+        await stream_resumption.read_on(rpc.call, caller, completion, after, write)
 
 
 async def cancel(rpc: Rpc, caller: Caller, request: pb.CancelRequest) -> pb.CancelResponse:
@@ -117,11 +119,11 @@ async def _submission(
         address_counted_at=rpc.call.address_counted_at,
         streamed=streamed,
         time_limit_s=rpc.time_left_s,
-        idempotency_key=rpc.header(claim.HEADER),
+        idempotency_key=rpc.header(idempotency_claim.HEADER),
         requested_residency=rpc.header(residency.HEADER),
         requested_class=rpc.header(work_class.HEADER),
         prompt=await rpc.call.prompt(caller, body, form),
-        cache=rpc.header(caching.HEADER),
+        cache=rpc.header(preference.HEADER),
     )
 
 

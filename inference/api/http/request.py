@@ -14,7 +14,7 @@ from inference.api.call import HEAVY, Call, request_id_header
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
-from inference.intake.unadmitted import FREE
+from inference.intake.limits.unadmitted import FREE
 
 JSON: Headers = [(b"content-type", b"application/json")]
 

@@ -8,7 +8,7 @@ from typing import Any
 from inference.api.call import Call
 from inference.api.http import cors
 from inference.api.http.request import Request
-from inference.api.refusing import LONGEST_NAME, REFUSALS
+from inference.api.refusals import LONGEST_NAME, REFUSALS
 from inference.errors import ApiError, MethodNotAllowed, NotFound
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.context import context_of

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tenants.caller import Caller
 from tenants.models import Quota
-from tenants.models.standing import Balance, balances
+from tenants.models.balance import Balance, balances
 from tenants.scope import tenant_scope
 
 _CENT = Decimal("0.01")

@@ -10,17 +10,17 @@ from django.conf import settings
 from audit.keys.keyring import Barred, Unreadable
 from audit.trail.network import network
 from inference.api.http.request import Request
-from inference.api.kept_streams import readable
 from inference.api.openai import expiry, files, uploads
 from inference.api.openai.callers import creator, owner_of, reader
 from inference.api.openai.listing import Page, parsed_page
-from inference.batch import acts
+from inference.api.stream_resumption import readable
+from inference.batch import actions
 from inference.batch.encryption import metadata_of
 from inference.batch.endpoints import ENDPOINTS
 from inference.batch.file_room import FileGone, StorageFull
 from inference.errors import ApiError, BadRequest, Conflict, Forbidden, LimitReached, NotFound
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.intake.refusals import denied
-from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import Batch, BatchState, File, FilePurpose
 from inference.validation import requests
 from tenants.caller import Caller
@@ -149,11 +149,13 @@ def _create(caller: Caller, file: File, new: _NewBatch, client_ip: str) -> dict[
     owner = owner_of(caller, client_ip)
     try:
         with tenant_scope(caller.tenant_id):
-            batch = acts.create(owner, file, new.endpoint, new.metadata, new.output_expires_after_s)
+            batch = actions.create(
+                owner, file, new.endpoint, new.metadata, new.output_expires_after_s
+            )
             return _as_openai(batch)
     except FileGone:
         raise files.no_such_file("input_file_id") from None
-    except acts.TooMany:
+    except actions.TooMany:
         raise _too_many() from None
     except StorageFull as full:
         raise uploads.storage_full(full.stored) from None
@@ -173,7 +175,7 @@ def _too_many() -> ApiError:
 @database_sync_to_async
 def _cancel(caller: Caller, batch: Batch, client_ip: str) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
-        if not acts.cancel(batch, caller.actor, network(client_ip)):
+        if not actions.cancel(batch, caller.actor, network(client_ip)):
             raise Conflict(f"the batch is {batch.state}: it is too late to cancel it")
         return _as_openai(batch)
 

@@ -11,10 +11,10 @@ from audit.keys.keyring import Unreadable
 from audit.trail.network import network
 from inference.api.call import Call
 from inference.api.http.request import JSON, Request
-from inference.api.kept_streams import readable
 from inference.api.openai import uploads
 from inference.api.openai.callers import creator, reader
 from inference.api.openai.listing import Page, parsed_page
+from inference.api.stream_resumption import readable
 from inference.batch.encryption import name_of
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import BadRequest, Conflict, NotFound

@@ -10,16 +10,16 @@ from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
 from inference.api.http.request import Request
-from inference.api.kept_streams import readable
 from inference.api.openai import expiry, files, uploads
 from inference.api.openai.callers import creator, owner_of, reader
+from inference.api.stream_resumption import readable
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone, TooManyFiles
 from inference.batch.upload_parts import NoSuchPart, OtherContent, OtherSize
 from inference.errors import BadRequest, Forbidden, NotFound
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.intake.refusals import denied
-from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import File, FilePurpose
 from inference.models.file import IN_PARTS
 from inference.validation import requests

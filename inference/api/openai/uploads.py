@@ -26,7 +26,7 @@ from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
 from inference.api.openai import expiry
 from inference.api.openai.callers import owner_of
-from inference.api.openai.upload_places import UploadPlaces
+from inference.api.openai.upload_slots import UploadPlaces
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileWriter, Owner
 from inference.errors import (
@@ -38,7 +38,7 @@ from inference.errors import (
     RequestTimeout,
     TooLarge,
 )
-from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
 

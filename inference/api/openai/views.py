@@ -2,7 +2,7 @@
 
 import orjson
 
-from inference.api import idempotency, kept_streams, quotas, served_models
+from inference.api import idempotency, quotas, served_models, stream_resumption
 from inference.api.http.request import Request
 from inference.api.openai import balance as balances
 from inference.api.openai.callers import caller_of, reader
@@ -16,8 +16,10 @@ from inference.api.openai.delivery import (
     whole,
 )
 from inference.errors import BadRequest
-from inference.intake import caching, claim, residency, work_class
+from inference.intake import idempotency_claim, work_class
+from inference.intake.access import residency
 from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.cached_answers import preference
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
@@ -80,8 +82,8 @@ async def balance(request: Request) -> None:
 async def events(request: Request, completion_id: str) -> None:
     """Stream from the event after `Last-Event-ID` (WHATWG server-sent events)."""
     call, caller, after = request.call, await reader(request), _last_event(request)
-    completion = await kept_streams.own(call, caller, completion_id)
-    with kept_streams.counted(call, caller), watched(request) as closed:
+    completion = await stream_resumption.own(call, caller, completion_id)
+    with stream_resumption.counted(call, caller), watched(request) as closed:
 
         async def write(frame: Frame | None) -> None:
             if closed.done():
@@ -89,7 +91,7 @@ async def events(request: Request, completion_id: str) -> None:
             await request.write(event_bytes(frame) if frame else KEEP_ALIVE)
 
         await request.start(200, EVENT_STREAM)
-        await kept_streams.read_on(call, caller, completion, after, write)
+        await stream_resumption.read_on(call, caller, completion, after, write)
         await request.write(b"", more=False)
 
 
@@ -106,11 +108,11 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         route=call.route,
         client_ip=call.client_ip,
         address_counted_at=call.address_counted_at,
-        idempotency_key=_header_or_none(request, claim.HEADER),
+        idempotency_key=_header_or_none(request, idempotency_claim.HEADER),
         requested_residency=_header_or_none(request, residency.HEADER),
         requested_class=_header_or_none(request, work_class.HEADER),
         prompt=await call.prompt(caller, body, form),
-        cache=_header_or_none(request, caching.HEADER),
+        cache=_header_or_none(request, preference.HEADER),
     )
     try:
         return await idempotency.submit(call, submission)

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from inference.engines import engines
-from inference.engines.breaker_override import Breaker, breaker, override
+from inference.engines.health.breaker_override import Breaker, breaker, override
 from inference.queue.client import client
 from inference.registry.loading import load_once
 from tenants.management.commands._json_command import Answer, JsonCommand

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from audit.keys.keyring import Cipher
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
 from inference.cache.second_level import SecondLevel
@@ -28,7 +28,7 @@ from inference.engines.base import (
     NotOffered,
     WorkerLost,
 )
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.errors import Cancelled, error_body
 from inference.local_only import local_only_reason
 from inference.metrics import work
@@ -98,7 +98,7 @@ class Handler(ABC):
         self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
         self.sent_events = list(sent_before or ())
         self.sent = len(self.sent_events)
-        self.watched = self.sent_before  # events that pages have been told of (watching.py)
+        self.watched = self.sent_before  # events that pages have been told of (engine_metrics.py)
         self.of_another_version = False  # what was sent before
         self.popped_at = time.time()
         self.cancelled = False

@@ -23,15 +23,15 @@ from inference.engines.base import (
     EngineFull,
     WorkerLost,
 )
-from inference.engines.breakers import Phase
-from inference.engines.session import EngineSession
-from inference.engines.taking_up import (
+from inference.engines.health.breakers import Phase
+from inference.engines.resumption import (
     LONGEST_STOP,
     as_stream,
     ends_inside_stop,
     retokenizes_alike,
     stops_of,
 )
+from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
@@ -40,9 +40,9 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
-from inference.tracing import attributes, words
+from inference.tracing import attributes, span_values
 from inference.tracing.spans import Value, client_step
-from inference.worker import backoff, figures
+from inference.worker import backoff, token_counts
 from inference.worker.handlers.base import Handler
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
@@ -170,7 +170,7 @@ class Generation(Handler):
         return engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
-        with client_step(words.call_name(self.order, self.engine.config.model)) as span:
+        with client_step(span_values.call_name(self.order, self.engine.config.model)) as span:
             began = time.time()
             try:
                 await self._ask_engine(session, writer)
@@ -180,10 +180,12 @@ class Generation(Handler):
 
     def _told(self, began: float) -> dict[str, Value]:
         """What its span says of an answer, whole or not."""
-        said = words.of_engine(self.order, self.engine.config, stream=self.in_pieces)
+        said = span_values.of_engine(self.order, self.engine.config, stream=self.in_pieces)
         if self.in_pieces and self.first_at:
             said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
-        return said | words.of_answer(self.codec.engines_model, self.finish_reason, self.usage)
+        return said | span_values.of_answer(
+            self.codec.engines_model, self.finish_reason, self.usage
+        )
 
     async def _ask_engine(self, session: EngineSession, writer: Writer) -> None:
         if not self.in_pieces:
@@ -377,7 +379,7 @@ class Generation(Handler):
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         if not (failure or self.cancelled) and self._figures_are_odd():
-            figures.alert(self.engine.config.id, self.usage)
+            token_counts.alert(self.engine.config.id, self.usage)
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
         details = self.usage.get("prompt_tokens_details")
@@ -410,10 +412,10 @@ class Generation(Handler):
     def _prompt_figure(self) -> int | None:
         """A token is one byte at least, but for images and the like."""
         most = max(self.engine.context_length, len(self.order.body))
-        return figures.believable(self.usage, "prompt_tokens", most)
+        return token_counts.believable(self.usage, "prompt_tokens", most)
 
     def _answer_figure(self) -> int | None:
-        return figures.believable(self.usage, "completion_tokens", self.engine.context_length)
+        return token_counts.believable(self.usage, "completion_tokens", self.engine.context_length)
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Tokens; our own count where the engine could not say."""

@@ -10,8 +10,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
-from inference.intake import unadmitted
-from inference.intake.unadmitted import BodyMemory
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import client_ip
 
 PIECE = 4 * 1024  # bytes that are read at once

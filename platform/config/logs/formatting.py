@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import orjson
 
 from config.logs.naming import process_name
-from inference.current import current
+from inference.log_context import current
 from inference.tracing import spans
 from tenants import secret_keys
 

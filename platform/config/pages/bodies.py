@@ -1,6 +1,6 @@
 """How many bytes of forms this process holds, which it reads before it can know whose they are.
 
-They are a part of what the process may hold of all requests (inference/intake/unadmitted.py). The
+They are a part of what the process may hold of all requests (intake/limits/unadmitted.py). The
 first FREE bytes of each count for nothing: ordinary forms get through, however many large ones
 somebody else sends. The number of connections bounds those.
 """
@@ -8,8 +8,8 @@ somebody else sends. The number of connections bounds those.
 from collections import Counter
 from collections.abc import Callable
 
-from inference.intake import unadmitted
-from inference.intake.unadmitted import FREE
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import FREE
 
 MOST = 64 * 1024 * 1024  # of all together
 MOST_OF_ADDRESS = 8 * 1024 * 1024

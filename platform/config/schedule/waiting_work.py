@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from audit import waiting as of_audit
+from audit import due_tasks as of_audit
 from audit.witnesses.delivery import name_of
-from inference import waiting as of_inference
+from inference import due_tasks as of_inference
 
 log = logging.getLogger(__name__)
 IN_DATABASE = {**of_audit.IN_DATABASE, **of_inference.IN_DATABASE}

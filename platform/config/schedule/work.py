@@ -1,4 +1,4 @@
-"""Tasks that work off what waits, which audit/waiting.py and inference/waiting.py find out."""
+"""Tasks that work off what waits, which audit/due_tasks.py and inference/due_tasks.py find out."""
 
 from typing import NamedTuple
 

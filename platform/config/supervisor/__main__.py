@@ -27,11 +27,10 @@ from config.supervisor.options import Options
 from config.supervisor.own_certificates import OwnCertificates
 from config.supervisor.own_processes import Kin
 from config.supervisor.preparation import Preparing
-from config.supervisor.processes import Processes
+from config.supervisor.processes import Processes, together
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
-from config.supervisor.task_group import together
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
 from config.systemd_notify import tell

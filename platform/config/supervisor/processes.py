@@ -1,9 +1,11 @@
 """The platform itself: web, gRPC, jobs, beat, and what a worker of an engine is."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from config import celery_arguments
 from config.supervisor.child import Child, Stage
@@ -13,7 +15,6 @@ from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
 from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
-from config.supervisor.task_group import together
 
 
 class Processes:
@@ -98,3 +99,13 @@ def _only_engines_are_away(body: str) -> bool:
 
 async def _nothing_is_missing() -> None:
     """Whether the workers are up is for /readyz to say."""
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run several things at once. The first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None

@@ -14,8 +14,8 @@ from django.views.decorators.cache import never_cache
 from console.access.api_keys import example
 from console.access.key_forms import ChangedKeyForm, RotationForm, may_handle
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
+from console.post_only import require_POST
 from console.quota_lines import Line, lines
 from console.trail.actors import Actors
 from tenants.key_scopes import key_permissions

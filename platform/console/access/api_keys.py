@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 
 from console.access.key_forms import NewKeyForm
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
+from console.post_only import require_POST
 from inference.engines import answering
 from tenants.models import ApiKey
 from tenants.roles import Permission

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven_by_factor
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField, LinesField
+from console.post_only import require_POST
 from tenants.accounts import operator_keys as keys_of_operators
 from tenants.accounts import second_factor
 from tenants.models import OperatorKey

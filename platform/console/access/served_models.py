@@ -12,10 +12,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
-from inference.engines import engines_of, pools_of, reachable, served
+from console.post_only import require_POST
+from inference.engines import engines_of, pools_of, served
+from inference.engines.health import reachability
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
 from tenants.roles import Permission
@@ -148,6 +149,6 @@ def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None)
     form = GrantForm(None, request.tenant, holders) if restricted else None
     tokens = [(_token(holder), holder) for holder in holders]
     pools = pools_of(name)
-    down = reachable.down_since(engines_of(name))
+    down = reachability.down_since(engines_of(name))
     kept_out = bool(pools) and request.tenant.local_only and all(pool.hosted for pool in pools)
     return Line(name, name in served(), kept_out, down, restricted, tokens, form)

@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from console.account import device, lockout, session_acts, session_limits
+from console.account import known_device, lockout, session_limits, session_records
 from console.client_network import client_ip
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.accounts.sessions import end_sessions
@@ -45,16 +45,16 @@ class AccountAdapter(DefaultAccountAdapter):
         user = User.objects.filter(email=str(credentials.get("email", "")).lower()).first()
         lockout_error = getattr(request, "locked_out", None)
         if lockout_error:
-            session_acts.record_locked(request, user, just_now=lockout_error.just_now)
+            session_records.record_locked(request, user, just_now=lockout_error.just_now)
         else:
-            session_acts.record(Action.SESSION_DENIED, request, user, success=False)
+            session_records.record(Action.SESSION_DENIED, request, user, success=False)
 
     def set_password(self, user: User, password: str) -> None:
         """Set the password and end every other session of the person."""
         with transaction.atomic():
             user.take_password(password)
             end_sessions(user, keep=self.request.session.session_key)
-            session_acts.record(Action.PASSWORD_CHANGE, self.request, user, success=True)
+            session_records.record(Action.PASSWORD_CHANGE, self.request, user, success=True)
         self.request.session.pop(NEW_PASSWORD, None)
 
     # Sessions ------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
-            session_acts.record(Action.SESSION_LOGIN, request, user, success=True)
+            session_records.record(Action.SESSION_LOGIN, request, user, success=True)
         session_limits.begin(request)
         for record in get_authentication_records(request, user):
             record["reauthenticated"] = True  # a sign-in is a proof of identity
@@ -72,14 +72,14 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         """Remember the device, however the person signed in: by a factor, link or provider."""
         response: HttpResponse = super().post_login(request, user, **about)
-        device.remember(request, response, user)
+        known_device.remember(request, response, user)
         return response
 
     def logout(self, request: HttpRequest) -> None:
         with transaction.atomic():
             user = request.user if isinstance(request.user, User) else None
             if user:
-                session_acts.record(Action.SESSION_LOGOUT, request, user, success=True)
+                session_records.record(Action.SESSION_LOGOUT, request, user, success=True)
             super().logout(request)
 
     # Requests ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, signed_in
+from console.post_only import require_POST
 from tenants.models import Link, User
 from tenants.models.link import AlreadyUsed, OwnInvitation
 from tenants.models.tenant import OperatorsStayOut
@@ -27,7 +27,7 @@ OWN_INVITATION = gettext_lazy(
 
 def is_vouched_for(user: User) -> bool:
     """Returns whether the person has an identity, which only the account of its verified address
-    gets (console/account/oidc.py).
+    gets (console/account/identity_providers/oidc.py).
     """
     return bool(SocialAccount.objects.filter(user_id=user.pk).exists())
 

@@ -26,7 +26,7 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 
-from console.account import device
+from console.account import known_device
 from console.client_network import client_ip
 
 MOST, MOST_BY_ADDRESS, REST = 5, 50, timedelta(minutes=30)
@@ -86,7 +86,7 @@ def forgive(entries: list[Entry]) -> None:
 
 def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
     account = f"{credential}/{_email_hash(email)}"
-    if device_id := device.known_device(request, email):
+    if device_id := known_device.known_device(request, email):
         return [Entry(f"{account}/{device_id}", MOST)]
     address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
     return [address, Entry(account, MOST)]

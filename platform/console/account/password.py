@@ -9,9 +9,9 @@ from django.http import HttpResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
-from console.account import device, lockout
+from console.account import known_device, lockout
 from console.account.adapter import AccountAdapter
-from console.account.pages import own_page
+from console.account.own_page import own_page
 from console.account.password_policy import policy_of
 from console.account.reauthentication import recently_proven
 from console.forms import StyledField
@@ -75,7 +75,7 @@ class _PolicyAndDevice:
 
     def form_valid(self, form: Any) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)  # type: ignore[misc]
-        device.remember(self.request, response, form.user)
+        known_device.remember(self.request, response, form.user)
         return response
 
     def get_context_data(self, **shown: Any) -> dict[str, Any]:

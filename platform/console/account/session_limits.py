@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 
 from audit.actions import Action
-from console.account import session_acts
+from console.account import session_records
 from console.account.password_policy import overdue
 from tenants.accounts import sessions
 from tenants.accounts.person_profile import profile_of
@@ -67,7 +67,7 @@ def _note_presence(request: HttpRequest) -> None:
 
 def _end(request: HttpRequest) -> None:
     with transaction.atomic():
-        session_acts.record(
+        session_records.record(
             Action.SESSION_END, request, _person(request), success=True, detail={"why": "limit"}
         )
         with person_scope(_person(request).pk):

@@ -12,9 +12,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
 from console.account.password_policy import policy_of, shortcomings
-from console.acts_only import require_POST
 from console.authorization import signing_in
 from console.forms import StyledField
+from console.post_only import require_POST
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.models import User
 

@@ -5,7 +5,9 @@ There is no sign-up and no managing of addresses: accounts come from invitations
 
 from django.urls import path
 
-from console.account import factors, oidc, password, sign_in
+from console.account import password, sign_in
+from console.account.identity_providers import oidc
+from console.account.second_factors import factors
 
 urlpatterns = [
     path("login/", sign_in.sign_in, name="account_login"),

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from audit.keys.keyring import Unreadable, keyring
 from console.api.problem import Problem, bad_request
-from console.api.strict import JSONRenderer, as_json
+from console.api.strict_input import JSONRenderer, as_json
 from tenants.models import IdempotentRequest, Tenant
 
 HEADER = "Idempotency-Key"

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from console.api.requester import Requester
 from console.api.resource import Resource, Who
-from console.api.strict import Shape
+from console.api.strict_input import Shape
 from tenants.models import Member, OperatorKey
 from tenants.models.key_powers import permissions_of
 from tenants.operator_scopes import OperatorScope

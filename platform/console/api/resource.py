@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from console.api import cursor
 from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import denied, scope_missing
-from console.api.strict import Shape, as_json
+from console.api.strict_input import Shape, as_json
 from console.api.transactional_view import TransactionalView
 from tenants.models import Tenant
 from tenants.operator_scopes import OperatorScope

@@ -6,7 +6,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.resource import Resource
-from console.api.strict import Shape
+from console.api.strict_input import Shape
 from tenants.key_scopes import SCOPES, key_permissions
 from tenants.models import Scope
 from tenants.roles import DUTIES, Permission, Profile, Role, operator_permissions, permissions

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from console.api.problem import Problem
 from console.api.requester import denied
 from console.api.resource import Resource, Who
-from console.api.strict import Shape
+from console.api.strict_input import Shape
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.origin import LONGEST_ORIGIN, MOST_ORIGINS

@@ -16,14 +16,14 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from audit.actions import Action
-from audit.trail.acting_from import acting_with
 from audit.trail.network import network
 from audit.trail.record import act
+from audit.trail.request_origin import acting_with
 from console import operator_access
+from console.api.call_rate import AddressRate, KeyRate, Rate
 from console.api.idempotency import IdempotentCall, idempotent_call
 from console.api.problem import problem_of
-from console.api.rate import AddressRate, KeyRate, Rate
-from console.api.refusal_traces import record_unauthenticated, too_many
+from console.api.refusal_records import record_unauthenticated, too_many
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
 from tenants.models import Tenant

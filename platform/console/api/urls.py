@@ -6,41 +6,41 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from console.api.audit_exports import AuditExports
-from console.api.batches import AllBatches, Batches
-from console.api.breakers import Breakers
-from console.api.cache import Cache, CacheRules
-from console.api.deletions import Deletions, OwnDeletions
-from console.api.docs import Docs, Schema
-from console.api.engines import Engines
-from console.api.events import Events
-from console.api.invitations import Invitations
-from console.api.key_rotations import KeyRotations
-from console.api.keys import Keys
-from console.api.legal_holds import LegalHolds
-from console.api.limits import Limits, Tiers
+from console.api.access.key_rotations import KeyRotations
+from console.api.access.keys import Keys
+from console.api.access.operator_keys import OperatorKeys
+from console.api.access.served_models import Models
+from console.api.limits.limits import Limits, Tiers
+from console.api.limits.prices import Prices
+from console.api.limits.quotas import Notices, Quotas
+from console.api.limits.raises import Raises
+from console.api.limits.reconciliations import Reconciliations
+from console.api.limits.refusals import Refusals
 from console.api.me import Me
-from console.api.members import Members
-from console.api.models import RestrictedModels
-from console.api.nowhere import no_route
-from console.api.operator_keys import OperatorKeys
-from console.api.pools import Pools
-from console.api.prices import Prices
-from console.api.queues import OwnQueue, Queues
-from console.api.quotas import Notices, Quotas
-from console.api.raises import Raises
-from console.api.receipts import Receipts
-from console.api.reconciliations import Reconciliations
-from console.api.refusals import Refusals
-from console.api.replacements import Replacements
+from console.api.no_route import no_route
+from console.api.people.invitations import Invitations
+from console.api.people.members import Members
+from console.api.people.teams import Places, Teams
+from console.api.privacy.deletions import Deletions, OwnDeletions
+from console.api.privacy.legal_holds import LegalHolds
+from console.api.privacy.retention import Retention
+from console.api.prompts.cache import Cache, CacheRules
+from console.api.prompts.templates import Templates, TemplateVersions
 from console.api.resource import Resource
-from console.api.retention import Retention
 from console.api.roles import Roles
-from console.api.served_models import Models
-from console.api.teams import Places, Teams
-from console.api.templates import Templates, TemplateVersions
+from console.api.schema_pages import Docs, Schema
+from console.api.serving.breakers import Breakers
+from console.api.serving.engines import Engines
+from console.api.serving.models import RestrictedModels
+from console.api.serving.pools import Pools
+from console.api.serving.queues import OwnQueue, Queues
+from console.api.serving.replacements import Replacements
 from console.api.tenants import Tenants
-from console.api.usage import AllUsage, Usage
+from console.api.trail.audit_exports import AuditExports
+from console.api.trail.events import Events
+from console.api.trail.receipts import Receipts
+from console.api.usage.batches import AllBatches, Batches
+from console.api.usage.usage import AllUsage, Usage
 
 app_name = "api"
 

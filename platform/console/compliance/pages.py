@@ -11,15 +11,15 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.compliance import report as reports
-from console.compliance import running
+from console.compliance import runs
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import SHORT
-from console.compliance.standing import known_regime, overview_of
+from console.compliance.overview import known_regime, overview_of
 from console.paging import page
+from console.post_only import require_POST
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -87,14 +87,14 @@ def _page(request: ConsoleRequest) -> HttpResponse:
 
 
 def _run(request: ConsoleRequest) -> HttpResponse:
-    if running.ran_lately(request.tenant):
+    if runs.ran_lately(request.tenant):
         messages.info(request, _("The checks ran a moment ago."))
     else:
         if request.tenant:
-            transaction.on_commit(running.ask_for_general)
-            running.run_for_tenant(request.tenant)
+            transaction.on_commit(runs.ask_for_general)
+            runs.run_for_tenant(request.tenant)
         else:
-            running.run_for_platform()
+            runs.run_for_platform()
         messages.success(request, _("The checks have run."))
     return redirect(_home(request))
 

@@ -19,7 +19,7 @@ from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
-from console.compliance.standing import STATES, Evidence, Line, Overview
+from console.compliance.overview import STATES, Evidence, Line, Overview
 from infrastructure import release
 from tenants.models import Tenant
 

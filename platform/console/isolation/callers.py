@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from console.isolation.asgi_client import Headers
-from console.isolation.stage import Person, Stage
+from console.isolation.throwaway_tenants import Person, Stage
 from tenants.key_scopes import key_permissions
 from tenants.models import Member, Scope
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions

@@ -32,7 +32,7 @@ from console.isolation.expected import (
     Page,
     addresses,
 )
-from console.isolation.stage import Side, Stage
+from console.isolation.throwaway_tenants import Side, Stage
 from tenants.models import Scope
 from tenants.roles import Permission
 from tenants.scope import system_scope

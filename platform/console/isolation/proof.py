@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.crawler import WHOLE, Cell, Part, Walk
-from console.isolation.stage import Stage
+from console.isolation.throwaway_tenants import Stage
 from infrastructure.postgres.scope import SYSTEM
 from tenants.isolation import composite_keys, row_security
 from tenants.isolation.row_security import guarded_models

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
 from console.limits.priced_pool import check_pool
+from console.post_only import require_POST
 from inference.engines import served
 from inference.models import Pool
 from tenants.models import Price

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, from_count
+from console.post_only import require_POST
 from console.quota_lines import Line, lines
 from tenants.models import Quota
 from tenants.models.quota import SetByPlatform

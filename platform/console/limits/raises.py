@@ -10,10 +10,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.limits.quota_forms import RaiseForm
 from console.limits.quotas import detail
+from console.post_only import require_POST
 from tenants.models import Quota, QuotaRaise
 from tenants.models.quota_raise import (
     AlreadyDecided,

@@ -15,10 +15,10 @@ from django.views.decorators.cache import never_cache
 
 from audit.retention.legal_hold import OnHold
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.people.members import roles_to_give
+from console.post_only import require_POST
 from console.trail.actors import Actors
 from tenants.accounts import locked_texts, password_reset, second_factor
 from tenants.models import ApiKey, Member

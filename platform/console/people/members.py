@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
+from console.post_only import require_POST
 from tenants.accounts.second_factor import FACTORS
 from tenants.models import Link
 from tenants.models.link import Purpose

@@ -12,9 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
+from console.post_only import require_POST
 from tenants.model_access import holders
 from tenants.models import Member, Team, Tenant
 from tenants.roles import Permission

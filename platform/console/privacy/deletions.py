@@ -21,17 +21,17 @@ from audit.erasure import deletion, erasers
 from audit.erasure.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
 from console.paging import page
 from console.people.members import roles_to_give
-from console.privacy.why_not import refusal_text
+from console.post_only import require_POST
+from console.privacy.refusal_texts import refusal_text
 from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
-from tenants.personal_data import whose as pseudonyms
-from tenants.personal_data.deciding import Decider
-from tenants.personal_data.whose import Subject, parsed
+from tenants.personal_data import subject as pseudonyms
+from tenants.personal_data.deciders import Decider
+from tenants.personal_data.subject import Subject, parsed
 from tenants.roles import Permission
 
 _MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")

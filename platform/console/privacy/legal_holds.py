@@ -17,9 +17,9 @@ from audit.models import LegalHold
 from audit.retention import legal_hold
 from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
+from console.post_only import require_POST
 from tenants.models import Member, Tenant, User
 from tenants.roles import Permission
 

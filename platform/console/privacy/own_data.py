@@ -21,9 +21,9 @@ from audit.exports import portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, before_sign_in, signed_in
 from console.forms import ConsoleForm
+from console.post_only import require_POST
 from console.privacy.deletions import certificate_of
 from console.usage.usage_pages import streamed
 from tenants.accounts import locked_texts

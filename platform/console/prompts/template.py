@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
+from console.post_only import require_POST
 from console.prompts.difference import difference
 from console.prompts.forms import ContentForms, EditionForm, TrialForm
 from console.prompts.forms import shown as shown_default

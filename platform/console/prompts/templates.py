@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
+from console.post_only import require_POST
 from console.prompts.forms import ContentForms, NameForm
 from inference.models import PromptTemplate
 from tenants.roles import Permission

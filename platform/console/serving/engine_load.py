@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from inference.engines import engines
 from inference.engines.base import Engine
 from inference.engines.load import Load
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 
 PATIENCE_S = 1.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference.models import Engine
 from tenants import secret_keys
@@ -58,7 +58,7 @@ def _log_path(name: str) -> Path:
 
 def _without_secrets(text: str, engine: Engine) -> str:
     try:
-        key = configuration.decrypt_secret(engine.api_key, engine.pool.name, engine.url)
+        key = configuration_secrets.decrypt_secret(engine.api_key, engine.pool.name, engine.url)
     except Unreadable:
         key = ""
     text = _CONTROL.sub("", text)

@@ -10,16 +10,16 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.post_only import require_POST
 from console.serving.engine_load import engine_load
 from console.serving.engine_log import LogTail, log_tail
 from console.serving.forms import ChangedEngineForm, NewEngineForm
-from console.serving.outcome import act_and_report, try_save
 from console.serving.pool_lines import engine_line
 from console.serving.pools_page import page
-from inference.engines.breaker_override import Wanted, override
-from inference.engines.standing import EngineState
+from console.serving.reported_acts import act_and_report, try_save
+from inference.engines.health.breaker_override import Wanted, override
+from inference.engines.health.state import EngineState
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.registry.checking import check_fields

@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.post_only import require_POST
 from console.serving.forms import NewModelForm
-from console.serving.outcome import act_and_report, try_save
-from console.serving.trying import tenants_by_model
+from console.serving.reported_acts import act_and_report, try_save
+from console.serving.tenants_to_try import tenants_by_model
 from inference.engines import served
-from inference.engines.standing import Condition, engine_state
+from inference.engines.health.state import Condition, engine_state
 from inference.models import Model, Pool
 from inference.policy import RouteCondition
 from tenants.models import Price

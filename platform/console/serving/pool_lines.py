@@ -6,8 +6,8 @@ from redis import RedisError
 
 from console.serving import engine_figures
 from console.serving.pool_figures import PoolFigures, by_pool
-from inference.engines.breaker_override import Breaker, breakers_of
-from inference.engines.standing import EngineState, engine_state
+from inference.engines.health.breaker_override import Breaker, breakers_of
+from inference.engines.health.state import EngineState, engine_state
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.queue.engine_figures import EngineFigures

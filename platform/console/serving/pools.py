@@ -9,13 +9,13 @@ from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils.translation import gettext as _
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.post_only import require_POST
 from console.serving.forms import NewPoolForm, PolicyForm
 from console.serving.limit_words import limit_words
-from console.serving.outcome import act_and_report, try_save
 from console.serving.pool_lines import pool_lines
 from console.serving.pools_page import page
+from console.serving.reported_acts import act_and_report, try_save
 from inference.models import Pool
 from inference.queue.limits import kept_free
 

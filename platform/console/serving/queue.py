@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from redis import RedisError
 
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.post_only import require_POST
 from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
 from console.serving.queue_lines import below, queue_of
 from inference.lines.of_tenant import own_lines

@@ -8,9 +8,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
-from console.serving.outcome import act_and_report, try_save
+from console.post_only import require_POST
+from console.serving.reported_acts import act_and_report, try_save
 from console.serving.version_form import NewVersionForm
 from inference.models import Engine, Replacement
 from inference.models.replacement import OPEN

@@ -14,11 +14,11 @@ from audit.models import DeletionRequest, DeletionState
 from audit.models.deletion import DeletionRequestQuerySet
 from console import navigation
 from console.access.permission_words import WORDS
-from console.account import entered
-from console.account.key_obstacle import key_obstacle
-from console.acts_only import page_of
+from console.account import saved_entries
+from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest
 from console.limits.quota_forms import MICRO
+from console.post_only import page_of
 from tenants import secret_keys
 from tenants.models import ApiKey, OperatorKey, Scope, User
 from tenants.models.quota import Unit
@@ -42,7 +42,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 register.filter("without_keys", secret_keys.hidden)
 register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
-register.simple_tag(entered.restore, name="entered")
+register.simple_tag(saved_entries.restore, name="entered")
 
 
 @register.filter

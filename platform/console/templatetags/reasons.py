@@ -1,12 +1,13 @@
 """The reason for the state of an engine or breaker, in the reader's language.
 
-Engines, breakers and logs give it in English (`engines/why_away.py`, `EngineFailed.cause`).
+Engines, breakers and logs give it in English (`engines/transport/failure_reason.py`,
+`EngineFailed.cause`).
 """
 
 from django import template
 from django.utils.translation import gettext_noop
 
-from inference.translating import Wordings
+from inference.log_translation import Wordings
 
 register = template.Library()
 _WORDS = Wordings(

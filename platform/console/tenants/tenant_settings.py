@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, LinesField, ReasonField
+from console.post_only import require_POST
 from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile
 

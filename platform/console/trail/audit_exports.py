@@ -15,8 +15,8 @@ from audit.exports import trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
+from console.post_only import require_POST
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
 from console.usage.usage_pages import streamed

@@ -12,10 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.paging import page
-from inference.batch import acts
+from console.post_only import require_POST
+from inference.batch import actions
 from inference.batch.windows import window_of
 from inference.engines import pools
 from inference.models import Batch
@@ -58,19 +58,19 @@ def _windows() -> list[dict[str, Any]]:
 @require_POST
 @operators_only
 def all_batch_pause(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _act(request, any_batch, acts.pause, _("The batch is paused."))
+    return _act(request, any_batch, actions.pause, _("The batch is paused."))
 
 
 @require_POST
 @operators_only
 def all_batch_resume(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _act(request, any_batch, acts.resume, _("The batch goes on."))
+    return _act(request, any_batch, actions.resume, _("The batch goes on."))
 
 
 @require_POST
 @operators_only
 def all_batch_cancel(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
-    return _act(request, any_batch, acts.cancel, _("The batch is being cancelled."))
+    return _act(request, any_batch, actions.cancel, _("The batch is being cancelled."))
 
 
 def _act(

@@ -15,12 +15,12 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.search import text_search
 from console.account.reauthentication import recently_proven
-from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.paging import page
+from console.post_only import require_POST
 from console.usage.usage_pages import streamed
-from inference.batch import acts
+from inference.batch import actions
 from inference.batch.file_store import FileReader, on_record
 from inference.models import Batch, File
 from tenants.roles import Permission
@@ -60,19 +60,19 @@ def batch(request: TenantRequest, batch: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def pause(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, acts.pause, _("The batch is paused."))
+    return _act(request, batch, actions.pause, _("The batch is paused."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def resume(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, acts.resume, _("The batch goes on."))
+    return _act(request, batch, actions.resume, _("The batch goes on."))
 
 
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
 def cancel(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, acts.cancel, _("The batch is being cancelled."))
+    return _act(request, batch, actions.cancel, _("The batch is being cancelled."))
 
 
 @require_POST

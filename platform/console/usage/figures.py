@@ -1,7 +1,7 @@
 """Figures of the overview: short windows over Usage and Completion, on their indexes.
 
 No more than the last five minutes of rows are read repeatedly; older minutes are remembered
-(minutes.py) or summed (inference/usage/).
+(usage_by_minute.py) or summed (inference/usage/).
 
 A scope is one tenant, or None for all of them. Answers are cached for a moment, so that the number
 of viewers does not matter to the database.
@@ -16,8 +16,8 @@ from django.core.cache import caches
 from django.db.models import Aggregate, Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
-from console.usage import minutes, standing
-from console.usage.standing import Health
+from console.usage import health, usage_by_minute
+from console.usage.health import Health
 from console.usage.waiting import Waiting, waiting
 from inference.models import Completion, State, Usage
 from tenants.models import Refusal, Tenant
@@ -84,17 +84,17 @@ def refused(tenant: Tenant | None) -> int:
 
 def platform_health() -> Health:
     """Returns the health, with engines as they are now: the page's other parts show that too."""
-    rest = _cached("standing", None, CHART_FOR, standing.of_platform)
-    rows = _cached("engine_rows", None, CHART_FOR, standing.engine_rows)
-    busy = _cached("busy_slots", None, LIVE_FOR, standing.busy_slots)
-    return replace(rest, engines=standing.engines(rows, busy))
+    rest = _cached("standing", None, CHART_FOR, health.of_platform)
+    rows = _cached("engine_rows", None, CHART_FOR, health.engine_rows)
+    busy = _cached("busy_slots", None, LIVE_FOR, health.busy_slots)
+    return replace(rest, engines=health.engines(rows, busy))
 
 
 def tenant_health(tenant: Tenant, permissions: Collection[Permission]) -> Health:
     """Returns the part of the health that these permissions may see."""
-    visible = (int(needed in permissions) for needed in standing.PERMISSIONS)
+    visible = (int(needed in permissions) for needed in health.PERMISSIONS)
     name = "standing{}{}".format(*visible)
-    return _cached(name, tenant, CHART_FOR, lambda: standing.of_tenant(tenant, permissions))
+    return _cached(name, tenant, CHART_FOR, lambda: health.of_tenant(tenant, permissions))
 
 
 def by_model(tenant: Tenant | None) -> list[Share]:
@@ -107,7 +107,9 @@ def by_tenant() -> list[Share]:
 
 def _live(tenant: Tenant | None) -> Live:
     minute = _usage(tenant, LIVE_WINDOW).aggregate(
-        requests=Count("pk"), tokens=Sum("completion_tokens", default=0), errors=minutes.FAILED
+        requests=Count("pk"),
+        tokens=Sum("completion_tokens", default=0),
+        errors=usage_by_minute.FAILED,
     )
     latency = _usage(tenant, LATENCY_WINDOW).aggregate(
         p50=Percentile("ttft_ms", fraction=0.5), p95=Percentile("ttft_ms", fraction=0.95)
@@ -126,7 +128,7 @@ def _live(tenant: Tenant | None) -> Live:
 def _refused(tenant: Tenant | None) -> int:
     """Sum the refusals per tenant, with which the index begins."""
     since = timezone.now().replace(second=0, microsecond=0)
-    since -= (REFUSED_MINUTES - 1) * minutes.MINUTE
+    since -= (REFUSED_MINUTES - 1) * usage_by_minute.MINUTE
     rows = Refusal.objects.filter(last_at__gte=since).order_by()
     if tenant:
         own: int = rows.filter(tenant=tenant).aggregate(n=Sum("count", default=0))["n"]
@@ -138,8 +140,8 @@ def _refused(tenant: Tenant | None) -> int:
 
 
 def _chart(tenant: Tenant | None) -> Chart:
-    series = list(minutes.last(CHART_MINUTES, tenant, "model").items())[:-1]
-    points = [sum(counts.values(), minutes.Counts()) for _minute, counts in series]
+    series = list(usage_by_minute.last(CHART_MINUTES, tenant, "model").items())[:-1]
+    points = [sum(counts.values(), usage_by_minute.Counts()) for _minute, counts in series]
     return Chart(
         minutes=[int(minute.timestamp()) for minute, _counts in series],
         requests=[point.requests for point in points],
@@ -149,7 +151,7 @@ def _chart(tenant: Tenant | None) -> Chart:
 
 
 def _shares(tenant: Tenant | None, by: str) -> list[Share]:
-    sums = minutes.summed(minutes.last(CHART_MINUTES, tenant, by).values())
+    sums = usage_by_minute.summed(usage_by_minute.last(CHART_MINUTES, tenant, by).values())
     shares = [Share(name, c.requests, c.tokens, c.errors) for name, c in sums.items()]
     return sorted(shares, key=lambda share: (-share.requests, share.name))[:8]
 

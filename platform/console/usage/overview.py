@@ -17,7 +17,8 @@ from console.authorization import (
 )
 from console.home import landing
 from console.usage import figures
-from inference.engines import answering, engines_of, reachable, served
+from inference.engines import answering, engines_of, served
+from inference.engines.health import reachability
 from inference.models import Completion
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -99,7 +100,7 @@ def _figures(request: ConsoleRequest) -> dict[str, Any]:
 
 def _engines_down() -> list[tuple[str, datetime]]:
     """Returns models whose engine does not answer, each with since when."""
-    since = {model: reachable.down_since(engines_of(model)) for model in served()}
+    since = {model: reachability.down_since(engines_of(model)) for model in served()}
     return [(model, at) for model, at in since.items() if at]
 
 

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from console.authorization import TenantRequest, permitted
 from inference.lines.of_tenant import OwnLine, own_lines
-from inference.lines.why import Cause, causes
+from inference.lines.wait_reasons import Cause, causes
 from tenants.models import Tenant
 from tenants.roles import Permission
 

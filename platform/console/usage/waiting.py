@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from redis import RedisError
 
 from inference.engines import pools
-from inference.lines.ends import ends, oldest_s
+from inference.lines.line_ends import ends, oldest_s
 from inference.lines.of_tenant import own_lines
 from inference.queue.occupancy import occupancy
 from tenants.models import Tenant

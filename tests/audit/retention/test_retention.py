@@ -20,8 +20,8 @@ from audit.models import CheckRun, Event, LegalHold, Payload, PrunedMonth, Reten
 from audit.offline import forebay_verify
 from audit.proof import seal
 from audit.retention import data_classes, legal_hold, periods, pruning
-from audit.retention.ages import Counts
 from audit.retention.data_classes import AUDIT, DataClass
+from audit.retention.row_counts import Counts
 from audit.search.events import Filters
 from tenants.models import Tenant
 from tests.unguarded import protected

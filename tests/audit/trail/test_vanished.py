@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.proof import vanished
 from audit.proof.seal import seal_due
-from audit.trail import pending
+from audit.trail import unsealed_notes
 from audit.trail.record import act
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def root() -> Iterator[psycopg.Connection[Any]]:
-    pending._redis().delete(pending.KEY)
+    unsealed_notes._redis().delete(unsealed_notes.KEY)
     vanished._Watch.cursor, vanished._Watch.reported_late = 0, False
     with superuser() as root:
         empty(root)
         root.commit()
         yield root
-    pending._redis().delete(pending.KEY)
+    unsealed_notes._redis().delete(unsealed_notes.KEY)
 
 
 @contextmanager
@@ -47,19 +47,19 @@ def alarms() -> list[str]:
 def test_what_stays_is_forgotten_once_it_is_under_seal(root: psycopg.Connection[Any]) -> None:
     detail = {"name": "Zoë", "n": 1.50, "days": [200, 400], "more": {"b": None, "a": True}}
     act(Action.TENANT_CHANGE, actor="test", tenant_id=ACME, client_net="2001:db8::", detail=detail)
-    assert pending.count() == 1
+    assert unsealed_notes.count() == 1
     assert vanished.look() == []
-    assert pending.count() == 1
+    assert unsealed_notes.count() == 1
     assert seal_due()
     assert vanished.look() == []
-    assert pending.count() == 0
+    assert unsealed_notes.count() == 0
 
 
 def test_what_was_rolled_back_was_never_there(root: psycopg.Connection[Any]) -> None:
     with transaction.atomic():
         act(Action.TENANT_CHANGE, actor="test")
         transaction.set_rollback(True)
-    assert pending.count() == 0
+    assert unsealed_notes.count() == 0
 
 
 @pytest.mark.parametrize("how", ["delete from audit_event", "update audit_event set actor = 'x'"])
@@ -82,7 +82,7 @@ def test_an_act_that_vanishes_is_told_once(root: psycopg.Connection[Any], how: s
     assert alarms() == [told]
     seal_due()
     assert vanished.look() == []
-    assert pending.count() == 0
+    assert unsealed_notes.count() == 0
 
 
 def test_what_waits_is_remembered_whoever_wrote_it(
@@ -96,7 +96,7 @@ def test_what_waits_is_remembered_whoever_wrote_it(
         gone, _stays = trail.write(tenant_id=ACME), trail.write(tenant_id=ACME)
         root.commit()
         assert vanished.look() == []
-        assert pending.count() == 2
+        assert unsealed_notes.count() == 2
         root.execute("delete from audit_event where id = %s", [gone])
         root.commit()
         (told,) = vanished.look()
@@ -105,7 +105,7 @@ def test_what_waits_is_remembered_whoever_wrote_it(
     vanished.look()
     seal_due()
     assert vanished.look() == []
-    assert pending.count() == 0
+    assert unsealed_notes.count() == 0
 
 
 def test_a_seal_that_does_not_come_is_told_once(
@@ -133,8 +133,8 @@ def test_without_redis_acts_stand(
             raise Away("no Redis")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pending, "_redis", Gone)
-        patched.setattr(pending, "_warned_at", float("-inf"))
+        patched.setattr(unsealed_notes, "_redis", Gone)
+        patched.setattr(unsealed_notes, "_warned_at", float("-inf"))
         act(Action.TENANT_CHANGE, actor="test")
         assert vanished.look() == []
     assert caplog.text.count("cannot note unsealed events") == 1

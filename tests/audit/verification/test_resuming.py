@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from audit.checks import resuming, self_check
+from audit.checks import resume_after_restore, self_check
 from audit.exports import export_format
 from audit.models import Checkpoint, Event, Seal, SealMark
 from audit.proof import seal
@@ -73,7 +73,7 @@ def test_what_was_not_under_seal_comes_next(trail: Trail) -> None:
     with pytest.raises(SetBack):
         seal.seal_round()
     last = Checkpoint.objects.order_by("-n")[0].n
-    done = resuming.resume()
+    done = resume_after_restore.resume()
     assert (done.sealed, done.findings, done.checkpoint) == (3, 0, last)
     event = Event.objects.get(action="audit:resume")
     assert (event.detail["sealed"], event.detail["why"]) == (3, "SetBack")
@@ -89,7 +89,7 @@ def test_an_export_has_everything_once(trail: Trail) -> None:
     trail.grow(rounds=1)
     as_from_a_dump(trail)
     write(trail, 4)
-    resuming.resume()
+    resume_after_restore.resume()
     all_once(trail)
     write(trail, 4)
     file = BytesIO()
@@ -109,7 +109,7 @@ def test_the_count_comes_past_the_mark_unseen(trail: Trail) -> None:
     trail.root.commit()
     with pytest.raises(SetBack):
         seal.seal_round()
-    assert resuming.resume().sealed == 0
+    assert resume_after_restore.resume().sealed == 0
     all_once(trail)
 
 
@@ -119,7 +119,7 @@ def test_restored_twice(trail: Trail) -> None:
         write(trail, 2)
         as_from_a_dump(trail)
         write(trail, 2)
-        assert resuming.resume().sealed == 2
+        assert resume_after_restore.resume().sealed == 2
         all_once(trail)
     restarts = SealMark.objects.get().restarts
     assert len(restarts) == 2
@@ -129,7 +129,7 @@ def test_restored_twice(trail: Trail) -> None:
 def test_an_order_of_before_is_still_looked_at(trail: Trail) -> None:
     trail.grow(rounds=1)
     as_from_a_dump(trail)
-    resuming.resume()
+    resume_after_restore.resume()
     all_once(trail)
     tenant, ids = Seal.objects.filter(size__gt=1).values_list("tenant_id", "event_ids")[0]
     trail.root.execute("update audit_event set xid = xid - 1 where id = %s", [ids[-1]])
@@ -147,19 +147,19 @@ def test_without_its_mark_it_seals_nothing_twice(trail: Trail) -> None:
         seal.seal_round()
     assert [one for one in self_check.run().figures["problems"] if "audit_sealmark" in one]
     assert Seal.objects.count() == seals
-    assert resuming.resume().why == "MarkLost"
+    assert resume_after_restore.resume().why == "MarkLost"
     all_once(trail)
 
 
 def test_restarts_are_found_again(trail: Trail) -> None:
     trail.grow(rounds=1)
     as_from_a_dump(trail)
-    resuming.resume()
+    resume_after_restore.resume()
     all_once(trail)
     before = SealMark.objects.get()
     trail.root.execute("delete from audit_sealmark")
     trail.root.commit()
-    resuming.resume()
+    resume_after_restore.resume()
     after = SealMark.objects.get()
     assert after.restarts == before.restarts
     assert (after.xid, after.event_id) == (before.xid, before.event_id)

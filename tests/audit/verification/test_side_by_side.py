@@ -17,10 +17,10 @@ from django.core.management import CommandError, call_command
 
 from audit.checks import full_verification
 from audit.keys import signing
-from audit.verification import cuts, section_process, side_by_side
-from audit.verification.order import Cut, conditions
+from audit.verification import cuts, parallel, section_process
 from audit.verification.pruned import pruned
 from audit.verification.report import Report
+from audit.verification.sealing_order import Cut, conditions
 from audit.verification.section_process import Helper
 from audit.verification.sections import Joined, Section, Terms, try_section, verify_section
 from audit.verification.time_range import TimeRange
@@ -157,8 +157,8 @@ def test_a_helper_that_dies_is_no_good_news(
     settings.WITNESSES = []
     trail.grow(rounds=6)
     delivery.feed_all()
-    monkeypatch.setattr(side_by_side, "processes", lambda: 2)
-    monkeypatch.setattr(side_by_side, "Helper", Dying)
+    monkeypatch.setattr(parallel, "processes", lambda: 2)
+    monkeypatch.setattr(parallel, "Helper", Dying)
     made = full_verification.run()
     assert (made.ok, made.figures["kinds"]) == (False, {full_verification.CANNOT_RUN: 1})
     assert made.problem == "cannot verify: a process of the verification ended with -9"
@@ -184,7 +184,7 @@ def test_a_helper_that_cannot_connect_is_done_without(
     def nowhere(*given: Any) -> section_process.Task:
         return replace(section_process.task(*given), dsn="host=127.0.0.1 port=1")
 
-    monkeypatch.setattr(side_by_side, "task", nowhere)
+    monkeypatch.setattr(parallel, "task", nowhere)
     report = verified(2)
     assert report.ok, report.findings
     assert report.figures["sealed"] == 90

@@ -22,7 +22,7 @@ from audit.keys import signing
 from audit.models import WitnessMark
 from audit.offline import forebay_verify
 from audit.proof import seal
-from audit.verification import witnessed
+from audit.verification import witness_lines
 from audit.verification.verify import Witness as Heard
 from audit.verification.verify import verify
 from audit.witnesses import delivery
@@ -116,7 +116,7 @@ def test_a_new_installation_has_told_nobody_yet(trail: Trail, tmp_path: Path) ->
 def test_a_witness_that_knows_nothing_is_none(
     trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(witnessed, "DELIVERED_WITHIN", timedelta(0))
+    monkeypatch.setattr(witness_lines, "DELIVERED_WITHIN", timedelta(0))
     assert trail.verify(witnesses=[Heard("w", [])]).ok  # nor is there anything to know
     trail.grow(rounds=3)
     for lines in ([], [b"this is no checkpoint"]):

@@ -14,8 +14,7 @@ from audit.models import Event
 from config.command import management_commands
 from config.command.management_commands import ALLOWED, REFUSED, Effect, refusal
 from config.environment import PROJECT
-from tenants.models import Tenant, User
-from tenants.models.text_lock import TextLock
+from tenants.models import Tenant, TextLock, User
 
 FRONT_DOORS = ([sys.executable, "manage.py"], [sys.executable, "-m", "config.command", "manage"])
 

@@ -13,7 +13,7 @@ import pytest
 from config.environment import PROJECT
 from config.logs.formatting import LONGEST, AsJson, message
 from config.logs.naming import started_as
-from inference.current import about, working_for
+from inference.log_context import about, working_for
 from tenants import secret_keys
 from tests.test_environment import started
 

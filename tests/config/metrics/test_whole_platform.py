@@ -19,8 +19,9 @@ from audit.models import CheckRun, DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
 from config.metrics import figures, process, valkey
-from inference.engines import breakers, forget
-from inference.intake import request_id
+from inference import request_id
+from inference.engines import forget
+from inference.engines.health import breakers
 from inference.metrics import engines, queues
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix

@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 
 from audit.actions import Action
 from audit.models import Event
-from audit.trail.acting_from import acting_with
+from audit.trail.request_origin import acting_with
 from tenants import secret_keys
 from tenants.models import Member, OperatorKey, Tenant, User
 from tests.console.conftest import SignIn, prove

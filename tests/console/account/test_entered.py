@@ -11,7 +11,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from console.acts_only import page_of
+from console.post_only import page_of
 from inference.queue.client import client as redis
 from tenants.models import Member
 from tenants.models.link import Link

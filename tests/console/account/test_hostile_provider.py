@@ -16,9 +16,9 @@ from django.test import Client
 from requests.exceptions import InvalidSchema
 
 from config import environment
-from console.account import oidc
-from console.account.provider_http import ProviderSession
-from inference.engines import networks
+from console.account.identity_providers import oidc
+from console.account.identity_providers.provider_http import ProviderSession
+from inference.engines.transport import networks
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tests.console.account.hostile_provider import HostileProvider, send

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from config.environment import nearby
-from console.account.key_obstacle import key_obstacle
+from console.account.second_factors.key_obstacle import key_obstacle
 from tenants.models import Member
 from tests.console.conftest import SignIn
 

@@ -12,10 +12,10 @@ from django.test import Client
 from audit.actions import Action
 from audit.exports import portability, trail_export
 from audit.models import Event, Export
-from inference.chat import asking
+from inference.chat import exchanges
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
-from inference.chat.stopping import own_answer
+from inference.chat.socket.stopping import own_answer
 from inference.models import Conversation
 from tenants.accounts import locked_texts
 from tenants.models import ApiKey, Member, TextLock, User
@@ -31,13 +31,13 @@ MEMBERS = "/console/t/acme/members/"
 LOCKED = "Your older texts are locked."
 
 
-def wrote(member: Member) -> asking.Exchange:
+def wrote(member: Member) -> exchanges.Exchange:
     send = Send(text=SECRET, model="mock", message=uuid4())
-    return asking.put(member, send, uuid4())
+    return exchanges.put(member, send, uuid4())
 
 
 @pytest.fixture
-def chat(bob: Member) -> asking.Exchange:
+def chat(bob: Member) -> exchanges.Exchange:
     """What bob has written."""
     return wrote(bob)
 
@@ -56,7 +56,7 @@ def made_by(sign_in: SignIn) -> Callable[[Member | User, Member], str]:
 
 @pytest.fixture
 def taken_over(
-    erin: Member, bob: Member, chat: asking.Exchange, made_by: Callable[..., str]
+    erin: Member, bob: Member, chat: exchanges.Exchange, made_by: Callable[..., str]
 ) -> Client:
     """The administrator uses the link that she has made for bob, and is signed in as bob."""
     thief, link = Client(), made_by(erin, bob)
@@ -68,7 +68,7 @@ def taken_over(
 
 # The story ----------------------------------------------------------------------------------------
 def test_whoever_uses_the_link_reads_no_older_chat(
-    taken_over: Client, chat: asking.Exchange
+    taken_over: Client, chat: exchanges.Exchange
 ) -> None:
     listed = taken_over.get("/chat/conversations/?tenant=acme").json()
     assert listed["conversations"] == []
@@ -83,16 +83,16 @@ def test_whoever_uses_the_link_reads_no_older_chat(
     assert Conversation.objects.filter(pk=chat.conversation.pk).exists()
 
 
-def test_nor_over_the_socket(taken_over: Client, bob: Member, chat: asking.Exchange) -> None:
+def test_nor_over_the_socket(taken_over: Client, bob: Member, chat: exchanges.Exchange) -> None:
     """What the socket calls for a page that goes on with it, follows it or sends it again."""
     onward = Send(text="again?", model="mock", message=uuid4(), conversation=chat.conversation.pk)
     with pytest.raises(Refused):
-        asking.earlier(bob, onward)
+        exchanges.earlier(bob, onward)
     with pytest.raises(Refused):
-        asking.put(bob, onward, uuid4())
+        exchanges.put(bob, onward, uuid4())
     with pytest.raises(Refused):
         own_answer(bob, chat.answer.pk)
-    assert asking.existing_exchange(bob, chat.question.pk) is None
+    assert exchanges.existing_exchange(bob, chat.question.pk) is None
 
 
 def test_nor_takes_the_data_along(
@@ -144,7 +144,7 @@ def test_the_pages_say_so_beforehand(
 
 # A second factor ----------------------------------------------------------------------------------
 def test_a_second_factor_from_before_opens_it(
-    erin: Member, bob: Member, chat: asking.Exchange, made_by: Callable[..., str]
+    erin: Member, bob: Member, chat: exchanges.Exchange, made_by: Callable[..., str]
 ) -> None:
     with_app(bob.user)
     client, link = Client(), made_by(erin, bob)
@@ -212,7 +212,11 @@ def test_nobody_else_does(
 
 
 def test_an_operator_does_not_release_what_their_own_link_locked(
-    bob: Member, chat: asking.Exchange, operator: User, made_by: Callable[..., str], sign_in: SignIn
+    bob: Member,
+    chat: exchanges.Exchange,
+    operator: User,
+    made_by: Callable[..., str],
+    sign_in: SignIn,
 ) -> None:
     Client().post(made_by(operator, bob), FORM)
     assert "Ask another operator to unlock" in released(sign_in(operator), bob)
@@ -228,7 +232,7 @@ def test_a_command_releases_it(taken_over: Client, bob: Member, capsys: Any) -> 
     assert "was not locked" in capsys.readouterr().out
 
 
-def test_a_commands_link_locks_too(bob: Member, chat: asking.Exchange, capsys: Any) -> None:
+def test_a_commands_link_locks_too(bob: Member, chat: exchanges.Exchange, capsys: Any) -> None:
     call_command("reset_password", bob.user.email)
     Client().post(urlsplit(capsys.readouterr().out.split()[-1]).path, FORM)
     assert TextLock.objects.get().made_by == ["command:reset_password"]

@@ -17,7 +17,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from console.account import lockout
-from console.account.session_acts import SIGN_INS
+from console.account.session_records import SIGN_INS
 from tenants.models import Member, User
 from tenants.rate_limits.proxies import Proxies
 from tests.console.account.conftest import try_password

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from console.account.password_policy import POLICIES, character_classes, policy_of, shortcomings
 from tenants.models import Link, Member, PasswordHistory, Tenant, User
 from tenants.models.link import Purpose
-from tenants.models.password_history import MOST
+from tenants.models.user import MOST_PASSWORDS
 from tenants.roles import Profile
 from tests.console.account.conftest import try_password
 from tests.console.conftest import PASSWORD
@@ -99,7 +99,7 @@ def test_under_mlps_the_last_five_do_not_come_back(bob: Member, client: Client) 
     bob.user.take_password(used[0])
     for password in used[1:]:
         bob.user.take_password(password)
-    assert PasswordHistory.objects.filter(user=bob.user).count() == MOST
+    assert PasswordHistory.objects.filter(user=bob.user).count() == MOST_PASSWORDS
     try_password(client, EMAIL, used[5])
     for old in used[1:]:
         assert "used this password before" in change(client, used[5], old).content.decode(), old

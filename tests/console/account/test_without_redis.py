@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import caches
 from django.test import Client
 
-from console.account.forgiving_cache import ForgivingCache
+from console.account.optional_cache import ForgivingCache
 from tenants.models import Member
 from tests.console.account.conftest import code, try_password, with_app
 

@@ -13,7 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from psycopg.conninfo import make_conninfo
 
 from audit.models import Event
-from console.api import docs
+from console.api import schema_pages
 from inference.intake.context import Context
 from tenants import secret_keys
 from tenants.models import ApiKey, Tenant
@@ -25,7 +25,7 @@ in_database = database_sync_to_async
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """How often the schema was built."""
-    docs._built.cache_clear()
+    schema_pages._built.cache_clear()
     times = list[Any]()
     get_schema: Any = SchemaGenerator.get_schema
 

@@ -11,8 +11,8 @@ from redis import Redis
 
 from audit.models import Event
 from inference import engines
-from inference.engines import breakers
-from inference.engines.why_away import NO_ANSWER
+from inference.engines.health import breakers
+from inference.engines.transport.failure_reason import NO_ANSWER
 from inference.models import Engine, Model, Pool
 from inference.queue.engine_window import EngineWindow, Failure, packed
 from inference.queue.engine_window import key as window_key

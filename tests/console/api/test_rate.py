@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.test import Client
 
-from console.api import rate
+from console.api import call_rate
 from inference.queue.client import client
 from tenants.models import Tenant
 from tenants.models.refusal import RefusedBy
@@ -62,7 +62,9 @@ def test_a_key_has_its_own_limit_or_its_tenants(acme: Tenant, with_key: Enter) -
 
 def test_what_retry_after_says_is_true() -> None:
     name = f"api:test:{uuid4()}"
-    waits = (rate._wait_ms(name, 600) for _ in range(6000))  # some come back while they are taken
+    waits = (
+        call_rate._wait_ms(name, 600) for _ in range(6000)
+    )  # some come back while they are taken
     wait_ms = next(wait for wait in waits if wait)
     assert 0 < wait_ms <= 100
     waited = client().eval(  # by Redis's own clock
@@ -78,7 +80,7 @@ def test_without_redis_each_process_counts_by_itself_and_stricter(
     def gone(**_kwargs: Any) -> int:
         raise redis.ConnectionError
 
-    monkeypatch.setattr(rate, "_script", lambda: gone)
+    monkeypatch.setattr(call_rate, "_script", lambda: gone)
     program = with_key(acme, requests_per_minute=6)
     answers = asked(program, 5)
     assert [a.status_code for a in answers] == [200] * 3 + [429] * 2
@@ -101,7 +103,7 @@ def test_a_refusal_has_an_id_that_explains_it(
 ) -> None:
     noting = Noting()
     context = SimpleNamespace(refusals=noting)
-    monkeypatch.setattr("console.api.refusal_traces.context_if_any", lambda _request: context)
+    monkeypatch.setattr("console.api.refusal_records.context_if_any", lambda _request: context)
     refused = asked(with_key(acme, requests_per_minute=1), 2)[-1]
     assert refused.json()["refusal_id"] == refused.headers["X-Refusal-Id"] == "ref_0123"
     ((who, admission),) = noting.noted

@@ -16,7 +16,7 @@ from redis import Redis, RedisError
 
 from console.serving import pool_figures, pool_lines
 from inference import engines
-from inference.engines import reachable
+from inference.engines.health import reachability
 from inference.models import Engine, Model, Pool, State, Usage
 from inference.queue.engine_window import EngineWindow, Failure, packed
 from inference.queue.engine_window import key as window_key
@@ -142,11 +142,11 @@ def test_an_engine_that_is_down_says_since_when_and_why(
     client: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     since = datetime.now(UTC) - timedelta(hours=1)
-    monkeypatch.setitem(reachable._down, "gpu-1", since)
+    monkeypatch.setitem(reachability._down, "gpu-1", since)
     found = page(client, POOLS)
     assert "it does not answer" in found
     assert f"since {since:%Y-%m-%d %H:%M:%S}" in found
-    monkeypatch.setitem(reachable._causes, "gpu-1", "its certificate is not accepted: expired")
+    monkeypatch.setitem(reachability._causes, "gpu-1", "its certificate is not accepted: expired")
     assert "its certificate is not accepted: expired" in page(client, POOLS)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": POOLS})
     assert "其证书不被接受：expired" in page(client, POOLS)
@@ -207,7 +207,7 @@ def test_an_engines_page_is_live_but_for_its_form(
     live = url(engine, "live/")
     assert f'hx-get="{live}"' in page(client, url(engine))
     assert "ready" in page(client, live)
-    monkeypatch.setitem(reachable._down, "gpu-1", datetime.now(UTC))
+    monkeypatch.setitem(reachability._down, "gpu-1", datetime.now(UTC))
     found = page(client, live)
     assert "it does not answer" in found
     assert "Change engine" not in found

@@ -9,7 +9,7 @@ from redis import RedisError
 
 from audit.models import Event
 from console.serving import queue as queue_page
-from inference.intake import request_id
+from inference import request_id
 from inference.models import Completion, Pool, State, Usage
 from inference.order import Item
 from inference.queue.client import client as redis

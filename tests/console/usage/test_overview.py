@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.usage import figures, minutes
+from console.usage import figures, usage_by_minute
 from console.usage.waiting import Waiting
-from inference.engines import reachable
+from inference.engines.health import reachability
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User
 from tests.console.asked import completion
@@ -116,11 +116,11 @@ def test_an_operator_sees_the_whole_platform(
 
 def test_a_minute_that_is_over_is_read_once(acme: Tenant, django_assert_num_queries: Any) -> None:
     completion(acme, seconds_ago=300), completion(acme, seconds_ago=100)
-    first = minutes.last(30, acme, "model")
+    first = usage_by_minute.last(30, acme, "model")
     Usage.objects.all().delete()  # whoever reads them again finds nothing
     completion(acme, seconds_ago=0)
     with django_assert_num_queries(1):
-        second = minutes.last(30, acme, "model")
+        second = usage_by_minute.last(30, acme, "model")
     counted = [sum(c.requests for c in m.values()) for m in second.values()]
     assert (sum(counted), counted[-1]) == (3, 1)
     assert list(first)[0] <= list(second)[0]
@@ -131,9 +131,12 @@ def test_a_row_that_comes_a_little_late_is_still_counted(
 ) -> None:
     now = timezone.now().replace(second=5)
     monkeypatch.setattr(timezone, "now", lambda: now)
-    minutes.last(30, acme, "model")
+    usage_by_minute.last(30, acme, "model")
     completion(acme, seconds_ago=10)  # of the minute before, which was read already
-    assert minutes.summed(minutes.last(30, acme, "model").values())["smollm2"].requests == 1
+    assert (
+        usage_by_minute.summed(usage_by_minute.last(30, acme, "model").values())["smollm2"].requests
+        == 1
+    )
 
 
 def test_an_engine_that_is_down_is_named(
@@ -141,8 +144,8 @@ def test_an_engine_that_is_down_is_named(
 ) -> None:
     pages = ("/console/t/acme/", "/console/t/acme/live/", "/console/t/acme/models/")
     client, platform = sign_in(alice), sign_in(operator)
-    monkeypatch.setattr(reachable, "_down", {})  # other tests have engines that nobody runs
+    monkeypatch.setattr(reachability, "_down", {})  # other tests have engines that nobody runs
     assert not any("down since" in client.get(page).content.decode() for page in pages)
-    monkeypatch.setitem(reachable._down, "mock", timezone.now())
+    monkeypatch.setitem(reachability._down, "mock", timezone.now())
     assert all("down since" in client.get(page).content.decode() for page in pages)
     assert "The engine of mock has been down since" in platform.get("/console/").content.decode()

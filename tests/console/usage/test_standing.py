@@ -15,10 +15,11 @@ from audit.actions import Action
 from audit.models import DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal_mark import MarkLost
 from audit.trail.record import act
-from console.usage import figures, standing, waiting
-from console.usage.standing import Engines, Erasures, SignIns
-from inference.engines import forget, reachable
-from inference.intake import request_id
+from console.usage import figures, health, waiting
+from console.usage.health import Engines, Erasures, SignIns
+from inference import request_id
+from inference.engines import forget
+from inference.engines.health import reachability
 from inference.models import Engine, Model, Pool, State
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
@@ -85,7 +86,7 @@ def test_without_redis_the_rest_stands(
 
     monkeypatch.setattr(waiting, "occupancy", gone)
     monkeypatch.setattr(waiting, "own_lines", gone)
-    monkeypatch.setattr(standing, "occupancy", gone)
+    monkeypatch.setattr(health, "occupancy", gone)
     for who, where in ((alice, "/console/t/acme/"), (operator, "/console/")):
         page = sign_in(who).get(where)
         assert page.status_code == 200
@@ -104,13 +105,13 @@ def test_engines_that_are_not_ready_are_named(db: None, monkeypatch: pytest.Monk
         Engine.add(of, name, by="test", kind="openai", url="http://127.0.0.1:9/v1", slots=3)
     Engine.objects.filter(name="b").update(draining=True)
     Engine.objects.filter(name="c").update(staged=True)
-    monkeypatch.setattr(reachable, "_down", {"a": timezone.now()})
+    monkeypatch.setattr(reachability, "_down", {"a": timezone.now()})
     found = figures.platform_health().engines
     assert found
     assert (found.number, found.ready, found.slots, found.down) == (2, 0, 6, True)
     assert [(name, str(why)) for name, why in found.others] == [("a", "down"), ("b", "draining")]
     assert (found.more, found.full) == (0, False)
-    monkeypatch.setattr(reachable, "_down", {})
+    monkeypatch.setattr(reachability, "_down", {})
     again = figures.platform_health().engines
     assert again
     assert again.ready == 1, "what the page says of a model that is down is as fresh"
@@ -120,11 +121,11 @@ def test_the_sealer_has_stopped(db: None, monkeypatch: pytest.MonkeyPatch) -> No
     def lost() -> float:
         raise MarkLost
 
-    found = standing.of_platform().seals
+    found = health.of_platform().seals
     assert found
     assert not found.late
-    monkeypatch.setattr(standing, "unsealed_age", lost)
-    found = standing.of_platform().seals
+    monkeypatch.setattr(health, "unsealed_age", lost)
+    found = health.of_platform().seals
     assert found
     assert found.stopped
     assert found.late
@@ -144,8 +145,8 @@ def test_the_erasure_that_is_due_first(acme: Tenant, globex: Tenant) -> None:
     begun = {"mode": DeletionMode.RESTRICT, "started_at": timezone.now()}
     erasure(acme, 200, state=DeletionState.RUNNING, **begun)
     erasure(globex, 50)
-    own = standing.of_tenant(acme, {Permission.MANAGE_DELETIONS}).erasures
-    everybody = standing.of_platform().erasures
+    own = health.of_tenant(acme, {Permission.MANAGE_DELETIONS}).erasures
+    everybody = health.of_platform().erasures
     assert own
     assert everybody
     assert (own.open, own.near, everybody.open) == (3, False, 4)
@@ -160,17 +161,17 @@ def test_sign_ins_that_were_refused_lately(acme: Tenant, globex: Tenant) -> None
         act(Action.SESSION_DENIED, actor="unknown", success=False, tenant_id=whose)
     act(Action.SESSION_LOCKED, actor="x", success=False, tenant_id=globex.pk)
     act(Action.SESSION_LOGIN, actor="x", tenant_id=acme.pk)
-    assert standing.of_platform().sign_ins == SignIns(3, 1)
-    assert standing.of_tenant(acme, {Permission.VIEW_AUDIT}).sign_ins == SignIns(1, 0)
+    assert health.of_platform().sign_ins == SignIns(3, 1)
+    assert health.of_tenant(acme, {Permission.VIEW_AUDIT}).sign_ins == SignIns(1, 0)
 
 
 def test_a_flood_of_sign_ins_is_not_counted_to_its_end(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing, "MOST", 2)
+    monkeypatch.setattr(health, "MOST", 2)
     for _ in range(3):
         act(Action.SESSION_DENIED, actor="unknown", success=False)
-    found = standing.of_platform().sign_ins
+    found = health.of_platform().sign_ins
     assert found == SignIns(2, 0)
     assert found.most
 

@@ -16,7 +16,8 @@ from audit.models import Event
 from inference import engines
 from inference.cache import second_level
 from inference.cache.second_level import SecondLevel, prefix
-from inference.intake import kept_answers, replay_kept
+from inference.intake import cache_replay
+from inference.intake.cached_answers import lookup
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
 from inference.templating.content import Content, Message
@@ -77,7 +78,7 @@ async def test_others_are_settled_after_their_receipt(
 ) -> None:
     """A large request, and one with an Idempotency-Key, which has one answer."""
     if not more:
-        monkeypatch.setattr(replay_kept, "LARGEST", 0)
+        monkeypatch.setattr(cache_replay, "LARGEST", 0)
     await ask(client)
     kept, again = [await ask(client, USE | more) for _ in range(2)]
     assert is_hit(kept)
@@ -122,9 +123,9 @@ async def test_a_hit_that_cannot_be_settled_is_not_received(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ask(client)
-    settled = replay_kept.Replay.settled
+    settled = cache_replay.Replay.settled
     bad = lambda replay, cipher: settled(replay, cipher) | {"at": "no time"}  # noqa: E731
-    monkeypatch.setattr(replay_kept.Replay, "settled", bad)
+    monkeypatch.setattr(cache_replay.Replay, "settled", bad)
     assert (await ask(client)).status_code == 503
     assert await in_database(Completion.objects.count)() == 1
     received = Event.objects.filter(action="completion:received")
@@ -268,7 +269,7 @@ async def test_who_lives_is_waited_for(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(second_level, "FLIGHT_MS", 600)
-    monkeypatch.setattr(kept_answers, "SAY_S", 0.1)
+    monkeypatch.setattr(lookup, "SAY_S", 0.1)
     engine.goes_on.clear()
     first = asyncio.create_task(ask(client))
     await until(_asked(engine, 1))

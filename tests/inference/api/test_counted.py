@@ -10,10 +10,10 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import methods
 from inference.api.limits import _TIERS
 from inference.api.openai import routes
-from inference.chat import counting
 from inference.chat.refusal import Refused
+from inference.chat.socket import counting
 from inference.errors import ApiError
-from inference.intake.allowed import NotAllowed
+from inference.intake.access.allowed import NotAllowed
 from inference.intake.errors import OutOfService, QueueFull
 from inference.metrics.labels import FRONT_ENDS, ROUTE, ROUTES, STATUS, TENANT, tenant
 from inference.metrics.requests import ANSWERED, REASONS, REFUSED

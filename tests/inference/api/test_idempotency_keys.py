@@ -24,9 +24,9 @@ from inference.errors import Conflict, KeyReused
 from inference.intake import enqueue
 from inference.intake import submit as submitting
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.claim import Claim
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken, NotAdmitted, OutOfService
+from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.models.idempotency_key import KEPT

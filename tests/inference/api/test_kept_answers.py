@@ -20,9 +20,9 @@ from inference.cache import stored
 from inference.cache.second_level import prefix
 from inference.codec import events
 from inference.intake import draft
+from inference.intake.cache_replay import LARGEST
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused
-from inference.intake.replay_kept import LARGEST
 from inference.models import Completion, Usage
 from tenants.key_scopes import Scope
 from tenants.models import ApiKey, CacheRule, LedgerEntry, Price, Tenant

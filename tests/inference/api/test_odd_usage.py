@@ -9,7 +9,7 @@ from inference.api import quotas
 from inference.api.grpc import answers
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from tenants.quotas.charge import Charge
-from tenants.quotas.verdict import Left, Verdict
+from tenants.quotas.ledger_answer import Left, Verdict
 from tests.inference.orders import an_order
 
 ODD = [

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from inference.api import idempotency
 from inference.errors import Conflict
-from inference.intake.claim import Claim
 from inference.intake.context import Context
+from inference.intake.idempotency_claim import Claim
 from inference.models import Completion, IdempotencyKey
 from infrastructure.redis.link import RedisLink
 from tenants.accounts import locked_texts

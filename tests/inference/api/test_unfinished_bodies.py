@@ -12,9 +12,9 @@ from pytest_django.fixtures import Settings
 
 from inference.api.call import HEAVY
 from inference.api.http import request
-from inference.intake import unadmitted
 from inference.intake.context import Context
-from inference.intake.unadmitted import FREE, Budget
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import FREE, Budget
 from tenants.models import Tenant
 from tests.inference.api.conftest import client_of, in_database
 

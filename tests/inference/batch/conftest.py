@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api.batch import in_flight, run
 from inference.api.batch.driver import drive
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.order import Order

@@ -19,7 +19,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines, tasks
-from inference.api.batch import asking, driver, in_flight, turns
+from inference.api.batch import driver, in_flight, submitting, turns
 from inference.api.batch.progress import TRIES
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
@@ -38,7 +38,7 @@ from inference.models import (
 )
 from inference.night_window import Window
 from inference.registry.following import changed
-from inference.stream.returns import Returns
+from inference.stream.frame_reader import Returns
 from inference.usage.rollup import roll_up
 from inference.worker.handlers.generation import Generation
 from tenants.models import CacheRule, Price, Quota, Tenant
@@ -348,7 +348,7 @@ async def test_a_quota_that_frees_in_time_loses_no_line(
     shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line that found it used up had claimed its turn: it is asked again all the same."""
-    monkeypatch.setattr(asking, "LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr(submitting, "LOOK_AGAIN_S", 0.2)
     tenant = await in_database(lambda: shop.key.tenant)()
     quota = partial(Quota.set, tenant, unit="requests", window="day", by="test")
     await in_database(quota)(limit=3)

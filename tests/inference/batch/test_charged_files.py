@@ -9,8 +9,8 @@ import pytest
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
-from inference.api.openai import upload_places, uploads
-from inference.api.openai.upload_places import UploadPlaces
+from inference.api.openai import upload_slots, uploads
+from inference.api.openai.upload_slots import UploadPlaces
 from inference.batch import file_store
 from inference.models import File
 from tenants.models import Tenant
@@ -144,7 +144,7 @@ class Slow:
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "_places", UploadPlaces(2))
     monkeypatch.setattr(uploads, "OF_A_TENANT", 2)
-    monkeypatch.setattr(upload_places, "GRACE_S", 0.2)
+    monkeypatch.setattr(upload_slots, "GRACE_S", 0.2)
 
 
 async def slow_uploads(shop: Shop) -> "list[asyncio.Task[Any]]":
@@ -180,7 +180,7 @@ async def test_a_slow_upload_gives_way_to_a_newcomer(shop: Shop, two_places: Non
 async def test_one_that_has_just_begun_gives_way_to_nobody(
     shop: Shop, two_places: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_places, "GRACE_S", 60)
+    monkeypatch.setattr(upload_slots, "GRACE_S", 60)
     slow = await slow_uploads(shop)
     refused = await shop.upload(b"{}")
     assert refused.status_code == 429
@@ -192,7 +192,7 @@ async def test_one_that_has_just_begun_gives_way_to_nobody(
 async def test_slow_uploads_keep_nothing_else_waiting(
     shop: Shop, two_places: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_places, "GRACE_S", 60)
+    monkeypatch.setattr(upload_slots, "GRACE_S", 60)
     slow = await slow_uploads(shop)
     told = {"bytes": 9, "filename": "f", "mime_type": "text/jsonl", "purpose": "batch"}
     upload = (await shop.client.post("/v1/uploads", json=told)).json()["id"]

@@ -18,7 +18,7 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.keys.keyring import Barred, keyring
 from audit.models import DataKey, Event
-from inference.batch import acts, file_room, file_store
+from inference.batch import actions, file_room, file_store
 from inference.models import Batch, File, FileChunk, FilePurpose
 from inference.tasks import forget_files
 from tenants.models import ApiKey, Tenant
@@ -395,7 +395,7 @@ async def test_nobody_deletes_what_a_batch_begins_to_read(shop: Shop) -> None:
         file = File.objects.get()
         who = file_store.Owner(file.tenant_id, file.subject_id, file.api_key_id, "test")
         with tenant_scope(file.tenant_id):
-            acts.create(who, file, CHAT)
+            actions.create(who, file, CHAT)
             begun.set()
             assert go_on.wait(20)
 

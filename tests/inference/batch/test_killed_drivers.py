@@ -23,7 +23,7 @@ from inference.batch import validation
 from inference.intake import submit as submitting
 from inference.intake.enqueue import enqueue
 from inference.models import Batch, BatchLine, Completion, IdempotencyKey, Usage
-from inference.worker.sweeper import sweep_all
+from inference.worker.recovery.sweeper import sweep_all
 from tests.inference.batch.conftest import Echo, Shop, line, rows_of
 from tests.inference.running import Bench, until
 

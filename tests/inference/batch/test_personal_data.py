@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.erasure import erasers
 from audit.keys.keyring import Unreadable, keyring
-from inference.batch import acts, encryption, file_store
+from inference.batch import actions, encryption, file_store
 from inference.models import Batch, BatchLine, BatchState, File, FileChunk, FilePurpose
 from inference.personal_data import files
 from tenants.models import ApiKey, Tenant
@@ -32,7 +32,7 @@ def a_file(key: ApiKey, content: bytes = b"x", purpose: FilePurpose = FilePurpos
 def a_batch(key: ApiKey) -> Batch:
     file = a_file(key, jsonl([line(1)]))
     with tenant_scope(key.tenant_id):
-        batch = acts.create(owner(key), file, CHAT, {"for": "them"})
+        batch = actions.create(owner(key), file, CHAT, {"for": "them"})
     BatchLine.objects.create(tenant_id=key.tenant_id, batch=batch, number=1, offset=0, length=9)
     return batch
 

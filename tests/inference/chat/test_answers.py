@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from audit.keys.keyring import keyring
 from audit.models import DataKey
-from inference.chat import asking
+from inference.chat import exchanges
 from inference.chat.answers import ON_ITS_WAY, turn
-from inference.chat.asking import Exchange
 from inference.chat.encryption import message_aad
+from inference.chat.exchanges import Exchange
 from inference.chat.protocol import Send, Turn
 from inference.chat.refusal import Refused
 from inference.models import Completion, Conversation, Message, State, Usage
@@ -31,7 +31,7 @@ def bob() -> Member:
 
 def ask(member: Member, text: str = "hi", conversation: Conversation | None = None) -> Exchange:
     send = Send(text, "mock", uuid4(), conversation.id if conversation else None)
-    return asking.put(member, send, uuid4())
+    return exchanges.put(member, send, uuid4())
 
 
 def answer(member: Member, asked: Exchange, text: str | bytes = "ho", **usage: object) -> None:
@@ -141,7 +141,7 @@ def test_the_prompt_is_what_was_said(bob: Member) -> None:
 
 
 def contents(member: Member, send: Send) -> list[str]:
-    return [message["content"] for message in asking.earlier(member, send).messages]
+    return [message["content"] for message in exchanges.earlier(member, send).messages]
 
 
 def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
@@ -150,33 +150,33 @@ def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
     too_long = ask(bob, "much", first.conversation)
     answer(bob, too_long, "", error_code="context_length_exceeded", prompt_tokens=0)
     send = Send("three", "mock", uuid4(), first.conversation.id)
-    found = asking.earlier(bob, send)
+    found = exchanges.earlier(bob, send)
     assert [message["content"] for message in found.messages] == ["one", "two"]
     assert (found.dropped, found.too_long) == (1, 1)
     answer(bob, ask(bob, "three", first.conversation), "four")
-    assert asking.earlier(bob, send).too_long == 0
+    assert exchanges.earlier(bob, send).too_long == 0
 
 
 def test_the_engines_own_count_is_learned(bob: Member) -> None:
     first = ask(bob, "x" * 376)
     answer(bob, first, "two", prompt_tokens=200)
     send = Send("three", "mock", uuid4(), first.conversation.id)
-    assert asking.earlier(bob, send).scale == 2.0
+    assert exchanges.earlier(bob, send).scale == 2.0
     other = Send("three", "another", uuid4(), first.conversation.id)
-    assert asking.earlier(bob, other).scale == 1.0
-    left = asking.put(bob, Send("y" * 376, "mock", uuid4(), first.conversation.id), uuid4(), 2)
+    assert exchanges.earlier(bob, other).scale == 1.0
+    left = exchanges.put(bob, Send("y" * 376, "mock", uuid4(), first.conversation.id), uuid4(), 2)
     answer(bob, left, "four", prompt_tokens=300)  # for its question alone
-    assert asking.earlier(bob, send).scale == 3.0
+    assert exchanges.earlier(bob, send).scale == 3.0
 
 
 def test_messages_beyond_those_looked_at_count_as_left_out(
     bob: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "MAX_HISTORY", 2)
+    monkeypatch.setattr(exchanges, "MAX_HISTORY", 2)
     first = ask(bob, "one")
     answer(bob, first, "two")
     answer(bob, ask(bob, "three", first.conversation), "four")
-    found = asking.earlier(bob, Send("five", "mock", uuid4(), first.conversation.id))
+    found = exchanges.earlier(bob, Send("five", "mock", uuid4(), first.conversation.id))
     assert ([m["content"] for m in found.messages], found.dropped) == (["three", "four"], 2)
 
 
@@ -189,7 +189,7 @@ def test_messages_beyond_those_looked_at_count_as_left_out(
     ],
 )
 def test_what_was_left_out_is_told(bob: Member, count: int, notice: str) -> None:
-    asked = asking.put(bob, Send("hi", "mock", uuid4()), uuid4(), count)
+    asked = exchanges.put(bob, Send("hi", "mock", uuid4()), uuid4(), count)
     assert fresh(asked.answer).notice == notice
     answer(bob, asked)
     assert fresh(asked.answer).notice == notice
@@ -217,17 +217,17 @@ def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:
 
 def test_a_repeated_message_is_recognised(bob: Member) -> None:
     asked = ask(bob)
-    again = asking.existing_exchange(bob, asked.question.id)
+    again = exchanges.existing_exchange(bob, asked.question.id)
     assert again
     assert (again.answer.id, again.conversation.id) == (asked.answer.id, asked.conversation.id)
-    assert asking.existing_exchange(bob, uuid4()) is None
+    assert exchanges.existing_exchange(bob, uuid4()) is None
 
 
 def test_an_id_that_is_somebodys_already(bob: Member) -> None:
     asked = ask(bob)
     user = User.objects.create_user("alice@acme.example")
     alice = bob.tenant.add_member(user, Role.OWNER, by="test")
-    assert asking.existing_exchange(alice, asked.question.id) is None
+    assert exchanges.existing_exchange(alice, asked.question.id) is None
     with pytest.raises(Refused, match="invalid_message"):
-        asking.put(alice, Send("mine", "mock", asked.question.id), uuid4())
+        exchanges.put(alice, Send("mine", "mock", asked.question.id), uuid4())
     assert Conversation.objects.count() == 1

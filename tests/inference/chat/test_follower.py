@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from inference.chat import follower
-from inference.chat.follower import Follower
 from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Waiting, Whole
+from inference.chat.socket import follower
+from inference.chat.socket.follower import Follower
 from inference.codec.events import DONE
 from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, Kind

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.chat.refusal import Refused
-from inference.chat.sending import engine_for
+from inference.chat.socket.sending import engine_for
 from inference.intake.context import Context
 from tenants.caller import Caller, LocalOnlyBy
 from tests.inference.intake.test_reading import CALLER

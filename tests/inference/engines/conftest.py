@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from inference.engines.base import Engine, EngineConfig
-from inference.engines.openai import OpenAIEngine
-from inference.engines.session import EngineSession
+from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -12,7 +12,7 @@ from redis import Redis
 
 from audit.models import Event
 from inference import engines
-from inference.engines import breakers
+from inference.engines.health import breakers
 from inference.models import Engine, Model, Pool
 from inference.registry.importing import import_file
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from django.conf import settings
 
-from inference.engines import breaker_watch, breakers
-from inference.engines.breakers import Phase, Verb
+from inference.engines.health import breaker_watch, breakers
+from inference.engines.health.breakers import Phase, Verb
 from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.running import until

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.engines import reachable
 from inference.engines.base import AnswerBroken, EngineAway
-from inference.engines.session import EngineSession
+from inference.engines.health import reachability
+from inference.engines.transport.session import EngineSession
 from infrastructure import outgoing_tls
 from tests.inference.api.grpc.certificates import Authority, Signed
 from tests.inference.engines.served import an_engine, heard
@@ -53,8 +53,8 @@ class TlsServer:
 @pytest.fixture(autouse=True)
 def _nothing_known() -> Iterator[None]:
     yield
-    reachable._down.clear()
-    reachable._causes.clear()
+    reachability._down.clear()
+    reachability._causes.clear()
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ async def is_refused(signed: Signed, because: str) -> None:
             await heard(engine, session, an_order())
         assert because in away.value.cause
         assert "localhost" not in away.value.message, "operators are told, not clients"
-        await reachable.look([engine])
-        assert because in reachable.silent_because("smol")
+        await reachability.look([engine])
+        assert because in reachability.silent_because("smol")
         assert server.read == b""
 
 
@@ -96,8 +96,8 @@ async def test_of_yesterday(authority: Authority) -> None:
 async def test_one_that_is_right(authority: Authority) -> None:
     async with TlsServer().running(authority.sign("engine")) as server:
         engine = an_engine(server.url)
-        await reachable.look([engine])
-        assert reachable.silent_because("smol") == ""
+        await reachability.look([engine])
+        assert reachability.silent_because("smol") == ""
         async with EngineSession() as session:
             await heard(engine, session, an_order())
         assert b"Say something" in server.read
@@ -124,8 +124,8 @@ async def test_nobody_there(session: EngineSession) -> None:
 
 async def works(server: TlsServer) -> bool:
     engine = an_engine(server.url)
-    await reachable.look([engine])
-    looked = reachable.silent_because("smol") == ""
+    await reachability.look([engine])
+    looked = reachability.silent_because("smol") == ""
     try:
         async with EngineSession() as session:
             await heard(engine, session, an_order())
@@ -173,7 +173,7 @@ async def test_how_old_a_version_may_be(
     async with TlsServer().running(signed, newest=old) as server:
         monkeypatch.setenv("FOREBAY_TLS", "on")
         assert not await works(server)
-        assert reachable.silent_because("smol") != ""
+        assert reachability.silent_because("smol") != ""
         monkeypatch.setenv("FOREBAY_TLS_OUTGOING", "1.2")
         assert await works(server)
 

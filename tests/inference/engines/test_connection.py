@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from inference.engines import session as sessions
-from inference.engines.connection import UNREAD, Answer, BrokenOff, NoConnection
-from inference.engines.session import STREAM_REST_S, EngineSession
+from inference.engines.transport import session as sessions
+from inference.engines.transport.connection import UNREAD, Answer, BrokenOff, NoConnection
+from inference.engines.transport.session import STREAM_REST_S, EngineSession
 from infrastructure import outgoing_tls
 
 Speaks = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

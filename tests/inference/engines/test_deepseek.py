@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from inference.engines.base import EngineAway, EngineFailed
-from inference.engines.deepseek import DeepSeekEngine, user_id, with_details
-from inference.engines.salted import salt
-from inference.engines.session import EngineSession
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.cache_salt import salt
+from inference.engines.kinds.deepseek import DeepSeekEngine, user_id, with_details
+from inference.engines.kinds.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from inference.errors import BadRequest
 from inference.order import Order
 from inference.validation import requests

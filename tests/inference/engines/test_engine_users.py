@@ -7,18 +7,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from inference.engines import users
 from inference.engines.base import EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.users import EngineUse
+from inference.engines.kinds import exclusive_use
+from inference.engines.kinds.exclusive_use import EngineUse
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from infrastructure.redis.link import RedisLink
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"TRUST_S": 0.4, "SETTLE_S": 0.5, "SEND_S": 0.8, "COUNTS_S": 1.0}.items():
-        monkeypatch.setattr(users, name, seconds)
-    monkeypatch.setattr(users, "BEAT_S", 0.05)
+        monkeypatch.setattr(exclusive_use, name, seconds)
+    monkeypatch.setattr(exclusive_use, "BEAT_S", 0.05)
 
 
 class Runner:
@@ -107,7 +107,7 @@ async def test_a_newcomer_waits_until_the_other_has_ceased_to_trust(begin: Begin
 async def test_the_first_runner_of_a_foretold_engine_does_not_wait(
     begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "SETTLE_S", 60.0)
+    monkeypatch.setattr(exclusive_use, "SETTLE_S", 60.0)
     one = begin()
     one.freeze()  # before its first beat
     assert not await _may_send(one)
@@ -121,7 +121,7 @@ async def test_the_first_runner_of_a_foretold_engine_does_not_wait(
 async def test_what_was_foretold_for_too_short_a_time_is_not_trusted(
     begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "COUNTS_S", 60.0)
+    monkeypatch.setattr(exclusive_use, "COUNTS_S", 60.0)
     one = begin()
     one.freeze()
     async with one.use.announced(link):
@@ -134,7 +134,7 @@ async def test_what_was_foretold_for_too_short_a_time_is_not_trusted(
 async def test_a_newcomer_waits_for_another_that_is_there_foretold_or_not(
     begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "SETTLE_S", 60.0)
+    monkeypatch.setattr(exclusive_use, "SETTLE_S", 60.0)
     one = begin()
     async with one.use.announced(link):
         await trusting(one)

@@ -17,11 +17,11 @@ from inference.engines.base import (
     EngineFailed,
     error_in,
 )
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.probing import probe
+from inference.engines.health.probing import probe
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.prompt_bound import Template
-from inference.engines.session import EngineSession
-from inference.engines.sglang import SglangEngine
+from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order
 from tests.inference.scripted import Traces, generation

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from inference.engines import gathering
 from inference.engines.base import Engine, EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.session import EngineSession
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.transport import batched_reading
+from inference.engines.transport.session import EngineSession
 from tests.inference.orders import an_order
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -84,7 +84,7 @@ class Streams:
 
 
 async def test_a_step_of_all_streams_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "STEP_S", 0.3)
+    monkeypatch.setattr(batched_reading, "STEP_S", 0.3)
     async with Streams().running(4) as streams:
         began = asyncio.get_running_loop().time()
         for n in range(4):
@@ -97,7 +97,7 @@ async def test_a_step_of_all_streams_is_read_in_one_go(monkeypatch: pytest.Monke
 
 
 async def test_steps_that_follow_fast_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "PICTURE_S", 0.2)
+    monkeypatch.setattr(batched_reading, "PICTURE_S", 0.2)
     async with Streams().running(1) as streams:
         words = [b"%d" % n for n in range(3, 23)]
         for word in words:
@@ -110,7 +110,7 @@ async def test_steps_that_follow_fast_are_read_together(monkeypatch: pytest.Monk
 
 
 async def test_who_begins_or_ends_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "STEP_S", AGES)
+    monkeypatch.setattr(batched_reading, "STEP_S", AGES)
     async with Streams().running(2) as streams:
         streams.says(0, b"3")  # now the other one is held
         await asyncio.sleep(0.05)
@@ -127,7 +127,7 @@ async def test_who_begins_or_ends_does_not_wait(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_kept_connection_is_held_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "STEP_S", 0.1)
+    monkeypatch.setattr(batched_reading, "STEP_S", 0.1)
     async with Streams().running(2) as streams:
         for n in range(2):
             streams.says(n, b"3")
@@ -154,7 +154,7 @@ class Quiet:
 
 
 async def test_who_joins_while_a_step_is_read_is_not_held_for_ever() -> None:
-    together, first, second = gathering.Gathering(), Quiet(), Quiet()
+    together, first, second = batched_reading.Gathering(), Quiet(), Quiet()
     together.join(first)
     together.came()
     assert first.held

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.session import EngineSession
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order

@@ -11,10 +11,12 @@ import aiohttp
 import pytest
 
 from config import environment
-from inference.engines import built, networks, reachable
+from inference.engines import built
 from inference.engines.base import Engine, EngineAway
-from inference.engines.session import EngineSession
-from inference.engines.why_away import NO_ANSWER
+from inference.engines.health import reachability
+from inference.engines.transport import networks
+from inference.engines.transport.failure_reason import NO_ANSWER
+from inference.engines.transport.session import EngineSession
 from inference.pools import Entry
 from tests.inference.engines.served import heard
 from tests.inference.orders import an_order
@@ -47,8 +49,8 @@ class Listener:
 @pytest.fixture(autouse=True)
 def _nothing_known() -> Any:
     yield
-    reachable._down.clear()
-    reachable._causes.clear()
+    reachability._down.clear()
+    reachability._causes.clear()
 
 
 @pytest.fixture
@@ -182,8 +184,8 @@ async def test_operators_cannot_tell_open_and_closed_ports_apart() -> None:
     async with speaks_no_http:
         for from_file in (True, False):
             for url in ("http://127.0.0.1:9", *(f"{s}://127.0.0.1:{open_port}" for s in _SCHEMES)):
-                await reachable.look([an_engine(url, from_file=from_file)])
-                reasons[from_file].add(reachable.silent_because("smol"))
+                await reachability.look([an_engine(url, from_file=from_file)])
+                reasons[from_file].add(reachability.silent_because("smol"))
     assert reasons[False] == {NO_ANSWER}
     assert len(reasons[True]) > 1
 

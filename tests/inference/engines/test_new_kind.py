@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.engines.base import Engine, EngineFailed, Turn, read_on
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.intake.submission import read

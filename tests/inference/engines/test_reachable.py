@@ -8,17 +8,17 @@ import pytest
 from aiohttp import web
 
 from inference.api import readiness
-from inference.engines import reachable
 from inference.engines.base import EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
+from inference.engines.health import reachability
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
 
 
 @pytest.fixture(autouse=True)
 def _nothing_known() -> Iterator[None]:
-    reachable._down.clear()
+    reachability._down.clear()
     yield
-    reachable._down.clear()
+    reachability._down.clear()
 
 
 @pytest.fixture
@@ -49,23 +49,23 @@ def config(name: str, url: str) -> EngineConfig:
 async def test_down_and_up_again(kind: Any, engine: tuple[str, Callable[[int], None]]) -> None:
     url, answer_with = engine
     served = [kind(config("mock", url if kind is LlamaCppEngine else f"{url}/v1"))]
-    await reachable.look(served)
-    assert reachable.down_since(served) is None
+    await reachability.look(served)
+    assert reachability.down_since(served) is None
     answer_with(503)
-    await reachable.look(served)
-    since = reachable.down_since(served)
+    await reachability.look(served)
+    since = reachability.down_since(served)
     assert since
-    await reachable.look(served)
-    assert reachable.down_since(served) == since
+    await reachability.look(served)
+    assert reachability.down_since(served) == since
     answer_with(401)  # it is there, and wants a key
-    await reachable.look(served)
-    assert reachable.down_since(served) is None
+    await reachability.look(served)
+    assert reachability.down_since(served) is None
 
 
 async def test_nobody_listens() -> None:
     served = [OpenAIEngine(config("mock", "http://127.0.0.1:9/v1"))]
-    await reachable.look(served)
-    assert reachable.down_since(served)
+    await reachability.look(served)
+    assert reachability.down_since(served)
 
 
 async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(readiness, "_answers", well)
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
     monkeypatch.setattr(readiness, "engines", lambda: away)
-    await reachable.look(away[:1])
+    await reachability.look(away[:1])
     assert (await readiness.checks(context))["engines"] is True
-    await reachable.look(away)
+    await reachability.look(away)
     assert (await readiness.checks(context))["engines"] is False

@@ -3,17 +3,17 @@
 import pytest
 from aiohttp import web
 
-from inference.engines import reading
 from inference.engines.base import Engine
-from inference.engines.deepseek import DeepSeekEngine
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.session import EngineSession
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.deepseek import DeepSeekEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.vllm import VllmEngine
+from inference.engines.transport import bounded_reading
+from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
-LONG = b'{"data": [' + b" " * reading.MOST + b"]}"
+LONG = b'{"data": [' + b" " * bounded_reading.MOST + b"]}"
 KINDS: list[type[Engine]] = [VllmEngine, LlamaCppEngine, DeepSeekEngine]
 
 
@@ -32,7 +32,7 @@ async def test_a_body_without_end_is_not_read(
 
 async def test_metrics_without_end(served: Served, session: EngineSession) -> None:
     served.says(b"vllm:num_requests_running 1\n" + LONG)
-    with pytest.raises(reading.TooLong, match="more than"):
+    with pytest.raises(bounded_reading.TooLong, match="more than"):
         await an_engine(served.url, VllmEngine).load(session)
 
 

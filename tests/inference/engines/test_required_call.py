@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from inference.codec.pieces import as_answer
 from inference.engines.base import Engine
-from inference.engines.bundled_model import FILE
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.required_call import RequiredCall
-from inference.engines.session import EngineSession
+from inference.engines.kinds.bundled_model import FILE
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.required_call import RequiredCall
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order

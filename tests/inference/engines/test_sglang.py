@@ -13,10 +13,10 @@ from aiohttp import web
 
 from inference.codec import events as sse
 from inference.engines.base import EngineFailed
-from inference.engines.probing import probe
-from inference.engines.salted import salt
-from inference.engines.session import EngineSession
-from inference.engines.sglang import SglangEngine
+from inference.engines.health.probing import probe
+from inference.engines.kinds.cache_salt import salt
+from inference.engines.kinds.sglang import SglangEngine
+from inference.engines.transport.session import EngineSession
 from inference.errors import BadRequest
 from inference.order import Order
 from inference.record.statements import Outcome

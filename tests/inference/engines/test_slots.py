@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineAway
-from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
-from inference.engines.salted import salt
-from inference.engines.session import EngineSession
-from inference.engines.sglang import SglangEngine
-from inference.engines.slots import Count, Slots, common_prefix
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.cache_salt import salt
+from inference.engines.kinds.llama_cpp import LlamaCppEngine as LlamaCpp
+from inference.engines.kinds.prompt_slots import Count, Slots, common_prefix
+from inference.engines.kinds.sglang import SglangEngine
+from inference.engines.kinds.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
 

@@ -6,12 +6,12 @@ import orjson
 import pytest
 
 from inference.engines.base import Engine, EngineAway, EngineFailed, EngineFull, NotOffered
-from inference.engines.deepseek import DeepSeekEngine
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
-from inference.engines.session import EngineSession
-from inference.engines.sglang import SglangEngine
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.deepseek import DeepSeekEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.sglang import SglangEngine
+from inference.engines.kinds.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order
 

@@ -8,8 +8,8 @@ import pytest
 from inference.codec import events as sse
 from inference.engines import Pool
 from inference.engines.base import EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.vllm import VllmEngine
 from tests.inference.orders import an_order
 from tests.inference.scripted import ScriptedEngine, Traces, generation
 

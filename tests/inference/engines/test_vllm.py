@@ -9,14 +9,14 @@ import pytest
 from aiohttp import web
 
 from inference.engines.base import Engine
-from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.health.probing import probe
+from inference.engines.kinds.cache_salt import salt
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.sglang import SglangEngine
+from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.load import Load
-from inference.engines.probing import probe
 from inference.engines.prompt_bound import Template
-from inference.engines.salted import salt
-from inference.engines.session import EngineSession
-from inference.engines.sglang import SglangEngine
-from inference.engines.vllm import VllmEngine
+from inference.engines.transport.session import EngineSession
 from inference.errors import BadRequest
 from inference.order import Order
 from inference.templating.control_tokens import TAGS

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.intake import submit as submitting
-from inference.intake.allowed import NoSuchModel, NotAllowed, models_for
+from inference.intake.access.allowed import NoSuchModel, NotAllowed, models_for
 from inference.intake.context import Context
 from inference.intake.submission import Submission
 from inference.models import Completion

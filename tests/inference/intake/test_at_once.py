@@ -16,12 +16,13 @@ from pytest_django.fixtures import Settings
 from redis.exceptions import RedisError
 
 from inference import engines
-from inference.api import kept_streams
-from inference.chat import chat_session, consumer, conversations
-from inference.chat.chat_session import ChatSession
-from inference.chat.consumer import ChatConsumer
-from inference.intake.at_once import EVERYBODY, ConcurrencyLimit
+from inference.api import stream_resumption
+from inference.chat import conversations
+from inference.chat.socket import chat_session, consumer
+from inference.chat.socket.chat_session import ChatSession
+from inference.chat.socket.consumer import ChatConsumer
 from inference.intake.context import Context
+from inference.intake.limits.concurrency import EVERYBODY, ConcurrencyLimit
 from inference.models import Author, Completion, Message
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
@@ -91,7 +92,7 @@ async def open_reader(text: str, completion_id: UUID) -> "asyncio.Task[None]":
 async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     context: Context, acme: Tenant, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_streams, "READERS_PER_KEY", 2)
+    monkeypatch.setattr(stream_resumption, "READERS_PER_KEY", 2)
     key, text = await issued(acme)
     other, its_text = await issued(acme)
     mine = await streamed(link, acme, api_key=key)
@@ -130,7 +131,7 @@ async def test_a_tenants_readers_are_bounded_whatever_key_they_use(
     link: RedisLink,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kept_streams, "READERS_PER_TENANT", 2)
+    monkeypatch.setattr(stream_resumption, "READERS_PER_TENANT", 2)
     readers = []
     for _ in range(2):
         key, text = await issued(acme)

@@ -14,13 +14,13 @@ from inference.api import quotas
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.prompt_bound import Template
-from inference.intake import charging
+from inference.intake.limits import charging
 from inference.stream.frames import Frame, Kind, upstream
 from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
 from tenants.quotas.charge import Charge
+from tenants.quotas.ledger_answer import Left, Verdict
 from tenants.quotas.prices import FREE, Prices
-from tenants.quotas.verdict import Left, Verdict
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller
 

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.errors import BadRequest
-from inference.intake.allowed import NoSuchModel
+from inference.intake.access.allowed import NoSuchModel
 from inference.intake.submission import Submission, read
 from inference.validation.forms import Form
 from tenants.caller import Caller, Limits

@@ -5,7 +5,7 @@ from uuid import RFC_4122
 
 import pytest
 
-from inference.intake import request_id
+from inference import request_id
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.utils import timezone
 
 from audit.models import DeletionRequest
-from inference.intake.revocation import Credential, Revocation
+from inference.intake.access.revocation import Credential, Revocation
 from inference.models import Completion, State
 from inference.order import Order
 from inference.stream.frames import Kind

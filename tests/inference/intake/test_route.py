@@ -8,7 +8,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines import breakers, pools_of, reachable
+from inference.engines import pools_of
+from inference.engines.health import breakers, reachability
 from inference.intake import route as routing
 from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
@@ -48,7 +49,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 @pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def down(*names: str) -> None:
-        monkeypatch.setattr(reachable, "_down", dict.fromkeys(names, timezone.now()))
+        monkeypatch.setattr(reachability, "_down", dict.fromkeys(names, timezone.now()))
 
     return down
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from inference.errors import LimitReached, Unavailable
-from inference.intake import unadmitted
-from inference.intake.unadmitted import EVERYBODY, FREE, BodyMemory, Budget, Owner, refusal
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import EVERYBODY, FREE, BodyMemory, Budget, Owner, refusal
 
 pytestmark = pytest.mark.unit
 ALICE, BOB = Owner("API key", "alice", 60), Owner("API key", "bob", 60)

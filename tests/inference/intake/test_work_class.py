@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 from inference import apps, classes
 from inference.api.grpc.methods import SERVICES
 from inference.api.openai import routes, views
-from inference.chat import counting
+from inference.chat.socket import counting
 from inference.errors import BadRequest
 from inference.intake.work_class import HEADER, work_class
 from inference.record.slots import takes_slot

@@ -13,8 +13,7 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
-from inference import engines
-from inference.intake import request_id
+from inference import engines, request_id
 from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix

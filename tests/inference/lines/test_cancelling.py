@@ -10,7 +10,7 @@ from inference.models import Completion, State, Usage
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.stream import frames
-from inference.worker.sweeper import sweep_all
+from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant
 from tests.inference.lines.conftest import Waits, in_queue, popped
 

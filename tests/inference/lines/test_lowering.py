@@ -15,7 +15,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.record import closing
 from inference.record.statements import Outcome
-from inference.worker.sweeper import sweep_all
+from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant
 from tests.inference.lines.conftest import Waits, in_queue, lost, popped
 

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from redis import Redis
 
-from inference.intake import request_id
+from inference import request_id
 from inference.lines import overview as overviews
 from inference.lines.of_tenant import own_lines
 from inference.lines.overview import ClassLines, Overview, TenantLine, overview

@@ -10,7 +10,7 @@ from inference.classes import CLASSES
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
-from inference.worker.sweeper import SETTLING_MS
+from inference.worker.recovery.sweeper import SETTLING_MS
 from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item

@@ -11,8 +11,8 @@ from pytest_django.fixtures import Settings
 
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
+from inference.stream.frame_reader import Returns
 from inference.stream.frames import Kind
-from inference.stream.returns import Returns
 from inference.stream.writer import Writer
 from inference.worker import heartbeat
 from inference.worker import runner as module

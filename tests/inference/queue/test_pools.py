@@ -17,8 +17,9 @@ from audit.erasure import erasers
 from audit.keys.keyring import keyring
 from audit.models import Event
 from inference import engines
-from inference.engines import pools_of, reachable
+from inference.engines import pools_of
 from inference.engines.base import EngineAway
+from inference.engines.health import reachability
 from inference.intake.errors import OutOfService
 from inference.intake.route import open_to, route
 from inference.models import Completion, State, Usage
@@ -26,8 +27,9 @@ from inference.order import Order
 from inference.pools import Entry
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
-from inference.worker import restoring, runner
+from inference.worker import runner
 from inference.worker.handlers import generation
+from inference.worker.recovery import restoring
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits
@@ -293,12 +295,12 @@ async def test_the_way_goes_to_the_first_pool_that_answers(
     bench: TwoPools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert route(a_caller(), bench.pool, REALTIME).name == bench.pool
-    monkeypatch.setitem(reachable._down, bench.pool, timezone.now())
+    monkeypatch.setitem(reachability._down, bench.pool, timezone.now())
     assert route(a_caller(), bench.pool, REALTIME).name == bench.second
     assert route(a_caller(local_only_by="tenant"), bench.pool, REALTIME).name == bench.pool
     found = open_to(a_caller(local_only_by="tenant"), bench.pool)
     assert [pool.name for pool in found] == [bench.pool]
-    monkeypatch.setitem(reachable._down, bench.second, timezone.now())
+    monkeypatch.setitem(reachability._down, bench.second, timezone.now())
     assert route(a_caller(), bench.pool, REALTIME).name == bench.pool, "it waits for the first"
 
 

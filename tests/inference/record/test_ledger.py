@@ -19,9 +19,9 @@ from audit import merkle
 from audit.keys.keyring import Cipher, keyring
 from audit.models import Event, Payload
 from audit.trail.canonical import LINE
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from inference.engines.base import EngineConfig
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
 from inference.record import statements

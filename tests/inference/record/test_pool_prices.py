@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audit.keys.keyring import keyring
 from inference.engines.base import Engine, EngineConfig
-from inference.intake import charging
+from inference.intake.limits import charging
 from inference.models import Usage
 from inference.order import Order
 from inference.record import reconciliation, statements

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-from audit.keys import configuration
+from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from audit.models import Event
 from inference.models import Engine, FromFile, Model, Pool
@@ -99,12 +99,12 @@ def test_a_secret_is_stored_sealed_and_is_not_in_the_trail() -> None:
     import_file({"small": {**ONE, "api_key": SECRET}})
     engine = Engine.objects.get()
     assert SECRET not in engine.api_key
-    assert configuration.decrypt_secret(engine.api_key, "small", engine.url) == SECRET
+    assert configuration_secrets.decrypt_secret(engine.api_key, "small", engine.url) == SECRET
     assert SECRET not in str(list(Event.objects.values_list("detail", flat=True)))
     import_file({"small": {**ONE, "api_key": SECRET + "2"}})
     changed = Engine.objects.get().api_key
     assert SECRET not in changed
-    assert configuration.decrypt_secret(changed, "small", engine.url) == SECRET + "2"
+    assert configuration_secrets.decrypt_secret(changed, "small", engine.url) == SECRET + "2"
 
 
 @pytest.mark.django_db
@@ -112,9 +112,12 @@ def test_an_engine_that_changes_its_address_keeps_its_secret_for_the_new_one() -
     import_file({"small": {**ONE, "api_key": SECRET}})
     import_file({"small": {**ONE, "api_key": SECRET, "url": "http://127.0.0.1:7/v1"}})
     engine = Engine.objects.get()
-    assert configuration.decrypt_secret(engine.api_key, "small", "http://127.0.0.1:7/v1") == SECRET
+    assert (
+        configuration_secrets.decrypt_secret(engine.api_key, "small", "http://127.0.0.1:7/v1")
+        == SECRET
+    )
     with pytest.raises(Unreadable):
-        configuration.decrypt_secret(engine.api_key, "small", str(ONE["url"]))
+        configuration_secrets.decrypt_secret(engine.api_key, "small", str(ONE["url"]))
 
 
 @pytest.mark.django_db
@@ -125,7 +128,7 @@ def test_an_engine_that_changes_its_pool_keeps_its_secret() -> None:
     engine = Engine.objects.get()
     assert (engine.name, engine.pool.name) == ("here.1", "here")
     assert SECRET not in engine.api_key
-    assert configuration.decrypt_secret(engine.api_key, "here", engine.url) == SECRET
+    assert configuration_secrets.decrypt_secret(engine.api_key, "here", engine.url) == SECRET
 
 
 @pytest.mark.django_db

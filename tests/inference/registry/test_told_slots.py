@@ -11,12 +11,12 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.engines.base import EngineConfig
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.intake.context import Context
 from inference.models import Engine, Model, Pool
 from inference.pools import configured, entries
 from inference.queue.pool_workers import workers_of
-from inference.registry import told_slots
+from inference.registry import slot_report
 from inference.registry.importing import import_file
 from inference.registry.loading import load_once
 from inference.registry.versions import proposed
@@ -41,7 +41,7 @@ def saying(name: str, slots: int, **config: Any) -> OpenAIEngine:
 
 
 def told(name: str, slots: int, **config: Any) -> int:
-    told_slots.write(told_slots.different([saying(name, slots, **config)]))
+    slot_report.write(slot_report.different([saying(name, slots, **config)]))
     return int(Engine.objects.get(name=name).slots)
 
 

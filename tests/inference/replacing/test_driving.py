@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis import Redis
 
 from audit.models import Event
-from inference.engines.users import EngineUse
+from inference.engines.kinds.exclusive_use import EngineUse
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.replacement import Step
 from inference.queue.fair_queue import FairQueue, prefix

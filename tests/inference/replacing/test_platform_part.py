@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from inference.engines.base import Engine as Spoken
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.models import Engine
 from inference.models.replacement import Step
 from inference.replacing import driving, warming

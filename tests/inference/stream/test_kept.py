@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.stream import kept as module
-from inference.stream.kept import Kept
+from inference.stream import stored_events as module
+from inference.stream.stored_events import Kept
 
 pytestmark = pytest.mark.unit
 KB = 1024

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from inference.order import Order
 from inference.stream import frames
+from inference.stream.frame_reader import Returns
 from inference.stream.frames import Frame, Kind
-from inference.stream.returns import Returns
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink

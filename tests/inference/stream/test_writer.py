@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from inference.order import Order
-from inference.stream import frames, kept, writer
+from inference.stream import frames, stored_events, writer
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
@@ -280,7 +280,7 @@ async def test_what_a_web_process_does_not_read_is_bounded(
 async def test_what_is_kept_of_a_stream_is_bounded_and_live_readers_do_not_notice(
     link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "STREAM_BYTES", 100_000)
+    monkeypatch.setattr(stored_events, "STREAM_BYTES", 100_000)
     order, out, most, got = an_order(reply_to=""), Writer(link), 0, list[int]()
     reading = follow(link, order.id.bytes)
     name = frames.history(order.id.bytes)

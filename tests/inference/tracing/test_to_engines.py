@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from inference.engines import KINDS
 from inference.engines.base import EngineConfig
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import packed, unpacked
-from inference.tracing import spans, words
+from inference.tracing import span_values, spans
 from inference.tracing.attributes import FINISH_REASONS
 from inference.tracing.recorder import Recorder
 from tests.inference.orders import an_order
@@ -70,12 +70,14 @@ def test_whose_it_is_stands_there_only_where_it_may(
     told: set[str], *, shown: bool, settings: Any
 ) -> None:
     settings.TRACES_TENANTS = frozenset(told)
-    assert words.tenant(UUID(TENANT)) == ({"forebay.tenant.id": TENANT} if shown else {})
-    assert words.tenant(None) == {}
+    assert span_values.tenant(UUID(TENANT)) == ({"forebay.tenant.id": TENANT} if shown else {})
+    assert span_values.tenant(None) == {}
 
 
 def test_odd_figures_of_an_engine_are_none() -> None:
     odd = {"prompt_tokens": "a canary", "completion_tokens": True, "prompt_tokens_details": "x"}
-    assert words.of_answer("", "", odd) == {}
-    said = [words.of_answer("", reason, {})[FINISH_REASONS] for reason in ("length", "a canary")]
+    assert span_values.of_answer("", "", odd) == {}
+    said = [
+        span_values.of_answer("", reason, {})[FINISH_REASONS] for reason in ("length", "a canary")
+    ]
     assert said == [["length"], ["other"]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference.batch.input_lines import Malformed, line_request
 from inference.engines.base import EngineConfig
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.engines.prompt_bound import GROWTH, LONGEST_RUN, Template, prompt_bound
 from inference.errors import ApiError, BadRequest
 from inference.validation import bounded_json, requests

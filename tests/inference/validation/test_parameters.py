@@ -14,8 +14,8 @@ from openai.types.chat import completion_create_params as chat_create_params
 from inference.engines import KINDS
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import HINTS, SERVICE
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.errors import BadRequest
 from inference.validation import requests
 from tests.inference.orders import an_order

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.vllm import VllmEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.validation import requests
 from inference.validation.patterns import Budget, WrongPattern, check_pattern

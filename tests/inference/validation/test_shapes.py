@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import CHAT, HINTS, TEXT
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
-from inference.engines.sglang import SglangEngine
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.sglang import SglangEngine
 from inference.errors import BadRequest
 from inference.validation import requests, schemas
 

@@ -15,8 +15,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.models import Event
 from inference import engines
-from inference.api.refusing import as_error
-from inference.engines import breakers
+from inference.api.refusals import as_error
 from inference.engines.base import (
     AnswerBroken,
     AnswerTooLong,
@@ -28,8 +27,9 @@ from inference.engines.base import (
     away,
     read_on,
 )
-from inference.engines.breakers import Phase
-from inference.engines.session import EngineSession
+from inference.engines.health import breakers
+from inference.engines.health.breakers import Phase
+from inference.engines.transport.session import EngineSession
 from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
 from inference.models import Usage
@@ -38,7 +38,7 @@ from inference.personal_data import recipients
 from inference.queue.fair_queue import prefix
 from inference.record import statements
 from inference.worker import runner
-from inference.worker.handing_over import belongs_elsewhere, fail_over
+from inference.worker.failover import belongs_elsewhere, fail_over
 from inference.worker.handlers import generation
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant

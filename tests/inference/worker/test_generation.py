@@ -12,7 +12,7 @@ from inference.engines.base import EngineFailed
 from inference.reasoning import Said, unpacked
 from inference.record.statements import aad, message_aad
 from inference.stream.frames import Kind
-from inference.worker import figures
+from inference.worker import token_counts
 from tests.inference.orders import an_order, chunk, event, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces
 
@@ -180,7 +180,7 @@ ODD: list[Any] = [
 async def test_numbers_that_are_none_are_not_believed(
     odd: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_alerted", {})
+    monkeypatch.setattr(token_counts, "_alerted", {})
     told = event({"choices": [], "usage": odd})
     engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), told]])
     for _ in range(2):

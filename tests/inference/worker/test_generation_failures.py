@@ -10,7 +10,7 @@ import pytest
 from audit.trail.group_commit import StoreUnavailable
 from inference.codec import events as sse
 from inference.engines.base import AnswerBroken, AnswerTooLong, EngineAway, EngineFailed
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard

@@ -21,7 +21,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
 from inference.stream import frames
-from inference.worker.sweeper import sweep_all
+from inference.worker.recovery.sweeper import sweep_all
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.orders import an_order

@@ -8,8 +8,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines import breakers, reachable
-from inference.worker.handing_over import next_pool
+from inference.engines.health import breakers, reachability
+from inference.worker.failover import next_pool
 from tests.inference.orders import an_item, an_order
 
 MODEL = "m"
@@ -53,6 +53,6 @@ def test_what_had_overflowed_goes_back_before_it_goes_out_of_the_house() -> None
 
 def test_one_that_is_down_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
-    monkeypatch.setattr(reachable, "_down", {"near": now, "spare": now})
+    monkeypatch.setattr(reachability, "_down", {"near": now, "spare": now})
     assert goes_on("here") == "there"
     assert goes_on("here", local_only=True) == ""

@@ -16,8 +16,8 @@ from audit.models import Event
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, read_on
-from inference.engines.session import EngineSession
-from inference.engines.taking_up import append_to_answer, rest_of
+from inference.engines.resumption import append_to_answer, rest_of
+from inference.engines.transport.session import EngineSession
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.models import Completion, Usage

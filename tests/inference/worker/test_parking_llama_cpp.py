@@ -17,8 +17,8 @@ import pytest
 
 from config.supervisor.ports import find_free
 from inference.engines.base import EngineConfig, Turn, read_on
-from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.session import EngineSession
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.parked import MOST_TIMES
 from inference.record.statements import Outcome
@@ -72,7 +72,7 @@ async def engine() -> AsyncIterator[Stepped]:
     assert spec
     assert spec.origin
     model, port = next(Path(spec.origin).parent.glob("*.gguf")), find_free()
-    module = "inference.engines.llama_cpp_server"
+    module = "inference.engines.kinds.llama_cpp_server"
     asked = [f"--model={model}", f"--port={port}", "--slots=1", "--context=512"]
     server = subprocess.Popen([sys.executable, "-m", module, *asked])
     url = f"http://127.0.0.1:{port}"

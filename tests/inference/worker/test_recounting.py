@@ -8,7 +8,7 @@ import pytest
 
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
-from inference.worker import sweeper
+from inference.worker.recovery import sweeper
 from tenants.models import Tenant, Tier
 from tests.inference.usages import use
 from tests.inference.worker.test_sweeper import POOL, pool

@@ -15,9 +15,9 @@ from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from inference.engines.base import Engine
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue

@@ -11,7 +11,7 @@ import pytest
 
 from inference import engines
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.pools import Entry
 from inference.queue.pool_workers import queue_of, workers_of

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from inference.engines.base import EngineFailed
-from inference.engines.session import EngineSession
+from inference.engines.transport.session import EngineSession
 from inference.progress import Progress
 from inference.worker import silence, stalls
 from inference.worker.handlers.base import Handler

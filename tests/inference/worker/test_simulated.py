@@ -21,7 +21,7 @@ from bench.simulate.policy import Day
 from bench.simulate.pool import SimulatedPool
 from bench.simulate.virtual_link import VirtualLink
 from inference.engines.base import EngineConfig
-from inference.engines.openai import OpenAIEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from tenants.models import Tenant

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Payload
-from audit.trail.fair_line import Row
+from audit.trail.fair_queue import Row
 from inference import engines
 from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
@@ -25,7 +25,7 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.pool_workers import PoolWorker
 from inference.record import closing, slots, statements
 from inference.record.statements import Outcome
-from inference.worker import restoring, revoking, sweeper
+from inference.worker.recovery import restoring, revoking, sweeper
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge

@@ -11,9 +11,9 @@ from asgiref.sync import sync_to_async
 from inference.engines.base import EngineFailed, EnginePaused, WorkerLost
 from inference.queue.engine_figures import EngineFigures, engine_figures, figures
 from inference.queue.engine_window import EngineWindow, Failure, key, packed, unpacked
-from inference.worker import runner, watching
+from inference.worker import engine_metrics, runner
+from inference.worker.engine_metrics import EngineWatch
 from inference.worker.handlers import generation as generation_module
-from inference.worker.watching import EngineWatch
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
@@ -89,7 +89,7 @@ def test_what_another_version_wrote_is_left_out() -> None:
 # What a runner sees -----------------------------------------------------------------------------
 @pytest.fixture
 def watch() -> EngineWatch:
-    watching._windows.pop(key("here", "gpu-1"), None)
+    engine_metrics._windows.pop(key("here", "gpu-1"), None)
     return EngineWatch("here", "gpu-1", "host:1")
 
 
@@ -147,7 +147,7 @@ async def told(bench: Bench) -> EngineFigures | None:
 async def test_pages_hear_of_it_and_a_worker_that_starts_again_goes_on_from_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "EVERY_S", 0)
+    monkeypatch.setattr(engine_metrics, "EVERY_S", 0)
     await bench.submit(3)
     bench.start(ScriptedEngine(HELLO, slots=4))
     await bench.settled(3)
@@ -161,7 +161,7 @@ async def test_pages_hear_of_it_and_a_worker_that_starts_again_goes_on_from_it(
     assert found.ttft_p95 is not None
     assert (found.errors, found.failure) == (0, None)
     await bench.drains[0]
-    watching._windows.clear()  # as another process
+    engine_metrics._windows.clear()  # as another process
     pods = EngineWindow(), EngineWindow()
     pods[0].came(9, time.time() - 25 * 3600)
     pods[1].came(9, time.time() - 23 * 3600)
@@ -188,7 +188,7 @@ async def test_pages_hear_of_it_and_a_worker_that_starts_again_goes_on_from_it(
 async def test_a_redis_that_lost_it_hears_all_of_it_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "EVERY_S", 0)
+    monkeypatch.setattr(engine_metrics, "EVERY_S", 0)
     monkeypatch.setattr(runner, "LINGER_S", 30)
     await bench.submit(2)
     bench.start(ScriptedEngine(HELLO, slots=1))

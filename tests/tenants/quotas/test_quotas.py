@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 from audit.models import Event
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, QuotaRaise, Tenant, User
+from tenants.models.balance import balances
 from tenants.models.quota import MOST_QUOTAS, SetByPlatform
 from tenants.models.quota_raise import (
     AlreadyDecided,
@@ -19,7 +20,6 @@ from tenants.models.quota_raise import (
     RaiseState,
     SamePerson,
 )
-from tenants.models.standing import balances
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from config.supervisor.keeper import Keeper, failure
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.screen import Problem
-from inference.engines.bundled_model import FILE
+from inference.engines.kinds.bundled_model import FILE
 from inference.launching import Launch
 
 _BUNDLED = "smollm2-135m"

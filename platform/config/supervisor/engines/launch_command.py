@@ -12,12 +12,12 @@ from typing import Any
 from config.supervisor.engines import openmp
 from config.supervisor.home import Home
 from config.supervisor.screen import Problem
-from inference.engines.bundled_model import template_for
+from inference.engines.kinds.bundled_model import template_for
 from inference.launching import HOST, Launch
 from inference.pools import SLOTS
 
 _GROUP = Path(__file__).with_name("server_group.py")
-_LLAMA_CPP = [sys.executable, "-m", "inference.engines.llama_cpp_server"]
+_LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]
 _CONTEXT = 2048  # tokens of a slot, where nothing else is said
 _OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
 

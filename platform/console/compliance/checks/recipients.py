@@ -7,7 +7,7 @@ from uuid import UUID
 from console.compliance.check import Check, Outcome, Problem, Reach
 from console.compliance.texts import Text
 from inference.engines import engines as served_by
-from inference.intake.allowed import visible
+from inference.intake.access.allowed import visible
 from tenants.caller import NO_LIMITS, Caller, LocalOnlyBy
 from tenants.models import Tenant
 

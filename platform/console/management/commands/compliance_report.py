@@ -8,9 +8,9 @@ from django.utils.translation import override
 
 from audit.actions import Action
 from audit.trail.record import act
-from console.compliance import report, running
+from console.compliance import report, runs
 from console.compliance.clause import REGIMES
-from console.compliance.standing import overview_of
+from console.compliance.overview import overview_of
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
@@ -57,7 +57,7 @@ def _tenant(name: str) -> Tenant | None:
 
 def _run(tenant: Tenant | None) -> None:
     if tenant is None:
-        running.run_for_platform()
+        runs.run_for_platform()
         return
-    running.run_general_if_old()
-    running.run_for_tenant(tenant)
+    runs.run_general_if_old()
+    runs.run_for_tenant(tenant)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from console.isolation import proof, report, side_by_side
+from console.isolation import parallel_proof, proof, report
 from console.isolation.callers import NAMES
 from console.isolation.crawler import Cell
 from tenants.isolation.check import REMEDY
@@ -62,10 +62,10 @@ class Command(BaseCommand):
     def _proof(self, processes: int, callers: list[str] | None) -> proof.Proof:
         try:
             if processes > 1:
-                return side_by_side.prove(processes, self._progress)
+                return parallel_proof.prove(processes, self._progress)
             application = import_string(settings.ASGI_APPLICATION)
             return asyncio.run(proof.prove(application, only=callers, on_cell=self._progress))
-        except side_by_side.WalkFailed:
+        except parallel_proof.WalkFailed:
             raise CommandError("the walk broke off: see above") from None
 
     def _progress(self, cell: Cell) -> None:

@@ -14,8 +14,8 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import keyless, peers
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
-from inference.intake.at_once import ConcurrencyLimit
-from inference.intake.unadmitted import BodyMemory, Budget
+from inference.intake.limits.concurrency import ConcurrencyLimit
+from inference.intake.limits.unadmitted import BodyMemory, Budget
 from tenants.caller import Caller
 from tests.inference.api.grpc.conftest import Serve
 from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile

@@ -12,8 +12,8 @@ from pytest_django.fixtures import Settings
 
 from inference.api.grpc import peers
 from inference.api.grpc.server import UNREAD, Server
-from inference.intake import unadmitted
-from inference.intake.unadmitted import BodyMemory, Budget
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import BodyMemory, Budget
 from tests.inference.api.grpc.conftest import ECHO
 from tests.inference.api.grpc.hostile import Hostile, hostile
 

@@ -1,0 +1,164 @@
+"""Reads a stream again, for its caller. A chat's stream can be read only in the chat."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+
+from inference.api.call import Call
+from inference.errors import Cancelled, NotFound, Unavailable, error_body
+from inference.intake.access.revocation import refusal
+from inference.intake.limits.concurrency import EVERYBODY
+from inference.intake.refusals import denied, not_admitted
+from inference.models import Completion
+from inference.models.batch import BatchQuerySet
+from inference.models.completion import CompletionQuerySet, State
+from inference.models.file import FileQuerySet
+from inference.stream.cursor import follow
+from inference.stream.frames import Frame, Kind
+from infrastructure.redis.link import RedisLink
+from tenants.accounts import locked_texts
+from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission
+from tenants.scope import tenant_scope
+
+READERS_PER_KEY, READERS_PER_TENANT = 32, 256
+Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
+Write = Callable[[Frame | None], Awaitable[None]]
+
+
+async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
+    """Returns the caller's stream. Raises NotFound, and records an attempt at another's."""
+    uuid = parsed_id(completion_id)
+    if uuid is None:
+        raise NotFound("there is no such stream")
+    stream = await _stream(caller, uuid)
+    if stream is None:
+        where = call.context, caller, call.route, call.client_ip
+        denied(*where, status=404, code="stream_not_found")
+        raise NotFound("there is no such stream")
+    return stream
+
+
+def parsed_id(text: str) -> UUID | None:
+    """Returns a request's id: bare, or as the answers of OpenAI's API have it."""
+    try:
+        return UUID(text.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+    except ValueError:
+        return None
+
+
+def of_caller(caller: Caller) -> CompletionQuerySet:
+    """Returns requests of the key, or of one that it was rotated from or to."""
+    return readable(Completion.objects.all(), caller)
+
+
+def readable(rows: Rows, caller: Caller) -> Rows:
+    """Returns the rows whose texts the caller's key may read, in the caller's scope."""
+    rows = rows.filter(tenant_id=caller.tenant_id)
+    if caller.api_key_id is None:
+        return rows.none()
+    if locked_texts.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
+        rows = rows.filter(api_key=caller.api_key_id)
+    return rows.of_key(caller.api_key_id)
+
+
+@database_sync_to_async
+def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
+    with tenant_scope(caller.tenant_id):
+        return of_caller(caller).filter(id=completion_id, stream=True).first()
+
+
+@contextmanager
+def counted(call: Call, caller: Caller) -> Iterator[None]:
+    """Count as one of the readers of the key and the tenant. Raises NotAdmitted, Unavailable."""
+    names = _enter(call, caller)
+    try:
+        yield
+    finally:
+        call.context.readers.leave(*names)
+
+
+def _enter(call: Call, caller: Caller) -> tuple[Hashable, Hashable]:
+    limits = (caller.credential, READERS_PER_KEY), (caller.tenant_id, READERS_PER_TENANT)
+    full = call.context.readers.enter(*limits)
+    if full == EVERYBODY:
+        raise Unavailable("too many streams are read here; try again", retry_after=2)
+    if full is not None:
+        of_key = full == caller.credential
+        tier = "key_readers" if of_key else "readers"
+        most = READERS_PER_KEY if of_key else READERS_PER_TENANT
+        admission = Admission(tier, most, most, 1000, scope=tier)
+        raise not_admitted(call.context, admission, caller, call.route, call.client_ip)
+    return caller.credential, caller.tenant_id
+
+
+async def read_on(
+    call: Call, caller: Caller, completion: Completion, after: int, write: Write
+) -> None:
+    """Write the frames after event `after`, and None after a second of silence.
+
+    If the caller's access ends meanwhile, or the events have expired, the last frame is an error.
+    """
+    reading = _Reading(completion, after, write)
+    task = asyncio.ensure_future(reading.go_on(call.context.redis))
+    reasons = list[str]()
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        task.cancel()
+
+    call.context.revocation.attend(task, caller.credential, end)
+    try:
+        await task
+    except asyncio.CancelledError:
+        task.cancel()
+        if not reasons:
+            raise
+        await reading.end(*refusal(reasons[0]))
+    finally:
+        call.context.revocation.dismiss(task)
+
+
+class _Reading:
+    def __init__(self, completion: Completion, after: int, write: Write) -> None:
+        self._completion, self._last, self._write = completion, after, write
+
+    async def go_on(self, redis: RedisLink) -> None:
+        async for frame in follow(redis, self._completion.id.bytes, self._last):
+            if frame:
+                self._last = frame.last
+            elif ended := await _end_of(self._completion):
+                return await self.end(*ended)
+            await self._write(frame)
+        return None
+
+    async def end(self, status: int, error: bytes) -> None:
+        await self._write(Frame(b"", 0, self._last, Kind.ERROR, error, status))
+
+
+_EXPIRED = error_body(
+    "these events are no longer kept; send the request again", "stream_expired", 404
+)
+
+
+_CANCELLED = error_body(Cancelled().message, Cancelled.code, Cancelled.status)
+
+
+@database_sync_to_async
+def _end_of(completion: Completion) -> tuple[int, bytes] | None:
+    """Returns status and error of a stream without a final event; None while it is open."""
+    with tenant_scope(completion.tenant_id):
+        state = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True).first()
+    if state == State.OPEN:
+        return None
+    return (499, _CANCELLED) if state == State.CANCELLED else (404, _EXPIRED)
+
+
+@database_sync_to_async
+def still_open(completion: Completion) -> bool:
+    with tenant_scope(completion.tenant_id):
+        return Completion.objects.open().filter(pk=completion.pk).exists()

@@ -1,0 +1,145 @@
+"""Submits a question on the page as a request."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from inference.chat import exchanges, prompt
+from inference.chat.exchanges import Exchange
+from inference.chat.protocol import Send
+from inference.chat.refusal import Refused
+from inference.chat.socket.counting import ROUTE, counted
+from inference.chat.threads import off_loop
+from inference.engines.base import Engine
+from inference.errors import Unavailable
+from inference.intake import submit as intake
+from inference.intake.access import allowed
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.refusals import denied
+from inference.intake.submission import Submission
+from inference.intake.work_class import work_class
+from inference.log_context import works_for
+from inference.metrics.requests import Counted
+from tenants.caller import Caller
+from tenants.models import Member
+from tenants.rate_limits.admission import Admission
+
+_on_their_way: set[asyncio.Task[Exchange]] = set()
+
+
+async def submit(
+    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+) -> Exchange:
+    """Submit a question, even if the socket is lost meanwhile: half a question helps nobody.
+
+    Raises Refused, NotAdmitted, OutOfService.
+    """
+    task = asyncio.create_task(_submit(context, caller, member, send, client_ip))
+    _on_their_way.add(task)
+    task.add_done_callback(_arrived)
+    return await asyncio.shield(task)
+
+
+def _arrived(task: asyncio.Task[Exchange]) -> None:
+    _on_their_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # those that wait get it
+
+
+async def _submit(
+    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+) -> Exchange:
+    if existing := await off_loop(member, exchanges.existing_exchange)(member, send.message):
+        return existing
+    with counted(caller.tenant_id) as request:
+        works_for(request)
+        return await _ask(context, caller, member, send, client_ip, request)
+
+
+async def _ask(
+    context: Context,
+    caller: Caller,
+    member: Member,
+    send: Send,
+    client_ip: str,
+    request: Counted,
+) -> Exchange:
+    engine = engine_for(context, caller, send.model, client_ip)
+    earlier = await off_loop(member, exchanges.earlier)(member, send)
+    body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
+    stored: list[Exchange] = []
+
+    async def put(completion_id: UUID) -> None:
+        put_now = off_loop(member, exchanges.put)
+        stored.append(await put_now(member, send, completion_id, left_out))
+
+    try:
+        answer = await intake.submit(
+            context, _submission(caller, engine, body, client_ip), before_queue=put
+        )
+    except NotAdmitted as refused:
+        refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
+        raise
+    except OutOfService:
+        if not stored:
+            raise
+        request.status = 503
+        return stored[0]  # the record shows that it did not run, and so does its answer
+    request.order, request.status = answer.order, 200
+    answer.leave()  # readers follow the stored events instead
+    return replace(stored[0], place=lambda: answer.place_now)
+
+
+def _shorter_answer(admission: Admission, max_tokens: int) -> int:
+    """Returns the tokens of an answer that the quota has room for; 0 if too few."""
+    if admission.unit != "tokens":
+        return 0
+    missing = admission.asked - max(0, admission.limit - admission.used)
+    shorter = max_tokens - missing
+    return shorter if shorter >= prompt.SHORTEST_ANSWER else 0
+
+
+def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
+    """Returns the engine of a model, if the page offers it. Raises Refused."""
+    try:
+        engine = allowed.engine_for(caller, model)
+    except Unavailable:  # the caller is local-only by now, and the model is hosted
+        raise Refused("model_not_found") from None
+    except allowed.NoSuchModel as unknown:
+        if unknown.hidden:
+            denied(
+                context,
+                caller,
+                ROUTE,
+                client_ip,
+                status=404,
+                code="model_not_found",
+                model=unknown.name,
+            )
+        raise Refused("model_not_found") from None
+    if not engine.capabilities.text:
+        raise Refused("model_not_found")
+    return engine
+
+
+def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip: str) -> Submission:
+    estimate, max_tokens = prompt.estimate(body), body["max_tokens"]
+    return Submission(
+        caller=caller,
+        engine=engine,
+        body=orjson.dumps(engine.prepare(body, chat=True)),
+        chat=True,
+        route=ROUTE,
+        stream=True,
+        estimate=estimate,
+        max_tokens=max_tokens,
+        include_usage=True,
+        outlives_reader=True,
+        keeps_text=True,
+        klass=work_class(caller, ROUTE),
+        client_ip=client_ip,
+    )

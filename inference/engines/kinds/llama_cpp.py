@@ -1,0 +1,314 @@
+"""llama.cpp's server, embedded or your own. `url` is its root, e.g. http://127.0.0.1:8080."""
+
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import orjson
+
+from inference.engines import load
+from inference.engines.base import (
+    Engine,
+    EngineAway,
+    EngineConfig,
+    EngineFailed,
+    Turn,
+    away,
+    error_in,
+    read_on,
+)
+from inference.engines.fields import BOOL, integer, number, one_of, only
+from inference.engines.kinds.bundled_model import template_for
+from inference.engines.kinds.exclusive_use import EngineUse
+from inference.engines.kinds.llama_cpp_logprobs import Logprobs
+from inference.engines.kinds.prompt_slots import Lease, Slots
+from inference.engines.kinds.required_call import RequiredCall
+from inference.engines.load import Load
+from inference.engines.prompt_bound import counted_template
+from inference.engines.resumption import after_prompt, append_to_answer, rest_of
+from inference.engines.transport import bounded_reading
+from inference.engines.transport.connection import NoConnection
+from inference.engines.transport.failure_reason import why_away
+from inference.engines.transport.session import EngineSession
+from inference.order import Order
+from inference.templating import control_tokens
+from infrastructure.redis.link import RedisLink
+
+# Messages of client errors to which it answers 500.
+_CLIENTS_MISTAKE = re.compile(
+    r"is not supported|must (be|have|contain)|roles? must|Jinja"
+    r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
+)
+_HERE = ("127.0.0.1", "::1", "localhost")
+_UNREADABLE = (
+    aiohttp.ClientError,
+    TimeoutError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+
+
+class LlamaCppEngine(Engine):
+    health_path = "/health"
+    chat_path = "/v1/chat/completions"
+    text_path = "/v1/completions"
+    own_fields = {
+        "top_k": integer(-1, 2**31 - 1),
+        "min_p": number(0, 1),
+        "typical_p": number(0, 1),
+        "top_n_sigma": number(-1, 100),
+        "xtc_probability": number(0, 1),
+        "xtc_threshold": number(0, 1),
+        "dynatemp_range": number(0, 2),
+        "dynatemp_exponent": number(0, 10),
+        "repeat_penalty": number(0, 10),
+        "repeat_last_n": integer(-1, 4096),  # each answer gets a buffer of that length
+        "mirostat": integer(0, 2),
+        "mirostat_tau": number(0, 100),
+        "mirostat_eta": number(0, 1),
+        "ignore_eos": BOOL,
+        "cache_prompt": BOOL,
+        "reasoning_format": one_of("none", "auto", "deepseek"),
+    }
+    own_text_fields = {
+        "suffix": only("", "empty: this engine does not fill in the middle"),
+        "echo": only(False, "false: this engine does not say the prompt again"),
+    }
+    can = {"files": False}
+    # The words of a schema that llama.cpp reads (common/json-schema.cpp).
+    enforces = frozenset(
+        {
+            "$ref",
+            "additionalProperties",
+            "allOf",
+            "anyOf",
+            "const",
+            "enum",
+            "exclusiveMaximum",
+            "exclusiveMinimum",
+            "format",
+            "items",
+            "maxItems",
+            "maxLength",
+            "maximum",
+            "minItems",
+            "minLength",
+            "minimum",
+            "pattern",
+            "prefixItems",
+            "properties",
+            "required",
+            "type",
+        }
+    )
+    parts = ("text", "image_url", "input_audio", "video_url")
+    tool_types = ("function",)
+    most_choices = 500  # it follows each by itself: 1000 take ten seconds for a few tokens
+    most_readings = 500
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(replace(config, normal_form=""))  # its tokenizers do not normalise
+        self.computes_here = urlsplit(self.base).hostname in _HERE
+        self._writes_calls_as_json = bool(template_for(config.launch.get("model", "")))
+        self._slots = Slots()
+        self._known: list[tuple[EngineUse, Slots]] = []  # of earlier runners
+
+    @asynccontextmanager
+    async def used(self, redis: RedisLink) -> AsyncGenerator[Engine]:
+        """Yields the engine with an earlier runner's knowledge of the slots, if still valid."""
+        own = copy(self)
+        use = EngineUse(self.base)
+        slots_of_use = self._known.pop() if self._known else (use, Slots(use))
+        use, own._slots = slots_of_use
+        async with use.lasting(redis):
+            yield own
+        self._known.append(slots_of_use)
+
+    @asynccontextmanager
+    async def announced(self, redis: RedisLink) -> AsyncGenerator[None]:
+        async with EngineUse(self.base).announced(redis):
+            yield
+
+    async def probe(self, session: EngineSession) -> bool:
+        try:
+            props = await self._ask(session, "/props")
+            modalities, template = props["modalities"], props["chat_template_caps"]
+            self.learn(
+                {
+                    "images": bool(modalities.get("vision")),
+                    "audio": bool(modalities.get("audio")),
+                    "video": bool(modalities.get("video")),
+                    "tools": bool(template["supports_tools"]),
+                }
+            )
+        except _UNREADABLE:
+            return False
+        self.learn_slots(props.get("total_slots"))
+        ends = (props.get("bos_token"), props.get("eos_token"))
+        template = control_tokens.of_template(str(props.get("chat_template", "")))
+        self.learn_control_tokens((*ends, *template))
+        with contextlib.suppress(*_UNREADABLE):
+            self.learn_context(int(props["default_generation_settings"]["n_ctx"]))
+        with contextlib.suppress(*_UNREADABLE):  # it takes no empty texts: the guess stays
+            count = partial(self._count, session)
+            self.learn_template(await counted_template(count, tools=self.capabilities.tools))
+        return True
+
+    async def load(self, session: EngineSession) -> Load | None:
+        """Returns its load, if it was started with --metrics."""
+        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.LLAMA_CPP)
+
+    @property
+    def metrics_url(self) -> str:
+        return self.base + "/metrics"
+
+    async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
+        prompt = (await self._ask(session, "/apply-template", chat))["prompt"]
+        text = {"content": prompt, "add_special": True, "parse_special": True}
+        return len((await self._ask(session, "/tokenize", text))["tokens"])
+
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        """Leave only the tool that must be called: llama.cpp ignores its name in the choice."""
+        choice = body.get("tool_choice")
+        if chat and isinstance(choice, dict) and (function := choice.get("function")):
+            chosen = [t for t in body["tools"] if _name(t) == function["name"]]
+            body |= {"tools": chosen, "tool_choice": "required"}
+        return super().prepare(body, chat=chat)
+
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        message = str(error_in(body).get("message") or "")
+        if status in (500, 502) and _CLIENTS_MISTAKE.search(message):
+            status = 400
+        return super().refusal(status, body)
+
+    @property
+    def cache_is_private(self) -> bool:
+        return True
+
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
+        shapes = self._shapes(order)
+        async with self._with_slot(session, order, shapes) as (placed, lease):
+            body = await super().answer(session, placed)
+            lease.served = True
+            for shape in shapes:
+                body = shape.of_answer(body)
+            return body
+
+    async def events(
+        self, session: EngineSession, order: Order, turn: Turn = read_on
+    ) -> AsyncGenerator[list[bytes]]:
+        shapes = self._shapes(order)
+        async with (
+            self._with_slot(session, order, shapes) as (placed, lease),
+            aclosing(super().events(session, placed, turn)) as stream,
+        ):
+            async for events in stream:
+                lease.served = lease.served or b'"choices"' in events[0]
+                for shape in shapes:
+                    events = list(map(shape.of_event, events))
+                yield events
+
+    def _shapes(self, order: Order) -> list[Logprobs | RequiredCall]:
+        """Returns the translations of the answer into OpenAI's form."""
+        call = RequiredCall.for_order(order) if self._writes_calls_as_json else None
+        return [shape for shape in (Logprobs.for_order(order), call) if shape]
+
+    @asynccontextmanager
+    async def _with_slot(
+        self, session: EngineSession, order: Order, shapes: Iterable[Logprobs | RequiredCall]
+    ) -> AsyncIterator[tuple[Order, Lease]]:
+        """Yields the order with its slot, and the lease of the slot."""
+        count = partial(self._count_slots, session)
+        try:
+            async with self._slots.lease(order.tenant_id, order.body, count) as lease:
+                body = order.body[:-1] + b',"id_slot":%d' % lease.number
+                if not lease.own_cache:
+                    body += b',"cache_prompt":false'
+                for shape in shapes:
+                    body += shape.outgoing
+                yield msgspec.structs.replace(order, body=body + b"}"), lease
+        except EngineAway:  # it may come back with other slots
+            self._slots.forget()
+            raise
+
+    async def _count_slots(self, session: EngineSession) -> int:
+        """Returns the number of slots. Raises EngineAway.
+
+        llama.cpp would take a number beyond its last slot for "any".
+        """
+        try:
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with self._http(session).get(
+                self.base + "/props",
+                headers=self.headers(),
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await bounded_reading.whole(response)
+            self._check(response.status, {}, body)
+            total = int(orjson.loads(body)["total_slots"])
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise away(NoConnection(why_away(problem))) from None
+        except (LookupError, TypeError, ValueError):
+            message = "the engine does not say how many slots it has: is it llama.cpp's server?"
+            raise EngineFailed(502, "engine_failed", message) from None
+        return max(1, min(total, self.config.slots))
+
+    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
+        """Continue after `text`, with only the new part in the answer.
+
+        None if the last message is the assistant's.
+        """
+        body = rest_of(order, tokens)
+        if body is None:
+            return None
+        if not order.chat:
+            return after_prompt(body, text)
+        if body["messages"][-1]["role"] == "assistant":
+            return None
+        append_to_answer(body["messages"], text, open_ended=False)
+        return orjson.dumps(body)
+
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
+        """Ask the engine's own tokenizer, or estimate if that fails."""
+        try:
+            prompt = await self._prompt(session, order)
+            if isinstance(prompt, list):  # tokens already
+                return len(prompt)
+            reply = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
+            return len(reply["tokens"])
+        except _UNREADABLE:
+            return await super().count_prompt(session, order)
+
+    async def _prompt(self, session: EngineSession, order: Order) -> Any:
+        body = orjson.loads(order.body)
+        if not order.chat:
+            return body["prompt"]
+        rendered = await self._ask(session, "/apply-template", {"messages": body["messages"]})
+        return rendered["prompt"]
+
+    async def _ask(self, session: EngineSession, path: str, body: Any = None) -> Any:
+        async with self._http(session).request(
+            "GET" if body is None else "POST",
+            self.base + path,
+            json=body,
+            headers=self.headers(),
+            timeout=aiohttp.ClientTimeout(total=5),
+            allow_redirects=False,  # a prompt goes nowhere else
+        ) as response:
+            response.raise_for_status()
+            return orjson.loads(await bounded_reading.whole(response))
+
+
+def _name(tool: dict[str, Any]) -> Any:
+    return (tool.get("function") or {}).get("name")

@@ -1,0 +1,163 @@
+"""vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
+
+import contextlib
+from functools import partial
+from typing import Any
+
+import aiohttp
+import orjson
+
+from inference import classes
+from inference.engines import load
+from inference.engines.fields import (
+    BOOL,
+    FORMAT,
+    Rule,
+    integer,
+    tokens,
+)
+from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.unfinished_messages import OpenEndedEngine
+from inference.engines.load import Load
+from inference.engines.prompt_bound import counted_template
+from inference.engines.resumption import stops_of
+from inference.engines.transport import bounded_reading
+from inference.engines.transport.session import EngineSession
+from inference.order import Order
+from inference.templating.control_tokens import TAGS
+
+PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
+_WORDS = Rule(
+    lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
+    "a list of at most 64 words",
+)
+_OF_A_PROMPT = (
+    "messages",
+    "tools",
+    "chat_template_kwargs",
+    "add_special_tokens",
+    "add_generation_prompt",
+    "continue_final_message",
+)
+
+
+class VllmEngine(OpenEndedEngine):
+    """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`.
+
+    `stream_interval` is refused: with it, an answer that is cut would seem shorter than it was.
+    """
+
+    own_fields = {
+        **OpenAIEngine.own_fields,
+        "bad_words": _WORDS,
+        "allowed_token_ids": tokens(1024),
+        "thinking_token_budget": integer(-1, 2**31 - 1),
+        "truncate_prompt_tokens": integer(-1, 2**31 - 1),
+        "add_special_tokens": BOOL,
+        "spaces_between_special_tokens": BOOL,
+        "return_token_ids": BOOL,
+        "return_tokens_as_token_ids": BOOL,
+    }
+    own_text_fields = {"response_format": FORMAT}
+    product = "vLLM"
+    can = {"files": False}
+    tool_types = ("function",)
+
+    @property
+    def root(self) -> str:
+        """Returns the root, below which are the paths that are not OpenAI's."""
+        return self.base.removesuffix("/v1")
+
+    @property
+    def health_url(self) -> str:
+        return self.root + "/health"
+
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        """Complete a body that was prepared for SGLang, which has only one of the two fields."""
+        body = super().prepare(body, chat=chat)
+        if chat and body.get("continue_final_message") is True:
+            body.setdefault("add_generation_prompt", False)
+        return body
+
+    def open_ended(self, body: dict[str, Any]) -> None:
+        super().open_ended(body)
+        body["add_generation_prompt"] = False
+
+    def outgoing(self, order: Order) -> bytes:
+        body = super().outgoing(order)
+        rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
+        return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
+
+    def resumes_unchanged(self, order: Order) -> bool:
+        """False with a longer stop string, whose beginning vLLM holds back inside of tokens."""
+        return all(len(stop) < 2 for stop in stops_of(order)) and super().resumes_unchanged(order)
+
+    # What it says of itself -----------------------------------------------------------------------
+    async def probe(self, session: EngineSession) -> bool:
+        """Ask for the context of its model, and for the tokens of its chat template."""
+        try:
+            with contextlib.suppress(*_UNREADABLE):
+                self.learn_model(await self._ask(session, self.base + "/models"))
+            with contextlib.suppress(*_UNREADABLE):
+                await self._learn_slots(session)
+            with contextlib.suppress(*_UNREADABLE):
+                if not self.control_tokens:
+                    await self._learn_tags(session)
+            with contextlib.suppress(*_UNREADABLE):
+                count = partial(self._count, session)
+                self.learn_template(await counted_template(count, tools=self.capabilities.tools))
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            return False
+        return True
+
+    async def _learn_slots(self, session: EngineSession) -> None:
+        """Learn the slots from a server in development mode; others answer 404."""
+        if self.config.auto_slots:
+            info = await self._ask(session, self.root + "/server_info?config_format=json")
+            self.learn_slots(info["vllm_config"]["scheduler_config"]["max_num_seqs"])
+
+    async def _learn_tags(self, session: EngineSession) -> None:
+        """Learn the control tokens among texts that may be HTML tags as well."""
+        counts = [
+            await self._count(session, {"prompt": tag, "add_special_tokens": False}) for tag in TAGS
+        ]
+        self.learn_control_tokens(tag for tag, n in zip(TAGS, counts, strict=True) if n == 1)
+
+    async def load(self, session: EngineSession) -> Load | None:
+        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.VLLM)
+
+    @property
+    def metrics_url(self) -> str:
+        return self.root + "/metrics"
+
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
+        """Ask the engine's own tokenizer, or estimate if that fails."""
+        body = orjson.loads(order.body)
+        try:
+            if order.chat:
+                return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
+            prompt = body["prompt"]
+            if isinstance(prompt, list):
+                return len(prompt)
+            return await self._count(session, {"prompt": prompt})
+        except (aiohttp.ClientError, TimeoutError, *_UNREADABLE):
+            return await super().count_prompt(session, order)
+
+    async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
+        body = {"model": self.config.model, **prompt}
+        return int((await self._ask(session, self.root + "/tokenize", body))["count"])
+
+    async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
+        method = "GET" if body is None else "POST"
+        async with self._http(session).request(
+            method,
+            url,
+            json=body,
+            headers=self.headers(),
+            timeout=_TIMEOUT,
+            allow_redirects=False,  # a prompt goes nowhere else
+        ) as response:
+            response.raise_for_status()
+            return orjson.loads(await bounded_reading.whole(response))

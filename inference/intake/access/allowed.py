@@ -1,0 +1,123 @@
+"""Models and actions that a caller is allowed, checked for submissions and lists of models.
+
+A model that a caller may not use does not exist for them, so that answers do not reveal other
+tenants' models. For all else the refusal names what is missing.
+"""
+
+from enum import StrEnum
+
+from inference.engines import answering, pools_of, served
+from inference.engines.base import Engine
+from inference.intake.access import residency
+from inference.intake.route import open_to
+from tenants.caller import Caller
+from tenants.key_scopes import Scope
+from tenants.model_access import withheld_from
+from tenants.models import Member, Tenant
+
+
+class NotAllowed(Exception):
+    """`code` is for programs, the message for the people behind them."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class NoSuchModel(Exception):
+    """The model is not served, or `hidden` from this caller, who gets the same answer."""
+
+    def __init__(self, name: str, *, hidden: bool) -> None:
+        super().__init__(name)
+        self.name, self.hidden = name, hidden
+
+
+def check_address(caller: Caller, client_ip: str) -> None:
+    """Check the caller's address. Raises NotAllowed."""
+    if not caller.may_come_from(client_ip):
+        raise NotAllowed(
+            "address_not_allowed", f"this API key cannot be used from the address {client_ip}"
+        )
+
+
+def check_scope(caller: Caller, scope: str = Scope.INFERENCE) -> None:
+    """Check the key's scope; one for inference may do batches as well. Raises NotAllowed."""
+    if caller.scopes.isdisjoint((scope, Scope.INFERENCE)):
+        who = "this API key" if caller.api_key_id else "your role"
+        raise NotAllowed("insufficient_scope", f"{who} does not have the scope `{scope}`")
+
+
+def check(caller: Caller, engine: Engine, client_ip: str, scope: str = Scope.INFERENCE) -> None:
+    """Check address, scope and model. Raises NotAllowed, NoSuchModel, Unavailable."""
+    check_address(caller, client_ip)
+    check_scope(caller, scope)
+    engine_for(caller, engine.config.name)
+
+
+def visible(caller: Caller, engine: Engine) -> bool:
+    """Hides models served only by hosted pools from local-only callers."""
+    model = engine.config.name
+    return bool(open_to(caller, model)) and caller.may_use(model)
+
+
+def engine_for(caller: Caller, model: str) -> Engine:
+    """Returns the engine that a request is prepared for.
+
+    Raises NoSuchModel, and Unavailable if the request would have to leave this installation.
+    """
+    engine = served().get(model)
+    if engine is None or not caller.may_use(model):
+        raise NoSuchModel(model, hidden=engine is not None)
+    residency.check(caller, model)
+    return engine
+
+
+def listed(caller: Caller, model: str) -> Engine:
+    """Returns one of `engines_for`. Raises NoSuchModel."""
+    engine = served().get(model)
+    if engine is None or not visible(caller, engine):
+        raise NoSuchModel(model, hidden=engine is not None)
+    return engine
+
+
+def first_for(caller: Caller) -> str:
+    """Returns the first model that may answer the caller; "" if there is none.
+
+    If residency forbids all of them, it is the first of those.
+    """
+    allowed = [name for name in answering() if caller.may_use(name)]
+    return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
+
+
+def engines_for(caller: Caller) -> list[Engine]:
+    return [engine for engine in served().values() if visible(caller, engine)]
+
+
+def models_for(member: Member) -> list[str]:
+    """Returns the models that a person can choose from, without those for embeddings alone."""
+    hidden = withheld_from(member)
+    return [name for name in _models_of(member.tenant) if name not in hidden]
+
+
+class NoModels(StrEnum):
+    """The reason why a person has no model to choose."""
+
+    NONE_SERVED = "none_served"
+    ALL_HOSTED = "all_hosted"  # and the tenant is local-only
+    ALL_RESTRICTED = "all_restricted"
+
+
+def no_models_reason(member: Member) -> NoModels:
+    """Returns the reason, for a member without any in `models_for`."""
+    if not answering():
+        return NoModels.NONE_SERVED
+    return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
+
+
+def _models_of(tenant: Tenant) -> list[str]:
+    """Returns a tenant's models, without those served only by hosted pools if it is local-only."""
+    return [
+        name
+        for name in answering()
+        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
+    ]

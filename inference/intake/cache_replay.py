@@ -1,0 +1,125 @@
+"""Answers a request from the cache: settles it as a runner would, and gives it to its reader."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+
+from audit.keys.keyring import Cipher, Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.fair_queue import Row
+from audit.trail.group_commit import LARGE, StoreUnavailable
+from inference.cache.answers import Answer
+from inference.codec import events, pieces
+from inference.errors import error_body
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.cached_answers.lookup import Kept
+from inference.intake.context import Context
+from inference.order import Order
+from inference.record import slots
+from inference.record.settling import settle
+from inference.record.statements import Outcome, settled_row
+from inference.stream.frames import Frame, Kind, upstream
+from infrastructure.redis.link import RedisGone
+from tenants.quotas.charge import KeptCharge
+from tenants.rate_limits.release import release
+
+UPSTREAM = "cache"  # the serving engine in the record
+TRIES = 60  # once a second
+LARGEST = LARGE // 2  # bytes of a request
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A cached answer, turned into this request's own."""
+
+    order: Order
+    body: bytes
+    outcome: Outcome
+
+    @classmethod
+    def of(cls, order: Order, hit: Kept) -> "Replay":
+        order, body = priced(order), _own_body(hit.answer, order)
+        return cls(order, body, _outcome(hit, body))
+
+    def settled(self, cipher: Cipher) -> Row:
+        return settled_row(self.order, self.outcome, cipher, time.time())
+
+    @property
+    def fits_one_commit(self) -> bool:
+        """Returns whether one commit records and settles it (record/settle_in_one_commit.py)."""
+        return len(self.order.body) <= LARGEST and not self.order.idempotent
+
+
+async def replay_kept(
+    context: Context, stream: AnswerStream, replay: Replay, *, settled: bool
+) -> None:
+    """Send the answer. The last event leaves after its usage and text are durable."""
+    order = replay.order
+    frame = _frame(order, replay.body)
+    if not (settled or await _settles(context, replay)):
+        text = error_body("the answer could not be put on record", "not_recorded", 503)
+        frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
+    stream.sink.put(frame)
+    context.rate_limiter.over(str(order.id))
+    context.background.run(release_limits(context, order, len(replay.body)))
+
+
+async def _settles(context: Context, replay: Replay) -> bool:
+    order = replay.order
+    try:
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        return await settle(context.settled, replay.settled(cipher))
+    except (StoreUnavailable, Unreadable, MasterKeyUnavailable):
+        return False
+
+
+def priced(order: Order) -> Order:
+    charge = KeptCharge(*msgspec.structs.astuple(order.charge))
+    return msgspec.structs.replace(order, charge=charge)
+
+
+def _own_body(answer: Answer, order: Order) -> bytes:
+    """Returns the answer with this request's id, and usage that shows it was cached."""
+    completion: dict[str, Any] = orjson.loads(answer.body)
+    usage = completion.get("usage")
+    if isinstance(usage, dict):
+        usage["prompt_tokens_details"] = {"cached_tokens": answer.prompt_tokens}
+    return orjson.dumps({**completion, "id": order.public_id, "model": order.model})
+
+
+def _outcome(hit: Kept, body: bytes) -> Outcome:
+    words = events.said_of(body)
+    return Outcome(
+        finish_reason=hit.answer.finish_reason,
+        prompt_tokens=hit.answer.prompt_tokens,
+        completion_tokens=hit.answer.completion_tokens,
+        cached_tokens=hit.answer.prompt_tokens,
+        upstream=UPSTREAM,
+        text=words.text,
+        reasoning=words.reasoning,
+        response=body,
+        cache=hit.level,
+    )
+
+
+def _frame(order: Order, body: bytes) -> Frame:
+    served_by = upstream(order.queue)
+    if not order.stream:
+        return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
+    parts = [*pieces.of_answer(body, gives_usage=order.include_usage), events.DONE]
+    text = b"".join(event + b"\n\n" for event in parts)
+    return Frame(order.id.bytes, 1, len(parts), Kind.END, text, upstream=served_by)
+
+
+async def release_limits(context: Context, order: Order, answer: int) -> None:
+    """Release its place in the limits, and its tokens: no engine has worked for it."""
+    for _ in range(TRIES):
+        with suppress(RedisGone):
+            await release(context.redis, slots.slot(order), slots.reserved_tokens(order), 0, answer)
+            return
+        await asyncio.sleep(1)

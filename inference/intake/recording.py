@@ -1,0 +1,96 @@
+"""Step 4, the record: the request, its text and its quota reservation, in one commit."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+from django.db import DatabaseError
+
+from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.fair_queue import Row
+from audit.trail.group_commit import StoreUnavailable
+from inference.intake.access.allowed import NotAllowed
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
+from inference.intake.context import Context
+from inference.intake.errors import KeyTaken, OutOfService
+from inference.intake.idempotency_claim import Claim
+from inference.intake.refusals import out_of_quota
+from inference.order import Order
+from inference.record import settle_in_one_commit
+from inference.record.statements import Outcome, encrypted_order, received_row
+from tenants.quotas.ledger_answer import Verdict, verdict
+
+KEY_PATIENCE_S = 3.0
+NO_KEY = (Unreadable, MasterKeyUnavailable)
+LATE = Outcome(state="failed", status=503, finish_reason="error", error_code="recorded_late")
+
+
+Settled = Callable[[Cipher], Row]
+
+
+class OnRecord(msgspec.Struct, frozen=True):
+    ciphertext: bytes  # of the order
+    verdict: Verdict  # of the quotas
+    payload_sha256: str  # of the recorded text
+
+
+async def put_on_record(
+    context: Context,
+    order: Order,
+    time_zone: str,
+    claim: Claim | None = None,
+    *,
+    settled: Settled | None = None,
+) -> OnRecord:
+    """Record a request. `settled` makes the row of its end, if its answer is there already.
+
+    It cannot be used together with a claim, nor for a large text.
+
+    Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second.
+    """
+    try:
+        cipher = keyring.cached(order.tenant_id, order.subject_id) or await _key(order)
+        ciphertext = encrypted_order(order, cipher)
+        row = received_row(order, ciphertext, time_zone)
+        if settled:
+            both = settle_in_one_commit.row(row, settled(cipher))
+            decision = verdict(await context.answered_at_once.write(both))
+        else:
+            decision = verdict(
+                await (_claimed(context, row, claim) if claim else context.received.write(row))
+            )
+    except Barred:  # erased since the authentication
+        raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
+    except StoreUnavailable as problem:
+        if problem.late:
+            context.background.run(_close_late(context, order, problem.late))
+        raise OutOfService(str(problem)) from None
+    except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
+        raise OutOfService(str(problem)) from None
+    if decision.out_of:
+        context.exhausted.remember(decision.out_of, asyncio.get_running_loop().time())
+        raise out_of_quota(decision.out_of)
+    return OnRecord(ciphertext, decision, row["payload_sha256"])
+
+
+async def _claimed(context: Context, row: Row, claim: Claim) -> Any:
+    answer = await context.claimed.write(row | claim.row())
+    if answer is None:
+        raise KeyTaken
+    return answer
+
+
+async def _key(order: Order) -> Cipher:
+    key = keyring.of_subject(order.tenant_id, order.subject_id)
+    return await asyncio.wait_for(key, KEY_PATIENCE_S)
+
+
+async def _close_late(context: Context, order: Order, recorded: asyncio.Future[Any]) -> None:
+    """Settle a request as not run that was recorded after its client had been refused."""
+    answer = await recorded
+    came_second = order.idempotent and answer is None
+    if not (came_second or verdict(answer).out_of):
+        await context.cancellation.settle_unstarted(order, LATE)

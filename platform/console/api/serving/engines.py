@@ -1,0 +1,282 @@
+"""Engines: added, changed, drained and removed while the platform runs."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers as s
+from rest_framework.fields import empty
+from rest_framework.response import Response
+
+from console.api.declared_resource import DeclaredResource, DeclaredShape, NameFilter, is_name
+from console.api.problem import bad_request
+from console.api.requester import Requester, denied
+from console.api.resource import Who
+from console.api.strict_input import Shape
+from console.serving import engine_figures
+from inference.engines import KINDS
+from inference.engines.health.state import Condition, engine_state, state_unless_draining
+from inference.models import Engine, Pool
+from inference.models.served import LONGEST_NAME
+from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
+from inference.queue.engine_figures import EngineFigures
+from inference.registry.checking import OPTIONS, check_fields
+from inference.registry.launched import with_server
+from tenants.operator_scopes import OperatorScope as Scope
+
+_EXAMPLE = {
+    "url": "http://gpu-1:8000/v1",
+    "slots": 64,
+    "hosted": False,
+    "options": {"model": "deepseek-ai/DeepSeek-R1", "context_length": 65536},
+}
+_FIRST = "Time from the receipt of a request to the first token of its stream."
+_OPTIONS = f"As in an entry of FOREBAY_ENGINES: {', '.join(sorted(OPTIONS))}."
+
+
+def _is_url(url: str) -> None:
+    if problem := url_problem(url):
+        raise s.ValidationError(problem)
+
+
+@extend_schema_field(
+    {"oneOf": [{"type": "integer", "minimum": 1, "maximum": MOST_SLOTS}, {"enum": [AUTO]}]}
+)
+class SlotsField(s.IntegerField):
+    """A number, or "auto": the engine's own number."""
+
+    words = (AUTO,)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MOST_SLOTS, **kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return data if data in self.words else super().run_validation(data)
+
+
+class EngineChange(Shape):
+    url = s.CharField(max_length=500, validators=[_is_url], required=False)
+    api_key = s.CharField(
+        max_length=4096,
+        required=False,
+        allow_blank=True,
+        help_text="Encrypted; never shown.",
+    )
+    slots = SlotsField(
+        required=False, help_text='Answers at the same time; "auto": the engine\'s own number.'
+    )
+    hosted = s.BooleanField(
+        required=False,
+        help_text="A hosted service: not for tenants that are local-only.",
+    )
+    options = s.DictField(required=False, help_text=_OPTIONS)
+    EXAMPLE: ClassVar[dict[str, Any]] = {"slots": 128}
+
+
+class NewEngine(EngineChange):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    pool = s.CharField(max_length=LONGEST_NAME, help_text="The name of a pool.")
+    kind = s.ChoiceField(sorted(KINDS))
+    url = s.CharField(
+        max_length=500,
+        validators=[_is_url],
+        required=False,
+        help_text="Left out for a server that Forebay starts: options.launch = {model: FILE}, "
+        "a GGUF file in a folder of FOREBAY_MODELS, with the kind llama_cpp.",
+    )
+    EXAMPLE = {"name": "gpu-1", "pool": "here", "kind": "vllm", **_EXAMPLE}
+
+
+class EngineFailureShape(Shape):
+    at = s.DateTimeField(source="failed_at")
+    status = s.IntegerField(source="failure.status", help_text="The status that the client got.")
+    code = s.CharField(source="failure.code")
+    reason = s.CharField(source="failure.reason", help_text="For operators; never a text.")
+
+
+class EngineFiguresShape(Shape):
+    """Figures measured by an engine's workers, of the last five minutes unless stated."""
+
+    requests = s.IntegerField(help_text="Requests that ended here, or went on to another engine.")
+    failed = s.IntegerField(
+        source="errors", help_text="Failures of the engine, not of its clients."
+    )
+    tokens_per_second = s.FloatField(help_text="Tokens of answers per second, in the last minute.")
+    tokens_per_second_15m = s.FloatField()
+    ttft_p50_ms = s.IntegerField(source="ttft_p50", allow_null=True, help_text=_FIRST)
+    ttft_p95_ms = s.IntegerField(source="ttft_p95", allow_null=True)
+    wait_p50_ms = s.IntegerField(source="queue_p50", allow_null=True, help_text="Queueing time.")
+    wait_p95_ms = s.IntegerField(source="queue_p95", allow_null=True)
+    last_error = s.SerializerMethodField(help_text="The last error of the last day.")
+
+    @extend_schema_field(EngineFailureShape(allow_null=True))
+    def get_last_error(self, figures: EngineFigures) -> Any:
+        return EngineFailureShape(figures).data if figures.failure else None
+
+
+class EngineShape(DeclaredShape):
+    model = s.CharField(source="pool.model.name")
+    pool = s.CharField(source="pool.name")
+    kind = s.CharField()
+    url = s.CharField()
+    has_api_key = s.SerializerMethodField()
+    slots = s.IntegerField(help_text="The number in force now.")
+    auto_slots = s.BooleanField(help_text="Whether the number follows the engine's own.")
+    hosted = s.BooleanField()
+    options = s.DictField()
+    draining = s.BooleanField()
+    state = s.SerializerMethodField(
+        help_text="starting, ready, loading, draining or down, as this process sees it."
+    )
+    state_reason = s.SerializerMethodField(
+        help_text="Why it is starting (loading, or how its last server ended) or down; else empty."
+    )
+    starting_since = s.SerializerMethodField(help_text="Start of a server of Forebay.")
+    down_since = s.SerializerMethodField()
+    figures = s.SerializerMethodField(help_text="null if Redis does not answer.")
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "gpu-1",
+        "from_file": False,
+        "created_at": "2026-01-31T08:00:00Z",
+        "model": "deepseek-r1",
+        "pool": "here",
+        "kind": "vllm",
+        "has_api_key": False,
+        **_EXAMPLE,
+        "auto_slots": False,
+        "draining": False,
+        "state": "ready",
+        "state_reason": "",
+        "starting_since": None,
+        "down_since": None,
+        "figures": {
+            "requests": 4210,
+            "failed": 1,
+            "tokens_per_second": 1840.5,
+            "tokens_per_second_15m": 1712.3,
+            "ttft_p50_ms": 180,
+            "ttft_p95_ms": 420,
+            "wait_p50_ms": 12,
+            "wait_p95_ms": 95,
+            "last_error": {
+                "at": "2026-01-31T08:00:00Z",
+                "status": 502,
+                "code": "engine_failed",
+                "reason": "it answered 500",
+            },
+        },
+    }
+
+    def get_has_api_key(self, engine: Engine) -> bool:
+        return bool(engine.api_key)
+
+    def get_state(self, engine: Engine) -> str:
+        return engine_state(engine).condition.value
+
+    def get_state_reason(self, engine: Engine) -> str:
+        now = engine_state(engine)
+        return now.detail or now.cause.value
+
+    def get_starting_since(self, engine: Engine) -> str | None:
+        return _since(engine, Condition.STARTING)
+
+    def get_down_since(self, engine: Engine) -> str | None:
+        return _since(engine, Condition.DOWN)
+
+    @extend_schema_field(EngineFiguresShape(allow_null=True))
+    def get_figures(self, engine: Engine) -> Any:
+        figures = engine_figures.figures_of(self._figures, engine.name)
+        return EngineFiguresShape(figures).data if figures else None
+
+    @cached_property
+    def _figures(self) -> engine_figures.Figures:
+        """Returns the figures of all engines, read once for a list."""
+        return engine_figures.all_figures()
+
+
+def _since(engine: Engine, condition: Condition) -> str | None:
+    """Returns since when the engine has been in this condition."""
+    now = state_unless_draining(engine)
+    return now.since.isoformat() if now.since and now.condition is condition else None
+
+
+READING: tuple[Scope, ...] = (Scope.ENGINES_READ,)
+WRITING: tuple[Scope, ...] = (Scope.ENGINES_WRITE,)
+_WRITES = ("create", "partial_update", "destroy", "drain", "resume")
+_LOCAL_FIELDS = frozenset({"slots"})  # fields of a hosted engine that do not say where requests go
+
+
+def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[str, Any]) -> None:
+    """Refuses a key that would change which requests leave this installation, or where to.
+
+    A key of an operator may drain, resume and remove hosted engines, and change their slots. Raises
+    Problem.
+    """
+    if who.operator_key is None:
+        return
+    was_hosted = bool(engine and engine.hosted)
+    hosted = bool(fields.get("hosted", was_hosted)) or fields.get("kind") in HOSTED
+    changed = {n for n, v in fields.items() if n == "api_key" or v != getattr(engine, n, None)}
+    if hosted != was_hosted or (was_hosted and changed - _LOCAL_FIELDS):
+        text = _(
+            "Where requests leave this installation a person decides: sign in to the console to "
+            "add or change a hosted engine."
+        )
+        raise denied(text, "person_needed")
+
+
+class Engines(DeclaredResource):
+    needs = dict.fromkeys(("list", "retrieve", *_WRITES), Who.OPERATOR)
+    operator_scopes = dict.fromkeys(_WRITES, WRITING) | dict.fromkeys(("list", "retrieve"), READING)
+    table = Engine
+    shape = EngineShape
+    takes = {"create": NewEngine, "partial_update": EngineChange}
+    asks = {"list": NameFilter}
+    volatile = ("state", "state_reason", "starting_since", "down_since", "figures")
+
+    def list(self, request: Any) -> Response:
+        """List the engines of all pools."""
+        return self.respond_page(self._rows())
+
+    def create(self, request: Any) -> Response:
+        """Add an engine to a pool. Every process uses it within a second."""
+        fields = self.body()
+        self.refuse_taken(fields["name"])
+        pool = Pool.objects.select_related("model").filter(name=fields.pop("pool")).first()
+        if pool is None:
+            raise bad_request({"pool": [_("There is no such pool.")]})
+        name = fields.pop("name")
+        fields = with_server(name, fields)
+        refuse_hosting_by_key(self.who, None, fields)
+        check_fields(pool, name, {"slots": SLOTS, "options": {}, **fields})
+        return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
+
+    def retrieve(self, request: Any, engine: UUID) -> Response:
+        """Show an engine: its address, and whether it takes requests."""
+        return self.respond(self.get_or_404(self._rows(), pk=engine))
+
+    def partial_update(self, request: Any, engine: UUID) -> Response:
+        """Change an engine. Running requests finish as they began."""
+        fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
+        refuse_hosting_by_key(self.who, row, fields)
+        current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
+        check_fields(row.pool, row.name, {**current, **fields})
+        return self.apply(row, "change", **fields)
+
+    def destroy(self, request: Any, engine: UUID) -> Response:
+        """Remove an engine. Running requests finish; waiting ones stay in its pool."""
+        return self.apply(self.get_for_change(self._rows(), pk=engine), "remove")
+
+    def drain(self, request: Any, engine: UUID) -> Response:
+        """Drain an engine: it takes no new requests and finishes the running ones."""
+        return self.apply(self.get_or_404(self._rows(), pk=engine), "drain")
+
+    def resume(self, request: Any, engine: UUID) -> Response:
+        """Let a drained engine take requests again."""
+        return self.apply(self.get_or_404(self._rows(), pk=engine), "resume")
+
+    def _rows(self) -> Any:
+        return Engine.objects.select_related("pool__model")

@@ -1,0 +1,163 @@
+"""Pools: each is one queue of a model, and the engines that serve it."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.declared_resource import DeclaredResource, DeclaredShape, NameFilter, is_name
+from console.api.problem import bad_request
+from console.api.requester import denied
+from console.api.resource import Who
+from console.api.strict_input import Shape
+from inference.models import Engine, Model, Pool
+from inference.models.served import LONGEST_NAME
+from inference.policy import LONGEST_MS, RouteCondition
+from inference.queue.limits import kept_free
+from tenants.operator_scopes import OperatorScope as Scope
+
+_MOST = 10_000
+_ORDER_FIELDS = frozenset({"position", "condition", "overflow_after_ms"})  # when a pool is tried
+
+
+class PoolChange(Shape):
+    position = s.IntegerField(
+        min_value=0,
+        max_value=_MOST,
+        required=False,
+        help_text="Pools are tried lowest first.",
+    )
+    condition = s.ChoiceField(
+        list(map(str, RouteCondition)),
+        required=False,
+        help_text="`overflow`: where the wait in the pools before it is too long. "
+        "`failover`: where none of them is available.",
+    )
+    overflow_after_ms = s.IntegerField(
+        min_value=0,
+        max_value=LONGEST_MS,
+        required=False,
+        help_text="With `overflow`: the expected wait from which it takes requests.",
+    )
+    limits = s.DictField(
+        required=False,
+        help_text="How many requests of a class may wait (`waiting`), and how long they may be "
+        "expected to (`wait_s`). Beyond that the answer is 503. `share`: of what is handed out, "
+        "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
+        "without one it ranks one class higher; `reserved`: slots that lower classes leave free, "
+        "`reserved_vip`: those in which only tenants with a weight of 2 or more begin, "
+        "`headroom`: those that they do while it has had requests in the last minute, and that a "
+        "tenant with more than its part leaves to others; of `realtime` the root of the pool's "
+        "slots less one where neither is set; `lower_slots`: the most that lower classes have in "
+        "that time.",
+    )
+    window = s.DictField(
+        required=False,
+        help_text="When batches may use the pool: `hours` in the time zone of their tenant, "
+        "`ramp_minutes`, and how many lines of a batch run `outside`. Empty: as the installation "
+        "says.",
+    )
+    EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
+
+
+class NewPool(PoolChange):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    model = s.CharField(max_length=LONGEST_NAME, help_text="The name of a model.")
+    EXAMPLE = {"name": "here", "model": "deepseek-r1", "condition": "always"}
+
+
+class PoolShape(DeclaredShape):
+    model = s.CharField(source="model.name")
+    position = s.IntegerField()
+    condition = s.CharField()
+    overflow_after_ms = s.IntegerField()
+    limits = s.DictField()
+    window = s.DictField()
+    kept_free = s.SerializerMethodField(
+        help_text="Slots that lower classes leave free, by class, while it has had requests lately."
+    )
+    engines = s.SerializerMethodField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "here",
+        "from_file": False,
+        "created_at": "2026-01-31T08:00:00Z",
+        "model": "deepseek-r1",
+        "position": 0,
+        "condition": "overflow",
+        "overflow_after_ms": 2000,
+        "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
+        "window": {"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2},
+        "kept_free": {"realtime": 2},
+        "engines": ["gpu-1", "gpu-2"],
+    }
+
+    def get_kept_free(self, pool: Pool) -> dict[str, int]:
+        return kept_free(pool.name)
+
+    def get_engines(self, pool: Pool) -> list[str]:
+        return [engine.name for engine in pool.engines.all()]
+
+
+class Pools(DeclaredResource):
+    needs = {
+        "list": Who.OPERATOR,
+        "create": Who.OPERATOR,
+        "retrieve": Who.OPERATOR,
+        "partial_update": Who.OPERATOR,
+        "destroy": Who.OPERATOR,
+    }
+    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.POOLS_READ,))
+    operator_scopes |= dict.fromkeys(("create", "partial_update", "destroy"), (Scope.POOLS_WRITE,))
+    table = Pool
+    shape = PoolShape
+    takes = {"create": NewPool, "partial_update": PoolChange}
+    asks = {"list": NameFilter}
+
+    def list(self, request: Any) -> Response:
+        """List the pools of all models."""
+        return self.respond_page(Pool.objects.select_related("model").prefetch_related("engines"))
+
+    def create(self, request: Any) -> Response:
+        """Add a pool to a model. It serves one model, once it has an engine."""
+        fields = self.body()
+        self.refuse_taken(fields["name"])
+        model = Model.objects.filter(name=fields.pop("model")).first()
+        if model is None:
+            raise bad_request({"model": [_("There is no such model.")]})
+        return self.respond(Pool.add(model, **fields, by=self.actor), 201)
+
+    def retrieve(self, request: Any, pool: UUID) -> Response:
+        """Show a pool and its engines."""
+        return self.respond(self.get_or_404(Pool.objects.all(), pk=pool))
+
+    def partial_update(self, request: Any, pool: UUID) -> Response:
+        """Change when a pool takes requests, and how many may wait for it."""
+        row, fields = self.get_for_change(Pool.objects.all(), pk=pool), self.body()
+        self._refuse_routing_by_key(row, fields)
+        return self.apply(row, "change", **fields)
+
+    def destroy(self, request: Any, pool: UUID) -> Response:
+        """Remove a pool and its engines.
+
+        Waiting requests go to another pool of its model, or end with a 503; running ones finish. A
+        key of an operator also needs `engines:write` if the pool has engines.
+        """
+        row = self.get_for_change(Pool.objects.all(), pk=pool)
+        self.refuse_engines_below(row.engines.all())
+        return self.apply(row, "remove")
+
+    def _refuse_routing_by_key(self, pool: Pool, fields: dict[str, Any]) -> None:
+        """Refuses a key that would change when requests go to a hosted engine. Raises Problem."""
+        changed = {
+            name for name in _ORDER_FIELDS & fields.keys() if fields[name] != getattr(pool, name)
+        }
+        hosted = Engine.objects.filter(pool__model=pool.model_id, hosted=True)
+        if self.who.operator_key and changed and hosted.exists():
+            text = _(
+                "Where requests leave this installation a person decides: sign in to the console "
+                "to change when the pools of a model with a hosted engine are tried."
+            )
+            raise denied(text, "person_needed")

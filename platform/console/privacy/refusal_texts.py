@@ -1,0 +1,18 @@
+"""Texts for refusals to decide about somebody's data or access."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.personal_data.deciders import RefusalReason
+
+_TEXTS: dict[RefusalReason, Promise] = {
+    RefusalReason.LEFT_ALREADY: _("They have left already."),
+    RefusalReason.LAST_OWNER: _("A tenant keeps at least one owner."),
+    RefusalReason.ABOVE: _("This role may do more than yours: ask an owner."),
+    RefusalReason.OWN_REQUEST: _("You cannot approve your own request: another person has to."),
+}
+
+
+def refusal_text(refusal: RefusalReason) -> str:
+    """Returns the reason in the reader's language."""
+    return str(_TEXTS[refusal])
