@@ -125,7 +125,7 @@ def test_every_kind_of_engine_has_its_own_file() -> None:
     assert len(set(places.values())) == len(KINDS)
     for kind, engine in KINDS.items():
         assert issubclass(engine, Engine)
-        assert Path(str(places[kind])) == PACKAGES["inference"] / "engines" / f"{kind}.py"
+        assert Path(str(places[kind])) == PACKAGES["inference"] / "engines" / "kinds" / f"{kind}.py"
 
 
 def test_every_script_of_the_queue_is_loaded_from_its_file() -> None:

@@ -108,5 +108,5 @@ def waited_s(request_id: bytes | str) -> float | None:
 
 
 def _received_at(request_id: UUID) -> float | None:
-    """Returns the time in an id of intake/request_id.py, in seconds since the epoch."""
+    """Returns the time in an id of inference/request_id.py, in seconds since the epoch."""
     return (request_id.int >> 80) / 1000 if request_id.version == 7 else None
