@@ -8,7 +8,7 @@ from config.supervisor.embedded.postgres import SETTINGS, Postgres
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.own_processes import Kin
+from config.supervisor.own_processes import OwnProcesses
 from tests import prepared
 
 START_S = 60
@@ -35,7 +35,7 @@ class Servers:
     def __init__(self, folder: Path, *, database: bool, redis: bool) -> None:
         self.home = Home(folder)
         self.home.take()
-        self._keeper = Keeper(self.home, Kin(self.home))
+        self._keeper = Keeper(self.home, OwnProcesses(self.home))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.addresses: dict[str, str] = {}

@@ -52,11 +52,11 @@ def _servers(environment: dict[str, str], *, database: bool = True) -> Iterator[
         from config.supervisor.embedded.valkey import Valkey
         from config.supervisor.home import Home
         from config.supervisor.keeper import Keeper
-        from config.supervisor.own_processes import Kin
+        from config.supervisor.own_processes import OwnProcesses
 
         home = Home(folder / "home")
         home.take()
-        keeper, loop = Keeper(home, Kin(home)), asyncio.new_event_loop()
+        keeper, loop = Keeper(home, OwnProcesses(home)), asyncio.new_event_loop()
         postgres, valkey = Postgres(home, keeper), Valkey(home, keeper)
         os.environ |= {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url}
         thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -12,7 +12,7 @@ import pytest
 from config.supervisor.embedded.postgres import Postgres
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.own_processes import Kin
+from config.supervisor.own_processes import OwnProcesses
 from config.supervisor.screen import Problem
 from tests.supervisor.conftest import Start
 from tests.supervisor.running import HOSTED, START_S, eventually, get, left_of, refused
@@ -51,7 +51,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 async def start_database(home: Home, statement: str = "") -> None:
     """Starts it alone, and stops it once it has been written to."""
-    keeper = Keeper(home, Kin(home))
+    keeper = Keeper(home, OwnProcesses(home))
     try:
         postgres = Postgres(home, keeper)
         await postgres.start()

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.home import Home
-from config.supervisor.own_processes import RUN_ID, Kin
+from config.supervisor.own_processes import RUN_ID, OwnProcesses
 
 pytestmark = pytest.mark.unit
 Sleeper = subprocess.Popen[bytes]
 
 
 @pytest.fixture
-def kin(tmp_path: Path) -> Kin:
+def kin(tmp_path: Path) -> OwnProcesses:
     home = Home(tmp_path)
     home.take()
-    return Kin(home)
+    return OwnProcesses(home)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def sleeper() -> Iterator[Sleeper]:
         process.kill()
 
 
-def test_ends_what_was_written_down(kin: Kin, sleeper: Sleeper) -> None:
+def test_ends_what_was_written_down(kin: OwnProcesses, sleeper: Sleeper) -> None:
     kin.add("sleeper", sleeper.pid)
 
     kin.end_orphans(patience=0)
@@ -34,14 +34,16 @@ def test_ends_what_was_written_down(kin: Kin, sleeper: Sleeper) -> None:
     assert sleeper.wait(5) == -9
 
 
-def test_ends_whoever_bears_the_run_id(kin: Kin, sleeper: Sleeper) -> None:
+def test_ends_whoever_bears_the_run_id(kin: OwnProcesses, sleeper: Sleeper) -> None:
     kin.add("sleeper", sleeper.pid)
     with subprocess.Popen(["sleep", "60"], env={RUN_ID: kin.run_id}) as grandchild:
         kin.end_orphans(patience=0)
         assert grandchild.wait(5) == -9
 
 
-def test_spares_a_stranger_with_a_recycled_pid(kin: Kin, sleeper: Sleeper, tmp_path: Path) -> None:
+def test_spares_a_stranger_with_a_recycled_pid(
+    kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path
+) -> None:
     kin.add("sleeper", sleeper.pid)
     file = tmp_path / "run" / "processes.json"
     record = json.loads(file.read_text())
@@ -53,7 +55,9 @@ def test_spares_a_stranger_with_a_recycled_pid(kin: Kin, sleeper: Sleeper, tmp_p
     assert sleeper.poll() is None
 
 
-def test_spares_everybody_after_a_reboot(kin: Kin, sleeper: Sleeper, tmp_path: Path) -> None:
+def test_spares_everybody_after_a_reboot(
+    kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path
+) -> None:
     kin.add("sleeper", sleeper.pid)
     file = tmp_path / "run" / "processes.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "boot": "another"}))
@@ -64,7 +68,9 @@ def test_spares_everybody_after_a_reboot(kin: Kin, sleeper: Sleeper, tmp_path: P
 
 
 @pytest.mark.parametrize("text", ["", "{"])
-def test_a_broken_record_ends_nobody(kin: Kin, sleeper: Sleeper, tmp_path: Path, text: str) -> None:
+def test_a_broken_record_ends_nobody(
+    kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path, text: str
+) -> None:
     kin.add("sleeper", sleeper.pid)
     (tmp_path / "run" / "processes.json").write_text(text)
 

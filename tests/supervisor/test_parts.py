@@ -22,8 +22,8 @@ from config.supervisor.engines.embedded_engine import model_name
 from config.supervisor.external_servers import place, redis_version, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.own_processes import Kin
-from config.supervisor.processes import together
+from config.supervisor.own_processes import OwnProcesses
+from config.supervisor.processes import run_concurrently
 from config.supervisor.screen import Problem
 from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
@@ -115,7 +115,7 @@ def test_in_a_folder_with_a_long_name_servers_have_ports(tmp_path: Path) -> None
 
     home = Home(long)
     home.take()
-    assert Valkey(home, Keeper(home, Kin(home))).url.startswith("redis://:")
+    assert Valkey(home, Keeper(home, OwnProcesses(home))).url.startswith("redis://:")
 
 
 def test_in_a_folder_that_can_have_no_sockets_servers_have_ports(
@@ -146,7 +146,7 @@ def short() -> Iterator[Path]:
 async def test_valkey_has_its_socket_in_a_folder_of_any_name(short: Path) -> None:
     home = Home(short / """a 'b" \\n%41,é""")
     home.take()
-    keeper = Keeper(home, Kin(home))
+    keeper = Keeper(home, OwnProcesses(home))
     try:
         valkey = Valkey(home, keeper)
         assert valkey.url.startswith("unix:")
@@ -244,7 +244,7 @@ async def test_the_first_failure_ends_the_others() -> None:
         raise Problem("no")
 
     with pytest.raises(Problem, match="no"):
-        await together(fails(), asyncio.sleep(60))
+        await run_concurrently(fails(), asyncio.sleep(60))
 
 
 @asynccontextmanager

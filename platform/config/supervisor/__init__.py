@@ -1,12 +1,12 @@
-"""What `make run` starts: every process of the platform, watched until Ctrl-C.
+"""Starts every process of the platform, and watches them until Ctrl-C: `make run`.
 
-__main__  the order of events      options   what the environment asks for
-home      its folders and lock     kin       which processes are ours, and the end of orphans
-child     one process              keeper    all of them: start, restart, stop
-postgres, valkey, engine           the embedded servers
-servers   embedded or given        preparing migrate, static files, first run
-processes web, jobs, beat          screen    what the person at the terminal sees
-workers   of each engine           launched  engines of FOREBAY_ENGINES with `launch`
-launches  their servers            launch_command, server_group   how one is started
-life      starting, ready, dead
+__main__         the order of events          options        what the environment asks for
+home             its folders and its lock     own_processes  our processes, the end of orphans
+child            one process                  keeper         all: start, restart, stop
+embedded/        PostgreSQL and Valkey        servers        embedded, or from the environment
+preparation      migrations, the first run    screen         lines for the person at the terminal
+processes        web, gRPC, jobs, beat        workers        those of each engine
+watchdog         kills silent processes       scrape_targets ports of metrics
+engines/         servers of engines: launches starts those with `launch` by launch_command, life
+                 records starting, ready and dead, server_watch looks for a stall
 """

@@ -1,4 +1,4 @@
-"""python -m config.supervisor: the order of events, from the lock to the last process."""
+"""Start everything in order, from the lock to the last process: python -m config.supervisor."""
 
 import signal
 
@@ -20,14 +20,15 @@ from typing import Any
 from config import environment, machine_clock, watchdog
 from config.logs import captured_output
 from config.logs.formatting import AsJson
-from config.supervisor import options, ports
+from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import Options
+from config.supervisor.options import GRPC_PORT, Options
+from config.supervisor.options import read as read_options
 from config.supervisor.own_certificates import OwnCertificates
-from config.supervisor.own_processes import Kin
-from config.supervisor.preparation import Preparing
-from config.supervisor.processes import Processes, together
+from config.supervisor.own_processes import OwnProcesses
+from config.supervisor.preparation import Preparation
+from config.supervisor.processes import Processes, run_concurrently
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
@@ -49,13 +50,13 @@ def main() -> None:
         _log_in_json()
     try:
         environment.tell_libraries()
-        told = options.read()
-        home = Home(told.home)
+        options = read_options()
+        home = Home(options.home)
         home.take()
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
     try:
-        asyncio.run(_supervise(told, home, servers_alone="--servers" in sys.argv))
+        asyncio.run(_supervise(options, home, servers_alone="--servers" in sys.argv))
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
     except KeyboardInterrupt:
@@ -69,53 +70,53 @@ def main() -> None:
 
 
 def _log_in_json() -> None:
-    """What it says to the person at the terminal, too."""
+    """Write JSON lines, also what is said to the person at the terminal."""
     captured_output.begin()
     handler = logging.StreamHandler()
     handler.setFormatter(AsJson())
     logging.basicConfig(handlers=[handler])
 
 
-async def _supervise(told: Options, home: Home, *, servers_alone: bool) -> None:
-    kin = Kin(home)
-    kin.end_orphans()
+async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> None:
+    own_processes = OwnProcesses(home)
+    own_processes.end_orphans()
     home.env_file.unlink(missing_ok=True)
-    told = _with_ports(told)
+    options = _with_ports(options)
     if wrong_clock := machine_clock.problem():
         raise Problem(wrong_clock)
     say("The servers are starting" if servers_alone else "Forebay is starting")
-    keeper = Keeper(home, kin)
+    keeper = Keeper(home, own_processes)
     keeper.watch()
     watchdog.begin()
     keeper.alongside(pulses.keep("supervisor"))
-    if certificates := OwnCertificates.wanted(told):
+    if certificates := OwnCertificates.wanted(options):
         certificates.make()
         keeper.alongside(certificates.keep())
     _look_at_certificates()
     try:
         starting = _start_servers if servers_alone else _start
-        await _until_told_to_stop(starting(told, home, keeper), keeper)
+        await _until_told_to_stop(starting(options, home, keeper), keeper)
     finally:
         await keeper.stop()
-        ScrapeTargets(home, told.metrics_port).clear()
+        ScrapeTargets(home, options.metrics_port).clear()
         home.env_file.unlink(missing_ok=True)
     say("Stopped")
 
 
-def _with_ports(told: Options) -> Options:
-    if told.has("web"):
-        ports.require_free(told.host, told.port)
-    if not told.has("grpc"):
-        return replace(told, grpc_port=0)
-    if told.grpc_port:
-        ports.require_free(told.host, told.grpc_port, "FOREBAY_GRPC_PORT")
-    elif told.grpc_port is None:
-        return replace(told, grpc_port=ports.first_free(told.host, options.GRPC_PORT))
-    return told
+def _with_ports(options: Options) -> Options:
+    if options.has("web"):
+        ports.require_free(options.host, options.port)
+    if not options.has("grpc"):
+        return replace(options, grpc_port=0)
+    if options.grpc_port:
+        ports.require_free(options.host, options.grpc_port, "FOREBAY_GRPC_PORT")
+    elif options.grpc_port is None:
+        return replace(options, grpc_port=ports.first_free(options.host, GRPC_PORT))
+    return options
 
 
 def _look_at_certificates() -> None:
-    """Those that every port has: whatever is wrong is said once, not by each process."""
+    """Raise Problem for the certificate of all ports, once here rather than in each process."""
     if (files := configured_files.own_files())[0]:
         try:
             read(*files)
@@ -123,46 +124,49 @@ def _look_at_certificates() -> None:
             raise Problem(f"TLS: {problem}") from None
 
 
-async def _start(told: Options, home: Home, keeper: Keeper) -> None:
-    servers = Servers(told, home, keeper)
-    variables = servers.variables(told)
+async def _start(options: Options, home: Home, keeper: Keeper) -> None:
+    servers = Servers(options, home, keeper)
+    variables = servers.variables(options)
     home.write_private(home.env_file, json.dumps(variables))
-    preparing = Preparing(home, keeper, variables)
-    processes = Processes(told, home, keeper, variables)
+    preparation = Preparation(home, keeper, variables)
+    processes = Processes(options, home, keeper, variables)
 
     async def platform() -> None:
-        await together(_database(told, servers, preparing), servers.start_redis())
-        await preparing.prepare_start(first_run=told.has("web"))
+        await run_concurrently(_database(options, servers, preparation), servers.start_redis())
+        await preparation.prepare_start(first_run=options.has("web"))
         servers.engines_are_registered()
-        if told.has("workers"):
-            await Workers(told, keeper, processes, servers).start()
+        if options.has("workers"):
+            await Workers(options, keeper, processes, servers).start()
         await processes.start()
 
-    await together(platform(), servers.start_engine())
+    await run_concurrently(platform(), servers.start_engine())
     tell("READY=1")
-    welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
+    welcome(options, preparation.first_run, next(iter(servers.engines), "MODEL"))
 
 
-async def _start_servers(told: Options, home: Home, keeper: Keeper) -> None:
-    """For a restore: nobody asks for anything, and management commands find the database."""
-    servers = Servers(told, home, keeper)
+async def _start_servers(options: Options, home: Home, keeper: Keeper) -> None:
+    """Start the servers alone, for a restore.
+
+    No process answers requests meanwhile, and management commands find the database.
+    """
+    servers = Servers(options, home, keeper)
     if not servers.has_own_database:
         raise Problem("DATABASE_URL names a PostgreSQL of yours: there is none of ours to start")
-    variables = servers.variables(told)
+    variables = servers.variables(options)
     home.write_private(home.env_file, json.dumps(variables))
-    await together(servers.start_database(), servers.start_redis())
-    await Preparing(home, keeper, variables).migrate(servers.administrator)
+    await run_concurrently(servers.start_database(), servers.start_redis())
+    await Preparation(home, keeper, variables).migrate(servers.administrator)
     say(f"\nNothing else runs on {home.root}. Ctrl-C stops the servers.")
 
 
-async def _database(told: Options, servers: Servers, preparing: Preparing) -> None:
+async def _database(options: Options, servers: Servers, preparation: Preparation) -> None:
     await servers.start_database()
-    if not told.roles:  # of several hosts none migrates by itself
-        await preparing.migrate(servers.administrator)
+    if not options.roles:  # of several hosts none migrates by itself
+        await preparation.migrate(servers.administrator)
 
 
 async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:
-    """A first signal stops in order, a second at once."""
+    """Run until a signal comes: the first stops in order, a second kills."""
     told_to_stop = asyncio.Event()
 
     def stop() -> None:

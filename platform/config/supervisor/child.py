@@ -1,4 +1,4 @@
-"""One process of ours: how it starts, how it ends, what it said last."""
+"""One process of the platform: its start, its end, its log."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from config.supervisor.engine_log import EngineLog
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _LOG_BYTES = 20_000_000
-_WRITTEN_S = 1.0  # for the last lines of one that has ended
+_WRITTEN_S = 1.0  # patience for the last lines of a process that has ended
 
 
 class Stage(enum.IntEnum):
-    """The order in which a stop takes them; the value is not the time they get."""
+    """The order in which children are stopped; the number is not the time that they get."""
 
     DOOR = 1
     WORK = 2
@@ -41,7 +41,7 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     # What the kernel sends when the supervisor dies without a word.
     orphan_signal: signal.Signals = signal.SIGKILL
-    # To an engine that computes on this machine's processors: waking up takes none from it.
+    # Runs as SCHED_BATCH: when it wakes up, it takes no processor from an embedded engine.
     yields: bool = False
     # Whether its output may quote requests, which its log must not (engine_log.py).
     may_quote: bool = False
@@ -53,7 +53,10 @@ class Child:
         self._filter = EngineLog(self.log)
 
     def spawn(self, *, input: int = subprocess.DEVNULL, output: int | None = None) -> int:
-        """In a session of its own, so that Ctrl-C in the terminal reaches only the supervisor."""
+        """Start the process, and return its id.
+
+        It has a session of its own, so that Ctrl-C in the terminal reaches only the supervisor.
+        """
         with self._open_log() as file, self._output(file) as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -63,7 +66,7 @@ class Child:
                 stdout=log if output is None else output,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_born(os.getpid(), self.orphan_signal, yields=self.yields),
+                preexec_fn=_before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
 
@@ -79,11 +82,11 @@ class Child:
             os.close(write)
 
     def has_requests(self) -> None:
-        """It is ready: from now on its output may quote some."""
+        """Note that the server is ready: from now on its output may quote requests."""
         self._filter.server_is_ready()
 
     def bound_log(self) -> None:
-        """What it has written becomes the old log once there is much of it; it writes on."""
+        """Move a large log of a running process to the old log; the process writes on."""
         if self.running and self.log.stat().st_size > _LOG_BYTES:
             shutil.copyfile(self.log, self._old_log)
             os.truncate(self.log, 0)  # it appends: the next line is the first
@@ -101,7 +104,7 @@ class Child:
         return log
 
     async def ended(self) -> int:
-        """Waits for the end. Stragglers of its group go with it."""
+        """Wait for the end, kill what is left of its process group, and return the exit code."""
         process = self._process
         assert process
         if process.returncode is None:
@@ -121,7 +124,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Once it has been spawned."""
+        """The process's id, once it has been spawned."""
         assert self._process
         return self._process.pid
 
@@ -141,15 +144,17 @@ class Child:
         return f"ended with exit code {code}"
 
     def last_lines(self, count: int) -> list[str]:
-        """Of its present life only."""
+        """Returns the last lines that it logged in its present life."""
         with self.log.open("rb") as log:
             log.seek(max(self._log_start, self.log.stat().st_size - 8192))
             lines = log.read().decode(errors="replace").splitlines()
         return [message(line)[:300] for line in lines if line.strip()][-count:]
 
 
-def _born(supervisor: int, orphan_signal: signal.Signals, *, yields: bool) -> Callable[[], None]:
-    """It ends with the supervisor."""
+def _before_exec(
+    supervisor: int, orphan_signal: signal.Signals, *, yields: bool
+) -> Callable[[], None]:
+    """Returns what a child does before it executes its program: it ends with the supervisor."""
 
     def between_fork_and_exec() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, orphan_signal)
@@ -162,12 +167,12 @@ def _born(supervisor: int, orphan_signal: signal.Signals, *, yields: bool) -> Ca
 
 
 async def _exit_of(pid: int) -> None:
-    gone = asyncio.Event()
+    exited = asyncio.Event()
     loop = asyncio.get_running_loop()
     descriptor = os.pidfd_open(pid)
-    loop.add_reader(descriptor, gone.set)
+    loop.add_reader(descriptor, exited.set)
     try:
-        await gone.wait()
+        await exited.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

@@ -1,9 +1,9 @@
-"""What of an engine's output goes into its log: nothing that can quote a request.
+"""The filter of an engine's output: nothing that can quote a request goes into its log.
 
 Engines print grammars, patterns and whole schemas that they cannot use, and errors with a client's
-words in them. Nobody erases those. While a server loads, it has no requests, and its output is kept
-as it is. After that a line is kept where its form is known and holds no text of a client; of others
-stays where they come from, or nothing.
+words in them, and no erasure reaches a log. While a server loads, it has no requests, and its
+output is logged as it is. After that a line is logged if its form is known and holds no text of a
+client; of other lines, their origin is logged, or nothing.
 """
 
 import os
@@ -45,7 +45,7 @@ _PROBLEM = re.compile(r"((?:[\w]+\.)*\w*(?:Error|Exception|Interrupt|Exit|Death)
 
 
 def without_texts(line: str) -> str:
-    """Returns what may be kept of a line of a server that has requests; "" for nothing."""
+    """Returns what may be logged of a line of a server that has requests; "" for nothing."""
     if any(known.fullmatch(line) for known in (*_KEPT, _UVICORN)):
         return line
     if stamped := _STAMPED.fullmatch(line):
@@ -63,7 +63,7 @@ def _message(text: str) -> str:
 
 
 class EngineLog:
-    """Takes a server's output from a pipe to the end of its log, in a thread of its own."""
+    """Copies a server's output from a pipe to the end of its log, in a thread of its own."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -71,32 +71,32 @@ class EngineLog:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> int:
-        """Returns what the next server writes to, as long as it lives. The caller closes it."""
+        """Returns the descriptor to which the next server writes. The caller closes it."""
         self._ready = self._skips = False
-        read, write = os.pipe()
-        self._thread = threading.Thread(target=self._copy, args=[read], daemon=True)
+        reader, writer = os.pipe()
+        self._thread = threading.Thread(target=self._copy, args=[reader], daemon=True)
         self._thread.start()
-        return write
+        return writer
 
     def server_is_ready(self) -> None:
-        """It may have requests from now on."""
+        """Note that the server may have requests from now on."""
         self._ready = True
 
     def wait(self, patience: float) -> None:
-        """Until all is written of a server that has ended."""
+        """Wait up to `patience` seconds until the output of a server that has ended is written."""
         if self._thread:
             self._thread.join(patience)
 
-    def _copy(self, read: int) -> None:
-        with os.fdopen(read, "rb") as output:
+    def _copy(self, reader: int) -> None:
+        with os.fdopen(reader, "rb") as output:
             while line := output.readline(LONGEST_LINE):
-                text = self._kept(line.decode(errors="replace").rstrip("\r\n"))
+                text = self._filtered(line.decode(errors="replace").rstrip("\r\n"))
                 if text is not None:
                     with self._file.open("ab") as log:
                         log.write(text.encode(errors="replace") + b"\n")
 
-    def _kept(self, line: str) -> str | None:
-        """One line stands for all in a row of which nothing is kept."""
+    def _filtered(self, line: str) -> str | None:
+        """Returns what to log for a line, or None. One line stands for a run of omitted ones."""
         if not self._ready:
             self._ready = _READY.search(line) is not None
             return line

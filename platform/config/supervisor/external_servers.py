@@ -1,4 +1,4 @@
-"""The servers that somebody else runs, as DATABASE_URL and REDIS_URL name them: do they answer?"""
+"""Checks of the servers that somebody else runs, as DATABASE_URL and REDIS_URL name them."""
 
 import re
 from collections.abc import Mapping
@@ -57,7 +57,10 @@ async def require_redis(url: str) -> None:
 
 
 def redis_version(server: Mapping[str, object]) -> str:
-    """Of INFO's section `server`. Valkey names the Redis that it is compatible with: 7.2.4."""
+    """Returns the version in INFO's section `server`.
+
+    Valkey names the Redis that it is compatible with: 7.2.4.
+    """
     version = str(server.get("redis_version", ""))
     if not re.match(r"\d", version):
         raise ValueError("it does not say which version it is")
@@ -70,7 +73,7 @@ def _reason(error: Exception) -> str:
 
 
 def place(url: str) -> str:
-    """Without the password."""
+    """Returns a URL's host and port, or its socket, without the password."""
     parts = urlsplit(url)
     folder = parse_qs(parts.query).get("host", [""])[0]
     path = unquote(parts.path) if parts.scheme == "unix" else folder

@@ -1,4 +1,4 @@
-"""FOREBAY_HOME: the folders in it, and the lock that lets one supervisor at a time have it."""
+"""FOREBAY_HOME: its folders, and the lock that allows one supervisor at a time."""
 
 import fcntl
 import os
@@ -17,7 +17,10 @@ class Home:
         self.env_file = self.run / "env.json"
 
     def take(self) -> None:
-        """Ours alone from here on, until this process ends, however it ends."""
+        """Create the folders and lock them until this process ends, however it ends.
+
+        Raises Problem.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.run, self.logs, self.secrets):
@@ -45,7 +48,10 @@ class Home:
         os.write(lock, str(os.getpid()).encode())
 
     def write_private(self, path: Path, text: str, *, durable: bool = False) -> None:
-        """Whole or not at all, and for our eyes only; `durable`: after a power failure too."""
+        """Write a file whole or not at all, readable for us alone.
+
+        With `durable` it also survives a power failure.
+        """
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -56,7 +62,7 @@ class Home:
         draft.replace(path)
 
     def password(self, name: str) -> str:
-        """Made once, then kept."""
+        """Returns the secret of this name, which is made at the first call and stored."""
         path = self.secrets / name
         if not path.exists() or not path.read_text().strip():  # empty: a power failure, a full disk
             self.write_private(path, secrets.token_urlsafe(24), durable=True)

@@ -1,4 +1,4 @@
-"""One GET, or one connection, with nothing but the standard library: is it up yet?"""
+"""One GET, or one connection, by the standard library alone, to learn whether a server is up."""
 
 import asyncio
 import socket
@@ -21,7 +21,10 @@ async def get(
     tls: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """With `tls`, of a process of ours: who it is, is known without looking at its certificate."""
+    """Send a GET, and return the answer; its status is 0 if none comes within `patience` seconds.
+
+    `tls` is for a process of ours, whose certificate is not checked.
+    """
     try:
         async with asyncio.timeout(patience):
             return await _get(host, port, path, headers or {}, _unverified() if tls else None)
@@ -30,7 +33,7 @@ async def get(
 
 
 async def answers(host: str, port: int, patience: float = 2) -> bool:
-    """Whether anybody takes connections there."""
+    """Returns whether anybody takes connections there."""
     try:
         async with asyncio.timeout(patience):
             _, writer = await asyncio.open_connection(host, port)
@@ -62,7 +65,10 @@ def _agrees_on_h2(host: str, port: int, patience: float) -> bool:
 
 
 def _sends_settings(host: str, port: int, patience: float) -> bool:
-    """RFC 9113, 3.4: each side begins with a frame of settings, the client's after its preface."""
+    """Returns whether the server answers an HTTP/2 preface with its settings.
+
+    RFC 9113, 3.4: each side begins with a frame of settings, the client's after its preface.
+    """
     try:
         with socket.create_connection((host, port), timeout=patience) as link:
             link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))

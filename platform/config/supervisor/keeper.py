@@ -1,4 +1,4 @@
-"""Keeps the children: starts them, brings the dead ones back, stops all of them in order."""
+"""The keeper of all children: it starts them, restarts the dead, and stops all in order."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from config import environment
 from config.logs.naming import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
-from config.supervisor.own_processes import RUN_ID, Kin
+from config.supervisor.own_processes import RUN_ID, OwnProcesses
 from config.supervisor.screen import Problem, say, seconds
 from config.supervisor.watchdog import Watchdog
 
@@ -21,18 +21,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten
 STEADY = 20.0  # seconds of life after which a death counts as the first again
 # Together under the ten seconds that Ctrl-C may take, unless FOREBAY_DRAIN_S asks for more.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
-_FULL = 16 * 1024 * 1024  # bytes that are free: what fails then fails for want of room
+_FULL = 16 * 1024 * 1024  # free bytes: with fewer, a failure is blamed on the full disk
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error): ")
-# Nothing, once it is ready.
+# Returns what a child still lacks, as text for a person; None once it is ready.
 WhatIsMissing = Callable[[], Awaitable[str | None]]
 Life = Callable[[Child], Awaitable[object]]  # returns when it has ended
 
 
 class Keeper:
-    def __init__(self, home: Home, kin: Kin) -> None:
-        self._home, self._kin = home, kin
-        self._watchdog = Watchdog(kin.run_id)
-        self.beside_engine = False  # of ours, on the same processors
+    def __init__(self, home: Home, own_processes: OwnProcesses) -> None:
+        self._home, self._own_processes = home, own_processes
+        self._watchdog = Watchdog(own_processes.run_id)
+        self.beside_engine = False  # an embedded engine computes on the same processors
         self._children: list[Child] = []
         self._watched: list[Child] = []
         self._watchers: dict[Child, asyncio.Task[None]] = {}
@@ -49,13 +49,16 @@ class Keeper:
         is_watched: bool = False,
         **more: Any,
     ) -> Child:
-        """`is_watched`: it gives signs of life, and is killed where they fail to come."""
-        ours = {NAME: name, RUN_ID: self._kin.run_id}
+        """Add a child, which does not run yet.
+
+        One with `is_watched` gives signs of life, and is killed when they stop.
+        """
+        ours = {NAME: name, RUN_ID: self._own_processes.run_id}
         signs = self._watchdog.variables if is_watched else {}
         child = Child(
             name,
             command,
-            environment={**_without_ours(inherited), **variables, **signs, **ours},
+            environment={**_without_systemds(inherited), **variables, **signs, **ours},
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
@@ -67,7 +70,10 @@ class Keeper:
         return child
 
     async def run(self, child: Child, *, given: str = "", output: int | None = None) -> None:
-        """One that has an end: waits for it, and says why when it fails."""
+        """Run a child to its end, with `given` as its standard input.
+
+        Raises Problem if it fails.
+        """
         read, write = os.pipe()
         try:
             os.write(write, given.encode())
@@ -81,7 +87,10 @@ class Keeper:
     async def start(
         self, child: Child, what_is_missing: WhatIsMissing, life: Life = Child.ended
     ) -> None:
-        """One that stays: returns when it is ready; from then on it is brought back."""
+        """Start a child and wait until it is ready; from then on it is restarted when it ends.
+
+        Raises Problem if it ends before.
+        """
         self._spawn(child)
         ended = asyncio.create_task(child.ended())
         try:
@@ -93,31 +102,31 @@ class Keeper:
         self._watchers[child] = asyncio.create_task(self._watch(child, life))
 
     def keep(self, child: Child, life: Life) -> None:
-        """One that may take long to be ready, and for which nobody waits. Raises OSError."""
+        """Start a child without waiting, and restart it when it ends. Raises OSError."""
         self._spawn(child)
         self._watchers[child] = asyncio.create_task(self._watch(child, life))
 
     def alongside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs until it ends, or everything stops."""
+        """Run `work` in the background until it ends or everything stops."""
         task = asyncio.create_task(work)
         self._alongside.add(task)
         task.add_done_callback(self._alongside.discard)
 
     def watch(self) -> None:
-        """Kills those of ours that stand still, from now on: they are brought back."""
+        """Begin to kill children that show no sign of life; they are restarted."""
         self.alongside(self._watchdog.watch(self._started))
 
     def _started(self) -> list[Child]:
-        """Not those that are about to end: they may take their time."""
+        """Returns the watched children. Those that are being stopped may take their time."""
         return [child for child in self._watched if child in self._watchers]
 
     def bound_logs(self) -> None:
-        """No log of one that stays grows for ever. Raises OSError."""
+        """Keep the log of each running child from growing for ever. Raises OSError."""
         for child in self._children:
             child.bound_log()
 
     async def retire(self, child: Child, patience: float) -> None:
-        """Stops one for good, while the others go on."""
+        """Stop one child for good, while the others go on."""
         if watcher := self._watchers.pop(child, None):
             watcher.cancel()
         await child.stop(patience)
@@ -126,7 +135,7 @@ class Keeper:
             self._watched.remove(child)
 
     def _spawn(self, child: Child, **streams: Any) -> None:
-        self._kin.add(child.name, child.spawn(**streams))
+        self._own_processes.add(child.name, child.spawn(**streams))
 
     async def _watch(self, child: Child, life: Life) -> None:
         pause = FIRST_PAUSE
@@ -146,19 +155,19 @@ class Keeper:
         for task in (*self._alongside, *self._watchers.values()):
             task.cancel()
         for stage in Stage:
-            going = [child for child in self._children if child.running and child.stage == stage]
-            await asyncio.gather(*(child.stop(_patience(stage)) for child in going))
-        self._kin.end_rest()
+            running = [child for child in self._children if child.running and child.stage == stage]
+            await asyncio.gather(*(child.stop(_patience(stage)) for child in running))
+        self._own_processes.end_rest()
 
     def kill(self) -> None:
         for child in self._children:
             child.send(signal.SIGKILL)
 
 
-def _without_ours(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What systemd tells this process is meant for no child of it."""
-    meant = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-    return {name: value for name, value in inherited.items() if name not in meant}
+def _without_systemds(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables without systemd's messages to this process."""
+    own_names = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in inherited.items() if name not in own_names}
 
 
 def _patience(stage: Stage) -> float:
@@ -169,11 +178,11 @@ def _patience(stage: Stage) -> float:
 async def _ready_or_ended(
     name: str, what_is_missing: WhatIsMissing, ended: asyncio.Task[int]
 ) -> None:
-    said = time.monotonic()
+    reported_at = time.monotonic()
     while not ended.done() and (missing := await what_is_missing()):
         await asyncio.wait([ended], timeout=0.05)
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
+        if time.monotonic() - reported_at > 10:
+            reported_at = time.monotonic()
             say(f"  waiting for {name}: {missing} ({seconds()})")
 
 
@@ -185,7 +194,7 @@ def failure(child: Child) -> Problem:
 
 
 def _reason(child: Child) -> str:
-    """The line that says why it ended: a server tidies up, and tells so, after its error."""
+    """Returns the line that says why it ended. A server tidies up, and logs so, after its error."""
     lines = child.last_lines(20)
     if child.stage is Stage.SERVER:
         lines = [line for line in lines if _ERROR.search(line)] or lines

@@ -1,4 +1,4 @@
-"""What the environment asks for. Everything has a default."""
+"""The supervisor's options, from environment variables. Each has a default."""
 
 import os
 import re
@@ -37,7 +37,7 @@ class Options:
 
     @property
     def near_host(self) -> str:
-        """How a program on this machine gets here."""
+        """The host by which programs on this machine reach the platform."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
 
     @property
@@ -47,8 +47,8 @@ class Options:
 
 
 def read() -> Options:
-    if named := roles.given():
-        roles.require_shared(named, os.environ, environment.HOME)
+    if roles_here := roles.given():
+        roles.require_shared(roles_here, os.environ, environment.HOME)
     environment.broker_url(os.environ.get("REDIS_URL", ""))
     model = os.environ.get("FOREBAY_MODEL")
     return Options(
@@ -63,7 +63,7 @@ def read() -> Options:
         database_url=os.environ.get("DATABASE_URL") or None,
         redis_url=os.environ.get("REDIS_URL") or None,
         engines_given=bool(os.environ.get("FOREBAY_ENGINES")),
-        roles=named,
+        roles=roles_here,
         model=Path(model).expanduser().resolve() if model else None,
         slots=_number("FOREBAY_SLOTS", 16, 1, 256),
         context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),

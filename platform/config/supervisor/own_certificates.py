@@ -1,4 +1,4 @@
-"""With FOREBAY_TLS=on and no certificate given: an authority and a certificate of our own.
+"""An authority and a certificate of our own, for FOREBAY_TLS=on without a certificate.
 
 They are made at the first start, and renewed while we run: the processes see that by themselves.
 """
@@ -27,13 +27,13 @@ class OwnCertificates:
 
     @classmethod
     def wanted(cls, options: Options) -> "OwnCertificates | None":
-        """None where somebody else sees to them, or nothing has TLS."""
+        """Returns None if nothing has TLS, or if the operator provides the certificate."""
         if not options.tls or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
             return None
         return cls(configured_files.FOLDER, _hosts(options))
 
     def make(self) -> None:
-        """What is missing, or near its end. Raises Problem."""
+        """Make the certificate if it is missing, near its end or lacks a host. Raises Problem."""
         try:
             if self._is_missing():
                 authority = self._authority()
@@ -43,7 +43,7 @@ class OwnCertificates:
             raise Problem(f"FOREBAY_TLS: {problem}") from None
 
     async def keep(self) -> None:
-        """Until it is cancelled."""
+        """Renew the certificate when it is due, until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
@@ -65,11 +65,13 @@ class OwnCertificates:
 
 
 def _hosts(options: Options) -> list[str]:
-    """By which names and addresses somebody gets here."""
+    """Returns the names and addresses by which clients reach this host."""
     public = environment.public_url(options.host, options.port)
-    listed = [name.strip() for name in os.environ.get("FOREBAY_ALLOWED_HOSTS", "").split(",")]
-    further = [f"*{name}" if name.startswith(".") else name for name in listed]
-    below = [name for name in further if name not in ("", "*")]
+    allowed = [name.strip() for name in os.environ.get("FOREBAY_ALLOWED_HOSTS", "").split(",")]
+    patterns = [f"*{name}" if name.startswith(".") else name for name in allowed]
+    allowed_hosts = [name for name in patterns if name not in ("", "*")]
     here = [socket.gethostname()] if options.host in _ANYWHERE else [options.host]
-    named = urlsplit(public).hostname or "localhost"
-    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", named, *here, *below]))
+    public_host = urlsplit(public).hostname or "localhost"
+    return list(
+        dict.fromkeys(["localhost", "127.0.0.1", "::1", public_host, *here, *allowed_hosts])
+    )

@@ -1,7 +1,7 @@
-"""Which processes are ours, and the end of those that an earlier supervisor left behind.
+"""The record of a run's processes, and the end of those that an earlier supervisor left behind.
 
-A pid alone proves nothing, the kernel hands it out again. Two things do: pid and start time as we
-wrote them down, or our run's random id in the environment, which every descendant inherits.
+A pid alone proves nothing, as the kernel hands it out again. Two things do: pid and start time as
+we recorded them, or our run's random id in the environment, which every descendant inherits.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class Life(NamedTuple):
     started: int  # clock ticks since boot
 
 
-class Kin:
+class OwnProcesses:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._file = home.run / "processes.json"
@@ -43,7 +43,10 @@ class Kin:
         self._home.write_private(self._file, json.dumps(record))
 
     def end_orphans(self, patience: float = 3) -> None:
-        """Of the last run on this home: its supervisor is gone, for we hold the lock."""
+        """End the processes of the last run on this home.
+
+        Its supervisor is gone: we hold the lock.
+        """
         try:
             record = json.loads(self._file.read_text())
         except (OSError, ValueError):
@@ -53,27 +56,30 @@ class Kin:
         self._file.unlink()
 
     def end_rest(self) -> None:
-        """Whoever of this run is still there after an orderly stop."""
+        """End the processes of this run that are still there after an orderly stop."""
         _end(self.run_id, set(self._lives.values()), patience=0)
         self._file.unlink(missing_ok=True)
 
 
 def _end(run_id: str, lives: set[Life], patience: float) -> None:
-    """Most die with their supervisor by themselves: PostgreSQL in order, the rest at once."""
+    """Wait up to `patience` seconds for the processes of a run, then kill them. Raises Problem.
+
+    Most die with their supervisor by themselves: PostgreSQL in order, the rest at once.
+    """
     deadline = time.monotonic() + patience
-    while (left := list(_ours(run_id, lives))) and time.monotonic() < deadline:
+    while (pids := list(_pids_of(run_id, lives))) and time.monotonic() < deadline:
         time.sleep(0.05)
     deadline = time.monotonic() + 5
-    while left and time.monotonic() < deadline:
-        for pid in left:
+    while pids and time.monotonic() < deadline:
+        for pid in pids:
             _kill(pid)
         time.sleep(0.05)
-        left = list(_ours(run_id, lives))
-    if left:
-        raise Problem(f"processes of an earlier run do not end: kill -9 {' '.join(map(str, left))}")
+        pids = list(_pids_of(run_id, lives))
+    if pids:
+        raise Problem(f"processes of an earlier run do not end: kill -9 {' '.join(map(str, pids))}")
 
 
-def _ours(run_id: str, lives: set[Life]) -> Iterator[int]:
+def _pids_of(run_id: str, lives: set[Life]) -> Iterator[int]:
     mark = f"{RUN_ID}={run_id}".encode()
     for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
         started = _start_time(pid)
@@ -89,7 +95,7 @@ def _kill(pid: int) -> None:
 
 
 def _start_time(pid: int) -> int | None:
-    """None for a process that is gone, or a zombie."""
+    """Returns clock ticks since boot; None for a process that has ended, or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""TCP ports: whether ours is free, which one an embedded server may have, and who listens there."""
+"""TCP ports: which are free, which are reserved for embedded servers, and who listens there."""
 
 import contextlib
 import errno
@@ -26,7 +26,7 @@ def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
 
 
 def first_free(host: str, port: int) -> int:
-    """This one, or the next on the host that nobody has."""
+    """Returns this port, or the next one that is free on the host. Raises Problem."""
     for candidate in range(port, port + 100):
         try:
             _bind(host, candidate)
@@ -45,7 +45,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def find_free() -> int:
-    """A port of 127.0.0.1 for a server of ours. Nobody else who asks here gets it meanwhile."""
+    """Reserve a free port of 127.0.0.1 for a server of ours, and return it. Raises Problem."""
     for port in random.sample(_QUIET_PORTS, 200):
         try:
             _reserve(port)
@@ -56,7 +56,7 @@ def find_free() -> int:
 
 
 def reserve(port: int) -> None:
-    """One that somebody has named. Raises Problem."""
+    """Reserve a port of 127.0.0.1 that the configuration names. Raises Problem."""
     try:
         _reserve(port)
     except OSError as error:
@@ -64,14 +64,14 @@ def reserve(port: int) -> None:
 
 
 def _reserve(port: int) -> None:
-    """Bound alone; then shared, so that a server, which sets SO_REUSEADDR, can bind and listen.
+    """Bind a port alone, then share it: a server, which sets SO_REUSEADDR, can bind and listen.
 
     It lasts as long as this process: a server that restarts finds its port again.
     """
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", port))
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.detach()
+    with socket.socket() as reservation:
+        reservation.bind(("127.0.0.1", port))
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.detach()
 
 
 def _bind(host: str, port: int) -> None:

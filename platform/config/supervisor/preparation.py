@@ -1,4 +1,4 @@
-"""Before the platform starts: tables, the first sign-in."""
+"""Management commands that run before the platform starts: migrations, and the first sign-in."""
 
 import json
 import sys
@@ -18,27 +18,30 @@ class FirstRun:
     demo_api_key: str | None = None
 
 
-class Preparing:
+class Preparation:
     def __init__(self, home: Home, keeper: Keeper, variables: Mapping[str, str]) -> None:
         self._home, self._keeper, self._variables = home, keeper, variables
         self.first_run = FirstRun()
 
     async def migrate(self, administrator: Mapping[str, str]) -> None:
-        """Django's checks of the code load every page; each web process looks at the tables."""
+        """Run `migrate` without Django's checks: they load every page.
+
+        Web processes check tables.
+        """
         command = ("migrate", "--noinput", "--skip-checks")
         await self._keeper.run(self._manage(*command, also=administrator))
         done("tables ready")
 
     async def prepare_start(self, *, first_run: bool) -> None:
-        """The keys are the right ones, nobody who was erased is back, somebody can sign in."""
-        answer = self._home.run / "first_run.json"
-        self._home.write_private(answer, "")
-        with answer.open("wb") as output:
-            child = self._manage("prepare_start", *([] if first_run else ["--no-first-run"]))
-            await self._keeper.run(child, output=output.fileno())
-        found = json.loads(answer.read_text())
-        answer.unlink()
-        self.first_run = FirstRun(**found)
+        """Check the keys, erase again what a restore brought back, and make the first sign-in."""
+        answer_file = self._home.run / "first_run.json"
+        self._home.write_private(answer_file, "")
+        with answer_file.open("wb") as output:
+            command = self._manage("prepare_start", *([] if first_run else ["--no-first-run"]))
+            await self._keeper.run(command, output=output.fileno())
+        first_run_fields = json.loads(answer_file.read_text())
+        answer_file.unlink()
+        self.first_run = FirstRun(**first_run_fields)
 
     def _manage(
         self, command: str, *arguments: str, also: Mapping[str, str] | None = None

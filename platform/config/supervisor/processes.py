@@ -1,4 +1,4 @@
-"""The platform itself: web, gRPC, jobs, beat, and what a worker of an engine is."""
+"""The platform's own processes: web, gRPC, jobs, beat, and the workers of engines."""
 
 import asyncio
 import json
@@ -27,21 +27,21 @@ class Processes:
         self._targets.clear()  # of those that ran before
 
     async def worker(self, queue: str, number: int = 1) -> Child:
-        """The `number`th of an engine, that is woken by this queue of Celery."""
+        """Start the `number`th worker of an engine, which this Celery queue wakes."""
         name = celery_arguments.worker_name(queue)
         scraped = self._targets.variables(name, "worker", number)
         return await self._celery(name, scraped, celery_arguments.worker(queue))
 
     def gone(self, worker: Child) -> None:
-        """Its engine was removed, and it has ended."""
+        """Take a worker that has ended with its engine off the list for Prometheus."""
         self._targets.gone(worker.name)
 
     async def start(self) -> None:
-        """All but the workers of engines (workers.py)."""
+        """Start all but the workers of engines (workers.py)."""
         if self._options.has("jobs"):
             await self._jobs()
         processes = self._options.web_processes if self._options.has("web") else 0
-        await together(*map(self._web, range(1, processes + 1)), self._grpc())
+        await run_concurrently(*map(self._web, range(1, processes + 1)), self._grpc())
 
     async def _jobs(self) -> None:
         scraped = self._targets.variables("jobs", "jobs")
@@ -61,7 +61,7 @@ class Processes:
         await self._keeper.start(child, self._is_listening)
 
     def _front(self, name: str, role: str, module: str, number: int) -> Child:
-        """The `number`th of the processes that take requests."""
+        """Returns the `number`th of the processes that take requests."""
         command = [sys.executable, "-m", module]
         scraped = self._targets.variables(name, role, number if role == "web" else 1)
         variables = {**self._variables, **scraped, "FOREBAY_PROCESS_NUMBER": str(number)}
@@ -81,15 +81,15 @@ class Processes:
     async def _what_is_missing(self, web: Child) -> str | None:
         if not listens(web.pid, self._options.port):
             return "it does not answer yet"
-        where = self._options.near_host, self._options.port
-        answer = await get(*where, "/readyz", tls=self._options.tls)
+        address = self._options.near_host, self._options.port
+        answer = await get(*address, "/readyz", tls=self._options.tls)
         if answer.status == 200 or _only_engines_are_away(answer.body):
             return None
         return answer.body.strip() or "it does not answer yet"
 
 
 def _only_engines_are_away(body: str) -> bool:
-    """Then it runs, and its console says so."""
+    """Returns whether all but the engines is ready; the console reports engines that are away."""
     try:
         checks = json.loads(body)["checks"]
         return [name for name, answers in checks.items() if not answers] == ["engines"]
@@ -98,10 +98,10 @@ def _only_engines_are_away(body: str) -> bool:
 
 
 async def _nothing_is_missing() -> None:
-    """Whether the workers are up is for /readyz to say."""
+    """Report a child as ready at once; whether workers are up is for /readyz to say."""
 
 
-async def together(*works: Coroutine[Any, Any, None]) -> None:
+async def run_concurrently(*works: Coroutine[Any, Any, None]) -> None:
     """Run several things at once. The first failure ends the others and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:

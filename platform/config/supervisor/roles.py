@@ -1,7 +1,7 @@
-"""What of the platform runs on this host: FOREBAY_ROLES, all of it where nobody has said.
+"""The roles of this host: FOREBAY_ROLES, or all if it is unset.
 
-Whoever names roles has several hosts: PostgreSQL, Redis and secrets are the same for all of them,
-so nothing is made up here.
+An installation with roles has several hosts: PostgreSQL, Redis and secrets are the same for all of
+them, so no host makes any of its own.
 """
 
 import os
@@ -14,7 +14,7 @@ from config.supervisor.screen import Problem
 ALL = ("web", "grpc", "workers", "jobs")
 DOORS = {"web", "grpc"}
 _OF_DOORS = ("FOREBAY_ADMITTING_PROCESSES",)  # each has its share of the limits while Redis is away
-# Of each: the variable, the file in FOREBAY_HOME/secrets, and what stands in for both.
+# The variable, the file in FOREBAY_HOME/secrets, and the variable that replaces both.
 _SECRETS = (
     ("FOREBAY_MASTER_KEY", "master.key", "FOREBAY_KMS_URL"),
     ("FOREBAY_AUDIT_SIGNING_KEY", "audit_signing.key", ""),
@@ -22,24 +22,24 @@ _SECRETS = (
 
 
 def given() -> frozenset[str]:
-    """Empty where nobody has said. Raises Problem."""
-    named = {word.strip() for word in os.environ.get("FOREBAY_ROLES", "").split(",")} - {""}
-    if unknown := sorted(named - set(ALL)):
+    """Returns the roles in FOREBAY_ROLES, empty if it is unset. Raises Problem."""
+    roles = {word.strip() for word in os.environ.get("FOREBAY_ROLES", "").split(",")} - {""}
+    if unknown := sorted(roles - set(ALL)):
         raise Problem(f"FOREBAY_ROLES: {unknown[0]!r} is none of {', '.join(ALL)}")
-    return frozenset(named)
+    return frozenset(roles)
 
 
 def require_shared(named: frozenset[str], variables: Mapping[str, str], home: Path) -> None:
-    """Raises Problem where this host would make up what must be the same on all of them."""
+    """Raises Problem if this host would make a secret or server that all hosts must share."""
     for name in ("DATABASE_URL", "REDIS_URL", *(_OF_DOORS if named & DOORS else ())):
         if not variables.get(name):
             raise Problem(
                 f"FOREBAY_ROLES is set: set {name} as well, the same on every host "
                 "(docs/deployment-hosts.md)"
             )
-    for name, file, instead in _SECRETS:
+    for name, file, replacement in _SECRETS:
         if not (
-            variables.get(name) or variables.get(instead) or (home / "secrets" / file).exists()
+            variables.get(name) or variables.get(replacement) or (home / "secrets" / file).exists()
         ):
             raise Problem(
                 f"FOREBAY_ROLES is set, and this host has no {name}: set it as on every other "
@@ -48,9 +48,11 @@ def require_shared(named: frozenset[str], variables: Mapping[str, str], home: Pa
 
 
 def runs_here(engine: str) -> bool:
-    """Whether this host has the workers of an engine: FOREBAY_ENGINES_HERE, names and patterns
-    such as `gpu-1-*` with commas in between; all where nobody has said.
+    """Returns whether this host runs the workers of an engine.
+
+    FOREBAY_ENGINES_HERE lists names and patterns such as `gpu-1-*`, with commas in between; unset,
+    it means all.
     """
-    named = [word.strip() for word in os.environ.get("FOREBAY_ENGINES_HERE", "").split(",")]
-    patterns = [word for word in named if word] or ["*"]
+    words = [word.strip() for word in os.environ.get("FOREBAY_ENGINES_HERE", "").split(",")]
+    patterns = [word for word in words if word] or ["*"]
     return any(fnmatchcase(engine, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Which process has which port for its metrics, and the list of them for Prometheus.
+"""The ports of the processes' metrics, and the list of them for Prometheus.
 
 The list is a file that Prometheus reads by `file_sd_configs`, and reads again when it changes:
 FOREBAY_HOME/metrics/targets.json. A process that has died stays on it, and is `up == 0` there,
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
 
 class ScrapeTargets:
-    """`first`: the port of the first process; 0: none listens."""
+    """The list of a supervisor, or of one process. `first`: the lowest port; 0: none listens."""
 
     def __init__(self, home: Home, first: int, name: str = "targets") -> None:
         self._folder, self._first = home.root / "metrics", first
@@ -40,7 +40,10 @@ class ScrapeTargets:
         self._targets: dict[str, Target] = {}  # by the process's name
 
     def variables(self, process: str, role: str, number: int = 1) -> Mapping[str, str]:
-        """Of the environment of a process that is about to start. Raises Problem, OSError."""
+        """Return the variables that give a process its port, and list it.
+
+        Raises Problem, OSError.
+        """
         if not self._first:
             return {}
         target = self._targets.get(process) or Target(self._free_port(), role, number)
@@ -49,7 +52,7 @@ class ScrapeTargets:
         return {"FOREBAY_METRICS_PORT": str(target.port)}
 
     def remember(self, process: str, role: str, number: int) -> None:
-        """Takes the port that the list has, if nobody has it now."""
+        """Take the port from the list of the last run, if it is free."""
         for port in _listed_ports(self.file):
             if ports.is_free(self.host, port):
                 self._targets[process] = Target(port, role, number)
@@ -59,24 +62,24 @@ class ScrapeTargets:
             self._write()
 
     def clear(self) -> None:
-        """Nothing runs."""
+        """Empty the list, because nothing runs."""
         self._targets = {}
         if self._first or self.file.exists():
             self._write()
 
     def _free_port(self) -> int:
-        taken = {target.port for target in self._targets.values()}
+        listed = {target.port for target in self._targets.values()}
         others = (file for file in self._folder.glob("*.json") if file != self.file)
-        taken = taken.union(*map(_listed_ports, others))
+        listed = listed.union(*map(_listed_ports, others))
         for port in range(self._first, self._first + MOST_SCRAPED):
-            if port not in taken and ports.is_free(self.host, port):
+            if port not in listed and ports.is_free(self.host, port):
                 return port
         raise Problem(
             f"no free port for metrics from {self._first} on: set FOREBAY_METRICS_PORT to another"
         )
 
     def _write(self) -> None:
-        """Whole or not at all; readable for Prometheus, which is another user."""
+        """Write the list whole or not at all, readable for Prometheus, which is another user."""
         self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o755)  # whatever the umask says
         draft = self.file.with_name(f".{self.file.stem}.draft")
@@ -103,19 +106,19 @@ class ScrapeTargets:
 
 
 def take_own_port(home: Home, first: int, process: str, role: str, number: int) -> None:
-    """Gives this process the first port that is free and on no list of this home, and lists it.
+    """Give this process the first port that is free and on no list of this home, and list it.
 
     It keeps the one that it had when it ran last. Raises Problem, OSError.
     """
     targets = ScrapeTargets(home, first, process)
-    with _alone(targets.file.parent):
+    with _locked(targets.file.parent):
         targets.remember(process, role, number)
         os.environ |= targets.variables(process, role, number)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Units start at once, and each looks which ports the others have."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: units start at once, and each looks which ports the others have."""
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 
 def manage(arguments: str) -> str:
-    """What to type here for a management command."""
+    """Returns the command line by which a person runs a management command here."""
     if environment.INSTALLED:
         return f"forebay manage {arguments}"
     return f"make manage ARGS='{arguments}'"

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and the engines: each embedded, or given by the environment."""
+"""PostgreSQL, Redis and the engines: each is embedded, or named by the environment."""
 
 import json
 import os
@@ -30,7 +30,7 @@ ENGINES_TO_COME = 5  # beside those in FOREBAY_ENGINES there is room for so many
 
 
 class Servers:
-    """All addresses are known before anything runs, so that nobody waits to learn one."""
+    """The servers of this host. All addresses are known before any of them runs."""
 
     def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
         own_engine = not (options.engines_given or options.roles)
@@ -47,7 +47,7 @@ class Servers:
         )
 
     def variables(self, options: Options) -> dict[str, str]:
-        """What every process of the platform is told, and what env.json keeps for manage.py."""
+        """Returns the variables of every process; env.json keeps them for manage.py."""
         return {
             "FOREBAY_HOME": str(options.home),
             "FOREBAY_HOST": options.host,
@@ -69,7 +69,7 @@ class Servers:
 
     @property
     def administrator(self) -> dict[str, str]:
-        """What `migrate` is told beyond that, where the database is ours."""
+        """The further variables of `migrate` where the database is embedded."""
         if not self._postgres:
             return {}
         return {
@@ -86,7 +86,7 @@ class Servers:
 
     @property
     def _for_engines(self) -> dict[str, str]:
-        """On a host that names none, those of another stay."""
+        """FOREBAY_ENGINES; a host without engines names none, so that those of other hosts stay."""
         return {"FOREBAY_ENGINES": json.dumps(self.engines)} if self.engines else {}
 
     async def start_database(self) -> None:
@@ -125,9 +125,9 @@ def _tls() -> dict[str, str]:
     certificate, key = configured_files.own_files()
     if not certificate:
         return {}
-    told = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
+    variables = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
     authority = environment.found("FOREBAY_TLS_CA") or str(configured_files.own_authority())
-    return {**told, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
+    return {**variables, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
 
 
 def _entries() -> list[pools.Entry]:

@@ -1,6 +1,6 @@
-"""Kills processes of ours that show no sign of life; the keeper starts them anew.
+"""Kills processes of ours that show no sign of life; the keeper restarts them.
 
-Each says WATCHDOG=1 to a datagram socket, as it would to systemd (config/watchdog.py). Its silence
+Each sends WATCHDOG=1 to a datagram socket, as it would to systemd (config/watchdog.py). Its silence
 is counted in the supervisor's own looks: time in which the supervisor did not run either (a machine
 that sleeps, a box without a free processor) counts for no more than a look, and time in which the
 process waited for a processor does not count at all.
@@ -27,7 +27,7 @@ _CREDENTIALS = struct.Struct("iii")  # pid, uid, gid (unix(7))
 
 
 class Silence:
-    """Of one life of a child."""
+    """The time since the last sign of life in one life of a child."""
 
     def __init__(self, pid: int, limit_s: float) -> None:
         self.pid, self._limit_s = pid, limit_s
@@ -39,7 +39,7 @@ class Silence:
         self._is_up, self._seconds = True, 0.0
 
     def is_too_long(self, look_s: float) -> bool:
-        """After a further look, so many seconds after the last one."""
+        """Add the seconds since the last look, and return whether the silence exceeds its limit."""
         waited = waited_for_processor(self.pid)
         self._seconds += max(0.0, look_s - max(0.0, waited - self._waited))
         self._waited = waited
@@ -55,14 +55,14 @@ class Watchdog:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """For a process that is to be watched."""
+        """The variables of a process that is to be watched."""
         if not self._limit_s:
             return {}
         micros = str(int(self._limit_s * 1_000_000))
         return {"NOTIFY_SOCKET": f"@{self._name}", "WATCHDOG_USEC": micros}
 
     async def watch(self, children: Callable[[], Iterable[Child]]) -> None:
-        """Those that run now; asked for at each look. Returns at once where it is turned off."""
+        """Watch the children that run at each look. Returns at once if the watchdog is off."""
         if not self._limit_s:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ear:
@@ -98,7 +98,7 @@ class Watchdog:
 
 
 def _sender(extras: Iterable[tuple[int, int, bytes]]) -> int:
-    """The process's id, which the kernel has put there."""
+    """Returns the sender's process id, which the kernel puts there; 0 if there is none."""
     for level, kind, data in extras:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
             return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
@@ -106,7 +106,7 @@ def _sender(extras: Iterable[tuple[int, int, bytes]]) -> int:
 
 
 def waited_for_processor(pid: int) -> float:
-    """Seconds for which its main thread could have run, and others did."""
+    """Returns the seconds for which its main thread could have run, and others did."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, LookupError, ValueError):  # it has ended, or this kernel does not count

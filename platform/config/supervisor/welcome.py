@@ -1,4 +1,4 @@
-"""What to open and what to paste, once everything runs."""
+"""The message to the person at the terminal once everything runs: URLs, a key, a first command."""
 
 import json
 import shlex
@@ -51,7 +51,10 @@ def _curl(url: str, key: str, model: str) -> str:
 
 
 def _own_authority(url: str) -> str:
-    """Which nobody trusts by itself, as they do those of other certificates; "" for these."""
+    """Returns the file of our own authority, if it signed the certificate of this URL; else "".
+
+    Clients trust no such authority by themselves.
+    """
     authority = configured_files.own_authority()
     certificate = str(authority.with_name("server.crt"))
     own = url.startswith("https://") and configured_files.own_files()[0] == certificate

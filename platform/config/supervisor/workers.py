@@ -1,7 +1,7 @@
-"""A Celery worker for each engine that PostgreSQL has, or several, and the server of one with
-`launch` (launches.py): they come and go with it.
+"""The Celery workers of each engine that PostgreSQL has, and the server of an engine with `launch`
+(launches.py): they are started and stopped as engines are added and removed.
 
-One that is told to go finishes what it runs first.
+A worker that is told to end finishes what it runs first.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Workers:
         self._children: dict[str, Child] = {}  # by queue
 
     async def start(self) -> None:
-        """Those of now; from then on they follow the engines. Raises psycopg.Error."""
+        """Start the workers of the present engines, then follow changes. Raises psycopg.Error."""
         async with await self._connected() as connection:
             await self._look(connection)
         self._keeper.alongside(self._follow())
@@ -64,21 +64,21 @@ class Workers:
                 pause = asyncio.create_task(asyncio.sleep(PAUSE_S))
                 await self._look(connection)
                 self._keeper.bound_logs()
-                if not await _was_told(connection):  # meanwhile
+                if not await _take_notifications(connection):  # none came meanwhile
                     await _wait(connection)
                 await pause
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
-        found = [row for row in rows if runs_here(row.seat)]
-        await self._launches.look(found)
-        wanted = {q: n for row in found for n, q in enumerate(self._queues(row), start=1)}
+        rows_here = [row for row in rows if runs_here(row.seat)]
+        await self._launches.look(rows_here)
+        wanted = {q: n for row in rows_here for n, q in enumerate(self._queues(row), start=1)}
         for queue, number in wanted.items():
             if queue not in self._children:
                 self._children[queue] = await self._processes.worker(queue, number)
-        gone = self._children.keys() - wanted.keys()
-        workers = [self._children.pop(queue) for queue in gone]
-        servers = self._launches.let_go({row.name for row in found})
+        removed = self._children.keys() - wanted.keys()
+        workers = [self._children.pop(queue) for queue in removed]
+        servers = self._launches.forget_others({row.name for row in rows_here})
         if workers or servers:
             self._keeper.alongside(self._end(workers, servers))
 
@@ -86,7 +86,7 @@ class Workers:
         return queues(row.seat, row.kind, row.slots, self._count)
 
     async def _end(self, workers: list[Child], servers: list[Child]) -> None:
-        """A server of ours ends after the workers that ask it."""
+        """Stop workers, and after them the servers of their engines."""
         for child in (*workers, *servers):
             say(f"{child.name} ends: its engine was removed")
         patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
@@ -104,19 +104,22 @@ class Workers:
 
 async def _wait(connection: psycopg.AsyncConnection[Any]) -> None:
     """Returns at a notification, or after LOOK_S. psycopg itself would wake ten times a second."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(connection.fileno(), told.set)
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
     try:
         async with asyncio.timeout(LOOK_S):
-            await told.wait()
+            await readable.wait()
     except TimeoutError:
         return
     finally:
         loop.remove_reader(connection.fileno())
-    await _was_told(connection)
+    await _take_notifications(connection)
 
 
-async def _was_told(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Also of what came along with an answer: the socket says nothing of that any more."""
-    found = [told async for told in connection.notifies(timeout=0)]
-    return bool(found or connection.pgconn.notifies())
+async def _take_notifications(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Returns whether there were notifications.
+
+    Those that came along with an answer count too: the socket is not readable for them any more.
+    """
+    notifications = [each async for each in connection.notifies(timeout=0)]
+    return bool(notifications or connection.pgconn.notifies())

@@ -23,7 +23,7 @@ _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
 )
-# Otherwise it goes on after a failed statement, ends with 0, and logs passwords.
+# By default it goes on after a failed statement, ends with 0, and logs passwords.
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/visit.py)
@@ -39,7 +39,7 @@ SETTINGS = {
 
 class Postgres:
     settings: Mapping[str, str] = SETTINGS
-    has_port = False  # rather than a socket, if the folder's name is short enough for one
+    has_port = False  # True: a TCP port, even if the folder's name is short enough for a socket
 
     def __init__(self, home: Home, keeper: Keeper, connections: int = CONNECTIONS) -> None:
         self._home, self._keeper, self._connections = home, keeper, connections
@@ -51,7 +51,7 @@ class Postgres:
             if self._data.exists() and not (home.secrets / name).exists():
                 raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
         self.url = self._url(ROLE, "database.password")
-        # Requests of the web process: as a role that cannot open the scope of all tenants.
+        # The web process's requests use a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
         # Migrates, and hands the tables to another role (audit/trail/protection.py).
         self.administrators_url = self._url("postgres", "postgres.password")
@@ -69,7 +69,7 @@ class Postgres:
         await self._let_requests_in()
 
     async def _create(self) -> None:
-        """Next to its place, then renamed: an interrupted first run leaves nothing half made."""
+        """Create the database in a draft folder, then rename it: an interruption leaves no half."""
         draft = self._data.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -95,7 +95,7 @@ class Postgres:
         )
 
     async def _let_requests_in(self) -> None:
-        """At each start: earlier versions made no such role."""
+        """Create the role of requests at each start, as earlier versions made none."""
         password = sql.Literal(self._home.password("requests.password"))
         role = sql.Identifier(REQUESTS_ROLE)
         async with await self._superuser() as connection:

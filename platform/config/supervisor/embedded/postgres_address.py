@@ -1,7 +1,7 @@
-"""Where the embedded PostgreSQL is reached: by a socket in its data folder.
+"""The embedded PostgreSQL's address: a socket in its data folder, or else a port of 127.0.0.1.
 
-Nobody but its user and ours may enter that folder, no port is open, and nothing crosses a network,
-so that there is nothing to encrypt. A message costs a third less CPU than over 127.0.0.1.
+Only its user and ours may enter that folder, no port is open, and nothing crosses a network, so
+that there is nothing to encrypt. A message costs a third less CPU than over 127.0.0.1.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _PORT = 5432  # a part of the socket's name
 @dataclass(frozen=True, slots=True)
 class Address:
     port: int = _PORT
-    folder: str = ""  # of the socket, if that is how
+    folder: str = ""  # of the socket; "" for a port
 
     def url(self, role: str, password: str) -> str:
         if not self.folder:
@@ -55,7 +55,7 @@ def at_port() -> Address:
 
 
 def add_missing_rules(file: Path) -> None:
-    """To a pg_hba.conf of an earlier version, which knew no sockets and no base backups."""
+    """Add the rules for sockets and base backups to a pg_hba.conf of an earlier version."""
     text = file.read_text(errors="replace")
     missing = [rule for rule in _LATER_RULES if rule not in text.splitlines()]
     if missing:

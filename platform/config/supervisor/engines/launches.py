@@ -1,6 +1,6 @@
-"""The servers of engines with `launch`: they come and go with the engines of the registry.
+"""The servers of engines with `launch`: they are started and stopped as the registry changes.
 
-Which command runs is said by FOREBAY_ENGINES alone, as this process has read it. From PostgreSQL
+FOREBAY_ENGINES alone, as this process has read it, names the commands that run. From PostgreSQL
 comes no more than the name of a model file, which has to lie in a folder of FOREBAY_MODELS.
 """
 
@@ -24,7 +24,7 @@ from inference.launching import HOST, Launch
 
 
 class Row(NamedTuple):
-    """Of an engine in PostgreSQL."""
+    """An engine in PostgreSQL."""
 
     name: str
     kind: str
@@ -37,7 +37,10 @@ class Row(NamedTuple):
 
 
 class Launches:
-    """`url`: of PostgreSQL. `folders`: of the models that operators may have served."""
+    """The running servers.
+
+    `url` is PostgreSQL's; `folders` have the models that operators may launch.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Launches:
         self._refused: dict[str, str] = {}
 
     async def look(self, rows: Sequence[Row]) -> None:
-        """Starts what is new, and anew what is different."""
+        """Start servers of new engines, and restart those whose command has changed."""
         for row in rows:
             try:
                 await self._follow(row)
@@ -63,8 +66,8 @@ class Launches:
             except (Problem, ValueError, OSError) as problem:
                 self._refuse(row.name, str(problem))
 
-    def let_go(self, known: Collection[str]) -> list[Child]:
-        """The servers of engines that are gone, for whoever ends them after their workers."""
+    def forget_others(self, known: Collection[str]) -> list[Child]:
+        """Forget the servers of removed engines, and return them, to stop after their workers."""
         return [self._running.pop(name)[1] for name in self._running.keys() - set(known)]
 
     async def _follow(self, row: Row) -> None:
@@ -80,20 +83,20 @@ class Launches:
             await self._start(wanted)
 
     def _wanted(self, row: Row) -> Server | None:
-        """Raises ValueError."""
+        """Returns the server that an engine should have, None for none. Raises ValueError."""
         if row.from_file:
             return self._from_file.get(row.name)
-        if not (given := row.options.get("launch")):
+        if not (launch_options := row.options.get("launch")):
             return None
         if row.kind != "llama_cpp":
             raise ValueError("FOREBAY_ENGINES alone can say that a command is run")
-        launch = Launch(str(launching.model_file(self._folders, str(given["model"]))))
+        launch = Launch(str(launching.model_file(self._folders, str(launch_options["model"]))))
         key = launching.api_key(self._secret, row.name)
         fields = {"name": row.model, "slots": row.slots, **row.options}
         return Server(row.name, row.kind, launching.port_of(row.url), key, fields, launch)
 
     async def _start(self, server: Server) -> None:
-        """Raises Problem, OSError."""
+        """Start a server and record the engine as starting. Raises Problem, OSError."""
         child = self._child(server)
         self._watches[server.engine] = watch = ServerWatch(server)
         within_s = server.launch.start_within_s
@@ -123,7 +126,7 @@ class Launches:
 
 
 class _Ready:
-    """Whether it says that it is; the first time, the terminal is told."""
+    """A check whether a server is ready; once it is, the terminal shows so."""
 
     def __init__(self, server: Server) -> None:
         self._server = server

@@ -1,7 +1,7 @@
-"""The lives of one engine's server: starting, ready, dead; and PostgreSQL knows which.
+"""The states of one engine's server, starting, ready or dead, recorded in PostgreSQL.
 
-All processes and pages read it there (`starting_since` of the engine's row). It is written when it
-changes and at no other time.
+All processes and pages read them there (`starting_since` of the engine's row). They are written
+when they change and at no other time.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.screen import say
 
 log = logging.getLogger(__name__)
-LOOK_S = 0.5  # while it starts
-WATCH_S = 5.0  # once it is ready
-AGAIN_S = 2.0  # while PostgreSQL is away
+LOOK_S = 0.5  # between checks while it starts
+WATCH_S = 5.0  # between checks once it is ready
+AGAIN_S = 2.0  # between writes while PostgreSQL is away
 _WRITE = """
     update inference_engine
     set starting_since = case when %(starting)s then now() end, starting_reason = %(reason)s
@@ -28,8 +28,10 @@ _WRITE = """
 
 
 class Life:
-    """Of the server of one engine. `is_ready` asks it; it has `within_s` for a start. `watch` says
-    whether one that is ready has to be started again.
+    """One engine's server, followed from start to end.
+
+    `is_ready` asks the server; a start may take `within_s`. `watch` says why a ready server has to
+    be restarted.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Life:
         await self._write(starting=True, reason="")
 
     async def __call__(self, child: Child) -> None:
-        """Until it ends."""
+        """Follow one life of the child until it ends, and record its end."""
         how = await self._one(child)
         say(f"ALERT engine:server {self._engine}: {child.name} {how}")
         await self._write(starting=True, reason=how)
@@ -68,7 +70,10 @@ class Life:
             ended.cancel()
 
     async def _watched(self, child: Child, ended: asyncio.Task[int]) -> str:
-        """Until it ends. Returns why it was killed; "" where it ended by itself."""
+        """Watch a ready server until it ends.
+
+        Returns why it was killed; "" if it ended by itself.
+        """
         child.has_requests()
         self._watch.begin()
         while not ended.done():
@@ -80,14 +85,17 @@ class Life:
         return ""
 
     async def _write(self, *, starting: bool, reason: str) -> bool:
-        """Whether it is known now. Pages are the worse for it where it is not, and nothing else."""
-        given = {"name": self._engine, "starting": starting, "reason": reason[:200]}
+        """Record the state, and return whether PostgreSQL has it.
+
+        Without it, only pages are outdated.
+        """
+        parameters = {"name": self._engine, "starting": starting, "reason": reason[:200]}
         try:
             connecting = psycopg.AsyncConnection.connect(
                 self._url, autocommit=True, **DATABASE_PATIENCE
             )
             async with await connecting as connection:
-                await connection.execute(_WRITE, given)
+                await connection.execute(_WRITE, parameters)
         except (psycopg.Error, OSError) as problem:
             log.info("cannot tell how the server of %s is: %s", self._engine, problem)
             return False

@@ -1,4 +1,4 @@
-"""llama.cpp needs libgomp.so.1, and its wheel takes it from the system.
+"""OpenMP for llama.cpp, which needs libgomp.so.1; its wheel takes that from the system.
 
 A Debian without a compiler has none, so the copy inside the wheel pykdtree stands in for it.
 """
@@ -14,7 +14,7 @@ _NAME = "libgomp.so.1"
 
 
 def variables(home: Home) -> dict[str, str]:
-    """What the engine's environment needs so that the loader finds OpenMP."""
+    """Returns the variables by which the engine's loader finds OpenMP. Raises Problem."""
     if _system_has_it():
         return {}
     folder = home.run / "lib"
@@ -33,9 +33,9 @@ def _system_has_it() -> bool:
 
 
 def _copy() -> Path:
-    found = importlib.util.find_spec("pykdtree")
-    if found is not None and found.origin is not None:
-        libraries = Path(found.origin).parents[1] / "pykdtree.libs"
+    package = importlib.util.find_spec("pykdtree")
+    if package is not None and package.origin is not None:
+        libraries = Path(package.origin).parents[1] / "pykdtree.libs"
         for library in libraries.glob("libgomp-*.so*"):
             return library
     raise Problem(f"the embedded engine needs {_NAME}: install the system package libgomp1")

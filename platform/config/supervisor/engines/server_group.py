@@ -1,8 +1,10 @@
-"""server_group.py COMMAND …: a server that starts processes of its own; all of them end together.
+"""Run a server that starts processes of its own, and end all of them together.
+
+Usage: server_group.py COMMAND …
 
 A script, not a module of the package: it costs little memory, and knows nothing of the platform.
-The signals of a stop go to the whole group. SIGHUP comes from the kernel when the supervisor dies
-without a word: then nobody of the group may stay.
+The signals of a stop go to the whole group. The kernel sends SIGHUP when the supervisor dies
+suddenly: then no process of the group may stay.
 """
 
 import ctypes
@@ -36,7 +38,7 @@ def _end_all(_number: int, _frame: FrameType | None) -> None:
 
 
 def _wait(_number: int, _frame: FrameType | None) -> None:
-    """The server has the signal too."""
+    """Do nothing: the server has the signal too."""
 
 
 def _end_like(code: int) -> None:

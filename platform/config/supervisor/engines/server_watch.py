@@ -1,6 +1,6 @@
-"""Whether an engine's server that runs gets on, and stays within its memory.
+"""A watch over a running engine server: does it make progress, and stay within its memory?
 
-Its health says neither: llama.cpp answers for it while it is stuck in one request's grammar.
+Its health check says neither: llama.cpp answers it while it is stuck in one request's grammar.
 """
 
 import os
@@ -16,27 +16,27 @@ from inference.progress import STALL_S
 
 GROWS_MB = 2048  # a llama.cpp takes all it needs before it is ready
 ASK_WITHIN_S = 5.0
-LOOKS = 3  # without progress, at least: one may have been late itself
+LOOKS = 3  # at least so many without progress: a single one may have been late itself
 
 
 class ServerWatch:
-    """Of one server, from when it is ready. `server` may be changed meanwhile."""
+    """The watch over one server from when it is ready. `server` may be replaced meanwhile."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.begin()
 
     def begin(self) -> None:
-        """It has become ready."""
+        """Start anew: the server has become ready."""
         self._moved_at, self._looks = time.monotonic(), 0
         self._done: float | None = None
         self._most_mb: int | None = None
 
     async def problem(self, child: Child) -> str:
-        """Why it has to be started again; "" while all is well."""
+        """Returns why the server has to be restarted; "" while all is well."""
         if grown := self._grown(memory_mb(child.pid)):
             return grown
-        if await self._gets_on():
+        if await self._makes_progress():
             self._moved_at, self._looks = time.monotonic(), 0
             return ""
         self._looks += 1
@@ -55,8 +55,11 @@ class ServerWatch:
             return f"took {now_mb} MB of memory, over its limit of {self._most_mb}"
         return ""
 
-    async def _gets_on(self) -> bool:
-        """By its own figures. A server that has none is believed, one that cannot answer is not."""
+    async def _makes_progress(self) -> bool:
+        """Returns whether the server's own figures show progress, or nothing to do.
+
+        A server without figures is taken to make progress, one that does not answer is not.
+        """
         key = {"Authorization": f"Bearer {self.server.api_key}"}
         answer = await get(HOST, self.server.port, "/metrics", ASK_WITHIN_S, headers=key)
         if answer.status != 200:
@@ -74,15 +77,15 @@ def memory_mb(group: int) -> int:
 
 
 def _processes(group: int) -> list[int]:
-    found = []
+    members = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 if os.getpgid(int(name)) == group:
-                    found.append(int(name))
+                    members.append(int(name))
             except OSError:  # it has ended
                 continue
-    return found
+    return members
 
 
 def _anonymous_kb(pid: int) -> int:
