@@ -16,26 +16,26 @@ SECONDS = 300
 def main(words: Sequence[str]) -> int:
     strict = "--strict" in words
     locks = [word for word in words if word != "--strict"]
-    problem, answer = asked(locks)
+    problem, answer = ask(locks)
     code, lines = judged(answer, problem)
     print("\n".join(lines), file=sys.stderr if code else sys.stdout)
     return 1 if code or (strict and any("not looked at" in line for line in lines)) else 0
 
 
-def asked(locks: Sequence[str]) -> tuple[str, str]:
-    """Why there is no answer, and pip-audit's JSON."""
+def ask(locks: Sequence[str]) -> tuple[str, str]:
+    """Run pip-audit, and return why there is no answer, and its JSON."""
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off"]
     command += ["--disable-pip", "--require-hashes", "--timeout", "10"]
     command += [word for lock in locks for word in ("-r", lock)]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        audit = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return f"no answer in {SECONDS} s", ""
-    return (found.stderr.strip().splitlines() or ["no answer"])[-1], found.stdout
+    return (audit.stderr.strip().splitlines() or ["no answer"])[-1], audit.stdout
 
 
 def judged(answer: str, problem: str = "") -> tuple[int, list[str]]:
-    """Exit code and lines."""
+    """Returns the exit code and the lines of the report."""
     try:
         packages = json.loads(answer)["dependencies"]
     except (ValueError, LookupError, TypeError):
@@ -48,8 +48,8 @@ def judged(answer: str, problem: str = "") -> tuple[int, list[str]]:
     if holes:
         return 1, [f"known holes: {len(holes)}", *holes]
     skipped = [package["name"] for package in packages if "skip_reason" in package]
-    seen = len(packages) - len(skipped)
-    lines = [f"known holes: none in {seen} packages"] if seen else []
+    checked = len(packages) - len(skipped)
+    lines = [f"known holes: none in {checked} packages"] if checked else []
     if skipped:
         lines.append(f"known holes: not looked at: {len(skipped)} packages, {shown(skipped)}")
     return 0, lines

@@ -1,4 +1,4 @@
-"""The chart and the image, each as one file of a release."""
+"""The files of a release for the chart and the image."""
 
 import gzip
 import os
@@ -12,10 +12,13 @@ REVISION = "org.opencontainers.image.revision"
 
 
 def chart(source: Path, version: str, folder: Path) -> None:
-    """As `helm package` makes it, of what git tracks; the same files make the same bytes."""
-    place = folder / f"{source.name}-{version}.tgz"
+    """Pack the chart as `helm package` does, from what git tracks.
+
+    The same files make the same bytes.
+    """
+    archive_path = folder / f"{source.name}-{version}.tgz"
     with (
-        place.open("wb") as raw,
+        archive_path.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as smaller,
         tarfile.open(fileobj=smaller, mode="w") as archive,
     ):
@@ -24,10 +27,13 @@ def chart(source: Path, version: str, folder: Path) -> None:
 
 
 def _tracked(folder: Path) -> list[Path]:
-    """Relative to it. A clean work tree may still have files that git ignores."""
-    asked = ["git", "ls-files", "-z"]
-    found = subprocess.run(asked, cwd=folder, check=True, capture_output=True, text=True)
-    return [Path(name) for name in found.stdout.split("\0") if name]
+    """Returns the tracked files, relative to the folder.
+
+    A work tree may have files that git ignores.
+    """
+    command = ["git", "ls-files", "-z"]
+    listing = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return [Path(name) for name in listing.stdout.split("\0") if name]
 
 
 def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -38,16 +44,19 @@ def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def image(version: str, revision: str, folder: Path) -> str:
-    """What `podman load` and `docker load` read. Returns why there is none; empty where it is."""
+    """Write the image as `podman load` and `docker load` read it.
+
+    Returns why there is none; "" if it was written.
+    """
     name, tool = f"forebay:{version}", _tool()
     if not tool:
         return "neither podman nor docker is here, name one in CONTAINERS"
-    asked = [*tool, "image", "inspect", "-f", f'{{{{index .Config.Labels "{REVISION}"}}}}', name]
-    found = subprocess.run(asked, capture_output=True, text=True)
-    if found.returncode:
+    command = [*tool, "image", "inspect", "-f", f'{{{{index .Config.Labels "{REVISION}"}}}}', name]
+    inspection = subprocess.run(command, capture_output=True, text=True)
+    if inspection.returncode:
         return f"there is no image {name}: make image"
-    if found.stdout.strip() != revision:
-        return f"the image {name} is of commit {found.stdout.strip()}: make image"
+    if inspection.stdout.strip() != revision:
+        return f"the image {name} is of commit {inspection.stdout.strip()}: make image"
     return _saved([*tool, "save", name], folder / f"forebay-{version}-image.tar.gz")
 
 
@@ -65,8 +74,8 @@ def _saved(command: list[str], place: Path) -> str:
 
 
 def _tool() -> list[str]:
-    """As the Makefile chooses it."""
-    if told := os.environ.get("CONTAINERS"):
-        return shlex.split(told)
-    found = shutil.which("podman") or shutil.which("docker")
-    return [found] if found else []
+    """Returns the container tool, chosen as the Makefile does; empty if there is none."""
+    if command := os.environ.get("CONTAINERS"):
+        return shlex.split(command)
+    program = shutil.which("podman") or shutil.which("docker")
+    return [program] if program else []

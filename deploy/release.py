@@ -29,27 +29,27 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--folder", type=Path, default=PROJECT / "dist")
     parser.add_argument("--key", type=Path, help="an SSH key to sign with")
     parser.add_argument("--unsigned", action="store_true", help="for a trial")
-    told = parser.parse_args(words)
-    version = check(trial=told.unsigned)
-    empty(told.folder)
-    build(told.folder)
-    bill(told.folder)
-    packed.chart(PROJECT / "deploy" / "kubernetes" / "chart" / "forebay", version, told.folder)
-    problem = packed.image(version, git("rev-parse", "HEAD").strip(), told.folder)
-    if problem and not told.unsigned:
+    options = parser.parse_args(words)
+    version = check(trial=options.unsigned)
+    empty(options.folder)
+    build(options.folder)
+    bill(options.folder)
+    packed.chart(PROJECT / "deploy" / "kubernetes" / "chart" / "forebay", version, options.folder)
+    problem = packed.image(version, git("rev-parse", "HEAD").strip(), options.folder)
+    if problem and not options.unsigned:
         sys.exit(f"release: {problem}")
-    write_sums(told.folder)
-    if not told.unsigned:
-        sign(told.folder / SUMS, told.key)
-    print(f"Forebay {version} in {told.folder}:")
+    write_sums(options.folder)
+    if not options.unsigned:
+        sign(options.folder / SUMS, options.key)
+    print(f"Forebay {version} in {options.folder}:")
     if problem:
         print(f"  without the image: {problem}")
-    for path in sorted(told.folder.iterdir()):
+    for path in sorted(options.folder.iterdir()):
         print(f"  {path.name}  {path.stat().st_size:,} bytes")
 
 
 def check(*, trial: bool) -> str:
-    """The version, which must have its tag here and its chapter in CHANGELOG.md."""
+    """Returns the version, which must have its tag here and its chapter in CHANGELOG.md."""
     text = (PROJECT / "infrastructure" / "release.py").read_text()
     (version,) = re.findall(r'^VERSION = "(\d+\.\d+\.\d+)"$', text, re.MULTILINE)
     if trial:
@@ -64,7 +64,7 @@ def check(*, trial: bool) -> str:
 
 
 def empty(folder: Path) -> None:
-    """Of a release of before; whatever else lies there is not for us to take away."""
+    """Remove the files of an earlier release from the folder, and refuse one that has others."""
     folder.mkdir(parents=True, exist_ok=True)
     before = list(folder.iterdir())
     if others := [each.name for each in before if not any(map(each.match, _PARTS))]:

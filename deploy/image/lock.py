@@ -15,16 +15,16 @@ _VIA = re.compile(r"^    # +(?:via )?([A-Za-z0-9][A-Za-z0-9._-]*)$", re.M)
 
 def part(lock: str, how: str, names: list[str]) -> str:
     blocks = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.M)
-    pinned = {found[1]: block for block in blocks if (found := _PINNED.match(block))}
+    pinned = {match[1]: block for block in blocks if (match := _PINNED.match(block))}
     if missing := sorted(set(names) - pinned.keys()):
         sys.exit(f"lock.py: the lock has no {', '.join(missing)}")
     wanted = pinned.keys() - set(names) if how == "without" else _needed(pinned, set(names))
     return "".join(block for name, block in pinned.items() if name in wanted)
 
 
-def _needed(pinned: dict[str, str], found: set[str]) -> set[str]:
-    more = {name for name, block in pinned.items() if found & set(_VIA.findall(block))}
-    return found if more <= found else _needed(pinned, found | more)
+def _needed(pinned: dict[str, str], needed: set[str]) -> set[str]:
+    more = {name for name, block in pinned.items() if needed & set(_VIA.findall(block))}
+    return needed if more <= needed else _needed(pinned, needed | more)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Copies the alert rules into the chart and renders kustomize/: `python -m deploy.kubernetes`."""
+"""Copy the alert rules into the chart and render kustomize/: `python -m deploy.kubernetes`."""
 
 from deploy.kubernetes.rendering import ALERTS, alerts, files
 

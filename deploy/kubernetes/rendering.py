@@ -1,4 +1,4 @@
-"""Which files `python -m deploy.kubernetes` writes.
+"""The files that `python -m deploy.kubernetes` writes.
 
 Kustomize's own files (kustomization.yaml) and the namespace are kept by hand.
 """

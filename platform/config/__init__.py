@@ -1,8 +1,8 @@
-"""What all processes begin with."""
+"""The configuration and the processes of the platform. Importing it sets the garbage collector."""
 
 import gc
 
-# Objects between two collections of the youngest. Python's own 700 is for programs that allocate
-# little: here nearly all that a request makes is gone by its count of references when it ends, and
-# what modules make as they load stays.
+# Allocations between two collections of the youngest generation. Python's 700 is for programs that
+# allocate little: here reference counts free nearly all of a request's objects when it ends, and
+# those of loaded modules stay.
 gc.set_threshold(20_000, 20, 50)

@@ -1,4 +1,7 @@
-"""One web process: probes and /v1 on a lean router, websockets by Channels, the pages by Django."""
+"""The ASGI application of a web process.
+
+Probes and /v1 are on a lean router, websockets on Channels, pages on Django.
+"""
 
 import os
 from typing import Any

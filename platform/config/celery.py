@@ -1,4 +1,7 @@
-"""Celery as shipped: no pool or transport of our own. A message is a wake-up, never a request."""
+"""Celery as shipped, without a pool or transport of our own.
+
+A message is a wake-up, not a request.
+"""
 
 import os
 
@@ -8,7 +11,7 @@ from celery.signals import beat_init, setup_logging, task_prerun, worker_init, w
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
-# Celery drops what the checks find, and they load every page of the console, for half a second.
+# Celery ignores the result of Django's checks, and they load every page, for half a second.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from django.conf import settings
@@ -45,7 +48,7 @@ app.conf.update(
     broker_use_ssl=_BROKER.tls or None,
     task_default_queue="jobs",
     beat_scheduler="config.schedule.scheduler:WorkScheduler",
-    # Beside the tasks of schedule/work.py, which it sends while something waits for them.
+    # WorkScheduler adds the tasks of schedule/work.py, which it sends while something waits.
     beat_schedule={
         # Within the hour after each tenant's midnight.
         "reconcile": {
@@ -65,19 +68,19 @@ app.conf.update(
             "options": {"expires": 3600},
         },
         "self_check": {"task": "audit.check", "schedule": 60.0, "options": {"expires": 50}},
-        # All of the trail: before the checks, which show what it found.
+        # The whole trail, before the checks, which show the result.
         "verify": {
             "task": "audit.verify",
             "schedule": crontab(hour=1, minute=25),
             "options": {"expires": 3600},
         },
-        # What the compliance page shows (console/compliance).
+        # The checks on the compliance page (console/compliance).
         "checks": {
             "task": "console.check",
             "schedule": crontab(hour=2, minute=25),
             "options": {"expires": 3600},
         },
-        # What a backup brought back under a hold, as soon as the hold is over.
+        # Erases again what a backup brought back under a hold, as soon as the hold is over.
         "erase_again": {
             "task": "audit.erase_again",
             "schedule": 60.0,
@@ -90,13 +93,15 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def _leave_logging_alone(**_signal: object) -> None:
-    """It is that of the settings in every process."""
+    """Keep Celery from configuring logging: every process has that of the settings."""
 
 
 @worker_init.connect
 def _may_start(**_signal: object) -> None:
-    """With a wrong master key a worker would take texts for erased, and after a restore it would
-    work for who is erased.
+    """Prepare a worker's process, or end it with a problem.
+
+    With a wrong master key a worker would take texts for erased, and after a restore it would work
+    for erased people.
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
@@ -114,7 +119,7 @@ def _may_start(**_signal: object) -> None:
 
 @beat_init.connect
 def _know_the_queues(**_signal: object) -> None:
-    """Beat looks at the queue of each pool."""
+    """Load the engines for beat, which looks at the queue of each pool."""
     from config import watchdog
     from config.process_start import follow_engines, release_problem
 
@@ -126,7 +131,10 @@ def _know_the_queues(**_signal: object) -> None:
 
 @task_prerun.connect
 def _renew_connection(**_signal: object) -> None:
-    """Where the last one has failed, or is too old. A new one for each task costs more than it."""
+    """Close a connection that has failed or is too old.
+
+    A new one for each task would cost more than a task does.
+    """
     close_old_connections()
 
 

@@ -1,4 +1,4 @@
-"""How Celery's processes are started: what stands behind `python -m`."""
+"""The arguments after `python -m` that start Celery's processes."""
 
 import shlex
 
@@ -8,7 +8,10 @@ _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-he
 
 
 def worker(queue: str) -> list[str]:
-    """Of an engine: its tasks run until the engine's queue is empty, one at a time."""
+    """Returns the arguments of an engine's worker.
+
+    Its tasks run until the engine's queue is empty, one at a time.
+    """
     return _worker(worker_name(queue), 1, queue)
 
 
@@ -18,7 +21,7 @@ def jobs() -> list[str]:
 
 def beat() -> list[str]:
     schedule = str(environment.HOME / "run" / "beat")
-    return [*_ours(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
+    return [*_base(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
 
 
 def worker_name(queue: str) -> str:
@@ -26,10 +29,10 @@ def worker_name(queue: str) -> str:
 
 
 def _worker(name: str, threads: int, queue: str) -> list[str]:
-    return [*_ours(), "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
+    return [*_base(), "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
 
 
-def _ours() -> list[str]:
-    """In JSON, without the banner."""
+def _base() -> list[str]:
+    """Returns the common arguments; with JSON logs Celery prints no banner."""
     quiet = ["-q"] if environment.log_format() == "json" else []
     return ["config.celery_process", *quiet, "-A", "config"]

@@ -1,6 +1,6 @@
-"""`python -m config.celery_process …`: Celery's own command.
+"""Celery's own command, as `python -m config.celery_process …`.
 
-By itself it looks for `config` in the working folder first, where anybody's project may have one.
+The `celery` script looks for `config` in the working folder first, where any project may have one.
 """
 
 from celery.__main__ import main

@@ -1,4 +1,4 @@
-"""What the process was told: environment variables, or what a running `make run` left for us."""
+"""The process's environment variables, and those of a running `make run`."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ PROJECT = _OF_WHEEL if INSTALLED else _HERE.parents[2]
 
 
 def _usual_home() -> Path:
-    """The checkout's var, or the place that the XDG specification has for the state of programs."""
+    """Returns the checkout's var, or the XDG specification's folder for the state of programs."""
     if not INSTALLED:
         return PROJECT / "var"
     state = os.environ.get("XDG_STATE_HOME", "")
@@ -56,7 +56,7 @@ HOME = Path(os.environ.get("FOREBAY_HOME") or _usual_home()).resolve()
 TRACES_TENANTS = "FOREBAY_TRACES_TENANTS"
 
 
-SHORT_DRAIN_S = 3  # of `make run`: Ctrl-C takes ten seconds at most
+SHORT_DRAIN_S = 3  # for `make run`: Ctrl-C takes ten seconds at most
 # A server that hangs, or a network that swallows packets, is noticed within seconds.
 DATABASE_PATIENCE: dict[str, Any] = {
     "connect_timeout": 2,
@@ -72,28 +72,31 @@ SERVER_PATIENCE = (
 )
 
 
-def found(name: str, default: str = "") -> str:
-    """A variable of the environment, else what the supervisor of this home has running."""
+def variable(name: str, default: str = "") -> str:
+    """Returns a variable of the environment, else the running supervisor's, else the default."""
     return os.environ.get(name) or _running().get(name) or default
 
 
 def _running() -> dict[str, str]:
     try:
-        left: dict[str, str] = json.loads((HOME / "run" / "env.json").read_text())
+        variables: dict[str, str] = json.loads((HOME / "run" / "env.json").read_text())
     except (OSError, ValueError):
         return {}
-    return left
+    return variables
 
 
 def broker_url(redis_url: str) -> str:
-    """FOREBAY_BROKER_URL: Celery, Channels and Django's cache do not speak to a cluster."""
-    given = found("FOREBAY_BROKER_URL")
-    if is_cluster(given or redis_url):
+    """Returns FOREBAY_BROKER_URL, or the URL of Redis unless that is a cluster.
+
+    Celery, Channels and Django's cache do not speak to a cluster.
+    """
+    configured = variable("FOREBAY_BROKER_URL")
+    if is_cluster(configured or redis_url):
         raise EnvironmentProblem(
             "set FOREBAY_BROKER_URL to one Redis or Valkey, or to one behind sentinels, beside the "
             "cluster: wake-ups of workers and websockets go through it"
         )
-    return given or redis_url
+    return configured or redis_url
 
 
 def number(name: str, default: int) -> int:
@@ -105,7 +108,10 @@ def number(name: str, default: int) -> int:
 
 
 def proxies(name: str) -> Proxies:
-    """FOREBAY_WEB_PROXIES or FOREBAY_GRPC_PROXIES: addresses, networks and `unix`, with commas."""
+    """Returns FOREBAY_WEB_PROXIES or FOREBAY_GRPC_PROXIES.
+
+    They list addresses, networks and `unix`, with commas.
+    """
     try:
         return Proxies(os.environ.get(name, ""))
     except ValueError as problem:
@@ -115,7 +121,7 @@ def proxies(name: str) -> Proxies:
 
 
 def refuse_counted_proxies() -> None:
-    """FOREBAY_TRUSTED_PROXIES of older versions: a number says nothing about who a peer is."""
+    """Refuse FOREBAY_TRUSTED_PROXIES of older versions: a number does not identify a peer."""
     if os.environ.get("FOREBAY_TRUSTED_PROXIES", "").strip() not in ("", "0"):
         raise EnvironmentProblem(
             "FOREBAY_TRUSTED_PROXIES is gone: it believed whoever reached a port without a proxy. "
@@ -125,23 +131,23 @@ def refuse_counted_proxies() -> None:
 
 
 def fraction(name: str, default: float) -> float:
-    """Not negative."""
+    """Returns a number that is not negative."""
     raw = os.environ.get(name, "")
     try:
-        found = float(raw) if raw else default
+        figure = float(raw) if raw else default
     except ValueError:
-        found = -1.0
-    if not 0 <= found < inf:
+        figure = -1.0
+    if not 0 <= figure < inf:
         raise EnvironmentProblem(f"{name} must be a number like 0.5, not {raw!r}")
-    return found
+    return figure
 
 
-# Loopback, and what nobody reaches from outside: RFC 1918, RFC 4193.
+# Loopback and private networks: RFC 1918, RFC 4193.
 OWN_NETWORKS = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
 
 
 def networks(name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Addresses and networks, commas in between."""
+    """Returns addresses and networks, which are separated by commas."""
     raw = os.environ.get(name) or default
     try:
         return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
@@ -150,61 +156,61 @@ def networks(name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def batch_window() -> Window | None:
-    """FOREBAY_BATCH_WINDOW, such as 22:00-06:00, with its ramp and what runs outside of it."""
-    given = os.environ.get("FOREBAY_BATCH_WINDOW", "")
+    """Returns FOREBAY_BATCH_WINDOW, such as 22:00-06:00, with its ramp and its share outside."""
+    hours = os.environ.get("FOREBAY_BATCH_WINDOW", "")
     ramp, outside = (
         number(f"FOREBAY_BATCH_{name}", 0) for name in ("RAMP_MINUTES", "OUTSIDE_WINDOW")
     )
     try:
-        return Window.parse(given, ramp=ramp, outside=outside)
+        return Window.parse(hours, ramp=ramp, outside=outside)
     except ValueError as problem:
         raise EnvironmentProblem(
-            f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {given!r}: {problem}"
+            f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {hours!r}: {problem}"
         ) from None
 
 
 def public_url(host: str, port: int) -> str:
-    """As people see this installation, without a slash at the end."""
+    """Returns the URL by which people reach this installation, without a slash at the end."""
     scheme = "https" if has_tls() else "http"
-    url = found("FOREBAY_PUBLIC_URL", f"{scheme}://{nearby(host)}:{port}").rstrip("/")
+    url = variable("FOREBAY_PUBLIC_URL", f"{scheme}://{nearby(host)}:{port}").rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise EnvironmentProblem("FOREBAY_PUBLIC_URL must begin with http:// or https://")
     return url
 
 
 def has_tls() -> bool:
-    """Whether our own ports have it: FOREBAY_TLS=on, or a certificate that is named."""
-    named = bool(found("FOREBAY_TLS_CERTIFICATE"))
-    asked = found("FOREBAY_TLS")  # as it is written: others read it too
-    if asked not in ("", "on", "off"):
-        raise EnvironmentProblem(f"FOREBAY_TLS must be on or off, not {asked!r}")
-    if asked == "off" and named:
+    """Returns whether our own ports have TLS: FOREBAY_TLS=on, or a configured certificate."""
+    has_certificate = bool(variable("FOREBAY_TLS_CERTIFICATE"))
+    mode = variable("FOREBAY_TLS")  # case and blanks stay: other programs read it too
+    if mode not in ("", "on", "off"):
+        raise EnvironmentProblem(f"FOREBAY_TLS must be on or off, not {mode!r}")
+    if mode == "off" and has_certificate:
         raise EnvironmentProblem(
             "FOREBAY_TLS is off and FOREBAY_TLS_CERTIFICATE is set: unset one of them"
         )
-    return asked == "on" or named
+    return mode == "on" or has_certificate
 
 
 def tell_libraries() -> None:
-    """What libpq and infrastructure/outgoing_tls.py read, which know the environment alone."""
+    """Set variables for libpq and infrastructure/outgoing_tls.py, which read no others."""
     for name in ("FOREBAY_TLS", "FOREBAY_TLS_CERTIFICATE", "FOREBAY_TLS_CA"):
-        if value := found(name):
+        if value := variable(name):
             os.environ.setdefault(name, value)
     os.environ.setdefault("FOREBAY_TLS_PEERS", str(HOME / "tls" / "peers"))
-    asked = one_of("FOREBAY_TLS_OUTGOING", "", *outgoing_tls.VERSIONS)
+    version = one_of("FOREBAY_TLS_OUTGOING", "", *outgoing_tls.VERSIONS)
     if not has_tls():
         return
-    os.environ.setdefault("PGSSLMINPROTOCOLVERSION", f"TLSv{asked or '1.3'}")
-    urls = found("DATABASE_URL"), found("FOREBAY_REQUESTS_DATABASE_URL")
+    os.environ.setdefault("PGSSLMINPROTOCOLVERSION", f"TLSv{version or '1.3'}")
+    urls = variable("DATABASE_URL"), variable("FOREBAY_REQUESTS_DATABASE_URL")
     if not all(map(_is_here, chain(*map(_database_hosts, urls)))):
         os.environ.setdefault("PGSSLMODE", "verify-full")
         paths = ssl.get_default_verify_paths()  # `cafile` is that of SSL_CERT_FILE, if it is there
         system = paths.cafile or paths.openssl_cafile
-        os.environ.setdefault("PGSSLROOTCERT", found("FOREBAY_TLS_CA") or system)
+        os.environ.setdefault("PGSSLROOTCERT", variable("FOREBAY_TLS_CA") or system)
 
 
 def _database_hosts(url: str) -> Iterator[str]:
-    """All that libpq may connect to: several with commas in between, or as `?host=`."""
+    """Yield all hosts that libpq may connect to: several with commas in between, or `?host=`."""
     parts = urlsplit(url)
     for each in parts.netloc.rpartition("@")[2].split(","):
         yield unquote(urlsplit(f"//{each}").hostname or "")
@@ -213,30 +219,37 @@ def _database_hosts(url: str) -> Iterator[str]:
 
 
 def _is_here(host: str) -> bool:
-    """Loopback, or a socket in a folder."""
+    """Returns whether a host is loopback, or the folder of a socket."""
     return host in ("", "localhost", "::1") or host.startswith(("127.", "/"))
 
 
 def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
-    """As Django takes it; what the URL itself asks for (`?sslmode=verify-full`) stays."""
-    told = environ.Env.db_url_config(url)
-    asked, where = dict(told.get("OPTIONS", {})), dict[str, Any]()
-    if not told["HOST"] and "," not in f"{asked.get('host', '')}{asked.get('port', '')}":
-        # `?host=` as Django names it: `dbshell` and the compliance page look there.
-        where = {name.upper(): asked.pop(name) for name in ("host", "port") if name in asked}
-    return {**told, **where, "OPTIONS": {**asked, **DATABASE_PATIENCE, **options}}
+    """Returns Django's settings for a URL, whose own options (`?sslmode=verify-full`) stay."""
+    config = environ.Env.db_url_config(url)
+    url_options, address = dict(config.get("OPTIONS", {})), dict[str, Any]()
+    if (
+        not config["HOST"]
+        and "," not in f"{url_options.get('host', '')}{url_options.get('port', '')}"
+    ):
+        # Django's names for `?host=` and `?port=`: `dbshell` and the compliance page read them.
+        address = {
+            name.upper(): url_options.pop(name) for name in ("host", "port") if name in url_options
+        }
+    return {**config, **address, "OPTIONS": {**url_options, **DATABASE_PATIENCE, **options}}
 
 
 def nearby(host: str) -> str:
-    """The host for a browser on this machine. By name: no browser uses a security key with an
-    address."""
+    """Returns the host for a browser on this machine.
+
+    It is a name, as no browser uses a security key with an address.
+    """
     if host in ("127.0.0.1", "0.0.0.0", "::1", "::"):  # noqa: S104
         return "localhost"
     return f"[{host}]" if ":" in host else host
 
 
 def master_keys() -> MasterKeys:
-    """What every other key hangs from: audit/keys/master_keys."""
+    """Returns the keys from which every other key is derived: audit/keys/master_keys."""
     try:
         return from_environment(os.environ, HOME)
     except (MasterKeyProblem, MasterKeyAway) as problem:
@@ -244,7 +257,7 @@ def master_keys() -> MasterKeys:
 
 
 def platform_secret(keys: MasterKeys) -> bytes:
-    """32 bytes that stay when the master key is exchanged."""
+    """Returns 32 bytes that stay when the master key is exchanged."""
     try:
         return platform_secret_file.read(os.environ, HOME, keys)
     except (MasterKeyProblem, MasterKeyAway) as problem:
@@ -252,12 +265,12 @@ def platform_secret(keys: MasterKeys) -> bytes:
 
 
 def audit_signing_key() -> bytes:
-    """An Ed25519 seed, 32 bytes: FOREBAY_AUDIT_SIGNING_KEY (base64) or a file."""
+    """Returns an Ed25519 seed of 32 bytes, from FOREBAY_AUDIT_SIGNING_KEY (base64) or a file."""
     path = HOME / "secrets" / "audit_signing.key"
-    if not (given := os.environ.get("FOREBAY_AUDIT_SIGNING_KEY")):
+    if not (configured := os.environ.get("FOREBAY_AUDIT_SIGNING_KEY")):
         make_once(path, base64.b64encode(secrets.token_bytes(32)).decode())
     try:
-        seed = base64.b64decode((given or path.read_text()).strip(), validate=True)
+        seed = base64.b64decode((configured or path.read_text()).strip(), validate=True)
     except ValueError:
         seed = b""
     if len(seed) != 32:
@@ -269,11 +282,12 @@ def audit_signing_key() -> bytes:
 
 
 def audit_public_keys_old() -> list[bytes]:
-    """FOREBAY_AUDIT_PUBLIC_KEYS_OLD, raw ones in base64 with commas in between: whose signatures
-    from before an exchange of the signing key we still know for ours.
+    """Returns FOREBAY_AUDIT_PUBLIC_KEYS_OLD: raw keys in base64 with commas in between.
+
+    Signatures that they made before an exchange of the signing key still count as ours.
     """
-    given = os.environ.get("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "")
-    return [_public_key(word.strip()) for word in given.split(",") if word.strip()]
+    words = os.environ.get("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "")
+    return [_public_key(word.strip()) for word in words.split(",") if word.strip()]
 
 
 def _public_key(word: str) -> bytes:
@@ -290,26 +304,26 @@ def _public_key(word: str) -> bytes:
 
 
 def witnesses() -> list[str]:
-    """FOREBAY_WITNESSES, URLs with commas in between: who hears the audit trail's checkpoints.
+    """Returns FOREBAY_WITNESSES: URLs, with commas in between, that get the trail's checkpoints.
 
-    Without it a file, which is better than nothing: name a place that the database's keepers
+    The default is a file, which is better than nothing: name a place that the database's keepers
     cannot reach.
     """
-    given = os.environ.get("FOREBAY_WITNESSES")
-    if given is None:
+    urls = os.environ.get("FOREBAY_WITNESSES")
+    if urls is None:
         return [(HOME / "witness" / "checkpoints.jsonl").as_uri()]
-    return [url.strip() for url in given.split(",") if url.strip()]
+    return [url.strip() for url in urls.split(",") if url.strip()]
 
 
 def engines() -> dict[str, dict[str, Any]]:
-    """FOREBAY_ENGINES, inline JSON or the path of a TOML or JSON file: model name -> its engine."""
-    raw = found("FOREBAY_ENGINES")
+    """Returns FOREBAY_ENGINES, inline JSON or a TOML or JSON file: model name -> its engine."""
+    raw = variable("FOREBAY_ENGINES")
     if not raw:
         return {}
     try:
         engines = _parsed_engines(raw)
         if any("url" not in entry.fields for entry in pools.entries(engines)):  # all have `launch`
-            # The supervisor that runs here has given them addresses.
+            # A supervisor that runs here has added their addresses.
             return _parsed_engines(_running().get("FOREBAY_ENGINES") or raw)
         return engines
     except (OSError, ValueError) as problem:
@@ -333,35 +347,36 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
 
 
 def metrics_token_file() -> str:
-    """FOREBAY_METRICS_TOKEN_FILE, with the token that scrapes have to bring; "" for none."""
-    given = os.environ.get("FOREBAY_METRICS_TOKEN_FILE", "")
+    """Returns FOREBAY_METRICS_TOKEN_FILE, the path of the token that scrapes send; "" for none."""
+    path = os.environ.get("FOREBAY_METRICS_TOKEN_FILE", "")
     try:
-        if given and not Path(given).read_bytes().strip():
-            raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {given} is empty")
+        if path and not Path(path).read_bytes().strip():
+            raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {path} is empty")
     except OSError as error:
         why = error.strerror
-        raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {given}: {why}") from None
-    return given
+        raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {path}: {why}") from None
+    return path
 
 
 def metrics_tenants() -> frozenset[str]:
-    """FOREBAY_METRICS_TENANTS, ids with commas in between: who may have a label of their own."""
+    """Returns FOREBAY_METRICS_TENANTS, ids with commas in between: tenants with their own label."""
     return _ids("FOREBAY_METRICS_TENANTS")
 
 
 def _ids(name: str) -> frozenset[str]:
-    given = os.environ.get(name, "")
+    words = os.environ.get(name, "")
     try:
-        return frozenset(str(UUID(word.strip())) for word in given.split(",") if word.strip())
+        return frozenset(str(UUID(word.strip())) for word in words.split(",") if word.strip())
     except ValueError:
         raise EnvironmentProblem(
-            f"{name} must be ids of tenants with commas in between, not {given!r}"
+            f"{name} must be ids of tenants with commas in between, not {words!r}"
         ) from None
 
 
 def traces() -> bool:
-    """FOREBAY_TRACES. OpenTelemetry's variables say where they go; of its protocols gRPC alone is
-    here.
+    """Returns FOREBAY_TRACES.
+
+    OpenTelemetry's variables say where traces go; of its protocols gRPC alone is supported.
     """
     if one_of("FOREBAY_TRACES", "off", "on") == "off":
         return False
@@ -372,20 +387,18 @@ def traces() -> bool:
 
 
 def traces_tenants() -> frozenset[str]:
-    """FOREBAY_TRACES_TENANTS, ids with commas in between, or `all`: whose id a span may have."""
+    """Returns FOREBAY_TRACES_TENANTS, `all` or ids with commas in between: those in spans."""
     return frozenset({"all"}) if os.environ.get(TRACES_TENANTS) == "all" else _ids(TRACES_TENANTS)
 
 
 def model_folders() -> list[Path]:
-    """FOREBAY_MODELS, folders with colons in between: what operators may have a server started for
-    lies there.
-    """
-    given = found("FOREBAY_MODELS")
-    return [Path(one).expanduser() for one in given.split(":") if one] or [HOME / "models"]
+    """Returns FOREBAY_MODELS, folders with colons in between: models that operators may serve."""
+    folders = variable("FOREBAY_MODELS")
+    return [Path(one).expanduser() for one in folders.split(":") if one] or [HOME / "models"]
 
 
 def queue_limits() -> dict[str, dict[str, float]]:
-    """FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
+    """Returns FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
     raw = os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip()
     try:
         limits = json.loads(raw or "{}")
@@ -396,8 +409,9 @@ def queue_limits() -> dict[str, dict[str, float]]:
 
 
 def work_classes() -> list[tuple[str, str, str]]:
-    """FOREBAY_WORK_CLASSES, inline JSON: a list of [plan, route, class], `*` for any plan or route.
-    The first that fits a request counts.
+    """Returns FOREBAY_WORK_CLASSES, inline JSON: a list of [plan, route, class].
+
+    `*` stands for any plan or route. The first entry that fits a request counts.
     """
     raw = os.environ.get("FOREBAY_WORK_CLASSES", "").strip()
     try:
@@ -407,7 +421,7 @@ def work_classes() -> list[tuple[str, str, str]]:
 
 
 def one_of(name: str, default: str, *others: str) -> str:
-    """A word out of a few."""
+    """Returns a variable that must be one of a few words."""
     word = os.environ.get(name) or default
     if word not in (default, *others):
         known = " or ".join((default, *others))
@@ -424,17 +438,17 @@ def log_level() -> str:
 
 
 def oidc() -> list[dict[str, Any]]:
-    """FOREBAY_OIDC, inline JSON or a JSON file: the identity providers that people sign in by.
+    """Returns the identity providers for sign-in, from FOREBAY_OIDC, inline JSON or a JSON file.
 
-    A list of {id, name, server_url, client_id, client_secret}, as django-allauth takes them.
-    `domains`: the only ones about whose addresses of email the provider is believed.
+    A list of {id, name, server_url, client_id, client_secret}, as django-allauth takes them. The
+    provider's word about an email address counts for its `domains` alone.
     """
     raw = os.environ.get("FOREBAY_OIDC", "").strip()
     if not raw:
         return []
     try:
-        given = json.loads(raw if raw.startswith("[") else Path(raw).read_text())
-        return [_identity_provider(entry) for entry in given]
+        providers = json.loads(raw if raw.startswith("[") else Path(raw).read_text())
+        return [_identity_provider(entry) for entry in providers]
     except (OSError, ValueError, TypeError, AttributeError) as problem:
         raise EnvironmentProblem(f"FOREBAY_OIDC: {problem}") from None
 
@@ -458,6 +472,6 @@ def _identity_provider(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def origin(identity_provider: dict[str, Any]) -> str:
-    """Of a provider's server: scheme, host and port."""
+    """Returns scheme, host and port of a provider's server."""
     url = urlsplit(identity_provider["settings"]["server_url"])
     return f"{url.scheme}://{url.netloc}"

@@ -23,7 +23,7 @@ from config import tracing, watchdog
 from config.celery import app as celery_app
 from config.http.connection_limit import most_connections
 from config.metrics.listener import listen
-from config.metrics.process import is_a, ready
+from config.metrics.process import set_ready, set_role
 from config.process_start import follow_engines, settle_down, startup_problem
 from config.systemd_notify import tell
 from config.tls.key_pair import BadCertificate
@@ -40,7 +40,7 @@ HEALTH_S = 2.0
 
 
 def main() -> None:
-    is_a("grpc")
+    set_role("grpc")
     listen()
     tracing.begin()
     watchdog.begin()
@@ -70,12 +70,12 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     await server.start()
     settle_down()
     tell("READY=1")
-    ready(it_is=True)
+    set_ready(it_is=True)
     pulse = asyncio.create_task(pulses.keep("grpc"))
     health = asyncio.create_task(_tell_health(server, context))
     await stopping.wait()
     tell("STOPPING=1")
-    ready(it_is=False)
+    set_ready(it_is=False)
     health.cancel()
     await server.stop(settings.DRAIN_S)
     await context.close()

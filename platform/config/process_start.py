@@ -1,4 +1,4 @@
-"""The start of a process that takes requests: what keeps it from starting, and how it settles."""
+"""The start of a process that takes requests: its checks, and its last steps."""
 
 import gc
 
@@ -17,7 +17,7 @@ following: list[Following] = []
 
 
 def startup_problem() -> str:
-    """Of a process that serves requests."""
+    """Returns why a process that serves requests cannot start, in one line; "" if it can."""
     return (
         check.startup_problem()
         or release_problem()
@@ -27,7 +27,7 @@ def startup_problem() -> str:
 
 
 def release_problem() -> str:
-    """Why this version must not run on the tables of the database, in one line; "" when it may."""
+    """Returns why this version must not run on the database's tables, in one line; "" if it may."""
     try:
         return schema_release.mismatch()
     except OperationalError as problem:
@@ -37,9 +37,9 @@ def release_problem() -> str:
 
 
 def follow_engines() -> str:
-    """Puts models, pools and engines in force, now and whenever they change.
+    """Put models, pools and engines in force, now and whenever they change.
 
-    Why the process cannot start, in one line; "" when it can.
+    Returns why the process cannot start, in one line; "" if it can.
     """
     try:
         import_file()
@@ -55,12 +55,12 @@ def follow_engines() -> str:
 
 
 def unfollow_engines() -> None:
-    """At the end of a server in a process that goes on."""
+    """Stop following, at the end of a server in a process that goes on."""
     while following:
         following.pop().stop()
 
 
 def settle_down() -> None:
-    """What is loaded stays: no full garbage collection has to walk over it while requests wait."""
+    """Freeze the loaded objects: no full garbage collection walks over them while requests wait."""
     gc.collect()
     gc.freeze()

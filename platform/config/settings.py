@@ -1,4 +1,4 @@
-"""One settings file: what differs between places comes from the environment (environment.py)."""
+"""The settings of Django and the platform. Differences between places are in environment.py."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,10 +46,10 @@ CONFIGURATION_KEY = _derived(
 )  # opens `sealed:` (audit/keys/configuration_secrets.py)
 SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
 
-# Where we are reached ----------------------------------------------------------------------------
+# Addresses ---------------------------------------------------------------------------------------
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
-HOST = environment.found("FOREBAY_HOST", "127.0.0.1")
-PORT = int(environment.found("FOREBAY_PORT", "8000"))
+HOST = environment.variable("FOREBAY_HOST", "127.0.0.1")
+PORT = int(environment.variable("FOREBAY_PORT", "8000"))
 PUBLIC_URL = environment.public_url(HOST, PORT)
 FURTHER_HOSTS = env.list("FOREBAY_ALLOWED_HOSTS", default=[])
 ALLOWED_HOSTS = [
@@ -76,18 +76,18 @@ SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
 # Longer than clients keep an idle connection (OpenAI's SDK 5 s, nginx 60 s, Go 90 s), so that they
 # close first, and none sends a request into our closing.
 KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 120)
-# For requests that run when a web or gRPC process is told to stop; and, where that is long, for the
-# next request of a connection between two: it may be on its way.
+# Time for running requests when a web or gRPC process is told to stop; where that is long, also for
+# the next request of an idle connection: it may be on its way.
 DRAIN_S = environment.number("FOREBAY_DRAIN_S", environment.SHORT_DRAIN_S)
 LAST_CALL_S = 5 if DRAIN_S > 10 else 0
 _TLS = PUBLIC_URL.startswith("https://")
 
 # TLS of our own ports (config/tls): paths of PEM files. Without a certificate all speak in clear.
 TLS_CERTIFICATE, TLS_KEY = tls.own_files()
-TLS_CA = environment.found("FOREBAY_TLS_CA")
+TLS_CA = environment.variable("FOREBAY_TLS_CA")
 
 # gRPC (config/grpc_server.py)
-GRPC_PORT = int(environment.found("FOREBAY_GRPC_PORT", "0"))
+GRPC_PORT = int(environment.variable("FOREBAY_GRPC_PORT", "0"))
 GRPC_CERTIFICATE, GRPC_PRIVATE_KEY = tls.grpc_files((TLS_CERTIFICATE, TLS_KEY))
 GRPC_CLIENT_CA = tls.client_authorities(tls.GRPC_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 GRPC_REFLECTION = env.bool("FOREBAY_GRPC_REFLECTION", default=False)
@@ -155,29 +155,29 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # PostgreSQL, Redis, Celery -----------------------------------------------------------------------
-DATABASE_URL = environment.found("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/forebay")
+DATABASE_URL = environment.variable("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/forebay")
 DATABASE_PATIENCE = environment.DATABASE_PATIENCE
-# What a connection of Django sees until a scope is opened (tenants/scope.py): "system" everything,
-# "none" nothing. The hot path's own connections are the platform's.
+# The rows that Django's connection sees until a scope is opened (tenants/scope.py): "system" all,
+# "none" none. The hot path's own connections belong to the platform, not to a tenant.
 DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
 _PATIENT: dict[str, Any] = {"options": environment.SERVER_PATIENCE}
 SEES_ALL: dict[str, Any] = {"options": f"{environment.SERVER_PATIENCE} -c forebay.system=on"}
 # Requests of the web process connect as a role that cannot open the system's scope
 # (docs/deployment-database.md). Only infrastructure/postgres/scope.py reaches the other one.
-REQUESTS_DATABASE_URL = environment.found("FOREBAY_REQUESTS_DATABASE_URL", DATABASE_URL)
-# For `migrate` as a superuser: who the application is, so that the tables are handed over.
+REQUESTS_DATABASE_URL = environment.variable("FOREBAY_REQUESTS_DATABASE_URL", DATABASE_URL)
+# For `migrate` as a superuser: the roles of the application, which get the tables.
 APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
 REQUESTS_ROLE = env.str("FOREBAY_REQUESTS_ROLE", default="")
 _SYSTEM = environment.database(DATABASE_URL, SEES_ALL)
 _REQUESTS = environment.database(REQUESTS_DATABASE_URL, _PATIENT)
-# Celery's threads keep theirs between tasks; nobody else's outlives a request.
+# Celery's threads keep their connection between tasks; no other outlives a request.
 CELERYS_CONNECTION = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (
     {"default": _SYSTEM | CELERYS_CONNECTION}
     if DATABASE_SCOPE == "system"
     else {"default": _REQUESTS, "system": _SYSTEM}
 )
-REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = environment.variable("REDIS_URL", "redis://127.0.0.1:6379/0")
 BROKER_URL = environment.broker_url(REDIS_URL)  # of Celery, Channels and the cache
 CHANNEL_LAYERS = {
     "default": {
@@ -186,7 +186,7 @@ CHANNEL_LAYERS = {
     },
 }
 # The default is for django-allauth's rate limits, shared by all web processes; "process" is for
-# figures that are good for seconds.
+# figures that are valid for seconds.
 CACHES = {
     "default": {
         "BACKEND": "console.account.optional_cache.ForgivingCache",
@@ -206,8 +206,8 @@ CACHES = {
 ENGINES = environment.engines()
 # Networks of engines that are not hosted (inference/engines/transport/networks.py).
 INTERNAL_NETWORKS = environment.networks("FOREBAY_INTERNAL_NETWORKS", environment.OWN_NETWORKS)
-ENGINES_DECLARED = bool(environment.found("FOREBAY_ENGINES"))
-SEVERAL_HOSTS = bool(environment.found("FOREBAY_ROLES"))
+ENGINES_DECLARED = bool(environment.variable("FOREBAY_ENGINES"))
+SEVERAL_HOSTS = bool(environment.variable("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()
 ENGINE_KEYS_FILE = FOREBAY_HOME / "secrets" / "engines.key"  # of servers that `make run` starts
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
@@ -220,7 +220,7 @@ CACHE_TTL_S = environment.number("FOREBAY_CACHE_TTL_S", 3600)
 CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
 PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5)}  # by class
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
-# Of the pages, by people whose session this process does not know yet.
+# The limit on pages for people whose session this process does not know yet.
 PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * IP_PER_MINUTE)
 
 # Metrics (config/metrics) ------------------------------------------------------------------------
@@ -230,7 +230,7 @@ METRICS_TOKEN_FILE = environment.metrics_token_file()
 METRICS_TENANTS = environment.metrics_tenants()
 METRICS_CLIENT_CA = tls.client_authorities(tls.METRICS_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 TRACES = environment.traces()
-# What of a client's traceparent counts: its ids, also whether it is sampled, or nothing.
+# The part of a client's traceparent that counts: its ids, also whether it is sampled, or nothing.
 TRACES_CLIENTS = environment.one_of("FOREBAY_TRACES_CLIENTS", "ids", "sampling", "off")
 TRACES_HOSTED = environment.one_of("FOREBAY_TRACES_HOSTED", "off", "on") == "on"  # may hear of them
 TRACES_TENANTS = environment.traces_tenants()
@@ -248,9 +248,9 @@ FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000) 
 # Processes that take requests ---------------------------------------------------------------------
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
 _HERE = WEB_PROCESSES + int(GRPC_PORT > 0)
-# On all machines. While Redis is away, each has its share of every limit.
+# The number on all machines. While Redis is away, each has its share of every limit.
 ADMITTING_PROCESSES = environment.number("FOREBAY_ADMITTING_PROCESSES", _HERE)
-# Of this one; 0: nobody said, or other machines count from 1 too.
+# The number of this process; 0: unknown, or other machines count from 1 too.
 PROCESS_NUMBER = (
     environment.number("FOREBAY_PROCESS_NUMBER", 0) if ADMITTING_PROCESSES == _HERE else 0
 )
@@ -335,7 +335,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 # console.client_network takes the header away unless it is that of a named proxy.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# Of localhost a browser would hold it against all other programs of a developer, at any port.
+# A browser would apply HSTS of localhost to all other programs of a developer, at any port.
 SECURE_HSTS_SECONDS = 31536000 if _TLS and not is_loopback(PUBLIC_URL) else 0
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

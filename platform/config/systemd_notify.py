@@ -1,15 +1,15 @@
-"""sd_notify(3): tells systemd, or the supervisor of `make run`, how this process is."""
+"""sd_notify(3): tells systemd, or the supervisor of `make run`, the state of this process."""
 
 import contextlib
 import os
 import socket
 
 _ABSTRACT = "@"
-_PATIENCE_S = 1.0  # whoever listens may be stopped itself: its queue is full then
+_PATIENCE_S = 1.0  # the listener may be stopped itself: its queue is full then
 
 
 def tell(state: str) -> None:
-    """READY=1, STOPPING=1 or WATCHDOG=1. Where nobody listens, nothing happens."""
+    """Send READY=1, STOPPING=1 or WATCHDOG=1. Without a listener, do nothing."""
     if not (place := os.environ.get("NOTIFY_SOCKET", "")):
         return
     address = f"\0{place[1:]}" if place.startswith(_ABSTRACT) else place

@@ -1,4 +1,4 @@
-"""Traces of this process, from its start to its end, where FOREBAY_TRACES is on."""
+"""The traces of this process, from its start to its end, if FOREBAY_TRACES is on."""
 
 import atexit
 import logging
@@ -13,17 +13,17 @@ from config.logs.naming import process_name, started_as
 from inference.tracing.spans import record_with
 from infrastructure import release
 
-SELDOM_S = 60.0
+EVERY_S = 60.0
 log = logging.getLogger(__name__)
 
 
 def begin() -> None:
-    """Ends the process with one line where OpenTelemetry's variables make no sense."""
+    """Begin to record traces. Ends the process with one line for wrong OpenTelemetry variables."""
     if not settings.TRACES:
         return
     from inference.tracing.recorder import Recorder
 
-    speak_seldom()
+    throttle_exporter_logs()
     try:
         recorder = Recorder(_resource(), release.VERSION, clients=settings.TRACES_CLIENTS)
     except Exception as problem:
@@ -33,28 +33,31 @@ def begin() -> None:
 
 
 def _resource() -> dict[str, str]:
-    """Who says it; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES weigh more."""
-    found = {
+    """Returns the attributes that identify this process.
+
+    OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
+    """
+    attributes = {
         "service.version": release.VERSION,
         "service.instance.id": f"{process_name()}@{socket.gethostname()}:{os.getpid()}",
         "forebay.process": process_name(),
         "forebay.role": started_as(sys.argv),
     }
     if not os.environ.get("OTEL_SERVICE_NAME"):
-        found["service.name"] = "forebay"
-    return found
+        attributes["service.name"] = "forebay"
+    return attributes
 
 
-class Seldom(logging.Handler):
-    """Of what the exporter says of a collector that is away, one line a minute."""
+class Throttle(logging.Handler):
+    """A handler that logs one line a minute of the exporter's about a collector that is away."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._since, self._left_out = -SELDOM_S, 0
+        self._since, self._left_out = -EVERY_S, 0
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        if now - self._since < SELDOM_S:
+        if now - self._since < EVERY_S:
             self._left_out += 1
             return
         also = f" ({self._left_out} lines like it left out)" if self._left_out else ""
@@ -62,9 +65,9 @@ class Seldom(logging.Handler):
         log.warning("traces: %s%s", record.getMessage(), also)
 
 
-def speak_seldom() -> None:
+def throttle_exporter_logs() -> None:
     theirs = logging.getLogger("opentelemetry")
-    theirs.propagate, theirs.handlers = False, [Seldom()]
-    # It repeats what is odd in a client's headers: the client would write to our log, and in the
-    # place of what is said of the collector.
+    theirs.propagate, theirs.handlers = False, [Throttle()]
+    # It quotes odd headers of a client, who could write to our log and displace lines about the
+    # collector.
     logging.getLogger("opentelemetry.trace").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Everything that speaks HTML. `/v1` and the probes are answered before Django (asgi.py)."""
+"""The URLs of everything that speaks HTML. asgi.py answers `/v1` and the probes before Django."""
 
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog

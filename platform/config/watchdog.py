@@ -1,8 +1,7 @@
-"""Tells whoever watches this process that it lives: systemd (WatchdogSec=), or the supervisor of
-`make run`, which speaks the same words (sd_notify(3)).
+"""Signs of life to systemd (WatchdogSec=), or to the supervisor of `make run`, by sd_notify(3).
 
-A thread tells it, as long as every event loop of the process turns (inference/pulses.py). A process
-that is stopped, or whose loop is stuck, falls silent, and is started anew.
+A thread sends them as long as every event loop of the process turns (inference/pulses.py). A
+process that is stopped, or whose loop is stuck, falls silent, and is restarted.
 """
 
 import logging
@@ -14,18 +13,21 @@ from config.systemd_notify import tell
 from inference import pulses
 
 log = logging.getLogger(__name__)
-_LOOKS = 4  # within the time after which the silence is one
+_LOOKS = 4  # signs within the time after which a silence kills the process
 
 
 def begin() -> None:
-    """Returns at once. Without anybody who watches, nothing happens."""
+    """Start the thread, if somebody watches this process."""
     if limit_s := _limit_s():
         thread = threading.Thread(target=_live, args=[limit_s], name="watchdog", daemon=True)
         thread.start()
 
 
 def _limit_s() -> float:
-    """Seconds of silence until we are killed, 0 for never: as sd_watchdog_enabled(3) reads it."""
+    """Returns the seconds of silence until we are killed, as sd_watchdog_enabled(3) reads them.
+
+    It is 0 where nobody watches.
+    """
     ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     micros = os.environ.get("WATCHDOG_USEC", "")
     return int(micros) / 1e6 if ours and micros.isdecimal() else 0.0

@@ -1,9 +1,9 @@
 """A web process: `python -m config.web_server`.
 
-Where there are several (FOREBAY_WEB_PROCESSES), each binds the port for itself with SO_REUSEPORT,
-and the kernel deals out connections by a hash of their addresses. Of one socket that all inherit,
-whoever wakes first would take a whole burst, and clients that keep their connections would stay
-there. A process that dies leaves the group with its socket: the others get all that is new.
+Several processes (FOREBAY_WEB_PROCESSES) each bind the port with SO_REUSEPORT, and the kernel deals
+out connections by a hash of their addresses. With one inherited socket, the process that wakes
+first would take a whole burst, and clients that keep their connections would stay there. A process
+that dies leaves the group with its socket: the others get all that is new.
 
 Under systemd two or more share a socket that it holds (http/inherited_sockets.py): one is restarted
 after the other, and no connection is refused meanwhile.
@@ -26,34 +26,34 @@ import uvicorn
 from django.conf import settings
 
 from config import tracing, watchdog
-from config.http.inherited_sockets import handed_over
+from config.http.inherited_sockets import take_inherited
 from config.metrics.listener import listen
-from config.metrics.process import is_a
+from config.metrics.process import set_role
 from config.systemd_notify import tell
 from config.tls.configured_files import what_to_do
 from config.tls.key_pair import BadCertificate
 from inference import pulses
 
-LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
+LARGEST_MESSAGE = 1024 * 1024  # bytes of a websocket's message
 FAILED = 3  # uvicorn's own exit code for a start that failed
 LOOP = "web"
 TICK_S = 1.0  # the Date of answers has seconds
 
 
 class Server(uvicorn.Server):
-    """uvicorn's own looks ten times a second whether it has been told to end."""
+    """A server that waits for its end; uvicorn's own polls ten times a second."""
 
     _tell: Callable[[], object] | None = None
 
     async def main_loop(self) -> None:
         tell("READY=1")
-        told = asyncio.Event()
-        self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.set)
+        ending = asyncio.Event()
+        self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, ending.set)
         while not await self.on_tick(0):
             pulses.beat(LOOP)
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
-                    await told.wait()
+                    await ending.wait()
         pulses.forget(LOOP)  # connections end in their own time
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -65,12 +65,12 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     try:
-        sockets = handed_over() or bound(
+        sockets = take_inherited() or bound(
             settings.HOST, settings.PORT, shared=settings.WEB_PROCESSES > 1
         )
     except OSError as error:
         sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
-    is_a("web")
+    set_role("web")
     listen()
     tracing.begin()
     watchdog.begin()
@@ -81,13 +81,13 @@ def main() -> None:
 
 
 def bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
-    """A socket for each address of the host. Nobody can connect before somebody listens on it.
+    """Returns a socket for each address of the host. Clients connect once a server listens on it.
 
     Raises OSError.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    places = dict.fromkeys((family, address) for family, *_, address in found)
-    return [_bound(family, address, shared=shared) for family, address in places]
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    unique = dict.fromkeys((family, address) for family, *_, address in addresses)
+    return [_bound(family, address, shared=shared) for family, address in unique]
 
 
 def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
@@ -104,7 +104,7 @@ def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
 
 
 def _protocol() -> Any:
-    """As uvicorn takes it: a name, or what makes one."""
+    """Returns the protocol as uvicorn takes it: a name, or a factory."""
     if not settings.TLS_CERTIFICATE:
         return "config.http.bounded_http:Bounded"
     from config.tls.handshake import secured
@@ -128,7 +128,7 @@ def _config(protocol: Any) -> uvicorn.Config:
         lifespan="on",
         access_log=False,
         timeout_graceful_shutdown=settings.DRAIN_S,
-        log_level="warning",  # below it, what stands in a websocket's messages
+        log_level="warning",  # lower levels log the content of a websocket's messages
         log_config=None,  # that of the settings
         proxy_headers=False,
         server_header=False,

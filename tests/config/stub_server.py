@@ -12,7 +12,7 @@ from uuid import UUID
 import uvicorn
 import uvloop
 
-from config.http.bounded_http import crowd_of
+from config.http.bounded_http import connection_limit_of
 
 
 class Stub:
@@ -104,7 +104,7 @@ class Served:
     @property
     def crowd(self) -> int:
         """Of connections, those included that have not agreed on TLS yet."""
-        return crowd_of(self._server.server_state).count
+        return connection_limit_of(self._server.server_state).count
 
     def stop(self) -> None:
         self._server.config.timeout_graceful_shutdown = self.patience

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from config.http.connection_limit import Crowd
+from config.http.connection_limit import ConnectionLimit
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
@@ -23,7 +23,7 @@ def served() -> Iterator[Served]:
     soon = dict.fromkeys(("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S"), 0.3)
     soon["SEND_TIMEOUT_S"] = 0.5
     with override_settings(**soon), pytest.MonkeyPatch.context() as patch, serving(Stub()) as found:
-        patch.setattr(Crowd, "TICK_S", 0.1)
+        patch.setattr(ConnectionLimit, "TICK_S", 0.1)
         yield found
 
 
@@ -68,7 +68,7 @@ def lenient() -> Iterator[Served]:
     """Takes 1,000 bytes a second after 0.3 s, and nothing longer than 2 s."""
     limits = {"BODY_TIMEOUT_S": 0.3, "BODY_BYTES_PER_S": 1000, "BODY_LONGEST_S": 2.0}
     with override_settings(**limits), pytest.MonkeyPatch.context() as patch, serving(Stub()) as s:
-        patch.setattr(Crowd, "TICK_S", 0.05)
+        patch.setattr(ConnectionLimit, "TICK_S", 0.05)
         yield s
 
 
@@ -207,4 +207,4 @@ def test_who_reads_slowly_but_reads(served: Served) -> None:
 @pytest.mark.parametrize("idle_s", [openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry, 60, 90])
 def test_clients_close_idle_connections_first(idle_s: float) -> None:
     """OpenAI's SDK, nginx, Go: else a request may meet a connection that we are just closing."""
-    assert idle_s + Crowd.TICK_S < KEEP_ALIVE_S
+    assert idle_s + ConnectionLimit.TICK_S < KEEP_ALIVE_S

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import override_settings
 
-from config.http.connection_limit import Crowd
+from config.http.connection_limit import ConnectionLimit
 from tests.config.stub_server import Client, Served, Stub, serving
 
 pytestmark = pytest.mark.unit
@@ -22,7 +22,7 @@ def served() -> Iterator[Served]:
         pytest.MonkeyPatch.context() as patch,
         serving(Stub()) as found,
     ):
-        patch.setattr(Crowd, "TICK_S", 0.1)
+        patch.setattr(ConnectionLimit, "TICK_S", 0.1)
         found.patience = 10
         yield found
 

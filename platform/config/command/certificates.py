@@ -13,9 +13,9 @@ from config.tls.key_pair import BadCertificate
 
 
 def main(arguments: Sequence[str]) -> None:
-    told = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        told.run(told)
+        options.run(options)
     except (BadCertificate, OSError) as problem:
         sys.exit(f"forebay certificates: {problem}")
 
@@ -25,24 +25,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    made = commands.add_parser("authority", help="make the authority: ca.crt, ca.key")
-    made.add_argument("--force", action="store_true", help="though there is one already")
-    made.set_defaults(run=_authority)
+    command = commands.add_parser("authority", help="make the authority: ca.crt, ca.key")
+    command.add_argument("--force", action="store_true", help="though there is one already")
+    command.set_defaults(run=_authority)
 
-    made = commands.add_parser("server", help="a certificate for a server, by names and addresses")
-    made.add_argument("hosts", nargs="*", default=["localhost", "127.0.0.1", "::1"])
-    made.add_argument("--name", default="server", help="of the files; default: %(default)s")
-    _days(made)
-    made.set_defaults(run=_server)
+    command = commands.add_parser(
+        "server", help="a certificate for a server, by names and addresses"
+    )
+    command.add_argument("hosts", nargs="*", default=["localhost", "127.0.0.1", "::1"])
+    command.add_argument("--name", default="server", help="of the files; default: %(default)s")
+    _days(command)
+    command.set_defaults(run=_server)
 
-    made = commands.add_parser("client", help="one for a client: Prometheus, a program, an engine")
-    made.add_argument("name")
-    _days(made)
-    made.set_defaults(run=_client)
+    command = commands.add_parser(
+        "client", help="one for a client: Prometheus, a program, an engine"
+    )
+    command.add_argument("name")
+    _days(command)
+    command.set_defaults(run=_client)
 
-    made = commands.add_parser("renew", help="those again whose last third has begun")
-    made.add_argument("--all", action="store_true", help="all of them")
-    made.set_defaults(run=_renew)
+    command = commands.add_parser("renew", help="those again whose last third has begun")
+    command.add_argument("--all", action="store_true", help="all of them")
+    command.set_defaults(run=_renew)
 
     commands.add_parser("list", help="what is there").set_defaults(run=_list)
     return parser
@@ -52,9 +56,9 @@ def _days(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=DAYS, help="it holds; default: %(default)s")
 
 
-def _authority(told: argparse.Namespace) -> None:
-    Authority.make(told.folder, force=told.force)
-    _say("made", Files.of(told.folder, "ca"))
+def _authority(options: argparse.Namespace) -> None:
+    Authority.make(options.folder, force=options.force)
+    _say("made", Files.of(options.folder, "ca"))
     print("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
 
 
@@ -65,31 +69,31 @@ def _opened(folder: Path) -> Authority:
     return Authority.open(folder)
 
 
-def _server(told: argparse.Namespace) -> None:
-    _say("made", _opened(told.folder).server(told.hosts, told.days, told.name))
+def _server(options: argparse.Namespace) -> None:
+    _say("made", _opened(options.folder).server(options.hosts, options.days, options.name))
 
 
-def _client(told: argparse.Namespace) -> None:
-    _say("made", _opened(told.folder).client(told.name, told.days))
+def _client(options: argparse.Namespace) -> None:
+    _say("made", _opened(options.folder).client(options.name, options.days))
 
 
-def _renew(told: argparse.Namespace) -> None:
-    authority = Authority.open(told.folder)
-    for name, certificate in _signed(told.folder, authority):
-        if told.all or is_due(certificate):
+def _renew(options: argparse.Namespace) -> None:
+    authority = Authority.open(options.folder)
+    for name, certificate in _signed(options.folder, authority):
+        if options.all or is_due(certificate):
             _say("renewed", authority.again(name))
         else:
-            print(f"not due   {told.folder / name}.crt until {_until(certificate)}")
+            print(f"not due   {options.folder / name}.crt until {_until(certificate)}")
     if is_due(authority.certificate):
         print(f"The authority itself ends {_until(authority.certificate)}: plan for another.")
 
 
-def _list(told: argparse.Namespace) -> None:
-    authority = Authority.open(told.folder)
-    _say("authority", Files.of(told.folder, "ca"))
-    for name, certificate in _signed(told.folder, authority):
+def _list(options: argparse.Namespace) -> None:
+    authority = Authority.open(options.folder)
+    _say("authority", Files.of(options.folder, "ca"))
+    for name, certificate in _signed(options.folder, authority):
         names = ", ".join(str(each.value) for each in names_of(certificate)) or "a client"
-        print(f"{told.folder / name}.crt until {_until(certificate)}: {names}")
+        print(f"{options.folder / name}.crt until {_until(certificate)}: {names}")
 
 
 def _signed(folder: Path, authority: Authority) -> Iterator[tuple[str, x509.Certificate]]:

@@ -11,19 +11,19 @@ from config.command.checks.finding import FAIL, RUN, WARN, Finding, fail
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("forebay check", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    asked = parser.parse_args(arguments)
-    found = list(_shown(_findings(), quiet=asked.json))
-    failed = sum(finding.state == FAIL for finding in found)
-    if asked.json:
-        print(json.dumps({"ok": not failed, "findings": [asdict(each) for each in found]}))
+    options = parser.parse_args(arguments)
+    findings = list(_shown(_findings(), quiet=options.json))
+    failed = sum(finding.state == FAIL for finding in findings)
+    if options.json:
+        print(json.dumps({"ok": not failed, "findings": [asdict(each) for each in findings]}))
     else:
-        print(f"\n{failed} to mend" if failed else f"\nForebay can start{_but(found)}")
+        print(f"\n{failed} to mend" if failed else f"\nForebay can start{_but(findings)}")
     return int(bool(failed))
 
 
 def _findings() -> Iterator[Finding]:
-    """What stands on what has failed is left out."""
-    try:  # a file that is wrong ends whoever imports this
+    """Yield findings; checks that depend on a failed one are left out."""
+    try:  # a wrong file ends the program that imports this
         import config.environment  # noqa: F401  # it says what is wrong as it is imported
     except SystemExit as problem:
         yield fail("configuration", str(problem))

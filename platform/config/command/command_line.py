@@ -1,4 +1,4 @@
-"""What was typed after `forebay`: the configuration file, a subcommand, and what it takes."""
+"""The command line of `forebay`: the configuration file, a subcommand and its arguments."""
 
 import importlib
 import os
@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from config.command.table import SUBCOMMANDS
 
-_USAGE = 2  # as argparse ends
+_USAGE = 2  # argparse's exit code
 _HELP = ("-h", "--help", "help")
 
 
 def main() -> None:
-    """The entry point of the installed script."""
+    """Run the subcommand that was typed: the entry point of the installed script."""
     rest = _after_options(sys.argv[1:])
     if not rest or rest[0] in _HELP:
         print(_help())
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _after_options(typed: Sequence[str]) -> Sequence[str]:
-    """Without `--config FILE` in front, which is the same as FOREBAY_CONFIG."""
+    """Apply `--config FILE`, which is the same as FOREBAY_CONFIG, and return the rest."""
     while typed and typed[0].startswith("--config"):
         option, equals, file = typed[0].partition("=")
         if option != "--config" or not (equals or typed[1:]):

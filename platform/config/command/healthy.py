@@ -1,9 +1,8 @@
-"""`forebay healthy`: whether the Forebay of this container works, for its health check.
+"""`forebay healthy`: the health check of a container, which asks the Forebay inside.
 
-Which one it is, is what process 1 was started as, or the word behind it. Of `forebay run`, and
-where process 1 is none of ours, the web process is asked. A web process answers /livez, the gRPC
-server takes connections, workers and jobs do where Prometheus asks; of the beat it is known that
-it runs.
+Its role is that of process 1, or the word after `healthy`. The web process is asked for `forebay
+run`, and where process 1 is none of ours. A web process answers /livez, the gRPC server takes
+connections, workers and jobs take them where Prometheus asks; a beat only has to run.
 """
 
 import http.client

@@ -15,7 +15,7 @@ from config import environment
 
 
 class Effect(enum.Enum):
-    """Headings of `help`: what the commands below do."""
+    """The headings of `help`: the effect of the commands below them."""
 
     ON_RECORD = "On people, money, keys and engines; each leaves an audit event"
     READS = "Shows or compares"
@@ -111,7 +111,10 @@ REFUSED = {
 
 
 def refusal(command: str) -> str:
-    """Why this command does not run here, in one line; "" when it may, or when there is none."""
+    """Returns why this command does not run here, in one line.
+
+    It is "" for an allowed command, and for one that does not exist.
+    """
     if command not in get_commands():
         return ""  # Django says so, with the nearest name
     effect = ALLOWED.get(command)
@@ -127,7 +130,7 @@ def _instead(command: str) -> str:
 
 
 def execute(typed: Sequence[str]) -> None:
-    """Runs what was typed, the program's name first. What stops it is one line."""
+    """Run a command line, the program's name first. Problems end the program with one line."""
     try:
         _Utility(list(typed)).execute()
     except KeyboardInterrupt:
@@ -148,7 +151,7 @@ class _Utility(ManagementUtility):
         return super().fetch_command(subcommand)
 
     def main_help_text(self, commands_only: bool = False) -> str:
-        """Lists the allowed commands alone."""
+        """Returns the help, which lists the allowed commands alone."""
         commands = sorted(name for name in ALLOWED if not refusal(name))
         if commands_only:
             return "\n".join(commands)

@@ -25,7 +25,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def take(arguments: argparse.Namespace, role: str, number: int, engine: str = "") -> None:
-    """Sets FOREBAY_METRICS_PORT, if the option is there."""
+    """Set FOREBAY_METRICS_PORT if the option is there."""
     if not arguments.metrics_from:
         return
     process = ".".join(filter(None, (role, engine, "" if engine and number == 1 else str(number))))

@@ -15,7 +15,7 @@ from config import environment
 from config.supervisor.embedded.postgres_files import VERSION, wheel
 from config.supervisor.screen import Problem
 
-# None takes a statement: acts on people, money and keys go through commands that leave a record.
+# None of them runs a statement: changes go through commands that leave a record.
 PROGRAMS = (
     "createdb",
     "dropdb",
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def _connection() -> Mapping[str, str]:
-    """What libpq reads. Raises Problem."""
+    """Returns the variables by which libpq connects. Raises Problem."""
     file = environment.HOME / "run" / "env.json"
     try:
         url: str = json.loads(file.read_text())["DATABASE_URL"]

@@ -1,4 +1,4 @@
-"""A subcommand that is a process: this one becomes it, with its id, streams and signals."""
+"""The start of a subcommand that is a process: it replaces this one, with its id and streams."""
 
 import os
 import sys
@@ -10,9 +10,12 @@ from config.configuration.variables import unknown
 
 
 def become(*line: str) -> NoReturn:
-    """`python -m` these words. What lies in the working folder is not for us to import (-P)."""
-    for name, meant in unknown(os.environ).items():
-        hint = f"do you mean {meant}?" if meant else "`forebay check` says more"
+    """Replace this process by `python -m` and these words.
+
+    -P keeps Python from importing what lies in the working folder.
+    """
+    for name, suggestion in unknown(os.environ).items():
+        hint = f"do you mean {suggestion}?" if suggestion else "`forebay check` says more"
         print(f"forebay: nobody reads {name}: {hint}", file=sys.stderr)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", *line])  # noqa: S606  # no shell: our own module
@@ -24,6 +27,6 @@ def nothing_else(arguments: Sequence[str]) -> None:
 
 
 def drain_well() -> None:
-    """By itself a process may take all the time that its longest request has."""
+    """Let a process that nobody configured otherwise finish its longest request before it ends."""
     longest = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
     os.environ.setdefault("FOREBAY_DRAIN_S", str(longest + 5))

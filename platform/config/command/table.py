@@ -1,6 +1,6 @@
-"""Every subcommand of `forebay`: what it does, and the module whose `main(arguments)` does it.
+"""Every subcommand of `forebay`: its effect, and the module whose `main(arguments)` runs it.
 
-A module is imported once it is wanted: none may cost another its start.
+A module is imported when its subcommand runs: none delays another's start.
 """
 
 from typing import NamedTuple

@@ -15,12 +15,12 @@ from inference import pools
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    asked = _parser().parse_args(arguments)
-    if asked.all:
+    options = _parser().parse_args(arguments)
+    if options.all:
         os.environ["FOREBAY_ROLES"] = "workers"
         become("config.supervisor")
-    take(asked, "worker", asked.number, asked.engine)
-    become(*celery_arguments.worker(pools.queue(asked.engine, asked.number)))
+    take(options, "worker", options.number, options.engine)
+    become(*celery_arguments.worker(pools.queue(options.engine, options.number)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
-"""Where variables come from: the environment, FOREBAY_CONFIG's file, files that hold a secret.
+"""Sources of variables: the environment, FOREBAY_CONFIG's file, files that hold a secret.
 
-variables     what each is called, and which hold a secret
+variables     their names, and those that hold a secret
 lines         the configuration file
 secret_files  DATABASE_URL_FILE and its like
 addresses     URLs with a password in them
@@ -15,13 +15,14 @@ FILE = "FOREBAY_CONFIG"
 
 
 def apply(variables: MutableMapping[str, str]) -> None:
-    """What the environment says weighs more than the file.
+    """Add the variables of the configuration file and of files that hold a secret.
 
-    Children are told values, not where they came from. Raises ValueError: one line for a person.
+    The environment takes precedence over the configuration file. Child processes get values, not
+    the files. Raises ValueError: one line for a person.
     """
     if file := variables.get(FILE):
         for name, value in lines.read(file).items():
-            if not _said(name, variables):
+            if not _is_set(name, variables):
                 variables[name] = value
     for name in SECRETS:
         if path := variables.pop(f"{name}_FILE", ""):
@@ -30,7 +31,7 @@ def apply(variables: MutableMapping[str, str]) -> None:
             addresses.check(name, variables.get(name, ""))
 
 
-def _said(name: str, variables: MutableMapping[str, str]) -> bool:
+def _is_set(name: str, variables: MutableMapping[str, str]) -> bool:
     plain = name.removesuffix("_FILE")
     return bool({name, plain} & variables.keys()) or (
         plain in SECRETS and f"{plain}_FILE" in variables

@@ -1,5 +1,7 @@
-"""URLs with a password: one that is not written as a URL has it would be read as a part of the host
-or the port, and whoever says that they are wrong would say the password.
+"""Checks of URLs with a password.
+
+A password that is not percent-encoded would be read as a part of the host or the port, and an error
+message about them would show it.
 """
 
 import re
@@ -10,18 +12,18 @@ ENCODE = (
     "[ as %5B, a blank as %20"
 )
 _REDIS = ("redis", "valkey", "unix")
-# What libpq says no to, with the password in its message.
+# URLs that libpq refuses with the password in its message.
 _NOT_OF_LIBPQ = re.compile(r"\s|%(?![0-9A-Fa-f]{2})|%00|^[^/]*//[^/]*@[^/]*@")
 
 
 def check(name: str, url: str) -> None:
-    """Raises ValueError: one line for a person, without the URL."""
+    """Check a URL. Raises ValueError: one line for a person, without the URL."""
     if _breaks_off(url) or (not url.startswith(_REDIS) and _NOT_OF_LIBPQ.search(url)):
         raise ValueError(f"{name}: {ENCODE}")
 
 
 def _breaks_off(url: str) -> bool:
-    """Whether what stands before the host ends too early."""
+    """Returns whether the part before the host ends too early."""
     try:
         parts = urlsplit(url)
     except ValueError:

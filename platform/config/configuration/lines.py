@@ -23,21 +23,21 @@ _READ_DIFFERENTLY = (
 
 
 def read(path: str) -> dict[str, str]:
-    """Raises ValueError: one line for a person."""
+    """Read a configuration file. Raises ValueError: one line for a person."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"FOREBAY_CONFIG: {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"FOREBAY_CONFIG: {path} is not UTF-8") from None
-    found: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     for place, name, value in _assignments(path, text):
-        if name in found:
+        if name in assigned:
             raise ValueError(f"{place} {name} stands there twice")
-        found[name] = value
-    _check_names(path, found)
-    _check_modes(path, found)
-    return {name: value for name, value in found.items() if value}
+        assigned[name] = value
+    _check_names(path, assigned)
+    _check_modes(path, assigned)
+    return {name: value for name, value in assigned.items() if value}
 
 
 def _assignments(path: str, text: str) -> Iterator[tuple[str, str, str]]:
@@ -62,25 +62,29 @@ def _remedy(name: str) -> str:
     return "systemd, Compose and Kubernetes disagree on it; leave it out"
 
 
-def _check_names(path: str, found: dict[str, str]) -> None:
-    for name, meant in unknown(found).items():
-        hint = f"; do you mean {meant}?" if meant else " (docs/operations/configuration.md)"
+def _check_names(path: str, assigned: dict[str, str]) -> None:
+    for name, suggestion in unknown(assigned).items():
+        hint = (
+            f"; do you mean {suggestion}?" if suggestion else " (docs/operations/configuration.md)"
+        )
         raise ValueError(f"FOREBAY_CONFIG: {path}: there is no variable {name}{hint}")
-    for name in found:
+    for name in assigned:
         if name in INTERNAL:
             raise ValueError(f"FOREBAY_CONFIG: {path}: {name} is not for you to set: leave it out")
-        meant = nearest(name) if "_URL" in name and name not in SECRETS else ""
-        if meant in ("DATABASE_URL", "REDIS_URL"):
-            raise ValueError(f"FOREBAY_CONFIG: {path}: nobody reads {name}; do you mean {meant}?")
+        suggestion = nearest(name) if "_URL" in name and name not in SECRETS else ""
+        if suggestion in ("DATABASE_URL", "REDIS_URL"):
+            raise ValueError(
+                f"FOREBAY_CONFIG: {path}: nobody reads {name}; do you mean {suggestion}?"
+            )
 
 
-def _check_modes(path: str, found: dict[str, str]) -> None:
+def _check_modes(path: str, assigned: dict[str, str]) -> None:
     mode = Path(path).stat().st_mode
-    if mode & stat.S_IWOTH:  # it names programs that are run, too
+    if mode & stat.S_IWOTH:  # it also names programs that Forebay runs
         raise ValueError(f"FOREBAY_CONFIG: everybody may write to {path}: chmod o-w {path}")
-    told = [name for name in PRIVATE if found.get(name)]
-    if told and mode & stat.S_IRWXO:
+    private = [name for name in PRIVATE if assigned.get(name)]
+    if private and mode & stat.S_IRWXO:
         raise ValueError(
-            f"FOREBAY_CONFIG: {path} has {told[0]} in it, and everybody may read it: "
-            f"chmod o= {path}, or put it into a file of its own, {told[0]}_FILE"
+            f"FOREBAY_CONFIG: {path} has {private[0]} in it, and everybody may read it: "
+            f"chmod o= {path}, or put it into a file of its own, {private[0]}_FILE"
         )

@@ -1,4 +1,4 @@
-"""Every variable that Forebay reads; docs/operations/configuration.md says what each is for."""
+"""Every variable that Forebay reads. docs/operations/configuration.md describes each."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -48,12 +48,12 @@ _OTHERS = """
     FOREBAY_PROCESS_NAME FOREBAY_LOG_LEVEL FOREBAY_LOG_FORMAT FOREBAY_TIME_ZONE FOREBAY_DEBUG
     FOREBAY_APPLICATION_ROLE FOREBAY_REQUESTS_ROLE
 """
-# They must not stand where everybody reads.
+# They must not be in a file that everybody may read.
 PRIVATE = (*SECRETS, "FOREBAY_KMS_TOKEN")
 PUBLIC = frozenset((*SECRETS, *_OTHERS.split()))
-# What processes of ours tell each other.
+# Set by our own processes for each other.
 INTERNAL = frozenset(("FOREBAY_DATABASE_SCOPE", "FOREBAY_RUN_ID", "FOREBAY_ENGINE_API_KEY"))
-# Refused with a word about what to set in place of them (environment.py).
+# Refused with a message about their replacement (environment.py).
 RETIRED = frozenset(("FOREBAY_TRUSTED_PROXIES",))
 _FILES = frozenset(f"{name}_FILE" for name in SECRETS)
 KNOWN = PUBLIC | INTERNAL | RETIRED | _FILES
@@ -61,7 +61,7 @@ _OF_TESTS = ("FOREBAY_TEST_",)
 
 
 def unknown(names: Iterable[str]) -> dict[str, str]:
-    """Those that look like ours and are not: what each might have been meant to be, or ""."""
+    """Returns the names that look like ours and are not, with the likely intended one, or ""."""
     ours = (name for name in names if name.startswith("FOREBAY_") and name not in KNOWN)
     return {name: nearest(name) for name in sorted(ours) if not name.startswith(_OF_TESTS)}
 

@@ -1,8 +1,7 @@
 """uvicorn's protocols with the limits that they lack: on the size of a head and of trailers,
 on pipelining, on the time that a client takes to send or to read, and on connections.
 
-
-Without them, whoever has no key could fill memory or hold connections for as long as they like.
+Without them, a client without a key could fill memory or hold connections indefinitely.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from config.http.coalesced_write import HeadWithBody
-from config.http.connection_limit import Crowd, most_connections
+from config.http.connection_limit import ConnectionLimit, most_connections
 from config.http.head_checks import refusal_reason
 from config.http.websocket_frames import BoundedFrames
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
@@ -30,15 +29,15 @@ MOST_HEADERS = 200
 HEAD_TOO_LARGE = "The request's head is too large"
 MOST_PIPELINED = 16  # requests behind the one that runs: each costs far more than its bytes
 LEAST_READ = 65_536  # bytes in SEND_TIMEOUT_S
-LINGER_S, MOST_LINGERING = 1.0, 256  # so long a refused newcomer may read why
+LINGER_S, MOST_LINGERING = 1.0, 256  # a refused client may read its answer for so long
 _lingering: set[Any] = set()
-_crowds: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
+_limits: WeakKeyDictionary[ServerState, ConnectionLimit] = WeakKeyDictionary()
 
 
-def crowd_of(server: ServerState) -> Crowd:
-    if server not in _crowds:
-        _crowds[server] = Crowd(most_connections(), settings.CONNECTIONS_PER_ADDRESS)
-    return _crowds[server]
+def connection_limit_of(server: ServerState) -> ConnectionLimit:
+    if server not in _limits:
+        _limits[server] = ConnectionLimit(most_connections(), settings.CONNECTIONS_PER_ADDRESS)
+    return _limits[server]
 
 
 class SlowReaders(asyncio.Protocol):
@@ -50,12 +49,13 @@ class SlowReaders(asyncio.Protocol):
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     _stalled: asyncio.TimerHandle | None = None
-    _left, _least, _read_until = 0, 0, 0.0  # bytes that waited when it last read enough, and so on
+    # Bytes that waited when it last read enough, how many it has to read, and until when.
+    _unread, _least, _read_until = 0, 0, 0.0
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._left = self.transport.get_write_buffer_size()
-        self._least = max(LEAST_READ, self._left // 10)
+        self._unread = self.transport.get_write_buffer_size()
+        self._least = max(LEAST_READ, self._unread // 10)
         self._read_until = self.loop.time() + settings.SEND_TIMEOUT_S
         self._look_again()
 
@@ -63,9 +63,9 @@ class SlowReaders(asyncio.Protocol):
         self._stalled = self.loop.call_later(settings.SEND_TIMEOUT_S / 4, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
-        left, now = self.transport.get_write_buffer_size(), self.loop.time()
-        if self._left - left >= self._least:
-            self._left, self._read_until = left, now + settings.SEND_TIMEOUT_S
+        unread, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if self._unread - unread >= self._least:
+            self._unread, self._read_until = unread, now + settings.SEND_TIMEOUT_S
         elif now >= self._read_until:
             return self.transport.abort()
         return self._look_again()
@@ -85,7 +85,7 @@ class SlowReaders(asyncio.Protocol):
 
 
 class TooMuch(Exception):
-    """Ends the parsing of what a client has sent; it has been answered, or gets no answer."""
+    """Raised to end the parsing of a client's bytes; it has been answered, or gets no answer."""
 
 
 class Bounded(SlowReaders, HttpToolsProtocol):
@@ -96,7 +96,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     _due = inf  # when the client must have sent what it is sending
     _body_began = 0.0
     _between_requests = False
-    _crowd: Crowd | None = None
+    _limit: ConnectionLimit | None = None
     _running: RequestResponseCycle | None = None
     _address = ""
     _refused = False
@@ -104,20 +104,20 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        crowd, address = crowd_of(self.server_state), counted_address(self.client)
-        if not crowd.join(self, address):
+        limit, address = connection_limit_of(self.server_state), counted_address(self.client)
+        if not limit.join(self, address):
             return self._turn_away()
-        self._crowd, self._address = crowd, address
+        self._limit, self._address = limit, address
         self._due = self.loop.time() + settings.HEAD_TIMEOUT_S
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave_crowd()
+        self._leave_limit()
         super().connection_lost(exc)
         self._tell_gone()
 
     def _tell_gone(self) -> None:
-        """The request that runs, that its client has gone: not one that stands behind it."""
+        """Tell the request that runs, and none of those behind it, that its client has gone."""
         cycle = self._running
         if cycle is None or cycle.response_complete:
             return
@@ -126,10 +126,10 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         if tell := getattr(cycle, "tell_gone", None):
             tell()
 
-    def _leave_crowd(self) -> None:
-        if self._crowd:
-            self._crowd.leave(self, self._address)
-            self._crowd = None
+    def _leave_limit(self) -> None:
+        if self._limit:
+            self._limit.leave(self, self._address)
+            self._limit = None
 
     # Reading -------------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
@@ -178,15 +178,17 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._refuse_head("Invalid HTTP request received.")
 
     def _refuse_head(self, why: str) -> None:
-        """Without a word where that would stand in the middle of another answer."""
+        """Answer 400, or only close where that would land in the middle of another answer."""
         if self._is_idle or not (self.cycle.response_started or self.pipeline):
             self.send_400_response(why)
         else:
             self.transport.close()
 
     def _go_on_without_upgrade(self) -> bool:
-        """The same request again as one that asks for no upgrade, which a server may ignore (RFC
-        9110, 7.8): httptools takes what follows such a head for another protocol, not for a body.
+        """Parse the request again as one without an upgrade. Returns False where that cannot be.
+
+        A server may ignore an upgrade (RFC 9110, 7.8), and httptools takes what follows such a head
+        for another protocol, not for a body.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
@@ -243,13 +245,16 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         self._due = self._body_began + settings.BODY_TIMEOUT_S
 
     def _body_due(self) -> float:
-        """Later than first said for as long as it comes at BODY_BYTES_PER_S on average."""
+        """Returns the time by which the body must be complete.
+
+        It moves on for as long as the body comes at BODY_BYTES_PER_S on average.
+        """
         grace = settings.BODY_TIMEOUT_S
         most = max(grace, settings.BODY_LONGEST_S)
         return self._body_began + min(most, grace + self._read / settings.BODY_BYTES_PER_S)
 
     def _head_size(self) -> int:
-        """Of one that came in one piece with what follows it; about as it was sent."""
+        """Returns about as many bytes as a head had that came in one piece with what follows it."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_message_complete(self) -> None:
@@ -263,13 +268,13 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             return
         if cycle.response_complete:
             self._rest()
-        elif self._crowd:
-            self._crowd.works(self, self._address)
+        elif self._limit:
+            self._limit.works(self, self._address)
 
     def on_response_complete(self) -> None:
-        """In place of uvicorn's, which sets a timer for each request."""
+        """Replace uvicorn's method, which sets a timer for each request."""
         self.server_state.total_requests += 1
-        if self._crowd is None or self.transport.is_closing():
+        if self._limit is None or self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -279,10 +284,10 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._body_begins()
         elif self._head >= 0:
             self._rest()
-        self._crowd.waits(self, self._address)
+        self._limit.waits(self, self._address)
 
     def _rest(self) -> None:
-        """Until the next request, which may have begun."""
+        """Set the deadline of the next request, which may have begun."""
         self._between_requests = self._head == 0
         most = settings.KEEP_ALIVE_S if self._between_requests else settings.HEAD_TIMEOUT_S
         if self._last_call and self._between_requests:
@@ -300,7 +305,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
-        """As the inference API tells what is wrong, in place of uvicorn's plain text."""
+        """Answer with the inference API's JSON error, in place of uvicorn's plain text."""
         self.transport.write(_as_http(BadRequest(msg)))
         self.transport.close()
 
@@ -315,10 +320,12 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._close_with(_too_slow(in_body=in_body))
 
     def shutdown(self) -> None:
-        """The server ends. A client that keeps its connection may be sending its next request, and
-        nothing would tell it that nobody saw it: it is answered, with `connection: close`.
+        """End after the present request: the server ends.
+
+        A client that keeps its connection may be sending its next request, and nothing would tell
+        it that nobody saw it: it is answered, with `connection: close`.
         """
-        if not settings.LAST_CALL_S or not self._crowd:
+        if not settings.LAST_CALL_S or not self._limit:
             return super().shutdown()
         self._last_call = True
         if self._is_idle:
@@ -332,14 +339,14 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         self._close_with(_too_many())
 
     def _close_with(self, error: ApiError) -> None:
-        """Says why, where a request has begun that has no answer yet."""
+        """Close the connection, with this error if a request has begun that has no answer yet."""
         cycle = self.cycle
         in_body = self._head < 0 and cycle is not None
         in_body = in_body and not (cycle.response_started or self.pipeline)
         began = in_body or (self._head > 0 and self._is_idle)
-        if began and not self.transport.is_closing():  # it may just have been told something else
+        if began and not self.transport.is_closing():  # another answer may just have closed it
             self.transport.write(_as_http(error))
-        self._leave_crowd()
+        self._leave_limit()
         self._due = inf
         if not self._is_idle:
             self.cycle.disconnected = True  # nothing may be written behind that
@@ -367,15 +374,15 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         super().handle_websocket_upgrade()
         socket = self.transport.get_protocol()
         assert isinstance(socket, BoundedSocket)
-        if self._crowd:
-            self._crowd.works(self, self._address)
-            socket.after = self._leave_crowd
+        if self._limit:
+            self._limit.works(self, self._address)
+            socket.after = self._leave_limit
         if not (self.transport.is_closing() or socket.handshake_initiated):
             self.send_400_response("Invalid websocket handshake.")
 
 
 class BoundedSocket(SlowReaders, BoundedFrames):
-    """Counts as one of its client's connections, as the request did that it began with."""
+    """A websocket, which counts as one of its client's connections, as its first request did."""
 
     after: Callable[[], None] = staticmethod(lambda: None)
 
@@ -385,7 +392,10 @@ class BoundedSocket(SlowReaders, BoundedFrames):
 
 
 def when_gone_of(cycle: RequestResponseCycle) -> Callable[[Callable[[], None] | None], None]:
-    """An extension of ASGI: `tell` is called when the client goes before its answer is complete."""
+    """Returns an extension of ASGI that registers a callback.
+
+    It is called when the client goes before its answer is complete.
+    """
 
     known = weakref.ref(cycle)  # whose scope this is in: no cycle that keeps requests in memory
 
@@ -402,7 +412,10 @@ def when_gone_of(cycle: RequestResponseCycle) -> Callable[[Callable[[], None] | 
 
 
 def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:
-    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection."""
+    """Returns the application for HTTP/1.0, which has no chunks.
+
+    An answer of unknown length ends with its connection.
+    """
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         unknown = False
@@ -424,11 +437,14 @@ def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:
 
 
 def _without_upgrade(headers: Headers) -> Headers:
-    found = [line for line in headers if line[0] not in (b"upgrade", b"http2-settings")]
-    return [(name, _kept(value) if name == b"connection" else value) for name, value in found]
+    others = [line for line in headers if line[0] not in (b"upgrade", b"http2-settings")]
+    return [
+        (name, _without_upgrade_words(value) if name == b"connection" else value)
+        for name, value in others
+    ]
 
 
-def _kept(connection: bytes) -> bytes:
+def _without_upgrade_words(connection: bytes) -> bytes:
     words = [word.strip() for word in connection.split(b",")]
     return b", ".join(w for w in words if w.lower() not in (b"upgrade", b"http2-settings"))
 

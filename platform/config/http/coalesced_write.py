@@ -1,14 +1,14 @@
-"""An answer's head and what follows it, in one write: each write is a system call and a packet, and
-wakes whoever reads.
+"""An answer's head and its first bytes in one write: each write is a system call and a packet, and
+wakes the reader.
 """
 
 import asyncio
 
-MOST_JOINED = 32_768  # bytes: of more, a copy costs what a write does
+MOST_JOINED = 32_768  # bytes: to copy more costs as much as a write
 
 
 class HeadWithBody:
-    """The transport as an answer sees it. A head alone leaves when the loop's turn is over."""
+    """The transport as an answer sees it. A head alone is written when the loop's turn is over."""
 
     __slots__ = ("_begun", "_held", "_loop", "_transport")
 
@@ -28,9 +28,9 @@ class HeadWithBody:
         self._transport.write(data)
 
     def _write_held(self) -> None:
-        held, self._held = self._held, b""
-        if held and not self._transport.is_closing():
-            self._transport.write(held)
+        head, self._held = self._held, b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

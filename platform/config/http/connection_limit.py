@@ -1,4 +1,4 @@
-"""Who is connected to this web process, and who has to give way when there are too many.
+"""The limit on connections to this web process, and which one is closed when there are too many.
 
 A connection waits while it holds no complete request. Where an address, or everybody together, has
 as many connections as allowed, the one that has waited longest is closed for the newcomer; only
@@ -18,10 +18,10 @@ SPARE_FILES = 256  # for PostgreSQL, Redis, engines and logs
 
 class Connection(Protocol):
     def give_way(self) -> None:
-        """Closes it; it leaves its crowd now."""
+        """Close the connection and leave the limit's count now."""
 
     def look_at_clock(self, now: float) -> None:
-        """Closes it when its client has taken too long."""
+        """Close the connection if its client has taken too long."""
 
 
 class _Address:
@@ -32,8 +32,11 @@ class _Address:
         self.waiting: OrderedDict[Connection, None] = OrderedDict()
 
 
-class Crowd:
-    """Of one web process. `most_of_address` 0: no limit per address; "" is no address."""
+class ConnectionLimit:
+    """The connections of one web process.
+
+    `most_of_address` 0 means no limit per address; the address "" is never limited.
+    """
 
     TICK_S = 1.0
 
@@ -45,7 +48,7 @@ class Crowd:
         self.count = 0
 
     def join(self, connection: Connection, address: str) -> bool:
-        """Whether there is room for it. It waits from now on."""
+        """Count a connection, which waits from now on. Returns False if there is no room for it."""
         here = self._addresses.setdefault(address, _Address())
         most = self._most_of_address if address else 0
         if not (
@@ -73,7 +76,7 @@ class Crowd:
         self._addresses[address].waiting[connection] = None
 
     def works(self, connection: Connection, address: str) -> None:
-        """It has sent a complete request."""
+        """Note that the client has sent a complete request."""
         self._waiting.pop(connection, None)
         self._addresses[address].waiting.pop(connection, None)
 
@@ -97,7 +100,7 @@ class Crowd:
 
 
 def _room(count: int, most: int, waiting: OrderedDict[Connection, None]) -> bool:
-    """Makes some, if somebody waits."""
+    """Returns whether there is room, for which a waiting connection may be closed."""
     if not most or count < most:
         return True
     if not waiting:
@@ -107,8 +110,8 @@ def _room(count: int, most: int, waiting: OrderedDict[Connection, None]) -> bool
 
 
 def _first(waiting: OrderedDict[Connection, None]) -> Connection:
-    found: Iterator[Connection] = iter(waiting)
-    return next(found)
+    connections: Iterator[Connection] = iter(waiting)
+    return next(connections)
 
 
 def most_connections() -> int:
@@ -116,7 +119,7 @@ def most_connections() -> int:
 
 
 def most_files() -> int:
-    """So many connections this process may have open; it takes what the system allows."""
+    """Raise the limit of open files to what the system allows; return how many connections fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         soft = 1 << 20 if hard == resource.RLIM_INFINITY else hard

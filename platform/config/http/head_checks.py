@@ -1,14 +1,14 @@
-"""Heads that one reader understands in this way, and another in that: they are refused (400).
+"""Checks for request heads that two readers would understand differently: they are refused (400).
 
-A request goes to one host, and has one key, one length and one name to be repeated under. Where a
-line stands twice, a proxy may have looked at the first one, and we at the last.
+A request goes to one host, and has one key, one length and one name to be repeated under. If a
+line occurs twice, a proxy may have looked at the first one, and we at the last.
 """
 
 from collections import Counter
 
 from inference.errors import Headers
 
-# Of these a request has one line at most (RFC 9110, 5.3; RFC 9112, 3.2).
+# A request has at most one line of each (RFC 9110, 5.3; RFC 9112, 3.2).
 _ONCE = frozenset(
     b"api-key authorization content-encoding content-length content-type host idempotency-key"
     b" last-event-id origin sec-websocket-key sec-websocket-version transfer-encoding x-api-key"
@@ -18,7 +18,7 @@ _OURS = b"x-forebay-"
 
 
 def refusal_reason(headers: Headers, version: str) -> str:
-    """Why the request is refused; "" where it is not. Names are in lower case."""
+    """Returns why the request is refused; "" if it is not. Names of headers are in lower case."""
     once = dict(headers)
     if b"host" not in once and version != "1.0":
         return "a request of HTTP/1.1 must have a Host header"

@@ -1,4 +1,4 @@
-"""Where a page must come from to open a websocket: from this platform, and from nowhere else.
+"""Origins whose pages may open a websocket: this platform's own, and no others.
 
 A browser sends a person's cookie along whichever page opens the socket, so that another page on the
 same machine, at another port, must not be let in.
@@ -14,9 +14,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def own_origins(public_url: str, further_hosts: Iterable[str]) -> frozenset[str]:
-    """Scheme and port are those of `public_url`; `.example.com` stands for all hosts below.
+    """Returns the origins with scheme and port of `public_url`.
 
-    An installation that is reached at a loopback address is reached at all of them.
+    `.example.com` allows all hosts below. An installation that is reached at a loopback address is
+    reached at all of them.
     """
     url = urlsplit(public_url)
     host = _host(url.hostname or "")
@@ -37,7 +38,10 @@ def _host(name: str) -> str:
 
 
 def is_own(origin: str, own: frozenset[str]) -> bool:
-    """`origin` as browsers write it: without a default port, and in lower case."""
+    """Returns whether an origin is among `own`.
+
+    `origin` is as browsers write it: without a default port, and in lower case.
+    """
     if origin in own:
         return True
     scheme, _, host = origin.partition("://")
@@ -47,7 +51,7 @@ def is_own(origin: str, own: frozenset[str]) -> bool:
 
 
 class FromOwnPages:
-    """Lets websockets through that a page of this platform opens; an ASGI application."""
+    """An ASGI application that admits websockets opened by a page of this platform."""
 
     def __init__(self, application: Any, own: frozenset[str]) -> None:
         self._application, self._own = application, own
@@ -61,6 +65,6 @@ class FromOwnPages:
 
 
 async def refuse(_scope: Any, receive: Any, send: Any) -> None:
-    """Answers a websocket's handshake with 403."""
+    """Answer a websocket's handshake with 403."""
     await receive()
     await send({"type": "websocket.close", "code": 1008})

@@ -1,4 +1,4 @@
-"""What /static/ has, as it is: browsers must not guess what else it might be, nor for how long.
+"""The files under /static/, with headers that keep browsers from guessing their type and lifetime.
 
 Files come from the folders of the packages that bring them: there is nothing to collect, and
 nothing of an older version to be left over.
@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 class _Files(StaticFiles):
     def get_directories(self, *_args: object, **_kwargs: object) -> list[Any]:
-        """In Django's order: of two files of one name the first is the one."""
+        """Returns the folders in Django's order: of two files of one name the first is served."""
         return [
             storage.location
             for finder in get_finders()
@@ -31,7 +31,7 @@ async def static_files(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["x-content-type-options"] = "nosniff"
-            # Else they would run scripts of before an upgrade beside those of after it.
+            # Otherwise browsers would run old scripts beside new ones after an upgrade.
             headers["cache-control"] = "no-cache"
             if message["status"] == 405:
                 headers["allow"] = "GET, HEAD"

@@ -1,7 +1,7 @@
-"""What a websocket's client may send before it is a message: so many frames, and so many bytes.
+"""Limits on what a websocket's client sends before it is a message: on frames, and on bytes.
 
 A frame has two bytes at least, and each takes as long to read as a kilobyte in one piece. What is
-not yet a whole message counts in the budget of what is not admitted (inference/intake).
+not yet a whole message counts in the budget of requests not admitted yet (inference/intake).
 """
 
 from functools import cached_property
@@ -14,9 +14,9 @@ from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory
 from tenants.rate_limits.client_address import client_ip
 
-PIECE = 4 * 1024  # bytes that are read at once
+PIECE = 4 * 1024  # bytes that are parsed at once
 MOST_FRAMES, WINDOW_S = 1_000, 10.0
-OF_FRAME = 64  # bytes that each takes beside what it holds
+OF_FRAME = 64  # bytes of memory that each frame takes beside its content
 
 
 class BoundedFrames(WebSocketsSansIOProtocol):

@@ -1,6 +1,6 @@
-"""In JSON, what a server prints is a record too: a library's banner, the last words of a process.
+"""Records of printed text, for JSON logs: a library's banner, the last words of a process.
 
-Only what the log is for: of a command that is asked something, the answer stays as it is.
+Only servers capture it: a command's printed answer stays as it is.
 """
 
 import logging
@@ -13,12 +13,12 @@ from typing import TextIO, cast
 from config.logs.formatting import PRINTED, AsJson
 from config.logs.naming import NAME, is_a_server
 
-OURS = '{"time":"'  # how a line begins that is one already
+OURS = '{"time":"'  # the beginning of a line that is a record already
 _format = AsJson().format
 
 
 class Records:
-    """Takes the place of a stream of text."""
+    """A stream of text that writes each line as a record."""
 
     def __init__(self, stream: TextIO, name: str, level: int) -> None:
         self._stream, self._name, self._level = stream, name, level
@@ -27,21 +27,21 @@ class Records:
     def write(self, text: str) -> int:
         with self._turn:
             *lines, self._rest = (self._rest + text).split("\n")
-            found = "".join(f"{self._line(line)}\n" for line in lines if line.strip())
-            if found:
-                self._stream.write(found)
+            records = "".join(f"{self._line(line)}\n" for line in lines if line.strip())
+            if records:
+                self._stream.write(records)
                 self._stream.flush()
         return len(text)
 
     def flush(self) -> None:
-        """A line that has not ended waits for its end."""
+        """Flush the stream. A line that has not ended waits for its end."""
         self._stream.flush()
 
     def isatty(self) -> bool:
         return False
 
     def __getattr__(self, name: str) -> object:
-        if name == "fileno":  # nobody writes past us
+        if name == "fileno":  # otherwise a library could write past us
             raise AttributeError(name)
         return getattr(self._stream, name)
 
@@ -52,7 +52,7 @@ class Records:
 
 
 def begin() -> None:
-    """Of a process that serves; from now on."""
+    """Capture the output of a process that serves, from now on."""
     if not is_a_server() or isinstance(sys.stderr, Records):
         return
     if _is_the_log():
@@ -66,7 +66,7 @@ def begin() -> None:
 
 
 def _is_the_log() -> bool:
-    """Where an answer is asked for, it is read from somewhere else."""
+    """Returns whether stdout is a log too. A command's answer does not go where stderr goes."""
     try:
         one, other = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
@@ -89,6 +89,6 @@ def _thread_broke_off(broke: threading.ExceptHookArgs) -> None:
 
 
 def _say(text: str, problem: object) -> None:
-    """Past `logging`, which may not be set up yet."""
+    """Write a record without `logging`, which may not be set up yet."""
     record = logging.LogRecord("python", logging.CRITICAL, "", 0, text, None, problem)  # type: ignore[arg-type]  # its own exc_info
     sys.stderr.write(f"{_format(record)}\n")

@@ -1,4 +1,4 @@
-"""What becomes a line of a log: never a key, wherever somebody put it."""
+"""The formats of log lines. No key appears in them, wherever somebody put it."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from inference.tracing import spans
 from tenants import secret_keys
 
 PRINTED = ("stdout", "stderr")
-LONGEST = 16_000  # characters of a message; of a traceback, whose end says most, the last ones
+LONGEST = 16_000  # characters of a message; the last ones of a traceback, whose end says most
 
 
 class WithoutKeys(logging.Formatter):
@@ -21,10 +21,10 @@ class WithoutKeys(logging.Formatter):
 
 
 class AsJson(logging.Formatter):
-    """One object a line, whatever the record holds (docs/operations/logs.md)."""
+    """One JSON object a line, whatever the record holds (docs/operations/logs.md)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "time": _time(record.created),
             "level": record.levelname,
             "logger": record.name,
@@ -34,8 +34,8 @@ class AsJson(logging.Formatter):
             **_about(record),
         }
         if record.exc_info and record.exc_info[0]:
-            told["exception"] = self.formatException(record.exc_info)[-LONGEST:]
-        return secret_keys.hidden(_dumped(told))
+            fields["exception"] = self.formatException(record.exc_info)[-LONGEST:]
+        return secret_keys.hidden(_dumped(fields))
 
 
 def _time(seconds: float) -> str:
@@ -43,35 +43,35 @@ def _time(seconds: float) -> str:
 
 
 def _about(record: logging.LogRecord) -> dict[str, str]:
-    """The request that the line is about: as it says itself, else the one that is worked for."""
-    if told := getattr(record, "request_id", None):
-        return _told(told, getattr(record, "tenant_id", None))
+    """Returns the ids of the request that a line is about: its own, else the current one's."""
+    if request_id := getattr(record, "request_id", None):
+        return _ids(request_id, getattr(record, "tenant_id", None))
     if (request := current()) is None:
         return {}
     trace, span = spans.ids()
-    return _told(request.log_id, request.tenant_id, trace, span)
+    return _ids(request.log_id, request.tenant_id, trace, span)
 
 
-def _told(
+def _ids(
     request_id: object, tenant_id: object, trace_id: str = "", span_id: str = ""
 ) -> dict[str, str]:
-    found = {"request_id": request_id, "tenant_id": tenant_id}
-    found |= {"trace_id": trace_id, "span_id": span_id}
-    return {name: str(value) for name, value in found.items() if value}
+    ids = {"request_id": request_id, "tenant_id": tenant_id}
+    ids |= {"trace_id": trace_id, "span_id": span_id}
+    return {name: str(value) for name, value in ids.items() if value}
 
 
-def _dumped(told: dict[str, object]) -> str:
+def _dumped(fields: dict[str, object]) -> str:
     try:
-        return orjson.dumps(told).decode()
+        return orjson.dumps(fields).decode()
     except TypeError:  # half a character, as names of files may have
-        return json.dumps(told)
+        return json.dumps(fields)
 
 
 def message(line: str) -> str:
-    """Of a line in JSON what it says, for a person; any other line as it is."""
+    """Returns the message of a JSON line, for a person; any other line as it is."""
     try:
-        told = orjson.loads(line)
-        where = "" if told["logger"] in PRINTED else f"{told['level']} {told['logger']}: "
-        return f"{where}{told['message']}"
+        fields = orjson.loads(line)
+        origin = "" if fields["logger"] in PRINTED else f"{fields['level']} {fields['logger']}: "
+        return f"{origin}{fields['message']}"
     except (ValueError, LookupError, TypeError):
         return line

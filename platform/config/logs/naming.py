@@ -1,4 +1,4 @@
-"""What a process is called in its log lines."""
+"""The name of a process in its log lines."""
 
 import os
 import sys
@@ -15,13 +15,15 @@ def process_name() -> str:
 
 
 def is_a_server() -> bool:
-    """All that it prints is log. Of a command, what it prints is its answer."""
+    """Returns whether all that it prints is log. A command prints its answer."""
     return bool(os.environ.get(NAME)) or started_as(sys.argv) in SERVERS
 
 
 def started_as(command: list[str]) -> str:
-    """`python -m config.web_server`: web; `celery … worker -Q jobs`: jobs; `manage.py migrate`:
-    migrate.
+    """Returns a process's role from its command line.
+
+    `python -m config.web_server` is web, `celery … worker -Q jobs` is jobs, and `manage.py migrate`
+    is migrate.
     """
     program, *words = command or [""]
     stem = Path(program).stem

@@ -1,4 +1,4 @@
-"""Tasks of Celery that this process has run."""
+"""Metrics of the Celery tasks that this process has run."""
 
 import time
 from typing import Any
@@ -25,7 +25,7 @@ _began: dict[str, float] = {}  # by the task's id
 
 
 def count(app: Celery) -> None:
-    """From now on."""
+    """Begin to count tasks."""
     _names.update(app.tasks)
     signals.task_prerun.connect(_begins)
     signals.task_postrun.connect(_ends)

@@ -1,4 +1,4 @@
-"""The figures of this process as Prometheus reads them. Takes milliseconds, of a thread."""
+"""The metrics of this process as a page for Prometheus. It takes a thread milliseconds."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from infrastructure.metrics import registry
 
 OPENMETRICS = "application/openmetrics-text"
-Page = tuple[str, bytes]  # its content type, and the page
-before_each: list[Callable[[], None]] = []  # called first: brings figures that are read up to date
+Page = tuple[str, bytes]  # content type and body
+before_each: list[Callable[[], None]] = []  # called before each page, to refresh its figures
 
 
 def page(accept: str = "") -> Page:
-    """`accept`: of HTTP. OpenMetrics for whoever takes it, else the text format of before."""
-    for bring in before_each:
-        bring()
+    """Returns the page: OpenMetrics if the `accept` header takes it, else the older text format."""
+    for refresh in before_each:
+        refresh()
     if OPENMETRICS in accept:
-        written: bytes = openmetrics.generate_latest(registry())  # type: ignore[no-untyped-call]
-        return openmetrics.CONTENT_TYPE_LATEST, written
+        body: bytes = openmetrics.generate_latest(registry())  # type: ignore[no-untyped-call]
+        return openmetrics.CONTENT_TYPE_LATEST, body
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry())

@@ -1,7 +1,8 @@
-"""Figures that a process reads elsewhere: of the whole platform (jobs alone), of GPUs (workers).
+"""Metrics that a process reads elsewhere: of the whole platform (jobs alone), of GPUs (workers).
 
 They are read when somebody scrapes, at most once in EVERY_S, by a thread. A scrape waits WAIT_S for
-that at most; then it gets what is known. What could not be read is left out, and says so.
+that at most; then it gets the last figures. What could not be read is left out, and a metric shows
+that.
 """
 
 import logging
@@ -21,7 +22,7 @@ from tenants import figures as of_tenants
 
 log = logging.getLogger(__name__)
 EVERY_S, WAIT_S = 5.0, 4.0
-HANGS_S = 60.0  # a reading that takes longer has not gone well, whatever comes of it
+HANGS_S = 60.0  # a reading that takes longer counts as failed
 QUEUES_S = 2.0
 _OPTIONS = (
     f"{settings.SEES_ALL['options']} -c statement_timeout=2000 "
@@ -30,7 +31,7 @@ _OPTIONS = (
 
 
 class Source(NamedTuple):
-    """Both are called by one thread."""
+    """A source of figures. One thread calls both functions."""
 
     read: Callable[[], None]
     forget: Callable[[], None]
@@ -95,7 +96,7 @@ class Figures:
         self._reading: threading.Thread | None = None
 
     def bring(self) -> None:
-        """Up to date, if that takes no longer than WAIT_S. Called by one thread at a time."""
+        """Refresh the figures, waiting at most WAIT_S. Called by one thread at a time."""
         reading = self._reading
         if not (reading and reading.is_alive()) and time.monotonic() - self._began > EVERY_S:
             self._began = time.monotonic()
@@ -110,13 +111,13 @@ class Figures:
             AGE.set(time.monotonic() - self._ended)
 
     def _read(self) -> None:
-        went = {(name,): _went_well(name, each) for name, each in self._sources.items()}
-        READABLE.set_all({name: well for name, well in went.items() if well is not None})
+        states = {(name,): _is_readable(name, each) for name, each in self._sources.items()}
+        READABLE.set_all({name: state for name, state in states.items() if state is not None})
         self._ended = time.monotonic()
 
 
-def _went_well(name: str, source: Source) -> bool | None:
-    """None where there is nothing to read on this host."""
+def _is_readable(name: str, source: Source) -> bool | None:
+    """Read a source, and return whether that went well; None if this host has no such source."""
     try:
         source.read()
     except gpus.NotHere:

@@ -1,7 +1,7 @@
-"""The GPUs of this host, as its driver tells of them (NVML), for the metrics of workers.
+"""The GPUs of this host, as its driver reports them (NVML), for the metrics of workers.
 
-Names, units and labels are those of NVIDIA's dcgm-exporter: a rule or a panel holds for either. It
-is asked when somebody scrapes, by the thread of config/metrics/figures.py, and never by a request.
+Names, units and labels are those of NVIDIA's dcgm-exporter: a rule or a panel holds for either. The
+thread of config/metrics/figures.py asks the driver when somebody scrapes; no request does.
 """
 
 import ctypes
@@ -38,11 +38,11 @@ _Figure = tuple[Gauge, float]
 
 
 class NotHere(Exception):
-    """This host has no driver, and had none before."""
+    """Raised if this host has no driver, and had none before."""
 
 
 def _load() -> Any:
-    """The binding, which takes 6 MB, only where there is something to bind."""
+    """Import the binding, which takes 6 MB, only where there is a driver."""
     try:
         ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -51,7 +51,7 @@ def _load() -> Any:
 
 
 class Gpus:
-    """Both methods are called by one thread."""
+    """The host's GPUs. One thread calls both methods."""
 
     def __init__(self, load: Callable[[], Any] = _load) -> None:
         self._load = load
@@ -60,19 +60,24 @@ class Gpus:
         self._host = socket.gethostname()
 
     def read(self) -> None:
-        """Raises NotHere, and NVML's own error where a driver that was there does not answer."""
-        nvml = self._begun()
-        found: dict[Gauge, dict[tuple[str, ...], float]] = {gauge: {} for gauge in FIGURES}
+        """Read all figures.
+
+        Raises NotHere, and NVML's own error where a driver that was there does not answer.
+        """
+        nvml = self._started()
+        figures_by_gauge: dict[Gauge, dict[tuple[str, ...], float]] = {
+            gauge: {} for gauge in FIGURES
+        }
         for index in range(nvml.nvmlDeviceGetCount()):
-            names, figures = self._one(nvml, index)
-            for gauge, figure in figures:
-                found[gauge][names] = figure
-        found[UP] = {**dict.fromkeys(self._known, 0.0), **found[UP]}
-        for gauge, read in found.items():
-            gauge.set_all(read)
+            names, gpu_figures = self._one(nvml, index)
+            for gauge, figure in gpu_figures:
+                figures_by_gauge[gauge][names] = figure
+        figures_by_gauge[UP] = {**dict.fromkeys(self._known, 0.0), **figures_by_gauge[UP]}
+        for gauge, values in figures_by_gauge.items():
+            gauge.set_all(values)
 
     def forget(self) -> None:
-        """The next reading begins anew: perhaps the driver is back."""
+        """Forget the driver, so that the next reading begins anew: it may be back."""
         for gauge in FIGURES:
             gauge.forget()
         nvml, self._nvml = self._nvml, None
@@ -82,7 +87,7 @@ class Gpus:
         except nvml.NVMLError:
             pass
 
-    def _begun(self) -> Any:
+    def _started(self) -> Any:
         if self._nvml is None:
             nvml = self._load()
             try:
@@ -96,7 +101,7 @@ class Gpus:
         return self._nvml
 
     def _one(self, nvml: Any, index: int) -> tuple[tuple[str, ...], list[_Figure]]:
-        """One that cannot be reached harms no other."""
+        """Read one GPU; one that cannot be reached harms no other."""
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             names = self._names(nvml, handle, index)
@@ -109,7 +114,7 @@ class Gpus:
     def _names(self, nvml: Any, handle: Any, index: int) -> tuple[str, ...]:
         uuid, model = nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)
         names = str(index), _text(uuid), _text(model), self._host
-        # Numbers are given anew when the driver is loaded again.
+        # The driver numbers GPUs anew when it is loaded again.
         self._known = {one for one in self._known if one[1] != names[1]}
         self._known.add(names)
         return names
@@ -120,10 +125,10 @@ class Gpus:
 
 
 def _figures(nvml: Any, handle: Any) -> Iterator[_Figure]:
-    """What this GPU tells; what it has no sensor for, or shares among its parts, is left out."""
-    for read in (_use, _temperature, _memory, _power, _energy):
+    """Yield the figures that this GPU has a sensor for; some are not available for parts of one."""
+    for query in (_use, _temperature, _memory, _power, _energy):
         try:
-            yield from read(nvml, handle)
+            yield from query(nvml, handle)
         except nvml.NVMLError as error:
             if error.value in (nvml.NVML_ERROR_GPU_IS_LOST, *_driver_gone(nvml)):
                 raise
@@ -139,7 +144,10 @@ def _temperature(nvml: Any, handle: Any) -> list[_Figure]:
 
 
 def _memory(nvml: Any, handle: Any) -> list[_Figure]:
-    """What the driver keeps for itself is not in use, as with DCGM; older ones count it as used."""
+    """Returns memory in MiB; as with DCGM, the driver's own counts as not in use.
+
+    Older drivers count it as used.
+    """
     try:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle, nvml.nvmlMemory_v2)
     except nvml.NVMLError as error:

@@ -1,7 +1,8 @@
 """GET /metrics of one process, over a port of its own (docs/operations/metrics.md).
 
-A thread with a loop of its own: no request waits for a scrape, whatever the process is busy with,
-and a process that is still starting answers too. Time, size and number of exchanges are bounded.
+A thread with a loop of its own serves it: no request waits for a scrape, whatever the process is
+busy with, and a process that is still starting answers too. Time, size and number of exchanges are
+bounded.
 """
 
 import asyncio
@@ -22,19 +23,21 @@ from config.tls.served_certificates import Served
 
 log = logging.getLogger(__name__)
 HEAD_BYTES = 8 * 1024  # of a request
-EXCHANGE_S = 9.0  # Prometheus' own limit, unless told otherwise, is 10
+EXCHANGE_S = 9.0  # Prometheus' own limit is 10 by default
 AT_ONCE, MOST_OPEN = 8, 64
-AGAIN_S = 5.0  # when somebody else has the port
+AGAIN_S = 5.0  # between attempts while another program has the port
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 REASONS |= {405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}
-PROBES = ("/livez", "/readyz")  # of processes that no client asks over HTTP
+PROBES = ("/livez", "/readyz")  # for processes that serve no HTTP otherwise
 TEXT = "text/plain; charset=utf-8"
 Answer = tuple[int, Page]
 
 
 class Listener:
-    """`token`: the path of a file; "" where everybody who gets here may read. `tls`: for a
-    connection that begins; without, it is in clear.
+    """The server of /metrics.
+
+    `token` is the path of a file; "" lets everybody read. `tls` makes the context of a new
+    connection; without it, connections are in clear.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Listener:
         self._writing = asyncio.Lock()
 
     async def serve(self) -> None:
-        """Until it is cancelled."""
+        """Serve until cancelled."""
         while True:
             try:
                 server = await asyncio.start_server(
@@ -108,25 +111,28 @@ class Listener:
             return _says(500, "something broke; it has been logged")
 
     def _may_read(self, authorization: str) -> bool:
-        """The file is read each time: a new token holds at once. One that is gone opens nothing."""
+        """Returns whether the bearer token is right.
+
+        The file is read each time: a new token counts at once, and a missing file admits nobody.
+        """
         if not self._token:
             return True
-        scheme, _, told = authorization.partition(" ")
+        scheme, _, credentials = authorization.partition(" ")
         try:
             token = Path(self._token).read_bytes().strip()
         except OSError as error:
             log.error("metrics: cannot read FOREBAY_METRICS_TOKEN_FILE: %s", error.strerror)
             return False
-        is_it = hmac.compare_digest(told.strip().encode("latin-1"), token)
+        is_it = hmac.compare_digest(credentials.strip().encode("latin-1"), token)
         return bool(token) and scheme.lower() == "bearer" and is_it
 
 
 def listen(serve: Callable[[Listener], None] | None = None) -> None:
-    """From now on, if FOREBAY_METRICS_PORT names a port for this process. Does not wait."""
+    """Start the thread if FOREBAY_METRICS_PORT names a port for this process. Does not wait."""
     if not settings.METRICS_PORT:
         return
-    where = settings.METRICS_HOST, settings.METRICS_PORT
-    listener = Listener(*where, settings.METRICS_TOKEN_FILE, _tls())
+    address = settings.METRICS_HOST, settings.METRICS_PORT
+    listener = Listener(*address, settings.METRICS_TOKEN_FILE, _tls())
     work = serve or _serve
     threading.Thread(target=work, args=[listener], name="metrics", daemon=True).start()
 
@@ -151,7 +157,7 @@ def _parted(line: str) -> tuple[str, str, str]:
 
 
 def _probed(path: str) -> Answer:
-    """Nobody needs a token to ask, and nothing is told."""
+    """Answer a probe, without a token: the answer reveals nothing else."""
     if path == "/livez":
         return _says(200, "alive")
     return _says(200, "ready") if process.is_ready() else _says(503, "it starts, or it ends")

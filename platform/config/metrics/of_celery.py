@@ -1,6 +1,6 @@
-"""What a process of Celery exports: its tasks, and what it reads elsewhere.
+"""The metrics of a Celery process: its tasks, and figures that it reads elsewhere.
 
-That of jobs reads figures of the whole platform, a worker those of the GPUs of its host.
+The one of the jobs reads figures of the whole platform, a worker those of its host's GPUs.
 """
 
 from celery import Celery
@@ -13,13 +13,13 @@ from config.metrics.valkey import JOBS
 
 def begin(app: Celery) -> None:
     celery_tasks.count(app)
-    process.ready(it_is=True)
+    process.set_ready(it_is=True)
     worker_shutting_down.connect(_ends)
     has_jobs = JOBS in app.amqp.queues.consume_from
-    process.is_a("jobs" if has_jobs else "worker")
-    read = sources() if has_jobs else of_gpus()
-    exposition.before_each.append(Figures(read).bring)
+    process.set_role("jobs" if has_jobs else "worker")
+    chosen = sources() if has_jobs else of_gpus()
+    exposition.before_each.append(Figures(chosen).bring)
 
 
 def _ends(**_signal: object) -> None:
-    process.ready(it_is=False)
+    process.set_ready(it_is=False)

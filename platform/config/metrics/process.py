@@ -1,4 +1,4 @@
-"""Which process this is, and how much room its host has, in its own figures."""
+"""The process's role and readiness, and the free space of its host, as metrics."""
 
 import os
 
@@ -17,7 +17,7 @@ _BUILD = Gauge(
 
 
 def _free() -> dict[tuple[str, ...], float]:
-    """For who is not root."""
+    """Returns the bytes that are free for other users than root."""
     disk = _disk()
     return {(): disk.f_bavail * disk.f_frsize} if disk else {}
 
@@ -30,7 +30,7 @@ def _size() -> dict[tuple[str, ...], float]:
 def _disk() -> os.statvfs_result | None:
     try:
         return os.statvfs(settings.FOREBAY_HOME)
-    except OSError:  # the other figures are told all the same
+    except OSError:  # the other figures are exported all the same
         return None
 
 
@@ -43,8 +43,8 @@ _SIZE = Gauge("forebay_home_size_bytes", "Size of that file system", read=_size)
 _ready = False
 
 
-def ready(*, it_is: bool) -> None:
-    """Whether it takes work: not while it starts, nor once it has been told to end."""
+def set_ready(*, it_is: bool) -> None:
+    """Set whether it takes work: not while it starts, nor once it has been told to end."""
     global _ready
     _ready = it_is
 
@@ -53,5 +53,5 @@ def is_ready() -> bool:
     return _ready
 
 
-def is_a(role: str) -> None:
+def set_role(role: str) -> None:
     _BUILD.set_all({(release.VERSION, role): 1})

@@ -1,4 +1,4 @@
-"""What Valkey or Redis says of itself, and what waits for Celery there. For the jobs' metrics."""
+"""Memory of Valkey or Redis, and Celery's waiting messages there, for the jobs' metrics."""
 
 from functools import cache
 from typing import Any
@@ -24,9 +24,9 @@ CELERY = Gauge(
 
 
 def read() -> None:
-    """Raises redis.RedisError."""
-    told: Any = client().info("memory")
-    nodes = [told] if "used_memory" in told else list(told.values())
+    """Read Valkey's memory and Celery's queue. Raises redis.RedisError."""
+    info: Any = client().info("memory")
+    nodes = [info] if "used_memory" in info else list(info.values())
     MEMORY.set(sum(int(node["used_memory"]) for node in nodes))
     LIMIT.set(sum(int(node.get("maxmemory", 0)) for node in nodes))
     waiting: Any = _broker().llen(f"{PREFIX}{JOBS}")

@@ -1,4 +1,4 @@
-"""How many bytes of forms this process holds, which it reads before it can know whose they are.
+"""The bytes of forms that this process holds, which it reads before it can know their sender.
 
 They are a part of what the process may hold of all requests (intake/limits/unadmitted.py). The
 first FREE bytes of each count for nothing: ordinary forms get through, however many large ones
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import FREE
 
-MOST = 64 * 1024 * 1024  # of all together
+MOST = 64 * 1024 * 1024  # of all addresses together
 MOST_OF_ADDRESS = 8 * 1024 * 1024
 
 
@@ -22,7 +22,7 @@ class Bodies:
         self.total = 0
 
     def take(self, address: str, size: int) -> bool:
-        """Whether there was room. "" is no address."""
+        """Count the bytes, if there is room, and return whether there was. "" is no address."""
         if self.total + size > self._most:
             return False
         if address and self.by_address.get(address, 0) + size > self._most_of_address:
@@ -42,14 +42,17 @@ class Bodies:
 
 
 class Body:
-    """One of them, which counts until it is released; most are so small that nobody asks whose."""
+    """A form's body, which counts until it is released.
+
+    Its address is looked up for large ones alone; most are small.
+    """
 
     def __init__(self, bodies: Bodies, whose: Callable[[], str]) -> None:
         self._bodies, self._whose = bodies, whose
         self._address, self._counted = "", 0
 
     def may_be(self, size: int) -> bool:
-        """Whether there is room for so many bytes of it; less than before changes nothing."""
+        """Returns whether there is room for `size` bytes of it; fewer than before are free."""
         more = size - FREE - self._counted
         if more <= 0:
             return True

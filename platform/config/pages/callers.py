@@ -1,4 +1,4 @@
-"""Who asks for a page, as far as this process knows before it has looked anybody up.
+"""Callers of pages, as far as this process knows them without looking anybody up.
 
 A session or a key counts as known once a page has been answered for it here: what a client sends
 without that is a claim. It decides in which lane the page waits (turns.py) and nothing else.
@@ -18,7 +18,7 @@ KNOWN_S, MOST_KNOWN = 900.0, 10_000
 
 
 class Callers:
-    """Written to by the threads of pages, read by the loop."""
+    """The known callers. Threads of pages write them, the event loop reads them."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
@@ -29,7 +29,7 @@ class Callers:
         return name if time.monotonic() < until else ""
 
     def note(self, request: ASGIRequest) -> None:
-        """Remembers for whom a page has been answered, or that it was for nobody."""
+        """Remember the caller of an answered page, or forget the credential if nobody signed in."""
         key = getattr(getattr(request, "auth", None), "key", None)
         self.remember(request.scope, getattr(request, "user", None), key)
 

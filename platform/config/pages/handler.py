@@ -1,4 +1,4 @@
-"""The pages, behind a bound: Django spools a body of any size to disk before it looks at it."""
+"""The handler of pages. It bounds bodies: Django spools one of any size to disk first."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ _bodies = Bodies()
 
 
 class PageHandler(ASGIHandler):
-    """Runs a page, its middleware and its error page in one thread, over one connection.
+    """A handler that runs a page with its middleware and error page in one thread and connection.
 
     Django's own handler goes into a thread and back for each middleware, and renders error pages
     in threads that keep their connections to the database.
@@ -37,7 +37,7 @@ class PageHandler(ASGIHandler):
 
 
 async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Has a page made when it is its turn.
+    """Have a page made when it is its turn.
 
     Answers 429 to an address of which too many strangers' requests came, 413 for a form that is too
     large, packed or not, 503 where too many large ones are on their way or too many pages are being
@@ -55,15 +55,15 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
 async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) -> None:
     visit = Visit(scope)
     await visit.charge()
-    sent = await _read(body, receive)
-    if sent is None:
+    content = await _read(body, receive)
+    if content is None:
         return
     if encoding := _encoding(scope):
-        sent = _unpacked(body, sent, encoding)
-        scope = visit.scope = _as_if_plain(scope, len(sent))
-    if _holds_nul(scope, sent):
+        content = _unpacked(body, content, encoding)
+        scope = visit.scope = _as_if_plain(scope, len(content))
+    if _holds_nul(scope, content):
         raise Refused(400, "The request holds a NUL byte.")
-    whole = iter([{"type": "http.request", "body": sent, "more_body": False}])
+    whole = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def replay() -> Any:
         return next(whole, None) or await receive()
@@ -72,25 +72,25 @@ async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) 
 
 
 async def _read(body: Body, receive: Any) -> bytes | None:
-    """None when the client has gone."""
-    sent, more = bytearray(), True
+    """Returns the body, None if the client has gone. Raises Refused."""
+    content, more = bytearray(), True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        sent += message.get("body", b"")
-        _check(body, len(sent))
+        content += message.get("body", b"")
+        _check(body, len(content))
         more = message.get("more_body", False)
-    return bytes(sent)
+    return bytes(content)
 
 
-def _unpacked(body: Body, sent: bytes, encoding: str) -> bytes:
+def _unpacked(body: Body, packed: bytes, encoding: str) -> bytes:
     try:
-        found = unpacked(sent, encoding, MOST_BYTES)
+        content = unpacked(packed, encoding, MOST_BYTES)
     except ApiError as refused:
         raise Refused(refused.status, f"{refused}.") from None
-    _check(body, len(found))
-    return found
+    _check(body, len(content))
+    return content
 
 
 def _check(body: Body, size: int) -> None:
@@ -101,8 +101,8 @@ def _check(body: Body, size: int) -> None:
 
 
 def _encoding(scope: Any) -> str:
-    given = [value for name, value in scope["headers"] if name == b"content-encoding"]
-    return ", ".join(value.decode("latin-1") for value in given)
+    encodings = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    return ", ".join(value.decode("latin-1") for value in encodings)
 
 
 def _as_if_plain(scope: Any, length: int) -> Any:

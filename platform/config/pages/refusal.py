@@ -12,7 +12,7 @@ _CODES = {413: "too_large", 415: "unsupported_media_type", 429: "throttled", 503
 
 
 class Refused(Exception):
-    """`again_s`: after how many seconds it is worth to come again, with 429 and 503."""
+    """A refusal of a page. `again_s`: seconds after which to try again, with 429 and 503."""
 
     def __init__(self, status: int, text: str, again_s: int = AGAIN_S) -> None:
         super().__init__(text)
@@ -24,7 +24,7 @@ def is_for_programs(scope: Any) -> bool:
 
 
 async def refuse(refused: Refused, scope: Any, receive: Any, send: Any) -> None:
-    """Writes the refusal as the whole answer."""
+    """Write the refusal as the whole answer."""
     status, text = refused.status, str(refused)
     headers = {"connection": "close"}
     if status in (429, 503):

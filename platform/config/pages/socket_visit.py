@@ -1,6 +1,6 @@
-"""Websockets of strangers count for their address, as pages do: for each a session is looked up.
+"""The charge for a stranger's websocket: it counts for the address, as a page does.
 
-`Charged` stands before the look-up and `Settled` behind it.
+For each a session is looked up: `Charged` wraps that look-up and `Settled` follows it.
 """
 
 from typing import Any

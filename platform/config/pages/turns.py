@@ -1,9 +1,9 @@
-"""Pages take turns, because each runs in a thread with its own connections to PostgreSQL.
+"""Turns of pages: each page runs in a thread with its own connections to PostgreSQL.
 
-Two lanes share MOST places of a process, and neither can have all of them: strangers, of whom only
-the address is known, and those whose session or key this process has seen in use. In a lane whoever
-has had their turn goes behind all others that wait, so that nobody is kept waiting by one who asks
-a thousand times.
+Two lanes share a process's MOST running pages, and neither can have all of them: strangers, of whom
+only the address is known, and those whose session or key this process has seen in use. In a lane a
+caller who has had their turn goes behind all others that wait, so that nobody is kept waiting by
+one who asks a thousand times.
 """
 
 import asyncio
@@ -16,11 +16,14 @@ Turn = asyncio.Future[None]
 
 
 class Busy(Exception):
-    """Nobody was let in within PATIENCE_S, or too many wait already."""
+    """Raised if no turn came within PATIENCE_S, or too many wait already."""
 
 
 class Lane:
-    """At most `most` of it run, and `of_one` of one caller; so many wait, in all and of one."""
+    """A lane of callers.
+
+    At most `most` of their pages run, `of_one` of one caller; so many wait, in all and of one.
+    """
 
     def __init__(self, most: int, of_one: int, *, waiting: int, waiting_of_one: int) -> None:
         self._most, self._of_one = most, of_one
@@ -43,7 +46,7 @@ class Lane:
             del self._running[caller]
 
     def join(self, caller: str) -> Turn:
-        """Returns what is done when it is this caller's turn. Raises Busy."""
+        """Returns a future that is done when it is this caller's turn. Raises Busy."""
         line = self._lines.get(caller, ())
         if self.waiting >= self._most_waiting or len(line) >= self._most_waiting_of_one:
             raise Busy
@@ -60,7 +63,7 @@ class Lane:
             del self._lines[caller]
 
     def call_next(self) -> bool:
-        """Begins the turn of the next caller who may run, if there is one."""
+        """Begin the turn of the next caller who may run, and return whether there was one."""
         caller = next(filter(self.admits, self._lines), None)
         if caller is None:
             return False
@@ -77,14 +80,14 @@ class Turns:
         self._most, self._lanes = most, lanes
 
     def try_now(self, lane: Lane, caller: str) -> bool:
-        """Takes a place if one is free; those who wait could not have it."""
+        """Begin a turn if one is free; those who wait could not have it."""
         if not (self._has_room() and lane.admits(caller)):
             return False
         lane.begin(caller)
         return True
 
     async def wait(self, lane: Lane, caller: str) -> None:
-        """Takes a place, in turn. Raises Busy."""
+        """Wait for a turn, and begin it. Raises Busy."""
         turn = lane.join(caller)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -97,7 +100,7 @@ class Turns:
             raise
 
     def _forget(self, lane: Lane, caller: str, turn: Turn) -> None:
-        """It may have been called in the very moment in which it gave up."""
+        """Leave the line, or end the turn if it came in the very moment of giving up."""
         if turn.done() and not turn.cancelled():
             self.give_back(lane, caller)
         else:

@@ -1,4 +1,4 @@
-"""One request for a page: charged to its address, let in when it is its turn, and sent on."""
+"""A request for a page: charged to its address, then run in its turn."""
 
 import asyncio
 import math
@@ -26,12 +26,12 @@ class Visit:
         self.scope = scope
         self._name = callers.known(scope)
         self._turns, self._lane = _pages, KNOWN if self._name else STRANGERS
-        self._has_place = False
+        self._has_turn = False
         self._charged: tuple[Ask, int] | None = None
         self._whole: list[Any] | None = []  # an answer in one piece; None: a stream
 
     async def charge(self) -> None:
-        """Counts a stranger's request for their address. Raises Refused."""
+        """Count a stranger's request for their address. Raises Refused."""
         if self._name:
             return
         address = counted(client_ip(self.scope))
@@ -47,7 +47,7 @@ class Visit:
         self._charged = ask, counted_at
 
     async def settle(self) -> None:
-        """Takes the charge back where the stranger has turned out to be signed in.
+        """Take the charge back if the stranger has turned out to be signed in.
 
         After a restart nobody is known, and a whole office comes from one address.
         """
@@ -56,16 +56,16 @@ class Visit:
 
     @property
     def _limiter(self) -> Any:
-        """None where no such process serves it, as in a test."""
+        """The rate limiter; None where no such process serves the page, as in a test."""
         context = self.scope.get("state", {}).get("context")
         return context and context.rate_limiter
 
     async def run(self, pages: Any, receive: Any, replay: Any, send: Any) -> None:
-        """Has the page made. `replay` reads the request again, `receive` what comes behind it.
+        """Have the page made. `replay` reads the request again, `receive` what comes behind it.
 
-        The place is free again before a slow client has read the answer. Raises Refused.
+        The turn is free again before a slow client has read the answer. Raises Refused.
         """
-        if not await self._take_place(receive):
+        if not await self._take_turn(receive):
             return
         try:
             await pages(self.scope, replay, self._sender(send))
@@ -75,25 +75,25 @@ class Visit:
         for message in self._whole or ():
             await send(message)
 
-    async def _take_place(self, receive: Any) -> bool:
-        """False where the client has gone meanwhile. Raises Refused."""
-        self._has_place = self._turns.try_now(self._lane, self._name)
-        if not self._has_place:
-            self._has_place = await self._wait(receive)
-        return self._has_place
+    async def _take_turn(self, receive: Any) -> bool:
+        """Take a turn. Returns False if the client has gone meanwhile. Raises Refused."""
+        self._has_turn = self._turns.try_now(self._lane, self._name)
+        if not self._has_turn:
+            self._has_turn = await self._wait(receive)
+        return self._has_turn
 
     async def _wait(self, receive: Any) -> bool:
         waiting = asyncio.ensure_future(self._turns.wait(self._lane, self._name))
-        gone = asyncio.ensure_future(receive())
+        disconnect = asyncio.ensure_future(receive())
         try:
-            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, disconnect), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 return False
             waiting.result()
         except Busy:
             raise Refused(503, TOO_MANY) from None
         finally:
-            gone.cancel()
+            disconnect.cancel()
             waiting.cancel()
         return True
 
@@ -117,15 +117,15 @@ class Visit:
         self._give_back()
         if not _streams.try_now(STREAMS, self._name):
             return False
-        self._turns, self._lane, self._has_place = _streams, STREAMS, True
+        self._turns, self._lane, self._has_turn = _streams, STREAMS, True
         return True
 
     def _give_back(self) -> None:
-        if self._has_place:
-            self._has_place = False
+        if self._has_turn:
+            self._has_turn = False
             self._turns.give_back(self._lane, self._name)
 
 
 def _is_stream(start: Any) -> bool:
-    """Django says how long an answer is that it has."""
+    """Returns whether an answer is a stream: Django gives the length of one that it has whole."""
     return all(name.lower() != b"content-length" for name, _ in start["headers"])

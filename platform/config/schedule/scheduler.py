@@ -1,4 +1,4 @@
-"""Beat's scheduler: tasks that work off what waits are sent only while something does.
+"""Beat's scheduler: it sends the tasks that work off a queue only while something waits there.
 
 Each message costs milliseconds of three processes, and most of these would find nothing.
 """
@@ -16,7 +16,7 @@ from config.schedule.work import WORK, Work
 from inference import pulses
 
 LOOK_S = 1.0
-ALL_THE_SAME_S = 60.0  # whatever the look has found
+ALL_THE_SAME_S = 60.0  # between messages while nothing seems to wait
 NEVER = float("-inf")
 PATIENCE_S = 300.0  # of a tick: while Redis is away each message waits for it
 
@@ -33,7 +33,7 @@ class WorkScheduler(PersistentScheduler):
         self._alive = Path(f"{schedule_file}.alive")  # for a probe: nobody asks a beat
 
     def tick(self, *arguments: Any, **more: Any) -> float:
-        """Seconds until the next one."""
+        """Send what is due, and return the seconds until the next tick."""
         pulses.beat("clock", PATIENCE_S)
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = max(self._look_at + LOOK_S, now + LOOK_S / 2)
@@ -44,7 +44,7 @@ class WorkScheduler(PersistentScheduler):
         return max(0.0, min(self._look_at, self._clocks_at) - time.monotonic())
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """A beat that does not lead keeps the time, so that it can take over at any moment."""
+        """Send a task, if this beat leads. One that does not keeps the time, and can take over."""
         if self._waiting.leads:
             super().apply_entry(entry, producer=producer)
 

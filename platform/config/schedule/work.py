@@ -1,4 +1,4 @@
-"""Tasks that work off what waits, which audit/due_tasks.py and inference/due_tasks.py find out."""
+"""Tasks that work off a queue; audit/due_tasks.py and inference/due_tasks.py look what waits."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Work(NamedTuple):
     task: str
     every_s: float  # while something waits
-    expires_s: float  # a message that is older is worth nothing
+    expires_s: float  # an older message is dropped
 
 
 WORK = (

@@ -74,13 +74,13 @@ class Keeper:
 
         Raises Problem if it fails.
         """
-        read, write = os.pipe()
+        reader, writer = os.pipe()
         try:
-            os.write(write, given.encode())
-            os.close(write)
-            self._spawn(child, input=read, output=output)
+            os.write(writer, given.encode())
+            os.close(writer)
+            self._spawn(child, input=reader, output=output)
         finally:
-            os.close(read)
+            os.close(reader)
         if await child.ended() != 0:
             raise failure(child)
 

@@ -29,9 +29,9 @@ def given() -> frozenset[str]:
     return frozenset(roles)
 
 
-def require_shared(named: frozenset[str], variables: Mapping[str, str], home: Path) -> None:
+def require_shared(roles: frozenset[str], variables: Mapping[str, str], home: Path) -> None:
     """Raises Problem if this host would make a secret or server that all hosts must share."""
-    for name in ("DATABASE_URL", "REDIS_URL", *(_OF_DOORS if named & DOORS else ())):
+    for name in ("DATABASE_URL", "REDIS_URL", *(_OF_DOORS if roles & DOORS else ())):
         if not variables.get(name):
             raise Problem(
                 f"FOREBAY_ROLES is set: set {name} as well, the same on every host "

@@ -126,7 +126,7 @@ def _tls() -> dict[str, str]:
     if not certificate:
         return {}
     variables = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
-    authority = environment.found("FOREBAY_TLS_CA") or str(configured_files.own_authority())
+    authority = environment.variable("FOREBAY_TLS_CA") or str(configured_files.own_authority())
     return {**variables, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
 
 

@@ -1,5 +1,6 @@
-"""A small authority of our own, for those who have no other: keys are ECDSA P-256, which browsers,
-gRPC and OpenSSL all take.
+"""A small authority of our own, for installations without one.
+
+Its keys are ECDSA P-256, which browsers, gRPC and OpenSSL all take.
 """
 
 import re
@@ -24,7 +25,7 @@ from audit.keys.master_keys.private_file import replace
 from config.tls.key_pair import BadCertificate, Pair, read, read_authorities
 
 YEARS_10, DAYS = 3650, 90
-SKEW = timedelta(hours=1)  # of clocks
+SKEW = timedelta(hours=1)  # clocks may differ by so much
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 _DNS = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
@@ -52,7 +53,7 @@ class Authority:
 
     @classmethod
     def open(cls, folder: Path) -> "Authority":
-        """Raises BadCertificate."""
+        """Read an authority from its folder. Raises BadCertificate."""
         files = Files.of(folder, "ca")
         if not files.certificate.exists():
             raise BadCertificate(f"there is no authority in {folder}: make one first")
@@ -65,7 +66,7 @@ class Authority:
 
     @classmethod
     def make(cls, folder: Path, *, force: bool = False) -> "Authority":
-        """Raises BadCertificate where there is one, unless forced."""
+        """Make an authority. Raises BadCertificate if there is one, unless forced."""
         files = Files.of(folder, "ca")
         if not force and (files.certificate.exists() or files.key.exists()):
             raise BadCertificate(
@@ -84,14 +85,14 @@ class Authority:
         return cls(folder, certificate, key)
 
     def server(self, hosts: Sequence[str], days: int = DAYS, name: str = "server") -> Files:
-        """For names and addresses."""
+        """Issue a server's certificate for these names and addresses. Raises BadCertificate."""
         return self._issue(name, hosts[0], [_host(each) for each in hosts], [_SERVER], days)
 
     def client(self, name: str, days: int = DAYS) -> Files:
         return self._issue(name, name, [], [_CLIENT], days)
 
     def again(self, name: str) -> Files:
-        """The same once more: for the same names, use and time, with a new key."""
+        """Issue a certificate anew, with the same names, use and time, and a new key."""
         old = _leaf(self._folder / f"{name}.crt")
         days = max(1, (old.not_valid_after_utc - old.not_valid_before_utc - SKEW).days)
         use = old.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -131,22 +132,22 @@ class Authority:
 
 
 def is_due(certificate: x509.Certificate) -> bool:
-    """Whether its last third has begun."""
+    """Returns whether the last third of its time has begun."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return datetime.now(UTC) > ends - (ends - begins) / 3
 
 
 def lacks(certificate: x509.Certificate, hosts: Iterable[str]) -> bool:
-    """Whether it is not for one of them."""
+    """Returns whether the certificate is missing one of the hosts."""
     return not {_host(each) for each in hosts} <= set(names_of(certificate))
 
 
 def names_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    return list(found.value)
+    return list(extension.value)
 
 
 def _host(text: str) -> x509.GeneralName:
@@ -214,7 +215,7 @@ def _named(name: str) -> x509.Name:
 
 
 def _keep(files: Files, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    """The key first: who reads in between takes neither, since they do not belong together."""
+    """Write the key, then the certificate: a reader in between takes neither, as they differ."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     replace(files.key, private.decode())
     replace(files.certificate, certificate.public_bytes(Encoding.PEM).decode())

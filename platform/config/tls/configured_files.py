@@ -1,37 +1,43 @@
-"""Which files of TLS the environment names: docs/operations/tls.md."""
+"""The files of TLS that the environment names: docs/operations/tls.md."""
 
 import os
 from pathlib import Path
 
 from config import environment
-from config.environment import EnvironmentProblem, found, has_tls
+from config.environment import EnvironmentProblem, has_tls, variable
 
-FOLDER = environment.HOME / "tls"  # of what `make run` and `forebay certificates` make
+FOLDER = environment.HOME / "tls"  # `make run` and `forebay certificates` write there
 GRPC_CLIENTS, METRICS_CLIENTS = "FOREBAY_GRPC_CLIENT_CA", "FOREBAY_METRICS_CLIENT_CA"
 Files = tuple[str, str]  # certificate and key; both "" where there is no TLS
 
 
 def own_files() -> Files:
-    """Of all ports that have none of their own."""
+    """Returns certificate and key of all ports that have none of their own.
+
+    Raises EnvironmentProblem.
+    """
     on = has_tls()
-    certificate, key = found("FOREBAY_TLS_CERTIFICATE"), found("FOREBAY_TLS_KEY")
+    certificate, key = variable("FOREBAY_TLS_CERTIFICATE"), variable("FOREBAY_TLS_KEY")
     if bool(certificate) != bool(key):
-        there, lacks = ("CERTIFICATE", "KEY") if certificate else ("KEY", "CERTIFICATE")
-        raise EnvironmentProblem(f"FOREBAY_TLS_{there} is set: set FOREBAY_TLS_{lacks} as well")
+        present, missing = ("CERTIFICATE", "KEY") if certificate else ("KEY", "CERTIFICATE")
+        raise EnvironmentProblem(f"FOREBAY_TLS_{present} is set: set FOREBAY_TLS_{missing} as well")
     if certificate or not on:
         return certificate, key
     return str(FOLDER / "server.crt"), str(FOLDER / "server.key")
 
 
 def grpc_files(own: Files) -> Files:
-    named = [os.environ.get(f"FOREBAY_GRPC_{name}", "") for name in ("CERTIFICATE", "PRIVATE_KEY")]
-    if any(named) and not all(named):
+    paths = [os.environ.get(f"FOREBAY_GRPC_{name}", "") for name in ("CERTIFICATE", "PRIVATE_KEY")]
+    if any(paths) and not all(paths):
         raise EnvironmentProblem("set FOREBAY_GRPC_CERTIFICATE and FOREBAY_GRPC_PRIVATE_KEY both")
-    return (named[0], named[1]) if any(named) else own
+    return (paths[0], paths[1]) if any(paths) else own
 
 
 def client_authorities(name: str, own: Files) -> str:
-    """Whose certificates clients of gRPC or of metrics must show; "" for none."""
+    """Returns the file of the authorities for clients' certificates, of gRPC or of metrics.
+
+    It is "" if clients need none. Raises EnvironmentProblem.
+    """
     path = os.environ.get(name, "")
     if path and not (grpc_files(own) if name == GRPC_CLIENTS else own)[0]:
         raise EnvironmentProblem(f"{name} needs TLS: set FOREBAY_TLS=on as well")
@@ -39,7 +45,7 @@ def client_authorities(name: str, own: Files) -> str:
 
 
 def what_to_do(files: Files) -> str:
-    """Where they are wrong, beside why."""
+    """Returns a hint to append where our own files are wrong; "" for configured ones."""
     if files[0] != str(FOLDER / "server.crt"):
         return ""
     return (

@@ -1,7 +1,7 @@
 """A connection of the web process until TLS is agreed: it counts, and has its deadline.
 
-uvicorn would hand the certificate to the loop, whose connections nobody counts before that: whoever
-connects and sends nothing could have as many as they like for a minute each.
+uvicorn would hand the certificate to the loop, whose connections nobody counts before that: a
+client that connects and sends nothing could have as many as it likes for a minute each.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]  # not in its types
 
-from config.http.bounded_http import Bounded, counted_address, crowd_of
-from config.http.connection_limit import Crowd
+from config.http.bounded_http import Bounded, connection_limit_of, counted_address
+from config.http.connection_limit import ConnectionLimit
 
-GOODBYE_S = 5.0  # for the client's own word that it has ended
+GOODBYE_S = 5.0  # wait for the client's own close_notify
 
 Context = Callable[[], ssl.SSLContext]
 
 
 def secured(context: Context) -> Callable[..., "Door"]:
-    """In place of the protocol's class, as uvicorn takes it."""
+    """Returns a factory to pass to uvicorn in place of the protocol's class."""
 
-    def door(*, server_state: ServerState, **given: Any) -> Door:
-        return Door(Secured(server_state=server_state, **given), server_state, context)
+    def door(*, server_state: ServerState, **options: Any) -> Door:
+        return Door(Secured(server_state=server_state, **options), server_state, context)
 
     return door
 
@@ -41,7 +41,7 @@ class Secured(Bounded):
 
 
 class Door(asyncio.Protocol):
-    _crowd: Crowd | None = None
+    _limit: ConnectionLimit | None = None
     _transport: asyncio.Transport
     _address, _due = "", 0.0
 
@@ -52,17 +52,17 @@ class Door(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop has its own class
         self._address = counted_address(get_remote_addr(self._transport))
-        crowd = crowd_of(self._server)
-        if not crowd.join(self, self._address):
+        limit = connection_limit_of(self._server)
+        if not limit.join(self, self._address):
             return self._transport.abort()
-        self._crowd = crowd
+        self._limit = limit
         return self._agree(asyncio.get_running_loop())
 
     def _agree(self, loop: asyncio.AbstractEventLoop) -> None:
-        """As the loop itself does it, where it is given a certificate."""
+        """Start the handshake, as the loop itself does it with a certificate."""
         self._due = loop.time() + settings.HEAD_TIMEOUT_S
         over = loop.create_future()
-        over.add_done_callback(self._over)
+        over.add_done_callback(self._end_handshake)
         tls = SSLProtocol(
             loop,
             self._behind,
@@ -75,19 +75,19 @@ class Door(asyncio.Protocol):
         self._transport.set_protocol(tls)
         tls.connection_made(self._transport)
 
-    def _over(self, told: asyncio.Future[None]) -> None:
-        """Or there was no agreement: then nobody else hears of it."""
+    def _end_handshake(self, outcome: asyncio.Future[None]) -> None:
+        """Stop counting. A failed handshake's exception is taken, so that nothing logs it."""
         self.leave()
-        if not told.cancelled():
-            told.exception()
+        if not outcome.cancelled():
+            outcome.exception()
 
     def leave(self) -> None:
-        crowd, self._crowd = self._crowd, None
+        limit, self._limit = self._limit, None
         self._behind.door = None  # no cycle that keeps connections in memory
-        if crowd:
-            crowd.leave(self, self._address)
+        if limit:
+            limit.leave(self, self._address)
 
-    # As one of the crowd -------------------------------------------------------------------------
+    # As one of the limited connections ------------------------------------------------------------
     def give_way(self) -> None:
         self.leave()
         self._transport.abort()

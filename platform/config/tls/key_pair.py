@@ -1,4 +1,4 @@
-"""A certificate with its key, read from files and looked at before anybody gets it."""
+"""A certificate and its key, read from files and checked before they are used."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,57 +27,60 @@ class Pair:
 
     @property
     def not_after(self) -> float:
-        """Unix time."""
+        """The end of the certificate, in Unix time."""
         return self.leaf.not_valid_after_utc.timestamp()
 
 
 def read(certificate: str | Path, key: str | Path) -> Pair:
-    """Raises BadCertificate: for half a file, another's key, a time that is over, and so on."""
+    """Read and check a certificate and its key.
+
+    Raises BadCertificate: for half a file, another's key, a time that is over, and so on.
+    """
     chain, private = _bytes(certificate), _bytes(key)
-    found = _certificates(certificate, chain)
-    _require_key_of(found[0], _private_key(key, private), certificate, key)
-    _require_order(found, certificate)
-    _require_now(found[0], certificate)
-    return Pair(chain, private, found[0])
+    certificates = _certificates(certificate, chain)
+    _require_key_of(certificates[0], _private_key(key, private), certificate, key)
+    _require_order(certificates, certificate)
+    _require_now(certificates[0], certificate)
+    return Pair(chain, private, certificates[0])
 
 
 def read_authorities(path: str | Path) -> bytes:
-    """PEM of those whose certificates are accepted. Raises BadCertificate."""
+    """Returns the PEM of authorities whose certificates are accepted. Raises BadCertificate."""
     text = _bytes(path)
-    for found in _certificates(path, text):
-        if not _may_sign(found):
-            name = found.subject.rfc4514_string()
+    for authority in _certificates(path, text):
+        if not _may_sign(authority):
+            name = authority.subject.rfc4514_string()
             raise BadCertificate(f"{path}: {name} is no authority: it may sign no certificates")
-        _require_now(found, path)
+        _require_now(authority, path)
     return text
 
 
 def _bytes(path: str | Path) -> bytes:
     try:
         with open(path, "rb") as file:
-            found = file.read(LARGEST + 1)
+            content = file.read(LARGEST + 1)
     except OSError as problem:
         raise BadCertificate(f"{path}: {(problem.strerror or str(problem)).lower()}") from None
-    if len(found) > LARGEST:
+    if len(content) > LARGEST:
         raise BadCertificate(f"{path}: too large for a certificate or a key")
-    return found
+    return content
 
 
 def _certificates(path: str | Path, text: bytes) -> list[x509.Certificate]:
-    # Whatever begins must end: the parser itself passes over a last one that is cut off.
-    begun, ended = text.count(b"-----BEGIN CERTIFICATE"), text.count(b"-----END CERTIFICATE-----")
+    # The parser silently ignores a last certificate that is cut off: count both marks.
+    begins, ends = text.count(b"-----BEGIN CERTIFICATE"), text.count(b"-----END CERTIFICATE-----")
     try:
-        found = x509.load_pem_x509_certificates(text)
+        certificates = x509.load_pem_x509_certificates(text)
     except ValueError:
-        found = []
-    if not found or begun != ended:
+        certificates = []
+    if not certificates or begins != ends:
         raise BadCertificate(f"{path}: no whole certificate in PEM: it may be half written")
-    return found
+    return certificates
 
 
 def _private_key(path: str | Path, text: bytes) -> PrivateKey:
     try:
-        found = load_pem_private_key(text, None)
+        key = load_pem_private_key(text, None)
     except TypeError:
         raise BadCertificate(
             f"{path}: the key is encrypted: write it without a passphrase (openssl pkey -in … "
@@ -87,10 +90,10 @@ def _private_key(path: str | Path, text: bytes) -> PrivateKey:
         raise BadCertificate(f"{path}: no whole private key in PEM: it may be half written") from (
             None
         )
-    if isinstance(found, rsa.RSAPrivateKey) and found.key_size >= LEAST_RSA:
-        return found
-    if isinstance(found, ec.EllipticCurvePrivateKey) and found.key_size >= 256:
-        return found
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= LEAST_RSA:
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size >= 256:
+        return key
     raise BadCertificate(
         f"{path}: browsers and gRPC do not take such a key: use ECDSA P-256, or RSA with "
         f"{LEAST_RSA} bits or more"
@@ -114,20 +117,24 @@ def _require_order(chain: list[x509.Certificate], path: str | Path) -> None:
             ) from None
 
 
-def _require_now(found: x509.Certificate, path: str | Path) -> None:
+def _require_now(certificate: x509.Certificate, path: str | Path) -> None:
     now = datetime.now(UTC)
-    if found.not_valid_after_utc < now:
-        raise BadCertificate(f"{path}: the certificate ended at {found.not_valid_after_utc:%F %R}")
-    if found.not_valid_before_utc > now:
-        begins = f"{found.not_valid_before_utc:%F %R}"
+    if certificate.not_valid_after_utc < now:
+        raise BadCertificate(
+            f"{path}: the certificate ended at {certificate.not_valid_after_utc:%F %R}"
+        )
+    if certificate.not_valid_before_utc > now:
+        begins = f"{certificate.not_valid_before_utc:%F %R}"
         raise BadCertificate(f"{path}: the certificate begins at {begins} only")
 
 
-def _may_sign(found: x509.Certificate) -> bool:
+def _may_sign(certificate: x509.Certificate) -> bool:
     try:
-        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
         if not constraints.value.ca:
             return False
-        return bool(found.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign)
+        return bool(
+            certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+        )
     except x509.ExtensionNotFound as missing:
         return missing.oid == x509.KeyUsage.oid

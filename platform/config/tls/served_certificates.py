@@ -1,7 +1,7 @@
-"""What a port shows its clients, and how it changes when the files do, without a restart.
+"""The certificate that a port shows its clients, renewed when its files change, without a restart.
 
-Nobody watches: whoever takes a connection asks, and every EVERY_S that looks at the files. New ones
-are taken only when they are whole and belong together; else the old ones stay, and a line says why.
+Nothing watches the files: the next connection looks at them, every EVERY_S at most. New ones are
+taken only when they are whole and belong together; else the old ones stay, and a log line says why.
 """
 
 import logging
@@ -38,7 +38,11 @@ NOT_AFTER = Gauge(
 
 
 class Served:
-    """`name`: of the port, in figures. Paths of PEM files; `clients` "" asks for no certificate."""
+    """The certificate of a port.
+
+    `name` is the port's in metrics. Paths name PEM files; `clients` "" asks for no client's
+    certificate.
+    """
 
     def __init__(self, name: str, certificate: str, key: str, clients: str = "") -> None:
         self._name, self._certificate, self._key, self._clients = name, certificate, key, clients
@@ -50,7 +54,7 @@ class Served:
 
     @property
     def material(self) -> Material:
-        """The one in force: another object only when another one is."""
+        """The material in force: a new object only when it has changed."""
         now = time.monotonic()
         if now - self._looked > EVERY_S:
             self._looked = now
@@ -58,7 +62,7 @@ class Served:
         return self._kept
 
     def context(self) -> ssl.SSLContext:
-        """For a connection that is about to begin."""
+        """Returns the TLS context for a connection that is about to begin."""
         before, material = self._kept, self.material
         if self._context is None or material is not before:
             self._context = server_context(material)
@@ -82,33 +86,36 @@ class Served:
         self._told = why
 
     def _read(self) -> Material:
-        """Raises BadCertificate."""
+        """Read and check the files. Raises BadCertificate."""
         pair = read(self._certificate, self._key)
-        found = Material(pair, read_authorities(self._clients) if self._clients else None)
-        server_context(found)  # what OpenSSL does not take, nobody gets
-        return found
+        material = Material(pair, read_authorities(self._clients) if self._clients else None)
+        server_context(material)  # raises for what OpenSSL does not take
+        return material
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
         return [_stamp(path) for path in (self._certificate, self._key, self._clients) if path]
 
 
 def server_context(material: Material) -> ssl.SSLContext:
-    """TLS 1.3 and nothing older. Raises BadCertificate."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
-    made.set_alpn_protocols(["http/1.1"])
+    """Returns a context for TLS 1.3 and nothing older. Raises BadCertificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["http/1.1"])
     try:
-        _load(made, material.pair)
+        _load(context, material.pair)
         if material.clients:
-            made.load_verify_locations(cadata=material.clients.decode("latin-1"))
-            made.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=material.clients.decode("latin-1"))
+            context.verify_mode = ssl.CERT_REQUIRED
     except ssl.SSLError as problem:
         raise BadCertificate(f"OpenSSL does not take it: {problem.reason or problem}") from None
-    return made
+    return context
 
 
 def _load(context: ssl.SSLContext, pair: Pair) -> None:
-    """Just the bytes that were looked at: the files may be others by now. OpenSSL takes paths."""
+    """Load just the bytes that were checked: the files may be others by now.
+
+    OpenSSL takes paths alone.
+    """
     file = os.memfd_create("forebay-tls", os.MFD_CLOEXEC)
     try:
         with open(file, "wb", closefd=False) as whole:
@@ -120,10 +127,10 @@ def _load(context: ssl.SSLContext, pair: Pair) -> None:
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _day(pair: Pair) -> str:

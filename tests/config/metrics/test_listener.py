@@ -101,9 +101,9 @@ async def test_a_probe_needs_no_token_and_is_told_nothing_but_whether(
     async with listening(str(tmp_path / "token")) as port:
         assert (await get(port, path="/livez")).startswith("HTTP/1.1 200 OK")
         assert (await get(port, path="/readyz")).startswith("HTTP/1.1 503 ")
-        process.ready(it_is=True)
+        process.set_ready(it_is=True)
         assert (await get(port, path="/readyz")).endswith("\r\n\r\nready\n")
-        process.ready(it_is=False)  # it has been told to end
+        process.set_ready(it_is=False)  # it has been told to end
         assert (await get(port, path="/readyz")).startswith("HTTP/1.1 503 ")
 
 

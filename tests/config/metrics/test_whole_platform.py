@@ -272,7 +272,7 @@ def test_how_engines_are() -> None:
 
 
 def test_how_full_the_disk_is() -> None:
-    process.is_a("web")
+    process.set_role("web")
     size = of("forebay_home_size_bytes")
     assert 0 <= of("forebay_home_free_bytes") <= size
     assert size > 1_000_000

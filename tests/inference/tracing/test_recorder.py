@@ -15,7 +15,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, rpc_
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
 
 from config.supervisor.ports import find_free
-from config.tracing import speak_seldom
+from config.tracing import throttle_exporter_logs
 from inference.tracing import attributes, spans
 from inference.tracing.recorder import END_S, Recorder
 from tests.test_environment import started
@@ -127,7 +127,7 @@ async def test_an_odd_traceparent_begins_a_trace_of_our_own(kept: Kept, odd: str
 def speaking_seldom() -> Iterator[None]:
     theirs, of_clients = map(logging.getLogger, ("opentelemetry", "opentelemetry.trace"))
     before = theirs.propagate, theirs.handlers, of_clients.level
-    speak_seldom()
+    throttle_exporter_logs()
     yield
     theirs.propagate, theirs.handlers = before[:2]
     of_clients.setLevel(before[2])

@@ -1,7 +1,8 @@
-"""What `forebay check` looks at: each module has functions that find, and change nothing.
+"""The checks of `forebay check`: functions that yield findings, and change nothing.
 
 finding   one line of the answer      machine   Python, memory of files, disk
 settings  every value                 secrets   keys and passwords
-servers   PostgreSQL, Redis, clocks   ports     ours, free or held
-exposed   what others could read
+servers   PostgreSQL, Redis, clocks   ports     ours, free or in use
+exposed   answers open to others      embedded  servers that `forebay run` starts
+certificates, platform_itself
 """

@@ -14,7 +14,7 @@ SOON = timedelta(days=14)
 
 
 def findings() -> Iterator[Finding]:
-    """What the variables themselves have wrong is told elsewhere (settings.py)."""
+    """Yield a finding for each certificate. Wrong variables are reported by settings.py."""
     with suppress(EnvironmentProblem):
         yield from _files()
 

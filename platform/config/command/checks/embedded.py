@@ -1,4 +1,4 @@
-"""The servers that `forebay run` starts where none is given: the shipped image has none of them."""
+"""The servers that `forebay run` starts where none is configured. The shipped image has none."""
 
 import importlib.util
 import os
@@ -14,15 +14,15 @@ from inference import pools
 
 
 def postgresql() -> Finding:
-    return _there("postgresql", wheel, "embedded: DATABASE_URL names none")
+    return _presence("postgresql", wheel, "embedded: DATABASE_URL names none")
 
 
 def redis() -> Finding:
-    return _there("redis", valkey.binary, "embedded: REDIS_URL names none")
+    return _presence("redis", valkey.binary, "embedded: REDIS_URL names none")
 
 
 def findings() -> Iterator[Finding]:
-    """The engine: of FOREBAY_ENGINES, with `launch`, or the bundled one."""
+    """Yield a finding about llama.cpp and its model, where an engine here needs them."""
     launched = [
         entry.engine
         for entry in pools.entries(environment.engines())
@@ -35,7 +35,10 @@ def findings() -> Iterator[Finding]:
 
 
 def _bundled() -> Finding:
-    """Every other subcommand works without: engines may be added over the API."""
+    """Return the state of the bundled engine.
+
+    Every other subcommand works without it: engines may be added over the API.
+    """
     problem = "" if _has_llama_cpp() else "llama.cpp (xllamacpp) is not installed"
     try:
         if not os.environ.get("FOREBAY_MODEL"):
@@ -51,7 +54,7 @@ def _has_llama_cpp() -> bool:
     return importlib.util.find_spec("xllamacpp") is not None
 
 
-def _there(subject: str, look: Callable[[], object], says: str) -> Finding:
+def _presence(subject: str, look: Callable[[], object], says: str) -> Finding:
     try:
         look()
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""What others on the network could read: answers that nobody has to sign in for, or in clear."""
+"""Answers that others on the network could read: without a sign-in, or in clear."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def findings() -> Iterator[Finding]:
-    """What the variables themselves have wrong is told elsewhere (settings.py)."""
+    """Yield a warning for each exposed answer. Wrong variables are reported by settings.py."""
     with suppress(EnvironmentProblem):
         yield from _exposed(configured_files.own_files())
 
@@ -40,11 +40,11 @@ def _exposed(own: configured_files.Files) -> Iterator[Finding]:
 
 def _has_unnamed_proxy(own: configured_files.Files) -> bool:
     public = os.environ.get("FOREBAY_PUBLIC_URL", "")
-    named = os.environ.get("FOREBAY_WEB_PROXIES", "").strip()
-    return public.startswith("https://") and not (own[0] or named)
+    proxies = os.environ.get("FOREBAY_WEB_PROXIES", "").strip()
+    return public.startswith("https://") and not (own[0] or proxies)
 
 
 def _is_open(port: str, host: str) -> bool:
-    """To other machines."""
-    told = os.environ.get(host) or _HERE[0]
-    return os.environ.get(port, "0") not in ("", "0") and told not in _HERE
+    """Returns whether other machines reach this port."""
+    address = os.environ.get(host) or _HERE[0]
+    return os.environ.get(port, "0") not in ("", "0") and address not in _HERE

@@ -1,14 +1,14 @@
-"""One line of the answer."""
+"""One finding of `forebay check`."""
 
 from dataclasses import dataclass
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-RUN = "forebay run"  # the subject of what stops that subcommand and no other
+RUN = "forebay run"  # the subject of findings that stop that subcommand and no other
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`says`: what is there; where it is no good, what to do."""
+    """A line of the answer. `says` describes the state, and what to do about a bad one."""
 
     subject: str
     state: str

@@ -59,12 +59,12 @@ def _home() -> Finding:
 
 def _room() -> Finding:
     free = shutil.disk_usage(environment.HOME).free
-    said = f"{free / _GIB:.1f} GiB are free in {environment.HOME}"
+    text = f"{free / _GIB:.1f} GiB are free in {environment.HOME}"
     if free < LEAST_FREE:
-        return fail("disk", f"{said}: make room, or set FOREBAY_HOME to a larger disk")
+        return fail("disk", f"{text}: make room, or set FOREBAY_HOME to a larger disk")
     if free < LITTLE_FREE:
-        return warn("disk", f"{said}: logs and exports may need more")
-    return ok("disk", said)
+        return warn("disk", f"{text}: logs and exports may need more")
+    return ok("disk", text)
 
 
 def _open_files() -> Finding:

@@ -1,4 +1,4 @@
-"""What every process asks before it starts: tables, roles, row security, keys."""
+"""The checks that every process makes before it starts: tables, roles, row security, keys."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from config.command.checks.finding import Finding, fail, ok, warn
 
 
 def findings() -> Iterator[Finding]:
-    """Needs a configuration and servers that are in order."""
-    if not environment.found("DATABASE_URL"):
+    """Yield findings. The configuration and the servers must have passed their checks."""
+    if not environment.variable("DATABASE_URL"):
         yield ok("tables", "are made and changed at each start")
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -35,7 +35,7 @@ def _tables(unapplied: Callable[[], bool], startup_problem: Callable[[], str]) -
 
 
 def _drift() -> Finding:
-    """As a process for all tenants sees it; the check's own connection sees nothing."""
+    """Compare the engines over the system's connection; the check's own sees no rows."""
     from django.db import DatabaseError
 
     from inference.registry.drift import differences

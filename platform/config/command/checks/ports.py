@@ -10,30 +10,30 @@ from config.supervisor.http_probe import get, speaks_http2
 from config.supervisor.options import Options
 from config.supervisor.screen import Problem
 
-_HANDED_OVER = "LISTEN_FDS"  # by systemd's socket unit: its port is taken, by us
+_INHERITED = "LISTEN_FDS"  # systemd's socket unit listens for us: its port is in use
 
 
 def findings() -> Iterator[Finding]:
-    told = options.read()
-    if told.has("web"):
-        yield _web(told)
-    if told.has("grpc") and told.grpc_port:
-        yield _grpc(told, told.grpc_port)
+    configured = options.read()
+    if configured.has("web"):
+        yield _web(configured)
+    if configured.has("grpc") and configured.grpc_port:
+        yield _grpc(configured, configured.grpc_port)
 
 
-def _web(told: Options) -> Finding:
-    found = _port("port", told.host, told.port, "FOREBAY_PORT")
-    if found.state == "ok" or os.environ.get(_HANDED_OVER):
-        return found
-    answer = asyncio.run(get(told.near_host, told.port, "/livez", tls=told.tls))
+def _web(configured: Options) -> Finding:
+    finding = _port("port", configured.host, configured.port, "FOREBAY_PORT")
+    if finding.state == "ok" or os.environ.get(_INHERITED):
+        return finding
+    answer = asyncio.run(get(configured.near_host, configured.port, "/livez", tls=configured.tls))
     if answer.status == 200:
-        return ok("port", f"{told.port}: a Forebay answers there already")
-    return found
+        return ok("port", f"{configured.port}: a Forebay answers there already")
+    return finding
 
 
-def _grpc(told: Options, port: int) -> Finding:
-    finding = _port("gRPC port", told.host, port, "FOREBAY_GRPC_PORT")
-    if finding.state != "ok" and speaks_http2(told.near_host, port):
+def _grpc(configured: Options, port: int) -> Finding:
+    finding = _port("gRPC port", configured.host, port, "FOREBAY_GRPC_PORT")
+    if finding.state != "ok" and speaks_http2(configured.near_host, port):
         return ok("gRPC port", f"{port}: a gRPC server answers there already")
     return finding
 

@@ -1,4 +1,4 @@
-"""Keys: given, kept, or about to be made; and none that somebody else knows as well."""
+"""The keys: set, in a file, or still to be made; and none of them known to others."""
 
 import os
 import stat
@@ -16,21 +16,21 @@ _WELL_KNOWN = ("password", "postgres", "forebay", "changeme", "change-me", "secr
 
 
 def findings() -> Iterator[Finding]:
-    for what, name, file, instead in _KEYS:
-        yield _key(what, name, file, instead)
+    for what, name, file, replacement in _KEYS:
+        yield _key(what, name, file, replacement)
     for name in _URLS:
         if url := os.environ.get(name):
             yield _password(name, url)
 
 
-def _key(what: str, name: str, file: str, instead: str) -> Finding:
+def _key(what: str, name: str, file: str, replacement: str) -> Finding:
     path = environment.HOME / "secrets" / file
-    if given := os.environ.get(name):
-        if len(set(given.strip("="))) < 8:
+    if key := os.environ.get(name):
+        if len(set(key.strip("="))) < 8:
             return fail(what, f"{name} is no random value: openssl rand -base64 32")
         return ok(what, f"{name} is set")
-    if instead and os.environ.get(instead):
-        return ok(what, f"{instead} is set")
+    if replacement and os.environ.get(replacement):
+        return ok(what, f"{replacement} is set")
     if not path.exists():
         return _none(what, name, f"{path}")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -45,7 +45,7 @@ def _none(what: str, name: str, path: str) -> Finding:
 
 
 def _password(name: str, url: str) -> Finding:
-    """Of a URL. None at all may be a certificate's, or a socket's, matter."""
+    """Check the password in a URL. A server may ask for a certificate or a socket instead."""
     user, _, password = url.partition("://")[2].rpartition("@")[0].partition(":")
     if password.lower() in {*_WELL_KNOWN, user.lower()} - {""}:
         return fail(name, "its password is one that anybody would try: choose another")

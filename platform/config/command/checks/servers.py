@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis, as the platform will find them; and whether their clocks are ours."""
+"""PostgreSQL and Redis, as the platform reaches them, and whether their clocks agree with ours."""
 
 import asyncio
 import time
@@ -24,13 +24,13 @@ _ASK = """
 
 
 def findings() -> Iterator[Finding]:
-    if url := environment.found("DATABASE_URL"):
+    if url := environment.variable("DATABASE_URL"):
         yield from _postgres("postgresql", url)
     else:
         yield embedded.postgresql()
-    if url := environment.found("FOREBAY_REQUESTS_DATABASE_URL"):
+    if url := environment.variable("FOREBAY_REQUESTS_DATABASE_URL"):
         yield from _postgres("postgresql for requests", url)
-    if url := environment.found("REDIS_URL"):
+    if url := environment.variable("REDIS_URL"):
         yield from asyncio.run(_redis(url))
     else:
         yield embedded.redis()
@@ -40,7 +40,12 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
     try:
         asyncio.run(external_servers.require_database(url))
         with psycopg.connect(f"postgresql://{url.partition('://')[2]}", connect_timeout=5) as link:
-            version, superuser, sees_all, there = link.execute(_ASK).fetchone() or ("", 0, 0, 0.0)
+            version, superuser, sees_all, their_time = link.execute(_ASK).fetchone() or (
+                "",
+                0,
+                0,
+                0.0,
+            )
     except (Problem, psycopg.Error) as problem:
         yield fail(subject, str(problem).splitlines()[0])
         return
@@ -51,29 +56,29 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
             "its role sees through row security: fine for `forebay migrate`, not for what serves "
             "(docs/deployment-database.md)",
         )
-    yield _clock(subject, there)
+    yield _clock(subject, their_time)
 
 
 async def _redis(url: str) -> list[Finding]:
     try:
         await external_servers.require_redis(url)
         async with servers.async_client(url, socket_connect_timeout=5) as redis:
-            return await _asked(redis, url)
+            return await _redis_state(redis, url)
     except (Problem, RedisError, OSError) as problem:
         return [fail("redis", str(problem).splitlines()[0])]
 
 
-async def _asked(redis: Any, url: str) -> list[Finding]:
-    found = [ok("redis", f"answers at {external_servers.place(url)}")]
+async def _redis_state(redis: Any, url: str) -> list[Finding]:
+    answering = [ok("redis", f"answers at {external_servers.place(url)}")]
     if servers.is_cluster(url):
-        return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
+        return [*answering, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()
     clock = _clock("redis", seconds + micros / 1e6)
-    return [*found, _memory(await redis.info("memory")), await _eviction(redis), clock]
+    return [*answering, _memory(await redis.info("memory")), await _eviction(redis), clock]
 
 
-def _memory(told: dict[str, Any]) -> Finding:
-    used, most = (int(told.get(name, 0)) / 2**20 for name in ("used_memory", "maxmemory"))
+def _memory(info: dict[str, Any]) -> Finding:
+    used, most = (int(info.get(name, 0)) / 2**20 for name in ("used_memory", "maxmemory"))
     if not most:
         return ok("redis", f"{used:.0f} MiB in use, without a maxmemory")
     text = f"{used:.0f} MiB of {most:.0f} MiB in use"
@@ -95,11 +100,11 @@ async def _eviction(redis: Any) -> Finding:
     return ok("redis", "maxmemory-policy is noeviction")
 
 
-def _clock(subject: str, there: float) -> Finding:
-    apart = abs(time.time() - there)
-    said = f"its clock and this one are {apart:.1f} s apart"
+def _clock(subject: str, their_time: float) -> Finding:
+    apart = abs(time.time() - their_time)
+    text = f"its clock and this one are {apart:.1f} s apart"
     if apart > CLOCK_WRONG_S:
-        return fail(subject, f"{said}: deadlines and seals go wrong; let NTP set both")
+        return fail(subject, f"{text}: deadlines and seals go wrong; let NTP set both")
     if apart > CLOCK_S:
-        return warn(subject, f"{said}: let NTP set both")
-    return ok(subject, said)
+        return warn(subject, f"{text}: let NTP set both")
+    return ok(subject, text)

@@ -1,7 +1,7 @@
 """The configuration: unknown names, and every value that a process would refuse.
 
-Values are read by the processes' own code, in a process of its own, again and again without what
-was refused: the first wrong value hides no other.
+Values are read by the processes' own code, in a separate process, which runs again without each
+refused value: the first wrong value hides no other.
 """
 
 import base64
@@ -41,8 +41,8 @@ _SOME_KEY = base64.b64encode(bytes(32)).decode()
 
 def findings() -> Iterator[Finding]:
     yield _file()
-    for name, meant in unknown(os.environ).items():
-        yield warn("configuration", _nobody_reads(name, meant))
+    for name, suggestion in unknown(os.environ).items():
+        yield warn("configuration", _nobody_reads(name, suggestion))
     wrong = list(_refused(dict(os.environ)))
     yield from (fail("configuration", line) for line in wrong)
     if not wrong:
@@ -63,16 +63,16 @@ def _engines() -> Finding:
     return ok("engines", "FOREBAY_ENGINES names none")
 
 
-def _nobody_reads(name: str, meant: str) -> str:
-    if meant:
-        return f"nobody reads {name}: do you mean {meant}?"
+def _nobody_reads(name: str, suggestion: str) -> str:
+    if suggestion:
+        return f"nobody reads {name}: do you mean {suggestion}?"
     if re.search(r"_(SERVICE_(HOST|PORT)|PORT_\d+_|TCP)", name):
         return f"nobody reads {name}: set enableServiceLinks: false in the pod"
     return f"nobody reads {name}: docs/operations/configuration.md has what there is"
 
 
 def _refused(variables: dict[str, str]) -> Iterator[str]:
-    # Nothing is made by looking: without a key, one would be.
+    # A process without a key would make one, and a check must change nothing.
     for name in ("FOREBAY_MASTER_KEY", "FOREBAY_AUDIT_SIGNING_KEY", "FOREBAY_PLATFORM_SECRET"):
         if "FOREBAY_KMS_URL" not in variables or name != "FOREBAY_MASTER_KEY":
             variables.setdefault(name, _SOME_KEY)
@@ -81,15 +81,15 @@ def _refused(variables: dict[str, str]) -> Iterator[str]:
         if not line:
             return
         yield line
-        named = [name for name in _NAME.findall(line) if name in variables]
-        if not named:
+        refused = [name for name in _NAME.findall(line) if name in variables]
+        if not refused:
             return
-        del variables[named[0]]
+        del variables[refused[0]]
 
 
 def _problem(variables: Mapping[str, str]) -> str:
-    """The last line of a process that does not take them; "" when it does."""
+    """Returns the last line of a process that refuses the variables; "" if it takes them."""
     command = [sys.executable, "-P", "-c", _READ]
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    said = ended.stderr.strip().splitlines() or ["it ended without a word"]
-    return said[-1] if ended.returncode else ""
+    process = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    lines = process.stderr.strip().splitlines() or ["it ended without a word"]
+    return lines[-1] if process.returncode else ""

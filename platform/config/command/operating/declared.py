@@ -1,4 +1,7 @@
-"""Models, pools and engines alike: found by their names, added, changed, removed."""
+"""The commands that models, pools and engines share: list, show, add, change, set, remove.
+
+Each is addressed by its name.
+"""
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -7,10 +10,11 @@ from typing import Any, NamedTuple
 from config.command.operating.link import Answer, Link, Misuse, Row, Trouble
 from config.command.operating.output import Columns, Result, differing, fields, outcome, table
 
-_UNSEEN = ("api_key",)  # nobody is shown it: whether it is another one cannot be told
-_STEADY = ("kind", "pool", "model")  # stay as long as the thing does
+_UNSEEN = ("api_key",)  # the API never shows it: whether it has changed is unknown
+_STEADY = ("kind", "pool", "model")  # cannot be changed
 
-Wanted = Callable[[Namespace, Row], dict[str, Any]]  # what was typed, over what is there or {}
+# From what was typed and the present row, or {}: the fields to send.
+Wanted = Callable[[Namespace, Row], dict[str, Any]]
 
 
 class Kind(NamedTuple):
@@ -19,7 +23,7 @@ class Kind(NamedTuple):
     columns: Columns
     wanted: Wanted
     needed: tuple[str, ...]  # to add one
-    as_shown: Callable[[Row], Row] = dict  # the fields as they are sent
+    as_shown: Callable[[Row], Row] = dict  # from a row: its fields as they would be sent
 
     # Commands --------------------------------------------------------------------------------
     def list(self, link: Link, typed: Namespace) -> Result:
@@ -30,32 +34,32 @@ class Kind(NamedTuple):
         return table(matching, self.columns)
 
     def show(self, link: Link, typed: Namespace) -> Result:
-        return fields(self.there(link, typed.name).body)
+        return fields(self.require(link, typed.name).body)
 
     def add(self, link: Link, typed: Namespace) -> Result:
-        if self.found(link, typed.name):
+        if self.find(link, typed.name):
             raise Trouble(f"{self.noun} {typed.name} is there already: use set, or change")
         return self._added(link, typed)
 
     def change(self, link: Link, typed: Namespace) -> Result:
-        return self._changed(link, typed, self.there(link, typed.name))
+        return self._changed(link, typed, self.require(link, typed.name))
 
     def set(self, link: Link, typed: Namespace) -> Result:
-        there = self.found(link, typed.name)
-        return self._changed(link, typed, there) if there else self._added(link, typed)
+        present = self.find(link, typed.name)
+        return self._changed(link, typed, present) if present else self._added(link, typed)
 
     def remove(self, link: Link, typed: Namespace) -> Result:
-        there = self.found(link, typed.name)
-        if there is None:
+        present = self.find(link, typed.name)
+        if present is None:
             return outcome(self.noun, typed.name, "unchanged, it is not there", None)
         if typed.dry_run:
-            return outcome(self.noun, typed.name, "would be removed", there.body)
-        link.send("DELETE", self._path(there.body), etag=there.etag)
-        return outcome(self.noun, typed.name, "removed", there.body)
+            return outcome(self.noun, typed.name, "would be removed", present.body)
+        link.send("DELETE", self._path(present.body), etag=present.etag)
+        return outcome(self.noun, typed.name, "removed", present.body)
 
     def switch(self, link: Link, typed: Namespace, *, act: str, field: str, to: bool) -> Result:
-        """Runs an act such as `drain`, which makes a field so."""
-        row = self.there(link, typed.name).body
+        """Run an act such as `drain`, which sets `field` to `to`."""
+        row = self.require(link, typed.name).body
         done = {"drain": "draining", "resume": "resumed"}[act]
         if row[field] == to:
             return outcome(self.noun, typed.name, "unchanged", row)
@@ -65,17 +69,17 @@ class Kind(NamedTuple):
         return outcome(self.noun, typed.name, done, after)
 
     # Steps -----------------------------------------------------------------------------------
-    def found(self, link: Link, name: str) -> Answer | None:
-        """Returns the one of this name, with its ETag."""
+    def find(self, link: Link, name: str) -> Answer | None:
+        """Returns the row of this name and its ETag, None if there is none."""
         row = next((row for row in link.rows(self.path, name=name) if row["name"] == name), None)
         return link.get(self._path(row)) if row else None
 
-    def there(self, link: Link, name: str) -> Answer:
-        """Raises Trouble."""
-        there = self.found(link, name)
-        if there is None:
+    def require(self, link: Link, name: str) -> Answer:
+        """Returns the row of this name and its ETag. Raises Trouble if there is none."""
+        present = self.find(link, name)
+        if present is None:
             raise Trouble(f"there is no {self.noun} {name}: `list` shows those that there are")
-        return there
+        return present
 
     def _path(self, row: Mapping[str, Any]) -> str:
         return f"{self.path}{row['id']}/"
@@ -91,24 +95,27 @@ class Kind(NamedTuple):
             return outcome(self.noun, typed.name, "would be added", shown)
         return outcome(self.noun, typed.name, "added", link.send("POST", self.path, body).body)
 
-    def _changed(self, link: Link, typed: Namespace, there: Answer) -> Result:
-        before = self.as_shown(there.body)
+    def _changed(self, link: Link, typed: Namespace, present: Answer) -> Result:
+        before = self.as_shown(present.body)
         wanted = self.wanted(typed, before)
         self._refuse_another(typed.name, before, wanted)
         fresh = {n: v for n, v in wanted.items() if n in _UNSEEN or before.get(n) != v}
         if not fresh:
-            return outcome(self.noun, typed.name, "unchanged", there.body)
+            return outcome(self.noun, typed.name, "unchanged", present.body)
         if typed.dry_run:
             differences = differing(before, fresh)
-            return outcome(self.noun, typed.name, "would be changed", there.body, differences)
-        after = link.send("PATCH", self._path(there.body), fresh, there.etag).body
+            return outcome(self.noun, typed.name, "would be changed", present.body, differences)
+        after = link.send("PATCH", self._path(present.body), fresh, present.etag).body
         differences = differing({n: before.get(n) for n in fresh}, self.as_shown(after))
         differences += [f"{name}: replaced" for name in _UNSEEN if name in fresh]
         did = "changed" if differences else "unchanged"
         return outcome(self.noun, typed.name, did, after, differences)
 
     def _refuse_another(self, name: str, before: Row, wanted: dict[str, Any]) -> None:
-        """Takes what stays out of `wanted`. Raises Trouble where it should be another."""
+        """Remove the fields that cannot change from `wanted`.
+
+        Raises Trouble for one that differs.
+        """
         for field in _STEADY:
             value = wanted.pop(field, None)
             if value is not None and before.get(field) != value:

@@ -9,7 +9,7 @@ from config.command.operating.link import Link, Misuse
 from config.command.operating.output import Result, differing, fields, outcome, table
 from config.command.operating.program import Program, typed_fields
 
-TIER = "tier"  # in place of a figure: the tenant's tier says it
+TIER = "tier"  # in place of a figure: the one of the tenant's tier
 _FIGURES = (
     "requests_per_minute",
     "burst",
@@ -24,9 +24,9 @@ _COLUMNS = {name: lambda row, name=name: row[name] for name in ("tier", "weight"
 def main(arguments: Sequence[str]) -> int:
     program = Program("limits", "Limits of a running platform, with an operator key. 0: no limit.")
     program.shows("list", _list, "what each tier gives its tenants")
-    _whose(program.shows("show", _show, "the limits of a tenant, or of a tier"))
+    _add_subject(program.shows("show", _show, "the limits of a tenant, or of a tier"))
     setting = program.acts("set", _set, "change some of them, if they are others")
-    _whose(setting)
+    _add_subject(setting)
     setting.add_argument("--weight", type=int, help="of a tier: its share against a standard one's")
     for name in _FIGURES:
         option = f"--{name.replace('_', '-')}"
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     return program.main(arguments)
 
 
-def _whose(parser: ArgumentParser) -> None:
+def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("tenant", nargs="?")
     parser.add_argument("--tier", metavar="NAME", help="in place of a tenant")
 
@@ -58,20 +58,20 @@ def _show(link: Link, typed: Namespace) -> Result:
 
 def _set(link: Link, typed: Namespace) -> Result:
     path, wanted = _path(typed), _wanted(typed)
-    there = link.get(path)
+    present = link.get(path)
     name = typed.tenant or f"tier {typed.tier}"
-    fresh = {field: value for field, value in wanted.items() if there.body[field] != value}
+    fresh = {field: value for field, value in wanted.items() if present.body[field] != value}
     if not fresh:
-        return outcome("limits", name, "unchanged", there.body)
-    differences = differing(there.body, fresh)
+        return outcome("limits", name, "unchanged", present.body)
+    differences = differing(present.body, fresh)
     if typed.dry_run:
-        return outcome("limits", name, "would be changed", there.body, differences)
-    after = link.send("PATCH", path, fresh, there.etag).body
+        return outcome("limits", name, "would be changed", present.body, differences)
+    after = link.send("PATCH", path, fresh, present.etag).body
     return outcome("limits", name, "changed", after, differences)
 
 
 def _path(typed: Namespace) -> str:
-    """Raises Misuse."""
+    """Returns the API's path of the tenant's or the tier's limits. Raises Misuse."""
     if bool(typed.tenant) == bool(typed.tier):
         raise Misuse("say either a tenant or --tier")
     if typed.tier:
@@ -80,7 +80,7 @@ def _path(typed: Namespace) -> str:
 
 
 def _wanted(typed: Namespace) -> dict[str, Any]:
-    """Raises Misuse."""
+    """Returns the fields to send. Raises Misuse."""
     names = (*_FIGURES, "weight")
     values = typed_fields(typed, names)
     if not values:

@@ -1,6 +1,6 @@
-"""The management API of a running platform, asked with an operator's key.
+"""A client of a running platform's management API, with an operator's key.
 
-FOREBAY_URL           where the platform is; by itself FOREBAY_PUBLIC_URL, else http://localhost:8000
+FOREBAY_URL           where the platform is; default: FOREBAY_PUBLIC_URL, else http://localhost:8000
 FOREBAY_OPERATOR_KEY  the key, or FOREBAY_OPERATOR_KEY_FILE; never an argument, which `ps` shows
 FOREBAY_TLS_CA        the authority behind an https URL, beside those of the system or SSL_CERT_FILE
 """
@@ -19,7 +19,7 @@ from infrastructure import outgoing_tls
 URL, KEY = "FOREBAY_URL", "FOREBAY_OPERATOR_KEY"
 USUAL_URL = "http://localhost:8000"
 PATIENCE_S = 60.0
-LONGEST_WAIT_S, MOST_WAITS = 60, 3  # until a call is free again
+LONGEST_WAIT_S, MOST_WAITS = 60, 3  # after a 429
 _API = "/api/v1/"
 _MAKES_ONE = "an operator makes one in the console, under Operator keys"
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ class Trouble(Exception):
 
 
 class Misuse(Trouble):
-    """The command was given something that it cannot take: status 2."""
+    """A command line that cannot be run: exit code 2."""
 
 
 class Answer(NamedTuple):
@@ -41,10 +41,13 @@ class Answer(NamedTuple):
 
 
 class Link:
-    """Each call is a connection of its own: commands make few of them."""
+    """A client. Each call has a connection of its own, as commands make few."""
 
     def __init__(self, url: str, key: str, *, in_clear: bool = False) -> None:
-        """`in_clear`: the key may cross a network without TLS. Raises Misuse."""
+        """Check the URL; `in_clear` allows the key to cross a network without TLS.
+
+        Raises Misuse.
+        """
         parts = urlsplit(url)
         if "@" in parts.netloc:  # it would stand in messages, and be sent nowhere
             raise Misuse(f"{URL} takes no user name and no password: the key is enough")
@@ -59,7 +62,7 @@ class Link:
 
     @classmethod
     def of(cls, variables: Mapping[str, str], *, in_clear: bool) -> "Link":
-        """Raises Misuse."""
+        """Returns the link that the environment's variables describe. Raises Misuse."""
         key = variables.get(KEY, "").strip()
         if not key:
             raise Misuse(f"set {KEY} or {KEY}_FILE: {_MAKES_ONE}")
@@ -69,12 +72,15 @@ class Link:
         return cls(url, key, in_clear=in_clear)
 
     def get(self, path: str, **query: Any) -> Answer:
-        """An empty parameter is sent, and refused: left out it would be that of every row."""
+        """Send a GET.
+
+        An empty parameter is sent, and refused: without it, every row would match.
+        """
         parameters = {name: value for name, value in query.items() if value is not None}
         return self.send("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
 
     def rows(self, path: str, **query: Any) -> Iterator[Row]:
-        """Yields every row of a list, page after page."""
+        """Yield every row of a list, page after page."""
         cursor = None
         while True:
             page = self.get(path, **query, cursor=cursor).body
@@ -86,7 +92,10 @@ class Link:
                 return
 
     def send(self, method: str, path: str, body: Any = None, etag: str = "") -> Answer:
-        """Waits where the key has made too many calls. Raises Trouble."""
+        """Send a request, again after a wait where the key has made too many calls.
+
+        Raises Trouble.
+        """
         for _ in range(MOST_WAITS):
             answer = self._answer(method, path, body, etag)
             wait = answer.retry_after
@@ -138,7 +147,7 @@ class Link:
             body = json.loads(text) if text.strip() else None
         except ValueError:
             body = None
-        if not isinstance(body, dict) and answer.status != 204:  # nothing of ours answers so
+        if not isinstance(body, dict) and answer.status != 204:  # no Forebay answers so
             raise Trouble(f"{self._url} is no Forebay: it answers {answer.status} without JSON")
         headers = answer.headers
         return Answer(answer.status, body, headers.get("ETag", ""), headers.get("Retry-After", ""))

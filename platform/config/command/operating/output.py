@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]  # title -> what stands there
+Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]  # title -> the cell of a row
 
 
 class Result(NamedTuple):
-    """`data` is what `--json` prints, `text` what people read."""
+    """The result of a command: `--json` prints `data`, people read `text`."""
 
     data: Any
     text: str
@@ -31,7 +31,7 @@ def fields(row: Mapping[str, Any]) -> Result:
 
 
 def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str] = ()) -> Result:
-    """Says what an act came to. `did`: added, changed, unchanged and the like."""
+    """Returns the result of an act. `did` is added, changed, unchanged and the like."""
     listed = list(differences)
     more = f" ({', '.join(listed)})" if listed else ""
     changed = not did.startswith("unchanged")
@@ -40,7 +40,7 @@ def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Returns `slots: 64 -> 128` for each field that both have and that is not the same."""
+    """Returns `slots: 64 -> 128` for each field that both have with different values."""
     both = [name for name in before if name in after and before[name] != after[name]]
     return [f"{name}: {_word(before[name])} -> {_word(after[name])}" for name in both]
 
@@ -51,7 +51,7 @@ def printed(result: Result, *, as_json: bool) -> str:
 
 
 def visible(text: str) -> str:
-    """Writes what no terminal shows as JSON does: an engine's words could steer it else."""
+    """Escape unprintable characters as JSON does: an engine's words could steer the terminal."""
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 

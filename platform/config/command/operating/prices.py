@@ -28,25 +28,27 @@ def main(arguments: Sequence[str]) -> int:
     listing = program.shows("list", _list, "the prices in force, or all so far")
     listing.add_argument("--model", metavar="NAME")
     listing.add_argument("--all", action="store_true", help="those of the past too")
-    _of(program.shows("show", _show, "the price in force of a model, or of one of its pools"))
+    _add_subject(
+        program.shows("show", _show, "the price in force of a model, or of one of its pools")
+    )
     setting = program.acts("set", _set, "the price from now on, if it is another one")
-    _of(setting)
+    _add_subject(setting)
     for name in _AMOUNTS:
         setting.add_argument(f"--{name}", type=_decimal, help="per million tokens")
     setting.add_argument("--peak-hours", help="in UTC, such as 'Mon-Fri 01:00-04:00'")
     setting.add_argument("--peak-factor", type=_decimal, help="by which all three are multiplied")
     ending = "a pool's own price: from now on it costs what its model does"
-    _of(program.acts("end", _end, ending))
+    _add_subject(program.acts("end", _end, ending))
     return program.main(arguments)
 
 
-def _of(parser: ArgumentParser) -> None:
+def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("model")
     parser.add_argument("--pool", default="", metavar="NAME", help="with a price of its own")
 
 
 def _decimal(text: str) -> str:
-    """Writes an amount as the API does, with four places."""
+    """Returns an amount as the API writes it, with four places."""
     try:
         return str(Decimal(text).quantize(Decimal("0.0001")))
     except InvalidOperation:
@@ -96,18 +98,21 @@ def _end(link: Link, typed: Namespace) -> Result:
 
 def _present(link: Link, typed: Namespace) -> Row | None:
     rows = _in_force(link.rows("prices/", model=typed.model))
-    of = typed.model, typed.pool
-    return next((row for row in rows if (row["model"], row["pool"]) == of), None)
+    subject = typed.model, typed.pool
+    return next((row for row in rows if (row["model"], row["pool"]) == subject), None)
 
 
 def _in_force(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yields the latest of each model and pool, unless it has ended. The latest come first."""
-    seen = set[tuple[Any, Any]]()
+    """Yield the latest price of each model and pool, unless it has ended.
+
+    The latest rows come first.
+    """
+    subjects = set[tuple[Any, Any]]()
     for row in rows:
-        of = row["model"], row["pool"]
-        if of not in seen and not row["ended"]:
+        subject = row["model"], row["pool"]
+        if subject not in subjects and not row["ended"]:
             yield row
-        seen.add(of)
+        subjects.add(subject)
 
 
 def _named(typed: Namespace) -> str:

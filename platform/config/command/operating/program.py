@@ -1,7 +1,7 @@
-"""A subcommand that operates a running platform: its options, and how it ends.
+"""A subcommand that operates a running platform: its options and its exit code.
 
-It ends with 0 when all is as it should be, whether or not something had to change; with 1 when the
-platform refuses or does not answer; with 2 when the command itself is wrong.
+The code is 0 if the state is as wanted, whether or not something had to change; 1 if the platform
+refuses or does not answer; 2 if the command itself is wrong.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _ENVIRONMENT = "Reads FOREBAY_URL, FOREBAY_OPERATOR_KEY (or …_FILE) and FOREBA
 
 
 class Program:
-    """`forebay engines …`, with one parser for each of its commands."""
+    """A subcommand such as `forebay engines …`, with one parser for each of its commands."""
 
     def __init__(self, name: str, does: str) -> None:
         epilog = f"{_ENVIRONMENT} {_ENDS}"
@@ -70,7 +70,7 @@ class Program:
 
 
 def _print(text: str) -> None:
-    """Prints it all, or as much as its reader takes: what was done is done."""
+    """Print all of it, or as much as its reader takes: the command has done its work."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # or Python would try once more as it ends, and complain
@@ -79,7 +79,7 @@ def _print(text: str) -> None:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Parses a JSON object, or @FILE with one; a type of argparse."""
+    """Parse a JSON object, or @FILE with one; a type of argparse."""
     try:
         parsed = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
     except (OSError, ValueError) as problem:
@@ -90,6 +90,6 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def typed_fields(typed: Namespace, names: Sequence[str]) -> dict[str, Any]:
-    """Returns those of the fields that stand on the command line."""
+    """Returns the fields that were given on the command line."""
     values = {name: getattr(typed, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
