@@ -74,7 +74,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             scope["state"]["context"] = context = await Context.open()
-            await readiness.checks(context)  # over a connection that they have from now on
+            await readiness.checks(context)  # opens the connections that probes use from now on
             settle_down()
             await send({"type": "lifespan.startup.complete"})
         else:

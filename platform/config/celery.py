@@ -24,7 +24,7 @@ _BROKER = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER.url)
 app.conf.update(
     task_ignore_result=True,
-    task_acks_late=False,  # a lost wake-up is emitted again by the sweeper within a second
+    task_acks_late=False,  # the sweeper emits a lost wake-up again within a second
     task_serializer="json",
     accept_content=["json"],
     worker_prefetch_multiplier=1,

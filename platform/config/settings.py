@@ -44,7 +44,7 @@ SCOPE_KEY = _derived(b"row-security")  # proves to the database for whom a scope
 CONFIGURATION_KEY = _derived(
     b"configuration"
 )  # opens `sealed:` (audit/keys/configuration_secrets.py)
-SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
+SECRET_CHECK = _derived(b"check")  # stored encrypted, to detect wrong secrets at a start
 
 # Addresses ---------------------------------------------------------------------------------------
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
@@ -259,7 +259,7 @@ WORKERS_PER_ENGINE = environment.number("FOREBAY_WORKERS_PER_ENGINE", 1)
 
 # Deletion requests (audit/erasure/deletion.py) ----------------------------------------------------
 DELETION_SILENCE_H = environment.number("FOREBAY_DELETION_SILENCE_H", 24)  # then approved
-DELETION_WEBHOOK = env.str("FOREBAY_DELETION_WEBHOOK", default="")  # told which recipients had data
+DELETION_WEBHOOK = env.str("FOREBAY_DELETION_WEBHOOK", default="")  # gets the recipients of data
 
 # People ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
@@ -268,7 +268,7 @@ AUTHENTICATION_BACKENDS = [
     "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-ANONYMOUS_USER_NAME = None  # guardian: no row that stands for nobody
+ANONYMOUS_USER_NAME = None  # guardian makes no row for anonymous users
 PASSWORD_HASHERS = [
     "console.account.hashers.Argon2InTurn",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -416,7 +416,7 @@ LOGGING = {
     },
     "loggers": {
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},
-        "celery": {"level": "WARNING"},  # else two lines for each task
+        "celery": {"level": "WARNING"},  # below, it logs two lines for each task
         "kombu": {"level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": environment.log_level()},

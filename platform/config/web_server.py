@@ -124,12 +124,12 @@ def _config(protocol: Any) -> uvicorn.Config:
         http=protocol,
         ws="config.http.bounded_http:BoundedSocket",
         ws_max_size=LARGEST_MESSAGE,
-        ws_per_message_deflate=False,  # a kilobyte would become a megabyte before anybody looks
+        ws_per_message_deflate=False,  # a kilobyte could become a megabyte before any check
         lifespan="on",
         access_log=False,
         timeout_graceful_shutdown=settings.DRAIN_S,
         log_level="warning",  # lower levels log the content of a websocket's messages
-        log_config=None,  # that of the settings
+        log_config=None,  # the settings configure logging
         proxy_headers=False,
         server_header=False,
     )

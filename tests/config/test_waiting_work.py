@@ -291,7 +291,7 @@ def test_the_look_reads_no_whole_table(work: WaitingWork, acme: Tenant, trail: T
     trail.root.commit()
     work.tasks()
     assert work._connection
-    plan = work._connection.execute(f"explain {waiting_work._WAITING}", work._told).fetchall()
+    plan = work._connection.execute(f"explain {waiting_work._WAITING}", work._parameters).fetchall()
     read = "\n".join(row[0] for row in plan)
     for table in ("audit_event", "inference_usage", "inference_completion"):
         assert f"Seq Scan on {table}" not in read

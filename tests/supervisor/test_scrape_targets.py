@@ -54,7 +54,7 @@ def test_a_process_keeps_its_port_until_it_has_gone(home: Home) -> None:
     first = targets.variables("worker.a", "worker")
     assert targets.variables("worker.a", "worker") == first
     assert targets.variables("worker.b", "worker") != first
-    targets.gone("worker.a")
+    targets.remove("worker.a")
     assert [each["labels"]["process"] for each in listed(home)] == ["worker.b"]
     assert targets.variables("worker.c", "worker") == first
     targets.clear()

@@ -63,7 +63,7 @@ def test_time_in_which_a_process_waited_for_a_processor_is_no_silence(
     waited = [0.0]
     monkeypatch.setattr(watchdog, "waited_for_processor", lambda pid: waited[0])
     silence = Silence(1, limit_s=30)
-    silence.broken()
+    silence.reset()
     for _ in range(100):
         waited[0] += 0.9
         too_long = silence.is_too_long(1.0)
@@ -76,6 +76,6 @@ def test_a_start_may_take_longer_than_a_silence() -> None:
     silence = Silence(os.getpid(), limit_s=30)
     assert not any(silence.is_too_long(1.0) for _ in range(30 * START_FACTOR))
     assert silence.is_too_long(1.0)
-    silence.broken()
+    silence.reset()
     assert not any(silence.is_too_long(1.0) for _ in range(30))
     assert silence.is_too_long(1.0)

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"ok": not failed, "findings": [asdict(each) for each in findings]}))
     else:
-        print(f"\n{failed} to mend" if failed else f"\nForebay can start{_but(findings)}")
+        print(f"\n{failed} to mend" if failed else f"\nForebay can start{_exception(findings)}")
     return int(bool(failed))
 
 
@@ -54,7 +54,7 @@ def _all() -> Iterator[Finding]:
         yield from platform_itself.findings()
 
 
-def _but(findings: Sequence[Finding]) -> str:
+def _exception(findings: Sequence[Finding]) -> str:
     subjects = [finding.subject for finding in findings if finding.state == WARN]
     return ", but not by `forebay run`" if RUN in subjects else ""
 

@@ -1,10 +1,10 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.startup import become, drain_well, nothing_else
+from config.command.startup import become, drain_long, refuse_arguments
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    nothing_else(arguments)
-    drain_well()
+    refuse_arguments(arguments)
+    drain_long()
     become("config.grpc_server")

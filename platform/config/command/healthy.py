@@ -49,7 +49,7 @@ def _web() -> str:
     port = int(os.environ.get("FOREBAY_PORT") or 8000)
     link = http.client.HTTPConnection(_host(), port, timeout=PATIENCE_S)
     if os.environ.get("FOREBAY_TLS") == "on" or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
-        # It asks itself: whose certificate that is does not matter.
+        # A check of this same container: the certificate's identity does not matter.
         trusting = ssl._create_unverified_context()  # noqa: S323  # of this process, by a name that its certificate may lack
         link = http.client.HTTPSConnection(_host(), port, timeout=PATIENCE_S, context=trusting)
     link.request("GET", "/livez")

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.startup import become, nothing_else
+from config.command.startup import become, refuse_arguments
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    nothing_else(arguments)
+    refuse_arguments(arguments)
     become("config.supervisor", "--servers")

@@ -21,12 +21,12 @@ def become(*line: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", *line])  # noqa: S606  # no shell: our own module
 
 
-def nothing_else(arguments: Sequence[str]) -> None:
+def refuse_arguments(arguments: Sequence[str]) -> None:
     if arguments:
         sys.exit(f"forebay: takes no {arguments[0]!r}: everything else is said by variables")
 
 
-def drain_well() -> None:
+def drain_long() -> None:
     """Let a process that nobody configured otherwise finish its longest request before it ends."""
     longest = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
     os.environ.setdefault("FOREBAY_DRAIN_S", str(longest + 5))

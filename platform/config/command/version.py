@@ -1,10 +1,10 @@
 import platform
 from collections.abc import Sequence
 
-from config.command.startup import nothing_else
+from config.command.startup import refuse_arguments
 from infrastructure import release
 
 
 def main(arguments: Sequence[str]) -> None:
-    nothing_else(arguments)
+    refuse_arguments(arguments)
     print(f"forebay {release.VERSION}, Python {platform.python_version()}")

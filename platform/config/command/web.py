@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from config.command.metrics_port import add_option, take
-from config.command.startup import become, drain_well
+from config.command.startup import become, drain_long
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -12,5 +12,5 @@ def main(arguments: Sequence[str]) -> NoReturn:
     add_option(parser)
     number = os.environ.get("FOREBAY_PROCESS_NUMBER", "")
     take(parser.parse_args(arguments), "web", int(number) if number.isdecimal() else 1)
-    drain_well()
+    drain_long()
     become("config.web_server")

@@ -206,7 +206,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head < 0:
-            return  # a trailer: whoever sends one must not pass it off as a header of a proxy's
+            return  # a trailer: a client must not pass it off as a header of a proxy's
         if len(self.headers) >= MOST_HEADERS:
             self._refuse_head(f"The request has more than {MOST_HEADERS} headers")
             raise TooMuch
@@ -397,14 +397,14 @@ def when_gone_of(cycle: RequestResponseCycle) -> Callable[[Callable[[], None] | 
     It is called when the client goes before its answer is complete.
     """
 
-    known = weakref.ref(cycle)  # whose scope this is in: no cycle that keeps requests in memory
+    known = weakref.ref(cycle)  # its scope refers to us: a strong one would keep it in memory
 
     def when_gone(tell: Callable[[], None] | None) -> None:
         if (cycle := known()) is None:
             return
         cycle.tell_gone = tell  # type: ignore[attr-defined]  # uvicorn's class, our attribute
         if tell:
-            cycle.flow.resume_reading()  # nobody reads on, and only who reads sees the end
+            cycle.flow.resume_reading()  # only a transport that reads notices the end
         if tell and cycle.disconnected:
             tell()
 

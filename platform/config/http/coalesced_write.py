@@ -10,15 +10,15 @@ MOST_JOINED = 32_768  # bytes: to copy more costs as much as a write
 class HeadWithBody:
     """The transport as an answer sees it. A head alone is written when the loop's turn is over."""
 
-    __slots__ = ("_begun", "_held", "_loop", "_transport")
+    __slots__ = ("_has_begun", "_held", "_loop", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._held, self._begun = b"", False
+        self._held, self._has_begun = b"", False
 
     def write(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun, self._held = True, data
+        if not self._has_begun:
+            self._has_begun, self._held = True, data
             self._loop.call_soon(self._write_held)
             return
         if self._held and len(data) <= MOST_JOINED:

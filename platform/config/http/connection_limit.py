@@ -56,7 +56,7 @@ class ConnectionLimit:
         ):
             self._forget_if_empty(address, here)
             return False
-        # Whoever gave way may have been the last of this address.
+        # The connection that gave way may have been the last of this address.
         here = self._addresses.setdefault(address, here)
         here.count += 1
         self.count += 1

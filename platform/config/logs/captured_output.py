@@ -22,10 +22,10 @@ class Records:
 
     def __init__(self, stream: TextIO, name: str, level: int) -> None:
         self._stream, self._name, self._level = stream, name, level
-        self._rest, self._turn = "", threading.RLock()
+        self._rest, self._lock = "", threading.RLock()
 
     def write(self, text: str) -> int:
-        with self._turn:
+        with self._lock:
             *lines, self._rest = (self._rest + text).split("\n")
             records = "".join(f"{self._line(line)}\n" for line in lines if line.strip())
             if records:

@@ -64,12 +64,12 @@ class Gpus:
 
         Raises NotHere, and NVML's own error where a driver that was there does not answer.
         """
-        nvml = self._started()
+        nvml = self._initialized()
         figures_by_gauge: dict[Gauge, dict[tuple[str, ...], float]] = {
             gauge: {} for gauge in FIGURES
         }
         for index in range(nvml.nvmlDeviceGetCount()):
-            names, gpu_figures = self._one(nvml, index)
+            names, gpu_figures = self._read_gpu(nvml, index)
             for gauge, figure in gpu_figures:
                 figures_by_gauge[gauge][names] = figure
         figures_by_gauge[UP] = {**dict.fromkeys(self._known, 0.0), **figures_by_gauge[UP]}
@@ -87,7 +87,7 @@ class Gpus:
         except nvml.NVMLError:
             pass
 
-    def _started(self) -> Any:
+    def _initialized(self) -> Any:
         if self._nvml is None:
             nvml = self._load()
             try:
@@ -100,7 +100,7 @@ class Gpus:
             self._nvml = nvml
         return self._nvml
 
-    def _one(self, nvml: Any, index: int) -> tuple[tuple[str, ...], list[_Figure]]:
+    def _read_gpu(self, nvml: Any, index: int) -> tuple[tuple[str, ...], list[_Figure]]:
         """Read one GPU; one that cannot be reached harms no other."""
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)

@@ -51,7 +51,7 @@ class Body:
         self._bodies, self._whose = bodies, whose
         self._address, self._counted = "", 0
 
-    def may_be(self, size: int) -> bool:
+    def may_grow_to(self, size: int) -> bool:
         """Returns whether there is room for `size` bytes of it; fewer than before are free."""
         more = size - FREE - self._counted
         if more <= 0:

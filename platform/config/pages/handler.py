@@ -96,7 +96,7 @@ def _unpacked(body: Body, packed: bytes, encoding: str) -> bytes:
 def _check(body: Body, size: int) -> None:
     if size > MOST_BYTES:
         raise Refused(413, "What was sent is too large.")
-    if not body.may_be(size):
+    if not body.may_grow_to(size):
         raise Refused(503, "Too much is being sent at once. Please try again in a moment.")
 
 
@@ -114,4 +114,4 @@ def _as_if_plain(scope: Any, length: int) -> Any:
 def _holds_nul(scope: Any, body: bytes) -> bool:
     if b"%00" in scope["query_string"] or "\0" in scope["path"]:
         return True
-    return b"%00" in body and not is_for_programs(scope)  # JSON says it in another way
+    return b"%00" in body and not is_for_programs(scope)  # JSON writes NUL as \u0000

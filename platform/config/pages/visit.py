@@ -35,7 +35,9 @@ class Visit:
         if self._name:
             return
         address = counted(client_ip(self.scope))
-        part = FOR_PROGRAMS if is_for_programs(self.scope) else "/"  # who floods one has the other
+        part = (
+            FOR_PROGRAMS if is_for_programs(self.scope) else "/"
+        )  # a flood of one spares the other
         self._name = f"{address}{part}"
         if not (address and self._limiter and settings.PAGES_PER_MINUTE):
             return

@@ -18,7 +18,7 @@ from inference import pulses
 LOOK_S = 1.0
 ALL_THE_SAME_S = 60.0  # between messages while nothing seems to wait
 NEVER = float("-inf")
-PATIENCE_S = 300.0  # of a tick: while Redis is away each message waits for it
+PATIENCE_S = 300.0  # for a tick: while Redis is away each message waits for it
 
 
 class WorkScheduler(PersistentScheduler):
@@ -30,7 +30,7 @@ class WorkScheduler(PersistentScheduler):
         self._waiting = WaitingWork(settings.DATABASE_URL)
         super().__init__(app, *arguments, **more)
         schedule_file: str = self.schedule_filename  # type: ignore[attr-defined]  # Celery sets it
-        self._alive = Path(f"{schedule_file}.alive")  # for a probe: nobody asks a beat
+        self._alive = Path(f"{schedule_file}.alive")  # for a probe: beat has no port
 
     def tick(self, *arguments: Any, **more: Any) -> float:
         """Send what is due, and return the seconds until the next tick."""

@@ -34,7 +34,7 @@ class WaitingWork:
         self._connection: psycopg.Connection[Any] | None = None
         self._away_until = float("-inf")
         self.leads = True  # also while PostgreSQL is away
-        self._told = {"witnesses": [name_of(url) for url in settings.WITNESSES]}
+        self._parameters = {"witnesses": [name_of(url) for url in settings.WITNESSES]}
 
     def tasks(self) -> set[str]:
         """Returns the names of tasks with waiting work, none while another beat sends them.
@@ -71,6 +71,6 @@ class WaitingWork:
             self.leads = bool(lock and lock[0])
         if not self.leads:
             return set()
-        row = self._connection.execute(_WAITING, self._told, prepare=True).fetchone()
+        row = self._connection.execute(_WAITING, self._parameters, prepare=True).fetchone()
         assert row
         return set(row[0])

@@ -44,7 +44,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main() -> None:
-    if "--end-with-parent" in sys.argv:  # a `make` that is killed takes us along, in order
+    if "--end-with-parent" in sys.argv:  # if `make` is killed, we stop in order
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if environment.log_format() == "json":
         _log_in_json()
@@ -88,10 +88,10 @@ async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> No
     keeper = Keeper(home, own_processes)
     keeper.watch()
     watchdog.begin()
-    keeper.alongside(pulses.keep("supervisor"))
+    keeper.run_alongside(pulses.keep("supervisor"))
     if certificates := OwnCertificates.wanted(options):
         certificates.make()
-        keeper.alongside(certificates.keep())
+        keeper.run_alongside(certificates.keep())
     _look_at_certificates()
     try:
         starting = _start_servers if servers_alone else _start
@@ -161,7 +161,7 @@ async def _start_servers(options: Options, home: Home, keeper: Keeper) -> None:
 
 async def _database(options: Options, servers: Servers, preparation: Preparation) -> None:
     await servers.start_database()
-    if not options.roles:  # of several hosts none migrates by itself
+    if not options.roles:  # with several hosts, the operator runs `migrate`
         await preparation.migrate(servers.administrator)
 
 

@@ -39,11 +39,11 @@ class Child:
     folder: Path
     stage: Stage
     stop_signal: signal.Signals = signal.SIGTERM
-    # What the kernel sends when the supervisor dies without a word.
+    # The kernel sends it when the supervisor dies without stopping its children.
     orphan_signal: signal.Signals = signal.SIGKILL
     # Runs as SCHED_BATCH: when it wakes up, it takes no processor from an embedded engine.
     yields: bool = False
-    # Whether its output may quote requests, which its log must not (engine_log.py).
+    # Its output may quote requests, which its log must not (engine_log.py).
     may_quote: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _log_start: int = field(default=0, init=False, repr=False)

@@ -11,7 +11,7 @@ from config.supervisor.screen import Problem
 from infrastructure.redis import servers
 
 _OLDEST_POSTGRES = 15
-_OLDEST_REDIS = 7  # whose scripts can have flags
+_OLDEST_REDIS = 7  # the first whose scripts can have flags
 
 
 async def require_database(url: str) -> None:
@@ -39,7 +39,7 @@ async def require_database(url: str) -> None:
 
 async def require_redis(url: str) -> None:
     try:
-        # Protocol 2: an old one knows no HELLO, and is to say its version all the same.
+        # Protocol 2, as an old server knows no HELLO, and its version belongs in the message.
         async with servers.async_client(
             url, protocol=2, socket_connect_timeout=5, socket_timeout=5
         ) as redis:

@@ -33,7 +33,7 @@ class Home:
             ) from None
 
     def _lock(self) -> None:
-        # Never closed: the kernel gives the lock back when this process ends.
+        # Never closed: the kernel releases the lock when this process ends.
         lock = os.open(self.run / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

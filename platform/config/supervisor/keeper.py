@@ -17,7 +17,7 @@ from config.supervisor.own_processes import RUN_ID, OwnProcesses
 from config.supervisor.screen import Problem, say, seconds
 from config.supervisor.watchdog import Watchdog
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # with the start itself: back within ten seconds
 STEADY = 20.0  # seconds of life after which a death counts as the first again
 # Together under the ten seconds that Ctrl-C may take, unless FOREBAY_DRAIN_S asks for more.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
@@ -36,7 +36,7 @@ class Keeper:
         self._children: list[Child] = []
         self._watched: list[Child] = []
         self._watchers: dict[Child, asyncio.Task[None]] = {}
-        self._alongside: set[asyncio.Task[None]] = set()
+        self._tasks_alongside: set[asyncio.Task[None]] = set()
 
     def child(
         self,
@@ -69,14 +69,14 @@ class Keeper:
             self._watched.append(child)
         return child
 
-    async def run(self, child: Child, *, given: str = "", output: int | None = None) -> None:
-        """Run a child to its end, with `given` as its standard input.
+    async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
+        """Run a child to its end, with `input` as its standard input.
 
         Raises Problem if it fails.
         """
         reader, writer = os.pipe()
         try:
-            os.write(writer, given.encode())
+            os.write(writer, input.encode())
             os.close(writer)
             self._spawn(child, input=reader, output=output)
         finally:
@@ -106,15 +106,15 @@ class Keeper:
         self._spawn(child)
         self._watchers[child] = asyncio.create_task(self._watch(child, life))
 
-    def alongside(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_alongside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background until it ends or everything stops."""
         task = asyncio.create_task(work)
-        self._alongside.add(task)
-        task.add_done_callback(self._alongside.discard)
+        self._tasks_alongside.add(task)
+        task.add_done_callback(self._tasks_alongside.discard)
 
     def watch(self) -> None:
         """Begin to kill children that show no sign of life; they are restarted."""
-        self.alongside(self._watchdog.watch(self._started))
+        self.run_alongside(self._watchdog.watch(self._started))
 
     def _started(self) -> list[Child]:
         """Returns the watched children. Those that are being stopped may take their time."""
@@ -152,7 +152,7 @@ class Keeper:
                 say(f"{child.name} cannot start: {error.strerror}")
 
     async def stop(self) -> None:
-        for task in (*self._alongside, *self._watchers.values()):
+        for task in (*self._tasks_alongside, *self._watchers.values()):
             task.cancel()
         for stage in Stage:
             running = [child for child in self._children if child.running and child.stage == stage]

@@ -47,7 +47,7 @@ class Options:
 
 
 def read() -> Options:
-    if roles_here := roles.given():
+    if roles_here := roles.configured():
         roles.require_shared(roles_here, os.environ, environment.HOME)
     environment.broker_url(os.environ.get("REDIS_URL", ""))
     model = os.environ.get("FOREBAY_MODEL")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from config.supervisor.screen import Problem
 
-# Below the kernel's ephemeral range: an outgoing connection of somebody cannot take the port
-# while its server restarts.
+# Below the kernel's ephemeral range: no outgoing connection can take the port while its server
+# restarts.
 _QUIET_PORTS = range(17000, 32000)
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation)
 

@@ -24,7 +24,7 @@ class Processes:
         self._options, self._keeper = options, keeper
         self._variables = variables
         self._targets = ScrapeTargets(home, options.metrics_port)
-        self._targets.clear()  # of those that ran before
+        self._targets.clear()  # the list of an earlier run
 
     async def worker(self, queue: str, number: int = 1) -> Child:
         """Start the `number`th worker of an engine, which this Celery queue wakes."""
@@ -32,9 +32,9 @@ class Processes:
         scraped = self._targets.variables(name, "worker", number)
         return await self._celery(name, scraped, celery_arguments.worker(queue))
 
-    def gone(self, worker: Child) -> None:
+    def remove(self, worker: Child) -> None:
         """Take a worker that has ended with its engine off the list for Prometheus."""
-        self._targets.gone(worker.name)
+        self._targets.remove(worker.name)
 
     async def start(self) -> None:
         """Start all but the workers of engines (workers.py)."""

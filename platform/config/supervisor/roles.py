@@ -21,7 +21,7 @@ _SECRETS = (
 )
 
 
-def given() -> frozenset[str]:
+def configured() -> frozenset[str]:
     """Returns the roles in FOREBAY_ROLES, empty if it is unset. Raises Problem."""
     roles = {word.strip() for word in os.environ.get("FOREBAY_ROLES", "").split(",")} - {""}
     if unknown := sorted(roles - set(ALL)):

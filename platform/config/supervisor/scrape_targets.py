@@ -57,7 +57,7 @@ class ScrapeTargets:
             if ports.is_free(self.host, port):
                 self._targets[process] = Target(port, role, number)
 
-    def gone(self, process: str) -> None:
+    def remove(self, process: str) -> None:
         if self._targets.pop(process, None):
             self._write()
 
@@ -81,7 +81,7 @@ class ScrapeTargets:
     def _write(self) -> None:
         """Write the list whole or not at all, readable for Prometheus, which is another user."""
         self._folder.mkdir(exist_ok=True)
-        self._folder.chmod(0o755)  # whatever the umask says
+        self._folder.chmod(0o755)  # regardless of the umask
         draft = self.file.with_name(f".{self.file.stem}.draft")
         draft.write_text(json.dumps(self._listed(), indent=2) + "\n")
         draft.chmod(0o644)

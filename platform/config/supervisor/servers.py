@@ -26,7 +26,7 @@ from config.supervisor.screen import Problem, done
 from config.tls import configured_files
 from inference import pools
 
-ENGINES_TO_COME = 5  # beside those in FOREBAY_ENGINES there is room for so many
+ENGINES_TO_COME = 5  # connections are reserved for so many beside those in FOREBAY_ENGINES
 
 
 class Servers:

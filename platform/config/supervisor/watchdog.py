@@ -35,7 +35,8 @@ class Silence:
         self._seconds = 0.0
         self._waited = waited_for_processor(pid)
 
-    def broken(self) -> None:
+    def reset(self) -> None:
+        """Note a sign of life."""
         self._is_up, self._seconds = True, 0.0
 
     def is_too_long(self, look_s: float) -> bool:
@@ -49,7 +50,7 @@ class Silence:
 class Watchdog:
     def __init__(self, run_id: str) -> None:
         self._limit_s = float(environment.number("FOREBAY_WATCHDOG_S", LIMIT_S))
-        # Abstract: no name of a folder is too long for it, and nothing is left behind.
+        # An abstract socket: its name is short whatever the folder's is, and no file remains.
         self._name = f"forebay-{run_id}"
         self._silences: dict[Child, Silence] = {}
 
@@ -71,7 +72,7 @@ class Watchdog:
             looked_at = time.monotonic()
             while True:
                 await asyncio.sleep(LOOK_S)
-                self._hear(ear)  # first of all, what came while we did not run
+                self._receive(ear)  # first the signs that came while we did not run
                 now = time.monotonic()
                 self._look(children(), min(now - looked_at, 2 * LOOK_S))
                 looked_at = now
@@ -88,13 +89,13 @@ class Watchdog:
                 say(f"ALERT process:stalled {child.name}: no sign of life, it is started anew")
                 child.send(signal.SIGKILL)
 
-    def _hear(self, ear: socket.socket) -> None:
+    def _receive(self, ear: socket.socket) -> None:
         by_pid = {silence.pid: silence for silence in self._silences.values()}
         with contextlib.suppress(BlockingIOError):
             while True:
                 word, extras, *_ = ear.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
                 if word == _WORD and (silence := by_pid.get(_sender(extras))):
-                    silence.broken()
+                    silence.reset()
 
 
 def _sender(extras: Iterable[tuple[int, int, bytes]]) -> int:

@@ -41,7 +41,7 @@ def _doors(options: Options, first: FirstRun, model: str) -> None:
 
 def _curl(url: str, key: str, model: str) -> str:
     messages = [{"role": "user", "content": "Say hello"}]
-    body = {"model": model, "messages": messages, "max_tokens": 60}  # soon there, on any machine
+    body = {"model": model, "messages": messages, "max_tokens": 60}  # quick on any machine
     authority = _own_authority(url)
     trusting = f"--cacert {shlex.quote(authority)} " if authority else ""
     return (

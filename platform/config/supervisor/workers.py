@@ -25,8 +25,8 @@ from inference.pools import queues
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
 LOOK_S, AGAIN_S = 30.0, 1.0
-PAUSE_S = 0.2  # between two looks: anybody with SQL can send notifications without end
-SERVER_S = 10.0  # until a server is killed that does not end
+PAUSE_S = 0.2  # between two looks: anybody with SQL can send endless notifications
+SERVER_S = 10.0  # until a server that does not end is killed
 _ENGINES = """
     select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name,
            coalesce(nullif(e.seat, ''), e.name)
@@ -47,7 +47,7 @@ class Workers:
         """Start the workers of the present engines, then follow changes. Raises psycopg.Error."""
         async with await self._connected() as connection:
             await self._look(connection)
-        self._keeper.alongside(self._follow())
+        self._keeper.run_alongside(self._follow())
 
     async def _follow(self) -> None:
         while True:
@@ -80,7 +80,7 @@ class Workers:
         workers = [self._children.pop(queue) for queue in removed]
         servers = self._launches.forget_others({row.name for row in rows_here})
         if workers or servers:
-            self._keeper.alongside(self._end(workers, servers))
+            self._keeper.run_alongside(self._end(workers, servers))
 
     def _queues(self, row: Row) -> list[str]:
         return queues(row.seat, row.kind, row.slots, self._count)
@@ -93,7 +93,7 @@ class Workers:
         await asyncio.gather(*(self._keeper.retire(child, patience) for child in workers))
         for child in workers:
             if child.name not in {each.name for each in self._children.values()}:  # it came back
-                self._processes.gone(child)
+                self._processes.remove(child)
         await asyncio.gather(*(self._keeper.retire(child, SERVER_S) for child in servers))
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:

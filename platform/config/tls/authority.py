@@ -215,7 +215,7 @@ def _named(name: str) -> x509.Name:
 
 
 def _keep(files: Files, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    """Write the key, then the certificate: a reader in between takes neither, as they differ."""
+    """Write the key, then the certificate: a reader in between refuses them, as they do not fit."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     replace(files.key, private.decode())
     replace(files.certificate, certificate.public_bytes(Encoding.PEM).decode())

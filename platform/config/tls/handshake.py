@@ -83,7 +83,7 @@ class Door(asyncio.Protocol):
 
     def leave(self) -> None:
         limit, self._limit = self._limit, None
-        self._behind.door = None  # no cycle that keeps connections in memory
+        self._behind.door = None  # a reference cycle would keep connections in memory
         if limit:
             limit.leave(self, self._address)
 

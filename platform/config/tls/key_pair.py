@@ -21,7 +21,7 @@ class BadCertificate(ValueError):
 
 @dataclass(frozen=True)
 class Pair:
-    chain: bytes  # PEM: of the server or client first, then who signed it
+    chain: bytes  # PEM: the server's or client's certificate, then those of its signers
     key: bytes  # PEM
     leaf: x509.Certificate
 

@@ -46,44 +46,44 @@ class Served:
 
     def __init__(self, name: str, certificate: str, key: str, clients: str = "") -> None:
         self._name, self._certificate, self._key, self._clients = name, certificate, key, clients
-        self._seen = self._stamps()
-        self._kept = self._read()
+        self._read_stamps = self._stamps()
+        self._material = self._read()
         self._context: ssl.SSLContext | None = None
-        self._looked, self._told = time.monotonic(), ""
+        self._looked_at, self._reported = time.monotonic(), ""
         _served[name] = self
 
     @property
     def material(self) -> Material:
         """The material in force: a new object only when it has changed."""
         now = time.monotonic()
-        if now - self._looked > EVERY_S:
-            self._looked = now
+        if now - self._looked_at > EVERY_S:
+            self._looked_at = now
             self._look()
-        return self._kept
+        return self._material
 
     def context(self) -> ssl.SSLContext:
         """Returns the TLS context for a connection that is about to begin."""
-        before, material = self._kept, self.material
+        before, material = self._material, self.material
         if self._context is None or material is not before:
             self._context = server_context(material)
         return self._context
 
     def _look(self) -> None:
-        if (stamps := self._stamps()) == self._seen:
+        if (stamps := self._stamps()) == self._read_stamps:
             return
         try:
-            self._kept = self._read()
+            self._material = self._read()
         except BadCertificate as problem:
             self._keep_old(str(problem))
             return
-        self._seen, self._told, self._context = stamps, "", None
-        log.info("TLS of %s: renewed, until %s", self._name, _day(self._kept.pair))
+        self._read_stamps, self._reported, self._context = stamps, "", None
+        log.info("TLS of %s: renewed, until %s", self._name, _day(self._material.pair))
 
     def _keep_old(self, why: str) -> None:
-        if why != self._told:
-            until = _day(self._kept.pair)
+        if why != self._reported:
+            until = _day(self._material.pair)
             log.error("TLS of %s: keeps the certificate that ends %s: %s", self._name, until, why)
-        self._told = why
+        self._reported = why
 
     def _read(self) -> Material:
         """Read and check the files. Raises BadCertificate."""

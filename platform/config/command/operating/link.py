@@ -49,7 +49,7 @@ class Link:
         Raises Misuse.
         """
         parts = urlsplit(url)
-        if "@" in parts.netloc:  # it would stand in messages, and be sent nowhere
+        if "@" in parts.netloc:  # it would appear in messages, and be sent nowhere
             raise Misuse(f"{URL} takes no user name and no password: the key is enough")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misuse(f"{URL} must be like https://forebay.example.com, not {url!r}")
@@ -169,4 +169,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"  # names below it are looked up in the network here and there
+        return host == "localhost"  # some resolvers look up names below it in the network

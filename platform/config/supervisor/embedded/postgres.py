@@ -82,7 +82,7 @@ class Postgres:
         single = self._child(
             "initdb", "postgres", "--single", *_STRICT, "-D", str(draft), "postgres"
         )
-        await self._keeper.run(single, given=self._first_statements())
+        await self._keeper.run(single, input=self._first_statements())
         draft.rename(self._data)
 
     def _first_statements(self) -> str:

@@ -59,6 +59,6 @@ def add_missing_rules(file: Path) -> None:
     text = file.read_text(errors="replace")
     missing = [rule for rule in _LATER_RULES if rule not in text.splitlines()]
     if missing:
-        end = "" if text.endswith("\n") else "\n"  # of what somebody else has written
+        end = "" if text.endswith("\n") else "\n"  # an operator may have edited the file
         with file.open("a") as rules:
             rules.write(end + "\n".join(missing) + "\n")

@@ -38,7 +38,7 @@ class SystemUser:
         """Returns what to put before a command to run it as the user, able to reach the data."""
         if not self._account:
             return []
-        # Changing the user clears the death signal that Child has set: asked for once more.
+        # Changing the user clears the death signal that Child has set: --pdeathsig sets it again.
         switch = f"setpriv --reuid={NAME} --regid={NAME} --clear-groups --pdeathsig=INT"
         return [*switch.split(), *_passage(data), "--no-new-privs", "--"]
 

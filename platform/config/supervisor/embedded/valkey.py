@@ -50,7 +50,7 @@ class Valkey:
         return f"bind 127.0.0.1\nport {port}", f"redis://:{self._password}@127.0.0.1:{port}/0"
 
     async def start(self) -> None:
-        config = self._home.run / "valkey.conf"  # a file: others can read a command line
+        config = self._home.run / "valkey.conf"  # not arguments: other users can read those
         for old_socket in self._home.run.glob("valkey.*.sock"):
             old_socket.unlink(missing_ok=True)
         text = _CONFIG.format(listening=self._listening, password=self._password)

@@ -71,7 +71,7 @@ def llama_cpp(model: Path, name: str, port: int, slots: int, context: int) -> li
     if template := template_for(model):
         flags["--chat-template"] = template
     parts = (str(part) for flag in flags.items() for part in flag)
-    return [*_LLAMA_CPP, f"--alias={name}", *parts]  # a name may begin with a dash
+    return [*_LLAMA_CPP, f"--alias={name}", *parts]  # with =, as a name may begin with a dash
 
 
 def _llama_cpp(server: Server, home: Home) -> Command:
@@ -86,7 +86,7 @@ def _vllm(server: Server) -> Command:
     fields = server.fields
     flags = ["--served-model-name", server.served_name, "--host", HOST, "--port", str(server.port)]
     flags += ["--max-num-seqs", str(server.slots), "--enable-prompt-tokens-details"]
-    flags += ["--disable-uvicorn-access-log"]  # a line for each look at its health
+    flags += ["--disable-uvicorn-access-log"]  # it has a line for each health check
     if fields.get("priority_scheduling"):
         flags += ["--scheduling-policy", "priority"]
     if context := fields.get("context_length"):

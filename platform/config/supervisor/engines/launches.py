@@ -101,7 +101,7 @@ class Launches:
         self._watches[server.engine] = watch = ServerWatch(server)
         within_s = server.launch.start_within_s
         life = Life(server.engine, self._url, _Ready(server), within_s, watch)
-        await life.begins()
+        await life.record_start()
         self._keeper.keep(child, life)
         self._running[server.engine] = server, child
         say(f"{child.name} is starting, at port {server.port}")

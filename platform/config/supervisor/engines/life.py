@@ -45,16 +45,18 @@ class Life:
         self._engine, self._url = engine, f"postgresql://{url.partition('://')[2]}"
         self._is_ready, self._within_s, self._watch = is_ready, within_s, watch
 
-    async def begins(self) -> None:
+    async def record_start(self) -> None:
+        """Record that the server is starting."""
         await self._write(starting=True, reason="")
 
     async def __call__(self, child: Child) -> None:
         """Follow one life of the child until it ends, and record its end."""
-        how = await self._one(child)
-        say(f"ALERT engine:server {self._engine}: {child.name} {how}")
-        await self._write(starting=True, reason=how)
+        ending = await self._follow_one_life(child)
+        say(f"ALERT engine:server {self._engine}: {child.name} {ending}")
+        await self._write(starting=True, reason=ending)
 
-    async def _one(self, child: Child) -> str:
+    async def _follow_one_life(self, child: Child) -> str:
+        """Wait until the server is ready, then until it ends. Returns how it ended."""
         began, ended = time.monotonic(), asyncio.create_task(child.ended())
         try:
             while not (ended.done() or await self._is_ready()):
