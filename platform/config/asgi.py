@@ -24,7 +24,12 @@ from config.http.origins import FromOwnPages, refuse
 from config.http.static_files import static_files
 from config.pages.handler import PageHandler, bounded
 from config.pages.socket_visit import Charged, Settled
-from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
+from config.process_start import (
+    follow_engines,
+    freeze_loaded_objects,
+    startup_problem,
+    unfollow_engines,
+)
 from inference.api import probes, readiness
 from inference.api.openai import routes
 from inference.chat.socket.routing import websocket_urlpatterns
@@ -75,7 +80,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
                 return
             scope["state"]["context"] = context = await Context.open()
             await readiness.checks(context)  # opens the connections that probes use from now on
-            settle_down()
+            freeze_loaded_objects()
             await send({"type": "lifespan.startup.complete"})
         else:
             await scope["state"]["context"].close()

@@ -139,10 +139,10 @@ def _renew_connection(**_signal: object) -> None:
 
 
 @worker_ready.connect
-def _settle_down(**_signal: object) -> None:
+def _finish_start(**_signal: object) -> None:
     from config.metrics import of_celery
-    from config.process_start import settle_down
+    from config.process_start import freeze_loaded_objects
 
     of_celery.begin(app)
-    settle_down()
+    freeze_loaded_objects()
     tell("READY=1")

@@ -24,7 +24,7 @@ from config.celery import app as celery_app
 from config.http.connection_limit import most_connections
 from config.metrics.listener import listen
 from config.metrics.process import set_ready, set_role
-from config.process_start import follow_engines, settle_down, startup_problem
+from config.process_start import follow_engines, freeze_loaded_objects, startup_problem
 from config.systemd_notify import tell
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
@@ -68,7 +68,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     )
     server.listen(_address(), tls)
     await server.start()
-    settle_down()
+    freeze_loaded_objects()
     tell("READY=1")
     set_ready(it_is=True)
     pulse = asyncio.create_task(pulses.keep("grpc"))

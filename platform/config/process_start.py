@@ -60,7 +60,7 @@ def unfollow_engines() -> None:
         following.pop().stop()
 
 
-def settle_down() -> None:
+def freeze_loaded_objects() -> None:
     """Freeze the loaded objects: no full garbage collection walks over them while requests wait."""
     gc.collect()
     gc.freeze()

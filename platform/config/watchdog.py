@@ -19,7 +19,7 @@ _LOOKS = 4  # signs within the time after which a silence kills the process
 def begin() -> None:
     """Start the thread, if somebody watches this process."""
     if limit_s := _limit_s():
-        thread = threading.Thread(target=_live, args=[limit_s], name="watchdog", daemon=True)
+        thread = threading.Thread(target=_send_signs, args=[limit_s], name="watchdog", daemon=True)
         thread.start()
 
 
@@ -33,7 +33,7 @@ def _limit_s() -> float:
     return int(micros) / 1e6 if ours and micros.isdecimal() else 0.0
 
 
-def _live(limit_s: float) -> None:
+def _send_signs(limit_s: float) -> None:
     was_stalled: list[str] = []
     while True:
         stalled = pulses.stalled(limit_s / 2)

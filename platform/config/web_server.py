@@ -30,7 +30,7 @@ from config.http.inherited_sockets import take_inherited
 from config.metrics.listener import listen
 from config.metrics.process import set_role
 from config.systemd_notify import tell
-from config.tls.configured_files import what_to_do
+from config.tls.configured_files import remedy
 from config.tls.key_pair import BadCertificate
 from inference import pulses
 
@@ -114,7 +114,7 @@ def _protocol() -> Any:
     try:
         return secured(Served("web", *files).context)
     except BadCertificate as problem:
-        sys.exit(f"TLS: {problem}{what_to_do(files)}")
+        sys.exit(f"TLS: {problem}{remedy(files)}")
 
 
 def _config(protocol: Any) -> uvicorn.Config:

@@ -19,7 +19,7 @@ from config.supervisor.embedded.postgres_address import add_missing_rules, addre
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.engines import openmp
 from config.supervisor.engines.embedded_engine import model_name
-from config.supervisor.external_servers import place, redis_version, require_redis
+from config.supervisor.external_servers import address_of, redis_version, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
@@ -45,9 +45,11 @@ def test_what_the_readme_shows_has_the_address_that_is_printed(readme: str) -> N
 
 
 def test_an_address_is_shown_without_its_password() -> None:
-    assert place("postgres://user:secret@db.internal:5432/x") == "db.internal:5432"
-    assert place("postgres://user:secret@/x?host=/home/a%2041%2541&port=5432") == "/home/a 41%41"
-    assert place("unix://:secret@/home/a%20b/valkey.sock?db=0") == "/home/a b/valkey.sock"
+    assert address_of("postgres://user:secret@db.internal:5432/x") == "db.internal:5432"
+    assert (
+        address_of("postgres://user:secret@/x?host=/home/a%2041%2541&port=5432") == "/home/a 41%41"
+    )
+    assert address_of("unix://:secret@/home/a%20b/valkey.sock?db=0") == "/home/a b/valkey.sock"
 
 
 @pytest.mark.parametrize("version", ["6.2.17", "5.0.14", "4.0.0"])

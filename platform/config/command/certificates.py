@@ -62,7 +62,7 @@ def _authority(options: argparse.Namespace) -> None:
     print("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
 
 
-def _opened(folder: Path) -> Authority:
+def _open_or_make(folder: Path) -> Authority:
     if not Files.of(folder, "ca").certificate.exists():
         Authority.make(folder)
         _say("made", Files.of(folder, "ca"))
@@ -70,18 +70,18 @@ def _opened(folder: Path) -> Authority:
 
 
 def _server(options: argparse.Namespace) -> None:
-    _say("made", _opened(options.folder).server(options.hosts, options.days, options.name))
+    _say("made", _open_or_make(options.folder).server(options.hosts, options.days, options.name))
 
 
 def _client(options: argparse.Namespace) -> None:
-    _say("made", _opened(options.folder).client(options.name, options.days))
+    _say("made", _open_or_make(options.folder).client(options.name, options.days))
 
 
 def _renew(options: argparse.Namespace) -> None:
     authority = Authority.open(options.folder)
-    for name, certificate in _signed(options.folder, authority):
+    for name, certificate in _signed_certificates(options.folder, authority):
         if options.all or is_due(certificate):
-            _say("renewed", authority.again(name))
+            _say("renewed", authority.reissue(name))
         else:
             print(f"not due   {options.folder / name}.crt until {_until(certificate)}")
     if is_due(authority.certificate):
@@ -91,12 +91,14 @@ def _renew(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     authority = Authority.open(options.folder)
     _say("authority", Files.of(options.folder, "ca"))
-    for name, certificate in _signed(options.folder, authority):
+    for name, certificate in _signed_certificates(options.folder, authority):
         names = ", ".join(str(each.value) for each in names_of(certificate)) or "a client"
         print(f"{options.folder / name}.crt until {_until(certificate)}: {names}")
 
 
-def _signed(folder: Path, authority: Authority) -> Iterator[tuple[str, x509.Certificate]]:
+def _signed_certificates(
+    folder: Path, authority: Authority
+) -> Iterator[tuple[str, x509.Certificate]]:
     for path in sorted(folder.glob("*.crt")):
         try:
             certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]

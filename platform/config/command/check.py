@@ -12,7 +12,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("forebay check", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args(arguments)
-    findings = list(_shown(_findings(), quiet=options.json))
+    findings = list(_print_each(_findings(), quiet=options.json))
     failed = sum(finding.state == FAIL for finding in findings)
     if options.json:
         print(json.dumps({"ok": not failed, "findings": [asdict(each) for each in findings]}))
@@ -28,10 +28,10 @@ def _findings() -> Iterator[Finding]:
     except SystemExit as problem:
         yield fail("configuration", str(problem))
         return
-    yield from _all()
+    yield from _run_checks()
 
 
-def _all() -> Iterator[Finding]:
+def _run_checks() -> Iterator[Finding]:
     from config.command.checks import (
         certificates,
         embedded,
@@ -59,7 +59,7 @@ def _exception(findings: Sequence[Finding]) -> str:
     return ", but not by `forebay run`" if RUN in subjects else ""
 
 
-def _shown(findings: Iterator[Finding], *, quiet: bool) -> Iterator[Finding]:
+def _print_each(findings: Iterator[Finding], *, quiet: bool) -> Iterator[Finding]:
     for finding in findings:
         if not quiet:
             print(f"{finding.state:<5} {finding.subject}: {finding.says}", flush=True)

@@ -119,13 +119,13 @@ def refusal(command: str) -> str:
         return ""  # Django says so, with the nearest name
     effect = ALLOWED.get(command)
     if effect is None:
-        return f"{command} is refused, it would act without a record: {_instead(command)}"
+        return f"{command} is refused, it would act without a record: {_alternative(command)}"
     if effect is Effect.DEVELOPS and environment.INSTALLED:
         return f"{command} changes source code: run it in a checkout"
     return ""
 
 
-def _instead(command: str) -> str:
+def _alternative(command: str) -> str:
     return REFUSED.get(command, "`help` lists the commands that Forebay runs")
 
 

@@ -71,14 +71,14 @@ class SlowReaders(asyncio.Protocol):
         return self._look_again()
 
     def resume_writing(self) -> None:
-        self._read_on()
+        self._stop_watching()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._read_on()
+        self._stop_watching()
         super().connection_lost(exc)
 
-    def _read_on(self) -> None:
+    def _stop_watching(self) -> None:
         if self._stalled:
             self._stalled.cancel()
             self._stalled = None
@@ -267,9 +267,9 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         if cycle is None:  # a websocket
             return
         if cycle.response_complete:
-            self._rest()
+            self._expect_next_request()
         elif self._limit:
-            self._limit.works(self, self._address)
+            self._limit.mark_working(self, self._address)
 
     def on_response_complete(self) -> None:
         """Replace uvicorn's method, which sets a timer for each request."""
@@ -283,10 +283,10 @@ class Bounded(SlowReaders, HttpToolsProtocol):
                 return
             self._body_begins()
         elif self._head >= 0:
-            self._rest()
-        self._limit.waits(self, self._address)
+            self._expect_next_request()
+        self._limit.mark_waiting(self, self._address)
 
-    def _rest(self) -> None:
+    def _expect_next_request(self) -> None:
         """Set the deadline of the next request, which may have begun."""
         self._between_requests = self._head == 0
         most = settings.KEEP_ALIVE_S if self._between_requests else settings.HEAD_TIMEOUT_S
@@ -375,7 +375,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         socket = self.transport.get_protocol()
         assert isinstance(socket, BoundedSocket)
         if self._limit:
-            self._limit.works(self, self._address)
+            self._limit.mark_working(self, self._address)
             socket.after = self._leave_limit
         if not (self.transport.is_closing() or socket.handshake_initiated):
             self.send_400_response("Invalid websocket handshake.")

@@ -60,22 +60,22 @@ class ConnectionLimit:
         here = self._addresses.setdefault(address, here)
         here.count += 1
         self.count += 1
-        self.waits(connection, address)
+        self.mark_waiting(connection, address)
         self._tick()
         return True
 
     def leave(self, connection: Connection, address: str) -> None:
-        self.works(connection, address)
+        self.mark_working(connection, address)
         here = self._addresses[address]
         here.count -= 1
         self.count -= 1
         self._forget_if_empty(address, here)
 
-    def waits(self, connection: Connection, address: str) -> None:
+    def mark_waiting(self, connection: Connection, address: str) -> None:
         self._waiting[connection] = None
         self._addresses[address].waiting[connection] = None
 
-    def works(self, connection: Connection, address: str) -> None:
+    def mark_working(self, connection: Connection, address: str) -> None:
         """Note that the client has sent a complete request."""
         self._waiting.pop(connection, None)
         self._addresses[address].waiting.pop(connection, None)

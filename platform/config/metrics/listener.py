@@ -85,30 +85,32 @@ class Listener:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return _says(400, "send a request of HTTP with a short head")
+            return _text(400, "send a request of HTTP with a short head")
         line, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = line.partition(" ")
-        headers = {name.strip().lower(): value.strip() for name, _, value in map(_parted, lines)}
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in map(_partitioned, lines)
+        }
         path = rest.split(" ")[0].partition("?")[0]
         if path in PROBES:
-            return _probed(path)
+            return _answer_probe(path)
         if path != "/metrics":
-            return _says(404, "there is /metrics")
+            return _text(404, "there is /metrics")
         if method != "GET":
-            return _says(405, "/metrics takes GET")
+            return _text(405, "/metrics takes GET")
         if not self._may_read(headers.get("authorization", "")):
-            return _says(401, "send the token of FOREBAY_METRICS_TOKEN_FILE as a bearer token")
+            return _text(401, "send the token of FOREBAY_METRICS_TOKEN_FILE as a bearer token")
         return await self._page(headers.get("accept", ""))
 
     async def _page(self, accept: str) -> Answer:
         if self._open > AT_ONCE:
-            return _says(503, "too many scrapes at once")
+            return _text(503, "too many scrapes at once")
         try:
             async with self._writing:  # one at a time: a second would only slow down the first
                 return 200, await asyncio.to_thread(page, accept)
         except Exception:
             log.exception("metrics: cannot write them")
-            return _says(500, "something broke; it has been logged")
+            return _text(500, "something broke; it has been logged")
 
     def _may_read(self, authorization: str) -> bool:
         """Returns whether the bearer token is right.
@@ -152,18 +154,18 @@ def _serve(listener: Listener) -> None:
         runner.run(listener.serve())
 
 
-def _parted(line: str) -> tuple[str, str, str]:
+def _partitioned(line: str) -> tuple[str, str, str]:
     return line.partition(":")
 
 
-def _probed(path: str) -> Answer:
+def _answer_probe(path: str) -> Answer:
     """Answer a probe, without a token: the answer reveals nothing else."""
     if path == "/livez":
-        return _says(200, "alive")
-    return _says(200, "ready") if process.is_ready() else _says(503, "it starts, or it ends")
+        return _text(200, "alive")
+    return _text(200, "ready") if process.is_ready() else _text(503, "it starts, or it ends")
 
 
-def _says(status: int, text: str) -> Answer:
+def _text(status: int, text: str) -> Answer:
     return status, (TEXT, f"{text}\n".encode())
 
 

@@ -134,7 +134,7 @@ async def _start(options: Options, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         await run_concurrently(_database(options, servers, preparation), servers.start_redis())
         await preparation.prepare_start(first_run=options.has("web"))
-        servers.engines_are_registered()
+        servers.note_registered_engines()
         if options.has("workers"):
             await Workers(options, keeper, processes, servers).start()
         await processes.start()

@@ -26,13 +26,13 @@ async def require_database(url: str) -> None:
     except (psycopg.Error, ValueError) as error:
         raise Problem(
             f"DATABASE_URL does not answer ({_reason(error)}): check that PostgreSQL runs at "
-            f"{place(url)}, or unset DATABASE_URL to use the embedded one"
+            f"{address_of(url)}, or unset DATABASE_URL to use the embedded one"
         ) from None
     if version < _OLDEST_POSTGRES:
         raise Problem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
     if encoding != "UTF8":
         raise Problem(
-            f"the database at {place(url)} has the encoding {encoding}: make it anew with "
+            f"the database at {address_of(url)} has the encoding {encoding}: make it anew with "
             "`create database forebay encoding 'UTF8' template template0`"
         )
 
@@ -47,12 +47,12 @@ async def require_redis(url: str) -> None:
     except (RedisError, OSError, ValueError) as error:
         raise Problem(
             f"REDIS_URL does not answer ({_reason(error)}): check that Redis runs at "
-            f"{place(url)}, or unset REDIS_URL to use the embedded one"
+            f"{address_of(url)}, or unset REDIS_URL to use the embedded one"
         ) from None
     if int(version.partition(".")[0]) < _OLDEST_REDIS:
         raise Problem(
-            f"Redis {version} at {place(url)} is too old: use Redis {_OLDEST_REDIS} or newer, or "
-            "Valkey, or unset REDIS_URL to use the embedded one"
+            f"Redis {version} at {address_of(url)} is too old: use Redis {_OLDEST_REDIS} or newer, "
+            "or Valkey, or unset REDIS_URL to use the embedded one"
         )
 
 
@@ -72,7 +72,7 @@ def _reason(error: Exception) -> str:
     return re.sub(r"\s+", " ", lines[-1])[:200]
 
 
-def place(url: str) -> str:
+def address_of(url: str) -> str:
     """Returns a URL's host and port, or its socket, without the password."""
     parts = urlsplit(url)
     folder = parse_qs(parts.query).get("host", [""])[0]

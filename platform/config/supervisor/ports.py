@@ -22,7 +22,7 @@ def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
     except socket.gaierror:
         raise Problem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
     except OSError as error:
-        raise Problem(_why(host, port, error, variable)) from None
+        raise Problem(_problem_text(host, port, error, variable)) from None
 
 
 def first_free(host: str, port: int) -> int:
@@ -81,7 +81,7 @@ def _bind(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def _why(host: str, port: int, error: OSError, variable: str) -> str:
+def _problem_text(host: str, port: int, error: OSError, variable: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {host} is busy: stop the program that uses it, "

@@ -108,7 +108,7 @@ class Servers:
             await self._engine.start()
             done(f"engine ready: {self._engine.name}")
 
-    def engines_are_registered(self) -> None:
+    def note_registered_engines(self) -> None:
         if self._engine:
             self._engine.registered.set()
 

@@ -15,14 +15,14 @@ def welcome(options: Options, first: FirstRun, model: str) -> None:
     if environment.log_format() == "json":  # no link and no key belongs into a log
         return say("`forebay manage first_run` gives the link for the first visit")
     if options.has("web"):
-        _doors(options, first, model)
+        _show_addresses(options, first, model)
     else:
         say(f"  Here      {', '.join(sorted(options.roles))}\n")
     say(f"Ctrl-C stops everything. Logs: {options.home / 'logs'}")
     return None
 
 
-def _doors(options: Options, first: FirstRun, model: str) -> None:
+def _show_addresses(options: Options, first: FirstRun, model: str) -> None:
     url = options.url
     say(f"  Console   {url}/console/")
     if first.operator_link:

@@ -76,8 +76,8 @@ class Authority:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         number = x509.random_serial_number()
-        name = _named(f"Forebay authority {number & 0xFFFFFF:06x}")
-        built = _built(name, name, key, number, YEARS_10)
+        name = _x509_name(f"Forebay authority {number & 0xFFFFFF:06x}")
+        built = _builder(name, name, key, number, YEARS_10)
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         built = built.add_extension(_usage(signs=True), critical=True)
         certificate = built.sign(key, SHA256())
@@ -91,7 +91,7 @@ class Authority:
     def client(self, name: str, days: int = DAYS) -> Files:
         return self._issue(name, name, [], [_CLIENT], days)
 
-    def again(self, name: str) -> Files:
+    def reissue(self, name: str) -> Files:
         """Issue a certificate anew, with the same names, use and time, and a new key."""
         old = _leaf(self._folder / f"{name}.crt")
         days = max(1, (old.not_valid_after_utc - old.not_valid_before_utc - SKEW).days)
@@ -120,7 +120,7 @@ class Authority:
             raise BadCertificate(f"a certificate holds for 1 to {YEARS_10} days, not {days}")
         key = ec.generate_private_key(ec.SECP256R1())
         issuer, number = self.certificate.subject, x509.random_serial_number()
-        built = _built(_named(common[:64]), issuer, key, number, days, self.certificate)
+        built = _builder(_x509_name(common[:64]), issuer, key, number, days, self.certificate)
         built = built.add_extension(_LEAF, critical=True)
         built = built.add_extension(_usage(signs=False), critical=True)
         built = built.add_extension(x509.ExtendedKeyUsage(use), critical=False)
@@ -167,7 +167,7 @@ def _leaf(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificates(path.read_bytes())[0]
 
 
-def _built(
+def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
@@ -210,7 +210,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
     )
 
 
-def _named(name: str) -> x509.Name:
+def _x509_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 

@@ -44,7 +44,7 @@ def client_authorities(name: str, own: Files) -> str:
     return path
 
 
-def what_to_do(files: Files) -> str:
+def remedy(files: Files) -> str:
     """Returns a hint to append where our own files are wrong; "" for configured ones."""
     if files[0] != str(FOLDER / "server.crt"):
         return ""

@@ -25,7 +25,7 @@ class Material(NamedTuple):
     clients: bytes | None  # PEM of the authorities whose certificates clients must show
 
 
-def _ends() -> Mapping[tuple[str, ...], float]:
+def _ends_by_name() -> Mapping[tuple[str, ...], float]:
     return {(name,): served.material.pair.not_after for name, served in _served.items()}
 
 
@@ -33,7 +33,7 @@ NOT_AFTER = Gauge(
     "forebay_certificate_not_after_seconds",
     "Unix time at which the certificate ends that this process shows",
     Label.of("certificate", "web", "grpc", "metrics"),
-    read=_ends,
+    read=_ends_by_name,
 )
 
 

@@ -147,7 +147,7 @@ def test_a_renewal_holds_for_who_comes_then(
     look_now()
     with connected(served.port, trust) as before:
         first = before.getpeercert(binary_form=True)
-        authority.again("server")
+        authority.reissue("server")
         with connected(served.port, trust) as after:
             assert after.getpeercert(binary_form=True) != first
         assert b'"path": "/a"' in Client(before).send(GET).answer(), "who is there stays"

@@ -26,7 +26,7 @@ def test_renewed(authority: Authority, server: Files, look_now: LookNow) -> None
     before, context = served.material, served.context()
     assert served.material is before
     assert served.context() is context
-    authority.again("server")
+    authority.reissue("server")
     assert served.material is before, "the files are not looked at with each connection"
     look_now()
     assert served.material.pair.leaf.serial_number != before.pair.leaf.serial_number
@@ -42,7 +42,7 @@ def test_half_a_renewal_is_not_taken(
     before = served.material
     look_now()
     old = server.key.read_bytes()
-    new = authority.again("server").key.read_bytes()
+    new = authority.reissue("server").key.read_bytes()
     server.key.write_bytes(old)
     assert [served.material, served.material] == [before, before]
     (line,) = told(caplog)

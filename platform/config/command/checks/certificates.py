@@ -31,7 +31,7 @@ def _files() -> Iterator[Finding]:
 
 
 def _pair(subject: str, files: configured_files.Files) -> Finding:
-    if configured_files.what_to_do(files) and not Path(files[0]).exists():
+    if configured_files.remedy(files) and not Path(files[0]).exists():
         return warn(subject, "`forebay run` makes one; others need it before: forebay certificates")
     try:
         ends = read(*files).leaf.not_valid_after_utc

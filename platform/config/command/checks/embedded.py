@@ -14,11 +14,11 @@ from inference import pools
 
 
 def postgresql() -> Finding:
-    return _presence("postgresql", wheel, "embedded: DATABASE_URL names none")
+    return _presence_of("postgresql", wheel, "embedded: DATABASE_URL names none")
 
 
 def redis() -> Finding:
-    return _presence("redis", valkey.binary, "embedded: REDIS_URL names none")
+    return _presence_of("redis", valkey.binary, "embedded: REDIS_URL names none")
 
 
 def findings() -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def _has_llama_cpp() -> bool:
     return importlib.util.find_spec("xllamacpp") is not None
 
 
-def _presence(subject: str, look: Callable[[], object], says: str) -> Finding:
+def _presence_of(subject: str, look: Callable[[], object], says: str) -> Finding:
     try:
         look()
     except Problem as problem:

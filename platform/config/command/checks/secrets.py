@@ -32,13 +32,13 @@ def _key(what: str, name: str, file: str, replacement: str) -> Finding:
     if replacement and os.environ.get(replacement):
         return ok(what, f"{replacement} is set")
     if not path.exists():
-        return _none(what, name, f"{path}")
+        return _missing_key(what, name, f"{path}")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return fail(what, f"others may read {path}: chmod 600 {path}")
     return ok(what, f"in {path}; have it in your backup")
 
 
-def _none(what: str, name: str, path: str) -> Finding:
+def _missing_key(what: str, name: str, path: str) -> Finding:
     if os.environ.get("FOREBAY_ROLES") or os.environ.get("DATABASE_URL"):
         return fail(what, f"there is none: set {name}_FILE or {name} (openssl rand -base64 32)")
     return warn(what, f"there is none yet: the first start makes {path}; back that up")

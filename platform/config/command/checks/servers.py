@@ -49,7 +49,7 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
     except (Problem, psycopg.Error) as problem:
         yield fail(subject, str(problem).splitlines()[0])
         return
-    yield ok(subject, f"{version} answers at {external_servers.place(url)}")
+    yield ok(subject, f"{version} answers at {external_servers.address_of(url)}")
     if superuser or sees_all:
         yield warn(
             subject,
@@ -69,7 +69,7 @@ async def _redis(url: str) -> list[Finding]:
 
 
 async def _redis_state(redis: Any, url: str) -> list[Finding]:
-    answering = [ok("redis", f"answers at {external_servers.place(url)}")]
+    answering = [ok("redis", f"answers at {external_servers.address_of(url)}")]
     if servers.is_cluster(url):
         return [*answering, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()

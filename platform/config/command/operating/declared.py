@@ -39,14 +39,14 @@ class Kind(NamedTuple):
     def add(self, link: Link, typed: Namespace) -> Result:
         if self.find(link, typed.name):
             raise Trouble(f"{self.noun} {typed.name} is there already: use set, or change")
-        return self._added(link, typed)
+        return self._add(link, typed)
 
     def change(self, link: Link, typed: Namespace) -> Result:
-        return self._changed(link, typed, self.require(link, typed.name))
+        return self._change_fields(link, typed, self.require(link, typed.name))
 
     def set(self, link: Link, typed: Namespace) -> Result:
         present = self.find(link, typed.name)
-        return self._changed(link, typed, present) if present else self._added(link, typed)
+        return self._change_fields(link, typed, present) if present else self._add(link, typed)
 
     def remove(self, link: Link, typed: Namespace) -> Result:
         present = self.find(link, typed.name)
@@ -84,7 +84,7 @@ class Kind(NamedTuple):
     def _path(self, row: Mapping[str, Any]) -> str:
         return f"{self.path}{row['id']}/"
 
-    def _added(self, link: Link, typed: Namespace) -> Result:
+    def _add(self, link: Link, typed: Namespace) -> Result:
         wanted = self.wanted(typed, {})
         if missing := [name for name in self.needed if name not in wanted]:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
@@ -95,7 +95,7 @@ class Kind(NamedTuple):
             return outcome(self.noun, typed.name, "would be added", shown)
         return outcome(self.noun, typed.name, "added", link.send("POST", self.path, body).body)
 
-    def _changed(self, link: Link, typed: Namespace, present: Answer) -> Result:
+    def _change_fields(self, link: Link, typed: Namespace, present: Answer) -> Result:
         before = self.as_shown(present.body)
         wanted = self.wanted(typed, before)
         self._refuse_another(typed.name, before, wanted)

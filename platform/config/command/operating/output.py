@@ -16,7 +16,7 @@ class Result(NamedTuple):
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Result:
     listed = list(rows)
-    lines = [list(columns), *([_word(of(row)) for of in columns.values()] for row in listed)]
+    lines = [list(columns), *([_cell(of(row)) for of in columns.values()] for row in listed)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
@@ -27,7 +27,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Result:
 
 def fields(row: Mapping[str, Any]) -> Result:
     width = max(map(len, row))
-    return Result(row, "\n".join(f"{name.ljust(width)}  {_word(row[name])}" for name in row))
+    return Result(row, "\n".join(f"{name.ljust(width)}  {_cell(row[name])}" for name in row))
 
 
 def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str] = ()) -> Result:
@@ -42,7 +42,7 @@ def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str]
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Returns `slots: 64 -> 128` for each field that both have with different values."""
     both = [name for name in before if name in after and before[name] != after[name]]
-    return [f"{name}: {_word(before[name])} -> {_word(after[name])}" for name in both]
+    return [f"{name}: {_cell(before[name])} -> {_cell(after[name])}" for name in both]
 
 
 def printed(result: Result, *, as_json: bool) -> str:
@@ -55,7 +55,7 @@ def visible(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def _word(value: Any) -> str:
+def _cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):

@@ -61,42 +61,44 @@ def _list(link: Link, typed: Namespace) -> Result:
 
 
 def _show(link: Link, typed: Namespace) -> Result:
-    price = _present(link, typed)
+    price = _price_in_force(link, typed)
     if price is None:
-        raise Trouble(f"{_named(typed)} has no price: it is free of charge, or costs as its model")
+        raise Trouble(
+            f"{_subject_name(typed)} has no price: it is free of charge, or costs as its model"
+        )
     return fields(price)
 
 
 def _set(link: Link, typed: Namespace) -> Result:
-    before = _present(link, typed)
+    before = _price_in_force(link, typed)
     wanted = typed_fields(typed, (*_AMOUNTS, *_PEAK))
     same = {name: (before or {}).get(name) for name in (*_AMOUNTS, *_PEAK)}
     body = {**{name: value for name, value in same.items() if value is not None}, **wanted}
     if missing := [name for name in _AMOUNTS if name not in body]:
         options = ", ".join(f"--{name}" for name in missing)
-        raise Misuse(f"{_named(typed)} has no price yet: say {options}")
+        raise Misuse(f"{_subject_name(typed)} has no price yet: say {options}")
     if before and all(before[name] == value for name, value in body.items()):
-        return outcome("price", _named(typed), "unchanged", before)
+        return outcome("price", _subject_name(typed), "unchanged", before)
     differences = differing(before or {}, body)
     if typed.dry_run:
-        return outcome("price", _named(typed), "would be set", before, differences)
+        return outcome("price", _subject_name(typed), "would be set", before, differences)
     after = link.send("POST", "prices/", {"model": typed.model, "pool": typed.pool, **body}).body
-    return outcome("price", _named(typed), "set", after, differences)
+    return outcome("price", _subject_name(typed), "set", after, differences)
 
 
 def _end(link: Link, typed: Namespace) -> Result:
     if not typed.pool:
         raise Misuse("say --pool: only a pool's own price ends; a model's is set to another one")
-    before = _present(link, typed)
+    before = _price_in_force(link, typed)
     if before is None:
-        return outcome("price", _named(typed), "unchanged, it has none", None)
+        return outcome("price", _subject_name(typed), "unchanged, it has none", None)
     if typed.dry_run:
-        return outcome("price", _named(typed), "would be ended", before)
+        return outcome("price", _subject_name(typed), "would be ended", before)
     after = link.send("POST", f"prices/{before['id']}/end/", {}).body
-    return outcome("price", _named(typed), "ended", after)
+    return outcome("price", _subject_name(typed), "ended", after)
 
 
-def _present(link: Link, typed: Namespace) -> Row | None:
+def _price_in_force(link: Link, typed: Namespace) -> Row | None:
     rows = _in_force(link.rows("prices/", model=typed.model))
     subject = typed.model, typed.pool
     return next((row for row in rows if (row["model"], row["pool"]) == subject), None)
@@ -115,5 +117,5 @@ def _in_force(rows: Iterable[Row]) -> Iterator[Row]:
         subjects.add(subject)
 
 
-def _named(typed: Namespace) -> str:
+def _subject_name(typed: Namespace) -> str:
     return f"{typed.model} in {typed.pool}" if typed.pool else str(typed.model)

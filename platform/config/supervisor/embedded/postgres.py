@@ -63,10 +63,10 @@ class Postgres:
         if not self._data.exists():
             await self._create()
         self._check_version()
-        self._user.own_all(self._data)
+        self._user.own_tree(self._data)
         add_missing_rules(self._data / "pg_hba.conf")
         await self._keeper.start(self._server(), self._what_is_missing)
-        await self._let_requests_in()
+        await self._prepare_requests_role()
 
     async def _create(self) -> None:
         """Create the database in a draft folder, then rename it: an interruption leaves no half."""
@@ -94,7 +94,7 @@ class Postgres:
             f"CREATE DATABASE forebay OWNER {ROLE}\n"
         )
 
-    async def _let_requests_in(self) -> None:
+    async def _prepare_requests_role(self) -> None:
         """Create the role of requests at each start, as earlier versions made none."""
         password = sql.Literal(self._home.password("requests.password"))
         role = sql.Identifier(REQUESTS_ROLE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from config.supervisor.embedded.socket_files import can_be
+from config.supervisor.embedded.socket_files import can_bind
 from config.supervisor.ports import find_free
 
 _PORT_RULE = "host all all 127.0.0.1/32 scram-sha-256"
@@ -45,7 +45,7 @@ class Address:
 
 def address(data: Path) -> Address:
     # PostgreSQL takes a list of folders, with commas in between.
-    if can_be(data / f".s.PGSQL.{_PORT}") and "," not in str(data):
+    if can_bind(data / f".s.PGSQL.{_PORT}") and "," not in str(data):
         return Address(folder=str(data.absolute()))
     return at_port()
 

@@ -60,10 +60,10 @@ def _copy(package: Path, target: Path) -> None:
 
 def _copy_to(draft: Path, package: Path) -> None:
     for folder in (package, package.with_suffix(".libs")):  # a program finds its libraries there
-        shutil.copytree(folder, draft / folder.name, ignore=_needless)
+        shutil.copytree(folder, draft / folder.name, ignore=_ignored_names)
     for path in (_OPEN, draft, *draft.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if os.access(path, os.X_OK) else 0o444))
 
 
-def _needless(folder: str, names: list[str]) -> set[str]:
+def _ignored_names(folder: str, names: list[str]) -> set[str]:
     return {"__pycache__", "pginstall", "include"} & set(names)  # pginstall: an older PostgreSQL

@@ -7,7 +7,7 @@ from pathlib import Path
 _MOST = 107  # bytes, of Linux: unix(7), sun_path without its last 0
 
 
-def can_be(path: Path) -> bool:
+def can_bind(path: Path) -> bool:
     """Returns whether a socket can be made at this path; if not, its server listens on 127.0.0.1.
 
     It cannot if the name is too long, or in a folder of a file system without sockets, such as one

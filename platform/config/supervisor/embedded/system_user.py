@@ -24,7 +24,7 @@ class SystemUser:
         if self._account:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
 
-    def own_all(self, data: Path) -> None:
+    def own_tree(self, data: Path) -> None:
         """Own a data folder that root has restored from a backup."""
         if self._account and data.stat().st_uid != self._account.pw_uid:
             for path in (*data.rglob("*"), data):

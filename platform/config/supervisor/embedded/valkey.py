@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.supervisor.child import Stage
-from config.supervisor.embedded.socket_files import can_be
+from config.supervisor.embedded.socket_files import can_bind
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
@@ -36,7 +36,7 @@ class Valkey:
         self._password = home.password("redis.password")
         # A name of its own for each start: an earlier server, when it ends, removes its socket.
         self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
-        has_socket = can_be(self._socket) and not self.has_port
+        has_socket = can_bind(self._socket) and not self.has_port
         self._listening, self.url = self._by_socket() if has_socket else self._by_port()
 
     def _by_socket(self) -> tuple[str, str]:

@@ -51,7 +51,7 @@ class Engine:
         try:
             await self._keeper.start(child, self._what_is_missing, self._life())
         except Problem:
-            raise Problem(_why(child, self._model)) from None
+            raise Problem(_failure_reason(child, self._model)) from None
 
     def _life(self) -> Life:
         async def is_ready() -> bool:
@@ -104,7 +104,7 @@ def model_name(model: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("-") or "model"
 
 
-def _why(child: Child, model: Path) -> str:
+def _failure_reason(child: Child, model: Path) -> str:
     """Returns why the start failed. llama.cpp logs its reason somewhere above its last lines."""
     for line in child.last_lines(50):
         if reason := re.search(r"error loading model: (.+)", line):

@@ -109,6 +109,6 @@ def _launch_variables(launch: Launch) -> dict[str, str]:
     return {**launch.env, **gpus}
 
 
-def without_our_own(variables: Mapping[str, str]) -> dict[str, str]:
+def without_platform_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables without master key and database passwords, for another's program."""
     return {name: value for name, value in variables.items() if not name.startswith(_OURS)}

@@ -113,7 +113,7 @@ class Launches:
             command.line,
             {**command.variables, "FOREBAY_HOME": str(self._home.root)},
             stage=Stage.SERVER,
-            inherited=launch_command.without_our_own(os.environ),
+            inherited=launch_command.without_platform_variables(os.environ),
             orphan_signal=command.orphan_signal,
             yields=False,
             may_quote=True,

@@ -26,7 +26,7 @@ def main() -> None:
         sys.exit(f"cannot run {sys.argv[1]}: {error.strerror}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _wait)
-    _end_like(server.wait())
+    _exit_like(server.wait())
 
 
 def _end_with_us() -> None:
@@ -41,7 +41,7 @@ def _wait(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: the server has the signal too."""
 
 
-def _end_like(code: int) -> None:
+def _exit_like(code: int) -> None:
     if code < 0:
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
