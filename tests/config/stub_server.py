@@ -103,7 +103,7 @@ class Served:
 
     @property
     def crowd(self) -> int:
-        """Of connections, those included that have not agreed on TLS yet."""
+        """The number of connections, with those that have not agreed on TLS yet."""
         return connection_limit_of(self._server.server_state).count
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What is answered beside the inference API: files, probes, and what is not there."""
+"""Answers beside the inference API: files, probes, and paths that do not exist."""
 
 import gzip
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who is slow to send or to read is sent away; who waits for an answer is not."""
+"""Clients that send or read slowly are sent away; clients that wait for an answer are not."""
 
 import json
 import socket

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What Celery does to connections around a task."""
+    """Connect Celery's handlers, which act on connections around a task."""
     for name, value in settings.CELERYS_CONNECTION.items():
         monkeypatch.setitem(connection.settings_dict, name, value)
     app.loader.import_default_modules()

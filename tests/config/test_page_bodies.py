@@ -1,4 +1,4 @@
-"""What strangers send to the pages takes little memory, and keeps out no ordinary form."""
+"""Strangers' forms take little memory, and keep out no ordinary form."""
 
 import asyncio
 import gzip

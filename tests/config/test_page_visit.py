@@ -1,4 +1,4 @@
-"""What a request for a page takes of its process, until its answer has been read."""
+"""The turn of its process that a request for a page takes, until its answer has been read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,7 +28,7 @@ def _all_places_are_free_again() -> Iterator[None]:
 
 
 class Limiter:
-    """Of an address that has `left` requests."""
+    """A rate limiter with `left` requests for an address."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -129,7 +129,7 @@ class Person:
 
 
 async def known(cookie: str, user: Any = Person) -> Asking:
-    """Whose session has been answered for here."""
+    """Returns a caller whose session has been answered for here."""
     asking = Asking("/console/", cookie=f"forebay_session={cookie}")
     request = ASGIRequest(asking.scope, BytesIO())
     request.user = user

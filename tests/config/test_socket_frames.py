@@ -1,4 +1,4 @@
-"""What a websocket's client sends before it is a message is bounded in bytes and in frames."""
+"""A websocket's client may send few frames and bytes before they are a message."""
 
 import contextlib
 import os

@@ -33,7 +33,7 @@ def read(answer: bytes) -> dict[str, Any]:
     ],
 )
 def test_the_body_is_kept(served: Served, body: bytes, pieces: int) -> None:
-    """As Java's HttpClient and `curl --http2` send it."""
+    """Java's HttpClient and `curl --http2` send one with an upgrade."""
     request = b"POST /v1/x?a=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\n" + UPGRADE + body
     size = -(-len(request) // pieces)
     with served.connect() as client:

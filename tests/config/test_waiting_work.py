@@ -1,4 +1,4 @@
-"""Which tasks have something to do: what is looked at is what they work off."""
+"""The queries for tasks with something to do look at the rows that the tasks work off."""
 
 from collections.abc import Iterator
 from datetime import timedelta

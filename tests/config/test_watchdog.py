@@ -1,4 +1,4 @@
-"""What a process says to whoever watches it, and that it falls silent when its loop is stuck."""
+"""A process sends signs of life, and falls silent when its loop is stuck."""
 
 import os
 import socket

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 
 class Cycle:
-    """What uvicorn keeps of a request."""
+    """The part of uvicorn's cycle of a request that the extension reads."""
 
     def __init__(self) -> None:
         self.disconnected = False

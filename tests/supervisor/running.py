@@ -73,7 +73,7 @@ class Running:
 
     @property
     def told(self) -> dict[str, str]:
-        """What it keeps for manage.py."""
+        """Returns the variables that it keeps for manage.py."""
         found: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
         return found
 
@@ -108,7 +108,7 @@ class Running:
 
 
 def refused(home: Path, **variables: str) -> str:
-    """Of a start that must fail: its last line. Nothing may be left running."""
+    """Returns the last line of a start that must fail, and must leave nothing running."""
     running = Running(home, **variables)
     code = running.process.wait(START_S)
     running.close()
@@ -136,7 +136,7 @@ def environment_of(pid: int) -> list[str]:
 
 
 def owners(platform: Running) -> list[str]:
-    """Who owns the tables of its database."""
+    """Returns the owners of the tables of its database."""
     with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
         found: list[str] = connection.execute(_OWNERS).fetchone()[0]  # type: ignore[index]
     return found

@@ -129,7 +129,7 @@ def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def protected_at_once(platform: Running, times: int) -> list[str]:
-    """What each `audit_protect` says while the platform runs and others do the same."""
+    """Returns the last line of each `audit_protect`; they run at once, beside the platform."""
     secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
     where = urlsplit(platform.told["DATABASE_URL"])
     place = where.netloc.rpartition("@")[2]
@@ -151,7 +151,7 @@ def protected_at_once(platform: Running, times: int) -> list[str]:
 
 
 def others_statements(platform: Running) -> list[str]:
-    """What a request reads of what runs for others, over connections of the same role."""
+    """Returns other requests' statements that a request sees over connections of the same role."""
     url = platform.told["FOREBAY_REQUESTS_DATABASE_URL"]
     with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as other:
         other.execute("select set_config('forebay.proof', %s, true)", ["of another tenant"])

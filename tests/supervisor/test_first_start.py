@@ -90,7 +90,7 @@ def test_a_full_disk_is_named_in_one_line(disk: Disk) -> None:
 async def test_a_database_folder_without_our_database_is_refused_with_what_to_do(
     tmp_path: Path,
 ) -> None:
-    """As versions before left it behind on a full disk."""
+    """Earlier versions left one behind on a full disk."""
     home = Home(tmp_path / "home")
     home.take()
     await start_database(home)

@@ -40,7 +40,7 @@ def test_after_kill_9_a_new_run_starts_clean_and_soon_beside_another(
 
 @pytest.mark.parametrize("after_s", [0.15, 0.4, 0.8, 1.5])
 def test_ctrl_c_while_it_loads_shows_no_traceback(start: Start, after_s: float) -> None:
-    """Before the first line of ours runs, Python itself may show one."""
+    """Python itself may show one before our first line runs."""
     running = start()
     time.sleep(after_s)
     running.end(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Which changes of an engine end its server: those that it would run otherwise after."""
+"""A change of an engine ends its server if the server's command depends on it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ LAUNCH = {"model": "a.gguf"}
 
 
 class Kept:
-    """Of a keeper what servers need; nothing runs."""
+    """A keeper for the tests of launches, which runs nothing."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

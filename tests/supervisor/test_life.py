@@ -19,7 +19,7 @@ def child(folder: Path, *command: str) -> Child:
 
 
 class Unwatched(ServerWatch):
-    """Of a server that is always well."""
+    """The watch of a server that is always well."""
 
     def __init__(self) -> None:
         pass

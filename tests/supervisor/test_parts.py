@@ -123,7 +123,7 @@ def test_in_a_folder_with_a_long_name_servers_have_ports(tmp_path: Path) -> None
 def test_in_a_folder_that_can_have_no_sockets_servers_have_ports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As those that Docker Desktop or WSL mount from another system."""
+    """Docker Desktop and WSL mount such folders from another system."""
 
     class Socket(socket.socket):
         def bind(self, where: Any) -> None:

@@ -101,7 +101,7 @@ async def test_one_whose_figures_stand_still_is_killed(
 
 
 async def test_one_that_cannot_say_its_figures_is_killed(tmp_path: Path) -> None:
-    """As llama.cpp's server is, which tells them between two steps."""
+    """A stuck llama.cpp cannot: it answers about its figures between two steps."""
     figures = Figures(moves=5)
     figures.hangs = True
     with served(figures) as port:

@@ -1,4 +1,4 @@
-"""What `forebay check` says of certificates: a line that names the file and what is wrong."""
+"""`forebay check` reports each certificate in a line that names the file and its fault."""
 
 import stat
 from pathlib import Path
@@ -105,14 +105,14 @@ def test_not_readable_and_not_there(
 
 
 def closed_to_us(path: object, mode: str = "r") -> object:
-    """As for others than root, who reads everything."""
+    """Open a file as any user but root does, who could read everything."""
     if stat.S_IMODE(Path(str(path)).stat().st_mode) == 0:
         raise PermissionError(13, "Permission denied")
     return Path(str(path)).open(mode)  # noqa: SIM115  # whoever asked closes it
 
 
 def test_one_of_grpc_alone(authority: Authority, said: Said) -> None:
-    """And each of two that are wrong has its line."""
+    """Each of two wrong certificates has its line."""
     late = authority.sign("grpc", days=-1)
     own = {"GRPC_CERTIFICATE": str(late.certificate), "GRPC_PRIVATE_KEY": str(late.key)}
     both = said.of(authority.sign("server", days=90), **own).splitlines()

@@ -1,4 +1,4 @@
-"""What `forebay check` says of ports while a platform runs, and while something else has them."""
+"""`forebay check` reports ports while a platform runs, and while another program has them."""
 
 import socket
 from collections.abc import Iterator

@@ -185,7 +185,7 @@ def test_a_process_that_lacks_a_secret_ends_with_one_line(file: Path) -> None:
 
 
 def test_nothing_of_this_run_is_unknown() -> None:
-    """Or every start would warn."""
+    """Otherwise every start would warn."""
     from config.configuration.variables import unknown
 
     assert "FOREBAY_HOME" not in unknown(os.environ)

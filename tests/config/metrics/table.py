@@ -28,7 +28,7 @@ def load_all() -> None:
 
 
 def row(name: str, whose: str) -> str:
-    """As the table has it."""
+    """Returns a row as the table has it."""
     family = FAMILIES[name]
     labels = ", ".join(f"`{label.name}`" for label in family.labels)
     kind = type(family).__name__.lower()

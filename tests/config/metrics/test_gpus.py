@@ -110,7 +110,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(name: str) -> dict[str, float]:
-    """By the GPU's number."""
+    """Returns the figures by the GPU's number."""
     (metric,) = FAMILIES[name].collect()
     return {each.labels["gpu"]: each.value for each in metric.samples}
 

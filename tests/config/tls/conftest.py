@@ -19,6 +19,6 @@ def server(authority: Authority) -> Files:
 
 @pytest.fixture
 def look_now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """From then on files are looked at with each connection."""
+    """Returns a function after whose call each connection looks at the files."""
     yield lambda: monkeypatch.setattr(served_certificates, "EVERY_S", -1.0)
     served_certificates._served.clear()

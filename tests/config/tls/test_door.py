@@ -122,7 +122,7 @@ def test_who_never_agrees_has_a_deadline(serve: Callable[[], Served]) -> None:
 
 
 def test_who_never_agrees_counts(serve: Callable[[], Served], server: Files) -> None:
-    """And gives way to who does."""
+    """It also gives way to a connection that has agreed on TLS."""
     with override_settings(CONNECTIONS_PER_ADDRESS=2):
         served = serve()
         silent = [served.connect() for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What the environment says about TLS, and what a supervisor makes of it."""
+"""The environment's variables of TLS, and a supervisor's use of them."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is wrong with files of TLS is said in one line that names the file."""
+"""A fault of TLS files is reported in one line that names the file."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

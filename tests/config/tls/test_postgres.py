@@ -97,7 +97,7 @@ def version(connection: psycopg.Connection[tuple[object, ...]]) -> object:
 
 
 def through_django(url: str) -> object:
-    """As its backend connects."""
+    """Connect as Django's backend does."""
     wrapper = DatabaseWrapper({**environment.database(url, {}), "TIME_ZONE": None}, "over_tls")
     told = wrapper.get_connection_params()
     with psycopg.connect(**{name: told[name] for name in told if name not in _ITS_OWN}) as found:

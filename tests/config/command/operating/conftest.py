@@ -58,7 +58,7 @@ def maker(transactional_db: None) -> User:
 
 @pytest.fixture
 def key(maker: User, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> OperatorKey:
-    """With every scope; the environment names it, and the platform."""
+    """Set an operator key with every scope, and the platform's URL, in the environment."""
     for name in redis().scan_iter("api:*"):
         redis().delete(name)
     ends = timezone.now() + timedelta(days=1)

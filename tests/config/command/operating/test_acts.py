@@ -39,7 +39,7 @@ def test_an_engine_is_set_once_and_then_left_alone(
 def test_an_empty_name_is_that_of_nothing(
     forebay: Forebay, pool: Pool, command: str, name: str
 ) -> None:
-    """As of a variable of a script that was never set: not the first engine that there is."""
+    """A script's unset variable must not name the first engine that there is."""
     assert forebay(f"engines set {NEW}").status == 0
     ended = forebay(command, name)
     assert (ended.status, ended.out) == (1, "")

@@ -251,7 +251,7 @@ def test_words_of_a_refusal_do_not_steer_the_terminal(
 def test_a_reader_that_has_enough_is_no_failure(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in `forebay limits list | head -1`."""
+    """The reader of `forebay limits list | head -1` stops early."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as closed, monkeypatch.context() as here:
