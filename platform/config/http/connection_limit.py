@@ -8,7 +8,6 @@ where none waits is the newcomer refused. So a flood of idle connections pushes 
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Protocol
 
 from django.conf import settings
@@ -105,13 +104,8 @@ def _room(count: int, most: int, waiting: OrderedDict[Connection, None]) -> bool
         return True
     if not waiting:
         return False
-    _first(waiting).give_way()
+    next(iter(waiting)).give_way()
     return True
-
-
-def _first(waiting: OrderedDict[Connection, None]) -> Connection:
-    connections: Iterator[Connection] = iter(waiting)
-    return next(connections)
 
 
 def most_connections() -> int:

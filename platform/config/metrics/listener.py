@@ -88,9 +88,8 @@ class Listener:
             return _text(400, "send a request of HTTP with a short head")
         line, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = line.partition(" ")
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in map(_partitioned, lines)
-        }
+        fields = (line.partition(":") for line in lines)
+        headers = {name.strip().lower(): value.strip() for name, _, value in fields}
         path = rest.split(" ")[0].partition("?")[0]
         if path in PROBES:
             return _answer_probe(path)
@@ -152,10 +151,6 @@ def _tls() -> Callable[[], ssl.SSLContext] | None:
 def _serve(listener: Listener) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(listener.serve())
-
-
-def _partitioned(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
 
 
 def _answer_probe(path: str) -> Answer:

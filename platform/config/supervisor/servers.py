@@ -114,7 +114,8 @@ class Servers:
 
 
 def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
-    workers = (entry.queues(options.workers_per_engine) for entry in _entries())
+    entries = pools.entries(environment.engines())
+    workers = (entry.queues(options.workers_per_engine) for entry in entries)
     further = (
         ENGINES_TO_COME + options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
     )
@@ -128,10 +129,6 @@ def _tls() -> dict[str, str]:
     variables = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
     authority = environment.variable("FOREBAY_TLS_CA") or str(configured_files.own_authority())
     return {**variables, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
-
-
-def _entries() -> list[pools.Entry]:
-    return pools.entries(environment.engines())
 
 
 def _given_engines() -> Mapping[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from config.command.operating.declared import Kind
 from config.command.operating.link import Misuse, Row
-from config.command.operating.program import Program, typed_fields
+from config.command.operating.program import Program, number_or, typed_fields
 
 AUTO = "auto"
 _FIELDS = ("pool", "kind", "url", "slots", "hosted")
@@ -39,7 +39,7 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--pool", metavar="NAME", help="the pool that it is in")
     parser.add_argument("--kind", help="such as vllm, sglang, llama_cpp")
     parser.add_argument("--url", help="such as http://gpu-1:8000/v1")
-    parser.add_argument("--slots", type=_slots, help=f"answers at once, or {AUTO}")
+    parser.add_argument("--slots", type=number_or(AUTO), help=f"answers at once, or {AUTO}")
     parser.add_argument("--hosted", action=BooleanOptionalAction, help="somebody else's machine")
     parser.add_argument(
         "--option",
@@ -52,15 +52,6 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--api-key-file", metavar="FILE", help="with the key of the server; - for standard input"
     )
-
-
-def _slots(text: str) -> int | str:
-    if text == AUTO:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ArgumentTypeError(f"a number, or {AUTO}") from None
 
 
 def _option(text: str) -> tuple[str, Any]:

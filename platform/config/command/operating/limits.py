@@ -1,13 +1,13 @@
 """`forebay limits`: the limits of tenants and tiers of a running platform."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from config.command.operating.link import Link, Misuse
 from config.command.operating.output import Result, differing, fields, outcome, table
-from config.command.operating.program import Program, typed_fields
+from config.command.operating.program import Program, number_or, typed_fields
 
 TIER = "tier"  # in place of a figure: the one of the tenant's tier
 _FIGURES = (
@@ -30,22 +30,15 @@ def main(arguments: Sequence[str]) -> int:
     setting.add_argument("--weight", type=int, help="of a tier: its share against a standard one's")
     for name in _FIGURES:
         option = f"--{name.replace('_', '-')}"
-        setting.add_argument(option, type=_figure, help=f"a number; of a tenant also `{TIER}`")
+        setting.add_argument(
+            option, type=number_or(TIER), help=f"a number; of a tenant also `{TIER}`"
+        )
     return program.main(arguments)
 
 
 def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("tenant", nargs="?")
     parser.add_argument("--tier", metavar="NAME", help="in place of a tenant")
-
-
-def _figure(text: str) -> int | str:
-    if text == TIER:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ArgumentTypeError(f"a number, or {TIER}") from None
 
 
 def _list(link: Link, typed: Namespace) -> Result:

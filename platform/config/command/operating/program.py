@@ -89,6 +89,20 @@ def json_object(text: str) -> dict[str, Any]:
     return parsed
 
 
+def number_or(word: str) -> Callable[[str], int | str]:
+    """Returns a type of argparse for a whole number or this word."""
+
+    def parse(text: str) -> int | str:
+        if text == word:
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"a number, or {word}") from None
+
+    return parse
+
+
 def typed_fields(typed: Namespace, names: Sequence[str]) -> dict[str, Any]:
     """Returns the fields that were given on the command line."""
     values = {name: getattr(typed, name, None) for name in names}
