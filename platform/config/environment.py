@@ -226,16 +226,11 @@ def _is_here(host: str) -> bool:
 def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
     """Returns Django's settings for a URL, whose own options (`?sslmode=verify-full`) stay."""
     config = environ.Env.db_url_config(url)
-    url_options, address = dict(config.get("OPTIONS", {})), dict[str, Any]()
-    if (
-        not config["HOST"]
-        and "," not in f"{url_options.get('host', '')}{url_options.get('port', '')}"
-    ):
+    query, address = dict(config.get("OPTIONS", {})), dict[str, Any]()
+    if not config["HOST"] and "," not in f"{query.get('host', '')}{query.get('port', '')}":
         # Django's names for `?host=` and `?port=`: `dbshell` and the compliance page read them.
-        address = {
-            name.upper(): url_options.pop(name) for name in ("host", "port") if name in url_options
-        }
-    return {**config, **address, "OPTIONS": {**url_options, **DATABASE_PATIENCE, **options}}
+        address = {name.upper(): query.pop(name) for name in ("host", "port") if name in query}
+    return {**config, **address, "OPTIONS": {**query, **DATABASE_PATIENCE, **options}}
 
 
 def nearby(host: str) -> str:
@@ -249,7 +244,7 @@ def nearby(host: str) -> str:
 
 
 def master_keys() -> MasterKeys:
-    """Returns the keys from which every other key is derived: audit/keys/master_keys."""
+    """Returns the keys that protect every other key: audit/keys/master_keys."""
     try:
         return from_environment(os.environ, HOME)
     except (MasterKeyProblem, MasterKeyAway) as problem:
