@@ -50,6 +50,8 @@ def pytest_configure() -> None:
     # Threads of tests are not Celery's: what one keeps would be there in the next test.
     settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # A second `django.setup()`, in a test, would bind the log to that test's captured stderr.
+    settings.LOGGING_CONFIG = None
 
 
 @receiver(setting_changed)

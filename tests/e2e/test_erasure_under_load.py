@@ -28,8 +28,8 @@ from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.front_ends.rest import Rest
 from tests.e2e.test_faults import Crowd, kill, settled_exactly_once
 
-SUBJECTS = int(os.environ.get("FOREBAY_ERASURE_SUBJECTS", "10"))
-KILLS = int(os.environ.get("FOREBAY_ERASURE_KILLS", "3"))
+SUBJECTS = int(os.environ.get("FOREBAY_ERASURE_SUBJECTS", "6"))
+KILLS = int(os.environ.get("FOREBAY_ERASURE_KILLS", "2"))
 OTHERS = 5
 WORD = "a forebay holds the river"
 PATIENCE_S = 90 + 6 * SUBJECTS

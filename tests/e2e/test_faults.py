@@ -28,7 +28,7 @@ from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import Answer, Client, FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-ABORTS = int(os.environ.get("FOREBAY_TEST_ABORTS", "60"))  # `make soak`: 1,000
+ABORTS = int(os.environ.get("FOREBAY_TEST_ABORTS", "30"))  # `make soak`: 1,000
 TWINS = int(os.environ.get("FOREBAY_TEST_TWINS", "1"))  # pairs of clients; `make soak`: 20
 
 

@@ -29,8 +29,8 @@ from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_faults import kill
 from tests.e2e.test_quotas import Budgeted
 
-KILLS = int(os.environ.get("FOREBAY_TEST_RECORD_KILLS", "4"))
-CUTS = int(os.environ.get("FOREBAY_TEST_RECORD_CUTS", "3"))
+KILLS = int(os.environ.get("FOREBAY_TEST_RECORD_KILLS", "2"))
+CUTS = int(os.environ.get("FOREBAY_TEST_RECORD_CUTS", "2"))
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + 20 * KILLS + 10 * CUTS)]
 CLIENTS, SLOTS = 32, 16  # some run, some wait in line
 DEADLINE_S = 8

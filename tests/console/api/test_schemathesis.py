@@ -32,7 +32,7 @@ from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued, operator_key
 
-EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "1"))
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
