@@ -15,7 +15,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.parked import MOST_TIMES
 from inference.stream.frames import Kind
-from inference.worker.handlers.generation import Generation
+from inference.worker.run.run import Run
 from tests.inference.orders import an_order
 from tests.inference.running import until
 from tests.inference.scripted import Traces, generation
@@ -180,8 +180,8 @@ async def test_a_broken_stream_goes_on_where_it_stopped(
     assert traces.events[-1] == b"data: [DONE]"
 
 
-async def _has_said(work: Generation, events: int) -> bool:
-    return len(work.sent_events) >= events
+async def _has_said(work: Run, events: int) -> bool:
+    return len(work.output.events) >= events
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -194,8 +194,8 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(
     assert whole.completion_tokens == GREEDY["max_tokens"]
     work, cuts = generation(engine, order), 0
     while True:
-        assert work.may_be_parked() is (cuts < MOST_TIMES)
-        traces, before = Traces(), len(work.sent_events)
+        assert work.handler.may_be_parked() is (cuts < MOST_TIMES)
+        traces, before = Traces(), len(work.output.events)
         task = asyncio.create_task(work.run(session, traces.writer, traces.ledger, traces.cipher))
         if cuts < MOST_TIMES:
             await until(partial(_has_said, work, before + 8), PATIENCE_S)
@@ -203,11 +203,11 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(
         outcome = await task
         if outcome:
             break
-        assert work.waits_again
+        assert work.parked
         cuts += 1
-        kept, parked = work.sent_events, work.waits_again
+        kept, parked = work.output.events, work.parked
         work = generation(engine, order, 1, kept)
-        work.parked_before = parked
+        work.past.parked = parked
     assert (cuts, outcome.preemptions) == (MOST_TIMES, MOST_TIMES)
     assert outcome.text == whole.text
     assert outcome.completion_tokens == whole.completion_tokens

@@ -10,7 +10,7 @@ import hiredis
 
 from inference.order import Item
 from inference.queue.fair_queue import AHEAD, FairQueue
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ LEAST = 32  # cost since the last charge: 16 tokens of an answer
 class Charging:
     """Charges while something runs. `running` is by request id."""
 
-    def __init__(self, queue: FairQueue, running: Mapping[str, Handler]) -> None:
+    def __init__(self, queue: FairQueue, running: Mapping[str, Run]) -> None:
         self._queue, self._running = queue, running
         self._charged: dict[Item, int] = {}
         self._task: asyncio.Task[Any] | None = None
@@ -51,7 +51,8 @@ class Charging:
 
     def _due(self) -> dict[Item, int]:
         costs = {
-            each.item: each.cost_so_far - each.charged_for.cost for each in self._running.values()
+            each.item: each.handler.cost_so_far - each.past.charged.cost
+            for each in self._running.values()
         }
         return {
             item: cost

@@ -21,7 +21,7 @@ from inference.queue.engine_window import (
     unpacked,
 )
 from inference.record.statements import Outcome
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 from infrastructure.redis.link import RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
@@ -60,24 +60,24 @@ class EngineWatch:
             await redis.call("HDEL", self._key, *expired)
         return next(iter(by_worker.get(self._worker, ())), None)
 
-    def look(self, running: Iterable[Handler]) -> None:
+    def look(self, running: Iterable[Run]) -> None:
         """Count the new tokens of running answers."""
         now = time.time()
-        for handler in running:
-            self._count(handler, len(handler.sent_events) - handler.watched, now)
+        for run in running:
+            self._count(run, len(run.output.events) - run.output.watched, now)
 
-    def over(self, handler: Handler, outcome: Outcome | None) -> None:
+    def over(self, run: Run, outcome: Outcome | None) -> None:
         """Count an ended request. Without an `outcome` it goes on elsewhere, or later."""
         now = time.time()
-        pieces = len(handler.sent_events)
+        pieces = len(run.output.events)
         tokens = outcome.completion_tokens if outcome else pieces
-        self._count(handler, tokens - handler.watched, now, ends=True)
-        failure = None if handler.cancelled else handler.failure
+        self._count(run, tokens - run.output.watched, now, ends=True)
+        failure = None if run.signals.cancelled else run.failure
         if isinstance(failure, _NOT_THE_ENGINES):
             failure = None
         if outcome or failure:
             self._changed = True
-            self._own.ended(now, handler.queue_ms, outcome.ttft_ms if outcome else None)
+            self._own.ended(now, run.queue_ms, outcome.ttft_ms if outcome else None)
         if failure and failure.counts:
             self._own.failed(_failure(failure, now))
 
@@ -106,9 +106,9 @@ class EngineWatch:
         self._window = self._window or _windows.setdefault(self._key, EngineWindow())
         return self._window
 
-    def _count(self, handler: Handler, new: int, now: float, *, ends: bool = False) -> None:
+    def _count(self, run: Run, new: int, now: float, *, ends: bool = False) -> None:
         """Count new tokens; only the end may correct the number downwards."""
-        handler.watched = len(handler.sent_events)
+        run.output.watched = len(run.output.events)
         if new > 0 or (new and ends):
             self._own.came(new, now)
             self._changed = True

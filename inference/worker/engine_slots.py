@@ -9,8 +9,8 @@ from inference.engines import pools
 from inference.engines.base import EngineConfig, EngineFull
 from inference.worker.failover import other_available
 from inference.worker.guard import Guard
-from inference.worker.handlers.base import Handler
 from inference.worker.idling import Idling
+from inference.worker.run.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +61,11 @@ class EngineSlots:
             log.error("a request failed: %r", problem, exc_info=problem)
         self._idling.slot_freed()
 
-    def note_full(self, failure: EngineFull, handlers: Iterable[Handler]) -> None:
+    def note_full(self, failure: EngineFull, runs: Iterable[Run]) -> None:
         """Limit a full engine of ours to what it has let in; if that is nothing, it has failed."""
         if self._config.hosted:
             return
-        if running := sum(handler.is_let_in for handler in handlers):
+        if running := sum(run.handler.is_let_in for run in runs):
             self.guard.note_full(running)
         elif self.guard.has_not_answered and self.count == self._config.slots:
             failure.engines_fault = True  # and no other worker of ours has filled it

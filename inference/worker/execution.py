@@ -38,7 +38,8 @@ from inference.worker.failover import (
     record_departure,
 )
 from inference.worker.handlers import handler_of
-from inference.worker.handlers.base import Handler
+from inference.worker.run.context import Past, Surroundings
+from inference.worker.run.run import Run
 from inference.worker.workplace import Workplace
 from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.release import Slot, releasing
@@ -54,7 +55,7 @@ class Execution:
     def __init__(self, place: Workplace, item: Item, ciphertext: bytes) -> None:
         self._place, self.item, self._ciphertext = place, item, ciphertext
         self._order: Order | None = None
-        self._handler: Handler | None = None  # once it has ended
+        self._ended: Run | None = None  # once it has ended
 
     async def run(self) -> None:
         with working_for(self.item.id, self.item.tenant):
@@ -89,7 +90,7 @@ class Execution:
             cipher, order = await self._opened()
             self._order = self._adopted(order)
             outcome = await self._handle(self._order, cipher, order.queue)
-            self._handler = self._current()
+            self._ended = self._current()
             await self._record_leaving()
             return outcome
         except (Unreadable, msgspec.DecodeError) as problem:
@@ -115,15 +116,15 @@ class Execution:
 
     async def _record_leaving(self) -> None:
         """Put on record that a hosted engine may have read a request that now moves."""
-        handler = self._handler
-        if handler and handler.moves and handler.has_left:
+        run = self._ended
+        if run and run.moves and run.has_left:
             record = database_sync_to_async(record_departure)
-            await self._patiently(record, handler.order, self._place.engine.upstream)
+            await self._patiently(record, run.order, self._place.engine.upstream)
 
-    def _current(self) -> Handler | None:
-        """Return this execution's handler, unless the request has come back under a new attempt."""
-        handler = self._place.requests.running.get(self.item.id)
-        return handler if handler and handler.item == self.item else None
+    def _current(self) -> Run | None:
+        """Return this execution's run, unless the request has come back under a new attempt."""
+        run = self._place.requests.running.get(self.item.id)
+        return run if run and run.item == self.item else None
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Wait for servers that are away for a moment: they must not cost an attempt."""
@@ -135,7 +136,7 @@ class Execution:
                 log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", pool, problem)
                 await asyncio.sleep(AGAIN_S)
 
-    # The handler's work --------------------------------------------------------------------------
+    # The run's work --------------------------------------------------------------------------
     async def _handle(self, order: Order, cipher: Cipher, routed_to: str) -> Outcome | None:
         """`routed_to`: the pool that the order was sent to first."""
         if await self._was_handed_over():
@@ -145,16 +146,16 @@ class Execution:
         parked = await self._parked(order)
         if await self._is_over(order):
             return Outcome()  # only the queue had not heard of it
-        handler = await self._prepared(order, parked, routed_to)
+        run = await self._prepared(order, parked, routed_to)
         again = self.item.attempt > 1 or parked.times > 0
         if not again:
-            spans.past(order.trace, "queue", order.created_at, handler.popped_at)
-        self._place.requests.running[self.item.id] = handler
+            spans.past(order.trace, "queue", order.created_at, run.popped_at)
+        self._place.requests.running[self.item.id] = run
         self._place.charging.look_on()
         if await self._is_cancelled(again=again):
-            handler.cancel()
-        await self._place.preemption.offer(handler)
-        return await self._work(handler, cipher)
+            run.cancel()
+        await self._place.preemption.offer(run)
+        return await self._work(run, cipher)
 
     async def _was_handed_over(self) -> bool:
         """Return whether it has left for another pool: somebody died before this queue heard."""
@@ -172,20 +173,23 @@ class Execution:
         may_be = self.item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         return may_be and await self._patiently(database_sync_to_async(_is_settled), order)
 
-    async def _prepared(self, order: Order, parked: Parked, routed_to: str) -> Handler:
+    async def _prepared(self, order: Order, parked: Parked, routed_to: str) -> Run:
         place, item = self._place, self.item
         events, version = list[bytes](), place.engine.config.version
         if parked.events or (item.attempt > 1 and order.keeps_events):
             events, version = await self._patiently(self._sent_before)
-        handler = handler_of(order)(order, item, place.engine, events)
-        handler.of_another_version = bool(events) and version != place.engine.config.version
-        handler.guard, handler.answers = place.guard, place.connections.answers
-        handler.parked_before = handler.charged_for = parked
-        handler.let_go = place.slots.let_go
-        handler.elsewhere = partial(next_pool, order, item, place.engine.config.id, routed_to)
-        handler.own_pool = partial(own_pool, order)
-        handler.full = self._note_full
-        return handler
+        past = Past(events, bool(events) and version != place.engine.config.version, parked, parked)
+        around = Surroundings(
+            guard=place.guard,
+            elsewhere=partial(next_pool, order, item, place.engine.config.id, routed_to),
+            own_pool=partial(own_pool, order),
+            note_full=self._note_full,
+            free_slot=place.slots.let_go,
+            answers=place.connections.answers,
+        )
+        run = Run(order, item, place.engine, past, around)
+        handler_of(order)(run)
+        return run
 
     def _note_full(self, failure: EngineFull) -> None:
         self._place.slots.note_full(failure, self._place.requests.running.values())
@@ -197,19 +201,19 @@ class Execution:
         queue = self._place.connections.queue
         return again and await self._patiently(queue.was_cancelled, self.item.id)
 
-    async def _work(self, handler: Handler, cipher: Cipher) -> Outcome | None:
-        place, order = self._place, handler.order
+    async def _work(self, run: Run, cipher: Cipher) -> Outcome | None:
+        place, order = self._place, run.order
         connections, outcome = place.connections, None
         with spans.continued(order.trace, "work") as span:
             try:
-                outcome = await handler.run(
+                outcome = await run.run(
                     connections.session, connections.writer, connections.commits, cipher
                 )
             finally:
-                place.watch.over(handler, outcome)
+                place.watch.over(run, outcome)
             if span.is_on:
                 engine = place.engine.config.id
-                span.tell(span_values.of_work(handler.order, self.item, engine, outcome))
+                span.tell(span_values.of_work(run.order, self.item, engine, outcome))
             return outcome
 
     async def _sent_before(self) -> tuple[list[bytes], str]:
@@ -227,7 +231,7 @@ class Execution:
     # The end -------------------------------------------------------------------------------------
     async def _settle(self, outcome: Outcome) -> None:
         place, item, order = self._place, self.item, self._order
-        before = self._handler.charged_for if self._handler else NEVER
+        before = self._ended.past.charged if self._ended else NEVER
         slot = slots.slot(order) if order else await self._slot_on_record()
         set_aside = slots.reserved_tokens(order) if order else 0
         queue = place.connections.queue
@@ -245,18 +249,18 @@ class Execution:
 
     async def _leave(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
-        place, item, handler = self._place, self.item, self._handler
+        place, item, run = self._place, self.item, self._ended
         place.charging.over(item)
-        if not (handler and self._order):
+        if not (run and self._order):
             return
         labels = work.labels(self._order, item.klass)
-        if pool := handler.moves:
+        if pool := run.moves:
             work.HANDED_OVER.of(*labels).value += 1
             queue = place.connections.queue
             await self._patiently(fail_over, queue, pool, item, self._ciphertext)
-        elif parked := handler.waits_again:
+        elif parked := run.parked:
             work.PREEMPTIONS.of(*labels).value += 1
-            before = handler.charged_for
+            before = run.past.charged
             await self._patiently(place.preemption.park, self._order, item, before, parked)
 
     async def _slot_on_record(self) -> Slot:

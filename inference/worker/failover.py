@@ -21,6 +21,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.trail import unsealed_notes
 from audit.trail.network import network
+from inference import classes
 from inference.engines import Pool, pools_of
 from inference.engines.health import breakers, reachability
 from inference.engines.health.breakers import Phase
@@ -28,7 +29,6 @@ from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.queue.wake_up import wake_up
-from inference.worker.handlers.base import MAX_ATTEMPTS
 from tenants.scope import system_scope
 
 log = logging.getLogger(__name__)
@@ -43,17 +43,18 @@ def next_pool(
     model's order, with hosted ones and those for failover last; without hosted ones if it is
     local-only, or `in_house`.
     """
+    is_last = item.attempt >= classes.of(item.klass).most_attempts
     stays_here = order.local_only or in_house
     pools = [pool for pool in pools_of(order.model) if not (stays_here and pool.hosted)]
     own = next((pool for pool in pools if pool.name == order.queue), None)
     if own is None:  # it drains, or was removed
-        return _first_up(pools) if item.attempt < MAX_ATTEMPTS else None
+        return None if is_last else _first_up(pools)
     stays = other_available(own, engine)
     if stays and item.attempt == 1:
         return own
-    if item.attempt < MAX_ATTEMPTS and (untried := _first_up(_untried(pools, own.name, start))):
+    if not is_last and (untried := _first_up(_untried(pools, own.name, start))):
         return untried
-    may_again = item.attempt < MAX_ATTEMPTS or breakers.phase(engine) is not Phase.CLOSED
+    may_again = not is_last or breakers.phase(engine) is not Phase.CLOSED
     return own if stays and may_again else None
 
 
@@ -99,7 +100,8 @@ async def fail_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -
 
 async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
     """Requeue it for another engine of the pool. After a crash the sweeper does it."""
-    again = msgspec.structs.replace(item, attempt=min(item.attempt + 1, MAX_ATTEMPTS))
+    attempt = min(item.attempt + 1, classes.of(item.klass).most_attempts)
+    again = msgspec.structs.replace(item, attempt=attempt)
     if not await queue.settle(item, 0):
         return  # the sweeper has it
     if await queue.enqueue(again, ciphertext):

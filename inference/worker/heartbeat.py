@@ -84,16 +84,16 @@ class Heartbeat:
             "%s: Redis lost its data; restoring %d requests", place.pool, len(requests.running)
         )
         connections = place.connections
-        for request_id, handler in list(requests.running.items()):
+        for request_id, run in list(requests.running.items()):
             if request_id not in requests.leased:
                 continue  # it ended while we were busy with another
             _, ciphertext = requests.leased[request_id]
-            if not await connections.queue.adopt(handler.item, ciphertext, self._runner_id):
-                handler.abandon()
+            if not await connections.queue.adopt(run.item, ciphertext, self._runner_id):
+                run.abandon()
                 continue
-            slot = slots.slot(handler.order)
+            slot = slots.slot(run.order)
             await reacquire(connections.redis, slot, settings.REQUEST_DEADLINE_S)
-            if frame := handler.everything_sent():
-                connections.writer.put(handler.order, frame)
-            await place.preemption.offer(handler)
+            if frame := run.handler.everything_sent():
+                connections.writer.put(run.order, frame)
+            await place.preemption.offer(run)
         self._idling.wake()

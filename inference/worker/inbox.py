@@ -7,9 +7,9 @@ from typing import Any
 import hiredis
 
 from inference.queue.fair_queue import FairQueue
-from inference.worker.handlers.base import Handler
 from inference.worker.idling import Idling
 from inference.worker.requests import Requests
+from inference.worker.run.run import Run
 from infrastructure.redis.link import RedisGone
 
 TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
@@ -17,10 +17,10 @@ AGAIN_S = 0.3
 
 
 class Inbox:
-    """`park`: asks a handler to park, beside the reading of notes."""
+    """`park`: asks a run to park, beside the reading of notes."""
 
     def __init__(
-        self, requests: Requests, idling: Idling, park: Callable[[Handler], Awaitable[None]]
+        self, requests: Requests, idling: Idling, park: Callable[[Run], Awaitable[None]]
     ) -> None:
         self._requests, self._idling, self._park = requests, idling, park
         self._beside: set[asyncio.Task[None]] = set()
@@ -41,13 +41,13 @@ class Inbox:
         if verb == "cancel":
             self._requests.cancel(request_id)
         elif verb == "park":
-            if handler := self._requests.running.get(request_id):
-                self._begin(self._ask_to_park(handler))
+            if run := self._requests.running.get(request_id):
+                self._begin(self._ask_to_park(run))
         else:
             self._idling.take_note()
 
-    async def _ask_to_park(self, handler: Handler) -> None:
-        await self._park(handler)
+    async def _ask_to_park(self, run: Run) -> None:
+        await self._park(run)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -14,7 +14,7 @@ from inference import classes
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.record.parked import Parked, keep
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 from infrastructure.redis.link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -27,24 +27,24 @@ class Preemption:
     def __init__(self, redis: RedisLink, queue: FairQueue, is_stopping: Callable[[], bool]) -> None:
         self._redis, self._queue, self._is_stopping = redis, queue, is_stopping
 
-    async def offer(self, handler: Handler) -> None:
+    async def offer(self, run: Run) -> None:
         """Tell the queue that a higher class may have this request's slot."""
-        if not classes.of(handler.item.klass).preemptible:
+        if not classes.of(run.item.klass).preemptible:
             return
-        if self._is_stopping() or not handler.may_be_parked():
+        if self._is_stopping() or not run.handler.may_be_parked():
             return
         with contextlib.suppress(*_TROUBLE):
-            await self._queue.offer(handler.item, handler.popped_at)
+            await self._queue.offer(run.item, run.popped_at)
 
-    async def ask(self, handler: Handler) -> None:
+    async def ask(self, run: Run) -> None:
         """Have a request park whose slot the queue has asked for, if it still wants it."""
         with contextlib.suppress(*_TROUBLE):
-            if self._is_stopping() or not handler.can_wait_again():
-                await self._queue.decline(handler.item)
+            if self._is_stopping() or not run.handler.may_requeue():
+                await self._queue.decline(run.item)
                 return
-            wanted = await self._queue.still_wants(handler.item, handler.popped_at)
-            if wanted and not handler.park():
-                await self._queue.decline(handler.item)
+            wanted = await self._queue.still_wants(run.item, run.popped_at)
+            if wanted and not run.park():
+                await self._queue.decline(run.item)
 
     async def park(self, order: Order, item: Item, before: Parked, parked: Parked) -> None:
         """Put a request back in front of its line.

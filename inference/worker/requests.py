@@ -1,7 +1,7 @@
 """The requests that a runner holds: leased, then running, perhaps cancelled on the way."""
 
 from inference.order import Item
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 
 Lease = tuple[Item, bytes]  # with the encrypted order; b"" for one that stands on record only
 
@@ -11,13 +11,13 @@ class Requests:
 
     def __init__(self) -> None:
         self.leased: dict[str, Lease] = {}
-        self.running: dict[str, Handler] = {}
+        self.running: dict[str, Run] = {}
         self._cancelled: set[str] = set()
 
     def cancel(self, request_id: str) -> None:
-        if handler := self.running.get(request_id):
-            handler.cancel()
-        elif request_id in self.leased:  # still on its way to its handler
+        if run := self.running.get(request_id):
+            run.cancel()
+        elif request_id in self.leased:  # still on its way to its run
             self._cancelled.add(request_id)
 
     def is_cancelled(self, request_id: str) -> bool:
@@ -25,9 +25,9 @@ class Requests:
 
     def lose(self, item: Item) -> None:
         """Abandon a request whose lease is gone, unless it has come back to this runner."""
-        handler = self.running.get(item.id)
-        if handler and handler.item == item:
-            handler.abandon()
+        run = self.running.get(item.id)
+        if run and run.item == item:
+            run.abandon()
 
     def release(self, lease: Lease) -> None:
         """Forget a request, unless it has come back under another lease meanwhile."""

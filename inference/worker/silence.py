@@ -14,7 +14,7 @@ import aiohttp
 
 from inference.engines.base import Engine, EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 from inference.worker.stalls import Activity, StallWatch
 
 log = logging.getLogger(__name__)
@@ -37,45 +37,45 @@ class SilenceWatch:
     def __init__(self, engine: Engine, session: EngineSession) -> None:
         self._engine, self._session = engine, session
         self._stalls = StallWatch(engine, session)
-        self._latest: dict[Handler, Activity] = {}
+        self._latest: dict[Run, Activity] = {}
         self._failed_checks, self._failed_since = 0, 0.0
 
-    async def keep_watch(self, running: Mapping[str, Handler]) -> None:
+    async def keep_watch(self, running: Mapping[str, Run]) -> None:
         """Watch until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
-            waiting = [each for each in running.values() if each.works and not each.lost]
+            waiting = [
+                each for each in running.values() if each.signals.works and not each.signals.lost
+            ]
             if silent := self._silent(waiting):
                 await self._look(silent)
             else:
                 self._failed_checks = 0
 
-    def _silent(self, running: list[Handler]) -> dict[Handler, Activity]:
+    def _silent(self, running: list[Run]) -> dict[Run, Activity]:
         now, previous = asyncio.get_running_loop().time(), self._latest
         self._latest = {
-            handler: previous[handler]
-            if handler in previous and previous[handler].events == handler.heard
-            else Activity(handler.heard, now)
-            for handler in running
+            run: previous[run]
+            if run in previous and previous[run].events == run.handler.heard
+            else Activity(run.handler.heard, now)
+            for run in running
         }
         if not previous or self._has_progressed(previous):
             self._stalls.moved(now)
         return {
-            handler: activity
-            for handler, activity in self._latest.items()
-            if now - activity.at > SILENT_S
+            run: activity for run, activity in self._latest.items() if now - activity.at > SILENT_S
         }
 
-    def _has_progressed(self, previous: dict[Handler, Activity]) -> bool:
+    def _has_progressed(self, previous: dict[Run, Activity]) -> bool:
         """Returns whether any request got more, or was answered. A cancelled one proves nothing."""
         return any(
-            self._latest[handler].events != activity.events
-            if handler in self._latest
-            else not (handler.cancelled or handler.failure or handler.lost)
-            for handler, activity in previous.items()
+            self._latest[run].events != activity.events
+            if run in self._latest
+            else not (run.signals.cancelled or run.failure or run.signals.lost)
+            for run, activity in previous.items()
         )
 
-    async def _look(self, silent: dict[Handler, Activity]) -> None:
+    async def _look(self, silent: dict[Run, Activity]) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         if await self._answers():
@@ -89,8 +89,8 @@ class SilenceWatch:
         if self._failed_checks < LOOKS or not too_long:
             return
         log.warning("%s: %d requests wait in vain", self._engine.config.id, len(silent))
-        for handler in silent:
-            handler.engine_lost(EngineSilent())
+        for run in silent:
+            run.signals.lose_engine(EngineSilent())
 
     async def _answers(self) -> bool:
         try:

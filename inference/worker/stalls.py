@@ -16,7 +16,7 @@ import aiohttp
 from inference.engines.base import AnswerBroken, Engine
 from inference.engines.transport.session import EngineSession
 from inference.progress import STALL_S
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 
 log = logging.getLogger(__name__)
 ASK_EVERY_S, ASK_WITHIN_S = 5.0, 5.0
@@ -72,20 +72,18 @@ class StallWatch:
         """Note progress: an event, the end of a request, or that nothing ran."""
         self._moved_at = now
 
-    async def look(self, silent: dict[Handler, Activity]) -> None:
+    async def look(self, silent: dict[Run, Activity]) -> None:
         """End requests that have waited too long."""
         now = asyncio.get_running_loop().time()
         await self._ask(now)
         name = self._engine.config.id
-        longest = max(len(handler.order.body) for handler in silent)
+        longest = max(len(run.order.body) for run in silent)
         stall_s = self._stall_s + longest / READS_STANDING_STILL
         if self._done is not None and now - self._moved_at > stall_s:
             log.warning("%s: it gets nothing done: %d requests wait in vain", name, len(silent))
             self._end(silent, EngineStalled())
             return
-        late = [
-            handler for handler, activity in silent.items() if self._is_late(handler, activity, now)
-        ]
+        late = [run for run, activity in silent.items() if self._is_late(run, activity, now)]
         if late:
             log.warning("%s: nothing came of %d requests for too long", name, len(late))
             self._end(late, RequestStalled())
@@ -109,16 +107,16 @@ class StallWatch:
             self._done = progress.done
             self.moved(now)
 
-    def _is_late(self, handler: Handler, activity: Activity, now: float) -> bool:
+    def _is_late(self, run: Run, activity: Activity, now: float) -> bool:
         limit = self._between_tokens_s
         if not activity.events:
-            limit = self._first_token_s + len(handler.order.body) / READS
-        if not handler.is_streamed:  # it gets nothing before its end
-            limit += (handler.order.charge.completion_tokens or math.inf) / WRITES
+            limit = self._first_token_s + len(run.order.body) / READS
+        if not run.handler.is_streamed:  # it gets nothing before its end
+            limit += (run.order.charge.completion_tokens or math.inf) / WRITES
         progresses = now - self._moved_at < ASK_EVERY_S + ASK_WITHIN_S
         return now - activity.at > (2 * limit if progresses else limit)
 
     @staticmethod
-    def _end(handlers: Iterable[Handler], failure: AnswerBroken) -> None:
-        for handler in handlers:
-            handler.engine_lost(failure)
+    def _end(runs: Iterable[Run], failure: AnswerBroken) -> None:
+        for run in runs:
+            run.signals.lose_engine(failure)

@@ -45,14 +45,14 @@ class Nap(Handler):
 
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         return msgspec.structs.replace(
-            self.ending(failure),
+            self.run.ending(failure),
             completion_tokens=self.naps,
             text="zzz",
             response=b"zzz",
         )
 
     def last_frame(self) -> Frame:
-        return self.frame(Kind.BODY, b'{"naps":%d}' % self.naps)
+        return self.output.frame(Kind.BODY, b'{"naps":%d}' % self.naps)
 
 
 def a_nap(naps: int, *, wakes: int = 1, fail: str = "", **changes: Any) -> Order:

@@ -20,6 +20,8 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation
+from inference.worker.run.context import Past
+from inference.worker.run.run import Run
 
 NO_SESSION = cast(EngineSession, None)
 Step = list[bytes] | bytes | float | Exception
@@ -110,8 +112,8 @@ class Traces:
     ) -> Outcome | None:
         return await self.run(generation(engine, order, attempt, before))
 
-    async def run(self, generation: Generation) -> Outcome | None:
-        return await generation.run(NO_SESSION, self.writer, self.ledger, self.cipher)
+    async def run(self, run: Run) -> Outcome | None:
+        return await run.run(NO_SESSION, self.writer, self.ledger, self.cipher)
 
     @property
     def row(self) -> Row:
@@ -167,6 +169,8 @@ class _Rows:
 
 def generation(
     engine: Engine, order: Order, attempt: int = 1, before: list[bytes] | None = None
-) -> Generation:
+) -> Run:
     item = msgspec.structs.replace(order.item, attempt=attempt)
-    return Generation(order, item, engine, before)
+    run = Run(order, item, engine, Past(before or ()))
+    Generation(run)
+    return run

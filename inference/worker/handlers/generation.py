@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +34,7 @@ from inference.engines.resumption import (
 )
 from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
-from inference.order import Item, Order
+from inference.order import Order
 from inference.reasoning import Said, as_one_text
 from inference.record.parked import MOST_TIMES, Parked
 from inference.record.statements import Outcome
@@ -44,6 +45,7 @@ from inference.tracing import attributes, span_values
 from inference.tracing.spans import Value, client_step
 from inference.worker import backoff, token_counts
 from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
@@ -53,32 +55,45 @@ ABORTED = "abort"  # by vLLM or SGLang themselves, as they end: no answer is ove
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
+@dataclass
+class AnswerSoFar:
+    """What the engine has sent.
+
+    `held`: events from the finish reason on, shown once it is on record. `over`: it has said
+    [DONE]. `body`: a whole answer.
+    """
+
+    codec: Codec
+    held: list[bytes] = field(default_factory=list)
+    usage: dict[str, Any] = field(default_factory=dict)
+    finish_reason: str = ""
+    over: bool = False
+    body: bytes = b""
+
+
 class Generation(Handler):
     when_broken = "the engine sent no readable answer"
 
-    def __init__(
-        self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
-    ) -> None:
-        super().__init__(order, item, engine, sent_before)
-        self.asked = order  # `order` may become one that goes on with what there is
-        self.in_pieces = order.stream or bool(sent_before)  # from the engine, as a stream
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        order, engine = run.order, run.engine
+        self.asked = order  # the run's may become one that goes on with what there is
+        self.sent_before = len(run.past.events)  # by an earlier attempt: cannot be taken back
+        self.in_pieces = order.stream or bool(run.past.events)  # from the engine, as a stream
         self._is_followed = False  # what was given out, by more of its text
         if not order.stream:
-            self.sent = 0  # its reader has nothing yet
+            self.output.sent = 0  # its reader has nothing yet
         self.asked_at: float | None = None  # None: it was refused, or not asked yet
         self.first_at: float | None = None
         self.tokens_before = 0
-        self.body = b""  # of a whole answer
-        self.codec = Codec(
-            order.public_id,
-            order.model,
-            hides_cache=not engine.tells_cache(order),
-            gives_usage=order.include_usage,
+        self.answer = AnswerSoFar(
+            Codec(
+                order.public_id,
+                order.model,
+                hides_cache=not engine.tells_cache(order),
+                gives_usage=order.include_usage,
+            )
         )
-        self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
-        self.usage: dict[str, Any] = {}
-        self.finish_reason = ""
-        self.over = False  # the engine has said [DONE]
         self.upstream = ""  # once it has been asked
 
     # Asking ---------------------------------------------------------------------------------------
@@ -90,13 +105,13 @@ class Generation(Handler):
         self.upstream = self.engine.upstream
         began, retry = time.time(), 0
         while True:
-            before, self.has_left = self.has_left, self.engine.config.hosted
+            before, self.run.has_left = self.run.has_left, self.engine.config.hosted
             self.asked_at = time.time()
             try:
                 return await self._ask(session, writer)
             except EngineAway as failure:  # it has not begun
-                self.has_left = before or (failure.was_asked and self.has_left)
-                if self.first_at or self.guard.phase is Phase.OPEN:
+                self.run.has_left = before or (failure.was_asked and self.run.has_left)
+                if self.first_at or self.run.around.guard.phase is Phase.OPEN:
                     raise
                 await self._back_off(failure, retry, began)
                 retry += 1
@@ -105,9 +120,11 @@ class Generation(Handler):
         """Raises the failure where the engine is not waited for any longer."""
         if isinstance(failure, EngineFull):
             self.asked_at = None
-            self.full(failure)
-        in_house = self.stays_in_house(failure)
-        elsewhere = not self.sent and self.elsewhere(in_house=in_house) is not None
+            self.run.around.note_full(failure)
+        in_house = self.run.stays_in_house(failure)
+        elsewhere = (
+            not self.output.sent and self.run.around.elsewhere(in_house=in_house) is not None
+        )
         left = began + (ELSEWHERE_AFTER_S if elsewhere else ENGINE_PATIENCE_S) - time.time()
         if left <= 0 or failure.asked_to_wait > left:
             raise failure
@@ -118,32 +135,32 @@ class Generation(Handler):
 
         Not for another version of it: no answer is half the one's and half the other's.
         """
-        if self.of_another_version:
+        if self.run.past.of_another_version:
             return False
         texts = self._texts()
         body = self._continued(self.engine, self.order, texts)
         if body is None:
             return False
-        kept = self.parked_before
-        since = sum(1 for event in self.sent_events[kept.events :] if sse.said_in(event).text)
+        kept = self.run.past.parked
+        since = sum(1 for event in self.output.events[kept.events :] if sse.said_in(event).text)
         self.tokens_before = kept.completion_tokens + since
-        self.order = msgspec.structs.replace(self.order, body=body)
+        self.run.order = msgspec.structs.replace(self.order, body=body)
         return True
 
     def _lacks_events(self) -> bool:
         """Redis has lost what was kept of it when it was parked."""
-        return self.sent_before < self.parked_before.events
+        return self.sent_before < self.run.past.parked.events
 
     def _begin_anew(self) -> None:
         """Its reader has nothing of it."""
-        self.sent_before, self.sent_events = 0, []
-        self.parked_before = msgspec.structs.replace(
-            self.parked_before, events=0, prompt_tokens=0, completion_tokens=0
+        self.sent_before, self.output.events = 0, []
+        self.run.past.parked = msgspec.structs.replace(
+            self.run.past.parked, events=0, prompt_tokens=0, completion_tokens=0
         )
 
-    def goes_on_in(self, pool: Pool) -> bool:
+    def resumes_in(self, pool: Pool) -> bool:
         """Not in another version, which a client could not tell from this one."""
-        if self.held or not self.order.keeps_events:
+        if self.answer.held or not self.order.keeps_events:
             return False
         version = self.engine.config.version
         if any(engine.config.version != version for engine in pool.engines):
@@ -157,7 +174,7 @@ class Generation(Handler):
 
     def _texts(self) -> list[str] | None:
         """One for each token that was given out; None after reasoning, which is no such text."""
-        said = list(map(sse.said_in, self.sent_events))
+        said = list(map(sse.said_in, self.output.events))
         if any(piece.reasoning for piece in said):
             return None
         return [piece.text for piece in said if piece.text]
@@ -184,7 +201,7 @@ class Generation(Handler):
         if self.in_pieces and self.first_at:
             said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
         return said | span_values.of_answer(
-            self.codec.engines_model, self.finish_reason, self.usage
+            self.answer.codec.engines_model, self.answer.finish_reason, self.answer.usage
         )
 
     async def _ask_engine(self, session: EngineSession, writer: Writer) -> None:
@@ -196,26 +213,26 @@ class Generation(Handler):
         pace, gaps = Pace(), Gaps(self.order, self.item.klass)
         order = self.order if self.order.stream else as_stream(self.order)
         asked = self.engine.events(
-            session, order, lambda came: writer.turn(len(self.sent_events), came, pace)
+            session, order, lambda came: writer.turn(len(self.output.events), came, pace)
         )
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
-                if self._told_to_wait and self._stops:
+                if self.run.signals.must_park and self._stops:
                     self._stop_before(events)
-                had = len(self.sent_events)
+                had = len(self.output.events)
                 self._take(sse.relevant(events), writer)
-                gaps.came(len(self.sent_events) - had)
-                if self.over:
+                gaps.came(len(self.output.events) - had)
+                if self.answer.over:
                     break
-                self._stop_if_told()
-        if not self.finish_reason:
+                self.run.stop_if_told()
+        if not self.answer.finish_reason:
             raise AnswerBroken
         if not self.order.stream:
-            self.body = pieces.as_answer(self._given(), self.usage)
+            self.answer.body = pieces.as_answer(self._given(), self.answer.usage)
 
     @property
     def heard(self) -> int:
-        return len(self.sent_events) + len(self.held)
+        return len(self.output.events) + len(self.answer.held)
 
     @property
     def is_streamed(self) -> bool:
@@ -235,13 +252,13 @@ class Generation(Handler):
             return 0
         guess = len(self.order.body) // BYTES_OF_A_TOKEN
         prompt = min(guess, self.order.charge.prompt_tokens or guess)
-        return prompt + 2 * self.sent
+        return prompt + 2 * self.output.sent
 
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:
         if events and self.first_at is None:
             self.first_at = time.time()
-            self.codec.learn(events[0])
+            self.answer.codec.learn(events[0])
         now: list[bytes] = []
         try:
             self._sort(events, now)
@@ -251,38 +268,38 @@ class Generation(Handler):
 
     def _sort(self, events: list[bytes], now: list[bytes]) -> None:
         """Into what may be shown now and what is held. Raises EngineFailed at an error event."""
-        if not (self.sent_before or self.held) and sse.are_text_alone(events):
+        if not (self.sent_before or self.answer.held) and sse.are_text_alone(events):
             now += events
             return
         for event in events:
             if self.sent_before and sse.opens(event):
                 continue  # the reader has seen one
-            if self.held or sse.ends(event):
+            if self.answer.held or sse.ends(event):
                 self._hold(event)
             elif event.startswith((b'data: {"error"', b"error:")):
                 raise self.engine.broken(event.partition(b":")[2])
             elif event != sse.DONE:
-                now.append(self.codec.piece(event))
+                now.append(self.answer.codec.piece(event))
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
-        self.sent_events += now
+        self.output.events += now
         if not self.order.stream:
             return
-        self.sent += len(now)
-        writer.put(self.order, self.frame(Kind.EVENTS, self.codec.blob(now)))
+        self.output.sent += len(now)
+        writer.put(self.order, self.output.frame(Kind.EVENTS, self.answer.codec.blob(now)))
 
     def _hold(self, event: bytes) -> None:
         """The tail: finish reason, usage, [DONE]."""
         if event == sse.DONE:
-            self.over = True
+            self.answer.over = True
             return
-        tail = self.codec.tail(event, self.tokens_before)
+        tail = self.answer.codec.tail(event, self.tokens_before)
         if tail.finish_reason == ABORTED:
             raise AnswerBroken
-        self.finish_reason = tail.finish_reason or self.finish_reason
+        self.answer.finish_reason = tail.finish_reason or self.answer.finish_reason
         if tail.usage is not None:
-            self.usage = tail.usage
-        self.held += tail.events
+            self.answer.usage = tail.usage
+        self.answer.held += tail.events
 
     # Parking --------------------------------------------------------------------------------------
     def may_be_parked(self) -> bool:
@@ -290,26 +307,26 @@ class Generation(Handler):
         goes_on = self.engine.resumes_unchanged(self.asked)
         if not self.order.stream:
             self.in_pieces = self.in_pieces or goes_on
-        here = not self.engine.config.hosted and self.parked_before.times < MOST_TIMES
+        here = not self.engine.config.hosted and self.run.past.parked.times < MOST_TIMES
         return here and (goes_on or self.order.stream)
 
-    def can_wait_again(self) -> bool:
+    def may_requeue(self) -> bool:
         """While nothing has come, or where the engine goes on as if it had not been stopped."""
-        if self.held or self.over:
+        if self.answer.held or self.answer.over:
             return False
-        return not self.sent_events or self._goes_on_alike()
+        return not self.output.events or self._goes_on_alike()
 
     def _goes_on_alike(self) -> bool:
         if not self.engine.resumes_unchanged(self.asked):
             return False
         return self._continued(self.engine, self.asked, self._texts()) is not None
 
-    def stops_well(self) -> bool:
+    def drains_cleanly(self) -> bool:
         """Some templates cut spaces off the end of a text that is to be gone on with.
 
         And a text may be all there is, cut off where a stop string began, until more of it comes.
         """
-        if self._stops and self.sent_events and not self._is_followed:
+        if self._stops and self.output.events and not self._is_followed:
             return False
         text = self._last_text()
         return not (text[-1:].isspace() or ends_inside_stop(self._stops, text))
@@ -317,7 +334,7 @@ class Generation(Handler):
     def _stop_before(self, events: list[bytes]) -> None:
         """Raises what ends the work where these follow the text so far; they are made again."""
         self._is_followed = sse.are_text_alone(events)
-        self._stop_if_told()
+        self.run.stop_if_told()
         self._is_followed = False
 
     @cached_property
@@ -327,26 +344,26 @@ class Generation(Handler):
     def _last_text(self) -> str:
         """Of a long answer its end alone: this is looked at with each piece of it."""
         pieces, left = deque[str](), LONGEST_STOP
-        for event in reversed(self.sent_events):
+        for event in reversed(self.output.events):
             pieces.appendleft(text := sse.text_in(event))
             left -= len(text)
             if left <= 0:
                 break
         return "".join(pieces)
 
-    async def set_aside(self, session: EngineSession, writer: Writer) -> Parked:
-        if self.sent_events:
+    async def park(self, session: EngineSession, writer: Writer) -> Parked:
+        if self.output.events:
             self._keep_events(writer)
             await writer.written(self.order.id.bytes)
         prompt, answer = await self._taken(session)
-        times, events = self.parked_before.times + 1, len(self.sent_events)
-        return Parked(times, events, prompt, answer, self.queue_ms, self._ttft_ms())
+        times, events = self.run.past.parked.times + 1, len(self.output.events)
+        return Parked(times, events, prompt, answer, self.run.queue_ms, self._ttft_ms())
 
     def _keep_events(self, writer: Writer) -> None:
         """All of them, for who goes on; readers have had theirs."""
-        self._unnamed = True
-        frame = self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))
-        frame = msgspec.structs.replace(frame, last=len(self.sent_events))
+        self.output.name_engine_again()
+        frame = self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
+        frame = msgspec.structs.replace(frame, last=len(self.output.events))
         writer.put(msgspec.structs.replace(self.asked, reply_to="", stream=True), frame)
 
     async def _taken(self, session: EngineSession) -> tuple[int, int]:
@@ -362,29 +379,33 @@ class Generation(Handler):
         return prompt, len(texts) if estimated else max(len(texts), both - prompt)
 
     async def _count_prompt(self, session: EngineSession) -> int:
-        known = self.parked_before.prompt_tokens
+        known = self.run.past.parked.prompt_tokens
         return known or await self.engine.count_prompt(session, self.asked)
 
     # Whole answers -------------------------------------------------------------------------------
     def _take_whole(self, body: bytes) -> None:
         """Raises EngineFailed for what is no answer."""
         try:
-            whole = self.codec.whole(body)
+            whole = self.answer.codec.whole(body)
         except ValueError:
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
         if whole.finish_reason == ABORTED:
             raise AnswerBroken
-        self.body, self.finish_reason, self.usage = whole.body, whole.finish_reason, whole.usage
+        self.answer.body, self.answer.finish_reason, self.answer.usage = (
+            whole.body,
+            whole.finish_reason,
+            whole.usage,
+        )
 
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
-        if not (failure or self.cancelled) and self._figures_are_odd():
-            token_counts.alert(self.engine.config.id, self.usage)
+        if not (failure or self.run.signals.cancelled) and self._figures_are_odd():
+            token_counts.alert(self.engine.config.id, self.answer.usage)
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
-        details = self.usage.get("prompt_tokens_details")
+        details = self.answer.usage.get("prompt_tokens_details")
         return msgspec.structs.replace(
-            self.ending(failure, self.finish_reason),
+            self.run.ending(failure, self.answer.finish_reason),
             prompt_tokens=prompt,
             completion_tokens=generated,
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
@@ -393,7 +414,7 @@ class Generation(Handler):
             engine=self._engine_apart(),
             text=said.text,
             reasoning=said.reasoning,
-            response=self.body or self._recorded(said, failure),
+            response=self.answer.body or self._recorded(said, failure),
         )
 
     def _engine_apart(self) -> str:
@@ -401,10 +422,10 @@ class Generation(Handler):
         return name if self.upstream and name != self.order.queue else ""
 
     def _ttft_ms(self) -> int | None:
-        before = self.parked_before.ttft_ms
+        before = self.run.past.parked.ttft_ms
         if before is not None or self.first_at is None:
             return before
-        return self.since_receipt(self.first_at)
+        return self.run.since_receipt(self.first_at)
 
     def _figures_are_odd(self) -> bool:
         return None in (self._prompt_figure(), self._answer_figure())
@@ -412,10 +433,12 @@ class Generation(Handler):
     def _prompt_figure(self) -> int | None:
         """A token is one byte at least, but for images and the like."""
         most = max(self.engine.context_length, len(self.order.body))
-        return token_counts.believable(self.usage, "prompt_tokens", most)
+        return token_counts.believable(self.answer.usage, "prompt_tokens", most)
 
     def _answer_figure(self) -> int | None:
-        return token_counts.believable(self.usage, "completion_tokens", self.engine.context_length)
+        return token_counts.believable(
+            self.answer.usage, "completion_tokens", self.engine.context_length
+        )
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Tokens; our own count where the engine could not say."""
@@ -423,10 +446,10 @@ class Generation(Handler):
         if prompt is not None:
             return prompt
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
-        cut = self.cancelled or failure is not None
-        if not (began or self.sent_before or self.parked_before.events or not cut):
+        cut = self.run.signals.cancelled or failure is not None
+        if not (began or self.sent_before or self.run.past.parked.events or not cut):
             return 0
-        if self.must_stay_here:
+        if self.run.must_stay_here:
             return self.engine.estimate_prompt(self.asked)
         return await self._count_prompt(session)
 
@@ -438,38 +461,40 @@ class Generation(Handler):
         """Pieces of text, as an engine sends one for each token; of a whole answer a guess."""
         if isinstance(failure, AnswerTooLong):  # so many at least
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
-        if self.body:
-            said = "".join(sse.said_of(self.body)).encode() or self.body  # or a call of a tool
+        if self.answer.body:
+            said = (
+                "".join(sse.said_of(self.answer.body)).encode() or self.answer.body
+            )  # or a call of a tool
             return max(1, len(said) // BYTES_OF_A_TOKEN)
-        since = self.sent_events[self.parked_before.events :]
-        kept = self.parked_before.completion_tokens  # also where its events are lost
+        since = self.output.events[self.run.past.parked.events :]
+        kept = self.run.past.parked.completion_tokens  # also where its events are lost
         return kept + sum(1 for event in since if any(sse.said_in(event)))
 
     def _said(self) -> Said:
-        if self.body:
-            return sse.said_of(self.body)
+        if self.answer.body:
+            return sse.said_of(self.answer.body)
         if not self.order.stream:
             return sse.NOTHING
-        return sse.said_in_all([*self.sent_events, *self.held])
+        return sse.said_in_all([*self.output.events, *self.answer.held])
 
     def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
         """A stream as text alone; as the answer that it was where it may be sent again."""
         whole = self.order.idempotent or self.order.cached
-        if not whole or failure or self.cancelled:
+        if not whole or failure or self.run.signals.cancelled:
             return as_one_text(said).encode()
-        return pieces.as_answer(self._given(), self.usage)
+        return pieces.as_answer(self._given(), self.answer.usage)
 
     def _given(self) -> list[bytes]:
-        return sse.split(self.codec.blob([*self.sent_events, *self.held]))
+        return sse.split(self.answer.codec.blob([*self.output.events, *self.answer.held]))
 
     def last_frame(self) -> Frame:
         if not self.order.stream:
-            return self.frame(Kind.BODY, self.body)
-        self.sent += len(self.held) + 1  # [DONE]
-        return self.frame(Kind.END, self.codec.blob(self.held, ends=True))
+            return self.output.frame(Kind.BODY, self.answer.body)
+        self.output.sent += len(self.answer.held) + 1  # [DONE]
+        return self.output.frame(Kind.END, self.answer.codec.blob(self.answer.held, ends=True))
 
     def everything_sent(self) -> Frame | None:
-        if not self.sent:
+        if not self.output.sent:
             return None
-        self._unnamed = True  # who goes on with it needs to know which version began
-        return self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))
+        self.output.name_engine_again()  # who goes on with it needs to know which version began
+        return self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))

@@ -47,9 +47,9 @@ def test_it_is_parked_where_it_goes_on_as_before(
 ) -> None:
     order = an_order(chat=False, body=orjson.dumps({"prompt": prompt, "max_tokens": 9}))
     work = generation(ENGINES[kind], order)
-    work.sent_events = [*map(piece, pieces)]
-    assert work.can_wait_again() is may
-    assert work.may_be_parked()
+    work.output.events = [*map(piece, pieces)]
+    assert work.handler.may_requeue() is may
+    assert work.handler.may_be_parked()
 
 
 class TakesUp(ScriptedEngine):
@@ -67,7 +67,8 @@ async def test_after_its_workers_death_it_is_taken_up_or_ends_with_an_error(
     engine, traces, before = TakesUp(kind), Traces(), [*map(piece, pieces)]
     outcome = await traces.of(engine, order, attempt=2, before=before)
     assert outcome
-    assert generation(engine, order, before=before).goes_on_in(Pool("b", "m", (engine,))) is may
+    work = generation(engine, order, before=before)
+    assert work.handler.resumes_in(Pool("b", "m", (engine,))) is may
     if may:
         assert orjson.loads(engine.asked[0].body)["prompt"] == prompt + "".join(pieces)
         assert (outcome.state, outcome.text) == ("done", "".join(pieces) + ".")
@@ -91,5 +92,5 @@ def test_what_is_more_than_text_runs_through(more: dict[str, Any]) -> None:
     order = an_order(chat=False, body=orjson.dumps({"prompt": "It is", **more}))
     for engine in ENGINES.values():
         work = generation(engine, order)
-        work.sent_events = [piece(" Mount")]
-        assert not work.can_wait_again()
+        work.output.events = [piece(" Mount")]
+        assert not work.handler.may_requeue()

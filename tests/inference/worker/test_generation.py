@@ -338,9 +338,9 @@ async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
     engine = ScriptedEngine([[ROLE, chunk("Hel")], chunk("lo"), EngineFailed(502, "x", "x")])
     traces, order = Traces(), an_order()
     running = generation(engine, order)
-    assert running.everything_sent() is None
+    assert running.handler.everything_sent() is None
     await running.run(NO_SESSION, traces.writer, traces.ledger, traces.cipher)
-    again = running.everything_sent()
+    again = running.handler.everything_sent()
     assert again
     assert again.upstream, "who goes on with it has to know who began"
     assert again.body == b"".join(f.body for f in traces.frames if f.kind == Kind.EVENTS)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from audit.trail.group_commit import StoreUnavailable
+from inference import classes
 from inference.codec import events as sse
 from inference.engines.base import AnswerBroken, AnswerTooLong, EngineAway, EngineFailed
 from inference.engines.transport.session import EngineSession
@@ -15,11 +16,11 @@ from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard
 from inference.worker.handlers import generation as module
-from inference.worker.handlers.base import MAX_ATTEMPTS
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
 
+MAX_ATTEMPTS = classes.of("realtime").most_attempts
 pytestmark = pytest.mark.unit
 SPOKEN: list[Step] = [[chunk(role="assistant"), chunk("Hel")], chunk("lo")]
 END: list[Step] = [[chunk(finish="stop"), usage(5, 2), sse.DONE]]
@@ -150,24 +151,25 @@ class Listening(Guard):
 
 async def test_a_fault_of_ours_is_none_of_the_engine() -> None:
     running = generation(ScriptedEngine([KeyError("ours")]), an_order())
-    running.guard, traces = Listening(), Traces()
+    guard, traces = Listening(), Traces()
+    running.around = replace(running.around, guard=guard)
     await traces.run(running)
     assert traces.error["code"] == "engine_failed"
-    assert isinstance(running.guard, Listening)
-    assert running.guard.failure
-    assert not running.guard.failure.counts
+    assert guard.failure
+    assert not guard.failure.counts
 
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_whole_answer_that_takes_its_time_is_no_fault_of_the_engine(stream: bool) -> None:
     order = an_order(stream=stream, deadline=time.time() + 0.1)
     running = generation(ScriptedEngine([5.0]), order)
-    running.guard, running.popped_at = Listening(), time.time() - 100
+    guard = Listening()
+    running.around = replace(running.around, guard=guard)
+    running.popped_at = time.time() - 100
     await Traces().run(running)
-    assert isinstance(running.guard, Listening)
-    assert running.guard.failure
-    assert running.guard.failure.code == "deadline_exceeded"
-    assert running.guard.failure.counts is stream
+    assert guard.failure
+    assert guard.failure.code == "deadline_exceeded"
+    assert guard.failure.counts is stream
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,11 @@ async def said_some(bench: Bench, n: int = 1, *, first: bool = True) -> None:
 
     async def some() -> bool:
         running = [h for each in bench.runners for h in each.requests.running.values()]
-        new = [len(h.sent_events) - h.sent_before for h in running if bool(h.sent_before) != first]
+        new = [
+            len(h.output.events) - len(h.past.events)
+            for h in running
+            if bool(h.past.events) != first
+        ]
         return len([each for each in new if each > 3]) >= n
 
     await until(some)
@@ -299,10 +303,10 @@ async def test_where_a_long_text_may_be_stopped_its_end_says(
     (handler,) = bench.runners[0].requests.running.values()
     read = Mock(side_effect=sse.text_in)
     monkeypatch.setattr(sse, "text_in", read)
-    handler.sent_events += [chunk(" word")] * 5_000
-    assert handler.stops_well()
+    handler.output.events += [chunk(" word")] * 5_000
+    assert handler.handler.drains_cleanly()
     assert read.call_count == 200
-    del handler.sent_events[-5_000:]
+    del handler.output.events[-5_000:]
     await bench.settled(1)
 
 
@@ -315,14 +319,14 @@ async def test_text_under_a_stop_string_is_stopped_once_more_of_it_comes(bench: 
     await said_some(bench)
     engine.going.clear()
     (handler,) = bench.runners[0].requests.running.values()
-    said = len(handler.sent_events)
+    said = len(handler.output.events)
     assert handler.park()
     await asyncio.sleep(0.2)
-    assert not handler.waits_again, "nobody knows yet whether it is over"
+    assert not handler.parked, "nobody knows yet whether it is over"
     engine.going.set()
     (row,) = await bench.settled(1)
     assert (row.preemptions, row.completion_tokens) == (1, len(WORDS))
-    assert said <= len(handler.sent_events) <= said + 1
+    assert said <= len(handler.output.events) <= said + 1
     assert len(engine.asked) == 2
 
 
@@ -332,10 +336,10 @@ async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None
     bench.start(GoesOn())
     await said_some(bench)
     (handler,) = bench.runners[0].requests.running.values()
-    assert handler.stops_well()
-    handler.sent_events.append(chunk(" \n"))
-    assert not handler.stops_well()
-    handler.sent_events.pop()
+    assert handler.handler.drains_cleanly()
+    handler.output.events.append(chunk(" \n"))
+    assert not handler.handler.drains_cleanly()
+    handler.output.events.pop()
     await bench.settled(1)
 
 
@@ -358,12 +362,12 @@ async def test_text_is_not_stopped_inside_a_stop_string(
     bench.start(GoesOn())
     await said_some(bench)
     (handler,) = bench.runners[0].requests.running.values()
-    handler.sent_events += [chunk(" w1"), chunk(" EN")]
-    assert isinstance(handler, Generation)
-    handler._is_followed = True
-    assert handler.stops_well() is not inside
-    del handler.sent_events[-2:]
-    assert handler.stops_well() is (stop is None or len(stop) < 1_000)
+    handler.output.events += [chunk(" w1"), chunk(" EN")]
+    assert isinstance(handler.handler, Generation)
+    handler.handler._is_followed = True
+    assert handler.handler.drains_cleanly() is not inside
+    del handler.output.events[-2:]
+    assert handler.handler.drains_cleanly() is (stop is None or len(stop) < 1_000)
     await bench.settled(1)
 
 
@@ -550,7 +554,7 @@ async def test_a_whole_one_goes_on_although_it_may_not_be_parked_again() -> None
     """Its runner stops, and offers nothing."""
     engine, order = GoesOn(), an_order(stream=False, klass="batch")
     work = generation(engine, order, 1, [chunk(word) for word in WORDS[:4]])
-    work.parked_before = Parked(1, 4, PROMPT, 4)
+    work.past.parked = Parked(1, 4, PROMPT, 4)
     traces = Traces()
     outcome = await traces.run(work)
     assert outcome

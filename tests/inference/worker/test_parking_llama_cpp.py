@@ -22,7 +22,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.parked import MOST_TIMES
 from inference.record.statements import Outcome
-from inference.worker.handlers.generation import Generation
+from inference.worker.run.run import Run
 from tests.e2e.test_embedded_engine import PLAIN
 from tests.inference.orders import an_order
 from tests.inference.running import until
@@ -54,16 +54,16 @@ class Stepped(LlamaCppEngine):
                         await self.goes_on.wait()
                     yield [event]
 
-    async def park(self, work: Generation, after: int) -> bool:
+    async def park(self, work: Run, after: int) -> bool:
         """Once so many of its events have been given out; whether it is going to wait again."""
         await until(partial(has_said, work, after), PATIENCE_S)
         parks = work.park()
         self.goes_on.set()
         return parks
 
-    def stop_after(self, work: Generation, events: int) -> None:
+    def stop_after(self, work: Run, events: int) -> None:
         self.goes_on.clear()
-        self.is_told_to = lambda: len(work.sent_events) >= events
+        self.is_told_to = lambda: len(work.output.events) >= events
 
 
 @pytest.fixture
@@ -103,21 +103,19 @@ def asked(engine: Stepped, *, stream: bool, chat: bool = True, **more: Any) -> O
     )
 
 
-async def has_said(work: Generation, events: int) -> bool:
-    return len(work.sent_events) >= events
+async def has_said(work: Run, events: int) -> bool:
+    return len(work.output.events) >= events
 
 
-async def run(session: EngineSession, work: Generation) -> Outcome | None:
+async def outcome_of(session: EngineSession, work: Run) -> Outcome | None:
     traces = Traces()
     return await work.run(session, traces.writer, traces.ledger, traces.cipher)
 
 
-async def parked(
-    session: EngineSession, engine: Stepped, work: Generation, after: int
-) -> Outcome | None:
+async def parked(session: EngineSession, engine: Stepped, work: Run, after: int) -> Outcome | None:
     """What comes of one that is parked after so many events."""
     engine.stop_after(work, after)
-    task = asyncio.create_task(run(session, work))
+    task = asyncio.create_task(outcome_of(session, work))
     assert await engine.park(work, after)
     return await task
 
@@ -127,20 +125,20 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(engine: Stepped)
     async with EngineSession() as session:
         for stream, chat in (False, True), (True, True), (False, False):
             order, engine.is_told_to = asked(engine, stream=stream, chat=chat), lambda: False
-            whole = await run(session, generation(engine, order))
+            whole = await outcome_of(session, generation(engine, order))
             assert whole
             assert whole.completion_tokens == TOKENS
             work = generation(engine, order)
             for _ in range(MOST_TIMES):
-                assert work.may_be_parked()
-                assert await parked(session, engine, work, work.sent_before + 4) is None
-                assert work.waits_again
-                said, before = work.sent_events, work.waits_again
+                assert work.handler.may_be_parked()
+                assert await parked(session, engine, work, len(work.past.events) + 4) is None
+                assert work.parked
+                said, before = work.output.events, work.parked
                 work = generation(engine, order, 1, said)
-                work.parked_before = before
-            assert not work.may_be_parked()
+                work.past.parked = before
+            assert not work.handler.may_be_parked()
             engine.is_told_to = lambda: False
-            again = await run(session, work)
+            again = await outcome_of(session, work)
             assert again
             assert again.preemptions == MOST_TIMES
             assert again.text == whole.text
@@ -155,15 +153,15 @@ async def test_a_stop_string_across_the_seam_stops(engine: Stepped) -> None:
     The last piece is cut off in the middle of a word, where `stop` begins: it is all there is.
     """
     async with EngineSession() as session:
-        whole = await run(session, generation(engine, asked(engine, stream=True)))
+        whole = await outcome_of(session, generation(engine, asked(engine, stream=True)))
         assert whole
         stop = whole.text[len(whole.text) // 3 :][:24]  # several tokens
         order = asked(engine, stream=True, stop=stop)
         undisturbed = generation(engine, order)
-        stopped = await run(session, undisturbed)
+        stopped = await outcome_of(session, undisturbed)
         assert stopped
         assert (stopped.finish_reason, stopped.text) == ("stop", whole.text.partition(stop)[0])
-        shown = len(undisturbed.sent_events)  # then the engine holds back what may be `stop`
+        shown = len(undisturbed.output.events)  # then the engine holds back what may be `stop`
         answers = [
             await _resumed(session, engine, order, after) for after in (shown - 3, shown - 1, shown)
         ]
@@ -177,10 +175,10 @@ async def _resumed(session: EngineSession, engine: Stepped, order: Order, after:
     work = generation(engine, order)
     if outcome := await parked(session, engine, work, after):
         return outcome
-    assert work.waits_again
+    assert work.parked
     engine.is_told_to = lambda: False
-    goes_on = generation(engine, order, 1, work.sent_events)
-    goes_on.parked_before = work.waits_again
-    again = await run(session, goes_on)
+    goes_on = generation(engine, order, 1, work.output.events)
+    goes_on.past.parked = work.parked
+    again = await outcome_of(session, goes_on)
     assert again
     return again

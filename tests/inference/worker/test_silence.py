@@ -13,7 +13,7 @@ from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.progress import Progress
 from inference.worker import silence, stalls
-from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
 from inference.worker.silence import SilenceWatch
 from inference.worker.stalls import EngineStalled, RequestStalled
 from tests.inference.scripted import NO_SESSION, ScriptedEngine
@@ -28,6 +28,7 @@ class Waiting:
 
     def __init__(self, *, is_streamed: bool = True, prompt: int = 0, most: int = 1000) -> None:
         self.heard = 0
+        self.handler = self.signals = self
         self.failed: EngineFailed | None = None
         self.times_failed = 0
         self.is_streamed = is_streamed
@@ -38,7 +39,7 @@ class Waiting:
     def lost(self) -> EngineFailed | None:
         return self.failed
 
-    def engine_lost(self, failure: EngineFailed) -> None:
+    def lose_engine(self, failure: EngineFailed) -> None:
         self.failed = failure
         self.times_failed += 1
 
@@ -79,7 +80,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def watched(engine: Quiet, **running: Any) -> Iterator[dict[str, Any]]:
     """`running` may change meanwhile."""
     watch = SilenceWatch(engine, NO_SESSION)
-    task = asyncio.create_task(watch.keep_watch(cast(dict[str, Handler], running)))
+    task = asyncio.create_task(watch.keep_watch(cast(dict[str, Run], running)))
     yield running
     task.cancel()
 

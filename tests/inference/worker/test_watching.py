@@ -104,11 +104,11 @@ async def ended(watch: EngineWatch, *turn: Step, cancelled: bool = False) -> Eng
 @pytest.mark.unit
 async def test_tokens_count_as_they_come_and_are_put_right_in_the_end(watch: EngineWatch) -> None:
     handler = generation(ScriptedEngine(HELLO), an_order())
-    handler.sent_events = [b"data: x"] * 5
+    handler.output.events = [b"data: x"] * 5
     watch.look([handler])
     watch.look([handler])
     assert sum(watch._own.tokens.values()) == 5
-    handler.sent_events = []
+    handler.output.events = []
     outcome = await Traces().run(handler)
     watch.over(handler, outcome)
     assert sum(watch._own.tokens.values()) == 7, "as the engine says"

@@ -1,0 +1,54 @@
+"""What a run starts from: what came of its order before, and what its runner lends it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inference.cache.second_level import SecondLevel
+from inference.engines import Pool
+from inference.engines.base import EngineFull
+from inference.record.parked import NEVER, Parked
+from inference.worker.guard import Guard
+
+
+class Elsewhere(Protocol):
+    def __call__(self, *, in_house: bool = False) -> Pool | None: ...
+
+
+def no_pool(*, in_house: bool = False) -> None:
+    return None
+
+
+def nothing(*_arguments: object) -> None:
+    return None
+
+
+@dataclass
+class Past:
+    """What came of an order before this attempt.
+
+    `events`: those that readers have, or that were kept when it was parked.
+    `parked`: what it had taken when it was parked last. `charged`: the same, as it began here.
+    """
+
+    events: Sequence[bytes] = ()
+    of_another_version: bool = False
+    parked: Parked = NEVER
+    charged: Parked = NEVER
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a runner lends a run; in a test nothing.
+
+    `elsewhere` returns another pool that can take the order, `own_pool` its own while that takes
+    requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as the
+    engine is free of a parked order. `answers` stores what may be sent again.
+    """
+
+    guard: Guard = field(default_factory=Guard)
+    elsewhere: Elsewhere = no_pool
+    own_pool: Callable[[], Pool | None] = no_pool
+    note_full: Callable[[EngineFull], None] = nothing
+    free_slot: Callable[[], None] = nothing
+    answers: SecondLevel | None = None

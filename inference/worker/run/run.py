@@ -1,0 +1,302 @@
+"""One order while a worker has it: attempts, deadline, parking, moves and settlement.
+
+They are the same for all classes of work. What a class does is its handler's (handlers/base.py).
+"""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from audit.keys.keyring import Cipher
+from audit.trail.fair_queue import Row
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference import classes
+from inference.cache.versions import is_present
+from inference.engines import Pool, pools_of
+from inference.engines.base import (
+    AnswerBroken,
+    Engine,
+    EngineAway,
+    EngineFailed,
+    EngineFull,
+    NotOffered,
+    WorkerLost,
+)
+from inference.engines.transport.session import EngineSession
+from inference.errors import Cancelled
+from inference.local_only import local_only_reason
+from inference.metrics import work
+from inference.order import Item, Order
+from inference.record.parked import Parked
+from inference.record.settling import settle
+from inference.record.statements import Outcome, milliseconds, settled_row
+from inference.stream.frames import Frame, Kind
+from inference.stream.writer import Writer
+from inference.tracing.spans import step
+from inference.worker.run.context import Past, Surroundings
+from inference.worker.run.output import Output
+from inference.worker.run.signals import ParksHere, Signals
+
+if TYPE_CHECKING:
+    from inference.worker.handlers.base import Handler
+
+log = logging.getLogger(__name__)
+SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever the deadline was
+
+
+class Run:
+    handler: "Handler"  # sets itself
+
+    def __init__(
+        self,
+        order: Order,
+        item: Item,
+        engine: Engine,
+        past: Past | None = None,
+        around: Surroundings | None = None,
+    ) -> None:
+        self.order, self.item, self.engine = order, item, engine
+        self.past, self.around = past or Past(), around or Surroundings()
+        self.signals = Signals()
+        self.output = Output(order, item, engine, self.past.events)
+        self.output.preemptions = self.past.parked.times
+        self.popped_at = time.time()
+        self.failure: EngineFailed | None = None  # as the work ended here
+        self.settling: asyncio.Event | None = None  # set when the settlement has ended
+        self.moves: Pool | None = None  # to where: nothing, or half of it, has come of it here
+        self.has_left = False  # this installation: a hosted engine may have read it
+        self.parked: Parked | None = None  # a higher class has its slot: what it has taken
+
+    # What a runner tells it ----------------------------------------------------------------------
+    def park(self) -> bool:
+        """Stop as soon as possible for a higher class. Return False where that cannot be."""
+        signals = self.signals
+        if signals.cancelled or signals.lost or not self.handler.may_requeue():
+            return False
+        signals.must_park = True
+        if signals.works and self.handler.drains_cleanly():
+            signals.park_now()
+        return True
+
+    def stop_if_told(self) -> None:
+        """To be called between two steps of the work. Raises what ends it."""
+        if not self.signals.must_park:
+            return
+        if self.handler.drains_cleanly() and self.handler.may_requeue():
+            self.signals.parks_here = True
+            raise ParksHere
+
+    def cancel(self) -> None:
+        self.signals.cancel()
+
+    def abandon(self) -> None:
+        self.signals.lose_lease()
+
+    # Its life ------------------------------------------------------------------------------------
+    async def run(
+        self, session: EngineSession, writer: Writer, commits: GroupCommit, cipher: Cipher
+    ) -> Outcome | None:
+        """Return None when the lease was lost, or the order moves to another pool or parks.
+
+        The final frame leaves after the settlement is durable, and only if it is this one that is
+        on record.
+        """
+        signals = self.signals
+        failure = self.failure = await self._failure(session, writer)
+        if failure:
+            failure.cause = self.engine.shown_cause(failure.cause)
+        parks = signals.parks_here and not failure
+        self.around.guard.tell(self.item, failure, cancelled=signals.cancelled or parks)
+        if parks and await self._park(session, writer):
+            return None
+        if failure and not signals.cancelled:
+            self.moves = self._next_pool(failure)
+        if self.moves and self.output.sent:
+            await writer.written(self.order.id.bytes)
+        if signals.lease_lost or self.moves:
+            return None
+        outcome = await self.handler.outcome(session, failure)
+        if signals.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
+            return None
+        await self._end(outcome, failure, writer, commits, cipher)
+        return outcome
+
+    async def _park(self, session: EngineSession, writer: Writer) -> bool:
+        """Return False for an order that is cancelled meanwhile, and has to be settled."""
+        self.around.free_slot()
+        parked = await self.handler.park(session, writer)
+        if self.signals.cancelled:
+            return False
+        self.parked = parked
+        return True
+
+    async def _end(
+        self,
+        outcome: Outcome,
+        failure: EngineFailed | None,
+        writer: Writer,
+        commits: GroupCommit,
+        cipher: Cipher,
+    ) -> None:
+        row = settled_row(self.order, outcome, cipher, time.time())
+        row["klass"] = self.item.klass  # an operator may have lowered it
+        frame = await self._settled(commits, row, _shown_failure(outcome, failure))
+        await self._store(outcome, frame, cipher)
+        if frame:
+            work.settled(self.order, self.item.klass, outcome)
+            writer.put(self.order, frame)
+
+    async def _settled(
+        self, commits: GroupCommit, row: Row, failure: EngineFailed | None
+    ) -> Frame | None:
+        """Return the last frame; None where another end is on record (intake/recovery.py)."""
+        self.settling = asyncio.Event()
+        try:
+            with step("settle"):
+                if not await settle(commits, row):
+                    return None
+        except StoreUnavailable:
+            failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
+        finally:
+            self.settling.set()
+        return self.output.error_frame(failure) if failure else self.handler.last_frame()
+
+    async def _store(self, outcome: Outcome, frame: Frame | None, cipher: Cipher) -> None:
+        """Store a whole answer for identical requests, or tell them to wait no longer."""
+        answers = self.around.answers
+        if not (self.order.cached and answers):
+            return
+        if outcome.state == "cancelled":
+            await answers.give_up(self.order)
+            return
+        whole = frame is not None and frame.kind is not Kind.ERROR
+        good = whole and is_present(self.order.cached, self.engine.config)
+        await answers.end(self.order, outcome if good else None, cipher)
+
+    # Its work ------------------------------------------------------------------------------------
+    async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
+        """Do the work. Return None when nothing failed, or it was cancelled."""
+        if self.item.attempt > classes.of(self.item.klass).most_attempts:
+            return WorkerLost(500, "every worker that ran this died")
+        if self.must_stay_here:  # whatever routed it here
+            reason = local_only_reason(self.order.local_only_by)
+            message = f"this request may not leave this installation: {reason}"
+            return EngineFailed(403, "local_only", message)
+        if self.signals.cancelled:
+            return None
+        try:
+            await self.signals.bounded(self._work(session, writer), self._until())
+        except EngineAway as away:
+            away.message = _why_it_stays(self.order) or away.message
+            return away
+        except EngineFailed as failure:
+            return failure
+        except TimeoutError:
+            return self._late()
+        except ParksHere:
+            return None
+        except asyncio.CancelledError:
+            if self.signals.lost and not self.signals.cancelled:
+                return self.signals.lost
+            if not self.signals.is_expected:
+                raise
+        except Exception:
+            log.exception("request %s failed", self.order.id)
+            return self._our_fault()
+        return None
+
+    async def _work(self, session: EngineSession, writer: Writer) -> None:
+        guard = self.around.guard
+        if guard.has_trouble:
+            waits = bool(self.output.sent) or self.around.elsewhere() is None
+            await guard.enter(str(self.item), waits=waits)
+        await self.handler.work(session, writer)
+
+    def _until(self) -> float:
+        work_class = classes.of(self.order.klass)
+        return work_class.run_deadline(self.order.deadline, self.popped_at)
+
+    def _late(self) -> EngineFailed:
+        failure = EngineFailed(504, "deadline_exceeded", "the answer took too long")
+        silent = self.order.stream and not self.output.sent  # a whole answer may just be long
+        failure.engines_fault = silent and time.time() - self.popped_at > SILENT_S
+        failure.cause = "it did not answer in time"
+        return failure
+
+    def _our_fault(self) -> EngineFailed:
+        """A fault of the platform: run again, it would only fail again."""
+        failure = EngineFailed(502, "engine_failed", self.handler.when_broken)
+        failure.engines_fault = False
+        return failure
+
+    # Other pools ---------------------------------------------------------------------------------
+    def _next_pool(self, failure: EngineFailed) -> Pool | None:
+        """Return the pool whose engines begin the order anew, or resume it."""
+        around = self.around
+        if self.may_move(failure):
+            in_house = self.stays_in_house(failure)
+            waits = in_house and isinstance(failure, EngineFull)
+            return around.elsewhere(in_house=in_house) or (around.own_pool() if waits else None)
+        breaks_off = self.output.sent and self.item.attempt == 1 and failure.counts
+        pool = around.elsewhere() if breaks_off else None
+        return pool if pool and self.handler.resumes_in(pool) else None
+
+    def may_move(self, failure: EngineFailed) -> bool:
+        """Another engine can begin anew where nothing of this one's answer was given out."""
+        if self.output.sent or (isinstance(failure, AnswerBroken) and self.item.attempt > 1):
+            return False
+        others_may = failure.counts or isinstance(failure, (EngineAway, NotOffered))
+        return others_may or self.must_stay_here
+
+    def stays_in_house(self, failure: EngineFailed) -> bool:
+        """No hosted pool may take an order whose engine is here, and in no trouble."""
+        works = isinstance(failure, (EngineFull, NotOffered)) and not failure.counts
+        return works and not self.engine.config.hosted
+
+    @property
+    def must_stay_here(self) -> bool:
+        """This engine may see nothing of an order that may not leave this installation."""
+        return self.order.local_only and self.engine.config.hosted
+
+    # How it ends ---------------------------------------------------------------------------------
+    def ending(self, failure: EngineFailed | None, finish_reason: str = "stop") -> Outcome:
+        """Return how it ended; a handler adds what it took. `finish_reason`: if it is done."""
+        cancelled = self.signals.cancelled
+        reason = "cancelled" if cancelled else "error" if failure else finish_reason
+        return Outcome(
+            state="cancelled" if cancelled else "failed" if failure else "done",
+            status=499 if cancelled else failure.status if failure else 200,
+            finish_reason=str(reason)[:20],
+            error_code=failure.code if failure else "",
+            attempts=self.item.attempt,
+            preemptions=self.past.parked.times,
+            queue_ms=self.queue_ms,
+        )
+
+    @property
+    def queue_ms(self) -> int:
+        """Milliseconds until it first began."""
+        before = self.past.parked.queue_ms
+        return self.since_receipt(self.popped_at) if before is None else before
+
+    def since_receipt(self, at: float) -> int:
+        """Milliseconds."""
+        return milliseconds(at - self.order.created_at)
+
+
+def _shown_failure(outcome: Outcome, failure: EngineFailed | None) -> EngineFailed | None:
+    """A cancelled answer must not end like one that is whole."""
+    if outcome.state != "cancelled":
+        return failure
+    return EngineFailed(Cancelled.status, Cancelled.code, Cancelled().message)
+
+
+def _why_it_stays(order: Order) -> str:
+    """Return why no hosted pool takes the request of an engine that is away; "" where one may."""
+    if not (order.local_only and any(pool.hosted for pool in pools_of(order.model))):
+        return ""
+    return (
+        "no engine of this installation answers, and this request may not leave it: "
+        f"{local_only_reason(order.local_only_by)}"
+    )
