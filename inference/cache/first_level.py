@@ -42,6 +42,6 @@ class FirstLevel:
                 del self._tenants[tenant_id]
 
     def _make_room(self) -> None:
-        """What the tenant with the most has used longest ago."""
+        """Drop the least recently used answer of the tenant with the most."""
         tenant_id = max(self._tenants, key=lambda one: len(self._tenants[one]))
         self.drop(tenant_id, next(iter(self._tenants[tenant_id])))

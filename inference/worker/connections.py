@@ -1,4 +1,4 @@
-"""What a runner has open while it takes requests: Redis, PostgreSQL, its engine."""
+"""The connections of a runner to Redis, PostgreSQL and its engine."""
 
 from django.conf import settings
 

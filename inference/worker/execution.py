@@ -195,7 +195,7 @@ class Execution:
         self._place.slots.note_full(failure, self._place.requests.running.values())
 
     async def _is_cancelled(self, *, again: bool) -> bool:
-        """Also where the runner that was told so has died."""
+        """Return whether it is cancelled, even if the runner that got the note has died."""
         if self._place.requests.is_cancelled(self.item.id):
             return True
         queue = self._place.connections.queue

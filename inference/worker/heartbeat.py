@@ -1,4 +1,4 @@
-"""Twice a second a runner renews its leases, and hears which of them it has lost."""
+"""The heartbeat of a runner: it renews leases twice a second, and reads which ones are lost."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ BEAT_S = 0.5
 
 
 class Heartbeat:
-    """Of one runner."""
+    """Renew the leases of one runner until it is cancelled."""
 
     def __init__(
         self,

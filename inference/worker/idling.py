@@ -1,4 +1,4 @@
-"""Whether a runner waits for work. The queue sends a note to one that is idle."""
+"""A runner's wait for work. The queue sends a note to an idle runner."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the parts of a runner share."""
+"""The objects that the parts of a runner share."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How each class of work is done. A class names its handler in inference/classes.py."""
+"""Handlers, by the names that classes of work give them in inference/classes.py."""
 
 from inference import classes
 from inference.order import Order

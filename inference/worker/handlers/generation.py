@@ -57,7 +57,7 @@ LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 @dataclass
 class AnswerSoFar:
-    """What the engine has sent.
+    """The answer of the engine so far.
 
     `held`: events from the finish reason on, shown once it is on record. `over`: it has said
     [DONE]. `body`: a whole answer.

@@ -1,4 +1,4 @@
-"""What a run starts from: what came of its order before, and what its runner lends it."""
+"""The start of a run: earlier results of its order, and the parts that its runner lends it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ def nothing(*_arguments: object) -> None:
 
 @dataclass
 class Past:
-    """What came of an order before this attempt.
+    """Results of an order from before this attempt.
 
     `events`: those that readers have, or that were kept when it was parked.
     `parked`: what it had taken when it was parked last. `charged`: the same, as it began here.
@@ -39,7 +39,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a runner lends a run; in a test nothing.
+    """Parts that a runner lends a run; in a test none.
 
     `elsewhere` returns another pool that can take the order, `own_pool` its own while that takes
     requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as the

@@ -1,4 +1,4 @@
-"""What a run gives its readers: numbered events in frames."""
+"""The output of a run for its readers: numbered events in frames."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ class Output:
         self._names_engine = True  # the next frame
 
     def name_engine_again(self) -> None:
-        """Who resumes from the next frame needs to know which version began."""
+        """Name the engine in the next frame: resuming from it needs the version that began."""
         self._names_engine = True
 
     def frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:

@@ -1,6 +1,6 @@
 """One order while a worker has it: attempts, deadline, parking, moves and settlement.
 
-They are the same for all classes of work. What a class does is its handler's (handlers/base.py).
+They are the same for all classes of work. The handler does the work of a class (handlers/base.py).
 """
 
 import asyncio

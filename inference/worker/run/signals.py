@@ -1,4 +1,4 @@
-"""What a run is told while it works, and how its work is interrupted."""
+"""Signals to a run while it works, and the interruption of its work."""
 
 import asyncio
 import time
