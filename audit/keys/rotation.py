@@ -130,7 +130,7 @@ def _step(rotation: KeyRotation, after: UUID | None, broken: list[UUID]) -> UUID
     """
     order = "subject_id" if rotation.tenant_id else "id"  # each along an index
     with scope(system=True):
-        unrotated = _unrotated(rotation).order_by(order)
+        unrotated = _unrotated(rotation).order_by(order, "version")
         if after:
             unrotated = unrotated.filter(**{f"{order}__gt": after})
         rows = list(unrotated.select_for_update()[:STEP])

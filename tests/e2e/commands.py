@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 
@@ -62,6 +63,8 @@ def _run(arguments: list[str]) -> tuple[int, str]:
             execute_from_command_line(["manage.py", *arguments])
     except SystemExit as end:
         return int(end.code or 0), printed.getvalue()
+    except Exception:  # the next command has a process to run in all the same
+        return 1, printed.getvalue() + traceback.format_exc()
     finally:
         stop_watching()  # a process of its own would have forgotten every key
     return 0, printed.getvalue()

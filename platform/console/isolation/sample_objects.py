@@ -124,6 +124,9 @@ class Objects:
         tenant = self._tenant.id
         # An erasure that goes on meanwhile would add steps to what is deleted here.
         list(DeletionRequest.objects.filter(tenant_id=tenant).select_for_update())
+        # A rotation locks keys in this order, then its own row: any other would be a deadlock.
+        order = DataKey.objects.filter(tenant_id=tenant).order_by("subject_id", "version")
+        keys = list(order.select_for_update())
         for hold in LegalHold.objects.filter(tenant_id=tenant, released_at=None):
             _release(hold)
         for rows in (
@@ -138,7 +141,6 @@ class Objects:
             Conversation,
         ):
             rows.objects.filter(tenant_id=tenant).delete()
-        keys = list(DataKey.objects.filter(tenant_id=tenant))
         for key in keys:
             key.delete()
             keyring.forget(key.id)

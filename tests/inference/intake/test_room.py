@@ -118,7 +118,8 @@ async def asking(
     engines.forget()
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
     headers = {"Authorization": f"Bearer {text}"}
-    transport = httpx.ASGITransport(served, client=("198.51.100.7", 5000))
+    # No other test's requests count on this address.
+    transport = httpx.ASGITransport(served, client=("198.51.100.121", 5000))
     async with (
         serving(),
         httpx.AsyncClient(transport=transport, base_url="http://f", headers=headers) as client,
