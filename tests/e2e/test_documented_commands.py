@@ -26,7 +26,7 @@ _NAMES = {"ENGINE": "smollm2-135m", "NAME": "acme", "HOST": "127.0.0.1"}
 _MANAGE = re.compile(
     r"make (?:-s )?manage ARGS='(?P<make>.*)'|(?:forebay manage|\S+ manage\.py) (?P<typed>.*)"
 )
-_WALK = "isolation --caller operator --caller 'operator key'"
+_WALK = "isolation --caller 'key inference'"  # the shortest; tests/isolation walks as the others
 _FULL = bool(os.environ.get("FOREBAY_TEST_ISOLATION"))  # `make soak`: all callers
 
 

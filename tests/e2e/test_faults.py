@@ -247,6 +247,7 @@ def test_an_engine_that_comes_back_in_time_is_waited_for(hurt: Platform, engine:
     assert asked[0].status_code == 200
 
 
+@pytest.mark.soak("grpc")
 def test_a_killed_worker_finishes_whole_answers(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_killed_worker_finishes_whole_answers(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("grpc")
 def test_a_killed_worker_in_the_middle_of_a_stream(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -292,6 +294,7 @@ def test_a_killed_worker_in_the_middle_of_a_stream(
     assert record.usage()[0]["error_code"] == "worker_lost"
 
 
+@pytest.mark.soak("grpc")
 def test_a_killed_front_end_leaves_no_loose_ends(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -304,6 +307,7 @@ def test_a_killed_front_end_leaves_no_loose_ends(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("grpc")
 def test_an_idempotency_key_outlives_front_end_worker_and_redis(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -488,6 +492,7 @@ def has_begun(engine: Mock, before: int) -> bool:
     return asked > before
 
 
+@pytest.mark.soak("grpc")
 @pytest.mark.parametrize(("how", "kills_worker"), [("chat", True), ("chat_stream", False)])
 def test_two_clients_with_one_idempotency_key_have_one_answer_whoever_dies(
     hurt: Platform, engine: Mock, front: FrontEnd, how: str, kills_worker: bool

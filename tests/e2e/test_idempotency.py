@@ -68,6 +68,7 @@ def test_a_stream_again_as_a_stream(staged: Platform, mock: Mock, front: FrontEn
     received(staged, stream.request_id)
 
 
+@pytest.mark.soak("grpc")
 def test_whoever_asks_meanwhile_gets_the_same_answer(
     staged: Platform, mock: Mock, front: FrontEnd
 ) -> None:

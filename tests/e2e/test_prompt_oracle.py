@@ -64,6 +64,7 @@ def test_a_guess_at_anothers_prompt_tells_nothing_by_figure_or_time(real: Platfo
     assert right_s > wrong_s / 3
 
 
+@pytest.mark.soak
 def test_nor_when_every_slot_has_been_used_by_somebody_else(real: Platform) -> None:
     made = json.loads(real.manage("create_api_key", "bench", "--name", "other", "--json"))
     real.manage("create_tenant", "patient", "--json")

@@ -116,6 +116,7 @@ async def at_once(platform: Platform, key: str, path: str, sent: Any, n: int) ->
         return await asyncio.gather(*[asking.post(path, json=sent) for _ in range(n)])
 
 
+@pytest.mark.soak("rest-chat")
 @pytest.mark.parametrize("how", EVERYWHERE)
 def test_200_at_once_on_a_budget_for_exactly_10(
     staged: Platform, mock: Mock, front: FrontEnd, how: str
@@ -133,6 +134,7 @@ def test_200_at_once_on_a_budget_for_exactly_10(
     assert ledger == usage == (10, ledger[1], 10)
 
 
+@pytest.mark.soak("stream")
 @pytest.mark.parametrize("way", ["completions", "completions stream"])
 def test_200_at_once_over_openais_older_endpoint(staged: Platform, mock: Mock, way: str) -> None:
     path, sent = WAYS[way]

@@ -37,10 +37,12 @@ class Copy:
     def environment(self) -> dict[str, str]:
         """Imports come from here, and not from where the virtual environment points.
 
-        Hypothesis spends no time on simpler examples: that a test fails is enough.
+        Hypothesis spends no time on simpler examples: that a test fails is enough. No case is
+        left out.
         """
         paths = f"{self.root}{os.pathsep}{self.root / 'platform'}"
-        return os.environ | {"PYTHONPATH": paths, "FOREBAY_TEST_FIRST_FAILURE": "1"}
+        more = {"FOREBAY_TEST_FIRST_FAILURE": "1", "FOREBAY_TEST_SOAK": "1"}
+        return os.environ | {"PYTHONPATH": paths, **more}
 
     @contextmanager
     def with_mutant(self, mutant: Mutant) -> Iterator[None]:
