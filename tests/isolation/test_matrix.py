@@ -34,8 +34,8 @@ from tests.isolation.unscoped import unscoped
 PARTS: list[Part] = [(0, 2), (1, 2)]  # every other caller: they can be walked side by side
 
 
-# The owner holds every permission; a key knows its own scope alone. What a scope lets read, one that
-# lets write stands for, and the owner for the trail.
+# The owner holds every permission; a key knows its own scope alone. A scope that lets write stands
+# for what another lets read, and the owner for the trail.
 READ = {Scope.MANAGEMENT_READ, Scope.AUDIT_READ}
 MAY_MOST = frozenset({Role.OWNER, *(f"key {scope}" for scope in set(Scope) - READ)})
 EVERYBODY = os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody"
