@@ -24,13 +24,14 @@ class WorkClass:
     name: str
     handler: str = "completion"  # in inference/worker/handlers
     deadline_s: float | None = None  # from receipt to answer; None: REQUEST_DEADLINE_S
-    most_attempts: int = 3  # one more each time that its worker dies
+    most_attempts: int = 3  # one more each time that its worker dies, with checkpoints since a step
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
     minimum_share: float = 0.05  # of the requests that start, once it has waited for long:
     share_after_s: float = 60  # without a turn; then it gets its share until it is empty
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
     has_headroom: bool = False  # slots are left free for its next requests (queue/limits.py)
     preemptible: bool = False  # gives its slot to a waiting higher class, and resumes later
+    checkpoints: bool = False  # goes on after its last step, on any worker (handlers/job.py)
     most_waiting: int = 50_000  # requests in a pool's queue
     longest_wait_s: float = 600  # expected wait of a request that joins
     for_clients: bool = False  # clients with a higher class may choose it

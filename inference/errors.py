@@ -132,6 +132,13 @@ class Unavailable(ApiError):
     status, type, code = 503, "server_error", "server_overloaded"
 
 
+class ServerStopped(Unavailable):
+    code = "server_stopped"
+
+    def __init__(self) -> None:
+        super().__init__("this server stops; send it again", retry_after=1)
+
+
 def error_body(message: str, code: str, status: int) -> bytes:
     """Returns OpenAI's error object."""
     kind = "invalid_request_error" if status < 500 else "server_error"

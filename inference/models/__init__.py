@@ -1,4 +1,5 @@
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
+from inference.models.checkpoint import Checkpoint
 from inference.models.completion import Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.file import File, FileChunk, FilePurpose
@@ -13,6 +14,7 @@ __all__ = [
     "Batch",
     "BatchLine",
     "BatchState",
+    "Checkpoint",
     "Completion",
     "Conversation",
     "Engine",

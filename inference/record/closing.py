@@ -11,11 +11,12 @@ from audit.actions import Action
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import Event
 from inference.log_context import about
-from inference.models import Completion
+from inference.models import Checkpoint, Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import parked, slots, statements
+from inference.record.parked import Parked
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
@@ -80,10 +81,16 @@ def _served_by(completion: Completion, order: Order) -> Order:
     return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
+def _taken(order: Order) -> Parked:
+    """Return what the request had taken when it went back into its line, or at its checkpoint."""
+    checkpoint = Checkpoint.objects.filter(pk=order.id).first()
+    return parked.at_checkpoint(checkpoint) if checkpoint else parked.read_now(order.id)
+
+
 def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
-    preemptions = parked.read_now(order.id)
-    if preemptions.times:
-        outcome = preemptions.ended(outcome)
+    before = _taken(order)
+    if before != parked.NEVER:
+        outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
     row["klass"] = completion.klass  # an operator may have lowered it
     with connection.cursor() as cursor:
@@ -94,5 +101,6 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
     used = slots.used(outcome) or 0
     keys, args = release_arguments(slots.slot(order), slots.reserved_tokens(order), used)
     client().register_script(RELEASE.text)(keys=keys, args=args)
-    if preemptions.times:
+    if before != parked.NEVER:
         parked.forget_now(order)
+        Checkpoint.objects.filter(pk=order.id).delete()

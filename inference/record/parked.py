@@ -9,8 +9,10 @@ from uuid import UUID
 
 import msgspec
 
+from inference.models import Checkpoint
 from inference.order import Order
 from inference.queue.client import client
+from inference.record.cost import fair_cost
 from inference.record.statements import Outcome
 from inference.stream import frames
 from infrastructure.redis.link import RedisLink
@@ -26,11 +28,18 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     completion_tokens: int = 0
     queue_ms: int | None = None  # until it began for the first time
     ttft_ms: int | None = None
+    gpu_ms: int = 0
+    stops: int = 0  # of its workers, which put it back; `times` leaves them out
 
     @property
     def cost(self) -> int:
         """Returns what its tenant has been charged, in the fair queue's unit."""
-        return self.prompt_tokens + 2 * self.completion_tokens
+        return fair_cost(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
+
+    @property
+    def returns(self) -> int:
+        """Returns how often it has gone back into its line."""
+        return self.times + self.stops
 
     def ended(self, outcome: Outcome) -> Outcome:
         """Returns the outcome of a request that ended while it waited again."""
@@ -39,6 +48,7 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
             preemptions=self.times,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            gpu_ms=self.gpu_ms,
             queue_ms=self.queue_ms,
             ttft_ms=self.ttft_ms,
         )
@@ -46,6 +56,17 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
 
 NEVER = Parked()
 _decode = msgspec.msgpack.Decoder(Parked).decode
+
+
+def at_checkpoint(row: Checkpoint) -> Parked:
+    return Parked(
+        times=row.preemptions,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        queue_ms=row.queue_ms,
+        gpu_ms=row.gpu_ms,
+        stops=row.stops,
+    )
 
 
 def _name(completion_id: bytes) -> str:

@@ -24,6 +24,7 @@ from audit.trail.network import network
 from inference import reasoning
 from inference.order import PASSES, Order, packed
 from inference.reasoning import Said
+from inference.record.cost import fair_cost
 from tenants.quotas import windows
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ SETTLED = f"""
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
         team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text,
-        repeated bool))
+        repeated bool, gpu_ms bigint))
         with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
@@ -94,11 +95,11 @@ SETTLED = f"""
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
          attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache,
-         repeated)
+         repeated, gpu_ms)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
            attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, ''),
-           coalesce(repeated, false)
+           coalesce(repeated, false), coalesce(gpu_ms, 0)
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -113,6 +114,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    gpu_ms: int = 0
     attempts: int = 1
     preemptions: int = 0  # how often it was preempted
     queue_ms: int | None = None
@@ -126,8 +128,8 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def cost(self) -> int:
-        """Returns the fair queue's cost: an output token weighs two (VTC, arXiv 2401.00588)."""
-        return self.prompt_tokens + 2 * self.completion_tokens
+        """Returns the cost in the fair queue's unit."""
+        return fair_cost(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
 
 
 def aad(order: Order, field: str) -> bytes:
@@ -182,7 +184,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         text = reasoning.packed(Said(outcome.text, outcome.reasoning))
         message = cipher.encrypt(text, message_aad(order))
     tokens = (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
-    cost = charge.cost(*tokens, order.queue)
+    cost = charge.cost(*tokens, order.queue) + charge.gpu_cost(outcome.gpu_ms)
     return {
         **_common(order, now),
         "upstream": outcome.upstream,
@@ -199,6 +201,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         "payload_sha256": sha256(response).hexdigest() if response else None,
         "state": outcome.state,
         "cached": outcome.cached_tokens,
+        "gpu_ms": outcome.gpu_ms,
         "cache": outcome.cache or ("miss" if order.cached else ""),
         "finish_reason": outcome.finish_reason,
         "attempts": outcome.attempts,

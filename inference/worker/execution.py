@@ -22,7 +22,7 @@ from inference.engines import served
 from inference.engines.base import EngineFull
 from inference.log_context import working_for
 from inference.metrics import work
-from inference.models import Completion, Usage
+from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.record import slots, statements
 from inference.record.parked import NEVER, Parked, forget, read
@@ -30,6 +30,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.tracing import span_values, spans
+from inference.worker.checkpoints import Checkpoints
 from inference.worker.failover import (
     belongs_elsewhere,
     fail_over,
@@ -146,7 +147,8 @@ class Execution:
         parked = await self._parked(order)
         if await self._is_over(order):
             return Outcome()  # only the queue had not heard of it
-        run = await self._prepared(order, parked, routed_to)
+        run = await self._prepared(order, cipher, parked, routed_to)
+        parked = run.past.parked
         again = self.item.attempt > 1 or parked.times > 0
         if not again:
             spans.past(order.trace, "queue", order.created_at, run.popped_at)
@@ -165,7 +167,8 @@ class Execution:
         return await self._patiently(look, UUID(self.item.id), self._place.pool)
 
     async def _parked(self, order: Order) -> Parked:
-        if not classes.of(self.item.klass).preemptible:
+        klass = classes.of(self.item.klass)
+        if not klass.preemptible or klass.checkpoints:
             return NEVER
         return await self._patiently(read, self._place.connections.redis, order.id)
 
@@ -173,12 +176,18 @@ class Execution:
         may_be = self.item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         return may_be and await self._patiently(database_sync_to_async(_is_settled), order)
 
-    async def _prepared(self, order: Order, parked: Parked, routed_to: str) -> Run:
+    async def _prepared(self, order: Order, cipher: Cipher, parked: Parked, routed_to: str) -> Run:
         place, item = self._place, self.item
+        checkpoints = None
+        if classes.of(order.klass).checkpoints:
+            checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
+            parked = checkpoints.parked
         events, version = list[bytes](), place.engine.config.version
         if parked.events or (item.attempt > 1 and order.keeps_events):
             events, version = await self._patiently(self._sent_before)
         past = Past(events, bool(events) and version != place.engine.config.version, parked, parked)
+        if checkpoints:
+            past.step, past.state = checkpoints.step, checkpoints.state()
         around = Surroundings(
             guard=place.guard,
             elsewhere=partial(next_pool, order, item, place.engine.config.id, routed_to),
@@ -186,6 +195,8 @@ class Execution:
             note_full=self._note_full,
             free_slot=place.slots.let_go,
             answers=place.connections.answers,
+            checkpoints=checkpoints,
+            offer=place.preemption.offer,
         )
         run = Run(order, item, place.engine, past, around)
         handler_of(order)(run)
@@ -246,6 +257,10 @@ class Execution:
             await place.connections.redis.run_all(calls)
             if before.times and order:
                 await forget(place.connections.redis, order)
+        if order and classes.of(order.klass).checkpoints:
+            await self._patiently(
+                database_sync_to_async(Checkpoint.objects.filter(pk=order.id).delete)
+            )
 
     async def _leave(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
@@ -259,8 +274,8 @@ class Execution:
             queue = place.connections.queue
             await self._patiently(fail_over, queue, pool, item, self._ciphertext)
         elif parked := run.parked:
-            work.PREEMPTIONS.of(*labels).value += 1
             before = run.past.charged
+            work.PREEMPTIONS.of(*labels).value += parked.times - before.times
             await self._patiently(place.preemption.park, self._order, item, before, parked)
 
     async def _slot_on_record(self) -> Slot:

@@ -1,7 +1,7 @@
 """Requests of preemptible classes: offered to higher classes, asked for their slot, parked.
 
-What a parked request has taken is kept in Redis first, then it leaves its runner. If the runner
-dies in between, its lease runs out and the request goes on from what was kept.
+What a parked request has taken is kept first (in Redis, or in its checkpoint), then it leaves its
+runner. If the runner dies in between, its lease runs out and the request goes on from there.
 """
 
 import contextlib
@@ -22,16 +22,17 @@ _TROUBLE = (RedisGone, hiredis.ReplyError)  # then the request runs through
 
 
 class Preemption:
-    """`is_stopping`: a runner that stops finishes what it has, and parks nothing."""
+    """`is_stopping`: a runner that stops finishes what it has. Work with checkpoints goes back."""
 
     def __init__(self, redis: RedisLink, queue: FairQueue, is_stopping: Callable[[], bool]) -> None:
         self._redis, self._queue, self._is_stopping = redis, queue, is_stopping
 
     async def offer(self, run: Run) -> None:
         """Tell the queue that a higher class may have this request's slot."""
-        if not classes.of(run.item.klass).preemptible:
+        if self._is_stopping():
+            run.park_at_stop()
             return
-        if self._is_stopping() or not run.handler.may_be_parked():
+        if not (classes.of(run.item.klass).preemptible and run.handler.may_be_parked()):
             return
         with contextlib.suppress(*_TROUBLE):
             await self._queue.offer(run.item, run.popped_at)
@@ -51,6 +52,12 @@ class Preemption:
 
         `before`: what it had taken when it began here. It can be called again. Raises RedisGone.
         """
-        await keep(self._redis, order, parked)
-        if await self._queue.park(item, parked.cost - before.cost, parked.times):
-            log.info("request %s waits again: a higher class needs its slot", order.id)
+        if not classes.of(order.klass).checkpoints:
+            await keep(self._redis, order, parked)
+        if await self._queue.park(item, parked.cost - before.cost, parked.returns):
+            why = (
+                "its worker stops"
+                if parked.stops > before.stops
+                else "a higher class needs its slot"
+            )
+            log.info("request %s waits again: %s", order.id, why)

@@ -53,8 +53,10 @@ class Runner:
         self.stopping = False
 
     def stop(self) -> None:
-        """Warm shutdown: takes nothing more, finishes what it has."""
+        """Warm shutdown: take nothing more, finish what it has, put back what has checkpoints."""
         self.stopping = True
+        for run in self.requests.running.values():
+            run.park_at_stop()
         self.idling.interrupt()
 
     async def drain(self) -> None:

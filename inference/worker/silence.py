@@ -8,7 +8,7 @@ engine makes progress.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 
@@ -44,13 +44,19 @@ class SilenceWatch:
         """Watch until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
-            waiting = [
-                each for each in running.values() if each.signals.works and not each.signals.lost
-            ]
-            if silent := self._silent(waiting):
+            if silent := self._silent(self.waiting(running.values())):
                 await self._look(silent)
             else:
                 self._failed_checks = 0
+
+    @staticmethod
+    def waiting(runs: Iterable[Run]) -> list[Run]:
+        """Return those that wait for the engine."""
+        return [
+            run
+            for run in runs
+            if run.signals.works and not run.signals.lost and run.handler.waits_for_engine
+        ]
 
     def _silent(self, running: list[Run]) -> dict[Run, Activity]:
         now, previous = asyncio.get_running_loop().time(), self._latest

@@ -24,6 +24,8 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     completion_price: float = 0.0
     elsewhere: dict[str, Prices] = {}  # prices in reachable pools that differ
     most_elsewhere: int = 0  # reserved: the cost in the dearest of these
+    gpu_ms: int = 0  # reserved: the most milliseconds times GPUs that it may take
+    gpu_price: float = 0.0  # of a GPU-second, in every pool
 
     @property
     def tokens(self) -> int:
@@ -33,7 +35,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     def most(self) -> int:
         """The reserved cost: that of the dearest pool that it may reach."""
         routed = self._prices.most(self.prompt_tokens, self.completion_tokens)
-        return max(routed, self.most_elsewhere)
+        return max(routed, self.most_elsewhere) + self.gpu_cost(self.gpu_ms)
 
     def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
         """Returns micro-units of a request that `pool` served. `cached` tokens are part of the
@@ -41,6 +43,10 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
         """
         prices = self.elsewhere.get(pool) or self._prices
         return prices.cost(prompt, cached, completion)
+
+    def gpu_cost(self, gpu_ms: int) -> int:
+        """Returns micro-units."""
+        return round(gpu_ms * self.gpu_price / 1000)
 
     @property
     def _prices(self) -> Prices:

@@ -32,7 +32,7 @@ begin
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
                case when x.nothing then 0 else x.cost end
         from (select distinct on (id) *, tokens_in + tokens_out as tokens,
-                     tokens_in + tokens_out = 0 and status <> 200 as nothing
+                     tokens_in + tokens_out = 0 and cost = 0 and status <> 200 as nothing
               from rows from (jsonb_to_recordset(rows) as (id uuid, at timestamptz, tenant_id uuid,
                    api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
                    tokens_out bigint, cost bigint)) with ordinality

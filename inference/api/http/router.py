@@ -1,5 +1,6 @@
 """The router of an HTTP front end, with the steps that all of its endpoints share."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from inference.api.call import Call
 from inference.api.http import cors
 from inference.api.http.request import Request
 from inference.api.refusals import LONGEST_NAME, REFUSALS
-from inference.errors import ApiError, MethodNotAllowed, NotFound
+from inference.errors import ApiError, MethodNotAllowed, NotFound, ServerStopped
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.context import context_of
 from inference.metrics.labels import CANCELLED
@@ -61,6 +62,10 @@ class Router:
             await self._refuse(request, await call.refused(refusal))
         except ReaderGone:
             return
+        except asyncio.CancelledError:  # this process stops
+            if not request.started:
+                await request.refuse(ServerStopped())
+            raise
         except Exception as problem:
             log.exception("%s %s (%s)", request.method, call.route, call.request_id)
             await self._refuse(request, await call.refused(problem))

@@ -26,6 +26,7 @@ class Handler(ABC):
     """
 
     when_broken = "the request could not be processed"  # the client's words for a bug of ours
+    waits_for_engine = True  # an engine that says nothing for long is at fault
 
     def __init__(self, run: Run) -> None:
         self.run = run

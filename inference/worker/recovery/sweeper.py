@@ -6,6 +6,7 @@
 4. Requests that an operator put into a lower class wait in that one (lines/lowering.py).
 5. Requests without valid access end, if no web process ends them (revoking.py).
 6. Unsettled requests past their deadline are settled as aborted, with one usage row.
+7. Checkpoints of requests that have been settled are deleted.
 """
 
 import logging
@@ -17,7 +18,7 @@ from audit.models import Event
 from inference.engines import Pool, pools
 from inference.lines.lowering import mend_lowered
 from inference.log_context import about
-from inference.models import Completion
+from inference.models import Checkpoint, Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.pool_workers import asleep, workers_of
@@ -42,6 +43,7 @@ def sweep_all() -> None:
     mend_lowered()
     end_revoked()
     _close_overdue()
+    Checkpoint.objects.left_over().delete()
 
 
 def _sweep(pool: Pool) -> int:

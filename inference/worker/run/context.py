@@ -1,13 +1,14 @@
 """The start of a run: earlier results of its order, and the parts that its runner lends it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from inference.cache.second_level import SecondLevel
 from inference.engines import Pool
 from inference.engines.base import EngineFull
 from inference.record.parked import NEVER, Parked
+from inference.worker.checkpoints import Checkpoints
 from inference.worker.guard import Guard
 
 
@@ -23,24 +24,33 @@ def nothing(*_arguments: object) -> None:
     return None
 
 
+async def no_offer(_run: object) -> None:
+    return None
+
+
 @dataclass
 class Past:
     """Results of an order from before this attempt.
 
     `events`: those that readers have, or that were kept when it was parked.
     `parked`: what it had taken when it was parked last. `charged`: the same, as it began here.
+    `step` and `state`: those of its checkpoint, if its class has them.
     """
 
     events: Sequence[bytes] = ()
     of_another_version: bool = False
     parked: Parked = NEVER
     charged: Parked = NEVER
+    step: int = 0
+    state: bytes = b""
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """Parts that a runner lends a run; in a test none.
 
+    `checkpoints`: for a class of work that has them. `offer` tells the queue that a higher class
+    may have the slot.
     `elsewhere` returns another pool that can take the order, `own_pool` its own while that takes
     requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as the
     engine is free of a parked order. `answers` stores what may be sent again.
@@ -52,3 +62,5 @@ class Surroundings:
     note_full: Callable[[EngineFull], None] = nothing
     free_slot: Callable[[], None] = nothing
     answers: SecondLevel | None = None
+    checkpoints: Checkpoints | None = None
+    offer: Callable[[Any], Awaitable[None]] = no_offer

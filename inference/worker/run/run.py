@@ -6,7 +6,11 @@ They are the same for all classes of work. The handler does the work of a class 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import DatabaseError
 
 from audit.keys.keyring import Cipher
 from audit.trail.fair_queue import Row
@@ -28,6 +32,7 @@ from inference.errors import Cancelled
 from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
+from inference.record.cost import Cost
 from inference.record.parked import Parked
 from inference.record.settling import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from inference.worker.handlers.base import Handler
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+AGAIN_S = 0.5
 SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever the deadline was
 
 
@@ -87,11 +94,51 @@ class Run:
             self.signals.parks_here = True
             raise ParksHere
 
+    def park_at_stop(self) -> None:
+        """Go back into the queue after this step: the worker stops. Others run to their end."""
+        if self.around.checkpoints:
+            self.signals.must_park = self.signals.worker_stops = True
+
     def cancel(self) -> None:
         self.signals.cancel()
 
     def abandon(self) -> None:
         self.signals.lose_lease()
+
+    # What long work tells it ---------------------------------------------------------------------
+    async def checkpoint(self, step: int, state: bytes, cost: Cost) -> None:
+        """Make a step durable: the work goes on from here, whatever happens to this worker.
+
+        `cost` is that of all steps so far. Raises what ends the work: another run may have taken
+        it over.
+        """
+        checkpoints = self.around.checkpoints
+        assert checkpoints, f"{self.order.klass} is a class without checkpoints"
+        is_first = step == self.past.step + 1
+        if not await self._patiently(checkpoints.write, step, state, cost, self.queue_ms):
+            self.abandon()
+            await asyncio.sleep(0)  # raises CancelledError
+        if self.signals.must_park:
+            self.signals.parks_here = True
+            raise ParksHere
+        if is_first:  # it may have had an exceptional turn, which ends here
+            await self.around.offer(self)
+
+    async def note_parking(self) -> Parked:
+        """Count a preemption, or a stop of the worker. Return what the work has taken."""
+        assert self.around.checkpoints
+        return await self._patiently(
+            partial(self.around.checkpoints.note_parking, stops=self.signals.worker_stops)
+        )
+
+    async def _patiently(self, write: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Wait for a PostgreSQL that is away: no step may be lost, and none can be added."""
+        while True:
+            try:
+                return await write(*arguments)
+            except DatabaseError as problem:
+                log.warning("request %s: waiting for PostgreSQL: %s", self.order.id, problem)
+                await asyncio.sleep(AGAIN_S)
 
     # Its life ------------------------------------------------------------------------------------
     async def run(
@@ -177,7 +224,7 @@ class Run:
     # Its work ------------------------------------------------------------------------------------
     async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
-        if self.item.attempt > classes.of(self.item.klass).most_attempts:
+        if self._attempts > classes.of(self.order.klass).most_attempts:
             return WorkerLost(500, "every worker that ran this died")
         if self.must_stay_here:  # whatever routed it here
             reason = local_only_reason(self.order.local_only_by)
@@ -205,6 +252,12 @@ class Run:
             log.exception("request %s failed", self.order.id)
             return self._our_fault()
         return None
+
+    @property
+    def _attempts(self) -> int:
+        """Return how many workers have had it, this one included: with checkpoints since a step."""
+        checkpoints = self.around.checkpoints
+        return checkpoints.attempts if checkpoints else self.item.attempt
 
     async def _work(self, session: EngineSession, writer: Writer) -> None:
         guard = self.around.guard

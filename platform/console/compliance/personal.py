@@ -267,6 +267,12 @@ MAP: dict[str, dict[Data, str]] = {
         "settled_at",
         D.NONE: "id tenant",
     },
+    "inference.Checkpoint": {
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "step attempts preemptions stops prompt_tokens completion_tokens gpu_ms "
+        "queue_ms written_at",
+        D.NONE: "completion tenant run",
+    },
     "inference.IdempotencyKey": {
         D.PSEUDONYM: "owner",
         D.NONE: "id tenant key body completion_id created_at",  # keyed hashes of key and body
@@ -274,7 +280,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
         D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
-        "cost status finish_reason error_code attempts preemptions repeated queue_ms "
+        "gpu_ms cost status finish_reason error_code attempts preemptions repeated queue_ms "
         "ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },

@@ -29,6 +29,7 @@ class Waiting:
     def __init__(self, *, is_streamed: bool = True, prompt: int = 0, most: int = 1000) -> None:
         self.heard = 0
         self.handler = self.signals = self
+        self.waits_for_engine = True
         self.failed: EngineFailed | None = None
         self.times_failed = 0
         self.is_streamed = is_streamed

@@ -1,0 +1,92 @@
+"""Long work in steps, each of which is done once, whatever happens to its worker."""
+
+from abc import abstractmethod
+
+import msgspec
+
+from inference.engines.base import EngineFailed
+from inference.engines.transport.session import EngineSession
+from inference.record.cost import Cost
+from inference.record.parked import Parked
+from inference.record.statements import Outcome
+from inference.stream.frames import Frame, Kind
+from inference.stream.writer import Writer
+from inference.worker.handlers.base import Handler
+from inference.worker.run.run import Run
+
+
+class Job(Handler):
+    """A handler of a class with `checkpoints`. A subclass says what a step is.
+
+    After each step its state is durable. The work goes on from there after a crash, when a worker
+    that stops has put it back, and when a higher class had its slot. Steps that a crash has undone
+    cost nothing.
+    """
+
+    waits_for_engine = False
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        before = run.past.parked
+        self.cost = Cost(before.prompt_tokens, before.completion_tokens, before.gpu_ms)
+        self.steps_done = run.past.step
+
+    @abstractmethod
+    def resume(self, state: bytes) -> None:
+        """Take up what the last step left, b"" before the first. Raises EngineFailed."""
+
+    @property
+    @abstractmethod
+    def is_done(self) -> bool:
+        """No step is left."""
+
+    @abstractmethod
+    async def step(self, session: EngineSession) -> Cost:
+        """Do the next step, and return what it took. Raises EngineFailed."""
+
+    @abstractmethod
+    def state(self) -> bytes:
+        """Return what the next step needs."""
+
+    @abstractmethod
+    def result(self) -> bytes:
+        """Return what the client gets, and the audit trail keeps."""
+
+    async def work(self, session: EngineSession, writer: Writer) -> None:
+        self.resume(self.run.past.state)
+        while not self.is_done:
+            self.cost += await self.step(session)
+            self.steps_done += 1
+            await self.run.checkpoint(self.steps_done, self.state(), self.cost)
+
+    async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
+        ending = self.run.ending(failure)
+        response = self.result() if ending.state == "done" else b""
+        cost = msgspec.structs.asdict(self.cost)
+        return msgspec.structs.replace(ending, response=response, **cost)
+
+    def last_frame(self) -> Frame:
+        return self.output.frame(Kind.BODY, self.result())
+
+    # Parking -------------------------------------------------------------------------------------
+    def may_be_parked(self) -> bool:
+        return True
+
+    def may_requeue(self) -> bool:
+        return True
+
+    def drains_cleanly(self) -> bool:
+        """After a step only (Run.checkpoint)."""
+        return False
+
+    async def park(self, session: EngineSession, writer: Writer) -> Parked:
+        return await self.run.note_parking()
+
+    # Progress ------------------------------------------------------------------------------------
+    @property
+    def heard(self) -> int:
+        return self.steps_done
+
+    @property
+    def cost_so_far(self) -> int:
+        return self.cost.fair
