@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 
 from tenants.rate_limits.admission import concurrency_key
 from tests.e2e.ask import Record, body, chat, events, eventually, stream
-from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.conftest import WITH_LINES, Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import Answer, Client, FrontEnd
 
@@ -42,7 +42,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
 @pytest.fixture(scope="module")
 def hurt_platform(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     served = {"kind": "openai", "url": f"http://127.0.0.1:{engine.port}/v1", "slots": 16}
-    platform = Platform(tmp_path_factory.mktemp("hurt"), {"mock": served}, grpc=True)
+    folder = tmp_path_factory.mktemp("hurt")
+    platform = Platform(folder, {"mock": served}, grpc=True, variables=WITH_LINES)
     yield platform
     platform.stop()
 
@@ -493,6 +494,7 @@ def has_begun(engine: Mock, before: int) -> bool:
 
 
 @pytest.mark.soak("grpc")
+@pytest.mark.timeout(120 + 20 * TWINS)  # for each, a worker and a web process start anew
 @pytest.mark.parametrize(("how", "kills_worker"), [("chat", True), ("chat_stream", False)])
 def test_two_clients_with_one_idempotency_key_have_one_answer_whoever_dies(
     hurt: Platform, engine: Mock, front: FrontEnd, how: str, kills_worker: bool
