@@ -11,6 +11,7 @@ import pytest
 EVERYTHING = bool(os.environ.get("FOREBAY_TEST_SOAK"))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if EVERYTHING:
         return

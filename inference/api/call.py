@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from uuid import UUID, uuid4
 
+from msgspec import structs
+
 from audit.proof import receipts
 from inference.api import limits, quotas
 from inference.api.refusals import as_error, is_recorded
@@ -20,13 +22,13 @@ from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory, of_caller
 from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.refusals import denied, not_cached
-from inference.intake.submission import Submission
+from inference.intake.submission import Arrival, Options, Submission, read
 from inference.intake.submit import submit
 from inference.intake.work_class import HEADER as CLASS
 from inference.log_context import works_for
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
-from inference.stream.frames import Frame, upstream
+from inference.stream.frames import Frame, Kind, upstream
 from inference.tracing import attributes, span_values, spans
 from inference.tracing.spans import OFF, Span, Value
 from inference.validation.forms import Form
@@ -159,7 +161,7 @@ class Call:
         if memory := self.__dict__.get("held"):
             memory.release()
 
-    async def prompt(self, caller: Caller, body: Body, form: Form) -> Prompt | None:
+    async def _prompt(self, caller: Caller, body: Body, form: Form) -> Prompt | None:
         """Returns the prompt of the template that a body names.
 
         Raises BadRequest, NotFound, OutOfService.
@@ -170,6 +172,15 @@ class Call:
         prompt = await templates.prompt(caller, body, chat=form is Form.CHAT)
         self.headers.append((TEMPLATE, prompt.version.encode()))
         return prompt
+
+    async def read(
+        self, caller: Caller, body: Body, length: int, form: Form, options: Options
+    ) -> Submission:
+        """Returns the checked submission of a body. Raises NoSuchModel, ApiError, OutOfService."""
+        if prompt := await self._prompt(caller, body, form):
+            options = structs.replace(options, prompt=prompt)
+        arrival = Arrival(self.route, self.client_ip, self.address_counted_at)
+        return read(caller, body, length, form, arrival, options)
 
     async def submit(self, submission: Submission) -> AnswerStream:
         """Submit the request.
@@ -204,6 +215,15 @@ class Call:
             self.tell_upstream(frame.upstream)
         if frame and frame.preemptions:
             self._set_header(PREEMPTIONS, b"%d" % frame.preemptions)
+
+    def tell_whole(self, answer: AnswerStream, frame: Frame) -> None:
+        """Set headers of an answer in one piece, with what its quotas have left after it."""
+        self.tell_frame(frame)
+        if answer.verdict.left and frame.kind == Kind.BODY and frame.body:
+            usage = quotas.usage_in(frame)
+            self.headers += quotas.headers_after(
+                answer.verdict, answer.order, usage, frame.upstream
+            )
 
     def _set_header(self, name: bytes, value: bytes) -> None:
         self.headers = [line for line in self.headers if line[0] != name]

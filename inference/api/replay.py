@@ -13,8 +13,7 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call
-from inference.codec import pieces
-from inference.codec.events import DONE
+from inference.codec import replays
 from inference.errors import Conflict, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.answer_stream import AnswerStream, ReaderGone
@@ -170,12 +169,11 @@ def _recorded(order: Order) -> Frame:
     if not order.stream:
         return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
     try:
-        events = [*pieces.of_answer(response, gives_usage=order.include_usage), DONE]
+        number, body = replays.as_events(response, gives_usage=order.include_usage)
     except (LookupError, TypeError, ValueError, AttributeError):  # the record has only its text
         error = answer_gone("a worker of an earlier version recorded it")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
-    body = b"".join(event + b"\n\n" for event in events)
-    return Frame(order.id.bytes, usage.attempts, len(events), Kind.END, body)
+    return Frame(order.id.bytes, usage.attempts, number, Kind.END, body)
 
 
 def _response(order: Order) -> bytes | None:

@@ -63,7 +63,12 @@ def scale(messages: list[Message], prompt_tokens: int) -> float:
 
 def estimate(request: Body) -> int:
     """Returns the estimate of a request without a limit: few answers come near theirs."""
-    return requests.estimate(sum(len(m["content"].encode()) for m in request["messages"]), {})
+    return requests.estimate(length(request), {})
+
+
+def length(request: Body) -> int:
+    """Returns the bytes of its texts."""
+    return sum(len(message["content"].encode()) for message in request["messages"])
 
 
 def _alternating(messages: list[Message]) -> list[Message]:

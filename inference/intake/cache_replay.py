@@ -4,17 +4,14 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
-import orjson
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.fair_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
-from inference.cache.answers import Answer
-from inference.codec import events, pieces
+from inference.codec import events, replays
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.cached_answers.lookup import Kept
@@ -43,7 +40,9 @@ class Replay:
 
     @classmethod
     def of(cls, order: Order, hit: Kept) -> "Replay":
-        order, body = priced(order), _own_body(hit.answer, order)
+        order = priced(order)
+        kept = hit.answer
+        body = replays.own_body(kept.body, order.public_id, order.model, kept.prompt_tokens)
         return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:
@@ -83,15 +82,6 @@ def priced(order: Order) -> Order:
     return msgspec.structs.replace(order, charge=charge)
 
 
-def _own_body(answer: Answer, order: Order) -> bytes:
-    """Returns the answer with this request's id, and usage that shows it was cached."""
-    completion: dict[str, Any] = orjson.loads(answer.body)
-    usage = completion.get("usage")
-    if isinstance(usage, dict):
-        usage["prompt_tokens_details"] = {"cached_tokens": answer.prompt_tokens}
-    return orjson.dumps({**completion, "id": order.public_id, "model": order.model})
-
-
 def _outcome(hit: Kept, body: bytes) -> Outcome:
     words = events.said_of(body)
     return Outcome(
@@ -111,9 +101,8 @@ def _frame(order: Order, body: bytes) -> Frame:
     served_by = upstream(order.queue)
     if not order.stream:
         return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
-    parts = [*pieces.of_answer(body, gives_usage=order.include_usage), events.DONE]
-    text = b"".join(event + b"\n\n" for event in parts)
-    return Frame(order.id.bytes, 1, len(parts), Kind.END, text, upstream=served_by)
+    number, text = replays.as_events(body, gives_usage=order.include_usage)
+    return Frame(order.id.bytes, 1, number, Kind.END, text, upstream=served_by)
 
 
 async def release_limits(context: Context, order: Order, answer: int) -> None:

@@ -1,6 +1,8 @@
 """A front end's request, validated and prepared for the engine."""
 
+from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import msgspec
 import orjson
@@ -10,6 +12,7 @@ from inference.engines.base import Engine
 from inference.errors import BadRequest
 from inference.intake.access import allowed, residency
 from inference.intake.cached_answers import preference
+from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
 from inference.intake.limits import charging
 from inference.intake.prompt_templates import Prompt
@@ -43,52 +46,74 @@ class Submission(msgspec.Struct, frozen=True):
     may_be_repeated: bool = False  # as in Order
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """How a request has come. `address_counted_at`: see address_limit.py."""
+
+    route: str
+    client_ip: str = ""
+    address_counted_at: int = 0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The wishes of a request beside its body.
+
+    `streamed` makes it a stream with usage, whatever the body says. With an `idempotency_key` it
+    outlives its reader and the reader's deadline, so that it can be replayed. `klass` is set by a
+    front end with its own class; otherwise plan and route decide, or a client's `requested_class`.
+    `prompt` is the filled template that the body names.
+    """
+
+    streamed: bool = False
+    klass: str = ""
+    requested_class: str | None = None
+    time_limit_s: float = inf
+    idempotency_key: str | None = None
+    requested_residency: str | None = None
+    prompt: Prompt | None = None
+    cache: str | None = None
+
+    @classmethod
+    def of(cls, header: Callable[[str], str | None], **more: Any) -> "Options":
+        """Returns the options that headers hold; `header` gives one's value, None without it."""
+        return cls(
+            requested_class=header(CLASS),
+            idempotency_key=header(IDEMPOTENCY_KEY),
+            requested_residency=header(residency.HEADER),
+            cache=header(preference.HEADER),
+            **more,
+        )
+
+
+NO_OPTIONS = Options()
+
+
 def read(
     caller: Caller,
     body: Body,
     length: int,
     form: Form,
-    *,
-    route: str,
-    client_ip: str,
-    address_counted_at: int,
-    streamed: bool = False,
-    klass: str = "",
-    requested_class: str | None = None,
-    time_limit_s: float = inf,
-    idempotency_key: str | None = None,
-    requested_residency: str | None = None,
-    prompt: Prompt | None = None,
-    cache: str | None = None,
+    arrival: Arrival,
+    options: Options = NO_OPTIONS,
 ) -> Submission:
     """Returns the submission of a client's body of `length` bytes, after all checks of it.
 
-    `streamed` makes it a stream with usage, whatever the body says. With an `idempotency_key` it
-    outlives its reader and the reader's deadline, so that it can be replayed. `klass` is set by a
-    front end with its own class; otherwise plan and route decide, or the header `requested_class`.
-    `requested_residency` and `cache` are values of headers (residency.py, caching.py), `prompt` is
-    the filled template that the body names. Raises NoSuchModel, BadRequest, Unavailable.
+    Raises NoSuchModel, BadRequest, Unavailable.
     """
-    bound_caller = residency.bound(caller, requested_residency)
-    klass = klass or work_class(caller, route, requested_class)
-    headers = {
-        residency.HEADER: requested_residency and residency.LOCAL,
-        CLASS: requested_class and klass,
-    }
-    original = body if idempotency_key is None else dict(body)  # the checks below fill in defaults
-    if prompt:
-        body = prompt.put_into(body)
+    bound_caller = residency.bound(caller, options.requested_residency)
+    klass = options.klass or work_class(caller, arrival.route, options.requested_class)
+    # The checks below fill in defaults.
+    original = body if options.idempotency_key is None else dict(body)
+    if options.prompt:
+        body = options.prompt.put_into(body)
         length = len(orjson.dumps(body))
     engine = _engine(bound_caller, body, form)
     body = checked(body, length, form, engine)
     if body.get("moderation"):
         _check_moderated(engine)
-    claim = _claim(
-        idempotency_key, route, original, headers
-    )  # it hashes all of the body, so it comes after the checks
-    if streamed:
+    claim = _claim(original, arrival, options, klass)  # hashes the body: after the checks
+    if options.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    options = body.get("stream_options") or {}
+    includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     estimate, chat = requests.estimate(length, body), form is Form.CHAT
     charging.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
@@ -97,18 +122,18 @@ def read(
         engine=engine,
         body=orjson.dumps(prepared),
         chat=chat,
-        route=route,
+        route=arrival.route,
         stream=bool(body.get("stream")),
         estimate=estimate,
         max_tokens=prepared.get("max_tokens"),
-        include_usage=bool(options.get("include_usage")),
+        include_usage=includes_usage,
         klass=klass,
-        client_ip=client_ip,
-        address_counted_at=address_counted_at,
-        time_limit_s=inf if claim else time_limit_s,
+        client_ip=arrival.client_ip,
+        address_counted_at=arrival.address_counted_at,
+        time_limit_s=inf if claim else options.time_limit_s,
         claim=claim,
         cache=preference.cache_preference(
-            bound_caller, engine.config.name, prepared, cache, chat=chat
+            bound_caller, engine.config.name, prepared, options.cache, chat=chat
         ),
     )
 
@@ -122,13 +147,16 @@ def _check_moderated(engine: Engine) -> None:
     raise BadRequest(what, code="unsupported_value", param="moderation")
 
 
-def _claim(key: str | None, route: str, body: Body, headers: dict[str, str | None]) -> Claim | None:
-    """Returns the claim. `headers` change the request, so they are part of it."""
-    if key is None:
+def _claim(body: Body, arrival: Arrival, options: Options, klass: str) -> Claim | None:
+    """Returns the claim. Two headers change the request, so they are part of it."""
+    if options.idempotency_key is None:
         return None
-    return Claim.of(
-        key, route, body | {name: value for name, value in headers.items() if value is not None}
-    )
+    headers = {
+        residency.HEADER: options.requested_residency and residency.LOCAL,
+        CLASS: options.requested_class and klass,
+    }
+    changed = {name: value for name, value in headers.items() if value is not None}
+    return Claim.of(options.idempotency_key, arrival.route, body | changed)
 
 
 def _engine(caller: Caller, body: Body, form: Form) -> Engine:

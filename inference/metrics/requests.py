@@ -21,7 +21,7 @@ from tenants.models.refusal import RefusedBy
 REASONS = (
     *RefusedBy.values,
     *("open_calls", "too_many_batches", "file_storage_full", "too_many_files"),
-    *("queue_full", "server_overloaded"),
+    *("queue_full", "server_overloaded", "server_stopped"),
     *("engine_unavailable", "no_local_engine", "not_queued", "internal_error", "cancelled"),
     *("invalid_request", "invalid_json", "invalid_protobuf", "invalid_variable"),
     *("unsupported_value", "unsupported_content_encoding", "context_length_exceeded"),

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.urls import re_path
 
 from config.celery import app as celery_app
+from config.http.front_ends import router_of
 from config.http.origins import FromOwnPages, refuse
 from config.http.static_files import static_files
 from config.pages.handler import PageHandler, bounded
@@ -31,7 +32,6 @@ from config.process_start import (
     unfollow_engines,
 )
 from inference.api import probes, readiness
-from inference.api.openai import routes
 from inference.chat.socket.routing import websocket_urlpatterns
 from inference.intake.context import Context
 
@@ -61,8 +61,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if routes.owns(path):
-        await routes.router(scope, receive, send)
+    if router := router_of(path):
+        await router(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)
     elif path.startswith(settings.STATIC_URL):

@@ -28,6 +28,19 @@ MOCK_SLOTS = 8
 METRICS_TOKEN = "only-prometheus-knows"
 
 
+# A front end of the tests' own beside the others: what the fixture `front` shows of one.
+WITH_LINES = {"DJANGO_SETTINGS_MODULE": "tests.e2e.lines.settings"}
+OVER_LINES = {"test_completions.py", "test_limits.py", "test_work_class.py"}  # in `make test`
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The third front end runs over some of the shared tests, and over all in `make soak`."""
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if case and case.params.get("front") == "lines" and item.path.name not in OVER_LINES:
+            item.add_marker(pytest.mark.soak)
+
+
 @dataclass
 class Mock:
     """The mock engine's remote control."""
@@ -134,7 +147,7 @@ def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "FOREBAY_METRICS_PORT": str(find_free()),
         "FOREBAY_METRICS_TOKEN_FILE": str(folder / "metrics.token"),
     }
-    platform = Platform(folder, {"mock": engine}, grpc=True, variables=metrics)
+    platform = Platform(folder, {"mock": engine}, grpc=True, variables=metrics | WITH_LINES)
     yield platform
     platform.stop()
 

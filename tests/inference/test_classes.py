@@ -22,7 +22,7 @@ from config.environment import PROJECT
 from inference import classes, engines
 from inference.classes import CLASSES, WorkClass
 from inference.intake.context import Context
-from inference.intake.submission import read
+from inference.intake.submission import Arrival, Options, read
 from inference.intake.submit import submit as submit_to
 from inference.models import Completion, State, Usage
 from inference.order import Order
@@ -146,10 +146,8 @@ async def test_a_front_end_asks_for_a_class_by_its_name(bench: Bench, context: C
         body,
         100,
         Form.CHAT,
-        route="/v1/chat/completions",
-        client_ip="198.51.100.7",
-        address_counted_at=0,
-        klass="batch",
+        Arrival("/v1/chat/completions", "198.51.100.7"),
+        Options(klass="batch"),
     )
     order = (await submit_to(context, submission)).order
     assert await bench.link.call("EXISTS", f"{prefix(bench.pool)}:batch:active")

@@ -16,7 +16,7 @@ from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import RECORD_PATIENCE_S, Context
 from inference.intake.enqueue import leave
-from inference.intake.submission import read
+from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
@@ -88,9 +88,7 @@ class Path:
             body,
             len(orjson.dumps(body)),
             Form.CHAT,
-            route=ROUTE,
-            client_ip=address,
-            address_counted_at=counted_at,
+            Arrival(ROUTE, address, counted_at),
         )
         return (await submit(self.context, submission)).order
 

@@ -23,7 +23,7 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.idempotency_claim import Claim
 from inference.intake.prompt_templates import FIELD
-from inference.intake.submission import Submission, read
+from inference.intake.submission import Arrival, Options, Submission, read
 from inference.intake.submit import submit
 from inference.lines import cancelling
 from inference.models import Batch
@@ -141,18 +141,12 @@ class Asking:
         if FIELD in parsed:
             templates = self._context.prompt_templates
             prompt = await templates.prompt(caller, parsed, chat=form is Form.CHAT)
-        return read(
-            caller,
-            parsed,
-            length,
-            form,
-            prompt=prompt,
-            route=ROUTE,
-            client_ip="",
-            address_counted_at=COUNTED,
+        options = Options(
             klass=CLASS,
+            prompt=prompt,
             time_limit_s=self._left_s() + settings.REQUEST_DEADLINE_S,  # running lines may finish
         )
+        return read(caller, parsed, length, form, Arrival(ROUTE, "", COUNTED), options)
 
     def _left_s(self) -> float:
         return max(1.0, self._batch.expires_at.timestamp() - time.time())

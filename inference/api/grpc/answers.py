@@ -22,8 +22,7 @@ class Whole:
         self.text, self.reasoning = words.text, words.reasoning
         answer = orjson.loads(frame.body)
         self.finish_reason = events.finish_reason(answer)
-        self.counted: Any = answer.get("usage")
-        self.usage = usage(self.counted)
+        self.usage = usage(answer.get("usage"))
 
 
 def usage(counted: Any) -> dict[str, int] | None:

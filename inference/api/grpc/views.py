@@ -5,15 +5,13 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from inference.api import cancelling, quotas, served_models, stream_resumption
+from inference.api import cancelling, served_models, stream_resumption
 from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
-from inference.intake import idempotency_claim, work_class
-from inference.intake.access import allowed, residency
-from inference.intake.cached_answers import preference
-from inference.intake.submission import Submission, read
+from inference.intake.access import allowed
+from inference.intake.submission import Options, Submission
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
 from inference.validation.forms import Form
@@ -109,36 +107,17 @@ async def list_models(
 async def _submission(
     rpc: Rpc, caller: Caller, body: Body, request: Message, form: Form, *, streamed: bool
 ) -> Submission:
-    return read(
-        caller,
-        body,
-        request.ByteSize(),
-        form,
-        route=rpc.call.route,
-        client_ip=rpc.call.client_ip,
-        address_counted_at=rpc.call.address_counted_at,
-        streamed=streamed,
-        time_limit_s=rpc.time_left_s,
-        idempotency_key=rpc.header(idempotency_claim.HEADER),
-        requested_residency=rpc.header(residency.HEADER),
-        requested_class=rpc.header(work_class.HEADER),
-        prompt=await rpc.call.prompt(caller, body, form),
-        cache=rpc.header(preference.HEADER),
-    )
+    options = Options.of(rpc.header, streamed=streamed, time_limit_s=rpc.time_left_s)
+    return await rpc.call.read(caller, body, request.ByteSize(), form, options)
 
 
 async def _whole(rpc: Rpc, submission: Submission) -> answers.Whole:
     answer = await rpc.submit(submission)
     frame = await answer.whole()
-    rpc.call.tell_frame(frame)
+    rpc.call.tell_whole(answer, frame)
     if frame.kind == Kind.ERROR:
         raise errors.of_frame(frame)
-    whole = answers.Whole(frame)
-    if answer.verdict.left:
-        rpc.call.headers += quotas.headers_after(
-            answer.verdict, answer.order, whole.counted, frame.upstream
-        )
-    return whole
+    return answers.Whole(frame)
 
 
 async def _events(rpc: Rpc, submission: Submission) -> None:

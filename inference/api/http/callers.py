@@ -1,9 +1,7 @@
 """Identifies the caller by the key, in the headers of OpenAI's, Anthropic's or Azure's clients."""
 
-from audit.trail.network import network
 from inference.api.http import cors
 from inference.api.http.request import Request
-from inference.batch.file_store import Owner
 from inference.errors import BadRequest
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
@@ -40,14 +38,3 @@ async def creator(request: Request, scope: str) -> Caller:
     caller = await caller_of(request, scope)
     await request.call.charge(caller)
     return caller
-
-
-def owner_of(caller: Caller, client_ip: str) -> Owner:
-    """Returns the owner of what the caller stores."""
-    return Owner(
-        caller.tenant_id,
-        caller.subject_id,
-        caller.api_key_id,
-        caller.actor,
-        network(client_ip),
-    )

@@ -28,6 +28,7 @@ class Request:
         receive: Callable[[], Any],
         send: Callable[[Any], Any],
         call: Call | None = None,
+        error_body: Callable[[ApiError], bytes] = ApiError.body,
     ) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.method: str = scope["method"]
@@ -37,7 +38,7 @@ class Request:
         self.started = self.read_whole = False
         self.extra: Headers = []
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
-        self._call = call
+        self._call, self._error_body = call, error_body
 
     @property
     def call(self) -> Call:
@@ -49,6 +50,11 @@ class Request:
 
     def header_text(self, name: str) -> str:
         return self.header(name.encode())
+
+    def header_or_none(self, name: str) -> str | None:
+        """Returns a header by its usual spelling, None if there is none."""
+        own = name.lower().encode()
+        return self.header(own) if own in self.headers else None
 
     async def body(self) -> bytes:
         """Read the body. Its memory counts until `Call.release_body`.
@@ -123,7 +129,7 @@ class Request:
         await self.write(b"", more=False)
 
     async def refuse(self, error: ApiError) -> None:
-        await self.answer(error.body(), error.status, [*JSON, *error.headers()])
+        await self.answer(self._error_body(error), error.status, [*JSON, *error.headers()])
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True

@@ -42,17 +42,32 @@ class Route:
         return ", ".join([*methods, "OPTIONS"])
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorWriter:
+    """The form of a front end's errors: before an answer, and at the end of a broken stream."""
+
+    body: Callable[[ApiError], bytes]
+    last_words: Callable[[ApiError], bytes]
+
+
 class Router:
-    """An ASGI application. `find` gives a path's route, `last_words` the end of a broken stream."""
+    """The ASGI application of a front end.
+
+    `find` gives a path's route. `owns` says whether a path is the front end's own, also if nothing
+    is there: then its errors are in its form.
+    """
 
     def __init__(
-        self, find: Callable[[str], Route | None], last_words: Callable[[ApiError], bytes]
+        self,
+        find: Callable[[str], Route | None],
+        owns: Callable[[str], bool],
+        errors: ErrorWriter,
     ) -> None:
-        self._find, self._last_words = find, last_words
+        self.find, self.owns, self._errors = find, owns, errors
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
-        request = Request(scope, receive, send, call)
+        request = Request(scope, receive, send, call, self._errors.body)
         call.span = spans.front(request.method, request.header_text)
         try:
             if b"origin" in request.headers:
@@ -73,7 +88,7 @@ class Router:
             self._end(request)
 
     async def _dispatch(self, request: Request) -> None:
-        route = self._find(request.path)
+        route = self.find(request.path)
         if route is None:
             path = secret_keys.hidden(request.path)[:LONGEST_NAME]
             raise NotFound(f"there is no {request.method} {path}")
@@ -99,6 +114,6 @@ class Router:
 
     async def _refuse(self, request: Request, error: ApiError) -> None:
         if request.started:
-            await request.write(self._last_words(error), more=False)
+            await request.write(self._errors.last_words(error), more=False)
         else:
             await request.refuse(error)

@@ -9,10 +9,11 @@ from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
 from audit.trail.network import network
+from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import expiry, files, uploads
-from inference.api.openai.callers import creator, owner_of, reader
 from inference.api.openai.listing import Page, parsed_page
+from inference.api.openai.owners import owner_of
 from inference.api.stream_resumption import readable
 from inference.batch import actions
 from inference.batch.encryption import metadata_of

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
 
-from inference.api import quotas
+from inference.api.http.delivery import attended, whole
 from inference.api.http.request import Request
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
@@ -23,46 +22,8 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE, _QUEUE_POSITION = b": keep-alive\n", b": queue position %d\n"
 
 
-@contextlib.contextmanager
-def watched(request: Request) -> Iterator[asyncio.Task[None]]:
-    """Yields a task that is done when the client has disconnected."""
-    closed = asyncio.create_task(request.wait_until_closed())
-    try:
-        yield closed
-    finally:
-        closed.cancel()
-
-
-@contextlib.contextmanager
-def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
-    """Let the answer end with ReaderGone when the client disconnects."""
-    if request.call_when_closed(answer.hang_up):
-        try:
-            yield
-        finally:
-            request.call_when_closed(None)
-        return
-    with watched(request) as closed:
-        closed.add_done_callback(lambda _: answer.hang_up())
-        yield
-
-
-async def whole(request: Request, answer: AnswerStream) -> Frame:
-    """Returns the final frame of an answer in one piece. Raises ReaderGone."""
-    with attended(request, answer):
-        frame = await answer.whole()
-    request.call.tell_frame(frame)
-    return frame
-
-
 async def send_json(request: Request, answer: AnswerStream) -> None:
-    frame = await whole(request, answer)
-    if answer.verdict.left:
-        usage = quotas.usage_in(frame)
-        request.call.headers += quotas.headers_after(
-            answer.verdict, answer.order, usage, frame.upstream
-        )
-    await _answer(request, frame)
+    await _answer(request, await whole(request, answer))
 
 
 async def _answer(request: Request, frame: Frame) -> None:

@@ -10,9 +10,9 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.trail.network import network
 from inference.api.call import Call
+from inference.api.http.callers import creator, reader
 from inference.api.http.request import JSON, Request
 from inference.api.openai import uploads
-from inference.api.openai.callers import creator, reader
 from inference.api.openai.listing import Page, parsed_page
 from inference.api.stream_resumption import readable
 from inference.batch.encryption import name_of

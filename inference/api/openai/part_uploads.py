@@ -9,9 +9,10 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
+from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import expiry, files, uploads
-from inference.api.openai.callers import creator, owner_of, reader
+from inference.api.openai.owners import owner_of
 from inference.api.stream_resumption import readable
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of

@@ -5,7 +5,7 @@ clients use /openai and /openai/v1, with the same views. Their older paths name 
 (`/openai/deployments/{model}/…`).
 """
 
-from inference.api.http.router import Route, Router, View
+from inference.api.http.router import ErrorWriter, Route, Router, View
 from inference.api.openai import batches, files, part_uploads, views
 from inference.errors import ApiError
 from inference.metrics.labels import ROUTES as COUNTED
@@ -122,4 +122,4 @@ def _last_words(error: ApiError) -> bytes:
     return b"data: %b\n\ndata: [DONE]\n\n" % error.body()
 
 
-router = Router(find, _last_words)
+router = Router(find, owns, ErrorWriter(ApiError.body, _last_words))

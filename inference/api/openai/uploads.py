@@ -25,7 +25,7 @@ from audit.keys.keyring import Barred, keyring
 from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
 from inference.api.openai import expiry
-from inference.api.openai.callers import owner_of
+from inference.api.openai.owners import owner_of
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileWriter, Owner

@@ -2,25 +2,21 @@
 
 import orjson
 
-from inference.api import idempotency, quotas, served_models, stream_resumption
+from inference.api import idempotency, served_models, stream_resumption
+from inference.api.http.callers import caller_of, reader
+from inference.api.http.delivery import watched, whole
 from inference.api.http.request import Request
 from inference.api.openai import balance as balances
-from inference.api.openai.callers import caller_of, reader
 from inference.api.openai.delivery import (
     EVENT_STREAM,
     KEEP_ALIVE,
     event_bytes,
     send_events,
     send_json,
-    watched,
-    whole,
 )
 from inference.errors import BadRequest
-from inference.intake import idempotency_claim, work_class
-from inference.intake.access import residency
 from inference.intake.answer_stream import AnswerStream, ReaderGone
-from inference.intake.cached_answers import preference
-from inference.intake.submission import read
+from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.forms import Form
@@ -49,9 +45,6 @@ async def inference(request: Request) -> None:
         headers.append((b"content-type", b"application/json"))
         return await request.answer(frame.body, frame.status, headers)
     completion = orjson.loads(frame.body)
-    request.call.headers += quotas.headers_after(
-        answer.verdict, answer.order, completion.get("usage"), frame.upstream
-    )
     choice = completion["choices"][0]
     plain = {
         "request_id": str(answer.order.id),
@@ -100,29 +93,12 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
     body = requests.parsed(raw)
     if model:
         body["model"] = model
-    submission = read(
-        caller,
-        body,
-        len(raw),
-        form,
-        route=call.route,
-        client_ip=call.client_ip,
-        address_counted_at=call.address_counted_at,
-        idempotency_key=_header_or_none(request, idempotency_claim.HEADER),
-        requested_residency=_header_or_none(request, residency.HEADER),
-        requested_class=_header_or_none(request, work_class.HEADER),
-        prompt=await call.prompt(caller, body, form),
-        cache=_header_or_none(request, preference.HEADER),
-    )
+    options = Options.of(request.header_or_none)
+    submission = await call.read(caller, body, len(raw), form, options)
     try:
         return await idempotency.submit(call, submission)
     finally:
         call.release_body()
-
-
-def _header_or_none(request: Request, header: str) -> str | None:
-    name = header.lower().encode()
-    return request.header(name) if name in request.headers else None
 
 
 def _last_event(request: Request) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import orjson
+import msgspec
 
 from inference.chat import exchanges, prompt
 from inference.chat.exchanges import Exchange
@@ -14,20 +14,21 @@ from inference.chat.refusal import Refused
 from inference.chat.socket.counting import ROUTE, counted
 from inference.chat.threads import off_loop
 from inference.engines.base import Engine
-from inference.errors import Unavailable
+from inference.errors import BadRequest, Unavailable
 from inference.intake import submit as intake
 from inference.intake.access import allowed
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.refusals import denied
-from inference.intake.submission import Submission
-from inference.intake.work_class import work_class
+from inference.intake.submission import Arrival, Options, Submission, read
 from inference.log_context import works_for
 from inference.metrics.requests import Counted
+from inference.validation.forms import Form
 from tenants.caller import Caller
 from tenants.models import Member
 from tenants.rate_limits.admission import Admission
 
+STREAM = Options(streamed=True)
 _on_their_way: set[asyncio.Task[Exchange]] = set()
 
 
@@ -79,7 +80,7 @@ async def _ask(
 
     try:
         answer = await intake.submit(
-            context, _submission(caller, engine, body, client_ip), before_queue=put
+            context, _submission(caller, body, client_ip), before_queue=put
         )
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
@@ -126,20 +127,13 @@ def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> 
     return engine
 
 
-def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip: str) -> Submission:
-    estimate, max_tokens = prompt.estimate(body), body["max_tokens"]
-    return Submission(
-        caller=caller,
-        engine=engine,
-        body=orjson.dumps(engine.prepare(body, chat=True)),
-        chat=True,
-        route=ROUTE,
-        stream=True,
-        estimate=estimate,
-        max_tokens=max_tokens,
-        include_usage=True,
-        outlives_reader=True,
-        keeps_text=True,
-        klass=work_class(caller, ROUTE),
-        client_ip=client_ip,
-    )
+def _submission(caller: Caller, body: dict[str, Any], client_ip: str) -> Submission:
+    """Raises Refused for what no model of this kind takes."""
+    length, estimate = prompt.length(body), prompt.estimate(body)
+    try:
+        submission = read(caller, body, length, Form.CHAT, Arrival(ROUTE, client_ip), STREAM)
+    except BadRequest as problem:
+        too_long = problem.code == "context_length_exceeded"
+        raise Refused("too_long" if too_long else "invalid_message") from None
+    chats = {"outlives_reader": True, "keeps_text": True, "estimate": estimate}
+    return msgspec.structs.replace(submission, **chats)

@@ -14,7 +14,7 @@ from inference.engines.base import Engine, EngineFailed, Turn, read_on
 from inference.engines.transport.session import EngineSession
 from inference.intake import enqueue
 from inference.intake.context import Context
-from inference.intake.submission import read
+from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.models import Usage
 from inference.order import Order
@@ -74,9 +74,7 @@ async def asked(context: Context, acme: Tenant, pool: str, words: str) -> tuple[
             body,
             100,
             Form.CHAT,
-            route="/v1/chat/completions",
-            client_ip="198.51.100.7",
-            address_counted_at=0,
+            Arrival("/v1/chat/completions", "198.51.100.7"),
         ),
     )
     runner = Runner(pool, engines.pools()[pool].engines[0])

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.errors import BadRequest
 from inference.intake.access.allowed import NoSuchModel
-from inference.intake.submission import Submission, read
+from inference.intake.submission import Arrival, Options, Submission, read
 from inference.validation.forms import Form
 from tenants.caller import Caller, Limits
 
@@ -40,8 +40,7 @@ def served(settings: Settings) -> Iterator[None]:
 
 
 def submission(form: Form, body: dict[str, Any], length: int = 50, **more: Any) -> Submission:
-    more = {"route": "/v1", "client_ip": "198.51.100.7", "address_counted_at": 0, **more}
-    return read(CALLER, dict(body), length, form, **more)
+    return read(CALLER, dict(body), length, form, Arrival("/v1", "198.51.100.7"), Options(**more))
 
 
 @pytest.mark.parametrize("form", Form)
