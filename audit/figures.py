@@ -1,8 +1,8 @@
 """Figures for the jobs' metrics: the lag of sealing and erasure, and PostgreSQL's own numbers.
 
-Each scrape reads them by one statement over indexes (config/metrics/figures.py), and the latest
-checks by another. The database's size is read once a minute only, since PostgreSQL looks at all its
-files for it.
+Each scrape reads them by one statement over indexes (config/metrics/scraped_sources.py), and the
+latest checks by another. The database's size is read once a minute only, since PostgreSQL looks at
+all its files for it.
 """
 
 import time

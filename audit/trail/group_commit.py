@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.trail.fair_queue import Entry, FairLine, Row, size
+from audit.trail.commit_queue import Entry, FairLine, Row, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection

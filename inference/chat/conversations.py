@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.retention import legal_hold
 from audit.trail.record import act
-from inference.chat.encryption import title_aad
+from inference.chat.message_texts import title_aad
 from inference.models import Conversation
 from tenants.models import Member, TextLock, User
 from tenants.models.tenant import State

@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
-from inference.chat.encryption import message_aad, said_in
+from inference.chat.message_texts import message_aad, said_in
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused

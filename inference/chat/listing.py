@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from inference.chat import conversations
-from inference.chat.encryption import title_of
+from inference.chat.message_texts import title_of
 from inference.chat.protocol import Listed
 from inference.models import Conversation
 from tenants.models import Member

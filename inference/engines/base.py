@@ -20,7 +20,7 @@ import orjson
 from django.conf import settings
 
 from inference import progress
-from inference.engines import resumption
+from inference.engines import continuation
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.load import Load
@@ -431,7 +431,7 @@ class Engine:
 
         False for a hosted service, where the prompt would be paid twice.
         """
-        resumable = not self.config.hosted and resumption.resumes_unchanged(order)
+        resumable = not self.config.hosted and continuation.resumes_unchanged(order)
         return resumable and self.continued(order, "so far", 1) is not None
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:

@@ -10,7 +10,7 @@ from inference.intake.errors import NotAdmitted
 from inference.intake.refusals import out_of_quota
 from inference.intake.submission import Submission
 from inference.order import Order
-from inference.record import slots
+from inference.record import limit_usage
 from tenants.rate_limits.admission import Admission, Ask
 
 
@@ -30,9 +30,9 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
         str(order.id),
         client_ip=submission.client_ip,
         per_address=settings.IP_PER_MINUTE,
-        tokens=slots.reserved_tokens(order),
-        hold_s=slots.hold_s(order),
-        takes_slot=slots.takes_slot(order.klass, order.route),
+        tokens=limit_usage.reserved_tokens(order),
+        hold_s=limit_usage.hold_s(order),
+        takes_slot=limit_usage.takes_slot(order.klass, order.route),
         address_counted_at=submission.address_counted_at,
         size=len(submission.body),
     )

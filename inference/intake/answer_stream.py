@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 
 from inference.intake.context import Context
 from inference.intake.enqueue import leave
+from inference.intake.lost_answers import recover
 from inference.intake.recording import OnRecord
-from inference.intake.recovery import recover
 from inference.order import Order
 from inference.queue.expected_wait import Place
 from inference.record import statements

@@ -9,7 +9,7 @@ import msgspec
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.codec import events, replays
 from inference.errors import error_body
@@ -17,7 +17,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.cached_answers.lookup import Kept
 from inference.intake.context import Context
 from inference.order import Order
-from inference.record import slots
+from inference.record import limit_usage
 from inference.record.settling import settle
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
@@ -109,6 +109,12 @@ async def release_limits(context: Context, order: Order, answer: int) -> None:
     """Release its place in the limits, and its tokens: no engine has worked for it."""
     for _ in range(TRIES):
         with suppress(RedisGone):
-            await release(context.redis, slots.slot(order), slots.reserved_tokens(order), 0, answer)
+            await release(
+                context.redis,
+                limit_usage.slot(order),
+                limit_usage.reserved_tokens(order),
+                0,
+                answer,
+            )
             return
         await asyncio.sleep(1)

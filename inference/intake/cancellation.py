@@ -16,7 +16,7 @@ from inference.intake.background import Background
 from inference.log_context import about
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import parked, slots
+from inference.record import consumption, limit_usage
 from inference.record.statements import Outcome, settled_row
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.rate_limits.release import release
@@ -76,7 +76,7 @@ class Cancellation:
                 where = await self._queues[pool].cancel(str(order.id), if_it_waits=True)
                 if where == "queued":
                     await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
-                    await parked.forget(self._redis, order)
+                    await consumption.forget(self._redis, order)
                 if where != "gone":
                     return
         except (RedisGone, StoreUnavailable) as problem:
@@ -102,15 +102,15 @@ class Cancellation:
 
     async def _settle_waiting(self, order: Order) -> None:
         """Settle a cancelled request, which may have run before it was preempted."""
-        before = await parked.read(self._redis, order.id)
+        before = await consumption.read(self._redis, order.id)
         if not before.times:
             return await self.settle_unstarted(order, CANCELLED)
         await self.settle_unstarted(order, before.ended(CANCELLED))
-        return await parked.forget(self._redis, order)
+        return await consumption.forget(self._redis, order)
 
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
         await self._record(order, outcome)
-        await self._release(order, slots.used(outcome) or 0)
+        await self._release(order, limit_usage.used(outcome) or 0)
 
     async def _record(self, order: Order, outcome: Outcome) -> None:
         try:
@@ -123,7 +123,7 @@ class Cancellation:
         """Release its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
             self._queues[order.queue].settle(order.item, 0),
-            release(self._redis, slots.slot(order), slots.reserved_tokens(order), used),
+            release(self._redis, limit_usage.slot(order), limit_usage.reserved_tokens(order), used),
         )
 
 

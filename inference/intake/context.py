@@ -22,7 +22,7 @@ from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.prompt_templates import PromptTemplates
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
-from inference.record import claiming, slots, statements
+from inference.record import claiming, limit_usage, statements
 from inference.record.settle_in_one_commit import RecordedAndSettled
 from inference.registry import slot_report
 from inference.stream.frame_reader import Returns
@@ -121,7 +121,7 @@ class Context:
         return int(settings.REQUEST_DEADLINE_S) + 60
 
     def _in_progress(self) -> list[Slot]:
-        return [slots.slot(order) for order in self.revocation.orders()]
+        return [limit_usage.slot(order) for order in self.revocation.orders()]
 
 
 def _received(

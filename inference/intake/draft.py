@@ -12,7 +12,7 @@ from inference import classes, request_id
 from inference.engines import Pool
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
-from inference.intake.limits import charging
+from inference.intake.limits import cost_bound
 from inference.intake.limits.queue_room import has_a_turn
 from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
@@ -95,7 +95,7 @@ def _charge(
     """Returns the charge. `in_pools` are pools' own prices, `factor` is that of the class."""
     caller, engine = submission.caller, submission.engine
     reached = may_reach(caller, engine.config.name) if in_pools else []
-    return charging.charge(
+    return cost_bound.charge(
         caller,
         engine,
         in_pools.get(pool, prices).times(factor),

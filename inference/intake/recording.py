@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import StoreUnavailable
 from inference.intake.access.allowed import NotAllowed
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT

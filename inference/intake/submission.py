@@ -14,7 +14,7 @@ from inference.intake.access import allowed, residency
 from inference.intake.cached_answers import preference
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
-from inference.intake.limits import charging
+from inference.intake.limits import cost_bound
 from inference.intake.prompt_templates import Prompt
 from inference.intake.work_class import HEADER as CLASS
 from inference.intake.work_class import work_class
@@ -115,7 +115,7 @@ def read(
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     estimate, chat = requests.estimate(length, body), form is Form.CHAT
-    charging.bound_answer(body, caller, engine)
+    cost_bound.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
     return Submission(
         caller=bound_caller,

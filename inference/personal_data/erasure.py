@@ -21,7 +21,7 @@ from inference.models import Completion, Conversation, Message
 from inference.personal_data import files, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import closing
+from inference.record import settle_unrun
 from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.writer import KEPT_S
@@ -71,7 +71,7 @@ def _end(completion: Completion) -> bool:
     if where == b"running" or (where == b"gone" and age_s < ON_THE_WAY_S):
         return False
     outcome = Outcome(state="cancelled", status=499, finish_reason="cancelled", error_code=ERASED)
-    closing.end(completion, outcome)
+    settle_unrun.end(completion, outcome)
     return True
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.record.statements import RECEIVED, SETTLED
 from infrastructure.postgres.resilient_connection import Connection

@@ -10,7 +10,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.db import Error
 
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.models import Usage
 

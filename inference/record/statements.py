@@ -18,7 +18,7 @@ from audit.keys.keyring import Cipher
 from audit.proof import receipts
 from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE
 from audit.trail.network import network
 from inference import reasoning

@@ -24,8 +24,8 @@ from inference.log_context import working_for
 from inference.metrics import work
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
-from inference.record import slots, statements
-from inference.record.parked import NEVER, Parked, forget, read
+from inference.record import limit_usage, statements
+from inference.record.consumption import NEVER, Parked, forget, read
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
@@ -39,9 +39,9 @@ from inference.worker.failover import (
     record_departure,
 )
 from inference.worker.handlers import handler_of
-from inference.worker.run.context import Past, Surroundings
+from inference.worker.run.inputs import EarlierAttempts, RunServices
 from inference.worker.run.run import Run
-from inference.worker.workplace import Workplace
+from inference.worker.runner_parts import RunnerParts
 from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.release import Slot, releasing
 
@@ -53,7 +53,7 @@ AGAIN_S = 0.5
 
 
 class Execution:
-    def __init__(self, place: Workplace, item: Item, ciphertext: bytes) -> None:
+    def __init__(self, place: RunnerParts, item: Item, ciphertext: bytes) -> None:
         self._place, self.item, self._ciphertext = place, item, ciphertext
         self._order: Order | None = None
         self._ended: Run | None = None  # once it has ended
@@ -185,10 +185,12 @@ class Execution:
         events, version = list[bytes](), place.engine.config.version
         if parked.events or (item.attempt > 1 and order.keeps_events):
             events, version = await self._patiently(self._sent_before)
-        past = Past(events, bool(events) and version != place.engine.config.version, parked, parked)
+        past = EarlierAttempts(
+            events, bool(events) and version != place.engine.config.version, parked, parked
+        )
         if checkpoints:
             past.step, past.state = checkpoints.step, checkpoints.state()
-        around = Surroundings(
+        around = RunServices(
             guard=place.guard,
             elsewhere=partial(next_pool, order, item, place.engine.config.id, routed_to),
             own_pool=partial(own_pool, order),
@@ -243,14 +245,16 @@ class Execution:
     async def _settle(self, outcome: Outcome) -> None:
         place, item, order = self._place, self.item, self._order
         before = self._ended.past.charged if self._ended else NEVER
-        slot = slots.slot(order) if order else await self._slot_on_record()
-        set_aside = slots.reserved_tokens(order) if order else 0
+        slot = limit_usage.slot(order) if order else await self._slot_on_record()
+        set_aside = limit_usage.reserved_tokens(order) if order else 0
         queue = place.connections.queue
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             charged = place.charging.over(item)
             calls = [
                 queue.settling(item, outcome.cost - before.cost, charged=charged),
-                releasing(slot, set_aside, slots.used(outcome), slots.stored_bytes(outcome)),
+                releasing(
+                    slot, set_aside, limit_usage.used(outcome), limit_usage.stored_bytes(outcome)
+                ),
             ]
             if classes.of(item.klass).preemptible:
                 calls.append(queue.parking("over", item))
@@ -283,7 +287,7 @@ class Execution:
         item = self.item
         look = database_sync_to_async(_key_and_route)
         key, route = await self._patiently(look, UUID(item.id))
-        takes_slot = slots.takes_slot(item.klass, route)
+        takes_slot = limit_usage.takes_slot(item.klass, route)
         return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
 

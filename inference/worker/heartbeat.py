@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from inference.record import slots
+from inference.record import limit_usage
 from inference.worker.idling import Idling
 from inference.worker.inbox import TROUBLE
+from inference.worker.runner_parts import RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
-from inference.worker.workplace import Workplace
 from tenants.rate_limits.release import reacquire
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Heartbeat:
     def __init__(
         self,
         runner_id: str,
-        place: Workplace,
+        place: RunnerParts,
         idling: Idling,
         siblings: SiblingWorkers,
         stop: Callable[[], None],
@@ -91,7 +91,7 @@ class Heartbeat:
             if not await connections.queue.adopt(run.item, ciphertext, self._runner_id):
                 run.abandon()
                 continue
-            slot = slots.slot(run.order)
+            slot = limit_usage.slot(run.order)
             await reacquire(connections.redis, slot, settings.REQUEST_DEADLINE_S)
             if frame := run.handler.everything_sent():
                 connections.writer.put(run.order, frame)

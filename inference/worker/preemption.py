@@ -13,7 +13,7 @@ import hiredis
 from inference import classes
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
-from inference.record.parked import Parked, keep
+from inference.record.consumption import Parked, keep
 from inference.worker.run.run import Run
 from infrastructure.redis.link import RedisGone, RedisLink
 

@@ -17,7 +17,6 @@ from inference.engines.base import Engine
 from inference.engines.health import breaker_watch
 from inference.engines.transport.session import EngineSession
 from inference.queue.runner_ids import new_id
-from inference.worker.charging import Charging
 from inference.worker.connections import Connections
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
@@ -27,10 +26,11 @@ from inference.worker.heartbeat import Heartbeat
 from inference.worker.idling import Idling
 from inference.worker.inbox import TROUBLE, Inbox
 from inference.worker.preemption import Preemption
+from inference.worker.queue_charges import Charging
 from inference.worker.requests import Requests
+from inference.worker.runner_parts import RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.silence import SilenceWatch
-from inference.worker.workplace import Workplace
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisLink
 
@@ -79,8 +79,8 @@ class Runner:
         except TROUBLE:
             return True  # the heartbeat asks again
 
-    def _workplace(self, connections: Connections) -> Workplace:
-        return Workplace(
+    def _workplace(self, connections: Connections) -> RunnerParts:
+        return RunnerParts(
             pool=self.pool,
             engine=self.engine,
             connections=connections,
@@ -92,7 +92,7 @@ class Runner:
         )
 
     @asynccontextmanager
-    async def _accompanied(self, place: Workplace) -> AsyncIterator[None]:
+    async def _accompanied(self, place: RunnerParts) -> AsyncIterator[None]:
         """Beat, read notes and watch the engine meanwhile; then close what was opened."""
         connections = place.connections
         heartbeat = Heartbeat(self.id, place, self.idling, self.siblings, self.stop)
@@ -119,7 +119,7 @@ class Runner:
             await connections.close()
 
     # The loop ------------------------------------------------------------------------------------
-    async def _work(self, place: Workplace) -> None:
+    async def _work(self, place: RunnerParts) -> None:
         queue = place.connections.queue
         while not self.stopping:
             try:
@@ -141,7 +141,7 @@ class Runner:
         while tasks := self.slots.tasks:
             await asyncio.wait(tasks)
 
-    async def _fill(self, place: Workplace) -> None:
+    async def _fill(self, place: RunnerParts) -> None:
         free = self.slots.free
         if not free or self.idling.is_idle:
             return
@@ -161,7 +161,7 @@ class Runner:
             return False
         return self.idling.is_idle and not self.slots.tasks
 
-    async def _may_leave(self, place: Workplace) -> bool:
+    async def _may_leave(self, place: RunnerParts) -> bool:
         self.idling.is_leaving = True  # no beat may follow: it would fake a living runner
         if await place.connections.queue.leave(self.id, stop=False):
             return True

@@ -48,7 +48,7 @@ app.conf.update(
     broker_use_ssl=_BROKER.tls or None,
     task_default_queue="jobs",
     beat_scheduler="config.schedule.scheduler:WorkScheduler",
-    # WorkScheduler adds the tasks of schedule/work.py, which it sends while something waits.
+    # WorkScheduler adds the tasks of schedule/queue_tasks.py, which it sends while something waits.
     beat_schedule={
         # Within the hour after each tenant's midnight.
         "reconcile": {
@@ -105,13 +105,13 @@ def _may_start(**_signal: object) -> None:
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
-    from config import tracing, watchdog
+    from config import life_signs, tracing
     from config.metrics.listener import listen
     from config.process_start import follow_engines, release_problem
 
     listen()
     tracing.begin()
-    watchdog.begin()
+    life_signs.begin()
     keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
     if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)
@@ -120,10 +120,10 @@ def _may_start(**_signal: object) -> None:
 @beat_init.connect
 def _know_the_queues(**_signal: object) -> None:
     """Load the engines for beat, which looks at the queue of each pool."""
-    from config import watchdog
+    from config import life_signs
     from config.process_start import follow_engines, release_problem
 
-    watchdog.begin()
+    life_signs.begin()
     if problem := release_problem() or follow_engines():
         raise SystemExit(problem)
     tell("READY=1")
@@ -140,9 +140,9 @@ def _renew_connection(**_signal: object) -> None:
 
 @worker_ready.connect
 def _finish_start(**_signal: object) -> None:
-    from config.metrics import of_celery
+    from config.metrics import celery_metrics
     from config.process_start import freeze_loaded_objects
 
-    of_celery.begin(app)
+    celery_metrics.begin(app)
     freeze_loaded_objects()
     tell("READY=1")

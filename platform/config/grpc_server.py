@@ -19,7 +19,7 @@ import grpc
 import uvloop
 from django.conf import settings
 
-from config import tracing, watchdog
+from config import life_signs, tracing
 from config.celery import app as celery_app
 from config.http.connection_limit import most_connections
 from config.metrics.listener import listen
@@ -43,7 +43,7 @@ def main() -> None:
     set_role("grpc")
     listen()
     tracing.begin()
-    watchdog.begin()
+    life_signs.begin()
     celery_app.set_default()  # wake-ups are published from here
     if problem := startup_problem() or follow_engines():
         sys.exit(problem)

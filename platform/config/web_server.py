@@ -25,7 +25,7 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
-from config import tracing, watchdog
+from config import life_signs, tracing
 from config.http.inherited_sockets import take_inherited
 from config.metrics.listener import listen
 from config.metrics.process import set_role
@@ -73,7 +73,7 @@ def main() -> None:
     set_role("web")
     listen()
     tracing.begin()
-    watchdog.begin()
+    life_signs.begin()
     server = Server(_config(_protocol()))
     server.run(sockets)
     if not server.started:

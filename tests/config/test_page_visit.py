@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 
-from config.pages import visit
+from config.pages import page_request
 from config.pages.handler import bounded
 from config.pages.socket_visit import Charged, Settled
 from tenants.rate_limits.admission import Admission
@@ -23,7 +23,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 def _all_places_are_free_again() -> Iterator[None]:
     yield
     for name in LANES:
-        lane = getattr(visit, name)
+        lane = getattr(page_request, name)
         assert (lane.running, lane.waiting) == (0, 0), name
 
 
@@ -133,7 +133,7 @@ async def known(cookie: str, user: Any = Person) -> Asking:
     asking = Asking("/console/", cookie=f"forebay_session={cookie}")
     request = ASGIRequest(asking.scope, BytesIO())
     request.user = user
-    await sync_to_async(visit.callers.note)(request)
+    await sync_to_async(page_request.callers.note)(request)
     return asking
 
 
@@ -180,7 +180,7 @@ async def test_people_whose_session_is_new_to_this_process_do_not_count() -> Non
             await receive()
             request = ASGIRequest(scope, BytesIO())
             request.user = Person  # type: ignore[assignment]  # it stands for one
-            visit.callers.note(request)
+            page_request.callers.note(request)
             await send({"type": "http.response.start", "status": 200, "headers": []})
 
         await bounded(page, person.scope, person.receive, person.send)
@@ -234,7 +234,7 @@ async def test_a_client_that_reads_slowly_holds_no_place() -> None:
     task = asyncio.create_task(bounded(page, slow.scope, slow.receive, send))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert visit.STRANGERS.running == 0
+    assert page_request.STRANGERS.running == 0
     assert not task.done()
     reading.set()
     await task
@@ -255,7 +255,7 @@ async def test_exports_that_are_read_slowly_take_no_place_of_pages() -> None:
     tasks = await run(export, person)
     again = [await known("downloads") for _ in range(2)]
     tasks += await run(export, *again)
-    assert (visit.KNOWN.running, visit.STREAMS.running) == (0, 2)
+    assert (page_request.KNOWN.running, page_request.STREAMS.running) == (0, 2)
     assert [a.status for a in again] == [200, 503]
     reading.set()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -26,8 +26,8 @@ from audit.proof.seal import seal_due
 from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
 from config.schedule import waiting_work
+from config.schedule.queue_tasks import WORK
 from config.schedule.waiting_work import IN_DATABASE, WaitingWork
-from config.schedule.work import WORK
 from inference.models import Batch, Completion, File, FilePurpose, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix

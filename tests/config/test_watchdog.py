@@ -73,12 +73,12 @@ def test_signs_that_are_meant_for_another_process_are_not_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """WATCHDOG_PID: systemd's, which every child inherits."""
-    from config import watchdog
+    from config import life_signs
 
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
-    assert watchdog._limit_s() == 1.0
+    assert life_signs._limit_s() == 1.0
     monkeypatch.setenv("WATCHDOG_PID", str(os.getppid()))
-    assert watchdog._limit_s() == 0.0
+    assert life_signs._limit_s() == 0.0
 
 
 def test_a_loop_with_patience_of_its_own_is_not_stalled_before(

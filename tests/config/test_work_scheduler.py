@@ -11,8 +11,8 @@ from celery.beat import Scheduler
 
 from config.celery import app
 from config.schedule import scheduler as schedulers
+from config.schedule.queue_tasks import WORK
 from config.schedule.scheduler import WorkScheduler
-from config.schedule.work import WORK
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.keys.keyring import Cipher
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.transport.session import EngineSession
@@ -20,7 +20,7 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation
-from inference.worker.run.context import Past
+from inference.worker.run.inputs import EarlierAttempts
 from inference.worker.run.run import Run
 
 NO_SESSION = cast(EngineSession, None)
@@ -171,6 +171,6 @@ def generation(
     engine: Engine, order: Order, attempt: int = 1, before: list[bytes] | None = None
 ) -> Run:
     item = msgspec.structs.replace(order.item, attempt=attempt)
-    run = Run(order, item, engine, Past(before or ()))
+    run = Run(order, item, engine, EarlierAttempts(before or ()))
     Generation(run)
     return run

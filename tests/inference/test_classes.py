@@ -28,7 +28,7 @@ from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.personal_data import erasure
 from inference.queue.fair_queue import prefix
-from inference.record import slots, statements
+from inference.record import limit_usage, statements
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.validation.forms import Form
@@ -55,7 +55,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def submit(bench: Bench, order: Order) -> Order:
     """As intake does it: admitted, on record, queued."""
-    await reacquire(bench.link, slots.slot(order), slots.hold_s(order))
+    await reacquire(bench.link, limit_usage.slot(order), limit_usage.hold_s(order))
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     ciphertext = statements.encrypted_order(order, cipher)
     await in_database(_receive)(statements.received_row(order, ciphertext))

@@ -15,14 +15,14 @@ from inference.cache.second_level import KEEP, SecondLevel, flight_word
 from inference.cache.second_level import prefix as kept_prefix
 from inference.engines.health import breakers
 from inference.engines.kinds.exclusive_use import EngineUse
-from inference.lines.lowering import demote
-from inference.lines.of_tenant import own_lines
-from inference.lines.overview import overview
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
 from inference.queue.occupancy import occupancy
+from inference.queue_control.lowering import demote
+from inference.queue_control.of_tenant import own_lines
+from inference.queue_control.overview import overview
 from inference.stream import frames
 from inference.worker.sibling_workers import PLACE
 from infrastructure.redis import servers

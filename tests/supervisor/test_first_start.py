@@ -13,7 +13,7 @@ from config.supervisor.embedded.postgres import Postgres
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from tests.supervisor.conftest import Start
 from tests.supervisor.running import HOSTED, START_S, eventually, get, left_of, refused
 

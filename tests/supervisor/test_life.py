@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engines.life import Life
 from config.supervisor.engines.server_group import __file__ as group
+from config.supervisor.engines.server_state import Life
 from config.supervisor.engines.server_watch import ServerWatch
 
 pytestmark = pytest.mark.unit

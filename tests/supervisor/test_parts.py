@@ -24,7 +24,7 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
 from config.supervisor.processes import run_concurrently
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
 

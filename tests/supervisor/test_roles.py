@@ -6,7 +6,7 @@ import pytest
 
 from config import environment
 from config.supervisor import options, roles
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 pytestmark = pytest.mark.unit
 SHARED = {

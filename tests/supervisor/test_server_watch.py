@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engines import life, server_watch
+from config.supervisor.engines import server_state, server_watch
 from config.supervisor.engines.launch_command import Server
-from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_state import Life
 from config.supervisor.engines.server_watch import ServerWatch
 from inference.launching import Launch
 
@@ -66,8 +66,8 @@ def served(figures: Figures) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "WATCH_S", 0.02)
-    monkeypatch.setattr(life, "AGAIN_S", 0.02)
+    monkeypatch.setattr(server_state, "WATCH_S", 0.02)
+    monkeypatch.setattr(server_state, "AGAIN_S", 0.02)
     monkeypatch.setattr(server_watch, "ASK_WITHIN_S", 0.1)
 
     async def written(*_: object, **__: object) -> bool:

@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from inference import pulses
-from inference.api.batch import turns
+from inference.api.batch import scheduling
 from inference.api.batch.run import BatchRun
 from inference.api.batch.shares import Shares
 from inference.api.batch.threads import in_thread
@@ -58,8 +58,8 @@ async def _claimed(runs: list[BatchRun]) -> list[Batch]:
     has = Counter(run.batch.tenant_id for run in runs)
     try:
         if len(runs) < MOST:
-            return await in_thread(turns.take, MOST - len(runs), has)
-        for run in turns.runs_to_stop(runs, await in_thread(turns.due_in_turn, has)):
+            return await in_thread(scheduling.take, MOST - len(runs), has)
+        for run in scheduling.runs_to_stop(runs, await in_thread(scheduling.due_in_turn, has)):
             run.stop()
         return []
     except DatabaseError as problem:

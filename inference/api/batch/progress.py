@@ -9,11 +9,11 @@ from audit.keys.keyring import Cipher
 from inference.api.batch import lines
 from inference.api.batch.threads import in_thread
 from inference.batch.results import encrypted_error
-from inference.lines import cancelling
 from inference.metrics.labels import ROUTES, tenant
 from inference.metrics.requests import ANSWERED
 from inference.models import Batch, BatchLine, LineState
 from inference.order import PASSES
+from inference.queue_control import cancelling
 
 ROUTE, CLASS = "/v1/batches", "batch"
 ROUTES.add(ROUTE)

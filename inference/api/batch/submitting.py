@@ -25,8 +25,8 @@ from inference.intake.idempotency_claim import Claim
 from inference.intake.prompt_templates import FIELD
 from inference.intake.submission import Arrival, Options, Submission, read
 from inference.intake.submit import submit
-from inference.lines import cancelling
 from inference.models import Batch
+from inference.queue_control import cancelling
 from inference.validation import bounded_json, requests
 from inference.validation.forms import Form
 from tenants.authentication.authenticator import (

@@ -18,7 +18,7 @@ import orjson
 from django.conf import settings
 
 from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, error_in, read_on
-from inference.engines.resumption import append_to_answer, continued_body, takes_prefix
+from inference.engines.continuation import append_to_answer, continued_body, takes_prefix
 from inference.engines.transport import bounded_reading
 from inference.engines.transport.session import EngineSession
 from inference.order import Order

@@ -25,6 +25,7 @@ from inference.engines.base import (
     error_in,
     read_on,
 )
+from inference.engines.continuation import after_prompt, append_to_answer, rest_of
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.kinds.bundled_model import template_for
 from inference.engines.kinds.exclusive_use import EngineUse
@@ -33,7 +34,6 @@ from inference.engines.kinds.prompt_slots import Lease, Slots
 from inference.engines.kinds.required_call import RequiredCall
 from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
-from inference.engines.resumption import after_prompt, append_to_answer, rest_of
 from inference.engines.transport import bounded_reading
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away

@@ -3,8 +3,8 @@
 import logging
 from typing import Any, ClassVar
 
+from inference.engines.continuation import append_to_answer, continued_body, takes_prefix
 from inference.engines.kinds.cache_salt import SaltedEngine
-from inference.engines.resumption import append_to_answer, continued_body, takes_prefix
 from inference.order import Order
 
 log = logging.getLogger(__name__)

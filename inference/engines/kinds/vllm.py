@@ -9,6 +9,7 @@ import orjson
 
 from inference import classes
 from inference.engines import load
+from inference.engines.continuation import stops_of
 from inference.engines.fields import (
     BOOL,
     FORMAT,
@@ -20,7 +21,6 @@ from inference.engines.kinds.openai import OpenAIEngine
 from inference.engines.kinds.unfinished_messages import OpenEndedEngine
 from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
-from inference.engines.resumption import stops_of
 from inference.engines.transport import bounded_reading
 from inference.engines.transport.session import EngineSession
 from inference.order import Order

@@ -24,19 +24,19 @@ from inference.engines.base import (
     EngineFull,
     WorkerLost,
 )
-from inference.engines.health.breakers import Phase
-from inference.engines.resumption import (
+from inference.engines.continuation import (
     LONGEST_STOP,
     as_stream,
     ends_inside_stop,
     retokenizes_alike,
     stops_of,
 )
+from inference.engines.health.breakers import Phase
 from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
 from inference.order import Order
 from inference.reasoning import Said, as_one_text
-from inference.record.parked import MOST_TIMES, Parked
+from inference.record.consumption import MOST_TIMES, Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace

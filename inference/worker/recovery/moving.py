@@ -13,13 +13,13 @@ from typing import Any
 from uuid import UUID
 
 from inference.engines import pools, pools_of
-from inference.lines.end_notice import tell_end
 from inference.log_context import about
 from inference.models import Completion, Pool
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import closing
+from inference.queue_control.end_notice import tell_end
+from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from inference.worker.recovery.restoring import YOUNG, enqueue_again
@@ -110,7 +110,7 @@ def _record_pool(completion_id: UUID, pool: str, to: str) -> bool:
 
 
 def _give_up(completion: Completion, order: Order | None) -> None:
-    closing.end(completion, NO_POOL)
+    settle_unrun.end(completion, NO_POOL)
     what = "request %s ended: its pool %s was removed"
     log.warning(
         what, completion.id, completion.pool, extra=about(completion.id, completion.tenant_id)

@@ -19,7 +19,7 @@ from inference.models.completion import CompletionQuerySet
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.wake_up import wake_up
-from inference.record import slots
+from inference.record import limit_usage
 from inference.record.recorded import recorded_order
 from inference.worker.recovery.recounting import recount
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
@@ -115,7 +115,7 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
         keys=[fair_queue.prefix(pool)],
         args=fair_queue.enqueue_arguments(again, ciphertext, "head"),
     )
-    keys, args = reacquire_arguments(slots.slot(order), settings.REQUEST_DEADLINE_S)
+    keys, args = reacquire_arguments(limit_usage.slot(order), settings.REQUEST_DEADLINE_S)
     client().register_script(REACQUIRE.text)(keys=keys, args=args)
     extra = about(completion_id, order.tenant_id)
     log.warning("%s: requeued request %s", pool, completion_id, extra=extra)

@@ -16,7 +16,7 @@ from inference.log_context import about
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import closing
+from inference.record import settle_unrun
 from inference.record.statements import Outcome
 from inference.worker.recovery.restoring import YOUNG
 from tenants.models import Scope
@@ -71,6 +71,6 @@ def _end(completion: Completion) -> None:
     on_its_way = completion.created_at > datetime.now(UTC) - YOUNG
     if where == b"running" or (where == b"gone" and on_its_way):
         return
-    closing.end(completion, REVOKED)
+    settle_unrun.end(completion, REVOKED)
     what = "request %s ended: whoever asked for it has lost their access"
     log.warning(what, completion.id, extra=about(completion.id, completion.tenant_id))

@@ -3,7 +3,7 @@
 1. Items with expired leases go back to the head of their lines (sweep.lua).
 2. Recorded requests that are missing in the queue are queued again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
-4. Requests that an operator put into a lower class wait in that one (lines/lowering.py).
+4. Requests that an operator put into a lower class wait in that one (queue_control/lowering.py).
 5. Requests without valid access end, if no web process ends them (revoking.py).
 6. Unsettled requests past their deadline are settled as aborted, with one usage row.
 7. Checkpoints of requests that have been settled are deleted.
@@ -16,14 +16,14 @@ from django.db import DatabaseError
 
 from audit.models import Event
 from inference.engines import Pool, pools
-from inference.lines.lowering import mend_lowered
 from inference.log_context import about
 from inference.models import Checkpoint, Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.pool_workers import asleep, workers_of
 from inference.queue.wake_up import wake
-from inference.record import closing
+from inference.queue_control.lowering import mend_lowered
+from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.worker.recovery.moving import move_all
 from inference.worker.recovery.restoring import restore
@@ -66,7 +66,7 @@ def _close_overdue() -> None:
     for completion in Completion.objects.overdue(datetime.now(UTC) - GRACE)[:BATCH]:
         record = recorded_order(completion.id)
         try:
-            closing.abort(completion, record[1] if record else None)
+            settle_unrun.abort(completion, record[1] if record else None)
         except (DatabaseError, Event.DoesNotExist):  # it must not delay the others
             log.exception(
                 "cannot close request %s",

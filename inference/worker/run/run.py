@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import DatabaseError
 
 from audit.keys.keyring import Cipher
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
 from inference.cache.versions import is_present
@@ -32,14 +32,14 @@ from inference.errors import Cancelled
 from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
+from inference.record.consumption import Parked
 from inference.record.cost import Cost
-from inference.record.parked import Parked
 from inference.record.settling import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.tracing.spans import step
-from inference.worker.run.context import Past, Surroundings
+from inference.worker.run.inputs import EarlierAttempts, RunServices
 from inference.worker.run.output import Output
 from inference.worker.run.signals import ParksHere, Signals
 
@@ -60,11 +60,11 @@ class Run:
         order: Order,
         item: Item,
         engine: Engine,
-        past: Past | None = None,
-        around: Surroundings | None = None,
+        past: EarlierAttempts | None = None,
+        around: RunServices | None = None,
     ) -> None:
         self.order, self.item, self.engine = order, item, engine
-        self.past, self.around = past or Past(), around or Surroundings()
+        self.past, self.around = past or EarlierAttempts(), around or RunServices()
         self.signals = Signals()
         self.output = Output(order, item, engine, self.past.events)
         self.output.preemptions = self.past.parked.times
@@ -150,7 +150,7 @@ class Run:
         on record.
         """
         signals = self.signals
-        failure = self.failure = await self._failure(session, writer)
+        failure = self.failure = await self._try_work(session, writer)
         if failure:
             failure.cause = self.engine.shown_cause(failure.cause)
         parks = signals.parks_here and not failure
@@ -197,7 +197,7 @@ class Run:
     async def _settled(
         self, commits: GroupCommit, row: Row, failure: EngineFailed | None
     ) -> Frame | None:
-        """Return the last frame; None where another end is on record (intake/recovery.py)."""
+        """Return the last frame; None where another end is on record (intake/lost_answers.py)."""
         self.settling = asyncio.Event()
         try:
             with step("settle"):
@@ -222,7 +222,7 @@ class Run:
         await answers.end(self.order, outcome if good else None, cipher)
 
     # Its work ------------------------------------------------------------------------------------
-    async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
+    async def _try_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
         if self._attempts > classes.of(self.order.klass).most_attempts:
             return WorkerLost(500, "every worker that ran this died")

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.startup import become, drain_long, refuse_arguments
+from config.command.process_replacement import become, drain_long, refuse_arguments
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from config import celery_arguments
-from config.command.startup import become, refuse_arguments
+from config.command.process_replacement import become, refuse_arguments
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

@@ -9,7 +9,7 @@ import sys
 from config import environment
 from config.supervisor.home import Home
 from config.supervisor.scrape_targets import take_own_port
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 MOST = 65_535
 

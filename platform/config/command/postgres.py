@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config import environment
 from config.supervisor.embedded.postgres_files import VERSION, wheel
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 # None of them runs a statement: changes go through commands that leave a record.
 PROGRAMS = (

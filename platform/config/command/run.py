@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.startup import become
+from config.command.process_replacement import become
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

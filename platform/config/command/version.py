@@ -1,7 +1,7 @@
 import platform
 from collections.abc import Sequence
 
-from config.command.startup import refuse_arguments
+from config.command.process_replacement import refuse_arguments
 from infrastructure import release
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from config.command.metrics_port import add_option, take
-from config.command.startup import become, drain_long
+from config.command.process_replacement import become, drain_long
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

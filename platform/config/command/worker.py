@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from config import celery_arguments
 from config.command.metrics_port import add_option, take
-from config.command.startup import become
+from config.command.process_replacement import become
 from config.supervisor.options import MOST_PROCESSES
 from inference import pools
 

@@ -1,7 +1,7 @@
 """The GPUs of this host, as its driver reports them (NVML), for the metrics of workers.
 
 Names, units and labels are those of NVIDIA's dcgm-exporter: a rule or a panel holds for either. The
-thread of config/metrics/figures.py asks the driver when somebody scrapes; no request does.
+thread of config/metrics/scraped_sources.py asks the driver when somebody scrapes; no request does.
 """
 
 import ctypes

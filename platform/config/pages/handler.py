@@ -6,9 +6,9 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 
-from config.pages.bodies import Bodies, Body
+from config.pages.form_memory import Bodies, Body
+from config.pages.page_request import Visit, callers
 from config.pages.refusal import Refused, is_for_programs, refuse
-from config.pages.visit import Visit, callers
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError
 from tenants.rate_limits.client_address import client_ip, counted

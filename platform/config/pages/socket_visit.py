@@ -6,8 +6,8 @@ For each a session is looked up: `Charged` wraps that look-up and `Settled` foll
 from typing import Any
 
 from config.http.origins import refuse
+from config.pages.page_request import Visit, callers
 from config.pages.refusal import Refused
-from config.pages.visit import Visit, callers
 
 _VISIT = "forebay.visit"
 

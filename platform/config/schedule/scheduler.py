@@ -11,8 +11,8 @@ from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.schedules import schedule
 from django.conf import settings
 
+from config.schedule.queue_tasks import WORK, Work
 from config.schedule.waiting_work import WaitingWork
-from config.schedule.work import WORK, Work
 from inference import pulses
 
 LOOK_S = 1.0

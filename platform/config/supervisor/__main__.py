@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from config import environment, machine_clock, watchdog
+from config import environment, life_signs, machine_clock
 from config.logs import captured_output
 from config.logs.formatting import AsJson
 from config.supervisor import ports
@@ -30,8 +30,8 @@ from config.supervisor.own_processes import OwnProcesses
 from config.supervisor.preparation import Preparation
 from config.supervisor.processes import Processes, run_concurrently
 from config.supervisor.scrape_targets import ScrapeTargets
-from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
+from config.supervisor.terminal import Problem, say
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
 from config.systemd_notify import tell
@@ -87,7 +87,7 @@ async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> No
     say("The servers are starting" if servers_alone else "Forebay is starting")
     keeper = Keeper(home, own_processes)
     keeper.watch()
-    watchdog.begin()
+    life_signs.begin()
     keeper.run_alongside(pulses.keep("supervisor"))
     if certificates := OwnCertificates.wanted(options):
         certificates.make()

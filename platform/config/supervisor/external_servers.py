@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg
 from redis.exceptions import RedisError
 
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from infrastructure.redis import servers
 
 _OLDEST_POSTGRES = 15

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 
 class Home:

@@ -14,7 +14,7 @@ from config.logs.naming import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.own_processes import RUN_ID, OwnProcesses
-from config.supervisor.screen import Problem, say, seconds
+from config.supervisor.terminal import Problem, say, seconds
 from config.supervisor.watchdog import Watchdog
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # with the start itself: back within ten seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import environment
 from config.supervisor import roles
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 GRPC_PORT = 50051
 MOST_PROCESSES = 64

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from config import environment
 from config.supervisor.options import Options
-from config.supervisor.screen import Problem, say
+from config.supervisor.terminal import Problem, say
 from config.tls import configured_files
 from config.tls.authority import Authority, Files, is_due, lacks
 from config.tls.key_pair import BadCertificate

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.supervisor.home import Home
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 RUN_ID = "FOREBAY_RUN_ID"
 

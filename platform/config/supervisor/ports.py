@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 # Below the kernel's ephemeral range: no outgoing connection can take the port while its server
 # restarts.

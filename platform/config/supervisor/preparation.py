@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.screen import done
+from config.supervisor.terminal import done
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 ALL = ("web", "grpc", "workers", "jobs")
 DOORS = {"web", "grpc"}

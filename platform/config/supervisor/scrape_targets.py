@@ -19,7 +19,7 @@ from config.environment import has_tls
 from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_SCRAPED
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 

@@ -22,7 +22,7 @@ from config.supervisor.external_servers import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
-from config.supervisor.screen import Problem, done
+from config.supervisor.terminal import Problem, done
 from config.tls import configured_files
 from inference import pools
 

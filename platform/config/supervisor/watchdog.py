@@ -1,9 +1,9 @@
 """Kills processes of ours that show no sign of life; the keeper restarts them.
 
-Each sends WATCHDOG=1 to a datagram socket, as it would to systemd (config/watchdog.py). Its silence
-is counted in the supervisor's own looks: time in which the supervisor did not run either (a machine
-that sleeps, a box without a free processor) counts for no more than a look, and time in which the
-process waited for a processor does not count at all.
+Each sends WATCHDOG=1 to a datagram socket, as it would to systemd (config/life_signs.py). Its
+silence is counted in the supervisor's own looks: time in which the supervisor did not run either (a
+machine that sleeps, a box without a free processor) counts for no more than a look, and time in
+which the process waited for a processor does not count at all.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from config import environment
 from config.supervisor.child import Child
-from config.supervisor.screen import say
+from config.supervisor.terminal import say
 
 LIMIT_S = 30
 START_FACTOR = 10  # limits until a first sign: a start loads everything, and may wait for a server

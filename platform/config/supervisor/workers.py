@@ -18,8 +18,8 @@ from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
 from config.supervisor.processes import Processes
 from config.supervisor.roles import runs_here
-from config.supervisor.screen import Problem, say
 from config.supervisor.servers import Servers
+from config.supervisor.terminal import Problem, say
 from inference.pools import queues
 
 log = logging.getLogger(__name__)

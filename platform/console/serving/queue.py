@@ -18,8 +18,8 @@ from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
 from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
 from console.serving.queue_lines import below, queue_of
-from inference.lines.of_tenant import own_lines
 from inference.models import Pool
+from inference.queue_control.of_tenant import own_lines
 from tenants.models import Tenant
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from console.serving.queue_lines import drop_cached
-from inference.lines import waiting_items
-from inference.lines.cancelling import cancel
-from inference.lines.lowering import lower
-from inference.lines.waiting_items import Chosen
 from inference.models import Pool
+from inference.queue_control import waiting_items
+from inference.queue_control.cancelling import cancel
+from inference.queue_control.lowering import lower
+from inference.queue_control.waiting_items import Chosen
 from tenants.models import Tenant
 
 MOST_LOWERED, MOST_CANCELLED = 500, 100  # at once

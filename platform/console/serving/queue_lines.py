@@ -9,7 +9,7 @@ from django.core.cache import caches
 from console.serving.queue_figures import PoolWaits, Waits, pool_waits
 from console.usage.figures import LIVE_FOR
 from inference import classes
-from inference.lines.overview import ClassLines, TenantLine, overview
+from inference.queue_control.overview import ClassLines, TenantLine, overview
 from tenants.models import Tenant
 
 

@@ -11,8 +11,8 @@ from django.shortcuts import render
 from redis import RedisError
 
 from console.authorization import TenantRequest, permitted
-from inference.lines.of_tenant import OwnLine, own_lines
-from inference.lines.wait_reasons import Cause, causes
+from inference.queue_control.of_tenant import OwnLine, own_lines
+from inference.queue_control.wait_reasons import Cause, causes
 from tenants.models import Tenant
 from tenants.roles import Permission
 

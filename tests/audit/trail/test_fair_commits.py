@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.trail import group_commit
-from audit.trail.fair_queue import Entry, FairLine
+from audit.trail.commit_queue import Entry, FairLine
 from audit.trail.group_commit import LARGE, GroupCommit, StoreUnavailable
 
 ACME, GLOBEX, INITECH = ("a1" + "0" * 30, "b2" + "0" * 30, "c3" + "0" * 30)

@@ -8,7 +8,9 @@ import pytest
 
 pytestmark = pytest.mark.unit
 # `report` loads the app as a worker does, and asks no server.
-_BECOME = "from config.command.startup import become; become('config.celery_process', *{})"
+_BECOME = (
+    "from config.command.process_replacement import become; become('config.celery_process', *{})"
+)
 
 
 def test_a_project_of_the_same_name_in_the_working_folder_is_not_run(tmp_path: Path) -> None:

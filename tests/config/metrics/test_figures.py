@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from config.metrics import figures
-from config.metrics.figures import Figures, Source
+from config.metrics import scraped_sources
+from config.metrics.scraped_sources import Figures, Source
 
 pytestmark = pytest.mark.unit
 
 
 def readable() -> dict[str, float]:
-    (metric,) = figures.READABLE.collect()
+    (metric,) = scraped_sources.READABLE.collect()
     return {sample.labels["source"]: sample.value for sample in metric.samples}
 
 
@@ -46,14 +46,14 @@ def test_they_are_not_read_again_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(5):
         known.bring()
     assert source.times == 1
-    monkeypatch.setattr(figures, "EVERY_S", 0.0)
+    monkeypatch.setattr(scraped_sources, "EVERY_S", 0.0)
     known.bring()
     assert source.times == 2
 
 
 def test_a_scrape_does_not_wait_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "WAIT_S", 0.05)
-    monkeypatch.setattr(figures, "EVERY_S", 0.0)
+    monkeypatch.setattr(scraped_sources, "WAIT_S", 0.05)
+    monkeypatch.setattr(scraped_sources, "EVERY_S", 0.0)
     over, begun = threading.Event(), list[float]()
 
     def hang() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pynvml
 import pytest
 
-from config.metrics import figures, gpus
-from config.metrics.figures import Figures, Source
+from config.metrics import gpus, scraped_sources
 from config.metrics.gpus import Gpus
+from config.metrics.scraped_sources import Figures, Source
 from infrastructure.metrics import FAMILIES
 
 pytestmark = pytest.mark.unit
@@ -100,13 +100,13 @@ def known(driver: Driver) -> Iterator[Figures]:
     each = Gpus(lambda: driver)
     yield Figures({"gpu": Source(each.read, each.forget)})
     each.forget()
-    figures.READABLE.forget()
-    figures.AGE.forget()
+    scraped_sources.READABLE.forget()
+    scraped_sources.AGE.forget()
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "EVERY_S", -1.0)
+    monkeypatch.setattr(scraped_sources, "EVERY_S", -1.0)
 
 
 def told(name: str) -> dict[str, float]:
@@ -116,7 +116,7 @@ def told(name: str) -> dict[str, float]:
 
 
 def readable() -> list[float]:
-    (metric,) = figures.READABLE.collect()
+    (metric,) = scraped_sources.READABLE.collect()
     return [sample.value for sample in metric.samples]
 
 
@@ -232,19 +232,19 @@ def test_an_older_driver_counts_its_own_memory_as_used(known: Figures, driver: D
 def test_a_scrape_waits_for_no_driver_that_hangs(
     known: Figures, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "WAIT_S", 0.05)
+    monkeypatch.setattr(scraped_sources, "WAIT_S", 0.05)
     over = threading.Event()
     driver.hangs = lambda: over.wait(20)
     began = time.monotonic()
     known.bring()
     assert time.monotonic() - began < 5
     assert driver.calls == 1
-    monkeypatch.setattr(figures, "HANGS_S", 0.0)
+    monkeypatch.setattr(scraped_sources, "HANGS_S", 0.0)
     known.bring()
     assert driver.calls == 1  # nobody asks it beside the first
     assert readable() == [0]
     over.set()
-    monkeypatch.setattr(figures, "WAIT_S", 10.0)
+    monkeypatch.setattr(scraped_sources, "WAIT_S", 10.0)
     known.bring()
     known.bring()
     assert readable() == [1]

@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api.openai import delivery
 from inference.intake import answer_stream, enqueue
-from inference.lines.of_tenant import own_lines
 from inference.queue import expected_wait, line_watch
 from inference.queue.fair_queue import FairQueue
+from inference.queue_control.of_tenant import own_lines
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink

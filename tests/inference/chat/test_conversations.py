@@ -10,7 +10,7 @@ from audit.models import DataKey, Event
 from audit.retention import legal_hold
 from inference.chat import conversations, listing
 from inference.chat.conversations import first_words
-from inference.chat.encryption import title_of
+from inference.chat.message_texts import title_of
 from inference.models import Conversation
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role

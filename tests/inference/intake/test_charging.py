@@ -14,7 +14,7 @@ from inference.api import quotas
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.prompt_bound import Template
-from inference.intake.limits import charging
+from inference.intake.limits import cost_bound
 from inference.stream.frames import Frame, Kind, upstream
 from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
@@ -38,12 +38,12 @@ def charge(
     elsewhere: Mapping[str, Prices] = {},
 ) -> Charge:
     asked: dict[str, Any] = {"body": body, "chat": True, "max_tokens": max_tokens}
-    return charging.charge(caller(), ENGINE, prices, elsewhere=elsewhere, **asked)
+    return cost_bound.charge(caller(), ENGINE, prices, elsewhere=elsewhere, **asked)
 
 
 def test_a_key_is_charged_to_its_maker_too() -> None:
     who = replace(caller(), maker_id=uuid4())
-    charged = charging.charge(who, ENGINE, FREE, body=b"x", chat=True, max_tokens=1)
+    charged = cost_bound.charge(who, ENGINE, FREE, body=b"x", chat=True, max_tokens=1)
     assert (charged.member_id, charged.api_key_id) == (who.maker_id, who.api_key_id)
 
 
@@ -115,10 +115,10 @@ def test_under_a_budget_an_answer_has_an_end(unit: str, model: str, bound: int |
     counted = Caller(tenant_id=quota.id, tenant="t", actor="a", subject_id=quota.id, weight=1,
                      limits=caller().limits, quotas=(quota,))  # fmt: skip
     body: Body = {"messages": []}
-    charging.bound_answer(body, counted, ENGINE)
+    cost_bound.bound_answer(body, counted, ENGINE)
     assert body.get("max_tokens") == bound
     own: Body = {"messages": [], "max_completion_tokens": 7}
-    charging.bound_answer(own, counted, ENGINE)
+    cost_bound.bound_answer(own, counted, ENGINE)
     assert "max_tokens" not in own
 
 

@@ -12,7 +12,7 @@ from inference.api.openai import routes, views
 from inference.chat.socket import counting
 from inference.errors import BadRequest
 from inference.intake.work_class import HEADER, work_class
-from inference.record.slots import takes_slot
+from inference.record.limit_usage import takes_slot
 from tests.tenants.callers import caller
 
 pytestmark = pytest.mark.unit

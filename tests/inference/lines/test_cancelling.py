@@ -4,11 +4,11 @@ from typing import Any
 from uuid import uuid4
 
 from audit.models import Event
-from inference.lines import waiting_items
-from inference.lines.cancelling import cancel
 from inference.models import Completion, State, Usage
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
+from inference.queue_control import waiting_items
+from inference.queue_control.cancelling import cancel
 from inference.stream import frames
 from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant

@@ -7,13 +7,13 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from audit.models import Event
-from inference.lines import lowering, waiting_items
-from inference.lines.lowering import lower
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
-from inference.record import closing
+from inference.queue_control import lowering, waiting_items
+from inference.queue_control.lowering import lower
+from inference.record import settle_unrun
 from inference.record.statements import Outcome
 from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant
@@ -173,6 +173,6 @@ def test_whose_turn_it_is_stays_fair(waits: Waits, pool: str, acme: Tenant) -> N
 def test_its_usage_names_the_class_in_which_it_ended(waits: Waits, pool: str, acme: Tenant) -> None:
     order = waits()
     lower(all_of(pool, acme), "batch", by=BY)
-    closing.end(Completion.objects.get(pk=order.id), Outcome(state="cancelled", status=499))
+    settle_unrun.end(Completion.objects.get(pk=order.id), Outcome(state="cancelled", status=499))
     assert Usage.objects.get().klass == "batch"
     assert waiting_in(pool) == {}

@@ -4,10 +4,10 @@ import asyncio
 
 from asgiref.sync import sync_to_async
 
-from inference.lines.of_tenant import OwnLine, own_lines
-from inference.lines.wait_reasons import ADVICE, Reason, causes
 from inference.queue.fair_queue import FairQueue
 from inference.queue.runner_ids import new_id
+from inference.queue_control.of_tenant import OwnLine, own_lines
+from inference.queue_control.wait_reasons import ADVICE, Reason, causes
 from tests.inference.orders import an_item
 
 

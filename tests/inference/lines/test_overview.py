@@ -9,12 +9,12 @@ from asgiref.sync import sync_to_async
 from redis import Redis
 
 from inference import request_id
-from inference.lines import overview as overviews
-from inference.lines.of_tenant import own_lines
-from inference.lines.overview import ClassLines, Overview, TenantLine, overview
 from inference.order import Item
 from inference.queue.fair_queue import FairQueue
 from inference.queue.runner_ids import new_id
+from inference.queue_control import overview as overviews
+from inference.queue_control.of_tenant import own_lines
+from inference.queue_control.overview import ClassLines, Overview, TenantLine, overview
 from tests.inference.orders import an_item
 
 

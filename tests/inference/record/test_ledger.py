@@ -19,7 +19,7 @@ from audit import merkle
 from audit.keys.keyring import Cipher, keyring
 from audit.models import Event, Payload
 from audit.trail.canonical import LINE
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.models import Author, Completion, Conversation, Message, State, Usage

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audit.keys.keyring import keyring
 from inference.engines.base import Engine, EngineConfig
-from inference.intake.limits import charging
+from inference.intake.limits import cost_bound
 from inference.models import Usage
 from inference.order import Order
 from inference.record import reconciliation, statements
@@ -88,7 +88,7 @@ def test_whichever_pool_serves_no_budget_is_overspent(
 
 def received(tenant: Tenant, at: dict[str, Prices], routed: str) -> Order | None:
     """None where the budget has no room for it."""
-    charge = charging.charge(
+    charge = cost_bound.charge(
         PLATFORM,
         ENGINE,
         at[routed],

@@ -7,7 +7,7 @@ import pytest
 
 from inference.order import Order
 from inference.queue.fair_queue import AHEAD, prefix
-from inference.worker import charging
+from inference.worker import queue_charges
 from tests.inference.orders import chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step
@@ -19,7 +19,7 @@ PAUSED: list[Step] = [[chunk("a")] * TOKENS, 30.0]
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charging, "EVERY_S", 0.02)
+    monkeypatch.setattr(queue_charges, "EVERY_S", 0.02)
 
 
 async def paid(bench: Bench, order: Order) -> float:

@@ -17,9 +17,9 @@ from inference.classes import CLASSES
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import prefix
-from inference.record import closing, statements
+from inference.record import settle_unrun, statements
+from inference.record.consumption import Parked
 from inference.record.cost import Cost
-from inference.record.parked import Parked
 from inference.record.statements import Outcome
 from inference.worker import handlers
 from inference.worker.checkpoints import LARGEST_STATE, Checkpoints
@@ -267,20 +267,20 @@ async def a_kept_one(bench: Bench) -> tuple[Order, Completion]:
 
 async def test_past_its_deadline_it_costs_what_it_took(bench: Bench) -> None:
     order, completion = await a_kept_one(bench)
-    await in_database(closing.abort)(completion, order)
+    await in_database(settle_unrun.abort)(completion, order)
     await counted_once(order, 2, status=504, preemptions=1)
 
 
 async def test_ended_while_it_waits_it_costs_what_it_took(bench: Bench) -> None:
     order, completion = await a_kept_one(bench)
     gone = Outcome(state="cancelled", status=499, finish_reason="cancelled")
-    await in_database(closing.end)(completion, gone)
+    await in_database(settle_unrun.end)(completion, gone)
     await counted_once(order, 2, status=499, preemptions=1)
 
 
 async def test_what_a_worker_left_of_a_settled_one_is_swept(bench: Bench) -> None:
     order, completion = await a_kept_one(bench)
-    await in_database(closing.end)(completion, Outcome(state="failed", status=503))
+    await in_database(settle_unrun.end)(completion, Outcome(state="failed", status=503))
     left = {"run": uuid4(), "attempts": 1, "written_at": completion.created_at}
     own = {"completion_id": order.id, "tenant_id": order.tenant_id}
     await in_database(Checkpoint.objects.create)(**own, **left)

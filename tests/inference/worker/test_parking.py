@@ -16,7 +16,7 @@ from audit.models import Event
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, read_on
-from inference.engines.resumption import append_to_answer, rest_of
+from inference.engines.continuation import append_to_answer, rest_of
 from inference.engines.transport.session import EngineSession
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
@@ -24,8 +24,8 @@ from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import TAKE_OUT, prefix
-from inference.record import closing, statements
-from inference.record.parked import MOST_TIMES, Parked
+from inference.record import settle_unrun, statements
+from inference.record.consumption import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
@@ -412,7 +412,7 @@ async def test_a_parked_one_ends_at_its_deadline(bench: Bench) -> None:
     batch, _ = await park_request(bench, engine)
     client.cache_clear()
     completion = await in_database(Completion.objects.get)(pk=batch.id)
-    await in_database(closing.abort)(completion, batch)
+    await in_database(settle_unrun.abort)(completion, batch)
     (row,) = await bench.settled(1)
     assert (row.error_code, row.preemptions, row.prompt_tokens) == ("aborted", 1, PROMPT)
     engine.going.set()

@@ -15,14 +15,14 @@ from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
 from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import slots, statements
+from inference.record import limit_usage, statements
 from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
@@ -416,7 +416,7 @@ async def test_one_that_cannot_be_read_gives_back_its_keys_places_and_bytes(
     order = an_order(tenant_id=bench.acme.id, model=bench.pool, body=large, charge=charge)
     await in_database(bench._record)(order)
     await in_database(Completion.objects.filter(id=order.id).update)(api_key=key)
-    await reacquire(link, slots.slot(order), 600)
+    await reacquire(link, limit_usage.slot(order), 600)
     owners = [concurrency_key(str(bench.acme.pk)), concurrency_key(str(key.pk))]
     names = [*owners, *(f"{owner}:bytes" for owner in owners)]
     assert await link.call("EXISTS", *names) == 4

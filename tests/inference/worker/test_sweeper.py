@@ -16,14 +16,14 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Payload
-from audit.trail.fair_queue import Row
+from audit.trail.commit_queue import Row
 from inference import engines
 from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.pool_workers import PoolWorker
-from inference.record import closing, slots, statements
+from inference.record import limit_usage, settle_unrun, statements
 from inference.record.statements import Outcome
 from inference.worker.recovery import restoring, revoking, sweeper
 from infrastructure.redis.link import RedisLink
@@ -503,7 +503,7 @@ def test_one_whose_text_was_erased_gives_back_its_bytes_in_flight(acme: Tenant, 
     age_s = 10_000 if end == "overdue" else 5
     body, charge = b"x" * 100_000, Charge(api_key_id=key.pk)
     order = on_record(acme, age_s=age_s, body=body, charge=charge)
-    keys, arguments = reacquire_arguments(slots.slot(order), 600)
+    keys, arguments = reacquire_arguments(limit_usage.slot(order), 600)
     client().register_script(REACQUIRE.text)(keys=keys, args=arguments)
     owners = [concurrency_key(str(acme.pk)), concurrency_key(str(key.pk))]
     assert [client().hget(f"{owner}:bytes", "sum") for owner in owners] == [b"100000"] * 2
@@ -512,5 +512,5 @@ def test_one_whose_text_was_erased_gives_back_its_bytes_in_flight(acme: Tenant, 
     if end == "overdue":
         sweeper.sweep_all()
     else:
-        closing.end(Completion.objects.get(), Outcome(state="cancelled", status=499))
+        settle_unrun.end(Completion.objects.get(), Outcome(state="cancelled", status=499))
     assert not any(client().exists(owner, f"{owner}:bytes") for owner in owners)

@@ -8,7 +8,7 @@ from config.command.checks.finding import Finding, fail, ok
 from config.supervisor import options, ports
 from config.supervisor.http_probe import get, speaks_http2
 from config.supervisor.options import Options
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 _INHERITED = "LISTEN_FDS"  # systemd's socket unit listens for us: its port is in use
 

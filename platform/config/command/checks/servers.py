@@ -12,7 +12,7 @@ from config import environment
 from config.command.checks import embedded
 from config.command.checks.finding import Finding, fail, ok, warn
 from config.supervisor import external_servers
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from infrastructure.redis import servers
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0

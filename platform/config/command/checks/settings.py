@@ -20,7 +20,7 @@ from inference import pools
 _READ = """
 import os, sys
 from config.supervisor import options
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 try:
     options.read()
 except Problem as problem:

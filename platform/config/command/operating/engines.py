@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from config.command.operating.declared import Kind
-from config.command.operating.link import Misuse, Row
+from config.command.operating.api_client import Misuse, Row
 from config.command.operating.program import Program, number_or, typed_fields
+from config.command.operating.registry_commands import Kind
 
 AUTO = "auto"
 _FIELDS = ("pool", "kind", "url", "slots", "hosted")

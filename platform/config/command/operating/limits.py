@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from config.command.operating.link import Link, Misuse
+from config.command.operating.api_client import Link, Misuse
 from config.command.operating.output import Result, differing, fields, outcome, table
 from config.command.operating.program import Program, number_or, typed_fields
 

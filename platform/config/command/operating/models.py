@@ -4,9 +4,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from config.command.operating.declared import Kind
-from config.command.operating.link import Row
+from config.command.operating.api_client import Row
 from config.command.operating.program import Program
+from config.command.operating.registry_commands import Kind
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from config.command.operating.declared import Kind
-from config.command.operating.link import Row
+from config.command.operating.api_client import Row
 from config.command.operating.program import Program, json_object, typed_fields
+from config.command.operating.registry_commands import Kind
 
 _FIELDS = ("model", "position", "condition", "overflow_after_ms", "limits", "window")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from config.command.operating.link import Link, Misuse, Row, Trouble
+from config.command.operating.api_client import Link, Misuse, Row, Trouble
 from config.command.operating.output import Result, differing, fields, outcome, table
 from config.command.operating.program import Program, typed_fields
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config import configuration
-from config.command.operating.link import Link, Misuse, Trouble
+from config.command.operating.api_client import Link, Misuse, Trouble
 from config.command.operating.output import Result, printed, visible
 
 Run = Callable[[Link, Namespace], Result]

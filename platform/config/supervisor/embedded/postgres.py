@@ -16,7 +16,7 @@ from config.supervisor.embedded.postgres_files import VERSION, binaries
 from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 ROLE, REQUESTS_ROLE = "forebay", "forebay_requests"
 _INITDB = shlex.split(
@@ -26,7 +26,7 @@ _INITDB = shlex.split(
 # By default it goes on after a failed statement, ends with 0, and logs passwords.
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
-CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/visit.py)
+CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/page_request.py)
 SETTINGS = {
     "fsync": "on",
     "jit": "off",

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from config.supervisor.embedded.system_user import SystemUser
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 VERSION = "18"
 _OPEN = Path("/var/lib/forebay")

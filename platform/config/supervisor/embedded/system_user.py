@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 NAME = "forebay"
 # The first allows reading and entering alone; most containers have the second only.

@@ -14,7 +14,7 @@ from config.supervisor.embedded.socket_files import can_bind
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 _CONFIG = """\
 {listening}

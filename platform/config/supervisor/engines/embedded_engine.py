@@ -8,14 +8,14 @@ from pathlib import Path
 from config.supervisor.child import Child, Stage
 from config.supervisor.engines import openmp
 from config.supervisor.engines.launch_command import Server, llama_cpp
-from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_state import Life
 from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from inference.engines.kinds.bundled_model import FILE
 from inference.launching import Launch
 

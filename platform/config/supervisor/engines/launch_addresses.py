@@ -10,7 +10,7 @@ from typing import Any
 from config.supervisor.engines.launch_command import Server
 from config.supervisor.home import Home
 from config.supervisor.ports import find_free, reserve
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from inference import launching
 from inference.pools import Entry, Fields, configured, entries
 

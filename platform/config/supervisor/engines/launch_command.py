@@ -11,7 +11,7 @@ from typing import Any
 
 from config.supervisor.engines import openmp
 from config.supervisor.home import Home
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 from inference.engines.kinds.bundled_model import template_for
 from inference.launching import HOST, Launch
 from inference.pools import SLOTS

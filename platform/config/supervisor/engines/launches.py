@@ -13,12 +13,12 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.engines import launch_command
 from config.supervisor.engines.launch_addresses import KEYS
 from config.supervisor.engines.launch_command import Server
-from config.supervisor.engines.life import Life
+from config.supervisor.engines.server_state import Life
 from config.supervisor.engines.server_watch import ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import PATIENCE, Keeper
-from config.supervisor.screen import Problem, done, say
+from config.supervisor.terminal import Problem, done, say
 from inference import launching
 from inference.launching import HOST, Launch
 

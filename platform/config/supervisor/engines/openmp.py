@@ -8,7 +8,7 @@ import importlib.util
 from pathlib import Path
 
 from config.supervisor.home import Home
-from config.supervisor.screen import Problem
+from config.supervisor.terminal import Problem
 
 _NAME = "libgomp.so.1"
 

@@ -14,9 +14,9 @@ from console.api.strict_input import Shape
 from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
 from console.serving.queue_lines import queue_of
 from console.usage.own_queue import explained_lines
-from inference.lines.wait_reasons import Reason
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
+from inference.queue_control.wait_reasons import Reason
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.command.operating import limits, link
+from config.command.operating import api_client, limits
 from config.command.table import SUBCOMMANDS
 from config.tls.authority import Authority
 from infrastructure import outgoing_tls
@@ -152,7 +152,7 @@ def test_the_key_leaves_this_machine_over_tls_alone(
 ) -> None:
     sent = list[str]()
     monkeypatch.setenv("FOREBAY_OPERATOR_KEY", KEY)
-    monkeypatch.setattr(link.Link, "send", lambda self, method, path: sent.append(path))
+    monkeypatch.setattr(api_client.Link, "send", lambda self, method, path: sent.append(path))
     for far in ("forebay.example.com", "x.localhost", "127.0.0.1.example.com", "localhost."):
         ended = ask(forebay, monkeypatch, f"http://{far}")
         assert (ended.status, sent) == (2, []), far

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from inference.engines.base import Engine
-from inference.worker.charging import Charging
 from inference.worker.connections import Connections
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
 from inference.worker.preemption import Preemption
+from inference.worker.queue_charges import Charging
 from inference.worker.requests import Requests
 
 
 @dataclass(slots=True)
-class Workplace:
+class RunnerParts:
     """`engine`: as this runner uses it (Engine.used)."""
 
     pool: str

@@ -7,7 +7,7 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from config.metrics import celery_tasks, exposition, process
-from config.metrics.figures import Figures, of_gpus, sources
+from config.metrics.scraped_sources import Figures, of_gpus, sources
 from config.metrics.valkey import JOBS
 
 

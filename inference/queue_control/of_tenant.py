@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference import classes
-from inference.lines.overview import waited_s
 from inference.order import Item
 from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import TENANT_LINES, WAITING, prefix
+from inference.queue_control.overview import waited_s
 
 MOST = 50  # requests of a line that are returned
 

@@ -6,13 +6,13 @@ from django.db import transaction
 
 from audit.actions import Action
 from audit.trail.record import act
-from inference.lines.end_notice import tell_end
-from inference.lines.waiting_items import Chosen
 from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import CANCEL, prefix
-from inference.record import closing
+from inference.queue_control.end_notice import tell_end
+from inference.queue_control.waiting_items import Chosen
+from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 
@@ -47,7 +47,7 @@ def _cancelled(completion: Completion) -> bytes:
     record = recorded_order(completion.pk)
     _notify(record[1] if record else None)
     if where == b"queued":
-        closing.end(completion, CANCELLED)
+        settle_unrun.end(completion, CANCELLED)
     return where
 
 

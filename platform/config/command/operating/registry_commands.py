@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from config.command.operating.link import Answer, Link, Misuse, Row, Trouble
+from config.command.operating.api_client import Answer, Link, Misuse, Row, Trouble
 from config.command.operating.output import Columns, Result, differing, fields, outcome, table
 
 _UNSEEN = ("api_key",)  # the API never shows it: whether it has changed is unknown

@@ -15,7 +15,7 @@ import psycopg
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.engines.server_watch import ServerWatch
-from config.supervisor.screen import say
+from config.supervisor.terminal import say
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.5  # between checks while it starts

@@ -6,10 +6,10 @@ Its questions are bounded for any number of tenants: ENDS of them at either end.
 from collections.abc import Iterator
 from typing import Any
 
-from inference.lines.overview import waited_s
 from inference.order import Item
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
+from inference.queue_control.overview import waited_s
 
 ENDS = 250
 MAY_BE_GONE = 20  # cancelled requests stay in their line until their turn

@@ -18,11 +18,11 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.trail.record import act
 from inference import classes
-from inference.lines.waiting_items import Chosen
 from inference.models import Completion
 from inference.order import Item
 from inference.queue.client import client
 from inference.queue.fair_queue import DEMOTE, prefix
+from inference.queue_control.waiting_items import Chosen
 from inference.record.recorded import recorded_order
 
 LOOK_AT = 200  # requeued items at the head of a line

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from inference.cache.second_level import SecondLevel
 from inference.engines import Pool
 from inference.engines.base import EngineFull
-from inference.record.parked import NEVER, Parked
+from inference.record.consumption import NEVER, Parked
 from inference.worker.checkpoints import Checkpoints
 from inference.worker.guard import Guard
 
@@ -29,7 +29,7 @@ async def no_offer(_run: object) -> None:
 
 
 @dataclass
-class Past:
+class EarlierAttempts:
     """Results of an order from before this attempt.
 
     `events`: those that readers have, or that were kept when it was parked.
@@ -46,7 +46,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RunServices:
     """Parts that a runner lends a run; in a test none.
 
     `checkpoints`: for a class of work that has them. `offer` tells the queue that a higher class

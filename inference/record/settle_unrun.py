@@ -15,8 +15,8 @@ from inference.models import Checkpoint, Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import parked, slots, statements
-from inference.record.parked import Parked
+from inference.record import consumption, limit_usage, statements
+from inference.record.consumption import Parked
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
@@ -84,12 +84,12 @@ def _served_by(completion: Completion, order: Order) -> Order:
 def _taken(order: Order) -> Parked:
     """Return what the request had taken when it went back into its line, or at its checkpoint."""
     checkpoint = Checkpoint.objects.filter(pk=order.id).first()
-    return parked.at_checkpoint(checkpoint) if checkpoint else parked.read_now(order.id)
+    return consumption.at_checkpoint(checkpoint) if checkpoint else consumption.read_now(order.id)
 
 
 def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
     before = _taken(order)
-    if before != parked.NEVER:
+    if before != consumption.NEVER:
         outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
     row["klass"] = completion.klass  # an operator may have lowered it
@@ -98,9 +98,11 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
     client().register_script(fair_queue.SETTLE.text)(
         keys=[fair_queue.prefix(order.queue)], args=[str(order.item), 0]
     )
-    used = slots.used(outcome) or 0
-    keys, args = release_arguments(slots.slot(order), slots.reserved_tokens(order), used)
+    used = limit_usage.used(outcome) or 0
+    keys, args = release_arguments(
+        limit_usage.slot(order), limit_usage.reserved_tokens(order), used
+    )
     client().register_script(RELEASE.text)(keys=keys, args=args)
-    if before != parked.NEVER:
-        parked.forget_now(order)
+    if before != consumption.NEVER:
+        consumption.forget_now(order)
         Checkpoint.objects.filter(pk=order.id).delete()

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from inference.engines import pools
-from inference.lines.of_tenant import OwnLine
+from inference.queue_control.of_tenant import OwnLine
 
 
 class Reason(TextChoices):
