@@ -24,7 +24,7 @@ class WorkClass:
     name: str
     handler: str = "completion"  # in inference/worker/handlers
     deadline_s: float | None = None  # from receipt to answer; None: REQUEST_DEADLINE_S
-    most_attempts: int = 3  # one more each time that its worker dies, with checkpoints since a step
+    most_attempts: int = 3  # that may end in the death of a worker; with checkpoints: since a step
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
     minimum_share: float = 0.05  # of the requests that start, once it has waited for long:
     share_after_s: float = 60  # without a turn; then it gets its share until it is empty

@@ -28,7 +28,7 @@ from inference.intake.work_class import HEADER as CLASS
 from inference.log_context import works_for
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
-from inference.stream.frames import Frame, Kind, upstream
+from inference.stream.frames import Frame, upstream
 from inference.tracing import attributes, span_values, spans
 from inference.tracing.spans import OFF, Span, Value
 from inference.validation.forms import Form
@@ -219,7 +219,7 @@ class Call:
     def tell_whole(self, answer: AnswerStream, frame: Frame) -> None:
         """Set headers of an answer in one piece, with what its quotas have left after it."""
         self.tell_frame(frame)
-        if answer.verdict.left and frame.kind == Kind.BODY and frame.body:
+        if answer.verdict.left:
             usage = quotas.usage_in(frame)
             self.headers += quotas.headers_after(
                 answer.verdict, answer.order, usage, frame.upstream

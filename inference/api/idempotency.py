@@ -106,4 +106,4 @@ def _came_to_nothing(completion: Completion) -> bool:
     if completion.state in (State.OPEN, State.DONE):
         return False
     used = Usage.objects.filter(completion=completion)
-    return used.filter(prompt_tokens=0, completion_tokens=0).exists()
+    return used.filter(prompt_tokens=0, completion_tokens=0, gpu_ms=0).exists()

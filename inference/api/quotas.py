@@ -52,4 +52,5 @@ def _released(quota: Left, amount: int) -> Left:
 
 def usage_in(frame: Frame) -> Any:
     """Returns the usage of a whole answer; None for an error."""
-    return orjson.loads(frame.body).get("usage") if frame.kind == Kind.BODY else None
+    is_answer = frame.kind == Kind.BODY and frame.body
+    return orjson.loads(frame.body).get("usage") if is_answer else None

@@ -102,8 +102,8 @@ class Cancellation:
 
     async def _settle_waiting(self, order: Order) -> None:
         """Settle a cancelled request, which may have run before it was preempted."""
-        before = await consumption.read(self._redis, order.id)
-        if not before.times:
+        before = await consumption.taken(self._redis, order)
+        if before == consumption.NEVER:
             return await self.settle_unstarted(order, CANCELLED)
         await self.settle_unstarted(order, before.ended(CANCELLED))
         return await consumption.forget(self._redis, order)

@@ -18,8 +18,6 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
     """Join the queue and return the place in it; wait PATIENCE_S for a Redis that is away.
 
     Raises OutOfService if the order has been settled as not run.
-
-    An `attempt` above 1 resumes it. Raises OutOfService if it has been settled as not run.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + PATIENCE_S

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from inference import classes
 from inference.engines import engines_of
 from inference.engines.base import Engine
 from inference.errors import BadRequest
@@ -106,6 +107,8 @@ def read(
     if options.prompt:
         body = options.prompt.put_into(body)
         length = len(orjson.dumps(body))
+    if (options.streamed or body.get("stream")) and classes.of(klass).checkpoints:
+        raise BadRequest("long work has no stream; ask for it without `stream`", param="stream")
     engine = _engine(bound_caller, body, form)
     body = checked(body, length, form, engine)
     if body.get("moderation"):

@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ('prompt_tokens', models.BigIntegerField(default=0)),
                 ('completion_tokens', models.BigIntegerField(default=0)),
                 ('gpu_ms', models.BigIntegerField(default=0)),
+                ('charged', models.BigIntegerField(default=0)),
                 ('queue_ms', models.IntegerField(null=True)),
                 ('preemptions', models.SmallIntegerField(default=0)),
                 ('stops', models.SmallIntegerField(default=0)),

@@ -6,9 +6,12 @@ from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 
 from inference.models.completion import Completion, State
 from tenants.models import Tenant
+
+_ONE_LESS = {"attempts": Greatest(F("attempts") - 1, 0)}
 
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
@@ -35,6 +38,7 @@ class Checkpoint(models.Model):
     prompt_tokens = models.BigIntegerField(default=0)
     completion_tokens = models.BigIntegerField(default=0)
     gpu_ms = models.BigIntegerField(default=0)
+    charged = models.BigIntegerField(default=0)  # by the fair queue, for all runs that have ended
     queue_ms = models.IntegerField(null=True)
     preemptions = models.SmallIntegerField(default=0)
     stops = models.SmallIntegerField(default=0)  # of its workers, when it was put back
@@ -60,11 +64,15 @@ class Checkpoint(models.Model):
         """Write a later step. Return False if another run has taken over."""
         return self._write(attempts=0, written_at=datetime.now(UTC), **fields)
 
-    def note_preemption(self) -> bool:
-        return self._write(preemptions=F("preemptions") + 1)
+    def note_preemption(self, charged: int) -> bool:
+        return self._write(preemptions=F("preemptions") + 1, charged=charged, **_ONE_LESS)
 
-    def note_stop(self) -> bool:
-        return self._write(stops=F("stops") + 1)
+    def note_stop(self, charged: int) -> bool:
+        return self._write(stops=F("stops") + 1, charged=charged, **_ONE_LESS)
+
+    def give_attempt_back(self) -> bool:
+        """Take a run back that has ended without its worker's death."""
+        return self._write(**_ONE_LESS)
 
     def _write(self, **fields: Any) -> bool:
         own = type(self).objects.filter(pk=self.pk, run=self.run)

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from channels.db import database_sync_to_async
 
+from inference import classes
 from inference.models import Checkpoint
 from inference.order import Order
 from inference.queue.client import client
@@ -16,6 +18,7 @@ from inference.record.cost import fair_cost
 from inference.record.statements import Outcome
 from inference.stream import frames
 from infrastructure.redis.link import RedisLink
+from tenants.scope import tenant_scope
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
 MOST_TIMES = 3  # then it runs to its end
@@ -83,6 +86,26 @@ def _read(encoded: Any) -> Parked:
 async def read(redis: RedisLink, completion_id: UUID) -> Parked:
     """Returns its record, NEVER if it was not preempted. Raises RedisGone."""
     return _read(await redis.call("GET", _name(completion_id.bytes)))
+
+
+@database_sync_to_async
+def _checkpoint(order: Order) -> Checkpoint | None:
+    with tenant_scope(order.tenant_id):
+        return Checkpoint.objects.filter(pk=order.id).first()
+
+
+async def taken(redis: RedisLink, order: Order) -> Parked:
+    """Returns what a request without a runner has taken. Raises RedisGone, DatabaseError."""
+    if classes.of(order.klass).checkpoints:
+        checkpoint = await _checkpoint(order)
+        return at_checkpoint(checkpoint) if checkpoint else NEVER
+    return await read(redis, order.id)
+
+
+def taken_now(order: Order) -> Parked:
+    """Returns the same, blocking, in the open scope. Raises redis.RedisError, DatabaseError."""
+    checkpoint = Checkpoint.objects.filter(pk=order.id).first()
+    return at_checkpoint(checkpoint) if checkpoint else read_now(order.id)
 
 
 def read_now(completion_id: UUID) -> Parked:

@@ -51,7 +51,7 @@ def reserved_tokens(order: Order) -> int:
 def used(outcome: Outcome) -> int | None:
     """Returns the tokens; None if another has settled the request, so that they are unknown."""
     tokens = outcome.prompt_tokens + outcome.completion_tokens
-    return tokens if tokens or outcome.state != "done" else None
+    return tokens if tokens or outcome.gpu_ms or outcome.state != "done" else None
 
 
 def stored_bytes(outcome: Outcome) -> int:

@@ -11,12 +11,11 @@ from audit.actions import Action
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import Event
 from inference.log_context import about
-from inference.models import Checkpoint, Completion
+from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import consumption, limit_usage, statements
-from inference.record.consumption import Parked
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
@@ -81,14 +80,8 @@ def _served_by(completion: Completion, order: Order) -> Order:
     return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
-def _taken(order: Order) -> Parked:
-    """Return what the request had taken when it went back into its line, or at its checkpoint."""
-    checkpoint = Checkpoint.objects.filter(pk=order.id).first()
-    return consumption.at_checkpoint(checkpoint) if checkpoint else consumption.read_now(order.id)
-
-
 def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
-    before = _taken(order)
+    before = consumption.taken_now(order)
     if before != consumption.NEVER:
         outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
@@ -105,4 +98,3 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
     client().register_script(RELEASE.text)(keys=keys, args=args)
     if before != consumption.NEVER:
         consumption.forget_now(order)
-        Checkpoint.objects.filter(pk=order.id).delete()

@@ -228,7 +228,8 @@ def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
     Then the bound of prompt_bound.py does not hold for this model, and budgets can be overspent.
     """
     reserved, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
-    if not reserved.tokens or (tokens <= reserved.tokens and cost <= reserved.most):
+    within = tokens <= reserved.tokens and cost <= reserved.most
+    if within or not (reserved.tokens or reserved.gpu_ms):
         return None
     log.error(
         "ALERT %s: request %s of model %s took %d tokens, of which %d had been set aside",

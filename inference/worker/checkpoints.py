@@ -28,6 +28,12 @@ class Checkpoints:
         return cls(order, cipher, await take_over(order.id, order.tenant_id, uuid4()))
 
     @property
+    def charged(self) -> Parked:
+        """What the fair queue has charged for earlier runs: it refunds one whose worker dies."""
+        free = {"completion_tokens": 0, "gpu_ms": 0}
+        return msgspec.structs.replace(self.parked, prompt_tokens=self._row.charged, **free)
+
+    @property
     def step(self) -> int:
         return self._row.step
 
@@ -60,10 +66,13 @@ class Checkpoints:
     async def note_parking(self, *, stops: bool) -> Parked:
         """Count it as a stop of its worker, or a preemption. Return what the work has taken."""
         note = self._row.note_stop if stops else self._row.note_preemption
-        await database_sync_to_async(note)()
+        await database_sync_to_async(note)(self.parked.cost)
         times, stopped = self.parked.times + (not stops), self.parked.stops + stops
         self.parked = msgspec.structs.replace(self.parked, times=times, stops=stopped)
         return self.parked
+
+    async def give_attempt_back(self) -> None:
+        await database_sync_to_async(self._row.give_attempt_back)()
 
     def _aad(self, step: int) -> bytes:
         ids = self._order.tenant_id.bytes, self._order.id.bytes

@@ -13,6 +13,7 @@ import hiredis
 import msgspec
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
+from msgspec.structs import replace
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
@@ -22,10 +23,10 @@ from inference.engines import served
 from inference.engines.base import EngineFull
 from inference.log_context import working_for
 from inference.metrics import work
-from inference.models import Checkpoint, Completion, Usage
+from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.record import limit_usage, statements
-from inference.record.consumption import NEVER, Parked, forget, read
+from inference.record.consumption import NEVER, forget, read
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
@@ -144,12 +145,12 @@ class Execution:
             with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
                 await self._place.connections.queue.settle(self.item, 0)
             return None
-        parked = await self._parked(order)
         if await self._is_over(order):
             return Outcome()  # only the queue had not heard of it
-        run = await self._prepared(order, cipher, parked, routed_to)
-        parked = run.past.parked
-        again = self.item.attempt > 1 or parked.times > 0
+        run = await self._prepared(order, cipher, routed_to)
+        if run is None:
+            return None
+        again = self.item.attempt > 1 or run.past.parked.returns > 0
         if not again:
             spans.past(order.trace, "queue", order.created_at, run.popped_at)
         self._place.requests.running[self.item.id] = run
@@ -166,43 +167,51 @@ class Execution:
         look = database_sync_to_async(belongs_elsewhere)
         return await self._patiently(look, UUID(self.item.id), self._place.pool)
 
-    async def _parked(self, order: Order) -> Parked:
-        klass = classes.of(self.item.klass)
-        if not klass.preemptible or klass.checkpoints:
-            return NEVER
-        return await self._patiently(read, self._place.connections.redis, order.id)
-
     async def _is_over(self, order: Order) -> bool:
         may_be = self.item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
-        return may_be and await self._patiently(database_sync_to_async(_is_settled), order)
+        if not (may_be or classes.of(order.klass).checkpoints):
+            return False
+        return await self._patiently(database_sync_to_async(_is_over), order)
 
-    async def _prepared(self, order: Order, cipher: Cipher, parked: Parked, routed_to: str) -> Run:
-        place, item = self._place, self.item
-        checkpoints = None
+    async def _prepared(self, order: Order, cipher: Cipher, routed_to: str) -> Run | None:
+        """Return the run; None for long work that another runner has by now."""
+        place, item, checkpoints = self._place, self.item, None
         if classes.of(order.klass).checkpoints:
+            if not await self._patiently(place.connections.queue.holds, item):
+                return None
             checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
-            parked = checkpoints.parked
-        events, version = list[bytes](), place.engine.config.version
-        if parked.events or (item.attempt > 1 and order.keeps_events):
-            events, version = await self._patiently(self._sent_before)
-        past = EarlierAttempts(
-            events, bool(events) and version != place.engine.config.version, parked, parked
-        )
-        if checkpoints:
-            past.step, past.state = checkpoints.step, checkpoints.state()
+            tried = replace(item, attempt=checkpoints.attempts)
+            past = EarlierAttempts(
+                parked=checkpoints.parked,
+                charged=checkpoints.charged,
+                step=checkpoints.step,
+                state=checkpoints.state(),
+            )
+        else:
+            past, tried = await self._past(order), item
         around = RunServices(
             guard=place.guard,
-            elsewhere=partial(next_pool, order, item, place.engine.config.id, routed_to),
+            elsewhere=partial(next_pool, order, tried, place.engine.config.id, routed_to),
             own_pool=partial(own_pool, order),
             note_full=self._note_full,
             free_slot=place.slots.let_go,
             answers=place.connections.answers,
             checkpoints=checkpoints,
-            offer=place.preemption.offer,
+            preemption=place.preemption,
         )
         run = Run(order, item, place.engine, past, around)
-        handler_of(order)(run)
+        run.handler = handler_of(order)(run)
         return run
+
+    async def _past(self, order: Order) -> EarlierAttempts:
+        place, item, parked = self._place, self.item, NEVER
+        if classes.of(order.klass).preemptible:
+            parked = await self._patiently(read, place.connections.redis, order.id)
+        events, version = list[bytes](), place.engine.config.version
+        if parked.events or (item.attempt > 1 and order.keeps_events):
+            events, version = await self._patiently(self._sent_before)
+        changed = bool(events) and version != place.engine.config.version
+        return EarlierAttempts(events, changed, parked, parked)
 
     def _note_full(self, failure: EngineFull) -> None:
         self._place.slots.note_full(failure, self._place.requests.running.values())
@@ -261,10 +270,6 @@ class Execution:
             await place.connections.redis.run_all(calls)
             if before.times and order:
                 await forget(place.connections.redis, order)
-        if order and classes.of(order.klass).checkpoints:
-            await self._patiently(
-                database_sync_to_async(Checkpoint.objects.filter(pk=order.id).delete)
-            )
 
     async def _leave(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
@@ -274,6 +279,8 @@ class Execution:
             return
         labels = work.labels(self._order, item.klass)
         if pool := run.moves:
+            if checkpoints := run.around.checkpoints:
+                await self._patiently(checkpoints.give_attempt_back)
             work.HANDED_OVER.of(*labels).value += 1
             queue = place.connections.queue
             await self._patiently(fail_over, queue, pool, item, self._ciphertext)
@@ -297,7 +304,10 @@ def _body_form(order: Order) -> str:
     return order.body_form or (first.body_form if first else "")
 
 
-def _is_settled(order: Order) -> bool:
+def _is_over(order: Order) -> bool:
+    """Return whether it is settled, or a failover of PostgreSQL has lost it."""
+    if classes.of(order.klass).checkpoints:
+        return not Completion.objects.open().filter(pk=order.id).exists()
     return Usage.objects.filter(completion_id=order.id).exists()
 
 

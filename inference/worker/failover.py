@@ -100,7 +100,8 @@ async def fail_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -
 
 async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
     """Requeue it for another engine of the pool. After a crash the sweeper does it."""
-    attempt = min(item.attempt + 1, classes.of(item.klass).most_attempts)
+    last = classes.of(item.klass).most_attempts
+    attempt = max(item.attempt, min(item.attempt + 1, last))
     again = msgspec.structs.replace(item, attempt=attempt)
     if not await queue.settle(item, 0):
         return  # the sweeper has it

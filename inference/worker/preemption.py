@@ -37,6 +37,12 @@ class Preemption:
         with contextlib.suppress(*_TROUBLE):
             await self._queue.offer(run.item, run.popped_at)
 
+    async def wants_slot(self, run: Run) -> bool:
+        """Return whether a higher class still wants it; else it stays on offer."""
+        with contextlib.suppress(*_TROUBLE):
+            return await self._queue.still_wants(run.item, run.popped_at)
+        return False
+
     async def ask(self, run: Run) -> None:
         """Have a request park whose slot the queue has asked for, if it still wants it."""
         with contextlib.suppress(*_TROUBLE):

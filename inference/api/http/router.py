@@ -78,7 +78,8 @@ class Router:
         except ReaderGone:
             return
         except asyncio.CancelledError:  # this process stops
-            if not request.started:
+            if call.counted.order and not request.started:  # what else was begun may be done
+                call.counted.refused(ServerStopped.code)
                 await request.refuse(ServerStopped())
             raise
         except Exception as problem:

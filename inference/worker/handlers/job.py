@@ -14,13 +14,15 @@ from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
 from inference.worker.run.run import Run
 
+MOST = 2**31 - 1  # tokens that a row of usage can hold
+
 
 class Job(Handler):
     """A handler of a class with `checkpoints`. A subclass says what a step is.
 
     After each step its state is durable. The work goes on from there after a crash, when a worker
     that stops has put it back, and when a higher class had its slot. Steps that a crash has undone
-    cost nothing.
+    cost nothing. A step ends within the time that a worker has to stop, else it counts as a crash.
     """
 
     waits_for_engine = False
@@ -62,7 +64,7 @@ class Job(Handler):
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         ending = self.run.ending(failure)
         response = self.result() if ending.state == "done" else b""
-        cost = msgspec.structs.asdict(self.cost)
+        cost = {name: min(most, MOST) for name, most in msgspec.structs.asdict(self.cost).items()}
         return msgspec.structs.replace(ending, response=response, **cost)
 
     def last_frame(self) -> Frame:

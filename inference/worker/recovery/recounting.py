@@ -15,6 +15,7 @@ from django.db.models import F, Sum
 from inference.models import Usage
 from inference.queue import fair_queue
 from inference.queue.client import client
+from inference.record.cost import GPU_MS_OF_A_TOKEN
 from tenants.models import Tenant, TierPolicy
 
 RECENT = timedelta(seconds=60)
@@ -39,7 +40,8 @@ def _service(pool: str, until: datetime) -> list[_Service]:
     """Returns service in the fair queue's unit: Outcome.cost (inference/record/statements.py)."""
     lately = Usage.objects.filter(pool=pool, created_at__gt=until - RECENT, created_at__lte=until)
     used = lately.filter(cache="")  # cached answers use no engine
-    cost = Sum(F("prompt_tokens") + 2 * F("completion_tokens"))
+    of_gpus = 2 * F("gpu_ms") / GPU_MS_OF_A_TOKEN
+    cost = Sum(F("prompt_tokens") + 2 * F("completion_tokens") + of_gpus)
     sums = list(used.values_list("klass", "tenant_id").annotate(cost=cost))
     weights = _weights({tenant for _, tenant, _ in sums})
     return [_Service(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]

@@ -1,6 +1,6 @@
 """The start of a run: earlier results of its order, and the parts that its runner lends it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,8 +24,20 @@ def nothing(*_arguments: object) -> None:
     return None
 
 
-async def no_offer(_run: object) -> None:
-    return None
+class Preempting(Protocol):
+    """Asks the queue about the slot of a run."""
+
+    async def offer(self, run: Any) -> None: ...
+
+    async def wants_slot(self, run: Any) -> bool: ...
+
+
+class NoPreemption:
+    async def offer(self, run: Any) -> None:
+        return None
+
+    async def wants_slot(self, run: Any) -> bool:
+        return True
 
 
 @dataclass
@@ -49,11 +61,10 @@ class EarlierAttempts:
 class RunServices:
     """Parts that a runner lends a run; in a test none.
 
-    `checkpoints`: for a class of work that has them. `offer` tells the queue that a higher class
-    may have the slot.
-    `elsewhere` returns another pool that can take the order, `own_pool` its own while that takes
-    requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as the
-    engine is free of a parked order. `answers` stores what may be sent again.
+    `checkpoints`: for a class of work that has them. `preemption` offers the slot to higher
+    classes. `elsewhere` returns another pool that can take the order, `own_pool` its own while that
+    takes requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as
+    the engine is free of a parked order. `answers` stores what may be sent again.
     """
 
     guard: Guard = field(default_factory=Guard)
@@ -63,4 +74,4 @@ class RunServices:
     free_slot: Callable[[], None] = nothing
     answers: SecondLevel | None = None
     checkpoints: Checkpoints | None = None
-    offer: Callable[[Any], Awaitable[None]] = no_offer
+    preemption: Preempting = field(default_factory=NoPreemption)

@@ -118,11 +118,17 @@ class Run:
         if not await self._patiently(checkpoints.write, step, state, cost, self.queue_ms):
             self.abandon()
             await asyncio.sleep(0)  # raises CancelledError
-        if self.signals.must_park:
+        if await self._owes_its_slot():
             self.signals.parks_here = True
             raise ParksHere
         if is_first:  # it may have had an exceptional turn, which ends here
-            await self.around.offer(self)
+            await self.around.preemption.offer(self)
+
+    async def _owes_its_slot(self) -> bool:
+        """Return whether a higher class waits for it still: a step may have lasted for minutes."""
+        if self.signals.must_park and not self.signals.worker_stops:
+            self.signals.must_park = await self.around.preemption.wants_slot(self)
+        return self.signals.must_park
 
     async def note_parking(self) -> Parked:
         """Count a preemption, or a stop of the worker. Return what the work has taken."""
@@ -264,6 +270,9 @@ class Run:
         if guard.has_trouble:
             waits = bool(self.output.sent) or self.around.elsewhere() is None
             await guard.enter(str(self.item), waits=waits)
+        if self.signals.worker_stops:
+            self.signals.parks_here = True
+            raise ParksHere
         await self.handler.work(session, writer)
 
     def _until(self) -> float:
@@ -272,7 +281,8 @@ class Run:
 
     def _late(self) -> EngineFailed:
         failure = EngineFailed(504, "deadline_exceeded", "the answer took too long")
-        silent = self.order.stream and not self.output.sent  # a whole answer may just be long
+        # A whole answer may just be long.
+        silent = self.order.stream and not self.output.sent and self.handler.waits_for_engine
         failure.engines_fault = silent and time.time() - self.popped_at > SILENT_S
         failure.cause = "it did not answer in time"
         return failure

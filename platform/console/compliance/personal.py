@@ -270,7 +270,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Checkpoint": {
         D.CONTENT: "ciphertext",
         D.BEHAVIOUR: "step attempts preemptions stops prompt_tokens completion_tokens gpu_ms "
-        "queue_ms written_at",
+        "charged queue_ms written_at",
         D.NONE: "completion tenant run",
     },
     "inference.IdempotencyKey": {

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
-from uuid import uuid4
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import orjson
@@ -12,19 +12,25 @@ from channels.db import database_sync_to_async
 from django.db import connection
 
 from audit.keys.keyring import keyring
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
 from inference.classes import CLASSES
+from inference.intake.background import Background
+from inference.intake.cancellation import Cancellation
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
-from inference.queue.fair_queue import prefix
+from inference.queue.fair_queue import FairQueues, prefix
 from inference.record import settle_unrun, statements
 from inference.record.consumption import Parked
 from inference.record.cost import Cost
 from inference.record.statements import Outcome
 from inference.worker import handlers
 from inference.worker.checkpoints import LARGEST_STATE, Checkpoints
+from inference.worker.execution import Execution
 from inference.worker.recovery import restoring, sweeper
+from inference.worker.run import run as run_module
 from inference.worker.runner import Runner
+from inference.worker.runner_parts import RunnerParts
 from inference.worker.silence import SilenceWatch
 from tenants.models import LedgerEntry
 from tenants.quotas.charge import Charge
@@ -77,8 +83,14 @@ async def counted_once(order: Order, steps: int, **fields: Any) -> Usage:
     assert row.gpu_ms == steps * GPU_MS
     assert {name: getattr(row, name) for name in fields} == fields
     assert done_again(Counting.lines) == []
-    await until(lambda: in_database(_no_checkpoint)(order))
+    await until(lambda: in_database(_swept)(order))
     return row
+
+
+def _swept(order: Order) -> bool:
+    """As the sweeper does it each second."""
+    Checkpoint.objects.left_over().delete()
+    return _no_checkpoint(order)
 
 
 def _no_checkpoint(order: Order) -> bool:
@@ -203,6 +215,78 @@ async def test_redis_loses_everything(bench: Bench) -> None:
     await counted_once(order, 30, preemptions=0)
 
 
+async def test_a_cancellation_on_the_way_back_is_not_lost(bench: Bench) -> None:
+    """The note found no run any more, and the queue remembers it."""
+    order = await count(bench, 30, step_s=0.05)
+    runner = bench.start(ScriptedEngine())
+    await reaches(order, 2)
+    runner.stop()
+    await asyncio.wait_for(bench.drains[-1], 30)
+    await bench.link.call("SET", f"{prefix(bench.pool)}:cancelled:{order.id}", 1)
+    bench.start(ScriptedEngine())
+    row = await until(lambda: in_database(Usage.objects.filter(pk=order.id).first)())
+    assert (row.status, row.preemptions) == (499, 0)
+    assert 2 <= row.prompt_tokens < 30
+
+
+async def test_what_could_not_be_settled_goes_on_from_its_last_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await count(bench, 3)
+
+    async def away(*_: Any) -> bool:
+        raise StoreUnavailable("PostgreSQL is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "settle", away)
+        runner = bench.start(ScriptedEngine())
+        await reaches(order, 3)
+        await until(lambda: _gone_from(bench))
+        runner.stop()
+        await asyncio.wait_for(bench.drains[-1], 30)
+    assert (await in_database(Checkpoint.objects.get)(pk=order.id)).step == 3
+    await in_database(restoring.enqueue_again)(bench.pool, order.id)
+    bench.start(ScriptedEngine())
+    await counted_once(order, 3)
+
+
+async def _gone_from(bench: Bench) -> bool:
+    return not await bench.link.call("HLEN", f"{prefix(bench.pool)}:orders")
+
+
+async def test_a_worker_that_lost_its_lease_before_it_began_takes_nothing_over(
+    bench: Bench,
+) -> None:
+    order = await count(bench, 9)
+    ((item, ciphertext),) = await bench.queue.pop(1, "frozen")
+    assert await bench.leases_run_out() == 1
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    holder = await Checkpoints.begin(order, cipher)
+    place = SimpleNamespace(connections=SimpleNamespace(queue=bench.queue), pool=bench.pool)
+    late = Execution(cast(RunnerParts, place), item, ciphertext)
+    assert await late._prepared(order, cipher, bench.pool) is None
+    assert await holder.write(1, b"[0]", _steps(1), 5)
+
+
+async def test_a_request_that_postgresql_has_lost_holds_no_slot(bench: Bench) -> None:
+    own = {"tenant_id": bench.acme.id, "model": bench.pool}
+    order = a_count(9, **own)
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    await bench.queue.enqueue(order.item, statements.encrypted_order(order, cipher))
+    bench.start(ScriptedEngine())
+    await until(lambda: _gone_from(bench))
+    assert Counting.lines == []
+
+
+async def test_engines_that_are_full_cost_no_attempt(bench: Bench) -> None:
+    order = await count(bench, 9)
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    for _ in range(9):
+        run = await Checkpoints.begin(order, cipher)
+        assert run.attempts == 1
+        await run.give_attempt_back()
+
+
 # Higher classes ----------------------------------------------------------------------------------
 async def test_it_gives_way_ten_times(bench: Bench) -> None:
     order = await count(bench, 60, step_s=0.03)
@@ -224,6 +308,15 @@ async def _is_under_way(order: Order, times: int) -> bool:
 
 def _is_settled(order: Order) -> bool:
     return Usage.objects.filter(pk=order.id).exists()
+
+
+async def test_it_goes_on_where_nobody_waits_by_the_end_of_a_step(bench: Bench) -> None:
+    order = await count(bench, 20, step_s=0.05)
+    runner = bench.start(ScriptedEngine())
+    await reaches(order, 1)
+    (run,) = runner.requests.running.values()
+    assert run.park()
+    await counted_once(order, 20, preemptions=0)
 
 
 async def test_an_exceptional_turn_ends_with_a_step(bench: Bench) -> None:
@@ -271,6 +364,17 @@ async def test_past_its_deadline_it_costs_what_it_took(bench: Bench) -> None:
     await counted_once(order, 2, status=504, preemptions=1)
 
 
+async def test_cancelled_by_a_web_process_while_it_waits_it_costs_what_it_took(
+    bench: Bench, dsn: str
+) -> None:
+    order, _ = await a_kept_one(bench)
+    commits = GroupCommit(dsn, statements.SETTLED, patience_s=10)
+    cancellation = Cancellation(bench.link, FairQueues(bench.link), commits, Background())
+    cancellation.cancel(order)
+    await counted_once(order, 2, status=499, preemptions=1)
+    await commits.close()
+
+
 async def test_ended_while_it_waits_it_costs_what_it_took(bench: Bench) -> None:
     order, completion = await a_kept_one(bench)
     gone = Outcome(state="cancelled", status=499, finish_reason="cancelled")
@@ -281,9 +385,7 @@ async def test_ended_while_it_waits_it_costs_what_it_took(bench: Bench) -> None:
 async def test_what_a_worker_left_of_a_settled_one_is_swept(bench: Bench) -> None:
     order, completion = await a_kept_one(bench)
     await in_database(settle_unrun.end)(completion, Outcome(state="failed", status=503))
-    left = {"run": uuid4(), "attempts": 1, "written_at": completion.created_at}
-    own = {"completion_id": order.id, "tenant_id": order.tenant_id}
-    await in_database(Checkpoint.objects.create)(**own, **left)
+    assert not await in_database(_no_checkpoint)(order)
     await in_database(sweeper.sweep_all)()
     assert await in_database(_no_checkpoint)(order)
 

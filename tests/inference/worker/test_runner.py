@@ -250,7 +250,7 @@ class Held(ScriptedEngine):
         return body
 
 
-async def test_a_request_that_comes_back_while_it_is_settled_is_not_run_again(
+async def test_a_request_that_comes_back_while_it_is_over_is_not_run_again(
     bench: Bench, settings: Settings, dsn: str
 ) -> None:
     """Its worker was cut off from PostgreSQL and Redis, and hears from Redis first."""
@@ -477,7 +477,7 @@ async def test_a_second_attempt_waits_for_the_database(
     ((item, _),) = await bench.queue.pop(1, "dead")
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
-    settled, outages = execution._is_settled, 3
+    settled, outages = execution._is_over, 3
 
     def away(order: Order) -> bool:
         nonlocal outages
@@ -486,7 +486,7 @@ async def test_a_second_attempt_waits_for_the_database(
             raise OperationalError("PostgreSQL is away")
         return settled(order)
 
-    monkeypatch.setattr(execution, "_is_settled", away)
+    monkeypatch.setattr(execution, "_is_over", away)
     bench.start(ScriptedEngine(QUICK))
     (row,) = await bench.settled(1)
     assert (row.attempts, row.finish_reason) == (2, "stop")
