@@ -63,6 +63,7 @@ class Call:
         self.at_admission = False  # the admission charges the address
         self._was_heavy = False  # and was charged before its body was read
         self.found_no_place = False  # refused before it could wait in a queue
+        self.has_answer = False  # a request stands behind it, which may be sent again
         self.span: Span = OFF  # once it has begun
         works_for(self)
 
@@ -194,6 +195,7 @@ class Call:
             self.found_no_place = True
             raise
         self.request_id, self.counted.order = str(answer.order.id), answer.order
+        self.has_answer = True
         self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
         self.tell_class(answer)

@@ -315,7 +315,9 @@ def test_an_idempotency_key_outlives_front_end_worker_and_redis(
     engine.behave(tokens=40, interval_ms=25)
     before = engine.state()["requests"]
     with (
-        front.client(hurt.key, headers={"idempotency-key": f"outlives {front.role}"}) as asking,
+        front.client(
+            hurt.key, headers={"idempotency-key": f"outlives {type(front).__name__}"}
+        ) as asking,
         asking.chat_stream() as stream,
     ):
         began = next(iter(stream)).number
@@ -324,7 +326,9 @@ def test_an_idempotency_key_outlives_front_end_worker_and_redis(
 
     def again() -> Answer | None:
         with (
-            front.client(hurt.key, headers={"idempotency-key": f"outlives {front.role}"}) as asking,
+            front.client(
+                hurt.key, headers={"idempotency-key": f"outlives {type(front).__name__}"}
+            ) as asking,
             asking.chat_stream() as stream,
         ):
             heard = list(stream)

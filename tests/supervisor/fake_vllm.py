@@ -59,7 +59,10 @@ def main() -> None:
     child = subprocess.Popen(["sleep", "1000"])
     told = {"argv": sys.argv[1:], "env": dict(os.environ), "pid": os.getpid()}
     told |= {"child": child.pid, "parent": os.getppid()}
-    Path(os.environ["FAKE_VLLM_TOLD"]).write_text(json.dumps(told))
+    place = Path(os.environ["FAKE_VLLM_TOLD"])
+    draft = place.with_suffix(".draft")
+    draft.write_text(json.dumps(told))
+    draft.replace(place)  # whoever reads it never finds half of it
     print("fake vLLM is loading", flush=True)
     ThreadingHTTPServer(("127.0.0.1", int(option("--port"))), Handler).serve_forever()
 

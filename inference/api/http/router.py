@@ -78,7 +78,7 @@ class Router:
         except ReaderGone:
             return
         except asyncio.CancelledError:  # this process stops
-            if call.counted.order and not request.started:  # what else was begun may be done
+            if call.has_answer and not request.started:  # what else was begun may be done
                 call.counted.refused(ServerStopped.code)
                 await request.refuse(ServerStopped())
             raise

@@ -13,7 +13,7 @@ from tests.e2e.front_ends.base import HI, Answer, Event
 
 def answer_of(reply: httpx.Response) -> Answer:
     line, headers = reply.json(), reply.headers
-    if problem := line.get("problem"):
+    if problem := line.get("problem") or line.get("error"):  # of what stands before front ends
         return problem_of(problem, reply.status_code, headers)
     return Answer(
         200,
@@ -31,7 +31,7 @@ def problem_of(problem: dict[str, Any], status: int = 0, headers: Any = None) ->
     return Answer(
         status,
         request_id=headers.get("x-request-id", ""),
-        code=problem["what"],
+        code=problem.get("what") or problem["code"],
         param=problem["param"],
         message=problem["message"],
         refusal_id=problem.get("refusal_id", ""),

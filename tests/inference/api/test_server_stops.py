@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api.http import callers
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.queue.fair_queue import prefix
@@ -61,6 +62,29 @@ async def test_a_request_without_an_answer_is_a_503_that_says_so(
     assert start["status"] == 503
     assert dict(start["headers"])[b"retry-after"] == b"1"
     assert orjson.loads(body["body"])["error"]["code"] == "server_stopped"
+
+
+async def test_what_was_begun_without_an_answer_is_not_sent_again(
+    context: Context, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be there by now: a 503 would have the SDK create another one."""
+
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(callers, "caller_of", never)
+    sent: list[Any] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {**_scope("sk-fb-x"), "path": "/v1/files"}
+    running = asyncio.create_task(served(scope, never, send))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sent == []
 
 
 def _scope(key: str) -> dict[str, Any]:
