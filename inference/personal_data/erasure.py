@@ -17,7 +17,8 @@ from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored
-from inference.models import Completion, Conversation, Message
+from inference.models import Checkpoint, Completion, Conversation, Message
+from inference.models.checkpoint import CheckpointQuerySet
 from inference.personal_data import files, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
@@ -50,7 +51,13 @@ def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
         return {"cancelled": 0}
     open_requests = list(_open(tenant_id, subject_id))
     ended = sum(_end(completion) for completion in open_requests)
+    _checkpoints(tenant_id, subject_id).left_over().delete()
     return {"cancelled": ended}
+
+
+def _checkpoints(tenant_id: UUID, subject_id: UUID) -> CheckpointQuerySet:
+    received = _received(tenant_id, subject_id).values("request_id")
+    return Checkpoint.objects.filter(tenant_id=tenant_id, completion_id__in=received)
 
 
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
@@ -76,7 +83,7 @@ def _end(completion: Completion) -> bool:
 
 
 def _requests_left(tenant_id: UUID, subject_id: UUID) -> int:
-    return _open(tenant_id, subject_id).count()
+    return _open(tenant_id, subject_id).count() + _checkpoints(tenant_id, subject_id).count()
 
 
 # Events stored for resuming ----------------------------------------------------------------------

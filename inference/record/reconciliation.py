@@ -28,7 +28,7 @@ _SUMS = """
             and counts_at >= %(starts)s and counts_at < %(ends)s),
     used as (
         select count(*) filter (where status = 200 or u.prompt_tokens + u.completion_tokens > 0
-                                or u.cost > 0) as requests,
+                                or u.gpu_ms > 0) as requests,
                coalesce(sum(u.prompt_tokens + u.completion_tokens), 0) as tokens,
                coalesce(sum(u.cost), 0) as cost
         from inference_completion c join inference_usage u on u.completion_id = c.id

@@ -32,10 +32,11 @@ begin
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
                case when x.nothing then 0 else x.cost end
         from (select distinct on (id) *, tokens_in + tokens_out as tokens,
-                     tokens_in + tokens_out = 0 and cost = 0 and status <> 200 as nothing
+                     tokens_in + tokens_out + coalesce(gpu_ms, 0) = 0
+                         and status <> 200 as nothing
               from rows from (jsonb_to_recordset(rows) as (id uuid, at timestamptz, tenant_id uuid,
                    api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
-                   tokens_out bigint, cost bigint)) with ordinality
+                   tokens_out bigint, cost bigint, gpu_ms bigint)) with ordinality
               order by id, ordinality) x
         left join lateral (
             select * from tenants_ledgerentry r

@@ -19,9 +19,9 @@ LIMIT_S = 1.0
 # A loop that turns, until its standard input ends; then it is stuck, and the process lives on.
 PROGRAM = """
 import sys, asyncio, time
-from config import watchdog
+from config import life_signs
 from inference import pulses
-watchdog.begin()
+life_signs.begin()
 async def work():
     pulse = asyncio.create_task(pulses.keep("web"))
     await asyncio.to_thread(sys.stdin.read)

@@ -30,7 +30,10 @@ DIARY = "FOREBAY_TEST_COUNT_DIARY"  # a file; without it, lines are in `lines`
 
 
 class Counting(Job):
-    """Its request says how many `steps` of `step_s` seconds; step `breaks` fails."""
+    """Its request says how many `steps` of `step_s` seconds; step `breaks` fails.
+
+    Without `tokens` a step takes GPU time alone.
+    """
 
     lines: list[str] = []
 
@@ -50,6 +53,8 @@ class Counting(Job):
         if self.steps_done == self.asked.get("breaks"):
             raise EngineFailed(422, "miscounted", "it lost count")
         self.counted.append(self.steps_done)
+        if not self.asked.get("tokens", True):
+            return Cost(gpu_ms=GPU_MS)
         return Cost(prompt_tokens=1, completion_tokens=2, gpu_ms=GPU_MS)
 
     def state(self) -> bytes:
@@ -75,7 +80,7 @@ def _asked(order: Order) -> dict[str, Any]:
 
 def a_count(steps: int, **changes: Any) -> Order:
     """`changes`: fields of the order, and of what it asks for."""
-    wishes = {n: changes.pop(n) for n in ("step_s", "breaks", "padding") if n in changes}
+    wishes = {n: changes.pop(n) for n in ("step_s", "breaks", "padding", "tokens") if n in changes}
     body = orjson.dumps({"steps": steps, **wishes})
     plain = {"klass": "count", "stream": False, "body": body, "route": "counts"}
     return an_order(**{**plain, **changes})

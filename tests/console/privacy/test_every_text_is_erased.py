@@ -19,6 +19,7 @@ ERASED_BY = {  # field -> eraser
     "axes.AccessAttempt.post_data": "pseudonym",
     "inference.Batch.metadata_ciphertext": "files",
     "inference.BatchLine.error_ciphertext": "files",
+    "inference.Checkpoint.ciphertext": "requests",
     "inference.Conversation.title_ciphertext": "conversations",
     "inference.File.name_ciphertext": "files",
     "inference.FileChunk.ciphertext": "files",

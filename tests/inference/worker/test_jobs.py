@@ -100,14 +100,14 @@ def _no_checkpoint(order: Order) -> bool:
 async def test_it_costs_what_its_steps_took(bench: Bench) -> None:
     """Tokens and GPU-seconds, both priced."""
     charge = Charge(prompt_price=10.0, completion_price=100.0, gpu_price=7_000.0)
-    order = await count(bench, 4, charge=charge, reply_to="web-1")
+    order = await count(bench, 4, charge=charge, reply_to="web-of-counts")
     bench.start(ScriptedEngine())
     row = await counted_once(order, 4, attempts=1, preemptions=0, status=200)
     assert row.cost == 4 * 10 + 8 * 100 + round(4 * 1.5 * 7_000)
     assert (
         await in_database(LedgerEntry.objects.get)(request_id=order.id, kind="settle")
     ).cost == row.cost
-    (frame,) = await until(lambda: bench.returned("web-1"))
+    (frame,) = await until(lambda: bench.returned("web-of-counts"))
     assert orjson.loads(frame.body) == {"counted": [0, 1, 2, 3]}
 
 
@@ -401,3 +401,15 @@ def test_gpu_time_weighs_what_an_answer_would_have_got_in_it() -> None:
 def test_what_an_earlier_version_kept_of_a_parked_one_is_read() -> None:
     before = msgspec.msgpack.encode([2, 7, 5, 6, 100, 200])
     assert msgspec.msgpack.decode(before, type=Parked) == Parked(2, 7, 5, 6, 100, 200)
+
+
+async def test_gpu_time_alone_is_something(bench: Bench) -> None:
+    """A failed one counts as a request, with its cost, in usage and in the ledger."""
+    charge = Charge(gpu_price=7_000.0)
+    order = await count(bench, 9, breaks=2, tokens=False, charge=charge)
+    bench.start(ScriptedEngine())
+    row = await until(lambda: in_database(Usage.objects.filter(pk=order.id).first)())
+    assert (row.prompt_tokens, row.completion_tokens, row.gpu_ms) == (0, 0, 2 * GPU_MS)
+    assert row.cost == 2 * 1.5 * 7_000
+    entry = await in_database(LedgerEntry.objects.exclude(kind="reserve").get)(request_id=order.id)
+    assert (entry.kind, entry.requests, entry.cost) == ("settle", 1, row.cost)
