@@ -41,7 +41,8 @@ _FILES = """
     or exists (select from inference_file where expires_at <= now())"""
 
 IN_DATABASE = {
-    "inference.sweep": "exists (select from inference_completion where state = 'open')",
+    "inference.sweep": "exists (select from inference_completion where state = 'open') "
+    "or exists (select from inference_checkpoint)",
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
     "inference.forget_files": _FILES,

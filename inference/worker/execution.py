@@ -23,7 +23,7 @@ from inference.engines import served
 from inference.engines.base import EngineFull
 from inference.log_context import working_for
 from inference.metrics import work
-from inference.models import Completion, Usage
+from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.record import limit_usage, statements
 from inference.record.consumption import NEVER, forget, read
@@ -270,6 +270,8 @@ class Execution:
             await place.connections.redis.run_all(calls)
             if before.times and order:
                 await forget(place.connections.redis, order)
+        if order and classes.of(order.klass).checkpoints:
+            await self._patiently(database_sync_to_async(_delete_checkpoint), order)
 
     async def _leave(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
@@ -309,6 +311,11 @@ def _is_over(order: Order) -> bool:
     if classes.of(order.klass).checkpoints:
         return not Completion.objects.open().filter(pk=order.id).exists()
     return Usage.objects.filter(completion_id=order.id).exists()
+
+
+def _delete_checkpoint(order: Order) -> None:
+    """Delete it if the settlement is on record; else the work goes on from there."""
+    Checkpoint.objects.left_over().filter(pk=order.id).delete()
 
 
 def _key_and_route(request_id: UUID) -> tuple[UUID | None, str]:
