@@ -31,7 +31,6 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.tracing import span_values, spans
-from inference.worker.checkpoints import Checkpoints
 from inference.worker.failover import (
     belongs_elsewhere,
     fail_over,
@@ -40,6 +39,7 @@ from inference.worker.failover import (
     record_departure,
 )
 from inference.worker.handlers import handler_of
+from inference.worker.run.checkpoints import Checkpoints
 from inference.worker.run.inputs import EarlierAttempts, RunServices
 from inference.worker.run.run import Run
 from inference.worker.runner_parts import RunnerParts

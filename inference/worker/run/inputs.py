@@ -8,8 +8,8 @@ from inference.cache.second_level import SecondLevel
 from inference.engines import Pool
 from inference.engines.base import EngineFull
 from inference.record.consumption import NEVER, Parked
-from inference.worker.checkpoints import Checkpoints
 from inference.worker.guard import Guard
+from inference.worker.run.checkpoints import Checkpoints
 
 
 class Elsewhere(Protocol):

@@ -25,10 +25,10 @@ from inference.record.consumption import Parked
 from inference.record.cost import Cost
 from inference.record.statements import Outcome
 from inference.worker import handlers
-from inference.worker.checkpoints import LARGEST_STATE, Checkpoints
 from inference.worker.execution import Execution
 from inference.worker.recovery import restoring, sweeper
 from inference.worker.run import run as run_module
+from inference.worker.run.checkpoints import LARGEST_STATE, Checkpoints
 from inference.worker.runner import Runner
 from inference.worker.runner_parts import RunnerParts
 from inference.worker.silence import SilenceWatch
