@@ -30,7 +30,7 @@ METRICS_TOKEN = "only-prometheus-knows"
 
 # A front end of the tests' own beside the others: what the fixture `front` shows of one.
 WITH_LINES = {"DJANGO_SETTINGS_MODULE": "tests.e2e.lines.settings"}
-OVER_LINES = {"test_completions.py", "test_limits.py", "test_work_class.py"}  # in `make test`
+OVER_LINES = {"test_completions.py", "test_limits.py"}  # in `make test`
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

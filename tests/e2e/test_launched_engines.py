@@ -184,6 +184,7 @@ def direct(launched: Launched, **fields: Any) -> None:
         )
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_a_server_that_gets_nothing_done_is_started_again(launched: Launched) -> None:
     """It is stuck in a grammar, and answers for its health as before."""

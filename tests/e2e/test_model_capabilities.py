@@ -99,6 +99,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=15)
 async def test_no_prompt_has_more_tokens_than_are_set_aside(real: Platform) -> None:
     entry = json.loads(real.running()["FOREBAY_ENGINES"])[MODEL]

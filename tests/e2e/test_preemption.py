@@ -53,6 +53,7 @@ def streamed(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
     return request_id, "".join(pieces), chunks[-1]["usage"]
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=40)
 def test_who_cannot_wait_begins_and_the_others_texts_are_whole(real: Platform) -> None:
     with (

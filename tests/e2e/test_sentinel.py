@@ -59,6 +59,7 @@ class Asking:
                 time.sleep(0.02)
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=12)
 def test_a_failover_costs_seconds_and_no_answer(
     platform: Platform, servers: Watched, mock: Mock

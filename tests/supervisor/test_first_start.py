@@ -112,7 +112,7 @@ STEPS: dict[str, Callable[[Path], bool]] = {
 def test_after_kill_9_at_each_step_of_a_first_start_the_next_one_has_a_database(
     start: Start, home: Path
 ) -> None:
-    for step, reached in list(STEPS.items())[:: 1 if EVERY_STEP else 2]:
+    for step, reached in list(STEPS.items())[:: 1 if EVERY_STEP else 4]:
         killed = start(home)
         assert eventually(lambda reached=reached: reached(home), START_S), step  # type: ignore[misc]
         killed.end(signal.SIGKILL)
