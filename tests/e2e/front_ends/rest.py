@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.front_ends.base import HI, Answer, Event
+from tests.e2e.front_ends.base import HI, Answer, Event, Stream
 
 
 def answer_of(reply: httpx.Response) -> Answer:
@@ -66,30 +66,39 @@ class RestStream:
 
 
 class RestClient:
+    CHAT, PLAIN = "/v1/chat/completions", "/v1/inference"
+
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
+    def _answer(self, reply: httpx.Response) -> Answer:
+        return answer_of(reply)
+
+    def _stream(self, reply: httpx.Response) -> Stream:
+        return RestStream(reply)
+
     def chat(self, **fields: Any) -> Answer:
         try:
-            return answer_of(self._client.post("/v1/chat/completions", json=_body(fields)))
+            return self._answer(self._client.post(self.CHAT, json=_body(fields)))
         except httpx.ReadTimeout:
             return Answer(504)
 
     def plain(self, **fields: Any) -> Answer:
-        return answer_of(self._client.post("/v1/inference", json={"prompt": "Say hi.", **fields}))
+        reply = self._client.post(self.PLAIN, json={"prompt": "Say hi.", **fields})
+        return self._answer(reply)
 
     @contextmanager
-    def chat_stream(self, **fields: Any) -> Iterator[RestStream]:
+    def chat_stream(self, **fields: Any) -> Iterator[Stream]:
         body = {**_body(fields), "stream": True}
-        with self._client.stream("POST", "/v1/chat/completions", json=body) as reply:
-            yield RestStream(reply)
+        with self._client.stream("POST", self.CHAT, json=body) as reply:
+            yield self._stream(reply)
 
     @contextmanager
-    def resume(self, request_id: str, after: int = 0) -> Iterator[RestStream]:
+    def resume(self, request_id: str, after: int = 0) -> Iterator[Stream]:
         headers = {"Last-Event-ID": str(after)}
         path = f"/v1/completions/{request_id}/events"
         with self._client.stream("GET", path, headers=headers) as reply:
-            yield RestStream(reply)
+            yield self._stream(reply)
 
     def at_once(self, n: int, how: str, **fields: Any) -> list[Answer]:
         return asyncio.run(self._at_once(n, how, fields))
@@ -97,9 +106,9 @@ class RestClient:
     async def _at_once(self, n: int, how: str, fields: dict[str, Any]) -> list[Answer]:
         limits = httpx.Limits(max_connections=n)
         url, headers = self._client.base_url, self._client.headers
-        path, body = "/v1/chat/completions", _body(fields)
+        path, body = self.CHAT, _body(fields)
         if how == "plain":
-            path, body = "/v1/inference", {"prompt": "Say hi.", **fields}
+            path, body = self.PLAIN, {"prompt": "Say hi.", **fields}
         elif how == "chat_stream":
             body |= {"stream": True}
         async with httpx.AsyncClient(
@@ -108,20 +117,21 @@ class RestClient:
             replies = await asyncio.gather(*[asking.post(path, json=body) for _ in range(n)])
         streamed = how == "chat_stream"
         return [
-            Answer(200) if streamed and reply.status_code == 200 else answer_of(reply)
+            Answer(200) if streamed and reply.status_code == 200 else self._answer(reply)
             for reply in replies
         ]
 
     def models(self) -> Answer:
         reply = self._client.get("/v1/models")
         if reply.status_code != 200:
-            return answer_of(reply)
+            return self._answer(reply)
         names = " ".join(model["id"] for model in reply.json()["data"])
         return Answer(200, text=names, figures=reply.headers)
 
 
 class Rest:
     role = "web"
+    client_class: type[RestClient] = RestClient
 
     def __init__(self, platform: Any) -> None:
         self._url = platform.url
@@ -137,7 +147,7 @@ class Rest:
         sent = {"Authorization": f"Bearer {key}"} if key is not None else {}
         sent |= headers or {}
         with httpx.Client(base_url=self._url, headers=sent, timeout=timeout_s) as client:
-            yield RestClient(client)
+            yield self.client_class(client)
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
