@@ -41,8 +41,8 @@ class Replay:
     @classmethod
     def of(cls, order: Order, hit: Kept) -> "Replay":
         order = priced(order)
-        kept = hit.answer
-        body = replays.own_body(kept.body, order.public_id, order.model, kept.prompt_tokens)
+        answer = hit.answer
+        body = replays.own_body(answer.body, order.public_id, order.model, answer.prompt_tokens)
         return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:

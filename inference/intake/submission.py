@@ -48,7 +48,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """How a request has come. `address_counted_at`: see address_limit.py."""
+    """The arrival of a request. `address_counted_at`: see address_limit.py."""
 
     route: str
     client_ip: str = ""

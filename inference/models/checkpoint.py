@@ -16,7 +16,7 @@ _ONE_LESS = {"attempts": Greatest(F("attempts") - 1, 0)}
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def left_over(self) -> "CheckpointQuerySet":
-        """Those of completions that are settled."""
+        """Returns those of completions that are settled."""
         return self.exclude(completion__state=State.OPEN)
 
 

@@ -1,7 +1,8 @@
 """The consumption of a preempted request so far, and how often it was preempted.
 
 It is in Redis beside the request's events (stream/frames.py), until the request has ended or its
-deadline is over. If Redis loses its data, the request begins anew, and counts anew.
+deadline is over. If Redis loses its data, the request begins anew, and counts anew. Long work has
+it in its checkpoint instead (models/checkpoint.py).
 """
 
 from typing import Any

@@ -62,9 +62,12 @@ def platform(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "context_length": 10**6,
     }
     folder = tmp_path_factory.mktemp("long-work")
-    told = {"DJANGO_SETTINGS_MODULE": "tests.e2e.counting_settings", DIARY: str(folder / "diary")}
-    told["PYTHONPATH"] = str(PROJECT)
-    platform = Platform(folder, {"mock": served}, variables=told)
+    variables = {
+        "DJANGO_SETTINGS_MODULE": "tests.e2e.counting_settings",
+        DIARY: str(folder / "diary"),
+    }
+    variables["PYTHONPATH"] = str(PROJECT)
+    platform = Platform(folder, {"mock": served}, variables=variables)
     yield platform
     platform.stop()
 
@@ -100,12 +103,12 @@ class Count:
 
     def _ask(self) -> None:
         wish = json.dumps({"steps": STEPS, "step_s": STEP_S})
-        asked = {"model": "mock", "prompt": wish, "max_tokens": 4 * STEPS}
+        body = {"model": "mock", "prompt": wish, "max_tokens": 4 * STEPS}
         headers = {"Authorization": f"Bearer {self._key}", "Idempotency-Key": self._once}
         url = f"{self._platform.url}/v1/completions"
         while self.answer is None:
             try:
-                answer = httpx.post(url, json=asked, headers=headers, timeout=SECONDS * 4 + 300)
+                answer = httpx.post(url, json=body, headers=headers, timeout=SECONDS * 4 + 300)
                 if answer.is_success or answer.status_code not in (409, 429, 503):
                     self.answer = answer
             except httpx.HTTPError:

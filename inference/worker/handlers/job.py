@@ -40,7 +40,7 @@ class Job(Handler):
     @property
     @abstractmethod
     def is_done(self) -> bool:
-        """No step is left."""
+        """Return whether all steps are done."""
 
     @abstractmethod
     async def step(self, session: EngineSession) -> Cost:
@@ -78,7 +78,7 @@ class Job(Handler):
         return True
 
     def drains_cleanly(self) -> bool:
-        """After a step only (Run.checkpoint)."""
+        """Return False: it parks after a step alone (Run.checkpoint)."""
         return False
 
     async def park(self, session: EngineSession, writer: Writer) -> Parked:

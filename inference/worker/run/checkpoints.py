@@ -29,7 +29,10 @@ class Checkpoints:
 
     @property
     def charged(self) -> Parked:
-        """What the fair queue has charged for earlier runs: it refunds one whose worker dies."""
+        """Return what the fair queue has charged for runs that have ended.
+
+        It refunds a run whose worker dies.
+        """
         free = {"completion_tokens": 0, "gpu_ms": 0}
         return msgspec.structs.replace(self.parked, prompt_tokens=self._row.charged, **free)
 

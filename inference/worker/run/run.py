@@ -87,7 +87,7 @@ class Run:
         return True
 
     def stop_if_told(self) -> None:
-        """To be called between two steps of the work. Raises what ends it."""
+        """Raise what ends the work, if anything does; call it between two steps."""
         if not self.signals.must_park:
             return
         if self.handler.drains_cleanly() and self.handler.may_requeue():

@@ -19,8 +19,8 @@ class Signals:
         self.cancelled = False
         self.lease_lost = False
         self.lost: EngineFailed | None = None  # the engine has gone silent
-        self.must_park = False  # a higher class waits for the slot, or the worker stops:
-        self.worker_stops = False
+        self.must_park = False  # a higher class waits for the slot, or the worker stops
+        self.worker_stops = False  # then it parks whoever waits
         self.parks_here = False
         self._working: asyncio.Task[Any] | None = None
 
