@@ -200,9 +200,10 @@ def test_a_server_that_gets_nothing_done_is_started_again(launched: Launched) ->
 
 def test_a_change_of_its_slots_starts_it_anew(launched: Launched) -> None:
     (before,) = launched.pids("engine")
+    starts = launched.printed().count("engine ready: second")
     change = f"Engine.objects.get(name='{ADDED}').change(by='test', slots=2)"
     launched.manage("shell", "-c", f"from inference.models import Engine\n{change}")
-    eventually(lambda: launched.printed().count("engine ready: second") == 3)
+    eventually(lambda: launched.printed().count("engine ready: second") > starts)
     (after,) = launched.pids("engine")
     assert after != before
     assert "--slots 2" in all_processes()[after].command
