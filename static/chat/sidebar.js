@@ -8,12 +8,14 @@ export class Sidebar extends EventTarget {
   #more = false;
   #open = null;
   #list = at("#list");
+  #outdated = false;
   #observer = new IntersectionObserver((seen) => seen[0].isIntersecting && this.#older());
 
   constructor(listing) {
     super();
     this.#take(listing);
     this.#list.addEventListener("click", (event) => this.#clicked(event));
+    this.#list.addEventListener("hidden.bs.dropdown", () => this.#outdated && this.#draw());
   }
 
   mark(id) {
@@ -59,7 +61,10 @@ export class Sidebar extends EventTarget {
     this.#draw();
   }
 
+  // An open menu stays: news are drawn when it closes.
   #draw() {
+    this.#outdated = Boolean(this.#list.querySelector(".dropdown-menu.show"));
+    if (this.#outdated) return;
     const focused = document.activeElement?.closest("#list [data-id]")?.dataset.id;
     this.#list.replaceChildren();
     at("#list-empty").hidden = this.#rows.length > 0;

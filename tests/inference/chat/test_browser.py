@@ -406,10 +406,7 @@ def test_renaming_and_deleting(enter: Enter, engine: Mock) -> None:
     finished(page)
     other = enter(path=page.url)
     item = page.locator(".chat-item.is-open")
-    item.get_by_role("button").click()
-    item.get_by_role("button", name="Rename", exact=True).click()
-    page.get_by_label("Title").fill("A better name")
-    page.keyboard.press("Enter")
+    rename(page, "A better name")
     for tab in (page, other):
         expect(tab.get_by_role("heading", level=1)).to_have_text("A better name")
     item.get_by_role("button", name="Rename or delete").click()
@@ -418,6 +415,30 @@ def test_renaming_and_deleting(enter: Enter, engine: Mock) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("What can I help with?")).to_be_visible()
     expect(other.get_by_role("alert")).to_contain_text("This conversation has been deleted.")
+
+
+def rename(page: Page, title: str) -> None:
+    item = page.locator(".chat-item.is-open")
+    item.get_by_role("button").click()
+    item.get_by_role("button", name="Rename", exact=True).click()
+    page.get_by_label("Title").fill(title)
+    page.keyboard.press("Enter")
+
+
+def test_an_open_menu_stays_while_the_list_changes(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page = enter()
+    ask(page, "to be renamed elsewhere")
+    finished(page)
+    other = enter(path=page.url)
+    item = other.locator(".chat-item.is-open")
+    item.get_by_role("button").click()
+    rename(page, "Another name")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Another name")
+    other.wait_for_timeout(500)  # the list has been read again
+    expect(item.get_by_role("button", name="Delete", exact=True)).to_be_visible()
+    other.keyboard.press("Escape")
+    expect(item.get_by_role("link")).to_have_text("Another name")
 
 
 def test_signing_out_elsewhere(enter: Enter) -> None:
