@@ -169,6 +169,7 @@ def test_dark_light_and_chinese_are_remembered(alice: Member, page: Page, sign_i
     expect(page.get_by_role("button", name="创建密钥")).to_be_visible()
 
 
+@pytest.mark.soak
 def test_a_phone_shows_every_page_without_sideways_scrolling(
     alice: Member,
     operator: User,

@@ -74,6 +74,7 @@ def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
     assert 8 <= usage["completion_tokens"] < 500
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 def test_a_killed_worker_does_not_cost_a_stream_a_token(real: Platform) -> None:
     asked = {"model": MODEL, "messages": PLAIN, "max_tokens": 90, "temperature": 0}

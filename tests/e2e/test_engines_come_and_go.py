@@ -108,6 +108,7 @@ def test_an_engine_that_drains_drops_no_request(
         other.child.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=15)
 def test_what_waits_in_a_removed_pool_is_told_and_what_runs_is_finished(
     late: Platform, mock: Mock
@@ -118,6 +119,7 @@ def test_what_waits_in_a_removed_pool_is_told_and_what_runs_is_finished(
     assert sorted(statuses) == [200, 503, 503, 503]
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=25)
 def test_a_worker_that_is_told_to_end_finishes_first_and_takes_no_more(
     late: Platform, mock: Mock

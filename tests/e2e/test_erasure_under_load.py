@@ -125,6 +125,7 @@ def done(platform: Platform, requests: list[str]) -> bool:
     return bool(rows(platform, query, requests)[0]["n"] == len(requests))
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 def test_people_are_erased_while_the_worker_is_killed(
     platform: Platform, engine: Mock, manager: httpx.Client, decider: httpx.Client

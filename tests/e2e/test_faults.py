@@ -346,6 +346,7 @@ def test_an_idempotency_key_outlives_front_end_worker_and_redis(
     assert len(Record(hurt, first.request_id).usage()) == 1
 
 
+@pytest.mark.soak("kill")
 @pytest.mark.parametrize("how", ["flush", "kill"])
 def test_redis_loses_everything_under_load(hurt: Platform, engine: Mock, how: str) -> None:
     engine.behave(tokens=50, interval_ms=10)

@@ -132,6 +132,7 @@ async def replaced(platform: Platform) -> Answers:
     return answers
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 def test_no_request_is_dropped_and_no_answer_is_half_of_each(real: Platform) -> None:
     models = real.home / "models"

@@ -115,6 +115,7 @@ async def test_overflow_begins_above_the_threshold_and_ends_below(hybrid: Platfo
         assert await asyncio.to_thread(served_by, hybrid, "hybrid") == "hy-near"
 
 
+@pytest.mark.soak
 async def test_what_waits_in_a_pool_that_is_removed_goes_on_by_the_policy(
     hybrid: Platform,
 ) -> None:

@@ -51,6 +51,7 @@ def quick_repetition(real: Platform) -> float:
     pytest.fail("no prompt is ever served from its own tenant's cache")
 
 
+@pytest.mark.soak
 def test_a_guess_at_anothers_prompt_tells_nothing_by_figure_or_time(real: Platform) -> None:
     real.manage("create_tenant", "guesser", "--json")
     made = json.loads(real.manage("create_api_key", "guesser", "--name", "g", "--json"))

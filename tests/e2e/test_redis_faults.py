@@ -122,6 +122,7 @@ def kill(platform: Platform) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.soak("kill")
 @pytest.mark.soak("stop_and_go")
 @pytest.mark.parametrize("hurt", [stop_and_go, flush, kill])
 def test_in_a_burst_the_bound_holds(healthy: Platform, hurt: Callable[[Platform], None]) -> None:

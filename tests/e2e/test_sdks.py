@@ -145,6 +145,7 @@ WEATHER: Any = {
 NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize("choice", ["required", NAMED])
 def test_the_bundled_model_calls_the_tool_that_it_must(sdk: openai.OpenAI, choice: Any) -> None:

@@ -122,6 +122,7 @@ def tell_when_it_answers(what: str, load: Load) -> None:
     print(f"\n{what}: answers {load.whole_since(now)[2] - now:.1f} s later;", end="")
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize("seconds", [5, 8] if ALL else [5])
 def test_a_worker_host_that_is_cut_off_and_comes_back(hosts: Hosts, seconds: int) -> None:

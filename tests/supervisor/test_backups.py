@@ -82,6 +82,7 @@ def is_sound(installation: Installation) -> bool:
     return False
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=40)
 @pytest.mark.timeout(400)
 def test_a_dump_and_a_base_backup_are_made_and_put_back(

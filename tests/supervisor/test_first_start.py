@@ -108,6 +108,7 @@ STEPS: dict[str, Callable[[Path], bool]] = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 def test_after_kill_9_at_each_step_of_a_first_start_the_next_one_has_a_database(
     start: Start, home: Path

@@ -11,6 +11,7 @@ from tests.supervisor.running import eventually, get, left_of
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 def test_after_kill_9_a_new_run_starts_clean_and_soon_beside_another(
     start: Start, tmp_path: Path

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 TWO = base64.b64encode(bytes([2]) * 32).decode()
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 def test_a_wrong_or_missing_master_key(home: Path, start: Start) -> None:
     prepared.home(home)  # there are keys in its database, and a secret, under its first key

@@ -22,6 +22,7 @@ def pids(platform: Running) -> dict[str, int]:
     return {sign: platform.child(sign).pid for sign in SIGNS}
 
 
+@pytest.mark.soak
 @pytest.mark.e2e
 @pytest.mark.slow(seconds=40)
 def test_processes_that_stand_still_are_started_anew_and_no_others(
