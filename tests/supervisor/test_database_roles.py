@@ -180,7 +180,7 @@ def as_the_web(platform: Running) -> dict[str, Any]:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.slow(seconds=45)
 def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], home: Path) -> None:
     prepared.home(home)
