@@ -443,6 +443,7 @@ def test_a_full_disk_lets_nothing_through_without_a_record(hurt: Platform, engin
 
 
 # Kept answers ------------------------------------------------------------------------------------
+@pytest.mark.soak
 @pytest.mark.slow(seconds=15)
 def test_a_kept_answer_is_whole_or_was_never_there(hurt: Platform, engine: Mock) -> None:
     """Its process is killed again and again: no request stays open that an engine would have to
@@ -498,6 +499,7 @@ def has_begun(engine: Mock, before: int) -> bool:
     return asked > before
 
 
+@pytest.mark.soak("chat_stream")
 @pytest.mark.soak("grpc")
 @pytest.mark.timeout(120 + 20 * TWINS)  # for each, a worker and a web process start anew
 @pytest.mark.parametrize(("how", "kills_worker"), [("chat", True), ("chat_stream", False)])

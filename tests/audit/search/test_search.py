@@ -45,10 +45,10 @@ def add(n: int, **given: Any) -> Event:
 
 @pytest.fixture
 def many(db: None) -> list[Event]:
-    """400 events of two tenants, several in the same microsecond."""
+    """200 events of two tenants, several in the same microsecond."""
     draw = random.Random(7)
     made = []
-    for _ in range(400):
+    for _ in range(200):
         which = draw.randrange(3)
         made.append(
             an_event(

@@ -124,6 +124,7 @@ def test_asking_and_reading(enter: Enter, browse: Browse) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == words(100)
 
 
+@pytest.mark.soak("zh-CN")
 @pytest.mark.parametrize(
     ("locale", "before"),
     [("en-US", r"\d before you, about \d+ seconds?\."), ("zh-CN", r"前面还有 \d 个，大约 \d+秒")],
@@ -148,6 +149,7 @@ def test_who_waits_sees_how_many_go_before(
     expect(waiting).to_have_count(0)
 
 
+@pytest.mark.soak("tags")
 @pytest.mark.parametrize("how", ["field", "tags"])
 def test_reasoning_unfolds_while_it_is_thought(enter: Enter, engine: Mock, how: str) -> None:
     engine.behave(tokens=2000, interval_ms=20, reasoning=how)
@@ -222,6 +224,7 @@ def test_losing_the_network_in_mid_answer(enter: Enter, browse: Browse, engine: 
     assert shown(page) == words(250).strip() == stored(browse, page).strip()
 
 
+@pytest.mark.soak
 def test_losing_the_socket_again_and_again(enter: Enter, browse: Browse, engine: Mock) -> None:
     engine.behave(tokens=300, interval_ms=15)
     page = enter(path="about:blank")
@@ -452,6 +455,7 @@ def test_signing_out_elsewhere(enter: Enter) -> None:
     expect(page.get_by_role("link", name="Sign in again")).to_be_visible()
 
 
+@pytest.mark.soak("dark")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone(enter: Enter, engine: Mock, scheme: str) -> None:
     engine.behave(tokens=60)
