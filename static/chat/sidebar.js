@@ -61,7 +61,7 @@ export class Sidebar extends EventTarget {
     this.#draw();
   }
 
-  // An open menu stays: news are drawn when it closes.
+  // An open menu stays: what changed meanwhile is drawn when it closes.
   #draw() {
     this.#outdated = Boolean(this.#list.querySelector(".dropdown-menu.show"));
     if (this.#outdated) return;

@@ -43,7 +43,9 @@ class Installation:
 
     def problems(self) -> list[str]:
         """Returns what the self-check finds; nobody seals while the servers run alone."""
-        lines = self._run("manage", "audit_check").stdout.decode().splitlines()
+        check = self._run("manage", "audit_check")
+        lines = check.stdout.decode().splitlines()
+        assert lines, check.stderr.decode()
         return [line for line in lines if line.startswith("- ") and WAITING not in line]
 
     def _typed(self, *words: str, stdin: bytes = b"") -> bytes:

@@ -403,11 +403,7 @@ def test_scrolling_up_is_respected(enter: Enter, engine: Mock) -> None:
 
 
 def test_renaming_and_deleting(enter: Enter, engine: Mock) -> None:
-    engine.behave(tokens=3)
-    page = enter()
-    ask(page, "to be renamed")
-    finished(page)
-    other = enter(path=page.url)
+    page, other = in_two_tabs(enter, engine)
     item = page.locator(".chat-item.is-open")
     rename(page, "A better name")
     for tab in (page, other):
@@ -420,6 +416,15 @@ def test_renaming_and_deleting(enter: Enter, engine: Mock) -> None:
     expect(other.get_by_role("alert")).to_contain_text("This conversation has been deleted.")
 
 
+def in_two_tabs(enter: Enter, engine: Mock) -> tuple[Page, Page]:
+    """Returns two tabs with one conversation."""
+    engine.behave(tokens=3)
+    page = enter()
+    ask(page, "to be renamed")
+    finished(page)
+    return page, enter(path=page.url)
+
+
 def rename(page: Page, title: str) -> None:
     item = page.locator(".chat-item.is-open")
     item.get_by_role("button").click()
@@ -429,11 +434,7 @@ def rename(page: Page, title: str) -> None:
 
 
 def test_an_open_menu_stays_while_the_list_changes(enter: Enter, engine: Mock) -> None:
-    engine.behave(tokens=3)
-    page = enter()
-    ask(page, "to be renamed elsewhere")
-    finished(page)
-    other = enter(path=page.url)
+    page, other = in_two_tabs(enter, engine)
     item = other.locator(".chat-item.is-open")
     item.get_by_role("button").click()
     rename(page, "Another name")
