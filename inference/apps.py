@@ -8,12 +8,12 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.trail import protection
-        from inference.batch import waking
+        from inference.batch import windows
         from inference.engines.health import removal
         from inference.personal_data import erasure, portability, retention, texts
 
         removal.connect_breaker_deletion()
-        waking.wake_with_time_zones()
+        windows.wake_with_time_zones()
         retention.register()
         texts.register()
         erasure.register_erasers()

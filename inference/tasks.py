@@ -12,7 +12,7 @@ from django.dispatch import receiver
 from inference import pulses
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
-from inference.batch.waking import wake_resting_soon
+from inference.batch.windows import wake_resting_soon
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -21,7 +21,7 @@ from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
 from inference.worker.recovery.sweeper import sweep_all
-from inference.worker.runners import Runners
+from inference.worker.runner import Runners
 
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()

@@ -22,9 +22,8 @@ from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory, of_caller
 from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.refusals import denied, not_cached
-from inference.intake.submission import Arrival, Options, Submission, read
+from inference.intake.submission import CLASS, Arrival, Options, Submission, read
 from inference.intake.submit import submit
-from inference.intake.work_class import HEADER as CLASS
 from inference.log_context import works_for
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place

@@ -13,7 +13,7 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call
-from inference.codec import replays
+from inference.codec import pieces
 from inference.errors import Conflict, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.answer_stream import AnswerStream, ReaderGone
@@ -169,7 +169,7 @@ def _recorded(order: Order) -> Frame:
     if not order.stream:
         return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
     try:
-        number, body = replays.as_events(response, gives_usage=order.include_usage)
+        number, body = pieces.as_events(response, gives_usage=order.include_usage)
     except (LookupError, TypeError, ValueError, AttributeError):  # the record has only its text
         error = answer_gone("a worker of an earlier version recorded it")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)

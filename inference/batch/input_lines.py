@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from inference.batch.endpoints import ENDPOINTS
 from inference.validation import bounded_json
+from inference.validation.forms import Form
 
 LONGEST_ID = 512
 AROUND_BODY = 4096  # bytes of a line besides its body
+ENDPOINTS: dict[str, Form] = {
+    "/v1/chat/completions": Form.CHAT,
+    "/v1/completions": Form.TEXT,
+}
 
 
 class Line(NamedTuple):
@@ -110,3 +114,11 @@ def _check_url(url: Any, endpoint: str) -> None:
         message = f"`url` must be the batch's endpoint, {endpoint}"
         raise Malformed("mismatched_url", message, "url")
     raise Malformed("invalid_url", f"`url` must be one of {', '.join(ENDPOINTS)}", "url")
+
+
+def key_of(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def number_of(key: bytes | memoryview) -> int:
+    return int.from_bytes(key, "big")

@@ -20,8 +20,7 @@ from audit.search import texts
 from audit.trail.record import act
 from inference.batch.encryption import cipher_of, error_aad
 from inference.batch.file_store import FileReader, FileWriter, Owner
-from inference.batch.input_lines import Problem
-from inference.batch.line_keys import key_of, number_of
+from inference.batch.input_lines import Problem, key_of, number_of
 from inference.models import (
     Batch,
     BatchLine,

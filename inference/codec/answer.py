@@ -4,13 +4,17 @@ OpenAI's JSON is the one inner form. An engine's text passes unchanged as far as
 are replaced, and figures of a prompt cache that tenants share are removed.
 """
 
+import re
 from typing import Any
 
 import msgspec
 import orjson
 
-from inference.codec import cache_figures, events
+from inference.codec import events
 from inference.codec.events import DONE
+
+_SHOWN = {"prompt_tokens", "completion_tokens", "total_tokens", "completion_tokens_details"}
+_HAS_FIGURES = re.compile(rb'"(?:usage|timings)":\s*\{')
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -32,7 +36,7 @@ class Whole(msgspec.Struct, frozen=True):
 class Codec:
     """Translates one answer. Readers see `public_id` and `model`.
 
-    cache_figures.py explains `hides_cache`.
+    `hides_cache`: no figures of a prompt cache that tenants share.
     """
 
     def __init__(self, public_id: str, model: str, *, hides_cache: bool, gives_usage: bool) -> None:
@@ -61,10 +65,10 @@ class Codec:
 
     def piece(self, event: bytes) -> bytes:
         """Returns the event without hidden figures: some servers send usage with every piece."""
-        if not self._hides_cache or not cache_figures.may_have_figures(event):
+        if not self._hides_cache or not may_have_figures(event):
             return event
         chunk = events.parsed(event)
-        return self._written(chunk) if cache_figures.take_out(chunk) else event
+        return self._written(chunk) if take_out(chunk) else event
 
     def tail(self, event: bytes, tokens_before: int = 0) -> Tail:
         """Translates an event from the finish reason on.
@@ -72,7 +76,7 @@ class Codec:
         `tokens_before` of the answer were sent to the engine as prompt, to continue after them.
         """
         chunk = events.parsed(event)
-        hidden = self._hides_cache and cache_figures.take_out(chunk)
+        hidden = self._hides_cache and take_out(chunk)
         moved = tokens_before and _moved(chunk.get("usage"), tokens_before)
         if hidden or moved:
             event = self._written(chunk)
@@ -105,7 +109,7 @@ class Codec:
         except (LookupError, TypeError, AttributeError):
             raise ValueError("no answer in OpenAI's form") from None
         if self._hides_cache:
-            cache_figures.take_out(answer)
+            take_out(answer)
         if isinstance(model := answer.get("model"), str):
             self._model = orjson.dumps({"model": model[:200]})
         usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
@@ -130,3 +134,22 @@ def count(usage: Any, name: str) -> int | None:
     """Returns a number of tokens; None if the engine sent none, or an invalid one."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value < 2**31 else None
+
+
+def may_have_figures(event: bytes) -> bool:
+    """Returns whether a piece of a stream is worth parsing: most have only text."""
+    mentions = b'"usage"' in event or b'"timings"' in event
+    return mentions and _HAS_FIGURES.search(event) is not None
+
+
+def take_out(answer: dict[str, Any]) -> bool:
+    """Remove them from an answer or a chunk. Returns whether there were any."""
+    removed = answer.pop("timings", None) is not None  # llama.cpp's: cache_n, prompt_n, prompt_ms
+    choices = answer.get("choices")
+    for holder in (answer, *(choices if isinstance(choices, list) else ())):
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        if isinstance(usage, dict):
+            for name in usage.keys() - _SHOWN:
+                del usage[name]
+                removed = True
+    return removed

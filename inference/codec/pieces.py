@@ -1,6 +1,7 @@
 """Turns a stream's events into one answer in OpenAI's form, and such an answer into events.
 
-So a stream can be stored whole, with its tool calls and logprobs, and be sent again.
+So a stream can be stored whole, with its tool calls and logprobs, and be sent again: as a stream,
+or as another request's own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from inference.codec.events import parsed
+from inference.codec.events import DONE, parsed
 
 Json = dict[str, Any]
 _NEVER_SPLIT = ("role", "id", "type", "index", "name", "finish_reason")  # complete in one piece
@@ -104,3 +105,21 @@ def _joined_calls(before: list[Json], more: list[Json]) -> list[Json]:
         number = _number(call, len(calls))
         calls[number] = _joined(calls.get(number), call)
     return [calls[number] for number in sorted(calls)]
+
+
+def own_body(recorded: bytes, answer_id: str, model: str, cached_tokens: int) -> bytes:
+    """Returns the answer with another id and model, and usage that shows it was cached."""
+    completion: dict[str, Any] = orjson.loads(recorded)
+    usage = completion.get("usage")
+    if isinstance(usage, dict):
+        usage["prompt_tokens_details"] = {"cached_tokens": cached_tokens}
+    return orjson.dumps({**completion, "id": answer_id, "model": model})
+
+
+def as_events(recorded: bytes, *, gives_usage: bool) -> tuple[int, bytes]:
+    """Returns the number of events that the answer makes, and the events.
+
+    Raises LookupError, TypeError, ValueError or AttributeError for a text that is no answer.
+    """
+    events = [*of_answer(recorded, gives_usage=gives_usage), DONE]
+    return len(events), b"".join(event + b"\n\n" for event in events)

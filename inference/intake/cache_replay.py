@@ -11,7 +11,7 @@ from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
-from inference.codec import events, replays
+from inference.codec import events, pieces
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.cached_answers.lookup import Kept
@@ -42,7 +42,7 @@ class Replay:
     def of(cls, order: Order, hit: Kept) -> "Replay":
         order = priced(order)
         answer = hit.answer
-        body = replays.own_body(answer.body, order.public_id, order.model, answer.prompt_tokens)
+        body = pieces.own_body(answer.body, order.public_id, order.model, answer.prompt_tokens)
         return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:
@@ -50,7 +50,7 @@ class Replay:
 
     @property
     def fits_one_commit(self) -> bool:
-        """Returns whether one commit records and settles it (record/settle_in_one_commit.py)."""
+        """Returns whether one commit records and settles it (record/settling.py)."""
         return len(self.order.body) <= LARGEST and not self.order.idempotent
 
 
@@ -101,7 +101,7 @@ def _frame(order: Order, body: bytes) -> Frame:
     served_by = upstream(order.queue)
     if not order.stream:
         return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
-    number, text = replays.as_events(body, gives_usage=order.include_usage)
+    number, text = pieces.as_events(body, gives_usage=order.include_usage)
     return Frame(order.id.bytes, 1, number, Kind.END, text, upstream=served_by)
 
 

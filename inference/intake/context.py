@@ -23,7 +23,7 @@ from inference.intake.prompt_templates import PromptTemplates
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
 from inference.record import claiming, limit_usage, statements
-from inference.record.settle_in_one_commit import RecordedAndSettled
+from inference.record.settling import RecordedAndSettled
 from inference.registry import slot_report
 from inference.stream.frame_reader import Returns
 from infrastructure.postgres.resilient_connection import ResilientConnection

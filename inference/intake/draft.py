@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import suppress
 
-import hiredis
 import msgspec
 import psycopg
 
@@ -13,12 +12,11 @@ from inference.engines import Pool
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
 from inference.intake.limits import cost_bound
-from inference.intake.limits.queue_room import has_a_turn
-from inference.intake.route import may_reach, open_to, route
+from inference.intake.route import has_a_turn, may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.tracing.spans import continuation
-from infrastructure.redis.link import RedisGone
+from infrastructure.redis.link import TROUBLE
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
 
@@ -112,7 +110,7 @@ async def _pool(context: Context, submission: Submission, model: str) -> Pool:
         return route(caller, model, klass, submission.among)
     except QueueFull as full:
         for pool in full.pools:
-            with suppress(RedisGone, hiredis.ReplyError):
+            with suppress(*TROUBLE):
                 turns = await context.queues[pool.name].turns(klass, str(caller.tenant_id))
                 if has_a_turn(pool, klass, *turns):
                     return pool

@@ -6,7 +6,7 @@ from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
 from inference.queue.expected_wait import Place
-from inference.queue.wake_up import wake_up
+from inference.queue.pool_workers import wake_up
 from inference.stream.sink import Sink
 from infrastructure.redis.link import RedisGone
 

@@ -19,7 +19,7 @@ from inference.intake.errors import KeyTaken, OutOfService
 from inference.intake.idempotency_claim import Claim
 from inference.intake.refusals import out_of_quota
 from inference.order import Order
-from inference.record import settle_in_one_commit
+from inference.record import settling
 from inference.record.statements import Outcome, encrypted_order, received_row
 from tenants.quotas.ledger_answer import Verdict, verdict
 
@@ -56,7 +56,7 @@ async def put_on_record(
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         if settled:
-            both = settle_in_one_commit.row(row, settled(cipher))
+            both = settling.row_of_both(row, settled(cipher))
             decision = verdict(await context.answered_at_once.write(both))
         else:
             decision = verdict(

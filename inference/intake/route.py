@@ -1,19 +1,57 @@
 """Chooses the pool of a request, with its order, before admission.
 
-`pools_of` has the order of the model's policy: see inference/engines/snapshot.py.
+`pools_of` has the order of the model's policy: see inference/engines/snapshot.py. Room in a queue
+is judged by the last figures that this process read (queue/expected_wait.py), so requests that are
+on their way into the queue, here and in other processes, come on top.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from inference.engines import Pool, pools, pools_of
 from inference.engines.base import Engine
 from inference.engines.health import breakers, reachability
-from inference.intake.errors import EnginesPaused, OutOfService
-from inference.intake.limits.queue_room import with_room
+from inference.intake.errors import EnginesPaused, OutOfService, QueueFull
 from inference.local_only import local_only_reason
 from inference.policy import RouteCondition
-from inference.queue.expected_wait import expected
+from inference.queue.expected_wait import expected, line_of, waiting
+from inference.queue.limits import limits_of
 from tenants.caller import Caller
+
+UNKNOWN_S, LONGEST_S = 5, 3600  # Retry-After without a known pace, and at most
+
+
+def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
+    """Returns those of the pools, at least one, that have room. Raises QueueFull."""
+    room_in_s = [_room_in_s(pool, klass) for pool in pools]
+    if all(room_in_s):
+        raise QueueFull(pools, math.ceil(min(LONGEST_S, *room_in_s)))
+    return [pool for pool, seconds in zip(pools, room_in_s, strict=True) if not seconds]
+
+
+def _room_in_s(pool: Pool, klass: str) -> float:
+    """Returns seconds, 0 if there is room now."""
+    limits = limits_of(pool.policy, klass)
+    too_many = waiting(pool.name, klass) + 1 - limits["waiting"]
+    too_long_s = expected(pool.name, klass) - limits["wait_s"]
+    if too_many <= 0 and too_long_s <= 0:
+        return 0
+    interval_s = line_of(pool.name).interval_s or UNKNOWN_S
+    return max(1, too_long_s, too_many * interval_s)
+
+
+def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
+    """Returns whether a tenant's next request begins in time though others wait too long.
+
+    The tenants of a class take turns: `own` of this one's requests wait, and `tenants` including
+    it.
+    """
+    line = line_of(pool.name)
+    of_class = line.waiting.get(klass, 0)
+    before = line.before(klass) - of_class + min(of_class, (own + 1) * tenants)
+    limits = limits_of(pool.policy, klass)
+    in_time = line.wait_s(before) <= limits["wait_s"]
+    return in_time and waiting(pool.name, klass) < limits["waiting"]
 
 
 def open_to(caller: Caller, model: str) -> list[Pool]:

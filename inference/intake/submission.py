@@ -11,18 +11,40 @@ from inference import classes
 from inference.engines import engines_of
 from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.intake.access import allowed, residency
+from inference.intake.access import allowed
 from inference.intake.cached_answers import preference
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
 from inference.intake.limits import cost_bound
 from inference.intake.prompt_templates import Prompt
-from inference.intake.work_class import HEADER as CLASS
-from inference.intake.work_class import work_class
+from inference.local_only import HEADER as RESIDENCY
+from inference.local_only import LOCAL
 from inference.validation import requests
 from inference.validation.forms import Form, checked
 from inference.validation.schemas import Body
 from tenants.caller import Caller
+
+CLASS = "x-forebay-class"
+
+
+def work_class(caller: Caller, route: str, requested: str | None = None) -> str:
+    """Returns the class of a request's plan and route, or the lower one of its header `requested`.
+
+    The header is no field of a body: those reach engines and records, not the queue. Raises
+    BadRequest.
+    """
+    highest = classes.assigned(caller.tier, route)
+    if requested is None:
+        return highest
+    open_to = classes.lowerable(highest)
+    name = requested.strip().lower()
+    if name not in open_to:
+        names = " or ".join(f"`{each}`" for each in open_to)
+        raise BadRequest(
+            f"{CLASS} may be {names} here: a request can give way, not go before others",
+            param=CLASS,
+        )
+    return name
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -79,7 +101,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             requested_class=header(CLASS),
             idempotency_key=header(IDEMPOTENCY_KEY),
-            requested_residency=header(residency.HEADER),
+            requested_residency=header(RESIDENCY),
             cache=header(preference.HEADER),
             **more,
         )
@@ -100,7 +122,7 @@ def read(
 
     Raises NoSuchModel, BadRequest, Unavailable.
     """
-    bound_caller = residency.bound(caller, options.requested_residency)
+    bound_caller = allowed.bound_to_residency(caller, options.requested_residency)
     klass = options.klass or work_class(caller, arrival.route, options.requested_class)
     # The checks below fill in defaults.
     original = body if options.idempotency_key is None else dict(body)
@@ -155,7 +177,7 @@ def _claim(body: Body, arrival: Arrival, options: Options, klass: str) -> Claim 
     if options.idempotency_key is None:
         return None
     headers = {
-        residency.HEADER: options.requested_residency and residency.LOCAL,
+        RESIDENCY: options.requested_residency and LOCAL,
         CLASS: options.requested_class and klass,
     }
     changed = {name: value for name, value in headers.items() if value is not None}

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from django.conf import settings
+
 from inference import classes
 from inference.intake import refusals
 from inference.intake.access import allowed
-from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import current_caller
 from inference.intake.cache_replay import Replay, replay_kept
@@ -20,12 +22,48 @@ from inference.intake.draft import draft, with_pool
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
 from inference.intake.recording import put_on_record
+from inference.intake.refusals import out_of_quota
 from inference.intake.submission import Submission
 from inference.order import Order
+from inference.record import limit_usage
 from inference.tracing.spans import step
 from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission, Ask
 
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    admission: Admission
+    ask: Ask
+    counted_at: int  # for `undo`
+
+
+async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
+    """Charge all limits. Raises NotAdmitted."""
+    now = asyncio.get_running_loop().time()
+    if quota := context.exhausted.refusal(submission.caller, order.model, order.charge, now):
+        raise out_of_quota(quota)
+    ask = Ask.of(
+        submission.caller,
+        str(order.id),
+        client_ip=submission.client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        tokens=limit_usage.reserved_tokens(order),
+        hold_s=limit_usage.hold_s(order),
+        takes_slot=limit_usage.takes_slot(order.klass, order.route),
+        address_counted_at=submission.address_counted_at,
+        size=len(submission.body),
+    )
+    admission, counted_at = await context.rate_limiter.admit(ask)
+    if admission.tier:
+        raise NotAdmitted(admission)
+    return Admitted(admission, ask, counted_at)
+
+
+def undo(context: Context, admitted: Admitted) -> None:
+    """Take the charge of a request back that was refused later. Does not wait."""
+    context.background.run(context.rate_limiter.undo(admitted.ask, admitted.counted_at))
 
 
 async def submit(

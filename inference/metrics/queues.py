@@ -1,14 +1,13 @@
 """Metrics of waiting requests in Valkey, their waits and their fairness, for the jobs' exporter.
 
-Its questions are bounded for any number of tenants (queue_control/line_ends.py).
+Its questions are bounded for any number of tenants (queue_control/overview.py).
 """
 
 import time
 
 from inference.engines import pools
 from inference.metrics.labels import CLASS, POOL
-from inference.queue_control.line_ends import ends, oldest_s
-from inference.queue_control.overview import ClassLines, overview
+from inference.queue_control.overview import ClassLines, ends, oldest_s, overview
 from infrastructure.metrics import Gauge
 
 _OF = POOL, CLASS

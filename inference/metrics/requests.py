@@ -66,6 +66,13 @@ LASTED = Histogram(
     ROUTE,
     bounds=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+MISS = "miss"
+LOOKED = Counter(
+    "forebay_cache_lookups_total",
+    "Requests that looked for a kept answer, by where it was: in the process, in Valkey, with a "
+    "request in flight, or nowhere",
+    Label.of("level", "l1", "l2", "shared", MISS),
+)
 
 
 class Counted:

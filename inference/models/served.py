@@ -4,7 +4,9 @@ Those that FOREBAY_ENGINES declares are `from_file`: only inference/registry/imp
 them. All others are added, changed and removed at runtime, each time with an audit event.
 """
 
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, Self
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -18,14 +20,52 @@ from audit.actions import Action
 from audit.keys import configuration_secrets
 from audit.trail.record import act
 from inference import classes
-from inference.models.pool_order import FileFirst, positions
+from inference.log_translation import in_words
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
-from inference.policy_texts import in_words
 from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
+
+
+class PositionedPool(Protocol):
+    name: str
+    position: int
+    from_file: bool
+    created_at: datetime
+
+
+class FileFirst(Exception):
+    """A pool of FOREBAY_ENGINES keeps its position, which this order would have to change."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def positions(order: Sequence[PositionedPool]) -> list[int]:
+    """Return the position of each pool in this order. Raises FileFirst.
+
+    Pools from the file keep their positions. Of two at the same position the router tries the older
+    first.
+    """
+    positions: list[int] = []
+    previous: tuple[int, datetime] | None = None
+    for pool in order:
+        position = pool.position if pool.from_file else _next(pool, previous)
+        if previous and (position, pool.created_at) <= previous:
+            raise FileFirst(pool.name)
+        previous = (position, pool.created_at)
+        positions.append(position)
+    return positions
+
+
+def _next(pool: PositionedPool, previous: tuple[int, datetime] | None) -> int:
+    if previous is None:
+        return 0
+    position, created_at = previous
+    return position if pool.created_at > created_at else position + 1
 
 
 class FromFile(Exception):

@@ -61,6 +61,11 @@ def sweep_arguments(most: int) -> list[str | int]:
     return [most, *classes.names()]
 
 
+def run_blocking(script: Script, pool: str, *arguments: Any) -> Any:
+    """Runs a script of a pool's queue beside the hot path. Raises redis.RedisError."""
+    return client().register_script(script.text)(keys=[prefix(pool)], args=arguments)
+
+
 def lengths() -> dict[str, int]:
     """Returns the number of waiting requests by pool. Raises redis.RedisError."""
     names = list(pools())

@@ -8,11 +8,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-import hiredis
-
 from inference.queue.expected_wait import line_of
 from inference.queue.fair_queue import FairQueue
-from infrastructure.redis.link import RedisGone
+from infrastructure.redis.link import TROUBLE
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25
@@ -34,7 +32,7 @@ class LineWatch:
             await asyncio.sleep(EVERY_S)
             try:
                 await self._queues[pool].look()
-            except (RedisGone, hiredis.ReplyError) as problem:
+            except TROUBLE as problem:
                 log.debug("cannot see what waits for %s: %s", pool, problem)
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """The occupancy of pools for the console: waiting requests, and those that each engine runs."""
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from inference import classes
 from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import WAITING, prefix
-from inference.queue.runner_ids import engine_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +49,11 @@ def _by_class(line: Line) -> Iterator[ClassLine]:
     for name, waiting in line.waiting.items():
         if waiting:
             yield ClassLine(name, waiting, round(line.wait_s(line.before(name)) * 1000))
+
+
+def new_runner_id(engine: str) -> str:
+    return f"{engine}-{secrets.token_hex(4)}"
+
+
+def engine_of(runner: bytes) -> str:
+    return runner.rpartition(b"-")[0].decode()

@@ -1,8 +1,12 @@
 """The workers of a pool: one for each of its engines, or several that share its slots."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from celery import current_app
 from django.conf import settings
+from kombu.exceptions import OperationalError
 
 from inference.engines import pools
 from inference.engines.base import Engine
@@ -11,6 +15,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
 AWAKE_MS = 1_500  # a worker counts as awake for this long after its last beat
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +70,32 @@ def asleep(workers: list[PoolWorker]) -> list[PoolWorker]:
         for worker in workers:
             ask.exists(worker.awake)
         return [w for w, awake in zip(workers, ask.execute(), strict=True) if not awake]
+
+
+def wake_up(pool: str) -> None:
+    """Wake the first worker of each of its engines; a worker that becomes full wakes another.
+
+    The queue's scripts limit the messages, and messages expire: a late worker finds the work in the
+    fair queue. An unavailable broker is no error, since the sweeper repeats the wake-up.
+    """
+    wake([worker for worker in workers_of(pool) if worker.number == 1])
+
+
+def wake(workers: Sequence[PoolWorker]) -> None:
+    try:
+        for worker in workers:
+            _publish(worker)
+    except (OperationalError, OSError) as problem:
+        pool = workers[0].pool
+        log.warning("%s: cannot send a wake-up (%s); the sweeper retries", pool, problem)
+
+
+def _publish(worker: PoolWorker) -> None:
+    current_app.send_task(
+        "inference.drain",
+        (worker.pool, worker.engine, worker.number),
+        queue=worker.queue,
+        expires=10,
+        retry=False,
+        ignore_result=True,
+    )

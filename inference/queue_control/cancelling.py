@@ -1,24 +1,75 @@
-"""Cancels waiting requests by an operator, and notifies their clients."""
+"""Cancels waiting requests that an operator has chosen, and notifies their clients."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import transaction
+from msgspec.structs import replace
 
 from audit.actions import Action
 from audit.trail.record import act
 from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.client import client
-from inference.queue.fair_queue import CANCEL, prefix
-from inference.queue_control.end_notice import tell_end
-from inference.queue_control.waiting_items import Chosen
+from inference.queue.fair_queue import CANCEL, TENANT_LINES, prefix, run_blocking
 from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
+from inference.stream import frames
+from inference.stream.frames import error_frame
+from inference.stream.writer import CHANNEL_EXPIRES_S
 
+MOST_IDS = 20  # ids in an audit event
 STATUS, CODE = 403, "cancelled_by_operator"  # clients do not retry after this status
 MESSAGE = "an operator of this platform cancelled the request while it waited"
 CANCELLED = Outcome(state="cancelled", status=STATUS, finish_reason="cancelled", error_code=CODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    pool: str
+    klass: str
+    tenant_id: UUID
+    items: tuple[Item, ...]
+    more: int = 0  # further waiting ones
+
+    def detail(self, ids: Collection[UUID]) -> dict[str, Any]:
+        """Returns the detail of an audit event."""
+        listed = {"request_ids": sorted(map(str, ids))} if len(ids) <= MOST_IDS else {}
+        return {"requests": len(ids), **listed}
+
+
+def chosen_request(pool: str, request_id: UUID) -> Chosen | None:
+    """Returns the request; None if it is over, in another pool, or unreadable."""
+    completion = Completion.objects.open().filter(pk=request_id, pool=pool).first()
+    record = recorded_order(request_id) if completion else None
+    if completion is None or record is None:
+        return None
+    item = msgspec.structs.replace(record[1].item, klass=completion.klass)
+    return Chosen(pool, completion.klass, completion.tenant_id, (item,))
+
+
+def chosen_line(pool: str, klass: str, tenant_id: UUID, most: int) -> Chosen:
+    """Returns up to `most`, those that would begin first. Raises redis.RedisError."""
+    answer = run_blocking(TENANT_LINES, pool, str(tenant_id), most, klass)
+    _klass, length, _tenants, *items = answer[0] if answer else (klass, 0, 0)
+    first = tuple(Item.parse(item) for item in items[::2])
+    return Chosen(pool, klass, tenant_id, first, max(0, length - len(first)))
+
+
+def tell_end(order: Order, status: int, code: str, message: str, retry_after_s: int = 0) -> None:
+    """Notify the waiting web process, if any. Raises redis.RedisError."""
+    frame = error_frame(1, status, code, message)
+    frame = replace(frame, id=order.id.bytes, retry_after=retry_after_s)
+    channel = frames.channel(order.reply_to)
+    data = frames.encrypted([frame], channel.encode())
+    with client().pipeline(transaction=True) as tell:
+        tell.xadd(channel, {"f": data})
+        tell.expire(channel, CHANNEL_EXPIRES_S)
+        tell.execute()
 
 
 def cancel(chosen: Chosen, *, by: str) -> int:
@@ -41,19 +92,14 @@ def cancel(chosen: Chosen, *, by: str) -> int:
 
 def _cancelled(completion: Completion) -> bytes:
     """Returns where it was: "queued", "running" or "gone"."""
-    where = _out_of_queue(completion.pool, completion.pk)
+    where: bytes = run_blocking(CANCEL, completion.pool, str(completion.pk))
     if where == b"gone":
         return where
     record = recorded_order(completion.pk)
-    _notify(record[1] if record else None)
+    if record and record[1].reply_to:
+        tell_end(record[1], STATUS, CODE, MESSAGE)
     if where == b"queued":
         settle_unrun.end(completion, CANCELLED)
-    return where
-
-
-def _out_of_queue(pool: str, request_id: UUID) -> bytes:
-    script = client().register_script(CANCEL.text)
-    where: bytes = script(keys=[prefix(pool)], args=[str(request_id)])
     return where
 
 
@@ -63,8 +109,3 @@ def _clear_lines(pool: str, items: list[Item]) -> None:
         for item in items:
             clear.lrem(f"{prefix(pool)}:{item.klass}:line:{item.tenant}", -1, str(item))
         clear.execute()
-
-
-def _notify(order: Order | None) -> None:
-    if order and order.reply_to:
-        tell_end(order, STATUS, CODE, MESSAGE)

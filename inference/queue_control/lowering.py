@@ -5,7 +5,7 @@ repairs it: each waiting request is in the class of its record. A request that h
 is finished where it is; if it has to begin anew, it waits in the lower class.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -21,8 +21,8 @@ from inference import classes
 from inference.models import Completion
 from inference.order import Item
 from inference.queue.client import client
-from inference.queue.fair_queue import DEMOTE, prefix
-from inference.queue_control.waiting_items import Chosen
+from inference.queue.fair_queue import DEMOTE, prefix, run_blocking
+from inference.queue_control.cancelling import Chosen
 from inference.record.recorded import recorded_order
 
 LOOK_AT = 200  # requeued items at the head of a line
@@ -63,8 +63,7 @@ def demote(pool: str, items: Sequence[Item], to: str) -> list[int]:
     """Move items in the queue. Returns 1 for each that waited. Raises redis.RedisError."""
     if not items:
         return []
-    script = client().register_script(DEMOTE.text)
-    moved: list[int] = script(keys=[prefix(pool)], args=[to, LOOK_AT, *map(str, items)])
+    moved: list[int] = run_blocking(DEMOTE, pool, to, LOOK_AT, *map(str, items))
     return moved
 
 
@@ -77,7 +76,9 @@ def mend_lowered() -> None:
         by_pool.setdefault(completion.pool, []).append(completion)
     for pool, completions in by_pool.items():
         for completion, klass in _elsewhere(pool, completions):
-            demote(pool, list(_as_queued(completion, klass)), completion.klass)
+            if record := recorded_order(completion.pk):
+                item = msgspec.structs.replace(record[1].item, klass=klass)
+                demote(pool, [item], completion.klass)
 
 
 def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completion, str]]:
@@ -93,8 +94,3 @@ def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completio
         if runner is None
     ]
     return [(completion, klass) for completion, klass in waiting if klass != completion.klass]
-
-
-def _as_queued(completion: Completion, klass: str) -> Iterable[Item]:
-    if record := recorded_order(completion.pk):
-        yield msgspec.structs.replace(record[1].item, klass=klass)

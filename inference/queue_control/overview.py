@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
+from inference.order import Item
 from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import OVERVIEW, WAITING, prefix
@@ -15,6 +16,8 @@ MOST_TENANTS = 1_000  # examined in all classes together
 MOST_LINES = 15  # the longest lines of a class
 MOST_RUNNING = 1_000  # running requests that are examined
 MOST_COUNTED = 20  # requests of a line to examine if some in it were cancelled
+ENDS = 250
+MAY_BE_GONE = 20  # cancelled requests stay in their line until their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,36 @@ def waited_s(request_id: bytes | str) -> float | None:
 def _received_at(request_id: UUID) -> float | None:
     """Returns the time in an id of inference/request_id.py, in seconds since the epoch."""
     return (request_id.int >> 80) / 1000 if request_id.version == 7 else None
+
+
+def ends(pool: str, klass: str) -> list[tuple[str, float]]:
+    """Returns the next and the last ENDS tenants of a class, with their tokens for their weight.
+
+    It is bounded for any number of tenants. Raises redis.RedisError.
+    """
+    active = f"{prefix(pool)}:{klass}:active"
+    with client().pipeline(transaction=False) as ask:
+        ask.zrange(active, 0, ENDS - 1, withscores=True)
+        ask.zrange(active, -ENDS, -1, withscores=True)
+        first, last = ask.execute()
+    return [(name.decode(), score) for name, score in dict([*first, *last]).items()]
+
+
+def oldest_s(pool: str, klass: str, tenants: list[str]) -> float:
+    """Returns the wait of the oldest first request of these tenants; 0 if none waits.
+
+    Raises redis.RedisError.
+    """
+    with client().pipeline(transaction=False) as ask:
+        for tenant in tenants:
+            ask.lindex(f"{prefix(pool)}:{klass}:line:{tenant}", -1)
+        heads = [Item.parse(item) for item in ask.execute() if item] if tenants else []
+    ids = sorted(item.id for item in heads)[:MAY_BE_GONE]  # ids begin with their time
+    return next((waited_s(request) or 0.0 for request in _waiting(pool, ids)), 0.0)
+
+
+def _waiting(pool: str, ids: list[str]) -> Iterator[str]:
+    if not ids:
+        return
+    orders: Any = client().hmget(f"{prefix(pool)}:orders", ids)
+    yield from (each for each, value in zip(ids, orders, strict=True) if value is not None)

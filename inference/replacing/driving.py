@@ -25,8 +25,7 @@ from inference.models import Engine as EngineRow
 from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
 from inference.pools import Entry
 from inference.queue.occupancy import occupancy
-from inference.replacing.compared import less
-from inference.replacing.warming import Unusable, until_it_answers, warm_up
+from inference.replacing.warming import Unusable, less, until_it_answers, warm_up
 from infrastructure.redis.cluster_link import link_to
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 
+from inference.engines import capabilities
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
@@ -145,3 +146,20 @@ def _is_noise(text: str) -> bool:
     """Returns whether it is one repeated character, as of broken weights, or no characters."""
     solid = "".join(text.split())
     return "\ufffd" in solid[: len(solid) // 2] or (len(solid) >= TOKENS and len(set(solid)) == 1)
+
+
+async def less(old: Engine, new: Engine, session: EngineSession) -> list[str]:
+    """Returns what the new one lacks, as the engines report, else as they are declared."""
+    for engine in (old, new):
+        await engine.probe(session)
+    losses = []
+    if new.context_length < old.context_length:
+        losses.append(f"{new.context_length} tokens of context instead of {old.context_length}")
+    if new.config.hosted and not old.config.hosted:
+        losses.append("nothing that may not leave this installation")
+    missing = [n for n in capabilities.NAMES if old.known.get(n) and not _takes(new, n)]
+    return losses + [f"no {name}" for name in missing]
+
+
+def _takes(engine: Engine, name: str) -> bool:
+    return bool(getattr(engine.capabilities, name))

@@ -51,13 +51,10 @@ async def follow(
 async def _over(redis: RedisLink, name: str, after: int) -> bool:
     """Returns whether the reader has had the last event already."""
     newest = await redis.call("XREVRANGE", name, "+", "-", "COUNT", 1)
-    last_frames = [
-        frame for _, fields in newest for frame in frames.decrypted(fields[1], name.encode())
-    ]
+    last_frames = list(frames.in_entries(newest, name))
     return bool(last_frames) and last_frames[-1].final and last_frames[-1].last <= after
 
 
 def _frames(answer: Any, name: str) -> Iterator[Frame]:
     for _, entries in answer or ():
-        for _, fields in entries:
-            yield from frames.decrypted(fields[1], name.encode())
+        yield from frames.in_entries(entries, name)

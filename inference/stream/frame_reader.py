@@ -6,8 +6,7 @@ import logging
 import hiredis
 
 from inference.stream import frames
-from inference.stream.backlog import Backlog
-from inference.stream.sink import Sink
+from inference.stream.sink import Backlog, Sink
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisGone
 

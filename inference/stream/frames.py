@@ -1,13 +1,17 @@
 """Frames from a runner to web processes: many requests share one encrypted batch."""
 
 import os
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+
+from inference.errors import error_body
 
 
 class Kind(IntEnum):
@@ -36,6 +40,11 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     @property
     def final(self) -> bool:
         return self.kind != Kind.EVENTS
+
+
+def error_frame(number: int, status: int, code: str, message: str) -> Frame:
+    """Returns an error as event `number`, which outranks events of any attempt."""
+    return Frame(b"", 99, number, Kind.ERROR, error_body(message, code, status), status)
 
 
 def upstream(pool: str, *engine: str) -> str:
@@ -82,6 +91,12 @@ def decrypted(data: bytes, aad: bytes) -> list[Frame]:
         return _decoder.decode(_cipher.decrypt(data[:12], data[12:], aad))
     except (InvalidTag, ValueError):
         return []
+
+
+def in_entries(entries: Iterable[Any], name: str) -> Iterator[Frame]:
+    """Yields the frames in entries of the stream with this name."""
+    for _, fields in entries:
+        yield from decrypted(fields[1], name.encode())
 
 
 def channel(web: str) -> str:

@@ -1,19 +1,27 @@
 """Receives the frames of one completion in the web process that waits for them."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 
 import msgspec
 
 from inference.codec.events import split
-from inference.stream.backlog import Backlog
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Frame, Kind, error_frame
+
+STREAM_BYTES = 4 * 1024 * 1024
+TENANT_BYTES = 32 * 1024 * 1024
+PROCESS_BYTES = 128 * 1024 * 1024
+TOO_SLOW = (
+    "this stream was read too slowly; read on at /v1/completions/{id}/events with Last-Event-ID"
+)
+BEGAN_ANEW = "the answer was interrupted and had to begin anew; send the request again"
 
 
 class Sink:
     """Delivers each event once and in order, even if it is sent again."""
 
-    def __init__(self, tenant: bytes = b"", backlog: Backlog | None = None) -> None:
+    def __init__(self, tenant: bytes = b"", backlog: "Backlog | None" = None) -> None:
         self.tenant = tenant
         self.waiting = 0  # bytes
         self.dropped = False  # its reader was too slow
@@ -41,12 +49,15 @@ class Sink:
         self._backlog.add(self, len(fresh.body))
 
     def drop(self) -> None:
-        """Drop the frames of a reader that is too slow: it can resume from its last event."""
+        """Drop the frames of a reader that is too slow: it can resume from its last event.
+
+        It may be called only while a stream of the backlog changes.
+        """
         if any(frame.kind == Kind.BODY for frame in self._frames):
             return  # a whole answer is taken right away
         self.forget()
         self.dropped = self.finished = True
-        self._frames.append(Frame(b"", 99, self._delivered, Kind.ERROR, _TOO_SLOW, 503))
+        self._frames.append(error_frame(self._delivered, 503, "slow_reader", TOO_SLOW))
         self._wake()
 
     def forget(self) -> None:
@@ -86,12 +97,6 @@ class Sink:
             self._waiter.set_result(None)
 
 
-_TOO_SLOW = (
-    b'{"error":{"message":"this stream was read too slowly; read on at /v1/completions/{id}/events '
-    b'with Last-Event-ID","type":"server_error","param":null,"code":"slow_reader"}}'
-)
-
-
 def repeats_events(frame: Frame, last: int) -> bool:
     """Returns whether it repeats events up to number `last`, which a new attempt may change."""
     events = frame.kind in (Kind.EVENTS, Kind.END)
@@ -100,12 +105,8 @@ def repeats_events(frame: Frame, last: int) -> bool:
 
 def restarted(frame: Frame, last: int) -> Frame:
     """Returns an error frame: a new attempt must not continue events that it does not know."""
-    message = b"the answer was interrupted and had to begin anew; send the request again"
-    body = (
-        b'{"error":{"message":"%b","type":"server_error","param":null,"code":"stream_lost"}}'
-        % message
-    )
-    return Frame(frame.id, frame.attempt, last + 1, Kind.ERROR, body, 502)
+    error = error_frame(last + 1, 502, "stream_lost", BEGAN_ANEW)
+    return msgspec.structs.replace(error, id=frame.id, attempt=frame.attempt)
 
 
 def unseen(frame: Frame, last: int) -> Frame | None:
@@ -130,3 +131,42 @@ def numbered(frame: Frame) -> bytes:
     events = split(frame.body)
     first = frame.last - len(events) + 1
     return b"".join(b"id: %d\n%b\n\n" % (first + i, event) for i, event in enumerate(events))
+
+
+class Backlog:
+    """Bounds the bytes that wait in a web process for slow clients: by stream, tenant and process.
+
+    Over a bound the largest stream is dropped: its reader gets an error event instead of the
+    waiting ones, and resumes with `Last-Event-ID`. Its generation goes on.
+    """
+
+    def __init__(self) -> None:
+        self._streams: set[Sink] = set()  # those with waiting bytes
+        self.bytes: Counter[bytes] = Counter()  # by tenant
+        self.total = 0
+
+    def add(self, stream: Sink, size: int) -> None:
+        self._streams.add(stream)
+        self._count(stream, size)
+        if stream.waiting > STREAM_BYTES:
+            stream.drop()
+        if self.bytes[stream.tenant] > TENANT_BYTES:
+            _drop_largest(other for other in self._streams if other.tenant == stream.tenant)
+        if self.total > PROCESS_BYTES:
+            _drop_largest(self._streams)
+
+    def take(self, stream: Sink, size: int) -> None:
+        self._count(stream, -size)
+        if not stream.waiting:
+            self._streams.discard(stream)
+
+    def _count(self, stream: Sink, size: int) -> None:
+        stream.waiting += size
+        self.total += size
+        self.bytes[stream.tenant] += size
+        if not self.bytes[stream.tenant]:
+            del self.bytes[stream.tenant]
+
+
+def _drop_largest(streams: Iterable[Sink]) -> None:
+    max(streams, key=lambda stream: stream.waiting).drop()

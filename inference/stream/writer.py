@@ -1,8 +1,8 @@
 """Writes a runner's frames: those of all its streams within a few milliseconds, in one write.
 
 The first frames of a stream and its last leave immediately, the others QUICK_S after the last
-write. Fast streams (pace.py) are read together once in PICTURE_S (`turn`): each makes one frame of
-the events since then, and one write has them all.
+write. Each single token costs every process on its way a wake-up. So fast streams are read together
+once in PICTURE_S (`turn`): each makes one frame of the events since then, and one write has all.
 Nothing is dropped while Redis is away: unwritten frames stay first in line, and event numbers make
 a repeated write harmless for readers. A full Redis gets the frames that readers wait for, and
 stores nothing to resume from.
@@ -15,14 +15,11 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Iterator
 from typing import Any
 
-import hiredis
-
 from inference.order import Order
 from inference.stream import frames
 from inference.stream.frames import Frame, joined
-from inference.stream.pace import PICTURE_S, Pace
 from inference.stream.stored_events import Kept
-from infrastructure.redis.link import WHEN_FULL, RedisFull, RedisGone, RedisLink
+from infrastructure.redis.link import TROUBLE, WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 QUICK_S = 0.002
@@ -41,6 +38,19 @@ _TO_CHANNEL = (
     redis.call('EXPIRE', KEYS[1], ARGV[3])"""
 )
 Command = tuple[Any, ...]
+PICTURE_S = 1 / 60  # a screen does not refresh more often
+
+
+class Pace:
+    """Measures how fast the events of one stream come. Times are the event loop's, in seconds."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def is_fast(self, count: int, now: float) -> bool:
+        """Returns whether to read on only after PICTURE_S; `count` events came since last time."""
+        since, self._last = now - self._last, now
+        return count > 1 or since < PICTURE_S
 
 
 class Writer:
@@ -78,7 +88,7 @@ class Writer:
         self._frames.append((order, frame))
 
     def turn(self, last: int, count: int, pace: Pace) -> Awaitable[object] | None:
-        """Returns what to wait for before a stream is read on after event `last`: see pace.py."""
+        """Returns what to wait for before a stream is read on after event `last`."""
         if last <= EAGER:
             return None
         loop = asyncio.get_running_loop()
@@ -173,7 +183,7 @@ class Writer:
             )
         self._kept.forget_expired(now)
         self._in_channel.update(batch.channels)
-        with contextlib.suppress(RedisGone, hiredis.ReplyError):  # the next write tries again
+        with contextlib.suppress(*TROUBLE):  # the next write tries again
             if deletions:
                 await self._redis.many([_deletion(*pair) for pair in deletions.items()])
             for name, size in self._in_channel.items():

@@ -7,13 +7,31 @@ from typing import Any
 
 import msgspec
 
-from inference.templating import hostile
-from inference.templating.placeholders import NAME
+from inference.templating.placeholders import NAME, alike
 
+# Control characters but for tab and line breaks; noncharacters, interlinear annotations; halves of
+# surrogate pairs, which no encoding has.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff9-\ufffb\ufffe\uffff]")
+_TURNED = re.compile("[\u202a-\u202e\u2066-\u2069]")  # show a text in another order (UTR 36)
+_TAGS = re.compile("[\U000e0000-\U000e007f]")  # invisible ASCII
+_FLAGS = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 Value = str | int | float | bool
 MOST = 50
 LENGTH, LONGEST = 10_000, 1_000_000  # characters of a string: without `max_length`, and with it
 _NAME = re.compile(NAME)
+
+
+def problem(text: str) -> str:
+    """Returns what is wrong, to follow the variable's name; "" if nothing is."""
+    if _UNSEEN.search(text):
+        return "must not hold control characters"
+    if _TURNED.search(text):
+        return "must not hold characters that change the direction of text"
+    if _TAGS.search(text) and _TAGS.search(_FLAGS.sub("", text)):
+        return "must not hold invisible tag characters"
+    if "{" in text or not text.isascii():
+        return "must not hold a placeholder, such as `{{name}}`" if alike(text) else ""
+    return ""
 
 
 class Variable(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,7 +103,7 @@ def wrong(variable: Variable, value: Any) -> str:
         return ""
     if len(value) > variable.length:
         return f"must be at most {variable.length} characters, not {len(value)}"
-    return hostile.problem(value)
+    return problem(value)
 
 
 def _written(value: Any) -> str:

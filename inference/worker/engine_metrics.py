@@ -9,8 +9,6 @@ import contextlib
 import time
 from collections.abc import Iterable
 
-import hiredis
-
 from inference.engines.base import EngineFailed, EnginePaused, WorkerLost
 from inference.queue.engine_window import (
     KEPT_S,
@@ -22,7 +20,7 @@ from inference.queue.engine_window import (
 )
 from inference.record.statements import Outcome
 from inference.worker.run.run import Run
-from infrastructure.redis.link import RedisFull, RedisGone, RedisLink
+from infrastructure.redis.link import TROUBLE, RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
 _NOT_THE_ENGINES = (EnginePaused, WorkerLost)  # failures that the engine did not see
@@ -41,7 +39,7 @@ class EngineWatch:
         """Continue the window of this worker from before its restart."""
         if self._window is None:
             stored = None
-            with contextlib.suppress(RedisGone, hiredis.ReplyError):
+            with contextlib.suppress(*TROUBLE):
                 stored = await self._stored(redis)
             self._window = _windows.setdefault(self._key, stored or EngineWindow())
 
@@ -98,7 +96,7 @@ class EngineWatch:
 
     async def end(self, redis: RedisLink) -> None:
         self._reported_at = 0.0
-        with contextlib.suppress(RedisGone, hiredis.ReplyError):
+        with contextlib.suppress(*TROUBLE):
             await self.tell(redis)
 
     @property

@@ -9,7 +9,7 @@ from inference.engines import pools
 from inference.engines.base import EngineConfig, EngineFull
 from inference.worker.failover import other_available
 from inference.worker.guard import Guard
-from inference.worker.idling import Idling
+from inference.worker.inbox import Idling
 from inference.worker.run.run import Run
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-import hiredis
 import msgspec
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
@@ -43,12 +42,11 @@ from inference.worker.run.checkpoints import Checkpoints
 from inference.worker.run.inputs import EarlierAttempts, RunServices
 from inference.worker.run.run import Run
 from inference.worker.runner_parts import RunnerParts
-from infrastructure.redis.link import RedisGone
+from infrastructure.redis.link import TROUBLE
 from tenants.rate_limits.release import Slot, releasing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/enqueue.py)
 AGAIN_S = 0.5
 
@@ -243,11 +241,10 @@ class Execution:
         name = frames.history(_uuid_bytes(self.item.id))
         entries = await self._place.connections.redis.call("XRANGE", name, "-", "+")
         events, upstream = list[bytes](), ""
-        for _, fields in entries:
-            for frame in frames.decrypted(fields[1], name.encode()):
-                upstream = upstream or frame.upstream
-                if fresh := unseen(frame, len(events)):  # a write may have been repeated
-                    events += split(fresh.body)
+        for frame in frames.in_entries(entries, name):
+            upstream = upstream or frame.upstream
+            if fresh := unseen(frame, len(events)):  # a write may have been repeated
+                events += split(fresh.body)
         return events, frames.version_in(upstream)
 
     # The end -------------------------------------------------------------------------------------

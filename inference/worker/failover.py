@@ -28,7 +28,7 @@ from inference.engines.health.breakers import Phase
 from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
-from inference.queue.wake_up import wake_up
+from inference.queue.pool_workers import wake_up
 from tenants.scope import system_scope
 
 log = logging.getLogger(__name__)

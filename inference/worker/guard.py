@@ -12,13 +12,11 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-import hiredis
-
 from inference.engines.base import EngineFailed, EnginePaused
 from inference.engines.health import breakers
 from inference.engines.health.breakers import Phase, Verb
 from inference.order import Item
-from infrastructure.redis.link import RedisGone, RedisLink
+from infrastructure.redis.link import TROUBLE, RedisLink
 
 log = logging.getLogger(__name__)
 ONE_MORE_S = 1.0  # after 429, the limit grows by one request in this time
@@ -27,7 +25,6 @@ STEP_BACK_S = 1.0  # after a failure, if other engines can take the next request
 RENEW_S = breakers.PROBE_S / 4
 LOOK_S = 0.1
 OTHERS_S = 60.0  # an answer to one tenant counts for so long when another one's requests fail
-_TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 class Guard:
@@ -170,7 +167,7 @@ class Guard:
         """Returns whether a request may ask the engine; also True without Redis."""
         if self._redis is None:
             return True
-        with contextlib.suppress(*_TROUBLE):
+        with contextlib.suppress(*TROUBLE):
             previous = self.phase
             answer = await self._redis.run(breakers.REPORT, breakers.keys(self.engine), *arguments)
             may = breakers.learn(self.engine, answer)

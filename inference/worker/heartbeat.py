@@ -7,10 +7,10 @@ from collections.abc import Callable
 from django.conf import settings
 
 from inference.record import limit_usage
-from inference.worker.idling import Idling
-from inference.worker.inbox import TROUBLE
+from inference.worker.inbox import Idling
 from inference.worker.runner_parts import RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
+from infrastructure.redis.link import TROUBLE
 from tenants.rate_limits.release import reacquire
 
 log = logging.getLogger(__name__)

@@ -1,19 +1,106 @@
-"""Notes of the queue to a runner: there is work, a request is cancelled, a request shall park."""
+"""The requests that a runner holds, its wait for more, and the queue's notes about both.
+
+A note says that there is work, that a request is cancelled, or that one shall park.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import hiredis
-
+from inference.order import Item
 from inference.queue.fair_queue import FairQueue
-from inference.worker.idling import Idling
-from inference.worker.requests import Requests
 from inference.worker.run.run import Run
-from infrastructure.redis.link import RedisGone
+from infrastructure.redis.link import TROUBLE
 
-TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 AGAIN_S = 0.3
+Lease = tuple[Item, bytes]  # with the encrypted order; b"" for one that stands on record only
+
+
+class Idling:
+    """The wait for work. `is_held`: requests wait for a slot that is kept for higher classes.
+
+    `is_leaving`: the runner has told the queue that it goes; no beat may follow.
+    """
+
+    def __init__(self) -> None:
+        self.is_idle = self.is_held = self.is_leaving = False
+        self._was_woken = False
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be work: the runner asks the queue again."""
+        self.is_idle = False
+        self._event.set()
+
+    def take_note(self) -> None:
+        """The queue says that there is work. The note may overtake the answer to a pop."""
+        self._was_woken = True
+        self.wake()
+
+    def look_again(self) -> None:
+        """Let the runner look whether it can do something, unless it is idle."""
+        if not self.is_idle:
+            self._event.set()
+
+    def interrupt(self) -> None:
+        """End the wait, idle or not: the runner stops."""
+        self._event.set()
+
+    def before_pop(self) -> None:
+        self._was_woken = False
+
+    def after_pop(self, *, held: bool, again: bool) -> None:
+        """Keep what a pop said that gave fewer requests than there are free slots."""
+        self.is_idle = not (self._was_woken or again)
+        self.is_held = held
+
+    def slot_freed(self) -> None:
+        """A request has ended; held ones may have waited for this slot."""
+        if self.is_held:
+            self.is_idle = False
+        self.look_again()
+
+    def clear(self) -> None:
+        self._event.clear()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return whether anything happened within `seconds`."""
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+class Requests:
+    """Requests by their ids: leased, then running, perhaps cancelled on the way."""
+
+    def __init__(self) -> None:
+        self.leased: dict[str, Lease] = {}
+        self.running: dict[str, Run] = {}
+        self._cancelled: set[str] = set()
+
+    def cancel(self, request_id: str) -> None:
+        if run := self.running.get(request_id):
+            run.cancel()
+        elif request_id in self.leased:  # still on its way to its run
+            self._cancelled.add(request_id)
+
+    def is_cancelled(self, request_id: str) -> bool:
+        return request_id in self._cancelled
+
+    def lose(self, item: Item) -> None:
+        """Abandon a request whose lease is gone, unless it has come back to this runner."""
+        run = self.running.get(item.id)
+        if run and run.item == item:
+            run.abandon()
+
+    def release(self, lease: Lease) -> None:
+        """Forget a request, unless it has come back under another lease meanwhile."""
+        request_id = lease[0].id
+        if self.leased.get(request_id) is lease:
+            del self.leased[request_id]
+            self.running.pop(request_id, None)
+            self._cancelled.discard(request_id)
 
 
 class Inbox:
@@ -23,7 +110,7 @@ class Inbox:
         self, requests: Requests, idling: Idling, park: Callable[[Run], Awaitable[None]]
     ) -> None:
         self._requests, self._idling, self._park = requests, idling, park
-        self._beside: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Future[None]] = set()
 
     async def read(self, queue: FairQueue, runner_id: str) -> None:
         """Read notes until the task is cancelled."""
@@ -42,14 +129,8 @@ class Inbox:
             self._requests.cancel(request_id)
         elif verb == "park":
             if run := self._requests.running.get(request_id):
-                self._begin(self._ask_to_park(run))
+                task = asyncio.ensure_future(self._park(run))
+                self._beside.add(task)
+                task.add_done_callback(self._beside.discard)
         else:
             self._idling.take_note()
-
-    async def _ask_to_park(self, run: Run) -> None:
-        await self._park(run)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)

@@ -8,17 +8,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-import hiredis
-
 from inference import classes
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.record.consumption import Parked, keep
 from inference.worker.run.run import Run
-from infrastructure.redis.link import RedisGone, RedisLink
+from infrastructure.redis.link import TROUBLE, RedisLink
 
 log = logging.getLogger(__name__)
-_TROUBLE = (RedisGone, hiredis.ReplyError)  # then the request runs through
 
 
 class Preemption:
@@ -34,18 +31,18 @@ class Preemption:
             return
         if not (classes.of(run.item.klass).preemptible and run.handler.may_be_parked()):
             return
-        with contextlib.suppress(*_TROUBLE):
+        with contextlib.suppress(*TROUBLE):
             await self._queue.offer(run.item, run.popped_at)
 
     async def wants_slot(self, run: Run) -> bool:
         """Return whether a higher class still wants it; else it stays on offer."""
-        with contextlib.suppress(*_TROUBLE):
+        with contextlib.suppress(*TROUBLE):
             return await self._queue.still_wants(run.item, run.popped_at)
         return False
 
     async def ask(self, run: Run) -> None:
         """Have a request park whose slot the queue has asked for, if it still wants it."""
-        with contextlib.suppress(*_TROUBLE):
+        with contextlib.suppress(*TROUBLE):
             if self._is_stopping() or not run.handler.may_requeue():
                 await self._queue.decline(run.item)
                 return

@@ -6,12 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import hiredis
-
 from inference.order import Item
 from inference.queue.fair_queue import AHEAD, FairQueue
 from inference.worker.run.run import Run
-from infrastructure.redis.link import RedisGone
+from infrastructure.redis.link import TROUBLE
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream
@@ -44,9 +42,7 @@ class Charging:
             await asyncio.sleep(EVERY_S)
             if costs := self._due():
                 self._charged |= costs  # even if it is unknown whether the call arrived
-                with contextlib.suppress(
-                    RedisGone, hiredis.ReplyError
-                ):  # the next call includes it
+                with contextlib.suppress(*TROUBLE):  # the next call includes it
                     await self._queue.charge(costs)
 
     def _due(self) -> dict[Item, int]:

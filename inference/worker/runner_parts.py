@@ -2,14 +2,52 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
+
+from audit.trail.group_commit import GroupCommit
+from inference.cache.second_level import SecondLevel
 from inference.engines.base import Engine
-from inference.worker.connections import Connections
+from inference.engines.transport.session import EngineSession
+from inference.queue.fair_queue import FairQueue
+from inference.record import statements
+from inference.record.recorded import EncryptedRequests
+from inference.stream.writer import Writer
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
+from inference.worker.inbox import Requests
 from inference.worker.preemption import Preemption
 from inference.worker.queue_charges import Charging
-from inference.worker.requests import Requests
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import RedisLink
+
+SETTLE_PATIENCE_S = 60.0
+
+
+class Connections:
+    """`redis` is shared by everything of the runner; its notes wait on a link of their own."""
+
+    def __init__(self, pool: str, redis: RedisLink, session: EngineSession) -> None:
+        self.redis, self.session = redis, session
+        self._notes = link_to(settings.REDIS_URL, timeout_s=None)
+        self.queue = FairQueue(redis, pool)
+        self.inbox = FairQueue(self._notes, pool)
+        self.writer = Writer(redis)
+        self.answers = SecondLevel(redis)
+        self.commits = GroupCommit(
+            settings.DATABASE_URL,
+            statements.SETTLED,
+            patience_s=SETTLE_PATIENCE_S,
+            what="settled",
+        )
+        self.recorded = EncryptedRequests(settings.DATABASE_URL)
+
+    async def close(self) -> None:
+        await self.writer.drained()
+        await self.commits.close()
+        await self.recorded.close()
+        self.redis.close()
+        self._notes.close()
 
 
 @dataclass(slots=True)

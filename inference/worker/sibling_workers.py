@@ -15,18 +15,15 @@ from hashlib import sha256
 from math import inf
 from pathlib import Path
 
-import hiredis
 from django.conf import settings
 
-from inference.queue.pool_workers import AWAKE_MS, PoolWorker, workers_of
-from inference.queue.wake_up import wake
-from infrastructure.redis.link import RedisGone, RedisLink, Script
+from inference.queue.pool_workers import AWAKE_MS, PoolWorker, wake, workers_of
+from infrastructure.redis.link import TROUBLE, RedisLink, Script
 
 AGAIN_S = 1.0
 PLACE_MS = 4_000
 KERNEL = Path("/proc/sys/kernel/random/boot_id")  # Linux: different on each machine
 PLACE = Script.load(Path(__file__).parent / "place.lua", when_full=True)
-_TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 def host_id() -> str:
@@ -91,7 +88,7 @@ class SiblingWorkers:
     async def leave(self, redis: RedisLink) -> None:
         if not self._me:
             return
-        with contextlib.suppress(*_TROUBLE):  # it expires
+        with contextlib.suppress(*TROUBLE):  # it expires
             await redis.run(PLACE, [self._me.place], host_id(), 0)
             if self._others:
                 await redis.call("DEL", self._me.awake)

@@ -1,4 +1,8 @@
-"""Detects an engine that passes its health check but makes no progress, at all or with one request.
+"""Detects an engine that is frozen, or makes no progress, at all or with one request.
+
+Once a second (every 10 s for a hosted service) a runner looks for requests without an event for a
+while. If there is one, it checks the engine's health. If that does not answer either, again and
+again for the engine's `silence_s`, those requests fail. If it does, the engine may have stalled.
 
 There are three limits (docs/engines.md): `stall_s` for an engine that sends nothing and whose own
 figures do not change, `first_token_s` and `between_tokens_s` for one request. A request has twice
@@ -8,12 +12,12 @@ as long while the engine makes progress with others: it may wait in the engine's
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from inference.engines.base import AnswerBroken, Engine
+from inference.engines.base import AnswerBroken, Engine, EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.progress import STALL_S
 from inference.worker.run.run import Run
@@ -25,6 +29,9 @@ WRITES = 1.0  # tokens of a whole answer a second, on the slowest engine
 # whose figures do not change during prefill.
 READS, READS_STANDING_STILL = 200, 2000
 FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # unless the engine has its own
+CHECK_EVERY_S, CHECK_HOSTED_EVERY_S = 1.0, 10.0
+SILENT_S = 2.0
+LOOKS = 2  # least number of failed checks in a row
 
 
 class RequestStalled(AnswerBroken):
@@ -120,3 +127,90 @@ class StallWatch:
     def _end(runs: Iterable[Run], failure: AnswerBroken) -> None:
         for run in runs:
             run.signals.lose_engine(failure)
+
+
+class EngineSilent(EngineFailed):
+    may_be_the_requests = False
+
+    def __init__(self) -> None:
+        super().__init__(502, "engine_failed", "the engine does not answer any more")
+        self.cause = "it holds connections and says nothing"
+
+
+class SilenceWatch:
+    """The watch of one runner."""
+
+    def __init__(self, engine: Engine, session: EngineSession) -> None:
+        self._engine, self._session = engine, session
+        self._stalls = StallWatch(engine, session)
+        self._latest: dict[Run, Activity] = {}
+        self._failed_checks, self._failed_since = 0, 0.0
+
+    async def keep_watch(self, running: Mapping[str, Run]) -> None:
+        """Watch until it is cancelled."""
+        while True:
+            await asyncio.sleep(
+                CHECK_HOSTED_EVERY_S if self._engine.config.hosted else CHECK_EVERY_S
+            )
+            if silent := self._silent(self.waiting(running.values())):
+                await self._look(silent)
+            else:
+                self._failed_checks = 0
+
+    @staticmethod
+    def waiting(runs: Iterable[Run]) -> list[Run]:
+        """Return those that wait for the engine."""
+        return [
+            run
+            for run in runs
+            if run.signals.works and not run.signals.lost and run.handler.waits_for_engine
+        ]
+
+    def _silent(self, running: list[Run]) -> dict[Run, Activity]:
+        now, previous = asyncio.get_running_loop().time(), self._latest
+        self._latest = {
+            run: previous[run]
+            if run in previous and previous[run].events == run.handler.heard
+            else Activity(run.handler.heard, now)
+            for run in running
+        }
+        if not previous or self._has_progressed(previous):
+            self._stalls.moved(now)
+        return {
+            run: activity for run, activity in self._latest.items() if now - activity.at > SILENT_S
+        }
+
+    def _has_progressed(self, previous: dict[Run, Activity]) -> bool:
+        """Returns whether any request got more, or was answered. A cancelled one proves nothing."""
+        return any(
+            self._latest[run].events != activity.events
+            if run in self._latest
+            else not (run.signals.cancelled or run.failure or run.signals.lost)
+            for run, activity in previous.items()
+        )
+
+    async def _look(self, silent: dict[Run, Activity]) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if await self._answers():
+            self._failed_checks = 0
+            await self._stalls.look(silent)
+            return
+        if self._failed_checks == 0:
+            self._failed_since = began
+        self._failed_checks += 1
+        too_long = clock() - self._failed_since >= self._engine.config.silence_s
+        if self._failed_checks < LOOKS or not too_long:
+            return
+        log.warning("%s: %d requests wait in vain", self._engine.config.id, len(silent))
+        for run in silent:
+            run.signals.lose_engine(EngineSilent())
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(self._engine.alive_within_s):
+                return await self._engine.is_alive(self._session)
+        except TimeoutError:
+            return False
+        except (aiohttp.ClientError, OSError):  # it is away: connections fail by themselves
+            return True

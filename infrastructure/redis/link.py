@@ -45,6 +45,7 @@ class RedisFull(RedisGone):
 
 # Scripts with this first line run in a full Redis too (Redis 7): they store little, and running
 # requests could not end without them.
+TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 WHEN_FULL = "#!lua flags=allow-oom\n"
 
 

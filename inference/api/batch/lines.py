@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from inference.batch.file_store import FileReader
-from inference.batch.line_keys import key_of, number_of
+from inference.batch.input_lines import key_of, number_of
 from inference.intake.idempotency_claim import Claim
 from inference.models import (
     Batch,

@@ -21,7 +21,7 @@ from inference.api.batch.threads import in_long_thread, in_thread
 from inference.api.batch.work import Work
 from inference.batch import results, validation
 from inference.batch.input_lines import Problem
-from inference.batch.waking import wake_resting
+from inference.batch.windows import wake_resting
 from inference.intake.context import Context
 from inference.models import Batch, BatchState, File, FileChunk
 

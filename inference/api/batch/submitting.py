@@ -15,7 +15,7 @@ from django.conf import settings
 from inference.api.batch import lines
 from inference.api.batch.threads import in_thread
 from inference.api.refusals import REFUSALS, as_error
-from inference.batch.endpoints import ENDPOINTS
+from inference.batch.input_lines import ENDPOINTS
 from inference.errors import BadRequest, TooLarge, error_body
 from inference.intake.access.allowed import NotAllowed
 from inference.intake.answer_stream import AnswerStream

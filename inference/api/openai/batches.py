@@ -17,8 +17,8 @@ from inference.api.openai.owners import owner_of
 from inference.api.stream_resumption import readable
 from inference.batch import actions
 from inference.batch.encryption import metadata_of
-from inference.batch.endpoints import ENDPOINTS
 from inference.batch.file_room import FileGone, StorageFull
+from inference.batch.input_lines import ENDPOINTS
 from inference.errors import ApiError, BadRequest, Conflict, Forbidden, LimitReached, NotFound
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.intake.refusals import denied

@@ -7,14 +7,12 @@ trouble, the states are read each second as well, to notice a Redis that has los
 import asyncio
 import logging
 
-import hiredis
-
 from inference.engines.health import breakers
 from infrastructure.redis.cluster_link import link_to
-from infrastructure.redis.link import RedisGone, RedisLink
+from infrastructure.redis.link import TROUBLE, RedisLink
 
 log = logging.getLogger(__name__)
-BLOCK_MS, BLOCK_IN_TROUBLE_MS = 10_000, 1_000
+BLOCK_MS, BLOCK_INTROUBLE_MS = 10_000, 1_000
 AGAIN_S = 0.3
 
 
@@ -37,10 +35,10 @@ async def keep_fresh(redis_url: str) -> None:
 async def _look(redis: RedisLink) -> None:
     try:
         latest = await refresh(redis)
-        block_ms = BLOCK_IN_TROUBLE_MS if breakers.any_trouble() else BLOCK_MS
+        block_ms = BLOCK_INTROUBLE_MS if breakers.any_trouble() else BLOCK_MS
         await redis.call(
             "XREAD", "BLOCK", block_ms, "COUNT", 1, "STREAMS", breakers.CHANGES_KEY, latest
         )
-    except (RedisGone, hiredis.ReplyError) as problem:
+    except TROUBLE as problem:
         log.debug("cannot read the breakers' states: %s", problem)
         await asyncio.sleep(AGAIN_S)

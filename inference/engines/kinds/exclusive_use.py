@@ -22,15 +22,12 @@ from math import inf
 from pathlib import Path
 from time import monotonic
 
-import hiredis
-
-from infrastructure.redis.link import RedisGone, RedisLink, Script
+from infrastructure.redis.link import TROUBLE, RedisLink, Script
 
 TRUST_S, SETTLE_S, SEND_S, COUNTS_S = 1.0, 1.5, 2.0, 3.0
 BEAT_S = 0.25
 LOOK_S = 0.05
 USERS = Script.load(Path(__file__).parent / "exclusive_use.lua", when_full=True)
-_TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 class EngineUse:
@@ -65,7 +62,7 @@ class EngineUse:
 
     async def _announce(self, redis: RedisLink) -> None:
         while True:
-            with contextlib.suppress(*_TROUBLE):  # then its first runner waits
+            with contextlib.suppress(*TROUBLE):  # then its first runner waits
                 await redis.run(USERS, self.keys, self._me, -1)
             await asyncio.sleep(BEAT_S)
 
@@ -84,7 +81,7 @@ class EngineUse:
 
     async def keep(self, redis: RedisLink) -> None:
         while True:
-            with contextlib.suppress(*_TROUBLE):  # the runner's heartbeat reports it
+            with contextlib.suppress(*TROUBLE):  # the runner's heartbeat reports it
                 await self.beat(redis)
             await asyncio.sleep(BEAT_S)
 
@@ -105,5 +102,5 @@ class EngineUse:
 
     async def leave(self, redis: RedisLink) -> None:
         self._confirmed_at = -inf
-        with contextlib.suppress(*_TROUBLE):  # then it expires
+        with contextlib.suppress(*TROUBLE):  # then it expires
             await redis.run(USERS, self.keys, self._me, 0)

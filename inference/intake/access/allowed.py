@@ -2,18 +2,49 @@
 
 A model that a caller may not use does not exist for them, so that answers do not reveal other
 tenants' models. For all else the refusal names what is missing.
+
+A tenant is local-only, or an API key, or one request with `x-forebay-residency: local`. Hosted
+pools do not exist for it, neither in routing nor in failover, and a hosted engine's runner refuses
+it (worker/run/run.py).
 """
 
+from dataclasses import replace
 from enum import StrEnum
 
 from inference.engines import answering, pools_of, served
 from inference.engines.base import Engine
-from inference.intake.access import residency
+from inference.errors import BadRequest, Unavailable
 from inference.intake.route import open_to
-from tenants.caller import Caller
+from inference.local_only import HEADER, LOCAL, local_only_reason
+from tenants.caller import Caller, LocalOnlyBy
 from tenants.key_scopes import Scope
 from tenants.model_access import withheld_from
 from tenants.models import Member, Tenant
+
+
+def bound_to_residency(caller: Caller, header: str | None) -> Caller:
+    """Returns the caller, local-only if the header says so. Raises BadRequest."""
+    if header is None:
+        return caller
+    if header.strip().lower() != LOCAL:
+        raise BadRequest(f"{HEADER} must be `{LOCAL}`, or be left out", param=HEADER)
+    return caller if caller.local_only else replace(caller, local_only_by=LocalOnlyBy.REQUEST)
+
+
+def check_residency(caller: Caller, model: str) -> None:
+    """Check that a model which the caller may use needs no hosted engine. Raises Unavailable."""
+    if caller.local_only and not open_to(caller, model):
+        raise would_leave(caller, f"`{model}` is served by hosted engines alone")
+
+
+def would_leave(caller: Caller, reason: str) -> Unavailable:
+    error = Unavailable(
+        f"this request would have to leave this installation: {reason}, and "
+        f"{local_only_reason(caller.local_only_by)}",
+        code="no_local_engine",
+    )
+    error.extra.append((b"x-should-retry", b"false"))
+    return error
 
 
 class NotAllowed(Exception):
@@ -68,7 +99,7 @@ def engine_for(caller: Caller, model: str) -> Engine:
     engine = served().get(model)
     if engine is None or not caller.may_use(model):
         raise NoSuchModel(model, hidden=engine is not None)
-    residency.check(caller, model)
+    check_residency(caller, model)
     return engine
 
 

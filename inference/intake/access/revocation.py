@@ -19,7 +19,7 @@ from inference import classes
 from inference.errors import error_body
 from inference.log_context import about
 from inference.order import Order
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import error_frame
 from inference.stream.sink import Sink
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.authentication.restriction import restricted
@@ -184,7 +184,8 @@ class Revocation:
         log.info("ending request %s: %s", order.id, reason, extra=about(order.id, order.tenant_id))
         request.ending = True
         if request.sink:
-            request.sink.put(_error(request.sink.last, reason))
+            status, message = _REASONS[reason]
+            request.sink.put(error_frame(request.sink.last + 1, status, reason, message))
         self._cancel(request.order)
 
     def _follow_up(self, unread: list[_Request], still_open: set[UUID]) -> None:
@@ -231,9 +232,3 @@ def refusal(reason: str) -> tuple[int, bytes]:
     """Returns HTTP status and body."""
     status, message = _REASONS[reason]
     return status, error_body(message, reason, status)
-
-
-def _error(last: int, reason: str) -> Frame:
-    """Returns an error that outranks later frames of the runner."""
-    status, body = refusal(reason)
-    return Frame(b"", 99, last + 1, Kind.ERROR, body, status)

@@ -19,7 +19,7 @@ from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
 from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.cached_answers.preference import CachePreference, not_cached
-from inference.metrics.cache import LOOKED, MISS
+from inference.metrics.requests import LOOKED, MISS
 from inference.order import Order
 from infrastructure.redis.link import RedisLink
 

@@ -5,7 +5,7 @@ from django.core.management.base import CommandParser
 from inference.engines import engines
 from inference.engines.health.breaker_override import Breaker, breaker, override
 from inference.queue.client import client
-from inference.registry.loading import load_once
+from inference.registry.following import load_once
 from tenants.management.commands._json_command import Answer, JsonCommand
 
 BY = "command:breaker"

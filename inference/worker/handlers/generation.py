@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -39,11 +40,10 @@ from inference.reasoning import Said, as_one_text
 from inference.record.consumption import MOST_TIMES, Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
-from inference.stream.pace import Pace
-from inference.stream.writer import Writer
+from inference.stream.writer import Pace, Writer
 from inference.tracing import attributes, span_values
 from inference.tracing.spans import Value, client_step
-from inference.worker import backoff, token_counts
+from inference.worker import token_counts
 from inference.worker.handlers.base import Handler
 from inference.worker.run.run import Run
 
@@ -53,6 +53,7 @@ REFUSES_WITHIN_S = 0.5
 BYTES_OF_A_TOKEN = 4  # on average, of text
 ABORTED = "abort"  # by vLLM or SGLang themselves, as they end: no answer is over that way
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
+FIRST_S, LONGEST_S = 0.2, 4.0
 
 
 @dataclass
@@ -128,7 +129,7 @@ class Generation(Handler):
         left = began + (ELSEWHERE_AFTER_S if elsewhere else ENGINE_PATIENCE_S) - time.time()
         if left <= 0 or failure.asked_to_wait > left:
             raise failure
-        await asyncio.sleep(min(left, backoff.pause(retry, failure.asked_to_wait)))
+        await asyncio.sleep(min(left, pause(retry, failure.asked_to_wait)))
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can.
@@ -498,3 +499,9 @@ class Generation(Handler):
             return None
         self.output.name_engine_again()  # who goes on with it needs to know which version began
         return self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
+
+
+def pause(retry: int, at_least: float = 0.0) -> float:
+    """Returns seconds before the `retry`th retry, from 0, added to the engine's `at_least`."""
+    most = min(LONGEST_S, FIRST_S * 2**retry)
+    return at_least + random.uniform(0, most)  # noqa: S311 (no secret)

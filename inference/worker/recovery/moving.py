@@ -18,7 +18,7 @@ from inference.models import Completion, Pool
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.queue_control.end_notice import tell_end
+from inference.queue_control.cancelling import tell_end
 from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
@@ -34,10 +34,8 @@ MESSAGE = "the pool that was to serve this request was removed, and no other may
 def move_all() -> None:
     """Move them. Raises redis.RedisError, DatabaseError; the next call starts over."""
     for pool in _removed_pools():
-        arguments = fair_queue.sweep_arguments(BATCH)  # requeues the requests of dead runners
-        client().register_script(fair_queue.SWEEP.text)(
-            keys=[fair_queue.prefix(pool)], args=arguments
-        )
+        # Requeue the requests of dead runners.
+        fair_queue.run_blocking(fair_queue.SWEEP, pool, *fair_queue.sweep_arguments(BATCH))
         _move(pool, is_gone=True)
     for pool in _draining():
         _move(pool, is_gone=False)
@@ -79,7 +77,8 @@ def _move(pool: str, *, is_gone: bool) -> None:
         record = recorded_order(completion.id)
         order = record[1] if record else None
         to = _other_pool(completion.model, order)
-        if not (to or is_gone) or not _taken_out(pool, completion.id):
+        take_out = fair_queue.TAKE_OUT, pool, str(completion.id)
+        if not (to or is_gone) or not fair_queue.run_blocking(*take_out):
             continue
         if to is None:
             _give_up(completion, order)
@@ -89,11 +88,6 @@ def _move(pool: str, *, is_gone: bool) -> None:
             log.warning(
                 what, completion.id, pool, to, extra=about(completion.id, completion.tenant_id)
             )
-
-
-def _taken_out(pool: str, completion_id: UUID) -> bool:
-    take_out = client().register_script(fair_queue.TAKE_OUT.text)
-    return bool(take_out(keys=[fair_queue.prefix(pool)], args=[str(completion_id)]))
 
 
 def _other_pool(model: str, order: Order | None) -> str | None:

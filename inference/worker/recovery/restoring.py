@@ -6,22 +6,26 @@ lost or older as well, so the next round finds the missing requests.
 """
 
 import logging
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
+from django.db.models import F, Sum
 
 from inference.log_context import about
-from inference.models import Completion
+from inference.models import Completion, Usage
 from inference.models.completion import CompletionQuerySet
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.queue.wake_up import wake_up
+from inference.queue.pool_workers import wake_up
 from inference.record import limit_usage
+from inference.record.cost import GPU_MS_OF_A_TOKEN
 from inference.record.recorded import recorded_order
-from inference.worker.recovery.recounting import recount
+from tenants.models import Tenant, TierPolicy
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,7 @@ YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into 
 LATE = timedelta(seconds=30)  # a request may be recorded so long after `created_at`
 BATCH = 500
 START = datetime.fromtimestamp(0, UTC)  # of a round
+RECENT = timedelta(seconds=60)
 
 
 class _Progress(NamedTuple):
@@ -51,10 +56,8 @@ def restore(pool: str) -> None:
         others, goes_on = _next_of_round(open_requests, progress.round)
         ids = list({*fresh, *others})
     _put_back(pool, open_requests, ids)
-    client().register_script(fair_queue.COMPARED.text)(
-        keys=[fair_queue.prefix(pool)],
-        args=[progress.epoch, (now - YOUNG).isoformat(), goes_on.isoformat()],
-    )
+    times = (now - YOUNG).isoformat(), goes_on.isoformat()
+    fair_queue.run_blocking(fair_queue.COMPARED, pool, progress.epoch, *times)
 
 
 def _progress(pool: str) -> _Progress:
@@ -111,13 +114,56 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
     # Attempt 2: an earlier runner, if there was one, may have sent events already.
     klass = Completion.objects.values_list("klass", flat=True).get(pk=completion_id)
     again = msgspec.structs.replace(order.item, attempt=2, klass=klass)
-    awake, *_ = client().register_script(fair_queue.ENQUEUE.text)(
-        keys=[fair_queue.prefix(pool)],
-        args=fair_queue.enqueue_arguments(again, ciphertext, "head"),
-    )
+    arguments = fair_queue.enqueue_arguments(again, ciphertext, "head")
+    awake, *_ = fair_queue.run_blocking(fair_queue.ENQUEUE, pool, *arguments)
     keys, args = reacquire_arguments(limit_usage.slot(order), settings.REQUEST_DEADLINE_S)
     client().register_script(REACQUIRE.text)(keys=keys, args=args)
     extra = about(completion_id, order.tenant_id)
     log.warning("%s: requeued request %s", pool, completion_id, extra=extra)
     if awake == 0:
         wake_up(pool)
+
+
+class _Service(NamedTuple):
+    klass: str
+    tenant: UUID
+    tokens: float  # for its weight
+
+
+def recount(pool: str, epoch: bytes) -> None:
+    """Restore tenants' standing in a pool after Redis lost its data, from their usage.
+
+    Only the last minute counts: a tenant that had waited for less than that was owed nothing more,
+    and being idle earns no credit. It may be repeated in an epoch. Raises redis.RedisError,
+    DatabaseError.
+    """
+    began = datetime.fromtimestamp(int(epoch) / 1000, UTC)
+    words = [word for each in _beyond_the_least(_service(pool, began)) for word in each]
+    fair_queue.run_blocking(fair_queue.RECOUNT, pool, epoch, *map(str, words))
+
+
+def _service(pool: str, until: datetime) -> list[_Service]:
+    """Returns service in the fair queue's unit: Outcome.cost (inference/record/statements.py)."""
+    lately = Usage.objects.filter(pool=pool, created_at__gt=until - RECENT, created_at__lte=until)
+    used = lately.filter(cache="")  # cached answers use no engine
+    of_gpus = 2 * F("gpu_ms") / GPU_MS_OF_A_TOKEN
+    cost = Sum(F("prompt_tokens") + 2 * F("completion_tokens") + of_gpus)
+    sums = list(used.values_list("klass", "tenant_id").annotate(cost=cost))
+    weights = _weights({tenant for _, tenant, _ in sums})
+    return [_Service(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]
+
+
+def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
+    tiers = dict(Tenant.objects.filter(pk__in=tenants).values_list("pk", "tier"))
+    by_tier = {tier: TierPolicy.objects.of(tier).weight for tier in set(tiers.values())}
+    return {tenant: by_tier[tier] for tenant, tier in tiers.items()}
+
+
+def _beyond_the_least(services: Iterable[_Service]) -> list[_Service]:
+    """Returns the service beyond that of the least served tenant, where a new one starts."""
+    by_class: dict[str, list[_Service]] = defaultdict(list)
+    for each in services:
+        by_class[each.klass].append(each)
+    least = {klass: min(each.tokens for each in all_) for klass, all_ in by_class.items()}
+    moved = [each._replace(tokens=each.tokens - least[each.klass]) for each in services]
+    return [each for each in moved if each.tokens]

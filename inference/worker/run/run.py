@@ -16,7 +16,7 @@ from audit.keys.keyring import Cipher
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
-from inference.cache.versions import is_present
+from inference.cache.canonical import is_present
 from inference.engines import Pool, pools_of
 from inference.engines.base import (
     AnswerBroken,
@@ -203,7 +203,7 @@ class Run:
     async def _settled(
         self, commits: GroupCommit, row: Row, failure: EngineFailed | None
     ) -> Frame | None:
-        """Return the last frame; None where another end is on record (intake/lost_answers.py)."""
+        """Return the last frame; None where another end is on record (intake/answer_stream.py)."""
         self.settling = asyncio.Event()
         try:
             with step("settle"):

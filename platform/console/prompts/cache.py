@@ -14,9 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
-from inference.cache.figures import Figures, figures
-from inference.cache.purging import purge
-from inference.cache.stored import Stored, stored
+from inference.cache.stored import Figures, Stored, figures, purge_by, stored
 from inference.engines import served
 from tenants.models import ApiKey, CacheRule, Tenant
 from tenants.roles import Permission
@@ -74,7 +72,7 @@ def rule_drop(request: TenantRequest, rule: int) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_QUOTAS)
 def cache_purge(request: TenantRequest) -> HttpResponse:
-    purge(request.tenant, by=request.actor)
+    purge_by(request.tenant, by=request.actor)
     messages.success(request, _("No answer that was kept until now is sent again."))
     return _back(request)
 

@@ -7,7 +7,7 @@ from redis import RedisError
 
 from console.usage.figures import LIVE_FOR
 from inference.models import Engine
-from inference.queue.engine_figures import EngineFigures, engine_figures
+from inference.queue.engine_window import EngineFigures, engine_figures
 
 Figures = dict[str, EngineFigures] | None  # None: Redis is unavailable
 

@@ -10,7 +10,7 @@ from inference.engines.health.breaker_override import Breaker, breakers_of
 from inference.engines.health.state import EngineState, engine_state
 from inference.models import Engine, Pool
 from inference.queue.client import client
-from inference.queue.engine_figures import EngineFigures
+from inference.queue.engine_window import EngineFigures
 from inference.queue.occupancy import Occupancy, occupancy
 
 

@@ -5,10 +5,9 @@ from uuid import UUID
 
 from console.serving.queue_lines import drop_cached
 from inference.models import Pool
-from inference.queue_control import waiting_items
-from inference.queue_control.cancelling import cancel
+from inference.queue_control import cancelling
+from inference.queue_control.cancelling import Chosen, cancel
 from inference.queue_control.lowering import lower
-from inference.queue_control.waiting_items import Chosen
 from tenants.models import Tenant
 
 MOST_LOWERED, MOST_CANCELLED = 500, 100  # at once
@@ -47,6 +46,6 @@ def cancel_requests(pool: Pool, about: About, *, by: str) -> Done | None:
 
 def _chosen(pool: Pool, about: About, most: int) -> Chosen | None:
     if about.request:
-        return waiting_items.one(pool.name, about.request)
+        return cancelling.chosen_request(pool.name, about.request)
     assert about.tenant
-    return waiting_items.of_tenant(pool.name, about.klass, about.tenant.pk, most)
+    return cancelling.chosen_line(pool.name, about.klass, about.tenant.pk, most)

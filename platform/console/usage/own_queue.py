@@ -11,8 +11,7 @@ from django.shortcuts import render
 from redis import RedisError
 
 from console.authorization import TenantRequest, permitted
-from inference.queue_control.of_tenant import OwnLine, own_lines
-from inference.queue_control.wait_reasons import Cause, causes
+from inference.queue_control.of_tenant import Cause, OwnLine, causes, own_lines
 from tenants.models import Tenant
 from tenants.roles import Permission
 

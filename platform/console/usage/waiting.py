@@ -7,8 +7,8 @@ from redis import RedisError
 
 from inference.engines import pools
 from inference.queue.occupancy import occupancy
-from inference.queue_control.line_ends import ends, oldest_s
 from inference.queue_control.of_tenant import own_lines
+from inference.queue_control.overview import ends, oldest_s
 from tenants.models import Tenant
 
 _Line = tuple[int, float]  # requests, and the wait of the first one in seconds

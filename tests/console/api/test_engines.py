@@ -16,8 +16,8 @@ from inference.engines.transport.failure_reason import NO_ANSWER
 from inference.models import Engine, Model, Pool
 from inference.queue.engine_window import EngineWindow, Failure, packed
 from inference.queue.engine_window import key as window_key
+from inference.registry.following import load_once
 from inference.registry.importing import import_file
-from inference.registry.loading import load_once
 from tenants.models import User
 from tests.console.api.conftest import Api, Enter, errors
 

@@ -21,9 +21,9 @@ from inference.models import Engine, Model, Pool, State, Usage
 from inference.queue.engine_window import EngineWindow, Failure, packed
 from inference.queue.engine_window import key as window_key
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.queue.runner_ids import new_id
+from inference.queue.occupancy import new_runner_id
+from inference.registry.following import load_once
 from inference.registry.importing import import_file
-from inference.registry.loading import load_once
 from infrastructure.redis.link import RedisLink
 from tenants.models import Member, Tenant, User
 from tests.console.asked import completion
@@ -66,7 +66,7 @@ async def _filled(pool: str) -> None:
     queue = FairQueue(link, pool)
     for _ in range(5):
         await queue.enqueue(an_item(), b"x")
-    await queue.pop(3, new_id("gpu-1"))
+    await queue.pop(3, new_runner_id("gpu-1"))
     link.close()
 
 

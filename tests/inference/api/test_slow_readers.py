@@ -15,7 +15,7 @@ from inference.api.openai.delivery import send_events
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.queue.fair_queue import FairQueue
-from inference.stream import backlog
+from inference.stream import sink
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
@@ -36,7 +36,7 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda pool: None)
-    monkeypatch.setattr(backlog, "STREAM_BYTES", 500)
+    monkeypatch.setattr(sink, "STREAM_BYTES", 500)
     engines.forget()
     opened = await Context.open()
     yield opened

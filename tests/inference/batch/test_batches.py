@@ -23,7 +23,7 @@ from inference.api.batch import driver, in_flight, scheduling, submitting
 from inference.api.batch.progress import TRIES
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
-from inference.batch.waking import wake_resting_soon
+from inference.batch.windows import wake_resting_soon
 from inference.engines.base import EngineFailed
 from inference.models import (
     Batch,
@@ -36,7 +36,7 @@ from inference.models import (
     UsageHour,
 )
 from inference.night_window import Window
-from inference.queue_control import cancelling, waiting_items
+from inference.queue_control import cancelling
 from inference.registry.following import changed
 from inference.stream.frame_reader import Returns
 from inference.usage.rollup import roll_up
@@ -420,7 +420,7 @@ async def test_a_line_that_an_operator_cancels_is_not_asked_again(
 
     def cancel_what_waits() -> int:
         one = Completion.objects.earliest("created_at")
-        chosen = waiting_items.of_tenant(one.pool, "batch", one.tenant_id, 100)
+        chosen = cancelling.chosen_line(one.pool, "batch", one.tenant_id, 100)
         return cancelling.cancel(chosen, by="test")
 
     assert await in_database(cancel_what_waits)() == 2

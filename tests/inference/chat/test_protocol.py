@@ -22,7 +22,7 @@ ID = UUID("6f1c9f0e-8f53-4c1e-9d0f-0a3b7b0b8d11")
             f'{{"type": "send", "message": "{ID}", "text": "hi", "model": "m", "new": 1}}',
             Send("hi", "m", ID),
         ),
-        (  # a page has no say in its class of work (inference/intake/work_class.py)
+        (  # a page has no say in its class of work (inference/intake/submission.py)
             f'{{"type": "send", "message": "{ID}", "text": "hi", "model": "m", "klass": "batch"}}',
             Send("hi", "m", ID),
         ),

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 
 from audit.keys.keyring import keyring
 from audit.models import Payload
+from inference.intake.answer_stream import OVERTIME_S, recover
 from inference.intake.context import Context
-from inference.intake.lost_answers import OVERTIME_S, recover
 from inference.order import Order
 from inference.record import statements
 from inference.record.statements import Outcome

@@ -15,8 +15,7 @@ from inference import engines
 from inference.engines import pools
 from inference.intake import enqueue
 from inference.intake.errors import QueueFull
-from inference.intake.limits.queue_room import has_a_turn, with_room
-from inference.intake.route import route
+from inference.intake.route import has_a_turn, route, with_room
 from inference.models import Completion
 from inference.queue import expected_wait, line_watch
 from inference.queue.expected_wait import Line

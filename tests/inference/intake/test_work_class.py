@@ -11,7 +11,7 @@ from inference.api.grpc.methods import SERVICES
 from inference.api.openai import routes, views
 from inference.chat.socket import counting
 from inference.errors import BadRequest
-from inference.intake.work_class import HEADER, work_class
+from inference.intake.submission import CLASS, work_class
 from inference.record.limit_usage import takes_slot
 from tests.tenants.callers import caller
 
@@ -93,7 +93,7 @@ def test_a_client_may_lower_it(asked: str) -> None:
 def test_another_name_is_refused_with_those_that_there_are(asked: str) -> None:
     with pytest.raises(BadRequest, match="`realtime` or `batch`") as refused:
         work_class(caller(), ROUTE, asked)
-    assert (refused.value.status, refused.value.param) == (400, HEADER)
+    assert (refused.value.status, refused.value.param) == (400, CLASS)
 
 
 def test_a_client_cannot_raise_it() -> None:

@@ -29,7 +29,7 @@ Waits = Callable[..., Order]
 @pytest.fixture
 def pool(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """One that is served, by an engine that nobody runs."""
-    monkeypatch.setattr("inference.queue.wake_up._publish", lambda _worker: None)
+    monkeypatch.setattr("inference.queue.pool_workers._publish", lambda _worker: None)
     name = f"{MODEL}-{uuid4().hex[:8]}"
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {MODEL: {"pools": {name: engine}}}

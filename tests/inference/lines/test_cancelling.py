@@ -7,7 +7,7 @@ from audit.models import Event
 from inference.models import Completion, State, Usage
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
-from inference.queue_control import waiting_items
+from inference.queue_control import cancelling
 from inference.queue_control.cancelling import cancel
 from inference.stream import frames
 from inference.worker.recovery.sweeper import sweep_all
@@ -21,7 +21,7 @@ def test_what_a_tenant_has_waiting(waits: Waits, pool: str, acme: Tenant) -> Non
     order = waits(reply_to=f"web-{uuid4().hex}")
     waits()
     stays = waits(klass="batch")
-    assert cancel(waiting_items.of_tenant(pool, "realtime", acme.id, 100), by=BY) == 2
+    assert cancel(cancelling.chosen_line(pool, "realtime", acme.id, 100), by=BY) == 2
     assert {row.error_code for row in Usage.objects.all()} == {"cancelled_by_operator"}
     assert not client().llen(f"{prefix(pool)}:realtime:line:{acme.id}")
     assert [item.id for item in popped(pool)] == [str(stays.id)]
@@ -39,7 +39,7 @@ def test_what_a_tenant_has_waiting(waits: Waits, pool: str, acme: Tenant) -> Non
 
 def test_one_that_has_begun_is_told_to_end(waits: Waits, pool: str) -> None:
     order = waits()
-    chosen = waiting_items.one(pool, order.id)
+    chosen = cancelling.chosen_request(pool, order.id)
     popped(pool)
     assert chosen
     assert cancel(chosen, by=BY) == 1
@@ -50,7 +50,7 @@ def test_one_that_has_begun_is_told_to_end(waits: Waits, pool: str) -> None:
 
 def test_one_that_is_parked_meanwhile_stays_in_its_line(waits: Waits, pool: str) -> None:
     order = waits(klass="batch")
-    chosen = waiting_items.one(pool, order.id)
+    chosen = cancelling.chosen_request(pool, order.id)
     (item,) = popped(pool)
     line = f"{prefix(pool)}:batch:line:{item.tenant}"
     client().rpush(line, str(item))  # as park.lua does, once the note is out
@@ -61,10 +61,10 @@ def test_one_that_is_parked_meanwhile_stays_in_its_line(waits: Waits, pool: str)
 
 def test_what_is_over_or_elsewhere_is_nobodys(waits: Waits, pool: str) -> None:
     order = waits()
-    chosen = waiting_items.one(pool, order.id)
+    chosen = cancelling.chosen_request(pool, order.id)
     assert chosen
-    assert waiting_items.one("another", order.id) is None
+    assert cancelling.chosen_request("another", order.id) is None
     assert cancel(chosen, by=BY) == 1
     assert cancel(chosen, by=BY) == 0
-    assert waiting_items.one(pool, order.id) is None
+    assert cancelling.chosen_request(pool, order.id) is None
     assert Event.objects.filter(action="queue:cancel").count() == 1

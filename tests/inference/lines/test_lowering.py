@@ -11,7 +11,7 @@ from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
-from inference.queue_control import lowering, waiting_items
+from inference.queue_control import cancelling, lowering
 from inference.queue_control.lowering import lower
 from inference.record import settle_unrun
 from inference.record.statements import Outcome
@@ -23,7 +23,7 @@ BY = "test"
 
 
 def all_of(pool: str, tenant: Tenant, klass: str = "realtime", most: int = 500) -> Any:
-    return waiting_items.of_tenant(pool, klass, tenant.id, most)
+    return cancelling.chosen_line(pool, klass, tenant.id, most)
 
 
 def classes_of(orders: list[Order]) -> set[str]:
@@ -55,7 +55,7 @@ def test_a_tenants_requests_go_behind_those_of_others(
 
 def test_one_request(waits: Waits, pool: str, acme: Tenant) -> None:
     first, second = waits(), waits()
-    chosen = waiting_items.one(pool, first.id)
+    chosen = cancelling.chosen_request(pool, first.id)
     assert chosen
     assert lower(chosen, "batch", by=BY) == 1
     assert in_turn(pool) == [("realtime", second.id), ("batch", first.id)]
@@ -110,7 +110,7 @@ def test_killed_between_record_and_queue(
 
 def test_redis_loses_it_all(waits: Waits, pool: str, acme: Tenant) -> None:
     own, other = waits(), waits()
-    chosen = waiting_items.one(pool, own.id)
+    chosen = cancelling.chosen_request(pool, own.id)
     assert chosen
     lower(chosen, "batch", by=BY)
     lost(pool)
@@ -150,7 +150,7 @@ def test_what_came_back_to_the_head_is_found(waits: Waits, pool: str, acme: Tena
     (begun,) = popped(pool, 1)
     client().zadd(f"{prefix(pool)}:leases", {str(begun): 0})
     sweep_all()
-    chosen = waiting_items.one(pool, order.id)
+    chosen = cancelling.chosen_request(pool, order.id)
     assert chosen
     lower(chosen, "batch", by=BY)
     (item,) = popped(pool)

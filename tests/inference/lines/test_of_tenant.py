@@ -5,9 +5,8 @@ import asyncio
 from asgiref.sync import sync_to_async
 
 from inference.queue.fair_queue import FairQueue
-from inference.queue.runner_ids import new_id
-from inference.queue_control.of_tenant import OwnLine, own_lines
-from inference.queue_control.wait_reasons import ADVICE, Reason, causes
+from inference.queue.occupancy import new_runner_id
+from inference.queue_control.of_tenant import ADVICE, OwnLine, Reason, causes, own_lines
 from tests.inference.orders import an_item
 
 
@@ -47,9 +46,9 @@ async def test_what_is_expected(queue: FairQueue) -> None:
     for _ in range(6):
         await queue.enqueue(an_item(), b"x")
     for _ in range(2):
-        await queue.pop(1, new_id("gpu-1"))
+        await queue.pop(1, new_runner_id("gpu-1"))
         await asyncio.sleep(0.1)
-    await queue.pop(1, new_id("gpu-1"))
+    await queue.pop(1, new_runner_id("gpu-1"))
     (line,) = await seen(queue)
     waits = [one.wait_ms for one in line.requests]
     assert line.full

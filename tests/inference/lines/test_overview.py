@@ -11,7 +11,7 @@ from redis import Redis
 from inference import request_id
 from inference.order import Item
 from inference.queue.fair_queue import FairQueue
-from inference.queue.runner_ids import new_id
+from inference.queue.occupancy import new_runner_id
 from inference.queue_control import overview as overviews
 from inference.queue_control.of_tenant import own_lines
 from inference.queue_control.overview import ClassLines, Overview, TenantLine, overview
@@ -42,7 +42,7 @@ async def test_by_class_and_tenant(queue: FairQueue) -> None:
     await joined(queue, "acme", 3)
     await joined(queue, "globex", 1)
     await joined(queue, "acme", 5, "batch")
-    await queue.pop(2, new_id("gpu-1"))
+    await queue.pop(2, new_runner_id("gpu-1"))
     found = await seen(queue)
     assert (found.waiting, found.running) == (7, 2)
     realtime, batch = of(found, "realtime"), of(found, "batch")
@@ -98,7 +98,7 @@ async def test_nothing_waits(queue: FairQueue) -> None:
 
 async def test_who_was_parked_waits_and_is_told_apart(queue: FairQueue) -> None:
     items = await joined(queue, "acme", 3, "batch")
-    await queue.pop(2, new_id("gpu-1"))
+    await queue.pop(2, new_runner_id("gpu-1"))
     assert await queue.park(items[1], 0)
     batch = of(await seen(queue), "batch")
     assert (batch.waiting, batch.running, batch.parked, batch.lines[0].parked) == (2, 1, 1, 1)
@@ -107,5 +107,5 @@ async def test_who_was_parked_waits_and_is_told_apart(queue: FairQueue) -> None:
         (items[1].id, True),
         (items[2].id, False),
     ]
-    await queue.pop(1, new_id("gpu-1"))
+    await queue.pop(1, new_runner_id("gpu-1"))
     assert of(await seen(queue), "batch").parked == 0

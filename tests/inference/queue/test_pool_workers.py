@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.models import Usage
 from inference.pools import entries, share
-from inference.queue import wake_up
+from inference.queue import pool_workers
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
 from inference.worker import sibling_workers
 from inference.worker.runner import Runner
@@ -61,7 +61,7 @@ def called(
     settings.ENGINES, settings.WORKERS_PER_ENGINE = {pool: ENGINE}, 2
     engines.forget()
     sent: list[PoolWorker] = []
-    monkeypatch.setattr(wake_up, "_publish", sent.append)
+    monkeypatch.setattr(pool_workers, "_publish", sent.append)
     return sent
 
 
@@ -84,7 +84,7 @@ async def test_a_wake_up_goes_to_the_first_and_a_full_runner_calls_the_second(
     bench: Bench, called: list[PoolWorker]
 ) -> None:
     await bench.submit(8)
-    wake_up.wake_up(bench.pool)
+    pool_workers.wake_up(bench.pool)
     assert [worker.number for worker in called] == [1]
     engine = ScriptedEngine(LASTING)
     start(bench, 1, engine)

@@ -11,8 +11,8 @@ from inference import tasks
 from inference.metrics import engines as figures
 from inference.models import Engine
 from inference.registry.elastic import BY, attend, leave, stay
+from inference.registry.following import load_once
 from inference.registry.importing import import_file
-from inference.registry.loading import load_once
 from tests.e2e.ask import eventually
 
 SERVERS = [{"url": f"http://gpu-{n}:8000/v1"} for n in (1, 2)]

@@ -14,9 +14,8 @@ from inference import engines
 from inference.models import Engine, Model, Pool
 from inference.policy import Policy
 from inference.registry import following
-from inference.registry.following import Following
+from inference.registry.following import Following, load
 from inference.registry.importing import import_file
-from inference.registry.loading import load
 
 URL = "http://gpu-1:8000/v1"
 BY = "test"

@@ -17,8 +17,8 @@ from inference.models import Engine, Model, Pool
 from inference.pools import configured, entries
 from inference.queue.pool_workers import workers_of
 from inference.registry import slot_report
+from inference.registry.following import load_once
 from inference.registry.importing import import_file
-from inference.registry.loading import load_once
 from inference.registry.versions import proposed
 from tests.inference.running import until
 

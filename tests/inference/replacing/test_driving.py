@@ -19,7 +19,7 @@ from inference.engines.kinds.exclusive_use import EngineUse
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.replacement import Step
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.queue.runner_ids import new_id
+from inference.queue.occupancy import new_runner_id
 from inference.registry.importing import import_file
 from inference.registry.versions import proposed
 from inference.replacing import driving
@@ -330,7 +330,7 @@ async def _running(pool: str, engine: str) -> None:
     link = RedisLink(settings.REDIS_URL)
     queue = FairQueue(link, pool)
     await queue.enqueue(an_item(), b"x")
-    await queue.pop(1, new_id(engine))
+    await queue.pop(1, new_runner_id(engine))
     link.close()
 
 

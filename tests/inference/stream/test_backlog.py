@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.stream import backlog as module
-from inference.stream.backlog import Backlog
+from inference.stream import sink as module
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink
+from inference.stream.sink import Backlog, Sink
 
 pytestmark = pytest.mark.unit
 KB = 1024

@@ -1,4 +1,4 @@
-from inference.stream.pace import PICTURE_S, Pace
+from inference.stream.writer import PICTURE_S, Pace
 
 
 def looks(pace: Pace, *seen: tuple[float, int]) -> list[bool]:

@@ -13,8 +13,7 @@ from inference.order import Order
 from inference.stream import frames, stored_events, writer
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
-from inference.stream.pace import Pace
-from inference.stream.writer import Writer
+from inference.stream.writer import Pace, Writer
 from infrastructure.redis.link import RedisLink
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.inference.conftest import NewLink

@@ -31,7 +31,7 @@ from inference.worker.run import run as run_module
 from inference.worker.run.checkpoints import LARGEST_STATE, Checkpoints
 from inference.worker.runner import Runner
 from inference.worker.runner_parts import RunnerParts
-from inference.worker.silence import SilenceWatch
+from inference.worker.stalls import SilenceWatch
 from tenants.models import LedgerEntry
 from tenants.quotas.charge import Charge
 from tests.inference.conftest import forget_pool

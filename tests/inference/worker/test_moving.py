@@ -34,7 +34,7 @@ OLD, NEW = f"{MODEL}-old", f"{MODEL}-new"
 
 @pytest.fixture(autouse=True)
 def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr("inference.queue.wake_up._publish", lambda _worker: None)
+    monkeypatch.setattr("inference.queue.pool_workers._publish", lambda _worker: None)
 
     def serving(**pools: Any) -> None:
         settings.ENGINES = {MODEL: {"pools": pools}} if pools else {}

@@ -16,7 +16,7 @@ from inference.order import Order
 from inference.pools import Entry
 from inference.queue.pool_workers import queue_of, workers_of
 from inference.stream.frames import Kind
-from inference.worker.runners import Runners
+from inference.worker.runner import Runners
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.orders import chunk, usage

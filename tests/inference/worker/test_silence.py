@@ -12,10 +12,9 @@ import pytest
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.progress import Progress
-from inference.worker import silence, stalls
+from inference.worker import stalls
 from inference.worker.run.run import Run
-from inference.worker.silence import SilenceWatch
-from inference.worker.stalls import EngineStalled, RequestStalled
+from inference.worker.stalls import EngineStalled, RequestStalled, SilenceWatch
 from tests.inference.scripted import NO_SESSION, ScriptedEngine
 
 pytestmark = pytest.mark.unit
@@ -71,7 +70,7 @@ class Quiet(ScriptedEngine):
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EVERY_S", "SILENT_S"):
-        monkeypatch.setattr(silence, name, 0.01)
+        monkeypatch.setattr(stalls, name, 0.01)
     monkeypatch.setattr(Quiet, "alive_within_s", 0.01)
     for name in ("ASK_EVERY_S", "ASK_WITHIN_S"):
         monkeypatch.setattr(stalls, name, 0.01)
@@ -108,7 +107,7 @@ async def test_one_that_is_frozen_loses_what_it_says_nothing_of() -> None:
             await asyncio.sleep(0.01)
     assert silent.failed.counts
     assert not silent.failed.may_be_the_requests
-    assert engine.looks >= silence.LOOKS
+    assert engine.looks >= stalls.LOOKS
 
 
 async def test_one_that_stands_still_for_less_than_it_may_loses_nothing() -> None:
@@ -122,7 +121,7 @@ async def test_one_that_stands_still_for_less_than_it_may_loses_nothing() -> Non
 
 
 async def test_while_something_comes_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "SILENT_S", 5.0)
+    monkeypatch.setattr(stalls, "SILENT_S", 5.0)
     engine, request = Quiet(silence_s=0.01), Waiting()
     with watched(engine, one=request):
         for _ in range(10):
@@ -278,7 +277,7 @@ async def test_a_stream_may_wait_twice_as_long_while_the_engine_gets_on(
 async def test_a_hosted_service_may_think_for_as_long_as_it_likes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(silence, "EVERY_HOSTED_S", 0.01)
+    monkeypatch.setattr(stalls, "EVERY_HOSTED_S", 0.01)
     monkeypatch.setattr(stalls, "FIRST_TOKEN_S", 0.01)
     theirs, ours, unlimited, limited = Quiet(), Quiet(), Waiting(), Waiting()
     theirs.config = replace(theirs.config, hosted=True)

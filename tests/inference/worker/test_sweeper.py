@@ -25,7 +25,7 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.pool_workers import PoolWorker
 from inference.record import limit_usage, settle_unrun, statements
 from inference.record.statements import Outcome
-from inference.worker.recovery import restoring, revoking, sweeper
+from inference.worker.recovery import restoring, sweeper
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
@@ -60,7 +60,7 @@ def _forget() -> None:
 @pytest.fixture(autouse=True)
 def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr("inference.queue.wake_up._publish", lambda one: sent.append(one.pool))
+    monkeypatch.setattr("inference.queue.pool_workers._publish", lambda one: sent.append(one.pool))
     return sent
 
 
@@ -363,7 +363,7 @@ def test_a_broker_that_is_away_does_not_stop_the_sweep(
     def away(worker: PoolWorker) -> None:
         raise OSError("no broker")
 
-    monkeypatch.setattr("inference.queue.wake_up._publish", away)
+    monkeypatch.setattr("inference.queue.pool_workers._publish", away)
     order = on_record(acme)
     the_epoch_is_old()
     sweeper.sweep_all()
@@ -422,7 +422,7 @@ def test_an_orphan_ends_with_its_access(
     line, _ = of_a_key(acme, route="/v1/batches")
     clock = SimpleNamespace(now=1000.0)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(revoking, "time", clock)
+    monkeypatch.setattr(sweeper, "time", clock)
     for each in (order, line):
         enqueue(each)
     sweeper.sweep_all()

@@ -9,8 +9,16 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from inference.engines.base import EngineFailed, EnginePaused, WorkerLost
-from inference.queue.engine_figures import EngineFigures, engine_figures, figures
-from inference.queue.engine_window import EngineWindow, Failure, key, packed, unpacked
+from inference.queue.engine_window import (
+    EngineFigures,
+    EngineWindow,
+    Failure,
+    engine_figures,
+    figures,
+    key,
+    packed,
+    unpacked,
+)
 from inference.worker import engine_metrics, runner
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.handlers import generation as generation_module

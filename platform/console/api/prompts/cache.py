@@ -10,9 +10,7 @@ from rest_framework.response import Response
 from console.api.problem import Problem, bad_request
 from console.api.resource import Resource
 from console.api.strict_input import Shape
-from inference.cache.figures import Figures, figures
-from inference.cache.purging import purge
-from inference.cache.stored import stored
+from inference.cache.stored import Figures, figures, purge_by, stored
 from tenants.models import CacheRule
 from tenants.roles import Permission as P
 
@@ -72,7 +70,7 @@ class Cache(Resource):
 
     def purge(self, request: Any, tenant: str) -> Response:
         """Delete all kept answers of a tenant."""
-        purge(self.url_tenant, by=self.actor)
+        purge_by(self.url_tenant, by=self.actor)
         return Response({"purged": True})
 
 

@@ -16,7 +16,7 @@ from console.serving.queue_lines import queue_of
 from console.usage.own_queue import explained_lines
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
-from inference.queue_control.wait_reasons import Reason
+from inference.queue_control.of_tenant import Reason
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 
