@@ -66,17 +66,15 @@ def cancel(batch: Batch, by: str, client_net: str | None = None) -> bool:
 
 
 def pause(batch: Batch, by: str) -> bool:
-    if not batch.pause():
-        return False
-    _record(Action.BATCH_PAUSE, batch, by)
-    return True
+    if is_paused := batch.pause():
+        _record(Action.BATCH_PAUSE, batch, by)
+    return is_paused
 
 
 def resume(batch: Batch, by: str) -> bool:
-    if not batch.resume():
-        return False
-    _record(Action.BATCH_RESUME, batch, by)
-    return True
+    if is_resumed := batch.resume():
+        _record(Action.BATCH_RESUME, batch, by)
+    return is_resumed
 
 
 def _record(action: Action, batch: Batch, by: str, client_net: str | None = None) -> None:

@@ -7,6 +7,7 @@ as an upload would keep the audit trail's sealer waiting.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -14,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.keys.keyring import keyring
+from audit.keys.keyring import Cipher, keyring
 from audit.trail.record import act
 from inference.batch import file_room
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
@@ -38,6 +39,19 @@ class Owner:
     client_net: str | None = None
 
 
+def new_file(owner: Owner, cipher: Cipher, name: str, **fields: Any) -> File:
+    """Returns an unsaved row of the owner's, with an encrypted name."""
+    file = File(
+        tenant_id=owner.tenant_id,
+        api_key_id=owner.api_key_id,
+        subject_id=owner.subject_id,
+        data_key_id=cipher.key_id,
+        **fields,
+    )
+    file.name_ciphertext = cipher.encrypt(name.encode(), name_aad(file))
+    return file
+
+
 class FileWriter:
     """Writes a file that is invisible before `finish`. Raises Barred for an erased person.
 
@@ -58,15 +72,7 @@ class FileWriter:
     ) -> None:
         self._owner, self._is_limited, self._charge = owner, is_limited, charge
         self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
-        self.file = File(
-            tenant_id=owner.tenant_id,
-            api_key_id=owner.api_key_id,
-            subject_id=owner.subject_id,
-            data_key_id=self._cipher.key_id,
-            purpose=purpose,
-            part_of=part_of,
-        )
-        self.file.name_ciphertext = self._cipher.encrypt(name.encode(), name_aad(self.file))
+        self.file = new_file(owner, self._cipher, name, purpose=purpose, part_of=part_of)
         self._piece, self._number, self._room = bytearray(), 0, 0
         try:
             with tenant_scope(owner.tenant_id):
@@ -122,12 +128,8 @@ class FileWriter:
         if self._charge:
             self._charge(len(piece))
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
-        chunk = FileChunk(
-            tenant_id=self._owner.tenant_id,
-            file=self.file,
-            number=self._number,
-            ciphertext=ciphertext,
-        )
+        chunk = FileChunk(tenant_id=self._owner.tenant_id, file=self.file)
+        chunk.number, chunk.ciphertext = self._number, ciphertext
         try:
             with tenant_scope(self._owner.tenant_id):
                 self._reserve(self._number * PIECE + len(piece))

@@ -50,29 +50,17 @@ def write(batch_id: UUID) -> None:
     try:
         if batch.total:
             outputs.write()
-        _end_with(batch, outputs)
+        with transaction.atomic():  # files and end together: a crash leaves no stray file
+            ended = _end(batch, outputs.finished())
+            transaction.set_rollback(not ended)
+        if not ended:  # another process was faster
+            outputs.discard()
     except Barred:  # its person is being erased: no text is stored
         outputs.discard()
         _end(batch, {})
-    except _EndedElsewhere:
-        outputs.discard()  # another process was faster
     except BaseException:
         outputs.discard()
         raise
-
-
-class _EndedElsewhere(Exception):
-    pass
-
-
-def _end_with(batch: Batch, outputs: "_Outputs") -> None:
-    """Commit the files together with the end, so that a crash leaves no stray file.
-
-    Raises _EndedElsewhere.
-    """
-    with transaction.atomic():
-        if not _end(batch, outputs.finished()):
-            raise _EndedElsewhere
 
 
 def give_up(batch_id: UUID) -> None:

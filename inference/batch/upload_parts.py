@@ -9,9 +9,9 @@ from uuid import UUID
 
 from audit.keys.keyring import keyring
 from inference.batch import file_room
-from inference.batch.encryption import name_aad, name_of
+from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone
-from inference.batch.file_store import FileReader, FileWriter, Owner
+from inference.batch.file_store import FileReader, FileWriter, Owner, new_file
 from inference.models import File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
 
@@ -35,16 +35,8 @@ class OtherContent(Exception):
 def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> File:
     """Create an upload. Raises Barred, TooManyFiles."""
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
-    upload = File(
-        tenant_id=owner.tenant_id,
-        api_key_id=owner.api_key_id,
-        subject_id=owner.subject_id,
-        data_key_id=cipher.key_id,
-        purpose=FilePurpose.BATCH,
-        declared_size=size,
-        expires_after_s=expires_after_s,
-    )
-    upload.name_ciphertext = cipher.encrypt(name.encode(), name_aad(upload))
+    fields = {"declared_size": size, "expires_after_s": expires_after_s}
+    upload = new_file(owner, cipher, name, purpose=FilePurpose.BATCH, **fields)
     with tenant_scope(owner.tenant_id):
         file_room.check_number(owner.tenant_id)
         upload.save(force_insert=True)

@@ -60,14 +60,13 @@ def _lines_at_once(pool: Pool, now: datetime, zone: ZoneInfo, most: int) -> int:
     return window.at_once(now, zone, most) if window else most
 
 
-def wake_resting(batch: UUID | None = None) -> int:
-    """Make resting batches due, all or one. Returns their number.
+def wake_resting(**which: UUID) -> int:
+    """Make resting batches due, all or a tenant's. Returns their number.
 
     A batch that still cannot go on rests again right away.
     """
     with system_scope():
-        resting = Batch.objects.resting()
-        return (resting.filter(pk=batch) if batch else resting).update(due_at=Now())
+        return Batch.objects.resting().filter(**which).update(due_at=Now())
 
 
 def wake_with_time_zones() -> None:
@@ -79,12 +78,7 @@ def _wake_tenants_batches(
     instance: Tenant, update_fields: Iterable[str] | None = None, **_signal: Any
 ) -> None:
     if "time_zone" in (update_fields or ()):
-        transaction.on_commit(partial(_wake_batches_of, instance.pk))
-
-
-def _wake_batches_of(tenant: UUID) -> None:
-    with system_scope():
-        Batch.objects.resting().filter(tenant=tenant).update(due_at=Now())
+        transaction.on_commit(partial(wake_resting, tenant=instance.pk))
 
 
 def wake_resting_soon(**_signal: object) -> None:

@@ -95,10 +95,7 @@ async def charge_unadmitted(
         hold_s=0,
         address_counted_at=counted_at,
     )
-    admission = await _admitted(context, ask)
-    if admission.tier:
-        raise not_admitted(context, admission, caller, route, client_ip)
-    return admission
+    return await _admitted(context, ask, caller, client_ip, route)
 
 
 async def charge_stored(
@@ -111,9 +108,7 @@ async def charge_stored(
     if not (caller.limits.megabytes_per_day or caller.key_limits.megabytes_per_day):
         return
     ask = Ask.of(caller, str(uuid4()), size=size, hold_s=0, takes_slot=False, requests=0)
-    admission = await _admitted(context, ask)
-    if admission.tier:
-        raise not_admitted(context, admission, caller, route, client_ip)
+    await _admitted(context, ask, caller, client_ip, route)
 
 
 async def look(
@@ -124,16 +119,18 @@ async def look(
     It charges only the address, unless that was charged at `counted_at`. Raises NotAdmitted.
     """
     ask = _look_of(caller, client_ip, counted_at)
-    admission = await _admitted(context, ask)
-    if admission.tier:
-        raise not_admitted(context, admission, caller, route, client_ip)
-    return admission
+    return await _admitted(context, ask, caller, client_ip, route)
 
 
-async def _admitted(context: Context, ask: Ask) -> Admission:
+async def _admitted(
+    context: Context, ask: Ask, caller: Caller, client_ip: str, route: str
+) -> Admission:
+    """Raises NotAdmitted."""
     if not ask.limited:
         return Admission("")
     admission, _ = await context.rate_limiter.admit(ask)
+    if admission.tier:
+        raise not_admitted(context, admission, caller, route, client_ip)
     return admission
 
 

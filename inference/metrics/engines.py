@@ -34,28 +34,29 @@ BREAKER = Gauge(
 UP = Gauge(
     "forebay_engine_up", "1 where it answered a question for its health; not of hosted ones", *_OF
 )
-KV_CACHE = Gauge(
-    "forebay_kv_cache_usage_ratio", "How full its KV cache is, from 0 to 1, where it says so", *_OF
-)
-FRAGMENTATION = Gauge(
-    "forebay_kv_cache_fragmentation_ratio",
-    "Share of the KV cache's blocks in use that holds no token, from 0 to 1, where it says so",
-    *_OF,
-)
-GPU_MEMORY = Gauge(
-    "forebay_engine_gpu_memory_reserved_ratio",
-    "Share of its GPUs' memory that it has taken for good as it started, where it says so",
-    *_OF,
-)
-OWN_RUNNING = Gauge(
-    "forebay_engine_reported_running", "Requests that run in it, as it says itself", *_OF
-)
-OWN_WAITING = Gauge(
-    "forebay_engine_reported_waiting", "Requests that wait in it, as it says itself", *_OF
-)
-
-
-_REPORTED = UP, OWN_RUNNING, OWN_WAITING, KV_CACHE, FRAGMENTATION, GPU_MEMORY
+_LOAD = {  # by the fields of engines/load.py
+    "running": Gauge(
+        "forebay_engine_reported_running", "Requests that run in it, as it says itself", *_OF
+    ),
+    "waiting": Gauge(
+        "forebay_engine_reported_waiting", "Requests that wait in it, as it says itself", *_OF
+    ),
+    "kv_cache": Gauge(
+        "forebay_kv_cache_usage_ratio",
+        "How full its KV cache is, from 0 to 1, where it says so",
+        *_OF,
+    ),
+    "fragmentation": Gauge(
+        "forebay_kv_cache_fragmentation_ratio",
+        "Share of the KV cache's blocks in use that holds no token, from 0 to 1, where it says so",
+        *_OF,
+    ),
+    "gpu_memory": Gauge(
+        "forebay_engine_gpu_memory_reserved_ratio",
+        "Share of its GPUs' memory that it has taken for good as it started, where it says so",
+        *_OF,
+    ),
+}
 
 
 class Report(NamedTuple):
@@ -65,19 +66,14 @@ class Report(NamedTuple):
 
 def read_queue() -> None:
     """Set the figures that Valkey has. Raises redis.RedisError."""
-    by_pool = occupancy(pools())
-    each = list(_each())
-    names = [engine.config.id for _, engine in each]
-    phases = {
-        name: breaker.phase
-        for name, breaker in breaker_override.breakers_of(client(), names).items()
-    }
-    SLOTS.set_all({key(*pair): pair[1].config.slots for pair in each})
-    BUSY.set_all({key(*pair): by_pool[pair[0]].by_engine[pair[1].config.id] for pair in each})
+    by_pool, each = occupancy(pools()), _by_key()
+    by_engine = breaker_override.breakers_of(client(), [engine for _, engine in each])
+    SLOTS.set_all({key: engine.config.slots for key, engine in each.items()})
+    BUSY.set_all({key: by_pool[key[0]].by_engine[key[1]] for key in each})
     BREAKER.set_all(
         {
-            (*key(*pair), phase): phases[pair[1].config.id] == phase
-            for pair in each
+            (*key, phase): by_engine[key[1]].phase == phase
+            for key in each
             for phase in breakers.Phase
         }
     )
@@ -90,32 +86,25 @@ def forget_queue() -> None:
 
 def ask() -> None:
     """Ask all of them together, for PATIENCE_S at most."""
-    own = [pair for pair in _each() if not pair[1].config.hosted]
-    reports = asyncio.run(_reports(engine for _, engine in own))
-    by_key = {key(*pair): report for pair, report in zip(own, reports, strict=True)}
-    loads = {name: each.load for name, each in by_key.items() if each.load}
-    UP.set_all({name: each.up for name, each in by_key.items()})
-    OWN_RUNNING.set_all({name: load.running for name, load in loads.items()})
-    OWN_WAITING.set_all({name: load.waiting for name, load in loads.items()})
-    KV_CACHE.set_all(_known({name: load.kv_cache for name, load in loads.items()}))
-    FRAGMENTATION.set_all(_known({name: load.fragmentation for name, load in loads.items()}))
-    GPU_MEMORY.set_all(_known({name: load.gpu_memory for name, load in loads.items()}))
-
-
-def _known(figures: dict[tuple[str, str], float | None]) -> dict[tuple[str, ...], float]:
-    return {name: figure for name, figure in figures.items() if figure is not None}
+    own = {key: engine for key, engine in _by_key().items() if not engine.config.hosted}
+    reports = dict(zip(own, asyncio.run(_reports(own.values())), strict=True))
+    UP.set_all({key: report.up for key, report in reports.items()})
+    loads = {key: report.load for key, report in reports.items() if report.load}
+    for field, gauge in _LOAD.items():
+        figures = {key: getattr(load, field) for key, load in loads.items()}
+        gauge.set_all({key: figure for key, figure in figures.items() if figure is not None})
 
 
 def forget_reports() -> None:
-    for gauge in _REPORTED:
+    for gauge in (UP, *_LOAD.values()):
         gauge.forget()
 
 
-def key(pool: str, engine: Engine) -> tuple[str, str]:
-    return pool, engine.config.id
+def _by_key() -> dict[tuple[str, str], Engine]:
+    return {(pool, engine.config.id): engine for pool, engine in _each()}
 
 
-def _each() -> Iterable[tuple[str, Engine]]:
+def _each() -> list[tuple[str, Engine]]:
     """Returns all but elastic ones without a worker, which are no fault."""
     return [
         (pool.name, engine)

@@ -1,6 +1,5 @@
 """Labels of metrics. Models, pools and engines are those of the registry."""
 
-from collections.abc import Container
 from http import HTTPStatus
 from uuid import UUID
 
@@ -15,31 +14,14 @@ FRONT_ENDS = ("http", "grpc", "chat", "batch")
 CANCELLED = 499
 
 
-def _models() -> Container[str]:
-    return in_force().served
-
-
-def _pools() -> Container[str]:
-    return pools().keys()
-
-
-def _engines() -> Container[str]:
-    return {engine.config.id for engine in engines()}
-
-
-def _tenants() -> Container[str]:
-    ids: frozenset[str] = settings.METRICS_TENANTS
-    return ids
-
-
 FRONT_END = Label.of("front_end", *FRONT_ENDS)
 ROUTE = Label("route", lambda: ROUTES)
-MODEL = Label("model", _models)
-POOL = Label("pool", _pools)
-ENGINE = Label("engine", _engines)
+MODEL = Label("model", lambda: in_force().served)
+POOL = Label("pool", lambda: pools().keys())
+ENGINE = Label("engine", lambda: {engine.config.id for engine in engines()})
 CLASS = Label("class", classes.names)
 STATUS = Label.of("status", *(str(int(status)) for status in HTTPStatus), str(CANCELLED))
-TENANT = Label("tenant", _tenants)
+TENANT = Label("tenant", lambda: settings.METRICS_TENANTS)
 
 
 def tenant(tenant_id: UUID | str) -> str:

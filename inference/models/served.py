@@ -4,9 +4,9 @@ Those that FOREBAY_ENGINES declares are `from_file`: only inference/registry/imp
 them. All others are added, changed and removed at runtime, each time with an audit event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -27,45 +27,6 @@ from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
-
-
-class PositionedPool(Protocol):
-    name: str
-    position: int
-    from_file: bool
-    created_at: datetime
-
-
-class FileFirst(Exception):
-    """A pool of FOREBAY_ENGINES keeps its position, which this order would have to change."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
-def positions(order: Sequence[PositionedPool]) -> list[int]:
-    """Return the position of each pool in this order. Raises FileFirst.
-
-    Pools from the file keep their positions. Of two at the same position the router tries the older
-    first.
-    """
-    positions: list[int] = []
-    previous: tuple[int, datetime] | None = None
-    for pool in order:
-        position = pool.position if pool.from_file else _next(pool, previous)
-        if previous and (position, pool.created_at) <= previous:
-            raise FileFirst(pool.name)
-        previous = (position, pool.created_at)
-        positions.append(position)
-    return positions
-
-
-def _next(pool: PositionedPool, previous: tuple[int, datetime] | None) -> int:
-    if previous is None:
-        return 0
-    position, created_at = previous
-    return position if pool.created_at > created_at else position + 1
 
 
 class FromFile(Exception):
@@ -233,16 +194,26 @@ class Pool(Declared):
 
 
 def _save_order(order: list[Pool], by: str) -> None:
-    for pool, position in zip(order, _positions(order), strict=True):
+    for pool, position in zip(order, list(_positions(order)), strict=True):
         pool._changed({"position": position}, ("position",), by)
 
 
-def _positions(order: list[Pool]) -> list[int]:
-    try:
-        return positions(order)
-    except FileFirst as problem:
-        text = _("FOREBAY_ENGINES declares %s: nothing made here can be tried before it.")
-        raise ValidationError(text % problem.name) from None
+def _positions(order: list[Pool]) -> Iterator[int]:
+    """Yields the positions with which the router tries pools in this order.
+
+    Pools from the file keep theirs. Of two at the same position the router tries the older first.
+    Raises ValidationError if one of the file would have to move.
+    """
+    previous: tuple[int, datetime] | None = None
+    for pool in order:
+        position = pool.position
+        if not pool.from_file:
+            position = previous[0] + (pool.created_at <= previous[1]) if previous else 0
+        if previous and (position, pool.created_at) <= previous:
+            text = _("FOREBAY_ENGINES declares %s: nothing made here can be tried before it.")
+            raise ValidationError(text % pool.name)
+        previous = position, pool.created_at
+        yield position
 
 
 class Engine(Declared):
@@ -313,7 +284,7 @@ class Engine(Declared):
             self._refuse_staged()
             self._refuse_another_server(api_key, **fields)
             if api_key is None:
-                self._refuse_key_for_other_host(fields.get("url", self.url))
+                self.refuse_key_for_other_host(fields.get("url", self.url))
             if api_key is not None:
                 self.api_key = encrypted(api_key, self.pool.name, fields.get("url", self.url))
                 self.save(update_fields=["api_key"])
@@ -353,12 +324,11 @@ class Engine(Declared):
             message = _("One version takes the other's place: wait, or roll that back.")
             raise ValidationError(message)
 
-    def _refuse_key_for_other_host(self, url: str) -> None:
+    def refuse_key_for_other_host(self, url: str) -> None:
         """Refuse another host without a key, or a change of address would reveal the stored key."""
         _is_url(url)
-        if self.api_key and configuration_secrets.origin(url) != configuration_secrets.origin(
-            self.url
-        ):
+        origin = configuration_secrets.origin
+        if self.api_key and origin(url) != origin(self.url):
             message = _("Send the key of the new address, or an empty one.")
             raise ValidationError({"api_key": message})
 

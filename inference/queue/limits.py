@@ -12,10 +12,7 @@ from inference.engines import Pool, pools
 from inference.engines.health import reachability
 from inference.policy import Policy
 
-NO_POLICY = Policy()
-SLOTS_TO_ONE = (
-    8  # 1 in 8 slots for lower classes beside real-time requests, if streams slow each other
-)
+SLOTS_TO_ONE = 8  # where streams slow each other, lower classes get 1 in 8 slots beside real-time
 LOOK_S = 0.25  # until an engine that goes or comes is noticed
 _cached_rules: dict[str, tuple[tuple[Any, ...], str]] = {}  # rules by pool
 _slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were counted
@@ -58,8 +55,7 @@ def turns(pool: str) -> tuple[str, str]:
     """Returns pop.lua's arguments: the rules of each class, and slots with draining engines."""
     known = pools().get(pool)
     slots = slots_of(known) if known else 0
-    policy, shares = (known.policy, known.shares_processors) if known else (NO_POLICY, False)
-    rules = _rules(pool, policy, slots, shares)
+    rules = _rules(pool, known, slots)
     if known and slots and known.draining:
         return rules, " ".join([str(slots), *(engine.config.id for engine in known.draining)])
     return rules, str(slots or "")
@@ -70,13 +66,18 @@ def kept_free(pool: str) -> dict[str, int]:
     known = pools().get(pool)
     if known is None:
         return {}
-    slots, shares = slots_of(known), known.shares_processors
-    limits = {
-        name: limits_of(known.policy, name, slots, shares_processors=shares)
-        for name in classes.CLASSES
-    }
+    slots = slots_of(known)
+    limits = _limits(known, slots)
     free = {name: max(_reserved(each), _kept_lately(each, slots)) for name, each in limits.items()}
     return {name: number for name, number in free.items() if number}
+
+
+def _limits(pool: Pool | None, slots: int) -> dict[str, dict[str, float]]:
+    """Returns limits by class; the installation's for a pool that is gone."""
+    policy, shares = (pool.policy, pool.shares_processors) if pool else (Policy(), False)
+    return {
+        name: limits_of(policy, name, slots, shares_processors=shares) for name in classes.CLASSES
+    }
 
 
 def slots_of(pool: Pool) -> int:
@@ -89,16 +90,13 @@ def slots_of(pool: Pool) -> int:
     return cached[2]
 
 
-def _rules(pool: str, policy: Policy, slots: int, shares_processors: bool) -> str:
+def _rules(name: str, pool: Pool | None, slots: int) -> str:
     """Returns the rules, cached for a policy because each pop needs them."""
-    holds = policy, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS, slots, shares_processors
-    cached = _cached_rules.get(pool)
+    holds = pool, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS, slots
+    cached = _cached_rules.get(name)
     if cached is None or cached[0] != holds:
-        limits = [
-            limits_of(policy, name, slots, shares_processors=shares_processors)
-            for name in classes.CLASSES
-        ]
-        cached = _cached_rules[pool] = holds, " ".join(_rule(each, slots) for each in limits)
+        rules = [_rule(each, slots) for each in _limits(pool, slots).values()]
+        cached = _cached_rules[name] = holds, " ".join(rules)
     return cached[1]
 
 

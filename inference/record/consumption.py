@@ -106,12 +106,7 @@ async def taken(redis: RedisLink, order: Order) -> Parked:
 def taken_now(order: Order) -> Parked:
     """Returns the same, blocking, in the open scope. Raises redis.RedisError, DatabaseError."""
     checkpoint = Checkpoint.objects.filter(pk=order.id).first()
-    return at_checkpoint(checkpoint) if checkpoint else read_now(order.id)
-
-
-def read_now(completion_id: UUID) -> Parked:
-    """Returns the same, blocking. Raises redis.RedisError."""
-    return _read(client().get(_name(completion_id.bytes)))
+    return at_checkpoint(checkpoint) if checkpoint else _read(client().get(_name(order.id.bytes)))
 
 
 async def keep(redis: RedisLink, order: Order, parked: Parked) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from audit.keys.configuration_secrets import origin
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, encrypted
 from inference.pools import AUTO, in_numbers, name_problem, version_problem
@@ -27,19 +26,18 @@ def proposed(engine: Engine, changes: Mapping[str, Any]) -> tuple[str, dict[str,
     name = str(changes.get("name") or _free_name(engine.name, version))
     if problem := name_problem(name):
         raise ValidationError({"name": problem})
-    as_before = {field: getattr(engine, field) for field in _SAME} | _slots(engine)
+    as_before = {field: getattr(engine, field) for field in _SAME}
+    as_before["slots"] = AUTO if engine.auto_slots else engine.slots
     values = {field: changes.get(field, before) for field, before in as_before.items()}
     fields = dict(in_numbers(values, engine.slots))
-    fields["options"] = _options(engine, changes) | {"version": version or _last_part(name)}
+    fields["options"] = _options(engine, changes) | {
+        "version": version or name.rpartition(".")[2][-60:]
+    }
     _refuse_the_same(engine, fields["options"]["version"])
     if fields["options"].get("launch"):
         return name, _launched(engine, name, fields, changes)
     check_fields(engine.pool, name, fields)
     return name, {**fields, "api_key": _api_key(engine, changes, fields["url"])}
-
-
-def _slots(engine: Engine) -> dict[str, Any]:
-    return {"slots": AUTO if engine.auto_slots else engine.slots}
 
 
 def _refuse_the_same(engine: Engine, version: str) -> None:
@@ -64,19 +62,15 @@ def _launched(
     own = {n: changes[n] for n in ("url", "api_key") if changes.get(n)}
     completed = with_server(name, {**others, **own})
     check_fields(engine.pool, name, completed)
-    return {
-        **completed,
-        "api_key": encrypted(completed["api_key"], engine.pool.name, completed["url"]),
-    }
+    api_key = encrypted(completed["api_key"], engine.pool.name, completed["url"])
+    return {**completed, "api_key": api_key}
 
 
 def _api_key(engine: Engine, changes: Mapping[str, Any], url: str) -> str:
     """Returns the key. The old one's is not sent to another server, which could reveal it."""
     if "api_key" in changes:
         return encrypted(changes["api_key"], engine.pool.name, url)
-    if engine.api_key and origin(url) != origin(engine.url):
-        message = _("Send the key of the new address, or an empty one.")
-        raise ValidationError({"api_key": message})
+    engine.refuse_key_for_other_host(url)
     return engine.api_key
 
 
@@ -92,8 +86,3 @@ def _free_name(engine: str, version: str) -> str:
     while (name := f"{stem[: LONGEST_NAME - 12]}.v{number + 1}") in names:
         number += 1
     return name
-
-
-def _last_part(name: str) -> str:
-    """Returns the name's last part, as the default of a version."""
-    return name.rpartition(".")[2][-60:]

@@ -7,6 +7,7 @@ be repeated: an engine is asked and warmed once more, and decisions are in Postg
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from threading import Thread
 from typing import Any, TypeVar
 from uuid import UUID
@@ -109,29 +110,34 @@ class Drive:
     # Steps ---------------------------------------------------------------------------------------
     def _load(self, row: Replacement) -> None:
         new = _engine(row.new)
-        try:
-            self._meanwhile(self._announced(new, until_it_answers(new, self._session)), before=row)
-        except TimeoutError:
-            raise Unusable(_silence_reason(row)) from None
+        self._in_time(row, new, until_it_answers(new, self._session))
         self._decide(Step.LOADING, lambda locked: locked.loaded())
 
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
-        try:
-            warming = warm_up(new, self._session, row.warm_ups)
-            took = self._meanwhile(self._announced(new, warming), before=row)
-        except TimeoutError:
-            raise Unusable(_silence_reason(row)) from None
-        if not row.may_take_less and (lost := self._less(row, new)):
+        took = self._in_time(row, new, warm_up(new, self._session, row.warm_ups))
+        lost = (
+            [] if row.may_take_less else self._meanwhile(less(_engine(row.old), new, self._session))
+        )
+        if lost:
             raise Unusable(f"it takes less than the old one: {', '.join(lost)}")
         self._decide(Step.WARMING, lambda locked: locked.switch(by=BY, warm_up_ms=took))
 
-    def _less(self, row: Replacement, new: Engine) -> list[str]:
-        return self._meanwhile(less(_engine(row.old), new, self._session))
+    def _in_time(self, row: Replacement, new: Engine, work: Coroutine[Any, Any, T]) -> T:
+        """Returns the result of work with the new engine, which is announced meanwhile.
 
-    async def _announced(self, new: Engine, work: Coroutine[Any, Any, T]) -> T:
-        async with new.announced(self._redis):
-            return await work
+        Raises Unusable if it takes longer than the row allows.
+        """
+
+        async def announced() -> T:
+            async with new.announced(self._redis):
+                return await work
+
+        try:
+            until = row.created_at + timedelta(seconds=row.load_within_s)
+            return self._meanwhile(announced(), until)
+        except TimeoutError:
+            raise Unusable(_silence_reason(row)) from None
 
     def _await_drained(self, row: Replacement) -> None:
         """Wait until the drained engine has no requests, and no runner can come late."""
@@ -162,17 +168,14 @@ class Drive:
                 raise Lost
             verb(locked)
 
-    def _meanwhile(self, work: Coroutine[Any, Any, T], *, before: Replacement | None = None) -> T:
-        """Run it while the lease is renewed, and return its result.
-
-        Raises Lost, and TimeoutError if it takes longer than `before` allows.
-        """
+    def _meanwhile(self, work: Coroutine[Any, Any, T], until: datetime | None = None) -> T:
+        """Run it while the lease is renewed, and return its result. Raises Lost, TimeoutError."""
         task = self._loop.get_loop().create_task(work)
         try:
             while not task.done():
                 self._loop.run(_some_time(task))
                 self._beat()
-                if before and not task.done() and _is_late(before):
+                if until and not task.done() and timezone.now() > until:
                     raise TimeoutError
             return task.result()
         finally:
@@ -216,15 +219,10 @@ def _engine(row: EngineRow | None) -> Engine:
         raise Unusable(str(problem)) from None
 
 
-def _is_late(row: Replacement) -> bool:
-    return (timezone.now() - row.created_at).total_seconds() > row.load_within_s
-
-
 def _silence_reason(row: Replacement) -> str:
     """Returns why it does not answer, with how its launched server ended."""
-    ending = (
-        EngineRow.objects.filter(pk=row.new_id).values_list("starting_reason", flat=True).first()
-    )
+    new = EngineRow.objects.filter(pk=row.new_id)
+    ending = new.values_list("starting_reason", flat=True).first()
     suffix = f": its server {ending}" if ending else ""
     return f"it was not ready within {row.load_within_s} s{suffix}"
 

@@ -19,7 +19,6 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from inference import classes
 from inference.codec.events import split
 from inference.engines import served
-from inference.engines.base import EngineFull
 from inference.log_context import working_for
 from inference.metrics import work
 from inference.models import Checkpoint, Completion, Usage
@@ -63,11 +62,12 @@ class Execution:
 
     async def _run(self) -> None:
         requests = self._place.requests
-        settling = self._take_over()
+        if earlier := requests.running.get(self.item.id):
+            earlier.abandon()  # its lease ran out, and the request came back to us
         lease = requests.leased[self.item.id] = self.item, self._ciphertext
         try:
-            if settling:  # then it cannot be abandoned any more
-                await settling.wait()
+            if earlier and earlier.settling:  # then it cannot be abandoned any more
+                await earlier.settling.wait()
             outcome = await self._outcome()
         finally:
             requests.release(lease)
@@ -76,21 +76,15 @@ class Execution:
         else:
             await self._leave()
 
-    def _take_over(self) -> asyncio.Event | None:
-        """Abandon an earlier execution whose lease ran out, where the request came back to us."""
-        earlier = self._place.requests.running.get(self.item.id)
-        if earlier is None:
-            return None
-        earlier.abandon()
-        return earlier.settling
-
     async def _outcome(self) -> Outcome | None:
         """Return None for a request that leaves: it moves, waits again, or its lease is lost."""
         try:
             cipher, order = await self._opened()
             self._order = self._adopted(order)
             outcome = await self._handle(self._order, cipher, order.queue)
-            self._ended = self._current()
+            run = self._place.requests.running.get(self.item.id)
+            if run and run.item == self.item:  # else it has come back under a new attempt
+                self._ended = run
             await self._record_leaving()
             return outcome
         except (Unreadable, msgspec.DecodeError) as problem:
@@ -104,7 +98,8 @@ class Execution:
             recorded = self._place.connections.recorded
             self._ciphertext = await self._patiently(recorded.read, UUID(item.id))
         cipher = await self._patiently(keyring.by_id, key_id(self._ciphertext))
-        return cipher, unpacked(cipher.decrypt(self._ciphertext[16:], _aad(item)))
+        aad = statements.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))
+        return cipher, unpacked(cipher.decrypt(self._ciphertext[16:], aad))
 
     def _adopted(self, order: Order) -> Order:
         """Return the order as this engine takes it: it was prepared for its model's first one."""
@@ -120,11 +115,6 @@ class Execution:
         if run and run.moves and run.has_left:
             record = database_sync_to_async(record_departure)
             await self._patiently(record, run.order, self._place.engine.upstream)
-
-    def _current(self) -> Run | None:
-        """Return this execution's run, unless the request has come back under a new attempt."""
-        run = self._place.requests.running.get(self.item.id)
-        return run if run and run.item == self.item else None
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Wait for servers that are away for a moment: they must not cost an attempt."""
@@ -191,7 +181,9 @@ class Execution:
             guard=place.guard,
             elsewhere=partial(next_pool, order, tried, place.engine.config.id, routed_to),
             own_pool=partial(own_pool, order),
-            note_full=self._note_full,
+            note_full=lambda failure: place.slots.note_full(
+                failure, place.requests.running.values()
+            ),
             free_slot=place.slots.let_go,
             answers=place.connections.answers,
             checkpoints=checkpoints,
@@ -210,9 +202,6 @@ class Execution:
             events, version = await self._patiently(self._sent_before)
         changed = bool(events) and version != place.engine.config.version
         return EarlierAttempts(events, changed, parked, parked)
-
-    def _note_full(self, failure: EngineFull) -> None:
-        self._place.slots.note_full(failure, self._place.requests.running.values())
 
     async def _is_cancelled(self, *, again: bool) -> bool:
         """Return whether it is cancelled, even if the runner that got the note has died."""
@@ -268,7 +257,9 @@ class Execution:
             if before.times and order:
                 await forget(place.connections.redis, order)
         if order and classes.of(order.klass).checkpoints:
-            await self._patiently(database_sync_to_async(_delete_checkpoint), order)
+            # If the settlement is on record; else the work goes on from there.
+            checkpoint = Checkpoint.objects.left_over().filter(pk=order.id)
+            await self._patiently(database_sync_to_async(checkpoint.delete))
 
     async def _leave(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
@@ -291,8 +282,9 @@ class Execution:
     async def _slot_on_record(self) -> Slot:
         """Return the slot of a request that cannot be read any more: its key's limits hold it."""
         item = self.item
-        look = database_sync_to_async(_key_and_route)
-        key, route = await self._patiently(look, UUID(item.id))
+        rows = Completion.objects.filter(pk=UUID(item.id)).values_list("api_key_id", "route")
+        row = await self._patiently(database_sync_to_async(rows.first))
+        key, route = row or (None, "")
         takes_slot = limit_usage.takes_slot(item.klass, route)
         return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
@@ -310,19 +302,5 @@ def _is_over(order: Order) -> bool:
     return Usage.objects.filter(completion_id=order.id).exists()
 
 
-def _delete_checkpoint(order: Order) -> None:
-    """Delete it if the settlement is on record; else the work goes on from there."""
-    Checkpoint.objects.left_over().filter(pk=order.id).delete()
-
-
-def _key_and_route(request_id: UUID) -> tuple[UUID | None, str]:
-    rows = Completion.objects.filter(pk=request_id).values_list("api_key_id", "route")
-    return rows.first() or (None, "")
-
-
 def _uuid_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
-
-
-def _aad(item: Item) -> bytes:
-    return statements.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))

@@ -99,7 +99,8 @@ class Generation(Handler):
 
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
-        if self._lacks_events() or (self.sent_before and not self._take_up()):
+        lost = self.sent_before < self.run.past.parked.events  # Redis has lost some of them
+        if lost or (self.sent_before and not self._take_up()):
             if self.order.stream:
                 raise WorkerLost(502, "this answer broke off in the middle; send it again")
             self._begin_anew()
@@ -123,10 +124,8 @@ class Generation(Handler):
             self.asked_at = None
             self.run.around.note_full(failure)
         in_house = self.run.stays_in_house(failure)
-        elsewhere = (
-            not self.output.sent and self.run.around.elsewhere(in_house=in_house) is not None
-        )
-        left = began + (ELSEWHERE_AFTER_S if elsewhere else ENGINE_PATIENCE_S) - time.time()
+        may_move = not self.output.sent and self.run.around.elsewhere(in_house=in_house)
+        left = began + (ELSEWHERE_AFTER_S if may_move else ENGINE_PATIENCE_S) - time.time()
         if left <= 0 or failure.asked_to_wait > left:
             raise failure
         await asyncio.sleep(min(left, pause(retry, failure.asked_to_wait)))
@@ -147,10 +146,6 @@ class Generation(Handler):
         self.tokens_before = kept.completion_tokens + since
         self.run.order = msgspec.structs.replace(self.order, body=body)
         return True
-
-    def _lacks_events(self) -> bool:
-        """Redis has lost what was kept of it when it was parked."""
-        return self.sent_before < self.run.past.parked.events
 
     def _begin_anew(self) -> None:
         """Its reader has nothing of it."""
@@ -315,9 +310,8 @@ class Generation(Handler):
         """While nothing has come, or where the engine goes on as if it had not been stopped."""
         if self.answer.held or self.answer.over:
             return False
-        return not self.output.events or self._goes_on_alike()
-
-    def _goes_on_alike(self) -> bool:
+        if not self.output.events:
+            return True
         if not self.engine.resumes_unchanged(self.asked):
             return False
         return self._continued(self.engine, self.asked, self._texts()) is not None
@@ -392,44 +386,36 @@ class Generation(Handler):
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
         if whole.finish_reason == ABORTED:
             raise AnswerBroken
-        self.answer.body, self.answer.finish_reason, self.answer.usage = (
-            whole.body,
-            whole.finish_reason,
-            whole.usage,
-        )
+        self.answer.body, self.answer.usage = whole.body, whole.usage
+        self.answer.finish_reason = whole.finish_reason
 
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
-        if not (failure or self.run.signals.cancelled) and self._figures_are_odd():
+        prompt, generated = self._prompt_figure(), self._answer_figure()
+        if None in (prompt, generated) and not (failure or self.run.signals.cancelled):
             token_counts.alert(self.engine.config.id, self.answer.usage)
-        prompt, generated = await self._prompt(session, failure), self._generated(failure)
-        said = self._said()
+        if prompt is None:
+            prompt = await self._prompt(session, failure)
+        said, engine = self._said(), self.engine.config.id
         details = self.answer.usage.get("prompt_tokens_details")
         return msgspec.structs.replace(
             self.run.ending(failure, self.answer.finish_reason),
             prompt_tokens=prompt,
-            completion_tokens=generated,
+            completion_tokens=self._counted(failure) if generated is None else generated,
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
             ttft_ms=self._ttft_ms() if self.order.stream else None,
             upstream=self.upstream,
-            engine=self._engine_apart(),
+            engine=engine if self.upstream and engine != self.order.queue else "",
             text=said.text,
             reasoning=said.reasoning,
             response=self.answer.body or self._recorded(said, failure),
         )
-
-    def _engine_apart(self) -> str:
-        name = self.engine.config.id
-        return name if self.upstream and name != self.order.queue else ""
 
     def _ttft_ms(self) -> int | None:
         before = self.run.past.parked.ttft_ms
         if before is not None or self.first_at is None:
             return before
         return self.run.since_receipt(self.first_at)
-
-    def _figures_are_odd(self) -> bool:
-        return None in (self._prompt_figure(), self._answer_figure())
 
     def _prompt_figure(self) -> int | None:
         """A token is one byte at least, but for images and the like."""
@@ -442,10 +428,7 @@ class Generation(Handler):
         )
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
-        """Tokens; our own count where the engine could not say."""
-        prompt = self._prompt_figure()
-        if prompt is not None:
-            return prompt
+        """Tokens by our own count: the engine could not say."""
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
         cut = self.run.signals.cancelled or failure is not None
         if not (began or self.sent_before or self.run.past.parked.events or not cut):
@@ -454,19 +437,13 @@ class Generation(Handler):
             return self.engine.estimate_prompt(self.asked)
         return await self._count_prompt(session)
 
-    def _generated(self, failure: EngineFailed | None) -> int:
-        generated = self._answer_figure()
-        return self._counted(failure) if generated is None else generated
-
     def _counted(self, failure: EngineFailed | None) -> int:
         """Pieces of text, as an engine sends one for each token; of a whole answer a guess."""
         if isinstance(failure, AnswerTooLong):  # so many at least
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
         if self.answer.body:
-            said = (
-                "".join(sse.said_of(self.answer.body)).encode() or self.answer.body
-            )  # or a call of a tool
-            return max(1, len(said) // BYTES_OF_A_TOKEN)
+            text = "".join(sse.said_of(self.answer.body)).encode()
+            return max(1, len(text or self.answer.body) // BYTES_OF_A_TOKEN)  # or a tool's call
         since = self.output.events[self.run.past.parked.events :]
         kept = self.run.past.parked.completion_tokens  # also where its events are lost
         return kept + sum(1 for event in since if any(sse.said_in(event)))
@@ -502,6 +479,10 @@ class Generation(Handler):
 
 
 def pause(retry: int, at_least: float = 0.0) -> float:
-    """Returns seconds before the `retry`th retry, from 0, added to the engine's `at_least`."""
+    """Returns seconds before the `retry`th retry, from 0, added to the engine's `at_least`.
+
+    It grows exponentially, with full jitter: many requests that met the same failure come back
+    spread out (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
     most = min(LONGEST_S, FIRST_S * 2**retry)
     return at_least + random.uniform(0, most)  # noqa: S311 (no secret)

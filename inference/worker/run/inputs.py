@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from inference.cache.second_level import SecondLevel
 from inference.engines import Pool
@@ -11,33 +11,8 @@ from inference.record.consumption import NEVER, Parked
 from inference.worker.guard import Guard
 from inference.worker.run.checkpoints import Checkpoints
 
-
-class Elsewhere(Protocol):
-    def __call__(self, *, in_house: bool = False) -> Pool | None: ...
-
-
-def no_pool(*, in_house: bool = False) -> None:
-    return None
-
-
-def nothing(*_arguments: object) -> None:
-    return None
-
-
-class Preempting(Protocol):
-    """Asks the queue about the slot of a run."""
-
-    async def offer(self, run: Any) -> None: ...
-
-    async def wants_slot(self, run: Any) -> bool: ...
-
-
-class NoPreemption:
-    async def offer(self, run: Any) -> None:
-        return None
-
-    async def wants_slot(self, run: Any) -> bool:
-        return True
+if TYPE_CHECKING:
+    from inference.worker.preemption import Preemption
 
 
 @dataclass
@@ -68,10 +43,10 @@ class RunServices:
     """
 
     guard: Guard = field(default_factory=Guard)
-    elsewhere: Elsewhere = no_pool
-    own_pool: Callable[[], Pool | None] = no_pool
-    note_full: Callable[[EngineFull], None] = nothing
-    free_slot: Callable[[], None] = nothing
+    elsewhere: Callable[..., Pool | None] = lambda **_: None  # (in_house: bool = False)
+    own_pool: Callable[[], Pool | None] = lambda: None
+    note_full: Callable[[EngineFull], None] = lambda _failure: None
+    free_slot: Callable[[], None] = lambda: None
     answers: SecondLevel | None = None
     checkpoints: Checkpoints | None = None
-    preemption: Preempting = field(default_factory=NoPreemption)
+    preemption: "Preemption | None" = None

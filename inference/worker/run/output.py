@@ -28,7 +28,10 @@ class Output:
 
     def frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:
         """Return a frame that ends with the last of the events sent."""
-        names = bool(kind) or self._names_engine
+        upstream = ""
+        if kind or self._names_engine:
+            config = self._engine.config
+            upstream = frames.upstream(self._order.queue, config.id, config.kind, config.version)
         self._names_engine = False
         return Frame(
             self._order.id.bytes,
@@ -38,7 +41,7 @@ class Output:
             body,
             status,
             retry_after,
-            self._upstream() if names else "",
+            upstream,
             self.preemptions,
         )
 
@@ -46,7 +49,3 @@ class Output:
         self.sent += 1
         body = error_body(failure.message, failure.code, failure.status)
         return self.frame(Kind.ERROR, body, failure.status, failure.retry_after)
-
-    def _upstream(self) -> str:
-        config = self._engine.config
-        return frames.upstream(self._order.queue, config.id, config.kind, config.version)

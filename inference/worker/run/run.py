@@ -121,13 +121,14 @@ class Run:
         if await self._owes_its_slot():
             self.signals.parks_here = True
             raise ParksHere
-        if is_first:  # it may have had an exceptional turn, which ends here
+        if is_first and self.around.preemption:  # it may have had an exceptional turn: that ends
             await self.around.preemption.offer(self)
 
     async def _owes_its_slot(self) -> bool:
         """Return whether a higher class waits for it still: a step may have lasted for minutes."""
-        if self.signals.must_park and not self.signals.worker_stops:
-            self.signals.must_park = await self.around.preemption.wants_slot(self)
+        preemption = self.around.preemption
+        if preemption and self.signals.must_park and not self.signals.worker_stops:
+            self.signals.must_park = await preemption.wants_slot(self)
         return self.signals.must_park
 
     async def note_parking(self) -> Parked:
@@ -238,8 +239,9 @@ class Run:
             return EngineFailed(403, "local_only", message)
         if self.signals.cancelled:
             return None
+        until = classes.of(self.order.klass).run_deadline(self.order.deadline, self.popped_at)
         try:
-            await self.signals.bounded(self._work(session, writer), self._until())
+            await self.signals.bounded(self._work(session, writer), until)
         except EngineAway as away:
             away.message = _why_it_stays(self.order) or away.message
             return away
@@ -274,10 +276,6 @@ class Run:
             self.signals.parks_here = True
             raise ParksHere
         await self.handler.work(session, writer)
-
-    def _until(self) -> float:
-        work_class = classes.of(self.order.klass)
-        return work_class.run_deadline(self.order.deadline, self.popped_at)
 
     def _late(self) -> EngineFailed:
         failure = EngineFailed(504, "deadline_exceeded", "the answer took too long")
