@@ -60,7 +60,6 @@ class ApiError(Exception):
 
 
 def _short(text: str, most: int) -> str:
-    """Shorten a client's text, which errors repeat."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 KINDS = ("llama_cpp", "vllm")
 HOST = "127.0.0.1"
-LEAST_PORT, MOST_PORT = 1024, 65535
+LEAST_PORT = 1024
 _PRIVATE = ("127.0.0.1", "localhost")
 # Set by the platform, would log prompts, or would reveal a key in the process list.
 _NOT_IN_ARGS = (

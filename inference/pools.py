@@ -193,6 +193,5 @@ def in_numbers(fields: Fields, now: int = SLOTS) -> Fields:
 
 
 def _split(fields: Fields) -> tuple[Fields, Policy]:
-    """Split the fields of engines from those of their pool."""
     of_pool = {name: value for name, value in fields.items() if name in policy.KEYS}
     return {name: fields[name] for name in fields if name not in of_pool}, Policy(**of_pool)

@@ -15,7 +15,7 @@ from inference.intake import address_limit
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
-from inference.intake.cached_answers.preference import NOT_KEPT
+from inference.intake.cached_answers import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.limits import unadmitted

@@ -98,7 +98,6 @@ def _counts(batch: Batch) -> dict[str, int]:
 
 
 def _usage(batch: Batch) -> dict[str, Any]:
-    """Returns the usage of its requests in the form of OpenAI's batches."""
     claims = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
     of_batch = Q(completion__in=claims.values("completion_id"))
     of_batch |= Q(completion__in=batch.lines.exclude(completion_id=None).values("completion_id"))

@@ -73,7 +73,6 @@ def cancel(upload: File) -> bool:
 
 
 def _parts(upload: File, ids: list[UUID]) -> list[File]:
-    """Returns the parts in this order."""
     with tenant_scope(upload.tenant_id):
         parts = {part.pk: part for part in File.objects.filter(part_of=upload, pk__in=ids)}
         is_there = File.objects.pending().filter(pk=upload.pk).exists()

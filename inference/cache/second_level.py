@@ -1,8 +1,9 @@
-"""L2 in Redis, for all processes. Its content is encrypted, and may be lost at any time."""
+"""Both levels of the cache. Their content is encrypted, and may be lost at any time."""
 
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +17,9 @@ from inference.order import Order
 from inference.record.statements import Outcome
 from infrastructure.redis.link import RedisGone, RedisLink, Script
 
+FIRST_MOST, FIRST_BYTES = 1_000, 32 * 1024 * 1024
+FIRST_TTL_S = 300.0
+_Kept = OrderedDict[bytes, tuple[bytes, float]]  # name -> ciphertext, until (monotonic)
 log = logging.getLogger(__name__)
 KEEP = Script.load(Path(__file__).parent / "keep.lua")  # fails on a full Redis
 PATIENCE_S = 1.0
@@ -25,6 +29,46 @@ ALONE, ALONE_MS = b"alone", 5_000  # instead of a flight: its answer could not b
 TROUBLE = (RedisGone, TimeoutError, hiredis.ReplyError)
 TENANTS = "cache:tenants"
 FEWEST = 4  # at least so many tenants share the bytes
+
+
+class FirstLevel:
+    """L1, in the process. A tenant that fills it pushes out its own answers."""
+
+    def __init__(self, most: int = FIRST_MOST, most_bytes: int = FIRST_BYTES) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._tenants: dict[UUID, _Kept] = {}
+        self.entries, self.bytes = 0, 0
+
+    def get(self, tenant_id: UUID, name: bytes) -> bytes | None:
+        kept = self._tenants.get(tenant_id)
+        entry = kept.get(name) if kept else None
+        if kept is None or entry is None:
+            return None
+        if entry[1] <= time.monotonic():
+            self.drop(tenant_id, name)
+            return None
+        kept.move_to_end(name)
+        return entry[0]
+
+    def put(self, tenant_id: UUID, name: bytes, data: bytes) -> None:
+        self.drop(tenant_id, name)
+        kept = self._tenants.setdefault(tenant_id, OrderedDict())
+        kept[name] = data, time.monotonic() + FIRST_TTL_S
+        self.entries, self.bytes = self.entries + 1, self.bytes + len(data)
+        while self.entries > self._most or self.bytes > self._most_bytes:
+            self._make_room()
+
+    def drop(self, tenant_id: UUID, name: bytes) -> None:
+        kept = self._tenants.get(tenant_id)
+        if kept and (entry := kept.pop(name, None)):
+            self.entries, self.bytes = self.entries - 1, self.bytes - len(entry[0])
+            if not kept:
+                del self._tenants[tenant_id]
+
+    def _make_room(self) -> None:
+        """Drop the least recently used answer of the tenant with the most."""
+        tenant_id = max(self._tenants, key=lambda one: len(self._tenants[one]))
+        self.drop(tenant_id, next(iter(self._tenants[tenant_id])))
 
 
 def prefix(tenant_id: UUID) -> str:
@@ -37,6 +81,8 @@ def flight_word(order: Order) -> str:
 
 
 class SecondLevel:
+    """L2, in Redis, for all processes."""
+
     def __init__(self, redis: RedisLink) -> None:
         self._redis = redis
 

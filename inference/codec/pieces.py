@@ -99,7 +99,6 @@ def _joined(before: Any, more: Any, name: str = "") -> Any:
 
 
 def _joined_calls(before: list[Json], more: list[Json]) -> list[Json]:
-    """Join pieces of tool calls by their number."""
     calls = {_number(call, n): call for n, call in enumerate(before)}
     for call in more:
         number = _number(call, len(calls))

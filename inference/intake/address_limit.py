@@ -69,7 +69,6 @@ async def charge_before_reading(
 
 
 def _used_up(admission: Admission) -> Admission:
-    """Returns a refusal if the rate limit that the look shows is used up."""
     rate = admission.requests
     if admission.scope not in ("rate", "key_rate") or rate is None or rate.remaining:
         return admission

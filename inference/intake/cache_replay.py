@@ -14,7 +14,7 @@ from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.codec import events, pieces
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.cached_answers.lookup import Kept
+from inference.intake.cached_answers import Kept
 from inference.intake.context import Context
 from inference.order import Order
 from inference.record import limit_usage

@@ -16,7 +16,7 @@ from inference.engines.health import breaker_watch, reachability
 from inference.engines.health.probing import keep_known, probe
 from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
-from inference.intake.cached_answers.lookup import KeptAnswers
+from inference.intake.cached_answers import KeptAnswers
 from inference.intake.cancellation import Cancellation
 from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.prompt_templates import PromptTemplates

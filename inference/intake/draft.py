@@ -90,7 +90,6 @@ async def _pool_unless_kept(context: Context, submission: Submission) -> str:
 def _charge(
     submission: Submission, pool: str, prices: Prices, in_pools: dict[str, Prices], factor: float
 ) -> Charge:
-    """Returns the charge. `in_pools` are pools' own prices, `factor` is that of the class."""
     caller, engine = submission.caller, submission.engine
     reached = may_reach(caller, engine.config.name) if in_pools else []
     return cost_bound.charge(

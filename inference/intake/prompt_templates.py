@@ -131,7 +131,6 @@ class PromptTemplates:
         return version
 
     def _is_current(self, tenant_id: UUID, read_at: float) -> bool:
-        """Returns whether what was read at that time is still true."""
         now = asyncio.get_running_loop().time()
         if now >= read_at + REMEMBERED_S or self._changes.touched(tenant_id, read_at):
             return False
@@ -159,7 +158,6 @@ class PromptTemplates:
 
 
 def _tokens(body: Body) -> set[str]:
-    """Returns the control tokens of all engines that may serve the request."""
     model = body.get("model")
     engines = engines_of(model) if isinstance(model, str) else []
     return {token for engine in engines for token in engine.control_tokens}

@@ -15,7 +15,7 @@ from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import current_caller
 from inference.intake.cache_replay import Replay, replay_kept
-from inference.intake.cached_answers.lookup import SHARED, Kept
+from inference.intake.cached_answers import SHARED, Kept
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
 from inference.intake.draft import draft, with_pool
@@ -100,7 +100,6 @@ async def submit(
 
 
 def _check(submission: Submission, caller: Caller) -> None:
-    """Raises NotAllowed, NoSuchModel, Unavailable."""
     scope = classes.of(submission.klass).scope
     allowed.check(caller, submission.engine, submission.client_ip, scope)
 

@@ -1,6 +1,5 @@
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
-from inference.models.checkpoint import Checkpoint
-from inference.models.completion import Completion, State, Usage
+from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey

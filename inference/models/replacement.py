@@ -245,7 +245,6 @@ class Replacement(models.Model):
 
     # ---------------------------------------------------------------------------------------------
     def _end(self, step: Step, by: str) -> None:
-        """End it in this step, and remove the new engine."""
         if self.new:
             _remove(self.new, by)
             self.new = None

@@ -132,7 +132,7 @@ class Pool(Declared):
     condition = models.CharField(max_length=20, default=RouteCondition.ALWAYS.value)
     overflow_after_ms = models.PositiveIntegerField(default=0)  # of "overflow"
     limits = models.JSONField(default=dict, blank=True)  # by class of work
-    window = models.JSONField(default=dict, blank=True)  # of batches: inference/night_window.py
+    window = models.JSONField(default=dict, blank=True)  # of batches: inference/policy.py
 
     @property
     def described(self) -> dict[str, Any]:

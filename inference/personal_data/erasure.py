@@ -18,7 +18,7 @@ from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored
 from inference.models import Checkpoint, Completion, Conversation, Message
-from inference.models.checkpoint import CheckpointQuerySet
+from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import files, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client

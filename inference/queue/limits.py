@@ -109,7 +109,6 @@ def _rule(limits: Mapping[str, float], slots: int) -> str:
 
 
 def _kept_lately(limits: Mapping[str, float], slots: int) -> int:
-    """Returns the slots that lower classes leave free while the class has requests."""
     return max(int(limits["headroom"]), slots - int(limits["lower_slots"]))
 
 

@@ -82,7 +82,6 @@ def mend_lowered() -> None:
 
 
 def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completion, str]]:
-    """Returns those that wait in another class than their record's, with that class."""
     ids = [str(completion.pk) for completion in completions]
     with client().pipeline(transaction=True) as ask:
         ask.hmget(f"{prefix(pool)}:lower", ids)

@@ -2,7 +2,7 @@
 
 It is in Redis beside the request's events (stream/frames.py), until the request has ended or its
 deadline is over. If Redis loses its data, the request begins anew, and counts anew. Long work has
-it in its checkpoint instead (models/checkpoint.py).
+it in its checkpoint instead (models/completion.py).
 """
 
 from typing import Any

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 
 def _outline(completion: Completion) -> Order:
-    """Returns what remains of a request whose text is erased."""
     received = Event.objects.get(request_id=completion.id, action=Action.COMPLETION_RECEIVED)
     return Order(
         id=completion.id,

@@ -58,7 +58,6 @@ def check(entry: Entry) -> None:
 
 
 def _out_of_range(fields: Mapping[str, Any]) -> str:
-    """Returns which field is out of its range, "" for none."""
     for name, (least, most) in RANGES.items():
         if name in fields and not least <= fields[name] <= most:
             unit = " seconds" if name.endswith("_s") else ""
@@ -102,6 +101,5 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
 
 
 def _refuse_address(url: str, kind: str, *, hosted: bool) -> None:
-    """Raises ValidationError for an address that such an engine may not have."""
     if problem := networks.url_refusal_reason(url, hosted=hosted or kind in HOSTED):
         raise ValidationError({"url": in_words(problem)})

@@ -72,7 +72,6 @@ def _until_done(tell: Callable[[], None], most_s: float = float("inf")) -> None:
 
 
 def _left_out() -> set[str]:
-    """Returns the queues of elastic engines that take no requests."""
     each = ((pool, engine) for pool in pools().values() for engine in pool.all_engines)
     drained = [e.config for pool, e in each if e.config.elastic and e not in pool.engines]
     return {queue(config.seat or config.id, 1) for config in drained}

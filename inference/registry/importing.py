@@ -96,7 +96,6 @@ def _drains(entry: Entry) -> bool:
 
 
 def _last_slots(engine: str) -> int | None:
-    """Returns the number of slots that it reported last; None if it has not reported any."""
     rows = Engine.objects.filter(name=engine, auto_slots=True)
     return rows.values_list("slots", flat=True).first()
 

@@ -57,7 +57,6 @@ def _options(engine: Engine, changes: Mapping[str, Any]) -> dict[str, Any]:
 def _launched(
     engine: Engine, name: str, fields: dict[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns a server of this platform, with an address and a key of its own."""
     others = {n: v for n, v in fields.items() if n != "url"}
     own = {n: changes[n] for n in ("url", "api_key") if changes.get(n)}
     completed = with_server(name, {**others, **own})

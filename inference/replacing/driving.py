@@ -151,7 +151,6 @@ class Drive:
 
     # ---------------------------------------------------------------------------------------------
     def _row(self) -> Replacement:
-        """Returns its row. Raises Lost."""
         rows = Replacement.objects.select_related("pool__model", "old", "new")
         row: Replacement | None = rows.filter(pk=self._pk, driver=self._driver).first()
         if row is None:
@@ -192,7 +191,6 @@ class Drive:
 
 
 def _check_engines(row: Replacement) -> None:
-    """Raises Unusable if one of the two was removed before the switch."""
     if row.step not in BEFORE_SWITCH:
         return
     for engine, name in ((row.old, row.old_name), (row.new, row.new_name)):
@@ -209,7 +207,6 @@ async def _some_time(task: asyncio.Task[Any]) -> None:
 
 
 def _engine(row: EngineRow | None) -> Engine:
-    """Build the engine. Raises Unusable."""
     assert row
     pool = row.pool
     try:
@@ -220,7 +217,6 @@ def _engine(row: EngineRow | None) -> Engine:
 
 
 def _silence_reason(row: Replacement) -> str:
-    """Returns why it does not answer, with how its launched server ended."""
     new = EngineRow.objects.filter(pk=row.new_id)
     ending = new.values_list("starting_reason", flat=True).first()
     suffix = f": its server {ending}" if ending else ""

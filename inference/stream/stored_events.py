@@ -89,7 +89,6 @@ class Kept:
         return max(of_tenant, key=of_tenant.__getitem__)
 
     def _not_ended(self, tenant: bytes, stream_id: bytes) -> None:
-        """Remove it from the ended ones with bytes."""
         if ended := self._ended.get(tenant):
             ended.pop(stream_id, None)
             if not ended:

@@ -77,7 +77,6 @@ class Writer:
             self._schedule()
 
     def _add(self, order: Order, frame: Frame) -> None:
-        """Append the frame, joined to the stream's last one if possible."""
         place = self._latest.get(frame.id)
         if place is not None:
             before = self._frames[place][1]
@@ -167,7 +166,6 @@ class Writer:
         return None
 
     async def _trim(self, batch: "_Batch", now: float) -> None:
-        """Delete what exceeds the bounds in Redis."""
         deletions: dict[bytes, int] = {}
         for stream_id, events in batch.kept.items():
             if events[0].begins:

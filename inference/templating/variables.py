@@ -107,5 +107,4 @@ def wrong(variable: Variable, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """Returns the value in JSON."""
     return msgspec.json.encode(value).decode()

@@ -37,7 +37,6 @@ class EngineSlots:
         return max(0, guard.limit_after_full(allowed) - len(self._holding))
 
     def _allowed(self) -> int:
-        """Return how many requests the engine may have while others of its pool can take them."""
         pool = pools().get(self._pool)
         others = pool is not None and other_available(pool, self._config.id)
         return self.guard.allowed_slots(self.count, others=others)

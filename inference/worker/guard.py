@@ -124,7 +124,6 @@ class Guard:
         return any(other not in ("", tenant) and at > since for other, at in self._served)
 
     def _serves_others(self, tenant: str) -> bool:
-        """Returns whether it has answered another tenant lately."""
         since = monotonic() - OTHERS_S
         return any(other not in ("", tenant) and at > since for other, at in self._served)
 

@@ -59,7 +59,6 @@ class Heartbeat:
         await place.watch.tell(redis)
 
     async def _renew(self) -> bool:
-        """Return whether work waits."""
         requests, idling = self._place.requests, self._idling
         items = [item for item, _ in requests.leased.values()]
         waits, epoch, lost = await self._place.connections.queue.beat(

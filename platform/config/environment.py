@@ -23,7 +23,7 @@ from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from config import configuration
 from inference import policy, pools
-from inference.night_window import Window
+from inference.policy import Window
 from infrastructure import outgoing_tls
 from infrastructure.redis.servers import is_cluster
 from tenants.rate_limits.proxies import Proxies

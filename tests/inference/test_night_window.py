@@ -5,8 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from inference.night_window import Window
-from inference.policy import BadPolicy, Policy, check
+from inference.policy import BadPolicy, Policy, Window, check
 
 pytestmark = pytest.mark.unit
 BERLIN, SHANGHAI, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai"), ZoneInfo("UTC")

@@ -146,7 +146,6 @@ def no_models_reason(member: Member) -> NoModels:
 
 
 def _models_of(tenant: Tenant) -> list[str]:
-    """Returns a tenant's models, without those served only by hosted pools if it is local-only."""
     return [
         name
         for name in answering()

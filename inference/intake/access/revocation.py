@@ -85,7 +85,6 @@ class Revocation:
         self._task = asyncio.create_task(self._work())
 
     def __len__(self) -> int:
-        """Returns how many requests and sockets are watched."""
         return len(self._requests) + len(self._sockets)
 
     async def close(self) -> None:
@@ -175,7 +174,6 @@ class Revocation:
                 _notify(notify, reason)
 
     def _out_of_scope(self, credential: Credential, klass: str = "realtime") -> str:
-        """Returns a reason if the key is for batches only by now."""
         in_scope = credential not in self._batches_only or classes.of(klass).scope == Scope.BATCH
         return "" if in_scope else "access_revoked"
 

@@ -96,7 +96,6 @@ class Budget:
             raise
 
     def _wake(self, owner: Owner | None) -> None:
-        """Wake the first that waits for the owner."""
         line = self._waiting.get(owner) if owner else None
         while line:
             room = line.popleft()

@@ -192,7 +192,6 @@ class Generation(Handler):
                     span.tell(self._told(began))
 
     def _told(self, began: float) -> dict[str, Value]:
-        """What its span says of an answer, whole or not."""
         said = span_values.of_engine(self.order, self.engine.config, stream=self.in_pieces)
         if self.in_pieces and self.first_at:
             said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
@@ -379,7 +378,6 @@ class Generation(Handler):
 
     # Whole answers -------------------------------------------------------------------------------
     def _take_whole(self, body: bytes) -> None:
-        """Raises EngineFailed for what is no answer."""
         try:
             whole = self.answer.codec.whole(body)
         except ValueError:

@@ -53,7 +53,6 @@ def _removed_pools() -> set[str]:
 
 
 def _draining() -> list[str]:
-    """Returns pools without an engine that takes requests, while another of the model has one."""
     return [
         pool.name
         for pool in pools().values()

@@ -16,8 +16,7 @@ from audit.models import Event
 from inference import engines
 from inference.cache import second_level
 from inference.cache.second_level import SecondLevel, prefix
-from inference.intake import cache_replay
-from inference.intake.cached_answers import lookup
+from inference.intake import cache_replay, cached_answers
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
 from inference.templating.content import Content, Message
@@ -269,7 +268,7 @@ async def test_who_lives_is_waited_for(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(second_level, "FLIGHT_MS", 600)
-    monkeypatch.setattr(lookup, "SAY_S", 0.1)
+    monkeypatch.setattr(cached_answers, "SAY_S", 0.1)
     engine.goes_on.clear()
     first = asyncio.create_task(ask(client))
     await until(_asked(engine, 1))

@@ -8,6 +8,7 @@ a miss.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,18 +17,64 @@ from django.db import DatabaseError
 from audit.keys.master_keys import MasterKeyUnavailable
 from inference import classes
 from inference.cache.answers import Answer, opened
-from inference.cache.first_level import FirstLevel
-from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
-from inference.intake.cached_answers.preference import CachePreference, not_cached
+from inference.cache.canonical import Body, is_deterministic, name_of
+from inference.cache.second_level import ALONE, TROUBLE, FirstLevel, SecondLevel
+from inference.errors import BadRequest, NotFound
 from inference.metrics.requests import LOOKED, MISS
 from inference.order import Order
 from infrastructure.redis.link import RedisLink
+from tenants.caller import Caller
 
+CACHE, NOT_KEPT = "x-forebay-cache", "not_cached"
+_WORDS = ("use", "no-store", "no-cache", "only")
 SHARED = "shared"  # a request in flight answers it
 PATIENCE_S = 0.5
 SHARED_S = 25.0  # a request waits so long for another's answer
 LOOK_S, LOOK_MOST_S = 0.02, 0.25
 SAY_S = 1.0  # between renewals of a flight: see FLIGHT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class CachePreference:
+    name: bytes  # key of its answer in the cache
+    reads: bool = True  # a cached answer may be used
+    only: bool = False  # only a cached answer may be used
+
+
+def cache_preference(
+    caller: Caller, model: str, body: Body, header: str | None, *, chat: bool
+) -> CachePreference | None:
+    """Returns the preference; None if its answer is generated and not stored.
+
+    `body` is prepared for the engine, `header` the value of x-forebay-cache. Raises BadRequest,
+    NotFound.
+    """
+    if header is None and not caller.cache_rules:
+        return None
+    word = _word(header)
+    rule = caller.caches(model)
+    caches = word in ("use", "no-cache", "only") if rule is None else rule and word != "no-store"
+    if caches and caller.api_key_id and is_deterministic(body):
+        name = name_of(caller.tenant_id, caller.cache_epoch, model, body, chat=chat)
+        return CachePreference(name, reads=word != "no-cache", only=word == "only")
+    if word == "only":
+        raise not_cached()
+    return None
+
+
+def not_cached() -> NotFound:
+    return NotFound(
+        f"no answer to this request is kept, and it asks for no other (`{CACHE}: only`)",
+        code=NOT_KEPT,
+        param=CACHE,
+    )
+
+
+def _word(header: str | None) -> str:
+    word = (header or "").strip().lower()
+    if header is not None and word not in _WORDS:
+        raise BadRequest(f"`{CACHE}` must be one of {', '.join(_WORDS)}", param=CACHE)
+    return word
 
 
 class Kept(NamedTuple):
