@@ -4,7 +4,7 @@ Django is not imported, as in inference/pools.py: the settings read this.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
@@ -148,7 +148,6 @@ def check(policy: Policy, classes: Collection[str]) -> None:
         if name not in classes:
             raise BadPolicy("limits", f"there is no class {name!r}, only {', '.join(classes)}")
         _check_limit(name, limit)
-        _check_turns(name, limit)
     if sum(limit.get("share", 0) for limit in policy.limits.values()) > MOST_SHARED:
         raise BadPolicy("limits", f"all shares together must be at most {MOST_SHARED}")
 
@@ -176,25 +175,10 @@ def _check_limit(name: str, limit: Any) -> None:
     if not isinstance(limit, Mapping) or limit.keys() - set(LIMITS):
         *first, last = LIMITS
         raise BadPolicy("limits", f"{name} may hold {', '.join(first)} and {last}")
-    waiting, wait_s, longest_s = limit.get("waiting", 1), limit.get("wait_s", 1), LONGEST_MS // 1000
-    if not _is_int(waiting) or not 1 <= waiting <= MOST_WAITING:
-        raise BadPolicy("limits", f"waiting of {name} must be 1 to {MOST_WAITING}")
-    if not _is_number(wait_s) or not 0 < wait_s <= longest_s:
-        raise BadPolicy("limits", f"wait_s of {name} must be more than 0 and at most {longest_s}")
-
-
-def _check_turns(name: str, limit: Any) -> None:
-    share, longest_s = limit.get("share", 0), LONGEST_MS // 1000
-    if not _is_number(share) or not 0 <= share <= MOST_SHARED:
-        raise BadPolicy("limits", f"share of {name} must be 0 to {MOST_SHARED}")
-    for field_name in ("share_after_s", "ageing_s"):
-        value = limit.get(field_name, 0)
-        if not _is_number(value) or not 0 <= value <= longest_s:
-            raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {longest_s}")
-    for field_name in SLOTS:
-        value = limit.get(field_name, 0)
-        if not _is_int(value) or not 0 <= value <= MOST_SLOTS:
-            raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {MOST_SLOTS} slots")
+    for field_name, is_valid, least, most, words in _BOUNDS:
+        value = limit.get(field_name, most)
+        if not is_valid(value) or not least <= value <= most:
+            raise BadPolicy("limits", f"{field_name} of {name} must be {words}")
 
 
 def _is_int(value: Any) -> bool:
@@ -203,3 +187,15 @@ def _is_int(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_DAY_S = LONGEST_MS // 1000
+# Fields of a limit, each with its kind of number, its least and its most, and both in words.
+_BOUNDS: list[tuple[str, Callable[[Any], bool], float, float, str]] = [
+    ("waiting", _is_int, 1, MOST_WAITING, f"1 to {MOST_WAITING}"),
+    ("wait_s", _is_number, math.ulp(0), _DAY_S, f"more than 0 and at most {_DAY_S}"),
+    ("share", _is_number, 0, MOST_SHARED, f"0 to {MOST_SHARED}"),
+    ("share_after_s", _is_number, 0, _DAY_S, f"0 to {_DAY_S}"),
+    ("ageing_s", _is_number, 0, _DAY_S, f"0 to {_DAY_S}"),
+    *((name, _is_int, 0, MOST_SLOTS, f"0 to {MOST_SLOTS} slots") for name in SLOTS),
+]

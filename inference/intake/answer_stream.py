@@ -27,63 +27,6 @@ OVERTIME_S = 5.0
 LOOK_AROUND_S = 3.0  # silence after which the answer may be lost
 
 
-async def recover(context: Context, order: Order, sink: Sink) -> None:
-    """Put what is available elsewhere into the sink: stored events, or the recorded answer."""
-    if order.stream:
-        await _from_history(context, order, sink)
-    if not sink.finished:
-        frame = await database_sync_to_async(_recorded)(order, sink.last)
-        if frame:
-            sink.put(frame)
-    if not sink.finished and time.time() > order.deadline + OVERTIME_S:
-        sink.put(error_frame(sink.last + 1, 504, "deadline_exceeded", "the answer took too long"))
-        context.cancellation.cancel(order)
-
-
-async def _from_history(context: Context, order: Order, sink: Sink) -> None:
-    name = frames.history(order.id.bytes)
-    try:
-        answer = await context.redis.call("XREAD", "STREAMS", name, str(sink.last))
-    except RedisGone:
-        return
-    for _, entries in answer or ():
-        for frame in frames.in_entries(entries, name):
-            sink.put(frame)
-
-
-def _recorded(order: Order, last: int) -> Frame | None:
-    try:
-        with tenant_scope(order.tenant_id):
-            return _from_record(order, last)
-    except DatabaseError:
-        return None
-
-
-def _from_record(order: Order, last: int) -> Frame | None:
-    try:
-        completion = Completion.objects.get(id=order.id)
-        if completion.state == State.OPEN:
-            return None
-        usage = Usage.objects.get(completion_id=order.id)
-        response = Payload.objects.filter(request_id=order.id, field="response").first()
-    except (Completion.DoesNotExist, Usage.DoesNotExist):
-        return None
-    if completion.state == State.CANCELLED:
-        return error_frame(last + 1, 499, "cancelled", "this request was cancelled")
-    if usage.error_code or response is None or order.stream:
-        code = usage.error_code or "stream_lost"
-        return error_frame(
-            last + 1, 502, code, "the answer ended, but was lost on its way; send it again"
-        )
-    try:
-        cipher = keyring.by_id_now(response.data_key_id)
-        body = cipher.decrypt(bytes(response.ciphertext), statements.aad(order, "response"))
-    except Unreadable:
-        return error_frame(last + 1, 502, "stream_lost", "the answer has been erased")
-    served_by = frames.upstream(completion.queue)
-    return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body, upstream=served_by)
-
-
 class ReaderGone(Exception):
     """The reader has disconnected. The generated part is settled."""
 
@@ -170,3 +113,58 @@ class AnswerStream:
     def leave(self) -> None:
         """Stop reading here, while it goes on: readers follow the stored events instead."""
         leave(self._context, self.order)
+
+
+# Recovery of an answer that may have been lost, for example with the data of Redis ----------------
+async def recover(context: Context, order: Order, sink: Sink) -> None:
+    """Put what is available elsewhere into the sink: stored events, or the recorded answer."""
+    if order.stream:
+        await _from_history(context, order, sink)
+    if not sink.finished:
+        frame = await database_sync_to_async(_recorded)(order, sink.last)
+        if frame:
+            sink.put(frame)
+    if not sink.finished and time.time() > order.deadline + OVERTIME_S:
+        sink.put(error_frame(sink.last + 1, 504, "deadline_exceeded", "the answer took too long"))
+        context.cancellation.cancel(order)
+
+
+async def _from_history(context: Context, order: Order, sink: Sink) -> None:
+    name = frames.history(order.id.bytes)
+    try:
+        answer = await context.redis.call("XREAD", "STREAMS", name, str(sink.last))
+    except RedisGone:
+        return
+    for _, entries in answer or ():
+        for frame in frames.in_entries(entries, name):
+            sink.put(frame)
+
+
+def _recorded(order: Order, last: int) -> Frame | None:
+    try:
+        with tenant_scope(order.tenant_id):
+            completion = Completion.objects.exclude(state=State.OPEN).get(id=order.id)
+            usage = Usage.objects.get(completion_id=order.id)
+            response = Payload.objects.filter(request_id=order.id, field="response").first()
+            return _as_recorded(order, last, completion, usage, response)
+    except (DatabaseError, Completion.DoesNotExist, Usage.DoesNotExist):
+        return None
+
+
+def _as_recorded(
+    order: Order, last: int, completion: Completion, usage: Usage, response: Payload | None
+) -> Frame:
+    if completion.state == State.CANCELLED:
+        return error_frame(last + 1, 499, "cancelled", "this request was cancelled")
+    if usage.error_code or response is None or order.stream:
+        code = usage.error_code or "stream_lost"
+        return error_frame(
+            last + 1, 502, code, "the answer ended, but was lost on its way; send it again"
+        )
+    try:
+        cipher = keyring.by_id_now(response.data_key_id)
+        body = cipher.decrypt(bytes(response.ciphertext), statements.aad(order, "response"))
+    except Unreadable:
+        return error_frame(last + 1, 502, "stream_lost", "the answer has been erased")
+    served_by = frames.upstream(completion.queue)
+    return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body, upstream=served_by)

@@ -71,30 +71,21 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
 def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *parts: Any) -> OwnLine:
     klass, items = name.decode(), [Item.parse(item) for item in parts[::2]]
     above = line.before(klass) - line.waiting.get(klass, 0)
+    requests = []
+    for n, (item, parked) in enumerate(zip(items, parts[1::2], strict=True)):
+        position = line.in_turns(klass, n + 1, tenants)
+        wait_ms, requeued = round(line.wait_s(position) * 1000), item.attempt > 1
+        waited = waited_s(item.id)
+        requests.append(Waiting(item.id, n, position, wait_ms, waited, requeued, bool(parked)))
     return OwnLine(
         pool=pool,
         klass=klass,
         waiting=length,
-        requests=tuple(
-            _waiting(item, n, line.in_turns(klass, n + 1, tenants), line, parked=bool(parked))
-            for n, (item, parked) in enumerate(zip(items, parts[1::2], strict=True))
-        ),
+        requests=tuple(requests),
         higher_classes=above > 0,
         takes_turns=tenants > 1,
         weight=items[0].weight,
         full=line.full,
-    )
-
-
-def _waiting(item: Item, own_before: int, position: int, line: Line, *, parked: bool) -> Waiting:
-    return Waiting(
-        id=item.id,
-        own_before=own_before,
-        position=position,
-        wait_ms=round(line.wait_s(position) * 1000),
-        waited_s=waited_s(item.id),
-        requeued=item.attempt > 1,
-        parked=parked,
     )
 
 

@@ -64,22 +64,12 @@ def _columns(declared: list[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _leaving(columns: Mapping[str, Mapping[str, Any]]) -> set[Any]:
     """Returns rows that an import removes. A row with one of the API below it stays."""
-    engines = [row for row in Engine.objects.all() if _may_leave(row, columns["engine"])]
-    pools = [
-        row
-        for row in Pool.objects.all()
-        if _may_leave(row, columns["pool"]) and not set(row.engines.all()) - {*engines}
-    ]
-    models = [
-        row
-        for row in Model.objects.all()
-        if _may_leave(row, columns["model"]) and not set(row.pools.all()) - {*pools}
-    ]
-    return {*engines, *pools, *models}
-
-
-def _may_leave(row: Any, declared: Mapping[str, Any]) -> bool:
-    return row.from_file and row.name not in declared
+    leaving = set[Any]()
+    for kind, below in (("engine", ""), ("pool", "engines"), ("model", "pools")):
+        for row in _KINDS[kind].objects.filter(from_file=True).exclude(name__in=columns[kind]):
+            if not below or leaving.issuperset(getattr(row, below).all()):
+                leaving.add(row)
+    return leaving
 
 
 def _of_kind(

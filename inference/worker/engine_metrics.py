@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterable
 
-from inference.engines.base import EngineFailed, EnginePaused, WorkerLost
+from inference.engines.base import EnginePaused, WorkerLost
 from inference.queue.engine_window import (
     KEPT_S,
     EngineWindow,
@@ -77,7 +77,7 @@ class EngineWatch:
             self._changed = True
             self._own.ended(now, run.queue_ms, outcome.ttft_ms if outcome else None)
         if failure and failure.counts:
-            self._own.failed(_failure(failure, now))
+            self._own.failed(Failure(now, failure.status, failure.code, failure.cause[:200]))
 
     async def tell(self, redis: RedisLink) -> None:
         """Write new figures, once a second at most. Raises RedisGone, ReplyError."""
@@ -110,7 +110,3 @@ class EngineWatch:
         if new > 0 or (new and ends):
             self._own.came(new, now)
             self._changed = True
-
-
-def _failure(failure: EngineFailed, at: float) -> Failure:
-    return Failure(at, failure.status, failure.code, failure.cause[:200])

@@ -49,7 +49,7 @@ class SiblingWorkers:
         """Returns this worker and its present siblings: engines come and go."""
         pool, engine, number = self._name
         workers = workers_of(pool) if engine else []
-        me = _worker_of(workers, engine, number)
+        me = next((w for w in workers if (w.engine, w.number) == (engine, number)), None)
         return me, [worker for worker in workers if worker != me]
 
     @property
@@ -76,13 +76,9 @@ class SiblingWorkers:
         if not self._me or not self._others:
             self._asleep = []
             return
-        answers = await redis.many(
-            [
-                ("SET", self._me.awake, 1, "PX", AWAKE_MS),
-                *(("EXISTS", other.awake) for other in self._others),
-            ]
-        )
-        awake = answers[1:]
+        others = [("EXISTS", other.awake) for other in self._others]
+        mark = "SET", self._me.awake, 1, "PX", AWAKE_MS
+        _, *awake = await redis.many([mark, *others])
         self._asleep = [w for w, there in zip(self._others, awake, strict=True) if there == 0]
 
     async def leave(self, redis: RedisLink) -> None:
@@ -99,7 +95,3 @@ class SiblingWorkers:
         if self._asleep and loop.time() >= self._call_at:
             self._call_at = loop.time() + AGAIN_S
             loop.run_in_executor(None, wake, [self._asleep[0]])
-
-
-def _worker_of(workers: list[PoolWorker], engine: str, number: int) -> PoolWorker | None:
-    return next((w for w in workers if (w.engine, w.number) == (engine, number)), None)

@@ -133,18 +133,16 @@ class Revocation:
     async def _look(self) -> None:
         if not len(self):
             return
-        unread = self._without_reader()
+        unread = [request for request in self._requests.values() if request.sink is None]
         credentials = {request.credential for request in self._requests.values()}
         credentials |= {credential for credential, _ in self._sockets.values()}
         rows = await self._ask(credentials, [request.order.id for request in unread])
         reasons = {_credential(row): _refusal_reason(row) for row in rows if row["kind"] != "open"}
         still_open = {UUID(bytes=row["id"]) for row in rows if row["kind"] == "open"}
-        self._batches_only = {_credential(row) for row in rows if _is_for_batches(row)}
+        keys = [row for row in rows if row["kind"] == "key"]
+        self._batches_only = {_credential(k) for k in keys if Scope.INFERENCE not in k["scopes"]}
         self._end({c: reasons.get(c, "access_revoked") for c in credentials})
         self._follow_up(unread, still_open)
-
-    def _without_reader(self) -> list[_Request]:
-        return [request for request in self._requests.values() if request.sink is None]
 
     async def _ask(self, credentials: set[Credential], orders: list[UUID]) -> list[dict[str, Any]]:
         parameters = {
@@ -162,16 +160,18 @@ class Revocation:
     def _end(self, lost: dict[Credential, str]) -> None:
         """End what lost its access. What began during the query has its turn at the next check."""
         for request in list(self._requests.values()):
-            reason = lost.get(request.credential, "") or self._out_of_scope(
-                request.credential, request.order.klass
-            )
+            credential, klass = request.credential, request.order.klass
+            reason = lost.get(credential, "") or self._out_of_scope(credential, klass)
             if reason and not request.ending:
                 self._end_request(request, reason)
         for socket, (credential, notify) in list(self._sockets.items()):
             reason = lost.get(credential, "") or self._out_of_scope(credential)
             if reason and reason != RESTRICTED:  # a page learns it with its next request
                 self.dismiss(socket)
-                _notify(notify, reason)
+                try:
+                    notify(reason)
+                except Exception:  # it must not keep the news from the others
+                    log.exception("cannot notify a socket: %s", reason)
 
     def _out_of_scope(self, credential: Credential, klass: str = "realtime") -> str:
         in_scope = credential not in self._batches_only or classes.of(klass).scope == Scope.BATCH
@@ -199,22 +199,10 @@ class Revocation:
                 self._cancel(request.order)
 
 
-def _notify(notify: Lost, reason: str) -> None:
-    """Notify a listener. One that fails must not keep the news from the others."""
-    try:
-        notify(reason)
-    except Exception:
-        log.exception("cannot notify a socket: %s", reason)
-
-
 def _credential(row: dict[str, Any]) -> Credential:
     if row["kind"] == "session":
         return bytes(row["id"]).decode()
     return UUID(bytes=row["id"]) if row["kind"] == "member" else bytes(row["id"])
-
-
-def _is_for_batches(row: dict[str, Any]) -> bool:
-    return row["kind"] == "key" and Scope.INFERENCE not in row["scopes"]
 
 
 def _refusal_reason(row: dict[str, Any]) -> str:
