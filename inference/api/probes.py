@@ -26,6 +26,6 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
     checks = await readiness.recent(context)
     left_out = "engines" if request.query == b"without=engines" else ""
     ready = all(up for name, up in checks.items() if name != left_out)
-    limits = {"alone": context.rate_limiter.alone, "outages": context.rate_limiter.outages}
+    limits = {"alone": context.limits.rate.alone, "outages": context.limits.rate.outages}
     body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)

@@ -79,12 +79,12 @@ def counted(call: Call, caller: Caller) -> Iterator[None]:
     try:
         yield
     finally:
-        call.context.readers.leave(*names)
+        call.context.limits.readers.leave(*names)
 
 
 def _enter(call: Call, caller: Caller) -> tuple[Hashable, Hashable]:
     limits = (caller.credential, READERS_PER_KEY), (caller.tenant_id, READERS_PER_TENANT)
-    full = call.context.readers.enter(*limits)
+    full = call.context.limits.readers.enter(*limits)
     if full == EVERYBODY:
         raise Unavailable("too many streams are read here; try again", retry_after=2)
     if full is not None:

@@ -27,10 +27,10 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
     address = counted(client_ip) if settings.IP_PER_MINUTE else ""
     if not address:
         return 0
-    admission, counted_at = context.rate_limiter.blocked(address), 0
+    admission, counted_at = context.limits.rate.blocked(address), 0
     if admission is None and not context.authenticator.expected(key):
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
-        admission, counted_at = await context.rate_limiter.admit(ask)
+        admission, counted_at = await context.limits.rate.admit(ask)
     if admission and admission.tier:
         caller = context.authenticator.last_known(key)
         raise not_admitted(context, admission, caller, route, client_ip)
@@ -61,7 +61,7 @@ async def charge_before_reading(
     ask = _look_of(caller, client_ip, counted_at)
     if not ask.limited:
         return counted_at
-    admission, counted_at = await context.rate_limiter.admit(ask)
+    admission, counted_at = await context.limits.rate.admit(ask)
     admission = admission if admission.tier else _used_up(admission)
     if admission.tier:
         raise not_admitted(context, admission, caller, route, client_ip)
@@ -127,7 +127,7 @@ async def _admitted(
     """Raises NotAdmitted."""
     if not ask.limited:
         return Admission("")
-    admission, _ = await context.rate_limiter.admit(ask)
+    admission, _ = await context.limits.rate.admit(ask)
     if admission.tier:
         raise not_admitted(context, admission, caller, route, client_ip)
     return admission

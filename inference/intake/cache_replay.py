@@ -64,7 +64,7 @@ async def replay_kept(
         text = error_body("the answer could not be put on record", "not_recorded", 503)
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
     stream.sink.put(frame)
-    context.rate_limiter.over(str(order.id))
+    context.limits.rate.over(str(order.id))
     context.background.run(release_limits(context, order, len(replay.body)))
 
 
@@ -72,7 +72,7 @@ async def _settles(context: Context, replay: Replay) -> bool:
     order = replay.order
     try:
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        return await settle(context.settled, replay.settled(cipher))
+        return await settle(context.commits.settled, replay.settled(cipher))
     except (StoreUnavailable, Unreadable, MasterKeyUnavailable):
         return False
 

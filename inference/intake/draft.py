@@ -31,7 +31,7 @@ async def draft(context: Context, submission: Submission) -> Order:
     """
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
-    in_pools = context.prices.in_pools(model, now)
+    in_pools = context.quotas.prices.in_pools(model, now)
     pool = await _pool_unless_kept(context, submission)
     return Order(
         id=request_id.new(),
@@ -44,7 +44,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         chat=submission.chat,
         stream=submission.stream,
         include_usage=submission.include_usage,
-        reply_to="" if submission.outlives_reader else context.id,
+        reply_to="" if submission.outlives_reader else context.returns.web,
         outlives_reader=submission.outlives_reader or submission.claim is not None,
         keeps_text=submission.keeps_text,
         body=submission.body,
@@ -117,9 +117,9 @@ async def _pool(context: Context, submission: Submission, model: str) -> Pool:
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:
-    if (prices := context.prices.known(model, now)) is not None:
+    if (prices := context.quotas.prices.known(model, now)) is not None:
         return prices
     try:
-        return await asyncio.wait_for(context.prices.of(model, now), PRICE_PATIENCE_S)
+        return await asyncio.wait_for(context.quotas.prices.of(model, now), PRICE_PATIENCE_S)
     except (TimeoutError, psycopg.Error, OSError) as problem:
         raise OutOfService(str(problem)) from None

@@ -26,8 +26,8 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
             async with asyncio.timeout_at(until):
                 joined = await context.queues[order.queue].join(order.item, ciphertext)
             if joined.wakes:
-                loop.run_in_executor(context.messenger, wake_up, order.queue)
-            context.line_watch.look_after(order.queue)
+                loop.run_in_executor(context.queues.messenger, wake_up, order.queue)
+            context.queues.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:
             if sink.attempt:  # the sweeper queued it, and it runs
@@ -40,7 +40,7 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
 
 async def _give_up(context: Context, order: Order) -> None:
     leave(context, order)
-    context.rate_limiter.over(str(order.id))
+    context.limits.rate.over(str(order.id))
     await context.cancellation.never_queued(order)
 
 

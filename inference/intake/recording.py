@@ -57,11 +57,14 @@ async def put_on_record(
         row = received_row(order, ciphertext, time_zone)
         if settled:
             both = settling.row_of_both(row, settled(cipher))
-            decision = verdict(await context.answered_at_once.write(both))
+            answer = await context.commits.answered_at_once.write(both)
+        elif claim:
+            answer = await context.commits.claimed.write(row | claim.row())
+            if answer is None:
+                raise KeyTaken
         else:
-            decision = verdict(
-                await (_claimed(context, row, claim) if claim else context.received.write(row))
-            )
+            answer = await context.commits.received.write(row)
+        decision = verdict(answer)
     except Barred:  # erased since the authentication
         raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
     except StoreUnavailable as problem:
@@ -71,16 +74,9 @@ async def put_on_record(
     except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
         raise OutOfService(str(problem)) from None
     if decision.out_of:
-        context.exhausted.remember(decision.out_of, asyncio.get_running_loop().time())
+        context.quotas.exhausted.remember(decision.out_of, asyncio.get_running_loop().time())
         raise out_of_quota(decision.out_of)
     return OnRecord(ciphertext, decision, row["payload_sha256"])
-
-
-async def _claimed(context: Context, row: Row, claim: Claim) -> Any:
-    answer = await context.claimed.write(row | claim.row())
-    if answer is None:
-        raise KeyTaken
-    return answer
 
 
 async def _key(order: Order) -> Cipher:

@@ -42,7 +42,7 @@ class Admitted(msgspec.Struct, frozen=True):
 async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
     """Charge all limits. Raises NotAdmitted."""
     now = asyncio.get_running_loop().time()
-    if quota := context.exhausted.refusal(submission.caller, order.model, order.charge, now):
+    if quota := context.quotas.exhausted.refusal(submission.caller, order.model, order.charge, now):
         raise out_of_quota(quota)
     ask = Ask.of(
         submission.caller,
@@ -55,7 +55,7 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
         address_counted_at=submission.address_counted_at,
         size=len(submission.body),
     )
-    admission, counted_at = await context.rate_limiter.admit(ask)
+    admission, counted_at = await context.limits.rate.admit(ask)
     if admission.tier:
         raise NotAdmitted(admission)
     return Admitted(admission, ask, counted_at)
@@ -63,7 +63,7 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
 
 def undo(context: Context, admitted: Admitted) -> None:
     """Take the charge of a request back that was refused later. Does not wait."""
-    context.background.run(context.rate_limiter.undo(admitted.ask, admitted.counted_at))
+    context.background.run(context.limits.rate.undo(admitted.ask, admitted.counted_at))
 
 
 async def submit(

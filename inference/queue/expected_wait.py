@@ -1,6 +1,6 @@
 """The expected wait of a request that joins a pool's queue now, by the last known figures.
 
-Redis returns the figures with each request that joins, and line_watch.py reads them again while
+Redis returns the figures with each request that joins, and queues.py reads them again while
 something waits. Routing looks them up here for each request, without a round trip.
 """
 

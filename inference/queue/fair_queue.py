@@ -252,15 +252,3 @@ class FairQueue:
         """
         _, note = await self._redis.call("BLPOP", f"{self._pool[0]}:inbox:{runner}", 0)
         return bytes(note)
-
-
-class FairQueues(dict[str, FairQueue]):
-    """Queues by pool over one link. Pools may be added while the process runs."""
-
-    def __init__(self, redis: RedisLink) -> None:
-        super().__init__()
-        self._redis = redis
-
-    def __missing__(self, pool: str) -> FairQueue:
-        queue = self[pool] = FairQueue(self._redis, pool)
-        return queue

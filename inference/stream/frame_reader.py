@@ -15,8 +15,10 @@ BLOCK_MS = 5_000
 
 
 class Returns:
+    """`web`: the id of this process, to which runners reply."""
+
     def __init__(self, redis_url: str, web: str) -> None:
-        self._channel = frames.channel(web)
+        self.web, self._channel = web, frames.channel(web)
         self._redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
         self.sinks: dict[bytes, Sink] = {}
         self.backlog = Backlog()

@@ -14,13 +14,14 @@ from bench.parts.record.admission_report import MODEL, STEPS
 from inference.intake import address_limit
 from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
-from inference.intake.context import RECORD_PATIENCE_S, Context
+from inference.intake.context import Context
 from inference.intake.enqueue import leave
 from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
+from inference.record.commits import RECORD_PATIENCE_S
 from inference.record.statements import Outcome
 from inference.validation.forms import Form
 from tenants.caller import Caller
@@ -55,11 +56,11 @@ class Path:
         self.context = Context()
         self._queue = FairQueue(self.context.redis, MODEL)
         _clock("authentication", self.context.authenticator, "by_key")
-        _clock("limits", self.context.rate_limiter, "admit")
+        _clock("limits", self.context.limits.rate, "admit")
 
     async def open(self) -> None:
-        await self.context.rate_limiter.open()
-        _clock("record", self.context.received, "write")
+        await self.context.limits.rate.open()
+        _clock("record", self.context.commits.received, "write")
 
     async def close(self) -> None:
         await self.context.close()
@@ -112,17 +113,17 @@ class BarePath(Path):
     def __init__(self, known: dict[str, Caller]) -> None:
         super().__init__()
         self._known = known
-        self.context.rate_limiter.admit = _admitted  # type: ignore[method-assign]
+        self.context.limits.rate.admit = _admitted  # type: ignore[method-assign]
 
     async def open(self) -> None:
         context, dsn = self.context, settings.DATABASE_URL
-        await asyncio.gather(context.received.close(), context.settled.close())
+        await asyncio.gather(context.commits.received.close(), context.commits.settled.close())
         received = statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
         settled = statements.SETTLED.replace("tenants_settle", "bench_no_settle")
-        context.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
-        context.settled = GroupCommit(dsn, settled, patience_s=30)
+        context.commits.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
+        context.commits.settled = GroupCommit(dsn, settled, patience_s=30)
         context.cancellation = Cancellation(
-            context.redis, context.queues, context.settled, context.background
+            context.redis, context.queues, context.commits.settled, context.background
         )
         await super().open()
 

@@ -13,9 +13,9 @@ from audit.keys.keyring import Cipher, keyring
 from audit.trail.group_commit import GroupCommit
 from bench.parts.record.admission_report import MODEL
 from inference import request_id
-from inference.intake.context import RECORD_PATIENCE_S
 from inference.order import Order
 from inference.record import statements
+from inference.record.commits import RECORD_PATIENCE_S
 from inference.record.statements import Outcome
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge

@@ -179,7 +179,7 @@ class Work:
     def _is_closed(self) -> bool:
         """Returns whether no line may begin now."""
         ends = self._stopped or self._closing
-        return ends or bool(self._batch.paused_at) or self._context.rate_limiter.alone
+        return ends or bool(self._batch.paused_at) or self._context.limits.rate.alone
 
     def _window_has(self, model: str) -> int:
         return windows.lines_at_once(model, self._now(), self._zone, int(settings.BATCH_IN_FLIGHT))

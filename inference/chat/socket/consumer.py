@@ -87,7 +87,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _enter(self) -> tuple[int, str] | None:
         """Returns close code and reason if there are too many sockets."""
-        full = self.context.sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
+        full = self.context.limits.sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
         self._counted = full is None
         if full is None:
             return None
@@ -111,7 +111,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _cleanup(self) -> None:
         """Release all, also for a connection that failed half-way, without a disconnect message."""
         if self._counted:
-            self.context.sockets.leave(self.chat_session.user.pk)
+            self.context.limits.sockets.leave(self.chat_session.user.pk)
         self.context.revocation.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
@@ -205,7 +205,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             earlier.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
-        followers, person = self.context.followers, self.chat_session.user.pk
+        followers, person = self.context.limits.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
         look = off_loop(self.chat_session.member, stored_turn)

@@ -60,7 +60,7 @@ class Visit:
     def _limiter(self) -> Any:
         """The rate limiter; None where no such process serves the page, as in a test."""
         context = self.scope.get("state", {}).get("context")
-        return context and context.rate_limiter
+        return context and context.limits.rate
 
     async def run(self, pages: Any, receive: Any, replay: Any, send: Any) -> None:
         """Have the page made. `replay` reads the request again, `receive` what comes behind it.

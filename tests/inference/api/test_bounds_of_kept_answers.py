@@ -95,7 +95,7 @@ async def test_what_a_quota_refuses_leaves_nothing(
     quota = lambda: Quota.set(acme, unit="requests", window="day", limit=2, by="test")  # noqa: E731
     await in_database(quota)()
     answers = [await ask(client) for _ in range(3)]
-    context.exhausted.__init__()  # type: ignore[misc]
+    context.quotas.exhausted.__init__()  # type: ignore[misc]
     answers.append(await ask(client))
     assert [answer.status_code for answer in answers] == [200, 429, 429, 429]
     assert await in_database(Completion.objects.filter(state="open").count)() == 0
@@ -139,7 +139,7 @@ async def test_a_hit_is_billed_where_it_is_given_and_nowhere_else(
     """Its commit takes longer than a receipt may: it is waited for, since it is the bill too."""
     await ask(client), await ask(client)
     async with weak_line_to_database(dsn) as line:
-        commits = context.answered_at_once
+        commits = context.commits.answered_at_once
         await commits._connection.close()
         commits._connection = ResilientConnection(through(line, dsn))
         assert is_hit(await ask(client))

@@ -463,7 +463,7 @@ async def test_a_kept_answer_whose_settlement_fails_is_not_given_out(
     async def away(_row: Any) -> Any:
         raise StoreUnavailable("PostgreSQL does not answer")
 
-    monkeypatch.setattr(context.settled, "write", away)
+    monkeypatch.setattr(context.commits.settled, "write", away)
     headers = {**USE, **({"Idempotency-Key": "k"} if "key" in why else {})}
     answer = await ask(client, headers, text=text, stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_recorded")
@@ -481,7 +481,7 @@ async def test_a_kept_answer_that_is_not_received_is_not_given_out(
     async def away(_row: Any) -> Any:
         raise StoreUnavailable("PostgreSQL does not answer")
 
-    monkeypatch.setattr(context.answered_at_once, "write", away)
+    monkeypatch.setattr(context.commits.answered_at_once, "write", away)
     answer = await ask(client, stream=stream)
     assert answer.status_code == 503
     assert "three" not in answer.text

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api.openai import delivery
 from inference.intake import answer_stream, enqueue
-from inference.queue import expected_wait, line_watch
+from inference.queue import expected_wait, queues
 from inference.queue.fair_queue import FairQueue
 from inference.queue_control.of_tenant import own_lines
 from inference.stream.frames import Kind
@@ -44,7 +44,7 @@ async def client(
     settings.ENGINES = {pool: ENGINE}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
-    monkeypatch.setattr(line_watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(queues, "EVERY_S", 0.02)
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.05)
     engines.forget()
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
@@ -71,7 +71,7 @@ async def answered(queue: FairQueue, link: RedisLink, tenant: Tenant) -> None:
     """A runner takes everything, and answers what came over HTTP."""
     for item, ciphertext in await queue.pop(50, "runner-1"):
         if ciphertext != b"x":
-            order = an_order(id=UUID(item.id), tenant_id=tenant.id, reply_to=current().id)
+            order = an_order(id=UUID(item.id), tenant_id=tenant.id, reply_to=current().returns.web)
             out = Writer(link)
             out.put(order, a_frame(1, 2, of=order.id))
             out.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
@@ -162,12 +162,12 @@ async def test_nobody_asks_while_nothing_waits(
     await others(queue, 2, acme)
     asked = ask(client, queue.pool, stream=True)
     await joined(queue.pool, 3)
-    assert set(current().line_watch._followed) == {queue.pool}
+    assert set(current().queues._followed) == {queue.pool}
     await answered(queue, link, acme)
     await asked
 
     async def nobody() -> bool:
-        return not current().line_watch._followed
+        return not current().queues._followed
 
     await until(nobody)
     assert expected_wait.expected(queue.pool, "realtime") == 0

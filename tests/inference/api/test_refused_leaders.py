@@ -22,7 +22,7 @@ async def test_one_that_is_not_received_leaves_no_flight(
         raise StoreUnavailable("PostgreSQL does not answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(context.received, "write", away)
+        patch.setattr(context.commits.received, "write", away)
         assert (await ask(client)).status_code == 503
     async with asyncio.timeout(10):  # else it would wait for 25 s
         assert is_hit(await ask(client)) is False

@@ -17,7 +17,7 @@ from inference import engines
 from inference.api.openai import delivery
 from inference.intake import answer_stream, enqueue
 from inference.order import Item
-from inference.queue import expected_wait, line_watch
+from inference.queue import expected_wait, queues
 from inference.queue.fair_queue import FairQueue, Popped
 from inference.stream import cursor
 from inference.stream.frames import Frame, Kind
@@ -43,7 +43,7 @@ async def key(
     settings.ENGINES = {pool: ENGINE}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
-    monkeypatch.setattr(line_watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(queues, "EVERY_S", 0.02)
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.03)
     monkeypatch.setattr(cursor, "QUIET_S", 0.03)
     monkeypatch.setattr(delivery, "FIRST_EVENT_S", 0.05)
@@ -76,7 +76,7 @@ async def taken(queue: FairQueue) -> Item:
 
 async def answered_slowly(item: Item, link: RedisLink) -> None:
     """The runner is silent between two events."""
-    order = an_order(id=UUID(item.id), tenant_id=UUID(item.tenant), reply_to=current().id)
+    order = an_order(id=UUID(item.id), tenant_id=UUID(item.tenant), reply_to=current().returns.web)
     out = Writer(link)
     for number, event in enumerate(EVENTS[:3], 1):
         out.put(order, Frame(order.id.bytes, 1, number, Kind.EVENTS, event + b"\n\n"))

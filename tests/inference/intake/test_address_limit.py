@@ -141,9 +141,9 @@ async def test_a_bad_body_leaves_the_bucket_of_tokens_as_it_is(
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     await in_database(acme.change)(by="test", requests_per_minute=90, tokens_per_minute=1000)
     caller = await context.authenticator.by_key(key)
-    await context.rate_limiter.admit(Ask.of(caller, "a", tokens=900))
+    await context.limits.rate.admit(Ask.of(caller, "a", tokens=900))
     assert (await post_rubbish("198.18.7.1", key))[0] == 400
-    admission, _ = await context.rate_limiter.admit(Ask.of(caller, "b", tokens=900))
+    admission, _ = await context.limits.rate.admit(Ask.of(caller, "b", tokens=900))
     assert admission.tier == "tokens"
 
 

@@ -116,12 +116,12 @@ async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     readers[0].cancel()
     await asyncio.gather(readers[0], return_exceptions=True)
     assert (await events(text, mine)).status_code == 200
-    monkeypatch.setattr(context.readers, "_most", 1)
+    monkeypatch.setattr(context.limits.readers, "_most", 1)
     full = await events(its_text, theirs)
     assert (full.status_code, full.headers["retry-after"]) == (503, "2")
     readers[1].cancel()
     await asyncio.gather(readers[1], return_exceptions=True)
-    assert len(context.readers) == 0
+    assert len(context.limits.readers) == 0
 
 
 async def test_a_tenants_readers_are_bounded_whatever_key_they_use(
@@ -152,7 +152,7 @@ async def test_a_tenants_readers_are_bounded_whatever_key_they_use(
     assert (await events(its_text, kept)).status_code == 200
     readers[1].cancel()
     await asyncio.gather(readers[1], return_exceptions=True)
-    assert len(context.readers) == 0
+    assert len(context.limits.readers) == 0
 
 
 async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
@@ -192,11 +192,11 @@ class Socket:
     async def follow(self, message: Message) -> dict[str, Any] | None:
         """What the page is told; None where the answer is followed from now on."""
         sent = orjson.dumps({"type": "follow", "message": str(message.pk), "after": 0}).decode()
-        followed = len(current().followers)
+        followed = len(current().limits.followers)
         await self._app.send_input({"type": "websocket.receive", "text": sent})
         async with asyncio.timeout(5):
             while self._app.output_queue.empty():
-                if len(current().followers) > followed:
+                if len(current().limits.followers) > followed:
                     return None
                 await asyncio.sleep(0.01)
         return dict(orjson.loads((await self.heard())["text"]))
@@ -238,12 +238,12 @@ async def test_a_persons_sockets_are_bounded(
     await tabs[0].disconnect()
     again = await connected(alice, monkeypatch)
     assert await again.is_quiet()
-    monkeypatch.setattr(context.sockets, "_most", 2)
+    monkeypatch.setattr(context.limits.sockets, "_most", 2)
     crowded = await connected(alice, monkeypatch)
     assert (await crowded.heard())["code"] in (1013, 4429)
     for socket in (crowded, again, tabs[1]):
         await socket.disconnect()
-    assert len(context.sockets) == 0
+    assert len(context.limits.sockets) == 0
 
 
 async def test_what_a_person_follows_is_bounded_over_all_their_sockets(
@@ -273,7 +273,7 @@ async def test_what_a_person_follows_is_bounded_over_all_their_sockets(
 
 async def followed(answers: int) -> None:
     async with asyncio.timeout(5):
-        while len(current().followers) != answers:
+        while len(current().limits.followers) != answers:
             await asyncio.sleep(0.01)
 
 
@@ -307,4 +307,4 @@ async def test_a_socket_that_does_not_come_about_counts_no_longer(
     monkeypatch.setattr(RedisPubSubLoopLayer, "group_add", away)
     with pytest.raises(RedisError):
         await connected(alice, monkeypatch)
-    assert len(context.sockets) == 0
+    assert len(context.limits.sockets) == 0

@@ -161,13 +161,13 @@ async def test_a_flood_on_an_empty_quota_does_not_reach_the_database(
 ) -> None:
     ours, free = await quota(acme, 20, "tokens"), await quota(acme, 0, model="other")
     caller = counted_by(caller, ours, free)
-    asked, write = list[Any](), context.received.write
+    asked, write = list[Any](), context.commits.received.write
 
     async def watched(row: Any) -> Any:
         asked.append(row)
         return await write(row)
 
-    monkeypatch.setattr(context.received, "write", watched)
+    monkeypatch.setattr(context.commits.received, "write", watched)
     for _ in range(50):
         refused = await refusal(context, caller)
         assert refused.admission.counter == ours.id

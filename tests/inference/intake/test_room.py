@@ -17,7 +17,7 @@ from inference.intake import enqueue
 from inference.intake.errors import QueueFull
 from inference.intake.route import has_a_turn, route, with_room
 from inference.models import Completion
-from inference.queue import expected_wait, line_watch
+from inference.queue import expected_wait, queues
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.limits import limits_of
@@ -113,7 +113,7 @@ async def asking(
     settings.ENGINES = {"m": {"pools": {pool: {**ENGINE, "limits": {REALTIME: {"waiting": 4}}}}}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
-    monkeypatch.setattr(line_watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(queues, "EVERY_S", 0.02)
     engines.forget()
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
     headers = {"Authorization": f"Bearer {text}"}
@@ -199,7 +199,7 @@ async def test_who_waits_behind_another_tenants_backlog_has_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The queue is fair: one tenant's requests must not refuse those of others."""
-    monkeypatch.setattr(line_watch, "EVERY_S", 60)  # what is told here holds
+    monkeypatch.setattr(queues, "EVERY_S", 60)  # what is told here holds
     serve(settings, **{queue.pool: {"wait_s": 30}})
     await fill(queue)
     for _ in range(WAITING):

@@ -18,7 +18,6 @@ from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
 from inference import classes, engines
 from inference.classes import WorkClass
-from inference.intake import context as contexts
 from inference.intake import enqueue
 from inference.intake import submit as submitting
 from inference.intake.answer_stream import AnswerStream
@@ -27,7 +26,7 @@ from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
 from inference.queue.fair_queue import FairQueue, Joined
-from inference.record import statements
+from inference.record import commits, statements
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
@@ -80,7 +79,7 @@ async def context(
     settings.DATABASE_URL = through(database, dsn)
     settings.REDIS_URL = over(redis, settings.REDIS_URL)
     settings.IP_PER_MINUTE = 0
-    monkeypatch.setattr(contexts, "RECORD_PATIENCE_S", 0.4)
+    monkeypatch.setattr(commits, "RECORD_PATIENCE_S", 0.4)
     monkeypatch.setattr(enqueue, "PATIENCE_S", 1.0)
     engines.forget()
     context = Context()
@@ -270,7 +269,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
     for _ in range(2):
         with pytest.raises(OutOfService):
             await submit(context, caller)
-    assert context.rate_limiter.alone
+    assert context.limits.rate.alone
     rows = await in_database(lambda: list(Usage.objects.all()))()
     assert [(row.error_code, row.prompt_tokens, row.cost) for row in rows] == [
         ("not_queued", 0, 0)
@@ -281,7 +280,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
         await redis.up()
     else:
         redis.thaw()
-    await until(lambda: _is(asyncio.sleep(0, context.rate_limiter.alone), False))
+    await until(lambda: _is(asyncio.sleep(0, context.limits.rate.alone), False))
     await until(lambda: _is(busy(link, caller), 0))
     order = (await submit(context, caller)).order
     popped = await until(lambda: queue.pop(9, "runner-1"))

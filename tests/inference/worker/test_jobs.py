@@ -19,7 +19,8 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
-from inference.queue.fair_queue import FairQueues, prefix
+from inference.queue.fair_queue import prefix
+from inference.queue.queues import FairQueues
 from inference.record import settle_unrun, statements
 from inference.record.consumption import Parked
 from inference.record.cost import Cost

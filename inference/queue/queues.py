@@ -1,25 +1,33 @@
-"""Follows the queues in which requests of this process wait, or have waited.
+"""The queues of a process that takes requests, and a watch on those in which they wait.
 
-Without it a queue to which this process sends nothing more would never seem to drain. An empty
-queue is not read.
+Without the watch a queue to which this process sends nothing more would never seem to drain. An
+empty queue is not read.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from inference.queue.expected_wait import line_of
 from inference.queue.fair_queue import FairQueue
-from infrastructure.redis.link import TROUBLE
+from infrastructure.redis.link import TROUBLE, RedisLink
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25
 
 
-class LineWatch:
-    def __init__(self, queues: Mapping[str, FairQueue]) -> None:
-        self._queues = queues
+class FairQueues(dict[str, FairQueue]):
+    """Queues by pool over one link. Pools may be added while the process runs."""
+
+    def __init__(self, redis: RedisLink) -> None:
+        super().__init__()
+        self._redis = redis
         self._followed: dict[str, asyncio.Task[None]] = {}  # by pool
+        self.messenger = ThreadPoolExecutor(1, "wake-up")
+
+    def __missing__(self, pool: str) -> FairQueue:
+        queue = self[pool] = FairQueue(self._redis, pool)
+        return queue
 
     def look_after(self, pool: str) -> None:
         """Follow the queue until nothing waits there. Does not wait."""
@@ -31,7 +39,7 @@ class LineWatch:
         while not line_of(pool).is_empty:
             await asyncio.sleep(EVERY_S)
             try:
-                await self._queues[pool].look()
+                await self[pool].look()
             except TROUBLE as problem:
                 log.debug("cannot see what waits for %s: %s", pool, problem)
 
@@ -40,3 +48,4 @@ class LineWatch:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.messenger.shutdown(wait=False)
