@@ -54,21 +54,12 @@ IN_DATABASE = {
 def in_redis() -> set[str]:
     """Returns the sweep if a queue has entries, or was lost by Redis."""
     try:
-        return {"inference.sweep"} if any(map(_needs_sweep, _queues())) else set()
+        with client().pipeline(transaction=False) as ask:
+            for pool in pools():
+                ask.exists(f"{prefix(pool)}:epoch")
+                ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
+            counts = ask.execute()
     except RedisError:
         return {"inference.sweep"}
-
-
-def _queues() -> list[tuple[int, int]]:
-    """Returns for each pool whether it has an epoch, and how many of its keys exist."""
-    with client().pipeline(transaction=False) as ask:
-        for pool in pools():
-            ask.exists(f"{prefix(pool)}:epoch")
-            ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
-        counts = ask.execute()
-    return list(zip(counts[::2], counts[1::2], strict=True))
-
-
-def _needs_sweep(queue: tuple[int, int]) -> bool:
-    epoch, keys = queue
-    return not epoch or bool(keys)
+    epochs, entries = counts[::2], counts[1::2]
+    return {"inference.sweep"} if any(entries) or not all(epochs) else set()

@@ -88,12 +88,8 @@ class Item(msgspec.Struct, frozen=True):
 
 
 _BEFORE_KEEPS_TEXT = b"\xdc\x00\x13"  # how an array of 19 begins
-_encode = msgspec.msgpack.Encoder().encode
+packed = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Order).decode
-
-
-def packed(order: Order) -> bytes:
-    return _encode(order)
 
 
 def unpacked(data: bytes) -> Order:

@@ -55,12 +55,12 @@ def opens(event: bytes) -> bool:
 
 def id_field(event: bytes) -> bytes | None:
     match = _ID.search(event)
-    return match.group(0) if match else None
+    return match[0] if match else None
 
 
 def model_field(event: bytes) -> bytes | None:
     match = _MODEL.search(event)
-    return match.group(0) if match else None
+    return match[0] if match else None
 
 
 def parsed(event: bytes) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def text_in(event: bytes) -> str:
 
 def said_in(event: bytes) -> Said:
     """Returns the piece of the answer, or of the reasoning before it."""
-    return _said(event.partition(b"data:")[2])
+    return said_of(event.partition(b"data:")[2])
 
 
 def said_in_all(events: list[bytes]) -> Said:
@@ -120,13 +120,9 @@ def _parsed_together(events: list[bytes]) -> list[Said]:
 
 
 def said_of(answer: bytes) -> Said:
-    """Returns the text of a whole answer, and the reasoning before it."""
-    return _said(answer)
-
-
-def _said(chunk: bytes) -> Said:
+    """Returns the text of a whole answer or a chunk, and the reasoning before it."""
     try:
-        return _said_in_chunk(_chunk(chunk))
+        return _said_in_chunk(_chunk(answer))
     except msgspec.DecodeError:
         return NOTHING
 

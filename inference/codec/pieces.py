@@ -30,7 +30,7 @@ def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
                 answer.setdefault(name, value)
         for choice in _objects(chunk.get("choices")):
             number = _number(choice, 0)
-            choices[number] = _joined(choices.get(number, {}), _as_message(choice))
+            choices[number] = _joined(choices.get(number, {}), _renamed(choice, "delta", "message"))
     if answer.get("object") == _CHUNK:
         answer["object"] = _WHOLE
     whole = {**answer, "choices": [choices[n] for n in sorted(choices)], "usage": usage}
@@ -44,7 +44,7 @@ def of_answer(answer: bytes, *, gives_usage: bool) -> Iterator[bytes]:
     if head.get("object") == _WHOLE:
         head["object"] = _CHUNK
     for choice in whole["choices"]:
-        delta = _as_delta(choice)
+        delta = _renamed(choice, "message", "delta")
         yield _event(head, [{**delta, "finish_reason": None}])
         nothing: Json = {"delta": {}} if "delta" in delta else {"text": ""}
         end = {"index": delta.get("index", 0), **nothing}
@@ -57,12 +57,8 @@ def _event(head: Json, choices: list[Json]) -> bytes:
     return b"data: " + orjson.dumps({**head, "choices": choices})
 
 
-def _as_message(choice: Json) -> Json:
-    return {"message" if name == "delta" else name: value for name, value in choice.items()}
-
-
-def _as_delta(choice: Json) -> Json:
-    return {"delta" if name == "message" else name: value for name, value in choice.items()}
+def _renamed(choice: Json, old: str, new: str) -> Json:
+    return {new if name == old else name: value for name, value in choice.items()}
 
 
 def _objects(values: Any) -> list[Json]:

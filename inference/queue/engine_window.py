@@ -84,8 +84,7 @@ def key(pool: str, engine: str) -> str:
     return f"{prefix(pool)}:window:{engine}"
 
 
-def packed(window: EngineWindow) -> bytes:
-    return msgspec.msgpack.encode(window)
+packed = msgspec.msgpack.encode
 
 
 def unpacked(texts: Iterable[bytes]) -> list[EngineWindow]:

@@ -97,9 +97,6 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:
         raise ValidationError({"options": in_words(str(problem))}) from None
-    _refuse_address(str(values["url"]), str(values["kind"]), hosted=bool(values.get("hosted")))
-
-
-def _refuse_address(url: str, kind: str, *, hosted: bool) -> None:
-    if problem := networks.url_refusal_reason(url, hosted=hosted or kind in HOSTED):
+    hosted = bool(values.get("hosted")) or str(values["kind"]) in HOSTED
+    if problem := networks.url_refusal_reason(str(values["url"]), hosted=hosted):
         raise ValidationError({"url": in_words(problem)})

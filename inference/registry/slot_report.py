@@ -31,12 +31,11 @@ async def follow(engines: Iterable[Engine]) -> None:
 
 def different(engines: Iterable[Engine]) -> dict[str, int]:
     """Returns different numbers by the engine's name."""
-    return {e.config.id: e.reported_slots for e in engines if _reports_other_slots(e)}
-
-
-def _reports_other_slots(engine: Engine) -> bool:
-    config = engine.config
-    return config.auto_slots and engine.reported_slots not in (0, config.slots)
+    return {
+        engine.config.id: engine.reported_slots
+        for engine in engines
+        if engine.config.auto_slots and engine.reported_slots not in (0, engine.config.slots)
+    }
 
 
 def write(numbers: dict[str, int]) -> None:

@@ -71,7 +71,7 @@ def _filled(text: str, values: Mapping[str, str], tokens: Collection[str]) -> st
     fresh = control_tokens.in_text(whole, tokens) - control_tokens.in_text(text, tokens)
     if not fresh:
         return whole
-    names = [name for name in placeholders.names(text) if _has_any(values[name], tokens)]
+    names = [n for n in placeholders.names(text) if control_tokens.in_text(values[n], tokens)]
     if names:
         what = f"the variable `{names[0]}` must not hold a control token of a model"
         raise WrongVariable(names[0], what)
@@ -79,19 +79,7 @@ def _filled(text: str, values: Mapping[str, str], tokens: Collection[str]) -> st
     raise WrongVariable(first, "the variables, put in, make a control token of a model")
 
 
-def _has_any(text: str, tokens: Collection[str]) -> bool:
-    return bool(control_tokens.in_text(text, tokens))
-
-
-_decode = msgspec.json.Decoder(Content).decode
-
-
-def packed(content: Content) -> bytes:
-    return msgspec.json.encode(content)
-
-
-def unpacked(text: bytes) -> Content:
-    return _decode(text)
+packed, unpacked = msgspec.json.encode, msgspec.json.Decoder(Content).decode
 
 
 # Checks ------------------------------------------------------------------------------------------
