@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
+
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 3.0
+TRIES = 60  # once a second
 
 
 class Background:
@@ -18,6 +22,10 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    def insist(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """Run it, and again each second for a minute while Redis is away."""
+        self.run(_insist(work))
+
     async def finish(self) -> None:
         """Wait a moment for the tasks under way."""
         if self._tasks:
@@ -27,3 +35,11 @@ class Background:
         self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.warning("clean-up after a request failed: %r", problem)
+
+
+async def _insist(work: Callable[[], Awaitable[Any]]) -> None:
+    for _ in range(TRIES):
+        with suppress(RedisGone):
+            await work()
+            return
+        await asyncio.sleep(1)

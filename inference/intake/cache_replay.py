@@ -1,9 +1,8 @@
 """Answers a request from the cache: settles it as a runner would, and gives it to its reader."""
 
-import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -21,12 +20,10 @@ from inference.record import limit_usage
 from inference.record.settling import settle
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
-from infrastructure.redis.link import RedisGone
 from tenants.quotas.charge import KeptCharge
 from tenants.rate_limits.release import release
 
 UPSTREAM = "cache"  # the serving engine in the record
-TRIES = 60  # once a second
 LARGEST = LARGE // 2  # bytes of a request
 
 
@@ -65,7 +62,9 @@ async def replay_kept(
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
     stream.sink.put(frame)
     context.limits.rate.over(str(order.id))
-    context.background.run(release_limits(context, order, len(replay.body)))
+    # Its place in the limits, and its tokens: no engine has worked for it.
+    held = limit_usage.slot(order), limit_usage.reserved_tokens(order), 0, len(replay.body)
+    context.background.insist(partial(release, context.redis, *held))
 
 
 async def _settles(context: Context, replay: Replay) -> bool:
@@ -103,18 +102,3 @@ def _frame(order: Order, body: bytes) -> Frame:
         return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
     number, text = pieces.as_events(body, gives_usage=order.include_usage)
     return Frame(order.id.bytes, 1, number, Kind.END, text, upstream=served_by)
-
-
-async def release_limits(context: Context, order: Order, answer: int) -> None:
-    """Release its place in the limits, and its tokens: no engine has worked for it."""
-    for _ in range(TRIES):
-        with suppress(RedisGone):
-            await release(
-                context.redis,
-                limit_usage.slot(order),
-                limit_usage.reserved_tokens(order),
-                0,
-                answer,
-            )
-            return
-        await asyncio.sleep(1)

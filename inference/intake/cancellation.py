@@ -1,10 +1,10 @@
 """Cancels requests: a running one stops, and one that never ran is settled as not run."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -24,7 +24,7 @@ from tenants.rate_limits.release import release
 log = logging.getLogger(__name__)
 NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
 CANCELLED = Outcome(state="cancelled", status=499, finish_reason="cancelled")
-TRIES, INSIST_TIMES = 60, 5  # once a second
+INSIST_TIMES = 5  # once a second
 
 
 class Cancellation:
@@ -57,12 +57,8 @@ class Cancellation:
         if order.cached:  # no other request waits for this answer
             await SecondLevel(self._redis).give_up(order)
         try:
-            for pool in _possible_pools(order):
-                where = await self._queues[pool].cancel(str(order.id))
-                if where == "queued":
-                    await self._settle_waiting(replace(order, pool=pool))
-                if where != "gone":
-                    return
+            if waiting := await self._out_of_queue(order):
+                await self._settle_waiting(waiting)
         except RedisGone:
             return  # the runner finishes it, or the sweeper closes it
 
@@ -72,13 +68,9 @@ class Cancellation:
         A running one goes on.
         """
         try:
-            for pool in _possible_pools(order):
-                where = await self._queues[pool].cancel(str(order.id), if_it_waits=True)
-                if where == "queued":
-                    await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
-                    await consumption.forget(self._redis, order)
-                if where != "gone":
-                    return
+            if waiting := await self._out_of_queue(order, if_it_waits=True):
+                await self.settle_unstarted(waiting, CANCELLED)
+                await consumption.forget(self._redis, order)
         except (RedisGone, StoreUnavailable) as problem:
             what = "request %s is not taken out of the queue: %s"
             log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
@@ -90,14 +82,19 @@ class Cancellation:
         except StoreUnavailable as problem:  # then the sweeper closes it
             what = "request %s is not settled yet: %s"
             log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
-        self._background.run(self._take_out(order))
+        # A slow Redis may have put it into the queue: it must not run.
+        self._background.insist(partial(self._release, order))
 
-    async def _take_out(self, order: Order) -> None:
-        """Take it out of the queue, where a slow Redis may have put it: it must not run."""
-        for _ in range(TRIES):
-            with contextlib.suppress(RedisGone):
-                return await self._release(order)
-            await asyncio.sleep(1)
+    async def _out_of_queue(self, order: Order, *, if_it_waits: bool = False) -> Order | None:
+        """Cancel it in its pool, or the one that it was handed to.
+
+        Returns the order with the pool in which it waited; None if it runs, or is gone.
+        """
+        others = [pool.name for pool in pools_of(order.model) if pool.name != order.queue]
+        for pool in (order.queue, *others):
+            where = await self._queues[pool].cancel(str(order.id), if_it_waits=if_it_waits)
+            if where != "gone":
+                return replace(order, pool=pool) if where == "queued" else None
         return None
 
     async def _settle_waiting(self, order: Order) -> None:
@@ -125,9 +122,3 @@ class Cancellation:
             self._queues[order.queue].settle(order.item, 0),
             release(self._redis, limit_usage.slot(order), limit_usage.reserved_tokens(order), used),
         )
-
-
-def _possible_pools(order: Order) -> list[str]:
-    """Returns its pool, then those that it may have been handed to."""
-    others = [pool.name for pool in pools_of(order.model) if pool.name != order.queue]
-    return [order.queue, *others]

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,15 +40,15 @@ def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
     return {pool: _of(*answers[4 * i : 4 * i + 4]) for i, pool in enumerate(names)}
 
 
-def _of(orders: int, leases: int, on: list[bytes], line: list[Any]) -> Occupancy:
+def _of(orders: int, leases: int, on: list[bytes], answer: list[Any]) -> Occupancy:
+    line = Line.parsed(answer)
+    by_class = [
+        ClassLine(name, waiting, round(line.wait_s(line.before(name)) * 1000))
+        for name, waiting in line.waiting.items()
+        if waiting
+    ]
     running = Counter(map(engine_of, on))
-    return Occupancy(max(0, orders - leases), leases, running, tuple(_by_class(Line.parsed(line))))
-
-
-def _by_class(line: Line) -> Iterator[ClassLine]:
-    for name, waiting in line.waiting.items():
-        if waiting:
-            yield ClassLine(name, waiting, round(line.wait_s(line.before(name)) * 1000))
+    return Occupancy(max(0, orders - leases), leases, running, tuple(by_class))
 
 
 def new_runner_id(engine: str) -> str:

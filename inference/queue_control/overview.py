@@ -106,13 +106,9 @@ def _in_threes(values: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
 def waited_s(request_id: bytes | str) -> float | None:
     """Returns the seconds since a request of this id was received; None if unknown."""
     text = request_id.decode() if isinstance(request_id, bytes) else request_id
-    since = _received_at(UUID(text)) if text else None
-    return max(0.0, time.time() - since) if since else None
-
-
-def _received_at(request_id: UUID) -> float | None:
-    """Returns the time in an id of inference/request_id.py, in seconds since the epoch."""
-    return (request_id.int >> 80) / 1000 if request_id.version == 7 else None
+    if not text or (uuid := UUID(text)).version != 7:  # inference/request_id.py
+        return None
+    return max(0.0, time.time() - (uuid.int >> 80) / 1000)
 
 
 def ends(pool: str, klass: str) -> list[tuple[str, float]]:
