@@ -139,6 +139,5 @@ class ServerStopped(Unavailable):
 
 
 def error_body(message: str, code: str, status: int) -> bytes:
-    """Returns OpenAI's error object."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})

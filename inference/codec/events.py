@@ -94,7 +94,6 @@ _chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 def text_in(event: bytes) -> str:
-    """Return the piece of the answer that a reader sees."""
     return said_in(event).text
 
 

@@ -55,5 +55,4 @@ def used(outcome: Outcome) -> int | None:
 
 
 def stored_bytes(outcome: Outcome) -> int:
-    """Returns the bytes of the recorded answer."""
     return len(outcome.response)

@@ -33,7 +33,6 @@ class Difference:
 
     @property
     def at_next_start(self) -> bool:
-        """Returns whether the next start would change something."""
         return self.state != "api"
 
 

@@ -30,7 +30,6 @@ async def follow(engines: Iterable[Engine]) -> None:
 
 
 def different(engines: Iterable[Engine]) -> dict[str, int]:
-    """Returns different numbers by the engine's name."""
     return {
         engine.config.id: engine.reported_slots
         for engine in engines

@@ -56,7 +56,6 @@ def upstream(pool: str, *engine: str) -> str:
 
 
 def pool_in(upstream: str) -> str:
-    """Returns the pool that an upstream names."""
     return unquote(upstream.split("/")[0])
 
 

@@ -33,7 +33,6 @@ def in_text(text: str, of_models: Collection[str] = ()) -> Counter[str]:
 
 
 def of_template(template: str) -> set[str]:
-    """Returns the tokens in a model's chat template."""
     return {*_ALWAYS.findall(template), *_PERHAPS.findall(template)}
 
 

@@ -33,7 +33,6 @@ class Heartbeat:
         self._epoch = b""  # another one: Redis has lost its data
 
     async def keep(self) -> None:
-        """Beat until the task is cancelled."""
         while True:
             try:
                 await self._beat()

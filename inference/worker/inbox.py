@@ -113,7 +113,6 @@ class Inbox:
         self._beside: set[asyncio.Future[None]] = set()
 
     async def read(self, queue: FairQueue, runner_id: str) -> None:
-        """Read notes until the task is cancelled."""
         while True:
             try:
                 note = await queue.inbox(runner_id)

@@ -58,7 +58,6 @@ class SiblingWorkers:
         return f"{host_id()}:{self._name[2]}"
 
     def share(self, slots: int) -> int:
-        """Returns its share of its engine's slots."""
         return self._me.share(slots) if self._me else slots
 
     async def may_run_here(self, redis: RedisLink) -> bool:

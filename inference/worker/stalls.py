@@ -147,7 +147,6 @@ class SilenceWatch:
         self._failed_checks, self._failed_since = 0, 0.0
 
     async def keep_watch(self, running: Mapping[str, Run]) -> None:
-        """Watch until it is cancelled."""
         while True:
             await asyncio.sleep(
                 CHECK_HOSTED_EVERY_S if self._engine.config.hosted else CHECK_EVERY_S

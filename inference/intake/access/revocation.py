@@ -93,7 +93,6 @@ class Revocation:
         await self._connection.close()
 
     def orders(self) -> list[Order]:
-        """Returns the orders that this process waits for."""
         return [request.order for request in self._requests.values()]
 
     # Coming and going ----------------------------------------------------------------------------

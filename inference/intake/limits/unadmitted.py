@@ -141,7 +141,6 @@ class BodyMemory:
 
 @cache
 def budget() -> Budget:
-    """Returns the budget of this process."""
     return Budget(_share(128, bodies=8))
 
 
