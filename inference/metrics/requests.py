@@ -3,17 +3,7 @@
 import time
 from uuid import UUID
 
-from inference.metrics.labels import (
-    CANCELLED,
-    CLASS,
-    FRONT_END,
-    FRONT_ENDS,
-    MODEL,
-    ROUTE,
-    STATUS,
-    TENANT,
-    tenant,
-)
+from inference.metrics import labels
 from inference.order import Order
 from infrastructure.metrics import Counter, Histogram, Label
 from tenants.models.refusal import RefusedBy
@@ -36,27 +26,28 @@ REASONS = (
 ANSWERED = Counter(
     "forebay_requests_total",
     "Requests that have ended, by the status that their client was told",
-    FRONT_END,
-    ROUTE,
-    MODEL,
-    CLASS,
-    STATUS,
-    TENANT,
+    labels.FRONT_END,
+    labels.ROUTE,
+    labels.MODEL,
+    labels.CLASS,
+    labels.STATUS,
+    labels.TENANT,
 )
 REFUSED = Counter(
     "forebay_refusals_total",
     "Requests that were refused, by the limit that had no room, or by the error's code",
-    FRONT_END,
+    labels.FRONT_END,
     Label.of("reason", *REASONS),
-    TENANT,
+    labels.TENANT,
 )
-for _front_end in FRONT_ENDS:  # a first burst is an increase, too: ForebayQueueFull asks for it
+# A first burst is an increase, too: ForebayQueueFull asks for it.
+for _front_end in labels.FRONT_ENDS:
     REFUSED.of(_front_end, "queue_full", "")
 LASTED = Histogram(
     "forebay_request_duration_seconds",
     "From the head of a request to the last byte of its answer",
-    FRONT_END,
-    ROUTE,
+    labels.FRONT_END,
+    labels.ROUTE,
     bounds=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 MISS = "miss"
@@ -75,7 +66,7 @@ class Counted:
 
     def __init__(self, front_end: str) -> None:
         self.front_end, self.began = front_end, time.monotonic()
-        self.status = CANCELLED  # until a status is set
+        self.status = labels.CANCELLED  # until a status is set
         self.order: Order | None = None  # once it is recorded
         self.tenant_id: UUID | None = None
         self.over = False
@@ -98,4 +89,4 @@ class Counted:
 
     @property
     def _tenant(self) -> str:
-        return tenant(self.tenant_id) if self.tenant_id else ""
+        return labels.tenant(self.tenant_id) if self.tenant_id else ""

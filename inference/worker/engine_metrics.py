@@ -10,28 +10,21 @@ import time
 from collections.abc import Iterable
 
 from inference.engines.base import EnginePaused, WorkerLost
-from inference.queue.engine_window import (
-    KEPT_S,
-    EngineWindow,
-    Failure,
-    key,
-    packed,
-    unpacked,
-)
+from inference.queue import engine_window
 from inference.record.statements import Outcome
 from inference.worker.run.run import Run
 from infrastructure.redis.link import TROUBLE, RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
 _NOT_THE_ENGINES = (EnginePaused, WorkerLost)  # failures that the engine did not see
-_windows: dict[str, EngineWindow] = {}  # of this process, by their keys
+_windows: dict[str, engine_window.EngineWindow] = {}  # of this process, by their keys
 
 
 class EngineWatch:
     """The watch of one runner. `worker` is its name among those of its engine, on all hosts."""
 
     def __init__(self, pool: str, engine: str, worker: str) -> None:
-        self._key, self._worker = key(pool, engine), worker
+        self._key, self._worker = engine_window.key(pool, engine), worker
         self._window = _windows.get(self._key)
         self._changed, self._reported_at = False, 0.0
 
@@ -41,13 +34,14 @@ class EngineWatch:
             stored = None
             with contextlib.suppress(*TROUBLE):
                 stored = await self._stored(redis)
-            self._window = _windows.setdefault(self._key, stored or EngineWindow())
+            self._window = _windows.setdefault(self._key, stored or engine_window.EngineWindow())
 
-    async def _stored(self, redis: RedisLink) -> EngineWindow | None:
+    async def _stored(self, redis: RedisLink) -> engine_window.EngineWindow | None:
         """Returns the stored window. Deletes old ones: in a cluster each worker has its own
         name.
         """
         words, now = iter(await redis.call("HGETALL", self._key)), time.time()
+        unpacked = engine_window.unpacked
         by_worker = {
             name.decode(): unpacked([text]) for name, text in zip(words, words, strict=True)
         }
@@ -77,17 +71,18 @@ class EngineWatch:
             self._changed = True
             self._own.ended(now, run.queue_ms, outcome.ttft_ms if outcome else None)
         if failure and failure.counts:
-            self._own.failed(Failure(now, failure.status, failure.code, failure.cause[:200]))
+            cause = failure.cause[:200]
+            self._own.failed(engine_window.Failure(now, failure.status, failure.code, cause))
 
     async def tell(self, redis: RedisLink) -> None:
         """Write new figures, once a second at most. Raises RedisGone, ReplyError."""
         if not self._changed or time.monotonic() < self._reported_at + EVERY_S:
             return
         self._reported_at = time.monotonic()
-        write = "HSET", self._key, self._worker, packed(self._own)
+        write = "HSET", self._key, self._worker, engine_window.packed(self._own)
         self._changed = False
         try:
-            await redis.many([write, ("EXPIRE", self._key, KEPT_S)])
+            await redis.many([write, ("EXPIRE", self._key, engine_window.KEPT_S)])
         except RedisFull:  # a full Redis is for more important data
             self._changed = True
         except RedisGone:
@@ -100,8 +95,8 @@ class EngineWatch:
             await self.tell(redis)
 
     @property
-    def _own(self) -> EngineWindow:
-        self._window = self._window or _windows.setdefault(self._key, EngineWindow())
+    def _own(self) -> engine_window.EngineWindow:
+        self._window = self._window or _windows.setdefault(self._key, engine_window.EngineWindow())
         return self._window
 
     def _count(self, run: Run, new: int, now: float, *, ends: bool = False) -> None:

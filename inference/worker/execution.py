@@ -29,13 +29,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.tracing import span_values, spans
-from inference.worker.failover import (
-    belongs_elsewhere,
-    fail_over,
-    next_pool,
-    own_pool,
-    record_departure,
-)
+from inference.worker import failover
 from inference.worker.handlers import handler_of
 from inference.worker.run.checkpoints import Checkpoints
 from inference.worker.run.inputs import EarlierAttempts, RunServices
@@ -113,7 +107,7 @@ class Execution:
         """Put on record that a hosted engine may have read a request that now moves."""
         run = self._ended
         if run and run.moves and run.has_left:
-            record = database_sync_to_async(record_departure)
+            record = database_sync_to_async(failover.record_departure)
             await self._patiently(record, run.order, self._place.engine.upstream)
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
@@ -152,7 +146,7 @@ class Execution:
         """Return whether it has left for another pool: somebody died before this queue heard."""
         if self.item.attempt == 1:
             return False
-        look = database_sync_to_async(belongs_elsewhere)
+        look = database_sync_to_async(failover.belongs_elsewhere)
         return await self._patiently(look, UUID(self.item.id), self._place.pool)
 
     async def _is_over(self, order: Order) -> bool:
@@ -179,8 +173,8 @@ class Execution:
             past, tried = await self._past(order), item
         around = RunServices(
             guard=place.guard,
-            elsewhere=partial(next_pool, order, tried, place.engine.config.id, routed_to),
-            own_pool=partial(own_pool, order),
+            elsewhere=partial(failover.next_pool, order, tried, place.engine.config.id, routed_to),
+            own_pool=partial(failover.own_pool, order),
             note_full=lambda failure: place.slots.note_full(
                 failure, place.requests.running.values()
             ),
@@ -273,7 +267,7 @@ class Execution:
                 await self._patiently(checkpoints.give_attempt_back)
             work.HANDED_OVER.of(*labels).value += 1
             queue = place.connections.queue
-            await self._patiently(fail_over, queue, pool, item, self._ciphertext)
+            await self._patiently(failover.fail_over, queue, pool, item, self._ciphertext)
         elif parked := run.parked:
             before = run.past.charged
             work.PREEMPTIONS.of(*labels).value += parked.times - before.times
