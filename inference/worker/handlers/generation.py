@@ -14,7 +14,7 @@ import msgspec
 from inference.codec import events as sse
 from inference.codec import pieces
 from inference.codec.answer import Codec, count
-from inference.engines import Pool
+from inference.engines import Pool, continuation
 from inference.engines.base import (
     LONGEST_ANSWER,
     AnswerBroken,
@@ -24,13 +24,6 @@ from inference.engines.base import (
     EngineFailed,
     EngineFull,
     WorkerLost,
-)
-from inference.engines.continuation import (
-    LONGEST_STOP,
-    as_stream,
-    ends_inside_stop,
-    retokenizes_alike,
-    stops_of,
 )
 from inference.engines.health.breakers import Phase
 from inference.engines.transport.session import EngineSession
@@ -178,7 +171,7 @@ class Generation(Handler):
     @staticmethod
     def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
         """The body that goes on after these texts; None where that might be another answer."""
-        if texts is None or not retokenizes_alike(order, "".join(texts[:2])):
+        if texts is None or not continuation.retokenizes_alike(order, "".join(texts[:2])):
             return None
         return engine.continued(order, "".join(texts), len(texts))
 
@@ -206,7 +199,7 @@ class Generation(Handler):
             self._take_whole(body)
             return
         pace, gaps = Pace(), Gaps(self.order, self.item.klass)
-        order = self.order if self.order.stream else as_stream(self.order)
+        order = self.order if self.order.stream else continuation.as_stream(self.order)
         asked = self.engine.events(
             session, order, lambda came: writer.turn(len(self.output.events), came, pace)
         )
@@ -323,7 +316,7 @@ class Generation(Handler):
         if self._stops and self.output.events and not self._is_followed:
             return False
         text = self._last_text()
-        return not (text[-1:].isspace() or ends_inside_stop(self._stops, text))
+        return not (text[-1:].isspace() or continuation.ends_inside_stop(self._stops, text))
 
     def _stop_before(self, events: list[bytes]) -> None:
         """Raises what ends the work where these follow the text so far; they are made again."""
@@ -333,11 +326,11 @@ class Generation(Handler):
 
     @cached_property
     def _stops(self) -> list[str]:
-        return stops_of(self.asked)
+        return continuation.stops_of(self.asked)
 
     def _last_text(self) -> str:
         """Of a long answer its end alone: this is looked at with each piece of it."""
-        pieces, left = deque[str](), LONGEST_STOP
+        pieces, left = deque[str](), continuation.LONGEST_STOP
         for event in reversed(self.output.events):
             pieces.appendleft(text := sse.text_in(event))
             left -= len(text)
