@@ -60,11 +60,12 @@ def _lines_at_once(pool: Pool, now: datetime, zone: ZoneInfo, most: int) -> int:
     return window.at_once(now, zone, most) if window else most
 
 
-def wake_resting(**which: UUID) -> int:
-    """Make resting batches due, all or a tenant's. Returns their number.
+def wake_resting(batch: UUID | None = None, tenant: UUID | None = None) -> int:
+    """Make resting batches due: all, one, or a tenant's. Returns their number.
 
     A batch that still cannot go on rests again right away.
     """
+    which = {name: value for name, value in (("pk", batch), ("tenant", tenant)) if value}
     with system_scope():
         return Batch.objects.resting().filter(**which).update(due_at=Now())
 

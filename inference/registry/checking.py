@@ -98,5 +98,5 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
     except ValueError as problem:
         raise ValidationError({"options": in_words(str(problem))}) from None
     hosted = bool(values.get("hosted")) or str(values["kind"]) in HOSTED
-    if problem := networks.url_refusal_reason(str(values["url"]), hosted=hosted):
-        raise ValidationError({"url": in_words(problem)})
+    if reason := networks.url_refusal_reason(str(values["url"]), hosted=hosted):
+        raise ValidationError({"url": in_words(reason)})

@@ -24,10 +24,10 @@ from inference.worker.engine_slots import EngineSlots
 from inference.worker.execution import Execution
 from inference.worker.guard import Guard
 from inference.worker.heartbeat import Heartbeat
-from inference.worker.inbox import Idling, Inbox
+from inference.worker.inbox import Idling, Inbox, Requests
 from inference.worker.preemption import Preemption
 from inference.worker.queue_charges import Charging
-from inference.worker.runner_parts import Connections, Requests, RunnerParts
+from inference.worker.runner_parts import Connections, RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.stalls import SilenceWatch
 from infrastructure.redis.cluster_link import link_to
