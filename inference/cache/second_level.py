@@ -18,7 +18,7 @@ from inference.record.statements import Outcome
 from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 FIRST_MOST, FIRST_BYTES = 1_000, 32 * 1024 * 1024
-FIRST_TTL_S = 300.0
+TTL_S = 300.0  # of the first level
 _Kept = OrderedDict[bytes, tuple[bytes, float]]  # name -> ciphertext, until (monotonic)
 log = logging.getLogger(__name__)
 KEEP = Script.load(Path(__file__).parent / "keep.lua")  # fails on a full Redis
@@ -53,7 +53,7 @@ class FirstLevel:
     def put(self, tenant_id: UUID, name: bytes, data: bytes) -> None:
         self.drop(tenant_id, name)
         kept = self._tenants.setdefault(tenant_id, OrderedDict())
-        kept[name] = data, time.monotonic() + FIRST_TTL_S
+        kept[name] = data, time.monotonic() + TTL_S
         self.entries, self.bytes = self.entries + 1, self.bytes + len(data)
         while self.entries > self._most or self.bytes > self._most_bytes:
             self._make_room()

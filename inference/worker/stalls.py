@@ -29,7 +29,7 @@ WRITES = 1.0  # tokens of a whole answer a second, on the slowest engine
 # whose figures do not change during prefill.
 READS, READS_STANDING_STILL = 200, 2000
 FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # unless the engine has its own
-CHECK_EVERY_S, CHECK_HOSTED_EVERY_S = 1.0, 10.0
+EVERY_S, EVERY_HOSTED_S = 1.0, 10.0
 SILENT_S = 2.0
 LOOKS = 2  # least number of failed checks in a row
 
@@ -148,9 +148,7 @@ class SilenceWatch:
 
     async def keep_watch(self, running: Mapping[str, Run]) -> None:
         while True:
-            await asyncio.sleep(
-                CHECK_HOSTED_EVERY_S if self._engine.config.hosted else CHECK_EVERY_S
-            )
+            await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
             if silent := self._silent(self.waiting(running.values())):
                 await self._look(silent)
             else:
