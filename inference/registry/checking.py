@@ -1,10 +1,19 @@
-"""Checks the fields of an engine by its kind, with strict types."""
+"""Checks the fields of an engine by its kind, with strict types.
 
+Of engines with a server of this platform an operator can only choose a model of the folders in
+FOREBAY_MODELS: neither a command nor an argument comes from here. The supervisor starts the server
+(config/supervisor/engines/launches.py).
+"""
+
+import random
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -14,10 +23,9 @@ from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
 from inference.engines.transport import networks
 from inference.log_translation import in_words
-from inference.models import Pool
+from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
-from inference.registry.launched import check_launch
 
 _DERIVED = {"name", "id", "seat", "from_file"}  # derived from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _DERIVED
@@ -31,6 +39,8 @@ RANGES = {
     "created": (0, 2**33),
 } | dict.fromkeys(_WAITS, (1, int(LONGEST_SILENCE_S)))
 LONGEST_MODEL = 500  # may be a path
+_PORTS = range(17000, 32000)  # below those of outgoing connections
+LAUNCHED_KIND = "llama_cpp"
 
 
 def check(entry: Entry) -> None:
@@ -100,3 +110,62 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
     hosted = bool(values.get("hosted")) or str(values["kind"]) in HOSTED
     if reason := networks.url_refusal_reason(str(values["url"]), hosted=hosted):
         raise ValidationError({"url": in_words(reason)})
+
+
+def check_launch(kind: str, launch: Any) -> None:
+    """Raises ValidationError for settings that are reserved for FOREBAY_ENGINES."""
+    if kind != LAUNCHED_KIND or not isinstance(launch, dict) or launch.keys() != {"model"}:
+        raise ValidationError(
+            {
+                "options": _(
+                    "Here, launch takes a model alone, and the kind llama_cpp. What runs a "
+                    "command on the machine has to stand in FOREBAY_ENGINES."
+                )
+            }
+        )
+    try:
+        launching.model_file(settings.MODEL_FOLDERS, str(launch["model"]))
+    except ValueError as problem:
+        raise ValidationError({"options": str(problem)}) from None
+
+
+def with_server(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields, with address and key if there is `launch`. Raises ValidationError."""
+    completed = dict(fields)
+    if not completed.get("options", {}).get("launch"):
+        if not completed.get("url"):
+            raise ValidationError({"url": _("An engine needs an address.")})
+        return completed
+    if completed.get("url") or completed.get("api_key"):
+        raise ValidationError(
+            {"url": _("A server that Forebay starts gets its address and its key from Forebay.")}
+        )
+    completed["url"] = launching.url_of(str(completed.get("kind")), _free_port())
+    completed["api_key"] = launching.api_key(_secret(), name)
+    return completed
+
+
+def _secret() -> bytes:
+    """Returns the host's secret of engine keys. Several hosts have different ones."""
+    with suppress(OSError):
+        if not settings.SEVERAL_HOSTS:
+            return bytes(settings.ENGINE_KEYS_FILE.read_bytes().strip())
+    message = _("No `make run` on this machine could start a server: give an address.")
+    raise ValidationError({"options": message})
+
+
+def _free_port() -> int:
+    urls = set(Engine.objects.values_list("url", flat=True))
+    for port in random.sample(_PORTS, 200):
+        if not any(f":{port}" in url for url in urls) and _is_free(port):
+            return port
+    raise ValidationError({"url": _("There is no free port.")})
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((launching.HOST, port))
+        except OSError:
+            return False
+    return True

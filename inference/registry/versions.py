@@ -10,8 +10,7 @@ from django.utils.translation import gettext as _
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, encrypted
 from inference.pools import AUTO, in_numbers, name_problem, version_problem
-from inference.registry.checking import check_fields
-from inference.registry.launched import with_server
+from inference.registry.checking import check_fields, with_server
 
 _NUMBERED = re.compile(r"(.+)\.v(\d{1,9})")
 _SAME = ("kind", "url", "hosted")

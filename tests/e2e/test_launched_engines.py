@@ -144,7 +144,7 @@ def _says(launched: Launched) -> str | None:
 def test_an_operator_adds_a_model(launched: Launched) -> None:
     add = (
         "from inference.models import Engine, Model, Pool\n"
-        "from inference.registry.launched import with_server\n"
+        "from inference.registry.checking import with_server\n"
         f"pool = Pool.add(Model.add('{ADDED}', by='test'), '{ADDED}', by='test')\n"
         f"launch = {{'model': '{bundled().name}'}}\n"
         "options = {'launch': launch, 'context_length': 256, 'stall_s': 3}\n"

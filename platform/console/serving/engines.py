@@ -22,8 +22,7 @@ from inference.engines.health.breaker_override import Wanted, override
 from inference.engines.health.state import EngineState
 from inference.models import Engine, Pool
 from inference.queue.client import client
-from inference.registry.checking import check_fields
-from inference.registry.launched import with_server
+from inference.registry.checking import check_fields, with_server
 
 
 @operators_only

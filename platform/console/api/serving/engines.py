@@ -22,8 +22,7 @@ from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.queue.engine_window import EngineFigures
-from inference.registry.checking import OPTIONS, check_fields
-from inference.registry.launched import with_server
+from inference.registry.checking import OPTIONS, check_fields, with_server
 from tenants.operator_scopes import OperatorScope as Scope
 
 _EXAMPLE = {
