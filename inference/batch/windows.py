@@ -1,4 +1,7 @@
-"""The windows of a model's pools: how many lines of a batch may run now, and in which pools."""
+"""The windows of a model's pools: how many lines of a batch may run now, and in which pools.
+
+Batches that rest until then are made due when the reason that they wait for may have changed.
+"""
 
 import logging
 import time

@@ -27,26 +27,6 @@ from tenants.caller import Caller
 CLASS = "x-forebay-class"
 
 
-def work_class(caller: Caller, route: str, requested: str | None = None) -> str:
-    """Returns the class of a request's plan and route, or the lower one of its header `requested`.
-
-    The header is no field of a body: those reach engines and records, not the queue. Raises
-    BadRequest.
-    """
-    highest = classes.assigned(caller.tier, route)
-    if requested is None:
-        return highest
-    open_to = classes.lowerable(highest)
-    name = requested.strip().lower()
-    if name not in open_to:
-        names = " or ".join(f"`{each}`" for each in open_to)
-        raise BadRequest(
-            f"{CLASS} may be {names} here: a request can give way, not go before others",
-            param=CLASS,
-        )
-    return name
-
-
 class Submission(msgspec.Struct, frozen=True):
     caller: Caller
     engine: Engine
@@ -189,3 +169,23 @@ def _engine(caller: Caller, body: Body, form: Form) -> Engine:
     if form is Form.PLAIN and not body.get("model"):
         body = {"model": allowed.first_for(caller)}
     return allowed.engine_for(caller, requests.model_of(body))
+
+
+def work_class(caller: Caller, route: str, requested: str | None = None) -> str:
+    """Returns the class of a request's plan and route, or the lower one of its header `requested`.
+
+    The header is no field of a body: those reach engines and records, not the queue. Raises
+    BadRequest.
+    """
+    highest = classes.assigned(caller.tier, route)
+    if requested is None:
+        return highest
+    open_to = classes.lowerable(highest)
+    name = requested.strip().lower()
+    if name not in open_to:
+        names = " or ".join(f"`{each}`" for each in open_to)
+        raise BadRequest(
+            f"{CLASS} may be {names} here: a request can give way, not go before others",
+            param=CLASS,
+        )
+    return name

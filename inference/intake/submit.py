@@ -33,39 +33,6 @@ from tenants.rate_limits.admission import Admission, Ask
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
 
 
-class Admitted(msgspec.Struct, frozen=True):
-    admission: Admission
-    ask: Ask
-    counted_at: int  # for `undo`
-
-
-async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
-    """Charge all limits. Raises NotAdmitted."""
-    now = asyncio.get_running_loop().time()
-    if quota := context.quotas.exhausted.refusal(submission.caller, order.model, order.charge, now):
-        raise out_of_quota(quota)
-    ask = Ask.of(
-        submission.caller,
-        str(order.id),
-        client_ip=submission.client_ip,
-        per_address=settings.IP_PER_MINUTE,
-        tokens=limit_usage.reserved_tokens(order),
-        hold_s=limit_usage.hold_s(order),
-        takes_slot=limit_usage.takes_slot(order.klass, order.route),
-        address_counted_at=submission.address_counted_at,
-        size=len(submission.body),
-    )
-    admission, counted_at = await context.limits.rate.admit(ask)
-    if admission.tier:
-        raise NotAdmitted(admission)
-    return Admitted(admission, ask, counted_at)
-
-
-def undo(context: Context, admitted: Admitted) -> None:
-    """Take the charge of a request back that was refused later. Does not wait."""
-    context.background.run(context.limits.rate.undo(admitted.ask, admitted.counted_at))
-
-
 async def submit(
     context: Context, submission: Submission, *, before_queue: BeforeQueue | None = None
 ) -> AnswerStream:
@@ -112,6 +79,39 @@ def _check_again(submission: Submission, caller: Caller) -> None:
     if not submission.client_ip:
         caller = replace(caller, networks=submission.caller.networks)
     _check(submission, caller)
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    admission: Admission
+    ask: Ask
+    counted_at: int  # for `undo`
+
+
+async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
+    """Charge all limits. Raises NotAdmitted."""
+    now = asyncio.get_running_loop().time()
+    if quota := context.quotas.exhausted.refusal(submission.caller, order.model, order.charge, now):
+        raise out_of_quota(quota)
+    ask = Ask.of(
+        submission.caller,
+        str(order.id),
+        client_ip=submission.client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        tokens=limit_usage.reserved_tokens(order),
+        hold_s=limit_usage.hold_s(order),
+        takes_slot=limit_usage.takes_slot(order.klass, order.route),
+        address_counted_at=submission.address_counted_at,
+        size=len(submission.body),
+    )
+    admission, counted_at = await context.limits.rate.admit(ask)
+    if admission.tier:
+        raise NotAdmitted(admission)
+    return Admitted(admission, ask, counted_at)
+
+
+def undo(context: Context, admitted: Admitted) -> None:
+    """Take the charge of a request back that was refused later. Does not wait."""
+    context.background.run(context.limits.rate.undo(admitted.ask, admitted.counted_at))
 
 
 async def _record(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import transaction
 from msgspec.structs import replace
 
@@ -19,7 +18,6 @@ from inference.record import settle_unrun
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from inference.stream import frames
-from inference.stream.frames import error_frame
 from inference.stream.writer import CHANNEL_EXPIRES_S
 
 MOST_IDS = 20  # ids in an audit event
@@ -48,7 +46,7 @@ def chosen_request(pool: str, request_id: UUID) -> Chosen | None:
     record = recorded_order(request_id) if completion else None
     if completion is None or record is None:
         return None
-    item = msgspec.structs.replace(record[1].item, klass=completion.klass)
+    item = replace(record[1].item, klass=completion.klass)
     return Chosen(pool, completion.klass, completion.tenant_id, (item,))
 
 
@@ -62,7 +60,7 @@ def chosen_line(pool: str, klass: str, tenant_id: UUID, most: int) -> Chosen:
 
 def tell_end(order: Order, status: int, code: str, message: str, retry_after_s: int = 0) -> None:
     """Notify the waiting web process, if any. Raises redis.RedisError."""
-    frame = error_frame(1, status, code, message)
+    frame = frames.error_frame(1, status, code, message)
     frame = replace(frame, id=order.id.bytes, retry_after=retry_after_s)
     channel = frames.channel(order.reply_to)
     data = frames.encrypted([frame], channel.encode())

@@ -37,13 +37,10 @@ SETTLING_MS = 3_000  # after a loss, runners have this long to put their items b
 GRACE = timedelta(seconds=30)  # its runner may still be settling it
 BATCH = 500
 AFTER = timedelta(seconds=3)  # web processes have ended theirs by then
-MOST_REVOKED = 500
 BATCHES = "/v1/batches"  # the route of their lines
 REVOKED = Outcome(
     state="cancelled", status=401, finish_reason="cancelled", error_code="access_revoked"
 )
-
-
 _MAY_ASK = [Scope.INFERENCE, Scope.BATCH]
 _without_access: dict[UUID, float] = {}  # requests, since when (monotonic)
 
@@ -95,7 +92,7 @@ def end_revoked() -> None:
     """
     since = datetime.now(UTC) - AFTER
     over = Q(api_key__revoked_at__lt=since) | Q(api_key__expires_at__lt=since)
-    for completion in Completion.objects.open().filter(over)[:MOST_REVOKED]:
+    for completion in Completion.objects.open().filter(over)[:BATCH]:
         _end_revoked(completion)
     for completion in _without_valid_access():
         _end_revoked(completion)
@@ -109,7 +106,7 @@ def _without_valid_access() -> list[Completion]:
     """
     lost = ~Q(tenant__state=State.ACTIVE) | Q(member__user__is_active=False)
     lost |= Q(api_key__isnull=False) & ~Q(api_key__scopes__overlap=_MAY_ASK)
-    completions = list(Completion.objects.open().exclude(route=BATCHES).filter(lost)[:MOST_REVOKED])
+    completions = list(Completion.objects.open().exclude(route=BATCHES).filter(lost)[:BATCH])
     now = time.monotonic()
     since = {each.id: _without_access.get(each.id, now) for each in completions}
     _without_access.clear()
