@@ -36,7 +36,7 @@ class Claim:
         )
 
     def row(self) -> dict[str, str | None]:
-        """Returns the parameters of CLAIMED (inference/record/claiming.py)."""
+        """Returns the parameters of CLAIMED (inference/record/commits.py)."""
         assert self.owner
         return {
             "claim_owner": self.owner.hex,

@@ -20,7 +20,7 @@ class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
 class IdempotencyKey(models.Model):
     """An `Idempotency-Key` and the completion that it belongs to. The audit trail has the answer.
 
-    Written in the commit that receives the completion (record/claiming.py). A key without a
+    Written in the commit that receives the completion (record/commits.py). A key without a
     completion is free: a quota had no room for the request. Key and body are keyed hashes
     (intake/idempotency_claim.py), so no text of a client is stored here.
     """

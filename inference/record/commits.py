@@ -1,15 +1,72 @@
-"""The group commits of a process that takes requests."""
+"""The group commits of a process that takes requests.
+
+CLAIMED is RECEIVED for requests with an idempotency key: only the one that gets its key is
+received. Both are one commit, so a key always belongs to a recorded request, whatever dies. A free
+key (`claim_instead_of`: its last request came to nothing) is taken over from exactly that request:
+of two that try, the second finds another one there.
+"""
 
 from functools import partial
 from typing import Any
 
 from audit.trail.group_commit import GroupCommit
-from inference.record import claiming, statements
+from inference.record import statements
 from inference.record.settling import RecordedAndSettled
+from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
 
+_INPUT = "with asked as (select %s::jsonb as rows),"
+_INPUT_WITH_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
+# Inserted in one order, so that two groups with the same keys cannot deadlock. Keys that are taken
+# over are looked up row by row: for a join PostgreSQL reads all keys, more with each request.
+_CLAIMS = """
+    claims as (select x.* from given, jsonb_to_recordset(given.rows) as x(
+        id uuid, at timestamptz, tenant_id uuid, claim_owner uuid, claim_key text,
+        claim_body text, claim_instead_of uuid)),
+    fresh as (
+        insert into inference_idempotencykey
+            (tenant_id, owner, key, body, completion_id, created_at)
+        select tenant_id, claim_owner, decode(claim_key, 'hex'), decode(claim_body, 'hex'), id, at
+        from claims where claim_instead_of is null order by tenant_id, claim_owner, claim_key
+        on conflict do nothing returning completion_id),
+    taken_over as (
+        update inference_idempotencykey k
+        set body = decode(c.claim_body, 'hex'), completion_id = c.id, created_at = c.at
+        from claims c
+        where k.id = any(array(
+                select (select o.id from inference_idempotencykey o
+                        where o.tenant_id = n.tenant_id and o.owner = n.claim_owner
+                          and o.key = decode(n.claim_key, 'hex'))
+                from claims n where n.claim_instead_of is not null))
+          and k.tenant_id = c.tenant_id and k.owner = c.claim_owner
+          and k.key = decode(c.claim_key, 'hex') and k.completion_id = c.claim_instead_of
+        returning k.completion_id),
+    won as materialized (
+        select completion_id from fresh union all select completion_id from taken_over),
+    asked as (
+        select coalesce(jsonb_agg(e.told order by e.n), '[]') as rows{texts}
+        from given, jsonb_array_elements(given.rows) with ordinality as e(told, n)
+        where (e.told->>'id')::uuid in (select completion_id from won)),"""
+# A row for each that won, with the quotas' result as in RECEIVED, an empty list for none.
+_RESULT = """
+    select won.completion_id,
+           jsonb_build_object('taken', coalesce(r.taken, '[]'), 'refused', r.refused)
+    from won left join reserved r on r.request = won.completion_id"""
 RECORD_PATIENCE_S = 1.0
 RECORD_TENANT_BYTES = 64 * 1024 * 1024
 SETTLE_PATIENCE_S = 30
+
+
+def _claiming(statement: str, source: str, texts: str) -> str:
+    head, separator, rest = statement.partition(source)
+    assert separator, head
+    body, _select, _ = rest.rpartition("\n    select request, ")
+    return source.replace("asked", "given", 1) + _CLAIMS.replace("{texts}", texts) + body + _RESULT
+
+
+CLAIMED = _claiming(RECEIVED, _INPUT, "")
+CLAIMED_WITH_TEXTS = _claiming(
+    RECEIVED_WITH_TEXTS, _INPUT_WITH_TEXTS, ", (select texts from given) as texts"
+)
 
 
 class Commits:
@@ -31,9 +88,7 @@ class Commits:
             what="received",
             **recording,
         )
-        self.claimed = commit(
-            claiming.CLAIMED, with_texts=claiming.CLAIMED_WITH_TEXTS, what="claimed", **recording
-        )
+        self.claimed = commit(CLAIMED, with_texts=CLAIMED_WITH_TEXTS, what="claimed", **recording)
         self.settled = commit(statements.SETTLED, patience_s=SETTLE_PATIENCE_S, what="settled")
         self.answered_at_once = RecordedAndSettled(
             dsn,

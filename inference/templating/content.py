@@ -8,7 +8,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from inference.templating import control_tokens, placeholders, variables
+from inference.templating import control_tokens, variables
 from inference.templating.variables import TYPES, Variable, WrongVariable
 
 ROLES = ("system", "developer", "user", "assistant")
@@ -57,7 +57,7 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
         """Bound the text before values are inserted: one may be inserted in many places."""
         sizes: Counter[str] = Counter()
         for text in self.texts:
-            for name in placeholders.names(text):
+            for name in variables.placeholders(text):
                 sizes[name] += len(values[name])
         if sizes.total() > most:
             ((name, size),) = sizes.most_common(1)
@@ -67,15 +67,15 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def _filled(text: str, values: Mapping[str, str], tokens: Collection[str]) -> str:
     """Fill a text. Raises WrongVariable if values contain, or make, a model's control token."""
-    whole = placeholders.filled(text, values)
+    whole = variables.filled_text(text, values)
     fresh = control_tokens.in_text(whole, tokens) - control_tokens.in_text(text, tokens)
     if not fresh:
         return whole
-    names = [n for n in placeholders.names(text) if control_tokens.in_text(values[n], tokens)]
+    names = [n for n in variables.placeholders(text) if control_tokens.in_text(values[n], tokens)]
     if names:
         what = f"the variable `{names[0]}` must not hold a control token of a model"
         raise WrongVariable(names[0], what)
-    (first, *_) = placeholders.names(text)
+    (first, *_) = variables.placeholders(text)
     raise WrongVariable(first, "the variables, put in, make a control token of a model")
 
 
@@ -90,9 +90,9 @@ def check(content: Content) -> None:
     declared = {variable.name for variable in content.variables}
     field = "messages" if content.is_chat else "prompt"
     for text in content.texts:
-        if piece := placeholders.unknown(text, declared):
+        if piece := variables.unknown_placeholder(text, declared):
             raise ValidationError({field: _("%s names none of the variables.") % piece})
-    used = {name for text in content.texts for name in placeholders.names(text)}
+    used = {name for text in content.texts for name in variables.placeholders(text)}
     for name in sorted(declared - used):
         message = _("The variable %s does not occur in the text.") % name
         raise ValidationError({"variables": message})

@@ -1,14 +1,21 @@
-"""The typed variables of a template, and their values in a request."""
+"""The typed variables of a template, and their values in a request.
+
+`{{name}}` in a template's text is the whole syntax. A text is filled in one pass, and inserted
+values are not searched again: they are plain text.
+"""
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from inference.templating.placeholders import NAME, alike
-
+NAME = "[A-Za-z][A-Za-z0-9_]{0,39}"
+_PLACEHOLDER = re.compile(r"\{\{[ \t]{0,8}(%s)[ \t]{0,8}\}\}" % NAME)  # noqa: UP031
+# Texts that people, or a later normalisation, may take for one. It is bounded, so linear.
+_OPENS, _CLOSES = "[{\uff5b\ufe5b\ufe37]", "[}\uff5d\ufe5c\ufe38]"
+_ALIKE = re.compile(rf"{_OPENS}{{2}}[\w\s.\-]{{1,80}}{_CLOSES}{{2}}")
 # Control characters but for tab and line breaks; noncharacters, interlinear annotations; halves of
 # surrogate pairs, which no encoding has.
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff9-\ufffb\ufffe\uffff]")
@@ -21,6 +28,31 @@ LENGTH, LONGEST = 10_000, 1_000_000  # characters of a string: without `max_leng
 _NAME = re.compile(NAME)
 
 
+def filled_text(text: str, values: Mapping[str, str]) -> str:
+    """Fill a text. Raises KeyError for a placeholder without a value."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+
+def placeholders(text: str) -> Iterator[str]:
+    """Yields the names of all placeholders, repeated ones too."""
+    return (match[1] for match in _PLACEHOLDER.finditer(text))
+
+
+def like_placeholder(text: str) -> str | None:
+    """Returns the first piece that looks like a placeholder."""
+    match = _ALIKE.search(text)
+    return match[0] if match else None
+
+
+def unknown_placeholder(text: str, declared: set[str]) -> str | None:
+    """Returns the first piece that looks like a placeholder without a known name."""
+    for match in _ALIKE.finditer(text):
+        placeholder = _PLACEHOLDER.fullmatch(match[0])
+        if placeholder is None or placeholder[1] not in declared:
+            return match[0]
+    return None
+
+
 def problem(text: str) -> str:
     """Returns what is wrong, to follow the variable's name; "" if nothing is."""
     if _UNSEEN.search(text):
@@ -30,7 +62,7 @@ def problem(text: str) -> str:
     if _TAGS.search(text) and _TAGS.search(_FLAGS.sub("", text)):
         return "must not hold invisible tag characters"
     if "{" in text or not text.isascii():
-        return "must not hold a placeholder, such as `{{name}}`" if alike(text) else ""
+        return "must not hold a placeholder, such as `{{name}}`" if like_placeholder(text) else ""
     return ""
 
 

@@ -32,8 +32,8 @@ from inference.tracing import span_values, spans
 from inference.worker import failover
 from inference.worker.handlers import handler_of
 from inference.worker.run.checkpoints import Checkpoints
-from inference.worker.run.inputs import EarlierAttempts, RunServices
 from inference.worker.run.run import Run
+from inference.worker.run.state import EarlierAttempts, RunServices
 from inference.worker.runner_parts import RunnerParts
 from infrastructure.redis.link import TROUBLE
 from tenants.rate_limits.release import Slot, releasing

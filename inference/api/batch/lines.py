@@ -29,7 +29,7 @@ AHEAD = 200  # rows of one query
 
 def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
     """Returns the claim by which a line runs once: one of two submissions wins
-    (record/claiming.py).
+    (record/commits.py).
     """
     return Claim(key_of(number), b"", owner=batch.pk, instead_of=instead_of)
 

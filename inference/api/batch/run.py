@@ -1,7 +1,7 @@
 """Takes one batch through its states, in the process that holds its lease.
 
 PostgreSQL has all state that must not be lost. A line is claimed in the commit that receives its
-request (record/claiming.py), so no line runs twice and none is forgotten, whichever process goes on
+request (record/commits.py), so no line runs twice and none is forgotten, whichever process goes on
 with the batch and whenever the last one died.
 """
 

@@ -15,8 +15,8 @@ from inference.record.consumption import Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame
 from inference.stream.writer import Writer
-from inference.worker.run.output import Output
 from inference.worker.run.run import Run
+from inference.worker.run.state import Output
 
 
 class Handler(ABC):

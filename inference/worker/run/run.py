@@ -39,9 +39,7 @@ from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.tracing.spans import step
-from inference.worker.run.inputs import EarlierAttempts, RunServices
-from inference.worker.run.output import Output
-from inference.worker.run.signals import ParksHere, Signals
+from inference.worker.run.state import EarlierAttempts, Output, ParksHere, RunServices, Signals
 
 if TYPE_CHECKING:
     from inference.worker.handlers.base import Handler

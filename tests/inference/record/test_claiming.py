@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from inference.record.claiming import CLAIMED
+from inference.record.commits import CLAIMED
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
