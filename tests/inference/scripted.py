@@ -20,8 +20,8 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation
-from inference.worker.run.state import EarlierAttempts
 from inference.worker.run.run import Run
+from inference.worker.run.state import EarlierAttempts
 
 NO_SESSION = cast(EngineSession, None)
 Step = list[bytes] | bytes | float | Exception
