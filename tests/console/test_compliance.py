@@ -41,9 +41,9 @@ from audit.trail.record import act
 from console.compliance import figures_words, personal, runs
 from console.compliance.check import BROKEN, Check, Outcome, Reach
 from console.compliance.checks import CHECKS
-from console.compliance.clause import GDPR, MLPS, REGIMES
+from console.compliance.clause import CLAUSES, GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
-from console.compliance.overview import CLAUSES, STATES, State, overview_of
+from console.compliance.overview import STATES, State, overview_of
 from console.compliance.report import verifies
 from console.compliance.texts import Text
 from inference.engines import forget
@@ -72,7 +72,6 @@ def every_text() -> Iterator[Text]:
     yield from REGIMES.values()
     yield from STATES.values()
     yield from personal.LABELS.values()
-    yield from personal.PURPOSES.values()
     for clause in CLAUSES:
         yield from (clause.title, clause.asks)
         for text in (clause.feature, clause.customer, clause.missing):
@@ -399,7 +398,7 @@ def test_two_duties_of_one_role(monkeypatch: pytest.MonkeyPatch, alice: Member) 
 
     _under_mlps(alice.tenant)
     monkeypatch.setattr(
-        "console.compliance.checks.duties.permissions",
+        "console.compliance.checks.access.permissions",
         lambda role, profile: frozenset(roles.Permission),
     )
     assert found("duties", alice.tenant).problem == "united"
@@ -413,7 +412,7 @@ def test_a_cipher_that_does_not_protect(monkeypatch: pytest.MonkeyPatch, acme: T
 
 
 def test_input_that_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.compliance.checks.filters.check_chat", lambda body, engine: None)
+    monkeypatch.setattr("console.compliance.checks.requests.check_chat", lambda body, engine: None)
     assert found("input").problem == "taken"
 
 
@@ -439,7 +438,7 @@ def test_hosted_models_and_who_stays_at_home(
         acme.refresh_from_db()
         seen = found("residency", acme)
         assert (seen.problem, seen.figures["hosted"], seen.figures["local_only"]) == ("", 1, 1)
-        monkeypatch.setattr("console.compliance.checks.recipients.visible", lambda *_: True)
+        monkeypatch.setattr("console.compliance.checks.requests.visible", lambda *_: True)
         assert found("residency", acme).problem == "reached"
     finally:
         settings.ENGINES = {name: e for name, e in settings.ENGINES.items() if name != "far"}

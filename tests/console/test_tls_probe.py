@@ -11,7 +11,7 @@ import pytest
 from django.test import override_settings
 
 from config.supervisor.ports import find_free
-from console.compliance.checks.transport import _ports
+from console.compliance.checks.transport import ports
 from console.compliance.tls_probe import Port, probe, probe_all
 from tests.inference.api.grpc.certificates import Authority
 
@@ -106,18 +106,18 @@ def test_what_the_compliance_page_shows(serve: Serve, context: ssl.SSLContext) -
     old = serve(context)
     own = {"HOST": "127.0.0.1", "PUBLIC_URL": f"https://127.0.0.1:{old}", "GRPC_PORT": 0}
     with override_settings(**own, PORT=old, TLS_CERTIFICATE="/server.crt"):
-        found = _ports(None)
+        found = ports(None)
     assert found.problem == "not_tls13"
     assert "web: TLS ≤ 1.2" in found.figures["found"]
     assert "127.0.0.1:" not in str(found.figures), "tenants see no addresses"
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with override_settings(**own, PORT=old, TLS_CERTIFICATE="/server.crt"):
-        found = _ports(None)
+        found = ports(None)
     assert found.problem == ""
     assert found.figures["ports_tls13"] == 2, "at its address and at the public one"
     clear = serve(None)
     own["PUBLIC_URL"] = f"http://127.0.0.1:{clear}"
     with override_settings(**own, PORT=clear, TLS_CERTIFICATE=""):
-        assert _ports(None).problem == "", "that there is no TLS at all, another check says"
+        assert ports(None).problem == "", "that there is no TLS at all, another check says"
     with override_settings(**own, PORT=clear, TLS_CERTIFICATE="/server.crt"):
-        assert _ports(None).problem == "not_tls13"
+        assert ports(None).problem == "not_tls13"

@@ -8,6 +8,8 @@ from typing import Any
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
+SHOWN = 20  # of what was found
+
 
 class Reach(Enum):
     GENERAL = "general"  # about the platform, without data of anybody: everybody may see it
@@ -20,6 +22,9 @@ class Outcome:
 
     problem: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+
+
+Run = Callable[[Tenant | None], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Check:
     name: str
     label: Text
     how: Text  # explains what it does
-    run: Callable[[Tenant | None], Outcome]
+    run: Run
     problems: dict[str, Problem]
     reach: Reach = Reach.EACH
     over: str = ""  # the figure without which the check had nothing to look at
@@ -49,3 +54,15 @@ COULD_NOT_RUN = Problem(
         "请查看运行该检查的进程日志；在此之前，它不能证明任何事项。",
     ),
 )
+
+
+def outcome(figures: dict[str, Any], **problems: object) -> Outcome:
+    """Returns the outcome with the first problem that is the case: `outcome(figures, late=n > 0)`.
+
+    A list is the findings of its problem, and the page shows the first of them.
+    """
+    for name, findings in problems.items():
+        if findings:
+            listed = {"found": findings[:SHOWN]} if isinstance(findings, list) else {}
+            return Outcome(name, {**figures, **listed})
+    return Outcome("", figures)

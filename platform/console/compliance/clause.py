@@ -1,8 +1,9 @@
-"""A clause of a regime: what it asks for, the feature that answers it, and the evidence."""
+"""The clauses of each regime: what one asks for, the feature that answers it, and the evidence."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from console.compliance.texts import NOTHING, Text
+from console.compliance.texts import NOTHING, Text, content
 
 MLPS, GDPR = "mlps-l3", "gdpr"
 REGIMES: dict[str, Text] = {
@@ -13,17 +14,25 @@ SHORT: dict[str, Text] = {
     MLPS: Text("MLPS 2.0 level 3", "等保 2.0 三级"),
     GDPR: Text("GDPR", "GDPR"),
 }
+_FILES = {MLPS: "mlps", GDPR: "gdpr"}
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
     """`customer` is what the operator of the installation must do; `missing`, what is not built."""
 
+    regime: str
     number: str
     title: Text
     asks: Text
     feature: Text = NOTHING
-    checks: tuple[str, ...] = ()  # names of checks, which are the evidence
+    checks: Sequence[str] = ()  # names of checks, which are the evidence
     customer: Text = NOTHING
     missing: Text = NOTHING
-    regime: str = field(default="")
+
+
+CLAUSES = [
+    Clause(regime, number, **fields)
+    for regime, file in _FILES.items()
+    for number, fields in content(file).items()
+]

@@ -1,18 +1,14 @@
 """The clauses of the regimes, each with the newest result of its checks, here or in a tenant."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from audit.models import CheckRun
-from console.compliance import gdpr, mlps
 from console.compliance.check import COULD_NOT_RUN, Check, Problem, Reach
 from console.compliance.checks import CHECKS
-from console.compliance.clause import REGIMES, Clause
+from console.compliance.clause import CLAUSES, REGIMES, Clause
 from console.compliance.texts import Text
 from tenants.models import Tenant
-
-CLAUSES: tuple[Clause, ...] = (*mlps.CLAUSES, *gdpr.CLAUSES)
 
 
 class State(StrEnum):
@@ -104,28 +100,27 @@ class Overview:
 
 
 def overview_of(tenant: Tenant | None, regime: str = "") -> Overview:
-    runs = newest(tenant)
-    clauses = [c for c in CLAUSES if not regime or c.regime == regime]
-    return Overview([Line(clause, list(_evidence(clause, runs))) for clause in clauses])
+    runs = _newest(tenant)
+    clauses = [clause for clause in CLAUSES if regime in ("", clause.regime)]
+    return Overview([_line(clause, runs) for clause in clauses])
 
 
-def newest(tenant: Tenant | None) -> dict[str, CheckRun]:
-    """Returns the newest run of each check. Of the platform's, a tenant sees the GENERAL ones."""
-    runs = _newest(None)
-    if tenant is None:
-        return runs
-    general = {n: run for n, run in runs.items() if CHECKS[n].reach is Reach.GENERAL}
-    return general | _newest(tenant)
+def _line(clause: Clause, runs: dict[str, CheckRun]) -> Line:
+    return Line(clause, [Evidence(CHECKS[name], runs.get(name)) for name in clause.checks])
 
 
 def _newest(tenant: Tenant | None) -> dict[str, CheckRun]:
+    """Returns the newest run of each check. Of the platform's, a tenant sees the GENERAL ones."""
+    runs = _runs(None)
+    if tenant is None:
+        return runs
+    general = {n: run for n, run in runs.items() if CHECKS[n].reach is Reach.GENERAL}
+    return general | _runs(tenant)
+
+
+def _runs(tenant: Tenant | None) -> dict[str, CheckRun]:
     runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None, name__in=list(CHECKS))
     return {run.name: run for run in runs.order_by("name", "-at", "-pk").distinct("name")}
-
-
-def _evidence(clause: Clause, runs: dict[str, CheckRun]) -> Iterable[Evidence]:
-    for name in clause.checks:
-        yield Evidence(CHECKS[name], runs.get(name))
 
 
 def known_regime(text: str) -> str:

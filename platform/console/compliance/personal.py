@@ -32,16 +32,6 @@ LABELS: dict[Data, Text] = {
     D.BEHAVIOUR: Text("When and what a person did", "个人的行为与时间"),
     D.NONE: Text("Nothing of a person", "不含个人信息"),
 }
-PURPOSES: dict[Data, Text] = {
-    D.IDENTITY: Text("To let people in and to show who did what", "身份认证与责任追溯"),
-    D.CREDENTIAL: Text("To prove who somebody is", "身份验证"),
-    D.CONTENT: Text(
-        "To answer, and to keep the record that the law asks for", "提供服务与依法留存"
-    ),
-    D.PSEUDONYM: Text("To account for use without names", "以假名方式记录使用情况"),
-    D.NETWORK: Text("To detect and stop attacks", "发现并阻止攻击"),
-    D.BEHAVIOUR: Text("Audit, quotas and billing", "审计、配额与计费"),
-}
 MAP: dict[str, dict[Data, str]] = {
     # Tables of the frameworks
     "auth.Permission": {D.NONE: "id name content_type codename"},

@@ -1,25 +1,33 @@
-"""Queries of several checks: acts of the last days, people, and changes that must be refused."""
+"""Queries of several checks: rows of a tenant, acts of the last days, people, refused changes."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import DatabaseError, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.utils import timezone
 
 from audit.models import Event
 from tenants.models import Tenant, User
 
 DAYS = 90
+M = TypeVar("M", bound=Model)
 
 
 def since(days: int = DAYS) -> datetime:
     return timezone.now() - timedelta(days=days)
 
 
-def acts(tenant: Tenant | None, days: int = DAYS) -> Counter[str]:
+def owned(rows: QuerySet[M], tenant: Tenant | None) -> QuerySet[M]:
+    """Returns the tenant's rows; for the platform, all of them."""
+    return rows.filter(tenant_id=tenant.id) if tenant else rows
+
+
+def acts(tenant: Tenant | None) -> Counter[str]:
     """Count the acts by action, without completions (an index has only the other acts)."""
-    events = Event.objects.filter(at__gte=since(days)).exclude(action__startswith="completion:")
+    events = Event.objects.filter(at__gte=since()).exclude(action__startswith="completion:")
     if tenant:
         events = events.of_tenant(tenant.id)
     rows = events.order_by().values_list("action").annotate(number=Count("pk"))
@@ -32,18 +40,11 @@ def people(tenant: Tenant | None) -> QuerySet[User]:
     return users.filter(memberships__tenant=tenant) if tenant else users
 
 
-class RefusedChange:
-    """A context manager for a change: `refused` says afterwards whether the database refused it."""
-
-    def __init__(self) -> None:
-        self.refused = False
-        self._part = transaction.atomic()
-
-    def __enter__(self) -> "RefusedChange":
-        self._part.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: object, trace: object) -> bool:
-        self._part.__exit__(kind, problem, trace)  # type: ignore[arg-type]
-        self.refused = kind is not None and issubclass(kind, DatabaseError)
-        return self.refused
+def is_refused(change: Callable[[], object]) -> bool:
+    """Returns whether the database refuses the change."""
+    try:
+        with transaction.atomic():
+            change()
+    except DatabaseError:
+        return True
+    return False

@@ -1,73 +1,50 @@
-"""Checks of access: operators' visits and read texts, and that every request is on record."""
+"""Checks of access: what operators and readers do, and three duties kept apart (三权分立)."""
 
-from datetime import timedelta
+from collections import Counter
+from typing import Any
 
-from django.db import connection
-from django.utils import timezone
+from django.db.models import QuerySet
 
 from audit.actions import Action
-from console.compliance.check import Check, Outcome, Problem
-from console.compliance.queries import DAYS, acts
-from console.compliance.texts import Text
-from tenants.models import Tenant
-
-HOURS, MOST = 24, 20_000
-_RECORDED = f"""
-    select count(*),
-           count(*) filter (where not exists (
-               select from audit_event e where e.request_id = c.id
-               and e.action = '{Action.COMPLETION_RECEIVED}' and e.at >= %(from)s)),
-           count(*) filter (where not exists (
-               select from audit_event e where e.request_id = c.id
-               and e.action = '{Action.COMPLETION_COMPLETED}' and e.at >= %(from)s))
-    from (select id from inference_completion
-          where state <> 'open' and created_at >= %(since)s and created_at < %(until)s
-            and (%(tenant)s::uuid is null or tenant_id = %(tenant)s::uuid)
-          order by created_at desc limit {MOST}) c"""
+from console.compliance.check import Outcome, outcome
+from console.compliance.queries import DAYS, acts, owned
+from tenants.models import Member, Tenant
+from tenants.roles import (
+    DUTIES,
+    HOLDERS,
+    Duty,
+    Permission,
+    Profile,
+    Role,
+    matrix,
+    operator_permissions,
+    permissions,
+)
 
 
-def _recorded(tenant: Tenant | None) -> Outcome:
-    now = timezone.now()
-    values = {
-        "since": now - timedelta(hours=HOURS),
-        "from": now - timedelta(hours=HOURS + 1),
-        "until": now - timedelta(minutes=1),
-        "tenant": tenant.id if tenant else None,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORDED, values)
-        looked_at, no_received, no_completed = cursor.fetchone()
-    figures = {
-        "requests": looked_at,
-        "without_received": no_received,
-        "without_completed": no_completed,
-    }
-    return Outcome("unrecorded" if no_received or no_completed else "", figures)
+def operator_access(tenant: Tenant | None) -> Outcome:
+    return _counts(
+        tenant, operator_looks=Action.OPERATOR_ACCESS, access_denied=Action.ACCESS_DENIED
+    )
 
 
-def _operators(tenant: Tenant | None) -> Outcome:
+def text_access(tenant: Tenant | None) -> Outcome:
+    return _counts(
+        tenant,
+        prompts_read=Action.PROMPT_VIEW,
+        text_searches=Action.AUDIT_SEARCH,
+        trail_exports=Action.AUDIT_EXPORT,
+        person_exports=Action.SUBJECT_EXPORT,
+    )
+
+
+def _counts(tenant: Tenant | None, **actions: Action) -> Outcome:
     counts = acts(tenant)
-    figures = {
-        "days": DAYS,
-        "operator_looks": counts[Action.OPERATOR_ACCESS],
-        "access_denied": counts[Action.ACCESS_DENIED],
-    }
-    return Outcome("", figures)
+    figures = {name: counts[action] for name, action in actions.items()}
+    return outcome({"days": DAYS, **figures})
 
 
-def _texts(tenant: Tenant | None) -> Outcome:
-    counts = acts(tenant)
-    figures = {
-        "days": DAYS,
-        "prompts_read": counts[Action.PROMPT_VIEW],
-        "text_searches": counts[Action.AUDIT_SEARCH],
-        "trail_exports": counts[Action.AUDIT_EXPORT],
-        "person_exports": counts[Action.SUBJECT_EXPORT],
-    }
-    return Outcome("", figures)
-
-
-def _administration(tenant: Tenant | None) -> Outcome:
+def administration(tenant: Tenant | None) -> Outcome:
     counts = acts(tenant)
     security = (Action.MEMBER_ROLE, Action.TENANT_CHANGE, Action.RETENTION_CHANGE)
     system = ("api_key:", "team:", "quota:", "model:")
@@ -79,62 +56,48 @@ def _administration(tenant: Tenant | None) -> Outcome:
         "audit_acts": sum(counts[word] for word in proof),
         "acts": counts.total(),
     }
-    return Outcome("", figures)
+    return outcome(figures)
 
 
-CHECKS = (
-    Check(
-        "recorded",
-        Text("Every request is on record, twice", "每个请求均有两条审计记录"),
-        Text(
-            "Takes the requests that ended in the last 24 hours and looks for the event of their "
-            "arrival and that of their end.",
-            "取近 24 小时内结束的请求，逐一查找其接收事件与完成事件。",
-        ),
-        _recorded,
-        {
-            "unrecorded": Problem(
-                Text("Requests without their events.", "存在缺少审计事件的请求。"),
-                Text(
-                    "Verify the trail (`manage.py audit_verify`): something was taken away, or "
-                    "rows came into the database past the platform.",
-                    "请校验审计记录（`manage.py audit_verify`）：记录可能被移除，"
-                    "或有数据绕过平台写入。",
-                ),
-            )
-        },
-        over="requests",
-    ),
-    Check(
-        "operator_access",
-        Text("Looks of the platform's operators", "平台运维人员的访问"),
-        Text(
-            "Counts how often an operator looked into a tenant, and how often somebody was "
-            "refused, in the last 90 days. Each one is in the tenant's own audit trail.",
-            "统计近 90 天运维人员进入租户的次数与访问被拒的次数；每次均记入该租户的审计记录。",
-        ),
-        _operators,
-        {},
-    ),
-    Check(
-        "text_access",
-        Text("Who read texts", "对文本内容的读取"),
-        Text(
-            "Counts how often texts of requests were read, searched or exported in the last 90 "
-            "days.",
-            "统计近 90 天请求文本被读取、检索与导出的次数。",
-        ),
-        _texts,
-        {},
-    ),
-    Check(
-        "administration",
-        Text("Acts of administration on record", "管理操作记录"),
-        Text(
-            "Counts the acts of system, security and audit administration of the last 90 days.",
-            "统计近 90 天系统管理、安全管理与审计管理操作的次数。",
-        ),
-        _administration,
-        {},
-    ),
-)
+def duties(tenant: Tenant | None) -> Outcome:
+    under_mlps = Member.objects.filter(tenant__profile=Profile.MLPS).select_related("user")
+    members = owned(under_mlps, tenant)
+    per_duty = Counter(duty for member in members for duty in _held_by(member))
+    figures: dict[str, Any] = {f"holders_{duty}": per_duty[duty] for duty in Duty}
+    figures["people"] = len(members)
+    figures["two_duties"] = sum(len(_held_by(member)) > 1 for member in members)
+    figures["operators_inside"] = sum(member.user.is_operator for member in members)
+    return outcome(
+        figures,
+        united=figures["two_duties"] or _has_two_roles(members),
+        operator_inside=figures["operators_inside"],
+        unheld=tenant and members and len(per_duty) < len(Duty),
+    )
+
+
+def role_matrix(_tenant: Tenant | None) -> Outcome:
+    roles: dict[str, frozenset[Permission]] = {
+        role: permissions(role, Profile.MLPS) for role in Role
+    }
+    roles["operator"] = operator_permissions(Profile.MLPS)
+    table: dict[str, list[str]] = {holder: [] for holder in HOLDERS}
+    for row in matrix(Profile.MLPS):
+        for holder, holds in zip(HOLDERS, row.held, strict=True):
+            if holds:
+                table[holder].append(row.permission)
+    figures = {"roles": len(HOLDERS), "permissions": len(Permission), "table": table}
+    return outcome(figures, united=any(len(_duties(holds)) > 1 for holds in roles.values()))
+
+
+def _held_by(member: Member) -> set[Duty]:
+    return _duties(permissions(member.role, Profile.MLPS))
+
+
+def _duties(granted: frozenset[Permission]) -> set[Duty]:
+    return {DUTIES[permission] for permission in granted if permission in DUTIES}
+
+
+def _has_two_roles(members: QuerySet[Member]) -> bool:
+    """Returns whether a person has two roles in a tenant, which a constraint forbids."""
+    counts = Counter((member.tenant_id, member.user_id) for member in members)
+    return any(number > 1 for number in counts.values())

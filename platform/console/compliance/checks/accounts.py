@@ -1,15 +1,53 @@
-"""Checks of accounts: second factors, unsafe passwords, and people who stay away for long."""
+"""Checks of accounts: second factors, passwords, sessions, locks, and people who stay away."""
+
+from datetime import timedelta
+from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from axes.models import AccessAttempt
 from django.conf import settings
-from django.contrib.auth.hashers import identify_hasher, is_password_usable
+from django.contrib.auth.hashers import (
+    UNUSABLE_PASSWORD_PREFIX,
+    identify_hasher,
+    is_password_usable,
+)
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.module_loading import import_string
 
-from console.compliance.check import Check, Outcome, Problem
-from console.compliance.queries import DAYS, people, since
-from console.compliance.texts import Text
+from audit.actions import Action
+from console.account import lockout
+from console.account.password_policy import POLICIES
+from console.compliance.check import Outcome, outcome
+from console.compliance.queries import DAYS, acts, people, since
 from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
+from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
 from tenants.models import Tenant, User
+from tenants.roles import Profile
+
+MIDDLEWARE = "console.account.session_limits.SessionLimits"
+MOST_IDLE_S, MOST_TRIES, LEAST_REST = 30 * 60, 5, timedelta(minutes=30)
+WEAK = {
+    Profile.ASVS: ("Sh0rt!pass", "qwertyuiop12"),
+    Profile.MLPS: ("Sh0rt!pass", "qwertyuiop12", "all small letters", "NoDigitsInHere!"),
+}
+
+
+def second_factors(tenant: Tenant | None) -> Outcome:
+    must = _must_have_factor(tenant)
+    having = Authenticator.objects.filter(type__in=FACTORS).values("user_id")
+    bound, enrolled = must.count(), must.filter(pk__in=having).count()
+    figures = {
+        "must": bound,
+        "enrolled": enrolled,
+        "others_enrolled": people(tenant).filter(pk__in=having).count() - enrolled,
+        "enforced": settings.SECOND_FACTOR != OPTIONAL,
+    }
+    return outcome(figures, optional=not figures["enforced"], missing=enrolled < bound)
 
 
 def _must_have_factor(tenant: Tenant | None) -> QuerySet[User]:
@@ -21,33 +59,13 @@ def _must_have_factor(tenant: Tenant | None) -> QuerySet[User]:
     return users.distinct()
 
 
-def _second_factors(tenant: Tenant | None) -> Outcome:
-    must = _must_have_factor(tenant)
-    having = Authenticator.objects.filter(type__in=FACTORS).values("user_id")
-    bound, enrolled = must.count(), must.filter(pk__in=having).count()
-    figures = {
-        "must": bound,
-        "enrolled": enrolled,
-        "others_enrolled": people(tenant).filter(pk__in=having).count() - enrolled,
-        "enforced": settings.SECOND_FACTOR != OPTIONAL,
-    }
-    if not figures["enforced"]:
-        return Outcome("optional", figures)
-    return Outcome("missing" if enrolled < bound else "", figures)
-
-
-def _default_accounts(tenant: Tenant | None) -> Outcome:
+def default_accounts(tenant: Tenant | None) -> Outcome:
     users = people(tenant)
     passwords = users.values_list("password", flat=True)
     unsafe = sum(not _is_safe(encoded) for encoded in passwords)
-    figures = {
-        "people": len(passwords),
-        "unsafe_passwords": unsafe,
-        "superusers": users.filter(Q(is_superuser=True)).count(),
-    }
-    if unsafe:
-        return Outcome("unsafe", figures)
-    return Outcome("superuser" if figures["superusers"] else "", figures)
+    superusers = users.filter(is_superuser=True).count()
+    figures = {"people": len(passwords), "unsafe_passwords": unsafe, "superusers": superusers}
+    return outcome(figures, unsafe=unsafe, superuser=superusers)
 
 
 def _is_safe(encoded: str) -> bool:
@@ -63,104 +81,99 @@ def _is_safe(encoded: str) -> bool:
     return True
 
 
-def _dormant(tenant: Tenant | None) -> Outcome:
-    long_ago = since(DAYS)
+def dormant_accounts(tenant: Tenant | None) -> Outcome:
+    long_ago = since()
     never = Q(last_login=None, created_at__lt=long_ago)
     users = people(tenant)
     dormant = users.filter(Q(last_login__lt=long_ago) | never).count()
     figures = {"people": users.count(), "dormant": dormant, "after_days": DAYS}
-    return Outcome("dormant" if dormant else "", figures)
+    return outcome(figures, dormant=dormant)
 
 
-CHECKS = (
-    Check(
-        "second_factors",
-        Text("Second factors of those who must have one", "必须启用双因素者的覆盖情况"),
-        Text(
-            "Counts operators, owners, administrators and auditors, and those of them with an "
-            "authenticator app or a security key.",
-            "统计平台运维人员、所有者、管理员与审计员，以及其中已启用验证器应用或安全密钥的人数。",
-        ),
-        _second_factors,
-        {
-            "optional": Problem(
-                Text(
-                    "Second factors are optional on this installation (FOREBAY_MFA=optional).",
-                    "本安装将双因素设为可选（FOREBAY_MFA=optional）。",
-                ),
-                Text(
-                    "Remove FOREBAY_MFA and restart: whoever must have one is led to it at the "
-                    "next page.",
-                    "移除 FOREBAY_MFA 并重启：必须启用者会在打开下一页时被引导完成设置。",
-                ),
-            ),
-            "missing": Problem(
-                Text(
-                    "Somebody who must have a second factor has none yet.",
-                    "有必须启用双因素的人员尚未启用。",
-                ),
-                Text(
-                    "They can do nothing until they have one: nothing opens for them. See Members, "
-                    "and remove accounts that nobody uses.",
-                    "这些人在启用前无法打开任何页面。请在成员页查看，并移除无人使用的账户。",
-                ),
-            ),
-        },
-    ),
-    Check(
-        "default_accounts",
-        Text("No blank or default passwords, no superusers", "无空口令、默认口令与超级用户"),
-        Text(
-            "Reads every account's password hash: blank ones, clear ones and ones by a hash that "
-            "the platform does not use are counted. Accounts come into being by one-time links "
-            "only.",
-            "读取每个账户的口令哈希：统计空口令、明文口令以及非平台所用哈希的口令。"
-            "账户只能通过一次性链接创建。",
-        ),
-        _default_accounts,
-        {
-            "unsafe": Problem(
-                Text(
-                    "An account has a blank password, or one that is not hashed properly.",
-                    "有账户的口令为空，或未正确哈希。",
-                ),
-                Text(
-                    "Send its person a reset link (Members), or remove the account.",
-                    "向该人员发送重置链接（成员页），或移除该账户。",
-                ),
-            ),
-            "superuser": Problem(
-                Text(
-                    "An account is marked as a superuser, which Forebay never does.",
-                    "有账户被标记为超级用户，而 Forebay 从不这样做。",
-                ),
-                Text(
-                    "Find out who set it in the database, and take it away.",
-                    "查明是谁在数据库中设置，并予以取消。",
-                ),
-            ),
-        },
-    ),
-    Check(
-        "dormant_accounts",
-        Text("Accounts that nobody uses", "长期不用的账户"),
-        Text(
-            "Counts the people who have not signed in for 90 days.",
-            "统计 90 天未登录的人员。",
-        ),
-        _dormant,
-        {
-            "dormant": Problem(
-                Text(
-                    "Somebody has not signed in for more than 90 days.",
-                    "有人员超过 90 天未登录。",
-                ),
-                Text(
-                    "Remove those who have left (Members). Whoever still belongs there only has "
-                    "to sign in.",
-                    "移除已离开的人员（成员页）；仍在职者只需登录一次。",
-                ),
-            )
-        },
-    ),
-)
+def profile(tenant: Tenant | None) -> Outcome:
+    figures: dict[str, Any] = {"profile": _profile_of(tenant)}
+    if tenant is None:
+        mlps = Tenant.objects.filter(profile=Profile.MLPS).count()
+        figures |= {"tenants_mlps": mlps, "tenants_others": Tenant.objects.count() - mlps}
+    return outcome(figures, not_mlps=figures["profile"] != Profile.MLPS)
+
+
+def _profile_of(tenant: Tenant | None) -> Profile:
+    return Profile(tenant.profile if tenant else settings.PROFILE)
+
+
+def passwords(tenant: Tenant | None) -> Outcome:
+    name = _profile_of(tenant)
+    policy, weak = POLICIES[name], WEAK[name]
+    accepted = sum(_is_accepted(word, name) for word in weak)
+    overdue, of = _overdue(tenant)
+    figures = {
+        "profile": name,
+        "shortest": policy.shortest,
+        "classes": policy.classes,
+        "good_for_days": policy.good_for_days,
+        "not_reused": policy.not_reused,
+        "weak_tried": len(weak),
+        "weak_taken": accepted,
+        "people": of,
+        "overdue": overdue,
+        "share_in_time": round((of - overdue) * 100 / of, 1) if of else 100.0,
+    }
+    return outcome(figures, weak_taken=accepted)
+
+
+def _is_accepted(password: str, profile: Profile) -> bool:
+    somebody = User()
+    somebody.joining = (profile,)
+    try:
+        validate_password(password, somebody)
+    except ValidationError:
+        return False
+    return True
+
+
+def _overdue(tenant: Tenant | None) -> tuple[int, int]:
+    """Returns how many people bound by mlps-l3 have too old a password, and how many there are."""
+    bound = Q(memberships__tenant__profile=Profile.MLPS)
+    if tenant is None and settings.PROFILE == Profile.MLPS:
+        bound |= Q(is_operator=True)
+    no_password = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    with_password = people(tenant).filter(bound).exclude(no_password).distinct()
+    days = POLICIES[Profile.MLPS].good_for_days or 0
+    late = with_password.filter(password_changed_at__lte=since(days))
+    return late.count(), with_password.count()
+
+
+def sessions(_tenant: Tenant | None) -> Outcome:
+    too_long = timezone.now() + timedelta(seconds=ABSOLUTE_S, minutes=5)
+    lasting = Session.objects.filter(expire_date__gt=too_long).count()
+    figures = {
+        "idle_minutes_mlps": IDLE_S[Profile.MLPS] // 60,
+        "idle_minutes_asvs": IDLE_S[Profile.ASVS] // 60,
+        "absolute_hours": ABSOLUTE_S // 3600,
+        "lasting_longer": lasting,
+    }
+    unlimited = MIDDLEWARE not in settings.MIDDLEWARE or IDLE_S[Profile.MLPS] > MOST_IDLE_S
+    return outcome(figures, no_limit=unlimited, lasting=lasting)
+
+
+def lockouts(tenant: Tenant | None) -> Outcome:
+    counts = acts(tenant)
+    figures: dict[str, object] = {
+        "tries": lockout.MOST,
+        "rest_minutes": int(lockout.REST.total_seconds() // 60),
+        "locked": counts[Action.SESSION_LOCKED],
+        "refused_sign_ins": counts[Action.SESSION_DENIED],
+        "signed_in": counts[Action.SESSION_LOGIN],
+    }
+    if tenant is None:
+        figures["counting_now"] = AccessAttempt.objects.count()
+        figures["sessions"] = UserSession.objects.count()
+    return outcome(figures, no_lock=not _lockout_works())
+
+
+def _lockout_works() -> bool:
+    handler = import_string(settings.AXES_HANDLER)
+    installed = "axes.backends.AxesStandaloneBackend" in settings.AUTHENTICATION_BACKENDS
+    strict = lockout.MOST <= MOST_TRIES and lockout.REST >= LEAST_REST
+    return installed and strict and issubclass(handler, lockout.Lockout)

@@ -1,24 +1,28 @@
 """Checks of transport: over TLS, within one machine, or in clear."""
 
+import json
+from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection
 
-from console.compliance.check import Check, Outcome, Problem, Reach
-from console.compliance.own_ports import own_ports
-from console.compliance.texts import Text
-from console.compliance.tls_probe import AWAY, OLDER, TLS13, probe_all
+from console.compliance.check import Outcome, outcome
+from console.compliance.tls_probe import AWAY, OLDER, TLS13, Port, probe_all
 from inference.engines import engines as served_by
+from infrastructure.redis.servers import servers
 from tenants.models import Tenant
 
 TLS, INSIDE, CLEAR, OFF = "tls", "same_machine", "clear", "off"
 _WORDS = {TLS13: "TLS 1.3", OLDER: "TLS ≤ 1.2", INSIDE: "127.0.0.1", CLEAR: "TCP", AWAY: "–"}
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bound
+MOST = 32
 
 
-def _browsers(_tenant: Tenant | None) -> Outcome:
+def browsers(_tenant: Tenant | None) -> Outcome:
     policy = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
     figures: dict[str, Any] = {
         "public_url": settings.PUBLIC_URL,
@@ -31,28 +35,27 @@ def _browsers(_tenant: Tenant | None) -> Outcome:
         "scripts_from": " ".join(policy["script-src"]),
     }
     safe_cookies = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
-    if not safe_cookies or "'unsafe-inline'" in figures["scripts_from"]:
-        return Outcome("loosened", figures)
+    loosened = not safe_cookies or "'unsafe-inline'" in figures["scripts_from"]
     hsts = figures["hsts_days"] or _is_local(urlsplit(settings.PUBLIC_URL).hostname or "")
     safe = figures["tls_at_proxy"] and figures["cookies_secure"] and hsts
-    return Outcome("" if safe else "no_tls", figures)
+    return outcome(figures, loosened=loosened, no_tls=not safe)
 
 
-def _hops(_tenant: Tenant | None) -> Outcome:
+def hops(_tenant: Tenant | None) -> Outcome:
     redis = _transport(settings.REDIS_URL, "rediss")
-    hops = {"database": _database(), "redis": redis, "grpc": _grpc()}
+    figures = {"database": _database(), "redis": redis, "grpc": _grpc()}
     engines = [_transport(engine.config.url, "https") for engine in served_by()]
     for kind in (TLS, INSIDE, CLEAR):
-        hops[f"engines_{kind}"] = engines.count(kind)
-    clear = CLEAR in hops.values() or hops[f"engines_{CLEAR}"]
-    return Outcome("clear" if clear else "", hops)
+        figures[f"engines_{kind}"] = engines.count(kind)
+    clear = CLEAR in figures.values() or figures[f"engines_{CLEAR}"]
+    return outcome(figures, clear=clear)
 
 
-def _ports(_tenant: Tenant | None) -> Outcome:
+def ports(_tenant: Tenant | None) -> Outcome:
     """Probe each port of the platform that can be reached from here, and show its answers."""
-    ports = own_ports()
-    kinds_of: dict[str, str] = {**probe_all(ports)}
-    for port in ports:
+    own = own_ports()
+    kinds_of: dict[str, str] = {**probe_all(own)}
+    for port in own:
         if kinds_of[port.name] == CLEAR and port.speaks != "http" and _is_local(port.host):
             kinds_of[port.name] = INSIDE
     kinds = (TLS13, OLDER, INSIDE, CLEAR, AWAY)
@@ -61,7 +64,7 @@ def _ports(_tenant: Tenant | None) -> Outcome:
     }
     figures["found"] = [f"{name}: {_WORDS[kind]}" for name, kind in kinds_of.items()]
     clear = settings.TLS_CERTIFICATE and figures[f"ports_{CLEAR}"]  # else "browsers" reports it
-    return Outcome("not_tls13" if clear or figures[f"ports_{OLDER}"] else "", figures)
+    return outcome(figures, not_tls13=clear or figures[f"ports_{OLDER}"])
 
 
 def _database() -> str:
@@ -96,92 +99,53 @@ def _is_local(host: str) -> bool:
         return False
 
 
-CHECKS = (
-    Check(
-        "browsers",
-        Text("TLS, cookies and headers towards browsers", "面向浏览器的 TLS、Cookie 与响应头"),
-        Text(
-            "Reads the settings in force. Which versions of TLS are taken is asked of the ports "
-            "themselves, by another check.",
-            "读取生效的设置。接受哪些 TLS 版本由另一项检查直接向端口探测。",
-        ),
-        _browsers,
-        {
-            "no_tls": Problem(
-                Text(
-                    "This installation is reached without TLS.",
-                    "本安装未通过 TLS 提供访问。",
-                ),
-                Text(
-                    "Set FOREBAY_TLS=on, or put a reverse proxy with TLS 1.3 before it and set "
-                    "FOREBAY_PUBLIC_URL=https://…: cookies and HSTS follow by themselves.",
-                    "请设置 FOREBAY_TLS=on，或在前面部署支持 TLS 1.3 的反向代理并设置 "
-                    "FOREBAY_PUBLIC_URL=https://…；Cookie 与 HSTS 将自动生效。",
-                ),
-            ),
-            "loosened": Problem(
-                Text(
-                    "The protection of cookies or scripts has been loosened.",
-                    "Cookie 或脚本的保护被放宽。",
-                ),
-                Text(
-                    "Put the shipped settings of cookies and of the content security policy back.",
-                    "请恢复 Cookie 与内容安全策略的出厂设置。",
-                ),
-            ),
-        },
-        Reach.GENERAL,
-    ),
-    Check(
-        "ports",
-        Text("TLS 1.3 at each port, tried out", "逐端口实测 TLS 1.3"),
-        Text(
-            "Connects to the platform's own ports (web, gRPC, metrics, PostgreSQL, Redis) three "
-            "times each: with TLS 1.3, with TLS 1.2 and older, and in clear.",
-            "对平台自身的各端口（Web、gRPC、指标、PostgreSQL、Redis）各连接三次："
-            "使用 TLS 1.3、使用 TLS 1.2 及更早版本、使用明文。",
-        ),
-        _ports,
-        {
-            "not_tls13": Problem(
-                Text(
-                    "A port answers to an older TLS, or in clear.",
-                    "有端口接受旧版 TLS 或明文。",
-                ),
-                Text(
-                    "docs/operations/tls.md says for each port how it speaks TLS 1.3 alone.",
-                    "各端口如何只使用 TLS 1.3，见 docs/operations/tls.md。",
-                ),
-            )
-        },
-        Reach.GENERAL,
-    ),
-    Check(
-        "hops",
-        Text("Connections without a proxy before them", "不经代理的连接"),
-        Text(
-            "Asks the open database connection whether it is in TLS, and looks at the addresses "
-            "of Redis and of each engine, and at what gRPC listens with. Within one machine "
-            "there is no wire.",
-            "向已打开的数据库连接查询是否使用 TLS，并检查 Redis 与各引擎的地址、"
-            "以及 gRPC 的监听方式；"
-            "同一台机器内无网络传输。",
-        ),
-        _hops,
-        {
-            "clear": Problem(
-                Text(
-                    "A connection to another machine is not in TLS.",
-                    "存在未使用 TLS 的跨机器连接。",
-                ),
-                Text(
-                    "Use sslmode=verify-full in DATABASE_URL, rediss:// in REDIS_URL, https:// "
-                    "for engines, FOREBAY_GRPC_CERTIFICATE for gRPC.",
-                    "在 DATABASE_URL 中使用 sslmode=verify-full，REDIS_URL 使用 rediss://，"
-                    "引擎使用 https://，gRPC 使用 FOREBAY_GRPC_CERTIFICATE。",
-                ),
-            )
-        },
-        Reach.GENERAL,
-    ),
-)
+def own_ports() -> list[Port]:
+    """Returns every port of this platform that this machine knows.
+
+    Tenants see the result of the check: the names of ports show no address.
+    """
+    return list(dict.fromkeys(_all_ports()))[:MOST]
+
+
+def _all_ports() -> Iterator[Port]:
+    host = _ANYWHERE.get(settings.HOST, settings.HOST)
+    public = urlsplit(settings.PUBLIC_URL)
+    if public.scheme == "https" and public.hostname:
+        yield Port("web, public address", public.hostname, public.port or 443)
+    if settings.TLS_CERTIFICATE or public.scheme != "https":  # else a proxy stands before it
+        yield Port("web", host, settings.PORT)
+    if settings.GRPC_PORT:
+        yield Port("gRPC", host, settings.GRPC_PORT)
+    yield from _metrics_ports()
+    yield from _database_port()
+    yield from _redis_ports()
+
+
+def _metrics_ports() -> Iterator[Port]:
+    """Yields one port of each role: that is enough of those that the supervisor has listed."""
+    try:
+        targets = json.loads((settings.FOREBAY_HOME / "metrics" / "targets.json").read_text())
+        addresses = {each["labels"]["role"]: each["targets"][0] for each in targets}
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    for role, address in addresses.items():
+        host, _, port = address.rpartition(":")
+        yield Port(f"metrics of {role}", host.strip("[]"), int(port))
+
+
+def _database_port() -> Iterator[Port]:
+    database = settings.DATABASES["default"]
+    host = str(database.get("HOST") or "")
+    if host and not host.startswith("/"):
+        port = int(database.get("PORT") or 5432)
+        yield Port("database", host, port, "postgres")
+
+
+def _redis_ports() -> Iterator[Port]:
+    """Yields the Redis servers. A socket file has no port."""
+    locations = map(servers, (settings.REDIS_URL, settings.BROKER_URL))
+    server_lists = [
+        each.sentinels or each.seeds or (each.address,) for each in locations if not each.path
+    ]
+    for number, (host, port) in enumerate(dict.fromkeys(chain(*server_lists)), start=1):
+        yield Port(f"Redis {number}", host, port, "redis")
