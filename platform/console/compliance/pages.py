@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
-from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, operators_only, permitted
 from console.compliance import report as reports
 from console.compliance import runs
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
@@ -24,52 +24,6 @@ from tenants.models import Tenant
 from tenants.roles import Permission
 
 
-# Pages -------------------------------------------------------------------------------------------
-@permitted(Permission.VIEW_COMPLIANCE)
-def compliance(request: TenantRequest) -> HttpResponse:
-    return _page(request)
-
-
-@operators_only
-def all_compliance(request: ConsoleRequest) -> HttpResponse:
-    return _page(request)
-
-
-@require_POST
-@permitted(Permission.VIEW_COMPLIANCE)
-def check_run(request: TenantRequest) -> HttpResponse:
-    return _run(request)
-
-
-@require_POST
-@operators_only
-def all_check_run(request: ConsoleRequest) -> HttpResponse:
-    return _run(request)
-
-
-@require_POST
-@permitted(Permission.VIEW_COMPLIANCE)
-def report(request: TenantRequest) -> HttpResponse:
-    return _report(request)
-
-
-@require_POST
-@operators_only
-def all_report(request: ConsoleRequest) -> HttpResponse:
-    return _report(request)
-
-
-@permitted(Permission.VIEW_COMPLIANCE)
-def check(request: TenantRequest, check: str) -> HttpResponse:
-    return _history(request, check)
-
-
-@operators_only
-def all_check(request: ConsoleRequest, check: str) -> HttpResponse:
-    return _history(request, check)
-
-
-# Shared by both kinds of pages --------------------------------------------------------------------
 def _page(request: ConsoleRequest) -> HttpResponse:
     regime = known_regime(request.GET.get("regime", ""))
     overview = overview_of(request.tenant, regime)
@@ -96,56 +50,49 @@ def _run(request: ConsoleRequest) -> HttpResponse:
         else:
             runs.run_for_platform()
         messages.success(request, _("The checks have run."))
-    return redirect(_home(request))
+    return redirect(_urls(request.tenant)["home_url"])
 
 
 def _report(request: ConsoleRequest) -> HttpResponse:
     regime = known_regime(request.POST.get("regime", ""))
     shape = "html" if request.POST.get("format") == "html" else "json"
-    overview = overview_of(request.tenant, regime)
-    document = reports.make(overview, request.tenant, regime, by=request.actor)
+    overview, tenant = overview_of(request.tenant, regime), request.tenant
+    document = reports.make(overview, tenant, regime, by=request.actor)
     detail = {"sha256": reports.sha256_of(document), "regime": regime or "all", "format": shape}
     act(
         Action.COMPLIANCE_REPORT,
         actor=request.actor,
-        tenant_id=request.tenant.id if request.tenant else None,
+        tenant_id=tenant.id if tenant else None,
         detail={**detail, "blockers": document["body"]["blockers"]},
     )
-    html = shape == "html"
-    text = reports.as_html(document, overview) if html else reports.as_json(document)
-    kind = "text/html; charset=utf-8" if shape == "html" else "application/json"
-    name = (
-        f"forebay-compliance-{_owner_name(request.tenant)}-{timezone.now():%Y%m%d-%H%M%S}.{shape}"
-    )
+    owner = tenant.name if tenant else "platform"
+    name = f"forebay-compliance-{owner}-{timezone.now():%Y%m%d-%H%M%S}.{shape}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(text, content_type=kind, headers=headers)
+    if shape == "html":
+        return HttpResponse(reports.as_html(document, overview), headers=headers)
+    return HttpResponse(reports.as_json(document), "application/json", headers=headers)
 
 
-def _history(request: ConsoleRequest, name: str) -> HttpResponse:
-    check = CHECKS.get(name)
-    if check is None:
+def _history(request: ConsoleRequest, check: str) -> HttpResponse:
+    known = CHECKS.get(check)
+    if known is None:
         raise Http404
-    tenant = request.tenant if check.reach is Reach.EACH else None
-    runs = CheckRun.objects.filter(name=name, tenant_id=tenant.id if tenant else None)
+    tenant = request.tenant if known.reach is Reach.EACH else None
+    runs = CheckRun.objects.filter(name=check, tenant_id=tenant.id if tenant else None)
     shown = page(runs, "at", request.GET.get("cursor", ""))
-    lines = [(run, _problem(check, run)) for run in shown.rows]
-    table = next((run.figures.get("table") for run in shown.rows), None) or {}
+    table = shown.rows[0].figures.get("table", {}) if shown.rows else {}
     context = {
-        "check": check,
+        "check": known,
         "page": shown,
-        "lines": lines,
+        "lines": [(run, _problem(known, run)) for run in shown.rows],
         "table": table.items(),
-        "back": _home(request),
+        "back": _urls(request.tenant)["home_url"],
     }
     return render(request, "console/compliance/check.html", context)
 
 
 def _problem(check: Check, run: CheckRun) -> object:
     return "" if run.ok else check.problems.get(run.problem, COULD_NOT_RUN).what
-
-
-def _home(request: ConsoleRequest) -> str:
-    return _urls(request.tenant)["home_url"]
 
 
 def _urls(tenant: Tenant | None) -> dict[str, str]:
@@ -155,5 +102,9 @@ def _urls(tenant: Tenant | None) -> dict[str, str]:
     return {url: reverse(f"console:{name}", args=[tenant.name]) for url, name in names.items()}
 
 
-def _owner_name(tenant: Tenant | None) -> str:
-    return tenant.name if tenant else "platform"
+# Each page in a tenant, and the same over the whole platform.
+_in_tenant = permitted(Permission.VIEW_COMPLIANCE)
+compliance, all_compliance = _in_tenant(_page), operators_only(_page)
+check, all_check = _in_tenant(_history), operators_only(_history)
+check_run, all_check_run = require_POST(_in_tenant(_run)), require_POST(operators_only(_run))
+report, all_report = require_POST(_in_tenant(_report)), require_POST(operators_only(_report))

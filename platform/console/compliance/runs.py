@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterable
 from datetime import timedelta
 
 from celery import current_app
@@ -22,10 +21,6 @@ AGAIN_AFTER = timedelta(seconds=30)  # a page's button does not run them more of
 GENERAL_AFTER = timedelta(hours=1)
 
 
-class _Undone(Exception):
-    """Rolls back whatever a check has tried out."""
-
-
 def all_night() -> None:
     """Run every check, for the platform and for each tenant."""
     with system_scope():
@@ -39,7 +34,7 @@ def all_night() -> None:
 def run_for_platform() -> None:
     for check in CHECKS.values():
         with system_scope():
-            _run_and_store(check, None)
+            _run_and_store(check)
 
 
 def run_for_tenant(tenant: Tenant) -> None:
@@ -52,12 +47,10 @@ def run_for_tenant(tenant: Tenant) -> None:
 def run_general_if_old() -> None:
     """Run the general checks for a tenant's page, at most once an hour."""
     with system_scope():
-        names = [check.name for check in of_reach(Reach.GENERAL)]
-        runs = CheckRun.objects.filter(tenant_id=None, at__gt=timezone.now() - GENERAL_AFTER)
-        fresh = set(runs.filter(name__in=names).values_list("name", flat=True))
+        fresh = _names_of_runs(None, GENERAL_AFTER)
         for check in of_reach(Reach.GENERAL):
             if check.name not in fresh:
-                _run_and_store(check, None)
+                _run_and_store(check)
 
 
 def ask_for_general() -> None:
@@ -68,23 +61,25 @@ def ask_for_general() -> None:
         log.warning("cannot start the general checks now; they run tonight", exc_info=True)
 
 
-def of_reach(reach: Reach) -> Iterable[Check]:
+def of_reach(reach: Reach) -> list[Check]:
     return [check for check in CHECKS.values() if check.reach is reach]
 
 
 def ran_lately(tenant: Tenant | None) -> bool:
     """Returns whether all checks of such a run ran just now. Some run by their own clock too."""
     checks = of_reach(Reach.EACH) if tenant else CHECKS.values()
-    names = {check.name for check in checks}
-    runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None, name__in=names)
-    recent = runs.filter(at__gt=timezone.now() - AGAIN_AFTER)
-    return set(recent.values_list("name", flat=True)) == names
+    return {check.name for check in checks} <= _names_of_runs(tenant, AGAIN_AFTER)
 
 
-def _run_and_store(check: Check, tenant: Tenant | None) -> CheckRun:
+def _names_of_runs(tenant: Tenant | None, within: timedelta) -> set[str]:
+    runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None)
+    return set(runs.filter(at__gt=timezone.now() - within).values_list("name", flat=True))
+
+
+def _run_and_store(check: Check, tenant: Tenant | None = None) -> None:
     began, at = time.monotonic(), timezone.now()
     outcome = outcome_of(check, tenant)
-    return CheckRun.objects.create(
+    CheckRun.objects.create(
         name=check.name,
         tenant_id=tenant.id if tenant else None,
         general=check.reach is Reach.GENERAL,
@@ -98,13 +93,11 @@ def _run_and_store(check: Check, tenant: Tenant | None) -> CheckRun:
 
 def outcome_of(check: Check, tenant: Tenant | None) -> Outcome:
     """Run the check and roll back whatever it tried out."""
-    outcomes: list[Outcome] = []
     try:
         with transaction.atomic():
-            outcomes.append(check.run(tenant))
-            raise _Undone
-    except _Undone:
-        return outcomes[0]
+            outcome = check.run(tenant)
+            transaction.set_rollback(True)
+        return outcome
     except Exception:
         log.exception("check %s failed to run", check.name)
         return Outcome(BROKEN)
