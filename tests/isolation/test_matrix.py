@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 
 from console.isolation import expected, report
 from console.isolation.callers import NAMES, OPERATOR, Caller
-from console.isolation.crawler import NOBODYS, PLAIN, WHOLE, Part, Step, parameters, steps
+from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, steps
 from console.isolation.proof import Proof, prove
 from inference.api.openai.routes import ROUTES
 from inference.chat.socket.routing import websocket_urlpatterns
@@ -31,7 +31,7 @@ from tenants.models import Scope, Tenant, User
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions
 from tests.isolation.unscoped import unscoped
 
-PARTS: list[Part] = [(0, 2), (1, 2)]  # every other caller: they can be walked side by side
+PARTS = [(0, 2), (1, 2)]  # every other caller: they can be walked side by side
 
 
 # The owner holds every permission; a key knows its own scope alone. A scope that lets write stands
@@ -39,9 +39,11 @@ PARTS: list[Part] = [(0, 2), (1, 2)]  # every other caller: they can be walked s
 READ = {Scope.MANAGEMENT_READ, Scope.AUDIT_READ}
 MAY_MOST = frozenset({Role.OWNER, *(f"key {scope}" for scope in set(Scope) - READ)})
 EVERYBODY = os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody"
-STAND_FOR_ALL = None if EVERYBODY else MAY_MOST
+STAND_FOR_ALL = frozenset(NAMES) if EVERYBODY else MAY_MOST
 BETWEEN = frozenset({Role.ADMIN, Role.DEVELOPER, Role.AUDITOR})
-STRANGERS = None if EVERYBODY else frozenset(NAMES) - BETWEEN
+STRANGERS = frozenset(NAMES) - (frozenset() if EVERYBODY else BETWEEN)
+AWAY = Extent(at_home=False)
+ONE_WALL = Extent(at_home=False, only=STAND_FOR_ALL, walls_only=not EVERYBODY)
 
 
 @pytest.fixture(autouse=True)
@@ -95,14 +97,15 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.slow(seconds=45)
-async def test_both_walls(part: Part) -> None:
+async def test_both_walls(part: tuple[int, int]) -> None:
     _holds(
         await _prove(
-            at_home=True,
-            part=part,
-            only=STRANGERS,
-            residents=STAND_FOR_ALL,
-            walls_only=not EVERYBODY,
+            Extent(
+                part=part,
+                only=STRANGERS,
+                residents=STAND_FOR_ALL,
+                walls_only=not EVERYBODY,
+            )
         )
     )
 
@@ -117,7 +120,7 @@ def test_the_owner_may_whatever_anybody_may() -> None:
 @pytest.mark.slow(seconds=45)
 async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
-        found = await _prove(only=STAND_FOR_ALL, walls_only=not EVERYBODY)
+        found = await _prove(ONE_WALL)
     assert len(stripped) > 10, "the switch does nothing"
     _holds(found, only_leaks=True)
 
@@ -126,7 +129,7 @@ async def test_row_level_security_alone() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(only=STAND_FOR_ALL, walls_only=not EVERYBODY))
+    _holds(await _prove(ONE_WALL))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -150,25 +153,11 @@ async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await database_sync_to_async(_left)() == 0
 
 
-async def _prove(
-    *,
-    at_home: bool = False,
-    part: Part = WHOLE,
-    only: frozenset[str] | None = None,
-    residents: frozenset[str] | None = None,
-    walls_only: bool = False,
-) -> Proof:
+async def _prove(extent: Extent = AWAY) -> Proof:
     logging.disable(logging.WARNING)  # a line for each refusal
     application = import_string(settings.ASGI_APPLICATION)
     try:
-        return await prove(
-            application,
-            at_home=at_home,
-            part=part,
-            only=only,
-            residents=residents,
-            walls_only=walls_only,
-        )
+        return await prove(application, extent)
     finally:
         logging.disable(logging.NOTSET)
 

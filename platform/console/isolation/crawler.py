@@ -18,7 +18,14 @@ from channels.db import database_sync_to_async
 
 from console.api.resource import Who
 from console.isolation.asgi_client import Answer, AsgiClient
-from console.isolation.callers import ANONYMOUS, OPERATOR, OPERATOR_KEY, Caller, callers
+from console.isolation.callers import (
+    ANONYMOUS,
+    NAMES,
+    OPERATOR,
+    OPERATOR_KEY,
+    Caller,
+    callers,
+)
 from console.isolation.expected import (
     ANYBODY,
     API,
@@ -38,21 +45,24 @@ from tenants.roles import Permission
 from tenants.scope import system_scope
 
 LANES = 2  # requests at a time
-Part = tuple[int, int]  # its number, and how many there are
-WHOLE: Part = (0, 1)
 OWN, FOREIGN, CROSSED = "own", "foreign", "crossed"
 _API = "api/v1/"
 _ON_PAGES = Scope.MANAGEMENT_WRITE  # pages accept no key: trying one of them proves it
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-# Parameters that name nothing of a tenant.
 NOBODYS = UUID(int=0)  # the id of nothing: callers who may look get 404
-PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
-PLAIN |= {"number": 1}
-PLAIN |= {"own_export": NOBODYS, "data_class": "conversations"}
-PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
-PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS)
-PLAIN |= {"operator_key": NOBODYS}
-PLAIN |= {"data_class": "audit", "any_event": 0}
+# Parameters that name nothing of a tenant.
+PLAIN: dict[str, Any] = {
+    "token": "x" * 43,
+    "provider_id": "none",
+    "tier": "standard",
+    "name": "none",
+    "check": "row_security",
+    "data_class": "audit",
+    "number": 1,
+    **dict.fromkeys(("session", "pk", "price", "any_event"), 0),
+    **dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS),
+    **dict.fromkeys(("own_export", "operator_key"), NOBODYS),
+}
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
 
@@ -114,9 +124,8 @@ def _page_steps(page: Page, caller: Caller) -> Iterator[Step]:
 
 def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
     view = addresses()[path]
-    for method, act in list(view.actions.items()):
-        if method == "head":  # added by the first request
-            continue
+    methods = {m: act for m, act in view.actions.items() if m != "head"}  # added by a request
+    for method, act in methods.items():
         need = view.cls.needs[act]
         for place in _places(path, caller):
             if caller.name == OPERATOR_KEY:
@@ -201,34 +210,35 @@ def parameters(path: str) -> list[tuple[str, str]]:
     return [(match[1], match[0]) for match in _PARAMETER.finditer(path)]
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What of the walk is walked: by default all of it."""
+
+    at_home: bool = True  # what people do to their own things too
+    part: tuple[int, int] = (0, 1)  # a share of the callers: its number, and how many there are
+    only: Container[str] = NAMES  # leaves out all other callers
+    residents: Container[str] = NAMES  # all others are sent to the other tenant alone
+    walls_only: bool = False  # leaves out what a permission refuses before any wall is reached
+
+    def has(self, step: Step) -> bool:
+        if step.place == OWN:
+            resident = step.caller.name in self.residents
+            if not resident or (step.uses_up and not self.at_home):
+                return False
+        return not (self.walls_only and step.expected == DENIED)
+
+
 class Walk:
-    """Calls every address as every caller, and compares the answers with the expected ones.
+    """Calls every address as every caller, and compares the answers with the expected ones."""
 
-    `at_home` False leaves out what people do to their own things. `part` is a share of the callers,
-    for several walks side by side on stages of their own; `only` leaves out all other callers;
-    those who are not in `residents` are sent to the other tenant alone. `walls_only` leaves out
-    what a permission refuses before any wall between tenants is reached.
-    """
-
-    def __init__(
-        self,
-        stage: Stage,
-        client: AsgiClient,
-        *,
-        at_home: bool = True,
-        part: Part = WHOLE,
-        only: Container[str] | None = None,
-        residents: Container[str] | None = None,
-        walls_only: bool = False,
-    ) -> None:
-        self._stage, self._client, self._at_home, self._part = stage, client, at_home, part
-        self._only, self._residents, self._walls_only = only, residents, walls_only
+    def __init__(self, stage: Stage, client: AsgiClient, extent: Extent) -> None:
+        self._stage, self._client, self._extent = stage, client, extent
         self._making = threading.Lock()
 
     async def cells(self, on_cell: Callable[[Cell], None]) -> list[Cell]:
         """Return the cells by caller, in order. `on_cell` gets each one as it comes."""
-        number, parts = self._part
-        chosen = [c for c in callers(self._stage) if self._only is None or c.name in self._only]
+        number, parts = self._extent.part
+        chosen = [caller for caller in callers(self._stage) if caller.name in self._extent.only]
         share = chosen[number::parts]
         cells_of: dict[str, list[Cell]] = {caller.name: [] for caller in share}
         waiting = iter(share)
@@ -247,11 +257,7 @@ class Walk:
         return [cell for cells in cells_of.values() for cell in cells]
 
     async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:
-        for step in steps(caller):
-            if step.place == OWN and not self._walks_at_home(step):
-                continue
-            if self._walls_only and step.expected == DENIED:
-                continue
+        for step in filter(self._extent.has, steps(caller)):
             path = await database_sync_to_async(self._path)(step)
             headers = [*step.caller.headers, (b"content-type", step.kind.encode())]
             answer = await self._client.ask(step.method, path, headers, step.body)
@@ -262,10 +268,6 @@ class Walk:
         for address in SOCKETS:
             for place in (OWN, FOREIGN):
                 yield await self._socket(address, caller, place)
-
-    def _walks_at_home(self, step: Step) -> bool:
-        resident = self._residents is None or step.caller.name in self._residents
-        return resident and (self._at_home or not step.uses_up)
 
     async def _socket(self, address: str, caller: Caller, place: str) -> Cell:
         side = self._stage.own if place == OWN else self._stage.other

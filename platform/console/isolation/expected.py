@@ -1,7 +1,7 @@
 """The expectations of the proof of isolation: every address of the platform, and who may use it.
 
 Nothing is decided here: pages ask `console/authorization.py`, the management API the `needs` of its
-views. An address that is missing here, or that decides otherwise, fails the proof.
+views. A page that is missing here, or an address that decides otherwise, fails the proof.
 
 A page has a permission for seeing and one for acting. ANYBODY needs to be signed in, OPERATORS run
 the platform, the PUBLIC need not be signed in.
@@ -282,131 +282,6 @@ V1: tuple[Endpoint, ...] = (
 )
 SOCKETS = ("ws/chat/",)
 
-# The management API. Its views name methods and needs (console/api/resource.py), which decide who
-# may do what in the own tenant; that nobody may in another one is expected here.
-_API = "api/v1/"
-_IN_TENANT = _API + "tenants/<slug:tenant>/"
-API: tuple[str, ...] = (
-    *(
-        _API + path
-        for path in (
-            "me/",
-            "tenants/",
-            "tiers/",
-            "tiers/<slug:tier>/",
-            "prices/",
-            "prices/<int:price>/",
-            "prices/<int:price>/end/",
-            "models/",
-            "models/<uuid:served_model>/",
-            "pools/",
-            "pools/<uuid:pool>/",
-            "pools/<uuid:pool>/queue/",
-            "pools/<uuid:pool>/queue/lower/",
-            "pools/<uuid:pool>/queue/cancel/",
-            "batches/",
-            "batches/<uuid:any_batch>/",
-            "batches/<uuid:any_batch>/pause/",
-            "batches/<uuid:any_batch>/resume/",
-            "batches/<uuid:any_batch>/cancel/",
-            "engines/",
-            "engines/<uuid:engine>/",
-            "engines/<uuid:engine>/drain/",
-            "engines/<uuid:engine>/resume/",
-            "engines/<uuid:engine>/breaker/",
-            "engines/<uuid:engine>/replace/",
-            "replacements/",
-            "replacements/<uuid:replacement>/",
-            "replacements/<uuid:replacement>/cancel/",
-            "replacements/<uuid:replacement>/rollback/",
-            "operator-keys/",
-            "operator-keys/<uuid:operator_key>/",
-            "operator-keys/<uuid:operator_key>/revoke/",
-            "deletion-requests/",
-            "deletion-requests/<uuid:deletion_request>/",
-            "usage/",
-            "usage/export/",
-        )
-    ),
-    *(
-        _IN_TENANT + path
-        for path in (
-            "",
-            "suspend/",
-            "resume/",
-            "close/",
-            "roles/",
-            "limits/",
-            "notices/",
-            "queue/",
-            "batches/",
-            "batches/<uuid:batch>/",
-            "batches/<uuid:batch>/pause/",
-            "batches/<uuid:batch>/resume/",
-            "batches/<uuid:batch>/cancel/",
-            "events/",
-            "events/<int:event>/",
-            "audit-exports/",
-            "audit-exports/<uuid:audit_export>/",
-            "audit-exports/<uuid:audit_export>/file/",
-            "retention/",
-            "retention/<slug:data_class>/",
-            "retention/<slug:data_class>/preview/",
-            "holds/",
-            "holds/<uuid:hold>/",
-            "holds/<uuid:hold>/approve/",
-            "holds/<uuid:hold>/renew/",
-            "holds/<uuid:hold>/release/",
-            "usage/",
-            "usage/export/",
-            "members/",
-            "members/<uuid:member>/",
-            "invitations/",
-            "invitations/<uuid:invitation>/",
-            "teams/",
-            "teams/<uuid:team>/",
-            "teams/<uuid:team>/places/",
-            "teams/<uuid:team>/places/<uuid:member>/",
-            "restricted-models/",
-            "restricted-models/<int:model>/",
-            "restricted-models/<int:model>/grant/",
-            "restricted-models/<int:model>/withdraw/",
-            "templates/",
-            "templates/<uuid:template>/",
-            "templates/<uuid:template>/fill/",
-            "templates/<uuid:template>/versions/",
-            "templates/<uuid:template>/versions/<int:number>/",
-            "cache/",
-            "cache/purge/",
-            "cache/rules/",
-            "cache/rules/<int:rule>/",
-            "keys/",
-            "keys/<uuid:key>/",
-            "keys/<uuid:key>/rotate/",
-            "keys/<uuid:key>/revoke/",
-            "quotas/",
-            "quotas/<uuid:quota>/",
-            "quotas/<uuid:quota>/standing/",
-            "raises/",
-            "raises/<uuid:quota_raise>/",
-            "raises/<uuid:quota_raise>/approve/",
-            "raises/<uuid:quota_raise>/refuse/",
-            "refusals/",
-            "refusals/<slug:refusal>/",
-            "receipts/<uuid:receipt>/",
-            "deletion-requests/",
-            "deletion-requests/<uuid:deletion_request>/",
-            "deletion-requests/<uuid:deletion_request>/approve/",
-            "deletion-requests/<uuid:deletion_request>/refuse/",
-            "deletion-requests/<uuid:deletion_request>/lift/",
-            "key-rotations/",
-            "key-rotations/<uuid:rotation>/",
-            "reconciliations/",
-            "reconciliations/<int:reconciliation>/",
-        )
-    ),
-)
-
 
 @cache
 def addresses() -> dict[str, Any]:
@@ -421,3 +296,10 @@ def _walk(patterns: list[Any], before: str) -> Iterator[tuple[str, Any]]:
             yield from _walk(pattern.url_patterns, path)
         elif isinstance(pattern, URLPattern):
             yield path, pattern.callback
+
+
+# The management API: every address of its URLs that is no page. Its views name methods and needs
+# (console/api/resource.py), which decide who may do what in the own tenant; that nobody may in
+# another one is expected here. A view without needs fails the walk.
+_PATHS = {page.path for page in PAGES}
+API = tuple(path for path in addresses() if path.startswith("api/v1/") and path not in _PATHS)

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from console.isolation.crawler import Cell, Part
+    from console.isolation.crawler import Cell
     from console.isolation.proof import Proof
 
 
@@ -78,7 +78,7 @@ def _merged(shares: Iterable["Proof"]) -> "Proof":
     return Proof([cell for name in order for cell in by_caller[name]], sorted(touched))
 
 
-def _walk(part: "Part", sender: Connection) -> None:
+def _walk(part: tuple[int, int], sender: Connection) -> None:
     """Prove a share in a process, without Ctrl-C: it reaches all, and the first one stops them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -89,11 +89,12 @@ def _walk(part: "Part", sender: Connection) -> None:
     from django.utils.module_loading import import_string
 
     from console.isolation import proof
+    from console.isolation.crawler import Extent
 
     logging.disable(logging.WARNING)
     application: Any = import_string(settings.ASGI_APPLICATION)
     try:
-        sender.send(asyncio.run(proof.prove(application, part=part, on_cell=sender.send)))
+        sender.send(asyncio.run(proof.prove(application, Extent(part=part), sender.send)))
     except KeyboardInterrupt:
         pass
     finally:

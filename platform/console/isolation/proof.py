@@ -1,7 +1,7 @@
 """The whole proof: the stage, the walk, changes of the other tenant's rows, the catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from console.isolation.asgi_client import AsgiClient
-from console.isolation.crawler import WHOLE, Cell, Part, Walk
+from console.isolation.crawler import Cell, Extent, Walk
 from console.isolation.throwaway_tenants import Stage
 from infrastructure.postgres.scope import SYSTEM
 from tenants.isolation import composite_keys, row_security
@@ -30,6 +30,9 @@ _BACKGROUND = {
     "inference_usagehour",
     "tenants_reconciliation",
 }
+
+
+EVERYTHING = Extent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +51,19 @@ class Proof:
 
 async def prove(
     application: Any,
-    *,
-    at_home: bool = True,
-    part: Part = WHOLE,
-    only: Container[str] | None = None,
-    residents: Container[str] | None = None,
-    walls_only: bool = False,
+    extent: Extent = EVERYTHING,
     on_cell: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
     """Call the whole application in this process, over connections that see nothing by themselves.
 
-    `part`, `only`, `residents` and `walls_only`: see Walk. `on_cell` gets each answer as it comes.
+    `on_cell` gets each answer as it comes.
     """
     with nothing_open():
         async with _stage() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
-            walk = Walk(
-                stage,
-                client,
-                at_home=at_home,
-                part=part,
-                only=only,
-                residents=residents,
-                walls_only=walls_only,
-            )
             async with client.running():
-                cells = await walk.cells(on_cell)
+                cells = await Walk(stage, client, extent).cells(on_cell)
             after = await database_sync_to_async(rows_of)(stage)
     return Proof(cells, sorted(table for table in before if before[table] != after[table]))
 

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from console.isolation import parallel_proof, proof, report
 from console.isolation.callers import NAMES
-from console.isolation.crawler import Cell
+from console.isolation.crawler import Cell, Extent
 from tenants.isolation.check import REMEDY
 
 EVERY = 500  # requests between two lines of progress
@@ -64,7 +64,8 @@ class Command(BaseCommand):
             if processes > 1:
                 return parallel_proof.prove(processes, self._progress)
             application = import_string(settings.ASGI_APPLICATION)
-            return asyncio.run(proof.prove(application, only=callers, on_cell=self._progress))
+            extent = Extent(only=callers or NAMES)
+            return asyncio.run(proof.prove(application, extent, self._progress))
         except parallel_proof.WalkFailed:
             raise CommandError("the walk broke off: see above") from None
 
