@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -37,7 +38,17 @@ from tenants.roles import Permission
 _MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")
 
 
-class AskForm(ConsoleForm):
+class OwnForm(ConsoleForm):
+    mode = forms.ChoiceField(
+        label=gettext_lazy("What happens to the data"), choices=DeletionMode.choices
+    )
+    removes = forms.BooleanField(label=gettext_lazy("I also leave the tenant"), required=False)
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=deletion.LONGEST_TEXT, required=False
+    )
+
+
+class AskForm(OwnForm):
     whose = forms.CharField(
         label=gettext_lazy("Whose data"),
         max_length=254,
@@ -45,15 +56,10 @@ class AskForm(ConsoleForm):
             attrs={"placeholder": gettext_lazy("Email address, key name or pseudonym")}
         ),
     )
-    mode = forms.ChoiceField(
-        label=gettext_lazy("What happens to the data"), choices=DeletionMode.choices
-    )
     removes = forms.BooleanField(
         label=gettext_lazy("Also end the membership, or delete the key"), required=False
     )
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"), max_length=deletion.LONGEST_TEXT, required=False
-    )
+    field_order = ("whose", "mode", "removes", "reason")
 
 
 class RefusalForm(ConsoleForm):
@@ -70,16 +76,26 @@ class Line:
     whose: str
     asked_by: str
     tenant: str
-    hours_left: int
-    late: bool
     restricted: bool
+
+    @property
+    def hours_left(self) -> int:
+        return max(0, int(self._left / timedelta(hours=1)))
+
+    @property
+    def late(self) -> bool:
+        return self._left <= deletion.DUE - deletion.ALERT
+
+    @property
+    def _left(self) -> timedelta:
+        return self.request.due_at - timezone.now()
 
 
 @permitted(Permission.MANAGE_DELETIONS)
 def deletions(request: TenantRequest) -> HttpResponse:
     if request.method == "POST":
-        return cast("HttpResponse", _ask(request))
-    return _list(request, DeletionRequest.objects.filter(tenant_id=request.tenant.id), AskForm())
+        return cast("HttpResponse", _ask_for(request))
+    return _list(request, _rows(request), AskForm())
 
 
 @operators_only
@@ -122,10 +138,8 @@ def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def refusal(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    success, too_late = (
-        _("Refused. The person who asked can read your answer."),
-        _("This request is already being executed."),
-    )
+    success = _("Refused. The person who asked can read your answer.")
+    too_late = _("This request is already being executed.")
     return _answer(request, deletion, _verbs.refuse, success, too_late)
 
 
@@ -158,18 +172,12 @@ def certificate_of(request: Any, row: DeletionRequest) -> HttpResponse:
         raise Http404
     if request.GET.get("format") == "json":
         text = json.dumps(row.certificate, indent=2, ensure_ascii=False)
-        answer = HttpResponse(text, content_type="application/json")
-        answer["Content-Disposition"] = f'attachment; filename="erasure-{row.id}.json"'
-        return answer
+        headers = {"Content-Disposition": f'attachment; filename="erasure-{row.id}.json"'}
+        return HttpResponse(text, content_type="application/json", headers=headers)
     body = row.certificate["body"]
     stores = [(erasers.label(s["store"]), s, _evidence(s["evidence"])) for s in body["stores"]]
     moments = {name: _to_the_second(body[name]) for name in _MOMENTS}
-    context = {
-        "body": body,
-        "moments": moments,
-        "stores": stores,
-        "certificate": row.certificate,
-    }
+    context = {"body": body, "moments": moments, "stores": stores, "certificate": row.certificate}
     return render(request, "console/deletions/certificate.html", context)
 
 
@@ -204,7 +212,7 @@ def find_owner(tenant: Tenant, text: str) -> Subject | None:
 
 
 @recently_proven
-def _ask(request: TenantRequest) -> HttpResponse:
+def _ask_for(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
     owner = find_owner(request.tenant, form.data.get("whose", ""))
     if form.is_valid() and owner is None:
@@ -214,30 +222,34 @@ def _ask(request: TenantRequest) -> HttpResponse:
     if owner and removes and (refusal := _decider(request).to_remove(owner)):
         form.add_error("removes", refusal_text(refusal))
     if not form.is_valid():
-        rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
-        return _list(request, rows, form)
+        return _list(request, _rows(request), form)
     assert owner
-    fields = {name: value for name, value in form.cleaned_data.items() if name != "whose"}
+    del form.cleaned_data["whose"]
     own = owner == request.member
-    try:
-        row = _verbs.ask(
-            request.tenant.id, owner.subject_id, by=request.actor, decides=alone, own=own, **fields
-        )
-    except ValidationError as problem:
-        messages.error(request, " ".join(problem.messages))
-        return redirect("console:deletions", tenant=request.tenant.name)
-    except AlreadyBegun:
-        messages.error(request, _("This request is already being executed."))
+    asker = {"by": request.actor, "decides": alone, "own": own}
+    row = ask(request, request.tenant.id, owner.subject_id, **asker, **form.cleaned_data)
+    if row is None:
         return redirect("console:deletions", tenant=request.tenant.name)
     if alone:
-        messages.success(
-            request, _("The request is executed at once, unless a legal hold covers the data.")
-        )
+        text = _("The request is executed at once, unless a legal hold covers the data.")
+        messages.success(request, text)
     else:
-        messages.info(
-            request, _("Somebody else has to approve it, because this role is above yours.")
-        )
+        text = _("Somebody else has to approve it, because this role is above yours.")
+        messages.info(request, text)
     return _back(request, row)
+
+
+def ask(
+    request: ConsoleRequest, tenant_id: UUID, subject_id: UUID, **fields: Any
+) -> DeletionRequest | None:
+    """Returns the new request, or None if it was refused; the person learns why."""
+    try:
+        return deletion.ask(tenant_id, subject_id, **fields)
+    except ValidationError as problem:
+        messages.error(request, " ".join(problem.messages))
+    except AlreadyBegun:
+        messages.error(request, _("This request is already being executed."))
+    return None
 
 
 def _decider(request: TenantRequest) -> Decider:
@@ -252,22 +264,12 @@ def _refused_as_above(request: TenantRequest, row: DeletionRequest) -> bool:
     return bool(refusal)
 
 
-def _why_not_approve(request: TenantRequest, row: DeletionRequest) -> str:
-    """Returns why the caller cannot approve the request, "" if they can."""
-    refusal = _decider(request).to_approve(row)
-    return refusal_text(refusal) if refusal else ""
-
-
-def _why_not_answer(request: TenantRequest, row: DeletionRequest) -> str:
-    """Returns why the caller can neither refuse nor lift the request, "" if they can."""
-    refusal = _decider(request).to_decide(row)
-    return refusal_text(refusal) if refusal else ""
+def _rows(request: TenantRequest) -> QuerySet[DeletionRequest]:
+    return DeletionRequest.objects.filter(tenant_id=request.tenant.id)
 
 
 def _request_row(request: TenantRequest, pk: UUID) -> DeletionRequest:
-    rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
-    row: DeletionRequest = get_object_or_404(rows, pk=pk)
-    return row
+    return get_object_or_404(_rows(request), pk=pk)
 
 
 def _back(request: TenantRequest, row: DeletionRequest) -> HttpResponse:
@@ -285,6 +287,7 @@ def _list(
 
 def _detail_page(request: TenantRequest, row: DeletionRequest, form: RefusalForm) -> HttpResponse:
     (line,) = lines([row], request.tenant)
+    decider = _decider(request)
     order = {store.name: n for n, store in enumerate(erasers.in_order())}
     steps = sorted(row.steps.all(), key=lambda step: order.get(step.store, len(order)))
     context = {
@@ -292,9 +295,9 @@ def _detail_page(request: TenantRequest, row: DeletionRequest, form: RefusalForm
         "form": form,
         "steps": [(erasers.label(step.store), step, _shown_evidence(step)) for step in steps],
         "restricted_until": deletion.restricted_until(row) if line.restricted else None,
-        "decidable": _is_decidable(row),
-        "not_to_approve": _why_not_approve(request, row),
-        "not_to_answer": _why_not_answer(request, row),
+        "decidable": row.started_at is None and row.state in _DECIDABLE,
+        "not_to_approve": refusal_text(decider.to_approve(row)),
+        "not_to_answer": refusal_text(decider.to_decide(row)),
         "lifts": line.restricted,
         "silence_h": settings.DELETION_SILENCE_H if row.by_subject else None,
     }
@@ -304,10 +307,6 @@ def _detail_page(request: TenantRequest, row: DeletionRequest, form: RefusalForm
 _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HELD)
 
 
-def _is_decidable(row: DeletionRequest) -> bool:
-    return row.started_at is None and row.state in _DECIDABLE
-
-
 def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
     hidden = ("key_ids", "key_ids_sha256", "tried_at")
     return _evidence({k: v for k, v in step.evidence.items() if k not in hidden})
@@ -315,31 +314,22 @@ def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
 
 def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[Line]:
     subjects = [row.subject_id for row in rows]
-    names: dict[UUID, str] = {
-        member.subject_id: member.user.email
-        for member in Member.objects.filter(subject_id__in=subjects).select_related("user")
-    }
-    keys = ApiKey.objects.filter(subject_id__in=subjects)
-    names |= {key.subject_id: key.name for key in keys}
+    members = Member.objects.filter(subject_id__in=subjects)
+    names = dict(members.values_list("subject_id", "user__email"))
+    names |= ApiKey.objects.filter(subject_id__in=subjects).values_list("subject_id", "name")
     tenants = Tenant.objects.filter(pk__in=[row.tenant_id for row in rows])
-    tenant_names = {each.pk: each.name for each in tenants}
+    tenant_names = dict(tenants.values_list("pk", "name"))
     actors = Actors.among([row.requested_by for row in rows], tenant)
-    return [_line(row, names, tenant_names, actors) for row in rows]
-
-
-def _line(
-    row: DeletionRequest, names: dict[UUID, str], tenants: dict[UUID, str], actors: Actors
-) -> Line:
-    hours = (row.due_at - timezone.now()).total_seconds() / 3600
-    return Line(
-        request=row,
-        whose=names.get(row.subject_id) or _pseudonym(row),
-        asked_by=actors.name(row.requested_by),
-        tenant=tenants.get(row.tenant_id, ""),
-        hours_left=max(0, int(hours)),
-        late=hours <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
-        restricted=deletion.restricts(row) and deletion.is_restricted(row),
-    )
+    return [
+        Line(
+            row,
+            names.get(row.subject_id) or _pseudonym(row),
+            actors.name(row.requested_by),
+            tenant_names.get(row.tenant_id, ""),
+            deletion.restricts(row) and deletion.is_restricted(row),
+        )
+        for row in rows
+    ]
 
 
 def _pseudonym(row: DeletionRequest) -> str:

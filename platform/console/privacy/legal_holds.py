@@ -1,13 +1,15 @@
 """Pages of legal holds: placed by one person, approved by another; renewed and released by two."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -17,7 +19,7 @@ from audit.models import LegalHold
 from audit.retention import legal_hold
 from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
 from console.account.reauthentication import recently_proven
-from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from console.post_only import require_POST
 from tenants.models import Member, Tenant, User
@@ -77,8 +79,11 @@ class Line:
     approved_by: str
     release_asked_by: str
     released_by: str
-    ended: bool
-    tenant: str = ""
+    tenant: str
+
+    @property
+    def ended(self) -> bool:
+        return legal_hold.has_ended(self.hold)
 
     @property
     def state(self) -> str:
@@ -109,10 +114,8 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
 @operators_only
 def all_holds(request: ConsoleRequest) -> HttpResponse:
     """List all tenants' holds, which are never deleted, without old ones of deleted tenants."""
-    tenants = {tenant.id: tenant for tenant in Tenant.objects.all()}
     shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
-    rows = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]
-    lines = [_line(hold, tenants.get(hold.tenant_id), inside=False) for hold in rows]
+    lines = _lines(request, LegalHold.objects.filter(shown))
     return render(request, "console/holds/all.html", {"lines": lines})
 
 
@@ -155,57 +158,55 @@ def _report_placed(request: TenantRequest, hold: LegalHold) -> None:
         )
 
 
-@require_POST
-@permitted(Permission.MANAGE_HOLDS)
-@recently_proven
-def hold_approval(request: TenantRequest, hold: UUID) -> HttpResponse:
-    row = _hold(request, hold)
+def _act_on_hold(act: Callable[[TenantRequest, LegalHold], str]) -> View:
+    """Make a view of an act on a hold that returns its outcome in words."""
+
+    @require_POST
+    @permitted(Permission.MANAGE_HOLDS)
+    @recently_proven
+    @wraps(act)
+    def view(request: TenantRequest, hold: UUID) -> HttpResponse:
+        row = get_object_or_404(LegalHold, tenant_id=request.tenant.id, pk=hold)
+        try:
+            messages.success(request, act(request, row))
+        except HoldRefused as problem:
+            messages.error(request, refusal_text(problem))
+        except ValidationError as problem:
+            messages.error(request, " ".join(problem.messages))
+        return _back(request)
+
+    return view
+
+
+@_act_on_hold
+def hold_approval(request: TenantRequest, hold: LegalHold) -> str:
+    legal_hold.approve(hold, by=request.actor, person=person(request.user))
+    return _("Approved. The hold stays in force until it expires.")
+
+
+@_act_on_hold
+def hold_renewal(request: TenantRequest, hold: LegalHold) -> str:
+    form = RenewalForm(request.POST)
+    if not form.is_valid():
+        raise ValidationError(_("Say until when."))
+    until = form.cleaned_data["expires_at"]
+    legal_hold.renew(hold, by=request.actor, person=person(request.user), expires_at=until)
+    return _("Renewed.")
+
+
+@_act_on_hold
+def hold_release(request: TenantRequest, hold: LegalHold) -> str:
+    form = ReleaseForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
     try:
-        legal_hold.approve(row, by=request.actor, person=person(request.user))
-        messages.success(request, _("Approved. The hold stays in force until it expires."))
-    except HoldRefused as problem:
-        messages.error(request, refusal_text(problem))
-    return _back(request)
-
-
-@require_POST
-@permitted(Permission.MANAGE_HOLDS)
-@recently_proven
-def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
-    row, form = _hold(request, hold), RenewalForm(request.POST)
-    try:
-        if not form.is_valid():
-            raise ValidationError(_("Say until when."))
-        until = form.cleaned_data["expires_at"]
-        legal_hold.renew(row, by=request.actor, person=person(request.user), expires_at=until)
-        messages.success(request, _("Renewed."))
-    except HoldRefused as problem:
-        messages.error(request, refusal_text(problem))
-    except ValidationError as problem:
-        messages.error(request, " ".join(problem.messages))
-    return _back(request)
-
-
-@require_POST
-@permitted(Permission.MANAGE_HOLDS)
-@recently_proven
-def hold_release(request: TenantRequest, hold: UUID) -> HttpResponse:
-    row, form = _hold(request, hold), ReleaseForm(request.POST)
-    try:
-        reason = form.cleaned_data["reason"] if form.is_valid() else ""
-        by = {"by": request.actor, "person": person(request.user)}
-        if legal_hold.release(row, reason=reason, **by):
-            messages.success(
-                request, _("Released. The data it covered can be deleted from now on.")
-            )
-        else:
-            text = _("Release requested. The hold stays in force until another person approves it.")
-            messages.success(request, text)
-    except HoldRefused as problem:
-        messages.error(request, refusal_text(problem))
+        released = legal_hold.release(
+            hold, by=request.actor, person=person(request.user), reason=reason
+        )
     except ValidationError:
-        messages.error(request, _("Say why it is released."))
-    return _back(request)
+        raise ValidationError(_("Say why it is released.")) from None
+    if released:
+        return _("Released. The data it covered can be deleted from now on.")
+    return _("Release requested. The hold stays in force until another person approves it.")
 
 
 def person(user: User) -> str:
@@ -222,17 +223,12 @@ def refusal_text(problem: HoldRefused) -> str:
     return _("This hold is over. Place a new one.")
 
 
-def _hold(request: TenantRequest, hold: UUID) -> LegalHold:
-    return get_object_or_404(LegalHold, tenant_id=request.tenant.id, pk=hold)
-
-
 def _back(request: TenantRequest) -> HttpResponse:
     return redirect("console:legal_holds", tenant=request.tenant.name)
 
 
 def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
-    rows = LegalHold.objects.filter(tenant_id=request.tenant.id).order_by("-requested_at")[:200]
-    lines = [_line(hold, request.tenant, inside=not request.user.is_operator) for hold in rows]
+    lines = _lines(request, LegalHold.objects.filter(tenant_id=request.tenant.id))
     context = {
         "form": form,
         "holding": [line for line in lines if not line.ended],
@@ -242,37 +238,38 @@ def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
     return render(request, "console/holds/page.html", context)
 
 
-def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
-    return Line(
-        hold,
-        _subject_name(hold, tenant),
-        _name(hold.requested_by, tenant, inside=inside),
-        _name(hold.approved_by, tenant, inside=inside),
-        _name(hold.release_asked_by, tenant, inside=inside),
-        _name(hold.released_by, tenant, inside=inside),
-        legal_hold.has_ended(hold),
-        tenant.name if tenant else "",
-    )
+# Names -------------------------------------------------------------------------------------------
+_STEPS = ("requested_by", "approved_by", "release_asked_by", "released_by")
 
 
-def _subject_name(hold: LegalHold, tenant: Tenant | None) -> str:
-    if hold.subject_id is None:
-        return _("Everybody of the tenant")
-    members = tenant.members if tenant else Member.objects
-    member = members.filter(subject_id=hold.subject_id).select_related("user").first()
-    return str(member.user.email) if member else str(hold.subject_id)
+def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[Line]:
+    """Returns the newest holds, with people by their email addresses."""
+    holds = list(rows.order_by("-requested_at")[:200])
+    members = request.tenant.members if request.tenant else Member.objects
+    subjects = members.filter(subject_id__in={hold.subject_id for hold in holds})
+    whose: dict[UUID | None, str] = {None: _("Everybody of the tenant")}
+    whose |= subjects.values_list("subject_id", "user__email")
+    owners = Tenant.objects.filter(pk__in={hold.tenant_id for hold in holds})
+    tenants = dict(owners.values_list("pk", "name"))
+    names = _names(request, {getattr(hold, step) for hold in holds for step in _STEPS})
+    return [
+        Line(
+            hold,
+            whose.get(hold.subject_id, str(hold.subject_id)),
+            *(names[getattr(hold, step)] for step in _STEPS),
+            tenant=tenants.get(hold.tenant_id, ""),
+        )
+        for hold in holds
+    ]
 
 
-def _name(text: str, tenant: Tenant | None, *, inside: bool) -> str:
-    """Returns a member's email address; to a tenant, others are just the platform's operators."""
-    pk = text.partition(":")[2]
-    if not pk.isdigit():
-        return text
-    if tenant:
-        member = tenant.members.filter(user_id=int(pk)).select_related("user").first()
-        if member:
-            return str(member.user.email)
-    if inside:
-        return _("Platform operator")
-    user = User.objects.filter(pk=int(pk)).first()
-    return user.email if user else _("unknown person")
+def _names(request: ConsoleRequest, persons: set[str]) -> dict[str, str]:
+    """Returns email addresses; to a tenant, others are just the platform's operators."""
+    ids = {text: text.partition(":")[2] for text in persons}
+    users = User.objects.filter(pk__in=[pk for pk in ids.values() if pk.isdigit()])
+    stranger = _("unknown person")
+    if request.tenant and not request.user.is_operator:
+        users = users.filter(memberships__tenant=request.tenant)
+        stranger = _("Platform operator")
+    emails = {str(pk): email for pk, email in users.values_list("pk", "email")}
+    return {text: emails.get(pk, stranger) if pk.isdigit() else text for text, pk in ids.items()}

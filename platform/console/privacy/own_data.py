@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core import signing
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse, StreamingHttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from audit.erasure import deletion
 from audit.exports import portability
@@ -22,9 +19,8 @@ from audit.keys.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, before_sign_in, signed_in
-from console.forms import ConsoleForm
 from console.post_only import require_POST
-from console.privacy.deletions import certificate_of
+from console.privacy.deletions import OwnForm, ask, certificate_of
 from console.usage.usage_pages import streamed
 from tenants.accounts import locked_texts
 from tenants.models import Member
@@ -34,16 +30,6 @@ from tenants.scope import tenant_scope
 
 _OVER = (DeletionState.DONE, DeletionState.REFUSED)
 SALT = "deletion-request"  # of the link that shows a request without an account
-
-
-class OwnForm(ConsoleForm):
-    mode = forms.ChoiceField(
-        label=gettext_lazy("What happens to the data"), choices=DeletionMode.choices
-    )
-    removes = forms.BooleanField(label=gettext_lazy("I also leave the tenant"), required=False)
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"), max_length=deletion.LONGEST_TEXT, required=False
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +78,11 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
     if not form.is_valid():
         return _page(request, {own_member.pk: form})
     decides = own_member.may(Permission.MANAGE_DELETIONS)
-    try:
-        with tenant_scope(own_member.tenant_id, request.user.pk):
-            row = deletion.ask(
-                own_member.tenant_id,
-                own_member.subject_id,
-                by=own_member.actor,
-                decides=decides,
-                own=True,
-                **form.cleaned_data,
-            )
-    except ValidationError as problem:
-        messages.error(request, " ".join(problem.messages))
-        return redirect("console:own_data")
-    except deletion.AlreadyBegun:
-        messages.error(request, _("This request is already being executed."))
+    asker = {"by": own_member.actor, "decides": decides, "own": True}
+    with tenant_scope(own_member.tenant_id, request.user.pk):
+        owner = own_member.tenant_id, own_member.subject_id
+        row = ask(request, *owner, **asker, **form.cleaned_data)
+    if row is None:
         return redirect("console:own_data")
     return redirect(link_of(row))
 
@@ -143,11 +119,12 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
         except (FileNotFoundError, Unreadable):
             raise Http404 from None
     body = streamed(pieces, nullcontext)
-    answer = StreamingHttpResponse(body, content_type="application/zip")
     name = f"my-data-{own_member.tenant.name}-{export.created_at:%Y-%m-%d}.zip"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Content-Length"] = str(export.bytes)
-    return answer
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(export.bytes),
+    }
+    return StreamingHttpResponse(body, content_type="application/zip", headers=headers)
 
 
 def _texts_locked(request: ConsoleRequest) -> HttpResponse:
@@ -162,9 +139,7 @@ def followed(request: Any, token: str) -> HttpResponse:
         pk = signing.loads(token, salt=SALT)
     except signing.BadSignature:
         raise Http404 from None
-    row = DeletionRequest.objects.filter(pk=pk).first()
-    if row is None:
-        raise Http404
+    row = get_object_or_404(DeletionRequest, pk=pk)
     if "certificate" in request.GET or "format" in request.GET:
         return certificate_of(request, row)
     steps = row.steps.count()
@@ -202,15 +177,9 @@ def _part(member: Member, form: OwnForm | None) -> Part:
 
 
 def _own_member(request: ConsoleRequest, member: UUID) -> Member:
-    row = Member.objects.of(request.user).filter(pk=member).first()
-    if row is None:
-        raise Http404
-    return row
+    return get_object_or_404(Member.objects.of(request.user), pk=member)
 
 
 def _export(member: Member, pk: UUID) -> Export:
-    owned = Export.objects.filter(tenant_id=member.tenant_id, subject_id=member.subject_id)
-    row = owned.filter(pk=pk, kind=portability.KIND).first()
-    if row is None:
-        raise Http404
-    return row
+    owner = {"tenant_id": member.tenant_id, "subject_id": member.subject_id}
+    return get_object_or_404(Export, pk=pk, kind=portability.KIND, **owner)

@@ -13,6 +13,6 @@ _TEXTS: dict[RefusalReason, Promise] = {
 }
 
 
-def refusal_text(refusal: RefusalReason) -> str:
-    """Returns the reason in the reader's language."""
-    return str(_TEXTS[refusal])
+def refusal_text(refusal: RefusalReason | None) -> str:
+    """Returns the reason in the reader's language, "" if there is none."""
+    return str(_TEXTS[refusal]) if refusal else ""
