@@ -6,7 +6,8 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -40,16 +41,13 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
     form = ExportForm(request.POST or None, initial=_initial_filter(request))
     if request.method == "POST" and form.is_valid():
         try:
-            filters = form.filters(request.tenant)
-            trail_export.ask(
-                request.tenant.id, filters, form.cleaned_data["form"], by=request.actor
-            )
+            filters, kind = form.filters(request.tenant), form.cleaned_data["form"]
+            trail_export.ask(request.tenant.id, filters, kind, by=request.actor)
         except ValidationError as problem:
             form.refuse(problem)
         else:
-            messages.success(
-                request, _("The export is being created. It appears here when it is ready.")
-            )
+            text = _("The export is being created. It appears here when it is ready.")
+            messages.success(request, text)
             return redirect("console:audit_exports", tenant=request.tenant.name)
     exports = list(_exports(request).order_by("-created_at")[:50])
     actors = Actors.among([export.actor for export in exports], request.tenant)
@@ -66,43 +64,36 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
 @require_POST
 @permitted(Permission.EXPORT_AUDIT)
 @recently_proven
-def audit_export_file(request: TenantRequest, audit_export: UUID) -> HttpResponse:
-    export = _export(request, audit_export)
+def audit_export_file(request: TenantRequest, audit_export: UUID) -> Any:
+    export = get_object_or_404(_exports(request), pk=audit_export)
     try:
         pieces = trail_export.download(export, by=request.actor)
     except (FileNotFoundError, Unreadable):
         raise Http404 from None
     tenant_id, user_id = request.tenant.id, request.user.pk
     body = streamed(pieces, lambda: tenant_scope(tenant_id, user_id))
-    answer = StreamingHttpResponse(body, content_type=trail_export.FORMS[export.asked["form"]])
     name = trail_export.file_name(export, request.tenant.name)
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Content-Length"] = str(export.bytes)
-    return _file(answer)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(export.bytes),
+    }
+    kind = trail_export.FORMS[export.asked["form"]]
+    return StreamingHttpResponse(body, content_type=kind, headers=headers)
 
 
 @require_POST
 @permitted(Permission.EXPORT_AUDIT)
 def audit_export_drop(request: TenantRequest, audit_export: UUID) -> HttpResponse:
-    trail_export.drop(_export(request, audit_export), by=request.actor)
+    trail_export.drop(get_object_or_404(_exports(request), pk=audit_export), by=request.actor)
     messages.success(request, _("The export has been deleted."))
     return redirect("console:audit_exports", tenant=request.tenant.name)
 
 
-def _exports(request: TenantRequest) -> Any:
+def _exports(request: TenantRequest) -> QuerySet[Export]:
     return Export.objects.filter(tenant_id=request.tenant.id, kind=trail_export.KIND)
-
-
-def _export(request: TenantRequest, export: UUID) -> Export:
-    row: Export = get_object_or_404(_exports(request), pk=export)
-    return row
 
 
 def _initial_filter(request: TenantRequest) -> dict[str, Any]:
     """Returns the filter of the page from which the person came."""
     initial = {name: request.GET[name] for name in AuditFilter.base_fields if name in request.GET}
     return {**initial, "form": trail_export.JSONL}
-
-
-def _file(answer: HttpResponseBase) -> HttpResponse:
-    return answer  # type: ignore[return-value]  # a streamed response is one too

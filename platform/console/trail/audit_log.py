@@ -14,16 +14,6 @@ from tenants.roles import Permission
 
 
 @permitted(Permission.VIEW_AUDIT)
-def audit(request: TenantRequest) -> HttpResponse:
-    return _page(request)
-
-
-@operators_only
-def all_audit(request: ConsoleRequest) -> HttpResponse:
-    return _page(request)
-
-
-@permitted(Permission.VIEW_AUDIT)
 def audit_event(request: TenantRequest, event: int) -> HttpResponse:
     row = get_object_or_404(Event.objects.of_tenant(request.tenant.id), pk=event)
     return _event(request, row)
@@ -34,20 +24,19 @@ def all_audit_event(request: ConsoleRequest, any_event: int) -> HttpResponse:
     return _event(request, get_object_or_404(Event, pk=any_event))
 
 
-def shown(request: ConsoleRequest, form: AuditFilter) -> Page:
+def _shown(request: ConsoleRequest, form: AuditFilter) -> Page:
     """Returns the page of events; an invalid filter matches none."""
     filters = form.filters(request.tenant) if form.is_valid() else Filters(actors=())
+    tenant_id = request.tenant.id if request.tenant else None
     try:
-        return page(
-            request.tenant.id if request.tenant else None, filters, request.GET.get("cursor", "")
-        )
+        return page(tenant_id, filters, request.GET.get("cursor", ""))
     except BadCursor:
         raise Http404 from None
 
 
 def _page(request: ConsoleRequest) -> HttpResponse:
     form = AuditFilter(request.GET)
-    events = shown(request, form)
+    events = _shown(request, form)
     actors = Actors.of(events.rows, request.tenant)
     lines = [
         (event, WORDS[event.action], actors.name(event.actor), actors.particulars(event))
@@ -75,3 +64,6 @@ def _event(request: ConsoleRequest, event: Event) -> HttpResponse:
         "sealed": state.seal_state is SealState.SEALED,
     }
     return render(request, "console/audit/event.html", context)
+
+
+audit, all_audit = permitted(Permission.VIEW_AUDIT)(_page), operators_only(_page)

@@ -1,6 +1,5 @@
 """Page of master keys: the tenants' keys under each, and the progress of rotations."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -74,20 +73,19 @@ def _is_secret_left() -> bool:
         return True
 
 
-def _exchanges(rotations: Iterable[KeyRotation]) -> list[Exchange]:
-    rows = list(rotations)
-    ids = {rotation.tenant_id for rotation in rows if rotation.tenant_id}
-    names = dict(Tenant.objects.filter(id__in=ids).values_list("id", "name"))
-    people = Actors.among([rotation.actor for rotation in rows], None)
-
-    def shown(each: KeyRotation) -> Exchange:
-        tenant = names.get(each.tenant_id) if each.tenant_id else ""
-        by = people.name(each.actor)
-        return Exchange(
-            each, _short(each.tenant_id) if tenant is None else tenant, by, _percent(each)
+def _exchanges(rotations: list[KeyRotation]) -> list[Exchange]:
+    tenants = Tenant.objects.filter(id__in={each.tenant_id for each in rotations})
+    names: dict[UUID | None, str] = dict(tenants.values_list("id", "name"))
+    people = Actors.among([each.actor for each in rotations], None)
+    return [
+        Exchange(
+            each,
+            names.get(each.tenant_id, _short(each.tenant_id)),
+            people.name(each.actor),
+            _percent(each),
         )
-
-    return [shown(each) for each in rows]
+        for each in rotations
+    ]
 
 
 def _percent(rotation: KeyRotation) -> int:
