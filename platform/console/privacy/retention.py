@@ -26,15 +26,13 @@ from tenants.roles import Permission
 CHANGE = "change"
 
 
-class RetentionForm(ConsoleForm):
-    data_class = forms.ChoiceField(label=gettext_lazy("Kind of data"))
-    days = forms.IntegerField(label=gettext_lazy("Days"), min_value=1, max_value=MOST_DAYS)
+def _kinds_of_data() -> list[tuple[str, Any]]:
+    return [(one.name, one.label) for one in data_classes.known()]
 
-    def __init__(self, data: Any = None, **kwargs: Any) -> None:
-        super().__init__(data, **kwargs)
-        field = self.fields["data_class"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(one.name, one.label) for one in data_classes.known()]
+
+class RetentionForm(ConsoleForm):
+    data_class = forms.ChoiceField(label=gettext_lazy("Kind of data"), choices=_kinds_of_data)
+    days = forms.IntegerField(label=gettext_lazy("Days"), min_value=1, max_value=MOST_DAYS)
 
 
 @permitted(Permission.VIEW_AUDIT)

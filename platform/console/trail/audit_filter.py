@@ -1,6 +1,5 @@
 """The filter of the audit trail, as people write it."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from console.trail.actors import actors_named
 from console.trail.audit_words import WORDS
 from tenants.models import Tenant
 
-ACTS, FAILED = "acts", "failed"
+ACTS = "acts"
 
 
 class AuditFilter(ConsoleForm):
@@ -61,20 +60,15 @@ class AuditFilter(ConsoleForm):
 
     def filters(self, tenant: Tenant | None) -> Filters:
         fields = self.cleaned_data
-        action = fields["action"]
-        filters = Filters(
-            since=fields["since"],
-            until=fields["until"],
+        same = ("since", "until", "net", "model", "status", "route", "failed")
+        acts = fields["action"] == ACTS
+        return Filters(
+            **{name: fields[name] for name in same},
+            **_actor_filter(fields["who"], tenant),
             request_id=fields["request"],
-            net=fields["net"],
-            action="" if action == ACTS else action,
-            acts=action == ACTS,
-            model=fields["model"].strip(),
-            route=fields["route"].strip(),
-            status=fields["status"],
-            failed=fields["failed"],
+            action="" if acts else fields["action"],
+            acts=acts,
         )
-        return replace(filters, **_actor_filter(fields["who"].strip(), tenant))
 
 
 def _actor_filter(text: str, tenant: Tenant | None) -> dict[str, Any]:
