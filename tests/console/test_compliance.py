@@ -22,6 +22,7 @@ from django.utils.translation import override
 
 from audit.actions import Action
 from audit.checks import full_verification, self_check
+from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import (
     Checkpoint,
@@ -44,7 +45,7 @@ from console.compliance.checks import CHECKS
 from console.compliance.clause import CLAUSES, GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
 from console.compliance.overview import STATES, State, overview_of
-from console.compliance.report import verifies
+from console.compliance.report import PURPOSE
 from console.compliance.texts import Text
 from inference.engines import forget
 from tenants.models import Member, Tenant, User
@@ -617,6 +618,11 @@ def test_the_history_of_a_check(operator: User, sign_in: SignIn) -> None:
 
 
 # The report --------------------------------------------------------------------------------------
+def verifies(report: dict[str, Any]) -> bool:
+    signature = base64.b64decode(report["signature"])
+    return signing.is_ours(canonical(report["body"]), signature, PURPOSE)
+
+
 def made(client: Any, url: str, **form: str) -> Any:
     answer = client.post(url + "report/", form)
     assert answer.status_code == 200

@@ -60,12 +60,6 @@ NOTE = {
 }
 
 
-def verifies(report: Report) -> bool:
-    """Returns whether this installation has signed the report."""
-    signature = base64.b64decode(report["signature"])
-    return signing.is_ours(canonical(report["body"]), signature, PURPOSE)
-
-
 def as_json(report: Report) -> bytes:
     return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
 
