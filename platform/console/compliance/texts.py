@@ -29,7 +29,7 @@ class Text(NamedTuple):
 NOTHING = Text("", "")
 
 
-def content(name: str) -> dict[str, dict[str, Any]]:
+def content(name: str) -> dict[str, Any]:
     """Returns the tables of content/<name>.toml, in which each `en` with its `zh` is a Text."""
     tables = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     return {heading: _with_texts(table) for heading, table in tables.items()}
