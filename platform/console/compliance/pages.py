@@ -70,7 +70,7 @@ def _report(request: ConsoleRequest) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if shape == "html":
         return HttpResponse(reports.as_html(document, overview), headers=headers)
-    return HttpResponse(reports.as_json(document), "application/json", headers=headers)
+    return HttpResponse(reports.as_json(document), content_type="application/json", headers=headers)
 
 
 def _history(request: ConsoleRequest, check: str) -> HttpResponse:

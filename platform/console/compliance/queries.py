@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.db import DatabaseError, transaction
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from django.utils import timezone
 
 from audit.models import Event
@@ -22,7 +22,7 @@ def since(days: int = DAYS) -> datetime:
 
 def owned(rows: QuerySet[M], tenant: Tenant | None) -> QuerySet[M]:
     """Returns the tenant's rows; for the platform, all of them."""
-    return rows.filter(tenant_id=tenant.id) if tenant else rows
+    return rows.filter(Q(tenant_id=tenant.id)) if tenant else rows
 
 
 def acts(tenant: Tenant | None) -> Counter[str]:

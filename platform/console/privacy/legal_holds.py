@@ -74,12 +74,12 @@ class ReleaseForm(ConsoleForm):
 @dataclass(frozen=True, slots=True)
 class Line:
     hold: LegalHold
+    tenant: str
     whose: str
     requested_by: str
     approved_by: str
     release_asked_by: str
     released_by: str
-    tenant: str
 
     @property
     def ended(self) -> bool:
@@ -255,9 +255,9 @@ def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[Line]:
     return [
         Line(
             hold,
+            tenants.get(hold.tenant_id, ""),
             whose.get(hold.subject_id, str(hold.subject_id)),
             *(names[getattr(hold, step)] for step in _STEPS),
-            tenant=tenants.get(hold.tenant_id, ""),
         )
         for hold in holds
     ]

@@ -63,7 +63,7 @@ def default_accounts(tenant: Tenant | None) -> Outcome:
     users = people(tenant)
     passwords = users.values_list("password", flat=True)
     unsafe = sum(not _is_safe(encoded) for encoded in passwords)
-    superusers = users.filter(is_superuser=True).count()
+    superusers = users.filter(Q(is_superuser=True)).count()
     figures = {"people": len(passwords), "unsafe_passwords": unsafe, "superusers": superusers}
     return outcome(figures, unsafe=unsafe, superuser=superusers)
 
