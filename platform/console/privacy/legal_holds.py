@@ -125,17 +125,14 @@ def _place_hold(request: TenantRequest, form: HoldForm) -> HttpResponse:
         raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
     if not form.is_valid():
         return _page(request, form)
-    fields = form.cleaned_data
+    subject_id = form.cleaned_data.pop("subject")
     try:
         hold = legal_hold.request(
             request.tenant.id,
             by=request.actor,
             person=person(request.user),
-            reason=fields["reason"],
-            subject_id=fields["subject"],
-            covers_from=fields["covers_from"],
-            covers_until=fields["covers_until"],
-            expires_at=fields["expires_at"],
+            subject_id=subject_id,
+            **form.cleaned_data,
         )
     except ValidationError as problem:
         form.refuse(problem)
