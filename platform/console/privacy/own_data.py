@@ -79,9 +79,9 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
         return _page(request, {own_member.pk: form})
     decides = own_member.may(Permission.MANAGE_DELETIONS)
     asker = {"by": own_member.actor, "decides": decides, "own": True}
-    with tenant_scope(own_member.tenant_id, request.user.pk):
-        owner = own_member.tenant_id, own_member.subject_id
-        row = ask(request, *owner, **asker, **form.cleaned_data)
+    tenant_id, subject_id = own_member.tenant_id, own_member.subject_id
+    with tenant_scope(tenant_id, request.user.pk):
+        row = ask(request, tenant_id, subject_id, **asker, **form.cleaned_data)
     if row is None:
         return redirect("console:own_data")
     return redirect(link_of(row))
