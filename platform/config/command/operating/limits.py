@@ -6,8 +6,16 @@ from typing import Any
 from urllib.parse import quote
 
 from config.command.operating.api_client import Link, Misuse
-from config.command.operating.output import Result, differing, fields, outcome, table
-from config.command.operating.program import Program, number_or, typed_fields
+from config.command.operating.program import (
+    Program,
+    Result,
+    differing,
+    fields,
+    number_or,
+    outcome,
+    table,
+    typed_fields,
+)
 
 TIER = "tier"  # in place of a figure: the one of the tenant's tier
 _FIGURES = (
@@ -18,10 +26,9 @@ _FIGURES = (
     "megabytes_in_flight",
     "megabytes_per_day",
 )
-_COLUMNS = {name: lambda row, name=name: row[name] for name in ("tier", "weight", *_FIGURES)}
 
 
-def main(arguments: Sequence[str]) -> int:
+def limits(arguments: Sequence[str]) -> int:
     program = Program("limits", "Limits of a running platform, with an operator key. 0: no limit.")
     program.shows("list", _list, "what each tier gives its tenants")
     _add_subject(program.shows("show", _show, "the limits of a tenant, or of a tier"))
@@ -42,7 +49,8 @@ def _add_subject(parser: ArgumentParser) -> None:
 
 
 def _list(link: Link, typed: Namespace) -> Result:
-    return table(link.get("tiers/").body["results"], _COLUMNS)
+    names = ("tier", "weight", *_FIGURES)
+    return table(link.get("tiers/").body["results"], dict(zip(names, names, strict=True)))
 
 
 def _show(link: Link, typed: Namespace) -> Result:
@@ -74,8 +82,7 @@ def _path(typed: Namespace) -> str:
 
 def _wanted(typed: Namespace) -> dict[str, Any]:
     """Returns the fields to send. Raises Misuse."""
-    names = (*_FIGURES, "weight")
-    values = typed_fields(typed, names)
+    values = typed_fields(typed, (*_FIGURES, "weight"))
     if not values:
         raise Misuse("say what to set, such as --requests-per-minute 600")
     if typed.tier and TIER in values.values():

@@ -6,24 +6,27 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from config.command.operating.api_client import Link, Misuse, Row, Trouble
-from config.command.operating.output import Result, differing, fields, outcome, table
-from config.command.operating.program import Program, typed_fields
+from config.command.operating.program import (
+    Program,
+    Result,
+    differing,
+    fields,
+    outcome,
+    table,
+    typed_fields,
+)
 
 _AMOUNTS = ("prompt", "cached", "completion")
 _PEAK = ("peak_hours", "peak_factor")
 _COLUMNS = {
-    "MODEL": lambda row: row["model"],
-    "POOL": lambda row: row["pool"],
-    "PROMPT": lambda row: row["prompt"],
-    "CACHED": lambda row: row["cached"],
-    "COMPLETION": lambda row: row["completion"],
-    "PEAK HOURS (UTC)": lambda row: row["peak_hours"],
-    "TIMES": lambda row: row["peak_factor"],
-    "SINCE": lambda row: row["since"],
+    **{name.upper(): name for name in ("model", "pool", *_AMOUNTS)},
+    "PEAK HOURS (UTC)": "peak_hours",
+    "TIMES": "peak_factor",
+    "SINCE": "since",
 }
 
 
-def main(arguments: Sequence[str]) -> int:
+def prices(arguments: Sequence[str]) -> int:
     program = Program("prices", "The prices of a running platform, with an operator key.")
     listing = program.shows("list", _list, "the prices in force, or all so far")
     listing.add_argument("--model", metavar="NAME")

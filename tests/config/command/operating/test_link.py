@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from config.command.command_line import SUBCOMMANDS
 from config.command.operating import api_client, limits
-from config.command.table import SUBCOMMANDS
 from config.tls.authority import Authority
 from infrastructure import outgoing_tls
 from tenants.models import OperatorKey
@@ -257,7 +257,7 @@ def test_a_reader_that_has_enough_is_no_failure(
     with os.fdopen(writer, "w") as closed, monkeypatch.context() as here:
         here.setattr("sys.stdout", closed)
         here.setenv("FOREBAY_URL", serve(GOOD))
-        assert limits.main(["list"]) == 0
+        assert limits.limits(["list"]) == 0
 
 
 @pytest.mark.unit
