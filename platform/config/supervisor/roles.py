@@ -15,7 +15,7 @@ ALL = ("web", "grpc", "workers", "jobs")
 DOORS = {"web", "grpc"}
 _OF_DOORS = ("FOREBAY_ADMITTING_PROCESSES",)  # each has its share of the limits while Redis is away
 # The variable, the file in FOREBAY_HOME/secrets, and the variable that replaces both.
-_SECRETS = (
+SHARED_KEYS = (
     ("FOREBAY_MASTER_KEY", "master.key", "FOREBAY_KMS_URL"),
     ("FOREBAY_AUDIT_SIGNING_KEY", "audit_signing.key", ""),
 )
@@ -37,7 +37,7 @@ def require_shared(roles: frozenset[str], variables: Mapping[str, str], home: Pa
                 f"FOREBAY_ROLES is set: set {name} as well, the same on every host "
                 "(docs/deployment-hosts.md)"
             )
-    for name, file, replacement in _SECRETS:
+    for name, file, replacement in SHARED_KEYS:
         if not (
             variables.get(name) or variables.get(replacement) or (home / "secrets" / file).exists()
         ):

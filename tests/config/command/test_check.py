@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from config.command.checks import exposed, servers
+from config.command.checks import servers
+from config.command.checks.transport import exposed
 from config.supervisor.ports import find_free
 
 KEY = "mD1C0m0OQ0Zk0m5cS0gqz4sZ0i7o4Yt1c2c0yq9R0bE="
@@ -91,21 +92,21 @@ def test_what_others_on_the_network_could_read(monkeypatch: pytest.MonkeyPatch) 
     for host, found in (("0.0.0.0", ["metrics", "gRPC"]), ("127.0.0.1", [])):
         monkeypatch.setenv("FOREBAY_HOST", host)
         monkeypatch.setenv("FOREBAY_METRICS_HOST", host)
-        assert [each.subject for each in exposed.findings()] == found
+        assert [each.subject for each in exposed()] == found
     monkeypatch.setenv("FOREBAY_METRICS_HOST", "0.0.0.0")
     monkeypatch.setenv("FOREBAY_METRICS_TOKEN_FILE", "/token")
-    assert list(exposed.findings()) == []
+    assert list(exposed()) == []
 
 
 @pytest.mark.unit
 def test_a_proxy_that_nobody_has_named_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOREBAY_PUBLIC_URL", "https://forebay.example.com")
-    assert [each.subject for each in exposed.findings()] == ["proxies"]
+    assert [each.subject for each in exposed()] == ["proxies"]
     monkeypatch.setenv("FOREBAY_WEB_PROXIES", "10.0.0.5")
-    assert list(exposed.findings()) == []
+    assert list(exposed()) == []
     monkeypatch.delenv("FOREBAY_WEB_PROXIES")
     monkeypatch.setenv("FOREBAY_PUBLIC_URL", "http://forebay.example.com")
-    assert list(exposed.findings()) == []
+    assert list(exposed()) == []
 
 
 @pytest.mark.unit

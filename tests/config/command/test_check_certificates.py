@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.command import check
-from config.command.checks import certificates
+from config.command.checks.transport import certificates
 from config.tls import configured_files
 from tests.inference.api.grpc.certificates import Authority, Signed
 
@@ -21,7 +21,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else is looked at."""
-    monkeypatch.setattr(check, "_findings", certificates.findings)
+    monkeypatch.setattr(check, "_findings", certificates)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ class Said:
         told = {"TLS_CERTIFICATE": certificate, "TLS_KEY": key, **more}
         for name, value in told.items():
             self._patch.setenv(f"FOREBAY_{name}", value)
-        code = check.main([])
+        code = check.check([])
         *lines, end = self._printed.readouterr().out.strip().splitlines()
         failed = sum(line.startswith("fail") for line in lines)
         assert code == bool(failed)

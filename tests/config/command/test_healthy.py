@@ -31,5 +31,5 @@ def test_where_nothing_runs_it_says_so(
 ) -> None:
     monkeypatch.setattr(healthy, "_process_1", lambda: process_1.replace(" ", "\0").encode())
     monkeypatch.setenv("FOREBAY_PORT", str(find_free()))
-    assert healthy.main([]) == 1
+    assert healthy.healthy([]) == 1
     assert "web: " in capsys.readouterr().err

@@ -6,25 +6,23 @@ from collections.abc import Iterator
 
 from config import environment
 from config.command.checks.finding import Finding, fail, ok, warn
+from config.supervisor.roles import SHARED_KEYS
 
-_KEYS = (
-    ("master key", "FOREBAY_MASTER_KEY", "master.key", "FOREBAY_KMS_URL"),
-    ("audit signing key", "FOREBAY_AUDIT_SIGNING_KEY", "audit_signing.key", ""),
-)
 _URLS = ("DATABASE_URL", "FOREBAY_REQUESTS_DATABASE_URL", "REDIS_URL", "FOREBAY_BROKER_URL")
 _WELL_KNOWN = ("password", "postgres", "forebay", "changeme", "change-me", "secret", "admin")
 
 
 def findings() -> Iterator[Finding]:
-    for what, name, file, replacement in _KEYS:
-        yield _key(what, name, file, replacement)
+    for key in SHARED_KEYS:
+        yield _key(*key)
     for name in _URLS:
         if url := os.environ.get(name):
             yield _password(name, url)
 
 
-def _key(what: str, name: str, file: str, replacement: str) -> Finding:
+def _key(name: str, file: str, replacement: str) -> Finding:
     path = environment.HOME / "secrets" / file
+    what = path.stem.replace("_", " ") + " key"
     if key := os.environ.get(name):
         if len(set(key.strip("="))) < 8:
             return fail(what, f"{name} is no random value: openssl rand -base64 32")
@@ -32,16 +30,13 @@ def _key(what: str, name: str, file: str, replacement: str) -> Finding:
     if replacement and os.environ.get(replacement):
         return ok(what, f"{replacement} is set")
     if not path.exists():
-        return _missing_key(what, name, f"{path}")
+        if os.environ.get("FOREBAY_ROLES") or os.environ.get("DATABASE_URL"):
+            remedy = f"set {name}_FILE or {name} (openssl rand -base64 32)"
+            return fail(what, f"there is none: {remedy}")
+        return warn(what, f"there is none yet: the first start makes {path}; back that up")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return fail(what, f"others may read {path}: chmod 600 {path}")
     return ok(what, f"in {path}; have it in your backup")
-
-
-def _missing_key(what: str, name: str, path: str) -> Finding:
-    if os.environ.get("FOREBAY_ROLES") or os.environ.get("DATABASE_URL"):
-        return fail(what, f"there is none: set {name}_FILE or {name} (openssl rand -base64 32)")
-    return warn(what, f"there is none yet: the first start makes {path}; back that up")
 
 
 def _password(name: str, url: str) -> Finding:

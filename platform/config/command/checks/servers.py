@@ -1,24 +1,29 @@
-"""PostgreSQL and Redis, as the platform reaches them, and whether their clocks agree with ours."""
+"""PostgreSQL, Redis and the engine: as the platform reaches them, or those of `forebay run`."""
 
 import asyncio
+import importlib.util
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from config import environment
-from config.command.checks import embedded
-from config.command.checks.finding import Finding, fail, ok, warn
+from config.command.checks.finding import RUN, Finding, fail, ok, warn
 from config.supervisor import external_servers
+from config.supervisor.embedded import valkey
+from config.supervisor.embedded.postgres_files import wheel
+from config.supervisor.engines.embedded_engine import bundled_model
 from config.supervisor.terminal import Problem
+from inference import pools
 from infrastructure.redis import servers
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
 NEARLY_FULL = 0.9
 _ASK = """
-    select current_setting('server_version'), rolsuper, rolbypassrls,
+    select current_setting('server_version'), rolsuper or rolbypassrls,
            extract(epoch from clock_timestamp())::float8
     from pg_roles where rolname = current_user"""
 
@@ -27,30 +32,57 @@ def findings() -> Iterator[Finding]:
     if url := environment.variable("DATABASE_URL"):
         yield from _postgres("postgresql", url)
     else:
-        yield embedded.postgresql()
+        yield _embedded("postgresql", wheel, "DATABASE_URL")
     if url := environment.variable("FOREBAY_REQUESTS_DATABASE_URL"):
         yield from _postgres("postgresql for requests", url)
     if url := environment.variable("REDIS_URL"):
         yield from asyncio.run(_redis(url))
     else:
-        yield embedded.redis()
+        yield _embedded("redis", valkey.binary, "REDIS_URL")
+    yield from _engines()
+
+
+def _embedded(subject: str, look: Callable[[], object], variable: str) -> Finding:
+    """Return whether `forebay run` has a server to start: the shipped image has none."""
+    try:
+        look()
+    except Problem as problem:
+        return fail(subject, str(problem))
+    return ok(subject, f"embedded: {variable} names none")
+
+
+def _engines() -> Iterator[Finding]:
+    """Yield a finding about llama.cpp and its model, where an engine here needs them."""
+    has_llama_cpp = importlib.util.find_spec("xllamacpp") is not None
+    engines = environment.engines()
+    launched = [entry for entry in pools.entries(engines) if entry.fields.get("launch")]
+    names = [entry.engine for entry in launched if entry.fields.get("kind") == "llama_cpp"]
+    if names and not has_llama_cpp:
+        yield fail("engine", f"{names[0]} is launched here, and xllamacpp is not installed")
+    if engines or os.environ.get("FOREBAY_ROLES"):
+        return
+    problem = "" if has_llama_cpp else "llama.cpp (xllamacpp) is not installed"
+    try:
+        if not os.environ.get("FOREBAY_MODEL"):
+            bundled_model()
+    except Problem as missing:
+        problem = problem or str(missing)
+    if problem:  # every other subcommand works without it: the API may add engines
+        yield warn(RUN, f"cannot start: {problem}; set FOREBAY_ENGINES or FOREBAY_ROLES")
+    else:
+        yield ok("engine", "embedded: FOREBAY_ENGINES names none")
 
 
 def _postgres(subject: str, url: str) -> Iterator[Finding]:
     try:
         asyncio.run(external_servers.require_database(url))
         with psycopg.connect(f"postgresql://{url.partition('://')[2]}", connect_timeout=5) as link:
-            version, superuser, sees_all, their_time = link.execute(_ASK).fetchone() or (
-                "",
-                0,
-                0,
-                0.0,
-            )
+            version, sees_all, their_time = link.execute(_ASK).fetchone() or ("", False, 0.0)
     except (Problem, psycopg.Error) as problem:
         yield fail(subject, str(problem).splitlines()[0])
         return
     yield ok(subject, f"{version} answers at {external_servers.address_of(url)}")
-    if superuser or sees_all:
+    if sees_all:
         yield warn(
             subject,
             "its role sees through row security: fine for `forebay migrate`, not for what serves "
@@ -63,18 +95,15 @@ async def _redis(url: str) -> list[Finding]:
     try:
         await external_servers.require_redis(url)
         async with servers.async_client(url, socket_connect_timeout=5) as redis:
-            return await _redis_state(redis, url)
+            answering = ok("redis", f"answers at {external_servers.address_of(url)}")
+            if servers.is_cluster(url):
+                text = "a cluster: look at each node that it does not evict"
+                return [answering, warn("redis", text)]
+            seconds, micros = await redis.time()
+            clock = _clock("redis", seconds + micros / 1e6)
+            return [answering, _memory(await redis.info("memory")), await _eviction(redis), clock]
     except (Problem, RedisError, OSError) as problem:
         return [fail("redis", str(problem).splitlines()[0])]
-
-
-async def _redis_state(redis: Any, url: str) -> list[Finding]:
-    answering = [ok("redis", f"answers at {external_servers.address_of(url)}")]
-    if servers.is_cluster(url):
-        return [*answering, warn("redis", "a cluster: look at each node that it does not evict")]
-    seconds, micros = await redis.time()
-    clock = _clock("redis", seconds + micros / 1e6)
-    return [*answering, _memory(await redis.info("memory")), await _eviction(redis), clock]
 
 
 def _memory(info: dict[str, Any]) -> Finding:

@@ -40,27 +40,18 @@ _SOME_KEY = base64.b64encode(bytes(32)).decode()
 
 
 def findings() -> Iterator[Finding]:
-    yield _file()
+    file = os.environ.get(FILE)
+    source = f"{file} is read" if file else f"from the environment alone ({FILE} names a file)"
+    yield ok("configuration", source)
     for name, suggestion in unknown(os.environ).items():
         yield warn("configuration", _nobody_reads(name, suggestion))
     wrong = list(_refused(dict(os.environ)))
     yield from (fail("configuration", line) for line in wrong)
     if not wrong:
         yield ok("configuration", "every value can be used")
-        yield _engines()
-
-
-def _file() -> Finding:
-    if path := os.environ.get(FILE):
-        return ok("configuration", f"{path} is read")
-    return ok("configuration", f"from the environment alone ({FILE} names a file)")
-
-
-def _engines() -> Finding:
-    entries = pools.entries(environment.engines())
-    if entries:
-        return ok("engines", f"{len(entries)} in FOREBAY_ENGINES: {entries[0].engine}, …"[:200])
-    return ok("engines", "FOREBAY_ENGINES names none")
+        entries = pools.entries(environment.engines())
+        says = f"{len(entries)} in FOREBAY_ENGINES: {entries[0].engine}, …" if entries else ""
+        yield ok("engines", says[:200] or "FOREBAY_ENGINES names none")
 
 
 def _nobody_reads(name: str, suggestion: str) -> str:
