@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.environment import PROJECT
 from infrastructure import release
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.urls import urlpatterns
 from tests.config.metrics import table
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.configuration.variables import KNOWN
 from config.environment import PROJECT
 

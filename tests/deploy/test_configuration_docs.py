@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.configuration.variables import KNOWN, PUBLIC, SECRETS
 from config.environment import PROJECT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.configuration import lines
 from config.configuration.variables import KNOWN
 from config.environment import PROJECT

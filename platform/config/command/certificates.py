@@ -12,10 +12,10 @@ from config.tls.configured_files import FOLDER
 from config.tls.key_pair import BadCertificate
 
 
-def main(arguments: Sequence[str]) -> None:
+def certificates(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        _run(options)
     except (BadCertificate, OSError) as problem:
         sys.exit(f"forebay certificates: {problem}")
 
@@ -23,43 +23,41 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("forebay certificates", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser("authority", help="make the authority: ca.crt, ca.key")
-    command.add_argument("--force", action="store_true", help="though there is one already")
-    command.set_defaults(run=_authority)
-
-    command = commands.add_parser(
-        "server", help="a certificate for a server, by names and addresses"
-    )
-    command.add_argument("hosts", nargs="*", default=["localhost", "127.0.0.1", "::1"])
-    command.add_argument("--name", default="server", help="of the files; default: %(default)s")
-    _days(command)
-    command.set_defaults(run=_server)
-
-    command = commands.add_parser(
-        "client", help="one for a client: Prometheus, a program, an engine"
-    )
-    command.add_argument("name")
-    _days(command)
-    command.set_defaults(run=_client)
-
-    command = commands.add_parser("renew", help="those again whose last third has begun")
-    command.add_argument("--all", action="store_true", help="all of them")
-    command.set_defaults(run=_renew)
-
-    commands.add_parser("list", help="what is there").set_defaults(run=_list)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    authority = commands.add_parser("authority", help="make the authority: ca.crt, ca.key")
+    authority.add_argument("--force", action="store_true", help="though there is one already")
+    server = commands.add_parser("server", help="a certificate for a server's names and addresses")
+    server.add_argument("hosts", nargs="*", default=["localhost", "127.0.0.1", "::1"])
+    server.add_argument("--name", default="server", help="of the files; default: %(default)s")
+    client = commands.add_parser("client", help="one for Prometheus, a program, an engine")
+    client.add_argument("name")
+    for each in (server, client):
+        each.add_argument("--days", type=int, default=DAYS, help="it holds; default: %(default)s")
+    renew = commands.add_parser("renew", help="those again whose last third has begun")
+    renew.add_argument("--all", action="store_true", help="all of them")
+    commands.add_parser("list", help="what is there")
     return parser
 
 
-def _days(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--days", type=int, default=DAYS, help="it holds; default: %(default)s")
-
-
-def _authority(options: argparse.Namespace) -> None:
-    Authority.make(options.folder, force=options.force)
-    _say("made", Files.of(options.folder, "ca"))
-    print("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
+def _run(options: argparse.Namespace) -> None:
+    """Run the command. Raises BadCertificate, OSError."""
+    folder: Path = options.folder
+    match options.command:
+        case "authority":
+            Authority.make(folder, force=options.force)
+            _say("made", Files.of(folder, "ca"))
+            print(
+                "Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it."
+            )
+        case "server":
+            issued = _open_or_make(folder).server(options.hosts, options.days, options.name)
+            _say("made", issued)
+        case "client":
+            _say("made", _open_or_make(folder).client(options.name, options.days))
+        case "renew":
+            _renew(folder, everything=options.all)
+        case "list":
+            _list(folder)
 
 
 def _open_or_make(folder: Path) -> Authority:
@@ -69,31 +67,23 @@ def _open_or_make(folder: Path) -> Authority:
     return Authority.open(folder)
 
 
-def _server(options: argparse.Namespace) -> None:
-    _say("made", _open_or_make(options.folder).server(options.hosts, options.days, options.name))
-
-
-def _client(options: argparse.Namespace) -> None:
-    _say("made", _open_or_make(options.folder).client(options.name, options.days))
-
-
-def _renew(options: argparse.Namespace) -> None:
-    authority = Authority.open(options.folder)
-    for name, certificate in _signed_certificates(options.folder, authority):
-        if options.all or is_due(certificate):
+def _renew(folder: Path, *, everything: bool) -> None:
+    authority = Authority.open(folder)
+    for name, certificate in _signed_certificates(folder, authority):
+        if everything or is_due(certificate):
             _say("renewed", authority.reissue(name))
         else:
-            print(f"not due   {options.folder / name}.crt until {_until(certificate)}")
+            print(f"not due   {folder / name}.crt until {_until(certificate)}")
     if is_due(authority.certificate):
         print(f"The authority itself ends {_until(authority.certificate)}: plan for another.")
 
 
-def _list(options: argparse.Namespace) -> None:
-    authority = Authority.open(options.folder)
-    _say("authority", Files.of(options.folder, "ca"))
-    for name, certificate in _signed_certificates(options.folder, authority):
+def _list(folder: Path) -> None:
+    authority = Authority.open(folder)
+    _say("authority", Files.of(folder, "ca"))
+    for name, certificate in _signed_certificates(folder, authority):
         names = ", ".join(str(each.value) for each in names_of(certificate)) or "a client"
-        print(f"{options.folder / name}.crt until {_until(certificate)}: {names}")
+        print(f"{folder / name}.crt until {_until(certificate)}: {names}")
 
 
 def _signed_certificates(

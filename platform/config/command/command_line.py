@@ -1,28 +1,92 @@
-"""The command line of `forebay`: the configuration file, a subcommand and its arguments."""
+"""The command line of `forebay`: the configuration file, a subcommand and its arguments.
+
+A subcommand is the function of its name in a module, which is imported when it runs: none delays
+another's start.
+"""
 
 import importlib
 import os
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import NoReturn
-
-from config.command.table import SUBCOMMANDS
+from typing import NamedTuple, NoReturn
 
 _USAGE = 2  # argparse's exit code
-_HELP = ("-h", "--help", "help")
+
+
+class Subcommand(NamedTuple):
+    module: str
+    does: str
+    takes: str = ""
+
+
+_HERE = "config.command"
+_PROCESSES, _REGISTRY = f"{_HERE}.processes", f"{_HERE}.operating.registry"
+_OPERATING = "of a running platform, with an operator key"
+SUBCOMMANDS = {
+    "run": Subcommand(_PROCESSES, "the whole platform, with what you have no server for"),
+    "check": Subcommand(f"{_HERE}.check", "what is missing, before it starts", "[--json]"),
+    "web": Subcommand(_PROCESSES, "one web process: console, chat, /v1, /api/v1"),
+    "grpc": Subcommand(_PROCESSES, "the gRPC server"),
+    "worker": Subcommand(
+        _PROCESSES, "one worker of an engine, or all workers of this host", "ENGINE | --all"
+    ),
+    "jobs": Subcommand(_PROCESSES, "sweeper, seals, exports, nightly checks"),
+    "beat": Subcommand(_PROCESSES, "what sends the jobs; of several one sends"),
+    "migrate": Subcommand(
+        f"{_HERE}.management_commands", "makes or changes the tables, once for each version"
+    ),
+    "certificates": Subcommand(
+        f"{_HERE}.certificates", "an authority of your own, and what it signs", "COMMAND …"
+    ),
+    "manage": Subcommand(
+        f"{_HERE}.management_commands", "a management command, `help` lists them", "COMMAND …"
+    ),
+    "models": Subcommand(_REGISTRY, f"models {_OPERATING}", "COMMAND …"),
+    "pools": Subcommand(_REGISTRY, f"pools {_OPERATING}", "COMMAND …"),
+    "engines": Subcommand(_REGISTRY, f"engines {_OPERATING}", "COMMAND …"),
+    "prices": Subcommand(f"{_HERE}.operating.prices", f"prices {_OPERATING}", "COMMAND …"),
+    "limits": Subcommand(
+        f"{_HERE}.operating.limits", f"limits of tenants and tiers {_OPERATING}", "COMMAND …"
+    ),
+    "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
+    "postgres": Subcommand(
+        f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"
+    ),
+    "healthy": Subcommand(f"{_HERE}.healthy", "is it? for the health check of a container"),
+    "version": Subcommand(f"{_HERE}.command_line", "which version this is"),
+}
 
 
 def main() -> None:
     """Run the subcommand that was typed: the entry point of the installed script."""
     rest = _after_options(sys.argv[1:])
-    if not rest or rest[0] in _HELP:
-        print(_help())
+    if not rest or rest[0] in ("-h", "--help", "help"):
+        lines = [f"  {f'{name} {each.takes}':<24}{each.does}" for name, each in SUBCOMMANDS.items()]
+        print("usage: forebay [--config FILE] SUBCOMMAND", "", *lines, "", sep="\n")
+        print("FOREBAY_CONFIG=FILE is the same as --config FILE.")
         sys.exit(0 if rest else _USAGE)
     name, *arguments = rest
     if name not in SUBCOMMANDS:
-        _refuse(f"there is no {name!r}{_nearest(name)}; `forebay help` lists what there is")
-    sys.exit(importlib.import_module(SUBCOMMANDS[name].module).main(arguments))
+        near = get_close_matches(name, SUBCOMMANDS, 1)
+        hint = f" (do you mean {near[0]!r}?)" if near else ""
+        _refuse(f"there is no {name!r}{hint}; `forebay help` lists what there is")
+    sys.exit(subcommand(name)(arguments))
+
+
+def subcommand(name: str) -> Callable[[Sequence[str]], int | None]:
+    run: Callable[[Sequence[str]], int | None]
+    run = getattr(importlib.import_module(SUBCOMMANDS[name].module), name)
+    return run
+
+
+def version(arguments: Sequence[str]) -> None:
+    from infrastructure import release
+
+    if arguments:
+        sys.exit(f"forebay: version takes no {arguments[0]!r}")
+    print(f"forebay {release.VERSION}, Python {platform.python_version()}")
 
 
 def _after_options(typed: Sequence[str]) -> Sequence[str]:
@@ -33,21 +97,7 @@ def _after_options(typed: Sequence[str]) -> Sequence[str]:
             _refuse("--config takes the path of a file")
         os.environ["FOREBAY_CONFIG"] = os.path.abspath(file if equals else typed[1])
         typed = typed[1 if equals else 2 :]
-    if typed and typed[0] == "--version":
-        return ["version", *typed[1:]]
-    return typed
-
-
-def _help() -> str:
-    lines = ["usage: forebay [--config FILE] SUBCOMMAND", ""]
-    for name, each in SUBCOMMANDS.items():
-        lines.append(f"  {f'{name} {each.takes}':<24}{each.does}")
-    return "\n".join([*lines, "", "FOREBAY_CONFIG=FILE is the same as --config FILE."])
-
-
-def _nearest(name: str) -> str:
-    near = get_close_matches(name, SUBCOMMANDS, 1)
-    return f" (do you mean {near[0]!r}?)" if near else ""
+    return ["version", *typed[1:]] if typed and typed[0] == "--version" else typed
 
 
 def _refuse(why: str) -> NoReturn:

@@ -5,6 +5,7 @@ Django and its apps bring commands that change people and rows without a record:
 """
 
 import enum
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,91 +24,46 @@ class Effect(enum.Enum):
     DEVELOPS = "Changes the source, in a checkout alone"
 
 
-ALLOWED = {
-    "apply_tombstones": Effect.ON_RECORD,
-    "audit_export": Effect.ON_RECORD,
-    "audit_resume": Effect.ON_RECORD,
-    "breaker": Effect.ON_RECORD,
-    "compliance_report": Effect.ON_RECORD,
-    "create_api_key": Effect.ON_RECORD,
-    "create_operator": Effect.ON_RECORD,
-    "create_tenant": Effect.ON_RECORD,
-    "first_run": Effect.ON_RECORD,
-    "isolation": Effect.ON_RECORD,
-    "release_texts": Effect.ON_RECORD,
-    "remove_operator": Effect.ON_RECORD,
-    "reset_mfa": Effect.ON_RECORD,
-    "reset_password": Effect.ON_RECORD,
-    "rotate_keys": Effect.ON_RECORD,
-    "audit_check": Effect.READS,
-    "audit_verify": Effect.READS,
-    "check": Effect.READS,
-    "check_keys": Effect.READS,
-    "engines_drift": Effect.READS,
-    "findstatic": Effect.READS,
-    "reconcile": Effect.READS,
-    "seal_secret": Effect.READS,
-    "showmigrations": Effect.READS,
-    "spectacular": Effect.READS,
-    "sqlmigrate": Effect.READS,
-    "audit_protect": Effect.PREPARES,
-    "collectstatic": Effect.PREPARES,
-    "migrate": Effect.PREPARES,
-    "prepare_start": Effect.PREPARES,
-    "compilemessages": Effect.DEVELOPS,
-    "makemessages": Effect.DEVELOPS,
-    "makemigrations": Effect.DEVELOPS,
-    "optimizemigration": Effect.DEVELOPS,
-    "squashmigrations": Effect.DEVELOPS,
+_COMMANDS = {
+    Effect.ON_RECORD: """
+        apply_tombstones audit_export audit_resume breaker compliance_report create_api_key
+        create_operator create_tenant first_run isolation release_texts remove_operator reset_mfa
+        reset_password rotate_keys""",
+    Effect.READS: """
+        audit_check audit_verify check check_keys engines_drift findstatic reconcile seal_secret
+        showmigrations spectacular sqlmigrate""",
+    Effect.PREPARES: "audit_protect collectstatic migrate prepare_start",
+    Effect.DEVELOPS: """
+        compilemessages makemessages makemigrations optimizemigration squashmigrations""",
 }
+ALLOWED = {name: effect for effect, names in _COMMANDS.items() for name in names.split()}
 
-_LINK = "`reset_password EMAIL` makes a link, on record, with which they set a new one"
-_OPERATOR = "`create_operator EMAIL` makes a link for another operator, on record"
-_LOCKED = "a lock after wrong passwords ends by itself after half an hour"
-_STATEMENTS = "read with psql as a role that may only read; acts go through the console or the API"
-_DUMP = "back up and restore as docs/deployment-database.md says"
-_MIGRATED = "`migrate` makes every table that Forebay needs"
-_PROCESSES = "`forebay run` or `make run` starts the platform"
-_SCRIPT = "the console and the API under /api/v1/ show and change everything, on record"
-_CONFIGURED = "`forebay check` shows what is configured, without secrets"
-_STALE = "Forebay keeps nothing there"
-_TESTED = "`make test` runs the tests"
-_CODE = "Forebay's packages are laid out as CONTRIBUTING.md says"
-_MAIL = "Forebay sends no mail: links are handed over by people"
-
-# Commands that stay refused, and the sentence that says what to do instead.
-REFUSED = {
-    "account_unsetmultipleprimaryemails": _STALE,
-    "axes_list_attempts": "the audit trail shows refused sign-ins",
-    "axes_reset": _LOCKED,
-    "axes_reset_failure_logs": _LOCKED,
-    "axes_reset_ip": _LOCKED,
-    "axes_reset_ip_username": _LOCKED,
-    "axes_reset_logs": _LOCKED,
-    "axes_reset_username": _LOCKED,
-    "changepassword": _LINK,
-    "clean_orphan_obj_perms": _STALE,
-    "clearsessions": "sessions that are over open nothing; people end theirs in the console",
-    "createcachetable": _MIGRATED,
-    "createsuperuser": _OPERATOR,
-    "dbshell": _STATEMENTS,
-    "diffsettings": _CONFIGURED,
-    "dumpdata": _DUMP,
-    "flush": _DUMP,
-    "inspectdb": _STATEMENTS,
-    "loaddata": _DUMP,
-    "remove_stale_contenttypes": _MIGRATED,
-    "runserver": _PROCESSES,
-    "runworker": _PROCESSES,
-    "sendtestemail": _MAIL,
-    "shell": _SCRIPT,
-    "sqlflush": _DUMP,
-    "sqlsequencereset": _DUMP,
-    "startapp": _CODE,
-    "startproject": _CODE,
-    "test": _TESTED,
-    "testserver": _PROCESSES,
+# What to do instead of commands that stay refused.
+_INSTEAD = {
+    "`reset_password EMAIL` makes a link, on record, with which they set a new one": (
+        "changepassword"
+    ),
+    "`create_operator EMAIL` makes a link for another operator, on record": "createsuperuser",
+    "a lock after wrong passwords ends by itself after half an hour": """
+        axes_reset axes_reset_failure_logs axes_reset_ip axes_reset_ip_username axes_reset_logs
+        axes_reset_username""",
+    "the audit trail shows refused sign-ins": "axes_list_attempts",
+    "sessions that are over open nothing; people end theirs in the console": "clearsessions",
+    "read with psql as a role that may only read; acts go through the console or the API": (
+        "dbshell inspectdb"
+    ),
+    "back up and restore as docs/deployment-database.md says": """
+        dumpdata flush loaddata sqlflush sqlsequencereset""",
+    "`migrate` makes every table that Forebay needs": "createcachetable remove_stale_contenttypes",
+    "`forebay run` or `make run` starts the platform": "runserver runworker testserver",
+    "the console and the API under /api/v1/ show and change everything, on record": "shell",
+    "`forebay check` shows what is configured, without secrets": "diffsettings",
+    "Forebay keeps nothing there": "account_unsetmultipleprimaryemails clean_orphan_obj_perms",
+    "`make test` runs the tests": "test",
+    "Forebay's packages are laid out as CONTRIBUTING.md says": "startapp startproject",
+    "Forebay sends no mail: links are handed over by people": "sendtestemail",
 }
+REFUSED = {name: sentence for sentence, names in _INSTEAD.items() for name in names.split()}
 
 
 def refusal(command: str) -> str:
@@ -119,14 +75,21 @@ def refusal(command: str) -> str:
         return ""  # Django says so, with the nearest name
     effect = ALLOWED.get(command)
     if effect is None:
-        return f"{command} is refused, it would act without a record: {_alternative(command)}"
+        instead = REFUSED.get(command, "`help` lists the commands that Forebay runs")
+        return f"{command} is refused, it would act without a record: {instead}"
     if effect is Effect.DEVELOPS and environment.INSTALLED:
         return f"{command} changes source code: run it in a checkout"
     return ""
 
 
-def _alternative(command: str) -> str:
-    return REFUSED.get(command, "`help` lists the commands that Forebay runs")
+def manage(arguments: Sequence[str]) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")
+    execute(["forebay manage", *arguments])
+
+
+def migrate(arguments: Sequence[str]) -> None:
+    manage(["migrate", "--noinput", *arguments])
 
 
 def execute(typed: Sequence[str]) -> None:

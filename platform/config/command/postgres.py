@@ -27,7 +27,7 @@ PROGRAMS = (
 )
 
 
-def main(arguments: Sequence[str]) -> NoReturn:
+def postgres(arguments: Sequence[str]) -> NoReturn:
     if not arguments or arguments[0] not in PROGRAMS:
         sys.exit(f"forebay postgres: name one of {', '.join(PROGRAMS)}, and what it takes")
     try:

@@ -8,9 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.unit
 # `report` loads the app as a worker does, and asks no server.
-_BECOME = (
-    "from config.command.process_replacement import become; become('config.celery_process', *{})"
-)
+_BECOME = "from config.command.processes import become; become('config.celery_process', *{})"
 
 
 def test_a_project_of_the_same_name_in_the_working_folder_is_not_run(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from config.command.certificates import main
+from config.command.certificates import certificates
 from config.tls.authority import Authority, Files, is_due
 
 pytestmark = pytest.mark.unit
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> None:
-    main(["--folder", str(folder), *arguments])
+    certificates(["--folder", str(folder), *arguments])
 
 
 def refused(folder: Path, *arguments: str) -> str:

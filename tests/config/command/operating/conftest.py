@@ -1,6 +1,5 @@
 """`forebay engines …` and its like, typed against a platform that listens."""
 
-import importlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +10,7 @@ from allauth.mfa.models import Authenticator
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import subcommand
 from inference.models import Model, Pool
 from inference.queue.client import client as redis
 from tenants.accounts import operator_keys
@@ -40,8 +39,7 @@ def forebay(capsys: pytest.CaptureFixture[str]) -> Forebay:
         name, *arguments = line.split()
         capsys.readouterr()
         try:
-            program = importlib.import_module(SUBCOMMANDS[name].module)
-            status = program.main([*arguments, *more])
+            status = subcommand(name)([*arguments, *more])
         except SystemExit as end:  # as argparse ends
             status = end.code
         return Ended(status, *capsys.readouterr())

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pytest_django.live_server_helper import LiveServer
 
-from config.command.table import SUBCOMMANDS
+from config.command.command_line import SUBCOMMANDS
 from config.environment import PROJECT
 from inference.models import Engine, Model, Pool
 from tenants.models import OperatorKey, Price, Tenant
