@@ -7,6 +7,7 @@ import secrets
 import ssl
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 from math import inf
@@ -33,10 +34,17 @@ class EnvironmentProblem(SystemExit):
     """Ends the program with one line that says what to do."""
 
 
-try:
+@contextmanager
+def _explained(text: str, kinds: tuple[type[Exception], ...] = (ValueError,)) -> Iterator[None]:
+    """End the program where one of these is raised, with `text` and what the problem says."""
+    try:
+        yield
+    except kinds as problem:
+        raise EnvironmentProblem(f"{text}{problem}") from None
+
+
+with _explained(""):
     configuration.apply(os.environ)
-except ValueError as problem:
-    raise EnvironmentProblem(str(problem)) from None
 _HERE = Path(__file__).resolve()
 _OF_WHEEL = _HERE.with_name("files")  # pyproject.toml puts them there: in a checkout there are none
 INSTALLED = _OF_WHEEL.is_dir()
@@ -53,9 +61,6 @@ def _usual_home() -> Path:
 
 
 HOME = Path(os.environ.get("FOREBAY_HOME") or _usual_home()).resolve()
-TRACES_TENANTS = "FOREBAY_TRACES_TENANTS"
-
-
 SHORT_DRAIN_S = 3  # for `make run`: Ctrl-C takes ten seconds at most
 # A server that hangs, or a network that swallows packets, is noticed within seconds.
 DATABASE_PATIENCE: dict[str, Any] = {
@@ -99,6 +104,11 @@ def broker_url(redis_url: str) -> str:
     return configured or redis_url
 
 
+def words(text: str) -> list[str]:
+    """Returns what stands between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def number(name: str, default: int) -> int:
     raw = os.environ.get(name, "")
     try:
@@ -108,16 +118,9 @@ def number(name: str, default: int) -> int:
 
 
 def proxies(name: str) -> Proxies:
-    """Returns FOREBAY_WEB_PROXIES or FOREBAY_GRPC_PROXIES.
-
-    They list addresses, networks and `unix`, with commas.
-    """
-    try:
+    """Returns a list of addresses, networks and `unix`, which are separated by commas."""
+    with _explained(f"{name} must be addresses or networks like 10.0.0.5,10.1.0.0/24: "):
         return Proxies(os.environ.get(name, ""))
-    except ValueError as problem:
-        raise EnvironmentProblem(
-            f"{name} must be addresses or networks like 10.0.0.5,10.1.0.0/24: {problem}"
-        ) from None
 
 
 def refuse_counted_proxies() -> None:
@@ -148,25 +151,17 @@ OWN_NETWORKS = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc0
 
 def networks(name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Returns addresses and networks, which are separated by commas."""
-    raw = os.environ.get(name) or default
-    try:
-        return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
-    except ValueError as problem:
-        raise EnvironmentProblem(f"{name} must be like 10.1.0.0/16, fd00::/8: {problem}") from None
+    with _explained(f"{name} must be like 10.1.0.0/16, fd00::/8: "):
+        return tuple(map(ip_network, words(os.environ.get(name) or default)))
 
 
 def batch_window() -> Window | None:
     """Returns FOREBAY_BATCH_WINDOW, such as 22:00-06:00, with its ramp and its share outside."""
     hours = os.environ.get("FOREBAY_BATCH_WINDOW", "")
-    ramp, outside = (
-        number(f"FOREBAY_BATCH_{name}", 0) for name in ("RAMP_MINUTES", "OUTSIDE_WINDOW")
-    )
-    try:
+    ramp = number("FOREBAY_BATCH_RAMP_MINUTES", 0)
+    outside = number("FOREBAY_BATCH_OUTSIDE_WINDOW", 0)
+    with _explained(f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {hours!r}: "):
         return Window.parse(hours, ramp=ramp, outside=outside)
-    except ValueError as problem:
-        raise EnvironmentProblem(
-            f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {hours!r}: {problem}"
-        ) from None
 
 
 def public_url(host: str, port: int) -> str:
@@ -202,7 +197,9 @@ def tell_libraries() -> None:
         return
     os.environ.setdefault("PGSSLMINPROTOCOLVERSION", f"TLSv{version or '1.3'}")
     urls = variable("DATABASE_URL"), variable("FOREBAY_REQUESTS_DATABASE_URL")
-    if not all(map(_is_here, chain(*map(_database_hosts, urls)))):
+    hosts = chain(*map(_database_hosts, urls))
+    here = ("", "localhost", "::1")  # or a loopback address, or the folder of a socket
+    if not all(host in here or host.startswith(("127.", "/")) for host in hosts):
         os.environ.setdefault("PGSSLMODE", "verify-full")
         paths = ssl.get_default_verify_paths()  # `cafile` is that of SSL_CERT_FILE, if it is there
         system = paths.cafile or paths.openssl_cafile
@@ -216,11 +213,6 @@ def _database_hosts(url: str) -> Iterator[str]:
         yield unquote(urlsplit(f"//{each}").hostname or "")
     for hosts in parse_qs(parts.query).get("host", ()):
         yield from hosts.split(",")
-
-
-def _is_here(host: str) -> bool:
-    """Returns whether a host is loopback, or the folder of a socket."""
-    return host in ("", "localhost", "::1") or host.startswith(("127.", "/"))
 
 
 def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -245,18 +237,14 @@ def nearby(host: str) -> str:
 
 def master_keys() -> MasterKeys:
     """Returns the keys that protect every other key: audit/keys/master_keys."""
-    try:
+    with _explained("", (MasterKeyProblem, MasterKeyAway)):
         return from_environment(os.environ, HOME)
-    except (MasterKeyProblem, MasterKeyAway) as problem:
-        raise EnvironmentProblem(str(problem)) from None
 
 
 def platform_secret(keys: MasterKeys) -> bytes:
     """Returns 32 bytes that stay when the master key is exchanged."""
-    try:
+    with _explained("", (MasterKeyProblem, MasterKeyAway)):
         return platform_secret_file.read(os.environ, HOME, keys)
-    except (MasterKeyProblem, MasterKeyAway) as problem:
-        raise EnvironmentProblem(str(problem)) from None
 
 
 def audit_signing_key() -> bytes:
@@ -264,16 +252,11 @@ def audit_signing_key() -> bytes:
     path = HOME / "secrets" / "audit_signing.key"
     if not (configured := os.environ.get("FOREBAY_AUDIT_SIGNING_KEY")):
         make_once(path, base64.b64encode(secrets.token_bytes(32)).decode())
-    try:
-        seed = base64.b64decode((configured or path.read_text()).strip(), validate=True)
-    except ValueError:
-        seed = b""
-    if len(seed) != 32:
-        raise EnvironmentProblem(
-            "the audit signing key must be 32 bytes in base64: restore "
-            f"FOREBAY_AUDIT_SIGNING_KEY or {path} from your backup"
-        )
-    return seed
+    return _key_of(
+        (configured or path.read_text()).strip(),
+        "the audit signing key must be 32 bytes in base64: restore "
+        f"FOREBAY_AUDIT_SIGNING_KEY or {path} from your backup",
+    )
 
 
 def audit_public_keys_old() -> list[bytes]:
@@ -281,20 +264,18 @@ def audit_public_keys_old() -> list[bytes]:
 
     Signatures that they made before an exchange of the signing key still count as ours.
     """
-    words = os.environ.get("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "")
-    return [_public_key(word.strip()) for word in words.split(",") if word.strip()]
+    problem = "FOREBAY_AUDIT_PUBLIC_KEYS_OLD: each key must be 32 bytes in base64, with commas in"
+    configured = words(os.environ.get("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", ""))
+    return [_key_of(word, f"{problem} between, not {word[:60]!r}") for word in configured]
 
 
-def _public_key(word: str) -> bytes:
+def _key_of(word: str, problem: str) -> bytes:
     try:
         key = base64.b64decode(word, validate=True)
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise EnvironmentProblem(
-            "FOREBAY_AUDIT_PUBLIC_KEYS_OLD: each key must be 32 bytes in base64, with commas in "
-            f"between, not {word[:60]!r}"
-        )
+        raise EnvironmentProblem(problem)
     return key
 
 
@@ -307,7 +288,7 @@ def witnesses() -> list[str]:
     urls = os.environ.get("FOREBAY_WITNESSES")
     if urls is None:
         return [(HOME / "witness" / "checkpoints.jsonl").as_uri()]
-    return [url.strip() for url in urls.split(",") if url.strip()]
+    return words(urls)
 
 
 def engines() -> dict[str, dict[str, Any]]:
@@ -315,41 +296,35 @@ def engines() -> dict[str, dict[str, Any]]:
     raw = variable("FOREBAY_ENGINES")
     if not raw:
         return {}
-    try:
+    with _explained("FOREBAY_ENGINES: ", (OSError, ValueError)):
         engines = _parsed_engines(raw)
         if any("url" not in entry.fields for entry in pools.entries(engines)):  # all have `launch`
             # A supervisor that runs here has added their addresses.
             return _parsed_engines(_running().get("FOREBAY_ENGINES") or raw)
         return engines
-    except (OSError, ValueError) as problem:
-        raise EnvironmentProblem(f"FOREBAY_ENGINES: {problem}") from None
 
 
 def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
-    if raw.lstrip().startswith("{"):
-        found_engines = json.loads(raw)
-    elif raw.endswith(".toml"):
-        found_engines = tomllib.loads(Path(raw).read_text())
-    else:
-        found_engines = json.loads(Path(raw).read_text())
-    if not isinstance(found_engines, dict):
+    text = raw if raw.lstrip().startswith("{") else Path(raw).read_text()
+    engines = tomllib.loads(text) if raw.endswith(".toml") else json.loads(text)
+    if not isinstance(engines, dict):
         raise ValueError('must name an engine for each model: {"model": {"kind": …, "url": …}}')
-    for name, engine in found_engines.items():
+    for name, engine in engines.items():
         if not isinstance(engine, dict):
             raise ValueError(f"model {name!r} must be an object with kind and url, or pools")
-    pools.entries(found_engines)
-    return dict(found_engines)
+    pools.entries(engines)
+    return dict(engines)
 
 
 def metrics_token_file() -> str:
     """Returns FOREBAY_METRICS_TOKEN_FILE, the path of the token that scrapes send; "" for none."""
     path = os.environ.get("FOREBAY_METRICS_TOKEN_FILE", "")
     try:
-        if path and not Path(path).read_bytes().strip():
-            raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {path} is empty")
+        why = "is empty" if path and not Path(path).read_bytes().strip() else ""
     except OSError as error:
-        why = error.strerror
-        raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {path}: {why}") from None
+        why = f"cannot be read: {error.strerror}"
+    if why:
+        raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {path} {why}")
     return path
 
 
@@ -359,12 +334,12 @@ def metrics_tenants() -> frozenset[str]:
 
 
 def _ids(name: str) -> frozenset[str]:
-    words = os.environ.get(name, "")
+    raw = os.environ.get(name, "")
     try:
-        return frozenset(str(UUID(word.strip())) for word in words.split(",") if word.strip())
+        return frozenset(str(UUID(word)) for word in words(raw))
     except ValueError:
         raise EnvironmentProblem(
-            f"{name} must be ids of tenants with commas in between, not {words!r}"
+            f"{name} must be ids of tenants with commas in between, not {raw!r}"
         ) from None
 
 
@@ -383,7 +358,8 @@ def traces() -> bool:
 
 def traces_tenants() -> frozenset[str]:
     """Returns FOREBAY_TRACES_TENANTS, `all` or ids with commas in between: those in spans."""
-    return frozenset({"all"}) if os.environ.get(TRACES_TENANTS) == "all" else _ids(TRACES_TENANTS)
+    name = "FOREBAY_TRACES_TENANTS"
+    return frozenset({"all"}) if os.environ.get(name) == "all" else _ids(name)
 
 
 def model_folders() -> list[Path]:
@@ -394,12 +370,9 @@ def model_folders() -> list[Path]:
 
 def queue_limits() -> dict[str, dict[str, float]]:
     """Returns FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
-    raw = os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip()
-    try:
-        limits = json.loads(raw or "{}")
+    with _explained("FOREBAY_QUEUE_LIMITS: "):
+        limits = json.loads(os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip() or "{}")
         policy.check(policy.Policy(limits=limits), limits)  # classes: inference/apps.py
-    except ValueError as problem:
-        raise EnvironmentProblem(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
     return dict(limits)
 
 
@@ -409,10 +382,8 @@ def work_classes() -> list[tuple[str, str, str]]:
     `*` stands for any plan or route. The first entry that fits a request counts.
     """
     raw = os.environ.get("FOREBAY_WORK_CLASSES", "").strip()
-    try:
+    with _explained("FOREBAY_WORK_CLASSES: ", (ValueError, msgspec.DecodeError)):
         return msgspec.json.decode(raw or "[]", type=list[tuple[str, str, str]])
-    except (ValueError, msgspec.DecodeError) as problem:
-        raise EnvironmentProblem(f"FOREBAY_WORK_CLASSES: {problem}") from None
 
 
 def one_of(name: str, default: str, *others: str) -> str:
@@ -441,11 +412,9 @@ def oidc() -> list[dict[str, Any]]:
     raw = os.environ.get("FOREBAY_OIDC", "").strip()
     if not raw:
         return []
-    try:
+    with _explained("FOREBAY_OIDC: ", (OSError, ValueError, TypeError, AttributeError)):
         providers = json.loads(raw if raw.startswith("[") else Path(raw).read_text())
         return [_identity_provider(entry) for entry in providers]
-    except (OSError, ValueError, TypeError, AttributeError) as problem:
-        raise EnvironmentProblem(f"FOREBAY_OIDC: {problem}") from None
 
 
 def _identity_provider(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config import environment
-from config.supervisor import options, roles
+from config.supervisor import options
 from config.supervisor.terminal import Problem
 
 pytestmark = pytest.mark.unit
@@ -29,14 +29,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_without_roles_a_host_has_all_of_them() -> None:
     told = options.read()
     assert not told.roles
-    assert all(map(told.has, roles.ALL))
+    assert all(map(told.has, options.ROLES))
 
 
 def test_a_host_has_the_roles_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**SHARED, "FOREBAY_ROLES": "web, grpc"}.items():
         monkeypatch.setenv(name, value)
     told = options.read()
-    assert [role for role in roles.ALL if told.has(role)] == ["web", "grpc"]
+    assert [role for role in options.ROLES if told.has(role)] == ["web", "grpc"]
 
 
 def test_an_unknown_role(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_an_unknown_role(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_shared_is_missed_at_the_start(missing: str, tmp_path: Path) -> None:
     variables = {name: value for name, value in SHARED.items() if name != missing}
     with pytest.raises(Problem, match=missing):
-        roles.require_shared(WEB, variables, tmp_path)
+        options.require_shared(WEB, variables, tmp_path)
 
 
 def test_a_cluster_needs_a_broker_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +64,9 @@ def test_keys_may_be_files_and_the_master_key_in_a_kms(tmp_path: Path) -> None:
     servers = {name: SHARED[name] for name in ("DATABASE_URL", "REDIS_URL")}
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "audit_signing.key").write_text("x")
-    roles.require_shared(WORKERS, {**servers, "FOREBAY_KMS_URL": "https://vault"}, tmp_path)
+    options.require_shared(WORKERS, {**servers, "FOREBAY_KMS_URL": "https://vault"}, tmp_path)
     (tmp_path / "secrets" / "master.key").write_text("x")
-    roles.require_shared(WORKERS, servers, tmp_path)
+    options.require_shared(WORKERS, servers, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_which_engines_have_their_workers_here(
     monkeypatch: pytest.MonkeyPatch, here: str, engine: str, runs: bool
 ) -> None:
     monkeypatch.setenv("FOREBAY_ENGINES_HERE", here)
-    assert roles.runs_here(engine) is runs
+    assert options.runs_here(engine) is runs

@@ -52,14 +52,12 @@ def _assignments(path: str, text: str) -> Iterator[tuple[str, str, str]]:
             raise ValueError(f"{place} a blank stands before the value of {name}")
         for sign, what in _READ_DIFFERENTLY:
             if sign.search(value):
-                raise ValueError(f"{place} the value of {name} {what}: {_remedy(name)}")
+                remedy = f"put it into a file, {name}_FILE" if name in SECRETS else "leave it out"
+                raise ValueError(
+                    f"{place} the value of {name} {what}: systemd, Compose and Kubernetes disagree "
+                    f"on it; {remedy}"
+                )
         yield place, name, value
-
-
-def _remedy(name: str) -> str:
-    if name in SECRETS:
-        return f"systemd, Compose and Kubernetes disagree on it; put it into a file, {name}_FILE"
-    return "systemd, Compose and Kubernetes disagree on it; leave it out"
 
 
 def _check_names(path: str, assigned: dict[str, str]) -> None:

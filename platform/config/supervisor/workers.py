@@ -15,9 +15,8 @@ from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.engines.launches import Row
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import Options
+from config.supervisor.options import Options, runs_here
 from config.supervisor.processes import Processes
-from config.supervisor.roles import runs_here
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import Problem, say
 from inference.pools import queues

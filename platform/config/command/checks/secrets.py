@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from config import environment
 from config.command.checks.finding import Finding, fail, ok, warn
-from config.supervisor.roles import SHARED_KEYS
+from config.supervisor.options import SHARED_KEYS
 
 _URLS = ("DATABASE_URL", "FOREBAY_REQUESTS_DATABASE_URL", "REDIS_URL", "FOREBAY_BROKER_URL")
 _WELL_KNOWN = ("password", "postgres", "forebay", "changeme", "change-me", "secret", "admin")
