@@ -40,7 +40,7 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     gpus: list[int] = []  # CUDA_VISIBLE_DEVICES
     start_within_s: float = 900.0
-    # Anonymous memory; 0: the default (config/supervisor/engines/server_watch.py).
+    # Anonymous memory; 0: the default (config/supervisor/engines/server_life.py).
     memory_mb: int = 0
 
     @property

@@ -21,7 +21,7 @@ from bench.simulate import policy
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
 from config.environment import PROJECT
-from config.supervisor.engines.launch_addresses import launched
+from config.supervisor.engines.launches import launched
 from config.supervisor.home import Home
 from inference import pools
 from inference.engines import built

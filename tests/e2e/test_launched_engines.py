@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from bench.servers.processes import all_processes
-from config.supervisor.engines.launch_addresses import KEYS
+from config.supervisor.engines.launches import KEYS
 from inference import launching
 from tests.e2e.ask import HI, client, eventually
 from tests.e2e.conftest import Platform

@@ -7,8 +7,7 @@ import pytest
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.engines.server_group import __file__ as group
-from config.supervisor.engines.server_state import Life
-from config.supervisor.engines.server_watch import ServerWatch
+from config.supervisor.engines.server_life import Life, ServerWatch
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"

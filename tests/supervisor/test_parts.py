@@ -17,7 +17,7 @@ from config.supervisor import ports
 from config.supervisor.child import Child, Stage
 from config.supervisor.embedded.postgres_address import add_missing_rules, address
 from config.supervisor.embedded.valkey import Valkey
-from config.supervisor.engines import openmp
+from config.supervisor.engines import launch_command
 from config.supervisor.engines.embedded_engine import model_name
 from config.supervisor.external_servers import address_of, redis_version, require_redis
 from config.supervisor.home import Home
@@ -191,10 +191,10 @@ def test_without_openmp_on_the_system_the_wheel_helps(
 ) -> None:
     home = Home(tmp_path)
     home.take()
-    monkeypatch.setattr(openmp, "_system_has_it", lambda: False)
-    monkeypatch.setattr(openmp, "_copy", lambda: Path("/wheel/libgomp-1.so"))
+    monkeypatch.setattr(launch_command, "_system_has_openmp", lambda: False)
+    monkeypatch.setattr(launch_command, "_copy_of_openmp", lambda: Path("/wheel/libgomp-1.so"))
 
-    folder = Path(openmp.variables(home)["LD_LIBRARY_PATH"])
+    folder = Path(launch_command.openmp_variables(home)["LD_LIBRARY_PATH"])
 
     assert (folder / "libgomp.so.1").readlink() == Path("/wheel/libgomp-1.so")
 

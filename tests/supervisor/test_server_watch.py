@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engines import server_state, server_watch
+from config.supervisor.engines import server_life
 from config.supervisor.engines.launch_command import Server
-from config.supervisor.engines.server_state import Life
-from config.supervisor.engines.server_watch import ServerWatch
+from config.supervisor.engines.server_life import Life, ServerWatch
 from inference.launching import Launch
 
 pytestmark = pytest.mark.unit
@@ -66,9 +65,9 @@ def served(figures: Figures) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_state, "WATCH_S", 0.02)
-    monkeypatch.setattr(server_state, "AGAIN_S", 0.02)
-    monkeypatch.setattr(server_watch, "ASK_WITHIN_S", 0.1)
+    monkeypatch.setattr(server_life, "WATCH_S", 0.02)
+    monkeypatch.setattr(server_life, "AGAIN_S", 0.02)
+    monkeypatch.setattr(server_life, "ASK_WITHIN_S", 0.1)
 
     async def written(*_: object, **__: object) -> bool:
         return True
@@ -149,7 +148,7 @@ async def test_one_that_grows_past_its_limit_is_killed(
 async def test_by_itself_a_server_may_take_so_much_more_than_it_had_when_it_was_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(server_watch, "GROWS_MB", 100)
+    monkeypatch.setattr(server_life, "GROWS_MB", 100)
     with served(Figures(busy=0)) as port:
         await lived(tmp_path, port, sys.executable, "-c", GROWS)
     assert "MB of memory, over its limit of 1" in capsys.readouterr().out

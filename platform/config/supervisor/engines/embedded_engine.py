@@ -5,11 +5,9 @@ import importlib.util
 import re
 from pathlib import Path
 
-from config.supervisor.child import Child, Stage
-from config.supervisor.engines import openmp
-from config.supervisor.engines.launch_command import Server, llama_cpp
-from config.supervisor.engines.server_state import Life
-from config.supervisor.engines.server_watch import ServerWatch
+from config.supervisor.child import Child
+from config.supervisor.engines.launch_command import Server, server_child
+from config.supervisor.engines.server_life import Life, ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
@@ -17,64 +15,46 @@ from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.terminal import Problem
 from inference.engines.kinds.bundled_model import FILE
-from inference.launching import Launch
+from inference.launching import HOST, Launch
 
 _BUNDLED = "smollm2-135m"
-START_S = 900.0
 
 
 class Engine:
     def __init__(self, options: Options, home: Home, keeper: Keeper, database_url: str) -> None:
-        self._options, self._home, self._keeper = options, home, keeper
-        self._database_url = database_url
+        self._home, self._keeper, self._database_url = home, keeper, database_url
         self._model = options.model or bundled_model()
         _check_gguf(self._model)
         self.name = model_name(options.model) if options.model else _BUNDLED
-        self._port = find_free()
-        self._key = home.password("engine.key")
+        sizes = {"slots": options.slots, "context_length": options.context}
+        launch, key = Launch(str(self._model)), home.password("engine.key")
+        self._server = Server(
+            self.name, "llama_cpp", find_free(), key, {"name": self.name, **sizes}, launch
+        )
+        # The engine's entry in FOREBAY_ENGINES.
+        self.description: dict[str, object] = {
+            "kind": "llama_cpp",
+            "url": f"http://{HOST}:{self._server.port}",
+            "api_key": key,
+            **sizes,
+            "launch": launch.shown,
+        }
         self.registered = asyncio.Event()  # PostgreSQL has its row
 
-    @property
-    def description(self) -> dict[str, object]:
-        """The engine's entry in FOREBAY_ENGINES."""
-        return {
-            "kind": "llama_cpp",
-            "url": f"http://127.0.0.1:{self._port}",
-            "api_key": self._key,
-            "slots": self._options.slots,
-            "context_length": self._options.context,
-            "launch": {"model": str(self._model)},
-        }
-
     async def start(self) -> None:
-        child = self._child()
-        try:
-            await self._keeper.start(child, self._what_is_missing, self._life())
-        except Problem:
-            raise Problem(_failure_reason(child, self._model)) from None
-
-    def _life(self) -> Life:
         async def is_ready() -> bool:
             return self.registered.is_set() and await self._what_is_missing() is None
 
-        return Life(self.name, self._database_url, is_ready, START_S, ServerWatch(self._server))
-
-    @property
-    def _server(self) -> Server:
-        launch = Launch(str(self._model))
-        return Server(self.name, "llama_cpp", self._port, self._key, {"name": self.name}, launch)
-
-    def _child(self) -> Child:
-        slots, context = self._options.slots, self._options.context
-        line = llama_cpp(self._model, self.name, self._port, slots, context)
-        variables = {"FOREBAY_ENGINE_API_KEY": self._key, **openmp.variables(self._home)}
-        name = f"engine.{self.name}"
-        return self._keeper.child(
-            name, line, variables, stage=Stage.SERVER, yields=False, may_quote=True
-        )
+        child = server_child(self._server, self._keeper, self._home)
+        within_s, watch = self._server.launch.start_within_s, ServerWatch(self._server)
+        life = Life(self.name, self._database_url, is_ready, within_s, watch)
+        try:
+            await self._keeper.start(child, self._what_is_missing, life)
+        except Problem:
+            raise Problem(_failure_reason(child, self._model)) from None
 
     async def _what_is_missing(self) -> str | None:
-        answer = await get("127.0.0.1", self._port, "/health")
+        answer = await get(HOST, self._server.port, "/health")
         return None if answer.status == 200 else "the model is loading"
 
 

@@ -1,5 +1,7 @@
-"""The command that starts an engine's server, by its kind, as the engine documents it."""
+"""The process of an engine's server: its command by kind, as the engine documents it."""
 
+import ctypes
+import importlib.util
 import os
 import shutil
 import signal
@@ -9,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.supervisor.engines import openmp
+from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import Problem
 from inference.engines.kinds.bundled_model import template_for
 from inference.launching import HOST, Launch
@@ -20,6 +23,7 @@ _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]
 _CONTEXT = 2048  # tokens of a slot, by default
 _OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
+_OPENMP = "libgomp.so.1"
 
 
 @dataclass(frozen=True)
@@ -49,41 +53,52 @@ class Server:
         return (*own, *flags, self.launch)
 
 
-@dataclass(frozen=True)
-class Command:
-    line: list[str]
-    variables: dict[str, str]
-    orphan_signal: signal.Signals = signal.SIGKILL
+def server_child(server: Server, keeper: Keeper, home: Home) -> Child:
+    """Add the server as a child, which does not run yet. Raises Problem.
+
+    It is another's program: it gets neither the master key nor a database's password.
+    """
+    launch = server.launch
+    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpus))} if launch.gpus else {}
+    variables = {**launch.env, **gpus, "FOREBAY_HOME": str(home.root)}
+    if is_vllm := server.kind == "vllm":
+        variables = {**_VLLM, **variables, "VLLM_API_KEY": server.api_key}
+    else:
+        variables |= {**openmp_variables(home), "FOREBAY_ENGINE_API_KEY": server.api_key}
+    inherited = {name: it for name, it in os.environ.items() if not name.startswith(_OURS)}
+    return keeper.child(
+        f"engine.{server.engine}",
+        _vllm(server) if is_vllm else _llama_cpp(server),
+        variables,
+        stage=Stage.SERVER,
+        inherited=inherited,
+        # server_group.py ends all processes of a vLLM.
+        orphan_signal=signal.SIGHUP if is_vllm else signal.SIGKILL,
+        yields=False,
+        may_quote=True,
+    )
 
 
-def command(server: Server, home: Home) -> Command:
-    """Returns the command of a server. Raises Problem."""
-    return _vllm(server) if server.kind == "vllm" else _llama_cpp(server, home)
-
-
-def llama_cpp(model: Path, name: str, port: int, slots: int, context: int) -> list[str]:
+def _llama_cpp(server: Server) -> list[str]:
+    model = Path(server.launch.model)
     flags: dict[str, object] = {
         "--model": model,
-        "--port": port,
-        "--slots": slots,
-        "--context": context,
+        "--port": server.port,
+        "--slots": server.slots,
+        "--context": int(server.fields.get("context_length", _CONTEXT)),
     }
     if template := template_for(model):
         flags["--chat-template"] = template
     parts = (str(part) for flag in flags.items() for part in flag)
-    return [*_LLAMA_CPP, f"--alias={name}", *parts]  # with =, as a name may begin with a dash
+    # With =, as a name may begin with a dash.
+    return [*_LLAMA_CPP, f"--alias={server.served_name}", *parts]
 
 
-def _llama_cpp(server: Server, home: Home) -> Command:
-    context = int(server.fields.get("context_length", _CONTEXT))
-    name, model = server.served_name, Path(server.launch.model)
-    line = llama_cpp(model, name, server.port, server.slots, context)
-    key = {"FOREBAY_ENGINE_API_KEY": server.api_key}
-    return Command(line, {**_launch_variables(server.launch), **openmp.variables(home), **key})
+_VLLM = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def _vllm(server: Server) -> Command:
-    fields = server.fields
+def _vllm(server: Server) -> list[str]:
+    fields, launch = server.fields, server.launch
     flags = ["--served-model-name", server.served_name, "--host", HOST, "--port", str(server.port)]
     flags += ["--max-num-seqs", str(server.slots), "--enable-prompt-tokens-details"]
     flags += ["--disable-uvicorn-access-log"]  # it has a line for each health check
@@ -91,24 +106,40 @@ def _vllm(server: Server) -> Command:
         flags += ["--scheduling-policy", "priority"]
     if context := fields.get("context_length"):
         flags += ["--max-model-len", str(context)]
-    group = [sys.executable, "-I", str(_GROUP), _executable(server.launch)]
-    line = [*group, "serve", server.launch.model, *flags, *server.launch.args]
-    usual = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
-    variables = {**usual, **_launch_variables(server.launch), "VLLM_API_KEY": server.api_key}
-    return Command(line, variables, orphan_signal=signal.SIGHUP)  # server_group.py ends them all
+    program = shutil.which(os.path.expanduser(launch.command or "vllm"))
+    if not program:
+        raise Problem(f"launch: there is no program {launch.command or 'vllm'!r}: set its command")
+    group = [sys.executable, "-I", str(_GROUP), program]
+    return [*group, "serve", launch.model, *flags, *launch.args]
 
 
-def _executable(launch: Launch) -> str:
-    if path := shutil.which(os.path.expanduser(launch.command or "vllm")):
-        return path
-    raise Problem(f"launch: there is no program {launch.command or 'vllm'!r}: set its command")
+def openmp_variables(home: Home) -> dict[str, str]:
+    """Returns the variables by which llama.cpp's loader finds OpenMP. Raises Problem.
+
+    Its wheel takes libgomp.so.1 from the system. A Debian without a compiler has none, so the copy
+    inside the wheel pykdtree stands in for it.
+    """
+    if _system_has_openmp():
+        return {}
+    folder = home.run / "lib"
+    folder.mkdir(exist_ok=True)
+    (folder / _OPENMP).unlink(missing_ok=True)
+    (folder / _OPENMP).symlink_to(_copy_of_openmp())
+    return {"LD_LIBRARY_PATH": str(folder)}
 
 
-def _launch_variables(launch: Launch) -> dict[str, str]:
-    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpus))} if launch.gpus else {}
-    return {**launch.env, **gpus}
+def _system_has_openmp() -> bool:
+    try:
+        ctypes.CDLL(_OPENMP)
+    except OSError:
+        return False
+    return True
 
 
-def without_platform_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables without master key and database passwords, for another's program."""
-    return {name: value for name, value in variables.items() if not name.startswith(_OURS)}
+def _copy_of_openmp() -> Path:
+    package = importlib.util.find_spec("pykdtree")
+    if package is not None and package.origin is not None:
+        libraries = Path(package.origin).parents[1] / "pykdtree.libs"
+        for library in libraries.glob("libgomp-*.so*"):
+            return library
+    raise Problem(f"the embedded engine needs {_OPENMP}: install the system package libgomp1")

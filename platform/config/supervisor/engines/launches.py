@@ -4,23 +4,64 @@ FOREBAY_ENGINES alone, as this process has read it, names the commands that run.
 comes no more than the name of a model file, which has to lie in a folder of FOREBAY_MODELS.
 """
 
-import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engines import launch_command
-from config.supervisor.engines.launch_addresses import KEYS
-from config.supervisor.engines.launch_command import Server
-from config.supervisor.engines.server_state import Life
-from config.supervisor.engines.server_watch import ServerWatch
+from config.supervisor.engines.launch_command import Server, server_child
+from config.supervisor.engines.server_life import Life, ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import PATIENCE, Keeper
+from config.supervisor.ports import find_free, reserve
 from config.supervisor.terminal import Problem, done, say
 from inference import launching
 from inference.launching import HOST, Launch
+from inference.pools import Entry, Fields, configured, entries
+
+KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
+_SEALED = "sealed:"
+
+
+def launched(
+    engines: Mapping[str, Fields], home: Home
+) -> tuple[Mapping[str, Fields], dict[str, Server]]:
+    """Returns FOREBAY_ENGINES with addresses and keys added, and the servers to start by engine.
+
+    The other processes get no command, no argument and no variable of them. Raises Problem.
+    """
+    all_entries, servers = entries(engines), dict[str, Server]()
+    if not any(entry.fields.get("launch") for entry in all_entries):
+        return engines, servers
+    shown_entries = []
+    for entry in all_entries:
+        if entry.fields.get("launch"):
+            servers[entry.engine] = server = _server(entry, home)
+            fields = {name: value for name, value in server.fields.items() if name != "name"}
+            fields["url"] = fields.get("url") or launching.url_of(server.kind, server.port)
+            fields |= {"api_key": server.api_key, "launch": server.launch.shown}
+            entry = replace(entry, fields=fields)
+        shown_entries.append(entry)
+    return configured(shown_entries), servers
+
+
+def _server(entry: Entry, home: Home) -> Server:
+    fields, kind = dict(entry.fields), str(entry.fields["kind"])
+    try:
+        launch = launching.read(kind, fields["launch"])
+        port = launching.port_of(fields["url"]) if fields.get("url") else find_free()
+    except ValueError as problem:
+        raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: {problem}") from None
+    if fields.get("url"):
+        reserve(port)
+    if str(key := fields.get("api_key", "")).startswith(_SEALED):
+        raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: leave its api_key out")
+    key = key or launching.api_key(home.password(KEYS).encode(), entry.engine)
+    if kind == "vllm":
+        fields.setdefault("priority_scheduling", True)
+    return Server(entry.engine, kind, port, key, {"name": entry.model, **fields}, launch)
 
 
 class Row(NamedTuple):
@@ -64,7 +105,9 @@ class Launches:
                 await self._follow(row)
                 self._refused.pop(row.name, None)
             except (Problem, ValueError, OSError) as problem:
-                self._refuse(row.name, str(problem))
+                if self._refused.get(row.name) != str(problem):
+                    say(f"ALERT engine:server {row.name}: cannot be started: {problem}")
+                self._refused[row.name] = str(problem)
 
     def forget_others(self, known: Collection[str]) -> list[Child]:
         """Forget the servers of removed engines, and return them, to stop after their workers."""
@@ -97,42 +140,17 @@ class Launches:
 
     async def _start(self, server: Server) -> None:
         """Start a server and record the engine as starting. Raises Problem, OSError."""
-        child = self._child(server)
+
+        async def is_ready() -> bool:
+            if (await get(HOST, server.port, "/health")).status != 200:
+                return False
+            done(f"engine ready: {server.engine}")
+            return True
+
+        child = server_child(server, self._keeper, self._home)
         self._watches[server.engine] = watch = ServerWatch(server)
-        within_s = server.launch.start_within_s
-        life = Life(server.engine, self._url, _Ready(server), within_s, watch)
+        life = Life(server.engine, self._url, is_ready, server.launch.start_within_s, watch)
         await life.record_start()
         self._keeper.keep(child, life)
         self._running[server.engine] = server, child
         say(f"{child.name} is starting, at port {server.port}")
-
-    def _child(self, server: Server) -> Child:
-        command = launch_command.command(server, self._home)
-        return self._keeper.child(
-            f"engine.{server.engine}",
-            command.line,
-            {**command.variables, "FOREBAY_HOME": str(self._home.root)},
-            stage=Stage.SERVER,
-            inherited=launch_command.without_platform_variables(os.environ),
-            orphan_signal=command.orphan_signal,
-            yields=False,
-            may_quote=True,
-        )
-
-    def _refuse(self, engine: str, why: str) -> None:
-        if self._refused.get(engine) != why:
-            say(f"ALERT engine:server {engine}: cannot be started: {why}")
-        self._refused[engine] = why
-
-
-class _Ready:
-    """A check whether a server is ready; once it is, the terminal shows so."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def __call__(self) -> bool:
-        if (await get(HOST, self._server.port, "/health")).status != 200:
-            return False
-        done(f"engine ready: {self._server.engine}")
-        return True

@@ -12,37 +12,23 @@ import os
 import signal
 import subprocess
 import sys
-from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
 def main() -> None:
-    signal.signal(signal.SIGHUP, _end_all)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: os.killpg(0, signal.SIGKILL))
     try:
-        server = subprocess.Popen(sys.argv[1:], preexec_fn=_end_with_us)
+        server = subprocess.Popen(
+            sys.argv[1:], preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        )
     except OSError as error:
         sys.exit(f"cannot run {sys.argv[1]}: {error.strerror}")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _wait)
-    _exit_like(server.wait())
-
-
-def _end_with_us() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _end_all(_number: int, _frame: FrameType | None) -> None:
-    os.killpg(0, signal.SIGKILL)
-
-
-def _wait(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the server has the signal too."""
-
-
-def _exit_like(code: int) -> None:
-    if code < 0:
+        signal.signal(number, lambda _number, _frame: None)  # the server has the signal too
+    code = server.wait()
+    if code < 0:  # end as it did
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
