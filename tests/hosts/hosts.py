@@ -18,8 +18,7 @@ from bench.servers.processes import all_processes, trees
 from config.environment import PROJECT
 from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres import REQUESTS_ROLE, ROLE, SETTINGS
-from config.supervisor.embedded.postgres_files import binaries
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from tests import prepared
 from tests.e2e.ask import eventually
 from tests.e2e.commands import Commands

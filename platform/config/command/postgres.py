@@ -12,7 +12,7 @@ from typing import NoReturn
 from psycopg.conninfo import conninfo_to_dict
 
 from config import environment
-from config.supervisor.embedded.postgres_files import VERSION, wheel
+from config.supervisor.embedded.postgres_programs import VERSION, wheel
 from config.supervisor.terminal import Problem
 
 # None of them runs a statement: changes go through commands that leave a record.

@@ -27,8 +27,7 @@ from config.supervisor.options import GRPC_PORT, Options
 from config.supervisor.options import read as read_options
 from config.supervisor.own_certificates import OwnCertificates
 from config.supervisor.own_processes import OwnProcesses
-from config.supervisor.preparation import Preparation
-from config.supervisor.processes import Processes, run_concurrently
+from config.supervisor.processes import FirstRun, Processes, run_concurrently
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import Problem, say
@@ -46,16 +45,16 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 def main() -> None:
     if "--end-with-parent" in sys.argv:  # if `make` is killed, we stop in order
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if environment.log_format() == "json":
-        _log_in_json()
+    if environment.log_format() == "json":  # also what is said to the person at the terminal
+        captured_output.begin()
+        handler = logging.StreamHandler()
+        handler.setFormatter(AsJson())
+        logging.basicConfig(handlers=[handler])
+    home = Home(environment.HOME)
     try:
         environment.tell_libraries()
         options = read_options()
-        home = Home(options.home)
         home.take()
-    except Problem as problem:
-        sys.exit(f"forebay: {problem}")
-    try:
         asyncio.run(_supervise(options, home, servers_alone="--servers" in sys.argv))
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
@@ -67,14 +66,6 @@ def main() -> None:
         log = home.logs / "supervisor.log"
         log.write_text(traceback.format_exc())
         sys.exit(f"forebay: internal error, {type(error).__name__}: {error} (see {log})")
-
-
-def _log_in_json() -> None:
-    """Write JSON lines, also what is said to the person at the terminal."""
-    captured_output.begin()
-    handler = logging.StreamHandler()
-    handler.setFormatter(AsJson())
-    logging.basicConfig(handlers=[handler])
 
 
 async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> None:
@@ -126,14 +117,18 @@ def _look_at_certificates() -> None:
 
 async def _start(options: Options, home: Home, keeper: Keeper) -> None:
     servers = Servers(options, home, keeper)
-    variables = servers.variables(options)
-    home.write_private(home.env_file, json.dumps(variables))
-    preparation = Preparation(home, keeper, variables)
-    processes = Processes(options, home, keeper, variables)
+    processes = _processes(options, home, keeper, servers)
+    first_run = FirstRun()
+
+    async def database() -> None:
+        await servers.start_database()
+        if not options.roles:  # with several hosts, the operator runs `migrate`
+            await processes.migrate(servers.administrator)
 
     async def platform() -> None:
-        await run_concurrently(_database(options, servers, preparation), servers.start_redis())
-        await preparation.prepare_start(first_run=options.has("web"))
+        nonlocal first_run
+        await run_concurrently(database(), servers.start_redis())
+        first_run = await processes.prepare_start(first_run=options.has("web"))
         servers.note_registered_engines()
         if options.has("workers"):
             await Workers(options, keeper, processes, servers).start()
@@ -141,7 +136,7 @@ async def _start(options: Options, home: Home, keeper: Keeper) -> None:
 
     await run_concurrently(platform(), servers.start_engine())
     tell("READY=1")
-    welcome(options, preparation.first_run, next(iter(servers.engines), "MODEL"))
+    welcome(options, first_run, next(iter(servers.engines), "MODEL"))
 
 
 async def _start_servers(options: Options, home: Home, keeper: Keeper) -> None:
@@ -152,17 +147,17 @@ async def _start_servers(options: Options, home: Home, keeper: Keeper) -> None:
     servers = Servers(options, home, keeper)
     if not servers.has_own_database:
         raise Problem("DATABASE_URL names a PostgreSQL of yours: there is none of ours to start")
-    variables = servers.variables(options)
-    home.write_private(home.env_file, json.dumps(variables))
+    processes = _processes(options, home, keeper, servers)
     await run_concurrently(servers.start_database(), servers.start_redis())
-    await Preparation(home, keeper, variables).migrate(servers.administrator)
+    await processes.migrate(servers.administrator)
     say(f"\nNothing else runs on {home.root}. Ctrl-C stops the servers.")
 
 
-async def _database(options: Options, servers: Servers, preparation: Preparation) -> None:
-    await servers.start_database()
-    if not options.roles:  # with several hosts, the operator runs `migrate`
-        await preparation.migrate(servers.administrator)
+def _processes(options: Options, home: Home, keeper: Keeper, servers: Servers) -> Processes:
+    """Returns the processes, and writes their variables for management commands."""
+    variables = servers.variables(options)
+    home.write_private(home.env_file, json.dumps(variables))
+    return Processes(options, home, keeper, variables)
 
 
 async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:

@@ -21,6 +21,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # with the start itself: back within ten 
 STEADY = 20.0  # seconds of life after which a death counts as the first again
 # Together under the ten seconds that Ctrl-C may take, unless FOREBAY_DRAIN_S asks for more.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
+# systemd's messages to this process.
+_OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _FULL = 16 * 1024 * 1024  # free bytes: with fewer, a failure is blamed on the full disk
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error): ")
 # Returns what a child still lacks, as text for a person; None once it is ready.
@@ -34,7 +36,7 @@ class Keeper:
         self._watchdog = Watchdog(own_processes.run_id)
         self.beside_engine = False  # an embedded engine computes on the same processors
         self._children: list[Child] = []
-        self._watched: list[Child] = []
+        self._watched: set[Child] = set()
         self._watchers: dict[Child, asyncio.Task[None]] = {}
         self._tasks_alongside: set[asyncio.Task[None]] = set()
 
@@ -54,11 +56,12 @@ class Keeper:
         One with `is_watched` gives signs of life, and is killed when they stop.
         """
         ours = {NAME: name, RUN_ID: self._own_processes.run_id}
+        others = {name: it for name, it in inherited.items() if name not in _OF_SYSTEMD}
         signs = self._watchdog.variables if is_watched else {}
         child = Child(
             name,
             command,
-            environment={**_without_systemds(inherited), **variables, **signs, **ours},
+            environment={**others, **variables, **signs, **ours},
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
@@ -66,7 +69,7 @@ class Keeper:
         )
         self._children.append(child)
         if is_watched:
-            self._watched.append(child)
+            self._watched.add(child)
         return child
 
     async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
@@ -93,15 +96,20 @@ class Keeper:
         """
         self._spawn(child)
         ended = asyncio.create_task(child.ended())
+        reported_at = time.monotonic()
         try:
-            await _ready_or_ended(child.name, what_is_missing, ended)
+            while not ended.done() and (missing := await what_is_missing()):
+                await asyncio.wait([ended], timeout=0.05)
+                if time.monotonic() - reported_at > 10:
+                    reported_at = time.monotonic()
+                    say(f"  waiting for {child.name}: {missing} ({seconds()})")
         finally:
             ended.cancel()
         if not child.running:
             raise failure(child)
         self._watchers[child] = asyncio.create_task(self._watch(child, life))
 
-    def keep(self, child: Child, life: Life) -> None:
+    def keep(self, child: Child, life: Life = Child.ended) -> None:
         """Start a child without waiting, and restart it when it ends. Raises OSError."""
         self._spawn(child)
         self._watchers[child] = asyncio.create_task(self._watch(child, life))
@@ -114,11 +122,8 @@ class Keeper:
 
     def watch(self) -> None:
         """Begin to kill children that show no sign of life; they are restarted."""
-        self.run_alongside(self._watchdog.watch(self._started))
-
-    def _started(self) -> list[Child]:
-        """Returns the watched children. Those that are being stopped may take their time."""
-        return [child for child in self._watched if child in self._watchers]
+        # Those that are being stopped may take their time.
+        self.run_alongside(self._watchdog.watch(lambda: self._watched & self._watchers.keys()))
 
     def bound_logs(self) -> None:
         """Keep the log of each running child from growing for ever. Raises OSError."""
@@ -131,8 +136,7 @@ class Keeper:
             watcher.cancel()
         await child.stop(patience)
         self._children.remove(child)
-        if child in self._watched:
-            self._watched.remove(child)
+        self._watched.discard(child)
 
     def _spawn(self, child: Child, **streams: Any) -> None:
         self._own_processes.add(child.name, child.spawn(**streams))
@@ -143,7 +147,10 @@ class Keeper:
             began = time.monotonic()
             await life(child)
             pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
-            _report(child, pause)
+            again = f"starts again in {pause:g} s; log: {child.log}"
+            say(f"{child.name} {child.how_it_ended()}, {again}")
+            for line in child.last_lines(5):
+                say(f"  {child.name} | {line}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
@@ -154,9 +161,11 @@ class Keeper:
     async def stop(self) -> None:
         for task in (*self._tasks_alongside, *self._watchers.values()):
             task.cancel()
+        drain = environment.number("FOREBAY_DRAIN_S", 0) + 0.5
         for stage in Stage:
+            patience = max(PATIENCE[stage], 0 if stage is Stage.SERVER else drain)
             running = [child for child in self._children if child.running and child.stage == stage]
-            await asyncio.gather(*(child.stop(_patience(stage)) for child in running))
+            await asyncio.gather(*(child.stop(patience) for child in running))
         self._own_processes.end_rest()
 
     def kill(self) -> None:
@@ -164,44 +173,11 @@ class Keeper:
             child.send(signal.SIGKILL)
 
 
-def _without_systemds(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables without systemd's messages to this process."""
-    own_names = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-    return {name: value for name, value in inherited.items() if name not in own_names}
-
-
-def _patience(stage: Stage) -> float:
-    drain = environment.number("FOREBAY_DRAIN_S", 0) if stage is not Stage.SERVER else 0
-    return max(PATIENCE[stage], drain + 0.5)
-
-
-async def _ready_or_ended(
-    name: str, what_is_missing: WhatIsMissing, ended: asyncio.Task[int]
-) -> None:
-    reported_at = time.monotonic()
-    while not ended.done() and (missing := await what_is_missing()):
-        await asyncio.wait([ended], timeout=0.05)
-        if time.monotonic() - reported_at > 10:
-            reported_at = time.monotonic()
-            say(f"  waiting for {name}: {missing} ({seconds()})")
-
-
 def failure(child: Child) -> Problem:
-    reason = _reason(child) or "it said nothing"
+    lines = child.last_lines(20)
+    if child.stage is Stage.SERVER:  # a server tidies up, and logs so, after its error
+        lines = [line for line in lines if _ERROR.search(line)] or lines
+    reason = lines[-1] if lines else "it said nothing"
     if (free := shutil.disk_usage(child.log.parent).free) < _FULL:
         reason += f"; {child.log.parent} is on a full disk, {free // 1024} KiB are free: make room"
     return Problem(f"{child.name} {child.how_it_ended()}: {reason} (log: {child.log})")
-
-
-def _reason(child: Child) -> str:
-    """Returns the line that says why it ended. A server tidies up, and logs so, after its error."""
-    lines = child.last_lines(20)
-    if child.stage is Stage.SERVER:
-        lines = [line for line in lines if _ERROR.search(line)] or lines
-    return " ".join(lines[-1:])
-
-
-def _report(child: Child, pause: float) -> None:
-    say(f"{child.name} {child.how_it_ended()}, starts again in {pause:g} s; log: {child.log}")
-    for line in child.last_lines(5):
-        say(f"  {child.name} | {line}")

@@ -36,8 +36,9 @@ class OwnCertificates:
         """Make the certificate if it is missing, near its end or lacks a host. Raises Problem."""
         try:
             if self._is_missing():
-                authority = self._authority()
-                authority.server(self._hosts)
+                has_authority = Files.of(self._folder, "ca").certificate.exists()
+                make_or_open = Authority.open if has_authority else Authority.make
+                make_or_open(self._folder).server(self._hosts)
                 say(f"  certificate made for {', '.join(self._hosts)}")
         except (BadCertificate, OSError) as problem:
             raise Problem(f"FOREBAY_TLS: {problem}") from None
@@ -51,11 +52,6 @@ class OwnCertificates:
             except Problem as problem:
                 say(f"ALERT tls: {problem}")
 
-    def _authority(self) -> Authority:
-        if Files.of(self._folder, "ca").certificate.exists():
-            return Authority.open(self._folder)
-        return Authority.make(self._folder)
-
     def _is_missing(self) -> bool:
         try:
             leaf = self._files.read().leaf
@@ -66,12 +62,8 @@ class OwnCertificates:
 
 def _hosts(options: Options) -> list[str]:
     """Returns the names and addresses by which clients reach this host."""
-    public = environment.public_url(options.host, options.port)
-    allowed = [name.strip() for name in os.environ.get("FOREBAY_ALLOWED_HOSTS", "").split(",")]
-    patterns = [f"*{name}" if name.startswith(".") else name for name in allowed]
-    allowed_hosts = [name for name in patterns if name not in ("", "*")]
-    here = [socket.gethostname()] if options.host in _ANYWHERE else [options.host]
-    public_host = urlsplit(public).hostname or "localhost"
-    return list(
-        dict.fromkeys(["localhost", "127.0.0.1", "::1", public_host, *here, *allowed_hosts])
-    )
+    public = urlsplit(environment.public_url(options.host, options.port)).hostname or "localhost"
+    here = socket.gethostname() if options.host in _ANYWHERE else options.host
+    allowed = environment.words(os.environ.get("FOREBAY_ALLOWED_HOSTS", ""))
+    patterns = (f"*{name}" if name.startswith(".") else name for name in allowed if name != "*")
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", public, here, *patterns]))

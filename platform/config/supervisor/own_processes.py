@@ -36,11 +36,8 @@ class OwnProcesses:
         started = _start_time(pid)
         if started is not None:
             self._lives[name] = Life(pid, started)
-            self._write()
-
-    def _write(self) -> None:
-        record = {"boot": _boot(), "run_id": self.run_id, "lives": list(self._lives.values())}
-        self._home.write_private(self._file, json.dumps(record))
+            record = {"boot": _boot(), "run_id": self.run_id, "lives": list(self._lives.values())}
+            self._home.write_private(self._file, json.dumps(record))
 
     def end_orphans(self, patience: float = 3) -> None:
         """End the processes of the last run on this home.
@@ -72,7 +69,8 @@ def _end(run_id: str, lives: set[Life], patience: float) -> None:
     deadline = time.monotonic() + 5
     while pids and time.monotonic() < deadline:
         for pid in pids:
-            _kill(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
         pids = list(_pids_of(run_id, lives))
     if pids:
@@ -87,11 +85,6 @@ def _pids_of(run_id: str, lives: set[Life]) -> Iterator[int]:
             continue
         if Life(pid, started) in lives or mark in _environment(pid):
             yield pid
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _start_time(pid: int) -> int | None:

@@ -1,11 +1,11 @@
-"""TCP ports: which are free, which are reserved for embedded servers, and who listens there."""
+"""Ports and Unix sockets: which are free or possible, reserved for our servers, or in use."""
 
 import contextlib
 import errno
 import os
 import random
+import secrets
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 from config.supervisor.terminal import Problem
@@ -13,6 +13,7 @@ from config.supervisor.terminal import Problem
 # Below the kernel's ephemeral range: no outgoing connection can take the port while its server
 # restarts.
 _QUIET_PORTS = range(17000, 32000)
+_LONGEST_PATH = 107  # bytes, of Linux: unix(7), sun_path without its last 0
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation)
 
 
@@ -22,17 +23,22 @@ def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
     except socket.gaierror:
         raise Problem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
     except OSError as error:
-        raise Problem(_problem_text(host, port, error, variable)) from None
+        text = f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and {variable}"
+        if error.errno == errno.EADDRINUSE:
+            text = (
+                f"port {port} on {host} is busy: stop the program that uses it, "
+                f"or choose another port, for example {variable}={port % 65535 + 1}"
+            )
+        if error.errno == errno.EACCES:
+            text = f"port {port} needs root: choose one above 1023 with {variable}"
+        raise Problem(text) from None
 
 
 def first_free(host: str, port: int) -> int:
     """Returns this port, or the next one that is free on the host. Raises Problem."""
     for candidate in range(port, port + 100):
-        try:
-            _bind(host, candidate)
-        except OSError:
-            continue
-        return candidate
+        if is_free(host, candidate):
+            return candidate
     raise Problem(f"no free port on {host} from {port} on: set FOREBAY_GRPC_PORT")
 
 
@@ -81,30 +87,17 @@ def _bind(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def _problem_text(host: str, port: int, error: OSError, variable: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is busy: stop the program that uses it, "
-            f"or choose another port, for example {variable}={port % 65535 + 1}"
-        )
-    if error.errno == errno.EACCES:
-        return f"port {port} needs root: choose one above 1023 with {variable}"
-    return f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and {variable}"
-
-
 def listens(pid: int, port: int) -> bool:
     """Return whether this process itself takes connections at a port that several may share."""
-    return not sockets_of(pid).isdisjoint(_listening(port))
-
-
-def _listening(port: int) -> Iterator[str]:
+    listening = set[str]()
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             for line in Path("/proc/net", name).read_text().splitlines()[1:]:
                 fields = line.split()
                 local, state = fields[1], fields[3]
                 if state == _LISTEN and local.endswith(f":{port:04X}"):
-                    yield f"socket:[{fields[9]}]"
+                    listening.add(f"socket:[{fields[9]}]")
+    return not sockets_of(pid).isdisjoint(listening)
 
 
 def sockets_of(pid: int) -> set[str]:
@@ -115,3 +108,26 @@ def sockets_of(pid: int) -> set[str]:
             with contextlib.suppress(FileNotFoundError):
                 names.add(os.readlink(entry.path))
     return names
+
+
+def can_bind(path: Path) -> bool:
+    """Returns whether a socket can be made at this path; if not, its server listens on 127.0.0.1.
+
+    It cannot if the name is too long, or in a folder of a file system without sockets, such as one
+    that is mounted from another kind of machine.
+    """
+    try:
+        if len(str(path.absolute()).encode()) > _LONGEST_PATH:
+            return False
+    except UnicodeEncodeError:  # no UTF-8: it could not stand in a URL
+        return False
+    # Of a name no longer, in the folder or the nearest parent that exists.
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    trial = folder / f".{secrets.token_hex(4)}"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(trial))
+        trial.unlink()
+    except OSError:
+        return False
+    return True

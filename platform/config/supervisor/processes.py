@@ -1,10 +1,13 @@
-"""The platform's own processes: web, gRPC, jobs, beat, and the workers of engines."""
+"""The platform's own processes: web, gRPC, jobs, beat, the workers of engines, and what runs first.
+
+Management commands run before the platform starts: migrations, and the first sign-in.
+"""
 
 import asyncio
 import json
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from config import celery_arguments
@@ -15,22 +18,55 @@ from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
 from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
+from config.supervisor.terminal import done
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    operator_link: str | None = None
+    demo_tenant: str | None = None
+    demo_api_key: str | None = None
 
 
 class Processes:
     def __init__(
         self, options: Options, home: Home, keeper: Keeper, variables: Mapping[str, str]
     ) -> None:
-        self._options, self._keeper = options, keeper
+        self._options, self._home, self._keeper = options, home, keeper
         self._variables = variables
         self._targets = ScrapeTargets(home, options.metrics_port)
         self._targets.clear()  # the list of an earlier run
 
-    async def worker(self, queue: str, number: int = 1) -> Child:
+    async def migrate(self, administrator: Mapping[str, str]) -> None:
+        """Run `migrate` without Django's checks: they load every page.
+
+        Web processes check tables.
+        """
+        arguments = ["migrate", "--noinput", "--skip-checks"]
+        await self._keeper.run(self._manage(arguments, administrator))
+        done("tables ready")
+
+    async def prepare_start(self, *, first_run: bool) -> FirstRun:
+        """Check the keys, erase again what a restore brought back, and make the first sign-in."""
+        answer_file = self._home.run / "first_run.json"
+        self._home.write_private(answer_file, "")
+        with answer_file.open("wb") as output:
+            arguments = ["prepare_start", *([] if first_run else ["--no-first-run"])]
+            await self._keeper.run(self._manage(arguments), output=output.fileno())
+        fields = json.loads(answer_file.read_text())
+        answer_file.unlink()
+        return FirstRun(**fields)
+
+    def _manage(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
+        line = [sys.executable, "-m", "config.command", "manage", *arguments]
+        variables = {**self._variables, **(more or {})}
+        return self._keeper.child(arguments[0], line, variables, stage=Stage.WORK)
+
+    def worker(self, queue: str, number: int = 1) -> Child:
         """Start the `number`th worker of an engine, which this Celery queue wakes."""
         name = celery_arguments.worker_name(queue)
         scraped = self._targets.variables(name, "worker", number)
-        return await self._celery(name, scraped, celery_arguments.worker(queue))
+        return self._celery(name, scraped, celery_arguments.worker(queue))
 
     def remove(self, worker: Child) -> None:
         """Take a worker that has ended with its engine off the list for Prometheus."""
@@ -38,54 +74,59 @@ class Processes:
 
     async def start(self) -> None:
         """Start all but the workers of engines (workers.py)."""
-        if self._options.has("jobs"):
-            await self._jobs()
-        processes = self._options.web_processes if self._options.has("web") else 0
-        await run_concurrently(*map(self._web, range(1, processes + 1)), self._grpc())
-
-    async def _jobs(self) -> None:
-        scraped = self._targets.variables("jobs", "jobs")
-        await self._celery("jobs", scraped, celery_arguments.jobs())
-        await self._celery("beat", {}, celery_arguments.beat())
+        options = self._options
+        if options.has("jobs"):
+            scraped = self._targets.variables("jobs", "jobs")
+            self._celery("jobs", scraped, celery_arguments.jobs())
+            self._celery("beat", {}, celery_arguments.beat())
+        starts = list[Coroutine[Any, Any, None]]()
+        if options.has("web"):
+            starts += map(self._web, range(1, options.web_processes + 1))
+        if options.grpc_port:
+            starts.append(self._grpc(options.grpc_port))
+        await run_concurrently(*starts)
 
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"
-        child = self._front(name, "web", "config.web_server", number)
-        await self._keeper.start(child, partial(self._what_is_missing, child))
+        child = self._front(name, "web", number)
 
-    async def _grpc(self) -> None:
-        if not self._options.grpc_port:
-            return
-        number = self._options.web_processes + 1
-        child = self._front("grpc", "grpc", "config.grpc_server", number)
-        await self._keeper.start(child, self._is_listening)
+        async def what_is_missing() -> str | None:
+            if not listens(child.pid, self._options.port):
+                return "it does not answer yet"
+            address = self._options.near_host, self._options.port
+            answer = await get(*address, "/readyz", tls=self._options.tls)
+            if answer.status == 200 or _only_engines_are_away(answer.body):
+                return None
+            return answer.body.strip() or "it does not answer yet"
 
-    def _front(self, name: str, role: str, module: str, number: int) -> Child:
+        await self._keeper.start(child, what_is_missing)
+
+    async def _grpc(self, port: int) -> None:
+        async def what_is_missing() -> str | None:
+            listening = await answers(self._options.near_host, port)
+            return None if listening else "it does not listen yet"
+
+        child = self._front("grpc", "grpc", self._options.web_processes + 1)
+        await self._keeper.start(child, what_is_missing)
+
+    def _front(self, name: str, role: str, number: int) -> Child:
         """Returns the `number`th of the processes that take requests."""
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, "-m", f"config.{role}_server"]
         scraped = self._targets.variables(name, role, number if role == "web" else 1)
         variables = {**self._variables, **scraped, "FOREBAY_PROCESS_NUMBER": str(number)}
         return self._keeper.child(name, command, variables, stage=Stage.DOOR, is_watched=True)
 
-    async def _is_listening(self) -> str | None:
-        listening = await answers(self._options.near_host, self._options.grpc_port or 0)
-        return None if listening else "it does not listen yet"
-
-    async def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
-        command = [sys.executable, "-m", *line]
-        variables = {**self._variables, **variables}
-        child = self._keeper.child(name, command, variables, stage=Stage.WORK, is_watched=True)
-        await self._keeper.start(child, _nothing_is_missing)
+    def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
+        """Start a process of Celery. Whether workers are up is for /readyz to say."""
+        child = self._keeper.child(
+            name,
+            [sys.executable, "-m", *line],
+            {**self._variables, **variables},
+            stage=Stage.WORK,
+            is_watched=True,
+        )
+        self._keeper.keep(child)
         return child
-
-    async def _what_is_missing(self, web: Child) -> str | None:
-        if not listens(web.pid, self._options.port):
-            return "it does not answer yet"
-        address = self._options.near_host, self._options.port
-        answer = await get(*address, "/readyz", tls=self._options.tls)
-        if answer.status == 200 or _only_engines_are_away(answer.body):
-            return None
-        return answer.body.strip() or "it does not answer yet"
 
 
 def _only_engines_are_away(body: str) -> bool:
@@ -95,10 +136,6 @@ def _only_engines_are_away(body: str) -> bool:
         return [name for name, answers in checks.items() if not answers] == ["engines"]
     except (ValueError, LookupError, TypeError, AttributeError):
         return False
-
-
-async def _nothing_is_missing() -> None:
-    """Report a child as ready at once; whether workers are up is for /readyz to say."""
 
 
 async def run_concurrently(*works: Coroutine[Any, Any, None]) -> None:

@@ -10,8 +10,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,15 +92,10 @@ class ScrapeTargets:
         tls = {"__scheme__": "https"} if has_tls() else {}
         return [
             {
-                "targets": [f"{host}:{target.port}"],
-                "labels": {
-                    "process": name,
-                    "role": target.role,
-                    "number": str(target.number),
-                    **tls,
-                },
+                "targets": [f"{host}:{port}"],
+                "labels": {"process": name, "role": role, "number": str(number), **tls},
             }
-            for name, target in self._targets.items()
+            for name, (port, role, number) in self._targets.items()
         ]
 
 
@@ -111,18 +105,13 @@ def take_own_port(home: Home, first: int, process: str, role: str, number: int) 
     It keeps the one that it had when it ran last. Raises Problem, OSError.
     """
     targets = ScrapeTargets(home, first, process)
-    with _locked(targets.file.parent):
-        targets.remember(process, role, number)
-        os.environ |= targets.variables(process, role, number)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: units start at once, and each looks which ports the others have."""
+    folder = targets.file.parent
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
+        # Units start at once, and each looks which ports the others have.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        targets.remember(process, role, number)
+        os.environ |= targets.variables(process, role, number)
 
 
 def _listed_ports(file: Path) -> set[int]:

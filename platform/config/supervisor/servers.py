@@ -16,8 +16,7 @@ from config.supervisor.embedded.postgres import (
 )
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.engines.embedded_engine import Engine
-from config.supervisor.engines.launch_addresses import launched
-from config.supervisor.engines.launches import Launches
+from config.supervisor.engines.launches import Launches, launched
 from config.supervisor.external_servers import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
@@ -37,9 +36,9 @@ class Servers:
         keeper.beside_engine = own_engine
         self._postgres = None if options.database_url else _postgres(options, home, keeper)
         self._valkey = None if options.redis_url else Valkey(home, keeper)
-        self.database_url = self._postgres.url if self._postgres else options.database_url or ""
+        self.database_url = self._postgres.url if self._postgres else options.database_url
         self._engine = Engine(options, home, keeper, self.database_url) if own_engine else None
-        self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
+        self.redis_url = self._valkey.url if self._valkey else options.redis_url
         engines, servers = launched(_given_engines(), home)
         self.engines = {self._engine.name: self._engine.description} if self._engine else engines
         self.launches = Launches(
@@ -48,7 +47,7 @@ class Servers:
 
     def variables(self, options: Options) -> dict[str, str]:
         """Returns the variables of every process; env.json keeps them for manage.py."""
-        return {
+        variables = {
             "FOREBAY_HOME": str(options.home),
             "FOREBAY_HOST": options.host,
             "FOREBAY_PORT": str(options.port),
@@ -56,12 +55,16 @@ class Servers:
             "FOREBAY_WEB_PROCESSES": str(options.web_processes),
             "FOREBAY_WORKERS_PER_ENGINE": str(options.workers_per_engine),
             "DATABASE_URL": self.database_url,
-            **self._for_requests,
             "REDIS_URL": self.redis_url,
-            **self._for_engines,
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
             **_tls(),
         }
+        external_url = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
+        if url := self._postgres.requests_url if self._postgres else external_url:
+            variables["FOREBAY_REQUESTS_DATABASE_URL"] = url
+        if self.engines:  # a host without engines names none, so that those of other hosts stay
+            variables["FOREBAY_ENGINES"] = json.dumps(self.engines)
+        return variables
 
     @property
     def has_own_database(self) -> bool:
@@ -78,29 +81,12 @@ class Servers:
             "FOREBAY_REQUESTS_ROLE": REQUESTS_ROLE,
         }
 
-    @property
-    def _for_requests(self) -> dict[str, str]:
-        external_url = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
-        url = self._postgres.requests_url if self._postgres else external_url
-        return {"FOREBAY_REQUESTS_DATABASE_URL": url} if url else {}
-
-    @property
-    def _for_engines(self) -> dict[str, str]:
-        """FOREBAY_ENGINES; a host without engines names none, so that those of other hosts stay."""
-        return {"FOREBAY_ENGINES": json.dumps(self.engines)} if self.engines else {}
-
     async def start_database(self) -> None:
-        if self._postgres:
-            await self._postgres.start()
-        else:
-            await require_database(self.database_url)
+        await (self._postgres.start() if self._postgres else require_database(self.database_url))
         done("database ready")
 
     async def start_redis(self) -> None:
-        if self._valkey:
-            await self._valkey.start()
-        else:
-            await require_redis(self.redis_url)
+        await (self._valkey.start() if self._valkey else require_redis(self.redis_url))
         done("redis ready")
 
     async def start_engine(self) -> None:
@@ -116,9 +102,8 @@ class Servers:
 def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
     entries = pools.entries(environment.engines())
     workers = (entry.queues(options.workers_per_engine) for entry in entries)
-    further = (
-        ENGINES_TO_COME + options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
-    )
+    further_workers = sum(len(queues) - 1 for queues in workers)
+    further = ENGINES_TO_COME + options.web_processes - 1 + further_workers
     return Postgres(home, keeper, CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS)
 
 
@@ -134,9 +119,8 @@ def _tls() -> dict[str, str]:
 def _given_engines() -> Mapping[str, dict[str, Any]]:
     engines = environment.engines()
     for entry in pools.entries(engines):
-        if "url" not in entry.fields:
-            continue
-        if not str(entry.fields["url"]).startswith(("http://", "https://")):
+        url = str(entry.fields.get("url", "http://"))
+        if not url.startswith(("http://", "https://")):
             raise Problem(
                 f"FOREBAY_ENGINES: the url of {entry.engine!r} must begin with http:// or https://"
             )

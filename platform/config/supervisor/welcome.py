@@ -5,7 +5,7 @@ import shlex
 
 from config import environment
 from config.supervisor.options import Options
-from config.supervisor.preparation import FirstRun
+from config.supervisor.processes import FirstRun
 from config.supervisor.terminal import manage, say, seconds
 from config.tls import configured_files
 

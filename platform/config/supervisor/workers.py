@@ -71,18 +71,18 @@ class Workers:
         rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
         rows_here = [row for row in rows if runs_here(row.seat)]
         await self._launches.look(rows_here)
-        wanted = {q: n for row in rows_here for n, q in enumerate(self._queues(row), start=1)}
+        wanted = dict[str, int]()  # by queue: its number among those of its engine
+        for row in rows_here:
+            names = queues(row.seat, row.kind, row.slots, self._count)
+            wanted |= {queue: number for number, queue in enumerate(names, start=1)}
         for queue, number in wanted.items():
             if queue not in self._children:
-                self._children[queue] = await self._processes.worker(queue, number)
+                self._children[queue] = self._processes.worker(queue, number)
         removed = self._children.keys() - wanted.keys()
         workers = [self._children.pop(queue) for queue in removed]
         servers = self._launches.forget_others({row.name for row in rows_here})
         if workers or servers:
             self._keeper.run_alongside(self._end(workers, servers))
-
-    def _queues(self, row: Row) -> list[str]:
-        return queues(row.seat, row.kind, row.slots, self._count)
 
     async def _end(self, workers: list[Child], servers: list[Child]) -> None:
         """Stop workers, and after them the servers of their engines."""

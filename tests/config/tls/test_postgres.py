@@ -13,7 +13,7 @@ import pytest
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from config import environment
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import SystemUser
 from config.supervisor.ports import find_free
 from config.tls.authority import Authority
 from console.compliance.tls_probe import Port, probe

@@ -14,7 +14,7 @@ from config import environment
 from config.command.checks.finding import RUN, Finding, fail, ok, warn
 from config.supervisor import external_servers
 from config.supervisor.embedded import valkey
-from config.supervisor.embedded.postgres_files import wheel
+from config.supervisor.embedded.postgres_programs import wheel
 from config.supervisor.engines.embedded_engine import bundled_model
 from config.supervisor.terminal import Problem
 from inference import pools

@@ -12,8 +12,7 @@ from psycopg import sql
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.embedded.postgres_address import RULES, add_missing_rules, address, at_port
-from config.supervisor.embedded.postgres_files import VERSION, binaries
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import VERSION, SystemUser, binaries
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import Problem
@@ -62,10 +61,19 @@ class Postgres:
     async def start(self) -> None:
         if not self._data.exists():
             await self._create()
-        self._check_version()
+        version = (self._data / "PG_VERSION").read_text().strip()
+        if version != VERSION:
+            raise Problem(
+                f"{self._data} was made by PostgreSQL {version}, this is {VERSION}: "
+                "dump it with the old version, or set FOREBAY_HOME to another folder"
+            )
         self._user.own_tree(self._data)
         add_missing_rules(self._data / "pg_hba.conf")
-        await self._keeper.start(self._server(), self._what_is_missing)
+        ours = {"max_connections": str(self._connections)}
+        settings = {**self.settings, **self._address.settings, **ours}
+        flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        server = self._child("postgres", "postgres", "-D", str(self._data), *flags)
+        await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
 
     async def _create(self) -> None:
@@ -82,17 +90,15 @@ class Postgres:
         single = self._child(
             "initdb", "postgres", "--single", *_STRICT, "-D", str(draft), "postgres"
         )
-        await self._keeper.run(single, input=self._first_statements())
-        draft.rename(self._data)
-
-    def _first_statements(self) -> str:
         owner = self._home.password("database.password")
         superuser = self._home.password("postgres.password")
-        return (
+        first_statements = (
             f"ALTER ROLE postgres PASSWORD '{superuser}'\n"
             f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{owner}'\n"
             f"CREATE DATABASE forebay OWNER {ROLE}\n"
         )
+        await self._keeper.run(single, input=first_statements)
+        draft.rename(self._data)
 
     async def _prepare_requests_role(self) -> None:
         """Create the role of requests at each start, as earlier versions made none."""
@@ -113,20 +119,6 @@ class Postgres:
                 f"{self._home.secrets}/postgres.password does not open {self._data} "
                 f"({str(error).strip().splitlines()[-1]}): restore the two from the same backup"
             ) from None
-
-    def _check_version(self) -> None:
-        version = (self._data / "PG_VERSION").read_text().strip()
-        if version != VERSION:
-            raise Problem(
-                f"{self._data} was made by PostgreSQL {version}, this is {VERSION}: "
-                "dump it with the old version, or set FOREBAY_HOME to another folder"
-            )
-
-    def _server(self) -> Child:
-        ours = {"max_connections": str(self._connections)}
-        settings = {**self.settings, **self._address.settings, **ours}
-        flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
-        return self._child("postgres", "postgres", "-D", str(self._data), *flags)
 
     def _child(self, name: str, program: str, *arguments: str) -> Child:
         return self._keeper.child(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from config.supervisor.embedded.socket_files import can_bind
-from config.supervisor.ports import find_free
+from config.supervisor.ports import can_bind, find_free
 
 _PORT_RULE = "host all all 127.0.0.1/32 scram-sha-256"
 # `replication` is what pg_basebackup asks for; `all` does not include it.

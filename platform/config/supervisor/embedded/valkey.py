@@ -10,10 +10,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.supervisor.child import Stage
-from config.supervisor.embedded.socket_files import can_bind
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.ports import find_free
+from config.supervisor.ports import can_bind, find_free
 from config.supervisor.terminal import Problem
 
 _CONFIG = """\
@@ -36,18 +35,15 @@ class Valkey:
         self._password = home.password("redis.password")
         # A name of its own for each start: an earlier server, when it ends, removes its socket.
         self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
-        has_socket = can_bind(self._socket) and not self.has_port
-        self._listening, self.url = self._by_socket() if has_socket else self._by_port()
-
-    def _by_socket(self) -> tuple[str, str]:
-        """Returns configuration and URL of a socket, for the reasons in postgres_address.py."""
-        path = str(self._socket.absolute())
-        listening = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 700"
-        return listening, f"unix://:{self._password}@{quote(path, safe='/')}?db=0"
-
-    def _by_port(self) -> tuple[str, str]:
-        port = find_free()
-        return f"bind 127.0.0.1\nport {port}", f"redis://:{self._password}@127.0.0.1:{port}/0"
+        if can_bind(self._socket) and not self.has_port:  # the reasons: postgres_address.py
+            path = str(self._socket.absolute())
+            quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+            self._listening = f'port 0\nunixsocket "{quoted}"\nunixsocketperm 700'
+            self.url = f"unix://:{self._password}@{quote(path, safe='/')}?db=0"
+        else:
+            port = find_free()
+            self._listening = f"bind 127.0.0.1\nport {port}"
+            self.url = f"redis://:{self._password}@127.0.0.1:{port}/0"
 
     async def start(self) -> None:
         config = self._home.run / "valkey.conf"  # not arguments: other users can read those
@@ -66,12 +62,6 @@ class Valkey:
         except (RedisError, OSError) as error:
             return str(error)
         return None
-
-
-def _quoted(word: str) -> str:
-    """Returns a word as Valkey's configuration quotes it."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def binary() -> Path:
