@@ -17,9 +17,24 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 from django.conf import settings
 from django.db import close_old_connections
 
-from config.systemd_notify import tell
+from config.life_signs import tell
 from infrastructure.redis.servers import celery_broker
 
+# Name -> task, when, and the seconds after which a message that nobody took is dropped.
+_SCHEDULE: dict[str, tuple[str, crontab | float, int]] = {
+    # Within the hour after each tenant's midnight.
+    "reconcile": ("inference.reconcile", crontab(minute=15), 1800),
+    "prune": ("audit.prune", crontab(hour=3, minute=40), 3600),
+    # Months of the audit trail, ahead of time; `migrate`, at each start, makes them too.
+    "partitions": ("audit.partitions", crontab(hour=3, minute=5), 3600),
+    "self_check": ("audit.check", 60.0, 50),
+    # The whole trail, before the checks, which show the result.
+    "verify": ("audit.verify", crontab(hour=1, minute=25), 3600),
+    # The checks on the compliance page (console/compliance).
+    "checks": ("console.check", crontab(hour=2, minute=25), 3600),
+    # Erases again what a backup brought back under a hold, as soon as the hold is over.
+    "erase_again": ("audit.erase_again", 60.0, 50),
+}
 _BROKER = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER.url)
 app.conf.update(
@@ -48,44 +63,10 @@ app.conf.update(
     broker_use_ssl=_BROKER.tls or None,
     task_default_queue="jobs",
     beat_scheduler="config.schedule.scheduler:WorkScheduler",
-    # WorkScheduler adds the tasks of schedule/queue_tasks.py, which it sends while something waits.
+    # It adds the tasks that work off a queue, which it sends while something waits.
     beat_schedule={
-        # Within the hour after each tenant's midnight.
-        "reconcile": {
-            "task": "inference.reconcile",
-            "schedule": crontab(minute=15),
-            "options": {"expires": 1800},
-        },
-        "prune": {
-            "task": "audit.prune",
-            "schedule": crontab(hour=3, minute=40),
-            "options": {"expires": 3600},
-        },
-        # Months of the audit trail, ahead of time; `migrate`, at each start, makes them too.
-        "partitions": {
-            "task": "audit.partitions",
-            "schedule": crontab(hour=3, minute=5),
-            "options": {"expires": 3600},
-        },
-        "self_check": {"task": "audit.check", "schedule": 60.0, "options": {"expires": 50}},
-        # The whole trail, before the checks, which show the result.
-        "verify": {
-            "task": "audit.verify",
-            "schedule": crontab(hour=1, minute=25),
-            "options": {"expires": 3600},
-        },
-        # The checks on the compliance page (console/compliance).
-        "checks": {
-            "task": "console.check",
-            "schedule": crontab(hour=2, minute=25),
-            "options": {"expires": 3600},
-        },
-        # Erases again what a backup brought back under a hold, as soon as the hold is over.
-        "erase_again": {
-            "task": "audit.erase_again",
-            "schedule": 60.0,
-            "options": {"expires": 50},
-        },
+        name: {"task": task, "schedule": when, "options": {"expires": expires_s}}
+        for name, (task, when, expires_s) in _SCHEDULE.items()
     },
 )
 app.autodiscover_tasks()
@@ -140,9 +121,9 @@ def _renew_connection(**_signal: object) -> None:
 
 @worker_ready.connect
 def _finish_start(**_signal: object) -> None:
-    from config.metrics import celery_metrics
+    from config.metrics import celery_tasks
     from config.process_start import freeze_loaded_objects
 
-    celery_metrics.begin(app)
+    celery_tasks.begin(app)
     freeze_loaded_objects()
     tell("READY=1")

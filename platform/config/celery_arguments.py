@@ -21,7 +21,7 @@ def jobs() -> list[str]:
 
 def beat() -> list[str]:
     schedule = str(environment.HOME / "run" / "beat")
-    return [*_base(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
+    return [*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
 
 
 def worker_name(queue: str) -> str:
@@ -29,10 +29,10 @@ def worker_name(queue: str) -> str:
 
 
 def _worker(name: str, threads: int, queue: str) -> list[str]:
-    return [*_base(), "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
+    return [*_celery(), "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
 
 
-def _base() -> list[str]:
+def _celery() -> list[str]:
     """Returns the common arguments; with JSON logs Celery prints no banner."""
     quiet = ["-q"] if environment.log_format() == "json" else []
     return ["config.celery_process", *quiet, "-A", "config"]

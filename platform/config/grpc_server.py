@@ -22,10 +22,10 @@ from django.conf import settings
 from config import life_signs, tracing
 from config.celery import app as celery_app
 from config.http.connection_limit import most_connections
+from config.life_signs import tell
 from config.metrics.listener import listen
 from config.metrics.process import set_ready, set_role
 from config.process_start import follow_engines, freeze_loaded_objects, startup_problem
-from config.systemd_notify import tell
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
 from inference import pulses

@@ -1,19 +1,32 @@
-"""Signs of life to systemd (WatchdogSec=), or to the supervisor of `make run`, by sd_notify(3).
+"""The state of this process, to systemd or to the supervisor of `make run`, by sd_notify(3).
 
-A thread sends them as long as every event loop of the process turns (inference/pulses.py). A
-process that is stopped, or whose loop is stuck, falls silent, and is restarted.
+A thread sends signs of life (WatchdogSec=) as long as every event loop of the process turns
+(inference/pulses.py). A process that is stopped, or whose loop is stuck, falls silent, and is
+restarted.
 """
 
+import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 
-from config.systemd_notify import tell
 from inference import pulses
 
 log = logging.getLogger(__name__)
 _LOOKS = 4  # signs within the time after which a silence kills the process
+_PATIENCE_S = 1.0  # the listener may be stopped itself: its queue is full then
+
+
+def tell(state: str) -> None:
+    """Send READY=1, STOPPING=1 or WATCHDOG=1. Without a listener, do nothing."""
+    if not (name := os.environ.get("NOTIFY_SOCKET", "")):
+        return
+    address = f"\0{name[1:]}" if name.startswith("@") else name
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.settimeout(_PATIENCE_S)
+        link.sendto(state.encode(), address)
 
 
 def begin() -> None:

@@ -9,7 +9,7 @@ import time
 
 from django.conf import settings
 
-from config.logs.naming import process_name, started_as
+from config.logs.formatting import process_name, started_as
 from inference.tracing.spans import record_with
 from infrastructure import release
 

@@ -5,7 +5,7 @@ out connections by a hash of their addresses. With one inherited socket, the pro
 first would take a whole burst, and clients that keep their connections would stay there. A process
 that dies leaves the group with its socket: the others get all that is new.
 
-Under systemd two or more share a socket that it holds (http/inherited_sockets.py): one is restarted
+Under systemd two or more share a socket that it holds (`take_inherited`): one is restarted
 after the other, and no connection is refused meanwhile.
 """
 
@@ -26,10 +26,9 @@ import uvicorn
 from django.conf import settings
 
 from config import life_signs, tracing
-from config.http.inherited_sockets import take_inherited
+from config.life_signs import tell
 from config.metrics.listener import listen
 from config.metrics.process import set_role
-from config.systemd_notify import tell
 from config.tls.configured_files import remedy
 from config.tls.key_pair import BadCertificate
 from inference import pulses
@@ -37,6 +36,7 @@ from inference import pulses
 LARGEST_MESSAGE = 1024 * 1024  # bytes of a websocket's message
 FAILED = 3  # uvicorn's own exit code for a start that failed
 LOOP = "web"
+_FIRST_FD = 3  # after stdin, stdout, stderr
 TICK_S = 1.0  # the Date of answers has seconds
 
 
@@ -78,6 +78,24 @@ def main() -> None:
     server.run(sockets)
     if not server.started:
         sys.exit(FAILED)
+
+
+def take_inherited() -> list[socket.socket]:
+    """Take the sockets of systemd's socket unit, by LISTEN_FDS (sd_listen_fds(3)), if any.
+
+    Their holder keeps them open while a process ends and the next one begins: a connection that
+    comes meanwhile waits, and none is refused. Child processes do not see them.
+    """
+    count, process = os.environ.pop("LISTEN_FDS", "0"), os.environ.pop("LISTEN_PID", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if process != str(os.getpid()) or not count.isdecimal():
+        return []
+    inherited = [
+        socket.socket(fileno=number) for number in range(_FIRST_FD, _FIRST_FD + int(count))
+    ]
+    for one in inherited:
+        one.set_inheritable(False)
+    return [one for one in inherited if one.type == socket.SOCK_STREAM]
 
 
 def bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:

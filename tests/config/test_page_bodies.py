@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from config.pages import handler
-from config.pages.form_memory import Bodies
-from config.pages.handler import MOST_BYTES, bounded
+from config.pages.handler import MOST_BYTES, Bodies, bounded
 from inference.intake.limits.unadmitted import FREE
 
 pytestmark = pytest.mark.unit

@@ -26,7 +26,7 @@ from audit.proof.seal import seal_due
 from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
 from config.schedule import waiting_work
-from config.schedule.queue_tasks import WORK
+from config.schedule.scheduler import WORK
 from config.schedule.waiting_work import IN_DATABASE, WaitingWork
 from inference.models import Batch, Completion, File, FilePurpose, State
 from inference.queue.client import client

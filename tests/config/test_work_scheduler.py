@@ -11,8 +11,7 @@ from celery.beat import Scheduler
 
 from config.celery import app
 from config.schedule import scheduler as schedulers
-from config.schedule.queue_tasks import WORK
-from config.schedule.scheduler import WorkScheduler
+from config.schedule.scheduler import WORK, WorkScheduler
 
 pytestmark = pytest.mark.unit
 

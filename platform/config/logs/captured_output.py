@@ -10,8 +10,7 @@ import threading
 from types import TracebackType
 from typing import TextIO, cast
 
-from config.logs.formatting import PRINTED, AsJson
-from config.logs.naming import NAME, is_a_server
+from config.logs.formatting import NAME, PRINTED, AsJson, is_a_server
 
 OURS = '{"time":"'  # the beginning of a line that is a record already
 _format = AsJson().format

@@ -1,10 +1,15 @@
-"""Metrics of the Celery tasks that this process has run."""
+"""The metrics of a Celery process: the tasks that it has run, and figures that it reads elsewhere.
+
+The one of the jobs reads figures of the whole platform, a worker those of its host's GPUs.
+"""
 
 import time
 from typing import Any
 
 from celery import Celery, signals
 
+from config.metrics import listener, process
+from config.metrics.scraped_sources import JOBS, Figures, of_gpus, sources
 from infrastructure.metrics import Counter, Histogram, Label
 
 _names: set[str] = set()
@@ -24,11 +29,20 @@ TOOK = Histogram(
 _began: dict[str, float] = {}  # by the task's id
 
 
-def count(app: Celery) -> None:
-    """Begin to count tasks."""
+def begin(app: Celery) -> None:
+    """Begin to count tasks and to read figures: this process is ready."""
     _names.update(app.tasks)
     signals.task_prerun.connect(_begins)
     signals.task_postrun.connect(_ends)
+    signals.worker_shutting_down.connect(_process_ends)
+    process.set_ready(it_is=True)
+    has_jobs = JOBS in app.amqp.queues.consume_from
+    process.set_role("jobs" if has_jobs else "worker")
+    listener.before_each.append(Figures(sources() if has_jobs else of_gpus()).bring)
+
+
+def _process_ends(**_signal: object) -> None:
+    process.set_ready(it_is=False)
 
 
 def _begins(*, task_id: str, **_signal: Any) -> None:

@@ -126,7 +126,7 @@ class Gpus:
 
 def _figures(nvml: Any, handle: Any) -> Iterator[_Figure]:
     """Yield the figures that this GPU has a sensor for; some are not available for parts of one."""
-    for query in (_use, _temperature, _memory, _power, _energy):
+    for query in _QUERIES:
         try:
             yield from query(nvml, handle)
         except nvml.NVMLError as error:
@@ -137,10 +137,6 @@ def _figures(nvml: Any, handle: Any) -> Iterator[_Figure]:
 def _use(nvml: Any, handle: Any) -> list[_Figure]:
     rates = nvml.nvmlDeviceGetUtilizationRates(handle)
     return [(BUSY, rates.gpu), (COPYING, rates.memory)]
-
-
-def _temperature(nvml: Any, handle: Any) -> list[_Figure]:
-    return [(TEMPERATURE, nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))]
 
 
 def _memory(nvml: Any, handle: Any) -> list[_Figure]:
@@ -157,12 +153,15 @@ def _memory(nvml: Any, handle: Any) -> list[_Figure]:
     return [(USED, memory.used / _MIB), (FREE, memory.free / _MIB), (TOTAL, memory.total / _MIB)]
 
 
-def _power(nvml: Any, handle: Any) -> list[_Figure]:
-    return [(POWER, nvml.nvmlDeviceGetPowerUsage(handle) / 1000)]
-
-
-def _energy(nvml: Any, handle: Any) -> list[_Figure]:
-    return [(ENERGY, nvml.nvmlDeviceGetTotalEnergyConsumption(handle))]
+_QUERIES: tuple[Callable[[Any, Any], list[_Figure]], ...] = (
+    _use,
+    _memory,
+    lambda nvml, gpu: [
+        (TEMPERATURE, nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))
+    ],
+    lambda nvml, gpu: [(POWER, nvml.nvmlDeviceGetPowerUsage(gpu) / 1000)],
+    lambda nvml, gpu: [(ENERGY, nvml.nvmlDeviceGetTotalEnergyConsumption(gpu))],
+)
 
 
 def _driver_gone(nvml: Any) -> tuple[int, ...]:

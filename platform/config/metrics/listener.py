@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from config.metrics import process
-from config.metrics.exposition import Page, page
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
+from infrastructure.metrics import registry
 
 log = logging.getLogger(__name__)
 HEAD_BYTES = 8 * 1024  # of a request
@@ -30,7 +32,20 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 REASONS |= {405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}
 PROBES = ("/livez", "/readyz")  # for processes that serve no HTTP otherwise
 TEXT = "text/plain; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text"
+Page = tuple[str, bytes]  # content type and body
 Answer = tuple[int, Page]
+before_each: list[Callable[[], None]] = []  # called before each page, to refresh its figures
+
+
+def page(accept: str = "") -> Page:
+    """Returns the page: OpenMetrics if the `accept` header takes it, else the older text format."""
+    for refresh in before_each:
+        refresh()
+    if OPENMETRICS in accept:
+        body: bytes = openmetrics.generate_latest(registry())  # type: ignore[no-untyped-call]
+        return openmetrics.CONTENT_TYPE_LATEST, body
+    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry())
 
 
 class Listener:

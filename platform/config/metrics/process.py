@@ -16,28 +16,21 @@ _BUILD = Gauge(
 )
 
 
-def _free() -> dict[tuple[str, ...], float]:
-    """Returns the bytes that are free for other users than root."""
-    disk = _disk()
-    return {(): disk.f_bavail * disk.f_frsize} if disk else {}
-
-
-def _size() -> dict[tuple[str, ...], float]:
-    disk = _disk()
-    return {(): disk.f_blocks * disk.f_frsize} if disk else {}
-
-
-def _disk() -> os.statvfs_result | None:
+def _disk(blocks: str) -> dict[tuple[str, ...], float]:
+    """Returns the bytes in such blocks: `f_bavail` are free for other users than root."""
     try:
-        return os.statvfs(settings.FOREBAY_HOME)
+        disk = os.statvfs(settings.FOREBAY_HOME)
     except OSError:  # the other figures are exported all the same
-        return None
+        return {}
+    return {(): getattr(disk, blocks) * disk.f_frsize}
 
 
 _FREE = Gauge(
-    "forebay_home_free_bytes", "Free on the file system of FOREBAY_HOME on this host", read=_free
+    "forebay_home_free_bytes",
+    "Free on the file system of FOREBAY_HOME on this host",
+    read=lambda: _disk("f_bavail"),
 )
-_SIZE = Gauge("forebay_home_size_bytes", "Size of that file system", read=_size)
+_SIZE = Gauge("forebay_home_size_bytes", "Size of that file system", read=lambda: _disk("f_blocks"))
 
 
 _ready = False

@@ -9,15 +9,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg
+import redis
 from django.conf import settings
 
 from audit import figures as of_audit
-from config.metrics import gpus, valkey
+from config.metrics import gpus
 from inference.metrics import engines, queues
+from inference.queue.client import client
 from infrastructure.metrics import Gauge, Label
+from infrastructure.redis import servers
 from tenants import figures as of_tenants
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,19 @@ QUEUES_S = 2.0
 _OPTIONS = (
     f"{settings.SEES_ALL['options']} -c statement_timeout=2000 "
     "-c default_transaction_read_only=on -c application_name=forebay_metrics"
+)
+
+
+JOBS = "jobs"
+PREFIX = "celery:"  # config.celery: global_keyprefix
+MEMORY = Gauge("forebay_valkey_memory_bytes", "Memory that Valkey or Redis uses, of all its nodes")
+LIMIT = Gauge(
+    "forebay_valkey_memory_limit_bytes", "Its maxmemory, of all its nodes; 0 where it has none"
+)
+CELERY = Gauge(
+    "forebay_celery_queue_length",
+    "Messages that wait for a process of Celery",
+    Label.of("queue", JOBS),
 )
 
 
@@ -66,11 +83,31 @@ def _forget_queues() -> None:
     engines.forget_queue()
 
 
+def _read_valkey() -> None:
+    """Read Valkey's memory and Celery's queue. Raises redis.RedisError."""
+    info: Any = client().info("memory")
+    nodes = [info] if "used_memory" in info else list(info.values())
+    MEMORY.set(sum(int(node["used_memory"]) for node in nodes))
+    LIMIT.set(sum(int(node.get("maxmemory", 0)) for node in nodes))
+    waiting: Any = _broker().llen(f"{PREFIX}{JOBS}")
+    CELERY.set_all({(JOBS,): waiting})
+
+
+def _forget_valkey() -> None:
+    for gauge in (MEMORY, LIMIT, CELERY):
+        gauge.forget()
+
+
+@cache
+def _broker() -> redis.Redis:
+    return servers.client(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2)
+
+
 def sources() -> dict[str, Source]:
     database = Database()
     return {
         "queue": Source(_read_queues, _forget_queues),
-        "valkey": Source(valkey.read, valkey.forget),
+        "valkey": Source(_read_valkey, _forget_valkey),
         "engines": Source(engines.ask, engines.forget_reports),
         "postgresql": Source(database.read, database.forget),
     }

@@ -1,19 +1,84 @@
-"""The handler of pages. It bounds bodies: Django spools one of any size to disk first."""
+"""The handler of pages. It bounds bodies: Django spools one of any size to disk first.
 
+The bytes of forms that are read before their sender can be known are a part of what the process may
+hold of all requests (intake/limits/unadmitted.py). The first FREE bytes of each count for nothing:
+ordinary forms get through, however many large ones somebody else sends. The number of connections
+bounds those.
+"""
+
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 
-from config.pages.form_memory import Bodies, Body
-from config.pages.page_request import Visit, callers
-from config.pages.refusal import Refused, is_for_programs, refuse
+from config.pages.page_request import Refused, Visit, callers, is_for_programs, refuse
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError
+from inference.intake.limits import unadmitted
+from inference.intake.limits.unadmitted import FREE
 from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
+MOST = 64 * 1024 * 1024  # of the forms of all addresses together
+MOST_OF_ADDRESS = 8 * 1024 * 1024
+
+
+class Bodies:
+    def __init__(self, most: int = MOST, most_of_address: int = MOST_OF_ADDRESS) -> None:
+        self._most, self._most_of_address = most, most_of_address
+        self.by_address: Counter[str] = Counter()
+        self.total = 0
+
+    def take(self, address: str, size: int) -> bool:
+        """Count the bytes, if there is room, and return whether there was. "" is no address."""
+        if self.total + size > self._most:
+            return False
+        if address and self.by_address.get(address, 0) + size > self._most_of_address:
+            return False
+        if unadmitted.budget().take((), size):
+            return False
+        self.by_address[address] += size
+        self.total += size
+        return True
+
+    def give_back(self, address: str, size: int) -> None:
+        unadmitted.budget().give_back((), size)
+        self.by_address[address] -= size
+        self.total -= size
+        if not self.by_address[address]:
+            del self.by_address[address]
+
+
+class Body:
+    """A form's body, which counts until it is released.
+
+    Its address is looked up for large ones alone; most are small.
+    """
+
+    def __init__(self, bodies: Bodies, whose: Callable[[], str]) -> None:
+        self._bodies, self._whose = bodies, whose
+        self._address, self._counted = "", 0
+
+    def may_grow_to(self, size: int) -> bool:
+        """Returns whether there is room for `size` bytes of it; fewer than before are free."""
+        more = size - FREE - self._counted
+        if more <= 0:
+            return True
+        self._address = self._address or self._whose()
+        if not self._bodies.take(self._address, more):
+            return False
+        self._counted += more
+        return True
+
+    def release(self) -> None:
+        if self._counted:
+            self._bodies.give_back(self._address, self._counted)
+            self._counted = 0
+
+
 _bodies = Bodies()
 
 
@@ -58,10 +123,16 @@ async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) 
     content = await _read(body, receive)
     if content is None:
         return
-    if encoding := _encoding(scope):
+    encodings = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    if encoding := b", ".join(encodings).decode("latin-1"):
         content = _unpacked(body, content, encoding)
-        scope = visit.scope = _as_if_plain(scope, len(content))
-    if _holds_nul(scope, content):
+        changed = (b"content-encoding", b"content-length")
+        headers = [line for line in scope["headers"] if line[0] not in changed]
+        length = (b"content-length", str(len(content)).encode())
+        scope = visit.scope = {**scope, "headers": [*headers, length]}
+    holds_nul = b"%00" in scope["query_string"] or "\0" in scope["path"]
+    # JSON writes NUL as \u0000.
+    if holds_nul or (b"%00" in content and not is_for_programs(scope)):
         raise Refused(400, "The request holds a NUL byte.")
     whole = iter([{"type": "http.request", "body": content, "more_body": False}])
 
@@ -98,20 +169,3 @@ def _check(body: Body, size: int) -> None:
         raise Refused(413, "What was sent is too large.")
     if not body.may_grow_to(size):
         raise Refused(503, "Too much is being sent at once. Please try again in a moment.")
-
-
-def _encoding(scope: Any) -> str:
-    encodings = [value for name, value in scope["headers"] if name == b"content-encoding"]
-    return ", ".join(value.decode("latin-1") for value in encodings)
-
-
-def _as_if_plain(scope: Any, length: int) -> Any:
-    changed = (b"content-encoding", b"content-length")
-    headers = [line for line in scope["headers"] if line[0] not in changed]
-    return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
-
-
-def _holds_nul(scope: Any, body: bytes) -> bool:
-    if b"%00" in scope["query_string"] or "\0" in scope["path"]:
-        return True
-    return b"%00" in body and not is_for_programs(scope)  # JSON writes NUL as \u0000

@@ -1,4 +1,8 @@
-"""A request for a page: charged to its address, then run in its turn."""
+"""A request for a page: charged to its address, then run in its turn, or refused before Django.
+
+A stranger's websocket counts for the address too. For each a session is looked up: `charged` wraps
+that look-up and `settled` follows it.
+"""
 
 import asyncio
 import math
@@ -6,10 +10,12 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from config.http.origins import refuse as refuse_socket
 from config.pages.callers import Callers
-from config.pages.refusal import FOR_PROGRAMS, Refused, is_for_programs, refuse
 from config.pages.turns import MOST, Busy, Lane, Turns
+from console.api.problem import MEDIA_TYPE, TYPE
 from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.client_address import client_ip, counted
 
@@ -17,8 +23,39 @@ STRANGERS = Lane(4, 3, waiting=128, waiting_of_one=64)
 KNOWN = Lane(6, 4, waiting=256, waiting_of_one=64)
 STREAMS = Lane(4, 2, waiting=0, waiting_of_one=0)  # exports: they last as long as a client reads
 TOO_MANY = "Too many pages are being asked for. Please try again in a moment."
+FOR_PROGRAMS = "/api/"
+AGAIN_S = 5
+_CODES = {413: "too_large", 415: "unsupported_media_type", 429: "throttled", 503: "unavailable"}
+_VISIT = "forebay.visit"
 callers = Callers()
 _pages, _streams = Turns(MOST, (KNOWN, STRANGERS)), Turns(4, (STREAMS,))
+
+
+class Refused(Exception):
+    """A refusal of a page. `again_s`: seconds after which to try again, with 429 and 503."""
+
+    def __init__(self, status: int, text: str, again_s: int = AGAIN_S) -> None:
+        super().__init__(text)
+        self.status, self.again_s = status, again_s
+
+
+def is_for_programs(scope: Any) -> bool:
+    return bool(scope["path"].startswith(FOR_PROGRAMS))
+
+
+async def refuse(refused: Refused, scope: Any, receive: Any, send: Any) -> None:
+    """Write the refusal as the whole answer."""
+    status, text = refused.status, str(refused)
+    headers = {"connection": "close"}
+    if status in (429, 503):
+        headers["retry-after"] = str(refused.again_s)
+    answer: Response = PlainTextResponse(text, status, headers)
+    if is_for_programs(scope):
+        code = _CODES.get(status, "malformed")
+        problem = {"type": TYPE + code, "title": text, "status": status, "detail": text}
+        problem["instance"] = scope["path"].replace("\0", "")
+        answer = JSONResponse(problem, status, headers, MEDIA_TYPE)
+    await answer(scope, receive, send)
 
 
 class Visit:
@@ -35,10 +72,8 @@ class Visit:
         if self._name:
             return
         address = counted(client_ip(self.scope))
-        part = (
-            FOR_PROGRAMS if is_for_programs(self.scope) else "/"
-        )  # a flood of one spares the other
-        self._name = f"{address}{part}"
+        # A flood of one part spares the other.
+        self._name = f"{address}{FOR_PROGRAMS if is_for_programs(self.scope) else '/'}"
         if not (address and self._limiter and settings.PAGES_PER_MINUTE):
             return
         ask = Ask(str(uuid4()), f"pages:{address}", settings.PAGES_PER_MINUTE)
@@ -131,3 +166,29 @@ class Visit:
 def _is_stream(start: Any) -> bool:
     """Returns whether an answer is a stream: Django gives the length of one that it has whole."""
     return all(name.lower() != b"content-length" for name, _ in start["headers"])
+
+
+def charged(application: Any) -> Any:
+    """Returns a websocket application whose handshake counts for the stranger's address."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        visit = Visit(scope)
+        try:
+            await visit.charge()
+        except Refused:
+            await refuse_socket(scope, receive, send)
+        else:
+            await application({**scope, _VISIT: visit}, receive, send)
+
+    return run
+
+
+def settled(application: Any) -> Any:
+    """Returns a websocket application that takes the charge back if somebody has signed in."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        callers.remember(scope, scope["user"])
+        await scope[_VISIT].settle()
+        await application(scope, receive, send)
+
+    return run

@@ -5,13 +5,12 @@ Each message costs milliseconds of three processes, and most of these would find
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.schedules import schedule
 from django.conf import settings
 
-from config.schedule.queue_tasks import WORK, Work
 from config.schedule.waiting_work import WaitingWork
 from inference import pulses
 
@@ -19,6 +18,30 @@ LOOK_S = 1.0
 ALL_THE_SAME_S = 60.0  # between messages while nothing seems to wait
 NEVER = float("-inf")
 PATIENCE_S = 300.0  # for a tick: while Redis is away each message waits for it
+
+
+class Work(NamedTuple):
+    """A task that works off a queue; the due_tasks.py of audit and inference look what waits."""
+
+    task: str
+    every_s: float  # while something waits
+    expires_s: float  # an older message is dropped
+
+
+WORK = (
+    Work("inference.sweep", 1, 5),
+    Work("inference.replace", 1, 5),
+    Work("audit.seal", 1, 5),
+    Work("audit.tell_witnesses", 1, 2),
+    Work("audit.delete", 2, 5),
+    Work("audit.rotate", 4, 4),
+    Work("inference.roll_up", 10, 10),
+    Work("audit.export_subjects", 10, 10),
+    Work("audit.export", 30, 30),
+    Work("inference.drive_batches", 1, 5),
+    Work("inference.forget_files", 60, 60),
+    Work("inference.forget_keys", 60, 60),
+)
 
 
 class WorkScheduler(PersistentScheduler):

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from config import environment, life_signs, machine_clock
+from config.life_signs import tell
 from config.logs import captured_output
 from config.logs.formatting import AsJson
 from config.supervisor import ports
@@ -33,7 +34,6 @@ from config.supervisor.servers import Servers
 from config.supervisor.terminal import Problem, say
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
-from config.systemd_notify import tell
 from config.tls import configured_files
 from config.tls.key_pair import BadCertificate, read
 from inference import pulses

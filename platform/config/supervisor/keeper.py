@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from config import environment
-from config.logs.naming import NAME
+from config.logs.formatting import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.own_processes import RUN_ID, OwnProcesses

@@ -11,8 +11,7 @@ from uuid import uuid4
 import pytest
 
 from config.environment import PROJECT
-from config.logs.formatting import LONGEST, AsJson, message
-from config.logs.naming import started_as
+from config.logs.formatting import LONGEST, AsJson, message, started_as
 from inference.log_context import about, working_for
 from tenants import secret_keys
 from tests.test_environment import started

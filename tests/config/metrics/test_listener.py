@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from config.metrics import exposition, listener, process
+from config.metrics import listener, process
 from config.metrics.listener import AT_ONCE, Listener, listen
 from config.supervisor.ports import find_free
 from config.tls.authority import Authority, Files
@@ -184,11 +184,11 @@ async def test_what_cannot_be_written_is_an_error_and_no_end(
         raise RuntimeError("canary")
 
     async with listening() as port:
-        monkeypatch.setattr(exposition, "before_each", [broken])
+        monkeypatch.setattr(listener, "before_each", [broken])
         answer = await get(port)
         assert answer.startswith("HTTP/1.1 500")
         assert "canary" not in answer
-        monkeypatch.setattr(exposition, "before_each", [])
+        monkeypatch.setattr(listener, "before_each", [])
         assert (await get(port)).startswith("HTTP/1.1 200")
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from config.metrics.exposition import page
+from config.metrics.listener import page
 from infrastructure.metrics import FAMILIES, OTHER
 from infrastructure.metrics.families import MOST, Counter
 from tests.config.metrics import table

@@ -18,7 +18,7 @@ from audit import figures as of_audit
 from audit.models import CheckRun, DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
-from config.metrics import process, scraped_sources, valkey
+from config.metrics import process, scraped_sources
 from inference import request_id
 from inference.engines import forget
 from inference.engines.health import breakers
@@ -279,7 +279,7 @@ def test_how_full_the_disk_is() -> None:
 
 
 def test_what_valkey_says_of_itself() -> None:
-    valkey.read()
+    scraped_sources.sources()["valkey"].read()
     assert of("forebay_valkey_memory_bytes") > 100_000
     assert of("forebay_celery_queue_length", "jobs") >= 0
 

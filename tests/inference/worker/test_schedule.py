@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from config.celery import app
-from config.schedule.queue_tasks import WORK
+from config.schedule.scheduler import WORK
 from inference.tasks import reconcile
 from tenants.models import Reconciliation, Tenant
 
