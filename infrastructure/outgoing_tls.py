@@ -59,7 +59,8 @@ def context(host: str) -> ssl.SSLContext:
             new = _new_context(peer)
         except OSError as problem:
             return _last_working(host, problem)
-        _limit_known()
+        if len(_known) > 256:
+            _known.clear()
         _known[cache_key] = new
     _last[host] = _known[cache_key]
     return _known[cache_key]
@@ -68,8 +69,8 @@ def context(host: str) -> ssl.SSLContext:
 def peer_of(host: str) -> Peer:
     certificate = key = own = ""
     if (folder := os.environ.get("FOREBAY_TLS_PEERS")) and _HOST.fullmatch(host):
-        files = ("ca.crt", "tls.crt", "tls.key")
-        own, certificate, key = (_existing(Path(folder, host, name)) for name in files)
+        files = (Path(folder, host, name) for name in ("ca.crt", "tls.crt", "tls.key"))
+        own, certificate, key = (str(file) if file.exists() else "" for file in files)
     return Peer(own or os.environ.get("FOREBAY_TLS_CA", ""), bool(own), certificate, key)
 
 
@@ -107,15 +108,6 @@ def _last_working(host: str, problem: OSError) -> ssl.SSLContext:
         raise WrongFiles(f"the files of TLS for {host} in {folder} are wrong: {reason}")
     log.error("TLS to %s: keeps the earlier files: %s", host, problem)
     return _last[host]
-
-
-def _limit_known() -> None:
-    if len(_known) > 256:
-        _known.clear()
-
-
-def _existing(path: Path) -> str:
-    return str(path) if path.exists() else ""
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

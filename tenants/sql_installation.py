@@ -14,7 +14,6 @@ from django.db import connection, transaction
 
 from audit.trail import partitions, protection
 from infrastructure.postgres import schema_release
-from infrastructure.postgres.pending_migrations import unapplied
 from tenants.isolation import row_security, scope_key
 
 APPS = ("audit", "tenants", "inference")
@@ -49,7 +48,7 @@ def install(*, app_config: Any, using: str, **signal: Any) -> None:
     if app_config.label != APPS[-1] or "plan" not in signal:
         return
     try:
-        if not unapplied() and not schema_release.is_newer():
+        if not schema_release.unapplied() and not schema_release.is_newer():
             with transaction.atomic(using):
                 _install()
     finally:

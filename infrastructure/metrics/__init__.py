@@ -6,8 +6,16 @@ plain numbers, without a lock. Prometheus' client only renders them at a scrape.
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from infrastructure.metrics.families import FAMILIES, Counter, Gauge, Histogram
-from infrastructure.metrics.labels import ANY_OF_FEW, OTHER, Label, Words
+from infrastructure.metrics.families import (
+    ANY_OF_FEW,
+    FAMILIES,
+    OTHER,
+    Counter,
+    Gauge,
+    Histogram,
+    Label,
+    Words,
+)
 
 __all__ = (
     "ANY_OF_FEW",

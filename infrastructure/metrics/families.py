@@ -1,12 +1,14 @@
 """Counters, gauges and histograms that cost a request next to nothing.
 
 Adding to a child is one operation on a list or an attribute, which no other thread interrupts in
-CPython. A family has MOST children at most: further label values are counted as OTHER.
+CPython. Text from clients never becomes a new value of a label, and a family has MOST children at
+most: further label values are counted as OTHER.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, product
 from math import inf, prod
 from typing import Any, Generic, TypeVar
 
@@ -19,12 +21,46 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from infrastructure.metrics.labels import OTHER, Label
-
+OTHER = "other"
+NOTHING = ""  # Prometheus treats an empty label as absent
 MOST = 2_000
 FEW = 16
 Child = TypeVar("Child")
 Values = tuple[str, ...]  # of the labels, in their order
+
+
+class Words(set[str]):
+    """A set of values to which modules add their own while they are imported."""
+
+
+class _Anything:
+    def __contains__(self, word: object) -> bool:
+        return True
+
+
+# For names from our own tables, of which there are few; the family's bound on children still holds.
+ANY_OF_FEW = _Anything
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label. `words` returns the allowed values, called when a value is new; any other becomes
+    OTHER.
+
+    `known` lists all values if they never change.
+    """
+
+    name: str
+    words: Callable[[], Container[str]]
+    known: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, *words: str) -> "Label":
+        allowed = frozenset(words)
+        return cls(name, lambda: allowed, words)
+
+    def bounded(self, value: str) -> str:
+        return value if value == NOTHING or value in self.words() else OTHER
 
 
 class Count:
@@ -51,6 +87,8 @@ class Spread:
 class Family(Collector, Generic[Child]):
     """A named metric. `text` describes one figure of it, and its unit if the name does not."""
 
+    _metric: Any  # as Prometheus' client renders it
+
     def __init__(self, name: str, text: str, *labels: Label) -> None:
         if name in FAMILIES:
             raise ValueError(f"there are two metrics {name}")
@@ -64,26 +102,26 @@ class Family(Collector, Generic[Child]):
         return self._bounded(values) if child is None else child
 
     def collect(self) -> Iterator[Metric]:
-        metric: Any = self._metric([label.name for label in self.labels])
-        for values, child in list(self._children.items()):
-            self._add(metric, values, child)
+        metric: Any = self._metric(self.name, self.text, labels=[each.name for each in self.labels])
+        self._fill(metric)
         yield metric
 
+    def _fill(self, metric: Any) -> None:
+        """Add the present values to a metric of Prometheus' client."""
+        raise NotImplementedError
+
     def _bounded(self, values: Values) -> Child:
-        words = zip(self.labels, values, strict=True)
-        known = tuple(label.bounded(value) for label, value in words)
+        known = self._known(values)
         if len(self._children) >= MOST and known not in self._children:
             known = (OTHER,) * len(known)
         return self._children.setdefault(known, self._new_child())
 
+    def _known(self, values: Values) -> Values:
+        labels = zip(self.labels, values, strict=True)
+        return tuple(label.bounded(value) for label, value in labels)
+
     def _new_child(self) -> Child:
         raise NotImplementedError
-
-    def _metric(self, labels: list[str]) -> Metric:
-        raise NotImplementedError
-
-    def _add(self, metric: Any, values: Values, child: Child) -> None:
-        metric.add_metric(values, child.value)  # type: ignore[attr-defined]
 
 
 class Counter(Family[Count]):
@@ -92,6 +130,8 @@ class Counter(Family[Count]):
     Prometheus sees no increase in a figure that begins at 1, so the first failure of a process
     would raise no alert.
     """
+
+    _metric = CounterMetricFamily
 
     def __init__(self, name: str, text: str, *labels: Label) -> None:
         super().__init__(name, text, *labels)
@@ -102,38 +142,34 @@ class Counter(Family[Count]):
     def _new_child(self) -> Count:
         return Count()
 
-    def _metric(self, labels: list[str]) -> Metric:
-        return CounterMetricFamily(self.name, self.text, labels=labels)
+    def _fill(self, metric: Any) -> None:
+        for values, child in list(self._children.items()):
+            metric.add_metric(values, child.value)
 
 
 class Histogram(Family[Spread]):
     """A histogram. `bounds`: the upper bounds, ascending, without infinity."""
 
+    _metric = HistogramMetricFamily
+
     def __init__(self, name: str, text: str, *labels: Label, bounds: Sequence[float]) -> None:
         super().__init__(name, text, *labels)
         self.bounds = tuple(bounds)
-        self._upper = [_bound_text(bound) for bound in (*bounds, inf)]
 
     def _new_child(self) -> Spread:
         return Spread(self.bounds)
 
-    def _metric(self, labels: list[str]) -> Metric:
-        return HistogramMetricFamily(self.name, self.text, labels=labels)
-
-    def _add(self, metric: Any, values: Values, child: Spread) -> None:
-        so_far, buckets = 0, list[tuple[str, float]]()
-        for bound, count in zip(self._upper, list(child.counts), strict=True):
-            so_far += count
-            buckets.append((bound, so_far))
-        metric.add_metric(values, buckets, child.total)
-
-
-def _bound_text(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
+    def _fill(self, metric: Any) -> None:
+        upper: list[str] = [floatToGoString(bound) for bound in (*self.bounds, inf)]  # type: ignore[no-untyped-call]
+        for values, child in list(self._children.items()):
+            counts = accumulate(list(child.counts))
+            metric.add_metric(values, list(zip(upper, counts, strict=True)), child.total)
 
 
 class Gauge(Family[Count]):
     """A present value: set for all children at once, or read at each scrape."""
+
+    _metric = GaugeMetricFamily
 
     def __init__(
         self,
@@ -158,15 +194,10 @@ class Gauge(Family[Count]):
         """Removes all values: no figure is better than an outdated one."""
         self._figures = {}
 
-    def collect(self) -> Iterator[Metric]:
-        metric = GaugeMetricFamily(
-            self.name, self.text, labels=[label.name for label in self.labels]
-        )
+    def _fill(self, metric: Any) -> None:
         figures = self._read() if self._read else self._figures
         for values, figure in list(figures.items())[:MOST]:
-            words = zip(self.labels, values, strict=True)
-            metric.add_metric([label.bounded(value) for label, value in words], figure)
-        yield metric
+            metric.add_metric(self._known(values), figure)
 
 
 FAMILIES: dict[str, Family[Any]] = {}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from infrastructure import release
 
@@ -70,6 +71,12 @@ def mismatch() -> str:
     if schema is None:
         return f"the tables are older than Forebay {release.VERSION}: {MIGRATE}"
     return schema.mismatch
+
+
+def unapplied() -> bool:
+    """Returns whether migrations of this code are missing in the database."""
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def is_newer() -> bool:

@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Warning
 from django.db import OperationalError, ProgrammingError, connection, connections
 
 from audit.trail.protection import SYSTEM
-from infrastructure.postgres.pending_migrations import unapplied
+from infrastructure.postgres.schema_release import unapplied
 from tenants.isolation import row_security
 from tenants.isolation.catalogue import Catalogue
 from tenants.scope import tenant_scope

@@ -1,7 +1,7 @@
 """The checks that every process makes before it starts: tables, roles, row security, keys."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import django
 
@@ -18,18 +18,14 @@ def findings() -> Iterator[Finding]:
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
     django.setup(set_prefix=False)
 
-    from infrastructure.postgres.pending_migrations import unapplied
+    from infrastructure.postgres.schema_release import unapplied
     from tenants.isolation import check
 
-    yield from _tables(unapplied, check.startup_problem)
-
-
-def _tables(unapplied: Callable[[], bool], startup_problem: Callable[[], str]) -> Iterator[Finding]:
     if unapplied():
         yield fail("tables", "migrations are missing: run `forebay migrate`")
         return
     yield ok("tables", "of this version")
-    problem = startup_problem()
+    problem = check.startup_problem()
     yield fail("tenants", problem) if problem else ok("tenants", "are kept apart")
     yield _drift()
 
@@ -45,9 +41,6 @@ def _drift() -> Finding:
     except (DatabaseError, ValueError) as problem:
         return warn("engines", f"cannot be compared with FOREBAY_ENGINES: {problem}".strip())
     if waiting:
-        return warn(
-            "engines",
-            f"{len(waiting)} are other in FOREBAY_ENGINES, which the next start writes: "
-            "`forebay manage engines_drift` shows them",
-        )
+        text = f"{len(waiting)} are other in FOREBAY_ENGINES, which the next start writes"
+        return warn("engines", f"{text}: `forebay manage engines_drift` shows them")
     return ok("engines", "the database agrees with FOREBAY_ENGINES")
