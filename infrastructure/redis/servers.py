@@ -15,7 +15,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from infrastructure.redis import without_tracing as without_tracing  # before redis
@@ -131,16 +131,8 @@ def servers(url: str) -> Servers:
             f"sentinels must be named as {SCHEME}://:PASSWORD@HOST:26379,HOST:26379/NAME/0"
         )
     sentinel_password = parse_qs(parts.query).get("sentinel_password", [""])[0]
-    return Servers(
-        sentinels[0],
-        username,
-        password,
-        database,
-        sentinels,
-        name,
-        sentinel_password,
-        secure=secure,
-    )
+    user = (username, password, database)
+    return Servers(sentinels[0], *user, sentinels, name, sentinel_password, secure=secure)
 
 
 def is_cluster(url: str) -> bool:
@@ -171,16 +163,11 @@ def client(url: str, **options: Any) -> redis.Redis:
     A cluster's client supports single commands, scripts, and pipelines that touch one slot or have
     no transaction.
     """
-    if (parsed := servers(url)).seeds:
-        cluster: redis.Redis = _cluster(parsed, **options)
-        return cluster
-    return redis.Redis.from_pool(Pool.from_url(url, **options))
-
-
-# redis-py has no types for the nodes of its clusters either.
-def _cluster(servers_: Servers, **options: Any) -> Any:
-    seeds = [ClusterNode(*address) for address in servers_.seeds]  # type: ignore[no-untyped-call]
-    return RedisCluster(startup_nodes=seeds, **servers_.to_primary, **PATIENCE, **options)
+    if not (parsed := servers(url)).seeds:
+        return redis.Redis.from_pool(Pool.from_url(url, **options))
+    seeds = [ClusterNode(*address) for address in parsed.seeds]  # type: ignore[no-untyped-call]
+    cluster: Any = RedisCluster(startup_nodes=seeds, **parsed.to_primary, **PATIENCE, **options)
+    return cast("redis.Redis", cluster)
 
 
 def keep_alive(socket_: socket.socket) -> None:
@@ -240,7 +227,10 @@ def celery_broker(url: str) -> Broker:
     parsed = servers(url)
     tls = dict(parsed.tls_options)
     if parsed.path:
-        return Broker(_kombu_socket_url(parsed), {}, {})
+        quoted = quote(parsed.password, safe="")
+        user = f"{quote(parsed.username)}:{quoted}@" if parsed.password else ""
+        path = f"{quote(parsed.path)}?virtual_host={parsed.database or 0}"
+        return Broker(f"redis+socket://{user}{path}", {}, {})
     if not parsed.sentinels:  # kombu reads TLS from its options, and has its own rules for rediss
         return Broker(re.sub("^rediss:", "redis:", url), dict(PATIENCE), tls)
     user = urlsplit(url).netloc.rpartition("@")[0]
@@ -248,8 +238,3 @@ def celery_broker(url: str) -> Broker:
     urls = [f"{credentials}{host}:{port}/{parsed.database or 0}" for host, port in parsed.sentinels]
     options = {"master_name": parsed.name, "sentinel_kwargs": parsed.to_sentinels, **PATIENCE}
     return Broker(";".join(f"sentinel://{url_}" for url_ in urls), options, tls)
-
-
-def _kombu_socket_url(server: Servers) -> str:
-    user = f"{quote(server.username)}:{quote(server.password, safe='')}@" if server.password else ""
-    return f"redis+socket://{user}{quote(server.path)}?virtual_host={server.database or 0}"

@@ -12,6 +12,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from django.conf import settings
@@ -28,9 +29,6 @@ HEAD_BYTES = 8 * 1024  # of a request
 EXCHANGE_S = 9.0  # Prometheus' own limit is 10 by default
 AT_ONCE, MOST_OPEN = 8, 64
 AGAIN_S = 5.0  # between attempts while another program has the port
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
-REASONS |= {405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}
-PROBES = ("/livez", "/readyz")  # for processes that serve no HTTP otherwise
 TEXT = "text/plain; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"
 Page = tuple[str, bytes]  # content type and body
@@ -106,22 +104,23 @@ class Listener:
         fields = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in fields}
         path = rest.split(" ")[0].partition("?")[0]
-        if path in PROBES:
-            return _answer_probe(path)
+        # Probes need no token: their answer reveals nothing else.
+        if path == "/livez":
+            return _text(200, "alive")
+        if path == "/readyz":
+            ready = process.is_ready()
+            return _text(200, "ready") if ready else _text(503, "it starts, or it ends")
         if path != "/metrics":
             return _text(404, "there is /metrics")
         if method != "GET":
             return _text(405, "/metrics takes GET")
         if not self._may_read(headers.get("authorization", "")):
             return _text(401, "send the token of FOREBAY_METRICS_TOKEN_FILE as a bearer token")
-        return await self._page(headers.get("accept", ""))
-
-    async def _page(self, accept: str) -> Answer:
         if self._open > AT_ONCE:
             return _text(503, "too many scrapes at once")
         try:
             async with self._writing:  # one at a time: a second would only slow down the first
-                return 200, await asyncio.to_thread(page, accept)
+                return 200, await asyncio.to_thread(page, headers.get("accept", ""))
         except Exception:
             log.exception("metrics: cannot write them")
             return _text(500, "something broke; it has been logged")
@@ -168,19 +167,12 @@ def _serve(listener: Listener) -> None:
         runner.run(listener.serve())
 
 
-def _answer_probe(path: str) -> Answer:
-    """Answer a probe, without a token: the answer reveals nothing else."""
-    if path == "/livez":
-        return _text(200, "alive")
-    return _text(200, "ready") if process.is_ready() else _text(503, "it starts, or it ends")
-
-
 def _text(status: int, text: str) -> Answer:
     return status, (TEXT, f"{text}\n".encode())
 
 
 def _head(status: int, kind: str, length: int) -> bytes:
-    lines = [f"HTTP/1.1 {status} {REASONS[status]}", f"Content-Type: {kind}"]
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {kind}"]
     lines += [f"Content-Length: {length}", "Cache-Control: no-store", "Connection: close"]
     lines += ["WWW-Authenticate: Bearer"] if status == 401 else []
     lines += ["Allow: GET"] if status == 405 else []

@@ -5,6 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
+from audit.keys.master_keys import private_file
 from config.supervisor.terminal import Problem
 
 
@@ -47,23 +48,17 @@ class Home:
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
 
-    def write_private(self, path: Path, text: str, *, durable: bool = False) -> None:
-        """Write a file whole or not at all, readable for us alone.
-
-        With `durable` it also survives a power failure.
-        """
+    def write_private(self, path: Path, text: str) -> None:
+        """Write a file whole or not at all, readable for us alone. A power failure may lose it."""
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
         draft.replace(path)
 
     def password(self, name: str) -> str:
         """Returns the secret of this name, which is made at the first call and stored."""
         path = self.secrets / name
         if not path.exists() or not path.read_text().strip():  # empty: a power failure, a full disk
-            self.write_private(path, secrets.token_urlsafe(24), durable=True)
+            private_file.replace(path, secrets.token_urlsafe(24))
         return path.read_text().strip()

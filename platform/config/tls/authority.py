@@ -4,6 +4,7 @@ Its keys are ECDSA P-256, which browsers, gRPC and OpenSSL all take.
 """
 
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,8 @@ SKEW = timedelta(hours=1)  # clocks may differ by so much
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 _DNS = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
-_LEAF = x509.BasicConstraints(ca=False, path_length=None)
+Extension = tuple[x509.ExtensionType, bool]  # True: critical
+Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,9 @@ class Authority:
                 "--force makes one all the same"
             )
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        key = ec.generate_private_key(ec.SECP256R1())
-        number = x509.random_serial_number()
-        name = _x509_name(f"Forebay authority {number & 0xFFFFFF:06x}")
-        built = _builder(name, name, key, number, YEARS_10)
-        built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        built = built.add_extension(_usage(signs=True), critical=True)
-        certificate = built.sign(key, SHA256())
+        basic: Extension = (x509.BasicConstraints(ca=True, path_length=0), True)
+        name = f"Forebay authority {secrets.token_hex(3)}"
+        certificate, key = _signed(name, YEARS_10, [basic, (_usage(signs=True), True)])
         _keep(files, certificate, key)
         return cls(folder, certificate, key)
 
@@ -93,7 +91,8 @@ class Authority:
 
     def reissue(self, name: str) -> Files:
         """Issue a certificate anew, with the same names, use and time, and a new key."""
-        old = _leaf(self._folder / f"{name}.crt")
+        path = self._folder / f"{name}.crt"
+        old = x509.load_pem_x509_certificates(path.read_bytes())[0]
         days = max(1, (old.not_valid_after_utc - old.not_valid_before_utc - SKEW).days)
         use = old.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         common = old.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
@@ -118,16 +117,17 @@ class Authority:
             raise BadCertificate(f"{file!r} cannot name files: use letters, digits and -")
         if not 1 <= days <= YEARS_10:
             raise BadCertificate(f"a certificate holds for 1 to {YEARS_10} days, not {days}")
-        key = ec.generate_private_key(ec.SECP256R1())
-        issuer, number = self.certificate.subject, x509.random_serial_number()
-        built = _builder(_x509_name(common[:64]), issuer, key, number, days, self.certificate)
-        built = built.add_extension(_LEAF, critical=True)
-        built = built.add_extension(_usage(signs=False), critical=True)
-        built = built.add_extension(x509.ExtendedKeyUsage(use), critical=False)
+        extensions: list[Extension] = [
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_usage(signs=False), True),
+            (x509.ExtendedKeyUsage(use), False),
+        ]
         if names:
-            built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            extensions.append((x509.SubjectAlternativeName(names), False))
+        signer = self.certificate, self._key
+        certificate, key = _signed(common[:64], days, extensions, signer)
         files = Files.of(self._folder, file)
-        _keep(files, built.sign(self._key, SHA256()), key)
+        _keep(files, certificate, key)
         return files
 
 
@@ -163,55 +163,32 @@ def _host(text: str) -> x509.GeneralName:
     return x509.DNSName(name)
 
 
-def _leaf(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificates(path.read_bytes())[0]
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    number: int,
-    days: int,
-    authority: x509.Certificate | None = None,
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    ends = now + timedelta(days=days)
-    if authority:
-        ends = min(ends, authority.not_valid_after_utc)
-    public = key.public_key()
-    signer: x509.AuthorityKeyIdentifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
-        authority.public_key() if authority else public  # type: ignore[arg-type]  # of a kind that certificates have
+def _signed(
+    common: str, days: int, extensions: Iterable[Extension], signer: Signer | None = None
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Returns a certificate and its new key. Without a signer, it signs itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    public, ends = key.public_key(), now + timedelta(days=days)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    issuer, issuers_key = subject, key
+    if signer:
+        authority, issuers_key = signer
+        issuer, ends = authority.subject, min(ends, authority.not_valid_after_utc)
+    issuers_id: x509.AuthorityKeyIdentifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
+        issuers_key.public_key()
     )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(number)
-        .not_valid_before(now - SKEW)
-        .not_valid_after(ends)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(signer, critical=False)
-    )
+    builder = x509.CertificateBuilder(issuer, subject, public, x509.random_serial_number())
+    builder = builder.not_valid_before(now - SKEW).not_valid_after(ends)
+    identifiers = (x509.SubjectKeyIdentifier.from_public_key(public), False), (issuers_id, False)
+    for extension, is_critical in (*identifiers, *extensions):
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(issuers_key, SHA256()), key
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _x509_name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    without = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=signs, crl_sign=signs, **without)
 
 
 def _keep(files: Files, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

@@ -38,7 +38,8 @@ def read(certificate: str | Path, key: str | Path) -> Pair:
     """
     chain, private = _bytes(certificate), _bytes(key)
     certificates = _certificates(certificate, chain)
-    _require_key_of(certificates[0], _private_key(key, private), certificate, key)
+    if certificates[0].public_key() != _private_key(key, private).public_key():
+        raise BadCertificate(f"{key} is not the key of {certificate}: one may not be renewed yet")
     _require_order(certificates, certificate)
     _require_now(certificates[0], certificate)
     return Pair(chain, private, certificates[0])
@@ -87,9 +88,8 @@ def _private_key(path: str | Path, text: bytes) -> PrivateKey:
             "-out …), readable for this user only"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise BadCertificate(f"{path}: no whole private key in PEM: it may be half written") from (
-            None
-        )
+        problem = f"{path}: no whole private key in PEM: it may be half written"
+        raise BadCertificate(problem) from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= LEAST_RSA:
         return key
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size >= 256:
@@ -98,13 +98,6 @@ def _private_key(path: str | Path, text: bytes) -> PrivateKey:
         f"{path}: browsers and gRPC do not take such a key: use ECDSA P-256, or RSA with "
         f"{LEAST_RSA} bits or more"
     )
-
-
-def _require_key_of(
-    leaf: x509.Certificate, key: PrivateKey, certificate: str | Path, path: str | Path
-) -> None:
-    if leaf.public_key() != key.public_key():
-        raise BadCertificate(f"{path} is not the key of {certificate}: one may not be renewed yet")
 
 
 def _require_order(chain: list[x509.Certificate], path: str | Path) -> None:
@@ -129,12 +122,10 @@ def _require_now(certificate: x509.Certificate, path: str | Path) -> None:
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:
+    extensions, may = certificate.extensions, False
     try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-        if not constraints.value.ca:
-            return False
-        return bool(
-            certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-        )
+        may = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound as missing:
-        return missing.oid == x509.KeyUsage.oid
+        return missing.oid == x509.KeyUsage.oid and may
+    return may and usage.key_cert_sign

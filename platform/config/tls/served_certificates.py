@@ -8,7 +8,6 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +24,11 @@ class Material(NamedTuple):
     clients: bytes | None  # PEM of the authorities whose certificates clients must show
 
 
-def _ends_by_name() -> Mapping[tuple[str, ...], float]:
-    return {(name,): served.material.pair.not_after for name, served in _served.items()}
-
-
 NOT_AFTER = Gauge(
     "forebay_certificate_not_after_seconds",
     "Unix time at which the certificate ends that this process shows",
     Label.of("certificate", "web", "grpc", "metrics"),
-    read=_ends_by_name,
+    read=lambda: {(name,): each.material.pair.not_after for name, each in _served.items()},
 )
 
 
@@ -74,16 +69,13 @@ class Served:
         try:
             self._material = self._read()
         except BadCertificate as problem:
-            self._keep_old(str(problem))
+            if str(problem) != self._reported:
+                text = "TLS of %s: keeps the certificate that ends %s: %s"
+                log.error(text, self._name, _day(self._material.pair), problem)
+            self._reported = str(problem)
             return
         self._read_stamps, self._reported, self._context = stamps, "", None
         log.info("TLS of %s: renewed, until %s", self._name, _day(self._material.pair))
-
-    def _keep_old(self, why: str) -> None:
-        if why != self._reported:
-            until = _day(self._material.pair)
-            log.error("TLS of %s: keeps the certificate that ends %s: %s", self._name, until, why)
-        self._reported = why
 
     def _read(self) -> Material:
         """Read and check the files. Raises BadCertificate."""
