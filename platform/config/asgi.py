@@ -46,10 +46,6 @@ sockets = FromOwnPages(
 )
 
 
-def _startup_problem() -> str:
-    return startup_problem() or follow_engines()
-
-
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await _http(scope, receive, send)
@@ -75,7 +71,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if problem := await sync_to_async(_startup_problem)():
+            if problem := await sync_to_async(lambda: startup_problem() or follow_engines())():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             scope["state"]["context"] = context = await Context.open()

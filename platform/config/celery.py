@@ -47,7 +47,7 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=0,
-    CELERY_DB_REUSE_MAX=10_000,  # tasks over one connection; see _renew_connection
+    CELERY_DB_REUSE_MAX=10_000,  # tasks over one connection; see close_old_connections
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
@@ -110,13 +110,8 @@ def _know_the_queues(**_signal: object) -> None:
     tell("READY=1")
 
 
-@task_prerun.connect
-def _renew_connection(**_signal: object) -> None:
-    """Close a connection that has failed or is too old.
-
-    A new one for each task would cost more than a task does.
-    """
-    close_old_connections()
+# One that has failed or is too old: a new one for each task would cost more than a task does.
+task_prerun.connect(close_old_connections)
 
 
 @worker_ready.connect

@@ -154,7 +154,7 @@ def serial(context: ssl.SSLContext, port: Port) -> str:
 
 def test_a_renewal_reaches_every_process(running: Running) -> None:
     (before,) = shown(running)
-    certificates.main([f"--folder={running.home / 'tls'}", "renew", "--all"])
+    certificates.certificates([f"--folder={running.home / 'tls'}", "renew", "--all"])
     eventually(lambda: before not in (new := shown(running)) and len(new) == 1, 60)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.command import worker
+from config.command.processes import worker
 from config.supervisor.home import Home
 from config.supervisor.ports import find_free
 from config.supervisor.scrape_targets import ScrapeTargets, take_own_port
@@ -126,4 +126,4 @@ def test_a_port_that_a_stranger_has_taken_meanwhile_is_left_to_them(
 @pytest.mark.parametrize("text", ["0", "65536", "many"])
 def test_what_is_no_port_is_refused(text: str) -> None:
     with pytest.raises(SystemExit):
-        worker.main(["qwen", "--metrics-from", text])
+        worker(["qwen", "--metrics-from", text])

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import threading
-from types import TracebackType
 from typing import TextIO, cast
 
 from config.logs.formatting import NAME, PRINTED, AsJson, is_a_server
@@ -61,7 +60,8 @@ def begin() -> None:
     sys.stderr = sys.__stderr__ = errors  # type: ignore[assignment, misc]  # the same
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to the file itself
     logging.captureWarnings(capture=True)
-    sys.excepthook, threading.excepthook = _broke_off, _thread_broke_off
+    sys.excepthook = lambda *problem: _say("the process broke off", problem)
+    threading.excepthook = _thread_broke_off
 
 
 def _is_the_log() -> bool:
@@ -71,12 +71,6 @@ def _is_the_log() -> bool:
     except (OSError, ValueError):
         return False
     return os.path.samestat(one, other) or not os.environ.get(NAME)
-
-
-def _broke_off(
-    kind: type[BaseException], problem: BaseException, trace: TracebackType | None
-) -> None:
-    _say("the process broke off", (kind, problem, trace))
 
 
 def _thread_broke_off(broke: threading.ExceptHookArgs) -> None:

@@ -109,7 +109,9 @@ class Gpus:
         except nvml.NVMLError as error:
             if error.value in _driver_gone(nvml):
                 raise
-            return self._lost(index), [(UP, 0)]
+            unnamed = (str(index), "", "", self._host)
+            lost = next((names for names in self._known if names[0] == str(index)), unnamed)
+            return lost, [(UP, 0)]
 
     def _names(self, nvml: Any, handle: Any, index: int) -> tuple[str, ...]:
         uuid, model = nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)
@@ -118,10 +120,6 @@ class Gpus:
         self._known = {one for one in self._known if one[1] != names[1]}
         self._known.add(names)
         return names
-
-    def _lost(self, index: int) -> tuple[str, ...]:
-        known = (names for names in self._known if names[0] == str(index))
-        return next(known, (str(index), "", "", self._host))
 
 
 def _figures(nvml: Any, handle: Any) -> Iterator[_Figure]:

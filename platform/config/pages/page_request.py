@@ -102,7 +102,8 @@ class Visit:
 
         The turn is free again before a slow client has read the answer. Raises Refused.
         """
-        if not await self._take_turn(receive):
+        self._has_turn = self._turns.try_now(self._lane, self._name) or await self._wait(receive)
+        if not self._has_turn:
             return
         try:
             await pages(self.scope, replay, self._sender(send))
@@ -112,14 +113,8 @@ class Visit:
         for message in self._whole or ():
             await send(message)
 
-    async def _take_turn(self, receive: Any) -> bool:
-        """Take a turn. Returns False if the client has gone meanwhile. Raises Refused."""
-        self._has_turn = self._turns.try_now(self._lane, self._name)
-        if not self._has_turn:
-            self._has_turn = await self._wait(receive)
-        return self._has_turn
-
     async def _wait(self, receive: Any) -> bool:
+        """Wait for a turn. Returns False if the client has gone meanwhile. Raises Refused."""
         waiting = asyncio.ensure_future(self._turns.wait(self._lane, self._name))
         disconnect = asyncio.ensure_future(receive())
         try:

@@ -50,12 +50,6 @@ class ScrapeTargets:
         self._write()
         return {"FOREBAY_METRICS_PORT": str(target.port)}
 
-    def remember(self, process: str, role: str, number: int) -> None:
-        """Take the port from the list of the last run, if it is free."""
-        for port in _listed_ports(self.file):
-            if ports.is_free(self.host, port):
-                self._targets[process] = Target(port, role, number)
-
     def remove(self, process: str) -> None:
         if self._targets.pop(process, None):
             self._write()
@@ -67,10 +61,11 @@ class ScrapeTargets:
             self._write()
 
     def _free_port(self) -> int:
+        """Returns a port that is on no other list: one that this list had, or the lowest."""
         listed = {target.port for target in self._targets.values()}
         others = (file for file in self._folder.glob("*.json") if file != self.file)
         listed = listed.union(*map(_listed_ports, others))
-        for port in range(self._first, self._first + MOST_SCRAPED):
+        for port in (*_listed_ports(self.file), *range(self._first, self._first + MOST_SCRAPED)):
             if port not in listed and ports.is_free(self.host, port):
                 return port
         raise Problem(
@@ -82,21 +77,19 @@ class ScrapeTargets:
         self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o755)  # regardless of the umask
         draft = self.file.with_name(f".{self.file.stem}.draft")
-        draft.write_text(json.dumps(self._listed(), indent=2) + "\n")
-        draft.chmod(0o644)
-        draft.replace(self.file)
-
-    def _listed(self) -> list[dict[str, object]]:
         host = socket.gethostname() if self.host in _ANYWHERE else self.host
         host = f"[{host}]" if ":" in host else host
         tls = {"__scheme__": "https"} if has_tls() else {}
-        return [
+        listed = [
             {
                 "targets": [f"{host}:{port}"],
                 "labels": {"process": name, "role": role, "number": str(number), **tls},
             }
             for name, (port, role, number) in self._targets.items()
         ]
+        draft.write_text(json.dumps(listed, indent=2) + "\n")
+        draft.chmod(0o644)
+        draft.replace(self.file)
 
 
 def take_own_port(home: Home, first: int, process: str, role: str, number: int) -> None:
@@ -110,7 +103,6 @@ def take_own_port(home: Home, first: int, process: str, role: str, number: int) 
     with (folder / ".lock").open("w") as lock:
         # Units start at once, and each looks which ports the others have.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        targets.remember(process, role, number)
         os.environ |= targets.variables(process, role, number)
 
 

@@ -19,33 +19,24 @@ _SOME_FILE = Path("static", "console", "console.css")
 
 
 def findings() -> Iterator[Finding]:
-    yield _python()
-    yield _own_files()
+    version = platform.python_version()
+    if sys.version_info < OLDEST:
+        yield fail("python", f"{version} is too old: install Python 3.11 or newer")
+    else:
+        yield ok("python", version)
+    file = environment.PROJECT / _SOME_FILE
+    if file.is_file():
+        yield ok("files", f"templates, static files and translations in {environment.PROJECT}")
+    else:
+        yield fail("files", f"{file} is not there: install Forebay's wheel again")
     yield _home()
     if environment.HOME.exists():
         yield _room()
     yield _open_files()
-    yield _clock()
-
-
-def _clock() -> Finding:
     if problem := machine_clock.problem():
-        return fail("clock", problem)
-    return ok("clock", f"{machine_clock.now():%Y-%m-%d %H:%M} UTC")
-
-
-def _python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info < OLDEST:
-        return fail("python", f"{version} is too old: install Python 3.11 or newer")
-    return ok("python", version)
-
-
-def _own_files() -> Finding:
-    place = environment.PROJECT / _SOME_FILE
-    if not place.is_file():
-        return fail("files", f"{place} is not there: install Forebay's wheel again")
-    return ok("files", f"templates, static files and translations in {environment.PROJECT}")
+        yield fail("clock", problem)
+    else:
+        yield ok("clock", f"{machine_clock.now():%Y-%m-%d %H:%M} UTC")
 
 
 def _home() -> Finding:
