@@ -43,19 +43,10 @@ class ClusterLink(RedisLink):
 
     async def run_all(self, calls: list[Call]) -> list[Answer]:
         runs = [self.run(call.script, call.keys, *call.arguments) for call in calls]
-        answers = await asyncio.gather(*runs, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
+        return await _all(runs)
 
     async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
-        calls = [self.call(*words) for words in commands]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, hiredis.ReplyError):
-                raise answer
-        return answers
+        return await _all([self.call(*words) for words in commands], hiredis.ReplyError)
 
     def close(self) -> None:
         super().close()
@@ -109,6 +100,15 @@ class ClusterLink(RedisLink):
                 self._owners = _owners(ranges, address)
                 return
         raise RedisGone(f"no node of the cluster answers: {problem}")
+
+
+async def _all(calls: list[Awaitable[Answer]], *listed: type[Exception]) -> list[Answer]:
+    """Wait for all calls. Raises the first failure, unless it is of a kind that is listed."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, listed):
+            raise answer
+    return answers
 
 
 def _owners(ranges: list[Any], answered_by: Address) -> list[Address]:

@@ -328,13 +328,11 @@ def metrics_token_file() -> str:
     return path
 
 
-def metrics_tenants() -> frozenset[str]:
-    """Returns FOREBAY_METRICS_TENANTS, ids with commas in between: tenants with their own label."""
-    return _ids("FOREBAY_METRICS_TENANTS")
-
-
-def _ids(name: str) -> frozenset[str]:
+def tenants(name: str, *instead: str) -> frozenset[str]:
+    """Returns ids of tenants, with commas in between; or a word that may stand instead of them."""
     raw = os.environ.get(name, "")
+    if raw in instead:
+        return frozenset({raw})
     try:
         return frozenset(str(UUID(word)) for word in words(raw))
     except ValueError:
@@ -354,12 +352,6 @@ def traces() -> bool:
         if (protocol := os.environ.get(name, "")) not in ("", "grpc"):
             raise EnvironmentProblem(f"{name} must be grpc, not {protocol!r}: port 4317 takes it")
     return True
-
-
-def traces_tenants() -> frozenset[str]:
-    """Returns FOREBAY_TRACES_TENANTS, `all` or ids with commas in between: those in spans."""
-    name = "FOREBAY_TRACES_TENANTS"
-    return frozenset({"all"}) if os.environ.get(name) == "all" else _ids(name)
 
 
 def model_folders() -> list[Path]:
@@ -397,10 +389,6 @@ def one_of(name: str, default: str, *others: str) -> str:
 
 def log_format() -> str:
     return one_of("FOREBAY_LOG_FORMAT", "text", "json")
-
-
-def log_level() -> str:
-    return one_of("FOREBAY_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 
 
 def oidc() -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ FOREBAY_HOME = environment.HOME
 environment.tell_libraries()
 env = environ.Env()
 LOG_FORMAT = environment.log_format()
+_LOG_LEVEL = environment.one_of(
+    "FOREBAY_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"
+)
 if LOG_FORMAT == "json":
     captured_output.begin()
 
@@ -84,7 +87,6 @@ _TLS = PUBLIC_URL.startswith("https://")
 
 # TLS of our own ports (config/tls): paths of PEM files. Without a certificate all speak in clear.
 TLS_CERTIFICATE, TLS_KEY = tls.own_files()
-TLS_CA = environment.variable("FOREBAY_TLS_CA")
 
 # gRPC (config/grpc_server.py)
 GRPC_PORT = int(environment.variable("FOREBAY_GRPC_PORT", "0"))
@@ -227,13 +229,13 @@ PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * IP_PER_MIN
 METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process; 0: none
 METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")
 METRICS_TOKEN_FILE = environment.metrics_token_file()
-METRICS_TENANTS = environment.metrics_tenants()
+METRICS_TENANTS = environment.tenants("FOREBAY_METRICS_TENANTS")  # with a label of their own
 METRICS_CLIENT_CA = tls.client_authorities(tls.METRICS_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 TRACES = environment.traces()
 # The part of a client's traceparent that counts: its ids, also whether it is sampled, or nothing.
 TRACES_CLIENTS = environment.one_of("FOREBAY_TRACES_CLIENTS", "ids", "sampling", "off")
 TRACES_HOSTED = environment.one_of("FOREBAY_TRACES_HOSTED", "off", "on") == "on"  # may hear of them
-TRACES_TENANTS = environment.traces_tenants()
+TRACES_TENANTS = environment.tenants("FOREBAY_TRACES_TENANTS", "all")  # named in spans
 
 # Files and batches (inference/batch) --------------------------------------------------------------
 BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
@@ -380,22 +382,15 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "DISABLE_ERRORS_AND_WARNINGS": False,
 }
 
 # Language, time, files ---------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-USE_I18N = True
-USE_TZ = True
 TIME_ZONE = env.str("FOREBAY_TIME_ZONE", default="UTC")
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}
 
 LOGGING = {
     "version": 1,
@@ -419,5 +414,5 @@ LOGGING = {
         "celery": {"level": "WARNING"},  # below, it logs two lines for each task
         "kombu": {"level": "WARNING"},
     },
-    "root": {"handlers": ["console"], "level": environment.log_level()},
+    "root": {"handlers": ["console"], "level": _LOG_LEVEL},
 }

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from config import celery_arguments, environment
+from config import celery_process, environment
 from config.configuration.variables import unknown
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_PROCESSES
@@ -54,13 +54,13 @@ def grpc(arguments: Sequence[str]) -> NoReturn:
 
 def jobs(arguments: Sequence[str]) -> NoReturn:
     _refuse_arguments(arguments)
-    become(*celery_arguments.jobs())
+    become(*celery_process.jobs())
 
 
 def beat(arguments: Sequence[str]) -> NoReturn:
     _refuse_arguments(arguments)
     (environment.HOME / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
-    become(*celery_arguments.beat())
+    become(*celery_process.beat())
 
 
 def worker(arguments: Sequence[str]) -> NoReturn:
@@ -79,7 +79,7 @@ def worker(arguments: Sequence[str]) -> NoReturn:
         os.environ["FOREBAY_ROLES"] = "workers"
         become("config.supervisor")
     _take_metrics_port(options, "worker", options.number, options.engine)
-    become(*celery_arguments.worker(pools.queue(options.engine, options.number)))
+    become(*celery_process.worker(pools.queue(options.engine, options.number)))
 
 
 def _refuse_arguments(arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from config import celery_arguments
+from config import celery_process
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
@@ -64,9 +64,9 @@ class Processes:
 
     def worker(self, queue: str, number: int = 1) -> Child:
         """Start the `number`th worker of an engine, which this Celery queue wakes."""
-        name = celery_arguments.worker_name(queue)
+        name = celery_process.worker_name(queue)
         scraped = self._targets.variables(name, "worker", number)
-        return self._celery(name, scraped, celery_arguments.worker(queue))
+        return self._celery(name, scraped, celery_process.worker(queue))
 
     def remove(self, worker: Child) -> None:
         """Take a worker that has ended with its engine off the list for Prometheus."""
@@ -77,8 +77,8 @@ class Processes:
         options = self._options
         if options.has("jobs"):
             scraped = self._targets.variables("jobs", "jobs")
-            self._celery("jobs", scraped, celery_arguments.jobs())
-            self._celery("beat", {}, celery_arguments.beat())
+            self._celery("jobs", scraped, celery_process.jobs())
+            self._celery("beat", {}, celery_process.beat())
         starts = list[Coroutine[Any, Any, None]]()
         if options.has("web"):
             starts += map(self._web, range(1, options.web_processes + 1))

@@ -94,16 +94,11 @@ class Watchdog:
         with contextlib.suppress(BlockingIOError):
             while True:
                 word, extras, *_ = ear.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
-                if word == _WORD and (silence := by_pid.get(_sender(extras))):
-                    silence.reset()
-
-
-def _sender(extras: Iterable[tuple[int, int, bytes]]) -> int:
-    """Returns the sender's process id, which the kernel puts there; 0 if there is none."""
-    for level, kind, data in extras:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
-    return 0
+                for _, kind, data in extras:  # the kernel puts the sender's credentials there
+                    if word == _WORD and kind == socket.SCM_CREDENTIALS:
+                        pid, _, _ = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])
+                        if silence := by_pid.get(pid):
+                            silence.reset()
 
 
 def waited_for_processor(pid: int) -> float:
