@@ -53,7 +53,7 @@ def context(host: str) -> ssl.SSLContext:
     Raises WrongFiles if they never were valid.
     """
     peer = peer_of(host)
-    cache_key = (oldest(), *peer, *map(_stamp, (peer.authorities, peer.certificate, peer.key)))
+    cache_key = (oldest(), *peer, *map(stamp, (peer.authorities, peer.certificate, peer.key)))
     if cache_key not in _known:
         try:
             new = _new_context(peer)
@@ -110,9 +110,10 @@ def _last_working(host: str, problem: OSError) -> ssl.SSLContext:
     return _last[host]
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """Returns what differs once a file has been written anew; None for no file."""
     try:
         stat = os.stat(path)
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_ino
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size

@@ -12,7 +12,7 @@ from typing import Any
 import hiredis
 from redis.crc import key_slot
 
-from infrastructure.redis.link import Answer, Call, RedisGone, RedisLink, Script
+from infrastructure.redis.link import Answer, Call, RedisGone, RedisLink, Script, Shared
 from infrastructure.redis.servers import Address, servers
 
 SLOTS = 16_384
@@ -33,7 +33,7 @@ class ClusterLink(RedisLink):
         super().__init__(url, timeout_s=timeout_s)
         self._nodes: dict[Address, RedisLink] = {}
         self._owners: list[Address] = []  # by slot; empty while unknown
-        self._looking: asyncio.Future[None] | None = None
+        self._looking = Shared(self._read_owners)
 
     async def call(self, *words: Any) -> Answer:
         return await self._ask(_key(words), lambda node: node.call(*words))
@@ -57,7 +57,7 @@ class ClusterLink(RedisLink):
         slot = key_slot(key if isinstance(key, bytes) else key.encode())
         for _ in range(TRIES):
             if not self._owners:
-                await self._look()
+                await self._looking()
             try:
                 return await ask(self._node(self._owners[slot]))
             except RedisGone:
@@ -78,17 +78,6 @@ class ClusterLink(RedisLink):
         return self._nodes[address]
 
     # Slot owners ---------------------------------------------------------------------------------
-    async def _look(self) -> None:
-        if self._looking is None:
-            self._looking = asyncio.ensure_future(self._read_owners())
-            self._looking.add_done_callback(self._forget_looking)
-        await asyncio.shield(self._looking)
-
-    def _forget_looking(self, done: asyncio.Future[None]) -> None:
-        self._looking = None
-        if not done.cancelled():
-            done.exception()  # marks it as retrieved, in case no caller waits any more
-
     async def _read_owners(self) -> None:
         problem: Exception | None = None
         for address in dict.fromkeys((*self._servers.seeds, *self._nodes)):

@@ -9,7 +9,7 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -96,6 +96,25 @@ class _Several:
         self._future.set_exception(problem)
 
 
+class Shared:
+    """One run of `work` at a time, for all who wait for it."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._running: asyncio.Future[None] | None = None
+
+    async def __call__(self) -> None:
+        if self._running is None:
+            self._running = asyncio.ensure_future(self._work())
+            self._running.add_done_callback(self._forget)
+        await asyncio.shield(self._running)
+
+    def _forget(self, done: asyncio.Future[None]) -> None:
+        self._running = None
+        if not done.cancelled():
+            done.exception()  # marks it as retrieved, in case no caller waits any more
+
+
 class RedisLink(asyncio.Protocol):
     """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
 
@@ -104,7 +123,7 @@ class RedisLink(asyncio.Protocol):
         self._timeout_s = timeout_s
         self._is_timed = timeout_s is not None and timeout_s <= USUAL_TIMEOUT_S  # others block
         self._transport: asyncio.Transport | None = None
-        self._connecting: asyncio.Future[None] | None = None
+        self._connecting = Shared(self._connect)
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Answer] | _Several, float]] = deque()
         self._outgoing: list[bytes] = []
@@ -221,15 +240,7 @@ class RedisLink(asyncio.Protocol):
     async def _connected(self) -> None:
         if self._closed:
             raise RedisGone("this link is closed")
-        if self._connecting is None:
-            self._connecting = asyncio.ensure_future(self._connect())
-            self._connecting.add_done_callback(self._forget_connecting)
-        await asyncio.shield(self._connecting)
-
-    def _forget_connecting(self, done: asyncio.Future[None]) -> None:
-        self._connecting = None
-        if not done.cancelled():
-            done.exception()  # marks it as retrieved, in case no caller waits any more
+        await self._connecting()
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()

@@ -36,9 +36,7 @@ class OwnCertificates:
         """Make the certificate if it is missing, near its end or lacks a host. Raises Problem."""
         try:
             if self._is_missing():
-                has_authority = Files.of(self._folder, "ca").certificate.exists()
-                make_or_open = Authority.open if has_authority else Authority.make
-                make_or_open(self._folder).server(self._hosts)
+                Authority.open_or_make(self._folder).server(self._hosts)
                 say(f"  certificate made for {', '.join(self._hosts)}")
         except (BadCertificate, OSError) as problem:
             raise Problem(f"FOREBAY_TLS: {problem}") from None

@@ -82,6 +82,11 @@ class Authority:
         _keep(files, certificate, key)
         return cls(folder, certificate, key)
 
+    @classmethod
+    def open_or_make(cls, folder: Path) -> "Authority":
+        has_one = Files.of(folder, "ca").certificate.exists()
+        return cls.open(folder) if has_one else cls.make(folder)
+
     def server(self, hosts: Sequence[str], days: int = DAYS, name: str = "server") -> Files:
         """Issue a server's certificate for these names and addresses. Raises BadCertificate."""
         return self._issue(name, hosts[0], [_host(each) for each in hosts], [_SERVER], days)

@@ -8,11 +8,11 @@ import logging
 import os
 import ssl
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from config.tls.key_pair import BadCertificate, Pair, read, read_authorities
 from infrastructure.metrics import Gauge, Label
+from infrastructure.outgoing_tls import stamp
 
 log = logging.getLogger(__name__)
 EVERY_S = 5.0
@@ -84,8 +84,8 @@ class Served:
         server_context(material)  # raises for what OpenSSL does not take
         return material
 
-    def _stamps(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(path) for path in (self._certificate, self._key, self._clients) if path]
+    def _stamps(self) -> list[object]:
+        return [stamp(path) for path in (self._certificate, self._key, self._clients) if path]
 
 
 def server_context(material: Material) -> ssl.SSLContext:
@@ -115,14 +115,6 @@ def _load(context: ssl.SSLContext, pair: Pair) -> None:
         context.load_cert_chain(f"/proc/self/fd/{file}")
     finally:
         os.close(file)
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _day(pair: Pair) -> str:
