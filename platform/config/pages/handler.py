@@ -6,8 +6,6 @@ ordinary forms get through, however many large ones somebody else sends. The num
 bounds those.
 """
 
-from collections import Counter
-from collections.abc import Callable
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -18,68 +16,12 @@ from config.pages.page_request import Refused, Visit, callers, is_for_programs, 
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError
 from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import FREE
+from inference.intake.limits.unadmitted import BodyMemory, Owner
 from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
 MOST = 64 * 1024 * 1024  # of the forms of all addresses together
 MOST_OF_ADDRESS = 8 * 1024 * 1024
-
-
-class Bodies:
-    def __init__(self, most: int = MOST, most_of_address: int = MOST_OF_ADDRESS) -> None:
-        self._most, self._most_of_address = most, most_of_address
-        self.by_address: Counter[str] = Counter()
-        self.total = 0
-
-    def take(self, address: str, size: int) -> bool:
-        """Count the bytes, if there is room, and return whether there was. "" is no address."""
-        if self.total + size > self._most:
-            return False
-        if address and self.by_address.get(address, 0) + size > self._most_of_address:
-            return False
-        if unadmitted.budget().take((), size):
-            return False
-        self.by_address[address] += size
-        self.total += size
-        return True
-
-    def give_back(self, address: str, size: int) -> None:
-        unadmitted.budget().give_back((), size)
-        self.by_address[address] -= size
-        self.total -= size
-        if not self.by_address[address]:
-            del self.by_address[address]
-
-
-class Body:
-    """A form's body, which counts until it is released.
-
-    Its address is looked up for large ones alone; most are small.
-    """
-
-    def __init__(self, bodies: Bodies, whose: Callable[[], str]) -> None:
-        self._bodies, self._whose = bodies, whose
-        self._address, self._counted = "", 0
-
-    def may_grow_to(self, size: int) -> bool:
-        """Returns whether there is room for `size` bytes of it; fewer than before are free."""
-        more = size - FREE - self._counted
-        if more <= 0:
-            return True
-        self._address = self._address or self._whose()
-        if not self._bodies.take(self._address, more):
-            return False
-        self._counted += more
-        return True
-
-    def release(self) -> None:
-        if self._counted:
-            self._bodies.give_back(self._address, self._counted)
-            self._counted = 0
-
-
-_bodies = Bodies()
 
 
 class PageHandler(ASGIHandler):
@@ -108,7 +50,7 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
     large, packed or not, 503 where too many large ones are on their way or too many pages are being
     made, 400 for NUL bytes, which no field can hold.
     """
-    body = Body(_bodies, lambda: counted(client_ip(scope)))
+    body = BodyMemory(unadmitted.budget(), lambda: _owners(scope))
     try:
         await _bounded(body, pages, scope, receive, send)
     except Refused as refused:
@@ -117,7 +59,14 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
         body.release()
 
 
-async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) -> None:
+def _owners(scope: Any) -> tuple[Owner, ...]:
+    """Returns the owners that a form counts for. The address is looked up for large ones alone."""
+    everybody, address = Owner("forms", "", MOST), counted(client_ip(scope))
+    of_address = Owner("forms of an address", address, MOST_OF_ADDRESS)
+    return (everybody, of_address) if address else (everybody,)
+
+
+async def _bounded(body: BodyMemory, pages: Any, scope: Any, receive: Any, send: Any) -> None:
     visit = Visit(scope)
     await visit.charge()
     content = await _read(body, receive)
@@ -142,7 +91,7 @@ async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) 
     await visit.run(pages, receive, replay, send)
 
 
-async def _read(body: Body, receive: Any) -> bytes | None:
+async def _read(body: BodyMemory, receive: Any) -> bytes | None:
     """Returns the body, None if the client has gone. Raises Refused."""
     content, more = bytearray(), True
     while more:
@@ -155,7 +104,7 @@ async def _read(body: Body, receive: Any) -> bytes | None:
     return bytes(content)
 
 
-def _unpacked(body: Body, packed: bytes, encoding: str) -> bytes:
+def _unpacked(body: BodyMemory, packed: bytes, encoding: str) -> bytes:
     try:
         content = unpacked(packed, encoding, MOST_BYTES)
     except ApiError as refused:
@@ -164,8 +113,8 @@ def _unpacked(body: Body, packed: bytes, encoding: str) -> bytes:
     return content
 
 
-def _check(body: Body, size: int) -> None:
+def _check(body: BodyMemory, size: int) -> None:
     if size > MOST_BYTES:
         raise Refused(413, "What was sent is too large.")
-    if not body.may_grow_to(size):
+    if body.grow(size):
         raise Refused(503, "Too much is being sent at once. Please try again in a moment.")
