@@ -6,7 +6,7 @@ the loop leave in one write per node. While a slot moves to another node, its ke
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -91,7 +91,7 @@ class ClusterLink(RedisLink):
         raise RedisGone(f"no node of the cluster answers: {problem}")
 
 
-async def _all(calls: list[Awaitable[Answer]], *listed: type[Exception]) -> list[Answer]:
+async def _all(calls: Sequence[Awaitable[Answer]], *listed: type[Exception]) -> list[Answer]:
     """Wait for all calls. Raises the first failure, unless it is of a kind that is listed."""
     answers = await asyncio.gather(*calls, return_exceptions=True)
     for answer in answers:

@@ -65,7 +65,9 @@ class ScrapeTargets:
         listed = {target.port for target in self._targets.values()}
         others = (file for file in self._folder.glob("*.json") if file != self.file)
         listed = listed.union(*map(_listed_ports, others))
-        for port in (*_listed_ports(self.file), *range(self._first, self._first + MOST_SCRAPED)):
+        own = _listed_ports(self.file)
+        candidates: list[int] = [*own, *range(self._first, self._first + MOST_SCRAPED)]
+        for port in candidates:
             if port not in listed and ports.is_free(self.host, port):
                 return port
         raise Problem(

@@ -39,7 +39,7 @@ def forebay(capsys: pytest.CaptureFixture[str]) -> Forebay:
         name, *arguments = line.split()
         capsys.readouterr()
         try:
-            status = subcommand(name)([*arguments, *more])
+            status: Any = subcommand(name)([*arguments, *more])
         except SystemExit as end:  # as argparse ends
             status = end.code
         return Ended(status, *capsys.readouterr())
