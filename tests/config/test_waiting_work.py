@@ -25,9 +25,8 @@ from audit.proof import vanished
 from audit.proof.seal import seal_due
 from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
-from config.schedule import waiting_work
-from config.schedule.scheduler import WORK
-from config.schedule.waiting_work import IN_DATABASE, WaitingWork
+from config.schedule import scheduler
+from config.schedule.scheduler import IN_DATABASE, WORK, WaitingWork
 from inference.models import Batch, Completion, File, FilePurpose, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
@@ -291,7 +290,7 @@ def test_the_look_reads_no_whole_table(work: WaitingWork, acme: Tenant, trail: T
     trail.root.commit()
     work.tasks()
     assert work._connection
-    plan = work._connection.execute(f"explain {waiting_work._WAITING}", work._parameters).fetchall()
+    plan = work._connection.execute(f"explain {scheduler._WAITING}", work._parameters).fetchall()
     read = "\n".join(row[0] for row in plan)
     for table in ("audit_event", "inference_usage", "inference_completion"):
         assert f"Seq Scan on {table}" not in read

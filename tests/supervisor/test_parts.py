@@ -15,7 +15,7 @@ from config.environment import PROJECT, nearby
 from config.supervisor import child as child_module
 from config.supervisor import ports
 from config.supervisor.child import Child, Stage
-from config.supervisor.embedded.postgres_address import add_missing_rules, address
+from config.supervisor.embedded.postgres import add_missing_rules, address
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.engines import launch_command
 from config.supervisor.engines.embedded_engine import model_name

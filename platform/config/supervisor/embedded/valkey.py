@@ -35,7 +35,7 @@ class Valkey:
         self._password = home.password("redis.password")
         # A name of its own for each start: an earlier server, when it ends, removes its socket.
         self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
-        if can_bind(self._socket) and not self.has_port:  # the reasons: postgres_address.py
+        if can_bind(self._socket) and not self.has_port:  # the reasons: postgres.py
             path = str(self._socket.absolute())
             quoted = path.replace("\\", "\\\\").replace('"', '\\"')
             self._listening = f'port 0\nunixsocket "{quoted}"\nunixsocketperm 700'
