@@ -17,6 +17,8 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
+from infrastructure.readable import readable
+
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_callers"
 TABLES = (
@@ -137,7 +139,6 @@ class Changes:
             raise TriggersMissing("triggers are missing or disabled: run `manage.py migrate`")
 
     async def _receive_until(self, connection: psycopg.AsyncConnection[Any], until: float) -> None:
-        """Receives notifications; psycopg's own waiting would wake up ten times a second."""
         while True:
             async for notification in connection.notifies(timeout=0):
                 self._receive(notification)
@@ -175,21 +176,3 @@ def _tenant(payload: str) -> UUID | None:
         return UUID(payload)
     except ValueError:
         return None
-
-
-async def readable(descriptor: int, until: float) -> bool:
-    """Waits until the descriptor is readable. Returns False at `until`, on the loop's clock."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[bool] = loop.create_future()
-    loop.add_reader(descriptor, _resolve, outcome, True)
-    timer = loop.call_at(until, _resolve, outcome, False)
-    try:
-        return await outcome
-    finally:
-        timer.cancel()
-        loop.remove_reader(descriptor)
-
-
-def _resolve(outcome: asyncio.Future[bool], result: bool) -> None:
-    if not outcome.done():
-        outcome.set_result(result)

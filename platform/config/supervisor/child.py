@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from config.logs.formatting import message
 from config.supervisor.engine_log import EngineLog
+from infrastructure.readable import readable
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -108,7 +109,11 @@ class Child:
         process = self._process
         assert process
         if process.returncode is None:
-            await _exit_of(process.pid)
+            descriptor = os.pidfd_open(process.pid)
+            try:
+                await readable(descriptor)
+            finally:
+                os.close(descriptor)
             self.send(signal.SIGKILL)  # not reaped yet: the group is still this one
             process.wait()
             self._filter.wait(_WRITTEN_S)
@@ -164,15 +169,3 @@ def _before_exec(
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     return between_fork_and_exec
-
-
-async def _exit_of(pid: int) -> None:
-    exited = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    descriptor = os.pidfd_open(pid)
-    loop.add_reader(descriptor, exited.set)
-    try:
-        await exited.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)

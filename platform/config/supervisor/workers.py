@@ -20,6 +20,7 @@ from config.supervisor.processes import Processes
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import Problem, say
 from inference.pools import queues
+from infrastructure.readable import readable
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
@@ -63,8 +64,10 @@ class Workers:
                 pause = asyncio.create_task(asyncio.sleep(PAUSE_S))
                 await self._look(connection)
                 self._keeper.bound_logs()
-                if not await _take_notifications(connection):  # none came meanwhile
-                    await _wait(connection)
+                until = asyncio.get_running_loop().time() + LOOK_S
+                came_meanwhile = await _take_notifications(connection)
+                if not came_meanwhile and await readable(connection.fileno(), until):
+                    await _take_notifications(connection)
                 await pause
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
@@ -99,20 +102,6 @@ class Workers:
         return await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, **DATABASE_PATIENCE
         )
-
-
-async def _wait(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Returns at a notification, or after LOOK_S. psycopg itself would wake ten times a second."""
-    loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(connection.fileno(), readable.set)
-    try:
-        async with asyncio.timeout(LOOK_S):
-            await readable.wait()
-    except TimeoutError:
-        return
-    finally:
-        loop.remove_reader(connection.fileno())
-    await _take_notifications(connection)
 
 
 async def _take_notifications(connection: psycopg.AsyncConnection[Any]) -> bool:
