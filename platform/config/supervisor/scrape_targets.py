@@ -6,7 +6,6 @@ until the engine that it was for has gone. A process that systemd starts by itse
 own in the same folder.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from audit.keys.master_keys.private_file import exclusive
 from config.environment import has_tls
 from config.supervisor import ports
 from config.supervisor.home import Home
@@ -100,11 +100,9 @@ def take_own_port(home: Home, first: int, process: str, role: str, number: int) 
     It keeps the one that it had when it ran last. Raises Problem, OSError.
     """
     targets = ScrapeTargets(home, first, process)
-    folder = targets.file.parent
-    folder.mkdir(exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        # Units start at once, and each looks which ports the others have.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    targets.file.parent.mkdir(exist_ok=True)
+    # Units start at once, and each looks which ports the others have.
+    with exclusive(targets.file.with_name("ports")):
         os.environ |= targets.variables(process, role, number)
 
 
