@@ -7,9 +7,9 @@ from django.conf import settings
 
 from inference import classes
 from inference.engines import engines, in_force, pools
-from infrastructure.metrics import Label, Words
+from infrastructure.metrics import Label
 
-ROUTES = Words()  # each front end adds its own
+ROUTES = set[str]()  # each front end adds its own
 FRONT_ENDS = ("http", "grpc", "chat", "batch")
 CANCELLED = 499
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infrastructure.metrics import (
     ANY_OF_FEW,
     FAMILIES,
+    MOST,
     OTHER,
     Counter,
     Gauge,
@@ -17,7 +18,6 @@ from infrastructure.metrics import (
     Label,
     registry,
 )
-from infrastructure.metrics.families import MOST
 
 pytestmark = pytest.mark.unit
 COLOUR = Label.of("colour", "red", "blue")

@@ -6,8 +6,7 @@ from uuid import uuid4
 import pytest
 
 from config.metrics.listener import page
-from infrastructure.metrics import FAMILIES, OTHER
-from infrastructure.metrics.families import MOST, Counter
+from infrastructure.metrics import FAMILIES, MOST, OTHER, Counter
 from tests.config.metrics import table
 
 pytestmark = pytest.mark.unit

@@ -1,4 +1,7 @@
-"""Counters, gauges and histograms that cost a request next to nothing.
+"""Metrics for operators: counters, gauges and histograms (docs/operations/metrics.md).
+
+A family is defined in the module that counts. Code takes the child of its labels and adds to it:
+plain numbers, without a lock. Prometheus' client only renders them at a scrape.
 
 Adding to a child is one operation on a list or an attribute, which no other thread interrupts in
 CPython. Text from clients never becomes a new value of a label, and a family has MOST children at
@@ -12,6 +15,7 @@ from itertools import accumulate, product
 from math import inf, prod
 from typing import Any, Generic, TypeVar
 
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -27,10 +31,6 @@ MOST = 2_000
 FEW = 16
 Child = TypeVar("Child")
 Values = tuple[str, ...]  # of the labels, in their order
-
-
-class Words(set[str]):
-    """A set of values to which modules add their own while they are imported."""
 
 
 class _Anything:
@@ -201,3 +201,13 @@ class Gauge(Family[Count]):
 
 
 FAMILIES: dict[str, Family[Any]] = {}
+
+
+def registry() -> CollectorRegistry:
+    """Returns a registry of all families of this process, and of the process itself."""
+    registry_ = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry_)
+    PlatformCollector(registry=registry_)
+    for family in list(FAMILIES.values()):
+        registry_.register(family)
+    return registry_
