@@ -3,8 +3,6 @@
 import sys
 import time
 
-from config import environment
-
 _began = time.monotonic()
 
 
@@ -17,13 +15,6 @@ def say(line: str) -> None:
         print(line, flush=True)
     except OSError:  # the terminal or the reader of a pipe has gone; the platform runs on
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
-
-
-def manage(arguments: str) -> str:
-    """Returns the command line by which a person runs a management command here."""
-    if environment.INSTALLED:
-        return f"forebay manage {arguments}"
-    return f"make manage ARGS='{arguments}'"
 
 
 def seconds() -> str:

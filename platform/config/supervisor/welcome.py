@@ -6,7 +6,7 @@ import shlex
 from config import environment
 from config.supervisor.options import Options
 from config.supervisor.processes import FirstRun
-from config.supervisor.terminal import manage, say, seconds
+from config.supervisor.terminal import say, seconds
 from config.tls import configured_files
 
 
@@ -35,7 +35,8 @@ def _show_addresses(options: Options, first: FirstRun, model: str) -> None:
     if first.demo_api_key:
         say(f"  API key   {first.demo_api_key}  (tenant {first.demo_tenant})")
     else:
-        say(f"  API key   make one: {manage('create_api_key TENANT --name NAME')}")
+        line = "forebay manage {}" if environment.INSTALLED else "make manage ARGS='{}'"
+        say(f"  API key   make one: {line.format('create_api_key TENANT --name NAME')}")
     say(f"\nTry it:\n\n{_curl(url, first.demo_api_key or 'YOUR_API_KEY', model)}\n")
 
 
@@ -55,7 +56,6 @@ def _own_authority(url: str) -> str:
 
     Clients trust no such authority by themselves.
     """
-    authority = configured_files.own_authority()
-    certificate = str(authority.with_name("server.crt"))
-    own = url.startswith("https://") and configured_files.own_files()[0] == certificate
-    return str(authority) if own else ""
+    files = configured_files.own_files()
+    is_ours = url.startswith("https://") and configured_files.remedy(files)
+    return str(configured_files.own_authority()) if is_ours else ""
