@@ -53,31 +53,25 @@ def is_free(host: str, port: int) -> bool:
 def find_free() -> int:
     """Reserve a free port of 127.0.0.1 for a server of ours, and return it. Raises Problem."""
     for port in random.sample(_QUIET_PORTS, 200):
-        try:
-            _reserve(port)
-        except OSError:
-            continue
-        return port
+        with contextlib.suppress(Problem):
+            return reserve(port)
     raise Problem("no free TCP port on 127.0.0.1: stop some servers and try again")
 
 
-def reserve(port: int) -> None:
-    """Reserve a port of 127.0.0.1 that the configuration names. Raises Problem."""
-    try:
-        _reserve(port)
-    except OSError as error:
-        raise Problem(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+def reserve(port: int) -> int:
+    """Reserve this port of 127.0.0.1, and return it. Raises Problem.
 
-
-def _reserve(port: int) -> None:
-    """Bind a port alone, then share it: a server, which sets SO_REUSEADDR, can bind and listen.
-
-    It lasts as long as this process: a server that restarts finds its port again.
+    It is bound alone, then shared: a server, which sets SO_REUSEADDR, can bind and listen. That
+    lasts as long as this process: a server that restarts finds its port again.
     """
     with socket.socket() as reservation:
-        reservation.bind(("127.0.0.1", port))
+        try:
+            reservation.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Problem(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reservation.detach()
+    return port
 
 
 def _bind(host: str, port: int) -> None:

@@ -51,11 +51,10 @@ def _server(entry: Entry, home: Home) -> Server:
     fields, kind = dict(entry.fields), str(entry.fields["kind"])
     try:
         launch = launching.read(kind, fields["launch"])
-        port = launching.port_of(fields["url"]) if fields.get("url") else find_free()
+        url = fields.get("url")
+        port = reserve(launching.port_of(url)) if url else find_free()
     except ValueError as problem:
         raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: {problem}") from None
-    if fields.get("url"):
-        reserve(port)
     if str(key := fields.get("api_key", "")).startswith(_SEALED):
         raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: leave its api_key out")
     key = key or launching.api_key(home.password(KEYS).encode(), entry.engine)
