@@ -68,9 +68,8 @@ def mismatch() -> str:
     may.
     """
     schema = read()
-    if schema is None:
-        return f"the tables are older than Forebay {release.VERSION}: {MIGRATE}"
-    return schema.mismatch
+    older = f"the tables are older than Forebay {release.VERSION}: {MIGRATE}"
+    return schema.mismatch if schema else older
 
 
 def unapplied() -> bool:
@@ -87,12 +86,10 @@ def is_newer() -> bool:
 
 def lock(*, waits: bool) -> bool:
     """Excludes other migrations of this database, until `unlock` or the connection's end."""
+    function = "pg_advisory_lock" if waits else "pg_try_advisory_lock"
     with connection.cursor() as cursor:
-        if waits:
-            cursor.execute("select pg_advisory_lock(%s)", [_LOCK])
-            return True
-        cursor.execute("select pg_try_advisory_lock(%s)", [_LOCK])
-        return bool(cursor.fetchone()[0])
+        cursor.execute(f"select {function}(%s)", [_LOCK])
+        return waits or bool(cursor.fetchone()[0])
 
 
 def unlock() -> None:
