@@ -7,6 +7,7 @@ Without them, a client without a key could fill memory or hold connections indef
 import asyncio
 import weakref
 from collections.abc import Callable
+from http import HTTPStatus
 from math import inf
 from typing import Any
 from uuid import uuid4
@@ -161,14 +162,13 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             try:
                 return self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as paused:
-                if self._should_upgrade():
-                    # Behind a request that runs, its answer would be written into the websocket.
-                    return (
-                        self.handle_websocket_upgrade() if self._is_idle else self._send_invalid()
-                    )
-                data = memoryview(data)[paused.args[0] :]
-                if not self._go_on_without_upgrade():
+                upgrades = self._should_upgrade()
+                if upgrades and self._is_idle:
+                    return self.handle_websocket_upgrade()
+                # Behind a request that runs, its answer would be written into the websocket.
+                if upgrades or not self._go_on_without_upgrade():
                     return self._send_invalid()
+                data = memoryview(data)[paused.args[0] :]
             except httptools.HttpParserError:
                 return self._send_invalid()
         return None
@@ -437,16 +437,15 @@ def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:
 
 
 def _without_upgrade(headers: Headers) -> Headers:
-    others = [line for line in headers if line[0] not in (b"upgrade", b"http2-settings")]
-    return [
-        (name, _without_upgrade_words(value) if name == b"connection" else value)
-        for name, value in others
-    ]
-
-
-def _without_upgrade_words(connection: bytes) -> bytes:
-    words = [word.strip() for word in connection.split(b",")]
-    return b", ".join(w for w in words if w.lower() not in (b"upgrade", b"http2-settings"))
+    upgrade = (b"upgrade", b"http2-settings")
+    rest: Headers = []
+    for name, value in headers:
+        if name == b"connection":
+            words = [word.strip() for word in value.split(b",")]
+            rest.append((name, b", ".join(w for w in words if w.lower() not in upgrade)))
+        elif name not in upgrade:
+            rest.append((name, value))
+    return rest
 
 
 def counted_address(client: tuple[str, int] | None) -> str:
@@ -476,9 +475,8 @@ def _too_many() -> ApiError:
 
 def _as_http(error: ApiError) -> bytes:
     body = error.body()
-    phrase = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
     lines = [
-        b"HTTP/1.1 %d %b" % (error.status, phrase[error.status]),
+        b"HTTP/1.1 %d %b" % (error.status, HTTPStatus(error.status).phrase.encode()),
         b"content-type: application/json",
         b"content-length: %d" % len(body),
         b"connection: close",
