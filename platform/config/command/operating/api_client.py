@@ -43,11 +43,14 @@ class Answer(NamedTuple):
 class Link:
     """A client. Each call has a connection of its own, as commands make few."""
 
-    def __init__(self, url: str, key: str, *, in_clear: bool = False) -> None:
-        """Check the URL; `in_clear` allows the key to cross a network without TLS.
-
-        Raises Misuse.
-        """
+    def __init__(self, variables: Mapping[str, str], *, in_clear: bool) -> None:
+        """Read key and URL; `in_clear`: the key may cross a network without TLS. Raises Misuse."""
+        key = variables.get(KEY, "").strip()
+        if not key:
+            raise Misuse(f"set {KEY} or {KEY}_FILE: {_MAKES_ONE}")
+        if not (key.isascii() and key.isprintable()):
+            raise Misuse(f"{KEY} is no key: it begins with sk-fbop-")
+        url = variables.get(URL) or variables.get("FOREBAY_PUBLIC_URL") or USUAL_URL
         parts = urlsplit(url)
         if "@" in parts.netloc:  # it would appear in messages, and be sent nowhere
             raise Misuse(f"{URL} takes no user name and no password: the key is enough")
@@ -59,17 +62,6 @@ class Link:
                 "--plain-http where nobody can listen"
             )
         self._url, self._key, self._parts = url.rstrip("/"), key, parts
-
-    @classmethod
-    def of(cls, variables: Mapping[str, str], *, in_clear: bool) -> "Link":
-        """Returns the link that the environment's variables describe. Raises Misuse."""
-        key = variables.get(KEY, "").strip()
-        if not key:
-            raise Misuse(f"set {KEY} or {KEY}_FILE: {_MAKES_ONE}")
-        if not (key.isascii() and key.isprintable()):
-            raise Misuse(f"{KEY} is no key: it begins with sk-fbop-")
-        url = variables.get(URL) or variables.get("FOREBAY_PUBLIC_URL") or USUAL_URL
-        return cls(url, key, in_clear=in_clear)
 
     def get(self, path: str, **query: Any) -> Answer:
         """Send a GET.
@@ -108,10 +100,8 @@ class Link:
 
     def _answer(self, method: str, path: str, body: Any, etag: str) -> Answer:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if etag:
-            headers["If-Match"] = etag
+        headers |= {"If-Match": etag} if etag else {}
+        headers |= {"Content-Type": "application/json"} if body is not None else {}
         text = None if body is None else json.dumps(body)
         connection = self._connection()
         try:

@@ -61,7 +61,7 @@ class Program:
         typed = self._parser.parse_args(arguments)
         try:
             configuration.apply(os.environ)
-            link = Link.of(os.environ, in_clear=typed.plain_http)
+            link = Link(os.environ, in_clear=typed.plain_http)
             result = typed.run(link, typed)
         except KeyError as missing:
             return self._refused(f"the answer has no {missing}: is it a Forebay of this version?")
