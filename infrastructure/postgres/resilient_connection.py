@@ -45,18 +45,16 @@ class ResilientConnection:
 
     async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs a query, once more over a new connection if the old one died while idle."""
-        began = time.monotonic()
-        answer = await self._ask(question)
+        began, is_old = time.monotonic(), self._connection is not None
+        try:
+            answer = await question(await self.get())
+        except BROKEN:
+            if not is_old:
+                raise
+            await self.close()
+            answer = await question(await self.get())
         LOOKED_UP.observe(time.monotonic() - began)
         return answer
-
-    async def _ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        if self._connection:
-            try:
-                return await question(self._connection)
-            except BROKEN:
-                await self.close()
-        return await question(await self.get())
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

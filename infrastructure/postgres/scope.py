@@ -41,8 +41,11 @@ def scope(*, tenant: str = "", user: str = "", system: bool = False) -> Iterator
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_OPEN, _settings(tenant, user, system=system))
             before = [value or "" for value in cursor.fetchone()[: len(_SETTINGS)]]
-            with _marked(narrow=not system):
+            token = _narrow.set(not system)
+            try:
                 yield
+            finally:
+                _narrow.reset(token)
             if nested:  # else the settings end with the transaction, as they do in an exception
                 cursor.execute(f"select {_SET}", before)
 
@@ -67,15 +70,6 @@ def _settings(tenant: str, user: str, *, system: bool) -> list[str]:
 def is_narrow() -> bool:
     """Returns True if the scope of a tenant or a person is open."""
     return _narrow.get()
-
-
-@contextmanager
-def _marked(*, narrow: bool) -> Iterator[None]:
-    token = _narrow.set(narrow)
-    try:
-        yield
-    finally:
-        _narrow.reset(token)
 
 
 @contextmanager
