@@ -110,7 +110,7 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         call = fine
 
     class Open:
-        rate_limiter, redis = RateLimiter(), Redis()
+        limits, redis = SimpleNamespace(rate=RateLimiter()), Redis()
 
     monkeypatch.setattr(readiness, "_last", None)
     monkeypatch.setattr(readiness, "_answers", fine)

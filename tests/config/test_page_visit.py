@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +43,10 @@ class Limiter:
         return Admission("ip" if self.left < 0 else "", frees_in_ms=2_500), 1
 
 
+def limited_by(limiter: Limiter) -> SimpleNamespace:
+    return SimpleNamespace(limits=SimpleNamespace(rate=limiter))
+
+
 class Asking:
     """One request: what it has been sent, and whether its client is still there."""
 
@@ -55,7 +60,7 @@ class Asking:
             "client": ("203.0.113.7", 1),
         }
         if limiter:
-            self.scope["state"] = {"context": type("Context", (), {"rate_limiter": limiter})}
+            self.scope["state"] = {"context": limited_by(limiter)}
         self.sent: list[dict[str, Any]] = []
         self.gone = asyncio.Event()
         self._received = False
@@ -151,7 +156,7 @@ async def test_strangers_keep_nobody_out_who_is_signed_in() -> None:
 async def test_a_session_that_was_only_claimed_or_has_ended_is_a_strangers() -> None:
     ended = await known("gone", user=type("Nobody", (), {"is_authenticated": False}))
     for asking in (Asking("/console/", cookie="forebay_session=claimed"), ended):
-        asking.scope["state"] = {"context": type("Context", (), {"rate_limiter": Limiter(0)})}
+        asking.scope["state"] = {"context": limited_by(Limiter(0))}
         await bounded(Page(), asking.scope, asking.receive, asking.send)
         assert asking.status == 429
         assert (b"retry-after", b"3") in asking.sent[0]["headers"]

@@ -69,9 +69,9 @@ async def test_who_sends_people_may_leave_engines_out(
     async def send(message: Any) -> None:
         said.append(message)
 
-    limiter = SimpleNamespace(alone=False, outages=0)
+    limits = SimpleNamespace(rate=SimpleNamespace(alone=False, outages=0))
     monkeypatch.setattr(readiness, "recent", look)
-    monkeypatch.setattr(probes, "context_of", lambda _: SimpleNamespace(rate_limiter=limiter))
+    monkeypatch.setattr(probes, "context_of", lambda _: SimpleNamespace(limits=limits))
     scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": []}
     await probes.probe({**scope, "query_string": query}, None, send)
     assert said[0]["status"] == status
