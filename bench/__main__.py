@@ -1,13 +1,12 @@
 """python -m bench [--quick] [--only mock|engine|…] [--no-litellm] [--no-router] …"""
 
 import argparse
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bench.compare import comparison, engine, idle
 from bench.compare.mock_targets import mock_targets
-from bench.figures.progress import exit_on_sigterm, tell
-from bench.parts.catalogue import PARTS
+from bench.figures import exit_on_sigterm, tell
+from bench.parts.catalogue import PARTS, measure_apart
 from bench.report import files, page
 from bench.report.results import Results
 from bench.servers import machine
@@ -38,7 +37,7 @@ def main() -> None:
         rounds=options.rounds or (1 if quick else 3),
         seconds=options.seconds or (2.0 if quick else 4.0),
     )
-    names: Sequence[str] = options.only or NAMES
+    names = options.only or NAMES
     if "mock" in names:
         measure_mock(results, options)
     if "engine" in names and not options.no_forebay:
@@ -46,11 +45,10 @@ def main() -> None:
     file = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     file += "".join(f"-{name}" for name in options.only or ())
     paths = files.write(results, file)
-    for name in PARTS:
+    for name, part in PARTS.items():
         if name in names and not options.no_forebay:
-            part = PARTS[name]
             size = part.size(quick=quick, rounds=options.rounds, seconds=options.seconds)
-            results.parts[name] = part.measure_apart(name, size)
+            results.parts[name] = measure_apart(name, size)
             paths = files.write(results, file)  # after each, since the next may fail
     print(page.page(results))
     tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
@@ -65,7 +63,7 @@ def measure_mock(results: Results, options: argparse.Namespace) -> None:
         results.comparison = comparison.compare(running.mock, running.targets, rounds, seconds)
         if not options.no_forebay:
             tell("the idle platform")
-            results.idle = idle.measure(running.forebay)
+            results.idle = idle.measure(running.targets[-1])
 
 
 if __name__ == "__main__":

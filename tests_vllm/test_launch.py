@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from bench.servers.forebay import Forebay
-from bench.servers.processes import all_processes, trees
+from bench.servers.processes import all_processes, tree
 from tests.supervisor.running import left_of
 from tests_vllm import real_vllm
 from tests_vllm.real_vllm import START_S
@@ -61,7 +61,7 @@ def servers(platform: Forebay) -> dict[str, int]:
     """The API server and its engine core."""
     return {
         sign: process.pid
-        for process in trees([platform.child.pid], all_processes())
+        for process in tree(platform.child.pid)
         for sign in ("bin/vllm serve", "VLLM::EngineCore")
         if sign in process.command and "server_group" not in process.command
     }

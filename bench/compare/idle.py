@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from bench.servers.processes import cpu_ms_since
 from bench.servers.targets import Target
 
 REST_S = 65.0  # runners end 30 s after the last work, the watch of keys after 60
@@ -21,13 +22,10 @@ class IdleReport:
         return sum(self.percent.values())
 
 
-def measure(target: Target, rest: float = REST_S, seconds: float = SECONDS) -> IdleReport:
-    time.sleep(rest)
+def measure(target: Target) -> IdleReport:
+    time.sleep(REST_S)
     before, began = target.use(), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(SECONDS)
     after, took = target.use(), time.monotonic() - began
-    percent = {
-        name: (use.cpu_ms - (before[name].cpu_ms if name in before else 0.0)) / took / 10
-        for name, use in sorted(after.items())
-    }
-    return IdleReport(took, percent)
+    cpu_ms = sorted(cpu_ms_since(before, after).items())
+    return IdleReport(took, {name: ms / took / 10 for name, ms in cpu_ms})

@@ -33,20 +33,13 @@ class Outcome:
     gaps: "array[float]" = field(default_factory=lambda: array("d"))
 
 
-@dataclass(slots=True)
-class Expectation:
-    stream: bool
-    tokens: int | None = None
-
-
 class LoadClient(asyncio.Protocol):
-    """Calls `on_end(self, outcome)` once per request sent."""
+    """Calls `on_end(self, outcome)` once per request sent. `tokens`: what a right answer has."""
 
     def __init__(
-        self, expected: Expectation, on_end: Callable[["LoadClient", Outcome], None]
+        self, stream: bool, tokens: int | None, on_end: Callable[["LoadClient", Outcome], None]
     ) -> None:
-        self.expected = expected
-        self.on_end = on_end
+        self.stream, self.tokens, self.on_end = stream, tokens, on_end
         self.transport: asyncio.Transport | None = None
         self.outcome: Outcome | None = None
         self.answered = 0
@@ -108,7 +101,7 @@ class LoadClient(asyncio.Protocol):
         self.status = self.parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        if not self.expected.stream or self.status != 200:
+        if not self.stream or self.status != 200:
             self.rest += body
             return
         body = self.rest + body
@@ -140,20 +133,20 @@ class LoadClient(asyncio.Protocol):
         self.finish(self._what_is_wrong())
 
     def _what_is_wrong(self) -> str:
-        outcome, expected = self.outcome, self.expected
+        outcome = self.outcome
         if outcome is None:
             return ""
         if self.status != 200:
             return f"status {self.status}: " + self.rest[:200].decode(errors="replace")
-        if expected.stream and not self.done:
+        if self.stream and not self.done:
             return "no [DONE]"
-        if not expected.stream and (counted := COUNTED.search(self.rest)):
+        if not self.stream and (counted := COUNTED.search(self.rest)):
             outcome.tokens = int(counted[1])
-        if expected.tokens is None:
+        if self.tokens is None:
             # A real engine decides on the length itself, and may merge tokens into one event.
             outcome.tokens = self.counted or outcome.tokens
-        elif outcome.tokens != expected.tokens or self.counted not in (None, expected.tokens):
-            return f"{outcome.tokens} tokens, usage {self.counted}, not {expected.tokens}"
+        elif outcome.tokens != self.tokens or self.counted not in (None, self.tokens):
+            return f"{outcome.tokens} tokens, usage {self.counted}, not {self.tokens}"
         return ""
 
     def finish(self, wrong: str) -> None:

@@ -12,15 +12,16 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.figures.statistics import percentile
-from bench.load.client import STALE, Expectation, LoadClient, Outcome
+from bench.figures import percentile
+from bench.load.client import STALE, LoadClient, Outcome
 from bench.load.stamps import TEXT, stamp
 
 PROMPT = (
@@ -33,10 +34,12 @@ LINE = "At dusk the water stood a hand below the mark, and the gates were where 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times are in seconds. `tokens` None leaves the length of an answer to the engine.
+    """Times are in seconds. `url`: up to and with /v1.
 
+    `rate`: requests per second. `requests`: so many in place of `seconds`.
     `spread`: the clients of a closed loop begin one after the other over that time. Answers of
     equal length would otherwise keep all clients in step, a burst that real clients do not make.
+    `tokens`: what a right answer has; None leaves its length to the engine.
     `prompt_bytes`: the prompt's length, about; 0 stands for 200. `hang_up`: the share of requests
     whose client does not wait for the end. `ignore_eos`: answers of full length, from an engine
     that knows the field. `klass`: the class of work, sent in a header; "" leaves it to the
@@ -67,7 +70,8 @@ class Options:
 class LoadReport:
     """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
 
-    Requests whose client hung up count in `hung_up` alone.
+    Requests whose client hung up count in `hung_up` alone. `cpu_ms`: of each request, by the
+    target's roles, which are not the generator's to know.
     """
 
     all: int = 0
@@ -83,6 +87,16 @@ class LoadReport:
     ttft_p95_ms: float | None = None
     ttft_p99_ms: float | None = None
     gap_p99_ms: float | None = None
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+
+
+def total(reports: Sequence[LoadReport]) -> dict[str, Any]:
+    """Returns `all` and `bad` of all together, and each text of their `wrong` once."""
+    return {
+        "all": sum(report.all for report in reports),
+        "bad": sum(report.bad for report in reports),
+        "wrong": sorted({text for report in reports for text in report.wrong}),
+    }
 
 
 def request_bytes(options: Options) -> Iterator[bytes]:
@@ -143,10 +157,9 @@ class Load:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> LoadClient:
-        address = urlsplit(self.options.url)
-        expected = Expectation(self.options.stream, self.options.tokens)
+        options, address = self.options, urlsplit(self.options.url)
         _, client = await asyncio.get_running_loop().create_connection(
-            lambda: LoadClient(expected, self.on_end),
+            lambda: LoadClient(options.stream, options.tokens, self.on_end),
             address.hostname or "",
             address.port or 80,
         )
@@ -296,32 +309,22 @@ def share_inside(outcome: Outcome, window: tuple[float, float]) -> float:
 
 
 def read_options() -> Options:
-    parser = argparse.ArgumentParser(prog="python -m bench.load")
-    parser.add_argument("--url", required=True, help="up to and with /v1")
-    parser.add_argument("--key", default="none")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--stream", action="store_true")
-    shape = parser.add_mutually_exclusive_group(required=True)
-    shape.add_argument("--concurrency", type=int, default=0)
-    shape.add_argument("--rate", type=float, default=0.0, help="requests per second")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--warmup", type=float, default=0.5)
-    parser.add_argument("--spread", type=float, default=0.0, help="stagger the first requests")
-    parser.add_argument("--grace", type=float, default=20.0)
-    parser.add_argument("--requests", type=int, default=None, help="instead of --seconds")
-    parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=None, help="what a right answer has")
-    parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
-    parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
-    parser.add_argument("--klass", default="", help="of work: sent as x-forebay-class")
-    parser.add_argument("--stamped", action="store_true", help="prompts say when they were sent")
-    parser.add_argument("--ignore-eos", action="store_true", help="answers of full length")
-    return Options(**vars(parser.parse_args()))
+    """Each field of `Options` is an option of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=Options.__doc__)
+    for each in fields(Options):
+        option = f"--{each.name.replace('_', '-')}"
+        if each.type is bool:
+            parser.add_argument(option, action="store_true")
+        else:
+            kind: Any = int if each.type == int | None else each.type
+            needed = each.name in ("url", "model")
+            parser.add_argument(option, type=kind, default=each.default, required=needed)
+    parser.set_defaults(key="none")
+    options = Options(**vars(parser.parse_args()))
+    if bool(options.concurrency) == bool(options.rate):
+        parser.error("one of --concurrency and --rate is needed")
+    return options
 
 
-async def run(options: Options) -> LoadReport:
-    return await Load(options).run()
-
-
-def main() -> None:
-    print(json.dumps(asdict(uvloop.run(run(read_options())))))
+def main(load: type[Load] = Load) -> None:
+    print(json.dumps(asdict(uvloop.run(load(read_options()).run()))))

@@ -6,18 +6,14 @@ shares with what it measures than the generator for REST does.
 
 import asyncio
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import uvloop
-
 from bench.load.client import Outcome
-from bench.load.generator import PROMPT, Load, LoadReport, Options, read_options
+from bench.load.generator import PROMPT, Load, Options, main
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 
 CHAT = "/forebay.v1.InferenceService/Chat"
@@ -170,13 +166,5 @@ class GrpcLoad(Load):
         return Slot(self._connection, self.options, self.on_end)
 
 
-async def run(options: Options) -> LoadReport:
-    return await GrpcLoad(options).run()
-
-
-def main() -> None:
-    print(json.dumps(asdict(uvloop.run(run(read_options())))))
-
-
 if __name__ == "__main__":
-    main()
+    main(GrpcLoad)

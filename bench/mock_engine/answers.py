@@ -10,7 +10,6 @@ import orjson
 
 PROMPT_TOKENS = 20
 Reasoning = Literal["field", "tags"]
-REASONING = ("field", "tags", None)
 REASONS = {
     200: b"OK",
     307: b"Temporary Redirect",
@@ -69,13 +68,14 @@ def word(number: int) -> str:
     return f" t{number}"
 
 
+def words(count: int) -> str:
+    return "".join(map(word, range(count)))
+
+
 def usage(tokens: int, begun: int = 0) -> dict[str, int]:
     prompt = PROMPT_TOKENS + begun
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": tokens,
-        "total_tokens": prompt + tokens,
-    }
+    counts = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    return counts | {"total_tokens": prompt + tokens}
 
 
 def response(status: int, body: bytes, more: bytes = b"") -> bytes:
@@ -113,9 +113,12 @@ def json_answer(ask: Ask, number: int, tokens: int, finish: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _json_parts(model: str, chat: bool, tokens: int, finish: str) -> tuple[bytes, bytes]:
-    text = "".join(map(word, range(tokens)))
     choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": finish}
-    choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    choice |= (
+        {"message": {"role": "assistant", "content": words(tokens)}}
+        if chat
+        else {"text": words(tokens)}
+    )
     body = orjson.dumps(
         {
             "id": ("chatcmpl-" if chat else "cmpl-") + "@",

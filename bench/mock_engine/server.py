@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 import httptools
+import msgspec
 import orjson
 import uvloop
 
 from bench.load.stamps import ms_since
-from bench.mock_engine import answers as answers
+from bench.mock_engine import answers
 
 Fail = Literal[
     "http_500",
@@ -31,12 +32,9 @@ Fail = Literal[
     "drop_mid_stream",
     "chat_only",  # it has no path for texts
 ]
-FAILS: tuple[Fail | None, ...] = (*get_args(Fail), None)
-KNOWN = {"tokens", "interval_ms", "delay_ms", "fail", "reasoning", "stamped"}
 
 
-@dataclass(slots=True)
-class Behaviour:
+class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     """The engine's answers from the next request on; times in milliseconds."""
 
     tokens: int = 64
@@ -46,18 +44,9 @@ class Behaviour:
     reasoning: answers.Reasoning | None = None  # the first half of an answer's tokens, and how
     stamped: bool = False  # requests say when they were sent
 
-    def change(self, wanted: dict[str, Any]) -> None:
-        """Raises ValueError, and changes nothing, for a setting that does not exist."""
-        unknown = wanted.keys() - KNOWN
-        known = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
-        if unknown or not known:
-            raise ValueError(f"unknown setting: {wanted}")
-        self.tokens = int(wanted.get("tokens", self.tokens))
-        self.interval_ms = float(wanted.get("interval_ms", self.interval_ms))
-        self.delay_ms = float(wanted.get("delay_ms", self.delay_ms))
-        self.fail = wanted.get("fail", self.fail)
-        self.reasoning = wanted.get("reasoning", self.reasoning)
-        self.stamped = bool(wanted.get("stamped", self.stamped))
+    def changed(self, wanted: dict[str, Any]) -> "Behaviour":
+        """Raises ValueError for a setting that does not exist."""
+        return msgspec.convert(msgspec.structs.asdict(self) | wanted, Behaviour)
 
 
 @dataclass(slots=True)
@@ -135,25 +124,28 @@ class EngineProtocol(asyncio.Protocol):
         return self.engine.behaviour.fail != "chat_only"
 
     def other(self, method: bytes) -> bytes:
+        engine = self.engine
         if method == b"POST" and self.url == b"/control":
-            self.engine.behaviour.change(orjson.loads(self.body))
-            self.engine.counters.peak = self.engine.counters.running
+            engine.behaviour = engine.behaviour.changed(orjson.loads(self.body))
+            engine.counters.peak = engine.counters.running
         elif method != b"GET":
             return answers.error(404, "not found")
-        if self.url == b"/control":
-            state = asdict(self.engine.behaviour) | asdict(self.engine.counters)
-            return answers.response(200, orjson.dumps(state))
-        if self.url == b"/control/last":
-            return answers.response(200, self.engine.last_body)
-        if self.url == b"/control/delays":
-            delays, self.engine.delays = self.engine.delays, []
-            return answers.response(200, orjson.dumps(delays))
-        if self.url == b"/v1/models":
-            models = [{"id": m, "object": "model", "created": 0} for m in self.engine.models]
-            return answers.response(200, orjson.dumps({"object": "list", "data": models}))
-        if self.url == b"/health":
-            return answers.response(200, b"{}")
-        return answers.error(404, "not found")
+        match self.url:
+            case b"/control":
+                settings = msgspec.structs.asdict(engine.behaviour)
+                body = orjson.dumps(settings | asdict(engine.counters))
+            case b"/control/last":
+                body = engine.last_body
+            case b"/control/delays":
+                body, engine.delays = orjson.dumps(engine.delays), []
+            case b"/v1/models":
+                models = [{"id": m, "object": "model", "created": 0} for m in engine.models]
+                body = orjson.dumps({"object": "list", "data": models})
+            case b"/health":
+                body = b"{}"
+            case _:
+                return answers.error(404, "not found")
+        return answers.response(200, body)
 
     def generate(self, chat: bool) -> None:
         engine = self.engine
@@ -289,7 +281,7 @@ def main() -> None:
     parser.add_argument("--interval-ms", type=float, default=2.0, help="between two tokens")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="before the answer begins")
     parser.add_argument("--model", action="append", help="a name for /v1/models (any is served)")
-    parser.add_argument("--fail", choices=FAILS[:-1], default=None)
+    parser.add_argument("--fail", choices=get_args(Fail), default=None)
     options = parser.parse_args()
     behaviour = Behaviour(options.tokens, options.interval_ms, options.delay_ms, options.fail)
     engine = Engine(behaviour, options.model or ["mock"])

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures.progress import exit_on_sigterm
+from bench.figures import exit_on_sigterm
 from bench.parts.catalogue import PARTS
 
 
-def read_options() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.parts")
     commands = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, part in PARTS.items():
@@ -17,17 +17,15 @@ def read_options() -> argparse.Namespace:
         for option, number in part.full.items():
             command.add_argument(f"--{option}", type=type(number), default=number)
         command.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = read_options()
+        command.add_argument("--summary", type=Path, help="where to write all of it, as JSON")
+    options = parser.parse_args()
     exit_on_sigterm()
     part = PARTS[options.part]
-    report = part.measure(**{name: getattr(options, name) for name in part.full})
-    print(part.section(report))
-    if options.json:
-        options.json.write_bytes(msgspec.json.encode(report))
+    summary = part.measure({name: getattr(options, name) for name in part.full})
+    print(summary.section)
+    for file, content in ((options.json, summary.figures), (options.summary, summary)):
+        if file:
+            file.write_bytes(msgspec.json.encode(content))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,15 @@
-"""The cost of long prompts, and the wait of small requests beside them.
+"""The cost of long prompts, and the wait of another tenant's small requests beside them."""
 
-The mock engine directly and through Forebay take turns, with prompts of 16 KB to 2 MB. Then a
-second tenant sends small requests, alone and beside 16 clients that send 2 MB each.
-"""
-
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from bench.compare.comparison import TOKENS, Load, Row, compare
-from bench.figures.aims import Aim, at_most
-from bench.figures.progress import tell
-from bench.figures.statistics import difference, median
-from bench.figures.tables import cell, complaints, pair, paragraphs, table
+from bench.compare.comparison import TOKENS, Comparison, Load, Row, compare, summary
+from bench.figures import Aim, cell, complaints, difference, pair, paragraphs, table, tell
 from bench.load.generator import LoadReport
-from bench.parts.part import Part, timed
-from bench.servers.forebay import Forebay
-from bench.servers.on_mock_engine import forebay_on_mock_engine
-from bench.servers.targets import MODEL, send
+from bench.servers.forebay import Forebay, forebay_on_mock_engine
+from bench.servers.targets import send
 
 SIZES = {"16 KB": 16_000, "200 KB": 200_000, "2 MB": 2_000_000}
 AT_ONCE = (1, 16)
@@ -35,69 +27,48 @@ the mock engine, without a pause between them. CPU is that of all processes of t
 last lines of the second table divide what a request of 2 MB takes more than one of 16 KB by the
 bytes between them. The small requests are sent {SMALL_RATE} times a second by another tenant;
 their time counts from the scheduled moment."""
-
-
-@dataclass(slots=True)
-class Beside:
-    """The small requests of one round: alone, and beside the large ones."""
-
-    alone: LoadReport
-    beside: LoadReport
-    large: LoadReport
+ALONE, BESIDE, LARGE = "small, alone", "small, beside", "16 clients with 2 MB"
 
 
 @dataclass(slots=True)
 class BodiesReport:
     seconds: float
     rows: list[Row]
-    beside: list[Beside] = field(default_factory=list)
-
-    def row(self, load: str, target: str) -> Row:
-        return next(row for row in self.rows if (row.load, row.target) == (load, target))
-
-    def added(self, load: str, metric: str) -> float | None:
-        return difference(self.row(load, "Forebay")[metric], self.row(load, "direct")[metric])
+    beside: list[Row] = field(default_factory=list)  # the small requests, and the large ones
 
     def per_mb(self, clients: int) -> dict[str, float]:
         """CPU milliseconds by role: what a MB costs, without what each request does."""
-        small, large = (self.row(f"{size} c={clients}", "Forebay") for size in ("16 KB", "2 MB"))
+        rows = Comparison(self.rows).rows
+        small, large = (rows[f"{size} c={clients}", "Forebay"] for size in ("16 KB", "2 MB"))
         megabytes = (SIZES["2 MB"] - SIZES["16 KB"]) / 1_000_000
         return {
             role: (large.cpu_by_role.get(role, 0.0) - small.cpu_by_role.get(role, 0.0)) / megabytes
             for role in ROLES
         }
 
-    def small(self, column: str, metric: str) -> float | None:
-        """The median over the rounds; `column` is alone, beside or large."""
-        return median(getattr(getattr(one, column), metric) for one in self.beside)
-
 
 def measure(rounds: int, seconds: float) -> BodiesReport:
     with forebay_on_mock_engine(context_length=CONTEXT) as (mock, forebay):
-        targets = [mock.target(), forebay.target(MODEL)]
-        report = BodiesReport(seconds, compare(mock, targets, rounds, seconds, LOADS))
-        report.beside += _beside(forebay, rounds, seconds)
-        return report
+        rows = compare(mock, [mock.target(), forebay.target()], rounds, seconds, LOADS)
+        return BodiesReport(seconds, rows, _beside(forebay, rounds, max(seconds, 5.0)))
 
 
-def _beside(forebay: Forebay, rounds: int, seconds: float) -> Iterator[Beside]:
-    target, key = forebay.target(MODEL), forebay.key_of("small")
-    seconds = max(seconds, 5.0)
-    small = replace(target, key=key).options(
-        stream=False, rate=SMALL_RATE, seconds=seconds, warmup=1.0, max_tokens=TOKENS,
-        tokens=TOKENS,
-    )  # fmt: skip
-    large = target.options(
-        stream=False, concurrency=16, seconds=seconds + 2, max_tokens=TOKENS, tokens=TOKENS,
-        prompt_bytes=SIZES["2 MB"],
-    )  # fmt: skip
+def _beside(forebay: Forebay, rounds: int, seconds: float) -> list[Row]:
+    target, small_target = forebay.target(), replace(forebay.target(), key=forebay.key_of("small"))
+    tokens = {"max_tokens": TOKENS, "tokens": TOKENS}
+    small = small_target.options(rate=SMALL_RATE, seconds=seconds, warmup=1.0, **tokens)
+    length = SIZES["2 MB"]
+    large = target.options(concurrency=16, seconds=seconds + 2, prompt_bytes=length, **tokens)
+    slices: dict[str, list[LoadReport]] = defaultdict(list)
     for number in range(rounds):
         tell(f"round {number + 1}/{rounds}: {SMALL_RATE} small requests a second")
-        alone = send(small)
+        slices[ALONE].append(send(small))
         tell(f"round {number + 1}/{rounds}: the same beside 16 clients with 2 MB")
         with ThreadPoolExecutor(1) as thread:
             large_load = thread.submit(send, large)
-            yield Beside(alone, send(small), large_load.result())
+            slices[BESIDE].append(send(small))
+            slices[LARGE].append(large_load.result())
+    return [summary(name, "Forebay", several) for name, several in slices.items()]
 
 
 def section(report: BodiesReport) -> str:
@@ -110,9 +81,10 @@ def section(report: BodiesReport) -> str:
 
 def _latency_table(report: BodiesReport) -> str:
     head = ("prompt", "requests/s", "MB/s", "p50 / p99 ms", "direct", "added", "bad / all")
+    figures = Comparison(report.rows)
 
     def cells(load: Load) -> tuple[str, ...]:
-        row, direct = report.row(load.name, "Forebay"), report.row(load.name, "direct")
+        row, direct = (figures.rows[load.name, target] for target in ("Forebay", "direct"))
         rate = row["rps"]
         return (
             load.name,
@@ -120,7 +92,7 @@ def _latency_table(report: BodiesReport) -> str:
             cell(rate and rate * load.prompt_bytes / 1_000_000),
             pair(row["p50_ms"], row["p99_ms"]),
             pair(direct["p50_ms"], direct["p99_ms"]),
-            pair(report.added(load.name, "p50_ms"), report.added(load.name, "p99_ms")),
+            pair(figures.added(load.name, "p50_ms"), figures.added(load.name, "p99_ms")),
             f"{row.bad} / {row.all}",
         )
 
@@ -128,40 +100,30 @@ def _latency_table(report: BodiesReport) -> str:
 
 
 def _cpu_table(report: BodiesReport) -> str:
-    rows = [report.row(load.name, "Forebay") for load in LOADS]
     body = [
         (row.load, *(cell(row.cpu_by_role.get(role)) for role in ROLES), cell(row.cpu_ms))
-        for row in rows
+        for row in report.rows
+        if row.target == "Forebay"
     ]
     for clients in AT_ONCE:
-        by_role = report.per_mb(clients)
-        costs = (cell(by_role[role]) for role in ROLES)
-        body.append((f"per MB, c={clients}", *costs, cell(sum(by_role.values()))))
+        costs = report.per_mb(clients).values()
+        body.append((f"per MB, c={clients}", *map(cell, costs), cell(sum(costs))))
     return "CPU ms per request:\n\n" + table(("prompt", *ROLES, "all"), body)
 
 
 def _beside_table(report: BodiesReport) -> str:
-    def cells(column: str, name: str) -> tuple[str, ...]:
-        slices: list[LoadReport] = [getattr(one, column) for one in report.beside]
-        longest = max((one.max_ms for one in slices if one.max_ms is not None), default=None)
-        return (
-            name,
-            cell(median(one.rps for one in slices)),
-            pair(report.small(column, "p50_ms"), report.small(column, "p99_ms")),
-            cell(longest),
-            f"{sum(one.bad for one in slices)} / {sum(one.all for one in slices)}",
-        )
+    def cells(row: Row) -> tuple[str, ...]:
+        longest = max((each["max_ms"] for each in row.rounds if each["max_ms"]), default=None)
+        latency = pair(row["p50_ms"], row["p99_ms"])
+        return (row.load, cell(row["rps"]), latency, cell(longest), f"{row.bad} / {row.all}")
 
-    names = {"alone": "small, alone", "beside": "small, beside", "large": "16 clients with 2 MB"}
     head = ("", "requests/s", "p50 / p99 ms", "longest ms", "bad / all")
-    return table(head, [cells(column, name) for column, name in names.items()])
+    return table(head, map(cells, report.beside))
 
 
 def aims(report: BodiesReport) -> Iterator[Aim]:
     refused = float(sum(row.bad for row in report.rows if row.target == "Forebay"))
-    yield at_most("prompts of 16 KB to 2 MB, 1 and 16 at once: refused", refused, "", 0)
-    more = difference(report.small("beside", "p99_ms"), report.small("alone", "p99_ms"))
-    yield at_most("small requests beside 16 clients with 2 MB: p99 more by", more, "ms", 300)
-
-
-PART = Part("Long prompts", BodiesReport, measure, section, timed(3, 4.0), timed(1, 2.0), aims)
+    yield Aim("prompts of 16 KB to 2 MB, 1 and 16 at once: refused", refused, "", 0)
+    beside = Comparison(report.beside)
+    more = difference(beside.metric(BESIDE, "p99_ms"), beside.metric(ALONE, "p99_ms"))
+    yield Aim("small requests beside 16 clients with 2 MB: p99 more by", more, "ms", 300)

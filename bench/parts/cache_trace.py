@@ -1,14 +1,8 @@
-"""Hit rates of both levels of kept answers.
-
-A trace of requests whose prompts follow Zipf's law, from a seed: the same each time. It goes to a
-Forebay with two web processes, so that both levels have something to do, and the mock engine. Each
-exponent has a tenant of its own, which begins with an empty cache.
-"""
+"""Hit rates of both levels of kept answers, by a trace of requests: each tenant begins empty."""
 
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,13 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.figures.aims import Aim, at_most
-from bench.figures.progress import tell
-from bench.figures.statistics import percentile
-from bench.figures.tables import cell, paragraphs, table
-from bench.parts.part import Part
-from bench.servers.forebay import Forebay
-from bench.servers.on_mock_engine import forebay_on_mock_engine
+from bench.figures import Aim, Spread, cell, paragraphs, table, tell
+from bench.servers.forebay import Forebay, forebay_on_mock_engine
 from bench.servers.targets import MODEL, MockEngine
 
 SEED = 7
@@ -30,17 +19,17 @@ EXPONENTS = (0.8, 1.0, 1.2)
 AT_ONCE, ALONE = 16, 400
 DETERMINISTIC = 0.9  # of the requests; the others ask at temperature 0.7
 ENGINE_MS = 20.0
-LEVELS = ("l1", "l2", "shared", "miss", "")
+HITS = ("l1", "l2", "shared")
 _COUNTS = """
     select u.cache, count(*) from inference_usage u join tenants_tenant t on t.id = u.tenant_id
     where t.name = %s group by 1"""
 METHOD = f"""\
-{{requests}} requests for each exponent, drawn with the seed {{seed}} from {{prompts}} prompts,
-{AT_ONCE} at once, two web processes; {DETERMINISTIC:.0%} of them at temperature 0 with
-`x-forebay-cache: use`, the others at 0.7, which nobody keeps. The engine takes {ENGINE_MS:g} ms.
-Levels are those of the usage rows, as parts of the requests that looked for a kept one. Times
-are whole requests at the client; alone: {ALONE} in a row, one at a time, with an engine that
-takes no time."""
+{{requests}} requests for each exponent of Zipf's law (a tenant each), drawn with the seed {{seed}}
+from {{prompts}} prompts, {AT_ONCE} at once, two web processes; {DETERMINISTIC:.0%} of them at
+temperature 0 with `x-forebay-cache: use`, the others at 0.7, which nobody keeps. The engine takes
+{ENGINE_MS:g} ms. Levels are those of the usage rows, as parts of the requests that looked for a
+kept one. Times are whole requests at the client; alone: {ALONE} in a row, one at a time, with an
+engine that takes no time."""
 
 
 @dataclass(slots=True)
@@ -51,12 +40,10 @@ class Row:
     hit_p50_ms: float | None
     miss_p50_ms: float | None
 
-    @property
-    def looked(self) -> int:
-        return sum(self.counts.get(level, 0) for level in LEVELS[:-1])
-
-    def part(self, level: str) -> float:
-        return self.counts.get(level, 0) / max(1, self.looked)
+    def part(self, *levels: str) -> float:
+        """Returns the share of these levels in the requests that looked for a kept answer."""
+        looked = sum(self.counts.values()) - self.counts.get("", 0)
+        return sum(self.counts.get(level, 0) for level in levels) / max(1, looked)
 
 
 @dataclass(slots=True)
@@ -89,11 +76,10 @@ def _row(forebay: Forebay, mock: MockEngine, exponent: float, requests: int, pro
     tenant = f"zipf-{round(exponent * 10)}"
     key = forebay.key_of(tenant)
     before = mock.control(tokens=16, interval_ms=0, delay_ms=ENGINE_MS)["requests"]
-    requested = trace(SEED, exponent, requests, prompts)
-    times = asyncio.run(_replayed(forebay, key, requested))
+    times = asyncio.run(_replayed(forebay, key, trace(SEED, exponent, requests, prompts)))
     engine = mock.control()["requests"] - before
     counts: dict[str, int] = dict(forebay.rows(_COUNTS, tenant))
-    return Row(exponent, counts, engine, *(_percentile(times[k], 50) for k in ("hit", "miss")))
+    return Row(exponent, counts, engine, *(Spread.of(times[k]).p50 for k in ("hit", "miss")))
 
 
 async def _replayed(
@@ -121,14 +107,15 @@ async def _alone(forebay: Forebay) -> dict[str, list[float | None]]:
             for _ in range(20):  # the first ones fill the cache
                 await _ask(session, "Alone", cached=cached)
             times = [(await _ask(session, "Alone", cached=cached))[0] for _ in range(ALONE)]
-            percentiles[name] = [_percentile(times, 50), _percentile(times, 99)]
+            spread = Spread.of(times)
+            percentiles[name] = [spread.p50, spread.p99]
     return percentiles
 
 
 def _session(forebay: Forebay, key: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         base_url=f"http://127.0.0.1:{forebay.port}",
-        headers={"Authorization": f"Bearer {key}"},
+        headers={"Authorization": f"Bearer {key}", "x-forebay-cache": "use"},
         connector=aiohttp.TCPConnector(limit=1),
     )
 
@@ -138,56 +125,27 @@ async def _ask(session: aiohttp.ClientSession, text: str, *, cached: bool) -> tu
     body: dict[str, Any] = {"model": MODEL, "messages": messages, "max_tokens": 16}
     body["temperature"] = 0 if cached else 0.7
     began = time.perf_counter()
-    async with session.post(
-        "/v1/chat/completions", json=body, headers={"x-forebay-cache": "use"}
-    ) as answer:
+    async with session.post("/v1/chat/completions", json=body) as answer:
         await answer.read()
         assert answer.status == 200, answer.status
     return (time.perf_counter() - began) * 1000, answer.headers.get("x-forebay-cache", "")
 
 
-def _percentile(times: Sequence[float], percent: float) -> float | None:
-    return percentile(sorted(times), percent)
-
-
 def section(report: CacheReport) -> str:
-    head = (
-        "Zipf",
-        "L1",
-        "L2",
-        "in flight",
-        "all hits",
-        "engine asked",
-        "hit p50 ms",
-        "miss p50 ms",
-    )
-    alone = [
-        (name, *map(cell, report.alone[name])) for name in ("hit", "fresh") if name in report.alone
-    ]
+    head = ("Zipf", "L1", "L2", "in flight", "all hits", "engine asked")
+    times = ("hit p50 ms", "miss p50 ms")
     method = METHOD.format(requests=report.requests, seed=report.seed, prompts=report.prompts)
+    alone = ((name, *map(cell, spread)) for name, spread in report.alone.items())
     alone_table = table(("alone", "p50 ms", "p99 ms"), alone)
-    return paragraphs(table(head, map(_cells, report.rows)), alone_table, method)
+    return paragraphs(table((*head, *times), map(_cells, report.rows)), alone_table, method)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    levels = Counter(row.counts)
-    hits = sum(row.part(level) for level in ("l1", "l2", "shared"))
-    parts = [*(row.part(level) for level in ("l1", "l2", "shared")), hits]
-    figures = [f"{part:.1%}" for part in parts]
-    engine = f"{row.engine} of {levels.total()}"
-    return (f"{row.exponent:g}", *figures, engine, cell(row.hit_p50_ms), cell(row.miss_p50_ms))
+    parts = [*map(row.part, HITS), row.part(*HITS)]
+    engine = f"{row.engine} of {sum(row.counts.values())}"
+    times = (cell(row.hit_p50_ms), cell(row.miss_p50_ms))
+    return (f"{row.exponent:g}", *(f"{part:.1%}" for part in parts), engine, *times)
 
 
 def aims(report: CacheReport) -> Iterator[Aim]:
-    yield at_most("a kept answer: added p50", report.alone["hit"][0], "ms", 5)
-
-
-PART = Part(
-    title="Kept answers: a trace by Zipf's law",
-    report=CacheReport,
-    measure=measure,
-    section=section,
-    full={"requests": 10_000, "prompts": 5_000},
-    quick={"requests": 1_000, "prompts": 500},
-    aims=aims,
-)
+    yield Aim("a kept answer: added p50", report.alone["hit"][0], "ms", 5)

@@ -1,33 +1,128 @@
-"""The parts of a run that have servers of their own, in the order in which they run."""
+"""The parts of a run that have servers of their own, in the order in which they run.
 
+A part is a module with `measure` (its arguments are the part's options, it returns a report),
+`section` (the report as Markdown) and `aims`; `key_figures` where bench/history.csv has some.
+It runs in a process of its own, so that Django can be set up before the module is imported.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from bench.parts import (
-    audit_search,
-    audit_verify,
-    big_bodies,
-    cache_trace,
-    dispatch,
-    fairness,
-    grpc_unary,
-    memory,
-    preemption,
-    usage,
-)
-from bench.parts.part import Part
-from bench.parts.record import admission, audit
+import msgspec
 
-PARTS: dict[str, Part[Any]] = {
-    "memory": memory.PART,
-    "bodies": big_bodies.PART,
-    "admission": admission.PART,
-    "grpc": grpc_unary.PART,
-    "cache": cache_trace.PART,
-    "usage": usage.PART,
-    "audit": audit.PART,
-    "audit-verify": audit_verify.PART,
-    "audit-search": audit_search.PART,
-    "fairness": fairness.PART,
-    "dispatch": dispatch.PART,
-    "preemption": preemption.PART,
+from bench.figures import Aim
+from bench.servers.child import REPOSITORY
+from bench.servers.without_platform import django_on_own_servers
+
+Size = dict[str, float]
+MODEL = "bench"  # of the parts without a platform
+ENGINES = {MODEL: {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 64}}
+
+
+@dataclass(slots=True)
+class Summary:
+    """A report with what the page and the history have of it."""
+
+    figures: Any
+    section: str
+    aims: list[Aim]
+    key_figures: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`full` and `quick` have the arguments of `measure`: how much it measures.
+
+    `servers` are those that must run before its module is imported.
+    """
+
+    title: str
+    module: str
+    full: Size
+    quick: Size
+    servers: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def size(self, *, quick: bool, **wanted: float | None) -> Size:
+        """Its own size, changed by those arguments in `wanted` that it has."""
+        size = self.quick if quick else self.full
+        return {name: wanted.get(name) or number for name, number in size.items()}
+
+    def measure(self, size: Size) -> Summary:
+        with self.servers():
+            summary = self.summary(self._module().measure(**size))
+        if less := [
+            f"{size[n]:,} {n} of {full:,}" for n, full in self.full.items() if size[n] < full
+        ]:
+            summary.section = (
+                f"**Less than in a full run: {', '.join(less)}.**\n\n{summary.section}"
+            )
+        return summary
+
+    def summary(self, report: Any) -> Summary:
+        module = self._module()
+        key_figures = module.key_figures(report) if hasattr(module, "key_figures") else {}
+        figures = msgspec.to_builtins(report)
+        return Summary(figures, module.section(report), list(module.aims(report)), key_figures)
+
+    def _module(self) -> Any:
+        return import_module(f"bench.parts.{self.module}")
+
+
+def measure_apart(name: str, size: Size) -> Summary:
+    """Measure a part in a process of its own. Raises CalledProcessError."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, "-m", "bench.parts", name, "--summary", file.name]
+        for option, number in size.items():
+            command += [f"--{option}", str(number)]
+        subprocess.run(command, cwd=REPOSITORY, check=True, stdout=sys.stderr)
+        return msgspec.json.decode(Path(file.name).read_bytes(), type=Summary)
+
+
+def timed(rounds: int, seconds: float) -> Size:
+    """The size of a part that measures rounds of slices."""
+    return {"rounds": rounds, "seconds": seconds}
+
+
+_ON_ENGINES = partial(django_on_own_servers, FOREBAY_ENGINES=json.dumps(ENGINES))
+PARTS = {
+    "memory": Part("Memory", "memory", {"requests": 200_000}, {"requests": 10_000}),
+    "bodies": Part("Long prompts", "big_bodies", timed(3, 4.0), timed(1, 2.0)),
+    "admission": Part("Admission", "admission", timed(5, 6.0), timed(2, 3.0), _ON_ENGINES),
+    "grpc": Part("gRPC beside REST", "grpc_unary", timed(3, 4.0), timed(1, 2.0)),
+    "cache": Part(
+        "Kept answers: a trace by Zipf's law",
+        "cache_trace",
+        {"requests": 10_000, "prompts": 5_000},
+        {"requests": 1_000, "prompts": 500},
+    ),
+    "usage": Part(
+        "Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, django_on_own_servers
+    ),
+    "audit": Part("Audit", "audit", timed(5, 6.0), timed(1, 3.0), django_on_own_servers),
+    "audit-verify": Part(
+        "Verification of the audit trail",
+        "audit_verify",
+        {"events": 1_000_000},
+        {"events": 100_000},
+        django_on_own_servers,
+    ),
+    "audit-search": Part(
+        "Search in the audit trail",
+        "audit_search",
+        {"rows": 10_000_000},
+        {"rows": 500_000},
+        django_on_own_servers,
+    ),
+    "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
+    "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
+    "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
 }

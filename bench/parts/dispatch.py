@@ -1,19 +1,11 @@
-"""The time until an engine has a request.
+"""The time until an engine has a request, which says in its prompt when it was sent."""
 
-Requests at a constant rate go to a mock engine that answers at once, directly and through Forebay
-in turns. Each says in its prompt when it was sent; the engine notes how long ago that was.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.figures.aims import Aim, at_most
-from bench.figures.progress import tell
-from bench.figures.statistics import difference, median, percentile
-from bench.figures.tables import cell, paragraphs, table
-from bench.parts.part import Part, timed
-from bench.servers.on_mock_engine import forebay_on_mock_engine
-from bench.servers.targets import MODEL, MockEngine, Target, send
+from bench.figures import Aim, cell, median, paragraphs, percentile, table, tell
+from bench.servers.forebay import forebay_on_mock_engine
+from bench.servers.targets import MockEngine, Target, send
 
 RATE, TOKENS = 200, 8
 WARMUP_S = 1.5
@@ -38,11 +30,8 @@ class DispatchReport:
     direct: list[DispatchSlice] = field(default_factory=list)
     through: list[DispatchSlice] = field(default_factory=list)
 
-    def added(self, metric: str) -> float | None:
-        return difference(median_of(self.through, metric), median_of(self.direct, metric))
 
-
-def median_of(slices: list[DispatchSlice], metric: str) -> float | None:
+def median_of(slices: Sequence[DispatchSlice], metric: str) -> float | None:
     return median(getattr(one, metric) for one in slices)
 
 
@@ -53,25 +42,17 @@ def measure(rounds: int, seconds: float) -> DispatchReport:
         for number in range(rounds):
             tell(f"dispatch round {number + 1}/{rounds}")
             report.direct.append(_slice(mock, mock.target(), seconds))
-            report.through.append(_slice(mock, forebay.target(MODEL), seconds))
+            report.through.append(_slice(mock, forebay.target(), seconds))
     return report
 
 
 def _slice(mock: MockEngine, target: Target, seconds: float) -> DispatchSlice:
-    _send(target, WARMUP_S)
+    settings = {"rate": RATE, "warmup": 0.0, "tokens": TOKENS, "max_tokens": TOKENS}
+    send(target.options(seconds=WARMUP_S, stamped=True, **settings))
     mock.delays()
-    bad = _send(target, seconds)
+    bad = send(target.options(seconds=seconds, stamped=True, **settings)).bad
     delays = mock.delays()
     return DispatchSlice(percentile(delays, 50), percentile(delays, 99), len(delays), bad)
-
-
-def _send(target: Target, seconds: float) -> int:
-    """Returns the number of bad answers."""
-    options = target.options(
-        stream=False, rate=RATE, seconds=seconds, warmup=0.0, tokens=TOKENS, max_tokens=TOKENS,
-        stamped=True,
-    )  # fmt: skip
-    return send(options).bad
 
 
 def section(report: DispatchReport) -> str:
@@ -80,17 +61,13 @@ def section(report: DispatchReport) -> str:
     return paragraphs(table(head, rows), METHOD)
 
 
-def _cells(name: str, slices: list[DispatchSlice]) -> tuple[str, ...]:
+def _cells(name: str, slices: Sequence[DispatchSlice]) -> tuple[str, ...]:
     figures = (median_of(slices, "p50_ms"), median_of(slices, "p99_ms"))
     counts = (sum(one.number for one in slices), sum(one.bad for one in slices))
     return (name, *map(cell, figures), *(f"{count:,}" for count in counts))
 
 
 def aims(report: DispatchReport) -> Iterator[Aim]:
-    for metric, limit in (("p50_ms", 5), ("p99_ms", 20)):
-        name = metric.removesuffix("_ms")
+    for name, limit in (("p50", 5), ("p99", 20)):
         text = f"{RATE} requests/s: from the client until the engine has it, {name}"
-        yield at_most(text, median_of(report.through, metric), "ms", limit)
-
-
-PART = Part("Dispatch", DispatchReport, measure, section, timed(3, 5.0), timed(1, 5.0), aims)
+        yield Aim(text, median_of(report.through, f"{name}_ms"), "ms", limit)

@@ -1,25 +1,14 @@
-"""Shares of two backlogged tenants, and one tenant's wait beside another's flood.
-
-Two tenants, one with ten times the arrivals of the other, both with more than they can get, on two
-pools at once: with equal weights, and with 4 for the busy one (a VIP's). Then one tenant's modest
-requests alone, and beside another one's flood.
-"""
+"""Shares of two backlogged tenants, and one tenant's wait beside another's flood."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bench.figures.aims import Aim, at_most
-from bench.figures.progress import tell
-from bench.figures.statistics import median, ratio
-from bench.figures.tables import cell, complaints, paragraphs, table
-from bench.load.generator import LoadReport, Options
-from bench.parts.part import Part, timed
-from bench.servers.child import temporary_folder
-from bench.servers.forebay import Forebay
-from bench.servers.targets import MockEngine, send
+from bench.figures import Aim, cell, complaints, median, paragraphs, ratio, table, tell
+from bench.load.generator import LoadReport, Options, total
+from bench.servers.forebay import Forebay, forebay_on, mock_engine
+from bench.servers.targets import send
 
 SLOTS, TOKENS, INTERVAL_MS = 8, 64, 20.0  # of a pool: 6.25 requests/s
 QUIET_RATE, TIMES = 4.0, 10  # its half are 3.1 requests/s
@@ -97,24 +86,19 @@ class FairnessReport:
 
 def measure(rounds: int, seconds: float) -> FairnessReport:
     report = FairnessReport(rounds, seconds)
-    with temporary_folder() as folder, ExitStack() as stack:
-        mock = MockEngine(folder)
-        stack.callback(mock.stop)
+    with mock_engine() as mock:
+        engine = {"kind": "openai", "url": mock.url, "model": "mock"}
         slots = {**dict.fromkeys(POOLS, SLOTS), "wide": WIDE_SLOTS}
-        engines = {
-            _model(name): {"kind": "openai", "url": mock.url, "model": "mock", "slots": number}
-            for name, number in slots.items()
-        }
-        forebay = Forebay(folder, engines, variables=ROOMY)
-        stack.callback(forebay.stop)
-        keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
-        keys["busy-vip"] = forebay.key_of("busy-vip", "--tier", "vip")
-        for number in range(rounds):
-            tell(f"fairness round {number + 1}/{rounds}")
-            mock.control(tokens=SHORT, interval_ms=INTERVAL_MS, delay_ms=PREFILL_MS)
-            report.waits.append(_waits(forebay, keys, seconds / 4))
-            mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, delay_ms=0)
-            report.shares += _shares(forebay, keys, seconds)
+        engines = {_model(name): engine | {"slots": number} for name, number in slots.items()}
+        with forebay_on(engines, variables=ROOMY) as forebay:
+            keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
+            keys["busy-vip"] = forebay.key_of("busy-vip", "--tier", "vip")
+            for number in range(rounds):
+                tell(f"fairness round {number + 1}/{rounds}")
+                mock.control(tokens=SHORT, interval_ms=INTERVAL_MS, delay_ms=PREFILL_MS)
+                report.waits.append(_waits(forebay, keys, seconds / 4))
+                mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, delay_ms=0)
+                report.shares += _shares(forebay, keys, seconds)
     return report
 
 
@@ -124,7 +108,6 @@ def _model(pool: str) -> str:
 
 def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shared]:
     begin = datetime.now(UTC) + timedelta(seconds=WARMUP_S)
-    end = begin + timedelta(seconds=seconds)
     with ThreadPoolExecutor(4) as beside:
         loads = {
             weights: [
@@ -134,30 +117,22 @@ def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shar
             for weights, tenants in POOLS.items()
         }
         reports = {name: [each.result() for each in both] for name, both in loads.items()}
-    rows = forebay.rows(SERVED, begin, end)
+    rows = forebay.rows(SERVED, begin, begin + timedelta(seconds=seconds))
     tokens = {(pool, tenant): number for pool, tenant, number in rows}
     return [
         _shared(
             weights,
-            [tokens.get((_model(weights), tenant), 0) / seconds for tenant in POOLS[weights]],
+            [tokens.get((_model(weights), tenant), 0) / seconds for tenant in tenants],
             reports[weights],
         )
-        for weights in POOLS
+        for weights, tenants in POOLS.items()
     ]
 
 
 def _shared(weights: str, tokens_per_s: Sequence[float], reports: Sequence[LoadReport]) -> Shared:
-    modest, busy = tokens_per_s
-    late = sum(report.wrong.pop(LATE, 0) for report in reports)
-    return Shared(
-        weights=weights,
-        weight=int(weights.partition(":")[2]),
-        modest=modest,
-        busy=busy,
-        bad=sum(report.bad for report in reports) - late,  # those still wait, as they should
-        all=sum(report.all for report in reports),
-        wrong=sorted({text for report in reports for text in report.wrong}),
-    )
+    for report in reports:
+        report.bad -= report.wrong.pop(LATE, 0)  # those still wait, as they should
+    return Shared(weights, int(weights.partition(":")[2]), *tokens_per_s, **total(reports))
 
 
 def _backlog(forebay: Forebay, pool: str, key: str, rate: float, seconds: float) -> Options:
@@ -168,13 +143,8 @@ def _backlog(forebay: Forebay, pool: str, key: str, rate: float, seconds: float)
 
 
 def _waits(forebay: Forebay, keys: dict[str, str], seconds: float) -> Waited:
-    modest = replace(
-        _backlog(forebay, "wide", keys["modest"], WIDE_RATE, seconds),
-        warmup=1.0,
-        grace=20.0,
-        tokens=SHORT,
-        max_tokens=SHORT,
-    )
+    load = _backlog(forebay, "wide", keys["modest"], WIDE_RATE, seconds)
+    modest = replace(load, warmup=1.0, grace=20.0, tokens=SHORT, max_tokens=SHORT)
     alone = send(modest)
     flood = replace(
         modest, key=keys["flood"], rate=0.0, concurrency=FLOOD, seconds=seconds + 3, spread=1.0
@@ -182,14 +152,14 @@ def _waits(forebay: Forebay, keys: dict[str, str], seconds: float) -> Waited:
     with ThreadPoolExecutor(1) as thread:
         flood_load = thread.submit(send, flood)
         beside = send(replace(modest, warmup=3.0))
-        reports = (alone, beside, flood_load.result())
+        counts = total((alone, beside, flood_load.result()))
     return Waited(
         alone.ttft_p50_ms,
         alone.ttft_p95_ms,
         beside.ttft_p50_ms,
         beside.ttft_p95_ms,
-        bad=sum(report.bad for report in reports),
-        all=sum(report.all for report in reports),
+        counts["bad"],
+        counts["all"],
     )
 
 
@@ -199,37 +169,34 @@ def section(report: FairnessReport) -> str:
 
 
 def _shares_table(report: FairnessReport) -> str:
-    head = ("weights", "arrivals", "tokens/s", "off the weights by a factor of", "bad")
     rows = []
     for weights in POOLS:
         shares = [one for one in report.shares if one.weights == weights]
         both = [median(getattr(one, name) for one in shares) for name in ("modest", "busy")]
-        bad = f"{sum(one.bad for one in shares)} of {sum(one.all for one in shares):,}"
         off = report.off(weights)
         shown = "" if off is None else f"{off:.3f}"
-        rows.append((weights, f"1:{TIMES}", " and ".join(map(cell, both)), shown, bad))
+        rows.append((weights, f"1:{TIMES}", " and ".join(map(cell, both)), shown, _bad(shares)))
+    head = ("weights", "arrivals", "tokens/s", "off the weights by a factor of", "bad")
     return table(head, rows)
 
 
 def _waits_table(report: FairnessReport) -> tuple[str, str]:
-    names = {"alone": "alone", "beside": "beside another one's flood"}
     rows = []
-    for load, name in names.items():
-        waits = [
-            median(getattr(one, f"{load}_{percent}") for one in report.waits)
-            for percent in ("p50", "p95")
-        ]
+    for load, name in (("alone", "alone"), ("beside", "beside another one's flood")):
+        fields = (f"{load}_p50", f"{load}_p95")
+        waits = [median(getattr(one, field) for one in report.waits) for field in fields]
         rows.append((name, *map(cell, waits)))
-    bad = f"{sum(one.bad for one in report.waits)} of {sum(one.all for one in report.waits):,} bad."
-    return table(("first token of a tenant", "p50 ms", "p95 ms"), rows), bad
+    head = ("first token of a tenant", "p50 ms", "p95 ms")
+    return table(head, rows), f"{_bad(report.waits)} bad."
+
+
+def _bad(slices: Sequence[Shared | Waited]) -> str:
+    return f"{sum(one.bad for one in slices)} of {sum(one.all for one in slices):,}"
 
 
 def aims(report: FairnessReport) -> Iterator[Aim]:
     for weights in POOLS:
         text = f"two backlogged tenants, weights {weights}: tokens/s off the weights by"
-        yield at_most(text, report.off(weights), "x", 1.05)
+        yield Aim(text, report.off(weights), "x", 1.05)
     text = "a tenant's p95 wait for the first token beside a flood, against alone"
-    yield at_most(text, report.moved, "x", 1.5)
-
-
-PART = Part("Fair shares", FairnessReport, measure, section, timed(1, 60.0), timed(1, 20.0), aims)
+    yield Aim(text, report.moved, "x", 1.5)

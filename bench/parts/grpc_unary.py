@@ -3,13 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bench.compare.comparison import TOKENS, Load, Row, compare
-from bench.figures.aims import Aim, at_least
-from bench.figures.statistics import ratio
-from bench.figures.tables import cell, paragraphs, table
-from bench.parts.part import Part, timed
-from bench.servers.on_mock_engine import forebay_on_mock_engine
-from bench.servers.targets import MODEL
+from bench.compare.comparison import TOKENS, Comparison, Load, Row, compare
+from bench.figures import Aim, cell, paragraphs, table
+from bench.servers.forebay import forebay_on_mock_engine
 
 LOADS = tuple(Load(f"c={clients}", concurrency=clients, interval_ms=0) for clients in (1, 64))
 REST, GRPC = "REST", "gRPC"
@@ -24,17 +20,10 @@ class GrpcReport:
     seconds: float
     rows: list[Row]
 
-    def row(self, load: str, target: str) -> Row:
-        return next(row for row in self.rows if (row.load, row.target) == (load, target))
-
-    def times(self, load: str) -> float | None:
-        """Requests a second over gRPC, as a multiple of REST's."""
-        return ratio(self.row(load, GRPC)["rps"], self.row(load, REST)["rps"])
-
 
 def measure(rounds: int, seconds: float) -> GrpcReport:
     with forebay_on_mock_engine(grpc=True) as (mock, forebay):
-        rest = replace(forebay.target(MODEL), name=REST)
+        rest = replace(forebay.target(), name=REST)
         url = f"http://127.0.0.1:{forebay.grpc_port}"
         grpc = replace(rest, name=GRPC, url=url, generator="bench.load.grpc")
         return GrpcReport(seconds, compare(mock, [rest, grpc], rounds, seconds, LOADS))
@@ -52,8 +41,6 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def aims(report: GrpcReport) -> Iterator[Aim]:
+    times = Comparison(report.rows).times("c=64", "rps", GRPC, REST)
     text = "whole answers, 64 at once: gRPC's requests/s against our REST"
-    yield at_least(text, report.times("c=64"), "x", 1.2)
-
-
-PART = Part("gRPC beside REST", GrpcReport, measure, section, timed(3, 4.0), timed(1, 2.0), aims)
+    yield Aim(text, times, "x", 1.2, at_least=True)

@@ -1,24 +1,15 @@
-"""A slot for a real-time request where batch work has every slot and more of it waits.
-
-The mock engine's clock says when it has the request, llama.cpp's first token when it begins. The
-same requests on the idle platform compare.
-"""
+"""A slot for a real-time request where batch work has every slot and more of it waits."""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from bench.compare.engine import direct_target, forebay_on_llama_cpp
-from bench.figures.aims import Aim, at_most
-from bench.figures.progress import tell
-from bench.figures.statistics import Spread, median
-from bench.figures.tables import cell, complaints, paragraphs, table
-from bench.load.generator import LoadReport, Options
-from bench.parts.part import Part, timed
-from bench.servers.forebay import Forebay
-from bench.servers.on_mock_engine import forebay_on_mock_engine
-from bench.servers.targets import MODEL, Target, send
+from bench.compare.engine import direct_target
+from bench.figures import Aim, Spread, cell, complaints, median, paragraphs, table, tell
+from bench.load.generator import LoadReport, Options, total
+from bench.servers.forebay import Forebay, forebay_on, forebay_on_mock_engine
+from bench.servers.targets import Target, send
 
 MOCK, LLAMA_CPP = "mock engine", "llama.cpp"
 SLOTS = {MOCK: 8, LLAMA_CPP: 4}
@@ -58,14 +49,8 @@ class PreemptionReport:
     rows: list[PreemptionRow]
 
 
-@dataclass(slots=True)
-class _Probed:
-    spread: Spread
-    number: int
-    report: LoadReport
-
-
-Probe = Callable[[Options], _Probed]
+Probed = tuple[Spread, int, LoadReport]  # times, their number
+Probe = Callable[[Options], Probed]
 
 
 def measure(rounds: int, seconds: float) -> PreemptionReport:
@@ -77,22 +62,23 @@ def _on_mock_engine(rounds: int, seconds: float) -> PreemptionRow:
     # The kind of an engine that continues a text: else nothing that has begun could be parked.
     with forebay_on_mock_engine(kind="vllm", slots=SLOTS[MOCK]) as (mock, forebay):
 
-        def probe(options: Options) -> _Probed:
+        def probe(options: Options) -> Probed:
             mock.delays()
             report = send(replace(options, stamped=True))
             delays = mock.delays()
-            return _Probed(Spread.of(delays), len(delays), report)
+            return Spread.of(delays), len(delays), report
 
         mock.control(tokens=BATCH_TOKENS[MOCK], interval_ms=INTERVAL_MS, stamped=True)
-        return _row(MOCK, forebay, forebay.target(MODEL), probe, rounds, seconds)
+        return _row(MOCK, forebay, forebay.target(), probe, rounds, seconds)
 
 
 def _on_llama_cpp(rounds: int, seconds: float) -> PreemptionRow:
-    def probe(options: Options) -> _Probed:
+    def probe(options: Options) -> Probed:
         report = send(options)
-        return _Probed(Spread(report.ttft_p50_ms, report.ttft_p99_ms), report.all, report)
+        return Spread(report.ttft_p50_ms, report.ttft_p99_ms), report.all, report
 
-    with forebay_on_llama_cpp(SLOTS[LLAMA_CPP], CONTEXT) as forebay:
+    sizes = {"FOREBAY_SLOTS": str(SLOTS[LLAMA_CPP]), "FOREBAY_CONTEXT": str(CONTEXT)}
+    with forebay_on(None, variables=sizes) as forebay:
         target = forebay.target(direct_target(forebay).model)
         return _row(LLAMA_CPP, forebay, target, probe, rounds, seconds)
 
@@ -100,46 +86,33 @@ def _on_llama_cpp(rounds: int, seconds: float) -> PreemptionRow:
 def _row(
     engine: str, forebay: Forebay, target: Target, probe: Probe, rounds: int, seconds: float
 ) -> PreemptionRow:
-    probes = _probes(target, seconds)
+    probes = target.options(
+        stream=True, rate=PROBES_PER_S, seconds=seconds, warmup=0.0, grace=60.0, max_tokens=4,
+        ignore_eos=True,
+    )  # fmt: skip
+    fill = replace(
+        probes, rate=0.0, concurrency=2 * SLOTS[engine], seconds=FILLING_S + seconds, grace=120.0,
+        max_tokens=BATCH_TOKENS[engine], klass="batch",
+    )  # fmt: skip
     send(replace(probes, seconds=2.0))
-    idle, busy, batches = list[_Probed](), list[_Probed](), list[LoadReport]()
+    idle, busy, batches = list[Probed](), list[Probed](), list[LoadReport]()
     for number in range(rounds):
         tell(f"preemption round {number + 1}/{rounds}: {engine}")
         idle.append(probe(probes))
         with ThreadPoolExecutor(1) as beside:
-            batch = beside.submit(send, _batch(engine, target, seconds))
+            batch = beside.submit(send, fill)
             time.sleep(FILLING_S)
             busy.append(probe(probes))
             batches.append(batch.result())
-    reports = [one.report for one in (*idle, *busy)] + batches
+    spread = Spread.median(times for times, _, _ in busy)
     return PreemptionRow(
         engine=engine,
-        idle_p50=median(one.spread.p50 for one in idle),
-        busy_p50=median(one.spread.p50 for one in busy),
-        busy_p99=median(one.spread.p99 for one in busy),
-        probes=sum(one.number for one in busy),
+        idle_p50=median(times.p50 for times, _, _ in idle),
+        busy_p50=spread.p50,
+        busy_p99=spread.p99,
+        probes=sum(number for _, number, _ in busy),
         parked=int(forebay.rows(PARKED)[0][0]),
-        bad=sum(report.bad for report in reports),
-        all=sum(report.all for report in reports),
-        wrong=sorted({text for report in reports for text in report.wrong}),
-    )
-
-
-def _probes(target: Target, seconds: float) -> Options:
-    return target.options(
-        stream=True, rate=PROBES_PER_S, seconds=seconds, warmup=0.0, grace=60.0, max_tokens=4,
-        ignore_eos=True,
-    )  # fmt: skip
-
-
-def _batch(engine: str, target: Target, seconds: float) -> Options:
-    return replace(
-        _probes(target, FILLING_S + seconds),
-        rate=0.0,
-        concurrency=2 * SLOTS[engine],
-        max_tokens=BATCH_TOKENS[engine],
-        klass="batch",
-        grace=120.0,
+        **total([report for _, _, report in (*idle, *busy)] + batches),
     )
 
 
@@ -157,7 +130,4 @@ def _cells(row: PreemptionRow) -> tuple[str, ...]:
 def aims(report: PreemptionReport) -> Iterator[Aim]:
     for row in report.rows:
         text = f"{row.engine}, every slot busy: batch answers that did not come whole"
-        yield at_most(text, row.bad, "", 0)
-
-
-PART = Part("Preemption", PreemptionReport, measure, section, timed(1, 12.0), timed(1, 5.0), aims)
+        yield Aim(text, row.bad, "", 0)

@@ -14,10 +14,6 @@ def write(
     results: Results, name: str, folder: Path = FOLDER, line_in: Path = history.FILE
 ) -> list[Path]:
     """Returns the files written; `name` is theirs, without an ending."""
-    return _write_files(results, name, folder) + history.record(results, line_in)
-
-
-def _write_files(results: Results, name: str, folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     contents = {
         ".json": json.dumps(results.as_json(), indent=1) + "\n",
@@ -29,4 +25,4 @@ def _write_files(results: Results, name: str, folder: Path) -> list[Path]:
         contents[".svg"] = picture.drawn(results.comparison, footer)
     for ending, content in contents.items():
         (folder / (name + ending)).write_text(content)
-    return [folder / (name + ending) for ending in contents]
+    return [folder / (name + ending) for ending in contents] + history.record(results, line_in)

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.compare.comparison import Row
-from bench.compare.engine import EngineRow
+from bench.compare.comparison import Comparison, Row
 from bench.compare.idle import IdleReport
-from bench.figures.aims import Aim
-from bench.figures.statistics import difference, ratio
-from bench.figures.tables import cell, complaints, pair, table
-from bench.parts.catalogue import PARTS
+from bench.figures import cell, complaints, pair, paragraphs, table, table_of
 from bench.report.results import Results
+
+MET = {True: "yes", False: "**no**", None: "not measured"}
 
 
 def page(results: Results) -> str:
-    return "\n\n".join(filter(None, sections(results))) + "\n"
+    return paragraphs(*_sections(results)) + "\n"
 
 
-def sections(results: Results) -> Iterator[str]:
+def _sections(results: Results) -> Iterator[str]:
     machine = results.machine
     yield f"# Benchmark of {machine['date']}"
     yield (
@@ -28,79 +26,64 @@ def sections(results: Results) -> Iterator[str]:
     if results.quick:
         yield "**A quick run: short slices, good for a first look and not for quoting.**"
     yield "## Aims"
-    yield table(("aim", "goal", "measured", "met"), map(aim_cells, results.aims()))
+    yield _aims_table(results)
     if results.comparison:
         yield f"## Mock engine ({results.rounds} rounds of {results.seconds:g} s)"
-        yield comparison_table(results.comparison)
-        yield cpu_table(results.comparison)
+        yield _comparison_table(results.comparison)
+        yield _cpu_table(results.comparison)
     if results.idle is not None:
-        yield idle_table(results.idle)
+        yield _idle_table(results.idle)
     if results.engine:
         yield "## Real model on the embedded llama.cpp"
-        yield engine_table(results.engine)
-    for name, part in PARTS.items():
-        if name in results.parts:
-            yield f"## {part.title}"
-            yield part.section(results.parts[name])
-    if lines := complaints(all_complaints(results)):
+        yield _engine_table(results.engine)
+    for title, part in results.in_order():
+        yield f"## {title}"
+        yield part.section
+    rows = (*results.comparison, *results.engine)
+    if lines := complaints(
+        f"{row.target}, {row.load}: {text}" for row in rows for text in row.wrong
+    ):
         yield "Bad answers began with:\n\n" + lines
 
 
-def aim_cells(aim: Aim) -> tuple[str, ...]:
-    sign = "at least" if aim.at_least else "at most"
-    met = {True: "yes", False: "**no**", None: "not measured"}[aim.met]
-    return (aim.text, f"{sign} {aim.limit:g} {aim.unit}", f"{cell(aim.value)} {aim.unit}", met)
+def _aims_table(results: Results) -> str:
+    columns = {
+        "aim": lambda aim: aim.text,
+        "goal": lambda a: f"{'at least' if a.at_least else 'at most'} {a.limit:g} {a.unit}",
+        "measured": lambda aim: f"{cell(aim.value)} {aim.unit}",
+        "met": lambda aim: MET[aim.met],
+    }
+    return table_of(columns, results.aims())
 
 
-def comparison_table(rows: Sequence[Row]) -> str:
-    head = (
-        "load",
-        "target",
-        "requests/s",
-        "p50 / p99 ms",
-        "added p50 / p99 ms",
-        "first token p50 / p99 ms",
-        "added p50 ms",
-        "token gap p99 ms",
-        "CPU ms/request",
-        "against LiteLLM: rps, CPU",
-        "bad / all",
-    )
-    by_target = {(row.load, row.target): row for row in rows}
+def _comparison_table(rows: Sequence[Row]) -> str:
+    figures = Comparison(rows)
 
-    def cells(row: Row) -> tuple[str, ...]:
-        direct = by_target.get((row.load, "direct"))
-        litellm = by_target.get((row.load, "LiteLLM"))
-        own = row.target == "direct"
-        return (
-            row.load,
-            row.target,
-            cell(row["rps"]),
-            pair(row["p50_ms"], row["p99_ms"]),
-            "" if own else pair(added(row, direct, "p50_ms"), added(row, direct, "p99_ms")),
-            pair(row["ttft_p50_ms"], row["ttft_p99_ms"]),
-            "" if own else cell(added(row, direct, "ttft_p50_ms")),
-            cell(row["gap_p99_ms"]),
-            cell(row.cpu_ms),
-            against(row, litellm) if row.target == "Forebay" else "",
-            f"{row.bad} / {row.all}",
-        )
+    def added(row: Row, metric: str) -> float | None:
+        return figures.added(row.load, metric, row.target)
 
-    return table(head, map(cells, rows))
+    def against(row: Row) -> str:
+        if row.target != "Forebay" or (row.load, "LiteLLM") not in figures.rows:
+            return ""
+        return f"{cell(figures.times(row.load))}x, 1/{cell(figures.cheaper(row.load))}"
+
+    columns = {
+        "load": lambda row: row.load,
+        "target": lambda row: row.target,
+        "requests/s": lambda row: cell(row["rps"]),
+        "p50 / p99 ms": lambda row: pair(row["p50_ms"], row["p99_ms"]),
+        "added p50 / p99 ms": lambda row: pair(*(added(row, p) for p in ("p50_ms", "p99_ms"))),
+        "first token p50 / p99 ms": lambda row: pair(row["ttft_p50_ms"], row["ttft_p99_ms"]),
+        "added p50 ms": lambda row: cell(added(row, "ttft_p50_ms")),
+        "token gap p99 ms": lambda row: cell(row["gap_p99_ms"]),
+        "CPU ms/request": lambda row: cell(row.cpu_ms),
+        "against LiteLLM: rps, CPU": against,
+        "bad / all": lambda row: f"{row.bad} / {row.all}",
+    }
+    return table_of(columns, rows)
 
 
-def added(row: Row, direct: Row | None, metric: str) -> float | None:
-    return difference(row[metric], direct[metric]) if direct is not None else None
-
-
-def against(ours: Row, theirs: Row | None) -> str:
-    if theirs is None:
-        return ""
-    faster, cheaper = ratio(ours["rps"], theirs["rps"]), ratio(theirs.cpu_ms, ours.cpu_ms)
-    return f"{cell(faster)}x, 1/{cell(cheaper)}"
-
-
-def cpu_table(rows: Sequence[Row]) -> str:
+def _cpu_table(rows: Sequence[Row]) -> str:
     ours = [row for row in rows if row.target == "Forebay"]
     roles = sorted({name for row in ours for name in row.cpu_by_role})
     if not roles:
@@ -109,43 +92,26 @@ def cpu_table(rows: Sequence[Row]) -> str:
     return "CPU ms per request by process of Forebay:\n\n" + table(("load", *roles), body)
 
 
-def idle_table(report: IdleReport) -> str:
-    body = (cell(report.total), *(cell(percent) for percent in report.percent.values()))
+def _idle_table(report: IdleReport) -> str:
+    body = (cell(report.total), *map(cell, report.percent.values()))
     text = f"CPU of Forebay without requests, in percent of one core, {report.seconds:.0f} s long:"
     return f"{text}\n\n" + table(("together", *report.percent), [body])
 
 
-def engine_table(rows: Sequence[EngineRow]) -> str:
-    head = (
-        "streams",
-        "target",
-        "tokens/s",
-        "share of direct",
-        "first token p50 / p99 ms",
-        "added p50 ms",
-        "token gap p99 ms",
-        "bad / all",
-    )
-    direct = {row.streams: row for row in rows if row.target == "direct"}
+def _engine_table(rows: Sequence[Row]) -> str:
+    figures = Comparison(rows)
 
-    def cells(row: EngineRow) -> tuple[str, ...]:
-        base = direct[row.streams]
-        return (
-            str(row.streams),
-            row.target,
-            cell(row["tokens_per_s"]),
-            cell(ratio(row["tokens_per_s"], base["tokens_per_s"])),
-            pair(row["ttft_p50_ms"], row["ttft_p99_ms"]),
-            "" if row is base else cell(difference(row["ttft_p50_ms"], base["ttft_p50_ms"])),
-            cell(row["gap_p99_ms"]),
-            f"{row.bad} / {row.all}",
-        )
+    def share(row: Row) -> float | None:
+        return figures.times(row.load, "tokens_per_s", row.target, "direct")
 
-    return table(head, map(cells, rows))
-
-
-def all_complaints(results: Results) -> Iterator[str]:
-    for row in results.comparison:
-        yield from (f"{row.target}, {row.load}: {line}" for line in row.wrong)
-    for one in results.engine:
-        yield from (f"{one.target}, {one.streams} streams: {line}" for line in one.wrong)
+    columns = {
+        "load": lambda row: row.load,
+        "target": lambda row: row.target,
+        "tokens/s": lambda row: cell(row["tokens_per_s"]),
+        "share of direct": lambda row: cell(share(row)),
+        "first token p50 / p99 ms": lambda row: pair(row["ttft_p50_ms"], row["ttft_p99_ms"]),
+        "added p50 ms": lambda row: cell(figures.added(row.load, "ttft_p50_ms", row.target)),
+        "token gap p99 ms": lambda row: cell(row["gap_p99_ms"]),
+        "bad / all": lambda row: f"{row.bad} / {row.all}",
+    }
+    return table_of(columns, rows)

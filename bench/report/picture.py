@@ -3,12 +3,11 @@
 A plotting library would be a hundred times larger than these bars.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from bench.compare.comparison import Row
-from bench.figures.tables import short
+from bench.figures import short
 
 WIDTH, LABELS, BAR = 760, 190, 16
 COLOURS = {
@@ -19,58 +18,24 @@ COLOURS = {
 }
 # 100,000 JSON requests/s of the engine and 10,000 of a bare router would hide the rest.
 HIDES_THE_REST = ("direct", "vllm-router")
-
-
-@dataclass(slots=True)
-class Bars:
-    """Groups of bars, one group per load: values by target."""
-
-    title: str
-    groups: dict[str, dict[str, float]]
-
-    def height(self) -> int:
-        return 58 + sum(len(values) * BAR + 12 for values in self.groups.values())
-
-    def draw(self, top: int) -> Iterator[str]:
-        longest = max((v for values in self.groups.values() for v in values.values()), default=1)
-        yield _text(10, top + 22, self.title, size=15, weight="bold")
-        y = top + 40
-        for label, values in self.groups.items():
-            yield _text(10, y + 12, label)
-            for name, value in values.items():
-                length = value / (longest or 1) * (WIDTH - LABELS - 170)
-                yield _rectangle(LABELS, y, length, BAR - 3, COLOURS[name])
-                yield _text(LABELS + length + 6, y + 11, f"{short(value)}  {name}")
-                y += BAR
-            y += 12
+Figure = Callable[[Row], float | None]
 
 
 def drawn(rows: Sequence[Row], footer: str) -> str:
     """Requests/s, CPU and the first token of the loads that docs/benchmarks.md speaks of."""
-    speed: dict[str, dict[str, float]] = {}
-    cpu: dict[str, dict[str, float]] = {}
-    first: dict[str, dict[str, float]] = {}
-    for row in rows:
-        at_once = row.load.endswith("c=64")
-        if at_once and (row.target not in HIDES_THE_REST or row.load.startswith("sse")):
-            speed.setdefault(row.load, {})[row.target] = row["rps"] or 0.0
-        if at_once and row.cpu_ms is not None:
-            cpu.setdefault(row.load, {})[row.target] = row.cpu_ms
-        if row.load.startswith("sse 20 ms c=32"):
-            first.setdefault(row.load, {})[row.target] = row["ttft_p50_ms"] or 0.0
-    charts = [
-        Bars("Requests per second, 64 at once (more is better)", speed),
-        Bars("CPU ms per request, 64 at once (less is better)", cpu),
-        Bars("Time to first token, p50 ms (less is better)", first),
+    at_once = [row for row in rows if row.load.endswith("c=64")]
+    speed = [r for r in at_once if r.target not in HIDES_THE_REST or r.load.startswith("sse")]
+    cpu = [row for row in at_once if row.cpu_ms is not None]
+    slow = [row for row in rows if row.load.startswith("sse 20 ms c=32")]
+    charts: list[tuple[str, list[Row], Figure]] = [
+        ("Requests per second, 64 at once (more is better)", speed, lambda row: row["rps"]),
+        ("CPU ms per request, 64 at once (less is better)", cpu, lambda row: row.cpu_ms),
+        ("Time to first token, p50 ms (less is better)", slow, lambda row: row["ttft_p50_ms"]),
     ]
-    return _document(charts, footer)
-
-
-def _document(charts: Sequence[Bars], footer: str) -> str:
     height, body = 10, list[str]()
-    for chart in charts:
-        body += chart.draw(height)
-        height += chart.height()
+    for title, bars, figure in charts:
+        body += _bars(title, bars, figure, height)
+        height += 58 + len(bars) * BAR + len({row.load for row in bars}) * 12
     body.append(_text(10, height + 6, footer, size=11))
     height += 20
     return (
@@ -78,6 +43,22 @@ def _document(charts: Sequence[Bars], footer: str) -> str:
         f'width="{WIDTH}" height="{height}" font-family="system-ui, sans-serif">'
         f"{_rectangle(0, 0, WIDTH, height, '#ffffff')}{''.join(body)}</svg>\n"
     )
+
+
+def _bars(title: str, rows: Sequence[Row], figure: Figure, top: int) -> Iterator[str]:
+    """Groups of bars, one group per load."""
+    longest = max((figure(row) or 0.0 for row in rows), default=1.0)
+    yield _text(10, top + 22, title, size=15, weight="bold")
+    y = top + 40
+    for load in dict.fromkeys(row.load for row in rows):
+        yield _text(10, y + 12, load)
+        for row in (row for row in rows if row.load == load):
+            value = figure(row) or 0.0
+            length = value / (longest or 1) * (WIDTH - LABELS - 170)
+            yield _rectangle(LABELS, y, length, BAR - 3, COLOURS[row.target])
+            yield _text(LABELS + length + 6, y + 11, f"{short(value)}  {row.target}")
+            y += BAR
+        y += 12
 
 
 def _text(x: float, y: float, words: str, size: int = 12, weight: str = "normal") -> str:

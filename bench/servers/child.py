@@ -6,7 +6,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,18 +45,21 @@ class Child:
         return self.process.pid
 
     def wait_until_ready(self, url: str, seconds: float) -> None:
-        """Returns once `url` answers 200; raises DidNotStart after `seconds` or on exit."""
+        """Returns once `url` answers 200. Else stops the program, and raises DidNotStart."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise DidNotStart(f"exit code {self.process.returncode}\n{self.log_tail()}")
-            if answers(url):
-                return
-            time.sleep(0.1)
-        raise DidNotStart(f"{url} not ready after {seconds:.0f} s\n{self.log_tail()}")
+        try:
+            while not answers(url):
+                if self.process.poll() is not None:
+                    raise DidNotStart(f"exit code {self.process.returncode}\n{self.log_tail()}")
+                if time.monotonic() > deadline:
+                    raise DidNotStart(f"{url} not ready after {seconds:.0f} s\n{self.log_tail()}")
+                time.sleep(0.1)
+        except BaseException:
+            self.stop(30)
+            raise
 
-    def log_tail(self, lines: int = 20) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def stop(self, seconds: float = 15) -> float:
         """SIGTERM, then SIGKILL to the whole session after `seconds`; returns seconds it took."""
@@ -101,5 +103,5 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:
             return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False

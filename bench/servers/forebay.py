@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from bench.servers.child import REPOSITORY, Child, wait_until_listening
+from bench.servers.child import REPOSITORY, Child, temporary_folder, wait_until_listening
 from bench.servers.processes import use_by_role
-from bench.servers.targets import Target
+from bench.servers.targets import MODEL, MockEngine, Target
 from config.supervisor.ports import find_free
 
 START_SECONDS = 180
@@ -107,15 +108,43 @@ class Forebay:
         variables: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
         return variables
 
-    def target(self, model: str) -> Target:
-        return Target(
-            name="Forebay",
-            url=f"http://127.0.0.1:{self.port}/v1",
-            key=self.key,
-            model=model,
-            use=lambda: use_by_role([self.child.pid]),
-        )
+    def target(self, model: str = MODEL) -> Target:
+        url = f"http://127.0.0.1:{self.port}/v1"
+        return Target("Forebay", url, self.key, model, lambda: use_by_role(self.child.pid))
 
     def stop(self) -> float:
         """Seconds the platform took to end after SIGTERM."""
         return self.child.stop(30)
+
+
+@contextmanager
+def mock_engine() -> Iterator[MockEngine]:
+    """It runs while the context lasts."""
+    with temporary_folder() as folder:
+        mock = MockEngine(folder)
+        try:
+            yield mock
+        finally:
+            mock.child.stop()
+
+
+@contextmanager
+def forebay_on(engines: dict[str, Any] | None, **options: Any) -> Iterator[Forebay]:
+    """It runs while the context lasts. Options are those of `Forebay`."""
+    with temporary_folder() as folder:
+        forebay = Forebay(folder, engines, **options)
+        try:
+            yield forebay
+        finally:
+            forebay.stop()
+
+
+@contextmanager
+def forebay_on_mock_engine(
+    *, grpc: bool = False, variables: Mapping[str, str] | None = None, **engine: Any
+) -> Iterator[tuple[MockEngine, Forebay]]:
+    """Both run while the context lasts. `engine`: fields of the engine that differ."""
+    with mock_engine() as mock:
+        fields = {"kind": "openai", "url": mock.url, "slots": 64} | engine
+        with forebay_on({MODEL: fields}, grpc=grpc, variables=variables) as forebay:
+            yield mock, forebay

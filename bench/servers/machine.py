@@ -1,10 +1,13 @@
 """The machine that measures, and its versions."""
 
-import importlib.metadata
 import os
 import platform
+import re
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.servers.child import REPOSITORY
@@ -27,9 +30,9 @@ def describe() -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
-        "cpu": line_of("/proc/cpuinfo", "model name"),
+        "cpu": cpu(),
         "cores": str(cores()),
-        "memory_gib": f"{int(line_of('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.1f}",
+        "memory_gib": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f}",
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
@@ -47,32 +50,29 @@ def commit() -> str:
 def git(*arguments: str) -> str:
     command = ["git", *arguments]
     try:
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        return subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return done.stdout.strip()
+
+
+def cpu() -> str:
+    name = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return name[1] if name else "unknown"
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def idle_seconds() -> float:
+def idle_clock() -> Callable[[], float]:
+    """Returns a function that tells the share of the cores' time that nobody used since now."""
+    idle, began = _idle_seconds(), time.perf_counter()
+    return lambda: (_idle_seconds() - idle) / (time.perf_counter() - began) / cores()
+
+
+def _idle_seconds() -> float:
     """Returns the idle time of all cores since the machine started, whoever uses them."""
     ticks = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return int(ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def line_of(file: str, name: str) -> str:
-    """The value of the first "name: value" line of a file of /proc."""
-    for line in Path(file).read_text().splitlines():
-        if line.startswith(name):
-            return line.partition(":")[2].strip()
-    return "unknown 0"
-
-
-def version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "-"

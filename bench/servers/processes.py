@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ class Use:
 
     cpu_ms: float = 0.0
     rss_mb: float = 0.0
-    processes: int = 0
 
 
 @dataclass(slots=True)
@@ -39,42 +38,36 @@ class Process:
 
 
 def all_processes() -> dict[int, Process]:
-    processes = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    processes = (_read(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return {process.pid: process for process in processes if process is not None}
 
 
-def read(pid: int) -> Process | None:
-    """None when the process has ended meanwhile."""
+def _read(folder: Path) -> Process | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        stat, command = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
     except OSError:
-        return None
+        return None  # it has ended meanwhile
     # The name in parentheses may hold blanks.
     fields = stat.rpartition(")")[2].split()
-    ticks = sum(int(field) for field in fields[11:15])
     return Process(
-        pid=pid,
+        pid=int(folder.name),
         parent=int(fields[1]),
-        cpu_ms=ticks * 1000 / TICKS_PER_SECOND,
+        cpu_ms=sum(map(int, fields[11:15])) * 1000 / TICKS_PER_SECOND,
         rss_mb=int(fields[21]) * PAGE_MB,
         command=command.replace(b"\0", b" ").decode(errors="replace").strip(),
     )
 
 
-def trees(roots: Iterable[int], processes: dict[int, Process]) -> list[Process]:
-    """The processes of `roots` and all below them, parents before children."""
+def tree(root: int) -> list[Process]:
+    """The process `root` and all below it, parents before children."""
+    processes = all_processes()
     children = defaultdict(list)
     for process in processes.values():
         children[process.parent].append(process)
-    todo = [processes[pid] for pid in roots if pid in processes]
-    members: dict[int, Process] = {}
-    while todo:
-        process = todo.pop()
-        if process.pid not in members:
-            members[process.pid] = process
-            todo += children[process.pid]
-    return list(members.values())
+    members = [processes[root]] if root in processes else []
+    for member in members:  # grows meanwhile
+        members += children[member.pid]
+    return members
 
 
 def role(command: str) -> str | None:
@@ -84,15 +77,22 @@ def role(command: str) -> str | None:
     return None
 
 
-def use_by_role(roots: Iterable[int], of: Callable[[str], str | None] = role) -> dict[str, Use]:
+def use_by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, Use]:
     """A process whose command tells nothing belongs to the role of its parent."""
     uses: dict[str, Use] = defaultdict(Use)
     roles: dict[int, str] = {}
-    for process in trees(roots, all_processes()):
+    for process in tree(root):
         name = of(process.command) or roles.get(process.parent, "supervisor")
         roles[process.pid] = name
         use = uses[name]
         use.cpu_ms += process.cpu_ms
         use.rss_mb += process.rss_mb
-        use.processes += 1
     return dict(uses)
+
+
+def cpu_ms_since(before: Mapping[str, Use], now: Mapping[str, Use]) -> dict[str, float]:
+    """CPU milliseconds between two looks, by role."""
+    return {
+        name: use.cpu_ms - (before[name].cpu_ms if name in before else 0.0)
+        for name, use in now.items()
+    }

@@ -25,10 +25,10 @@ class Target:
     url: str
     key: str
     model: str
-    use: Callable[[], dict[str, Use]]
+    use: Callable[[], dict[str, Use]] = dict
     generator: str = "bench.load"
 
-    def options(self, *, stream: bool, **settings: Any) -> Options:
+    def options(self, *, stream: bool = False, **settings: Any) -> Options:
         """The options of a load on this target."""
         return Options(url=self.url, key=self.key, model=self.model, stream=stream, **settings)
 
@@ -37,36 +37,28 @@ class MockEngine:
     """A mock engine of its own process, ready when constructed."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = find_free()
-        command = [sys.executable, "-m", "bench.mock_engine", "--port", str(self.port)]
+        port = find_free()
+        command = [sys.executable, "-m", "bench.mock_engine", "--port", str(port)]
         self.child = Child([*command, "--model", MODEL], folder / "mock_engine.log")
-        self.root = f"http://127.0.0.1:{self.port}"
+        self.root = f"http://127.0.0.1:{port}"
         self.url = f"{self.root}/v1"
-        try:
-            self.child.wait_until_ready(f"{self.root}/health", 10)
-        except BaseException:
-            self.child.stop()
-            raise
+        self.child.wait_until_ready(f"{self.root}/health", 10)
 
     def control(self, **settings: Any) -> dict[str, Any]:
         """Changes the behaviour from the next request on; returns it with the counters."""
-        body = json.dumps(settings).encode()
-        request = urllib.request.Request(f"{self.root}/control", body, method="POST")
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            state: dict[str, Any] = json.load(reply)
+        state: dict[str, Any] = self._asked("/control", json.dumps(settings).encode())
         return state
 
     def delays(self) -> list[float]:
         """Milliseconds from the client to the engine, of stamped requests since the last call."""
-        with urllib.request.urlopen(f"{self.root}/control/delays", timeout=5) as reply:
-            delays: list[float] = json.load(reply)
-        return sorted(delays)
+        return sorted(self._asked("/control/delays"))
+
+    def _asked(self, path: str, body: bytes | None = None) -> Any:
+        with urllib.request.urlopen(self.root + path, body, timeout=5) as reply:
+            return json.load(reply)
 
     def target(self) -> Target:
-        return Target("direct", self.url, "none", MODEL, dict)
-
-    def stop(self) -> None:
-        self.child.stop()
+        return Target("direct", self.url, "none", MODEL)
 
 
 def send(options: Options, generator: str = "bench.load") -> LoadReport:

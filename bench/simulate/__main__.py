@@ -7,39 +7,35 @@ figures to the file that `--out` names.
 """
 
 import argparse
+import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import uvloop
 
-from bench.servers.without_platform import valkey_alone
+from bench.figures import exit_on_sigterm
+from bench.servers.without_platform import django_on_own_servers
 
 DAY = {"tenants": int, "engines": int, "hours": float, "pools": int}
 
 
-def read_options() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.simulate")
     for name, kind in DAY.items():
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--policy", type=Path, help="TOML; see bench/simulate/policy.py")
     parser.add_argument("--out", type=Path, help="writes OUT.json")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = read_options()
-    wanted: dict[str, Any] = {name: getattr(options, name) for name in DAY}
-    with valkey_alone() as url:
-        import uvloop
-
+    options = parser.parse_args()
+    day = {name: value for name in DAY if (value := getattr(options, name)) is not None}
+    exit_on_sigterm()
+    with django_on_own_servers(database=False):
         from bench.simulate.day import simulated
         from bench.simulate.policy import read
         from bench.simulate.report import section
 
-        day = {name: value for name, value in wanted.items() if value is not None}
         policy = read(options.policy, **day)
-        report = uvloop.run(simulated(policy, options.seed, url))
+        report = uvloop.run(simulated(policy, options.seed, os.environ["REDIS_URL"]))
     print(section(report))
     if options.out:
         figures = msgspec.json.format(msgspec.json.encode(report), indent=1)

@@ -2,7 +2,6 @@
 
 import heapq
 import math
-from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -43,55 +42,46 @@ class Request:
         return whole.cost - (self.cost if self.parked else 0)
 
 
-class Tenants:
-    """The tenants of one pool, with their weights, drawn by their demand."""
+class Arrivals:
+    """The requests of all classes in the order of time. Its tenants are drawn by their demand."""
 
-    def __init__(self, names: list[str], policy: Policy, draw: Random) -> None:
-        self.names = names
+    def __init__(self, pool: int, slots: int, policy: Policy, seed: int) -> None:
+        day, draw = policy.day, Random(f"{seed} {pool}")
+        self._pool, self._slots, self._policy, self._seed = pool, slots, policy, seed
+        names = [f"t{n}" for n in range(pool, day.tenants, day.pools)]
         weights, shares = list(policy.weights), list(policy.weights.values())
-        self.weights = draw.choices(weights, shares, k=len(names))
-        demands = [(n + 1) ** -policy.day.skew for n in range(len(names))]
+        self._tenants = list(zip(names, draw.choices(weights, shares, k=len(names)), strict=True))
+        demands = [(n + 1) ** -day.skew for n in range(len(names))]
         draw.shuffle(demands)
         self._demands = list(accumulate(demands))
 
-    def one(self, draw: Random) -> int:
-        return bisect(self._demands, draw.random() * self._demands[-1], hi=len(self.names) - 1)
+    def __iter__(self) -> Iterator[Request]:
+        loads = [each for each in self._policy.loads.items() if each[1].share]
+        streams = [self._of_class(name, load) for name, load in loads]
+        return heapq.merge(*streams, key=lambda request: request.at)
 
+    def _of_class(self, klass: str, load: Load) -> Iterator[Request]:
+        draw = Random(f"{self._seed} {self._pool} {klass}")
+        at, number, ends = 0.0, 0, self._policy.day.hours * 3600
+        while True:
+            at += draw.expovariate(2 * self._rate(load))
+            if at >= ends:
+                return
+            if 2 * draw.random() > height(load.curve, at):
+                continue
+            ((name, weight),) = draw.choices(self._tenants, cum_weights=self._demands)
+            for _ in range(load.burst):
+                number += 1
+                prompt, tokens = _length(load.prompt, draw), _length(load.tokens, draw)
+                estimate = prompt + 2 * LONGEST * load.tokens  # as intake does
+                request_id = f"{self._pool}-{klass}-{number}"
+                yield Request(request_id, at, klass, name, weight, prompt, tokens, estimate)
 
-def arrivals(
-    pool: int, tenants: Tenants, slots: int, policy: Policy, seed: int
-) -> Iterator[Request]:
-    """Returns the requests of all classes in the order of time."""
-    streams = [
-        _of_class(pool, name, load, tenants, slots, policy, Random(f"{seed} {pool} {name}"))
-        for name, load in policy.loads.items()
-        if load.share
-    ]
-    return heapq.merge(*streams, key=lambda request: request.at)
-
-
-def _of_class(
-    pool: int, klass: str, load: Load, tenants: Tenants, slots: int, policy: Policy, draw: Random
-) -> Iterator[Request]:
-    day = policy.day
-    service_s = day.first_token_s + load.tokens / day.tokens_per_s
-    rate = load.share * slots / service_s / load.burst  # on average
-    at, number, ends = 0.0, 0, day.hours * 3600
-    while True:
-        at += draw.expovariate(2 * rate)
-        if at >= ends:
-            return
-        if 2 * draw.random() > height(load.curve, at):
-            continue
-        tenant = tenants.one(draw)
-        for _ in range(load.burst):
-            number += 1
-            name, weight = tenants.names[tenant], tenants.weights[tenant]
-            prompt, tokens = _length(load.prompt, draw), _length(load.tokens, draw)
-            estimate = prompt + 2 * LONGEST * load.tokens  # as intake does
-            yield Request(
-                f"{pool}-{klass}-{number}", at, klass, name, weight, prompt, tokens, estimate
-            )
+    def _rate(self, load: Load) -> float:
+        """Returns arrivals a second on average, of bursts where they come in bursts."""
+        day = self._policy.day
+        service_s = day.first_token_s + load.tokens / day.tokens_per_s
+        return load.share * self._slots / service_s / load.burst
 
 
 def height(curve: Curve, at: float) -> float:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
+from contextlib import closing
 from dataclasses import replace
-from random import Random
 from uuid import uuid4
 
-from bench.simulate.arrivals import Tenants, arrivals
+from bench.simulate.arrivals import Arrivals
 from bench.simulate.policy import Policy
 from bench.simulate.pool import SimulatedPool
 from bench.simulate.report import SimulationReport, Wall, summed
@@ -15,50 +15,21 @@ from bench.simulate.virtual_link import VirtualLink
 
 async def simulated(policy: Policy, seed: int, redis_url: str) -> SimulationReport:
     """Play the day. Requests that still wait at its end stay in Redis."""
-    policy = replace(policy, day=replace(policy.day, pools=_pools_with_engines(policy)))
-    link = VirtualLink(redis_url)
-    try:
-        pools = [f"simulated-{uuid4().hex}" for _ in range(policy.day.pools)]
-        engines = {pool: _part(policy.day.engines, n, len(pools)) for n, pool in enumerate(pools)}
-        slots = {pool: number * policy.day.slots for pool, number in engines.items()}
-        with policy.in_force(slots):
-            return await _simulated(link, policy, seed, engines)
-    finally:
-        link.close()
-
-
-async def _simulated(
-    link: VirtualLink, policy: Policy, seed: int, engines: dict[str, int]
-) -> SimulationReport:
-    """`engines`: how many, by pool."""
-    await link.call("CONFIG", "RESETSTAT")
-    began = time.perf_counter()
-    pools = [
-        _pool(link, pool, number, engines[pool], policy, seed)
-        for number, pool in enumerate(engines)
-    ]
-    tallies = await asyncio.gather(*[pool.run() for pool in pools])
-    report = summed(tallies, policy, seed)
-    report.wall = Wall(time.perf_counter() - began, await _script_us(link))
-    return report
-
-
-def _pools_with_engines(policy: Policy) -> int:
-    return min(policy.day.pools, policy.day.engines)
-
-
-def _pool(
-    link: VirtualLink, name: str, number: int, engines: int, policy: Policy, seed: int
-) -> SimulatedPool:
-    day = policy.day
-    names = [f"t{n}" for n in range(number, day.tenants, day.pools)]
-    tenants = Tenants(names, policy, Random(f"{seed} {number}"))
-    requests = arrivals(number, tenants, engines * day.slots, policy, seed)
-    return SimulatedPool(link, name, engines, day, requests)
-
-
-def _part(of: int, number: int, parts: int) -> int:
-    return of // parts + (number < of % parts)
+    pools = min(policy.day.pools, policy.day.engines)  # each has an engine at least
+    policy = replace(policy, day=replace(policy.day, pools=pools))
+    each, more = divmod(policy.day.engines, pools)
+    engines = {f"simulated-{uuid4().hex}": each + (number < more) for number in range(pools)}
+    slots = {pool: number * policy.day.slots for pool, number in engines.items()}
+    with closing(VirtualLink(redis_url)) as link, policy.in_force(slots):
+        await link.call("CONFIG", "RESETSTAT")
+        began = time.perf_counter()
+        runs = []
+        for number, (pool, its_engines) in enumerate(engines.items()):
+            requests = iter(Arrivals(number, slots[pool], policy, seed))
+            runs.append(SimulatedPool(link, pool, its_engines, policy.day, requests).run())
+        report = summed(await asyncio.gather(*runs), policy, seed)
+        report.wall = Wall(time.perf_counter() - began, await _script_us(link))
+        return report
 
 
 async def _script_us(link: VirtualLink) -> float:

@@ -16,7 +16,6 @@ from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, Popped, prefix
 from inference.record.consumption import MOST_TIMES
-from infrastructure.redis.link import Call
 
 SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE)
 BESIDE = (fair_queue.PARK, fair_queue.CHARGE)
@@ -34,6 +33,11 @@ class Running:
     item: Item
     since: float
     before: int
+
+    @property
+    def began_at(self) -> float:
+        """Seconds since the epoch, by the virtual clock."""
+        return EPOCH_MS / 1000 + self.since
 
 
 @dataclass(slots=True)
@@ -83,7 +87,8 @@ class SimulatedPool:
             self._now, _, step = heapq.heappop(self._events)
             self._link.set_clock(self._prefix, self._now)
             await step()
-        self._close(ends)
+        self._now = ends
+        self._close()
         return self.tally
 
     def _at(self, when: float, step: Step) -> None:
@@ -119,22 +124,29 @@ class SimulatedPool:
     # Engines run them ----------------------------------------------------------------------------
     async def _fill(self, engine: VirtualEngine) -> None:
         if engine.free and not engine.asleep:
-            await self._take(engine, await self._queue.pop(engine.free, engine.name))
+            await self._take(engine, await self._pop(engine))
 
     async def _ask_again(self) -> None:
         self._at(self._now + ASK_AGAIN_S, self._ask_again)
         for engine in self.engines.values():
             if engine.held and engine.free:
-                await self._take(engine, await self._queue.pop(engine.free, engine.name))
+                await self._take(engine, await self._pop(engine))
                 if engine.held:
                     return  # so are the others
+
+    async def _pop(self, engine: VirtualEngine) -> Popped:
+        return await self._queue.pop(engine.free, engine.name)
 
     async def _take(self, engine: VirtualEngine, popped: Popped) -> None:
         self.tally.pops += 1
         engine.asleep = len(popped) < engine.free
         engine.held = engine.asleep and popped.held
         started = [self._begin(engine, item) for item, _ in popped]
-        if offers := [self._offer(running) for running in started if _may_be_parked(running)]:
+        if offers := [
+            self._queue.parking("offer", running.item, running.began_at)
+            for running in started
+            if classes.of(running.request.klass).preemptible and running.request.parked < MOST_TIMES
+        ]:
             await self._link.run_all(offers)
             await self._heed(await self._notes())
 
@@ -154,7 +166,7 @@ class SimulatedPool:
             return  # it was parked meanwhile
         self._stops(engine, running)
         request.done = request.tokens
-        self.tally.finished(request)
+        self.tally.classes[request.klass].counts["finished"] += 1
         del self._requests[request.id]
         calls = [self._queue.settling(running.item, request.cost - running.before)]
         if classes.of(request.klass).preemptible:
@@ -163,18 +175,13 @@ class SimulatedPool:
         if engine.asleep and not engine.held:
             await settled
             return
-        _, popped = await asyncio.gather(settled, self._queue.pop(engine.free, engine.name))
+        _, popped = await asyncio.gather(settled, self._pop(engine))
         await self._take(engine, popped)
 
     # Parking -------------------------------------------------------------------------------------
-    def _offer(self, running: Running) -> Call:
-        began_at = EPOCH_MS / 1000 + running.since
-        return self._queue.parking("offer", running.item, began_at)
-
     async def _park(self, engine: VirtualEngine, request_id: str) -> None:
         running = engine.running.get(request_id)
-        began_at = EPOCH_MS / 1000 + (running.since if running else 0)
-        if running is None or not await self._queue.still_wants(running.item, began_at):
+        if not running or not await self._queue.still_wants(running.item, running.began_at):
             return
         self._stops(engine, running)
         request = running.request
@@ -203,17 +210,12 @@ class SimulatedPool:
 
     def _stops(self, engine: VirtualEngine, running: Running) -> None:
         del engine.running[running.request.id]
-        self.tally.ran(running.request.klass, running.since, self._now)
+        self.tally.classes[running.request.klass].busy_s += self._now - running.since
 
-    def _close(self, ends: float) -> None:
+    def _close(self) -> None:
         for engine in self.engines.values():
-            for running in engine.running.values():
-                self.tally.ran(running.request.klass, running.since, ends)
+            for running in list(engine.running.values()):
+                self._stops(engine, running)
         for request in self._requests.values():
             if request.started is None:
-                self.tally.waits_on(request, ends)
-
-
-def _may_be_parked(running: Running) -> bool:
-    preemptible = classes.of(running.request.klass).preemptible
-    return preemptible and running.request.parked < MOST_TIMES
+                self.tally.waits_on(request, self._now)

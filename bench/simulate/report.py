@@ -1,14 +1,13 @@
 """The figures of a simulated day, and their tables."""
 
-from array import array
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from bench.figures.statistics import percentile
-from bench.figures.tables import cell, table
-from bench.simulate.policy import Policy
+from bench.figures import cell, paragraphs, percentile, table, table_of
+from bench.simulate.policy import Load, Policy
 from bench.simulate.shares import jain, ratios
-from bench.simulate.tally import BIN_S, ClassTally, Tally
+from bench.simulate.tally import ClassTally, Tally
 
 NOTE = """\
 Waits are from arrival to the first begin, in seconds. *Shares*: tokens received against those that
@@ -54,53 +53,36 @@ class SimulationReport:
     pops: int
     fill: float
     classes: list[ClassDay]
-    fills: dict[str, list[float]] = field(default_factory=dict)  # by half hours, classes stacked
     wall: Wall | None = None
 
 
 def summed(tallies: Sequence[Tally], policy: Policy, seed: int) -> SimulationReport:
     day = policy.day
-    slots = day.engines * day.slots
-    bins = max(1, round(day.hours * 3600 / BIN_S))
-    days: list[ClassDay] = []
-    fills: dict[str, list[float]] = {}
-    so_far = [0.0] * bins
-    for name, load in policy.loads.items():
-        parts = [tally.classes[name] for tally in tallies]
-        days.append(
-            _class_day(name, parts, load.prompt + 2 * load.tokens, slots * day.hours * 3600)
-        )
-        in_bins = [sum(part.busy.get(n, 0.0) for part in parts) for n in range(bins)]
-        so_far = [a + b / slots / BIN_S for a, b in zip(so_far, in_bins, strict=True)]
-        fills[f"to {name}"] = so_far
-    return SimulationReport(
-        seed=seed,
-        tenants=day.tenants,
-        engines=day.engines,
-        hours=day.hours,
-        pops=sum(tally.pops for tally in tallies),
-        fill=sum(each.fill for each in days),
-        classes=days,
-        fills=fills,
-    )
+    slots_s = day.engines * day.slots * day.hours * 3600
+    classes = [
+        _class_day(name, [tally.classes[name] for tally in tallies], load, slots_s)
+        for name, load in policy.loads.items()
+    ]
+    pops, fill = sum(tally.pops for tally in tallies), sum(each.fill for each in classes)
+    return SimulationReport(seed, day.tenants, day.engines, day.hours, pops, fill, classes)
 
 
-def _class_day(
-    name: str, parts: Sequence[ClassTally], request: float, slot_seconds: float
-) -> ClassDay:
+def _class_day(name: str, parts: Sequence[ClassTally], load: Load, slots_s: float) -> ClassDay:
+    counts = sum((part.counts for part in parts), Counter[str]())
     waits = sorted(wait for part in parts for wait in part.waits)
+    weights = sorted({weight for part in parts for weight in part.longest})
     shares = [share for part in parts for share in part.shares.by_tenant.values()]
-    got = ratios(shares, request)
+    got = ratios(shares, load.prompt + 2 * load.tokens)
     return ClassDay(
         name=name,
-        came=sum(part.came for part in parts),
-        finished=sum(part.finished for part in parts),
-        parked=sum(part.parked for part in parts),
-        still_waiting=sum(part.still_waiting for part in parts),
-        fill=sum(sum(part.busy.values()) for part in parts) / slot_seconds,
-        wait_p50_s=percentile(array("d", waits), 50),
-        wait_p95_s=percentile(array("d", waits), 95),
-        longest_s=_longest(parts),
+        came=counts["came"],
+        finished=counts["finished"],
+        parked=counts["parked"],
+        still_waiting=counts["still_waiting"],
+        fill=sum(part.busy_s for part in parts) / slots_s,
+        wait_p50_s=percentile(waits, 50),
+        wait_p95_s=percentile(waits, 95),
+        longest_s={w: max(part.longest.get(w, 0.0) for part in parts) for w in weights},
         backlogged=len(got),
         jain=jain(got),
         least=got[0] if got else None,
@@ -108,13 +90,8 @@ def _class_day(
     )
 
 
-def _longest(parts: Sequence[ClassTally]) -> dict[int, float]:
-    weights = sorted({weight for part in parts for weight in part.longest})
-    return {weight: max(part.longest.get(weight, 0.0) for part in parts) for weight in weights}
-
-
 def section(report: SimulationReport) -> str:
-    return "\n\n".join([_head(report), _classes(report), _longest_waits(report), NOTE])
+    return paragraphs(_head(report), _classes(report), _longest_waits(report), NOTE)
 
 
 def _head(report: SimulationReport) -> str:
@@ -131,23 +108,25 @@ def _head(report: SimulationReport) -> str:
 
 
 def _classes(report: SimulationReport) -> str:
-    head = ("class", "came", "finished", "parked", "still waiting", "fill", "wait p50", "wait p95")
-    shares = ("backlogged", "shares: Jain", "least", "most", "most / least")
-    return table((*head, *shares), map(_class_cells, report.classes))
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
 
-
-def _class_cells(one: ClassDay) -> tuple[str, ...]:
-    counts = (one.came, one.finished, one.parked, one.still_waiting)
-    shares = (one.jain, one.least, one.most, one.spread)
-    return (
-        one.name,
-        *(f"{count:,}" for count in counts),
-        f"{one.fill:.1%}",
-        cell(one.wait_p50_s),
-        cell(one.wait_p95_s),
-        f"{one.backlogged:,}",
-        *("" if value is None else f"{value:.3f}" for value in shares),
-    )
+    columns = {
+        "class": lambda one: one.name,
+        "came": lambda one: f"{one.came:,}",
+        "finished": lambda one: f"{one.finished:,}",
+        "parked": lambda one: f"{one.parked:,}",
+        "still waiting": lambda one: f"{one.still_waiting:,}",
+        "fill": lambda one: f"{one.fill:.1%}",
+        "wait p50": lambda one: cell(one.wait_p50_s),
+        "wait p95": lambda one: cell(one.wait_p95_s),
+        "backlogged": lambda one: f"{one.backlogged:,}",
+        "shares: Jain": lambda one: share(one.jain),
+        "least": lambda one: share(one.least),
+        "most": lambda one: share(one.most),
+        "most / least": lambda one: share(one.spread),
+    }
+    return table_of(columns, report.classes)
 
 
 def _longest_waits(report: SimulationReport) -> str:

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from bench.compare.comparison import METRICS, Row
-from bench.compare.ratios import (
+from bench.compare.comparison import (
     IN_STEP,
     JSON_64,
     JSON_200,
+    METRICS,
     ONE_JSON,
     STREAMS_32,
     STREAMS_64,
+    Row,
 )
 from bench.report.results import Results
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench.compare.engine import EngineRow
+from bench.compare.engine import MANY, ONE
 from bench.compare.idle import IdleReport
+from tests.bench import runs
 from tests.bench.runs import comparison, results
 
 pytestmark = pytest.mark.unit
@@ -39,10 +40,7 @@ def test_an_idle_platform_takes_hardly_any_cpu(web: float, met: bool) -> None:
 
 
 def test_the_engines_share() -> None:
-    def row(streams: int, target: str, tokens: float) -> EngineRow:
-        return EngineRow(streams, target, 9, 0, [], {"tokens_per_s": tokens})
-
-    rows = [row(1, "direct", 100), row(1, "Forebay", 96), row(16, "direct", 100)]
-    rows.append(row(16, "Forebay", 99))
+    rows = [runs.row(ONE, "direct", tokens_per_s=100), runs.row(ONE, "Forebay", tokens_per_s=96)]
+    rows += [runs.row(MANY, "direct", tokens_per_s=100), runs.row(MANY, "Forebay", tokens_per_s=99)]
     aims = results(comparison=[], engine=rows).aims()
     assert [aim.met for aim in aims] == [False, True]

@@ -6,7 +6,7 @@ import pytest
 
 from bench.compare.idle import IdleReport
 from bench.report import history
-from bench.report.key_figures import COLUMNS
+from bench.report.results import COLUMNS
 from tests.bench.runs import MACHINE, results
 
 pytestmark = pytest.mark.unit

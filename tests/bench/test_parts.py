@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from bench.figures.statistics import Spread
+from bench.figures import Spread
+from bench.parts.audit import AuditReport, Flood, FloodRow
+from bench.parts.audit_sealing import Sealed
 from bench.parts.catalogue import PARTS
-from bench.parts.record.audit_report import AuditReport, Flood, FloodRow, Sealed
 from bench.report import page
 from tests.bench.runs import results
 
@@ -20,10 +21,11 @@ def audit() -> AuditReport:
 
 
 def test_a_report_has_its_section_its_aims_and_a_field_of_its_own() -> None:
-    run = results(comparison=[], parts={"audit": audit()})
+    run = results(comparison=[], parts={"audit": PARTS["audit"].summary(audit())})
     assert "## Audit\n\n|" in page.page(run)
     assert "| 64 at once | 1,500 | 19.5 / 32.7 | 30,000 | 64 | 0.20 /" in page.page(run)
     assert [aim.met for aim in run.aims()] == [False]
+    assert run.key_figures()["audited_64_per_s"] == 1_500
     assert run.as_json()["audit"]["floods"][0]["name"] == "64 at once"
     assert "parts" not in run.as_json()
 

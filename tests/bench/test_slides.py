@@ -2,9 +2,8 @@
 
 import pytest
 
-from bench.check.verdict import RATIOS, inconclusive, slides, verdict
+from bench.check import RATIOS, inconclusive, slides, verdict
 from bench.report.history import Line, line_of
-from bench.report.key_figures import key_figures
 from tests.bench.runs import results, row
 
 pytestmark = pytest.mark.unit
@@ -38,7 +37,7 @@ def test_the_verdict_names_the_slide_and_what_to_do() -> None:
     last, slow = line_of(results()), results()
     slow.comparison = [one for one in slow.comparison if (one.load, one.target) != JSON_OURS]
     slow.comparison.append(row(*JSON_OURS, 0.5, rps=1000.0))
-    text = verdict(slow, last, slides(key_figures(slow), last.figures))
+    text = verdict(slow, last, slides(slow.key_figures(), last.figures))
     assert "SLIDE: 64 JSON requests at once: requests/s against LiteLLM: 10 x, 50% under" in text
     assert "git bisect" in text
     assert "abc1234" in text

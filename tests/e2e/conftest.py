@@ -14,7 +14,7 @@ import pytest
 
 from bench.servers.child import Child
 from bench.servers.forebay import Forebay
-from bench.servers.processes import all_processes, role, trees
+from bench.servers.processes import role, tree
 from config.supervisor.ports import find_free
 from tests import prepared
 from tests.collector import Collector, collecting
@@ -110,8 +110,8 @@ class Platform(Forebay):
 
     def pids(self, wanted: str) -> list[int]:
         """Of the processes that play a role: web, worker, jobs, beat, postgres, valkey, engine."""
-        found = trees([self.child.pid], all_processes())
-        return [process.pid for process in found if role(process.command) == wanted]
+        processes = tree(self.child.pid)
+        return [process.pid for process in processes if role(process.command) == wanted]
 
 
 def start_mock(folder: Path) -> Mock:

@@ -81,7 +81,7 @@ class Watched:
         return found
 
     def _if(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        for role, use in use_by_role([self._platform.child.pid]).items():
+        for role, use in use_by_role(self._platform.child.pid).items():
             self.most_mb[role] = max(self.most_mb[role], int(use.rss_mb))
         batch: dict[str, Any] = self._asking.get(f"/v1/batches/{self._batch}").json()
         assert batch["status"] in ("validating", "in_progress", "finalizing", "completed"), batch

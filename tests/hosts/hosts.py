@@ -14,7 +14,7 @@ from django.conf import settings
 
 from bench.servers.child import Child, wait_until_listening
 from bench.servers.forebay import FOREIGN
-from bench.servers.processes import all_processes, trees
+from bench.servers.processes import tree
 from config.environment import PROJECT
 from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres import REQUESTS_ROLE, ROLE, SETTINGS
@@ -151,7 +151,7 @@ class Host:
     def lose(self) -> None:
         """All of it at once, as by a power cut: nobody is told."""
         self.place.cut()
-        for process in trees([self.child.pid], all_processes()):
+        for process in tree(self.child.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         self.child.process.wait(10)

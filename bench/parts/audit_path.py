@@ -1,17 +1,17 @@
 """A request's two moments on the record, as intake and runner write them."""
 
 import time
-from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
+import msgspec
 import orjson
 from django.conf import settings
 from django.db import connection
 
 from audit.keys.keyring import Cipher, keyring
 from audit.trail.group_commit import GroupCommit
-from bench.parts.record.admission_report import MODEL
+from bench.parts.catalogue import MODEL
 from inference import request_id
 from inference.order import Order
 from inference.record import statements
@@ -42,20 +42,40 @@ _OLD = """
     from tenants_apikey k, generate_series(1, %s / (select count(*) from tenants_apikey)) n"""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    tenant_id: UUID
-    subject_id: UUID
-    api_key_id: UUID
-    client_ip: str
-
-
-def callers(*, quotas: bool = True) -> list[Caller]:
+def orders(*, quotas: bool = True) -> list[Order]:
+    """One of each key, to be taken as a pattern."""
     keys = ApiKey.objects.filter(tenant__quotas__isnull=not quotas).distinct().order_by("id")
-    return [
-        Caller(key.tenant_id, key.subject_id, key.id, f"10.1.0.{n % 250}")
-        for n, key in enumerate(keys)
-    ]
+    return [_order(key, f"10.1.0.{number % 250}") for number, key in enumerate(keys)]
+
+
+def _order(key: ApiKey, client_ip: str) -> Order:
+    return Order(
+        id=UUID(int=0),
+        tenant_id=key.tenant_id,
+        subject_id=key.subject_id,
+        actor=f"key:{key.id}",
+        client_ip=client_ip,
+        model=MODEL,
+        route=ROUTE,
+        chat=True,
+        stream=False,
+        include_usage=False,
+        reply_to="bench",
+        outlives_reader=False,
+        body=BODY,
+        created_at=0.0,
+        deadline=0.0,
+        estimate=600,
+        weight=1,
+        charge=Charge(
+            api_key_id=key.id,
+            prompt_tokens=300,
+            completion_tokens=256,
+            prompt_price=2.0,
+            cached_price=0.5,
+            completion_price=8.0,
+        ),
+    )
 
 
 def make_old_completions(number: int) -> None:
@@ -77,48 +97,22 @@ class RecordPath:
         await self._received.close()
         await self._settled.close()
 
-    def order(self, caller: Caller) -> Order:
+    async def write(self, pattern: Order) -> float:
+        """Returns the milliseconds until it was received: durable, and its receipt signed."""
         now = time.time()
-        return Order(
-            id=request_id.new(),
-            tenant_id=caller.tenant_id,
-            subject_id=caller.subject_id,
-            actor=f"key:{caller.api_key_id}",
-            client_ip=caller.client_ip,
-            model=MODEL,
-            route=ROUTE,
-            chat=True,
-            stream=False,
-            include_usage=False,
-            reply_to="bench",
-            outlives_reader=False,
-            body=BODY,
-            created_at=now,
-            deadline=now + 60,
-            estimate=600,
-            weight=1,
-            charge=Charge(
-                api_key_id=caller.api_key_id,
-                prompt_tokens=300,
-                completion_tokens=256,
-                prompt_price=2.0,
-                cached_price=0.5,
-                completion_price=8.0,
-            ),
+        order = msgspec.structs.replace(
+            pattern, id=request_id.new(), created_at=now, deadline=now + 60
         )
-
-    async def receive(self, order: Order) -> float:
-        """Returns the milliseconds until it is durable and its receipt is signed."""
         began = perf_counter()
-        cipher = await self._cipher(order)
-        row = statements.received_row(order, statements.encrypted_order(order, cipher))
+        row = statements.received_row(
+            order, statements.encrypted_order(order, await self._cipher(order))
+        )
         await self._received.write(row)
         bytes(statements.receipt(order, row["payload_sha256"]))
-        return (perf_counter() - began) * 1000
-
-    async def settle(self, order: Order) -> None:
+        record_ms = (perf_counter() - began) * 1000
         cipher = await self._cipher(order)
         await self._settled.write(statements.settled_row(order, OUTCOME, cipher, time.time()))
+        return record_ms
 
     async def _cipher(self, order: Order) -> Cipher:
         return await keyring.of_subject(order.tenant_id, order.subject_id)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
-from bench.parts.record.admission_report import MODEL, STEPS
+from bench.parts.catalogue import MODEL
 from inference.intake import address_limit
 from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
@@ -27,6 +27,7 @@ from inference.validation.forms import Form
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
 
+STEPS = ("authentication", "limits", "record", "whole")
 ROUTE = "/v1/chat/completions"
 HELD_S = 0.1  # as if it ran so long
 BEAT_S = 0.5
@@ -84,13 +85,8 @@ class Path:
 
     async def _submit(self, caller: Caller, address: str, counted_at: int) -> Order:
         body: dict[str, Any] = {"model": MODEL, "messages": [QUESTION], "max_tokens": 256}
-        submission = read(
-            caller,
-            body,
-            len(orjson.dumps(body)),
-            Form.CHAT,
-            Arrival(ROUTE, address, counted_at),
-        )
+        arrival = Arrival(ROUTE, address, counted_at)
+        submission = read(caller, body, len(orjson.dumps(body)), Form.CHAT, arrival)
         return (await submit(self.context, submission)).order
 
     async def run(self, order: Order) -> None:

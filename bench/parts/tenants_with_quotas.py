@@ -6,7 +6,7 @@ from itertools import product
 from django.db import connection, transaction
 
 from audit.keys.keyring import keyring
-from bench.parts.record.admission_report import MODEL
+from bench.parts.catalogue import MODEL
 from tenants import secret_keys
 from tenants.models import ApiKey, Price, Quota, QuotaCounter, Tenant
 from tenants.models.quota import Unit, Window
