@@ -5,6 +5,7 @@ network, an index of one's own) it says what was not looked at, and is no obstac
 a release, makes it one.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -13,13 +14,15 @@ from collections.abc import Sequence
 SECONDS = 300
 
 
-def main(words: Sequence[str]) -> int:
-    strict = "--strict" in words
-    locks = [word for word in words if word != "--strict"]
-    problem, answer = ask(locks)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.known_holes")
+    parser.add_argument("locks", nargs="+", metavar="LOCK")
+    parser.add_argument("--strict", action="store_true")
+    options = parser.parse_args()
+    problem, answer = ask(options.locks)
     code, lines = judged(answer, problem)
     print("\n".join(lines), file=sys.stderr if code else sys.stdout)
-    return 1 if code or (strict and any("not looked at" in line for line in lines)) else 0
+    return int(code or (options.strict and any("not looked at" in line for line in lines)))
 
 
 def ask(locks: Sequence[str]) -> tuple[str, str]:
@@ -40,29 +43,22 @@ def judged(answer: str, problem: str = "") -> tuple[int, list[str]]:
         packages = json.loads(answer)["dependencies"]
     except (ValueError, LookupError, TypeError):
         return 0, [f"known holes: not looked at: {problem}"]
-    holes = [
-        f"{package['name']} {package['version']}: {hole['id']}, mended in {mended(hole)}"
-        for package in packages
-        for hole in package.get("vulns", ())
-    ]
+    holes = []
+    for package in packages:
+        for hole in package.get("vulns", ()):
+            mended = " or ".join(hole.get("fix_versions") or ["no version yet"])
+            name = f"{package['name']} {package['version']}"
+            holes.append(f"{name}: {hole['id']}, mended in {mended}")
     if holes:
         return 1, [f"known holes: {len(holes)}", *holes]
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     checked = len(packages) - len(skipped)
     lines = [f"known holes: none in {checked} packages"] if checked else []
     if skipped:
-        lines.append(f"known holes: not looked at: {len(skipped)} packages, {shown(skipped)}")
+        names = ", ".join(skipped[:3]) + (f" and {len(skipped) - 3} more" if skipped[3:] else "")
+        lines.append(f"known holes: not looked at: {len(skipped)} packages, {names}")
     return 0, lines
 
 
-def mended(hole: dict[str, list[str]]) -> str:
-    return " or ".join(hole.get("fix_versions") or ["no version yet"])
-
-
-def shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
