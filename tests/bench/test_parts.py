@@ -1,5 +1,7 @@
 """Parts with servers of their own: the options of each, and where its report goes."""
 
+from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -28,6 +30,14 @@ def test_a_report_has_its_section_its_aims_and_a_field_of_its_own() -> None:
     assert run.key_figures()["audited_64_per_s"] == 1_500
     assert run.as_json()["audit"]["floods"][0]["name"] == "64 at once"
     assert "parts" not in run.as_json()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_parts_module_measures_by_its_options(name: str) -> None:
+    module = import_module(f"bench.parts.{PARTS[name].module}")
+    assert signature(module.measure).parameters.keys() == PARTS[name].full.keys()
+    assert callable(module.section)
+    assert callable(module.aims)
 
 
 @pytest.mark.parametrize("name", PARTS)
