@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 from bench.compare import comparison, engine, idle
 from bench.compare.mock_targets import mock_targets
-from bench.figures import exit_on_sigterm, tell
+from bench.figures import tell
 from bench.parts.catalogue import PARTS, measure_apart
 from bench.report import files, page
 from bench.report.results import Results
 from bench.servers import machine
-from bench.servers.child import REPOSITORY
+from bench.servers.child import REPOSITORY, exit_on_sigterm
 
 NAMES = ("mock", "engine", *PARTS)
 

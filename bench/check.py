@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from bench.compare import comparison
 from bench.compare.comparison import JSON_64, STREAMS_64, Row
 from bench.compare.mock_targets import mock_targets
-from bench.figures import exit_on_sigterm
 from bench.report import history
 from bench.report.history import Line
 from bench.report.results import AIMS, Results
 from bench.servers import machine
+from bench.servers.child import exit_on_sigterm
 
 LOADS = [load for load in comparison.LOADS if load.name in (JSON_64, STREAMS_64)]
 SKIP = 125

@@ -1,7 +1,6 @@
-"""Statistics, aims and Markdown tables of figures; None stands for "not measured"."""
+"""Statistics, aims, tables and progress; None stands for "not measured"."""
 
 import math
-import signal
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,15 +72,13 @@ def difference(one: float | None, other: float | None) -> float | None:
     return one - other if one is not None and other is not None else None
 
 
-def short(value: float) -> str:
+def cell(value: float | None) -> str:
     """Three significant figures, thousands with a comma."""
+    if value is None:
+        return ""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def cell(value: float | None) -> str:
-    return "" if value is None else short(value)
 
 
 def pair(one: float | None, other: float | None) -> str:
@@ -110,8 +107,3 @@ def complaints(lines: Iterable[str]) -> str:
 def tell(text: object) -> None:
     """Report progress on the error output: tables alone go to the standard output."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-def exit_on_sigterm() -> None:
-    """Turn SIGTERM into an exit that stops the started servers."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))

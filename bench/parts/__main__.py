@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import exit_on_sigterm
 from bench.parts.catalogue import PARTS
+from bench.servers.child import exit_on_sigterm
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from bench.compare.comparison import Row
-from bench.figures import short
+from bench.figures import cell
 
 WIDTH, LABELS, BAR = 760, 190, 16
 COLOURS = {
@@ -56,7 +56,7 @@ def _bars(title: str, rows: Sequence[Row], figure: Figure, top: int) -> Iterator
             value = figure(row) or 0.0
             length = value / (longest or 1) * (WIDTH - LABELS - 170)
             yield _rectangle(LABELS, y, length, BAR - 3, COLOURS[row.target])
-            yield _text(LABELS + length + 6, y + 11, f"{short(value)}  {row.target}")
+            yield _text(LABELS + length + 6, y + 11, f"{cell(value)}  {row.target}")
             y += BAR
         y += 12
 

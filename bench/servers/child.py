@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -96,6 +97,11 @@ def wait_until_listening(port: int, seconds: float, host: str = "127.0.0.1") -> 
             if time.monotonic() > deadline:
                 raise DidNotStart(f"nobody listens at port {port}") from None
             time.sleep(0.1)
+
+
+def exit_on_sigterm() -> None:
+    """Turn SIGTERM into an exit that stops the started servers."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
 
 
 def answers(url: str) -> bool:

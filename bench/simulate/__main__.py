@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from bench.figures import exit_on_sigterm
+from bench.servers.child import exit_on_sigterm
 from bench.servers.without_platform import django_on_own_servers
 
 DAY = {"tenants": int, "engines": int, "hours": float, "pools": int}
