@@ -70,8 +70,8 @@ class Options:
 class LoadReport:
     """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
 
-    Requests whose client hung up count in `hung_up` alone. `cpu_ms`: of each request, by the
-    target's roles, which are not the generator's to know.
+    Requests whose client hung up count in `hung_up` alone. Not for the generator to know: `cpu_ms`
+    of each request, by the target's roles, and how long requests took to reach the engine.
     """
 
     all: int = 0
@@ -87,6 +87,8 @@ class LoadReport:
     ttft_p95_ms: float | None = None
     ttft_p99_ms: float | None = None
     gap_p99_ms: float | None = None
+    engine_p50_ms: float | None = None
+    engine_p99_ms: float | None = None
     cpu_ms: dict[str, float] = field(default_factory=dict)
 
 

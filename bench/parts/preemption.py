@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from bench.compare.engine import direct_target
-from bench.figures import Aim, Spread, cell, complaints, median, paragraphs, table, tell
+from bench.figures import Aim, cell, complaints, median, paragraphs, table, tell
 from bench.load.generator import LoadReport, Options, total
 from bench.servers.forebay import Forebay, forebay_on, forebay_on_mock_engine
 from bench.servers.targets import Target, send
@@ -49,42 +49,25 @@ class PreemptionReport:
     rows: list[PreemptionRow]
 
 
-Probed = tuple[Spread, int, LoadReport]  # times, their number
-Probe = Callable[[Options], Probed]
-
-
 def measure(rounds: int, seconds: float) -> PreemptionReport:
-    rows = [_on_mock_engine(rounds, seconds), _on_llama_cpp(rounds, seconds)]
-    return PreemptionReport(rounds, seconds, rows)
-
-
-def _on_mock_engine(rounds: int, seconds: float) -> PreemptionRow:
     # The kind of an engine that continues a text: else nothing that has begun could be parked.
     with forebay_on_mock_engine(kind="vllm", slots=SLOTS[MOCK]) as (mock, forebay):
-
-        def probe(options: Options) -> Probed:
-            mock.delays()
-            report = send(replace(options, stamped=True))
-            delays = mock.delays()
-            return Spread.of(delays), len(delays), report
-
         mock.control(tokens=BATCH_TOKENS[MOCK], interval_ms=INTERVAL_MS, stamped=True)
-        return _row(MOCK, forebay, forebay.target(), probe, rounds, seconds)
-
-
-def _on_llama_cpp(rounds: int, seconds: float) -> PreemptionRow:
-    def probe(options: Options) -> Probed:
-        report = send(options)
-        return Spread(report.ttft_p50_ms, report.ttft_p99_ms), report.all, report
-
+        rows = [_row(MOCK, forebay, forebay.target(), mock.send_stamped, rounds, seconds)]
     sizes = {"FOREBAY_SLOTS": str(SLOTS[LLAMA_CPP]), "FOREBAY_CONTEXT": str(CONTEXT)}
     with forebay_on(None, variables=sizes) as forebay:
         target = forebay.target(direct_target(forebay).model)
-        return _row(LLAMA_CPP, forebay, target, probe, rounds, seconds)
+        rows.append(_row(LLAMA_CPP, forebay, target, send, rounds, seconds))
+    return PreemptionReport(rounds, seconds, rows)
 
 
 def _row(
-    engine: str, forebay: Forebay, target: Target, probe: Probe, rounds: int, seconds: float
+    engine: str,
+    forebay: Forebay,
+    target: Target,
+    probe: Callable[[Options], LoadReport],
+    rounds: int,
+    seconds: float,
 ) -> PreemptionRow:
     probes = target.options(
         stream=True, rate=PROBES_PER_S, seconds=seconds, warmup=0.0, grace=60.0, max_tokens=4,
@@ -95,7 +78,7 @@ def _row(
         max_tokens=BATCH_TOKENS[engine], klass="batch",
     )  # fmt: skip
     send(replace(probes, seconds=2.0))
-    idle, busy, batches = list[Probed](), list[Probed](), list[LoadReport]()
+    idle, busy, batches = list[LoadReport](), list[LoadReport](), list[LoadReport]()
     for number in range(rounds):
         tell(f"preemption round {number + 1}/{rounds}: {engine}")
         idle.append(probe(probes))
@@ -104,15 +87,15 @@ def _row(
             time.sleep(FILLING_S)
             busy.append(probe(probes))
             batches.append(batch.result())
-    spread = Spread.median(times for times, _, _ in busy)
+    begins = "engine" if engine == MOCK else "ttft"
     return PreemptionRow(
         engine=engine,
-        idle_p50=median(times.p50 for times, _, _ in idle),
-        busy_p50=spread.p50,
-        busy_p99=spread.p99,
-        probes=sum(number for _, number, _ in busy),
+        idle_p50=median(getattr(report, f"{begins}_p50_ms") for report in idle),
+        busy_p50=median(getattr(report, f"{begins}_p50_ms") for report in busy),
+        busy_p99=median(getattr(report, f"{begins}_p99_ms") for report in busy),
+        probes=sum(report.all for report in busy),
         parked=int(forebay.rows(PARKED)[0][0]),
-        **total([report for _, _, report in (*idle, *busy)] + batches),
+        **total(idle + busy + batches),
     )
 
 

@@ -5,10 +5,11 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.figures import percentile
 from bench.load.generator import LoadReport, Options
 from bench.servers.child import REPOSITORY, Child
 from bench.servers.processes import Use
@@ -49,9 +50,13 @@ class MockEngine:
         state: dict[str, Any] = self._asked("/control", json.dumps(settings).encode())
         return state
 
-    def delays(self) -> list[float]:
-        """Milliseconds from the client to the engine, of stamped requests since the last call."""
-        return sorted(self._asked("/control/delays"))
+    def send_stamped(self, options: Options) -> LoadReport:
+        """Sends requests by which the engine, when `stamped`, knows how long they took to it."""
+        self._asked("/control/delays")  # of earlier ones
+        report = send(replace(options, stamped=True))
+        delays = sorted(self._asked("/control/delays"))
+        report.engine_p50_ms, report.engine_p99_ms = percentile(delays, 50), percentile(delays, 99)
+        return report
 
     def _asked(self, path: str, body: bytes | None = None) -> Any:
         with urllib.request.urlopen(self.root + path, body, timeout=5) as reply:

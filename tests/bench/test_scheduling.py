@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from bench.load.generator import Load, Options
+from bench.compare.comparison import summary
+from bench.load.generator import Load, LoadReport, Options
 from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
 from bench.parts import dispatch, fairness, preemption
-from bench.parts.dispatch import DispatchReport, DispatchSlice
+from bench.parts.dispatch import DIRECT, THROUGH, DispatchReport
 from bench.parts.fairness import FairnessReport, Shared, Waited
 from bench.parts.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
 
@@ -41,8 +42,11 @@ def test_each_of_its_aims_can_be_missed(missed: str, figure: float) -> None:
 
 
 def test_dispatch_is_the_median_of_its_rounds() -> None:
-    slices = [DispatchSlice(p50, p50 * 3, 1000, 0) for p50 in (3.0, 4.0, 9.0)]
-    report = DispatchReport(3, 5.0, [DispatchSlice(0.1, 0.2, 1000, 0)], slices)
+    slices = [
+        LoadReport(all=1000, engine_p50_ms=p50, engine_p99_ms=p50 * 3) for p50 in (3.0, 4.0, 9.0)
+    ]
+    rows = [summary("200/s", DIRECT, slices[:1]), summary("200/s", THROUGH, slices)]
+    report = DispatchReport(3, 5.0, rows)
     assert "| through Forebay | 4.00 | 12.0 | 3,000 | 0 |" in dispatch.section(report)
     assert [aim.met for aim in dispatch.aims(report)] == [True, True]
 
