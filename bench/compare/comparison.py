@@ -120,7 +120,7 @@ def compare(
         for load in loads:
             if mock is not None:
                 mock.control(tokens=TOKENS, interval_ms=load.interval_ms, fail=None)
-            for target in targets if number % 2 == 0 else reversed(targets):
+            for target in targets[:: -1 if number % 2 else 1]:
                 tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")
                 slices[load.name, target.name].append(measure_slice(target, load, seconds))
     return [summary(load, target, several) for (load, target), several in slices.items()]

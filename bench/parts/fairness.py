@@ -130,9 +130,10 @@ def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shar
 
 
 def _shared(weights: str, tokens_per_s: Sequence[float], reports: Sequence[LoadReport]) -> Shared:
+    modest, busy = tokens_per_s
     for report in reports:
         report.bad -= report.wrong.pop(LATE, 0)  # those still wait, as they should
-    return Shared(weights, int(weights.partition(":")[2]), *tokens_per_s, **total(reports))
+    return Shared(weights, int(weights.partition(":")[2]), modest, busy, **total(reports))
 
 
 def _backlog(forebay: Forebay, pool: str, key: str, rate: float, seconds: float) -> Options:

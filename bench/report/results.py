@@ -95,7 +95,7 @@ class Results:
 
     def _own_aims(self) -> Iterator[Aim]:
         figures = self.key_figures()
-        measured = {"idle": self.idle, "engine": self.engine}
+        measured: dict[str, Any] = {"idle": self.idle, "engine": self.engine}
         for column, (text, unit, limit) in AIMS.items():
             if measured.get(column.split("_")[0], self.comparison):
                 yield Aim(text, figures[column], unit, limit, at_least=unit == "x")
