@@ -4,20 +4,14 @@ import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Literal
 
 import orjson
 
 PROMPT_TOKENS = 20
 Reasoning = Literal["field", "tags"]
-REASONS = {
-    200: b"OK",
-    307: b"Temporary Redirect",
-    400: b"Bad Request",
-    404: b"Not Found",
-    429: b"Too Many Requests",
-    500: b"Internal Server Error",
-}
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -11,7 +11,7 @@ stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail",
 import argparse
 import asyncio
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast, get_args
 
 import httptools
@@ -57,15 +57,15 @@ class Counters:
     aborted: int = 0
 
 
+@dataclass(slots=True)
 class Engine:
     """The state that all connections share."""
 
-    def __init__(self, behaviour: Behaviour, models: list[str]) -> None:
-        self.behaviour = behaviour
-        self.models = models
-        self.counters = Counters()
-        self.last_body = b"null"
-        self.delays: list[float] = []  # of requests with a stamp, in ms
+    behaviour: Behaviour
+    models: list[str]
+    counters: Counters = field(default_factory=Counters)
+    last_body: bytes = b"null"
+    delays: list[float] = field(default_factory=list)  # of requests with a stamp, in ms
 
 
 class EngineProtocol(asyncio.Protocol):
@@ -112,16 +112,16 @@ class EngineProtocol(asyncio.Protocol):
         try:
             if method == b"POST" and self.url == b"/v1/chat/completions":
                 self.generate(chat=True)
-            elif method == b"POST" and self.url == b"/v1/completions" and self.takes_texts:
+            elif (
+                method == b"POST"
+                and self.url == b"/v1/completions"
+                and self.engine.behaviour.fail != "chat_only"
+            ):
                 self.generate(chat=False)
             else:
                 self.transport.write(self.other(method))
         except ValueError as wrong:
             self.transport.write(answers.error(400, str(wrong)))
-
-    @property
-    def takes_texts(self) -> bool:
-        return self.engine.behaviour.fail != "chat_only"
 
     def other(self, method: bytes) -> bytes:
         engine = self.engine
