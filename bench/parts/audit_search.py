@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -100,6 +101,7 @@ class SearchReport:
     texts_s: float
 
 
+Fields = Callable[[], dict[str, Any]]  # of filters
 Ask = Callable[[], tuple[UUID | None, Filters]]  # the tenant (None: all) and filters of a round
 
 
@@ -131,7 +133,8 @@ def _make(rows: int) -> None:
 def _rows_of(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _questions() -> Iterator[tuple[str, int, Ask]]:
@@ -153,9 +156,12 @@ def _questions() -> Iterator[tuple[str, int, Ask]]:
         tenant = draw.choice([busiest, middle, quietest])
         return tenant, Filters(subject_id=anybody(tenant)[0], **ranged(span))
 
+    def of(tenant: UUID | None, fields: Fields) -> tuple[UUID | None, Filters]:
+        return tenant, Filters(**fields())
+
     for span in (1, 7, 30):
-        yield f"user + {span} days", 100, lambda span=span: in_range(span)
-    fields: dict[str, Callable[[], dict[str, Any]]] = {
+        yield f"user + {span} days", 100, partial(in_range, span)
+    fields: dict[str, Fields] = {
         "everything": dict,
         "a time range": lambda: ranged(7),
         "user": lambda: {"subject_id": anybody(busiest)[0]},
@@ -185,7 +191,7 @@ def _questions() -> Iterator[tuple[str, int, Ask]]:
         ("whole platform", None, (*of_all, "a model that nobody used", "request id")),
     ):
         for name in names:
-            yield f"{whose}: {name}", 300, lambda t=tenant, f=fields[name]: (t, Filters(**f()))
+            yield f"{whose}: {name}", 300, partial(of, tenant, fields[name])
 
 
 def _timed(name: str, aim: int, ask: Ask) -> Timing:

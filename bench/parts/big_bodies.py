@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bench.compare.comparison import TOKENS, Comparison, Load, Row, compare, summary
 from bench.figures import Aim, cell, complaints, difference, pair, paragraphs, table, tell
@@ -55,7 +56,7 @@ def measure(rounds: int, seconds: float) -> BodiesReport:
 
 def _beside(forebay: Forebay, rounds: int, seconds: float) -> list[Row]:
     target, small_target = forebay.target(), replace(forebay.target(), key=forebay.key_of("small"))
-    tokens = {"max_tokens": TOKENS, "tokens": TOKENS}
+    tokens: dict[str, Any] = {"max_tokens": TOKENS, "tokens": TOKENS}
     small = small_target.options(rate=SMALL_RATE, seconds=seconds, warmup=1.0, **tokens)
     length = SIZES["2 MB"]
     large = target.options(concurrency=16, seconds=seconds + 2, prompt_bytes=length, **tokens)
