@@ -25,7 +25,7 @@ from bench.servers.without_platform import django_on_own_servers
 
 Size = dict[str, float]
 MODEL = "bench"  # of the parts without a platform
-ENGINES = {MODEL: {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 64}}
+ENGINES = json.dumps({MODEL: {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 64}})
 
 
 @dataclass(slots=True)
@@ -92,37 +92,29 @@ def timed(rounds: int, seconds: float) -> Size:
     return {"rounds": rounds, "seconds": seconds}
 
 
-_ON_ENGINES = partial(django_on_own_servers, FOREBAY_ENGINES=json.dumps(ENGINES))
+OWN = django_on_own_servers
 PARTS = {
     "memory": Part("Memory", "memory", {"requests": 200_000}, {"requests": 10_000}),
     "bodies": Part("Long prompts", "big_bodies", timed(3, 4.0), timed(1, 2.0)),
-    "admission": Part("Admission", "admission", timed(5, 6.0), timed(2, 3.0), _ON_ENGINES),
+    "admission": Part(
+        "Admission", "admission", timed(5, 6.0), timed(2, 3.0),
+        partial(OWN, FOREBAY_ENGINES=ENGINES),
+    ),
     "grpc": Part("gRPC beside REST", "grpc_unary", timed(3, 4.0), timed(1, 2.0)),
     "cache": Part(
-        "Kept answers: a trace by Zipf's law",
-        "cache_trace",
-        {"requests": 10_000, "prompts": 5_000},
-        {"requests": 1_000, "prompts": 500},
+        "Kept answers: a trace by Zipf's law", "cache_trace",
+        {"requests": 10_000, "prompts": 5_000}, {"requests": 1_000, "prompts": 500},
     ),
-    "usage": Part(
-        "Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, django_on_own_servers
-    ),
-    "audit": Part("Audit", "audit", timed(5, 6.0), timed(1, 3.0), django_on_own_servers),
+    "usage": Part("Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
+    "audit": Part("Audit", "audit", timed(5, 6.0), timed(1, 3.0), OWN),
     "audit-verify": Part(
-        "Verification of the audit trail",
-        "audit_verify",
-        {"events": 1_000_000},
-        {"events": 100_000},
-        django_on_own_servers,
+        "Verification of the audit trail", "audit_verify",
+        {"events": 1_000_000}, {"events": 100_000}, OWN,
     ),
     "audit-search": Part(
-        "Search in the audit trail",
-        "audit_search",
-        {"rows": 10_000_000},
-        {"rows": 500_000},
-        django_on_own_servers,
+        "Search in the audit trail", "audit_search", {"rows": 10_000_000}, {"rows": 500_000}, OWN
     ),
     "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
     "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
     "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
-}
+}  # fmt: skip
