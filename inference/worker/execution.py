@@ -162,11 +162,11 @@ class Execution:
             if not await self._patiently(place.connections.queue.holds, item):
                 return None
             checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
-            tried = replace(item, attempt=checkpoints.attempts)
+            tried = replace(item, attempt=checkpoints.row.attempts)
             past = EarlierAttempts(
                 parked=checkpoints.parked,
                 charged=checkpoints.charged,
-                step=checkpoints.step,
+                step=checkpoints.row.step,
                 state=checkpoints.state(),
             )
         else:

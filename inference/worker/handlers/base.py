@@ -8,15 +8,14 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from inference.engines import Pool
-from inference.engines.base import Engine, EngineFailed
+from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.order import Item, Order
+from inference.order import Order
 from inference.record.consumption import Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame
 from inference.stream.writer import Writer
 from inference.worker.run.run import Run
-from inference.worker.run.state import Output
 
 
 class Handler(ABC):
@@ -29,24 +28,13 @@ class Handler(ABC):
     waits_for_engine = True  # an engine that says nothing for long is at fault
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run, self.item, self.engine, self.output = run, run.item, run.engine, run.output
         run.handler = self
 
     @property
     def order(self) -> Order:
+        """Returns the run's order, which may become one that goes on with what there is."""
         return self.run.order
-
-    @property
-    def item(self) -> Item:
-        return self.run.item
-
-    @property
-    def engine(self) -> Engine:
-        return self.run.engine
-
-    @property
-    def output(self) -> Output:
-        return self.run.output
 
     @abstractmethod
     async def work(self, session: EngineSession, writer: Writer) -> None:
