@@ -162,7 +162,7 @@ class Execution:
             if not await self._patiently(place.connections.queue.holds, item):
                 return None
             checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
-            tried = replace(item, attempt=checkpoints.row.attempts)
+            tried = replace(item, attempt=checkpoints.attempts)
             past = EarlierAttempts(
                 parked=checkpoints.parked,
                 charged=checkpoints.charged,

@@ -36,6 +36,11 @@ class Checkpoints:
         free = {"completion_tokens": 0, "gpu_ms": 0}
         return msgspec.structs.replace(self.parked, prompt_tokens=self.row.charged, **free)
 
+    @property
+    def attempts(self) -> int:
+        """Runs since the last step, this one included."""
+        return self.row.attempts
+
     def state(self) -> bytes:
         """Return what the last step left; b"" before the first. Raises Unreadable."""
         ciphertext = bytes(self.row.ciphertext)

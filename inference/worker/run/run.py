@@ -263,7 +263,7 @@ class Run:
     def _attempts(self) -> int:
         """Return how many workers have had it, this one included: with checkpoints since a step."""
         checkpoints = self.around.checkpoints
-        return checkpoints.row.attempts if checkpoints else self.item.attempt
+        return checkpoints.attempts if checkpoints else self.item.attempt
 
     async def _work(self, session: EngineSession, writer: Writer) -> None:
         guard = self.around.guard
