@@ -166,7 +166,7 @@ class Execution:
             past = EarlierAttempts(
                 parked=checkpoints.parked,
                 charged=checkpoints.charged,
-                step=checkpoints.row.step,
+                step=checkpoints.step,
                 state=checkpoints.state(),
             )
         else:

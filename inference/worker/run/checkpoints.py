@@ -18,7 +18,7 @@ class Checkpoints:
     """The checkpoint of one run. All methods but properties raise DatabaseError."""
 
     def __init__(self, order: Order, cipher: Cipher, row: Checkpoint) -> None:
-        self._order, self._cipher, self.row = order, cipher, row
+        self._order, self._cipher, self._row = order, cipher, row
         self.parked = at_checkpoint(row)
 
     @classmethod
@@ -34,17 +34,21 @@ class Checkpoints:
         It refunds a run whose worker dies.
         """
         free = {"completion_tokens": 0, "gpu_ms": 0}
-        return msgspec.structs.replace(self.parked, prompt_tokens=self.row.charged, **free)
+        return msgspec.structs.replace(self.parked, prompt_tokens=self._row.charged, **free)
+
+    @property
+    def step(self) -> int:
+        return self._row.step
 
     @property
     def attempts(self) -> int:
         """Runs since the last step, this one included."""
-        return self.row.attempts
+        return self._row.attempts
 
     def state(self) -> bytes:
         """Return what the last step left; b"" before the first. Raises Unreadable."""
-        ciphertext = bytes(self.row.ciphertext)
-        return self._cipher.decrypt(ciphertext, self._aad(self.row.step)) if ciphertext else b""
+        ciphertext = bytes(self._row.ciphertext)
+        return self._cipher.decrypt(ciphertext, self._aad(self._row.step)) if ciphertext else b""
 
     async def write(self, step: int, state: bytes, cost: Cost, queue_ms: int) -> bool:
         """Return False if another run has taken the work over. Raises ValueError."""
@@ -56,7 +60,7 @@ class Checkpoints:
             "queue_ms": queue_ms,
             **msgspec.structs.asdict(cost),
         }
-        if not await database_sync_to_async(self.row.advance)(**fields):
+        if not await database_sync_to_async(self._row.advance)(**fields):
             return False
         costs = msgspec.structs.asdict(cost)
         self.parked = msgspec.structs.replace(self.parked, queue_ms=queue_ms, **costs)
@@ -64,14 +68,14 @@ class Checkpoints:
 
     async def note_parking(self, *, stops: bool) -> Parked:
         """Count it as a stop of its worker, or a preemption. Return what the work has taken."""
-        note = self.row.note_stop if stops else self.row.note_preemption
+        note = self._row.note_stop if stops else self._row.note_preemption
         await database_sync_to_async(note)(self.parked.cost)
         times, stopped = self.parked.times + (not stops), self.parked.stops + stops
         self.parked = msgspec.structs.replace(self.parked, times=times, stops=stopped)
         return self.parked
 
     async def give_attempt_back(self) -> None:
-        await database_sync_to_async(self.row.give_attempt_back)()
+        await database_sync_to_async(self._row.give_attempt_back)()
 
     def _aad(self, step: int) -> bytes:
         ids = self._order.tenant_id.bytes, self._order.id.bytes
