@@ -71,15 +71,18 @@ def own_account(view: View) -> View:
     return never_cache(checked)
 
 
-def before_sign_in(view: View) -> View:
-    """Decorate a page that finds out who somebody is: by an address, a link, a factor."""
-
+def _inside(scope: Callable[[], AbstractContextManager[None]], view: View) -> View:
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        with system_scope():
+        with scope():
             return view(request, **kwargs)
 
     return checked
+
+
+def before_sign_in(view: View) -> View:
+    """Decorate a page that finds out who somebody is: by an address, a link, a factor."""
+    return _inside(system_scope, view)
 
 
 def signing_in(view: View) -> View:
@@ -88,13 +91,7 @@ def signing_in(view: View) -> View:
     It is like before_sign_in, but without a transaction: counted tries stay counted, whatever
     follows.
     """
-
-    @wraps(view)
-    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        with system_connection():
-            return view(request, **kwargs)
-
-    return checked
+    return _inside(system_connection, view)
 
 
 def operators_only(view: View) -> View:
@@ -137,6 +134,14 @@ def permitted(permission: Permission) -> Callable[[View], View]:
         return never_cache(checked)
 
     return decorate
+
+
+def twin_pages(permission: Permission, view: View) -> tuple[View, View]:
+    """Return a view as a page inside a tenant, and as the operators' page of all tenants.
+
+    There the request has no tenant.
+    """
+    return permitted(permission)(view), operators_only(view)
 
 
 def _refuse_if_closed(user: User, tenant: Tenant) -> None:

@@ -1,4 +1,4 @@
-"""The menu: tables of sections and their pages, of which people see those that their role includes.
+"""The menu: a table of pages by section, of which people see those that their role includes.
 
 One flat row of all pages would not fit a phone. So there are two rows of plain links: the sections,
 and beneath them the pages of the present section.
@@ -6,6 +6,8 @@ and beneath them the pages of the present section.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -18,118 +20,74 @@ from tenants.models import Member, Tenant
 from tenants.roles import Permission
 
 P = Permission
-Page = tuple[str, Promise, Permission | None]  # URL name, label, needed permission
-Section = tuple[Promise, str, tuple[Page, ...]]  # label, icon, pages
-IN_TENANT: tuple[Section, ...] = (
-    (_("Overview"), "gauge", (("overview", _("Overview"), P.VIEW_USAGE),)),
-    (
-        _("Usage"),
-        "chart-bar",
-        (
-            ("usage", _("Usage"), P.VIEW_USAGE),
-            ("requests", _("Requests"), P.VIEW_REQUESTS),
-            ("own_queue", _("Queue"), P.VIEW_REQUESTS),
-            ("batches", _("Batches"), P.VIEW_REQUESTS),
-        ),
-    ),
-    (
-        _("Access"),
-        "key",
-        (
-            ("api_keys", _("API keys"), P.VIEW_KEYS),
-            ("models", _("Models"), P.VIEW_TEAMS),
-        ),
-    ),
-    (
-        _("Prompts"),
-        "pencil",
-        (
-            ("prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
-            ("cache", _("Kept answers"), P.VIEW_USAGE),
-        ),
-    ),
-    (
-        _("People"),
-        "users",
-        (
-            ("members", _("Members"), P.VIEW_MEMBERS),
-            ("teams", _("Teams"), P.VIEW_TEAMS),
-            ("roles", _("Roles"), P.VIEW_MEMBERS),
-        ),
-    ),
-    (
-        _("Limits"),
-        "adjustments",
-        (
-            ("limits", _("Limits"), P.VIEW_LIMITS),
-            ("quotas", _("Quotas"), P.VIEW_LIMITS),
-            ("raises", pgettext_lazy("of a quota", "Raises"), P.VIEW_LIMITS),
-            ("refusals", _("Refusals"), P.VIEW_LIMITS),
-        ),
-    ),
-    (
-        _("Audit"),
-        "shield",
-        (
-            ("audit", _("Audit"), P.VIEW_AUDIT),
-            ("retention", _("Retention"), P.VIEW_AUDIT),
-            ("legal_holds", _("Legal holds"), P.VIEW_AUDIT),
-            ("deletions", _("Deletion requests"), P.MANAGE_DELETIONS),
-            ("compliance", _("Compliance"), P.VIEW_COMPLIANCE),
-        ),
-    ),
-    (_("Settings"), "settings", (("tenant_settings", _("Settings"), P.VIEW_MEMBERS),)),
+Page = tuple[str, str, Promise, Permission | None]  # section, URL name, label, needed permission
+SECTIONS: dict[str, Promise] = {  # by icon
+    "gauge": _("Overview"),
+    "building": _("Tenants"),
+    "cpu": _("Models"),
+    "chart-bar": _("Usage"),
+    "key": _("Access"),
+    "pencil": _("Prompts"),
+    "users": _("People"),
+    "adjustments": _("Limits"),
+    "shield": _("Audit"),
+    "settings": _("Settings"),
+}
+IN_TENANT: tuple[Page, ...] = (
+    ("gauge", "overview", _("Overview"), P.VIEW_USAGE),
+    ("chart-bar", "usage", _("Usage"), P.VIEW_USAGE),
+    ("chart-bar", "requests", _("Requests"), P.VIEW_REQUESTS),
+    ("chart-bar", "own_queue", _("Queue"), P.VIEW_REQUESTS),
+    ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),
+    ("key", "api_keys", _("API keys"), P.VIEW_KEYS),
+    ("key", "models", _("Models"), P.VIEW_TEAMS),
+    ("pencil", "prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
+    ("pencil", "cache", _("Kept answers"), P.VIEW_USAGE),
+    ("users", "members", _("Members"), P.VIEW_MEMBERS),
+    ("users", "teams", _("Teams"), P.VIEW_TEAMS),
+    ("users", "roles", _("Roles"), P.VIEW_MEMBERS),
+    ("adjustments", "limits", _("Limits"), P.VIEW_LIMITS),
+    ("adjustments", "quotas", _("Quotas"), P.VIEW_LIMITS),
+    ("adjustments", "raises", pgettext_lazy("of a quota", "Raises"), P.VIEW_LIMITS),
+    ("adjustments", "refusals", _("Refusals"), P.VIEW_LIMITS),
+    ("shield", "audit", _("Audit"), P.VIEW_AUDIT),
+    ("shield", "retention", _("Retention"), P.VIEW_AUDIT),
+    ("shield", "legal_holds", _("Legal holds"), P.VIEW_AUDIT),
+    ("shield", "deletions", _("Deletion requests"), P.MANAGE_DELETIONS),
+    ("shield", "compliance", _("Compliance"), P.VIEW_COMPLIANCE),
+    ("settings", "tenant_settings", _("Settings"), P.VIEW_MEMBERS),
 )
-PLATFORM: tuple[Section, ...] = (
-    (_("Overview"), "gauge", (("platform", _("Overview"), None),)),
-    (_("Tenants"), "building", (("tenants", _("Tenants"), None),)),
-    (
-        _("Models"),
-        "cpu",
-        (("served_models", _("Models"), None), ("pools", _("Pools and engines"), None)),
-    ),
-    (
-        _("Usage"),
-        "chart-bar",
-        (
-            ("all_usage", _("Usage"), None),
-            ("all_requests", _("Requests"), None),
-            ("all_batches", _("Batches"), None),
-        ),
-    ),
-    (
-        _("Limits"),
-        "adjustments",
-        (
-            ("tiers", _("Tiers"), None),
-            ("prices", _("Prices"), None),
-            ("all_raises", pgettext_lazy("of a quota", "Raises"), None),
-            ("all_refusals", _("Refusals"), None),
-            ("reconciliations", _("Reconciliation"), None),
-        ),
-    ),
-    (_("Access"), "key", (("operator_keys", _("Operator keys"), None),)),
-    (
-        _("Audit"),
-        "shield",
-        (
-            ("all_audit", _("Audit"), None),
-            ("all_retention", _("Retention"), None),
-            ("all_holds", _("Legal holds"), None),
-            ("all_deletions", _("Deletion requests"), None),
-            ("all_compliance", _("Compliance"), None),
-            ("keys_at_rest", _("Keys at rest"), None),
-        ),
-    ),
+PLATFORM: tuple[Page, ...] = (
+    ("gauge", "platform", _("Overview"), None),
+    ("building", "tenants", _("Tenants"), None),
+    ("cpu", "served_models", _("Models"), None),
+    ("cpu", "pools", _("Pools and engines"), None),
+    ("chart-bar", "all_usage", _("Usage"), None),
+    ("chart-bar", "all_requests", _("Requests"), None),
+    ("chart-bar", "all_batches", _("Batches"), None),
+    ("adjustments", "tiers", _("Tiers"), None),
+    ("adjustments", "prices", _("Prices"), None),
+    ("adjustments", "all_raises", pgettext_lazy("of a quota", "Raises"), None),
+    ("adjustments", "all_refusals", _("Refusals"), None),
+    ("adjustments", "reconciliations", _("Reconciliation"), None),
+    ("key", "operator_keys", _("Operator keys"), None),
+    ("shield", "all_audit", _("Audit"), None),
+    ("shield", "all_retention", _("Retention"), None),
+    ("shield", "all_holds", _("Legal holds"), None),
+    ("shield", "all_deletions", _("Deletion requests"), None),
+    ("shield", "all_compliance", _("Compliance"), None),
+    ("shield", "keys_at_rest", _("Keys at rest"), None),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """A link of the menu: a section, a page, or a tenant to switch to."""
+
     url: str
     label: str
-    icon: str
     here: bool
+    icon: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,30 +97,23 @@ class Menu:
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """A tenant to switch to, or the whole platform."""
-
-    url: str
-    label: str
-    here: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Destinations:
     label: str  # the present one
-    entries: list[Destination]
+    entries: list[Entry]
 
 
 def menu(request: ConsoleRequest) -> Menu:
-    open_to = list(_visible_sections(request))
-    urls = [url for _label, _icon, pages in open_to for url, _name in pages]
-    present = _present(request.path, urls)
+    pages = list(_visible_pages(request))
+    present = max(
+        (url for _s, url, _l in pages if request.path.startswith(url)), key=len, default=""
+    )
     sections, row = [], []
-    for label, icon, pages in open_to:
-        here = present in [url for url, _name in pages]
-        sections.append(Entry(pages[0][0], str(label), icon, here))
-        if here and len(pages) > 1:
-            row = [Entry(url, str(name), "", url == present) for url, name in pages]
+    for icon, group in groupby(pages, itemgetter(0)):
+        links = [Entry(url, label, url == present) for _section, url, label in group]
+        here = any(link.here for link in links)
+        sections.append(Entry(links[0].url, str(SECTIONS[icon]), here, icon))
+        if here and len(links) > 1:
+            row = links
     return Menu(sections, row)
 
 
@@ -177,41 +128,25 @@ def chat_url(request: ConsoleRequest) -> str:
     return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
 
 
-def _visible_sections(
-    request: ConsoleRequest,
-) -> Iterator[tuple[Promise, str, list[tuple[str, Promise]]]]:
-    """Yields the sections, with the pages, that this person may see in the present tenant."""
+def _visible_pages(request: ConsoleRequest) -> Iterator[tuple[str, str, str]]:
+    """Yields section, address and label of the pages that this person may see here."""
     tenant: Tenant | None = getattr(request, "tenant", None)
     if tenant is None and not request.user.is_operator:
         return
     permissions = request.permissions if tenant else frozenset()
     args = [tenant.name] if tenant else []
-    for label, icon, pages in IN_TENANT if tenant else PLATFORM:
-        open_to = [
-            (reverse(f"console:{name}", args=args), title)
-            for name, title, needed in pages
-            if needed is None or needed in permissions
-        ]
-        if open_to:
-            yield label, icon, open_to
+    for section, name, label, needed in IN_TENANT if tenant else PLATFORM:
+        if needed is None or needed in permissions:
+            yield section, reverse(f"console:{name}", args=args), str(label)
 
 
-def _present(path: str, urls: list[str]) -> str:
-    """Returns the longest address that the path begins with: the present page."""
-    return max((url for url in urls if path.startswith(url)), key=len, default="")
-
-
-def _destinations(request: ConsoleRequest) -> Iterator[Destination]:
+def _destinations(request: ConsoleRequest) -> Iterator[Entry]:
     here = getattr(request, "tenant", None)
     if request.user.is_operator:
         is_here = here is None and request.path.startswith("/console/")
-        yield Destination(reverse("console:platform"), str(_("Whole platform")), is_here)
-    own = {member.tenant for member in _staff_memberships(request)} | ({here} if here else set())
+        yield Entry(reverse("console:platform"), str(_("Whole platform")), is_here)
+    memberships = Member.objects.of(request.user)
+    own = {m.tenant for m in memberships if m.may(P.VIEW_USAGE)} | ({here} if here else set())
     for tenant in sorted(own, key=lambda tenant: tenant.name):
         url = reverse("console:overview", args=[tenant.name])
-        yield Destination(url, tenant.name, tenant == here)
-
-
-def _staff_memberships(request: ConsoleRequest) -> list[Member]:
-    members = Member.objects.of(request.user)
-    return [m for m in members if m.may(P.VIEW_USAGE)]
+        yield Entry(url, tenant.name, tenant == here)

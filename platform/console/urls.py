@@ -14,9 +14,16 @@ from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import all_batches, batches, overview, own_queue, request_log, usage_pages
+from console.usage import batches, overview, own_queue, request_log, usage_pages
 
 app_name = "console"
+_BATCH = "console/batches/<uuid:any_batch>/"
+_ENGINE = "console/pools/engines/<uuid:engine>/"
+_EXPORT = "audit/exports/<uuid:audit_export>/"
+_OWN_DATA = "account/data/<uuid:member>/"
+_QUEUE = "console/pools/<uuid:pool>/queue/"
+_REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_TEMPLATE = "templates/<uuid:template>/"
 
 in_tenant = [
     path("", overview.overview, name="overview"),
@@ -45,22 +52,14 @@ in_tenant = [
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
-    path("templates/<uuid:template>/", prompt_template.template, name="prompt_template"),
+    path(_TEMPLATE, prompt_template.template, name="prompt_template"),
+    path(f"{_TEMPLATE}edition/", prompt_template.edition, name="prompt_template_edition"),
     path(
-        "templates/<uuid:template>/edition/",
-        prompt_template.edition,
-        name="prompt_template_edition",
-    ),
-    path(
-        "templates/<uuid:template>/versions/<int:number>/trial/",
+        f"{_TEMPLATE}versions/<int:number>/trial/",
         prompt_template.trial,
         name="prompt_template_trial",
     ),
-    path(
-        "templates/<uuid:template>/removal/",
-        prompt_templates.removal,
-        name="prompt_template_removal",
-    ),
+    path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
@@ -84,16 +83,8 @@ in_tenant = [
     path("audit/texts/", audit_texts.text_search_page, name="text_search"),
     path("audit/texts/<uuid:completion>/", audit_texts.text_view, name="text_view"),
     path("audit/exports/", audit_exports.audit_exports, name="audit_exports"),
-    path(
-        "audit/exports/<uuid:audit_export>/file/",
-        audit_exports.audit_export_file,
-        name="audit_export_file",
-    ),
-    path(
-        "audit/exports/<uuid:audit_export>/drop/",
-        audit_exports.audit_export_drop,
-        name="audit_export_drop",
-    ),
+    path(f"{_EXPORT}file/", audit_exports.audit_export_file, name="audit_export_file"),
+    path(f"{_EXPORT}drop/", audit_exports.audit_export_drop, name="audit_export_drop"),
     path("retention/", retention.retention_page, name="retention"),
     path("holds/", legal_holds.legal_holds, name="legal_holds"),
     path("holds/<uuid:hold>/approval/", legal_holds.hold_approval, name="hold_approval"),
@@ -125,9 +116,6 @@ in_tenant = [
     path("settings/resumption/", tenant_settings.resumption, name="resumption"),
     path("settings/closure/", tenant_settings.closure, name="closure"),
 ]
-_BATCH = "console/batches/<uuid:any_batch>/"
-_QUEUE = "console/pools/<uuid:pool>/queue/"
-_REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", sign_in.sign_in, name="sign_in"),
@@ -135,10 +123,10 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("account/invitations/<uuid:link>/acceptance/", invitations.acceptance, name="acceptance"),
     path("account/data/", own_data.own_data, name="own_data"),
-    path("account/data/<uuid:member>/deletion/", own_data.own_deletion, name="own_deletion"),
-    path("account/data/<uuid:member>/export/", own_data.own_export, name="own_export"),
+    path(f"{_OWN_DATA}deletion/", own_data.own_deletion, name="own_deletion"),
+    path(f"{_OWN_DATA}export/", own_data.own_export, name="own_export"),
     path(
-        "account/data/<uuid:member>/export/<uuid:own_export>/",
+        f"{_OWN_DATA}export/<uuid:own_export>/",
         own_data.own_export_download,
         name="own_export_download",
     ),
@@ -153,16 +141,14 @@ urlpatterns = [
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),
-    path("console/batches/", all_batches.all_batches, name="all_batches"),
-    path(f"{_BATCH}pause/", all_batches.all_batch_pause, name="all_batch_pause"),
-    path(f"{_BATCH}resume/", all_batches.all_batch_resume, name="all_batch_resume"),
-    path(f"{_BATCH}cancel/", all_batches.all_batch_cancel, name="all_batch_cancel"),
+    path("console/batches/", batches.all_batches, name="all_batches"),
+    path(f"{_BATCH}pause/", batches.all_batch_pause, name="all_batch_pause"),
+    path(f"{_BATCH}resume/", batches.all_batch_resume, name="all_batch_resume"),
+    path(f"{_BATCH}cancel/", batches.all_batch_cancel, name="all_batch_cancel"),
     path("console/models/", models.models, name="served_models"),
     path("console/models/live/", models.live, name="served_models_live"),
     path(
-        "console/models/<uuid:served_model>/removal/",
-        models.removal,
-        name="served_model_removal",
+        "console/models/<uuid:served_model>/removal/", models.removal, name="served_model_removal"
     ),
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
@@ -175,22 +161,14 @@ urlpatterns = [
     path("console/pools/<uuid:pool>/removal/", pools.removal, name="pool_removal"),
     path("console/pools/<uuid:pool>/moving/", pools.moving, name="pool_moving"),
     path("console/pools/engines/addition/", engines.addition, name="engine_addition"),
-    path("console/pools/engines/<uuid:engine>/", engines.engine, name="engine"),
-    path("console/pools/engines/<uuid:engine>/live/", engines.live, name="engine_live"),
-    path("console/pools/engines/<uuid:engine>/log/", engines.log, name="engine_log"),
-    path("console/pools/engines/<uuid:engine>/removal/", engines.removal, name="engine_removal"),
-    path("console/pools/engines/<uuid:engine>/draining/", engines.draining, name="engine_draining"),
-    path(
-        "console/pools/engines/<uuid:engine>/resumption/",
-        engines.resumption,
-        name="engine_resumption",
-    ),
-    path("console/pools/engines/<uuid:engine>/breaker/", engines.breaker, name="engine_breaker"),
-    path(
-        "console/pools/engines/<uuid:engine>/version/",
-        versions.new_version,
-        name="new_version",
-    ),
+    path(_ENGINE, engines.engine, name="engine"),
+    path(f"{_ENGINE}live/", engines.live, name="engine_live"),
+    path(f"{_ENGINE}log/", engines.log, name="engine_log"),
+    path(f"{_ENGINE}removal/", engines.removal, name="engine_removal"),
+    path(f"{_ENGINE}draining/", engines.draining, name="engine_draining"),
+    path(f"{_ENGINE}resumption/", engines.resumption, name="engine_resumption"),
+    path(f"{_ENGINE}breaker/", engines.breaker, name="engine_breaker"),
+    path(f"{_ENGINE}version/", versions.new_version, name="new_version"),
     path(_REPLACEMENT, versions.replacement, name="replacement"),
     path(f"{_REPLACEMENT}live/", versions.replacement_live, name="replacement_live"),
     path(f"{_REPLACEMENT}cancellation/", versions.cancellation, name="replacement_cancellation"),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -43,6 +44,9 @@ register.filter("without_keys", secret_keys.hidden)
 register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
 register.simple_tag(saved_entries.restore, name="entered")
+register.simple_tag(navigation.menu)
+register.simple_tag(navigation.destinations)
+register.simple_tag(navigation.chat_url)
 
 
 @register.filter
@@ -64,6 +68,29 @@ def amount(number: int, unit: str) -> str:
         return count(number)
     whole, _point, part = f"{Decimal(number) / MICRO:,.6f}".partition(".")
     return f"{whole}.{part.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def brief(number: int) -> str:
+    """Formats 123,456 in full, larger numbers as 12.3 M, 4.56 B."""
+    for size, sign in ((10**9, "B"), (10**6, "M")):
+        if number >= size:
+            return f"{number / size:.4g} {sign}"
+    return f"{number:,}"
+
+
+@register.filter
+def money(micro: int) -> str:
+    """Formats micro-units of the currency: 12.34, with more digits below one unit."""
+    units = micro / 1_000_000
+    if micro == 0 or units >= 1:
+        return f"{units:,.2f}"
+    return f"{units:.4f}" if units >= 0.01 else f"{units:.6f}".rstrip("0")
+
+
+@register.filter
+def percent(part: int, whole: int) -> str:
+    return f"{part * 100 / whole:.1f} %" if whole else "–"
 
 
 @register.filter
@@ -127,11 +154,6 @@ def seen_by(person: User | None, request: ConsoleRequest) -> str:
 
 
 @register.simple_tag
-def menu(request: ConsoleRequest) -> navigation.Menu:
-    return navigation.menu(request)
-
-
-@register.simple_tag
 def late_deletions(request: ConsoleRequest) -> int:
     """Returns how many requests to erase are nearly due, for people who may decide on them."""
     return _requests_to_decide(request).filter(alerted_at__isnull=False).count()
@@ -153,10 +175,6 @@ def _requests_to_decide(request: ConsoleRequest) -> DeletionRequestQuerySet:
 
 
 @register.simple_tag
-def destinations(request: ConsoleRequest) -> navigation.Destinations:
-    return navigation.destinations(request)
-
-
-@register.simple_tag
-def chat_url(request: ConsoleRequest) -> str:
-    return navigation.chat_url(request)
+def second_factor_optional() -> bool:
+    """Returns whether FOREBAY_MFA=optional; every page of the console shows a bar then."""
+    return bool(settings.SECOND_FACTOR == "optional")

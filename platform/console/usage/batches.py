@@ -1,4 +1,7 @@
-"""Pages of a tenant's batches: progress, pausing, resuming, cancelling, and their files."""
+"""Pages of batches: progress, pausing, resuming, cancelling, and their files.
+
+Operators see those of all tenants, with the pools' windows, and no texts.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
@@ -15,17 +19,20 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.search import text_search
 from console.account.reauthentication import recently_proven
-from console.authorization import TenantRequest, permitted
+from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm
 from console.paging import page
 from console.post_only import require_POST
 from console.usage.usage_pages import streamed
 from inference.batch import actions
 from inference.batch.file_store import FileReader, on_record
+from inference.batch.windows import window_of
+from inference.engines import pools
 from inference.models import Batch, File
 from tenants.roles import Permission
 from tenants.scope import tenant_scope
 
+Act = Callable[[Batch, str], bool]  # returns False if the batch has ended
 KINDS = (("output", _("Answers")), ("error", _("Errors")), ("input", _("Requests")))
 
 
@@ -44,6 +51,18 @@ class DownloadForm(ConsoleForm):
         kinds.choices = _kinds(batch)
 
 
+class BatchFilter(forms.Form):
+    tenant = forms.SlugField(required=False)
+    under_way = forms.BooleanField(required=False)
+
+    def of(self, batches: QuerySet[Batch]) -> QuerySet[Batch]:
+        if not self.is_valid():
+            return batches.none()
+        if name := self.cleaned_data["tenant"]:
+            batches = batches.filter(tenant__name=name)
+        return Batch.objects.under_way() & batches if self.cleaned_data["under_way"] else batches
+
+
 @permitted(Permission.VIEW_REQUESTS)
 def batches(request: TenantRequest) -> HttpResponse:
     rows = request.tenant.batches.select_related("api_key")
@@ -57,22 +76,24 @@ def batch(request: TenantRequest, batch: UUID) -> HttpResponse:
     return _page(request, _batch(request, batch))
 
 
-@require_POST
-@permitted(Permission.MANAGE_KEYS)
-def pause(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, actions.pause, _("The batch is paused."))
+@operators_only
+def all_batches(request: ConsoleRequest) -> HttpResponse:
+    form = BatchFilter(request.GET)
+    rows = form.of(Batch.objects.select_related("tenant"))
+    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    context = {
+        "form": form,
+        "page": shown,
+        "moving": any(not batch.is_over for batch in shown.rows),
+        "windows": _windows(),
+    }
+    return render(request, "console/batches/all.html", context)
 
 
-@require_POST
-@permitted(Permission.MANAGE_KEYS)
-def resume(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, actions.resume, _("The batch goes on."))
-
-
-@require_POST
-@permitted(Permission.MANAGE_KEYS)
-def cancel(request: TenantRequest, batch: UUID) -> HttpResponse:
-    return _act(request, batch, actions.cancel, _("The batch is being cancelled."))
+def _windows() -> list[dict[str, Any]]:
+    """Returns the pools that take batches at certain hours only, with their windows."""
+    windows = ((pool, window_of(pool)) for pool in pools().values())
+    return [{"pool": pool, "window": window} for pool, window in windows if window]
 
 
 @require_POST
@@ -119,12 +140,34 @@ def _batch(request: TenantRequest, pk: UUID) -> Batch:
     return get_object_or_404(request.tenant.batches.select_related("api_key"), pk=pk)
 
 
-def _act(
-    request: TenantRequest, pk: UUID, act: Callable[[Batch, str], bool], text: Promise
-) -> HttpResponse:
-    batch = _batch(request, pk)
+def _act(request: ConsoleRequest, pk: UUID, act: Act, text: Promise) -> HttpResponse:
+    batches = request.tenant.batches.all() if request.tenant else Batch.objects.all()
+    batch = get_object_or_404(batches, pk=pk)
     if act(batch, request.actor):
         messages.success(request, str(text))
     else:
         messages.error(request, _("It is too late for that: the batch has ended."))
-    return redirect("console:batch", tenant=request.tenant.name, batch=batch.pk)
+    if request.tenant:
+        return redirect("console:batch", tenant=request.tenant.name, batch=batch.pk)
+    return redirect("console:all_batches")
+
+
+def _act_pages(act: Act, text: Promise) -> tuple[View, View]:
+    """Return the pages of an act on a batch of one's tenant, and of any tenant for operators."""
+
+    @require_POST
+    @permitted(Permission.MANAGE_KEYS)
+    def of_tenant(request: TenantRequest, batch: UUID) -> HttpResponse:
+        return _act(request, batch, act, text)
+
+    @require_POST
+    @operators_only
+    def of_any(request: ConsoleRequest, any_batch: UUID) -> HttpResponse:
+        return _act(request, any_batch, act, text)
+
+    return of_tenant, of_any
+
+
+pause, all_batch_pause = _act_pages(actions.pause, _("The batch is paused."))
+resume, all_batch_resume = _act_pages(actions.resume, _("The batch goes on."))
+cancel, all_batch_cancel = _act_pages(actions.cancel, _("The batch is being cancelled."))

@@ -8,9 +8,9 @@ of viewers does not matter to the database.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from django.core.cache import caches
 from django.db.models import Aggregate, Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
@@ -52,16 +52,6 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """Points per minute, oldest first; the present minute is left out."""
-
-    minutes: list[int]
-    requests: list[int]
-    tokens: list[int]
-    errors: list[int]
-
-
-@dataclass(frozen=True, slots=True)
 class Share:
     name: str
     requests: int
@@ -73,8 +63,9 @@ def live(tenant: Tenant | None) -> Live:
     return _cached("live", tenant, LIVE_FOR, lambda: _live(tenant))
 
 
-def chart(tenant: Tenant | None) -> dict[str, Any]:
-    return _cached("chart", tenant, CHART_FOR, lambda: asdict(_chart(tenant)))
+def chart(tenant: Tenant | None) -> dict[str, list[int]]:
+    """Returns points per minute, oldest first; the present minute is left out."""
+    return _cached("chart", tenant, CHART_FOR, lambda: _chart(tenant))
 
 
 def refused(tenant: Tenant | None) -> int:
@@ -139,15 +130,15 @@ def _refused(tenant: Tenant | None) -> int:
     return total
 
 
-def _chart(tenant: Tenant | None) -> Chart:
+def _chart(tenant: Tenant | None) -> dict[str, list[int]]:
     series = list(usage_by_minute.last(CHART_MINUTES, tenant, "model").items())[:-1]
     points = [sum(counts.values(), usage_by_minute.Counts()) for _minute, counts in series]
-    return Chart(
-        minutes=[int(minute.timestamp()) for minute, _counts in series],
-        requests=[point.requests for point in points],
-        tokens=[point.tokens_out for point in points],
-        errors=[point.errors for point in points],
-    )
+    return {
+        "minutes": [int(minute.timestamp()) for minute, _counts in series],
+        "requests": [point.requests for point in points],
+        "tokens": [point.tokens_out for point in points],
+        "errors": [point.errors for point in points],
+    }
 
 
 def _shares(tenant: Tenant | None, by: str) -> list[Share]:

@@ -3,12 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
-from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, twin_pages
 from console.forms import ConsoleForm, MomentField
 from console.paging import page
 from inference.engines import served
@@ -46,18 +45,9 @@ class RequestFilter(ConsoleForm):
         return {self.LOOKUPS[name]: value for name, value in fields.items() if value}
 
 
-@permitted(Permission.VIEW_REQUESTS)
-def requests(request: TenantRequest) -> HttpResponse:
-    return _page(request, request.tenant.completions.all())
-
-
-@operators_only
-def all_requests(request: ConsoleRequest) -> HttpResponse:
-    return _page(request, Completion.objects.all())
-
-
-def _page(request: ConsoleRequest, completions: QuerySet[Completion]) -> HttpResponse:
-    form = RequestFilter(request.GET)
+def _page(request: ConsoleRequest) -> HttpResponse:
+    tenant, form = request.tenant, RequestFilter(request.GET)
+    completions = tenant.completions.all() if tenant else Completion.objects.all()
     rows = completions.filter(**form.lookups()) if form.is_valid() else completions.none()
     rows_with_names = rows.select_related("tenant", "api_key", "member__user", "usage")
     context = {
@@ -67,3 +57,6 @@ def _page(request: ConsoleRequest, completions: QuerySet[Completion]) -> HttpRes
         "filtered": bool(form.is_valid() and form.lookups()),
     }
     return render(request, "console/requests.html", context)
+
+
+requests, all_requests = twin_pages(Permission.VIEW_REQUESTS, _page)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, twin_pages
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
 from inference.usage.names import Dimension, Name, names
@@ -74,27 +75,6 @@ class Chip:
     label: str
     name: Name
     url: str
-
-
-@permitted(Permission.VIEW_USAGE)
-def usage(request: TenantRequest) -> HttpResponse:
-    return _page(request)
-
-
-@operators_only
-def all_usage(request: ConsoleRequest) -> HttpResponse:
-    return _page(request)
-
-
-@permitted(Permission.VIEW_USAGE)
-def export(request: TenantRequest) -> HttpResponseBase:
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    return _file(request, lambda: tenant_scope(tenant_id, user_id))
-
-
-@operators_only
-def all_export(request: ConsoleRequest) -> HttpResponseBase:
-    return _file(request, system_scope)
 
 
 def _page(request: ConsoleRequest) -> HttpResponse:
@@ -184,21 +164,25 @@ def _query(request: ConsoleRequest, **changes: str) -> str:
     return query.urlencode()
 
 
-def _file(
-    request: ConsoleRequest, scope: Callable[[], AbstractContextManager[None]]
-) -> HttpResponseBase:
+def _file(request: ConsoleRequest) -> HttpResponseBase:
     """Record the export and return it. Its bytes are read later, each piece in its own scope."""
     question, form = UsageFilter(request.GET, request.tenant), request.GET.get("format", "csv")
     if form not in FORMATS or not question.is_valid():
         raise Http404
     report, by = question.report, question.grouping
     name = file_name(report, by, form)
-    tenant_id = request.tenant.id if request.tenant else None
+    tenant_id, user_id = request.tenant.id if request.tenant else None, request.user.pk
     act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
-    pieces = exported(report, by, form)
-    answer = StreamingHttpResponse(streamed(pieces, scope), content_type=FORMATS[form])
+    scope = partial(tenant_scope, tenant_id, user_id) if tenant_id else system_scope
+    answer = StreamingHttpResponse(
+        streamed(exported(report, by, form), scope), content_type=FORMATS[form]
+    )
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
+
+
+usage, all_usage = twin_pages(Permission.VIEW_USAGE, _page)
+export, all_export = twin_pages(Permission.VIEW_USAGE, _file)
 
 
 async def streamed(
