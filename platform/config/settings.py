@@ -195,7 +195,7 @@ CACHES = {
         "LOCATION": BROKER_URL,
         "KEY_PREFIX": "fb:cache",
         "OPTIONS": {
-            "serializer": "console.account.optional_cache.Json",
+            "serializer": "django.core.signing.JSONSerializer",
             "pool_class": "infrastructure.redis.servers.Pool",
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,

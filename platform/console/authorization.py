@@ -13,6 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, resolve_url
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
@@ -69,6 +70,20 @@ def own_account(view: View) -> View:
             return view(_authorized(request, None), **kwargs)
 
     return never_cache(checked)
+
+
+def own_page(view: Callable[..., Any]) -> View:
+    """Decorate a view of django-allauth as own_account does, and render inside its scope."""
+
+    @own_account
+    @wraps(view)
+    def rendered(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        response = view(request, **kwargs)
+        if isinstance(response, TemplateResponse):
+            response.render()
+        return response  # type: ignore[no-any-return]
+
+    return rendered
 
 
 def _inside(scope: Callable[[], AbstractContextManager[None]], view: View) -> View:

@@ -43,6 +43,22 @@ class ConsoleForm(forms.Form):
             self.add_error(name if name in self.fields else None, errors)
 
 
+class RelabelledForm:
+    """Mixed into a form of django-allauth: the look of ours, with these labels and attributes."""
+
+    bound_field_class = StyledField
+    fields: dict[str, forms.Field]
+    labels: dict[str, str | Promise] = {}
+    attrs: dict[str, dict[str, Any]] = {}  # of widgets, by field
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.label, field.help_text = self.labels.get(name, field.label), ""
+            field.widget.attrs.pop("placeholder", None)
+            field.widget.attrs.update(self.attrs.get(name, {}))
+
+
 class MomentField(forms.DateTimeField):
     """A browser's own date and time picker, in the time zone that the label names."""
 

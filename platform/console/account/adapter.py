@@ -47,14 +47,14 @@ class AccountAdapter(DefaultAccountAdapter):
         if lockout_error:
             session_records.record_locked(request, user, just_now=lockout_error.just_now)
         else:
-            session_records.record(Action.SESSION_DENIED, request, user, success=False)
+            session_records.record(Action.SESSION_DENIED, request, user)
 
     def set_password(self, user: User, password: str) -> None:
         """Set the password and end every other session of the person."""
         with transaction.atomic():
             user.take_password(password)
             end_sessions(user, keep=self.request.session.session_key)
-            session_records.record(Action.PASSWORD_CHANGE, self.request, user, success=True)
+            session_records.record(Action.PASSWORD_CHANGE, self.request, user)
         self.request.session.pop(NEW_PASSWORD, None)
 
     # Sessions ------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
-            session_records.record(Action.SESSION_LOGIN, request, user, success=True)
+            session_records.record(Action.SESSION_LOGIN, request, user)
         session_limits.begin(request)
         for record in get_authentication_records(request, user):
             record["reauthenticated"] = True  # a sign-in is a proof of identity
@@ -79,7 +79,7 @@ class AccountAdapter(DefaultAccountAdapter):
         with transaction.atomic():
             user = request.user if isinstance(request.user, User) else None
             if user:
-                session_records.record(Action.SESSION_LOGOUT, request, user, success=True)
+                session_records.record(Action.SESSION_LOGOUT, request, user)
             super().logout(request)
 
     # Requests ------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         except OwnInvitation:
             form.add_error(None, ValidationError(OWN_INVITATION))
         except WrongPassword:
-            session_records.record(Action.SESSION_DENIED, request, account, success=False)
+            session_records.record(Action.SESSION_DENIED, request, account)
             form.add_error("password", ValidationError(_("That is not this account's password.")))
     context = {"form": form, "link": link, "account": account, "locks": _locks_texts(link)}
     return render(request, "console/welcome.html", context)

@@ -1,5 +1,6 @@
 """Page of one's own account: password, second factors, and open sessions."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -15,13 +17,31 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from console.account import session_records
 from console.account.invitations import invitations_for
-from console.account.own_quotas import own_quotas
 from console.account.password_policy import policy_of
-from console.account.user_agent import browser_and_system
 from console.authorization import ConsoleRequest, own_account, signed_in
 from console.post_only import require_POST
+from console.quota_lines import Line, lines
 from tenants.accounts import locked_texts, second_factor
 from tenants.accounts.sessions import NOWHERE, end_sessions
+from tenants.models import Member, Tenant, User
+from tenants.scope import tenant_scope
+
+MOST_TENANTS = 20
+# The first match counts: browsers also carry the names of those they descend from.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("Chrom", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone|iPad", "iOS"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X|Macintosh", "macOS"),
+    ("Linux|X11", "Linux"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +56,12 @@ class OpenSession:
     here: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwnQuotas:
+    tenant: Tenant
+    lines: list[Line]
+
+
 @signed_in
 def account(request: ConsoleRequest) -> HttpResponse:
     user = request.user
@@ -46,7 +72,7 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "sessions": _open_sessions(request),
         "invitations": invitations_for(user),
         "text_lock": locked_texts.of(user),
-        "quotas": own_quotas(user),
+        "quotas": _own_quotas(user),
         "identities": SocialAccount.objects.filter(user_id=user.pk),
     }
     return render(request, "account/home.html", shown)
@@ -60,7 +86,7 @@ def session_end(request: ConsoleRequest, session: int) -> HttpResponse:
         return redirect("console:account")
     with transaction.atomic():
         row.end()
-        session_records.record(Action.SESSION_END, request, request.user, success=True)
+        session_records.record(Action.SESSION_END, request, request.user)
     messages.success(request, _("That session has ended."))
     return redirect("console:account")
 
@@ -70,9 +96,7 @@ def session_end(request: ConsoleRequest, session: int) -> HttpResponse:
 def other_sessions_end(request: ConsoleRequest) -> HttpResponse:
     with transaction.atomic():
         ended = end_sessions(request.user, keep=request.session.session_key)
-        session_records.record(
-            Action.SESSION_END, request, request.user, success=True, detail={"sessions": ended}
-        )
+        session_records.record(Action.SESSION_END, request, request.user, {"sessions": ended})
     messages.success(request, _("You are signed out everywhere else."))
     return redirect("console:account")
 
@@ -83,7 +107,7 @@ def _open_sessions(request: ConsoleRequest) -> list[OpenSession]:
     sessions = [
         OpenSession(
             pk=session.pk,
-            device=browser_and_system(session.user_agent),
+            device=_device(session.user_agent),
             address="" if session.ip == NOWHERE else session.ip,
             since=session.created_at,
             last_seen=session.last_seen_at,
@@ -92,3 +116,28 @@ def _open_sessions(request: ConsoleRequest) -> list[OpenSession]:
         for session in rows
     ]
     return sorted(sessions, key=lambda one: (one.here, one.last_seen), reverse=True)
+
+
+def _device(user_agent: str) -> str:
+    """Returns a short name, such as "Firefox on Linux", by which people know their devices."""
+    browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system or user_agent[:60] or _("Unknown device")
+
+
+def _first(patterns: tuple[tuple[str, str], ...], user_agent: str) -> str:
+    return next((name for pattern, name in patterns if re.search(pattern, user_agent)), "")
+
+
+def _own_quotas(user: User) -> list[OwnQuotas]:
+    """Returns the quotas per tenant, without tenants whose quotas do not count this person."""
+    members = Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name")
+    own = [OwnQuotas(member.tenant, _lines(member)) for member in members[:MOST_TENANTS]]
+    return [quotas for quotas in own if quotas.lines]
+
+
+def _lines(member: Member) -> list[Line]:
+    with tenant_scope(member.tenant_id, member.user_id):
+        counting = Q(member=member) | Q(member=None, api_key=None)
+        return lines(member.tenant, member.tenant.quotas.filter(counting))

@@ -11,42 +11,22 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account import known_device, lockout
 from console.account.adapter import AccountAdapter
-from console.account.own_page import own_page
 from console.account.password_policy import policy_of
 from console.account.reauthentication import recently_proven
-from console.forms import StyledField
+from console.authorization import own_page
+from console.forms import RelabelledForm
 from tenants.accounts.person_profile import profile_of
 from tenants.accounts.required_actions import NEW_PASSWORD
 
 
-def _set_labels(form: Any, labels: dict[str, Any]) -> None:
-    for name, label in labels.items():
-        field = form.fields[name]
-        field.label, field.help_text = label, ""
-        field.widget.attrs.pop("placeholder", None)
-
-
-class NewPassword(SetPasswordForm):
+class NewPassword(RelabelledForm, SetPasswordForm):
     """A first password for a person who came by an identity provider."""
 
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _set_labels(self, {"password1": _("New password"), "password2": _("New password again")})
+    labels = {"password1": _("New password"), "password2": _("New password again")}
 
 
-class ChangedPassword(ChangePasswordForm):
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        labels = {
-            "oldpassword": _("Current password"),
-            "password1": _("New password"),
-            "password2": _("New password again"),
-        }
-        _set_labels(self, labels)
+class ChangedPassword(RelabelledForm, ChangePasswordForm):
+    labels = {"oldpassword": _("Current password"), **NewPassword.labels}
 
     def clean_oldpassword(self) -> str:
         """Count the try like a sign-in: an open session is no place to guess."""
@@ -59,13 +39,9 @@ class ChangedPassword(ChangePasswordForm):
         return old
 
 
-class Proof(ReauthenticateForm):
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _set_labels(self, {"password": _("Password")})
-        self.fields["password"].widget.attrs["autofocus"] = True
+class Proof(RelabelledForm, ReauthenticateForm):
+    labels = {"password": _("Password")}
+    attrs = {"password": {"autofocus": True}}
 
 
 class _PolicyAndDevice:

@@ -7,7 +7,6 @@ person. Secrets are not stored. Without Redis the form comes back empty.
 
 import base64
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
@@ -34,12 +33,6 @@ class Entered(msgspec.Struct, frozen=True):
     fields: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    key: str
-    bound_to: bytes
-
-
 def save(request: HttpRequest, page: str) -> bool:
     """Store the entries until `page`, a path, is shown again. Returns whether there were any."""
     fields = [
@@ -51,9 +44,9 @@ def save(request: HttpRequest, page: str) -> bool:
     plain = msgspec.msgpack.encode(Entered(request.path, fields))
     if not any(value for _name, value in fields) or len(plain) > MOST_BYTES:
         return False
-    slot = _slot(request)
-    ciphertext = base64.b64encode(_cipher.encrypt(plain, slot.bound_to)).decode()
-    cache.set(slot.key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
+    key, bound_to = _slot(request)
+    ciphertext = base64.b64encode(_cipher.encrypt(plain, bound_to)).decode()
+    cache.set(key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
     request.session[PAGE] = page
     return True
 
@@ -63,16 +56,17 @@ def restore(request: HttpRequest) -> Entered | None:
     if request.method != "GET" or request.session.get(PAGE) != request.path:
         return None
     del request.session[PAGE]
-    slot = _slot(request)
-    ciphertext = cache.get(slot.key)
-    cache.delete(slot.key)
+    key, bound_to = _slot(request)
+    ciphertext = cache.get(key)
+    cache.delete(key)
     try:
-        plain = _cipher.decrypt(base64.b64decode(ciphertext or ""), slot.bound_to)
+        plain = _cipher.decrypt(base64.b64decode(ciphertext or ""), bound_to)
     except Unreadable:
         return None
     return msgspec.msgpack.decode(plain, type=Entered)
 
 
-def _slot(request: HttpRequest) -> _Slot:
+def _slot(request: HttpRequest) -> tuple[str, bytes]:
+    """Returns the key of the cache, and what the ciphertext is bound to."""
     session = sha256(str(request.session.session_key).encode()).hexdigest()
-    return _Slot(f"entered:{session}", f"entered|{session}|{request.user.pk}".encode())
+    return f"entered:{session}", f"entered|{session}|{request.user.pk}".encode()

@@ -67,10 +67,9 @@ def _note_presence(request: HttpRequest) -> None:
 
 def _end(request: HttpRequest) -> None:
     with transaction.atomic():
-        session_records.record(
-            Action.SESSION_END, request, _person(request), success=True, detail={"why": "limit"}
-        )
-        with person_scope(_person(request).pk):
+        person = _person(request)
+        session_records.record(Action.SESSION_END, request, person, {"why": "limit"})
+        with person_scope(person.pk):
             _session_row(request).delete()
         request.session.flush()
     request.user = AnonymousUser()

@@ -27,12 +27,11 @@ def record(
     action: Action,
     request: HttpRequest,
     user: User | None,
-    *,
-    success: bool,
     detail: dict[str, Any] | None = None,
 ) -> None:
     if outcome := _OUTCOMES.get(action):
         SIGN_INS.of(outcome).value += 1
+    success = action not in (Action.SESSION_DENIED, Action.SESSION_LOCKED)
     net = network(client_ip(request))
     person_acts.record(action, user, success=success, client_net=net, detail=detail)
 
@@ -40,5 +39,5 @@ def record(
 def record_locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
     """Record a try that was not evaluated, and the lock itself at the first such try."""
     if just_now:
-        record(Action.SESSION_LOCKED, request, user, success=False)
-    record(Action.SESSION_DENIED, request, user, success=False, detail={"why": "locked"})
+        record(Action.SESSION_LOCKED, request, user)
+    record(Action.SESSION_DENIED, request, user, {"why": "locked"})

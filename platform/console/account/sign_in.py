@@ -13,23 +13,15 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account.password_policy import policy_of, shortcomings
 from console.authorization import signing_in
-from console.forms import StyledField
+from console.forms import RelabelledForm
 from console.post_only import require_POST
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.models import User
 
 
-class SignInForm(LoginForm):
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        login = self.fields["login"]
-        login.label = _("Email address")
-        login.widget.attrs.update(autocomplete="username", autofocus=True)
-        for field in self.fields.values():
-            field.widget.attrs.pop("placeholder", None)
-            field.help_text = ""
+class SignInForm(RelabelledForm, LoginForm):
+    labels = {"login": _("Email address")}
+    attrs = {"login": {"autocomplete": "username", "autofocus": True}}
 
     def clean(self) -> dict[str, Any]:
         """Require a new password if this one no longer meets the policy: only here is it known."""

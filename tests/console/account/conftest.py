@@ -9,7 +9,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from django.test import Client
 
-from console.account.second_factors.factor_secrets import secrets_of
+from console.account.second_factors.mfa_adapter import secrets_of
 from tenants.models import User
 from tests.console.conftest import PASSWORD
 from tests.console.test_browser import browser, context, page, playwright  # noqa: F401

@@ -11,7 +11,7 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from console.account.second_factors.factor_secrets import Unreadable, decrypt, secrets_of
+from console.account.second_factors.mfa_adapter import Unreadable, decrypt, secrets_of
 from console.isolation.expected import PAGES
 from tenants.key_scopes import Scope, key_permissions
 from tenants.models import Member, Tenant, User

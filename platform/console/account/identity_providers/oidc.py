@@ -66,7 +66,7 @@ def _failing_to_sign_in_page(view: View) -> View:
 
 
 def _sign_in_failed(request: HttpRequest) -> HttpResponse:
-    session_records.record(Action.SESSION_DENIED, request, None, success=False)
+    session_records.record(Action.SESSION_DENIED, request, None)
     messages.error(request, _("Signing in there did not work. Try again, or use a password."))
     return redirect("account_login")
 
@@ -101,7 +101,7 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             self._drop_credentials(request, sociallogin.user)
         if not sociallogin.is_existing or not sociallogin.user.is_active:
             user = sociallogin.user if sociallogin.is_existing else None
-            session_records.record(Action.SESSION_DENIED, request, user, success=False)
+            session_records.record(Action.SESSION_DENIED, request, user)
             messages.error(request, _("There is no account or invitation for you here."))
             raise ImmediateHttpResponse(redirect("account_login"))
 
@@ -130,9 +130,7 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             if user.has_usable_password():
                 user.set_unusable_password()
                 user.save(update_fields=["password"])
-                session_records.record(
-                    Action.PASSWORD_CHANGE, request, user, success=True, detail={"how": HOW}
-                )
+                session_records.record(Action.PASSWORD_CHANGE, request, user, detail={"how": HOW})
             end_sessions(user)
 
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:

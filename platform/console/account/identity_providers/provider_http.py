@@ -19,8 +19,8 @@ from requests.exceptions import ContentDecodingError, InvalidSchema, TooManyRedi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 
-from console.account.identity_providers.provider_tls import OurTls
 from inference.engines.transport import networks
+from infrastructure import outgoing_tls
 
 MOST_BYTES = 1 << 20
 
@@ -88,8 +88,22 @@ class _Plain(HTTPAdapter):
         return _watched_by(self.deadline, pool)
 
 
-class _Tls(OurTls, _Plain):
-    """Watched connections with the platform's TLS."""
+class _Tls(_Plain):
+    """Watched connections by the platform's rules: FOREBAY_TLS_CA, FOREBAY_TLS_PEERS.
+
+    `requests` by itself trusts its own list of authorities, and accepts TLS 1.2.
+    """
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Use a context per host, and a new one when its files have changed."""
+        host, _ = super().build_connection_pool_key_attributes(request, True, None)
+        name = urlsplit(request.url or "").hostname or ""
+        return host, {"ssl_context": outgoing_tls.context(name), "cert_reqs": "CERT_REQUIRED"}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Do nothing: requests would add its own list of authorities to the context here."""
 
 
 class ProviderSession(Session):

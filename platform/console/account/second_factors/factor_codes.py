@@ -20,99 +20,78 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from console.account import lockout, session_records
 from console.account.adapter import AccountAdapter
-from console.account.second_factors import factor_secrets
-from console.forms import StyledField
+from console.account.second_factors import mfa_adapter
+from console.forms import RelabelledForm, StyledField
+from tenants.models import User
 
 LAST_STEP = "last_step"  # in the row: the newest time step whose code was used
 
 
-class _CodeForm:
+class _CodeForm(RelabelledForm):
     """Mixed into allauth's forms that take a code of `self.user`."""
 
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        code = self.fields["code"]  # type: ignore[attr-defined]
-        code.label = _("Code")
-        code.widget.attrs.update(autofocus=True, maxlength=20)
-        code.widget.attrs.pop("placeholder", None)
+    labels = {"code": _("Code")}
+    attrs = {"code": {"autofocus": True, "maxlength": 20}}
+    user: User
+    authenticator: Authenticator
 
     def clean_code(self) -> str:
         """Raises ValidationError when the code is wrong, used up, or one too many."""
-        user, request = self.user, context.request  # type: ignore[attr-defined]
+        user, request = self.user, context.request
         try:
             entries = lockout.count_try(request, user.email, "code")
         except lockout.LockedOut as locked:
             session_records.record_locked(request, user, just_now=locked.just_now)
             raise AccountAdapter(request).validation_error("too_many_login_attempts") from None
-        with factor_secrets.secrets_of(user.pk):
+        with mfa_adapter.secrets_of(user.pk):
             code = self._correct_code(request)
         lockout.forgive(entries)
         return code
 
+    def save(self) -> None:
+        super().save()  # type: ignore[misc]  # of allauth's form
+        _note_recovery(context.request, self.authenticator)
+
     def _correct_code(self, request: Any) -> str:
         try:
             code: str = super().clean_code()  # type: ignore[misc]
-            if self.authenticator.type == Authenticator.Type.TOTP:  # type: ignore[attr-defined]
-                use_up(self.authenticator, code)  # type: ignore[attr-defined]
+            if self.authenticator.type == Authenticator.Type.TOTP:
+                use_up(self.authenticator, code)
         except Exception:
-            session_records.record(
-                Action.SESSION_DENIED,
-                request,
-                self.user,  # type: ignore[attr-defined]
-                success=False,
-                detail={"why": "code"},
-            )
+            session_records.record(Action.SESSION_DENIED, request, self.user, {"why": "code"})
             raise
         return code
 
 
 class CodeAtSignIn(_CodeForm, AuthenticateForm):
-    def save(self) -> None:
-        super().save()
-        note_recovery(context.request, self.authenticator)
+    pass
 
 
 class CodeAsProof(_CodeForm, ReauthenticateForm):
-    def save(self) -> None:
-        super().save()
-        note_recovery(context.request, self.authenticator)
+    pass
 
 
-class FirstCode(ActivateTOTPForm):
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["code"].label = _("Code that the app shows now")
-        self.fields["code"].widget.attrs.update(autofocus=True, inputmode="numeric")
-        self.fields["code"].widget.attrs.pop("placeholder", None)
+class FirstCode(RelabelledForm, ActivateTOTPForm):
+    labels = {"code": _("Code that the app shows now")}
+    attrs = {"code": {"autofocus": True, "inputmode": "numeric"}}
 
 
-class NewKey(AddWebAuthnForm):
-    bound_field_class = StyledField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["name"].label = _("Name")
-        self.fields["name"].max_length = 60
-        self.fields["name"].widget.attrs["maxlength"] = "60"
+class NewKey(RelabelledForm, AddWebAuthnForm):
+    labels = {"name": _("Name")}
+    attrs = {"name": {"maxlength": "60"}}
 
 
 class KeyName(EditWebAuthnForm):
     bound_field_class = StyledField
 
 
-def note_recovery(request: Any, authenticator: Authenticator) -> None:
+def _note_recovery(request: Any, authenticator: Authenticator) -> None:
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         user = authenticator.user
         authenticator.refresh_from_db()  # allauth marks the code in a row that it fetched itself
-        with factor_secrets.secrets_of(user.pk):
+        with mfa_adapter.secrets_of(user.pk):
             unused = len(authenticator.wrap().get_unused_codes())
-        session_records.record(
-            Action.MFA_USE_RECOVERY, request, user, success=True, detail={"left": unused}
-        )
+        session_records.record(Action.MFA_USE_RECOVERY, request, user, {"left": unused})
 
 
 def use_up(authenticator: Authenticator, code: str) -> None:
@@ -120,7 +99,7 @@ def use_up(authenticator: Authenticator, code: str) -> None:
 
     Raises ValidationError for a wrong or used code.
     """
-    secret = factor_secrets.decrypt(authenticator.data["secret"])
+    secret = mfa_adapter.decrypt(authenticator.data["secret"])
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
         unused = [

@@ -19,18 +19,27 @@ from django.shortcuts import redirect
 
 from audit.actions import Action
 from console.account import session_records
-from console.account.own_page import own_page
 from console.account.second_factors.factor_codes import use_up
 from console.account.second_factors.mfa_adapter import SecondFactorAdapter
-from console.authorization import ConsoleRequest, signing_in
+from console.authorization import ConsoleRequest, own_page, signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 
 
-def _record_change(action: Action, request: ConsoleRequest, factor: str) -> None:
-    """Record the change of a second factor and end the person's other sessions."""
-    session_records.record(action, request, request.user, success=True, detail={"factor": factor})
-    end_sessions(request.user, keep=request.session.session_key)
+class _Recorded:
+    """Mixed into allauth's views: records the change, and ends the person's other sessions."""
+
+    request: ConsoleRequest
+    recorded: Action
+    factor: Authenticator.Type
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            response: HttpResponse = super().form_valid(form)  # type: ignore[misc]
+            user = self.request.user
+            session_records.record(self.recorded, self.request, user, {"factor": self.factor})
+            end_sessions(user, keep=self.request.session.session_key)
+        return response
 
 
 class Overview(IndexView):
@@ -39,54 +48,41 @@ class Overview(IndexView):
         return {**super().get_context_data(**shown), "owed": owed}
 
 
-class AddApp(ActivateTOTPView):
+class AddApp(_Recorded, ActivateTOTPView):
+    recorded, factor = Action.MFA_ADD, Authenticator.Type.TOTP
+
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
-            response: HttpResponse = super().form_valid(form)
-            kind = Authenticator.Type.TOTP
-            added = Authenticator.objects.get(user=self.request.user, type=kind)
+            response = super().form_valid(form)
+            added = Authenticator.objects.get(user=self.request.user, type=self.factor)
             use_up(added, form.cleaned_data["code"])
-            _record_change(Action.MFA_ADD, self.request, kind)
         return response
 
 
-class RemoveApp(DeactivateTOTPView):
-    def form_valid(self, form: Any) -> HttpResponse:
-        with transaction.atomic():
-            response: HttpResponse = super().form_valid(form)
-            _record_change(Action.MFA_REMOVE, self.request, Authenticator.Type.TOTP)
-        return response
+class RemoveApp(_Recorded, DeactivateTOTPView):
+    recorded, factor = Action.MFA_REMOVE, Authenticator.Type.TOTP
 
 
-class AddKey(AddWebAuthnView):
-    def form_valid(self, form: Any) -> HttpResponse:
-        with transaction.atomic():
-            response: HttpResponse = super().form_valid(form)
-            _record_change(Action.MFA_ADD, self.request, Authenticator.Type.WEBAUTHN)
-        return response
+class AddKey(_Recorded, AddWebAuthnView):
+    recorded, factor = Action.MFA_ADD, Authenticator.Type.WEBAUTHN
 
 
-class RemoveKey(RemoveWebAuthnView):
+class RemoveKey(_Recorded, RemoveWebAuthnView):
+    recorded, factor = Action.MFA_REMOVE, Authenticator.Type.WEBAUTHN
+
     def form_valid(self, form: Any) -> HttpResponse:
         adapter = SecondFactorAdapter()
         if not adapter.can_delete_authenticator(self.get_object()):
             messages.error(self.request, adapter.error_messages["cannot_delete_authenticator"])
             return redirect("mfa_index")
-        with transaction.atomic():
-            response: HttpResponse = super().form_valid(form)
-            _record_change(Action.MFA_REMOVE, self.request, Authenticator.Type.WEBAUTHN)
-        return response
+        return super().form_valid(form)
 
     def get_success_url(self) -> str:
         return "/account/two-factor/"
 
 
-class NewRecoveryCodes(GenerateRecoveryCodesView):
-    def form_valid(self, form: Any) -> HttpResponse:
-        with transaction.atomic():
-            response: HttpResponse = super().form_valid(form)
-            _record_change(Action.MFA_ADD, self.request, Authenticator.Type.RECOVERY_CODES)
-        return response
+class NewRecoveryCodes(_Recorded, GenerateRecoveryCodesView):
+    recorded, factor = Action.MFA_ADD, Authenticator.Type.RECOVERY_CODES
 
 
 class RenameKey(EditWebAuthnView):
