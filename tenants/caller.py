@@ -21,9 +21,7 @@ class Limits:
     megabytes_per_day: int = 0
 
     def without_slots(self) -> "Limits":
-        """Returns the limits of a request that may wait for long: it is not counted as in
-        progress.
-        """
+        """Returns the limits of a request that may wait for long, and is not counted as running."""
         return replace(self, max_concurrency=0, megabytes_in_flight=0)
 
 
@@ -75,9 +73,7 @@ class Caller:
     cache_epoch: int = 0
 
     def caches(self, model: str) -> bool | None:
-        """Returns True or False by the first matching rule on cached answers, or None without
-        one.
-        """
+        """Returns what the first matching rule says about cached answers, or None without one."""
         rules = (on for name, on in self.cache_rules if name in ("", model))
         return next(rules, None)
 

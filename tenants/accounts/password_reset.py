@@ -24,9 +24,7 @@ class NotTheirs(Exception):
 
 
 def issue_for_member(member: Member, *, by: str) -> str:
-    """Returns the link's URL. Raises NotTheirs. The view checks that `by` may assign the member's
-    role.
-    """
+    """Returns the URL. Raises NotTheirs. The view checks that `by` may assign the member's role."""
     with person_scope(member.user_id):
         elsewhere = Member.objects.filter(user=member.user).exclude(tenant=member.tenant)
         if member.user.is_operator or elsewhere.exists():

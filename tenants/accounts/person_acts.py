@@ -61,9 +61,7 @@ def _memberships(user: User) -> list[Member]:
 
 
 def _record_own(action: Action, user: User, facts: _Facts) -> None:
-    """Records in the platform's trail, which a person's own scope cannot read
-    (sql/own_acts.sql).
-    """
+    """Records where the person's own scope cannot read: in the platform's trail (own_acts.sql)."""
     columns = {**facts, "client_net": facts["client_net"] or present_network()}
     event = Event(action=Action(action), actor=user.actor, **columns)
     values: list[Any] = [

@@ -147,9 +147,7 @@ class Authenticator:
         await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Returns the caller. Raises UnknownCaller (also TenantClosed, Restricted),
-        AuthenticationUnavailable.
-        """
+        """Returns the caller. Raises UnknownCaller or AuthenticationUnavailable."""
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)

@@ -56,9 +56,7 @@ class TriggersMissing(Exception):
 
 
 class Changes:
-    """Changes seen so far. Times are on the event loop's clock; those of queries are their
-    beginnings.
-    """
+    """Changes seen so far. Times are on the loop's clock; those of queries are their beginnings."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -119,9 +117,7 @@ class Changes:
             await connection.close()
 
     async def _rest(self) -> None:
-        """Waits for a request. Notifications wait in the connection, and arrive before our
-        message.
-        """
+        """Waits for a request. Notifications wait too, and arrive before our message."""
         if self._loop.time() - self._asked_at < QUIET_S:
             return
         self._asked.clear()

@@ -91,9 +91,7 @@ class Policy:
 
     @property
     def row(self) -> tuple[object, ...]:
-        """The policy in the form of Catalogue.policies, without PostgreSQL's additions to the
-        expression.
-        """
+        """The policy in the form of Catalogue.policies, with a normal expression."""
         rule = normal(self.rule)
         check = rule if self.command == "ALL" else None
         return self.name, "PERMISSIVE", self.roles, self.command, rule, check
@@ -216,9 +214,7 @@ def _loose(catalogue: Catalogue, wanted: dict[str, list[Policy]]) -> Iterator[st
 
 
 def normal(expression: str | None) -> str | None:
-    """Returns an expression without PostgreSQL's additions: casts, brackets, column names,
-    spaces.
-    """
+    """Returns it without PostgreSQL's additions: casts, brackets, column names, spaces."""
     if expression is None:
         return None
     bare = re.sub(r"::\w+|\sas\s+\S+?(?=[\s)])", "", expression.lower())

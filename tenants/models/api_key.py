@@ -48,9 +48,7 @@ def inference_only() -> list[str]:
 
 
 def network(text: str) -> str:
-    """Returns an address or network in the form of PostgreSQL and authentication. Raises
-    ValidationError.
-    """
+    """Returns an address or network in PostgreSQL's form. Raises ValidationError."""
     try:
         parsed = ip_network(
             text.strip().replace("%", " ")
@@ -253,9 +251,7 @@ class ApiKey(models.Model):
         return successor, text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
-        """Revokes the key within a second in every process (the authenticator's cache).
-        Idempotent.
-        """
+        """Revokes the key within a second in every process. Idempotent."""
         why = {"reason": reason} if reason else {}
         with transaction.atomic():
             was_live = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())
@@ -277,9 +273,7 @@ class ApiKey(models.Model):
             self.revoke(by=by, reason=reason)
 
     def own_group(self) -> Group:
-        """Returns the group of the key's grants (tenants/model_access.py), made when first
-        needed.
-        """
+        """Returns the group of the key's grants (model_access.py), made when first needed."""
         if self.group is None:
             self.group = Group.objects.create(name=f"key:{self.id}")
             self.save(update_fields=["group"])
@@ -357,9 +351,7 @@ class ApiKey(models.Model):
         return successor
 
     def _give_over(self, successor: "ApiKey", until: datetime) -> None:
-        """Moves grants, quotas and rules; older predecessors now refer to the new key, without
-        chains.
-        """
+        """Moves grants, quotas and rules; older predecessors then refer to the new key."""
         if self.group:
             copy_grants(self.group, successor.own_group())
         ApiKey.objects.filter(replaced_by=self).update(replaced_by=successor)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A quota's window, in its unit: `used` by finished requests, `reserved` by those in
-    progress.
-    """
+    """A quota's window: `used` by finished requests, `reserved` by those in progress."""
 
     limit: int
     raised: int

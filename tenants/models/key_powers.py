@@ -101,8 +101,6 @@ def wider(key: ApiKey, than: ApiKey) -> list[str]:
 
 
 def _effective(key: ApiKey, name: str) -> int:
-    """Returns the effective value of one of LIMITS, 0 for none; the rate is the default of
-    `burst`.
-    """
+    """Returns the effective value of one of LIMITS, 0 for none; `burst` defaults to the rate."""
     own: int = getattr(key, name) or 0
     return own or (key.requests_per_minute or 0 if name == "burst" else 0)

@@ -42,9 +42,7 @@ class LinkQuerySet(models.QuerySet["Link"]):
         return waiting.order_by("-created_at")
 
     def waiting_for(self, email: str) -> list["Link"]:
-        """Returns invitations that a person whom an identity provider vouches for may accept
-        without a link.
-        """
+        """Returns invitations that a person with a verified address may accept without a link."""
         newest = self.invited(email).usable().select_related("tenant")[:MOST_WAITING]
         return [link for link in newest if link.maker_may()]
 
@@ -134,9 +132,7 @@ class Link(models.Model):
                 act(Action.LINK_REVOKE, actor=by, tenant_id=self.tenant_id, detail=detail)
 
     def maker_may(self) -> bool:
-        """Returns True if the maker could still make the invitation, so that no link outlives that
-        power.
-        """
+        """Returns True if the maker could still make it: no invitation outlives that power."""
         kind, _, number = self.created_by.partition(":")
         if self.tenant is None or kind not in ("member", "user", "operator", "key"):
             return True  # made by the platform itself
@@ -179,9 +175,7 @@ class Link(models.Model):
             return self._grant(user)
 
     def made_by(self, user: User) -> bool:
-        """Returns True if the user made it, in person or by a key that they made, widened or
-        rotated.
-        """
+        """Returns True if the user made it, in person or by a key that depends on them."""
         kind, _, number = self.created_by.partition(":")
         if kind == "member":
             return user.memberships.filter(pk=number).exists()

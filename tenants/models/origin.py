@@ -14,9 +14,7 @@ _ORIGIN = re.compile(
 
 
 def known_origins(origins: Sequence[str]) -> None:
-    """Requires the form that browsers send, which origins are compared with. Raises
-    ValidationError.
-    """
+    """Requires the form that browsers send, which we compare with. Raises ValidationError."""
     if len(origins) > MOST_ORIGINS:
         raise ValidationError(_("At most %(most)d origins.") % {"most": MOST_ORIGINS})
     for origin in origins:

@@ -108,9 +108,7 @@ class QuotaRaise(models.Model):
         return quota_raise
 
     def approve(self, *, user: User, by: str) -> None:
-        """Approves it from the next request on. Raises RaiseRefused: SamePerson, OperatorsOnly,
-        …
-        """
+        """Approves it from the next request on. Raises RaiseRefused."""
         self._decide(RaiseState.APPROVED, user, by)
 
     def refuse(self, *, user: User, by: str) -> None:

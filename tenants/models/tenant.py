@@ -69,9 +69,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 
 class Tenant(models.Model):
-    """A customer or department that shares the GPUs. A limit of None is the tier's; 0 means
-    none.
-    """
+    """A customer or department that shares the GPUs. A limit of None is the tier's; 0: none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=60, unique=True, validators=[NAME])

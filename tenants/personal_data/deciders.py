@@ -26,9 +26,7 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """A person who decides. `roles`: those they may assign; `member`: None for keys and
-    operators.
-    """
+    """A person who decides, and the roles that they may assign. Keys and operators: no member."""
 
     tenant: Tenant
     actor: str
@@ -56,9 +54,7 @@ class Decider:
         return self.to_decide(request)
 
     def to_remove(self, subject: Subject) -> RefusalReason | None:
-        """Returns why the person's membership or key cannot be deleted as well, or None if it
-        can.
-        """
+        """Returns why the membership or key cannot be deleted as well, or None if it can."""
         if isinstance(subject, Former):
             return RefusalReason.LEFT_ALREADY
         if is_last_owner(subject):

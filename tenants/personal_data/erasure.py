@@ -109,9 +109,7 @@ def _erase_member(member: Member, *, leaves: bool) -> bool:
 
 
 def _close_account(user: User) -> int:
-    """Deletes an account that nothing else needs, and traces of its address. Returns 1 if it
-    did.
-    """
+    """Deletes an account that nothing else needs, and traces of its address. Returns how many."""
     if user.is_operator or user.memberships.exists():
         return 0
     for name in ("AccessAttempt", "AccessFailureLog", "AccessLog"):

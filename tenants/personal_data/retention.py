@@ -48,9 +48,7 @@ def _count_refusals(tenant_id: UUID, before: datetime) -> row_counts.Counts:
 
 
 def _erase_refusals(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Deletes refusals. They name callers, not subjects, so a hold on one person keeps all of
-    them.
-    """
+    """Deletes refusals. They name callers, no subjects: a hold on one person keeps all of them."""
     from tenants.models import Refusal
 
     if spare:

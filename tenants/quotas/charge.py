@@ -38,9 +38,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
         return max(routed, self.most_elsewhere) + self.gpu_cost(self.gpu_ms)
 
     def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
-        """Returns micro-units of a request that `pool` served. `cached` tokens are part of the
-        prompt's.
-        """
+        """Returns micro-units of a request that `pool` served. `cached`: a part of the prompt."""
         prices = self.elsewhere.get(pool) or self._prices
         return prices.cost(prompt, cached, completion)
 

@@ -39,9 +39,7 @@ _Tariffs = dict[str, list[Tariff]]  # the latest first
 
 
 class PriceList:
-    """The price list. A change applies within KEPT_S. Without a database it raises psycopg.Error
-    and OSError.
-    """
+    """The price list, with changes within KEPT_S. Raises psycopg.Error and OSError."""
 
     def __init__(self, dsn: str) -> None:
         self._connection = ResilientConnection(dsn)
@@ -56,9 +54,7 @@ class PriceList:
         await self._connection.close()
 
     async def of(self, model: str, at: float) -> Prices:
-        """Returns the prices at `at` (seconds since the epoch), in pools without prices of their
-        own.
-        """
+        """Returns the prices at `at` (seconds since the epoch), in pools without their own."""
         known = self.known(model, at)
         if known is None:
             await asyncio.shield(self._look())

@@ -74,9 +74,7 @@ def counted(client_ip: str) -> str:
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:
-    """Returns the IPv4 address inside a tunnel's, since tunnels give a client very many
-    addresses.
-    """
+    """Returns the IPv4 address inside a tunnel's: tunnels give a client very many addresses."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo

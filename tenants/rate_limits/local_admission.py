@@ -56,9 +56,7 @@ class LocalAdmission:
         self._began = self._clock()
 
     def admit(self, ask: Ask, busy: Busy = lambda owner: []) -> Admission:
-        """Decides. `busy` returns the body sizes of a tenant's or key's earlier requests in
-        progress.
-        """
+        """Decides. `busy` returns the body sizes of an owner's earlier requests in progress."""
         now = self._clock()
         charges = list(self._charges(ask, now))
         paid = [c for c in charges if c[0] == "ip"] if ask.only_looks else charges

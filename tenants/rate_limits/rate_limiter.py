@@ -136,9 +136,7 @@ class RateLimiter:
         self._local.over(request_id)
 
     def _busy(self, owner: str) -> Iterator[int]:
-        """Yields the body size of each request of a tenant or key in progress here that Redis
-        knows.
-        """
+        """Yields the body size of each request of an owner in progress here that Redis knows."""
         owed = self._local.owed
         return (
             slot.bytes

@@ -182,9 +182,7 @@ class Refusals:
         return None
 
     def _queue_noted(self) -> bool:
-        """Queues all rows at once, so that none is in two writes. Returns False if there are
-        none.
-        """
+        """Queues all rows at once, so that none is in two writes. Returns False without rows."""
         self._unwritten = [_with_detail(row) for row in self._noted.values()]
         if self._others:
             log.warning("refusals: too many callers; %d are counted without details", self._others)

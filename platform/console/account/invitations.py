@@ -26,9 +26,7 @@ OWN_INVITATION = gettext_lazy(
 
 
 def is_vouched_for(user: User) -> bool:
-    """Returns whether the person has an identity, which only the account of its verified address
-    gets (console/account/identity_providers/oidc.py).
-    """
+    """Returns whether an identity provider has verified the person's address (see oidc.py)."""
     return bool(SocialAccount.objects.filter(user_id=user.pk).exists())
 
 

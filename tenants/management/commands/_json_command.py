@@ -7,11 +7,14 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
+from tenants.models import User
+
 Answer = dict[str, Any]
 
 
 class JsonCommand(BaseCommand):
     requires_system_checks = ()
+    sentence = ""  # the readable text, with the names of the answer in braces
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -33,7 +36,23 @@ class JsonCommand(BaseCommand):
         raise NotImplementedError
 
     def text(self, answer: Answer) -> str:
-        raise NotImplementedError
+        return self.sentence.format(**answer)
+
+
+class PersonCommand(JsonCommand):
+    """A command about the person whose address is its argument."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("email")
+
+
+def person_named(email: str) -> User:
+    """Returns the account of an address. Raises ValidationError."""
+    person = User.objects.filter(email=email.strip().lower()).first()
+    if person is None:
+        raise ValidationError(f"there is no account for {email}")
+    return person
 
 
 def _one_line(problem: ValidationError) -> str:

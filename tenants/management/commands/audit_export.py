@@ -1,6 +1,4 @@
-"""`manage.py audit_export`: writes a complete, signed export of one chain of the trail to a
-file.
-"""
+"""`manage.py audit_export`: writes a complete, signed export of one chain of the trail."""
 
 import os
 import secrets
@@ -15,7 +13,7 @@ from audit.actions import Action
 from audit.exports import export_format
 from audit.models import Seal
 from audit.trail.record import act
-from tenants.management.time_ranges import moment, tenant_id
+from tenants.management.options import moment, tenant_id
 from tenants.scope import system_scope
 
 BY = "command:audit_export"

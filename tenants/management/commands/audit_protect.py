@@ -37,9 +37,7 @@ class Command(BaseCommand):
 
 
 def _hand_over(role: str, requests_role: str) -> None:
-    """Hands over, again after a deadlock with a running platform, of which PostgreSQL ends one
-    side.
-    """
+    """Hands over, and tries again if PostgreSQL ends a deadlock with a running platform."""
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
             return sql_installation.hand_over(role, requests_role)

@@ -11,7 +11,7 @@ from audit.keys import signing
 from audit.offline import forebay_verify
 from audit.verification.verify import Report, TimeRange, Witness, open_trail, verify
 from audit.witnesses.delivery import configured, from_file
-from tenants.management.time_ranges import moment, tenant_id
+from tenants.management.options import moment, tenant_id
 
 FINE, FINDINGS, CANNOT_RUN = 0, 1, 2
 

@@ -4,8 +4,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.management.commands._limit_options import add_limit_options, days, set_options
-from tenants.management.quota_options import add_quota_option, set_quotas
+from tenants.management.options import (
+    add_limit_options,
+    days,
+    set_options,
+    set_quotas,
+    tenant_named,
+)
 from tenants.models import ApiKey, Team, Tenant
 from tenants.models.api_key import OFFERED
 from tenants.models.tier import LIMITS
@@ -16,6 +21,7 @@ LISTS = ("scopes", "allowed_models", "allowed_networks")
 
 class Command(JsonCommand):
     help = "Makes an API key for a tenant. Its text is shown once and kept nowhere."
+    sentence = "API key {name} of {tenant}, shown only now:\n{api_key}"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -52,12 +58,9 @@ class Command(JsonCommand):
             help="nothing that it asks leaves this installation",
         )
         add_limit_options(parser)
-        add_quota_option(parser)
 
     def answer(self, **options: Any) -> Answer:
-        tenant = Tenant.objects.filter(name=options["tenant"]).first()
-        if tenant is None:
-            raise CommandError(f"there is no tenant named {options['tenant']!r}")
+        tenant = tenant_named(options["tenant"])
         settings = set_options(options, (*LIMITS, *LISTS, "local_only"))
         if options["team"]:
             settings["team"] = _team(tenant, options["team"])
@@ -67,11 +70,6 @@ class Command(JsonCommand):
             )
             set_quotas(options["quotas"], tenant, by=BY, api_key=key)
         return {"tenant": tenant.name, "name": key.name, "id": str(key.id), "api_key": text}
-
-    def text(self, answer: Answer) -> str:
-        return (
-            f"API key {answer['name']} of {answer['tenant']}, shown only now:\n{answer['api_key']}"
-        )
 
 
 def _team(tenant: Tenant, name: str) -> Team:

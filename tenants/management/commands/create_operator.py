@@ -3,21 +3,17 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandParser
 from django.core.validators import validate_email
 
-from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.management.commands._json_command import Answer, PersonCommand
 from tenants.models import Link, User
 from tenants.models.link import Purpose
 from tenants.roles import Profile
 
 
-class Command(JsonCommand):
+class Command(PersonCommand):
     help = "Makes a link with which a person becomes an operator, once, within a week."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("email")
+    sentence = "{email}: {link}"
 
     def answer(self, **options: Any) -> Answer:
         email = options["email"].strip().lower()
@@ -25,9 +21,6 @@ class Command(JsonCommand):
         _refuse_if_impossible(email)
         link = Link.issue(Purpose.FIRST_RUN, by="command:create_operator", email=email)
         return {"email": email, "link": link}
-
-    def text(self, answer: Answer) -> str:
-        return f"{answer['email']}: {answer['link']}"
 
 
 def _refuse_if_impossible(email: str) -> None:

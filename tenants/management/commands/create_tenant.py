@@ -5,8 +5,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.management.commands._limit_options import add_limit_options, days, set_options
-from tenants.management.quota_options import add_quota_option, set_quotas
+from tenants.management.options import add_limit_options, days, set_options, set_quotas
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.tenant import CHANGEABLE
@@ -38,7 +37,6 @@ class Command(JsonCommand):
             help="a web page that may use its keys, as https://app.example.com; again for more",
         )
         add_limit_options(parser)
-        add_quota_option(parser)
 
     def answer(self, **options: Any) -> Answer:
         with transaction.atomic():

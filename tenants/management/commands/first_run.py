@@ -58,9 +58,7 @@ def _open_demo() -> None:
 
 
 def _operator_link(demo: Tenant | None) -> str | None:
-    """Makes a link for the first operator, who also becomes an owner of the demo tenant, for the
-    chat.
-    """
+    """Makes a link for the first operator, who also owns the demo tenant, for the chat."""
     if User.objects.filter(is_operator=True).exists():
         return None
     return Link.issue(Purpose.FIRST_RUN, by=BY, tenant=demo, role=Role.OWNER)

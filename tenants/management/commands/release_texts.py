@@ -5,19 +5,12 @@ Run it once it is certain that the account is in its owner's hands.
 
 from typing import Any
 
-from django.core.management.base import CommandParser
-
 from tenants.accounts import locked_texts
-from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.management.commands.reset_mfa import person_named
+from tenants.management.commands._json_command import Answer, PersonCommand, person_named
 
 
-class Command(JsonCommand):
+class Command(PersonCommand):
     help = "Opens what somebody wrote before their password was reset by another person's link."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("email")
 
     def answer(self, **options: Any) -> Answer:
         person = person_named(options["email"])

@@ -1,17 +1,14 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
-from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.management.commands._json_command import Answer, PersonCommand
 from tenants.models import User
 
 
-class Command(JsonCommand):
+class Command(PersonCommand):
     help = "Takes an operator's power away, at once. The person can sign in still."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("email")
+    sentence = "{email} is no operator any more."
 
     def answer(self, **options: Any) -> Answer:
         email = options["email"].strip().lower()
@@ -20,6 +17,3 @@ class Command(JsonCommand):
             raise CommandError(f"there is no operator {email}")
         person.stop_operating(by="command:remove_operator")
         return {"email": email, "operator": False}
-
-    def text(self, answer: Answer) -> str:
-        return f"{answer['email']} is no operator any more."

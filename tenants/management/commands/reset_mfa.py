@@ -2,20 +2,12 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import CommandParser
-
 from tenants.accounts import second_factor
-from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.models import User
+from tenants.management.commands._json_command import Answer, PersonCommand, person_named
 
 
-class Command(JsonCommand):
+class Command(PersonCommand):
     help = "Takes a person's second factors away and ends their sessions; the password stays."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("email")
 
     def answer(self, **options: Any) -> Answer:
         person = person_named(options["email"])
@@ -28,11 +20,3 @@ class Command(JsonCommand):
     def text(self, answer: Answer) -> str:
         duty = "must add one at the next sign-in" if answer["must_enrol"] else "may add one"
         return f"{answer['email']}: {answer['factors']} second factors removed; they {duty}."
-
-
-def person_named(email: str) -> User:
-    """Returns the account of an address. Raises ValidationError."""
-    person = User.objects.filter(email=email.strip().lower()).first()
-    if person is None:
-        raise ValidationError(f"there is no account for {email}")
-    return person

@@ -1,5 +1,4 @@
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
@@ -8,7 +7,7 @@ from audit.keys import rotation
 from audit.keys.master_keys import MasterKeyProblem, MasterKeyUnavailable, platform_secret
 from audit.models import KeyRotation
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.models import Tenant
+from tenants.management.options import tenant_named
 from tenants.scope import system_scope
 
 BY = "command:rotate_keys"
@@ -55,7 +54,7 @@ class Command(JsonCommand):
             return rotation.start_master(by=BY, renew=options["new"])
         if options["new"]:
             raise CommandError("--new goes with --master: a tenant's key is always a new one")
-        return rotation.start_tenant(_tenant(options["tenant"]), by=BY)
+        return rotation.start_tenant(tenant_named(options["tenant"]).id, by=BY)
 
     def text(self, answer: Answer) -> str:
         lines = [f"{answer['done']} of {answer['total']} keys are now under {answer['new']}."]
@@ -74,14 +73,6 @@ def _old_keys_needed() -> str:
     if not platform_secret.is_under(settings.FOREBAY_HOME, current):
         reasons.append("secrets/platform.secret is under one of them: it cannot be written")
     return "; ".join(reasons)
-
-
-def _tenant(name: str) -> UUID:
-    with system_scope():
-        tenant = Tenant.objects.filter(name=name).first()
-    if tenant is None:
-        raise CommandError(f"there is no tenant named {name!r}")
-    return tenant.id
 
 
 def _as_json(running: KeyRotation) -> Answer:
