@@ -12,11 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from guardian.shortcuts import (
-    assign_perm,
-    get_groups_with_perms,
-    remove_perm,
-)
+from guardian.shortcuts import assign_perm, get_groups_with_perms, remove_perm
 
 from audit.actions import Action
 from audit.trail.record import act
@@ -58,24 +54,25 @@ def open_to_all(tenant: Tenant, model: str, *, by: str) -> None:
 
 def grant(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
     """Grants a team or key the model. Idempotent. Raises ValidationError for another tenant's."""
-    _refuse_strangers(restricted, holder)
-    with transaction.atomic():
-        lock(holder)
-        if holder in holders(restricted):
-            return
-        assign_perm(USE, _group(holder), restricted)
-        _act(Action.MODEL_GRANT, restricted, by, holder)
+    _decide(Action.MODEL_GRANT, restricted, holder, by)
 
 
 def withdraw(restricted: RestrictedModel, holder: Holder, *, by: str) -> None:
     """Withdraws a grant. Idempotent. Raises ValidationError for another tenant's team or key."""
-    _refuse_strangers(restricted, holder)
+    _decide(Action.MODEL_WITHDRAW, restricted, holder, by)
+
+
+def _decide(action: Action, restricted: RestrictedModel, holder: Holder, by: str) -> None:
+    if holder.tenant_id != restricted.tenant_id:
+        raise ValidationError(_("There is no such team or key in this tenant."))
+    grants = action == Action.MODEL_GRANT
     with transaction.atomic():
         lock(holder)
-        if holder not in holders(restricted):
+        if grants == (holder in holders(restricted)):
             return
-        remove_perm(USE, _group(holder), restricted)
-        _act(Action.MODEL_WITHDRAW, restricted, by, holder)
+        group = holder.own_group() if isinstance(holder, ApiKey) else holder.group
+        (assign_perm if grants else remove_perm)(USE, group, restricted)
+        _act(action, restricted, by, holder)
 
 
 def holders(restricted: RestrictedModel) -> list[Holder]:
@@ -102,15 +99,6 @@ def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
     grants = RestrictedModelGroupObjectPermission.objects.filter(group=key.group_id)
     granted = set(grants.values_list("content_object__name", flat=True)) if key.group_id else set()
     return bool(granted & withheld_from(member) if member else granted)
-
-
-def _group(holder: Holder) -> Group:
-    return holder.own_group() if isinstance(holder, ApiKey) else holder.group
-
-
-def _refuse_strangers(restricted: RestrictedModel, holder: Holder) -> None:
-    if holder.tenant_id != restricted.tenant_id:
-        raise ValidationError(_("There is no such team or key in this tenant."))
 
 
 def _act(

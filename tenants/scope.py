@@ -4,29 +4,22 @@ A page opens the scope of its tenant and person. Celery, the hot path's own conn
 manage.py see all tenants by the options of their connections.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 from infrastructure.postgres.scope import scope
 
 
-@contextmanager
-def tenant_scope(tenant_id: UUID, user_id: int | None = None) -> Iterator[None]:
+def tenant_scope(tenant_id: UUID, user_id: int | None = None) -> AbstractContextManager[None]:
     """Opens a transaction that sees one tenant's rows (and the memberships of one person)."""
-    with scope(tenant=str(tenant_id), user=str(user_id or "")):
-        yield
+    return scope(tenant=str(tenant_id), user=str(user_id or ""))
 
 
-@contextmanager
-def person_scope(user_id: int) -> Iterator[None]:
+def person_scope(user_id: int) -> AbstractContextManager[None]:
     """Opens a transaction that sees a person's memberships and the names of their tenants."""
-    with scope(user=str(user_id)):
-        yield
+    return scope(user=str(user_id))
 
 
-@contextmanager
-def system_scope() -> Iterator[None]:
+def system_scope() -> AbstractContextManager[None]:
     """Opens a transaction that sees every tenant, for operators' pages and the platform's work."""
-    with scope(system=True):
-        yield
+    return scope(system=True)

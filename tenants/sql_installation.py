@@ -57,8 +57,9 @@ def install(*, app_config: Any, using: str, **signal: Any) -> None:
 
 def _install() -> None:
     if protection.may_change():
-        for path in functions():
-            _run(path)
+        with connection.cursor() as cursor:
+            for path in functions():
+                cursor.execute(path.read_text())
         scope_key.write()
         row_security.enforce()
         schema_release.write()
@@ -81,8 +82,3 @@ def functions() -> list[Path]:
     """Returns the files of `create or replace function ...` in the order in which they run."""
     folders = [Path(apps.get_app_config(app).path) / "sql" for app in APPS]
     return [path for folder in folders for path in sorted(folder.glob("*.sql"))]
-
-
-def _run(path: Path) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(path.read_text())

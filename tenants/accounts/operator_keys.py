@@ -22,12 +22,7 @@ def refuse_unless_able(maker: User) -> None:
 
 
 def make(
-    maker: User,
-    name: str,
-    *,
-    scopes: list[str],
-    expires_at: datetime,
-    **settings: Any,
+    maker: User, name: str, *, scopes: list[str], expires_at: datetime, **settings: Any
 ) -> tuple[OperatorKey, str]:
     """Returns the new key and its text. Raises ValidationError, also without a second factor.
 

@@ -57,10 +57,8 @@ def use(link: Link, password: str) -> User:
         user = User.objects.select_for_update().get(email=link.email.lower())
         if link.created_at <= user.password_changed_at:
             raise AlreadyUsed
-        if link.tenant and (
-            user.is_operator or not _belongs_to(user, link) or _outranks(user, link)
-        ):
-            raise NotTheirs
+        if link.tenant:
+            _refuse_unless_theirs(user, link)
         user.take_password(password)
         end_sessions(user)
         detail = {"link_by": link.created_by}
@@ -70,15 +68,12 @@ def use(link: Link, password: str) -> User:
     return user
 
 
-def _outranks(user: User, link: Link) -> bool:
-    """Returns True if the person's role is now one that the link's maker may not assign."""
+def _refuse_unless_theirs(user: User, link: Link) -> None:
+    """Raises NotTheirs, also for a role by now that the link's maker may not assign."""
     with person_scope(user.pk):
-        link.role = Member.objects.get(user=user, tenant=link.tenant).role
-    return not link.maker_may()
-
-
-def _belongs_to(user: User, link: Link) -> bool:
-    """Returns True if the person is still a member of the link's tenant, and of no other."""
-    with person_scope(user.pk):
-        tenants = set(Member.objects.filter(user=user).values_list("tenant_id", flat=True))
-    return tenants == {link.tenant_id}
+        roles = dict(Member.objects.filter(user=user).values_list("tenant_id", "role"))
+    if user.is_operator or roles.keys() != {link.tenant_id}:
+        raise NotTheirs
+    link.role = roles[link.tenant_id]
+    if not link.maker_may():
+        raise NotTheirs

@@ -31,7 +31,10 @@ def record(
     """
     facts: _Facts = {"success": success, "client_net": client_net, "detail": detail or {}}
     with transaction.atomic():
-        members = _memberships(user) if user and not user.is_operator else []
+        members: list[Member] = []
+        if user and not user.is_operator:
+            with person_scope(user.pk):
+                members = list(Member.objects.of(user))
         for member in members:
             with tenant_scope(member.tenant_id):
                 act(
@@ -55,22 +58,11 @@ class _Facts(TypedDict):
     detail: dict[str, Any]
 
 
-def _memberships(user: User) -> list[Member]:
-    with person_scope(user.pk):
-        return list(Member.objects.of(user))
-
-
 def _record_own(action: Action, user: User, facts: _Facts) -> None:
     """Records where the person's own scope cannot read: in the platform's trail (own_acts.sql)."""
     columns = {**facts, "client_net": facts["client_net"] or present_network()}
     event = Event(action=Action(action), actor=user.actor, **columns)
-    values: list[Any] = [
-        event.action,
-        event.actor,
-        event.success,
-        event.client_net,
-        json.dumps(event.detail),
-    ]
+    values = [event.action, event.actor, event.success, event.client_net, json.dumps(event.detail)]
     with person_scope(user.pk), connection.cursor() as cursor:
         cursor.execute("select * from tenants_record_own_act(%s, %s, %s, %s, %s)", values)
         event.pk, event.at = cursor.fetchone()

@@ -23,15 +23,7 @@ from tenants.authentication.restriction import restricted
 from tenants.caller import Caller, Limits, LocalOnlyBy, QuotaRef
 from tenants.key_scopes import Scope
 from tenants.models.tenant import State
-from tenants.models.tier import (
-    BURST,
-    MAX_CONCURRENCY,
-    MEGABYTES_IN_FLIGHT,
-    MEGABYTES_PER_DAY,
-    REQUESTS_PER_MINUTE,
-    TOKENS_PER_MINUTE,
-    WEIGHTS,
-)
+from tenants.models.tier import DEFAULTS, LIMITS, WEIGHTS
 from tenants.roles import Permission, may
 
 CACHE_S = 0.5
@@ -58,25 +50,20 @@ _CACHE_RULES = """coalesce((
     from tenants_cacherule r where r.tenant_id = t.id
       and (r.api_key_id is null or r.api_key_id = coalesce(k.replaced_by_id, k.id))), '[]')"""
 _WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
+# In the order of tenants.caller.Limits.
+_LIMITS = ", ".join(f"coalesce(t.{name}, p.{name}, {n})" for name, n in DEFAULTS.items())
+_KEY_LIMITS = ", ".join(f"coalesce(k.{name}, 0)" for name in LIMITS)
 _TENANT = f"""
     t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, t.tier,
     t.allowed_origins, t.cache_epoch,
     coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
-    array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
-          coalesce(t.burst, p.burst, {BURST}),
-          coalesce(t.tokens_per_minute, p.tokens_per_minute, {TOKENS_PER_MINUTE}),
-          coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY}),
-          coalesce(t.megabytes_in_flight, p.megabytes_in_flight, {MEGABYTES_IN_FLIGHT}),
-          coalesce(t.megabytes_per_day, p.megabytes_per_day, {MEGABYTES_PER_DAY})] as limits"""
+    array[{_LIMITS}] as limits"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
     select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes,
            k.allowed_models, k.local_only as key_local_only,
            k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
-           array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
-                 coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0),
-                 coalesce(k.megabytes_in_flight, 0), coalesce(k.megabytes_per_day, 0)]
-               as key_limits,
+           array[{_KEY_LIMITS}] as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
            {_OF_KEY} as quotas, {_CACHE_RULES} as cache_rules,
            {restricted("t.id", "k.subject_id")} as restricted,
@@ -221,8 +208,7 @@ class Authenticator:
             raise
         expires_in_s = row.get("expires_in_s")
         remembered_s = REMEMBERED_S if expires_in_s is None else min(expires_in_s, REMEMBERED_S)
-        until = asked_at + remembered_s
-        self._known[credential] = _Known(caller, asked_at, until)
+        self._known[credential] = _Known(caller, asked_at, until=asked_at + remembered_s)
         self._known.move_to_end(credential)
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
@@ -234,19 +220,15 @@ class Authenticator:
         """Returns the row, and the time of the query. Raises AuthenticationUnavailable."""
         for _ in range(2):
             try:
-                row, asked_at = await self._fetch(query, credential)
+                async with self._turn:
+                    row, asked_at = await self._connection.ask(
+                        lambda link: _fetch_one(link, query, credential)
+                    )
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
                 raise AuthenticationUnavailable(str(problem)) from None
             if asyncio.get_running_loop().time() - asked_at < STALE_S:
                 return row, asked_at
         raise AuthenticationUnavailable("PostgreSQL is too slow")
-
-    async def _fetch(
-        self, query: str, credential: bytes | UUID
-    ) -> tuple[dict[str, Any] | None, float]:
-        """Queries over the open connection, or a new one if that died while idle."""
-        async with self._turn:
-            return await self._connection.ask(lambda link: _fetch_one(link, query, credential))
 
 
 async def _fetch_one(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.db.backends.utils import names_digest
 from django.db.models import Field, ForeignKey, Model
@@ -48,11 +47,11 @@ class CompositeKey:
         )
 
 
-def tenant_column(model: type[Model]) -> str | None:
-    """Returns the column that names the tenant: of Tenant, its id."""
+def tenant_field(model: type[Model]) -> "Field[Any, Any] | None":
+    """Returns the field that names the tenant: of Tenant, its id."""
     if model._meta.label == "tenants.Tenant":
-        return "id"
-    return next((f.column for f in model._meta.concrete_fields if f.attname == "tenant_id"), None)
+        return model._meta.pk
+    return next((f for f in model._meta.concrete_fields if f.attname == "tenant_id"), None)
 
 
 def wanted() -> list[CompositeKey]:
@@ -60,31 +59,24 @@ def wanted() -> list[CompositeKey]:
 
 
 def _of(model: type[Model]) -> Iterator[CompositeKey]:
-    tenant = tenant_column(model)
+    tenant = tenant_field(model)
     for field in model._meta.concrete_fields:
-        if not tenant or not isinstance(field, ForeignKey) or field.column == tenant:
+        if not tenant or not isinstance(field, ForeignKey) or field == tenant:
             continue
         if not field.db_constraint:  # type: ignore[attr-defined]  # missing in django-stubs
             continue  # the row outlives its target, on purpose
         target = field.related_model
-        target_tenant = tenant_column(target)
+        target_tenant = tenant_field(target)
         if target_tenant and target._meta.label != "tenants.Tenant":
             yield CompositeKey(
                 table=model._meta.db_table,
-                tenant=tenant,
+                tenant=str(tenant.column),
                 column=str(field.column),
                 target=target._meta.db_table,
-                target_tenant=target_tenant,
+                target_tenant=str(target_tenant.column),
                 target_column=str(field.target_field.column),
-                always=not _field(model, "tenant_id").null,
+                always=not tenant.null,
             )
-
-
-def _field(model: type[Model], attname: str) -> "Field[Any, Any]":
-    for field in model._meta.concrete_fields:
-        if field.attname == attname:
-            return field
-    raise FieldDoesNotExist(attname)
 
 
 def enforce(catalogue: Catalogue) -> None:

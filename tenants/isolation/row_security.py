@@ -126,15 +126,13 @@ def _models() -> list[type[Model]]:
 
 
 def _policies(model: type[Model]) -> Iterator[Policy]:
-    column = composite_keys.tenant_column(model)
-    if column:
-        yield Policy(_PREFIX + "tenant", f"{column} = {_TENANT}")
+    if tenant := composite_keys.tenant_field(model):
+        yield Policy(_PREFIX + "tenant", f"{tenant.column} = {_TENANT}")
     elif parent := _parent(model):
         target = parent.related_model._meta
         ids = f"select {target.db_table}.{target.pk.column} from {target.db_table}"
-        yield Policy(
-            _PREFIX + "tenant", f"{parent.column} in ({ids})"
-        )  # the parent's own policies apply
+        # The parent's own policies apply.
+        yield Policy(_PREFIX + "tenant", f"{parent.column} in ({ids})")
     if own := _OWN.get(model._meta.label) or getattr(model, "seen_by_person", ""):
         yield Policy(_PREFIX + "theirs", own.format(person=_PERSON), "SELECT")
     if key := _PEOPLE.get(model._meta.label):
@@ -146,10 +144,8 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
 
 def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":
     """Returns the first foreign key to a model that belongs to a tenant."""
-    for key in model._meta.concrete_fields:
-        if isinstance(key, ForeignKey) and composite_keys.tenant_column(key.related_model):
-            return key
-    return None
+    keys = (field for field in model._meta.concrete_fields if isinstance(field, ForeignKey))
+    return next((key for key in keys if composite_keys.tenant_field(key.related_model)), None)
 
 
 def enforce() -> None:

@@ -22,7 +22,7 @@ from tenants.models.model_changes import changed, lock
 from tenants.models.restricted_model import copy_grants
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant
-from tenants.models.tier import LIMITS
+from tenants.models.tier import LIMITS, OwnLimits
 
 OFFERED = list(Scope)
 POWERFUL = (Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, Scope.AUDIT_READ)
@@ -108,8 +108,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
                 key.lose_power(by=by, reason=f"who widened or rotated it was {why}")
 
 
-class ApiKey(models.Model):
-    """A secret with which a program acts for a tenant. Its text is shown once and never stored."""
+class ApiKey(OwnLimits):
+    """A secret with which a program acts for a tenant. Its text is shown once and never stored.
+
+    Its limits are its own, under the tenant's. None or 0: only the tenant's apply.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="api_keys")
@@ -146,19 +149,6 @@ class ApiKey(models.Model):
         models.CharField(max_length=43), default=list, blank=True, verbose_name=_("addresses")
     )
     local_only = models.BooleanField(_("local only"), default=False)  # as if its tenant were
-    # Limits of this key alone, under the tenant's. None or 0: only the tenant's apply.
-    requests_per_minute = models.PositiveIntegerField(
-        _("requests per minute"), null=True, blank=True
-    )
-    burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
-    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
-    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
-    megabytes_in_flight = models.PositiveIntegerField(
-        _("megabytes in flight"), null=True, blank=True
-    )
-    megabytes_per_day = models.PositiveIntegerField(
-        _("megabytes stored per day"), null=True, blank=True
-    )
     subject_id = models.UUIDField(default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

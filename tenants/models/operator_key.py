@@ -12,13 +12,14 @@ from audit.actions import Action
 from audit.trail.record import act
 from tenants import secret_keys
 from tenants.models.api_key import MOST_ENTRIES, network
-from tenants.models.tier import REQUESTS_PER_MINUTE
+from tenants.models.tier import DEFAULTS
 from tenants.models.user import User
 from tenants.operator_scopes import OperatorScope
 
 LONGEST_LIFE = timedelta(days=366)
 MOST_LIVE = 100  # unrevoked keys of one maker, including expired ones
 USE_NOTED_EVERY = timedelta(seconds=10)
+REQUESTS_PER_MINUTE = DEFAULTS["requests_per_minute"]
 _NEVER_GIVEN = ("digest", "revoked_at", "last_used_at")
 
 

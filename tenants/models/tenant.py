@@ -16,7 +16,7 @@ from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from audit.trail.record import act
 from tenants.models.model_changes import changed, lock
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
-from tenants.models.tier import LIMITS, Tier, TierPolicy
+from tenants.models.tier import LIMITS, OwnLimits, Tier, TierPolicy
 from tenants.models.user import User
 from tenants.quotas import counters
 from tenants.roles import Profile, Role
@@ -68,7 +68,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         return self.filter(state=State.ACTIVE)
 
 
-class Tenant(models.Model):
+class Tenant(OwnLimits):
     """A customer or department that shares the GPUs. A limit of None is the tier's; 0: none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -99,18 +99,6 @@ class Tenant(models.Model):
         default=list,
         blank=True,
         validators=[known_origins],
-    )
-    requests_per_minute = models.PositiveIntegerField(
-        _("requests per minute"), null=True, blank=True
-    )
-    burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
-    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
-    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
-    megabytes_in_flight = models.PositiveIntegerField(
-        _("megabytes in flight"), null=True, blank=True
-    )
-    megabytes_per_day = models.PositiveIntegerField(
-        _("megabytes stored per day"), null=True, blank=True
     )
     cache_epoch = models.PositiveIntegerField(db_default=0)  # grows with each purge of answers
     created_at = models.DateTimeField(auto_now_add=True)

@@ -15,17 +15,36 @@ class Tier(models.TextChoices):
 
 
 WEIGHTS = {Tier.STANDARD: 1, Tier.VIP: 4}
-REQUESTS_PER_MINUTE, BURST, TOKENS_PER_MINUTE, MAX_CONCURRENCY = 100, 200, 0, 64
-MEGABYTES_IN_FLIGHT, MEGABYTES_PER_DAY = 32, 10_000
-LIMITS = (
-    "requests_per_minute",
-    "burst",
-    "tokens_per_minute",
-    "max_concurrency",
-    "megabytes_in_flight",
-    "megabytes_per_day",
-)
+DEFAULTS = {  # of the limits of a tier; 0: none
+    "requests_per_minute": 100,
+    "burst": 200,
+    "tokens_per_minute": 0,
+    "max_concurrency": 64,
+    "megabytes_in_flight": 32,
+    "megabytes_per_day": 10_000,
+}
+LIMITS = tuple(DEFAULTS)
 CHANGEABLE = ("weight", *LIMITS)
+
+
+class OwnLimits(models.Model):
+    """The limits of one tenant or key. None: only those of the level above apply."""
+
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"), null=True, blank=True
+    )
+    burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    megabytes_in_flight = models.PositiveIntegerField(
+        _("megabytes in flight"), null=True, blank=True
+    )
+    megabytes_per_day = models.PositiveIntegerField(
+        _("megabytes stored per day"), null=True, blank=True
+    )
+
+    class Meta:
+        abstract = True
 
 
 class TierPolicyQuerySet(models.QuerySet["TierPolicy"]):
@@ -45,18 +64,20 @@ class TierPolicy(models.Model):
         help_text=_("Share of the GPUs relative to other tenants."),
     )
     requests_per_minute = models.PositiveIntegerField(
-        _("requests per minute"), default=REQUESTS_PER_MINUTE
+        _("requests per minute"), default=DEFAULTS["requests_per_minute"]
     )
-    burst = models.PositiveIntegerField(_("burst"), default=BURST)
+    burst = models.PositiveIntegerField(_("burst"), default=DEFAULTS["burst"])
     tokens_per_minute = models.PositiveIntegerField(
-        _("tokens per minute"), default=TOKENS_PER_MINUTE
+        _("tokens per minute"), default=DEFAULTS["tokens_per_minute"]
     )
-    max_concurrency = models.PositiveIntegerField(_("requests at once"), default=MAX_CONCURRENCY)
+    max_concurrency = models.PositiveIntegerField(
+        _("requests at once"), default=DEFAULTS["max_concurrency"]
+    )
     megabytes_in_flight = models.PositiveIntegerField(
-        _("megabytes in flight"), default=MEGABYTES_IN_FLIGHT
+        _("megabytes in flight"), default=DEFAULTS["megabytes_in_flight"]
     )
     megabytes_per_day = models.PositiveIntegerField(
-        _("megabytes stored per day"), default=MEGABYTES_PER_DAY
+        _("megabytes stored per day"), default=DEFAULTS["megabytes_per_day"]
     )
 
     objects: ClassVar[TierPolicyQuerySet] = TierPolicyQuerySet.as_manager()  # type: ignore[assignment]

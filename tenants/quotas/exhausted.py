@@ -30,16 +30,15 @@ class Exhausted:
 
     def refusal(self, caller: Caller, model: str, charge: Charge, now: float) -> OutOfQuota | None:
         """Returns the quota that would refuse this request, if it is known."""
-        for quota in caller.quotas if self._known else ():
+        if not self._known:
+            return None
+        amounts = {"requests": 1, "tokens": charge.tokens, "cost": charge.most}
+        for quota in caller.quotas:
             until, out_of = self._known.get(quota.id, (0.0, None))
             if out_of is None or quota.model not in ("", model):
                 continue
             if until <= now:
                 del self._known[quota.id]
-            elif (amount := _amount(quota.unit, charge)) >= out_of.asked:
+            elif (amount := amounts[quota.unit]) >= out_of.asked:
                 return replace(out_of, asked=amount)
         return None
-
-
-def _amount(unit: str, charge: Charge) -> int:
-    return {"requests": 1, "tokens": charge.tokens, "cost": charge.most}[unit]

@@ -68,26 +68,14 @@ NO_QUOTA = Verdict()
 
 
 def verdict(answer: dict[str, Any] | None) -> Verdict:
-    """Reads PostgreSQL's JSON for a row."""
+    """Reads PostgreSQL's JSON for a row, and takes it apart (quota_3_reserve.sql)."""
     if answer is None:
         return NO_QUOTA
     if refusal := answer["refused"]:
-        return Verdict(out_of=_out_of(refusal))
+        quota_id, ends = UUID(refusal.pop("quota")), _utc(refusal.pop("ends"))
+        return Verdict(out_of=OutOfQuota(quota_id, ends=ends, **refusal))
     rows = answer["taken"]
     return Verdict(tuple(Left(unit, n, rest, _utc(ends)) for unit, n, rest, ends in rows))
-
-
-def _out_of(refusal: dict[str, Any]) -> OutOfQuota:
-    return OutOfQuota(
-        quota_id=UUID(refusal["quota"]),
-        unit=refusal["unit"],
-        window=refusal["window"],
-        limit=refusal["limit"],
-        used=refusal["used"],
-        reserved=refusal["reserved"],
-        asked=refusal["asked"],
-        ends=_utc(refusal["ends"]),
-    )
 
 
 def _utc(text: str) -> datetime:

@@ -90,31 +90,19 @@ class PriceList:
         began = asyncio.get_running_loop().time()
         by_model: _Tariffs = {}
         in_pools: dict[str, _Tariffs] = {}
-        for model, pool, *row in await self._rows():
+        for row in await self._connection.ask(_fetch_rows):
+            model, pool, since, prompt, cached, completion, peak_hours, factor, ended = row
+            prices = Prices(prompt, cached, completion)
+            hours = PeakHours.parse(peak_hours) if peak_hours else None
+            tariff = Tariff(since, prices, hours, prices.times(factor), ended)
             tariffs, name = (in_pools.setdefault(model, {}), pool) if pool else (by_model, model)
-            tariffs.setdefault(name, []).append(_tariff(*row))
+            tariffs.setdefault(name, []).append(tariff)
         self._by_model, self._in_pools, self._looked_at = by_model, in_pools, began
-
-    async def _rows(self) -> list[Any]:
-        return await self._connection.ask(_fetch_rows)
 
 
 def _prices_at(tariffs: Iterable[Tariff], at: float) -> Prices | None:
     latest = next((tariff for tariff in tariffs if tariff.since <= at), None)
     return latest.at(at) if latest and not latest.ended else None
-
-
-def _tariff(
-    since: float,
-    prompt: float,
-    cached: float,
-    completion: float,
-    hours: str,
-    factor: float,
-    ended: bool,
-) -> Tariff:
-    prices, peak = Prices(prompt, cached, completion), PeakHours.parse(hours) if hours else None
-    return Tariff(since, prices, peak, prices.times(factor), ended)
 
 
 async def _fetch_rows(connection: Connection) -> list[Any]:

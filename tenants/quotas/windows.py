@@ -40,14 +40,11 @@ def bounds(window: str, at: datetime, zone: str) -> Bounds:
 
 def _compute(window: str, at: datetime, zone: ZoneInfo) -> Bounds:
     today = at.astimezone(zone).date()
-    first = today if window == "day" else today.replace(day=1)
-    return Bounds(_midnight(first, zone), _midnight(_after(window, first), zone))
-
-
-def _after(window: str, first: date) -> date:
     if window == "day":
-        return first + timedelta(days=1)
-    return (first + timedelta(days=31)).replace(day=1)
+        return Bounds(_midnight(today, zone), _midnight(today + timedelta(days=1), zone))
+    first = today.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return Bounds(_midnight(first, zone), _midnight(following, zone))
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -191,7 +191,6 @@ class SharedAdmission:
         raise RedisGone("it is too slow")
 
     def _arguments(self, ask: Ask, mode: str, sent_at: float) -> list[Any]:
-        tenant, key = ask.limits, ask.key_limits
         return [
             ask.request_id,
             ask.tokens,
@@ -203,18 +202,8 @@ class SharedAdmission:
             ask.per_address,
             ask.address_counted_at,
             ask.bytes,
-            tenant.requests_per_minute,
-            tenant.burst,
-            tenant.tokens_per_minute,
-            tenant.max_concurrency,
-            tenant.megabytes_in_flight * MEGABYTE,
-            tenant.megabytes_per_day * MEGABYTE,
-            key.requests_per_minute,
-            key.burst,
-            key.tokens_per_minute,
-            key.max_concurrency,
-            key.megabytes_in_flight * MEGABYTE,
-            key.megabytes_per_day * MEGABYTE,
+            *_in_bytes(ask.limits),
+            *_in_bytes(ask.key_limits),
             int(ask.only_looks),
             ask.requests,
         ]
@@ -229,6 +218,12 @@ class SharedAdmission:
         """Returns True if Redis's clock was set forward, and this process was not just slow."""
         expected = self._redis_time(time.monotonic())
         return duration < PROMPT_S and expected > 0 and now - expected > JUMP_MS
+
+
+def _in_bytes(limits: Limits) -> tuple[int, ...]:
+    rest = (limits.megabytes_in_flight * MEGABYTE, limits.megabytes_per_day * MEGABYTE)
+    rate = (limits.requests_per_minute, limits.burst, limits.tokens_per_minute)
+    return *rate, limits.max_concurrency, *rest
 
 
 def _read(answer: list[Any]) -> Admission:

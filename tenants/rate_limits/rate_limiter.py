@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 import hiredis
+import msgspec
 
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisGone
@@ -101,15 +102,8 @@ class RateLimiter:
         if remaining_s <= 0:
             del self._blocked[address]
             return None
-        refused = known[0]
-        return Admission(
-            "ip",
-            refused.limit,
-            refused.used,
-            max(1, int(remaining_s * 1000)),
-            "ip",
-            refused.requests,
-        )
+        frees_in_ms = max(1, int(remaining_s * 1000))
+        return msgspec.structs.replace(known[0], frees_in_ms=frees_in_ms, scope="ip", tokens=None)
 
     def _remember(self, ask: Ask, admission: Admission) -> None:
         if admission.tier == "ip":

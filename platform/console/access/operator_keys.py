@@ -21,7 +21,7 @@ from console.post_only import require_POST
 from tenants.accounts import operator_keys as keys_of_operators
 from tenants.accounts import second_factor
 from tenants.models import OperatorKey
-from tenants.models.tier import REQUESTS_PER_MINUTE
+from tenants.models.operator_key import REQUESTS_PER_MINUTE
 from tenants.operator_scopes import OperatorScope
 
 SHOWN_REVOKED = 20

@@ -125,9 +125,9 @@ def rows_of(stage: Stage) -> dict[str, str]:
     fingerprints = {}
     with system_scope(), connection.cursor() as cursor:
         for model in guarded_models():
-            table, column = model._meta.db_table, composite_keys.tenant_column(model)
-            if column and table not in _BACKGROUND:
-                rows = f'select md5(t::text) as h from "{table}" t where {column} = %s'
+            table, owner = model._meta.db_table, composite_keys.tenant_field(model)
+            if owner and table not in _BACKGROUND:
+                rows = f'select md5(t::text) as h from "{table}" t where {owner.column} = %s'
                 cursor.execute(f"select string_agg(h, '' order by h) from ({rows}) r", [tenant])
                 fingerprints[table] = cursor.fetchone()[0] or ""
     return fingerprints
