@@ -19,32 +19,3 @@ from tenants.models.team import Team, TeamMembership
 from tenants.models.tenant import Tenant
 from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import PasswordHistory, TextLock, User
-
-__all__ = [
-    "ApiKey",
-    "CacheRule",
-    "IdempotentRequest",
-    "LedgerEntry",
-    "Link",
-    "Member",
-    "OperatorKey",
-    "PasswordHistory",
-    "Price",
-    "Quota",
-    "QuotaCounter",
-    "QuotaNotice",
-    "QuotaRaise",
-    "Reconciliation",
-    "Refusal",
-    "RestrictedModel",
-    "RestrictedModelGroupObjectPermission",
-    "RestrictedModelUserObjectPermission",
-    "Scope",
-    "Team",
-    "TeamMembership",
-    "Tenant",
-    "TextLock",
-    "Tier",
-    "TierPolicy",
-    "User",
-]

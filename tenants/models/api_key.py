@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Mapping
 from copy import copy
 from datetime import datetime, timedelta
 from ipaddress import IPv6Network, ip_network
@@ -39,6 +40,7 @@ CHANGEABLE = (
 ERASED = "erased"  # replaces a grantor whose data was erased; the key then has no permissions
 LONGEST_OVERLAP = timedelta(days=30)
 MOST_ENTRIES = 100  # models, or addresses, of a key
+_MAPPED_BITS = 96  # the prefix of an IPv4 address in IPv6 form
 PEOPLE = ("member", "user", "operator", ERASED)  # kinds of actors that a key can depend on
 _NEVER_GIVEN = ("digest", "created_by", "revoked_at", "last_used_at", "replaced_by", "group")
 
@@ -50,21 +52,14 @@ def inference_only() -> list[str]:
 def network(text: str) -> str:
     """Returns an address or network in PostgreSQL's form. Raises ValidationError."""
     try:
-        parsed = ip_network(
-            text.strip().replace("%", " ")
-        )  # zones are refused: they are local to one machine
+        parsed = ip_network(text.strip().replace("%", " "))  # a zone is local to one machine
     except ValueError:
-        message = _(
-            "'%(text)s' is not an IP address or network like 192.0.2.0/24 or 2001:db8::/32."
-        )
-        raise ValidationError(message, params={"text": text}) from None
+        wrong = _("'%(text)s' is not an IP address or network like 192.0.2.0/24 or 2001:db8::/32.")
+        raise ValidationError(wrong, params={"text": text}) from None
     mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, IPv6Network) else None
     if mapped and parsed.prefixlen >= _MAPPED_BITS:
         return f"{mapped}/{parsed.prefixlen - _MAPPED_BITS}"
     return str(parsed)
-
-
-_MAPPED_BITS = 96  # the prefix of an IPv4 address in IPv6 form
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -195,7 +190,7 @@ class ApiKey(OwnLimits):
             key._depend_on(*([created_by.actor] if created_by else ()), by)
             key._show_to(by)
             text = key._mint(values)
-            act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())
+            key._act(Action.API_KEY_CREATE, by)
         return key, text
 
     def change(self, *, by: str, reason: str = "", **fields: Any) -> None:
@@ -216,8 +211,7 @@ class ApiKey(OwnLimits):
             if key_powers.wider(self, before) or (self.team_id and "team" in detail):
                 self._depend_on(by)
             self.save(update_fields=[*detail, "grantors"])
-            description = {**self._described(), **detail, **({"reason": reason} if reason else {})}
-            act(Action.API_KEY_CHANGE, actor=by, tenant_id=self.tenant_id, detail=description)
+            self._act(Action.API_KEY_CHANGE, by, detail, reason)
 
     def rotate(self, *, by: str, overlap: timedelta) -> tuple["ApiKey", str]:
         """Returns a new key in this one's place, and its text. Both work for the time of `overlap`.
@@ -235,23 +229,16 @@ class ApiKey(OwnLimits):
             successor._show_to(by)
             text = successor._mint({})
             self._give_over(successor, timezone.now() + overlap)
-            description = {**self._described(), "replaced_by": str(successor.id)}
-            description["overlap_s"] = str(int(overlap.total_seconds()))
-            act(Action.API_KEY_ROTATE, actor=by, tenant_id=self.tenant_id, detail=description)
+            overlap_s = str(int(overlap.total_seconds()))
+            detail = {"replaced_by": str(successor.id), "overlap_s": overlap_s}
+            self._act(Action.API_KEY_ROTATE, by, detail)
         return successor, text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
         """Revokes the key within a second in every process. Idempotent."""
-        why = {"reason": reason} if reason else {}
         with transaction.atomic():
-            was_live = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())
-            if was_live:
-                act(
-                    Action.API_KEY_REVOKE,
-                    actor=by,
-                    tenant_id=self.tenant_id,
-                    detail={**self._described(), **why},
-                )
+            if ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now()):
+                self._act(Action.API_KEY_REVOKE, by, reason=reason)
         self.refresh_from_db(fields=["revoked_at"])
 
     def lose_power(self, *, by: str, reason: str) -> None:
@@ -351,8 +338,13 @@ class ApiKey(OwnLimits):
         self.expires_at = min(until, self.expires_at or until)
         self.save(update_fields=["replaced_by", "expires_at"])
 
-    def _described(self) -> dict[str, str]:
-        return {"key": str(self.id), "name": self.name, "public_id": self.public_id}
+    def _act(
+        self, action: Action, by: str, detail: Mapping[str, object] = {}, reason: str = ""
+    ) -> None:
+        described = {"key": str(self.id), "name": self.name, "public_id": self.public_id, **detail}
+        if reason:
+            described["reason"] = reason
+        act(action, actor=by, tenant_id=self.tenant_id, detail=described)
 
 
 def _refuse_the_past(expires_at: datetime | None) -> None:

@@ -4,7 +4,7 @@ The narrowest matching rule applies: key and model, key, model, tenant. Without 
 cached for requests that ask for it.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
@@ -26,8 +26,6 @@ class CacheRule(models.Model):
     model = models.CharField(max_length=120, blank=True, default="")  # "": all
     on = models.BooleanField()
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects: ClassVar[models.Manager["CacheRule"]]
 
     class Meta:
         constraints = [

@@ -1,7 +1,5 @@
 """The quota ledger: reservations of requests and their outcomes. Rows are added, never changed."""
 
-from typing import ClassVar
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -35,8 +33,6 @@ class LedgerEntry(models.Model):
     tokens = models.BigIntegerField(default=0)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
 
-    objects: ClassVar[models.Manager["LedgerEntry"]]
-
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -65,8 +61,6 @@ class Reconciliation(models.Model):
     cost_ledger = models.BigIntegerField()
     cost_usage = models.BigIntegerField()
     counters_off = models.IntegerField(default=0)  # counters that differ from the ledger's sum
-
-    objects: ClassVar[models.Manager["Reconciliation"]]
 
     class Meta:
         constraints = [models.UniqueConstraint("tenant", "day", name="tenants_reconciliation_once")]

@@ -79,13 +79,7 @@ class Member(models.Model):
         self._keep_an_owner()
         self.role = role
         self.save(update_fields=["role"])
-        act(
-            Action.MEMBER_ROLE,
-            actor=by,
-            tenant_id=self.tenant_id,
-            subject_id=self.subject_id,
-            detail={"member": str(self.id), "role": [before, role.value]},
-        )
+        self.record(Action.MEMBER_ROLE, by=by, role=[before, role.value])
 
     @transaction.atomic
     def remove(self, *, by: str) -> None:
@@ -99,19 +93,23 @@ class Member(models.Model):
         self._lock()
         legal_hold.refuse_if_held(self.tenant_id, self.subject_id)
         self._keep_an_owner()
-        act(
-            Action.MEMBER_REMOVE,
-            actor=by,
-            tenant_id=self.tenant_id,
-            subject_id=self.subject_id,
-            detail={"member": str(self.id), "role": self.role},
-        )
+        self.record(Action.MEMBER_REMOVE, by=by, role=self.role)
         keys = apps.get_model("tenants", "ApiKey").objects.filter(tenant=self.tenant)
         keys.end_power_of(self.actor, by=by, why="removed")
         links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
         by_member = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
         links.filter(by_member | models.Q(email__iexact=self.user.email)).delete()
         self.delete()
+
+    def record(self, action: Action, *, by: str, role: object) -> None:
+        """Records an act on the membership in the audit trail."""
+        act(
+            action,
+            actor=by,
+            tenant_id=self.tenant_id,
+            subject_id=self.subject_id,
+            detail={"member": str(self.id), "role": role},
+        )
 
     def _lock(self) -> None:
         """Locks the tenant, so that one change of its people happens at a time."""

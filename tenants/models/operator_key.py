@@ -116,10 +116,10 @@ class OperatorKey(models.Model):
 
     def revoke(self, *, by: str, reason: str = "") -> None:
         """Revokes the key from the next request on, as each one looks it up. Idempotent."""
-        why = {"reason": reason} if reason else {}
         with transaction.atomic():
             keys = OperatorKey.objects.live().filter(pk=self.pk)
             if keys.update(revoked_at=timezone.now()):
+                why = {"reason": reason} if reason else {}
                 self._record(Action.OPERATOR_KEY_REVOKE, by=by, **why)
         self.refresh_from_db(fields=["revoked_at"])
 

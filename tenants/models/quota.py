@@ -204,8 +204,6 @@ class QuotaCounter(models.Model):
     reserved = models.BigIntegerField(default=0)
     used = models.BigIntegerField(default=0)
 
-    objects: ClassVar[models.Manager["QuotaCounter"]]
-
     class Meta:
         constraints = [models.UniqueConstraint("quota", "starts", name="tenants_counter_once")]
 
@@ -221,8 +219,6 @@ class QuotaNotice(models.Model):
     starts = models.DateTimeField()
     percent = models.SmallIntegerField()
     at = models.DateTimeField()
-
-    objects: ClassVar[models.Manager["QuotaNotice"]]
 
     class Meta:
         constraints = [

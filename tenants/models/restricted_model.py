@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 from django.contrib.auth.models import Group
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -21,8 +19,6 @@ class RestrictedModel(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="restricted_models")
     name = models.CharField(_("model"), max_length=120)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects: ClassVar[models.Manager["RestrictedModel"]]
 
     class Meta:
         constraints = [models.UniqueConstraint("tenant", "name", name="tenants_restricted_once")]

@@ -92,8 +92,6 @@ class TeamMembership(models.Model):
     member = models.ForeignKey(Member, models.CASCADE, related_name="team_memberships")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager["TeamMembership"]]
-
     class Meta:
         constraints = [models.UniqueConstraint("team", "member", name="tenants_team_place_once")]
 

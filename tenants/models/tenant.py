@@ -201,13 +201,7 @@ class Tenant(OwnLimits):
                 raise OperatorsStayOut
             member, new = self.members.get_or_create(user=user, defaults={"role": Role(role)})
             if new:
-                act(
-                    Action.MEMBER_ADD,
-                    actor=by or member.actor,
-                    tenant_id=self.id,
-                    subject_id=member.subject_id,
-                    detail={"member": str(member.id), "role": member.role},
-                )
+                member.record(Action.MEMBER_ADD, by=by or member.actor, role=member.role)
         return member
 
 
