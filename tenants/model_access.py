@@ -16,16 +16,13 @@ from guardian.shortcuts import assign_perm, get_groups_with_perms, remove_perm
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models.api_key import ApiKey
-from tenants.models.member import Member
+from tenants.models import ApiKey, Member, Team, Tenant
 from tenants.models.model_changes import lock
 from tenants.models.restricted_model import (
     USE,
     RestrictedModel,
     RestrictedModelGroupObjectPermission,
 )
-from tenants.models.team import Team
-from tenants.models.tenant import Tenant
 
 Holder = Team | ApiKey
 

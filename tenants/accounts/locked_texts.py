@@ -20,9 +20,7 @@ from django.utils import timezone
 from audit.actions import Action
 from tenants.accounts import person_acts
 from tenants.accounts.sessions import end_sessions
-from tenants.models.api_key import ApiKey
-from tenants.models.link import Link
-from tenants.models.user import TextLock, User
+from tenants.models import ApiKey, Link, TextLock, User
 from tenants.scope import person_scope
 
 

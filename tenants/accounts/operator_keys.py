@@ -7,8 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from tenants.accounts import second_factor
-from tenants.models.operator_key import OperatorKey
-from tenants.models.user import User
+from tenants.models import OperatorKey, User
 
 
 def refuse_unless_able(maker: User) -> None:

@@ -10,8 +10,7 @@ from audit.models import Event
 from audit.trail import unsealed_notes
 from audit.trail.record import act
 from audit.trail.request_origin import present_network
-from tenants.models.member import Member
-from tenants.models.user import User
+from tenants.models import Member, User
 from tenants.scope import person_scope, system_scope, tenant_scope
 
 

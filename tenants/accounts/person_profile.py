@@ -2,8 +2,7 @@
 
 from django.conf import settings
 
-from tenants.models.member import Member
-from tenants.models.user import User
+from tenants.models import Member, User
 from tenants.roles import Profile
 from tenants.scope import person_scope
 

@@ -7,8 +7,7 @@ from django.db import transaction
 from audit.actions import Action
 from tenants.accounts.person_acts import record
 from tenants.accounts.sessions import end_sessions
-from tenants.models.member import Member
-from tenants.models.user import User
+from tenants.models import Member, User
 from tenants.roles import Profile, Role, readers
 from tenants.scope import person_scope
 

@@ -10,9 +10,6 @@ KEPT = timedelta(hours=24)
 
 
 class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
-    def kept(self) -> "IdempotentRequestQuerySet":
-        return self.filter(created_at__gt=timezone.now() - KEPT)
-
     def over(self) -> "IdempotentRequestQuerySet":
         return self.filter(created_at__lte=timezone.now() - KEPT)
 

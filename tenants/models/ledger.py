@@ -20,9 +20,7 @@ class LedgerEntry(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField()
-    counts_at = (
-        models.DateTimeField()
-    )  # the time of the request, which selects the windows it counts in
+    counts_at = models.DateTimeField()  # of the request: selects the windows that it counts in
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="ledger", db_index=False)
     request_id = models.UUIDField()
     kind = models.CharField(max_length=8, choices=Kind)

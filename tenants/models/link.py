@@ -193,9 +193,8 @@ class Link(models.Model):
         if self.tenant:
             lock(self.tenant)  # nobody's permissions change meanwhile
         usable = Link.objects.usable().filter(pk=self.pk).exists() and self.maker_may()
-        unused = Link.objects.filter(
-            pk=self.pk, used_at=None
-        )  # no join, so that the row itself decides
+        # Without a join, so that the row itself decides.
+        unused = Link.objects.filter(pk=self.pk, used_at=None)
         if not (usable and unused.update(used_at=timezone.now())):
             raise AlreadyUsed
 

@@ -6,7 +6,6 @@ in the transactions that write the ledger; its row lock prevents overspending.
 
 import uuid
 from datetime import datetime
-from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -42,11 +41,6 @@ class Window(models.TextChoices):
     MONTH = "month", _("Month")
 
 
-class QuotaQuerySet(models.QuerySet["Quota"]):
-    def of(self, tenant: Tenant) -> "QuotaQuerySet":
-        return self.filter(tenant=tenant)
-
-
 class Quota(models.Model):
     """A limit of `unit` per window of the tenant's time zone.
 
@@ -67,8 +61,6 @@ class Quota(models.Model):
     )
     set_by_platform = models.BooleanField(default=False, editable=False)  # only operators change it
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects: ClassVar[QuotaQuerySet] = QuotaQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [

@@ -1,5 +1,4 @@
 import uuid
-from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -26,11 +25,6 @@ class RefusedBy(models.TextChoices):
     QUOTA = "quota", _("Quota")
 
 
-class RefusalQuerySet(models.QuerySet["Refusal"]):
-    def newest_first(self) -> "RefusalQuerySet":
-        return self.order_by("-last_at", "-id")
-
-
 class Refusal(models.Model):
     """Refusals of one kind to one caller in one minute, so that a flood of them makes few rows.
 
@@ -53,8 +47,6 @@ class Refusal(models.Model):
     last_at = models.DateTimeField()
     frees_at = models.DateTimeField()
     count = models.IntegerField(default=1)
-
-    objects: ClassVar[RefusalQuerySet] = RefusalQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         indexes = [

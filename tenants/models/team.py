@@ -1,5 +1,5 @@
 import uuid
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -13,11 +13,6 @@ from tenants.models.model_changes import changed, lock
 from tenants.models.tenant import Tenant
 
 
-class TeamQuerySet(models.QuerySet["Team"]):
-    def of(self, member: Member) -> "TeamQuerySet":
-        return self.filter(tenant_id=member.tenant_id, memberships__member=member)
-
-
 class Team(models.Model):
     """People of a tenant who work together. Grants to use a model go to its group."""
 
@@ -26,8 +21,6 @@ class Team(models.Model):
     name = models.CharField(_("name"), max_length=80)
     group = models.OneToOneField(Group, models.PROTECT, related_name="team")
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects: ClassVar[TeamQuerySet] = TeamQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [models.UniqueConstraint("tenant", "name", name="tenants_team_name")]

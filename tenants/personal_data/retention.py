@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.retention import data_classes, row_counts
 from audit.retention.data_classes import AUDIT, DataClass, ExternalDays
+from tenants.models import Refusal, Tenant
 
 
 def register() -> None:
@@ -26,20 +27,14 @@ def register() -> None:
 
 
 def _ids() -> list[UUID]:
-    from tenants.models import Tenant
-
     return list(Tenant.objects.order_by("name").values_list("pk", flat=True))
 
 
 def _read(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    from tenants.models import Tenant
-
     return dict(Tenant.objects.filter(pk__in=tenant_ids).values_list("pk", "retention_days"))
 
 
 def _write(tenant_id: UUID, days: int, by: str) -> None:
-    from tenants.models import Tenant
-
     Tenant.objects.get(pk=tenant_id).change(by=by, retention_days=days)
 
 
@@ -49,8 +44,6 @@ def _count_refusals(tenant_id: UUID, before: datetime) -> row_counts.Counts:
 
 def _erase_refusals(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
     """Deletes refusals. They name callers, no subjects: a hold on one person keeps all of them."""
-    from tenants.models import Refusal
-
     if spare:
         return 0
     rows, _of = Refusal.objects.filter(tenant_id=tenant_id, last_at__lt=before).delete()

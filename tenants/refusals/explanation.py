@@ -11,10 +11,8 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.api_key import ApiKey
+from tenants.models import ApiKey, Member, Quota, QuotaCounter
 from tenants.models.ledger import Kind, LedgerEntry
-from tenants.models.member import Member
-from tenants.models.quota import Quota, QuotaCounter
 from tenants.models.refusal import Refusal, RefusedBy
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

@@ -153,8 +153,8 @@ def test_a_team_from_beginning_to_end(acme: Tenant, alice: Member, bob: Member) 
     team.rename("science", by="test")
     for _ in range(2):
         team.take_out(alice, by="test")
-    assert [found.name for found in Team.objects.of(bob)] == ["science"]
-    assert not Team.objects.of(alice).exists()
+    assert [found.name for found in Team.objects.filter(memberships__member=bob)] == ["science"]
+    assert not Team.objects.filter(memberships__member=alice).exists()
     team.disband(by="test")
     assert not type(group).objects.filter(pk=group.pk).exists()
     acts = Event.objects.filter(action__startswith="team:").order_by("id")

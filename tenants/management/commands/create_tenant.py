@@ -6,10 +6,9 @@ from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.options import add_limit_options, days, set_options, set_quotas
-from tenants.models import Link, Tenant
+from tenants.models import Link, Tenant, Tier
 from tenants.models.link import Purpose
 from tenants.models.tenant import CHANGEABLE
-from tenants.models.tier import Tier
 from tenants.roles import Profile, Role
 
 BY = "command:create_tenant"

@@ -51,7 +51,7 @@ def soon(**more: int) -> datetime:
 def test_a_quota_is_set_changed_and_dropped_on_record(acme: Tenant, ours: Quota) -> None:
     again = Quota.set(acme, unit="tokens", window="month", limit=2000, by="member:alice")
     assert again == ours
-    assert list(Quota.objects.of(acme)) == [ours]
+    assert list(acme.quotas.all()) == [ours]
     again.change(2000, by="member:alice")  # no change, no word
     again.drop(by="member:bob")
     (made,), (changed,), (dropped,) = (
@@ -193,14 +193,14 @@ def test_commands_set_quotas(acme: Tenant) -> None:
     call_command("create_tenant", "hooli", "--quota", "requests/day=5", "--quota", "cost/month=9")
     hooli = Tenant.objects.get(name="hooli")
     call_command("create_api_key", "hooli", "--name", "k", "--quota", "tokens/day=7")
-    found = {(q.unit, q.window, q.limit, q.api_key_id) for q in Quota.objects.of(hooli)}
+    found = {(q.unit, q.window, q.limit, q.api_key_id) for q in hooli.quotas.all()}
     key = ApiKey.objects.get(tenant=hooli)
     assert found == {
         ("requests", "day", 5, None),
         ("cost", "month", 9, None),
         ("tokens", "day", 7, key.id),
     }
-    assert all(q.set_by_platform for q in Quota.objects.of(hooli))
+    assert all(q.set_by_platform for q in hooli.quotas.all())
 
 
 def test_what_the_platform_has_set_only_the_platform_changes(acme: Tenant, bob: User) -> None:
