@@ -17,8 +17,7 @@ from inference.intake.submission import Submission
 from inference.order import Order
 from inference.tracing.spans import continuation
 from infrastructure.redis.link import TROUBLE
-from tenants.quotas.charge import Charge
-from tenants.quotas.prices import Prices
+from tenants.quotas.charge import Charge, Prices
 
 PRICE_PATIENCE_S = 2.0
 

@@ -1,16 +1,21 @@
-"""Sessions of a person: their duration, and their end.
+"""Sessions in PostgreSQL (SESSION_ENGINE): their duration, and their end.
+
+A request sees only the session whose key it presents (row_security.py). A key is as good as a
+password: with all keys, an SQL injection could act as every person.
 
 A session stores its beginning and its last use (Unix seconds), and how long it may be idle under
 the person's profile.
 """
 
 import time
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allauth.usersessions.models import UserSession
-from django.conf import settings
+from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import SessionBase
+from django.db import connection, transaction
 
 from tenants.models.user import User
 from tenants.roles import Profile
@@ -21,6 +26,33 @@ ABSOLUTE_S = 12 * 3600
 SEEN_EVERY_S = 60  # the shortest time between two updates of the last use
 NOWHERE = "0.0.0.0"  # noqa: S104 the column has no null
 BEGAN, SEEN, IDLE = "began_at", "seen_at", "idle_s"
+
+
+class SessionStore(db.SessionStore):
+    def load(self) -> Any:
+        with _with_key(self.session_key):
+            return super().load()
+
+    def exists(self, session_key: str) -> bool:
+        with _with_key(session_key):
+            return bool(super().exists(session_key))
+
+    def save(self, must_create: bool = False) -> None:
+        if self.session_key is None:
+            return self.create()
+        with _with_key(self.session_key):
+            return super().save(must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        with _with_key(session_key or self.session_key):
+            super().delete(session_key)
+
+
+@contextmanager
+def _with_key(key: str | None) -> Iterator[None]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("select set_config('forebay.session', %s, true)", [key or ""])
+        yield
 
 
 def over(session: SessionBase) -> bool:
@@ -45,8 +77,7 @@ def forget_places(user: User) -> None:
 
 def end_sessions(user: User, keep: str | None = None) -> int:
     """Ends every session of the person except the one with the key `keep`. Returns how many."""
-    store: Any = import_module(settings.SESSION_ENGINE).SessionStore()
-    ended = 0
+    store, ended = SessionStore(), 0
     with person_scope(user.pk):
         for session in UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or ""):
             store.delete(session.session_key)

@@ -68,7 +68,7 @@ _PEOPLE = {
     "tenants.TextLock": "user_id",
     "tenants.User": "id",  # requests may change only a few of its columns: sql/people.sql
 }
-# Credentials, which are visible only with their key, or to their person (session_store.py).
+# Credentials, which are visible only with their key, or to their person (accounts/sessions.py).
 _KEYS = {
     "sessions.Session": "session_key = (select current_setting('forebay.session', true))",
     "usersessions.UserSession": f"user_id = {_PERSON}",

@@ -1,6 +1,7 @@
 from typing import Any, ClassVar
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
@@ -11,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from tenants.roles import Profile
+from tenants.scope import person_scope
 
 MOST_PASSWORDS = 5  # former ones, remembered of each person
 
@@ -65,6 +68,19 @@ class User(AbstractBaseUser, PermissionsMixin):
             apps.get_model("tenants", "OperatorKey").objects.revoke_those_of(self, by=by)
             self.is_operator = False
             self.save(update_fields=["is_operator"])
+
+    def profile(self, *also: str) -> Profile:
+        """Returns the strictest security profile of their tenants, and of the platform's operators.
+
+        `also`: profiles of tenants that they are about to join.
+        """
+        binding = set(also)
+        if self.pk:
+            with person_scope(self.pk):
+                binding |= set(self.memberships.values_list("tenant__profile", flat=True))
+        if self.is_operator:
+            binding.add(settings.PROFILE)
+        return Profile.MLPS if Profile.MLPS in binding else Profile.ASVS
 
     @property
     def actor(self) -> str:

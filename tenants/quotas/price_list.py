@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
+from tenants.quotas.charge import FREE, Prices
 from tenants.quotas.peak_hours import PeakHours
-from tenants.quotas.prices import FREE, Prices
 
 FRESH_S = 1.0  # older prices are queried again, while requests still use them
 KEPT_S = 5.0  # older prices are not used

@@ -13,8 +13,7 @@ from inference.engines.base import Engine
 from inference.engines.capabilities import MEDIA
 from inference.validation.schemas import Body
 from tenants.caller import Caller
-from tenants.quotas.charge import Charge
-from tenants.quotas.prices import Prices
+from tenants.quotas.charge import Charge, Prices
 
 ANSWER = 4096  # tokens of an answer under a budget, without a limit of the request
 # As orjson writes a part's type. In a text the quotes would be escaped.

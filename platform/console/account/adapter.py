@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from console.account import known_device, lockout, session_limits, session_records
+from console.account import lockout, session_limits, session_records
 from console.client_network import client_ip
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.accounts.sessions import end_sessions
@@ -72,7 +72,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         """Remember the device, however the person signed in: by a factor, link or provider."""
         response: HttpResponse = super().post_login(request, user, **about)
-        known_device.remember(request, response, user)
+        lockout.remember_device(request, response, user)
         return response
 
     def logout(self, request: HttpRequest) -> None:

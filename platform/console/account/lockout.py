@@ -10,9 +10,13 @@ Counters are not per pair of account and address but, after OWASP's "device cook
 A try is counted before the password is looked at, in one statement, and taken back when it was
 right: however many come at once, no sixth is evaluated. Accounts that do not exist are counted
 alike. An entry holds no address of email, only a keyed hash of it.
+
+The cookie of a known device is signed, unreadable to scripts, and bound to the account's present
+password: a device that knew only an older one is unknown.
 """
 
 import hmac
+import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -22,14 +26,17 @@ from typing import Any
 from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from django.conf import settings
+from django.core import signing
 from django.db import connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from console.account import known_device
 from console.client_network import client_ip
+from tenants.models import User
 
 MOST, MOST_BY_ADDRESS, REST = 5, 50, timedelta(minutes=30)
+COOKIE, AGE_S, MOST_ACCOUNTS = "forebay_device", 180 * 86400, 10
+_SALT = "console.account.known_device"
 NOWHERE = "0.0.0.0"  # noqa: S104 an entry that counts over all addresses
 _COUNT = """
     insert into axes_accessattempt as a
@@ -86,7 +93,7 @@ def forgive(entries: list[Entry]) -> None:
 
 def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
     account = f"{credential}/{_email_hash(email)}"
-    if device_id := known_device.known_device(request, email):
+    if device_id := _known_device(request, email):
         return [Entry(f"{account}/{device_id}", MOST)]
     address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
     return [address, Entry(account, MOST)]
@@ -109,6 +116,43 @@ def _network(address: str) -> str:
 def _email_hash(email: str) -> str:
     key = settings.SECRET_KEY.encode()
     return hmac.new(key, email.strip().lower().encode(), sha256).hexdigest()[:40]
+
+
+def _known_device(request: HttpRequest, email: str) -> str:
+    """Returns the device's id if it has signed in to this account before, else ""."""
+    devices = _devices(request)
+    return devices.get(_account_hash(email), "") if devices else ""
+
+
+def remember_device(request: HttpRequest, response: HttpResponse, user: User) -> None:
+    """Set the cookie, after a complete sign-in and after the password has changed."""
+    devices = _devices(request)
+    devices[_account_hash(user.email)] = secrets.token_hex(8)
+    newest = dict(list(devices.items())[-MOST_ACCOUNTS:])
+    response.set_cookie(
+        COOKIE,
+        signing.dumps(newest, salt=_SALT),
+        max_age=AGE_S,
+        httponly=True,
+        secure=settings.SESSION_COOKIE_SECURE,
+        samesite="Lax",
+    )
+
+
+def _devices(request: HttpRequest) -> dict[str, str]:
+    """Returns the ids of the cookie by account hash."""
+    try:
+        devices = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=AGE_S)
+    except signing.BadSignature:
+        return {}
+    return dict(devices)
+
+
+def _account_hash(email: str) -> str:
+    email = email.strip().lower()
+    password = User.objects.filter(email=email).values_list("password", flat=True).first()
+    about = f"device:{email}:{password}".encode()
+    return hmac.new(settings.SECRET_KEY.encode(), about, sha256).hexdigest()[:16]
 
 
 class Lockout(AxesDatabaseHandler):

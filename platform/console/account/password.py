@@ -9,13 +9,12 @@ from django.http import HttpResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
-from console.account import known_device, lockout
+from console.account import lockout
 from console.account.adapter import AccountAdapter
 from console.account.password_policy import policy_of
 from console.account.reauthentication import recently_proven
 from console.authorization import own_page
 from console.forms import RelabelledForm
-from tenants.accounts.person_profile import profile_of
 from tenants.accounts.required_actions import NEW_PASSWORD
 
 
@@ -51,14 +50,14 @@ class _PolicyAndDevice:
 
     def form_valid(self, form: Any) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)  # type: ignore[misc]
-        known_device.remember(self.request, response, form.user)
+        lockout.remember_device(self.request, response, form.user)
         return response
 
     def get_context_data(self, **shown: Any) -> dict[str, Any]:
         user = self.request.user
         context: dict[str, Any] = super().get_context_data(**shown)  # type: ignore[misc]
         owed = self.request.session.get(NEW_PASSWORD) == user.pk
-        return {**context, "policy": policy_of(user), "profile": profile_of(user), "owed": owed}
+        return {**context, "policy": policy_of(user), "profile": user.profile(), "owed": owed}
 
 
 class Change(_PolicyAndDevice, PasswordChangeView):

@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tenants.accounts.person_profile import profile_of
 from tenants.models import PasswordHistory, User
 from tenants.roles import Profile
 
@@ -37,7 +36,7 @@ POLICIES = {
 
 def policy_of(user: User, *also: str) -> Policy:
     """Returns the person's strictest policy; `also`: profiles of tenants about to be joined."""
-    return POLICIES[profile_of(user, *also)]
+    return POLICIES[user.profile(*also)]
 
 
 def character_classes(password: str) -> int:

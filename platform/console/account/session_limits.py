@@ -19,7 +19,6 @@ from audit.actions import Action
 from console.account import session_records
 from console.account.password_policy import overdue
 from tenants.accounts import sessions
-from tenants.accounts.person_profile import profile_of
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.models import User
 from tenants.scope import person_scope
@@ -47,7 +46,7 @@ def begin(request: HttpRequest) -> None:
 
 
 def _recheck(request: HttpRequest) -> None:
-    profile = profile_of(_person(request))
+    profile = _person(request).profile()
     if sessions.SEEN in request.session:
         request.session[sessions.IDLE] = sessions.IDLE_S[profile]
     if sessions.over(request.session):
@@ -60,7 +59,7 @@ def _recheck(request: HttpRequest) -> None:
 
 def _note_presence(request: HttpRequest) -> None:
     person = _person(request)
-    sessions.seen(request.session, profile_of(person))
+    sessions.seen(request.session, person.profile())
     if overdue(person):
         request.session[NEW_PASSWORD] = person.pk
 

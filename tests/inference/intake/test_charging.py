@@ -18,9 +18,8 @@ from inference.intake.limits import cost_bound
 from inference.stream.frames import Frame, Kind, upstream
 from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
-from tenants.quotas.charge import Charge
+from tenants.quotas.charge import FREE, Charge, Prices
 from tenants.quotas.ledger_answer import Left, Verdict
-from tenants.quotas.prices import FREE, Prices
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller
 

@@ -21,7 +21,7 @@ from inference.order import Order
 from inference.record import reconciliation, statements
 from inference.record.statements import Outcome
 from tenants.models import LedgerEntry, Quota, Tenant
-from tenants.quotas.prices import Prices
+from tenants.quotas.charge import Prices
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller
 

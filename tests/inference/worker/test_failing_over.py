@@ -42,8 +42,7 @@ from inference.worker.failover import belongs_elsewhere, fail_over
 from inference.worker.handlers import generation
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.quotas.charge import Charge
-from tenants.quotas.prices import Prices
+from tenants.quotas.charge import Charge, Prices
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.queue.test_pools import REALTIME, a_caller

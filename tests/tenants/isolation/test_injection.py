@@ -19,8 +19,7 @@ from audit.trail import protection
 from console.authorization import permitted
 from tenants import secret_keys
 from tenants.accounts import person_acts
-from tenants.accounts.session_store import SessionStore
-from tenants.accounts.sessions import end_sessions
+from tenants.accounts.sessions import SessionStore, end_sessions
 from tenants.isolation import check, row_security
 from tenants.models import Member, OperatorKey, Tenant, TextLock, User
 from tenants.roles import Permission, Role

@@ -11,8 +11,8 @@ from channels.db import database_sync_to_async
 
 from tenants.models import Price
 from tenants.quotas import price_list
+from tenants.quotas.charge import FREE, Prices
 from tenants.quotas.price_list import PriceList
-from tenants.quotas.prices import FREE, Prices
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 NOW = datetime.now(UTC)

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from tenants.quotas.charge import Charge, KeptCharge
-from tenants.quotas.prices import Prices
+from tenants.quotas.charge import Charge, KeptCharge, Prices
 
 pytestmark = pytest.mark.unit
 HERE, THERE = Prices(10, 2, 40), Prices(100, 20, 400)
