@@ -14,9 +14,14 @@ from django.db import connection, transaction
 
 from audit.trail import partitions, protection
 from infrastructure.postgres import schema_release
-from tenants.isolation import row_security, scope_key
+from tenants.isolation import row_security
 
 APPS = ("audit", "tenants", "inference")
+_BLOCK = 64  # bytes, of SHA-256
+_WRITE_SCOPE_KEY = """
+    insert into tenants_scopekey (id, inner_pad, outer_pad) values (1, %(inner)s, %(outer)s)
+    on conflict (id) do update set inner_pad = %(inner)s, outer_pad = %(outer)s
+    where (tenants_scopekey.inner_pad, tenants_scopekey.outer_pad) <> (%(inner)s, %(outer)s)"""
 
 
 def refuse_if_impossible(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
@@ -60,12 +65,20 @@ def _install() -> None:
         with connection.cursor() as cursor:
             for path in functions():
                 cursor.execute(path.read_text())
-        scope_key.write()
+        _write_scope_key()
         row_security.enforce()
         schema_release.write()
     partitions.make()
     if settings.APPLICATION_ROLE:
         hand_over(settings.APPLICATION_ROLE, settings.REQUESTS_ROLE)
+
+
+def _write_scope_key() -> None:
+    """Writes the key that proves to the database that the platform opened a scope (0_scope.sql)."""
+    key: bytes = settings.SCOPE_KEY.ljust(_BLOCK, b"\0")
+    pads = {"inner": bytes(b ^ 0x36 for b in key), "outer": bytes(b ^ 0x5C for b in key)}
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_SCOPE_KEY, pads)
 
 
 def hand_over(role: str, for_requests: str) -> None:

@@ -35,7 +35,6 @@ _SCHEMA = (
     "infrastructure/postgres/schema_release.py",
     "tenants/sql_installation.py",
     "tenants/isolation/row_security.py",
-    "tenants/isolation/scope_key.py",
     "tenants/isolation/catalogue.py",
     "tenants/isolation/composite_keys.py",
     "tests/prepared.py",

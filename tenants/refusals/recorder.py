@@ -93,11 +93,11 @@ class Refusals:
         if row is not None:
             row |= {
                 "tier": admission.tier,
-                "quota_id": admission.counter and admission.counter.hex,
+                "quota_id": admission.counter,
                 "limit": admission.limit,
                 "used": admission.used,
-                "minute": _iso(minute),
-                "frees_at": _iso(now + admission.frees_in_ms / 1000),
+                "minute": _moment(minute),
+                "frees_at": _moment(now + admission.frees_in_ms / 1000),
                 "status": 429,
                 "code": admission.tier,
             }
@@ -125,20 +125,20 @@ class Refusals:
                 self._others += 1
                 return None
             row = self._noted[row_id] = {
-                "flush": uuid4().hex,
+                "flush": uuid4(),
                 "action": action,
-                "id": row_id.hex,
-                "tenant_id": who.tenant_id and who.tenant_id.hex,
+                "id": row_id,
+                "tenant_id": who.tenant_id,
                 "actor": who.actor[:80],
-                "api_key_id": _hex(api_key_of(who.actor)),
+                "api_key_id": api_key_of(who.actor),
                 "route": who.route[:80],
                 "model": who.model[:120],
                 "client_net": who.client_net,
-                "first_at": _iso(now),
+                "first_at": _moment(now),
                 "count": 0,
             }
         row["count"] += 1
-        row["last_at"] = _iso(now)
+        row["last_at"] = _moment(now)
         return row
 
     # Writing -------------------------------------------------------------------------------------
@@ -225,24 +225,20 @@ def uuid_of(refusal_id: str) -> UUID | None:
 def _with_detail(row: dict[str, Any]) -> dict[str, Any]:
     detail = {"count": row["count"]}
     if row["tier"]:
-        detail |= {
-            "refusal": f"{_PREFIX}{row['id']}",
-            "tier": row["tier"],
-            "limit": row["limit"],
-            "used": row["used"],
-        }
+        detail |= {"refusal": f"{_PREFIX}{row['id'].hex}"}
+        detail |= {name: row[name] for name in ("tier", "limit", "used")}
     return {**row, "detail": detail}
 
 
 def _of_others(count: int) -> dict[str, Any]:
     """Returns a row for refusals of too many different callers to count them separately."""
     return {
-        "flush": uuid4().hex,
+        "flush": uuid4(),
         "action": Action.REQUEST_REFUSED,
         "actor": OTHERS,
         "route": "",
         "model": "",
-        "last_at": _iso(time.time()),
+        "last_at": _moment(time.time()),
         "tier": "",
         "count": count,
         "status": 429,
@@ -251,9 +247,5 @@ def _of_others(count: int) -> dict[str, Any]:
     }
 
 
-def _hex(value: UUID | None) -> str | None:
-    return value.hex if value else None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

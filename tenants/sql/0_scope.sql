@@ -2,7 +2,7 @@
 -- to anything; only the platform can prove that it did (infrastructure/postgres/scope.py): an HMAC-SHA-256 over tenant
 -- and person, whose key is here, where the application's roles cannot read it.
 
--- The key's two pads, since PostgreSQL itself has SHA-256 but no HMAC (tenants/isolation/scope_key.py).
+-- The key's two pads, since PostgreSQL itself has SHA-256 but no HMAC (tenants/sql_installation.py).
 create table if not exists tenants_scopekey (
     id smallint primary key check (id = 1),
     inner_pad bytea not null,

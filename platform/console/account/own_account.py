@@ -1,8 +1,7 @@
 """Page of one's own account: password, second factors, and open sessions."""
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
@@ -23,7 +22,7 @@ from console.post_only import require_POST
 from console.quota_lines import Line, lines
 from tenants.accounts import locked_texts, second_factor
 from tenants.accounts.sessions import NOWHERE, end_sessions
-from tenants.models import Member, Tenant, User
+from tenants.models import Member, User
 from tenants.scope import tenant_scope
 
 MOST_TENANTS = 20
@@ -42,24 +41,6 @@ _SYSTEMS = (
     ("Mac OS X|Macintosh", "macOS"),
     ("Linux|X11", "Linux"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSession:
-    """A browser in which the person is signed in."""
-
-    pk: int
-    device: str
-    address: str
-    since: datetime
-    last_seen: datetime
-    here: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OwnQuotas:
-    tenant: Tenant
-    lines: list[Line]
 
 
 @signed_in
@@ -101,21 +82,20 @@ def other_sessions_end(request: ConsoleRequest) -> HttpResponse:
     return redirect("console:account")
 
 
-def _open_sessions(request: ConsoleRequest) -> list[OpenSession]:
+def _open_sessions(request: ConsoleRequest) -> list[dict[str, Any]]:
     """Returns this session first, then the latest seen. Deletes those that have expired."""
-    rows = UserSession.objects.purge_and_list(request.user)
     sessions = [
-        OpenSession(
-            pk=session.pk,
-            device=_device(session.user_agent),
-            address="" if session.ip == NOWHERE else session.ip,
-            since=session.created_at,
-            last_seen=session.last_seen_at,
-            here=session.session_key == request.session.session_key,
-        )
-        for session in rows
+        {
+            "pk": session.pk,
+            "device": _device(session.user_agent),
+            "address": "" if session.ip == NOWHERE else session.ip,
+            "since": session.created_at,
+            "last_seen": session.last_seen_at,
+            "here": session.session_key == request.session.session_key,
+        }
+        for session in UserSession.objects.purge_and_list(request.user)
     ]
-    return sorted(sessions, key=lambda one: (one.here, one.last_seen), reverse=True)
+    return sorted(sessions, key=itemgetter("here", "last_seen"), reverse=True)
 
 
 def _device(user_agent: str) -> str:
@@ -130,11 +110,11 @@ def _first(patterns: tuple[tuple[str, str], ...], user_agent: str) -> str:
     return next((name for pattern, name in patterns if re.search(pattern, user_agent)), "")
 
 
-def _own_quotas(user: User) -> list[OwnQuotas]:
-    """Returns the quotas per tenant, without tenants whose quotas do not count this person."""
+def _own_quotas(user: User) -> list[dict[str, Any]]:
+    """Returns the quotas that count the person's chat, of each tenant that has any."""
     members = Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name")
-    own = [OwnQuotas(member.tenant, _lines(member)) for member in members[:MOST_TENANTS]]
-    return [quotas for quotas in own if quotas.lines]
+    own = [{"tenant": member.tenant, "lines": _lines(member)} for member in members[:MOST_TENANTS]]
+    return [quotas for quotas in own if quotas["lines"]]
 
 
 def _lines(member: Member) -> list[Line]:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from audit.trail.record import act
 from console.authorization import ConsoleRequest, twin_pages
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
-from inference.usage.names import Dimension, Name, names
+from inference.usage.names import Dimension, names
 from inference.usage.report import (
     MOST_GROUPS,
     SORTS,
@@ -47,36 +46,6 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    group: Group
-    url: str  # the page of this group only
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A column's head, with an address if the table can be sorted by it."""
-
-    label: Promise
-    url: str = ""
-    sorted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    label: str  # an hour or a day
-    figures: Figures
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """An active filter, and the page without it."""
-
-    label: str
-    name: Name
-    url: str
-
-
 def _page(request: ConsoleRequest) -> HttpResponse:
     form = UsageFilter(request.GET, request.tenant)
     context: dict[str, object] = {"form": form, "as_of": as_of()}
@@ -90,17 +59,23 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
     zone_name = report.tenant.time_zone if report.tenant else report.span.zone_name
     series = report.series()
     groups = report.groups(by, sort, MOST_GROUPS + 1)
-    points = [Point(_label(report, period), period.figures) for period in series]
+    labels = [_label(report, period) for period in series]
     return {
         "report": report,
-        "points": points,
+        "points": [
+            {"label": label, "figures": period.figures}
+            for label, period in zip(labels, series, strict=True)
+        ],
         "total": total(series),
         "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
-        "lines": [Line(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]],
+        "lines": [
+            {"group": group, "url": _group_url(request, by, group)}
+            for group in groups[:MOST_GROUPS]
+        ],
         "more": len(groups) > MOST_GROUPS,
         "chips": list(_chips(request, report)),
         "by": GROUPS[by],
-        "chart": _chart(points),
+        "chart": _chart(labels, [period.figures for period in series]),
         "days_of_utc": report.span.zone_name != zone_name,
         "own_days": OWN_DAYS,
         "files": [(form, _export_url(request, form)) for form in FORMATS],
@@ -112,17 +87,16 @@ def _label(report: Report, period: Period) -> str:
     return begins.strftime("%m-%d %H:%M" if report.span.hourly else "%Y-%m-%d")
 
 
-def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> Head:
-    if name not in SORTS:
-        return Head(label)
-    return Head(label, "?" + _query(request, sort=name), name == sort)
+def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> dict[str, object]:
+    """Returns a column's head, with an address if the table can be sorted by it."""
+    url = "?" + _query(request, sort=name) if name in SORTS else ""
+    return {"label": label, "url": url, "sorted": name == sort}
 
 
-def _chart(points: list[Point]) -> str:
+def _chart(labels: list[str], figures: list[Figures]) -> str:
     """Columns for static/console/usage.js, oldest first; null where nothing was measured."""
-    figures = [point.figures for point in points]
     columns: dict[str, list[Any]] = {
-        "labels": [point.label for point in points],
+        "labels": labels,
         "requests": [f.requests for f in figures],
         "errors": [f.errors for f in figures],
         "prompt": [f.prompt_tokens for f in figures],
@@ -142,10 +116,12 @@ def _group_url(request: ConsoleRequest, by: Dimension, group: Group) -> str:
     return "?" + _query(request, **{str(by): str(group.id), "by": str(then)})
 
 
-def _chips(request: ConsoleRequest, report: Report) -> Iterator[Chip]:
+def _chips(request: ConsoleRequest, report: Report) -> Iterator[dict[str, object]]:
+    """Yields the active filters, each with the page without it."""
     for dimension, id_ in report.where.items():
         name = names(dimension, [id_], report.tenant)[id_]
-        yield Chip(str(GROUPS[dimension]), name, "?" + _query(request, **{str(dimension): ""}))
+        url = "?" + _query(request, **{str(dimension): ""})
+        yield {"label": GROUPS[dimension], "name": name, "url": url}
 
 
 def _export_url(request: ConsoleRequest, form: str) -> str:
