@@ -3,7 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tenants.roles import DUTIES, Duty, Profile, Role
+from tenants.roles import DUTIES, SEES_ALL, Duty, Profile, Role
 from tenants.roles import Permission as P
 
 
@@ -20,17 +20,7 @@ class Scope(models.TextChoices):
 SCOPES: dict[Scope, frozenset[P]] = {
     Scope.INFERENCE: frozenset(),
     Scope.BATCH: frozenset(),
-    Scope.MANAGEMENT_READ: frozenset(
-        {
-            P.VIEW_USAGE,
-            P.VIEW_REQUESTS,
-            P.VIEW_LIMITS,
-            P.VIEW_KEYS,
-            P.VIEW_MEMBERS,
-            P.VIEW_TEAMS,
-            P.VIEW_TEMPLATES,
-        }
-    ),
+    Scope.MANAGEMENT_READ: SEES_ALL,
     Scope.MANAGEMENT_WRITE: frozenset(
         {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS, P.MANAGE_TEMPLATES}
     ),

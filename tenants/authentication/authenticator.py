@@ -86,6 +86,9 @@ _BY_USER = f"""
         where place.member_id = m.id) teams
     where m.id = %s and u.is_active"""
 
+# Columns that are fields of a caller as they are.
+_SAME = ("tenant_id", "tenant", "subject_id", "weight", "team_id", "profile", "time_zone", "tier")
+
 
 class UnknownCaller(Exception):
     """The credentials are wrong, revoked or expired."""
@@ -253,18 +256,11 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
     if row["restricted"]:
         raise Restricted
     common: dict[str, Any] = {
-        "tenant_id": row["tenant_id"],
-        "tenant": row["tenant"],
-        "subject_id": row["subject_id"],
-        "weight": row["weight"],
+        **{name: row[name] for name in _SAME},
         "limits": Limits(*row["limits"]),
         "credential": credential,
-        "team_id": row["team_id"],
-        "profile": row["profile"],
         "withheld_models": frozenset(row["withheld"]),
         "local_only_by": _local_only_by(row),
-        "time_zone": row["time_zone"],
-        "tier": row["tier"],
         "quotas": tuple(QuotaRef(UUID(q[0]), *q[1:]) for q in row["quotas"]),
     }
     if "member_id" in row:

@@ -72,18 +72,14 @@ class Explanation:
 def explain(refusal: Refusal) -> Explanation:
     tier = RefusedBy(refusal.tier)
     since = _since(refusal)
+    facts = ("limit", "used", "count", "first_at", "last_at", "frees_at")
     return Explanation(
         refusal_id=refusal.public_id,
         tier=tier,
         label=tier.label,
         advice=_advice(refusal),
         counter=_counter(refusal),
-        limit=refusal.limit,
-        used=refusal.used,
-        count=refusal.count,
-        first_at=refusal.first_at,
-        last_at=refusal.last_at,
-        frees_at=refusal.frees_at,
+        **{name: getattr(refusal, name) for name in facts},
         still_refusing=_still_refusing(refusal),
         since=since,
         used_by=_used_by(refusal, since),
