@@ -26,7 +26,7 @@ from inference.stream.frame_reader import Returns
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
-from tenants.quotas.exhausted import Exhausted
+from tenants.quotas.ledger_answer import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.refusals.recorder import Refusals

@@ -272,7 +272,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 ANONYMOUS_USER_NAME = None  # guardian makes no row for anonymous users
 PASSWORD_HASHERS = [
-    "console.account.hashers.Argon2InTurn",
+    "console.account.password_policy.Argon2InTurn",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 _VALIDATION = "django.contrib.auth.password_validation."

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.apps import apps
 from django.db.models import Sum
 
-from tenants.quotas import counters, windows
+from tenants.quotas import windows
 
 if TYPE_CHECKING:
     from tenants.models import Quota
@@ -57,7 +57,7 @@ def balances(quotas: Sequence[Quota], time_zone: str, at: datetime) -> dict[UUID
         present, more = bounds[quota.id], raised.get(quota.id, 0)
         by_window = counted.get(quota.id, {})
         if present not in by_window:
-            by_window[present] = counters.ledger_sum(quota.id, *present)
+            by_window[present] = windows.ledger_sum(quota.id, *present)
         (starts, ends), (used, reserved) = max(
             by_window.items(), key=lambda window: (sum(window[1]), window[0] == present)
         )

@@ -20,7 +20,7 @@ from tenants.models.balance import Balance, balances
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
 from tenants.models.tenant import Tenant
-from tenants.quotas import counters
+from tenants.quotas import windows
 
 MOST = 10**15  # sums of such numbers still fit into a bigint
 MOST_QUOTAS = 200  # of a tenant, without the platform's: each request checks all of them
@@ -105,7 +105,7 @@ class Quota(models.Model):
         """
         scope = {"api_key": api_key, "member": member, "model": model}
         with transaction.atomic():
-            counters.one_sets_at_a_time(tenant.id)
+            windows.one_sets_at_a_time(tenant.id)
             known = cls.objects.filter(tenant=tenant, unit=unit, window=window, **scope).first()
             if known:
                 known.change(limit, by=by, platform=platform)
@@ -117,7 +117,7 @@ class Quota(models.Model):
                 cls._refuse_too_many(tenant)
             quota.save(force_insert=True)
             quota._act(Action.QUOTA_CREATE, by, limit=limit)
-            counters.open_now(tenant.id, [(quota.id, window)], tenant.time_zone)
+            windows.open_now(tenant.id, [(quota.id, window)], tenant.time_zone)
         return quota
 
     def change(self, limit: int, *, by: str, platform: bool = False) -> None:
@@ -140,7 +140,7 @@ class Quota(models.Model):
             lock(self)
             self._refuse_tenants(platform)
             self._act(Action.QUOTA_DELETE, by, limit=self.limit)
-            counters.hold_alone(self.tenant_id)
+            windows.hold_alone(self.tenant_id)
             self.delete()
 
     def balance(self, at: datetime | None = None) -> Balance:

@@ -18,7 +18,7 @@ from tenants.models.model_changes import changed, lock
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, OwnLimits, Tier, TierPolicy
 from tenants.models.user import User
-from tenants.quotas import counters
+from tenants.quotas import windows
 from tenants.roles import Profile, Role
 
 RETENTION_FLOOR_DAYS = FLOOR_DAYS
@@ -156,7 +156,7 @@ class Tenant(OwnLimits):
                 periods.record(self.id, AUDIT, *days, by=by)
             if "time_zone" in detail:
                 quotas = self.quotas.values_list("id", "window")
-                counters.open_now(self.id, quotas, self.time_zone)
+                windows.open_now(self.id, quotas, self.time_zone)
 
     def _refuse_operators(self) -> None:
         if self.members.filter(user__is_operator=True).exists():

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from bench.servers.forebay import UNLIMITED
-from tenants.quotas.exhausted import IN_PROGRESS_TTL_S
+from tenants.quotas.ledger_answer import IN_PROGRESS_TTL_S
 from tests.e2e.ask import HI, body, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS

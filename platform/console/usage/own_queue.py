@@ -1,8 +1,9 @@
-"""Page of a tenant's waiting requests and the causes of their wait.
+"""Waiting requests, from Redis: the page of a tenant's with the causes of their wait, and counts.
 
-It tells no more about other tenants than each client learns as it joins the queue.
+The page tells no more about other tenants than each client learns as it joins the queue.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,14 @@ from django.shortcuts import render
 from redis import RedisError
 
 from console.authorization import TenantRequest, permitted
+from inference.engines import pools
+from inference.queue.occupancy import occupancy
 from inference.queue_control.of_tenant import Cause, OwnLine, causes, own_lines
+from inference.queue_control.overview import ends, oldest_s
 from tenants.models import Tenant
 from tenants.roles import Permission
+
+_Line = tuple[int, float]  # requests, and the wait of the first one in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,35 @@ def _context(tenant: Tenant) -> dict[str, Any]:
 
 def explained_lines(tenant: Tenant) -> list[Explained]:
     """Returns the lines of the pools in which the tenant has requests. Raises redis.RedisError."""
-    pools = tenant.completions.open().exclude(pool="").order_by("pool")
-    names = pools.values_list("pool", flat=True).distinct()
+    running = tenant.completions.open().exclude(pool="").order_by("pool")
+    names = running.values_list("pool", flat=True).distinct()
     return [Explained(line, causes(line)) for line in own_lines(str(tenant.pk), names)]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    requests: int
+    oldest_s: float | None  # None: none waits
+
+
+def waiting(tenant: Tenant | None) -> Waiting | None:
+    """Returns the waiting requests of a tenant, or of all; None if Redis is unavailable."""
+    try:
+        lines = list(_tenant_lines(tenant) if tenant else _platform_lines())
+    except RedisError:
+        return None
+    requests = sum(number for number, _oldest in lines)
+    return Waiting(requests, max(oldest for _n, oldest in lines) if requests else None)
+
+
+def _platform_lines() -> Iterator[_Line]:
+    for pool, full in occupancy(pools()).items():
+        for line in full.by_class:
+            tenants = [name for name, _tokens in ends(pool, line.name)]
+            yield line.waiting, oldest_s(pool, line.name, tenants)
+
+
+def _tenant_lines(tenant: Tenant) -> Iterator[_Line]:
+    names = tenant.completions.open().exclude(pool="").order_by().values_list("pool", flat=True)
+    for line in own_lines(str(tenant.pk), names.distinct(), most=1):
+        yield line.waiting, max((each.waited_s or 0.0 for each in line.requests), default=0.0)

@@ -8,8 +8,7 @@ import pytest
 
 from tenants.caller import QuotaRef
 from tenants.quotas.charge import Charge
-from tenants.quotas.exhausted import IN_PROGRESS_TTL_S, TTL_S, Exhausted
-from tenants.quotas.ledger_answer import OutOfQuota
+from tenants.quotas.ledger_answer import IN_PROGRESS_TTL_S, TTL_S, Exhausted, OutOfQuota
 from tests.tenants.callers import caller
 
 pytestmark = pytest.mark.unit

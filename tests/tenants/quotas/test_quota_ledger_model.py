@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant, User
 from tenants.models.quota_raise import QuotaRaise
 from tenants.quotas import windows
-from tenants.quotas.counters import ledger_sum
+from tenants.quotas.windows import ledger_sum
 from tests.tenants.book import Asked, Book
 
 EXAMPLES = int(os.environ.get("FOREBAY_TEST_LEDGERS", "15"))

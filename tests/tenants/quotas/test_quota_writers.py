@@ -11,7 +11,7 @@ import pytest
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
 from tenants.quotas import counters
-from tenants.quotas.counters import ledger_sum
+from tenants.quotas.windows import ledger_sum
 from tests.audit.sealed import superuser
 from tests.e2e.ask import eventually
 from tests.tenants.book import Asked, Book
