@@ -27,8 +27,7 @@ _WRITE_SCOPE_KEY = """
 def refuse_if_impossible(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
     """Receives pre_migrate, once per app, and acts on the first of our apps.
 
-    It refuses a migration that waited for another one: its plan is older, and would repeat the
-    work.
+    It refuses a migration that waited for another one: its plan would repeat the work.
     """
     if app_config.label != APPS[0]:
         return

@@ -103,8 +103,7 @@ def before_sign_in(view: View) -> View:
 def signing_in(view: View) -> View:
     """Decorate a page on which people prove their identity.
 
-    It is like before_sign_in, but without a transaction: counted tries stay counted, whatever
-    follows.
+    It is like before_sign_in, but without a transaction: counted tries stay counted.
     """
     return _inside(system_connection, view)
 

@@ -1,7 +1,6 @@
 """Middleware that adds the client's network to everything put on record during a request.
 
-X-Forwarded-Proto is dropped if the peer is no configured proxy: it would make a request in clear
-look like one over TLS.
+X-Forwarded-Proto is dropped if the peer is no proxy of ours: clear text would look like TLS.
 """
 
 from collections.abc import Awaitable, Callable

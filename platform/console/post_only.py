@@ -19,8 +19,7 @@ _MARK = "acts_only"  # an attribute of the view, which `wraps` of further decora
 def require_POST(view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
     """Django's decorator, with a mark for `page_of`.
 
-    A browser that reloads the address after a form that came back with errors is redirected to the
-    page above it.
+    A browser that reloads the address, after errors in a form, is redirected to the page above it.
     """
     acting: Callable[..., HttpResponseBase] = post_only(view)
 

@@ -68,8 +68,7 @@ def release(user: User, *, by: User | str) -> None:
 
 
 def made_by(text_lock: TextLock, operator: User) -> bool:
-    """Returns True if the operator made one of the links, in any role or with any key, or owns the
-    lock.
+    """Returns True if the operator made one of the links, in any role or by a key, or has it.
 
     Runs in the scope of the links' tenant.
     """

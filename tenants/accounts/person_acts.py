@@ -25,8 +25,7 @@ def record(
 ) -> None:
     """Records an act. `by`: an actor other than the person themselves.
 
-    Each tenant of a member gets an event of its own; acts of operators and unknown people go to the
-    platform's trail.
+    Each tenant of a member gets an event; acts of operators and unknown people are the platform's.
     """
     facts: _Facts = {"success": success, "client_net": client_net, "detail": detail or {}}
     with transaction.atomic():

@@ -77,10 +77,10 @@ def forget_places(user: User) -> None:
 
 def end_sessions(user: User, keep: str | None = None) -> int:
     """Ends every session of the person except the one with the key `keep`. Returns how many."""
-    store, ended = SessionStore(), 0
+    store = SessionStore()
     with person_scope(user.pk):
-        for session in UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or ""):
-            store.delete(session.session_key)
-            session.delete()
-            ended += 1
-    return ended
+        rows = list(UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or ""))
+        for row in rows:
+            store.delete(row.session_key)
+            row.delete()
+    return len(rows)

@@ -1,5 +1,4 @@
-"""Tells each web process about changed callers; sql/caller_changes.sql sends notifications at
-commit.
+"""Tells each web process about changed callers, of which sql/caller_changes.sql notifies.
 
 A late notification looks like none. So every PAUSE_S the process sends a message to itself the same
 way: when it arrives, all earlier notifications have arrived too. Callers may be relied on for

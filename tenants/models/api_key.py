@@ -196,8 +196,7 @@ class ApiKey(OwnLimits):
     def change(self, *, by: str, reason: str = "", **fields: Any) -> None:
         """Sets any of CHANGEABLE.
 
-        Raises ValidationError, also for a revoked key, and for a scope that one of its grantors may
-        not give.
+        Raises ValidationError, also for a revoked key, and a scope that a grantor may not give.
         """
         with transaction.atomic():
             lock(self)
@@ -280,8 +279,7 @@ class ApiKey(OwnLimits):
     def _depend_on(self, *actors: str) -> None:
         """Adds grantors: the key may do no more than each of them.
 
-        A key as an actor is replaced by its own grantors. The platform and its commands are no
-        grantors.
+        A key as an actor is replaced by its grantors. The platform and its commands are none.
         """
         for actor in actors:
             kind, _colon, number = actor.partition(":")

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 
 def permissions_of(key: ApiKey) -> frozenset[P]:
-    """Returns the key's permissions: at most those of its weakest grantor today, whatever its
-    scopes.
+    """Returns the key's permissions, at most those of its weakest grantor today.
 
     Otherwise a key would outlive its grantors' roles, and combine duties that must be separate.
     """

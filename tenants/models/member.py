@@ -76,7 +76,8 @@ class Member(models.Model):
         before, role = self.role, Role(role)
         if before == role:
             return
-        self._keep_an_owner()
+        if is_last_owner(self):
+            raise LastOwner
         self.role = role
         self.save(update_fields=["role"])
         self.record(Action.MEMBER_ROLE, by=by, role=[before, role.value])
@@ -92,7 +93,8 @@ class Member(models.Model):
         """
         self._lock()
         legal_hold.refuse_if_held(self.tenant_id, self.subject_id)
-        self._keep_an_owner()
+        if is_last_owner(self):
+            raise LastOwner
         self.record(Action.MEMBER_REMOVE, by=by, role=self.role)
         keys = apps.get_model("tenants", "ApiKey").objects.filter(tenant=self.tenant)
         keys.end_power_of(self.actor, by=by, why="removed")
@@ -116,11 +118,6 @@ class Member(models.Model):
         tenants = type(self.tenant).objects.select_for_update(no_key=True)
         self.tenant = tenants.get(pk=self.tenant_id)
         self.refresh_from_db(fields=["role"])
-
-    def _keep_an_owner(self) -> None:
-        others = self.tenant.members.filter(role=Role.OWNER).exclude(pk=self.pk)
-        if self.role == Role.OWNER and not others.exists():
-            raise LastOwner
 
 
 class LastOwner(Exception):

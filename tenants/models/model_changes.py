@@ -11,8 +11,7 @@ from django.db import models
 def lock(record: models.Model) -> None:
     """Reloads the record and locks it until the transaction ends.
 
-    The lock does not cover the key, so other rows that refer to the record can be written
-    meanwhile.
+    It does not cover the key: other rows that refer to the record can be written meanwhile.
     """
     rows = type(record)._base_manager.select_for_update(no_key=True)
     record.refresh_from_db(from_queryset=rows)

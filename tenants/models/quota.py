@@ -121,8 +121,7 @@ class Quota(models.Model):
         return quota
 
     def change(self, limit: int, *, by: str, platform: bool = False) -> None:
-        """Changes the limit from the next request on. A quota that the platform changes becomes the
-        platform's.
+        """Changes the limit from the next request on. What the platform changes becomes its own.
 
         Raises ValidationError, SetByPlatform.
         """

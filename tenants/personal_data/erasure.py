@@ -1,7 +1,6 @@
 """Erases a person's data in `tenants`: the link from pseudonym to person, refusals, stored answers.
 
-A person who stays a member gets a new pseudonym and a new id, so that neither of the old ones leads
-to anybody.
+A person who stays a member gets a new pseudonym and id: the old ones lead to nobody.
 """
 
 from typing import Any

@@ -30,10 +30,9 @@ FREE = Prices()
 
 
 class Charge(msgspec.Struct, frozen=True, array_like=True):
-    """A reservation, which travels with the order. Prices are micro-units of the currency per
-    token.
+    """A reservation, which travels with the order.
 
-    They are those of the pool that it was routed to, and of all pools that are not in `elsewhere`.
+    Its prices hold in the pool that it was routed to, and in all that are not in `elsewhere`.
     """
 
     api_key_id: UUID | None = None
@@ -74,8 +73,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCharge(Charge, frozen=True, array_like=True):
-    """The charge of a cached answer: nothing is generated, and each token costs what a cached one
-    does.
+    """The charge of a cached answer: each token costs what a cached one does.
 
     A token of the answer costs no more than a generated one, which is the amount reserved.
     """

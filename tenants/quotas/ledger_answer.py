@@ -44,10 +44,6 @@ class OutOfQuota:
         return f"{text}{self.used} are used, {self.reserved} are set aside by requests in progress"
 
     @property
-    def remaining(self) -> int:
-        return max(0, self.limit - self.used - self.reserved)
-
-    @property
     def frees_in_ms(self) -> int:
         """Milliseconds until the next window; running requests may release something before."""
         return max(1, math.ceil((self.ends.timestamp() - time.time()) * 1000))

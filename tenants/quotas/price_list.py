@@ -19,8 +19,7 @@ _PRICES = """
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """A price from `since` on, in seconds since the epoch; `peak` applies in the `hours` of the
-    week.
+    """A price from `since` on, in seconds since the epoch; `peak` applies in the `hours`.
 
     `ended`: the pool has no price of its own from then on.
     """

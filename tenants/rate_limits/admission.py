@@ -65,16 +65,11 @@ class Admission(msgspec.Struct, frozen=True):
         """Returns whether the request is larger than the whole quota: no window has room."""
         return self.tier == "quota" and self.asked > self.limit
 
-    @property
-    def remaining(self) -> int:
-        return 0 if self.tier or not self.requests else self.requests.remaining
-
 
 class Ask(msgspec.Struct, frozen=True):
     """A request for admission. `address` is what the limit per address counts, "" for none.
 
-    `only_looks`: reads what the tenant's and the key's limits leave. They are not charged, and do
-    not refuse it.
+    `only_looks`: reads what the limits of tenant and key leave, neither charged nor refused.
     """
 
     request_id: str

@@ -55,11 +55,7 @@ def _network(word: str) -> Network:
 
 @lru_cache(4096)
 def plain(text: str) -> str:
-    """Returns an address in its usual form; an IPv4 address that IPv6 wraps becomes that IPv4
-    address.
-
-    Raises ValueError for any other text.
-    """
+    """Returns an address in its usual form, the IPv4 one that IPv6 wraps. Raises ValueError."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return str(address.ipv4_mapped)

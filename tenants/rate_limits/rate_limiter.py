@@ -1,5 +1,4 @@
-"""Admission in one web process: Redis decides; while it is away, stricter buckets of this process
-do.
+"""Admission in one web process: by Redis, or by stricter buckets of its own while that is away.
 
 Redis is considered away after PATIENCE_S of silence: from then on no request waits for it, until it
 answers a probe. Then it is told about requests admitted meanwhile, and decides again.

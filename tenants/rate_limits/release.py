@@ -36,8 +36,7 @@ def release_arguments(
 ) -> tuple[list[str], list[Any]]:
     """Returns keys and arguments of RELEASE for a finished request.
 
-    `used` None: the use is unknown, and the reservation stays charged. `answer`: bytes stored of
-    the answer.
+    `used` None: the reservation stays charged. `answer`: bytes stored of the answer.
     """
     tokens = 0 if used is None else set_aside - used
     return slot.keys, [slot.request_id, tokens, 0, 0, -answer, slot.bytes]

@@ -35,13 +35,13 @@ def invitations_for(user: User) -> list[Link]:
         return []
     with person_scope(user.pk):
         pairs = list(Link.objects.invited(user.email).values_list("tenant_id", "pk"))
-    return [link for tenant_id, pk in pairs if (link := _open(tenant_id, pk))]
-
-
-def _open(tenant_id: UUID, pk: UUID) -> Link | None:
-    with tenant_scope(tenant_id):
-        link = Link.objects.usable().select_related("tenant").filter(pk=pk).first()
-        return link if link and link.maker_may() else None
+    invitations = []
+    for tenant_id, pk in pairs:
+        with tenant_scope(tenant_id):
+            link = Link.objects.usable().select_related("tenant").filter(pk=pk).first()
+            if link and link.maker_may():
+                invitations.append(link)
+    return invitations
 
 
 @require_POST

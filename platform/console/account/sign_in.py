@@ -49,10 +49,10 @@ sign_in = signing_in(SignInView.as_view())
 sign_out = require_POST(LogoutView.as_view())
 
 
-def complete_sign_in(request: HttpRequest, user: User, onward: str = "/") -> HttpResponse:
+def complete_sign_in(request: HttpRequest, user: User) -> HttpResponse:
     """Sign in a person who has just entered their password elsewhere, after a second factor."""
     record_authentication(request, user, "password", email=user.email)
-    response: HttpResponse = perform_login(request, user, redirect_url=onward, email=user.email)
+    response: HttpResponse = perform_login(request, user, redirect_url="/", email=user.email)
     return response
 
 

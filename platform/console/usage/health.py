@@ -1,7 +1,6 @@
 """Health of the platform without Grafana: engines, seals, erasures, sign-ins.
 
-All reads are bounded: registries, open requests, and the acts of some minutes. figures.py caches
-them for a moment.
+All reads are bounded: registries, open requests, acts of some minutes. figures.py caches them.
 """
 
 from collections.abc import Collection, Sequence

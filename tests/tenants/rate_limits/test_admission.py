@@ -58,6 +58,10 @@ def an_ask(
     )
 
 
+def remaining(admission: Admission) -> int | None:
+    return admission.requests and admission.requests.remaining
+
+
 async def ask(shared: SharedAdmission, who: Caller, **asked: object) -> Admission:
     admission, _ = await shared.admit(an_ask(who, **asked))  # type: ignore[arg-type]
     return admission
@@ -85,7 +89,7 @@ async def test_the_bucket_holds_its_burst(shared: SharedAdmission) -> None:
     acme = caller(per_minute=6, burst=5)
     answers = [await ask(shared, acme) for _ in range(7)]
     assert [answer.tier for answer in answers] == [""] * 5 + ["rate"] * 2
-    assert [answer.remaining for answer in answers[:5]] == [4, 3, 2, 1, 0]
+    assert [remaining(answer) for answer in answers[:5]] == [4, 3, 2, 1, 0]
     assert (answers[5].limit, answers[5].used) == (6, 5)
     assert 9_000 < answers[5].frees_in_ms <= 10_000
 
@@ -403,7 +407,7 @@ async def test_an_address_has_its_own_limit_over_all_tenants(shared: SharedAdmis
     assert [answer.tier for answer in answers] == ["", "", "", "ip"]
     assert (answers[3].limit, answers[3].used) == (3, 3)
     assert 59_000 < answers[3].frees_in_ms <= 60_000
-    assert [answer.remaining for answer in answers] == [2, 1, 0, 0]
+    assert [remaining(answer) for answer in answers] == [2, 1, 0, 0]
     assert (await ask(shared, acme, ip=an_ip(), per_ip=3)).tier == ""
 
 
@@ -413,7 +417,7 @@ async def test_one_that_was_counted_before_is_not_counted_again(
     ip, acme = an_ip(), caller(per_minute=1, burst=1)
     before = Ask(str(uuid4()), ip, 3)
     admission, counted_at = await shared.admit(before)
-    assert admission.remaining == 2
+    assert remaining(admission) == 2
     asked = msgspec.structs.replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
     admission, _ = await shared.admit(asked)
     assert admission.tier == ""

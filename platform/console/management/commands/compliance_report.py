@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils.translation import override
 
 from audit.actions import Action
@@ -11,6 +11,7 @@ from audit.trail.record import act
 from console.compliance import report, runs
 from console.compliance.clause import REGIMES
 from console.compliance.overview import overview_of
+from tenants.management.options import tenant_named
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with system_scope():
-            tenant = _tenant(options["tenant"])
+            tenant = tenant_named(options["tenant"]) if options["tenant"] else None
             if options["run"]:
                 _run(tenant)
             state = overview_of(tenant, options["regime"])
@@ -44,15 +45,6 @@ class Command(BaseCommand):
                 text = report.as_html(document, state) if html else report.as_json(document)
                 file.write_bytes(text)
         self.stdout.write(f"{file}: {len(state.lines)} clauses, {len(state.blockers)} problems")
-
-
-def _tenant(name: str) -> Tenant | None:
-    if not name:
-        return None
-    tenant = Tenant.objects.filter(name=name).first()
-    if tenant is None:
-        raise CommandError(f"there is no tenant {name}")
-    return tenant
 
 
 def _run(tenant: Tenant | None) -> None:
