@@ -98,22 +98,17 @@ def by_tenant() -> list[Share]:
 
 def _live(tenant: Tenant | None) -> Live:
     minute = _usage(tenant, LIVE_WINDOW).aggregate(
-        requests=Count("pk"),
-        tokens=Sum("completion_tokens", default=0),
+        requests_per_minute=Count("pk"),
+        tokens_per_second=Sum("completion_tokens", default=0),
         errors=usage_by_minute.FAILED,
     )
+    minute["tokens_per_second"] /= LIVE_WINDOW
     latency = _usage(tenant, LATENCY_WINDOW).aggregate(
-        p50=Percentile("ttft_ms", fraction=0.5), p95=Percentile("ttft_ms", fraction=0.95)
+        ttft_p50=Percentile("ttft_ms", fraction=0.5), ttft_p95=Percentile("ttft_ms", fraction=0.95)
     )
-    return Live(
-        requests_per_minute=minute["requests"],
-        tokens_per_second=minute["tokens"] / LIVE_WINDOW,
-        errors=minute["errors"],
-        ttft_p50=latency["p50"],
-        ttft_p95=latency["p95"],
-        in_progress=_in_progress(tenant),
-        waiting=waiting(tenant),
-    )
+    completions = tenant.completions.all() if tenant else Completion.objects.all()
+    in_progress = completions.filter(state=State.OPEN).count()
+    return Live(**minute, **latency, in_progress=in_progress, waiting=waiting(tenant))
 
 
 def _refused(tenant: Tenant | None) -> int:
@@ -150,11 +145,6 @@ def _shares(tenant: Tenant | None, by: str) -> list[Share]:
 def _usage(tenant: Tenant | None, seconds: int) -> QuerySet[Usage]:
     usage = tenant.usage.all() if tenant else Usage.objects.all()
     return usage.filter(created_at__gte=timezone.now() - timedelta(seconds=seconds))
-
-
-def _in_progress(tenant: Tenant | None) -> int:
-    completions = tenant.completions.all() if tenant else Completion.objects.all()
-    return completions.filter(state=State.OPEN).count()
 
 
 def _cached(name: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
