@@ -186,10 +186,11 @@ class ApiKey(OwnLimits):
         if days:
             expires_at = timezone.now() + timedelta(days=days)
         with transaction.atomic():
-            key = cls(tenant=tenant, name=name, created_by=created_by, expires_at=expires_at)
+            values |= {"created_by": created_by, "expires_at": expires_at}
+            key = cls(tenant=tenant, name=name, **values)
             key._depend_on(*([created_by.actor] if created_by else ()), by)
             key._show_to(by)
-            text = key._mint(values)
+            text = key._mint()
             key._act(Action.API_KEY_CREATE, by)
         return key, text
 
@@ -226,7 +227,7 @@ class ApiKey(OwnLimits):
             successor = self._successor()
             successor._depend_on(*self.grantors, by)
             successor._show_to(by)
-            text = successor._mint({})
+            text = successor._mint()
             self._give_over(successor, timezone.now() + overlap)
             overlap_s = str(int(overlap.total_seconds()))
             detail = {"replaced_by": str(successor.id), "overlap_s": overlap_s}
@@ -296,12 +297,10 @@ class ApiKey(OwnLimits):
         elif kind in PEOPLE:
             self.holders = [actor]
 
-    def _mint(self, settings: dict[str, Any]) -> str:
+    def _mint(self) -> str:
         """Saves a new key and returns its text."""
         secret = secret_keys.mint()
         self.public_id, self.digest = secret.public_id, secret.digest
-        for name, value in settings.items():
-            setattr(self, name, value)
         _refuse_the_past(self.expires_at)
         self.full_clean(exclude=_NEVER_GIVEN)
         self.save(force_insert=True)

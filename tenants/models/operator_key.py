@@ -1,6 +1,6 @@
 import uuid
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -82,31 +82,15 @@ class OperatorKey(models.Model):
         return {"key_name": self.name, "made_by": maker}
 
     @classmethod
-    def issue(
-        cls,
-        maker: User,
-        name: str,
-        *,
-        scopes: list[str],
-        expires_at: datetime,
-        allowed_networks: list[str] | None = None,
-        requests_per_minute: int = REQUESTS_PER_MINUTE,
-    ) -> tuple["OperatorKey", str]:
+    def issue(cls, maker: User, name: str, **settings: Any) -> tuple["OperatorKey", str]:
         """Returns the new key and its text, which cannot be shown again. Raises ValidationError.
 
+        `settings`: scopes, expires_at, and optionally allowed_networks and requests_per_minute.
         Callers use `tenants.accounts.operator_keys.make`, which requires a second factor.
         """
         secret = secret_keys.mint(secret_keys.OPERATOR_PREFIX)
-        key = cls(
-            name=name,
-            created_by=maker,
-            scopes=scopes,
-            expires_at=expires_at,
-            allowed_networks=allowed_networks or [],
-            requests_per_minute=requests_per_minute,
-            public_id=secret.public_id,
-            digest=secret.digest,
-        )
+        key = cls(name=name, created_by=maker, **settings)
+        key.public_id, key.digest = secret.public_id, secret.digest
         with transaction.atomic():
             key.full_clean(exclude=_NEVER_GIVEN)
             _refuse_too_many(maker)

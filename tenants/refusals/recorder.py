@@ -89,18 +89,17 @@ class Refusals:
         now = now or time.time()
         minute = _minute(now)
         refusal_id = _id(who, admission, minute)
-        row = self._row(refusal_id, who, now, Action.REQUEST_REFUSED)
-        if row is not None:
-            row |= {
-                "tier": admission.tier,
-                "quota_id": admission.counter,
-                "limit": admission.limit,
-                "used": admission.used,
-                "minute": _moment(minute),
-                "frees_at": _moment(now + admission.frees_in_ms / 1000),
-                "status": 429,
-                "code": admission.tier,
-            }
+        facts = {
+            "tier": admission.tier,
+            "quota_id": admission.counter,
+            "limit": admission.limit,
+            "used": admission.used,
+            "minute": _moment(minute),
+            "frees_at": _moment(now + admission.frees_in_ms / 1000),
+            "status": 429,
+            "code": admission.tier,
+        }
+        self._count(refusal_id, who, now, Action.REQUEST_REFUSED, facts)
         return f"{_PREFIX}{refusal_id.hex}"
 
     def denied_from_thread(self, who: Refused, status: int, code: str) -> None:
@@ -113,17 +112,18 @@ class Refusals:
         """Records a key that is not valid, or not for this; or another `action`."""
         now = time.time()
         parts = (who.tenant_id, who.actor, who.client_net, code, int(now // 60))
-        row = self._row(uuid5(_NAMESPACE, "|".join(map(str, parts))), who, now, action)
-        if row is not None:
-            row |= {"tier": "", "status": status, "code": code}
+        row_id = uuid5(_NAMESPACE, "|".join(map(str, parts)))
+        self._count(row_id, who, now, action, {"tier": "", "status": status, "code": code})
 
-    def _row(self, row_id: UUID, who: Refused, now: float, action: Action) -> dict[str, Any] | None:
-        """Returns the row that counts this refusal, or None if there are too many."""
+    def _count(
+        self, row_id: UUID, who: Refused, now: float, action: Action, facts: dict[str, Any]
+    ) -> None:
+        """Counts a refusal in its row, or among the others if there are too many."""
         row = self._noted.get(row_id)
         if row is None:
             if len(self._noted) >= MOST:
                 self._others += 1
-                return None
+                return
             row = self._noted[row_id] = {
                 "flush": uuid4(),
                 "action": action,
@@ -137,9 +137,7 @@ class Refusals:
                 "first_at": _moment(now),
                 "count": 0,
             }
-        row["count"] += 1
-        row["last_at"] = _moment(now)
-        return row
+        row |= {**facts, "count": row["count"] + 1, "last_at": _moment(now)}
 
     # Writing -------------------------------------------------------------------------------------
     async def close(self) -> None:

@@ -91,22 +91,20 @@ class SignIns:
 class Health:
     """The health of the platform or a tenant. Parts that the caller may not see are None."""
 
-    engines: Engines | None
-    seals: Seals | None
-    erasures: Erasures | None
-    sign_ins: SignIns | None
+    engines: Engines | None = None
+    seals: Seals | None = None
+    erasures: Erasures | None = None
+    sign_ins: SignIns | None = None
 
 
 def of_platform() -> Health:
     """Returns all but the engines."""
-    return Health(None, _seals(), _erasures(None), _sign_ins(None))
+    return Health(seals=_seals(), erasures=_erasures(None), sign_ins=_sign_ins(None))
 
 
 def of_tenant(tenant: Tenant, permissions: Collection[Permission]) -> Health:
     """Returns the part of a tenant's health that these permissions may see."""
     return Health(
-        engines=None,
-        seals=None,
         erasures=_erasures(tenant) if Permission.MANAGE_DELETIONS in permissions else None,
         sign_ins=_sign_ins(tenant) if Permission.VIEW_AUDIT in permissions else None,
     )
