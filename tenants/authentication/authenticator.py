@@ -88,6 +88,7 @@ _BY_USER = f"""
 
 # Columns that are fields of a caller as they are.
 _SAME = ("tenant_id", "tenant", "subject_id", "weight", "team_id", "profile", "time_zone", "tier")
+_Answer = tuple[dict[str, Any] | None, float]  # the row, and the time of the query
 
 
 class UnknownCaller(Exception):
@@ -141,14 +142,14 @@ class Authenticator:
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
-        caller = self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+        caller = self._remembered(digest) or await self._look_up(digest)
         assert caller.api_key_id
         self._last_used.note(caller.api_key_id)
         return caller
 
     async def by_digest(self, digest: bytes) -> Caller:
         """Authenticates again a request that has waited. Raises as `by_key` does."""
-        return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+        return self._remembered(digest) or await self._look_up(digest)
 
     def remembered(self, text: str) -> Caller | None:
         """Returns the key's caller if it is known now, without a query."""
@@ -166,7 +167,7 @@ class Authenticator:
 
     async def by_member(self, member_id: UUID) -> Caller:
         """Authenticates a signed-in person, whose membership must still exist."""
-        return self._remembered(member_id) or await self._look_up(_BY_USER, member_id)
+        return self._remembered(member_id) or await self._look_up(member_id)
 
     def _remembered(self, credential: bytes | UUID) -> Caller | None:
         known = self._known.get(credential)
@@ -180,11 +181,11 @@ class Authenticator:
             return known.caller
         return None
 
-    async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
+    async def _look_up(self, credential: bytes | UUID) -> Caller:
         """Queries once for all simultaneous requests."""
         looking = self._looking.get(credential)
         if looking is None:
-            looking = asyncio.ensure_future(self._ask(query, credential))
+            looking = asyncio.ensure_future(self._ask(credential))
             self._looking[credential] = looking
             looking.add_done_callback(lambda done: self._looked(credential, done))
         try:
@@ -197,8 +198,8 @@ class Authenticator:
         if not done.cancelled():
             done.exception()  # marks it as retrieved, in case no request waits any more
 
-    async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
-        row, asked_at = await self._fetch_fresh(query, credential)
+    async def _ask(self, credential: bytes | UUID) -> Caller:
+        row, asked_at = await self._fetch_fresh(credential)
         known = self._known.get(credential)
         if row is None:
             self._known.pop(credential, None)
@@ -217,26 +218,24 @@ class Authenticator:
             self._known.popitem(last=False)
         return caller
 
-    async def _fetch_fresh(
-        self, query: str, credential: bytes | UUID
-    ) -> tuple[dict[str, Any] | None, float]:
-        """Returns the row, and the time of the query. Raises AuthenticationUnavailable."""
+    async def _fetch_fresh(self, credential: bytes | UUID) -> _Answer:
+        """Raises AuthenticationUnavailable."""
+        query = _BY_KEY if isinstance(credential, bytes) else _BY_USER
         for _ in range(2):
             try:
-                async with self._turn:
-                    row, asked_at = await self._connection.ask(
-                        lambda link: _fetch_one(link, query, credential)
-                    )
+                row, asked_at = await self._fetch(query, credential)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
                 raise AuthenticationUnavailable(str(problem)) from None
             if asyncio.get_running_loop().time() - asked_at < STALE_S:
                 return row, asked_at
         raise AuthenticationUnavailable("PostgreSQL is too slow")
 
+    async def _fetch(self, query: str, credential: bytes | UUID) -> _Answer:
+        async with self._turn:
+            return await self._connection.ask(lambda link: _fetch_one(link, query, credential))
 
-async def _fetch_one(
-    connection: Connection, query: str, credential: bytes | UUID
-) -> tuple[dict[str, Any] | None, float]:
+
+async def _fetch_one(connection: Connection, query: str, credential: bytes | UUID) -> _Answer:
     cursor = connection.cursor(row_factory=dict_row)
     asked_at = asyncio.get_running_loop().time()
     await cursor.execute(query, (credential,), prepare=True)
