@@ -11,7 +11,7 @@ from django.db import transaction
 from audit.actions import Action
 from tenants.accounts import locked_texts, person_acts
 from tenants.accounts.sessions import end_sessions
-from tenants.models import Link, Member, User
+from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import AlreadyUsed, Purpose
 from tenants.roles import Role
 from tenants.scope import person_scope, tenant_scope
@@ -58,7 +58,7 @@ def use(link: Link, password: str) -> User:
         if link.created_at <= user.password_changed_at:
             raise AlreadyUsed
         if link.tenant:
-            _refuse_unless_theirs(user, link)
+            _refuse_unless_theirs(user, link, link.tenant)
         user.take_password(password)
         end_sessions(user)
         detail = {"link_by": link.created_by}
@@ -68,12 +68,12 @@ def use(link: Link, password: str) -> User:
     return user
 
 
-def _refuse_unless_theirs(user: User, link: Link) -> None:
+def _refuse_unless_theirs(user: User, link: Link, tenant: Tenant) -> None:
     """Raises NotTheirs, also for a role by now that the link's maker may not assign."""
     with person_scope(user.pk):
         roles = dict(Member.objects.filter(user=user).values_list("tenant_id", "role"))
-    if user.is_operator or roles.keys() != {link.tenant_id}:
+    if user.is_operator or set(roles) != {tenant.id}:
         raise NotTheirs
-    link.role = roles[link.tenant_id]
+    link.role = roles[tenant.id]
     if not link.maker_may():
         raise NotTheirs

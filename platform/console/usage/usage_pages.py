@@ -32,6 +32,7 @@ from inference.usage.time_range import OWN_DAYS
 from tenants.roles import Permission
 from tenants.scope import system_scope, tenant_scope
 
+Scope = Callable[[], AbstractContextManager[None]]
 COLUMNS = (
     ("requests", _("Requests")),
     ("prompt_tokens", _("Tokens in")),
@@ -149,7 +150,7 @@ def _file(request: ConsoleRequest) -> HttpResponseBase:
     name = file_name(report, by, form)
     tenant_id, user_id = request.tenant.id if request.tenant else None, request.user.pk
     act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
-    scope = partial(tenant_scope, tenant_id, user_id) if tenant_id else system_scope
+    scope: Scope = partial(tenant_scope, tenant_id, user_id) if tenant_id else system_scope
     answer = StreamingHttpResponse(
         streamed(exported(report, by, form), scope), content_type=FORMATS[form]
     )
@@ -161,9 +162,7 @@ usage, all_usage = twin_pages(Permission.VIEW_USAGE, _page)
 export, all_export = twin_pages(Permission.VIEW_USAGE, _file)
 
 
-async def streamed(
-    pieces: Iterator[bytes], scope: Callable[[], AbstractContextManager[None]]
-) -> AsyncIterator[bytes]:
+async def streamed(pieces: Iterator[bytes], scope: Scope) -> AsyncIterator[bytes]:
     """Yield the pieces asynchronously: Django would collect a plain iterator before sending."""
 
     def following() -> bytes | None:
