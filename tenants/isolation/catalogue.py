@@ -41,7 +41,7 @@ class Table:
     enabled: bool
     forced: bool
     parent: str | None  # set for a partition
-    columns: frozenset[str]
+    columns: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Constraint:
     name: str
     kind: str  # "f" foreign key, "u" unique, "p" primary key
     target: str | None
-    columns: tuple[str, ...]
-    target_columns: tuple[str, ...]
+    columns: list[str]
+    target_columns: list[str]
     valid: bool
 
 
@@ -69,15 +69,9 @@ class Catalogue:
         for table, *policy in _rows(_POLICIES):
             policies[table].add((*policy[:2], tuple(policy[2]), *policy[3:]))
         return cls(
-            tables={
-                name: Table(name, enabled, forced, parent, frozenset(columns))
-                for name, enabled, forced, parent, columns in _rows(_TABLES)
-            },
+            tables={row[0]: Table(*row) for row in _rows(_TABLES)},
             policies=policies,
-            constraints=[
-                Constraint(table, name, kind, target, tuple(columns), tuple(to), valid)
-                for table, name, kind, target, columns, to, valid in _rows(_CONSTRAINTS)
-            ],
+            constraints=[Constraint(*row) for row in _rows(_CONSTRAINTS)],
             sees_through=_rows(_ROLE)[0][0],
             handed_over=_rows(_HANDED_OVER, [OWNER, SYSTEM])[0][0],
         )

@@ -40,8 +40,8 @@ class CompositeKey:
         return any(
             key.kind == "f"
             and (key.table, key.target) == (self.table, self.target)
-            and key.columns == (self.tenant, self.column)
-            and key.target_columns == (self.target_tenant, self.target_column)
+            and key.columns == [self.tenant, self.column]
+            and key.target_columns == [self.target_tenant, self.target_column]
             and key.valid
             for key in catalogue.constraints
         )
@@ -96,12 +96,12 @@ def check(catalogue: Catalogue) -> list[str]:
 
 
 def _add(key: CompositeKey, catalogue: Catalogue) -> None:
-    columns = (key.target_tenant, key.target_column)
+    columns = [key.target_tenant, key.target_column]
     if not any((c.table, c.columns) == (key.target, columns) for c in catalogue.constraints):
         unique = f'unique ("{columns[0]}", "{columns[1]}")'
         _execute(f'alter table "{key.target}" add constraint "{key.unique_name}" {unique}')
         catalogue.constraints.append(
-            Constraint(key.target, key.unique_name, "u", None, columns, (), valid=True)
+            Constraint(key.target, key.unique_name, "u", None, columns, [], valid=True)
         )
     _execute(
         f'alter table "{key.table}" drop constraint if exists "{key.name}", '
@@ -117,7 +117,7 @@ def _covered(key: CompositeKey, catalogue: Catalogue) -> list[Constraint]:
         c
         for c in catalogue.constraints
         if key.always
-        and (c.kind, c.table, c.columns, c.target) == ("f", key.table, (key.column,), key.target)
+        and (c.kind, c.table, c.columns, c.target) == ("f", key.table, [key.column], key.target)
     ]
 
 

@@ -1,5 +1,5 @@
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -12,6 +12,7 @@ from audit.trail.record import act
 from tenants.quotas.peak_hours import PeakHours
 
 _NOT_NEGATIVE = [MinValueValidator(Decimal(0))]
+_PRICE: dict[str, Any] = {"max_digits": 12, "decimal_places": 4, "validators": _NOT_NEGATIVE}
 
 
 def check_peak_hours(text: str) -> None:
@@ -46,18 +47,9 @@ class Price(models.Model):
 
     model = models.CharField(_("model"), max_length=120)
     pool = models.CharField(_("pool"), max_length=120, blank=True, db_default="")
-    prompt = models.DecimalField(
-        _("per million prompt tokens"), max_digits=12, decimal_places=4, validators=_NOT_NEGATIVE
-    )
-    cached = models.DecimalField(
-        _("per million cached tokens"), max_digits=12, decimal_places=4, validators=_NOT_NEGATIVE
-    )
-    completion = models.DecimalField(
-        _("per million completion tokens"),
-        max_digits=12,
-        decimal_places=4,
-        validators=_NOT_NEGATIVE,
-    )
+    prompt = models.DecimalField(_("per million prompt tokens"), **_PRICE)
+    cached = models.DecimalField(_("per million cached tokens"), **_PRICE)
+    completion = models.DecimalField(_("per million completion tokens"), **_PRICE)
     peak_hours = models.CharField(
         _("peak hours in UTC"),
         max_length=120,

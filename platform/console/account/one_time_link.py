@@ -1,5 +1,6 @@
 """The page of a link that works once: the first operator's, an invitation, or a new password."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -8,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -24,15 +26,22 @@ from tenants.models import Link, User
 from tenants.models.link import AlreadyUsed, OwnInvitation, Purpose, WrongPassword
 from tenants.models.tenant import OperatorsStayOut
 
+_NEW = {"autocomplete": "new-password"}
+
+
+def _password(
+    label: Promise, attrs: Mapping[str, Any], help_text: str | Promise = ""
+) -> forms.CharField:
+    widget = forms.PasswordInput(attrs=dict(attrs))
+    return forms.CharField(label=label, help_text=help_text, strip=False, widget=widget)
+
 
 class PresentPasswordForm(ConsoleForm):
     """Asks for the password of an existing account: the link alone must not open it."""
 
     email = forms.EmailField(widget=forms.HiddenInput, required=False)
-    password = forms.CharField(
-        label=_("Current password"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    password = _password(
+        _("Current password"), {"autocomplete": "current-password", "autofocus": True}
     )
 
 
@@ -46,17 +55,8 @@ class NewPasswordForm(ConsoleForm):
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    password = forms.CharField(
-        label=_("Password"),
-        strip=False,
-        help_text=_("At least 12 characters. A sentence is fine."),
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-    again = forms.CharField(
-        label=_("Password again"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
+    password = _password(_("Password"), _NEW, _("At least 12 characters. A sentence is fine."))
+    again = _password(_("Password again"), _NEW)
 
     def __init__(self, data: Any, link: Link) -> None:
         super().__init__(data)

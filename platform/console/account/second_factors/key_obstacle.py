@@ -28,7 +28,9 @@ def key_obstacle(request: HttpRequest) -> Obstacle | None:
         url = f"{request.scheme}://{near}{request.path}" if address.is_loopback else ""
         text = _("Browsers use security keys with a name only, not with an address like %(host)s.")
         return Obstacle(text % {"host": name}, url)
-    if _secure(request) or name == "localhost" or name.endswith(".localhost"):
+    # A proxy may have ended the TLS without saying so.
+    secure = request.is_secure() or settings.PUBLIC_URL.startswith("https://")
+    if secure or name == "localhost" or name.endswith(".localhost"):
         return None
     return Obstacle(_("Browsers use security keys over https only, and this page came by http."))
 
@@ -38,8 +40,3 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(name)
     except ValueError:
         return None
-
-
-def _secure(request: HttpRequest) -> bool:
-    """Returns whether the page came over TLS, which a proxy may have ended without saying so."""
-    return request.is_secure() or settings.PUBLIC_URL.startswith("https://")
