@@ -27,7 +27,7 @@ from inference import policy, pools
 from inference.policy import Window
 from infrastructure import outgoing_tls
 from infrastructure.redis.servers import is_cluster
-from tenants.rate_limits.client_address import Proxies
+from tenants.rate_limits.proxies import Proxies
 
 
 class EnvironmentProblem(SystemExit):

@@ -48,7 +48,7 @@ class RelabelledForm:
 
     bound_field_class = StyledField
     fields: dict[str, forms.Field]
-    labels: dict[str, str | Promise] = {}
+    labels: dict[str, Any] = {}  # texts, by field
     attrs: dict[str, dict[str, Any]] = {}  # of widgets, by field
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -60,7 +60,8 @@ def _record_own(action: Action, user: User, facts: _Facts) -> None:
     """Records where the person's own scope cannot read: in the platform's trail (own_acts.sql)."""
     columns = {**facts, "client_net": facts["client_net"] or present_network()}
     event = Event(action=Action(action), actor=user.actor, **columns)
-    values = [event.action, event.actor, event.success, event.client_net, json.dumps(event.detail)]
+    detail = json.dumps(event.detail)
+    values: list[Any] = [event.action, event.actor, event.success, event.client_net, detail]
     with person_scope(user.pk), connection.cursor() as cursor:
         cursor.execute("select * from tenants_record_own_act(%s, %s, %s, %s, %s)", values)
         event.pk, event.at = cursor.fetchone()

@@ -142,14 +142,14 @@ class Authenticator:
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
-        caller = self._remembered(digest) or await self._look_up(digest)
+        caller = self._remembered(digest) or await self._look_up(_BY_KEY, digest)
         assert caller.api_key_id
         self._last_used.note(caller.api_key_id)
         return caller
 
     async def by_digest(self, digest: bytes) -> Caller:
         """Authenticates again a request that has waited. Raises as `by_key` does."""
-        return self._remembered(digest) or await self._look_up(digest)
+        return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
 
     def remembered(self, text: str) -> Caller | None:
         """Returns the key's caller if it is known now, without a query."""
@@ -167,7 +167,7 @@ class Authenticator:
 
     async def by_member(self, member_id: UUID) -> Caller:
         """Authenticates a signed-in person, whose membership must still exist."""
-        return self._remembered(member_id) or await self._look_up(member_id)
+        return self._remembered(member_id) or await self._look_up(_BY_USER, member_id)
 
     def _remembered(self, credential: bytes | UUID) -> Caller | None:
         known = self._known.get(credential)
@@ -181,11 +181,11 @@ class Authenticator:
             return known.caller
         return None
 
-    async def _look_up(self, credential: bytes | UUID) -> Caller:
+    async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
         """Queries once for all simultaneous requests."""
         looking = self._looking.get(credential)
         if looking is None:
-            looking = asyncio.ensure_future(self._ask(credential))
+            looking = asyncio.ensure_future(self._ask(query, credential))
             self._looking[credential] = looking
             looking.add_done_callback(lambda done: self._looked(credential, done))
         try:
@@ -198,8 +198,8 @@ class Authenticator:
         if not done.cancelled():
             done.exception()  # marks it as retrieved, in case no request waits any more
 
-    async def _ask(self, credential: bytes | UUID) -> Caller:
-        row, asked_at = await self._fetch_fresh(credential)
+    async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
+        row, asked_at = await self._fetch_fresh(query, credential)
         known = self._known.get(credential)
         if row is None:
             self._known.pop(credential, None)
@@ -218,9 +218,8 @@ class Authenticator:
             self._known.popitem(last=False)
         return caller
 
-    async def _fetch_fresh(self, credential: bytes | UUID) -> _Answer:
+    async def _fetch_fresh(self, query: str, credential: bytes | UUID) -> _Answer:
         """Raises AuthenticationUnavailable."""
-        query = _BY_KEY if isinstance(credential, bytes) else _BY_USER
         for _ in range(2):
             try:
                 row, asked_at = await self._fetch(query, credential)

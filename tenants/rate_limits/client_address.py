@@ -1,56 +1,16 @@
 """Addresses of clients, whatever their spelling or tunnel, behind proxies that are trusted."""
 
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.conf import settings
 
-SOCKET_FILE = "unix"  # a proxy on a socket file, which has no address
-Network = IPv4Network | IPv6Network
+from tenants.rate_limits.proxies import Proxies
+
 MOST_HOPS = 32  # entries of X-Forwarded-For that are read
 LONGEST = 80  # characters of an address, its zone included
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-
-
-class Proxies:
-    """Addresses and networks, separated by commas, and `unix`; none by default.
-
-    Raises ValueError for any other word, and for a network that includes every address.
-    """
-
-    def __init__(self, text: str = "") -> None:
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        self._socket_file = SOCKET_FILE in words
-        self._networks = [_network(word) for word in words if word != SOCKET_FILE]
-        self._includes = lru_cache(4096)(self._look_up)
-
-    def __bool__(self) -> bool:
-        return self._socket_file or bool(self._networks)
-
-    def __contains__(self, address: str) -> bool:
-        """Returns True if the address is a proxy's; "" stands for a peer on a socket file."""
-        if not self._networks or not address:
-            return self._socket_file and not address
-        return self._includes(address)
-
-    def _look_up(self, address: str) -> bool:
-        parsed = ip_address(address)
-        return any(parsed in network for network in self._networks)
-
-
-def _network(word: str) -> Network:
-    network = ip_network(word)
-    if not network.prefixlen:
-        raise ValueError(f"{word} holds every address there is: anybody could name any client")
-    return network
 
 
 @lru_cache(4096)

@@ -94,10 +94,14 @@ def _since(refusal: Refusal) -> datetime:
 
 
 def _quota(refusal: Refusal) -> Quota | None:
+    if refusal.quota_id is None:
+        return None
     return Quota.objects.filter(pk=refusal.quota_id, tenant_id=refusal.tenant_id).first()
 
 
 def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
+    if refusal.quota_id is None:
+        return None
     counters = QuotaCounter.objects.filter(quota_id=refusal.quota_id, tenant_id=refusal.tenant_id)
     return counters.filter(starts__lte=refusal.last_at, ends__gt=refusal.last_at).first()
 

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from websockets.sync.client import connect as websocket
 
 from config.http.bounded_http import Bounded
-from tenants.rate_limits.client_address import Proxies
+from tenants.rate_limits.proxies import Proxies
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit

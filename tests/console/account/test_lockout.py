@@ -19,7 +19,7 @@ from audit.models import Event
 from console.account import lockout
 from console.account.session_records import SIGN_INS
 from tenants.models import Member, User
-from tenants.rate_limits.client_address import Proxies
+from tenants.rate_limits.proxies import Proxies
 from tests.console.account.conftest import try_password
 from tests.console.conftest import PASSWORD
 

@@ -6,7 +6,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from tenants.models import Member, User
-from tenants.rate_limits.client_address import Proxies
+from tenants.rate_limits.proxies import Proxies
 from tests.console.conftest import PASSWORD, SignIn
 
 

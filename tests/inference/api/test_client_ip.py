@@ -12,7 +12,8 @@ from pytest_django.fixtures import Settings
 
 from audit.trail.network import network
 from console import client_network
-from tenants.rate_limits.client_address import Proxies, client_ip, counted
+from tenants.rate_limits.client_address import client_ip, counted
+from tenants.rate_limits.proxies import Proxies
 from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit

@@ -3,7 +3,7 @@
 import pytest
 from pytest_django.fixtures import Settings
 
-from tenants.rate_limits.client_address import Proxies
+from tenants.rate_limits.proxies import Proxies
 from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
