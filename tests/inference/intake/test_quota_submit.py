@@ -22,7 +22,7 @@ from inference.queue.fair_queue import FairQueue
 from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits, LocalOnlyBy, QuotaRef
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, Tenant
-from tenants.quotas import exhausted
+from tenants.quotas import ledger_answer
 from tenants.rate_limits.admission import concurrency_key
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
@@ -135,7 +135,7 @@ async def test_a_refusal_leaves_nothing_and_gives_the_other_limits_back(
         while await link.call("ZCARD", concurrency_key(str(acme.id))) != 1:
             await asyncio.sleep(0.02)
     await in_database(lambda: ours.change(2, by="test"))()
-    await asyncio.sleep(exhausted.TTL_S)
+    await asyncio.sleep(ledger_answer.TTL_S)
     again = await submit(context, caller)
     assert again.admission.requests
     assert admission.requests

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
-from tenants.quotas import counters
+from tenants.quotas import windows
 from tenants.quotas.windows import ledger_sum
 from tests.audit.sealed import superuser
 from tests.e2e.ask import eventually
@@ -194,8 +194,8 @@ def test_nobody_waits_for_a_long_look_at_the_ledger(
             book.settle(*[each.over() for each in asked[2:5]])
         hold_alone(tenant_id)
 
-    hold_alone = counters.hold_alone
-    monkeypatch.setattr(counters, "hold_alone", meanwhile)
+    hold_alone = windows.hold_alone
+    monkeypatch.setattr(windows, "hold_alone", meanwhile)
     ours = Quota.set(acme, unit="requests", window="day", limit=9, by="test")
     assert during
     assert (ours.balance().used, ours.balance().reserved) == (5, 1)

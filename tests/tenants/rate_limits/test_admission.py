@@ -59,7 +59,7 @@ def an_ask(
 
 
 def remaining(admission: Admission) -> int | None:
-    return admission.requests and admission.requests.remaining
+    return admission.requests.remaining if admission.requests else None
 
 
 async def ask(shared: SharedAdmission, who: Caller, **asked: object) -> Admission:
