@@ -36,16 +36,7 @@ from tenants.accounts import second_factor
 BY_FACTOR = "mfa"  # the method of a proof, as django-allauth records it
 
 
-def recently_proven(view: Callable[..., HttpResponse]) -> View:
-    return _requiring_proof(view, "")
-
-
-def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
-    """Require the second factor of people who have one. The act checks whether one is needed."""
-    return _requiring_proof(view, BY_FACTOR)
-
-
-def _requiring_proof(view: Callable[..., HttpResponse], method: str) -> View:
+def recently_proven(view: Callable[..., HttpResponse], method: str = "") -> View:
     @wraps(view)
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
         by = method if method and second_factor.enrolled(request.user) else ""
@@ -60,6 +51,11 @@ def _requiring_proof(view: Callable[..., HttpResponse], method: str) -> View:
         return _redirect_to_proof(request, page, by)
 
     return checked
+
+
+def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
+    """Require the second factor of people who have one. The act checks whether one is needed."""
+    return recently_proven(view, BY_FACTOR)
 
 
 def is_proven(request: HttpRequest, by: str = "") -> bool:

@@ -10,7 +10,6 @@ from typing import cast
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
@@ -46,15 +45,16 @@ def begin(request: HttpRequest) -> None:
 
 
 def _recheck(request: HttpRequest) -> None:
-    profile = _person(request).profile()
-    if sessions.SEEN in request.session:
-        request.session[sessions.IDLE] = sessions.IDLE_S[profile]
-    if sessions.over(request.session):
+    person, session = _person(request), request.session
+    if sessions.SEEN in session:
+        session[sessions.IDLE] = sessions.IDLE_S[person.profile()]
+    if sessions.over(session):
         _end(request)
         return
     _note_presence(request)
-    with person_scope(_person(request).pk):
-        _session_row(request).update(last_seen_at=timezone.now())
+    with person_scope(person.pk):
+        own = UserSession.objects.filter(session_key=session.session_key)
+        own.update(last_seen_at=timezone.now())
 
 
 def _note_presence(request: HttpRequest) -> None:
@@ -65,20 +65,13 @@ def _note_presence(request: HttpRequest) -> None:
 
 
 def _end(request: HttpRequest) -> None:
+    person = _person(request)
     with transaction.atomic():
-        person = _person(request)
         session_records.record(Action.SESSION_END, request, person, {"why": "limit"})
         with person_scope(person.pk):
-            _session_row(request).delete()
+            UserSession.objects.filter(session_key=request.session.session_key).delete()
         request.session.flush()
     request.user = AnonymousUser()
-
-
-def _session_row(request: HttpRequest) -> "QuerySet[UserSession]":
-    rows: QuerySet[UserSession] = UserSession.objects.filter(
-        session_key=request.session.session_key
-    )
-    return rows
 
 
 def _person(request: HttpRequest) -> User:
