@@ -6,8 +6,6 @@ loses it to the person for whom a provider first verifies the address.
 """
 
 import logging
-from collections.abc import Callable
-from functools import wraps
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -31,7 +29,7 @@ from console.account import session_records
 from console.account.identity_providers.identity_provider import CheckedAdapter, InvalidAnswer
 from console.account.identity_providers.provider_http import ProviderSession
 from console.account.invitations import is_vouched_for
-from console.authorization import signing_in
+from console.authorization import View, signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, User
@@ -41,28 +39,29 @@ HOW = "identity provider"
 log = logging.getLogger(__name__)
 
 
-View = Callable[..., HttpResponse]
 # A provider that is slow holds no more than half of the threads that pages have.
 provider_turns = BoundedSemaphore(4)
 
 
-def _failing_to_sign_in_page(view: View) -> View:
-    """Sends people back to the sign-in page when the provider fails: it is no error of ours."""
+def _provider_page(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
+    """Returns the page of a step. A provider's failure sends people back to the sign-in page."""
 
-    @wraps(view)
-    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def view(request: HttpRequest, provider_id: str) -> HttpResponse:
         if not provider_turns.acquire(blocking=False):
-            log.warning("identity provider %s: too many wait for it", kwargs.get("provider_id"))
+            log.warning("identity provider %s: too many wait for it", provider_id)
             return _sign_in_failed(request)
         try:
-            return view(request, **kwargs)
+            answer: HttpResponse = step.adapter_view(CheckedAdapter(request, provider_id))(request)
+            return answer
+        except SocialApp.DoesNotExist:
+            raise Http404 from None
         except (RequestException, OAuth2Error, LookupError, ValueError) as problem:
-            log.warning("identity provider %s failed: %r", kwargs.get("provider_id"), problem)
+            log.warning("identity provider %s failed: %r", provider_id, problem)
             return _sign_in_failed(request)
         finally:
             provider_turns.release()
 
-    return guarded
+    return signing_in(view)
 
 
 def _sign_in_failed(request: HttpRequest) -> HttpResponse:
@@ -71,19 +70,8 @@ def _sign_in_failed(request: HttpRequest) -> HttpResponse:
     return redirect("account_login")
 
 
-def _provider_view(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
-    def view(request: HttpRequest, provider_id: str) -> HttpResponse:
-        try:
-            answer: HttpResponse = step.adapter_view(CheckedAdapter(request, provider_id))(request)
-        except SocialApp.DoesNotExist:
-            raise Http404 from None
-        return answer
-
-    return view
-
-
-to_provider = signing_in(_failing_to_sign_in_page(_provider_view(OAuth2LoginView)))
-callback = signing_in(_failing_to_sign_in_page(_provider_view(OAuth2CallbackView)))
+to_provider = _provider_page(OAuth2LoginView)
+callback = _provider_page(OAuth2CallbackView)
 
 
 class IdentityProviders(DefaultSocialAccountAdapter):
