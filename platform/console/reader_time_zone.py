@@ -1,31 +1,25 @@
 """Pages show times in the reader's time zone, which theme.js leaves in a cookie."""
 
 from collections.abc import Callable
-from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
+from tenants.models.tenant import time_zones
+
 COOKIE = "forebay_time_zone"
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-class ReaderTimeZone:
+def reader_time_zone(get_response: GetResponse) -> GetResponse:
     """Middleware for pages. The times of the management API are always in UTC."""
 
-    sync_capable, async_capable = True, False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def in_time_zone(request: HttpRequest) -> HttpResponseBase:
         name = request.COOKIES.get(COOKIE, "")
-        if name not in _names() or request.path.startswith("/api/"):
-            return self.get_response(request)
+        if name not in time_zones() or request.path.startswith("/api/"):
+            return get_response(request)
         with timezone.override(ZoneInfo(name)):
-            return self.get_response(request)
+            return get_response(request)
 
-
-@cache
-def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return in_time_zone

@@ -40,12 +40,12 @@ NAME = RegexValidator(
 
 
 @cache
-def _time_zones() -> frozenset[str]:
+def time_zones() -> frozenset[str]:
     return frozenset(available_timezones())  # reads hundreds of files
 
 
 def known_time_zone(name: str) -> None:
-    if name not in _time_zones():
+    if name not in time_zones():
         raise ValidationError(_("Use a name like Europe/Berlin or Asia/Shanghai."))
 
 
