@@ -24,8 +24,5 @@ def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
     """Returns the fullest quotas first."""
     rows = list(quotas.select_related("tenant", "api_key", "member__user"))
     states = balances(rows, tenant.time_zone, timezone.now())
-    return sorted((Line(quota, states[quota.id]) for quota in rows), key=_fullest_first)
-
-
-def _fullest_first(line: Line) -> tuple[int, str]:
-    return -line.standing.percent, str(line.quota.id)
+    shown = (Line(quota, states[quota.id]) for quota in rows)
+    return sorted(shown, key=lambda line: (-line.standing.percent, str(line.quota.id)))

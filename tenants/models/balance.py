@@ -16,6 +16,8 @@ from tenants.quotas import windows
 if TYPE_CHECKING:
     from tenants.models import Quota
 
+_Windows = dict[tuple[datetime, datetime], tuple[int, int]]  # (used, reserved) by start and end
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -65,15 +67,13 @@ def balances(quotas: Sequence[Quota], time_zone: str, at: datetime) -> dict[UUID
     return by_quota
 
 
-def _counted(
-    ids: Iterable[UUID], at: datetime
-) -> dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]]:
+def _counted(ids: Iterable[UUID], at: datetime) -> dict[UUID, _Windows]:
     """Returns (used, reserved) by quota and window."""
     rows = apps.get_model("tenants", "QuotaCounter")._default_manager.filter(
         quota_id__in=ids, starts__lte=at, ends__gt=at
     )
     columns = ("quota_id", "starts", "ends", "used", "reserved")
-    by_quota: dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]] = {}
+    by_quota: dict[UUID, _Windows] = {}
     for quota_id, starts, ends, used, reserved in rows.values_list(*columns):
         by_quota.setdefault(quota_id, {})[starts, ends] = used, reserved
     return by_quota

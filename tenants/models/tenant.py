@@ -144,8 +144,10 @@ class Tenant(OwnLimits):
         """Sets any of CHANGEABLE. Raises ValidationError."""
         with transaction.atomic():
             lock(self)
-            if fields.get("profile") == Profile.MLPS != self.profile:
-                self._refuse_operators()
+            separates = fields.get("profile") == Profile.MLPS != self.profile
+            if separates and self.members.filter(user__is_operator=True).exists():
+                problem = _("An operator of the platform is a member here.")
+                raise ValidationError({"profile": problem})
             detail = changed(self, fields, CHANGEABLE)
             if not detail:
                 return
@@ -157,10 +159,6 @@ class Tenant(OwnLimits):
             if "time_zone" in detail:
                 quotas = self.quotas.values_list("id", "window")
                 windows.open_now(self.id, quotas, self.time_zone)
-
-    def _refuse_operators(self) -> None:
-        if self.members.filter(user__is_operator=True).exists():
-            raise ValidationError({"profile": _("An operator of the platform is a member here.")})
 
     # A tenant's life -----------------------------------------------------------------------------
     def suspend(self, *, by: str, reason: str) -> None:

@@ -152,12 +152,9 @@ def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
     for row in rows if table in (Quota, QuotaRaise) else ():
         _change_id(row)
     date = {"created_at": timezone.now()} if table is TeamMembership else {}
-    rows.update(**{field.attname: None if _is_history(table) else after}, **date)
-
-
-def _is_history(table: type[Model]) -> bool:
-    """Returns True for tables of past requests, which keep their facts and owners."""
-    return bool(getattr(table, "is_history", False))
+    # Tables of past requests keep their facts and owners.
+    is_history = getattr(table, "is_history", False)
+    rows.update(**{field.attname: None if is_history else after}, **date)
 
 
 def register_erasers() -> None:

@@ -50,7 +50,8 @@ def last(number: int, tenant: Tenant | None, by: str) -> Minutes:
     key = f"minutes:{by}:{tenant.pk if tenant else 'all'}"
     remembered: Minutes = caches["process"].get(key) or {}
     unread = [minute for minute in moments if minute not in remembered]
-    fresh = _counts_by_minute(_usage(tenant).filter(created_at__gte=unread[0]), by)
+    usage = tenant.usage.all() if tenant else Usage.objects.all()
+    fresh = _counts_by_minute(usage.filter(created_at__gte=unread[0]), by)
     minutes = {m: remembered[m] if m in remembered else fresh.get(m, {}) for m in moments}
     settled_until = timezone.now() - timedelta(seconds=LATE_S) - MINUTE
     settled = {minute: counts for minute, counts in minutes.items() if minute <= settled_until}
@@ -82,7 +83,3 @@ def _counts_by_minute(usage: QuerySet[Usage], by: str) -> Minutes:
         counts = Counts(row["requests"], row["tokens_in"], row["tokens_out"], row["errors"])
         minutes.setdefault(row["minute"], {})[row["name"]] = counts
     return minutes
-
-
-def _usage(tenant: Tenant | None) -> QuerySet[Usage]:
-    return tenant.usage.all() if tenant else Usage.objects.all()

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.keys import signing
 from audit.offline import forebay_verify
-from audit.verification.verify import Report, TimeRange, Witness, open_trail, verify
+from audit.verification.verify import Report, TimeRange, open_trail, verify
 from audit.witnesses.delivery import configured, from_file
 from tenants.management.options import moment, tenant_id
 
@@ -59,12 +59,14 @@ class Command(BaseCommand):
         span = TimeRange(
             tenant_id(options["tenant"]), moment(options["since"]), moment(options["until"])
         )
+        files = options["witness"]
+        witnesses = configured() if files is None else [from_file(Path(name)) for name in files]
         with open_trail() as connection:
             report = verify(
                 connection,
                 span,
                 keys=[_key(text) for text in options["public_key"]],
-                witnesses=_witnesses(options["witness"]),
+                witnesses=witnesses,
                 texts=options["texts"],
                 processes=options["processes"],
             )
@@ -107,7 +109,3 @@ def _key(text: str) -> bytes:
     if len(key) != 32:
         raise ValueError("a public key is 32 bytes in base64")
     return key
-
-
-def _witnesses(names: list[str] | None) -> list[Witness]:
-    return configured() if names is None else [from_file(Path(name)) for name in names]

@@ -25,7 +25,8 @@ class Command(JsonCommand):
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
-            if _very_first_start() and os.environ.get("FOREBAY_DEMO", "1") != "0":
+            is_empty = not (Tenant.objects.exists() or User.objects.exists())
+            if is_empty and os.environ.get("FOREBAY_DEMO", "1") != "0":
                 _open_demo()
             demo = Tenant.objects.filter(name=DEMO).first()
             return {
@@ -42,10 +43,6 @@ class Command(JsonCommand):
         }
         lines = [f"{name}: {value}" for name, value in facts.items() if value]
         return "\n".join(lines) or "Nothing to do: an operator exists."
-
-
-def _very_first_start() -> bool:
-    return not (Tenant.objects.exists() or User.objects.exists())
 
 
 def _open_demo() -> None:
