@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from audit.keys.master_keys import private_file
 from tenants import secret_keys
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import ApiKey, Link, Tenant, User
@@ -49,9 +50,7 @@ def _open_demo() -> None:
     _, text = ApiKey.issue(Tenant.open(DEMO, by=BY), DEMO, by=BY)
     path = _demo_key_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
+    private_file.replace(path, text)
 
 
 def _operator_link(demo: Tenant | None) -> str | None:
