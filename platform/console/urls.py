@@ -20,10 +20,13 @@ app_name = "console"
 _BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
+_OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
+_OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _TEMPLATE = "templates/<uuid:template>/"
+_TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
 in_tenant = [
     path("", overview.overview, name="overview"),
@@ -54,11 +57,7 @@ in_tenant = [
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
     path(_TEMPLATE, prompt_template.template, name="prompt_template"),
     path(f"{_TEMPLATE}edition/", prompt_template.edition, name="prompt_template_edition"),
-    path(
-        f"{_TEMPLATE}versions/<int:number>/trial/",
-        prompt_template.trial,
-        name="prompt_template_trial",
-    ),
+    path(_TRIAL, prompt_template.trial, name="prompt_template_trial"),
     path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
@@ -125,11 +124,7 @@ urlpatterns = [
     path("account/data/", own_data.own_data, name="own_data"),
     path(f"{_OWN_DATA}deletion/", own_data.own_deletion, name="own_deletion"),
     path(f"{_OWN_DATA}export/", own_data.own_export, name="own_export"),
-    path(
-        f"{_OWN_DATA}export/<uuid:own_export>/",
-        own_data.own_export_download,
-        name="own_export_download",
-    ),
+    path(_OWN_EXPORT, own_data.own_export_download, name="own_export_download"),
     path("erasure/<str:token>/", own_data.followed, name="followed"),
     path("account/sessions/end/", account.other_sessions_end, name="other_sessions_end"),
     path("account/sessions/<int:session>/end/", account.session_end, name="session_end"),
@@ -176,11 +171,7 @@ urlpatterns = [
     path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
     path("console/operator-keys/", operator_keys.operator_keys, name="operator_keys"),
-    path(
-        "console/operator-keys/<uuid:operator_key>/revocation/",
-        operator_keys.revocation,
-        name="operator_key_revocation",
-    ),
+    path(f"{_OPERATOR_KEY}revocation/", operator_keys.revocation, name="operator_key_revocation"),
     path("console/prices/", prices.prices, name="prices"),
     path("console/prices/<int:price>/ending/", prices.ending, name="price_ending"),
     path("console/raises/", raises.all_raises, name="all_raises"),

@@ -64,7 +64,7 @@ class AccountAdapter(DefaultAccountAdapter):
         with transaction.atomic():
             super().login(request, user)
             session_records.record(Action.SESSION_LOGIN, request, user)
-        session_limits.begin(request)
+        session_limits.begin(request, user)
         for record in get_authentication_records(request, user):
             record["reauthenticated"] = True  # a sign-in is a proof of identity
         request.session.modified = True

@@ -20,7 +20,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from ipaddress import ip_network
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -33,6 +32,7 @@ from django.utils import timezone
 
 from console.client_network import client_ip
 from tenants.models import User
+from tenants.rate_limits.client_address import counted
 
 MOST, MOST_BY_ADDRESS, REST = 5, 50, timedelta(minutes=30)
 COOKIE, AGE_S, MOST_ACCOUNTS = "forebay_device", 180 * 86400, 10
@@ -95,7 +95,7 @@ def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
     account = f"{credential}/{_email_hash(email)}"
     if device_id := _known_device(request, email):
         return [Entry(f"{account}/{device_id}", MOST)]
-    address = Entry(f"address/{_network(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
+    address = Entry(f"address/{counted(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
     return [address, Entry(account, MOST)]
 
 
@@ -106,11 +106,6 @@ def _add_try(entry: Entry) -> int:
         cursor.execute(_COUNT, {**values, "now": now, "rested": now - REST})
         number: int = cursor.fetchone()[0]
     return number
-
-
-def _network(address: str) -> str:
-    """Returns the address, or the /64 network of an IPv6 address: one customer has all of it."""
-    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 def _email_hash(email: str) -> str:

@@ -5,10 +5,10 @@ profile and the age of the password are checked too.
 """
 
 import time
-from typing import cast
 
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -27,52 +27,46 @@ class SessionLimits(MiddlewareMixin):
     """Middleware; comes after AuthenticationMiddleware."""
 
     def process_request(self, request: HttpRequest) -> None:
-        if not request.user.is_authenticated:
+        person, session = request.user, request.session
+        if not isinstance(person, User):
             return
-        session = request.session
         if time.time() - session.get(sessions.SEEN, 0.0) < sessions.SEEN_EVERY_S:
             if sessions.over(session):  # the absolute limit
-                _end(request)
+                _end(request, person)
         else:
-            _recheck(request)
+            _recheck(request, person)
 
 
-def begin(request: HttpRequest) -> None:
+def begin(request: HttpRequest, person: User) -> None:
     """Start the limits of a new session: nothing known about an earlier one counts."""
     for name in (sessions.BEGAN, sessions.SEEN, sessions.IDLE):
         request.session.pop(name, None)
-    _note_presence(request)
+    _note_presence(request.session, person)
 
 
-def _recheck(request: HttpRequest) -> None:
-    person, session = _person(request), request.session
+def _recheck(request: HttpRequest, person: User) -> None:
+    session = request.session
     if sessions.SEEN in session:
         session[sessions.IDLE] = sessions.IDLE_S[person.profile()]
     if sessions.over(session):
-        _end(request)
+        _end(request, person)
         return
-    _note_presence(request)
+    _note_presence(session, person)
     with person_scope(person.pk):
         own = UserSession.objects.filter(session_key=session.session_key)
         own.update(last_seen_at=timezone.now())
 
 
-def _note_presence(request: HttpRequest) -> None:
-    person = _person(request)
-    sessions.seen(request.session, person.profile())
+def _note_presence(session: SessionBase, person: User) -> None:
+    sessions.seen(session, person.profile())
     if overdue(person):
-        request.session[NEW_PASSWORD] = person.pk
+        session[NEW_PASSWORD] = person.pk
 
 
-def _end(request: HttpRequest) -> None:
-    person = _person(request)
+def _end(request: HttpRequest, person: User) -> None:
     with transaction.atomic():
         session_records.record(Action.SESSION_END, request, person, {"why": "limit"})
         with person_scope(person.pk):
             UserSession.objects.filter(session_key=request.session.session_key).delete()
         request.session.flush()
     request.user = AnonymousUser()
-
-
-def _person(request: HttpRequest) -> User:
-    return cast("User", request.user)

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
@@ -17,11 +18,11 @@ from tenants.models import Tenant
 
 D = Dimension
 CUSTOM, WEEK = "custom", "7d"
-RANGES: dict[str, Callable[[str], TimeRange]] = {
-    "24h": lambda zone: TimeRange.last_hours(24, zone),
-    WEEK: lambda zone: TimeRange.last_days(7, zone),
-    "30d": lambda zone: TimeRange.last_days(30, zone),
-    "month": TimeRange.this_month,
+RANGES: dict[str, tuple[Promise, Callable[[str], TimeRange]]] = {  # by name, of a time zone
+    "24h": (_("Last 24 hours"), lambda zone: TimeRange.last_hours(24, zone)),
+    WEEK: (_("Last 7 days"), lambda zone: TimeRange.last_days(7, zone)),
+    "30d": (_("Last 30 days"), lambda zone: TimeRange.last_days(30, zone)),
+    "month": (_("This month"), TimeRange.this_month),
 }
 GROUPS = {
     D.MODEL: _("Model"),
@@ -47,10 +48,7 @@ class UsageFilter(ConsoleForm):
         label=_("Time"),
         required=False,
         choices=[
-            ("24h", _("Last 24 hours")),
-            (WEEK, _("Last 7 days")),
-            ("30d", _("Last 30 days")),
-            ("month", _("This month")),
+            *((name, label) for name, (label, _span) in RANGES.items()),
             (CUSTOM, _("From … to …")),
         ],
     )
@@ -105,4 +103,5 @@ class UsageFilter(ConsoleForm):
         fields = self.cleaned_data
         if fields["range"] == CUSTOM:
             return TimeRange.days(fields["first"] or fields["last"], fields["last"], self.zone)
-        return RANGES[fields["range"]](self.zone)
+        _label, span = RANGES[fields["range"]]
+        return span(self.zone)

@@ -25,6 +25,8 @@ from console.authorization import ConsoleRequest, own_page, signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 
+OVERVIEW = "/account/two-factor/"
+
 
 class _Recorded:
     """Mixed into allauth's views: records the change, and ends the person's other sessions."""
@@ -69,6 +71,7 @@ class AddKey(_Recorded, AddWebAuthnView):
 
 class RemoveKey(_Recorded, RemoveWebAuthnView):
     recorded, factor = Action.MFA_REMOVE, Authenticator.Type.WEBAUTHN
+    success_url = OVERVIEW
 
     def form_valid(self, form: Any) -> HttpResponse:
         adapter = SecondFactorAdapter()
@@ -77,17 +80,9 @@ class RemoveKey(_Recorded, RemoveWebAuthnView):
             return redirect("mfa_index")
         return super().form_valid(form)
 
-    def get_success_url(self) -> str:
-        return "/account/two-factor/"
-
 
 class NewRecoveryCodes(_Recorded, GenerateRecoveryCodesView):
     recorded, factor = Action.MFA_ADD, Authenticator.Type.RECOVERY_CODES
-
-
-class RenameKey(EditWebAuthnView):
-    def get_success_url(self) -> str:
-        return "/account/two-factor/"
 
 
 overview = own_page(Overview.as_view())
@@ -95,7 +90,7 @@ add_app = own_page(AddApp.as_view())
 remove_app = own_page(RemoveApp.as_view())
 add_key = own_page(AddKey.as_view())
 remove_key = own_page(RemoveKey.as_view())
-rename_key = own_page(RenameKey.as_view())
+rename_key = own_page(EditWebAuthnView.as_view(success_url=OVERVIEW))
 recovery_codes = own_page(ViewRecoveryCodesView.as_view())
 new_recovery_codes = own_page(NewRecoveryCodes.as_view())
 at_sign_in = signing_in(AuthenticateView.as_view())

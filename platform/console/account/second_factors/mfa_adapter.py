@@ -74,11 +74,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         ),
     }
 
-    def encrypt(self, text: str) -> str:
-        return encrypt(text)
-
-    def decrypt(self, encrypted_text: str) -> str:
-        return decrypt(encrypted_text)
+    encrypt, decrypt = staticmethod(encrypt), staticmethod(decrypt)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         """Keep a required last factor: without one, a password alone would do."""
