@@ -16,13 +16,9 @@ from guardian.shortcuts import assign_perm, get_groups_with_perms, remove_perm
 
 from audit.actions import Action
 from audit.trail.record import act
-from tenants.models import ApiKey, Member, Team, Tenant
+from tenants.models import ApiKey, Member, RestrictedModel, Team, Tenant
 from tenants.models.model_changes import lock
-from tenants.models.restricted_model import (
-    USE,
-    RestrictedModel,
-    RestrictedModelGroupObjectPermission,
-)
+from tenants.models.restricted_model import USE, RestrictedModelGroupObjectPermission
 
 Holder = Team | ApiKey
 

@@ -10,11 +10,7 @@ from tenants.models.price import Price
 from tenants.models.quota import Quota, QuotaCounter, QuotaNotice
 from tenants.models.quota_raise import QuotaRaise
 from tenants.models.refusal import Refusal
-from tenants.models.restricted_model import (
-    RestrictedModel,
-    RestrictedModelGroupObjectPermission,
-    RestrictedModelUserObjectPermission,
-)
+from tenants.models.restricted_model import RestrictedModel
 from tenants.models.team import Team, TeamMembership
 from tenants.models.tenant import Tenant
 from tenants.models.tier import Tier, TierPolicy

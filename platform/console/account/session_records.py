@@ -24,10 +24,7 @@ SIGN_INS = Counter(
 
 
 def record(
-    action: Action,
-    request: HttpRequest,
-    user: User | None,
-    detail: dict[str, Any] | None = None,
+    action: Action, request: HttpRequest, user: User | None, detail: dict[str, Any] | None = None
 ) -> None:
     if outcome := _OUTCOMES.get(action):
         SIGN_INS.of(outcome).value += 1

@@ -6,12 +6,7 @@ from allauth.mfa.base.views import AuthenticateView, IndexView, ReauthenticateVi
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
-from allauth.mfa.webauthn.views import (
-    AddWebAuthnView,
-    EditWebAuthnView,
-    ReauthenticateWebAuthnView,
-    RemoveWebAuthnView,
-)
+from allauth.mfa.webauthn import views as webauthn
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
@@ -65,11 +60,11 @@ class RemoveApp(_Recorded, DeactivateTOTPView):
     recorded, factor = Action.MFA_REMOVE, Authenticator.Type.TOTP
 
 
-class AddKey(_Recorded, AddWebAuthnView):
+class AddKey(_Recorded, webauthn.AddWebAuthnView):
     recorded, factor = Action.MFA_ADD, Authenticator.Type.WEBAUTHN
 
 
-class RemoveKey(_Recorded, RemoveWebAuthnView):
+class RemoveKey(_Recorded, webauthn.RemoveWebAuthnView):
     recorded, factor = Action.MFA_REMOVE, Authenticator.Type.WEBAUTHN
     success_url = OVERVIEW
 
@@ -90,9 +85,9 @@ add_app = own_page(AddApp.as_view())
 remove_app = own_page(RemoveApp.as_view())
 add_key = own_page(AddKey.as_view())
 remove_key = own_page(RemoveKey.as_view())
-rename_key = own_page(EditWebAuthnView.as_view(success_url=OVERVIEW))
+rename_key = own_page(webauthn.EditWebAuthnView.as_view(success_url=OVERVIEW))
 recovery_codes = own_page(ViewRecoveryCodesView.as_view())
 new_recovery_codes = own_page(NewRecoveryCodes.as_view())
 at_sign_in = signing_in(AuthenticateView.as_view())
 prove_by_code = own_page(ReauthenticateView.as_view())
-prove_by_key = own_page(ReauthenticateWebAuthnView.as_view())
+prove_by_key = own_page(webauthn.ReauthenticateWebAuthnView.as_view())
