@@ -32,9 +32,7 @@ class Member(models.Model):
     objects: ClassVar[MemberQuerySet] = MemberQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint("tenant", "user", name="tenants_member_once"),
-        ]
+        constraints = [models.UniqueConstraint("tenant", "user", name="tenants_member_once")]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant}"

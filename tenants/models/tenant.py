@@ -82,9 +82,7 @@ class Tenant(OwnLimits):
         _("local only"), default=False, help_text=_("No prompt ever leaves this installation.")
     )
     retention_days = models.PositiveIntegerField(
-        _("retention in days"),
-        default=200,
-        validators=[MinValueValidator(RETENTION_FLOOR_DAYS)],
+        _("retention in days"), default=200, validators=[MinValueValidator(RETENTION_FLOOR_DAYS)]
     )
     time_zone = models.CharField(
         _("time zone"),
