@@ -6,13 +6,13 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.db.models import Count, Q
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from audit.models import DeletionRequest, DeletionState
-from audit.models.deletion import DeletionRequestQuerySet
 from console import navigation
 from console.access.permission_words import WORDS
 from console.account import saved_entries
@@ -154,24 +154,16 @@ def seen_by(person: User | None, request: ConsoleRequest) -> str:
 
 
 @register.simple_tag
-def late_deletions(request: ConsoleRequest) -> int:
-    """Returns how many requests to erase are nearly due, for people who may decide on them."""
-    return _requests_to_decide(request).filter(alerted_at__isnull=False).count()
-
-
-@register.simple_tag
-def waiting_deletions(request: ConsoleRequest) -> int:
-    """Returns how many wait for a decision, from the first hour on."""
-    waiting = _requests_to_decide(request).filter(state=DeletionState.REQUESTED, alerted_at=None)
-    return waiting.count()
-
-
-def _requests_to_decide(request: ConsoleRequest) -> DeletionRequestQuerySet:
+def open_deletions(request: ConsoleRequest) -> dict[str, int]:
+    """Counts requests to erase that wait, and `late` ones (nearly due), for who may decide."""
     tenant, rows = getattr(request, "tenant", None), DeletionRequest.objects.open()
     if tenant:
-        may_decide = Permission.MANAGE_DELETIONS in request.permissions
-        return rows.filter(tenant_id=tenant.id) if may_decide else rows.none()
-    return rows if request.user.is_operator else rows.none()
+        rows = rows.filter(tenant_id=tenant.id)
+    by_role = tenant and Permission.MANAGE_DELETIONS in request.permissions
+    if not (by_role if tenant else request.user.is_operator):
+        return {}
+    waiting = Q(state=DeletionState.REQUESTED, alerted_at=None)
+    return rows.aggregate(waiting=Count("pk", filter=waiting), late=Count("alerted_at"))
 
 
 @register.simple_tag
