@@ -1,7 +1,7 @@
 """Records acts of people on their own accounts, in the trails of their tenants or the platform."""
 
 import json
-from typing import Any, TypedDict
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -27,7 +27,7 @@ def record(
 
     Each tenant of a member gets an event; acts of operators and unknown people are the platform's.
     """
-    facts: _Facts = {"success": success, "client_net": client_net, "detail": detail or {}}
+    facts: dict[str, Any] = {"success": success, "client_net": client_net, "detail": detail or {}}
     with transaction.atomic():
         members: list[Member] = []
         if user and not user.is_operator:
@@ -50,13 +50,7 @@ def record(
             act(action, actor=by or "unknown", **facts)
 
 
-class _Facts(TypedDict):
-    success: bool
-    client_net: str | None
-    detail: dict[str, Any]
-
-
-def _record_own(action: Action, user: User, facts: _Facts) -> None:
+def _record_own(action: Action, user: User, facts: dict[str, Any]) -> None:
     """Records where the person's own scope cannot read: in the platform's trail (own_acts.sql)."""
     columns = {**facts, "client_net": facts["client_net"] or present_network()}
     event = Event(action=Action(action), actor=user.actor, **columns)
