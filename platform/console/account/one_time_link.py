@@ -29,11 +29,9 @@ from tenants.models.tenant import OperatorsStayOut
 _NEW = {"autocomplete": "new-password"}
 
 
-def _password(
-    label: Promise, attrs: Mapping[str, Any], help_text: str | Promise = ""
-) -> forms.CharField:
+def _password(label: Promise, attrs: Mapping[str, Any], **options: Any) -> forms.CharField:
     widget = forms.PasswordInput(attrs=dict(attrs))
-    return forms.CharField(label=label, help_text=help_text, strip=False, widget=widget)
+    return forms.CharField(**{"label": label, "strip": False, "widget": widget, **options})
 
 
 class PresentPasswordForm(ConsoleForm):
@@ -55,7 +53,9 @@ class NewPasswordForm(ConsoleForm):
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    password = _password(_("Password"), _NEW, _("At least 12 characters. A sentence is fine."))
+    password = _password(
+        _("Password"), _NEW, help_text=_("At least 12 characters. A sentence is fine.")
+    )
     again = _password(_("Password again"), _NEW)
 
     def __init__(self, data: Any, link: Link) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -38,6 +38,16 @@ COLUMNS = (
 )
 
 
+class Point(NamedTuple):
+    label: str
+    figures: Figures
+
+
+class Line(NamedTuple):
+    group: Group
+    url: str
+
+
 def _page(request: ConsoleRequest) -> HttpResponse:
     form = UsageFilter(request.GET, request.tenant)
     context: dict[str, object] = {"form": form, "as_of": as_of()}
@@ -55,15 +65,11 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
     return {
         "report": report,
         "points": [
-            {"label": label, "figures": period.figures}
-            for label, period in zip(labels, series, strict=True)
+            Point(label, period.figures) for label, period in zip(labels, series, strict=True)
         ],
         "total": total(series),
         "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
-        "lines": [
-            {"group": group, "url": _group_url(request, by, group)}
-            for group in groups[:MOST_GROUPS]
-        ],
+        "lines": [Line(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]],
         "more": len(groups) > MOST_GROUPS,
         "chips": list(_chips(request, report)),
         "by": GROUPS[by],
