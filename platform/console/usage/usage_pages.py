@@ -17,7 +17,7 @@ from audit.trail.record import act
 from console.authorization import ConsoleRequest, twin_pages
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
-from inference.usage.names import Dimension, names
+from inference.usage.names import Dimension, Name, names
 from inference.usage.report import MOST_GROUPS, SORTS, Figures, Group, Period, Report, as_of, total
 from inference.usage.time_range import OWN_DAYS
 from tenants.roles import Permission
@@ -38,13 +38,29 @@ COLUMNS = (
 )
 
 
+class Line(NamedTuple):
+    group: Group
+    url: str  # the page of this group only
+
+
+class Head(NamedTuple):
+    """A column's head, with an address if the table can be sorted by it."""
+
+    label: Promise
+    url: str
+    sorted: bool
+
+
 class Point(NamedTuple):
-    label: str
+    label: str  # an hour or a day
     figures: Figures
 
 
-class Line(NamedTuple):
-    group: Group
+class Chip(NamedTuple):
+    """An active filter, and the page without it."""
+
+    label: Promise
+    name: Name
     url: str
 
 
@@ -85,10 +101,8 @@ def _label(report: Report, period: Period) -> str:
     return begins.strftime("%m-%d %H:%M" if report.span.hourly else "%Y-%m-%d")
 
 
-def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> dict[str, object]:
-    """Returns a column's head, with an address if the table can be sorted by it."""
-    url = "?" + _query(request, sort=name) if name in SORTS else ""
-    return {"label": label, "url": url, "sorted": name == sort}
+def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> Head:
+    return Head(label, "?" + _query(request, sort=name) if name in SORTS else "", name == sort)
 
 
 def _chart(labels: list[str], figures: list[Figures]) -> str:
@@ -114,12 +128,11 @@ def _group_url(request: ConsoleRequest, by: Dimension, group: Group) -> str:
     return "?" + _query(request, **{str(by): str(group.id), "by": str(then)})
 
 
-def _chips(request: ConsoleRequest, report: Report) -> Iterator[dict[str, object]]:
-    """Yields the active filters, each with the page without it."""
+def _chips(request: ConsoleRequest, report: Report) -> Iterator[Chip]:
     for dimension, id_ in report.where.items():
         name = names(dimension, [id_], report.tenant)[id_]
         url = "?" + _query(request, **{str(dimension): ""})
-        yield {"label": GROUPS[dimension], "name": name, "url": url}
+        yield Chip(GROUPS[dimension], name, url)
 
 
 def _export_url(request: ConsoleRequest, form: str) -> str:
