@@ -94,8 +94,9 @@ class Processes:
             if not listens(child.pid, self._options.port):
                 return "it does not answer yet"
             address = self._options.near_host, self._options.port
-            answer = await get(*address, "/readyz", tls=self._options.tls)
-            if answer.status == 200 or _only_engines_are_away(answer.body):
+            # The console reports engines that are away.
+            answer = await get(*address, "/readyz?without=engines", tls=self._options.tls)
+            if answer.status == 200:
                 return None
             return answer.body.strip() or "it does not answer yet"
 
@@ -127,15 +128,6 @@ class Processes:
         )
         self._keeper.keep(child)
         return child
-
-
-def _only_engines_are_away(body: str) -> bool:
-    """Returns whether all but the engines is ready; the console reports engines that are away."""
-    try:
-        checks = json.loads(body)["checks"]
-        return [name for name, answers in checks.items() if not answers] == ["engines"]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return False
 
 
 async def run_concurrently(*works: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,6 @@ from config.supervisor.child import Child
 from config.supervisor.engines.launch_command import Server, server_child
 from config.supervisor.engines.server_life import Life, ServerWatch
 from config.supervisor.home import Home
-from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
@@ -43,19 +42,18 @@ class Engine:
 
     async def start(self) -> None:
         async def is_ready() -> bool:
-            return self.registered.is_set() and await self._what_is_missing() is None
+            return self.registered.is_set() and await self._server.answers()
+
+        async def what_is_missing() -> str | None:
+            return None if await self._server.answers() else "the model is loading"
 
         child = server_child(self._server, self._keeper, self._home)
         within_s, watch = self._server.launch.start_within_s, ServerWatch(self._server)
         life = Life(self.name, self._database_url, is_ready, within_s, watch)
         try:
-            await self._keeper.start(child, self._what_is_missing, life)
+            await self._keeper.start(child, what_is_missing, life)
         except Problem:
             raise Problem(_failure_reason(child, self._model)) from None
-
-    async def _what_is_missing(self) -> str | None:
-        answer = await get(HOST, self._server.port, "/health")
-        return None if answer.status == 200 else "the model is loading"
 
 
 def bundled_model() -> Path:

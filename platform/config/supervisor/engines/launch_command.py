@@ -13,6 +13,7 @@ from typing import Any
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
+from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import Problem
 from inference.engines.kinds.bundled_model import template_for
@@ -44,6 +45,9 @@ class Server:
     @property
     def served_name(self) -> str:
         return str(self.fields.get("model") or self.fields["name"])
+
+    async def answers(self) -> bool:
+        return (await get(HOST, self.port, "/health")).status == 200
 
     @property
     def runs(self) -> tuple[Any, ...]:

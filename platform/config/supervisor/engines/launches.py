@@ -13,12 +13,11 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.engines.launch_command import Server, server_child
 from config.supervisor.engines.server_life import Life, ServerWatch
 from config.supervisor.home import Home
-from config.supervisor.http_probe import get
 from config.supervisor.keeper import PATIENCE, Keeper
 from config.supervisor.ports import find_free, reserve
 from config.supervisor.terminal import Problem, done, say
 from inference import launching
-from inference.launching import HOST, Launch
+from inference.launching import Launch
 from inference.pools import Entry, Fields, configured, entries
 
 KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
@@ -141,7 +140,7 @@ class Launches:
         """Start a server and record the engine as starting. Raises Problem, OSError."""
 
         async def is_ready() -> bool:
-            if (await get(HOST, server.port, "/health")).status != 200:
+            if not await server.answers():
                 return False
             done(f"engine ready: {server.engine}")
             return True
