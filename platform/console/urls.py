@@ -1,15 +1,14 @@
 from django.urls import include, path
 
 from console import home
-from console.access import api_key, api_keys, operator_keys, roles, served_models
+from console.access import api_keys, operator_keys, roles, served_models
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
 from console.compliance import pages as compliance
-from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
-from console.people import member, members, teams
+from console.limits import limits, prices, quotas, reconciliations, refusals
+from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
-from console.prompts import template as prompt_template
 from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
@@ -45,8 +44,8 @@ in_tenant = [
     path("batches/<uuid:batch>/cancel/", batches.cancel, name="batch_cancel"),
     path("batches/<uuid:batch>/download/", batches.download, name="batch_download"),
     path("keys/", api_keys.api_keys, name="api_keys"),
-    path("keys/<uuid:key>/", api_key.api_key, name="api_key"),
-    path("keys/<uuid:key>/rotation/", api_key.rotation, name="rotation"),
+    path("keys/<uuid:key>/", api_keys.api_key, name="api_key"),
+    path("keys/<uuid:key>/rotation/", api_keys.rotation, name="rotation"),
     path("keys/<uuid:key>/revocation/", api_keys.revocation, name="revocation"),
     path("models/", served_models.models, name="models"),
     path("models/restriction/", served_models.restriction, name="restriction"),
@@ -55,9 +54,9 @@ in_tenant = [
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
-    path(_TEMPLATE, prompt_template.template, name="prompt_template"),
-    path(f"{_TEMPLATE}edition/", prompt_template.edition, name="prompt_template_edition"),
-    path(_TRIAL, prompt_template.trial, name="prompt_template_trial"),
+    path(_TEMPLATE, prompt_templates.template, name="prompt_template"),
+    path(f"{_TEMPLATE}edition/", prompt_templates.edition, name="prompt_template_edition"),
+    path(_TRIAL, prompt_templates.trial, name="prompt_template_trial"),
     path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
@@ -66,11 +65,11 @@ in_tenant = [
     path("members/", members.members, name="members"),
     path("members/invitation/", members.invitation, name="invitation"),
     path("members/links/<uuid:link>/revocation/", members.link_revocation, name="link_revocation"),
-    path("members/<uuid:member>/", member.member, name="member"),
-    path("members/<uuid:member>/role/", member.role, name="role"),
-    path("members/<uuid:member>/reset-link/", member.reset_link, name="reset_link"),
-    path("members/<uuid:member>/texts/release/", member.texts_release, name="texts_release"),
-    path("members/<uuid:member>/removal/", member.removal, name="removal"),
+    path("members/<uuid:member>/", members.member, name="member"),
+    path("members/<uuid:member>/role/", members.role, name="role"),
+    path("members/<uuid:member>/reset-link/", members.reset_link, name="reset_link"),
+    path("members/<uuid:member>/texts/release/", members.texts_release, name="texts_release"),
+    path("members/<uuid:member>/removal/", members.removal, name="removal"),
     path("teams/", teams.teams, name="teams"),
     path("teams/<uuid:team>/", teams.team, name="team"),
     path("teams/<uuid:team>/disbanding/", teams.disbanding, name="disbanding"),
@@ -93,14 +92,14 @@ in_tenant = [
     path("compliance/run/", compliance.check_run, name="check_run"),
     path("compliance/report/", compliance.report, name="compliance_report"),
     path("compliance/checks/<slug:check>/", compliance.check, name="check"),
-    path("limits/", tenant_limits.limits, name="limits"),
+    path("limits/", limits.limits, name="limits"),
     path("quotas/", quotas.quotas, name="quotas"),
     path("quotas/<uuid:quota>/", quotas.quota, name="quota"),
     path("quotas/<uuid:quota>/drop/", quotas.quota_drop, name="quota_drop"),
-    path("quotas/<uuid:quota>/raise/", raises.raise_request, name="raise_request"),
-    path("raises/", raises.raises, name="raises"),
-    path("raises/<uuid:quota_raise>/approval/", raises.raise_approval, name="raise_approval"),
-    path("raises/<uuid:quota_raise>/refusal/", raises.raise_refusal, name="raise_refusal"),
+    path("quotas/<uuid:quota>/raise/", quotas.raise_request, name="raise_request"),
+    path("raises/", quotas.raises, name="raises"),
+    path("raises/<uuid:quota_raise>/approval/", quotas.raise_approval, name="raise_approval"),
+    path("raises/<uuid:quota_raise>/refusal/", quotas.raise_refusal, name="raise_refusal"),
     path("refusals/", refusals.refusals, name="refusals"),
     path("refusals/find/", refusals.refusal_search, name="refusal_search"),
     path("deletions/", deletions.deletions, name="deletions"),
@@ -169,12 +168,12 @@ urlpatterns = [
     path(f"{_REPLACEMENT}cancellation/", versions.cancellation, name="replacement_cancellation"),
     path(f"{_REPLACEMENT}rollback/", versions.rollback, name="replacement_rollback"),
     path("console/tenants/", tenant_list.tenants, name="tenants"),
-    path("console/tiers/", tiers.tiers, name="tiers"),
+    path("console/tiers/", limits.tiers, name="tiers"),
     path("console/operator-keys/", operator_keys.operator_keys, name="operator_keys"),
     path(f"{_OPERATOR_KEY}revocation/", operator_keys.revocation, name="operator_key_revocation"),
     path("console/prices/", prices.prices, name="prices"),
     path("console/prices/<int:price>/ending/", prices.ending, name="price_ending"),
-    path("console/raises/", raises.all_raises, name="all_raises"),
+    path("console/raises/", quotas.all_raises, name="all_raises"),
     path("console/refusals/", refusals.all_refusals, name="all_refusals"),
     path("console/refusals/find/", refusals.all_refusal_search, name="all_refusal_search"),
     path("console/reconciliation/", reconciliations.reconciliations, name="reconciliations"),

@@ -1,5 +1,7 @@
-"""Pages of a tenant's API keys: the list, and new ones, whose text is shown once."""
+"""Pages of a tenant's API keys: the list, new ones, whose text is shown once, and one key."""
 
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +13,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from console.access.key_forms import NewKeyForm
+from console.access.key_forms import ChangedKeyForm, NewKeyForm, RotationForm, may_handle
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
+from console.quota_lines import Line, lines
+from console.reported_acts import report_and_leave, saved
+from console.trail.actors import Actors
 from inference.engines import answering
+from tenants.key_scopes import key_permissions
 from tenants.models import ApiKey
+from tenants.models.key_powers import permissions_of
 from tenants.roles import Permission
 
 
@@ -29,19 +36,11 @@ def api_keys(request: TenantRequest) -> HttpResponse:
     if Permission.MANAGE_KEYS not in request.permissions:
         raise PermissionDenied(_("Your role can see API keys but not create them."))
     form = NewKeyForm(request, request.POST)
-    if not form.is_valid():
+    issue = partial(ApiKey.issue, request.tenant, by=request.actor, created_by=request.member)
+    issued = saved(form, lambda: issue(**form.cleaned_data))
+    if not issued:
         return _page(request, form)
-    try:
-        key, text = ApiKey.issue(
-            request.tenant,
-            by=request.actor,
-            created_by=request.member,
-            days=form.cleaned_data["days"],
-            **form.settings(),
-        )
-    except ValidationError as problem:
-        form.refuse(problem)
-        return _page(request, form)
+    key, text = issued
     return _page(request, NewKeyForm(request, None), new_key=key, text=text)
 
 
@@ -49,12 +48,11 @@ def api_keys(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_KEYS)
 def revocation(request: TenantRequest, key: UUID) -> HttpResponse:
     row = get_object_or_404(request.tenant.api_keys, pk=key)
-    row.revoke(by=request.actor)
-    messages.success(request, _("The key %(name)s is revoked.") % {"name": row.name})
-    return redirect("console:api_keys", tenant=request.tenant.name)
+    text = _("The key %(name)s is revoked.") % {"name": row.name}
+    return report_and_leave(request, row.revoke, text, "console:api_keys")
 
 
-def example() -> dict[str, Any]:
+def _example() -> dict[str, Any]:
     """Returns values for the command line that is shown beside a new key."""
     return {"model": next(iter(answering()), "MODEL"), "public_url": settings.PUBLIC_URL}
 
@@ -66,7 +64,99 @@ def _page(request: TenantRequest, form: NewKeyForm, **shown: Any) -> HttpRespons
         "form": form,
         "live": keys.filter(revoked_at=None),
         "revoked": keys.exclude(revoked_at=None)[:20],
-        **example(),
+        **_example(),
         **shown,
     }
     return render(request, "console/api_keys.html", context)
+
+
+@never_cache
+@permitted(Permission.VIEW_KEYS)
+@recently_proven
+def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
+    row = _key(request, key)
+    if request.method != "POST":
+        return _key_page(request, row)
+    if Permission.MANAGE_KEYS not in request.permissions:
+        raise PermissionDenied(_("Your role can see API keys but not change them."))
+    _refuse_escalation(request, row)
+    form = ChangedKeyForm(request, request.POST, row)
+    if not form.is_valid():
+        return _key_page(request, row, form=form)
+    try:
+        row.change(by=request.actor, **form.settings())
+    except ValidationError as problem:
+        if row.revoked_at:
+            return _refused(request, row, problem)
+        form.refuse(problem)
+        return _key_page(request, _key(request, key), form=form)
+    messages.success(
+        request, _("The key has been changed. The change takes effect within a second.")
+    )
+    return redirect("console:api_key", tenant=request.tenant.name, key=key)
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_KEYS)
+@recently_proven
+def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
+    row = _key(request, key)
+    _refuse_escalation(request, row)
+    form = RotationForm(request.POST)
+    if not form.is_valid():
+        return _key_page(request, row, rotation=form)
+    overlap = timedelta(hours=form.cleaned_data["hours"])
+    try:
+        successor, text = row.rotate(by=request.actor, overlap=overlap)
+    except ValidationError as problem:
+        return _refused(request, row, problem)
+    return _key_page(
+        request, _key(request, successor.pk), new_key=successor, text=text, replaced=row
+    )
+
+
+def _refused(request: TenantRequest, key: ApiKey, problem: ValidationError) -> HttpResponse:
+    """Show why a key changed meanwhile refuses this: its page has no such form any more."""
+    messages.error(request, " ".join(problem.messages))
+    return redirect("console:api_key", tenant=request.tenant.name, key=key.pk)
+
+
+def _refuse_escalation(request: TenantRequest, key: ApiKey) -> None:
+    if not may_handle(request, key):
+        raise PermissionDenied(
+            _("This key may do more than your role. Ask an owner or an administrator.")
+        )
+
+
+def _key(request: TenantRequest, key: UUID) -> ApiKey:
+    keys = request.tenant.api_keys.select_related("created_by__user", "team", "replaced_by")
+    return get_object_or_404(keys, pk=key)
+
+
+def _key_page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse:
+    handled = Permission.MANAGE_KEYS in request.permissions and may_handle(request, key)
+    context = {
+        "key": key,
+        "may_change": handled and not key.revoked_at,
+        "predecessor": request.tenant.api_keys.filter(replaced_by=key).first(),
+        "form": ChangedKeyForm(request, None, key),
+        "rotation": RotationForm(),
+        "standings": _quota_lines(request, key),
+        "grantors": _grantors(request, key),
+        "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),
+        **_example(),
+        **shown,
+    }
+    return render(request, "console/api_key.html", context)
+
+
+def _grantors(request: TenantRequest, key: ApiKey) -> list[str]:
+    actors = Actors.among(key.grantors, request.tenant)
+    return [actors.name(actor) for actor in key.grantors]
+
+
+def _quota_lines(request: TenantRequest, key: ApiKey) -> list[Line] | None:
+    if Permission.VIEW_LIMITS not in request.permissions:
+        return None
+    return lines(request.tenant, request.tenant.quotas.filter(api_key=key))

@@ -10,14 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from console.api.access.scopes_to_give import scopes_to_give
 from console.authorization import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
+from console.limits.limit_forms import LABELS, LongForm
 from inference.engines import served
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
 from tenants.models.tier import LIMITS
 from tenants.roles import Permission
-
-SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", "local_only", *LIMITS)
-ADVANCED = tuple(name for name in SETTINGS if name not in ("name", "team"))
 
 
 def may_handle(request: TenantRequest, key: ApiKey) -> bool:
@@ -38,18 +36,11 @@ def _scopes(request: TenantRequest) -> frozenset[str]:
     return scopes_to_give(request.permissions, request.tenant.profile)
 
 
-class KeyForm(ConsoleForm):
+class KeyForm(LongForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=80,
         help_text=_("What the key is for, such as a program or a person."),
-    )
-    team = forms.ModelChoiceField(
-        label=_("Team"),
-        queryset=Team.objects.none(),
-        required=False,
-        empty_label=_("No team"),
-        help_text=_("The key may use the restricted models of its team."),
     )
     scopes = forms.MultipleChoiceField(
         label=_("What it may do"),
@@ -72,17 +63,13 @@ class KeyForm(ConsoleForm):
         help_text=_("Nothing that this key asks leaves this installation."),
     )
     requests_per_minute = LimitField(
-        label=_("Requests per minute"),
+        label=LABELS["requests_per_minute"],
         help_text=_("Leave empty to apply only the tenant's limits."),
     )
-    burst = LimitField(label=_("Burst"))
-    tokens_per_minute = LimitField(label=_("Tokens per minute"))
-    max_concurrency = LimitField(label=_("Requests at once"))
-    megabytes_in_flight = LimitField(label=_("Megabytes in flight"))
-    megabytes_per_day = LimitField(label=_("Megabytes stored per day"))
+    more = ("scopes", "allowed_models", "allowed_networks", "local_only", *LIMITS)
 
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey | None = None) -> None:
-        present = {name: getattr(key, name) for name in SETTINGS} if key else {}
+        present = {name: getattr(key, name) for name in ("name", "team", *self.more)} if key else {}
         super().__init__(data, initial=present)
         if request.tenant.local_only:
             self.fields["local_only"].help_text = _(
@@ -91,32 +78,25 @@ class KeyForm(ConsoleForm):
         self._offer("scopes", _scopes(request), [*Scope.choices])
         names = sorted({*served(), *(key.allowed_models if key else ())})
         self._offer("allowed_models", names, [(name, name) for name in names])
-        team = self.fields["team"]
-        assert isinstance(team, forms.ModelChoiceField)
         teams: QuerySet[Team] = request.tenant.teams.order_by("name")
         if not _manages_teams(request):
             teams = teams.filter(memberships__member=request.member)
-        team.queryset = teams
+        self.fields["team"] = forms.ModelChoiceField(
+            teams,
+            label=_("Team"),
+            required=False,
+            empty_label=_("No team"),
+            help_text=_("The key may use the restricted models of its team."),
+        )
+        self.order_fields(self.field_order)
 
     def _offer(self, name: str, allowed: Collection[str], choices: list[tuple[str, Any]]) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [choice for choice in choices if choice[0] in allowed]
 
-    @property
-    def simple(self) -> list[forms.BoundField]:
-        return [field for field in self.visible_fields() if field.name not in ADVANCED]
-
-    @property
-    def advanced(self) -> list[forms.BoundField]:
-        return [self[name] for name in ADVANCED]
-
-    @property
-    def open_advanced(self) -> bool:
-        return any(name in self.errors for name in ADVANCED)
-
     def settings(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in SETTINGS}
+        return {name: self.cleaned_data[name] for name in ("name", "team", *self.more)}
 
 
 class NewKeyForm(KeyForm):

@@ -5,19 +5,17 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField, LinesField
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from tenants.accounts import operator_keys as keys_of_operators
 from tenants.accounts import second_factor
 from tenants.models import OperatorKey
@@ -29,35 +27,33 @@ SHOWN_REVOKED = 20
 
 class OperatorKeyForm(ConsoleForm):
     name = forms.CharField(
-        label=gettext_lazy("Name"),
+        label=_("Name"),
         max_length=80,
-        help_text=gettext_lazy(
+        help_text=_(
             "What the key is for, such as a pipeline. Tenants whose limits it changes see it on "
             "their record."
         ),
     )
     days = forms.TypedChoiceField(
-        label=gettext_lazy("Expires"),
+        label=_("Expires"),
         coerce=int,
         choices=[
-            (90, gettext_lazy("after 90 days")),
-            (30, gettext_lazy("after 30 days")),
-            (365, gettext_lazy("after a year")),
+            (90, _("after 90 days")),
+            (30, _("after 30 days")),
+            (365, _("after a year")),
         ],
     )
     scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("What it may do"),
+        label=_("What it may do"),
         choices=OperatorScope.choices,
         widget=forms.CheckboxSelectMultiple,
     )
     allowed_networks = LinesField(
-        label=gettext_lazy("Allowed addresses"),
-        help_text=gettext_lazy(
-            "One per line, such as 192.0.2.0/24. Leave empty to allow any address."
-        ),
+        label=_("Allowed addresses"),
+        help_text=_("One per line, such as 192.0.2.0/24. Leave empty to allow any address."),
     )
     requests_per_minute = LimitField(
-        label=gettext_lazy("Requests per minute"), initial=REQUESTS_PER_MINUTE, required=True
+        label=_("Requests per minute"), initial=REQUESTS_PER_MINUTE, required=True
     )
 
     def settings(self) -> dict[str, Any]:
@@ -71,13 +67,10 @@ class OperatorKeyForm(ConsoleForm):
 @recently_proven_by_factor
 def operator_keys(request: ConsoleRequest) -> HttpResponse:
     form = OperatorKeyForm(request.POST or None)
-    if request.method != "POST" or not form.is_valid():
+    made = saved(form, lambda: keys_of_operators.make(request.user, **form.settings()))
+    if not made:
         return _page(request, form)
-    try:
-        key, text = keys_of_operators.make(request.user, **form.settings())
-    except ValidationError as problem:
-        form.refuse(problem)
-        return _page(request, form)
+    key, text = made
     return _page(request, OperatorKeyForm(), new_key=key, text=text)
 
 
@@ -86,9 +79,8 @@ def operator_keys(request: ConsoleRequest) -> HttpResponse:
 def revocation(request: ConsoleRequest, operator_key: UUID) -> HttpResponse:
     """Revoke a key. Needs no proof of identity: a leaked key must be stopped at once."""
     key = get_object_or_404(OperatorKey, pk=operator_key)
-    key.revoke(by=request.actor)
-    messages.success(request, _("The key %(name)s is revoked.") % {"name": key.name})
-    return redirect("console:operator_keys")
+    text = _("The key %(name)s is revoked.") % {"name": key.name}
+    return report_and_leave(request, key.revoke, text, "console:operator_keys")
 
 
 def _page(request: ConsoleRequest, form: OperatorKeyForm, **shown: Any) -> HttpResponse:

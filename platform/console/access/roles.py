@@ -1,15 +1,39 @@
-"""The table of roles and their permissions, read-only, as the code goes by it."""
+"""The table of roles and their permissions, in words, as the code goes by it."""
 
 from dataclasses import dataclass
 
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
-from console.access.permission_words import WORDS
 from console.authorization import TenantRequest, permitted
 from tenants.roles import HOLDERS, Duty, MatrixRow, Permission, Profile, Role, matrix
+
+WORDS: dict[Permission, Promise] = {
+    Permission.CHAT: _("Chat with the models"),
+    Permission.VIEW_USAGE: _("See usage and overview"),
+    Permission.VIEW_REQUESTS: _("See the request log"),
+    Permission.VIEW_LIMITS: _("See limits, quotas and refusals"),
+    Permission.VIEW_KEYS: _("See API keys"),
+    Permission.MANAGE_KEYS: _("Create, change and revoke API keys"),
+    Permission.VIEW_MEMBERS: _("See members and roles"),
+    Permission.MANAGE_MEMBERS: _("Invite, change and remove members"),
+    Permission.VIEW_TEAMS: _("See teams and models"),
+    Permission.MANAGE_TEAMS: _("Manage teams and grants of models"),
+    Permission.VIEW_TEMPLATES: _("See prompt templates"),
+    Permission.MANAGE_TEMPLATES: _("Write and remove prompt templates"),
+    Permission.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
+    Permission.APPROVE_RAISES: _("Approve raises of quotas"),
+    Permission.MANAGE_SECURITY: _("Change security settings"),
+    Permission.VIEW_AUDIT: _("Read the audit trail"),
+    Permission.EXPORT_AUDIT: _("Export the audit trail"),
+    Permission.VIEW_PROMPTS: _("Read prompts and answers, with a reason"),
+    Permission.VIEW_COMPLIANCE: _("See the compliance report"),
+    Permission.MANAGE_RETENTION: _("Set how long data is kept"),
+    Permission.MANAGE_HOLDS: _("Place and approve legal holds"),
+    Permission.MANAGE_DELETIONS: _("Decide on deletion requests"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +76,4 @@ def _line(row: MatrixRow, other_row: MatrixRow, own_role: str) -> Line:
 
 
 def _holder_name(holder: str) -> str:
-    return _("Platform operator") if holder == "operator" else str(Role(holder).label)
+    return str(_("Platform operator") if holder == "operator" else Role(holder).label)

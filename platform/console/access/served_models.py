@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -9,12 +10,12 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from inference.engines import engines_of, pools_of, served
 from inference.engines.health import reachability
 from tenants import model_access
@@ -25,20 +26,18 @@ from tenants.roles import Permission
 class GrantForm(ConsoleForm):
     """Grants a model to one team or one key: the ids are "team:<uuid>" and "key:<uuid>"."""
 
-    holder = forms.ChoiceField(label=gettext_lazy("Team or key"))
-
     def __init__(self, data: Any, tenant: Tenant, without: list[model_access.Holder]) -> None:
         super().__init__(data, auto_id=False)
         keys = [key for key in tenant.api_keys.live().order_by("name") if key not in without]
         teams = [team for team in tenant.teams.order_by("name") if team not in without]
-        field = self.fields["holder"]
-        assert isinstance(field, forms.ChoiceField)
-        field.widget.attrs["aria-label"] = field.label
-        field.choices = [
+        choices = [
             ("", _("Choose a team or a key")),
             (_("Teams"), [(_token(team), team.name) for team in teams]),
             (_("API keys"), [(_token(key), str(key)) for key in keys]),
         ]
+        widget = forms.Select(attrs={"aria-label": _("Team or key")})
+        field = forms.ChoiceField(label=_("Team or key"), choices=choices, widget=widget)
+        self.fields["holder"] = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +62,18 @@ def restriction(request: TenantRequest) -> HttpResponse:
     name = request.POST.get("model", "")
     if name not in served():
         raise Http404
-    model_access.restrict(request.tenant, name, by=request.actor)
     text = _("%(model)s is now restricted to the teams and keys that you grant it to.")
-    return _done(request, text % {"model": name})
+    act = partial(model_access.restrict, request.tenant, name)
+    return report_and_leave(request, act, text % {"model": name}, "console:models")
 
 
 @require_POST
 @permitted(Permission.MANAGE_TEAMS)
 def opening(request: TenantRequest) -> HttpResponse:
-    restricted = _restricted(request)
-    model_access.open_to_all(request.tenant, restricted.name, by=request.actor)
-    return _done(
-        request, _("%(model)s is open to everyone in the tenant.") % {"model": restricted.name}
-    )
+    name = _restricted(request).name
+    text = _("%(model)s is open to everyone in the tenant.") % {"model": name}
+    act = partial(model_access.open_to_all, request.tenant, name)
+    return report_and_leave(request, act, text, "console:models")
 
 
 @require_POST
@@ -83,16 +81,12 @@ def opening(request: TenantRequest) -> HttpResponse:
 def granting(request: TenantRequest) -> HttpResponse:
     restricted = _restricted(request)
     form = GrantForm(request.POST, request.tenant, model_access.holders(restricted))
-    if not form.is_valid():
+    holder = saved(form, lambda: _grant(request, restricted, form.cleaned_data["holder"]))
+    if not holder:
         return _page(request, restricted, form)
-    holder = _holder(request.tenant, form.cleaned_data["holder"])
-    try:
-        model_access.grant(restricted, holder, by=request.actor)
-    except ValidationError as problem:
-        form.refuse(problem)
-        return _page(request, restricted, form)
-    names = {"holder": holder.name, "model": restricted.name}
-    return _done(request, _("%(holder)s may use %(model)s.") % names)
+    text = _("%(holder)s may use %(model)s.")
+    messages.success(request, text % {"holder": holder.name, "model": restricted.name})
+    return redirect("console:models", tenant=request.tenant.name)
 
 
 @require_POST
@@ -100,9 +94,16 @@ def granting(request: TenantRequest) -> HttpResponse:
 def withdrawal(request: TenantRequest) -> HttpResponse:
     restricted = _restricted(request)
     holder = _holder(request.tenant, request.POST.get("holder", ""))
-    model_access.withdraw(restricted, holder, by=request.actor)
+    text = _("%(holder)s may no longer use %(model)s.")
     names = {"holder": holder.name, "model": restricted.name}
-    return _done(request, _("%(holder)s may no longer use %(model)s.") % names)
+    act = partial(model_access.withdraw, restricted, holder)
+    return report_and_leave(request, act, text % names, "console:models")
+
+
+def _grant(request: TenantRequest, model: RestrictedModel, token: str) -> model_access.Holder:
+    holder = _holder(request.tenant, token)
+    model_access.grant(model, holder, by=request.actor)
+    return holder
 
 
 def _token(holder: model_access.Holder) -> str:
@@ -121,13 +122,7 @@ def _holder(tenant: Tenant, token: str) -> model_access.Holder:
 
 def _restricted(request: TenantRequest) -> RestrictedModel:
     name = request.POST.get("model", "")
-    row: RestrictedModel = get_object_or_404(request.tenant.restricted_models, name=name)
-    return row
-
-
-def _done(request: TenantRequest, text: str) -> HttpResponse:
-    messages.success(request, text)
-    return redirect("console:models", tenant=request.tenant.name)
+    return get_object_or_404(request.tenant.restricted_models, name=name)
 
 
 def _page(

@@ -8,17 +8,24 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
-from console.limits.priced_pool import check_pool
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from inference.engines import served
 from inference.models import Pool
 from tenants.models import Price
+
+
+def check_pool(model: str, pool: str) -> str:
+    """Returns the pool's name. Raises ValidationError if there is one of this name elsewhere."""
+    row = Pool.objects.select_related("model").filter(name=pool.strip()).first()
+    if row and row.model.name != model.strip():
+        raise ValidationError(_("This pool is of the model %(name)s.") % {"name": row.model.name})
+    return pool.strip()
 
 
 class PriceField(forms.DecimalField):
@@ -29,28 +36,28 @@ class PriceField(forms.DecimalField):
 
 class PriceForm(ConsoleForm):
     model = forms.CharField(
-        label=gettext_lazy("Model"),
+        label=_("Model"),
         max_length=120,
         widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}),
     )
     pool = forms.CharField(
-        label=gettext_lazy("Pool"),
+        label=_("Pool"),
         required=False,
         max_length=120,
         widget=forms.TextInput(attrs={"list": "pools", "autocomplete": "off"}),
-        help_text=gettext_lazy("Empty: every pool that has no price of its own."),
+        help_text=_("Empty: every pool that has no price of its own."),
     )
-    prompt = PriceField(label=gettext_lazy("Per million prompt tokens"))
-    cached = PriceField(label=gettext_lazy("Per million cached tokens"))
-    completion = PriceField(label=gettext_lazy("Per million completion tokens"))
+    prompt = PriceField(label=_("Per million prompt tokens"))
+    cached = PriceField(label=_("Per million cached tokens"))
+    completion = PriceField(label=_("Per million completion tokens"))
     peak_hours = forms.CharField(
-        label=gettext_lazy("Peak hours in UTC"),
+        label=_("Peak hours in UTC"),
         required=False,
         max_length=120,
-        help_text=gettext_lazy("For example: Mon-Fri 01:00-04:00, 06:00-10:00"),
+        help_text=_("For example: Mon-Fri 01:00-04:00, 06:00-10:00"),
     )
     peak_factor = forms.DecimalField(
-        label=gettext_lazy("Prices at peak hours, times"),
+        label=_("Prices at peak hours, times"),
         initial=1,
         required=False,
         min_value=0,
@@ -70,13 +77,9 @@ class PriceForm(ConsoleForm):
 @recently_proven
 def prices(request: ConsoleRequest) -> HttpResponse:
     form = PriceForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            Price.set(**form.cleaned_data, by=request.actor)
-            messages.success(request, _("The price applies to requests received from now on."))
-            return redirect("console:prices")
-        except ValidationError as problem:
-            form.refuse(problem)
+    if saved(form, lambda: Price.set(**form.cleaned_data, by=request.actor)):
+        messages.success(request, _("The price applies to requests received from now on."))
+        return redirect("console:prices")
     holding = list(Price.objects.holding())
     priced = {price.model for price in holding if not price.pool}
     context = {
@@ -96,10 +99,5 @@ def prices(request: ConsoleRequest) -> HttpResponse:
 def ending(request: ConsoleRequest, price: int) -> HttpResponse:
     """End a pool's own price."""
     row = get_object_or_404(Price, pk=price)
-    try:
-        row.end(by=request.actor)
-        text = _("Requests that the pool %(name)s serves cost what its model does from now on.")
-        messages.success(request, text % {"name": row.pool})
-    except ValidationError as problem:
-        messages.error(request, " ".join(problem.messages))
-    return redirect("console:prices")
+    text = _("Requests that the pool %(name)s serves cost what its model does from now on.")
+    return report_and_leave(request, row.end, text % {"name": row.pool}, "console:prices")

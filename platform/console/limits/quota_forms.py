@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm, MomentField, ReasonField
 from inference.engines import served
@@ -41,29 +40,26 @@ class AmountField(forms.DecimalField):
 
 
 class QuotaForm(ConsoleForm):
-    scope = forms.ChoiceField(label=gettext_lazy("For"))
-    unit = forms.ChoiceField(label=gettext_lazy("Counts"), choices=Unit.choices)
-    window = forms.ChoiceField(label=gettext_lazy("Per"), choices=Window.choices)
+    unit = forms.ChoiceField(label=_("Counts"), choices=Unit.choices)
+    window = forms.ChoiceField(label=_("Per"), choices=Window.choices)
     limit = AmountField(
-        label=gettext_lazy("At most"),
-        help_text=gettext_lazy(
-            "Cost is in the currency of the price list. 0 blocks every request."
-        ),
+        label=_("At most"),
+        help_text=_("Cost is in the currency of the price list. 0 blocks every request."),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
         keys = tenant.api_keys.live().order_by("name")
         members = tenant.members.select_related("user").order_by("user__email")
-        field = self.fields["scope"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [
+        choices = [
             ("", _("The whole tenant")),
             (_("Models"), [(f"model:{name}", name) for name in served()]),
             (_("API keys"), [(f"api_key:{key.pk}", str(key)) for key in keys]),
             (_("Members"), [(f"member:{each.pk}", each.user.email) for each in members]),
         ]
-        field.required = False
+        scope = forms.ChoiceField(label=_("For"), required=False, choices=choices)
+        self.fields["scope"] = scope
+        self.order_fields(("scope",))
 
     def clean(self) -> dict[str, Any]:
         fields = self.cleaned_data
@@ -96,18 +92,18 @@ class _OneUnitForm(ConsoleForm):
 
 
 class LimitForm(_OneUnitForm):
-    limit = AmountField(label=gettext_lazy("At most"))
+    limit = AmountField(label=_("At most"))
 
     def clean_limit(self) -> int:
         return self._count("limit")
 
 
 class RaiseForm(_OneUnitForm):
-    amount = AmountField(label=gettext_lazy("How much more"))
+    amount = AmountField(label=_("How much more"))
     expires_at = MomentField(
-        label=gettext_lazy("Until"),
+        label=_("Until"),
         required=True,
-        help_text=gettext_lazy("At most 31 days from now."),
+        help_text=_("At most 31 days from now."),
     )
     reason = ReasonField()
 

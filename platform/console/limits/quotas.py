@@ -1,24 +1,29 @@
-"""Pages of a tenant's quotas: used and reserved amounts, and when each window begins anew."""
+"""Pages of a tenant's quotas, with their present use, and of their temporary raises."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
-from console.authorization import TenantRequest, permitted
+from console.account.reauthentication import recently_proven
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, from_count
 from console.post_only import require_POST
 from console.quota_lines import Line, lines
-from tenants.models import Quota
+from console.reported_acts import act_and_report, saved
+from tenants.models import Quota, QuotaRaise
 from tenants.models.quota import SetByPlatform
+from tenants.models.quota_raise import AlreadyDecided, Expired, OperatorsOnly, SamePerson
 from tenants.roles import Permission
 
-_SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a raise.")
+_SET_BY_PLATFORM = _("The platform has set this quota: ask for a raise.")
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -26,7 +31,7 @@ def quotas(request: TenantRequest) -> HttpResponse:
     form = QuotaForm(request.POST or None, request.tenant)
     if request.method == "POST":
         _refuse_unless_manager(request)
-        if form.is_valid() and _try_set(request, form):
+        if saved(form, lambda: _set(request, form), {SetByPlatform: _SET_BY_PLATFORM}):
             messages.success(request, _("The quota has been set and applies from now on."))
             return redirect("console:quotas", tenant=request.tenant.name)
     notices = request.tenant.quota_notices.select_related("quota__api_key", "quota__member__user")
@@ -82,29 +87,14 @@ def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:
 
 def _quota(request: TenantRequest, quota: UUID) -> Quota:
     quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
-    row: Quota = get_object_or_404(quotas, pk=quota)
-    return row
+    return get_object_or_404(quotas, pk=quota)
 
 
-def _try_set(request: TenantRequest, form: QuotaForm) -> bool:
-    fields = form.cleaned_data
-    try:
-        Quota.set(
-            request.tenant,
-            unit=fields["unit"],
-            window=fields["window"],
-            limit=fields["limit"],
-            by=request.actor,
-            platform=request.user.is_operator,
-            **form.quota_scope(request.tenant),
-        )
-    except ValidationError as problem:
-        form.refuse(problem)
-        return False
-    except SetByPlatform:
-        form.add_error(None, _SET_BY_PLATFORM)
-        return False
-    return True
+def _set(request: TenantRequest, form: QuotaForm) -> Quota:
+    fields = {name: form.cleaned_data[name] for name in ("unit", "window", "limit")}
+    fields |= form.quota_scope(request.tenant)
+    platform = request.user.is_operator
+    return Quota.set(request.tenant, by=request.actor, platform=platform, **fields)
 
 
 def _refuse_platform_quota(request: TenantRequest, quota: Quota) -> None:
@@ -115,3 +105,71 @@ def _refuse_platform_quota(request: TenantRequest, quota: Quota) -> None:
 def _refuse_unless_manager(request: TenantRequest) -> None:
     if Permission.MANAGE_QUOTAS not in request.permissions:
         raise PermissionDenied(_("Your role can see quotas but not set them."))
+
+
+# Raises: one person asks, another approves or refuses --------------------------------------------
+REFUSALS = {
+    SamePerson: _("You cannot decide on your own request."),
+    Expired: _("This raise would already have ended. Ask for a new one."),
+    OperatorsOnly: _("The platform has set this quota: an operator decides about it."),
+    AlreadyDecided: _("This request has already been decided."),
+}
+RELATED = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
+
+
+@permitted(Permission.VIEW_LIMITS)
+def raises(request: TenantRequest) -> HttpResponse:
+    return _page(request, QuotaRaise.objects.of(request.tenant))
+
+
+@operators_only
+def all_raises(request: ConsoleRequest) -> HttpResponse:
+    return _page(request, QuotaRaise.objects.all())
+
+
+@require_POST
+@permitted(Permission.MANAGE_QUOTAS)
+def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
+    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
+    row: Quota = get_object_or_404(quotas, pk=quota)
+    form = RaiseForm(request.POST, row.unit)
+    ask = partial(QuotaRaise.ask, row, user=request.user, by=request.actor)
+    if not saved(form, lambda: ask(**form.cleaned_data)):
+        return detail(request, row, asking=form)
+    messages.success(request, _("The raise has been requested. Another person has to approve it."))
+    return redirect("console:raises", tenant=request.tenant.name)
+
+
+@require_POST
+@permitted(Permission.APPROVE_RAISES)
+@recently_proven
+def raise_approval(request: TenantRequest, quota_raise: UUID) -> HttpResponse:
+    text = _("Approved. The raise applies from the next request on.")
+    return _decide(request, quota_raise, "approve", text)
+
+
+@require_POST
+@permitted(Permission.APPROVE_RAISES)
+def raise_refusal(request: TenantRequest, quota_raise: UUID) -> HttpResponse:
+    return _decide(request, quota_raise, "refuse", _("Refused."))
+
+
+def _decide(request: TenantRequest, pk: UUID, verb: str, text: Promise) -> HttpResponse:
+    """Decide, and redirect to the list from which it was decided."""
+    row = get_object_or_404(QuotaRaise.objects.of(request.tenant).select_related(*RELATED), pk=pk)
+    act_and_report(request, partial(getattr(row, verb), user=request.user), text, REFUSALS)
+    if request.user.is_operator and request.POST.get("back") == "all":
+        return redirect("console:all_raises")
+    return redirect("console:raises", tenant=request.tenant.name)
+
+
+def _page(request: ConsoleRequest, raises: QuerySet[QuotaRaise]) -> HttpResponse:
+    rows = raises.select_related(*RELATED)
+    waiting = QuotaRaise.objects.waiting().values("pk")
+    holding = QuotaRaise.objects.holding().values("pk")
+    context = {
+        "waiting": rows.filter(pk__in=waiting).order_by("requested_at"),
+        "holding": rows.filter(pk__in=holding).order_by("expires_at"),
+        "past": rows.exclude(pk__in=waiting).exclude(pk__in=holding).order_by("-requested_at")[:20],
+    }
+    return render(request, "console/quotas/raises.html", context)

@@ -8,8 +8,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
@@ -25,17 +24,17 @@ from tenants.roles import Permission, Role, may
 
 class RefusalFilter(ConsoleForm):
     tier = forms.ChoiceField(
-        label=gettext_lazy("Refused by"),
+        label=_("Refused by"),
         required=False,
-        choices=[("", gettext_lazy("Every limit")), *RefusedBy.choices],
+        choices=[("", _("Every limit")), *RefusedBy.choices],
     )
     who = forms.CharField(
-        label=gettext_lazy("Caller"),
+        label=_("Caller"),
         required=False,
-        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or key name")}),
+        widget=forms.TextInput(attrs={"placeholder": _("Email address or key name")}),
     )
-    since = MomentField(label=gettext_lazy("From"))
-    until = MomentField(label=gettext_lazy("To"))
+    since = MomentField(label=_("From"))
+    until = MomentField(label=_("To"))
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -113,10 +112,5 @@ def _filtered(
     fields: dict[str, Any] = form.cleaned_data
     if fields["who"]:
         refusals = refusals.filter(actor__in=actors_named(fields["who"], request.tenant))
-    if fields["tier"]:
-        refusals = refusals.filter(tier=fields["tier"])
-    if fields["since"]:
-        refusals = refusals.filter(last_at__gte=fields["since"])
-    if fields["until"]:
-        refusals = refusals.filter(last_at__lt=fields["until"])
-    return refusals
+    lookups = {"tier": "tier", "since": "last_at__gte", "until": "last_at__lt"}
+    return refusals.filter(**{lookup: fields[n] for n, lookup in lookups.items() if fields[n]})

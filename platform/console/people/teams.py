@@ -1,27 +1,27 @@
 """Pages of a tenant's teams: their members, API keys and granted models."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from tenants.model_access import holders
-from tenants.models import Member, Team, Tenant
+from tenants.models import Team, Tenant
 from tenants.roles import Permission
 
 
 class TeamForm(ConsoleForm):
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=80)
+    name = forms.CharField(label=_("Name"), max_length=80)
 
     def __init__(self, data: Any, tenant: Tenant, team: Team | None = None) -> None:
         super().__init__(data, initial={"name": team.name} if team else {})
@@ -35,19 +35,14 @@ class TeamForm(ConsoleForm):
 
 
 class MembershipForm(ConsoleForm):
-    member = forms.ModelChoiceField(
-        label=gettext_lazy("Member"),
-        queryset=Member.objects.none(),
-        empty_label=gettext_lazy("Choose a member"),
-    )
-
     def __init__(self, data: Any, team: Team) -> None:
         super().__init__(data)
-        field = self.fields["member"]
-        assert isinstance(field, forms.ModelChoiceField)
         outside = team.tenant.members.exclude(team_memberships__team=team).select_related("user")
-        field.queryset = outside.order_by("user__email")
+        field = forms.ModelChoiceField(
+            outside.order_by("user__email"), label=_("Member"), empty_label=_("Choose a member")
+        )
         field.label_from_instance = lambda obj: obj.user.email  # type: ignore[method-assign]
+        self.fields["member"] = field
 
 
 @permitted(Permission.VIEW_TEAMS)
@@ -55,12 +50,9 @@ def teams(request: TenantRequest) -> HttpResponse:
     form = TeamForm(request.POST or None, request.tenant)
     if request.method == "POST":
         _refuse_unless_manager(request)
-        if form.is_valid():
-            try:
-                team = Team.form(request.tenant, form.cleaned_data["name"], by=request.actor)
-                return redirect("console:team", tenant=request.tenant.name, team=team.pk)
-            except ValidationError as problem:
-                form.refuse(problem)
+        create = partial(Team.form, request.tenant, by=request.actor)
+        if team := saved(form, lambda: create(**form.cleaned_data)):
+            return _back(request, team)
     rows = request.tenant.teams.annotate(
         people=Count("memberships", distinct=True),
         keys=Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None)),
@@ -74,13 +66,10 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
     form = TeamForm(request.POST or None, request.tenant, row)
     if request.method == "POST":
         _refuse_unless_manager(request)
-        if form.is_valid():
-            try:
-                row.rename(form.cleaned_data["name"], by=request.actor)
-                return _back(request, row)
-            except ValidationError as problem:
-                form.refuse(problem)
-                row.refresh_from_db()
+        rename = partial(row.rename, by=request.actor)
+        if saved(form, lambda: rename(**form.cleaned_data)):
+            return _back(request, row)
+        row.refresh_from_db()
     return _page(request, row, form=form)
 
 
@@ -88,9 +77,8 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_TEAMS)
 def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
     row = _team(request, team)
-    row.disband(by=request.actor)
-    messages.success(request, _("The team %(name)s is gone.") % {"name": row.name})
-    return redirect("console:teams", tenant=request.tenant.name)
+    text = _("The team %(name)s is gone.") % {"name": row.name}
+    return report_and_leave(request, row.disband, text, "console:teams")
 
 
 @require_POST
@@ -98,9 +86,8 @@ def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
 def joining(request: TenantRequest, team: UUID) -> HttpResponse:
     row = _team(request, team)
     form = MembershipForm(request.POST, row)
-    if not form.is_valid():
+    if not saved(form, lambda: row.add(form.cleaned_data["member"], by=request.actor)):
         return _page(request, row, place=form)
-    row.add(form.cleaned_data["member"], by=request.actor)
     return _back(request, row)
 
 
@@ -118,8 +105,7 @@ def _refuse_unless_manager(request: TenantRequest) -> None:
 
 
 def _team(request: TenantRequest, team: UUID) -> Team:
-    row: Team = get_object_or_404(request.tenant.teams, pk=team)
-    return row
+    return get_object_or_404(request.tenant.teams, pk=team)
 
 
 def _back(request: TenantRequest, team: Team) -> HttpResponse:

@@ -1,45 +1,45 @@
 """Page of the answer cache: hits, size, rules and purging."""
 
+from functools import partial
 from typing import Any
 
 import redis
 from django import forms
-from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from inference.cache.stored import Figures, Stored, figures, purge_by, stored
 from inference.engines import served
-from tenants.models import ApiKey, CacheRule, Tenant
+from tenants.models import CacheRule, Tenant
 from tenants.roles import Permission
 
 
 class RuleForm(ConsoleForm):
-    model = forms.ChoiceField(label=gettext_lazy("Model"), required=False)
-    api_key = forms.ModelChoiceField(
-        label=gettext_lazy("API key"),
-        queryset=ApiKey.objects.none(),
-        required=False,
-        empty_label=gettext_lazy("All"),
-    )
-    on = forms.ChoiceField(
-        label=gettext_lazy("Answers"),
-        choices=(("on", gettext_lazy("are kept")), ("off", gettext_lazy("are not kept"))),
+    on = forms.TypedChoiceField(
+        label=_("Answers"),
+        coerce=lambda word: word == "on",
+        choices=(("on", _("are kept")), ("off", _("are not kept"))),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        models, keys = self.fields["model"], self.fields["api_key"]
-        assert isinstance(models, forms.ChoiceField)
-        assert isinstance(keys, forms.ModelChoiceField)
-        models.choices = [("", _("All")), *((name, name) for name in served())]
-        keys.queryset = tenant.api_keys.live().order_by("name")
+        self.fields["model"] = forms.ChoiceField(
+            label=_("Model"),
+            required=False,
+            choices=[("", _("All")), *((name, name) for name in served())],
+        )
+        self.fields["api_key"] = forms.ModelChoiceField(
+            tenant.api_keys.live().order_by("name"),
+            label=_("API key"),
+            required=False,
+            empty_label=_("All"),
+        )
+        self.order_fields(("model", "api_key"))
 
 
 @permitted(Permission.VIEW_USAGE)
@@ -51,14 +51,9 @@ def cache(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_QUOTAS)
 def rule(request: TenantRequest) -> HttpResponse:
     form = RuleForm(request.POST, request.tenant)
-    if form.is_valid():
-        fields = form.cleaned_data
-        scope = {"model": fields["model"], "api_key": fields["api_key"]}
-        try:
-            CacheRule.set(request.tenant, on=fields["on"] == "on", by=request.actor, **scope)
-            return _back(request)
-        except ValidationError as problem:
-            form.refuse(problem)
+    set_rule = partial(CacheRule.set, request.tenant, by=request.actor)
+    if saved(form, lambda: set_rule(**form.cleaned_data)):
+        return _back(request)
     return _page(request, form)
 
 
@@ -72,9 +67,8 @@ def rule_drop(request: TenantRequest, rule: int) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_QUOTAS)
 def cache_purge(request: TenantRequest) -> HttpResponse:
-    purge_by(request.tenant, by=request.actor)
-    messages.success(request, _("No answer that was kept until now is sent again."))
-    return _back(request)
+    text = _("No answer that was kept until now is sent again.")
+    return report_and_leave(request, partial(purge_by, request.tenant), text, "console:cache")
 
 
 def _back(request: TenantRequest) -> HttpResponse:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms import BaseFormSet, formset_factory
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
+from msgspec.structs import asdict
 
 from console.forms import ConsoleForm
 from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, is_name
@@ -20,27 +20,27 @@ from tenants.models import Tenant
 
 PROMPT = "prompt"
 _ROLES = (
-    ("system", gettext_lazy("System")),
-    ("user", gettext_lazy("User")),
-    ("assistant", gettext_lazy("Assistant")),
-    ("developer", gettext_lazy("Developer")),
-    (PROMPT, gettext_lazy("Prompt (text completion)")),
+    ("system", _("System")),
+    ("user", _("User")),
+    ("assistant", _("Assistant")),
+    ("developer", _("Developer")),
+    (PROMPT, _("Prompt (text completion)")),
 )
 _TYPES = (
-    ("string", gettext_lazy("Text")),
-    ("integer", gettext_lazy("Whole number")),
-    ("number", gettext_lazy("Number")),
-    ("boolean", gettext_lazy("Yes or no")),
+    ("string", _("Text")),
+    ("integer", _("Whole number")),
+    ("number", _("Number")),
+    ("boolean", _("Yes or no")),
 )
 _MORE_MESSAGES, _MORE_VARIABLES = 1, 2  # empty rows to write in
 
 
 class NameForm(ConsoleForm):
     name = forms.CharField(
-        label=gettext_lazy("Name"),
+        label=_("Name"),
         max_length=LONGEST_NAME,
         validators=[is_name],
-        help_text=gettext_lazy("Lower-case letters, digits and . _ -"),
+        help_text=_("Lower-case letters, digits and . _ -"),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
@@ -83,9 +83,9 @@ class _Row(ConsoleForm):
 
 class MessageForm(_Row):
     text_fields = ("content",)
-    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=_ROLES, initial="user")
+    role = forms.ChoiceField(label=_("Role"), choices=_ROLES, initial="user")
     content = forms.CharField(
-        label=gettext_lazy("Text"),
+        label=_("Text"),
         max_length=LONGEST,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 4}),
@@ -94,13 +94,13 @@ class MessageForm(_Row):
 
 class VariableForm(_Row):
     text_fields = ("name", "default", "max_length")
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=40)
-    type = forms.ChoiceField(label=gettext_lazy("Type"), choices=_TYPES, initial="string")
+    name = forms.CharField(label=_("Name"), max_length=40)
+    type = forms.ChoiceField(label=_("Type"), choices=_TYPES, initial="string")
     default = forms.CharField(
-        label=gettext_lazy("Default"), max_length=variables.LENGTH, required=False, strip=False
+        label=_("Default"), max_length=variables.LENGTH, required=False, strip=False
     )
     max_length = forms.IntegerField(
-        label=gettext_lazy("At most characters"),
+        label=_("At most characters"),
         min_value=1,
         max_value=variables.LONGEST,
         required=False,
@@ -175,17 +175,12 @@ class ContentForms:
 def _rows(content: Content) -> list[dict[str, str]]:
     if content.prompt:
         return [{"role": PROMPT, "content": content.prompt}]
-    return [{"role": one.role, "content": one.content} for one in content.messages]
+    return [asdict(message) for message in content.messages]
 
 
 def _variable_rows(content: Content) -> list[dict[str, Any]]:
     return [
-        {
-            "name": one.name,
-            "type": one.type,
-            "default": shown(one.default),
-            "max_length": one.max_length or None,
-        }
+        asdict(one) | {"default": shown(one.default), "max_length": one.max_length or None}
         for one in content.variables
     ]
 

@@ -1,7 +1,8 @@
 """Page of one engine: its state, its circuit breaker's history, and the acts on it."""
 
+from functools import partial
 from hashlib import sha256
-from typing import Any, cast, get_args
+from typing import cast, get_args
 from uuid import UUID
 
 from django.contrib import messages
@@ -12,12 +13,11 @@ from django.utils.translation import gettext as _
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
-from console.serving.engine_load import engine_load
-from console.serving.engine_log import LogTail, log_tail
+from console.reported_acts import report_and_leave, saved
+from console.serving.engine_reports import LogTail, engine_load, log_tail
 from console.serving.forms import ChangedEngineForm, NewEngineForm
 from console.serving.pool_lines import engine_line
-from console.serving.pools_page import page
-from console.serving.reported_acts import act_and_report, try_save
+from console.serving.pools import page
 from inference.engines.health.breaker_override import Wanted, override
 from inference.engines.health.state import EngineState
 from inference.models import Engine, Pool
@@ -30,7 +30,7 @@ from inference.registry.checking import check_fields, with_server
 def engine(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     row = _engine_row(engine)
     form = ChangedEngineForm.of(row, request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid() and try_save(form, lambda: _change(engine, form, request)):
+    if saved(form, lambda: _change(engine, form, request)):
         text = _("The engine %(name)s is changed. What it has begun is finished as it was.")
         messages.success(request, text % {"name": row.name})
         return redirect("console:engine", engine=engine)
@@ -71,7 +71,7 @@ def _mark(state: EngineState, tail: LogTail | None) -> str:
 @recently_proven
 def addition(request: ConsoleRequest) -> HttpResponse:
     form = NewEngineForm(request.POST)
-    if form.is_valid() and try_save(form, lambda: _add(form, request)):
+    if saved(form, lambda: _add(form, request)):
         text = _("The engine %(name)s is there. Every process uses it within a second.")
         messages.success(request, text % form.cleaned_data)
         return redirect("console:pools")
@@ -82,25 +82,27 @@ def addition(request: ConsoleRequest) -> HttpResponse:
 @operators_only
 @recently_proven
 def removal(request: ConsoleRequest, engine: UUID) -> HttpResponse:
-    row = _engine_row(engine)
     text = _("The engine %(name)s is removed. It finishes what it has begun.")
-    return _done(request, lambda: row.remove(by=request.actor), text % {"name": row.name})
+    return _call(request, engine, "remove", text)
 
 
 @require_POST
 @operators_only
 def draining(request: ConsoleRequest, engine: UUID) -> HttpResponse:
-    row = _engine_row(engine)
     text = _("The engine %(name)s takes no new requests. It finishes what it has.")
-    return _done(request, lambda: row.drain(by=request.actor), text % {"name": row.name})
+    return _call(request, engine, "drain", text)
 
 
 @require_POST
 @operators_only
 def resumption(request: ConsoleRequest, engine: UUID) -> HttpResponse:
+    return _call(request, engine, "resume", _("The engine %(name)s takes requests again."))
+
+
+def _call(request: ConsoleRequest, engine: UUID, verb: str, text: str) -> HttpResponse:
     row = _engine_row(engine)
-    text = _("The engine %(name)s takes requests again.")
-    return _done(request, lambda: row.resume(by=request.actor), text % {"name": row.name})
+    text = text % {"name": row.name}
+    return report_and_leave(request, getattr(row, verb), text, "console:pools")
 
 
 @require_POST
@@ -116,19 +118,13 @@ def breaker(request: ConsoleRequest, engine: UUID) -> HttpResponse:
         "closed": _("The breaker of %(name)s is kept closed: requests go there whatever happens."),
         "automatic": _("The breaker of %(name)s is automatic, and closed."),
     }[breaker_state] % {"name": row.name}
-    return _done(
-        request, lambda: override(client(), row.name, breaker_state, by=request.actor), text
-    )
+    act = partial(override, client(), row.name, breaker_state)
+    return report_and_leave(request, act, text, "console:pools")
 
 
 def _engine_row(engine: UUID) -> Engine:
     row: Engine = get_object_or_404(Engine.objects.select_related("pool__model"), pk=engine)
     return row
-
-
-def _done(request: ConsoleRequest, act: Any, text: str) -> HttpResponse:
-    act_and_report(request, act, text)
-    return redirect("console:pools")
 
 
 def _add(form: NewEngineForm, request: ConsoleRequest) -> None:

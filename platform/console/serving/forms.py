@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
 from inference.engines import KINDS
@@ -18,7 +17,7 @@ from inference.policy import LONGEST_MS, RouteCondition
 from inference.pools import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
 from inference.registry.checking import OPTIONS, check_fields
 
-_CHANGED_MEANWHILE = gettext_lazy("Somebody has changed it meanwhile. Open the page again.")
+_CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 
 
 def is_name(name: str) -> None:
@@ -36,9 +35,7 @@ def is_url(url: str) -> None:
 
 class _NewForm(ConsoleForm):
     table: type[Declared]
-    name = forms.CharField(
-        label=gettext_lazy("Name"), max_length=LONGEST_NAME, validators=[is_name]
-    )
+    name = forms.CharField(label=_("Name"), max_length=LONGEST_NAME, validators=[is_name])
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -53,9 +50,7 @@ class NewModelForm(_NewForm):
 
 class NewPoolForm(_NewForm):
     table = Pool
-    model = forms.ModelChoiceField(
-        Model.objects.all(), label=gettext_lazy("Model"), to_field_name="name"
-    )
+    model = forms.ModelChoiceField(Model.objects.all(), label=_("Model"), to_field_name="name")
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data, auto_id="pool_%s")
@@ -86,24 +81,24 @@ class PolicyForm(ConsoleForm):
     """The policy of a pool. `known` is a fingerprint of the policy as the form was made."""
 
     condition = forms.ChoiceField(
-        label=gettext_lazy("Takes requests"),
+        label=_("Takes requests"),
         choices=[
-            (RouteCondition.ALWAYS, gettext_lazy("in its turn")),
-            (RouteCondition.OVERFLOW, gettext_lazy("overflow: when the wait is too long")),
-            (RouteCondition.FAILOVER, gettext_lazy("failover: when no other pool is available")),
+            (RouteCondition.ALWAYS, _("in its turn")),
+            (RouteCondition.OVERFLOW, _("overflow: when the wait is too long")),
+            (RouteCondition.FAILOVER, _("failover: when no other pool is available")),
         ],
     )
     overflow_after_ms = forms.IntegerField(
-        label=gettext_lazy("Overflow above (milliseconds)"),
+        label=_("Overflow above (milliseconds)"),
         min_value=0,
         max_value=LONGEST_MS,
         required=False,
-        help_text=gettext_lazy("Of expected wait in the pool that would take the request."),
+        help_text=_("Of expected wait in the pool that would take the request."),
     )
     limits = OptionsField(
-        label=gettext_lazy("Limits of the queue as JSON"),
+        label=_("Limits of the queue as JSON"),
         required=False,
-        help_text=gettext_lazy(
+        help_text=_(
             "By class of work: how many may wait, and for how long (seconds); its minimum share "
             "after so many seconds without a turn, and slots that are kept free for it, always or "
             "(headroom) while it has had requests in the last minute, or for its VIPs alone "
@@ -114,9 +109,9 @@ class PolicyForm(ConsoleForm):
         ),
     )
     window = OptionsField(
-        label=gettext_lazy("Window of batches as JSON"),
+        label=_("Window of batches as JSON"),
         required=False,
-        help_text=gettext_lazy(
+        help_text=_(
             'In the time zone of their tenant, such as {"hours": "22:00-06:00", "outside": 2, '
             '"ramp_minutes": 30}. Empty: as the installation says.'
         ),
@@ -152,37 +147,44 @@ class SlotsField(forms.IntegerField):
     widget = forms.TextInput
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(label=gettext_lazy("Slots"), min_value=1, max_value=MOST_SLOTS, **kwargs)
+        super().__init__(label=_("Slots"), min_value=1, max_value=MOST_SLOTS, **kwargs)
 
     def clean(self, value: Any) -> Any:
         text = str(value or "").strip().casefold()
         return AUTO if text == AUTO else super().clean(value)
 
 
+class KeyField(forms.CharField):
+    """A secret that is never shown: left empty, it stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("API key of the service"),
+            required=False,
+            max_length=4096,
+            widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+            help_text=_("Stored encrypted and never shown. Empty: as it is."),
+        )
+
+
 class EngineForm(ConsoleForm):
     url = forms.CharField(
-        label=gettext_lazy("Address"),
+        label=_("Address"),
         max_length=500,
         validators=[is_url],
         widget=forms.URLInput(attrs={"placeholder": "http://gpu-1:8000/v1"}),
     )
     slots = SlotsField(
         initial=SLOTS,
-        help_text=gettext_lazy("Answers at the same time; auto: as many as the engine says."),
+        help_text=_("Answers at the same time; auto: as many as the engine says."),
     )
     hosted = forms.BooleanField(
-        label=gettext_lazy("Hosted elsewhere"),
+        label=_("Hosted elsewhere"),
         required=False,
-        help_text=gettext_lazy("Tenants that are local only never reach it."),
+        help_text=_("Tenants that are local only never reach it."),
     )
-    api_key = forms.CharField(
-        label=gettext_lazy("API key of the service"),
-        required=False,
-        max_length=4096,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=gettext_lazy("Stored encrypted and never shown. Empty: as it is."),
-    )
-    options = OptionsField(label=gettext_lazy("Options as JSON"), required=False)
+    api_key = KeyField()
+    options = OptionsField(label=_("Options as JSON"), required=False)
 
     def __init__(self, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, auto_id="engine_%s", **kwargs)
@@ -229,11 +231,9 @@ def _fingerprint(engine: Engine) -> str:
 class NewEngineForm(_NewForm, EngineForm):
     table = Engine
     pool = forms.ModelChoiceField(
-        Pool.objects.select_related("model"), label=gettext_lazy("Pool"), to_field_name="name"
+        Pool.objects.select_related("model"), label=_("Pool"), to_field_name="name"
     )
-    kind = forms.ChoiceField(
-        label=gettext_lazy("Kind"), choices=[(kind, kind) for kind in sorted(KINDS)]
-    )
+    kind = forms.ChoiceField(label=_("Kind"), choices=[(kind, kind) for kind in sorted(KINDS)])
     field_order = ("pool", "name", "kind")
 
     def __init__(self, data: Any = None) -> None:

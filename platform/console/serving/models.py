@@ -14,14 +14,15 @@ from django.utils.translation import pgettext_lazy
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from console.serving.forms import NewModelForm
-from console.serving.reported_acts import act_and_report, try_save
-from console.serving.tenants_to_try import tenants_by_model
+from inference.chat.membership import memberships
 from inference.engines import served
 from inference.engines.health.state import Condition, engine_state
+from inference.intake.access.allowed import models_for
 from inference.models import Model, Pool
 from inference.policy import RouteCondition
-from tenants.models import Price
+from tenants.models import Price, User
 
 # The words of inference/engines/capabilities.py for operators.
 CAPABILITIES: dict[str, Promise] = {
@@ -40,8 +41,6 @@ CAPABILITIES: dict[str, Promise] = {
 @dataclass(frozen=True, slots=True)
 class PoolPosition:
     pool: Pool
-    first: bool
-    last: bool
     turn: int  # 1 is tried first
     engines: int
     ready: int  # engines that take requests
@@ -67,7 +66,7 @@ class ModelLine:
 @recently_proven
 def models(request: ConsoleRequest) -> HttpResponse:
     form = NewModelForm(request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid() and try_save(form, lambda: _add(form, request)):
+    if saved(form, lambda: Model.add(**form.cleaned_data, by=request.actor)):
         text = _("The model %(name)s is there. It is served once a pool of it has an engine.")
         messages.success(request, text % form.cleaned_data)
         return redirect("console:served_models")
@@ -87,16 +86,11 @@ def live(request: ConsoleRequest) -> HttpResponse:
 def removal(request: ConsoleRequest, served_model: UUID) -> HttpResponse:
     row: Model = get_object_or_404(Model, pk=served_model)
     text = _("The model %(name)s is removed.") % {"name": row.name}
-    act_and_report(request, lambda: row.remove(by=request.actor), text)
-    return redirect("console:served_models")
-
-
-def _add(form: NewModelForm, request: ConsoleRequest) -> None:
-    Model.add(form.cleaned_data["name"], by=request.actor)
+    return report_and_leave(request, row.remove, text, "console:served_models")
 
 
 def _lines(request: ConsoleRequest) -> list[ModelLine]:
-    tried_in = tenants_by_model(request.user)
+    tried_in = _tenants_by_model(request.user)
     prices = {(price.model, price.pool): price for price in Price.objects.holding()}
     rows = Model.objects.prefetch_related("pools__engines")
     return [_line(model, prices, tried_in.get(model.name, [])) for model in rows]
@@ -107,8 +101,8 @@ def _line(model: Model, prices: dict[tuple[str, str], Price], tried_in: list[str
     engine, pools = served().get(model.name), list(model.pools.all())
     turns = sorted(pools, key=_is_tried_later)
     positions = [
-        _position(pool, at, pools, turns.index(pool) + 1, prices.get((model.name, pool.name)))
-        for at, pool in enumerate(pools)
+        _position(pool, turns.index(pool) + 1, prices.get((model.name, pool.name)))
+        for pool in pools
     ]
     if engine is None:
         return ModelLine(model, positions, None, [], price, [])
@@ -127,10 +121,17 @@ def _is_hosted(pool: Pool) -> bool:
     return any(engine.hosted for engine in pool.engines.all())
 
 
-def _position(
-    pool: Pool, at: int, pools: list[Pool], turn: int, price: Price | None
-) -> PoolPosition:
+def _position(pool: Pool, turn: int, price: Price | None) -> PoolPosition:
     engines = list(pool.engines.all())
     conditions = [engine_state(engine).condition for engine in engines]
-    first, last, ready = at == 0, at == len(pools) - 1, conditions.count(Condition.READY)
-    return PoolPosition(pool, first, last, turn, len(engines), ready, _is_hosted(pool), price)
+    ready = conditions.count(Condition.READY)
+    return PoolPosition(pool, turn, len(engines), ready, _is_hosted(pool), price)
+
+
+def _tenants_by_model(user: User) -> dict[str, list[str]]:
+    """Returns the names of the tenants in which a person may try a model in the chat."""
+    tenants: dict[str, list[str]] = {}
+    for member in memberships(user).select_related("tenant"):
+        for model in models_for(member):
+            tenants.setdefault(model, []).append(member.tenant.name)
+    return tenants

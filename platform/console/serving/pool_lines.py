@@ -1,17 +1,94 @@
 """The present state of pools and engines, from PostgreSQL, Redis and this process."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
 
+from django.core.cache import caches
+from django.db.models import Aggregate, CharField, Count, Max, Q, Sum
+from django.utils import timezone
 from redis import RedisError
 
-from console.serving import engine_figures
-from console.serving.pool_figures import PoolFigures, by_pool
+from console.usage.figures import LATENCY_WINDOW, LIVE_FOR, LIVE_WINDOW, Percentile
 from inference.engines.health.breaker_override import Breaker, breakers_of
 from inference.engines.health.state import EngineState, engine_state
-from inference.models import Engine, Pool
+from inference.models import Engine, Pool, Usage
 from inference.queue.client import client
-from inference.queue.engine_window import EngineFigures
+from inference.queue.engine_window import EngineFigures, engine_figures
 from inference.queue.occupancy import Occupancy, occupancy
+
+Figures = dict[str, EngineFigures] | None  # None: Redis is unavailable
+
+
+def figures_of(figures: Figures, engine: str) -> EngineFigures | None:
+    return None if figures is None else figures.get(engine, EngineFigures())
+
+
+def all_figures() -> Figures:
+    """Return the figures of all engines, cached for a moment."""
+    return cast(Figures, caches["process"].get_or_set("figures:engines", _read_figures, LIVE_FOR))
+
+
+def _read_figures() -> Figures:
+    try:
+        return engine_figures(Engine.objects.values_list("pool__name", "name").order_by())
+    except RedisError:
+        return None
+
+
+class LatestError(Aggregate):
+    """The code of the last request that failed; None where none did."""
+
+    template = (
+        "(array_agg(%(expressions)s ORDER BY created_at DESC) "
+        "FILTER (WHERE %(expressions)s <> ''))[1]"
+    )
+    output_field = CharField()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """Figures of the last five minutes; `tokens_per_second` is of the last minute."""
+
+    requests: int = 0
+    errors: int = 0
+    tokens_per_second: float = 0.0
+    ttft_p50: int | None = None
+    ttft_p95: int | None = None
+    queue_p50: int | None = None
+    queue_p95: int | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
+
+
+def by_pool() -> dict[str, PoolFigures]:
+    """Return the figures by pool, cached for a moment: many viewers cost one query."""
+    figures = caches["process"].get_or_set("figures:pools", _by_pool, LIVE_FOR)
+    return cast("dict[str, PoolFigures]", figures)
+
+
+def _by_pool() -> dict[str, PoolFigures]:
+    now = timezone.now()
+    recent = Usage.objects.filter(created_at__gte=now - timedelta(seconds=LATENCY_WINDOW))
+    last_minute = Q(created_at__gte=now - timedelta(seconds=LIVE_WINDOW))
+    failed = ~Q(error_code="")
+    rows = recent.values("pool").annotate(
+        requests=Count("pk"),
+        errors=Count("pk", filter=failed),
+        tokens=Sum("completion_tokens", filter=last_minute, default=0),
+        ttft_p50=Percentile("ttft_ms", fraction=0.5),
+        ttft_p95=Percentile("ttft_ms", fraction=0.95),
+        queue_p50=Percentile("queue_ms", fraction=0.5),
+        queue_p95=Percentile("queue_ms", fraction=0.95),
+        last_error=LatestError("error_code"),
+        last_error_at=Max("created_at", filter=failed),
+    )
+    return {row["pool"]: _figures(dict(row)) for row in rows.order_by()}
+
+
+def _figures(row: dict[str, Any]) -> PoolFigures:
+    del row["pool"]
+    return PoolFigures(tokens_per_second=row.pop("tokens") / LIVE_WINDOW, **row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +112,7 @@ class PoolLine:
 class _RedisFigures:
     occupancy: dict[str, Occupancy]
     breakers: dict[str, Breaker]
-    figures: engine_figures.Figures
+    figures: Figures
 
 
 def pool_lines() -> list[PoolLine]:
@@ -61,7 +138,7 @@ def engine_line(engine: Engine) -> EngineLine:
 def _line(engine: Engine, pool: Pool, redis_figures: _RedisFigures) -> EngineLine:
     pool_occupancy = redis_figures.occupancy.get(pool.name)
     busy = pool_occupancy.by_engine[engine.name] if pool_occupancy else None
-    figures = engine_figures.figures_of(redis_figures.figures, engine.name)
+    figures = figures_of(redis_figures.figures, engine.name)
     return EngineLine(
         engine, engine_state(engine), busy, redis_figures.breakers.get(engine.name), figures
     )
@@ -69,7 +146,7 @@ def _line(engine: Engine, pool: Pool, redis_figures: _RedisFigures) -> EngineLin
 
 def _redis_figures(pools: list[Pool]) -> _RedisFigures:
     names = [engine.name for pool in pools for engine in pool.engines.all()]
-    figures = engine_figures.all_figures()
+    figures = all_figures()
     try:
         full, breakers = occupancy(pool.name for pool in pools), breakers_of(client(), names)
     except RedisError:

@@ -1,25 +1,39 @@
 """Pages of pools for operators: occupancy, and the acts on pools."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
-from console.serving.forms import NewPoolForm, PolicyForm
-from console.serving.limit_words import limit_words
+from console.reported_acts import act_and_report, report_and_leave, saved
+from console.serving.forms import NewEngineForm, NewPoolForm, PolicyForm
 from console.serving.pool_lines import pool_lines
-from console.serving.pools_page import page
-from console.serving.reported_acts import act_and_report, try_save
 from inference.models import Pool
+from inference.policy import LIMITS
 from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}
+# The limits of a queue in words: each that has been set, even to 0.
+_WORDS = {
+    "waiting": gettext_noop("%(n)s requests waiting"),
+    "wait_s": gettext_noop("%(n)s s of wait"),
+    "share": gettext_noop("share %(n)s"),
+    "share_after_s": gettext_noop("share after %(n)s s without a turn"),
+    "ageing_s": gettext_noop("one class higher each %(n)s s without a turn"),
+    "reserved": gettext_noop("%(n)s slots kept free"),
+    "headroom": gettext_noop("%(n)s slots kept free while it comes"),
+    "lower_slots": gettext_noop("%(n)s slots for lower classes while it comes"),
+    "reserved_vip": gettext_noop("%(n)s slots for VIPs alone"),
+}
 
 
 @operators_only
@@ -37,7 +51,7 @@ def live(request: ConsoleRequest) -> HttpResponse:
 @recently_proven
 def addition(request: ConsoleRequest) -> HttpResponse:
     form = NewPoolForm(request.POST)
-    if form.is_valid() and try_save(form, lambda: Pool.add(**form.cleaned_data, by=request.actor)):
+    if saved(form, lambda: Pool.add(**form.cleaned_data, by=request.actor)):
         text = _("The pool %(name)s is there. It serves its model once it has an engine.")
         messages.success(request, text % form.cleaned_data)
         return redirect("console:pools")
@@ -50,8 +64,7 @@ def addition(request: ConsoleRequest) -> HttpResponse:
 def removal(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     row = _pool_row(pool)
     text = _("The pool %(name)s is removed.") % {"name": row.name}
-    act_and_report(request, lambda: row.remove(by=request.actor), text)
-    return redirect("console:pools")
+    return report_and_leave(request, row.remove, text, "console:pools")
 
 
 @require_POST
@@ -60,7 +73,7 @@ def moving(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     """Move a pool one position `to` up or down in the order of its model, or `behind` another."""
     row, to = _pool_row(pool), request.POST.get("to", "")
     text = _("The pools of %(model)s are tried in this order from now on.")
-    act = partial(_move, row, to, request.POST.get("behind"), by=request.actor)
+    act = partial(_move, row, to, request.POST.get("behind"))
     act_and_report(request, act, text % {"model": row.model.name})
     return redirect(f"{resolve_url('console:served_models')}#{to or 'up'}-{row.pk}")
 
@@ -94,14 +107,29 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     """Show and change when a pool takes requests, and how many may wait for it."""
     row = _pool_row(pool)
     form = PolicyForm.of(row, request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid() and try_save(form, lambda: _change(pool, form, request)):
+    if saved(form, lambda: _change(pool, form, request)):
         text = _("The pool %(name)s is changed. The change is in force within a second.")
         messages.success(request, text % {"name": row.name})
         return redirect("console:pool", pool=pool)
     row = _pool_row(pool)
-    limits = limit_words(row.limits)
+    limits = _limit_words(row.limits)
     context = {"pool": row, "form": form, "kept_free": kept_free(row.name), "limits": limits}
     return render(request, "console/serving/pool.html", context)
+
+
+def page(
+    request: ConsoleRequest,
+    *,
+    new_pool: NewPoolForm | None = None,
+    new_engine: NewEngineForm | None = None,
+) -> HttpResponse:
+    """Render the page, with an invalid form if there is one."""
+    context = {
+        "lines": pool_lines(),
+        "new_pool": new_pool or NewPoolForm(),
+        "new_engine": new_engine or NewEngineForm(),
+    }
+    return render(request, "console/serving/pools.html", context)
 
 
 def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:
@@ -112,3 +140,13 @@ def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:
 def _pool_row(pool: UUID) -> Pool:
     row: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
     return row
+
+
+def _limit_words(limits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Returns the words of each class."""
+    return [(name, _words(limit)) for name, limit in limits.items()]
+
+
+def _words(limit: Mapping[str, Any]) -> list[str]:
+    names = (name for name in LIMITS if name in limit)
+    return [_(_WORDS[name]) % {"n": f"{limit[name]:,}"} for name in names]

@@ -1,6 +1,7 @@
 """Page of a pool's queue: the waiting requests by tenant, lowering and cancelling them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +12,27 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 from redis import RedisError
 
 from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
-from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
-from console.serving.queue_lines import below, queue_of
+from console.serving.queue_lines import (
+    About,
+    Done,
+    below,
+    cancel_requests,
+    lower_requests,
+    queue_of,
+)
 from inference.models import Pool
 from inference.queue_control.of_tenant import own_lines
 from tenants.models import Tenant
+
+_LOWERED = ngettext_lazy(
+    "%(n)d request goes to the class %(to)s.", "%(n)d requests go to the class %(to)s.", "n"
+)
+_CANCELLED = ngettext_lazy("%(n)d request is cancelled.", "%(n)d requests are cancelled.", "n")
 
 
 class AboutForm(forms.Form):
@@ -73,53 +85,45 @@ def _line(pool: Pool, klass: str, tenant: str) -> dict[str, Any] | None:
 @operators_only
 def lowering(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     row, to = _pool_row(pool), request.POST.get("to", "")
-    about = AboutForm(request.POST).about()
-
-    def sentence(n: int) -> str:
-        text = ngettext(
-            "%(n)d request goes to the class %(to)s.", "%(n)d requests go to the class %(to)s.", n
-        )
-        return text % {"n": n, "to": to}
-
-    return _act(request, row, lambda: lower_requests(row, about, to, by=request.actor), sentence)
+    act = partial(lower_requests, row, AboutForm(request.POST).about(), to)
+    return _act(request, row, act, _LOWERED, to=to)
 
 
 @require_POST
 @operators_only
 def cancellation(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    row, about = _pool_row(pool), AboutForm(request.POST).about()
-
-    def sentence(n: int) -> str:
-        return ngettext("%(n)d request is cancelled.", "%(n)d requests are cancelled.", n) % {
-            "n": n
-        }
-
-    return _act(request, row, lambda: cancel_requests(row, about, by=request.actor), sentence)
+    row = _pool_row(pool)
+    act = partial(cancel_requests, row, AboutForm(request.POST).about())
+    return _act(request, row, act, _CANCELLED)
 
 
 def _act(
     request: ConsoleRequest,
     pool: Pool,
-    act: Callable[[], Done | None],
-    sentence: Callable[[int], str],
+    act: Callable[..., Done | None],
+    sentence: Any,
+    **names: str,
 ) -> HttpResponse:
+    """Act, and say how many requests it was. `names` are those of the sentence."""
     try:
-        done = act()
+        done = act(by=request.actor)
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
     else:
-        _report(request, done, sentence)
+        _report(request, done, sentence, names)
     return redirect(f"{resolve_url('console:queue', pool=pool.pk)}{_open_line(request)}")
 
 
-def _report(request: ConsoleRequest, done: Done | None, sentence: Callable[[int], str]) -> None:
+def _report(
+    request: ConsoleRequest, done: Done | None, sentence: Any, names: dict[str, str]
+) -> None:
     if done is None or not done.requests:
         messages.warning(request, _("Nothing was done: what was meant does not wait any more."))
         return
     rest = _("%(n)d more wait there: repeat it for them.") % {"n": done.left} if done.left else ""
-    messages.success(request, f"{sentence(done.requests)} {rest}".strip())
+    messages.success(request, f"{sentence % {'n': done.requests, **names}} {rest}".strip())
 
 
 def _open_line(request: ConsoleRequest) -> str:

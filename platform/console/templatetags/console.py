@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from audit.models import DeletionRequest, DeletionState
 from console import navigation
-from console.access.permission_words import WORDS
+from console.access.roles import WORDS
 from console.account import saved_entries
 from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest

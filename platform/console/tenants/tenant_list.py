@@ -5,9 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
-from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -17,8 +15,9 @@ from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
-from console.forms import ConsoleForm, LimitField
-from console.limits.tenant_limits import LABELS
+from console.forms import LimitField
+from console.limits.limit_forms import LABELS, LongForm
+from console.reported_acts import saved
 from console.tenants.tenant_settings import TIME_ZONES
 from inference.models import UsageDay
 from tenants.models import Link, Tenant
@@ -27,10 +26,8 @@ from tenants.models.tenant import NAME, RETENTION_FLOOR_DAYS, State
 from tenants.models.tier import LIMITS, Tier
 from tenants.roles import Profile, Role
 
-ADVANCED = ("profile", "time_zone", "retention_days", "local_only", *LIMITS)
 
-
-class NewTenantForm(ConsoleForm):
+class NewTenantForm(LongForm):
     name = forms.RegexField(
         NAME.regex,
         label=_("Name"),
@@ -70,27 +67,11 @@ class NewTenantForm(ConsoleForm):
     requests_per_minute = LimitField(
         label=LABELS["requests_per_minute"], help_text=_("Empty: the tier's figure.")
     )
-    burst = LimitField(label=LABELS["burst"])
-    tokens_per_minute = LimitField(label=LABELS["tokens_per_minute"])
-    max_concurrency = LimitField(label=LABELS["max_concurrency"])
-    megabytes_in_flight = LimitField(label=LABELS["megabytes_in_flight"])
-    megabytes_per_day = LimitField(label=LABELS["megabytes_per_day"])
-
-    @property
-    def simple(self) -> list[forms.BoundField]:
-        return [field for field in self.visible_fields() if field.name not in ADVANCED]
-
-    @property
-    def advanced(self) -> list[forms.BoundField]:
-        return [self[name] for name in ADVANCED]
-
-    @property
-    def open_advanced(self) -> bool:
-        return any(name in self.errors for name in ADVANCED)
+    more = ("profile", "time_zone", "retention_days", "local_only", *LIMITS)
 
     def settings(self) -> dict[str, Any]:
         """Returns the fields that were filled in; others get a tenant's defaults."""
-        fields = {name: self.cleaned_data[name] for name in ("tier", *ADVANCED)}
+        fields = {name: self.cleaned_data[name] for name in ("tier", *self.more)}
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
@@ -100,8 +81,10 @@ class NewTenantForm(ConsoleForm):
 def tenants(request: ConsoleRequest) -> HttpResponse:
     form = NewTenantForm(request.POST or None)
     context: dict[str, Any] = {"form": form}
-    if form.is_bound and form.is_valid():
-        context |= _open(request, form)
+    if opened := saved(form, lambda: _open(request, form)):
+        tenant, link = opened
+        context = {"opened": tenant, "link": link, "invited": form.cleaned_data["owner"]}
+        context["form"] = NewTenantForm()
     search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
     page = Paginator(_matching(search, state), 50).get_page(request.GET.get("page"))
     context |= {
@@ -115,21 +98,14 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     return render(request, "console/tenants/page.html", context)
 
 
-def _open(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
-    name, owner = form.cleaned_data["name"], form.cleaned_data["owner"]
-    try:
-        with transaction.atomic():
-            tenant = Tenant.open(name, by=request.actor, **form.settings())
-            link = owner and Link.issue(
-                Purpose.INVITATION, by=request.actor, email=owner, tenant=tenant, role=Role.OWNER
-            )
-    except ValidationError as problem:
-        form.refuse(problem)
-        return {}
-    except IntegrityError:  # somebody else took it in the same moment
-        form.add_error("name", _("This name is taken."))
-        return {}
-    return {"opened": tenant, "link": link, "invited": owner, "form": NewTenantForm()}
+def _open(request: ConsoleRequest, form: NewTenantForm) -> tuple[Tenant, str]:
+    """Returns the tenant, and the link for its owner if there is one."""
+    owner = form.cleaned_data["owner"]
+    tenant = Tenant.open(form.cleaned_data["name"], by=request.actor, **form.settings())
+    link = owner and Link.issue(
+        Purpose.INVITATION, by=request.actor, email=owner, tenant=tenant, role=Role.OWNER
+    )
+    return tenant, link
 
 
 def _matching(search: str, state: str) -> QuerySet[Tenant]:

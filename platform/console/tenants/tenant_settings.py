@@ -1,5 +1,7 @@
 """Page of a tenant's settings for owners; suspending and closing the tenant for operators."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -8,13 +10,14 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, LinesField, ReasonField
 from console.post_only import require_POST
+from console.reported_acts import report_and_leave, saved
 from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile
 
@@ -28,25 +31,25 @@ TIME_ZONES = sorted(
 
 class SettingsForm(ConsoleForm):
     profile = forms.ChoiceField(
-        label=gettext_lazy("Security profile"),
+        label=_("Security profile"),
         choices=Profile.choices,
-        help_text=gettext_lazy("Rules for passwords, and separation of duties."),
+        help_text=_("Rules for passwords, and separation of duties."),
     )
     local_only = forms.BooleanField(
-        label=gettext_lazy("Local only"),
+        label=_("Local only"),
         required=False,
-        help_text=gettext_lazy("No prompt ever leaves this installation."),
+        help_text=_("No prompt ever leaves this installation."),
     )
     time_zone = forms.CharField(
-        label=gettext_lazy("Time zone"),
+        label=_("Time zone"),
         max_length=60,
         widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
-        help_text=gettext_lazy("Days and months of quotas start at midnight in this time zone."),
+        help_text=_("Days and months of quotas start at midnight in this time zone."),
     )
 
     allowed_origins = LinesField(
-        label=gettext_lazy("Browser origins"),
-        help_text=gettext_lazy(
+        label=_("Browser origins"),
+        help_text=_(
             "Web pages that may use this tenant's keys from a browser, one origin per line, "
             "such as https://app.example.com. Leave empty for none. Every visitor of a page "
             "can read the key in it."
@@ -65,7 +68,7 @@ class ClosureForm(ConsoleForm):
     """Asks for the tenant's name, so that nobody closes one by mistake."""
 
     reason = ReasonField()
-    name = forms.CharField(label=gettext_lazy("Type the tenant's name"))
+    name = forms.CharField(label=_("Type the tenant's name"))
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data, auto_id="id_closure_%s")
@@ -87,12 +90,7 @@ def tenant_settings(request: TenantRequest) -> HttpResponse:
     if Permission.MANAGE_SECURITY not in request.permissions:
         raise PermissionDenied(_("Only owners can change these settings."))
     form = SettingsForm(request.POST, request.tenant)
-    if not form.is_valid():
-        return _page(request, form=form)
-    try:
-        request.tenant.change(by=request.actor, **form.cleaned_data)
-    except ValidationError as problem:
-        form.refuse(problem)
+    if not saved(form, lambda: request.tenant.change(by=request.actor, **form.cleaned_data)):
         return _page(request, form=form)
     messages.success(request, _("The settings are saved."))
     return redirect("console:tenant_settings", tenant=request.tenant.name)
@@ -106,11 +104,8 @@ def suspension(request: TenantRequest) -> HttpResponse:
     form = SuspensionForm(request.POST)
     if not form.is_valid():
         return _page(request, suspending=form)
-    try:
-        request.tenant.suspend(by=request.actor, reason=form.cleaned_data["reason"])
-    except Closed:
-        return _too_late(request)
-    return _done(request, _("The tenant is suspended. No data is lost."))
+    act = partial(request.tenant.suspend, **form.cleaned_data)
+    return _report(request, act, _("The tenant is suspended. No data is lost."))
 
 
 @require_POST
@@ -118,11 +113,7 @@ def suspension(request: TenantRequest) -> HttpResponse:
 @recently_proven
 def resumption(request: TenantRequest) -> HttpResponse:
     _refuse_unless_operator(request)
-    try:
-        request.tenant.resume(by=request.actor)
-    except Closed:
-        return _too_late(request)
-    return _done(request, _("The tenant is active again."))
+    return _report(request, request.tenant.resume, _("The tenant is active again."))
 
 
 @require_POST
@@ -133,8 +124,9 @@ def closure(request: TenantRequest) -> HttpResponse:
     form = ClosureForm(request.POST, request.tenant)
     if not form.is_valid():
         return _page(request, closing=form)
-    request.tenant.close(by=request.actor, reason=form.cleaned_data["reason"])
-    return _done(request, _("The tenant is closing. Its data is deleted when its retention ends."))
+    act = partial(request.tenant.close, reason=form.cleaned_data["reason"])
+    text = _("The tenant is closing. Its data is deleted when its retention ends.")
+    return _report(request, act, text)
 
 
 def _refuse_unless_operator(request: TenantRequest) -> None:
@@ -142,14 +134,9 @@ def _refuse_unless_operator(request: TenantRequest) -> None:
         raise PermissionDenied(_("Only platform operators can suspend or close a tenant."))
 
 
-def _too_late(request: TenantRequest) -> HttpResponse:
-    messages.error(request, _("This tenant is closing; that cannot be undone."))
-    return redirect("console:tenant_settings", tenant=request.tenant.name)
-
-
-def _done(request: TenantRequest, text: str) -> HttpResponse:
-    messages.success(request, text)
-    return redirect("console:tenant_settings", tenant=request.tenant.name)
+def _report(request: TenantRequest, act: Callable[..., object], text: Promise) -> HttpResponse:
+    refusals = {Closed: _("This tenant is closing; that cannot be undone.")}
+    return report_and_leave(request, act, text, "console:tenant_settings", refusals)
 
 
 def _page(request: TenantRequest, **shown: Any) -> HttpResponse:

@@ -88,7 +88,7 @@ def test_a_list_reads_the_figures_once(
 ) -> None:
     api.post("engines/", **{**NEW, "name": "gpu-2"})
     read = Mock(return_value={})
-    monkeypatch.setattr("console.serving.engine_figures.all_figures", read)
+    monkeypatch.setattr("console.serving.pool_lines.all_figures", read)
     figures = [each["figures"] for each in api.get("engines/").json()["results"]]
     assert (len(figures), read.call_count) == (2, 1)
     assert figures[0]["requests"] == 0

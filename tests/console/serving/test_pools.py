@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client
 from redis import Redis, RedisError
 
-from console.serving import pool_figures, pool_lines
+from console.serving import pool_lines
 from inference import engines
 from inference.engines.health import reachability
 from inference.models import Engine, Model, Pool, State, Usage
@@ -100,12 +100,12 @@ def test_figures_of_the_last_minutes(
     Usage.objects.update(pool="here", queue_ms=7)
     completion(acme, seconds_ago=400)
     with django_assert_num_queries(1):
-        found = pool_figures.by_pool()["here"]
+        found = pool_lines.by_pool()["here"]
     assert (found.requests, found.errors, found.last_error) == (12, 2, "worker_lost")
     assert (found.tokens_per_second, found.ttft_p50, found.ttft_p95) == (10.0, 60, 100)
     assert (found.queue_p50, found.queue_p95) == (7, 7)
     with django_assert_num_queries(0):
-        pool_figures.by_pool()
+        pool_lines.by_pool()
 
 
 def test_each_engine_says_what_it_has_done(

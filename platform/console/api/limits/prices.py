@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from console.api.resource import Resource, Who
 from console.api.strict_input import Shape
-from console.limits.priced_pool import check_pool
+from console.limits.prices import check_pool
 from tenants.models import Price
 from tenants.operator_scopes import OperatorScope as Scope
 

@@ -15,7 +15,7 @@ from console.api.problem import bad_request
 from console.api.requester import Requester, denied
 from console.api.resource import Who
 from console.api.strict_input import Shape
-from console.serving import engine_figures
+from console.serving import pool_lines
 from inference.engines import KINDS
 from inference.engines.health.state import Condition, engine_state, state_unless_draining
 from inference.models import Engine, Pool
@@ -187,13 +187,13 @@ class EngineShape(DeclaredShape):
 
     @extend_schema_field(EngineFiguresShape(allow_null=True))
     def get_figures(self, engine: Engine) -> Any:
-        figures = engine_figures.figures_of(self._figures, engine.name)
+        figures = pool_lines.figures_of(self._figures, engine.name)
         return EngineFiguresShape(figures).data if figures else None
 
     @cached_property
-    def _figures(self) -> engine_figures.Figures:
+    def _figures(self) -> pool_lines.Figures:
         """Returns the figures of all engines, read once for a list."""
-        return engine_figures.all_figures()
+        return pool_lines.all_figures()
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:

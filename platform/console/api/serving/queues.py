@@ -11,8 +11,13 @@ from rest_framework.response import Response
 from console.api.problem import bad_request, redis_or_503
 from console.api.resource import Resource, Who
 from console.api.strict_input import Shape
-from console.serving.queue_acts import About, Done, cancel_requests, lower_requests
-from console.serving.queue_lines import queue_of
+from console.serving.queue_lines import (
+    About,
+    Done,
+    cancel_requests,
+    lower_requests,
+    queue_of,
+)
 from console.usage.own_queue import explained_lines
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME

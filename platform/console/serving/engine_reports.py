@@ -1,14 +1,20 @@
-"""The last lines of an engine's log, where its server runs on this machine. No keys, no colours."""
+"""What an engine says of itself: the load that it reports, and the end of its server's log."""
 
+import asyncio
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
+from inference.engines import base, engines
+from inference.engines.load import Load
+from inference.engines.transport.session import EngineSession
 from inference.models import Engine
 from tenants import secret_keys
 
@@ -16,6 +22,7 @@ LINES, BYTES = 200, 64 * 1024
 LONGEST_LINE = 500
 # Colours and other commands to a terminal, and characters that no page can show.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+PATIENCE_S = 1.0  # with an engine that reports its load
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +70,19 @@ def _without_secrets(text: str, engine: Engine) -> str:
         key = ""
     text = _CONTROL.sub("", text)
     return secret_keys.hidden(text.replace(key, "…") if key else text)
+
+
+def engine_load(name: str) -> Load | None:
+    """Returns None if the kind reports no load, or the engine does not answer with figures."""
+    engine = next((each for each in engines() if each.config.id == name), None)
+    if engine is None or type(engine).load is base.Engine.load:
+        return None
+    try:
+        return async_to_sync(_request_load)(engine)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, OverflowError):
+        return None
+
+
+async def _request_load(engine: base.Engine) -> Load | None:
+    async with EngineSession() as session, asyncio.timeout(PATIENCE_S):
+        return await engine.load(session)
