@@ -7,7 +7,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.api.access.scopes_to_give import scopes_to_give
+from console.api.access.keys import scopes_to_give
 from console.authorization import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from console.limits.limit_forms import LABELS, LongForm

@@ -1,7 +1,7 @@
 """Limits on calls of the management API: per minute, by address and by key, over all web processes.
 
 When Redis is unavailable, each process counts by itself and admits half as much: an outage makes
-the limit stricter, never open.
+the limit stricter, never open. Refusals leave the same traces as those on /v1.
 """
 
 import math
@@ -12,68 +12,68 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
+from audit.trail.network import network
+from console.api.problem import Problem
 from console.api.requester import Requester
 from console.client_network import client_ip
+from inference.intake.context import context_if_any
 from inference.queue.client import client
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission
 from tenants.rate_limits.client_address import counted
+from tenants.refusals.recorder import Refused
 
+ROUTE = "/api/v1"
 MOST_COUNTED = 10_000
 _SCRIPT = Path(__file__).with_name("call_rate.lua").read_text()
 
 
-class Rate(BaseThrottle):
-    tier: RefusedBy
-
-    def __init__(self) -> None:
-        self._wait_ms = self._rate = 0
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        name, self._rate = self.counter(request)
-        self._wait_ms = _wait_ms(f"api:{name}", self._rate) if self._rate else 0
-        return self._wait_ms == 0
-
-    @property
-    def admission(self) -> Admission:
-        return Admission(self.tier, self._rate, self._rate, self._wait_ms)
-
-    def wait(self) -> float:
-        """Returns seconds, at least 1: `Retry-After` has no fractions."""
-        return math.ceil(self._wait_ms / 1000)
-
-    def counter(self, request: Request) -> tuple[str, int]:
-        """Returns the name of the counter and its calls per minute; 0 means no limit."""
-        raise NotImplementedError
+def check_address(request: Request) -> None:
+    """Count a call before its key is looked at: guessing keys is a call too. Raises Problem."""
+    if address := counted(client_ip(request._request)):
+        _check(request, RefusedBy.IP, f"ip:{address}", settings.IP_PER_MINUTE)
 
 
-class AddressRate(Rate):
-    """Limits an address. It counts before the key is looked at: guessing keys is a call too."""
+def check_key(request: Request, who: Requester) -> None:
+    """Count a call of a key: by its own requests per minute, else its tenant's. Raises Problem."""
+    if key := who.operator_key:
+        _check(request, RefusedBy.KEY_RATE, key.actor, key.requests_per_minute, who)
+    elif who.key:
+        rate = who.key.requests_per_minute or who.key.tenant.limit("requests_per_minute")
+        _check(request, RefusedBy.KEY_RATE, f"key:{who.key.id}", rate, who)
 
-    tier = RefusedBy.IP
 
-    def counter(self, request: Request) -> tuple[str, int]:
-        address = counted(client_ip(request._request))
-        return f"ip:{address}", settings.IP_PER_MINUTE if address else 0
+def _check(
+    request: Request, tier: RefusedBy, name: str, rate: int, who: Requester | None = None
+) -> None:
+    """`rate` is in calls per minute; 0 means no limit."""
+    wait_ms = _wait_ms(f"api:{name}", rate) if rate else 0
+    if wait_ms:
+        raise _too_many(request, Admission(tier, rate, rate, wait_ms), who)
 
 
-class KeyRate(Rate):
-    """Limits a key by its own requests per minute, else by its tenant's."""
+def _too_many(request: Request, admission: Admission, who: Requester | None) -> Problem:
+    """Returns the 429, with an id by which console and API explain it."""
+    seconds = math.ceil(admission.frees_in_ms / 1000)  # `Retry-After` has no fractions
+    headers, refusal_id = {"Retry-After": str(seconds)}, _record(request, admission, who)
+    if refusal_id:
+        headers["X-Refusal-Id"] = refusal_id
+    text = _("Too many calls. Try again in %(seconds)s s.") % {"seconds": seconds}
+    return Problem(429, "throttled", text, headers=headers, refusal_id=refusal_id)
 
-    tier = RefusedBy.KEY_RATE
 
-    def counter(self, request: Request) -> tuple[str, int]:
-        who = request.auth
-        if isinstance(who, Requester) and who.operator_key:
-            return who.operator_key.actor, who.operator_key.requests_per_minute
-        if not isinstance(who, Requester) or who.key is None:
-            return "", 0
-        key = who.key
-        return f"key:{key.id}", key.requests_per_minute or key.tenant.limit("requests_per_minute")
+def _record(request: Request, admission: Admission, who: Requester | None) -> str:
+    refused = Refused(
+        tenant_id=who.key.tenant_id if who and who.key else None,
+        actor=who.actor if who else "",
+        route=ROUTE,
+        client_net=network(client_ip(request._request)),
+    )
+    context = context_if_any(request._request)
+    return context.refusals.note_from_thread(refused, admission) if context else ""
 
 
 @cache

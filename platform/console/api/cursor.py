@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from console.api.problem import bad_request
+from console.api.problem import Problem, bad_request
 
 USUAL, MOST = 50, 200
 PARAMETERS = ("cursor", "limit", "ordering")
@@ -27,10 +27,7 @@ def page(
     `orderings`: names of fields that are never null, with "-" in front for descending; the first is
     the default. `scope`: names the list, so that its cursors open no other.
     """
-    ordering = query.get("ordering", orderings[0])
-    if ordering not in orderings:
-        raise bad_request({"ordering": [_("Choose one of %s.") % ", ".join(orderings)]})
-    limit = limit_of(query.get("limit", str(USUAL)))
+    ordering, limit = ordering_of(query, orderings), limit_of(query)
     salt = _salt(query, scope, ordering)
     field, back = ordering.removeprefix("-"), ordering.startswith("-")
     if cursor := query.get("cursor"):
@@ -45,11 +42,24 @@ def page(
     return batch[:limit], signing.dumps([ends, str(last.pk)], salt=salt)
 
 
-def limit_of(text: str) -> int:
+def ordering_of(query: Mapping[str, str], orderings: tuple[str, ...]) -> str:
+    """Raises Problem unless it is one of the orderings."""
+    ordering = query.get("ordering", orderings[0])
+    if ordering not in orderings:
+        raise bad_request({"ordering": [_("Choose one of %s.") % ", ".join(orderings)]})
+    return ordering
+
+
+def limit_of(query: Mapping[str, str]) -> int:
     """Returns the number of rows of a page. Raises Problem."""
+    text = query.get("limit", str(USUAL))
     if not (len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
         raise bad_request({"limit": [_("Choose a number from 1 to %d.") % MOST]})
     return int(text)
+
+
+def wrong_list() -> Problem:
+    return bad_request({"cursor": [_("This cursor is not of this list with these filters.")]})
 
 
 def _salt(query: Mapping[str, str], scope: str, ordering: str) -> str:
@@ -61,8 +71,7 @@ def _position(cursor: str, salt: str) -> list[str]:
     try:
         position: list[str] = signing.loads(cursor, salt=salt)
     except signing.BadSignature:
-        text = _("This cursor is not of this list with these filters.")
-        raise bad_request({"cursor": [text]}) from None
+        raise wrong_list() from None
     return position
 
 

@@ -1,17 +1,19 @@
-"""Shows the key or person that a request is made with."""
+"""Shows the caller, and the table of roles, scopes and permissions that the code goes by."""
 
 from typing import Any
 
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from console.api.acts import Act, Who
 from console.api.requester import Requester
-from console.api.resource import Resource, Who
+from console.api.resource import Resource
 from console.api.strict_input import Shape
-from tenants.models import Member, OperatorKey
+from tenants.key_scopes import SCOPES, key_permissions
+from tenants.models import Member, Scope
 from tenants.models.key_powers import permissions_of
 from tenants.operator_scopes import OperatorScope
-from tenants.roles import Permission
+from tenants.roles import DUTIES, Permission, Profile, Role, operator_permissions, permissions
 
 
 class PlaceShape(Shape):
@@ -28,49 +30,87 @@ class MeShape(Shape):
     scopes = s.ListField(child=s.CharField(), help_text="The scopes of a key.")
     tenants = PlaceShape(many=True)
     EXAMPLE = {
-        "actor": "key:0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "email": None,
         "name": "build server",
-        "operator": False,
         "scopes": ["management:read"],
         "tenants": [{"tenant": "acme", "role": None, "permissions": ["usage:view"]}],
     }
 
 
 class Me(Resource):
-    needs = {"show": Who.ANYBODY}
-    operator_scopes = {"show": tuple(OperatorScope)}
     shape = MeShape
 
+    @Act(Who.ANYBODY, tuple(OperatorScope))
     def show(self, request: Any) -> Response:
         """Show who you are.
 
         The key or person that this request is made with, and what it may do in which tenant.
         """
-        if self.who.operator_key:
-            return Response(_of_operator_key(self.who.operator_key))
-        return Response(_of_key(self.who) if self.who.key else _of_person(self.who))
+        who = self.who
+        key = who.key or who.operator_key
+        return Response(
+            {
+                "actor": who.actor,
+                "email": who.user.email if who.user else None,
+                "name": key.name if key else who.user and who.user.name,
+                "operator": who.is_operator,
+                "scopes": key.scopes if key else [],
+                "tenants": _places(who),
+            }
+        )
 
 
-def _of_operator_key(key: OperatorKey) -> dict[str, Any]:
-    who = {"actor": key.actor, "email": None, "name": key.name, "operator": False}
-    return who | {"scopes": key.scopes, "tenants": []}
-
-
-def _of_key(who: Requester) -> dict[str, Any]:
-    assert who.key
-    granted = permissions_of(who.key)
-    place = {"tenant": who.key.tenant.name, "role": None, "permissions": sorted(granted)}
-    body = {"actor": who.actor, "email": None, "name": who.key.name, "operator": False}
-    return body | {"scopes": who.key.scopes, "tenants": [place]}
-
-
-def _of_person(who: Requester) -> dict[str, Any]:
-    assert who.user
-    members = Member.objects.of(who.user).order_by("tenant__name")
-    places = [
+def _places(who: Requester) -> list[dict[str, Any]]:
+    if who.key:
+        granted = permissions_of(who.key)
+        return [{"tenant": who.key.tenant.name, "role": None, "permissions": sorted(granted)}]
+    members = Member.objects.of(who.user).order_by("tenant__name") if who.user else ()
+    return [
         {"tenant": m.tenant.name, "role": m.role, "permissions": sorted(m.permissions)}
         for m in members
     ]
-    body = {"actor": who.actor, "email": who.user.email, "name": who.user.name}
-    return body | {"operator": who.is_operator, "scopes": [], "tenants": places}
+
+
+class PermissionShape(Shape):
+    permission = s.ChoiceField([p.value for p in Permission])
+    duty = s.CharField(allow_null=True, help_text="Kept apart under the profile mlps-l3.")
+    roles = s.ListField(child=s.ChoiceField([*Role.values, "operator"]))
+    scopes = s.ListField(child=s.ChoiceField(Scope.values), help_text="Scopes that include it.")
+
+
+class MatrixShape(Shape):
+    profile = s.ChoiceField(Profile.choices)
+    permissions = PermissionShape(many=True)
+    EXAMPLE = {
+        "profile": "asvs-5",
+        "permissions": [
+            {
+                "permission": "usage:view",
+                "duty": None,
+                "roles": ["owner", "admin", "developer", "auditor", "operator"],
+                "scopes": ["management:read"],
+            }
+        ],
+    }
+
+
+class Roles(Resource):
+    shape = MatrixShape
+
+    @Act(Permission.VIEW_MEMBERS)
+    def show(self, request: Any, tenant: str) -> Response:
+        """Show which roles and scopes hold which permissions in this tenant."""
+        profile = self.url_tenant.profile
+        lines = [_line(permission, profile) for permission in Permission]
+        return Response({"profile": profile, "permissions": lines})
+
+
+def _line(permission: Permission, profile: str) -> dict[str, Any]:
+    roles = [role.value for role in Role if permission in permissions(role, profile)]
+    roles += ["operator"] if permission in operator_permissions(profile) else []
+    scopes = [scope.value for scope in SCOPES if permission in key_permissions([scope], profile)]
+    return {
+        "permission": permission.value,
+        "duty": DUTIES.get(permission),
+        "roles": roles,
+        "scopes": scopes,
+    }

@@ -1,4 +1,4 @@
-"""The OpenAPI schema, built from the tables of each Resource and the errors of every act."""
+"""The OpenAPI schema, built from what each act says of itself and the errors of every act."""
 
 from typing import Any, Final
 
@@ -9,10 +9,11 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from console.api import cursor, idempotency
+from console.api.acts import Need, Who
+from console.api.examples import of_answer, of_body
 from console.api.problem import MEDIA_TYPE
-from console.api.resource import Resource, Who
+from console.api.resource import Resource
 from tenants.operator_scopes import OperatorScope
-from tenants.roles import Permission
 
 QUERY: Final = OpenApiParameter.QUERY
 HEADER: Final = OpenApiParameter.HEADER
@@ -73,6 +74,10 @@ _KINDS: dict[type[django_filters.Filter], dict[str, Any]] = {
 _TEXT: dict[str, Any] = {"type": "string", "format": "binary"}
 _ROWS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 _FILES = {"text/csv": _TEXT, "application/x-ndjson": _TEXT, "application/json": _ROWS}
+_NEEDS: dict[Need, str] = {
+    Who.OPERATOR: "For operators of the platform.",
+    Who.ANYBODY: "For everybody who is signed in or has a key.",
+}
 
 
 class ResourceSchema(AutoSchema):
@@ -88,47 +93,40 @@ class ResourceSchema(AutoSchema):
         return self._paragraphs()[0]
 
     def get_description(self) -> str:  # type: ignore[override]  # so is drf-spectacular's
-        need = self.view.needs[str(self.view.action)]
-        needs: dict[Permission | Who, str] = {
-            Who.OPERATOR: "For operators of the platform.",
-            Who.ANYBODY: "For everybody who is signed in or has a key.",
-        }
-        paragraphs = [*self._paragraphs()[1:], needs.get(need) or f"Needs `{need}`."]
-        if scopes := self._operator_scopes():
-            paragraphs.append(f"A key of an operator needs the scope {' or '.join(scopes)}.")
+        act = self.view.act
+        paragraphs = [*self._paragraphs()[1:], _NEEDS.get(act.need) or f"Needs `{act.need}`."]
+        if act.scopes:
+            scopes = " or ".join(f"`{scope}`" for scope in act.scopes)
+            paragraphs.append(f"A key of an operator needs the scope {scopes}.")
         return "\n\n".join(paragraphs)
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Leaves out the schemes that do not open the act."""
-        closed = set() if self._operator_scopes() else {"operatorKey"}
-        if self.view.needs[str(self.view.action)] is Who.OPERATOR:
+        closed = set() if self.view.act.scopes else {"operatorKey"}
+        if self.view.act.need is Who.OPERATOR:
             closed.add("apiKey")
         return [auth for auth in super().get_auth() if not closed & auth.keys()]
 
     def get_extensions(self) -> dict[str, Any]:
         """Adds the scopes for programs: OpenAPI 3.0 has none for keys sent as Bearer."""
-        scopes = [str(s) for s in self.view.operator_scopes.get(str(self.view.action), ())]
+        scopes = [str(scope) for scope in self.view.act.scopes]
         return {"x-operator-key-scopes": scopes} if scopes else {}
 
-    def _operator_scopes(self) -> list[str]:
-        return [f"`{scope}`" for scope in self.view.operator_scopes.get(str(self.view.action), ())]
-
     def get_request_serializer(self) -> Any:
-        return self.view.takes.get(str(self.view.action))
+        return self.view.act.takes
 
     def get_response_serializers(self) -> Any:
-        view, action = self.view, str(self.view.action)
-        shape: Any = view.gives.get(action, getattr(view, "shape", None))
-        if action == "list":
+        shape: Any = self.view.act.gives or self.view.shape
+        if self.view.action == "list":
             shape = self._page_of(shape)
-        responses: dict[Any, Any] = {}
-        if action == "destroy":
+        responses: dict[Any, Any] = {
+            (200, media): OpenApiResponse(_FILES[media], "The file.")
+            for media in self.view.act.files
+        }
+        if self.view.action == "destroy":
             responses[204] = OpenApiResponse(description="Done.")
-        elif media := view.files.get(action):
-            for one in media:
-                responses[200, one] = OpenApiResponse(_FILES[one], "The file.")
-        else:
-            responses[201 if action in view.creates else 200] = OpenApiResponse(shape, "Done.")
+        elif not responses:
+            responses[self._status()] = OpenApiResponse(shape, "Done.")
         errors = _ALWAYS | _BY_METHOD.get(self.method, set())
         for status in sorted(errors):
             responses[status, MEDIA_TYPE] = OpenApiResponse(ProblemShape, PROBLEMS[status])
@@ -151,20 +149,21 @@ class ResourceSchema(AutoSchema):
         return parameters
 
     def get_examples(self) -> list[OpenApiExample]:
-        action = str(self.view.action)
-        body = self.view.takes.get(action)
-        answer = self.view.gives.get(action, getattr(self.view, "shape", None))
-        examples = []
-        if body and (example := getattr(body, "EXAMPLE", None)):
-            examples.append(OpenApiExample("A request", example, request_only=True))
-        if answer and (example := getattr(answer, "EXAMPLE", None)) and action != "destroy":
-            if action == "list":
-                example = {"results": [example], "next_cursor": None}
-            statuses = ["201" if action in self.view.creates else "200"]
+        act, examples = self.view.act, []
+        if act.takes and (body := of_body(act.takes)):
+            examples.append(OpenApiExample("A request", body, request_only=True))
+        if self.view.action != "destroy":
+            answer = of_answer((act.gives or self.view.shape)())
+            if self.view.action == "list":
+                answer = {"results": [answer], "next_cursor": None}
+            statuses = [str(self._status())]
             examples.append(
-                OpenApiExample("An answer", example, response_only=True, status_codes=statuses)
+                OpenApiExample("An answer", answer, response_only=True, status_codes=statuses)
             )
         return examples
+
+    def _status(self) -> int:
+        return 201 if self.view.act.creates or self.view.action == "create" else 200
 
     def _get_serializer_name(
         self, serializer: Any, direction: Any, bypass_extensions: bool = False
@@ -178,10 +177,10 @@ class ResourceSchema(AutoSchema):
         return [" ".join(part.split()) for part in doc.split("\n\n")]
 
     def _filters(self) -> list[OpenApiParameter]:
-        filters = self.view.asks.get(str(self.view.action))
+        filters = self.view.act.asks.base_filters if self.view.act.asks else {}
         return [
             OpenApiParameter(name, _schema(one), QUERY, one.extra["required"])
-            for name, one in (filters.base_filters.items() if filters else ())
+            for name, one in filters.items()
         ]
 
     def _paging(self) -> list[OpenApiParameter]:

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core import exceptions
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from redis import RedisError
 from rest_framework.exceptions import (
@@ -22,7 +23,6 @@ from rest_framework.exceptions import (
 
 from tenants import secret_keys
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 TYPE = "urn:forebay:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -38,7 +38,7 @@ class Problem(Exception):
         self,
         status: int,
         code: str,
-        detail: str,
+        detail: str | Promise,
         *,
         errors: dict[str, list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -68,8 +68,18 @@ def not_found() -> Problem:
     return Problem(404, "not_found", _("There is nothing here, or nothing that you may see."))
 
 
-def bad_request(errors: dict[str, list[str]]) -> Problem:
-    return Problem(400, "invalid", _("The request is invalid."), errors=errors)
+def denied(text: str | Promise, code: str = "permission_denied") -> Problem:
+    return Problem(403, code, text)
+
+
+def scope_missing(scopes: Sequence[str]) -> Problem:
+    text = _("This operator key lacks the scope %s.") % " / ".join(scopes)
+    return denied(text, "scope_missing")
+
+
+def bad_request(errors: Mapping[str, Iterable[object]]) -> Problem:
+    texts = {name: [*map(str, of_field)] for name, of_field in errors.items()}
+    return Problem(400, "invalid", _("The request is invalid."), errors=texts)
 
 
 def problem_of(raised: Exception) -> Problem:
@@ -82,15 +92,9 @@ def problem_of(raised: Exception) -> Problem:
         return bad_request(dict(_fields(raised)))
     if isinstance(raised, APIException):
         return _of_rest_framework(raised)
+    if isinstance(raised, RedisError):
+        return Problem(503, "unavailable", _("Redis is unavailable. Try again."))
     return _of_database(raised)
-
-
-def redis_or_503(call: Callable[[], T]) -> T:
-    """Returns what the call to Redis returns. Raises Problem while Redis is unavailable."""
-    try:
-        return call()
-    except RedisError:
-        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
 
 
 def _of_rest_framework(raised: APIException) -> Problem:
@@ -124,9 +128,9 @@ def _fields(
         yield from _flat("", raised.detail)
     elif hasattr(raised, "error_dict"):
         for name, messages in raised.message_dict.items():
-            yield "" if name == exceptions.NON_FIELD_ERRORS else name, list(map(str, messages))
+            yield "" if name == exceptions.NON_FIELD_ERRORS else name, messages
     else:
-        yield "", list(map(str, raised.messages))
+        yield "", raised.messages
 
 
 def _flat(name: str, messages: Any) -> Iterator[tuple[str, list[str]]]:

@@ -1,6 +1,5 @@
 """The caller of the management API, a key or a person, and what they may do in a tenant."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -14,7 +13,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from console.account.reauthentication import is_proven
-from console.api.problem import Problem, not_found
+from console.api.problem import Problem, denied, not_found
 from console.client_network import client_ip
 from tenants import secret_keys
 from tenants.accounts.required_actions import duty
@@ -23,7 +22,6 @@ from tenants.key_scopes import ROLES_OF_KEYS
 from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
 from tenants.models.key_powers import permissions_of
 from tenants.models.tenant import State
-from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
 
@@ -33,7 +31,7 @@ class Requester:
     """A key, an operator's key or a person: one of `key`, `operator_key` and `user` is set.
 
     Inside a tenant, `permissions` are those that hold there. With a key of an operator nobody is an
-    operator: its scopes open acts one by one (`Resource.operator_scopes`).
+    operator: its scopes open acts one by one (`Act.scopes`).
     """
 
     key: ApiKey | None = None
@@ -219,11 +217,14 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
     elif who.user and duty(request._request.session, who.user):
         raise denied(_("Sign in to the console first: an action is required there."), "duty_owed")
     elif request.method not in SAFE_METHODS and not is_proven(request._request):
-        text = _(
-            "Confirm your identity in the console: the last confirmation is more than ten minutes"
-            " old."
-        )
-        raise denied(text, "proof_needed")
+        raise proof_needed()
+
+
+def proof_needed() -> Problem:
+    text = _(
+        "Confirm your identity in the console: the last confirmation is more than ten minutes old."
+    )
+    return denied(text, "proof_needed")
 
 
 def refuse_where_restricted(request: Request, who: Requester) -> None:
@@ -233,19 +234,10 @@ def refuse_where_restricted(request: Request, who: Requester) -> None:
         raise denied(str(SAID), "restricted")
 
 
-def scope_missing(scopes: Sequence[OperatorScope]) -> Problem:
-    text = _("This operator key lacks the scope %s.") % " / ".join(scopes)
-    return denied(text, "scope_missing")
-
-
 def closed(tenant: Tenant) -> Problem:
     suspended = tenant.state == State.SUSPENDED
     text = _("The tenant is suspended.") if suspended else _("The tenant is closing.")
     return Problem(403, f"tenant_{tenant.state}", text)
-
-
-def denied(text: str, code: str = "permission_denied") -> Problem:
-    return Problem(403, code, text)
 
 
 def _is_allowed_address(networks: list[str], address: str) -> bool:

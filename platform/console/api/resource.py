@@ -1,54 +1,61 @@
 """The base class of every resource of the management API."""
 
 from collections.abc import Mapping
-from enum import Enum, auto
 from hashlib import sha256
 from typing import Any, ClassVar
 
 import orjson
 from django.db.models import QuerySet
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django_filters import FilterSet
 from rest_framework.response import Response
 
 from console.api import cursor
-from console.api.problem import Problem, bad_request, not_found
-from console.api.requester import denied, scope_missing
+from console.api.acts import MARK, Act, Need, Who
+from console.api.problem import Problem, bad_request, denied, not_found, scope_missing
 from console.api.strict_input import Shape, as_json
 from console.api.transactional_view import TransactionalView
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 
-class Who(Enum):
-    """Needs that are no permission in a tenant."""
-
-    ANYBODY = auto()  # signed in, or with a key
-    OPERATOR = auto()
-
-
 class Resource(TransactionalView):
-    """A view set of one kind of row. Requests and the OpenAPI schema read its tables."""
+    """A view set of one kind of row."""
 
-    needs: ClassVar[dict[str, Permission | Who]]  # by act
-    # Acts that a key of an operator opens with one of these scopes. All others are for people.
-    operator_scopes: ClassVar[dict[str, tuple[OperatorScope, ...]]] = {}
-    takes: ClassVar[dict[str, type[Shape]]] = {}  # bodies, by act
+    acts: ClassVar[dict[str, Act]]
+    needs: ClassVar[dict[str, Need]]  # by act
+    operator_scopes: ClassVar[dict[str, tuple[OperatorScope, ...]]]  # by act that they open
     shape: ClassVar[type[Shape]]  # serializes a row
-    gives: ClassVar[dict[str, type[Shape]]] = {}  # acts that answer with another shape
-    creates: ClassVar[tuple[str, ...]] = ("create",)  # acts that answer 201
-    files: ClassVar[dict[str, tuple[str, ...]]] = {}  # acts that answer with a file: media types
-    asks: ClassVar[dict[str, type[FilterSet]]] = {}  # query parameters, by act
     orderings: ClassVar[tuple[str, ...]] = ("-created_at", "created_at")
     volatile: ClassVar[tuple[str, ...]] = ()  # fields that change by themselves: not in the ETag
+    # Status, code and text of the models' exceptions; without a text, it is the exception's own.
+    refusals: ClassVar[dict[type[Exception], tuple[int, str, str | Promise]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        methods: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            methods.update(vars(base))
+        marked = {name: getattr(method, MARK, None) for name, method in methods.items()}
+        cls.acts = {name: act for name, act in marked.items() if isinstance(act, Act)}
+        cls.needs = {name: act.need for name, act in cls.acts.items()}
+        cls.operator_scopes = {name: act.scopes for name, act in cls.acts.items() if act.scopes}
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
         """Raises TypeError as the URLs load if an act has no need."""
-        if missing := set((actions or {}).values()) - set(cls.needs):
+        if missing := set((actions or {}).values()) - set(cls.acts):
             raise TypeError(f"{cls.__name__} does not say who may {', '.join(sorted(missing))}")
         return super().as_view(actions, **initkwargs)
+
+    def rows(self) -> QuerySet[Any]:
+        """Returns the rows of the tenant, or of the platform."""
+        raise NotImplementedError
+
+    @property
+    def act(self) -> Act:
+        return self.acts[str(self.action)]
 
     @property
     def url_tenant(self) -> Tenant:
@@ -65,8 +72,7 @@ class Resource(TransactionalView):
 
         This comes before the tenant is looked up, so that the key learns of none.
         """
-        key = self.who.operator_key
-        opening = self.operator_scopes.get(str(self.action), ())
+        key, opening = self.who.operator_key, self.act.scopes
         if key is None or set(opening) & set(key.scopes):
             return
         if not opening:
@@ -75,7 +81,7 @@ class Resource(TransactionalView):
         raise scope_missing(opening)
 
     def refuse_unless_allowed(self) -> None:
-        need = self.needs[str(self.action)]
+        need = self.act.need
         by_key = self.who.operator_key is not None  # its scope opens this act
         if need is Who.OPERATOR and not (self.who.is_operator or by_key):
             raise denied(_("Only platform operators can do this."))
@@ -83,8 +89,7 @@ class Resource(TransactionalView):
             raise denied(_("This requires the permission %s in the tenant.") % need)
 
     def refuse_unknown_parameters(self) -> None:
-        filters = self.asks.get(str(self.action))
-        names = set(filters.base_filters if filters else ())
+        names = set(self.act.asks.base_filters if self.act.asks else ())
         names |= set(cursor.PARAMETERS if self.action == "list" else ())
         query = self.request.GET
         errors = {name: [_("There is no such parameter.")] for name in query.keys() - names}
@@ -95,8 +100,14 @@ class Resource(TransactionalView):
         if errors:
             raise bad_request(errors)
 
+    def handle_exception(self, exc: Exception) -> Any:
+        for kind, (status, code, text) in self.refusals.items():
+            if isinstance(exc, kind):
+                return super().handle_exception(Problem(status, code, text or str(exc)))
+        return super().handle_exception(exc)
+
     def respond_page(self, rows: QuerySet[Any]) -> Response:
-        if "list" in self.asks:
+        if self.act.asks:
             rows = self.checked_filters(rows).qs
         query = self.request.GET
         batch, following = cursor.page(rows, query, self.orderings, self._cursor_scope())
@@ -105,29 +116,50 @@ class Resource(TransactionalView):
 
     def checked_filters(self, rows: QuerySet[Any]) -> FilterSet:
         """Returns the query parameters, validated. Raises Problem."""
-        filters = self.asks[str(self.action)](self.request.GET, rows)
-        if not filters.is_valid():
-            raise bad_request({k: [str(t) for t in v] for k, v in filters.errors.items()})
-        return filters
+        assert self.act.asks
+        checked = self.act.asks(self.request.GET, rows)
+        if not checked.is_valid():
+            raise bad_request(checked.errors)
+        return checked
 
     def body(self) -> dict[str, Any]:
         """Returns the fields that were sent, validated. Raises ValidationError."""
-        shape = self.takes[str(self.action)]
-        serializer = shape(data=self.request.data, partial=self.request.method == "PATCH")
+        assert self.act.takes
+        serializer = self.act.takes(data=self.request.data, partial=self.request.method == "PATCH")
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
-    def get_or_404(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        row = rows.filter(**lookup).first()
+    def row(self, rows: QuerySet[Any] | None = None) -> Any:
+        """Returns the row that the path names last. Raises Problem."""
+        *_before, named = self.kwargs.values()
+        rows = self.rows() if rows is None else rows
+        row = rows.filter(**{self.lookup_field: named}).first()
         if row is None:
             raise not_found()
         return row
 
-    def get_for_change(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        """Return a row, locked until the transaction ends. Raises Problem unless If-Match fits."""
-        row = self.get_or_404(rows.select_for_update(of=("self",), no_key=True), **lookup)
+    def row_to_change(self) -> Any:
+        """Return it, locked until the transaction ends. Raises Problem unless If-Match fits."""
+        row = self.row(self.rows().select_for_update(of=("self",), no_key=True))
         self.check_if_match(row)
         return row
+
+    def named(self, rows: Any, field: str, text: str | Promise, **lookup: Any) -> Any:
+        """Returns the row that a field of the body names. Raises Problem with the text."""
+        row = rows.filter(**lookup).first()
+        if row is None:
+            raise bad_request({field: [text]})
+        return row
+
+    def refuse_taken(self, name: str) -> None:
+        if self.rows().filter(name=name).exists():
+            raise Problem(409, "name_taken", _("This name is taken."))
+
+    def person(self) -> User:
+        """Returns the caller. Raises Problem for a key."""
+        if self.who.user is None:
+            raise denied(_("API keys cannot do this. A person has to."))
+        return self.who.user
 
     def check_if_match(self, row: Any) -> None:
         if_match = self.request.headers.get("If-Match")
@@ -137,6 +169,13 @@ class Resource(TransactionalView):
         tags = {tag.strip() for tag in if_match.split(",")}
         if "*" not in tags and self.etag(self.shape(row).data) not in tags:
             raise Problem(412, "changed_meanwhile", _("It has changed since you read it."))
+
+    def call(self, verb: str, **fields: Any) -> Response:
+        """Call a method of the row of the path, which returns the row as it is then, or None."""
+        deletes = self.request.method == "DELETE"
+        row = self.row_to_change() if deletes or self.request.method == "PATCH" else self.row()
+        changed = getattr(row, verb)(by=self.actor, **fields)
+        return Response(status=204) if deletes else self.respond(changed or row)
 
     def respond(self, row: Any, status: int = 200, at: Any = "", **more: Any) -> Response:
         """Serialize the row. `at` is what a new row is called in its path if that is not its id."""

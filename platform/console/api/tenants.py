@@ -4,14 +4,16 @@ from typing import Any
 
 import django_filters as f
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import Problem
-from console.api.requester import denied
-from console.api.resource import Resource, Who
-from console.api.strict_input import Shape
+from audit.keys import rotation
+from audit.models import KeyRotation
+from console.api.acts import Act, Who, calling, filters, listing, shape_of, showing
+from console.api.problem import denied
+from console.api.resource import Resource
+from console.api.strict_input import Row, Shape
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.origin import LONGEST_ORIGIN, MOST_ORIGINS
@@ -31,8 +33,7 @@ _TENANT = {
 _MOST_DAYS = 36_500
 
 
-class TenantShape(Shape):
-    id = s.UUIDField()
+class TenantShape(Row):
     name = s.CharField()
     tier = s.ChoiceField(Tier.choices)
     state = s.ChoiceField(State.choices)
@@ -43,14 +44,7 @@ class TenantShape(Shape):
     allowed_origins = s.ListField(
         child=s.CharField(), help_text="Web pages that may use its keys from a browser."
     )
-    created_at = s.DateTimeField()
-    EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "name": "acme",
-        **_TENANT,
-        "state": "active",
-        "created_at": "2026-01-31T08:00:00Z",
-    }
+    EXAMPLE = {"name": "acme", **_TENANT}
 
 
 class TenantChange(Shape):
@@ -81,65 +75,58 @@ class OpenedTenant(TenantShape):
     EXAMPLE = {**TenantShape.EXAMPLE, "invitation_link": "https://forebay.example/welcome/…/"}
 
 
-class Reason(Shape):
-    reason = s.CharField(max_length=LONGEST_REASON)
-    EXAMPLE = {"reason": "The invoice of May is not paid."}
-
-
-class TenantFilter(f.FilterSet):
-    state = f.ChoiceFilter(choices=State.choices)
-    tier = f.ChoiceFilter(choices=Tier.choices)
-    name = f.CharFilter(lookup_expr="icontains", max_length=60)
-
-
+Reason = shape_of("Reason", reason=s.CharField(max_length=LONGEST_REASON))
 # Fields that need a permission in the tenant, which owners have too.
 _SECURITY = ("profile", "local_only", "time_zone", "allowed_origins")
 
 
 class Tenants(Resource):
-    needs = {
-        "list": Who.ANYBODY,
-        "create": Who.OPERATOR,
-        "retrieve": P.VIEW_LIMITS,
-        "partial_update": P.VIEW_LIMITS,
-        "suspend": Who.OPERATOR,
-        "resume": Who.OPERATOR,
-        "close": Who.OPERATOR,
-    }
     shape = TenantShape
-    takes = {
-        "create": NewTenant,
-        "partial_update": TenantChange,
-        "suspend": Reason,
-        "close": Reason,
-    }
-    gives = {"create": OpenedTenant}
-    asks = {"list": TenantFilter}
+    lookup_field = "name"
     orderings = ("name", "-name", "created_at", "-created_at")
+    refusals = {Closed: (409, "tenant_closing", _("A closing tenant stays closed."))}
 
-    def list(self, request: Any) -> Response:
-        """List tenants.
+    def rows(self) -> QuerySet[Tenant]:
+        if self.tenant:
+            return Tenant.objects.filter(pk=self.tenant.pk)
+        if self.who.key:
+            return Tenant.objects.filter(pk=self.who.key.tenant_id)
+        assert self.who.user
+        return Tenant.objects.visible_to(self.who.user)
 
-        Operators see all of them, people the ones to which they belong, a key its own.
-        """
-        return self.respond_page(self._visible())
+    list = listing(
+        Who.ANYBODY,
+        "List tenants.\n\n"
+        "Operators see all of them, people the ones to which they belong, a key its own.",
+        asks=filters(
+            state=f.ChoiceFilter(choices=State.choices),
+            tier=f.ChoiceFilter(choices=Tier.choices),
+            name=f.CharFilter(lookup_expr="icontains", max_length=60),
+        ),
+    )
+    retrieve = showing(P.VIEW_LIMITS, "Show a tenant.")
+    suspend = calling(
+        "suspend",
+        Who.OPERATOR,
+        "Suspend a tenant: within a second it is closed to everybody, and no data is lost.",
+        takes=Reason,
+    )
+    resume = calling("resume", Who.OPERATOR, "Let a suspended tenant in again.")
+    close = calling("close", Who.OPERATOR, "Close a tenant for good.", takes=Reason)
 
+    @Act(Who.OPERATOR, takes=NewTenant, gives=OpenedTenant)
     def create(self, request: Any) -> Response:
         """Open a tenant."""
         fields = self.body()
         owner, name = fields.pop("owner", None), fields.pop("name")
-        if Tenant.objects.filter(name=name).exists():
-            raise Problem(409, "name_taken", _("This name is taken."))
+        self.refuse_taken(name)
         tenant = Tenant.open(name, by=self.actor, **fields)
         link = owner and Link.issue(
             Purpose.INVITATION, by=self.actor, email=owner, tenant=tenant, role=Role.OWNER
         )
         return self.respond(tenant, 201, at=tenant.name, invitation_link=link)
 
-    def retrieve(self, request: Any, tenant: str) -> Response:
-        """Show a tenant."""
-        return self.respond(self._tenant())
-
+    @Act(P.VIEW_LIMITS, takes=TenantChange)
     def partial_update(self, request: Any, tenant: str) -> Response:
         """Change a tenant.
 
@@ -150,36 +137,37 @@ class Tenants(Resource):
             raise denied(_("Only platform operators can do this."))
         if set(_SECURITY) & set(fields) and P.MANAGE_SECURITY not in self.who.permissions:
             raise denied(_("This requires the permission %s in the tenant.") % P.MANAGE_SECURITY)
-        row = self.get_for_change(Tenant.objects.all(), pk=self.url_tenant.pk)
-        row.change(by=self.actor, **fields)
-        return self.respond(row)
+        return self.call("change", **fields)
 
-    def suspend(self, request: Any, tenant: str) -> Response:
-        """Suspend a tenant: within a second it is closed to everybody, and no data is lost."""
-        return self._change_state("suspend", **self.body())
 
-    def resume(self, request: Any, tenant: str) -> Response:
-        """Let a suspended tenant in again."""
-        return self._change_state("resume")
+# Rotation of a tenant's encryption key, while its requests go on ---------------------------------
+class KeyRotationShape(Shape):
+    id = s.UUIDField()
+    new_key_id = s.UUIDField()
+    total = s.IntegerField(help_text="Keys of people and programs to be wrapped anew.")
+    done = s.IntegerField()
+    started_at = s.DateTimeField()
+    finished_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {"total": 120, "done": 50}
 
-    def close(self, request: Any, tenant: str) -> Response:
-        """Close a tenant for good."""
-        return self._change_state("close", **self.body())
 
-    def _change_state(self, verb: str, **fields: Any) -> Response:
-        row = self._tenant()
-        try:
-            getattr(row, verb)(by=self.actor, **fields)
-        except Closed:
-            raise Problem(409, "tenant_closing", _("A closing tenant stays closed.")) from None
-        return self.respond(row)
+class KeyRotations(Resource):
+    shape = KeyRotationShape
+    orderings = ("-started_at", "started_at")
+    volatile = ("done", "finished_at")
 
-    def _tenant(self) -> Tenant:
-        row: Tenant = self.get_or_404(Tenant.objects.all(), pk=self.url_tenant.pk)
-        return row
+    def rows(self) -> QuerySet[KeyRotation]:
+        return KeyRotation.objects.filter(tenant_id=self.url_tenant.id)
 
-    def _visible(self) -> QuerySet[Tenant]:
-        if self.who.key:
-            return Tenant.objects.filter(pk=self.who.key.tenant_id)
-        assert self.who.user
-        return Tenant.objects.visible_to(self.who.user)
+    list = listing(P.MANAGE_SECURITY, "List the rotations of a tenant's encryption key.")
+    retrieve = showing(P.MANAGE_SECURITY, "Show the progress of a rotation.")
+
+    @Act(P.MANAGE_SECURITY, takes=shape_of("Nothing"))
+    def create(self, request: Any, tenant: str) -> Response:
+        """Rotate a tenant's encryption key.
+
+        New texts are under the new key at once; the other keys follow within seconds. While a
+        rotation is under way, the answer is that one. Texts stay as they are, and readable.
+        """
+        self.body()
+        return self.respond(rotation.start_tenant(self.url_tenant.id, by=self.actor), 201)

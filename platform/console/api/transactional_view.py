@@ -20,13 +20,14 @@ from audit.trail.network import network
 from audit.trail.record import act
 from audit.trail.request_origin import acting_with
 from console import operator_access
-from console.api.call_rate import AddressRate, KeyRate, Rate
+from console.api import call_rate
 from console.api.idempotency import IdempotentCall, idempotent_call
 from console.api.problem import problem_of
-from console.api.refusal_records import record_unauthenticated, too_many
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
+from inference.intake.context import context_if_any
 from tenants.models import Tenant
+from tenants.refusals.recorder import Refused
 from tenants.scope import person_scope, system_scope, tenant_scope
 
 
@@ -84,9 +85,11 @@ class TransactionalView(GenericViewSet[Any]):
         self.format_kwarg = None
         negotiated = self.perform_content_negotiation(request)
         request.accepted_renderer, request.accepted_media_type = negotiated
-        self._check_rate(request, AddressRate())
-        self.who = self._requester(request)
-        self._check_rate(request, KeyRate(), self.who)
+        call_rate.check_address(request)
+        if not isinstance(request.auth, Requester):
+            raise NotAuthenticated
+        self.who = request.auth
+        call_rate.check_key(request, self.who)
         refuse_where_closed(request, self.who)
         self.refuse_beyond_scopes()
         if "tenant" in kwargs:
@@ -127,16 +130,6 @@ class TransactionalView(GenericViewSet[Any]):
         key = self.who.operator_key
         return key.described if key else {}
 
-    def _check_rate(self, request: Request, rate: Rate, who: Requester | None = None) -> None:
-        """Raises Problem beyond the rate. `who` is None where no key has been looked up yet."""
-        if not rate.allow_request(request, self):
-            raise too_many(request, rate, who)
-
-    def _requester(self, request: Request) -> Requester:
-        if not isinstance(request.auth, Requester):
-            raise NotAuthenticated
-        return request.auth
-
     def scope(self) -> AbstractContextManager[None]:
         user = self.who.user
         if self.tenant:
@@ -150,7 +143,7 @@ class TransactionalView(GenericViewSet[Any]):
     def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
         """Record a 403, and a stranger's try of a tenant: 404 for them, denied in that trail."""
         if answer.status_code == 401:
-            record_unauthenticated(request)
+            _count_unauthenticated(request)
         who: Requester | None = getattr(self, "who", None)
         stranger = answer.status_code == 404 and "tenant" in self.kwargs and not self.tenant
         if who is None or not (answer.status_code == 403 or stranger):
@@ -166,3 +159,17 @@ class TransactionalView(GenericViewSet[Any]):
                 client_net=network(client_ip(request)),
                 detail={"route": f"{request.method} {request.path}"[:200]},
             )
+
+
+def _count_unauthenticated(request: HttpRequest) -> None:
+    """Count a request without a valid key or session; counts are summed up, so a flood is cheap."""
+    code = "invalid_api_key" if "Authorization" in request.headers else "not_authenticated"
+    match = request.resolver_match
+    who = Refused(
+        tenant_id=None,
+        actor="unknown",
+        route=f"/{match.route}" if match else call_rate.ROUTE,
+        client_net=network(client_ip(request)),
+    )
+    if context := context_if_any(request):
+        context.refusals.denied_from_thread(who, 401, code)

@@ -16,7 +16,7 @@ from uuid import UUID
 from asgiref.sync import ThreadSensitiveContext
 from channels.db import database_sync_to_async
 
-from console.api.resource import Who
+from console.api.acts import Who
 from console.isolation.asgi_client import Answer, AsgiClient
 from console.isolation.callers import (
     ANONYMOUS,

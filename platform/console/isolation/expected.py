@@ -299,7 +299,7 @@ def _walk(patterns: list[Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 # The management API: every address of its URLs that is no page. Its views name methods and needs
-# (console/api/resource.py), which decide who may do what in the own tenant; that nobody may in
+# (console/api/acts.py), which decide who may do what in the own tenant; that nobody may in
 # another one is expected here. A view without needs fails the walk.
 _PATHS = {page.path for page in PAGES}
 API = tuple(path for path in addresses() if path.startswith("api/v1/") and path not in _PATHS)

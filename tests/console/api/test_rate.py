@@ -103,7 +103,7 @@ def test_a_refusal_has_an_id_that_explains_it(
 ) -> None:
     noting = Noting()
     context = SimpleNamespace(refusals=noting)
-    monkeypatch.setattr("console.api.refusal_records.context_if_any", lambda _request: context)
+    monkeypatch.setattr("console.api.call_rate.context_if_any", lambda _request: context)
     refused = asked(with_key(acme, requests_per_minute=1), 2)[-1]
     assert refused.json()["refusal_id"] == refused.headers["X-Refusal-Id"] == "ref_0123"
     ((who, admission),) = noting.noted

@@ -1,8 +1,7 @@
 """API keys: issued, shown once, changed, rotated, revoked. Nobody gives more than they have."""
 
 from datetime import timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 import django_filters as f
 from django.db.models import Q, QuerySet
@@ -11,30 +10,22 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.access.scopes_to_give import scopes_to_give
-from console.api.limits.limits import figure
-from console.api.problem import bad_request
-from console.api.requester import denied
+from console.api.acts import Act, calling, filters, listing, showing
+from console.api.limits.limits import LimitsChange, OwnLimits
+from console.api.problem import denied
 from console.api.resource import Resource
-from console.api.strict_input import Shape
+from console.api.strict_input import Row, Shape
+from tenants.key_scopes import key_permissions
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, OperatorKey, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
 from tenants.models.key_powers import wider
 from tenants.roles import Permission as P
 
-K = TypeVar("K", ApiKey, OperatorKey)
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
-STATES = [(LIVE, _("Live")), (EXPIRED, _("Expired")), (REVOKED, _("Revoked"))]
 
 
-def state_of(key: ApiKey | OperatorKey) -> str:
-    if key.revoked_at:
-        return REVOKED
-    return EXPIRED if key.expired else LIVE
-
-
-def in_state(rows: QuerySet[K], state: str) -> QuerySet[K]:
+def _in_state(rows: QuerySet[Any], _name: str, state: str) -> QuerySet[Any]:
     expired = Q(expires_at__lte=timezone.now())
     if state == REVOKED:
         return rows.exclude(revoked_at=None)
@@ -42,24 +33,37 @@ def in_state(rows: QuerySet[K], state: str) -> QuerySet[K]:
     return unrevoked.filter(expired) if state == EXPIRED else unrevoked.exclude(expired)
 
 
-class KeyShape(Shape):
-    id = s.UUIDField()
+def _with_scope(rows: QuerySet[ApiKey], _name: str, scope: str) -> QuerySet[ApiKey]:
+    return rows.filter(scopes__contains=[scope])
+
+
+STATE = f.ChoiceFilter(
+    choices=[(LIVE, _("Live")), (EXPIRED, _("Expired")), (REVOKED, _("Revoked"))],
+    method=_in_state,
+)
+
+
+class AnyKeyShape(Row):
     name = s.CharField()
     public_id = s.CharField(help_text="The public part of the key's text.")
     state = s.SerializerMethodField()
+    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from any address.")
+    revoked_at = s.DateTimeField(allow_null=True)
+    last_used_at = s.DateTimeField(allow_null=True)
+
+    def get_state(self, key: ApiKey | OperatorKey) -> str:
+        if key.revoked_at:
+            return REVOKED
+        return EXPIRED if key.expired else LIVE
+
+
+class KeyShape(AnyKeyShape, OwnLimits):
     scopes = s.ListField(child=s.ChoiceField(Scope.choices))
     allowed_models = s.ListField(child=s.CharField(), help_text="Empty: every model.")
-    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from any address.")
     local_only = s.BooleanField(
         help_text="Its requests never leave this installation. A tenant can be local-only as well."
     )
     team = s.UUIDField(source="team_id", allow_null=True)
-    requests_per_minute = s.IntegerField(allow_null=True)
-    burst = s.IntegerField(allow_null=True)
-    tokens_per_minute = s.IntegerField(allow_null=True)
-    max_concurrency = s.IntegerField(allow_null=True)
-    megabytes_in_flight = s.IntegerField(allow_null=True)
-    megabytes_per_day = s.IntegerField(allow_null=True)
     created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="The issuer.")
     depends_on = s.ListField(
         source="grantors",
@@ -67,38 +71,9 @@ class KeyShape(Shape):
         help_text="Actors who made, widened or rotated it. It may no more than each of them may "
         "today. Empty: the platform's.",
     )
-    created_at = s.DateTimeField()
     expires_at = s.DateTimeField(allow_null=True)
-    revoked_at = s.DateTimeField(allow_null=True)
-    last_used_at = s.DateTimeField(allow_null=True)
     replaced_by = s.UUIDField(source="replaced_by_id", allow_null=True)
-    EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "name": "build server",
-        "public_id": "a1B2c3D4e5F6",
-        "state": "live",
-        "scopes": ["inference"],
-        "allowed_models": [],
-        "allowed_networks": ["192.0.2.0/24"],
-        "local_only": False,
-        "team": None,
-        "requests_per_minute": 60,
-        "burst": None,
-        "tokens_per_minute": None,
-        "max_concurrency": None,
-        "megabytes_in_flight": None,
-        "megabytes_per_day": None,
-        "created_by": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
-        "depends_on": ["member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"],
-        "created_at": "2026-01-31T08:00:00Z",
-        "expires_at": "2026-05-01T08:00:00Z",
-        "revoked_at": None,
-        "last_used_at": None,
-        "replaced_by": None,
-    }
-
-    def get_state(self, key: ApiKey) -> str:
-        return state_of(key)
+    EXAMPLE = {"public_id": "a1B2c3D4e5F6", "state": "live", "scopes": ["inference"]}
 
 
 class IssuedKey(KeyShape):
@@ -106,7 +81,7 @@ class IssuedKey(KeyShape):
     EXAMPLE = {**KeyShape.EXAMPLE, "secret": "sk-fb-…"}
 
 
-class KeyChange(Shape):
+class KeyChange(LimitsChange):
     name = s.CharField(max_length=80, required=False)
     scopes = s.ListField(
         child=s.ChoiceField([scope.value for scope in OFFERED]),
@@ -122,19 +97,13 @@ class KeyChange(Shape):
     )
     local_only = s.BooleanField(required=False)
     team = s.UUIDField(allow_null=True, required=False)
-    requests_per_minute = figure(null=True)
-    burst = figure(null=True)
-    tokens_per_minute = figure(null=True)
-    max_concurrency = figure(null=True)
-    megabytes_in_flight = figure(null=True)
-    megabytes_per_day = figure(null=True)
     expires_at = s.DateTimeField(allow_null=True, required=False)
     EXAMPLE = {"name": "build server", "requests_per_minute": 60}
 
 
 class NewKey(KeyChange):
     name = s.CharField(max_length=80)
-    EXAMPLE = {"name": "build server", "scopes": ["inference"], "requests_per_minute": 60}
+    EXAMPLE = {"scopes": ["inference"], "requests_per_minute": 60}
 
 
 class Rotation(Shape):
@@ -147,41 +116,34 @@ class Rotation(Shape):
     EXAMPLE = {"overlap_s": 3600}
 
 
-class KeyFilter(f.FilterSet):
-    state = f.ChoiceFilter(choices=STATES, method="in_state")
-    name = f.CharFilter(lookup_expr="icontains", max_length=80)
-    team = f.UUIDFilter()
-    created_by = f.UUIDFilter()
-    scope = f.ChoiceFilter(choices=Scope.choices, method="with_scope")
-
-    def in_state(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
-        return in_state(rows, value)
-
-    def with_scope(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
-        return rows.filter(scopes__contains=[value])
-
-
 class Keys(Resource):
-    needs = {
-        "list": P.VIEW_KEYS,
-        "create": P.MANAGE_KEYS,
-        "retrieve": P.VIEW_KEYS,
-        "partial_update": P.MANAGE_KEYS,
-        "rotate": P.MANAGE_KEYS,
-        "revoke": P.MANAGE_KEYS,
-    }
     shape = KeyShape
-    takes = {"create": NewKey, "partial_update": KeyChange, "rotate": Rotation}
-    gives = {"create": IssuedKey, "rotate": IssuedKey}
-    creates = ("create", "rotate")
-    asks = {"list": KeyFilter}
     orderings = ("-created_at", "created_at", "name", "-name")
     volatile = ("last_used_at", "state")
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List a tenant's keys."""
-        return self.respond_page(self.url_tenant.api_keys.all())
+    def rows(self) -> Any:
+        return self.url_tenant.api_keys.all()
 
+    list = listing(
+        P.VIEW_KEYS,
+        "List a tenant's keys.",
+        asks=filters(
+            state=STATE,
+            name=f.CharFilter(lookup_expr="icontains", max_length=80),
+            team=f.UUIDFilter(),
+            created_by=f.UUIDFilter(),
+            scope=f.ChoiceFilter(choices=Scope.choices, method=_with_scope),
+        ),
+    )
+    retrieve = showing(P.VIEW_KEYS, "Show a key.")
+    revoke = calling(
+        "revoke",
+        P.MANAGE_KEYS,
+        "Revoke a key: within a second it is refused everywhere.\n\n"
+        "Revoking it again changes nothing.",
+    )
+
+    @Act(P.MANAGE_KEYS, takes=NewKey, gives=IssuedKey)
     def create(self, request: Any, tenant: str) -> Response:
         """Issue a key.
 
@@ -196,56 +158,45 @@ class Keys(Resource):
         self._refuse_escalation(key)
         return self.respond(key, 201, secret=text)
 
-    def retrieve(self, request: Any, tenant: str, key: UUID) -> Response:
-        """Show a key."""
-        return self.respond(self.get_or_404(self.url_tenant.api_keys.all(), pk=key))
-
-    def partial_update(self, request: Any, tenant: str, key: UUID) -> Response:
+    @Act(P.MANAGE_KEYS, takes=KeyChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
         """Change a key.
 
         A key cannot change itself. It depends on everybody who has widened it: it may do no more
         than the weakest of them may today.
         """
         settings = self._settings()
-        row = self.get_for_change(self.url_tenant.api_keys.all(), pk=key)
+        row = self.row_to_change()
         self._refuse_self(row)
         self._refuse_escalation(row)
         row.change(by=self.actor, **settings)
         self._refuse_escalation(row)
         return self.respond(row)
 
-    def rotate(self, request: Any, tenant: str, key: UUID) -> Response:
+    @Act(P.MANAGE_KEYS, takes=Rotation, gives=IssuedKey, creates=True)
+    def rotate(self, request: Any, **path: Any) -> Response:
         """Replace a key with a new one.
 
         Both work while they overlap. A key cannot rotate itself. The new key also depends on the
         person who rotates it.
         """
         overlap = timedelta(seconds=self.body()["overlap_s"])
-        row = self.get_or_404(self.url_tenant.api_keys.all(), pk=key)
+        row = self.row()
         self._refuse_self(row)
         self._refuse_escalation(row)
         self._refuse_quota_escape()
         successor, text = row.rotate(by=self.actor, overlap=overlap)
         self._refuse_escalation(successor)
         answer = self.respond(successor, 201, secret=text)
-        answer["Location"] = request.path.replace(f"/{key}/rotate/", f"/{successor.pk}/")
+        answer["Location"] = request.path.replace(f"/{row.pk}/rotate/", f"/{successor.pk}/")
         return answer
-
-    def revoke(self, request: Any, tenant: str, key: UUID) -> Response:
-        """Revoke a key: within a second it is refused everywhere.
-
-        Revoking it again changes nothing.
-        """
-        row = self.get_or_404(self.url_tenant.api_keys.all(), pk=key)
-        row.revoke(by=self.actor)
-        return self.respond(row)
 
     def _settings(self) -> dict[str, Any]:
         settings = self.body()
-        if (team := settings.get("team")) is not None:
-            settings["team"] = self.url_tenant.teams.filter(pk=team).first()
-            if settings["team"] is None:
-                raise bad_request({"team": [_("There is no such team in this tenant.")]})
+        if settings.get("team") is not None:
+            text = _("There is no such team in this tenant.")
+            team = self.named(self.url_tenant.teams, "team", text, pk=settings["team"])
+            settings["team"] = team
         return settings
 
     def _refuse_self(self, key: ApiKey) -> None:
@@ -271,3 +222,8 @@ class Keys(Resource):
             raise denied(_("These scopes allow more than you may do here."))
         if self.who.key and (fields := wider(key, self.who.key)):
             raise denied(_("A key gives no more than it has: %s.") % ", ".join(fields))
+
+
+def scopes_to_give(permissions: frozenset[P], profile: str) -> frozenset[str]:
+    """Returns the scopes whose permissions are all among those of the giver (key_powers.py)."""
+    return frozenset(s.value for s in Scope if key_permissions([s], profile) <= permissions)

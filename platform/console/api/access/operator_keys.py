@@ -1,7 +1,6 @@
 """Keys of operators: a person makes them, and sees and revokes those of all operators."""
 
 from typing import Any
-from uuid import UUID
 
 import django_filters as f
 from django.db.models import QuerySet
@@ -10,22 +9,16 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.account.reauthentication import BY_FACTOR, is_proven
-from console.api.access.keys import STATES, in_state, state_of
+from console.api.access.keys import STATE, AnyKeyShape
+from console.api.acts import Act, Who, calling, filters, listing, showing
 from console.api.limits.limits import figure
-from console.api.requester import denied
-from console.api.resource import Resource, Who
+from console.api.problem import denied
+from console.api.resource import Resource
 from console.api.strict_input import Shape
 from tenants.accounts import operator_keys
 from tenants.models import OperatorKey
 from tenants.models.api_key import MOST_ENTRIES
 from tenants.operator_scopes import OperatorScope
-
-_EXAMPLE = {
-    "name": "ansible",
-    "scopes": ["engines:read", "engines:write"],
-    "allowed_networks": ["192.0.2.0/24"],
-    "requests_per_minute": 100,
-}
 
 
 class NewOperatorKey(Shape):
@@ -38,38 +31,16 @@ class NewOperatorKey(Shape):
     )
     requests_per_minute = figure(null=False)
     expires_at = s.DateTimeField(help_text="Within a year.")
-    EXAMPLE = {**_EXAMPLE, "expires_at": "2026-05-01T08:00:00Z"}
 
 
-class OperatorKeyShape(Shape):
-    id = s.UUIDField()
-    name = s.CharField()
-    public_id = s.CharField(help_text="The public part of the key's text.")
-    state = s.SerializerMethodField()
+class OperatorKeyShape(AnyKeyShape):
     scopes = s.ListField(child=s.ChoiceField(OperatorScope.values))
-    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from any address.")
     requests_per_minute = s.IntegerField(help_text="0: no limit.")
     created_by = s.SerializerMethodField(
         help_text="An operator, as the audit trail writes them. The key ends with their role."
     )
-    created_at = s.DateTimeField()
     expires_at = s.DateTimeField()
-    revoked_at = s.DateTimeField(allow_null=True)
-    last_used_at = s.DateTimeField(allow_null=True)
-    EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "public_id": "a1B2c3D4e5F6",
-        "state": "live",
-        **_EXAMPLE,
-        "created_by": "operator:1",
-        "created_at": "2026-01-31T08:00:00Z",
-        "expires_at": "2026-05-01T08:00:00Z",
-        "revoked_at": None,
-        "last_used_at": None,
-    }
-
-    def get_state(self, key: OperatorKey) -> str:
-        return state_of(key)
+    EXAMPLE = {"public_id": "a1B2c3D4e5F6", "state": "live", "created_by": "operator:1"}
 
     def get_created_by(self, key: OperatorKey) -> str:
         return key.created_by.actor if key.created_by else ""
@@ -80,21 +51,24 @@ class IssuedOperatorKey(OperatorKeyShape):
     EXAMPLE = {**OperatorKeyShape.EXAMPLE, "secret": "sk-fbop-…"}
 
 
-class OperatorKeyFilter(f.FilterSet):
-    state = f.ChoiceFilter(choices=STATES, method="in_state")
-    name = f.CharFilter(lookup_expr="icontains", max_length=80)
-
-    def in_state(self, rows: QuerySet[OperatorKey], name: str, value: str) -> QuerySet[OperatorKey]:
-        return in_state(rows, value)
-
-
 class OperatorKeys(Resource):
-    needs = dict.fromkeys(("list", "create", "retrieve", "revoke"), Who.OPERATOR)
     shape = OperatorKeyShape
-    takes = {"create": NewOperatorKey}
-    gives = {"create": IssuedOperatorKey}
-    asks = {"list": OperatorKeyFilter}
     volatile = ("last_used_at", "state")
+
+    def rows(self) -> QuerySet[OperatorKey]:
+        return OperatorKey.objects.select_related("created_by")
+
+    list = listing(
+        Who.OPERATOR,
+        "List the keys of all operators.",
+        asks=filters(state=STATE, name=f.CharFilter(lookup_expr="icontains", max_length=80)),
+    )
+    retrieve = showing(Who.OPERATOR, "Show a key.")
+    revoke = calling(
+        "revoke",
+        Who.OPERATOR,
+        "Revoke a key: its next request is refused.\n\nRevoking it again changes nothing.",
+    )
 
     def refuse_unless_allowed(self) -> None:
         """Ask for the second factor even where an earlier answer would be repeated."""
@@ -107,10 +81,7 @@ class OperatorKeys(Resource):
                 text = _("Confirm your identity in the console with your second factor.")
                 raise denied(text, "proof_needed")
 
-    def list(self, request: Any) -> Response:
-        """List the keys of all operators."""
-        return self.respond_page(self._rows())
-
+    @Act(Who.OPERATOR, takes=NewOperatorKey, gives=IssuedOperatorKey)
     def create(self, request: Any) -> Response:
         """Issue a key with which a program operates the platform.
 
@@ -121,19 +92,3 @@ class OperatorKeys(Resource):
         assert user  # no scope of a key opens this
         key, text = operator_keys.make(user, **self.body())
         return self.respond(key, 201, secret=text)
-
-    def retrieve(self, request: Any, operator_key: UUID) -> Response:
-        """Show a key."""
-        return self.respond(self.get_or_404(self._rows(), pk=operator_key))
-
-    def revoke(self, request: Any, operator_key: UUID) -> Response:
-        """Revoke a key: its next request is refused.
-
-        Revoking it again changes nothing.
-        """
-        key = self.get_or_404(self._rows(), pk=operator_key)
-        key.revoke(by=self.actor)
-        return self.respond(key)
-
-    def _rows(self) -> QuerySet[OperatorKey]:
-        return OperatorKey.objects.select_related("created_by")

@@ -5,8 +5,9 @@ from typing import Any
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from console.api.acts import Act, Who, calling, shape_of, showing
 from console.api.problem import not_found
-from console.api.resource import Resource, Who
+from console.api.resource import Resource
 from console.api.strict_input import Shape
 from tenants.models import Tenant, Tier, TierPolicy
 from tenants.operator_scopes import OperatorScope as Scope
@@ -16,7 +17,6 @@ MOST = 2**31 - 1
 IN_FLIGHT = (
     "Total size of the requests that have not been answered yet. A megabyte has 1,000,000 bytes."
 )
-_READING, _WRITING = (Scope.LIMITS_READ,), (Scope.LIMITS_WRITE,)
 PER_DAY = "Requests and answers as they are kept on record; refilled evenly."
 
 
@@ -33,6 +33,15 @@ class HeldLimits(Shape):
     megabytes_per_day = s.IntegerField(help_text=PER_DAY)
 
 
+class OwnLimits(Shape):
+    requests_per_minute = s.IntegerField(allow_null=True)
+    burst = s.IntegerField(allow_null=True)
+    tokens_per_minute = s.IntegerField(allow_null=True)
+    max_concurrency = s.IntegerField(allow_null=True)
+    megabytes_in_flight = s.IntegerField(allow_null=True)
+    megabytes_per_day = s.IntegerField(allow_null=True)
+
+
 class LimitsChange(Shape):
     requests_per_minute = figure(null=True)
     burst = figure(null=True)
@@ -43,55 +52,28 @@ class LimitsChange(Shape):
     EXAMPLE = {"requests_per_minute": 600, "burst": None}
 
 
-class LimitsShape(Shape):
+class LimitsShape(OwnLimits):
     tier = s.ChoiceField(Tier.choices)
     weight = s.IntegerField(help_text="Share of the GPUs against a standard tenant's 1.")
-    requests_per_minute = s.IntegerField(allow_null=True)
-    burst = s.IntegerField(allow_null=True)
-    tokens_per_minute = s.IntegerField(allow_null=True)
-    max_concurrency = s.IntegerField(allow_null=True)
-    megabytes_in_flight = s.IntegerField(allow_null=True)
-    megabytes_per_day = s.IntegerField(allow_null=True)
     effective = HeldLimits(help_text="In force: null in a field above takes the tier's figure.")
-    EXAMPLE = {
-        "tier": "standard",
-        "weight": 1,
-        "requests_per_minute": None,
-        "burst": None,
-        "tokens_per_minute": 50000,
-        "max_concurrency": None,
-        "megabytes_in_flight": None,
-        "megabytes_per_day": None,
-        "effective": {
-            "requests_per_minute": 100,
-            "burst": 200,
-            "tokens_per_minute": 50000,
-            "max_concurrency": 64,
-            "megabytes_in_flight": 32,
-            "megabytes_per_day": 10_000,
-        },
-    }
+    EXAMPLE = {"tier": "standard", "weight": 1}
 
 
 class Limits(Resource):
-    needs = {"retrieve": P.VIEW_LIMITS, "partial_update": Who.OPERATOR}
-    operator_scopes = {"retrieve": _READING, "partial_update": _WRITING}
     shape = LimitsShape
-    takes = {"partial_update": LimitsChange}
+    lookup_field = "name"
 
-    def retrieve(self, request: Any, tenant: str) -> Response:
-        """Show a tenant's limits."""
-        return self.respond(self.get_or_404(Tenant.objects.all(), pk=self.url_tenant.pk))
+    def rows(self) -> Any:
+        return Tenant.objects.filter(pk=self.url_tenant.pk)
 
-    def partial_update(self, request: Any, tenant: str) -> Response:
-        """Change a tenant's limits.
-
-        Null gives a figure back to the tier.
-        """
-        fields = self.body()
-        row = self.get_for_change(Tenant.objects.all(), pk=self.url_tenant.pk)
-        row.change(by=self.actor, **fields)
-        return self.respond(row)
+    retrieve = showing(P.VIEW_LIMITS, "Show a tenant's limits.", Scope.LIMITS_READ)
+    partial_update = calling(
+        "change",
+        Who.OPERATOR,
+        "Change a tenant's limits.\n\nNull gives a figure back to the tier.",
+        Scope.LIMITS_WRITE,
+        takes=LimitsChange,
+    )
 
 
 class TierChange(Shape):
@@ -108,34 +90,26 @@ class TierChange(Shape):
 class TierShape(HeldLimits):
     tier = s.ChoiceField(Tier.choices)
     weight = s.IntegerField()
-    EXAMPLE = {"tier": "vip", "weight": 4, **LimitsShape.EXAMPLE["effective"]}
+    EXAMPLE = {"tier": "vip", "weight": 4}
 
 
-class TierPage(Shape):
-    results = TierShape(many=True)
-    EXAMPLE = {"results": [TierShape.EXAMPLE]}
+TierPage = shape_of("TierPage", results=TierShape(many=True))
 
 
 class Tiers(Resource):
-    needs = {
-        "show_all": Who.OPERATOR,
-        "retrieve": Who.OPERATOR,
-        "partial_update": Who.OPERATOR,
-    }
-    operator_scopes = dict.fromkeys(("show_all", "retrieve"), _READING)
-    operator_scopes |= {"partial_update": _WRITING}
     shape = TierShape
-    takes = {"partial_update": TierChange}
-    gives = {"show_all": TierPage}
 
+    @Act(Who.OPERATOR, (Scope.LIMITS_READ,), gives=TierPage)
     def show_all(self, request: Any) -> Response:
         """List the tiers."""
         return Response({"results": [TierShape(_policy(tier)).data for tier in Tier.values]})
 
+    @Act(Who.OPERATOR, (Scope.LIMITS_READ,))
     def retrieve(self, request: Any, tier: str) -> Response:
         """Show a tier."""
         return self.respond(_policy(tier))
 
+    @Act(Who.OPERATOR, (Scope.LIMITS_WRITE,), takes=TierChange)
     def partial_update(self, request: Any, tier: str) -> Response:
         """Change what a tier gives its tenants."""
         fields = self.body()

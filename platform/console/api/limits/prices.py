@@ -5,10 +5,12 @@ from typing import Any
 
 import django_filters as f
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.resource import Resource, Who
+from console.api.acts import Act, Who, calling, filters, listing, showing
+from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.limits.prices import check_pool
 from tenants.models import Price
@@ -65,46 +67,34 @@ class PriceShape(NewPrice):
     id = s.IntegerField()
     since = s.DateTimeField()
     ended = s.BooleanField(help_text="Since then the pool has no price of its own.")
-    EXAMPLE = {"id": 3, **NewPrice.EXAMPLE, "since": "2026-01-31T08:00:00Z", "ended": False}
-
-
-class PriceFilter(f.FilterSet):
-    model = f.CharFilter(max_length=120)
-    pool = f.CharFilter(max_length=120)
 
 
 class Prices(Resource):
-    needs = {
-        "list": Who.OPERATOR,
-        "create": Who.OPERATOR,
-        "retrieve": Who.OPERATOR,
-        "end": Who.OPERATOR,
-    }
-    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.PRICES_READ,))
-    operator_scopes |= dict.fromkeys(("create", "end"), (Scope.PRICES_WRITE,))
     shape = PriceShape
-    takes = {"create": NewPrice}
-    asks = {"list": PriceFilter}
     orderings = ("-since", "since")
 
-    def list(self, request: Any) -> Response:
-        """List prices, the present and the past."""
-        return self.respond_page(Price.objects.all())
+    def rows(self) -> QuerySet[Price]:
+        return Price.objects.all()
 
+    list = listing(
+        Who.OPERATOR,
+        "List prices, the present and the past.",
+        Scope.PRICES_READ,
+        asks=filters(model=f.CharFilter(max_length=120), pool=f.CharFilter(max_length=120)),
+    )
+    retrieve = showing(Who.OPERATOR, "Show a price.", Scope.PRICES_READ)
+    end = calling(
+        "end",
+        Who.OPERATOR,
+        "End a pool's own price: from now on it costs what its model does.\n\n"
+        "It has to be the one that holds.",
+        Scope.PRICES_WRITE,
+    )
+
+    @Act(Who.OPERATOR, (Scope.PRICES_WRITE,), takes=NewPrice)
     def create(self, request: Any) -> Response:
         """Set a model's price, or its price in one pool, per million tokens.
 
         It holds for requests from now on.
         """
         return self.respond(Price.set(**self.body(), by=self.actor), 201)
-
-    def retrieve(self, request: Any, price: int) -> Response:
-        """Show a price."""
-        return self.respond(self.get_or_404(Price.objects.all(), pk=price))
-
-    def end(self, request: Any, price: int) -> Response:
-        """End a pool's own price: from now on it costs what its model does.
-
-        It has to be the one that holds.
-        """
-        return self.respond(self.get_or_404(Price.objects.all(), pk=price).end(by=self.actor))

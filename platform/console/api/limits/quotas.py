@@ -1,24 +1,30 @@
-"""Quotas per day or month, for a tenant or one of its keys, members or models."""
+"""Quotas per day or month, for a tenant or one of its keys, members or models; their raises."""
 
 from typing import Any
-from uuid import UUID
 
 import django_filters as f
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import Problem, bad_request
-from console.api.requester import denied
+from console.api.acts import Act, filters, listing, showing
+from console.api.problem import Problem, denied
 from console.api.resource import Resource
-from console.api.strict_input import Shape
+from console.api.strict_input import Row, Shape
 from tenants.models import Quota, QuotaNotice
 from tenants.models.quota import MOST, Unit, Window
+from tenants.models.quota_raise import (
+    AlreadyDecided,
+    Expired,
+    OperatorsOnly,
+    QuotaRaise,
+    RaiseState,
+    SamePerson,
+)
 from tenants.roles import Permission as P
 
 
-class QuotaShape(Shape):
-    id = s.UUIDField()
+class QuotaShape(Row):
     unit = s.ChoiceField(Unit.choices)
     window = s.ChoiceField(Window.choices)
     limit = s.IntegerField(help_text="Cost is in millionths of the currency.")
@@ -26,18 +32,7 @@ class QuotaShape(Shape):
     member = s.UUIDField(source="member_id", allow_null=True)
     model = s.CharField(help_text="Empty: every model.")
     set_by_platform = s.BooleanField(help_text="Only operators change or drop it.")
-    created_at = s.DateTimeField()
-    EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "unit": "tokens",
-        "window": "month",
-        "limit": 2_000_000,
-        "key": None,
-        "member": None,
-        "model": "",
-        "set_by_platform": False,
-        "created_at": "2026-01-31T08:00:00Z",
-    }
+    EXAMPLE = {"unit": "tokens", "limit": 2_000_000, "model": ""}
 
 
 class QuotaChange(Shape):
@@ -51,7 +46,6 @@ class NewQuota(QuotaChange):
     key = s.UUIDField(required=False)
     member = s.UUIDField(required=False)
     model = s.CharField(max_length=120, required=False)
-    EXAMPLE = {"unit": "tokens", "window": "month", "limit": 2_000_000}
 
 
 class StandingShape(Shape):
@@ -64,46 +58,30 @@ class StandingShape(Shape):
     percent = s.IntegerField()
     starts = s.DateTimeField()
     ends = s.DateTimeField()
-    EXAMPLE = {
-        "limit": 2_000_000,
-        "raised": 0,
-        "allowed": 2_000_000,
-        "used": 1_600_000,
-        "reserved": 4096,
-        "remaining": 395_904,
-        "percent": 80,
-        "starts": "2026-01-31T23:00:00Z",
-        "ends": "2026-02-28T23:00:00Z",
-    }
-
-
-class QuotaFilter(f.FilterSet):
-    unit = f.ChoiceFilter(choices=Unit.choices)
-    window = f.ChoiceFilter(choices=Window.choices)
-    key = f.UUIDFilter(field_name="api_key")
-    member = f.UUIDFilter()
-    model = f.CharFilter(max_length=120)
+    EXAMPLE = {"limit": 100, "raised": 0, "allowed": 100, "used": 80, "remaining": 8, "percent": 80}
 
 
 class Quotas(Resource):
-    needs = {
-        "list": P.VIEW_LIMITS,
-        "create": P.MANAGE_QUOTAS,
-        "retrieve": P.VIEW_LIMITS,
-        "partial_update": P.MANAGE_QUOTAS,
-        "destroy": P.MANAGE_QUOTAS,
-        "standing": P.VIEW_LIMITS,
-    }
     shape = QuotaShape
-    takes = {"create": NewQuota, "partial_update": QuotaChange}
-    gives = {"standing": StandingShape}
-    asks = {"list": QuotaFilter}
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List a tenant's quotas."""
-        return self.respond_page(self.url_tenant.quotas.all())
+    def rows(self) -> Any:
+        return self.url_tenant.quotas.all()
 
-    def create(self, request: Any, tenant: str) -> Response:
+    list = listing(
+        P.VIEW_LIMITS,
+        "List a tenant's quotas.",
+        asks=filters(
+            unit=f.ChoiceFilter(choices=Unit.choices),
+            window=f.ChoiceFilter(choices=Window.choices),
+            key=f.UUIDFilter(field_name="api_key"),
+            member=f.UUIDFilter(),
+            model=f.CharFilter(max_length=120),
+        ),
+    )
+    retrieve = showing(P.VIEW_LIMITS, "Show a quota.")
+
+    @Act(P.MANAGE_QUOTAS, takes=NewQuota)
+    def create(self, request: Any, **path: Any) -> Response:
         """Create a quota.
 
         It also counts earlier usage of its window. Name at most one of key, member and model.
@@ -111,9 +89,8 @@ class Quotas(Resource):
         fields = self.body()
         rows = {"key": self.url_tenant.api_keys, "member": self.url_tenant.members}
         for name in rows.keys() & fields.keys():
-            fields[name] = rows[name].filter(pk=fields[name]).first()
-            if fields[name] is None:
-                raise bad_request({name: [_("There is no such one in this tenant.")]})
+            text = _("There is no such one in this tenant.")
+            fields[name] = self.named(rows[name], name, text, pk=fields[name])
         api_key = fields.pop("key", None)
         self._refuse_duplicate(fields, api_key)
         quota = Quota.set(
@@ -121,38 +98,37 @@ class Quotas(Resource):
         )
         return self.respond(quota, 201)
 
-    def retrieve(self, request: Any, tenant: str, quota: UUID) -> Response:
-        """Show a quota."""
-        return self.respond(self.get_or_404(self.url_tenant.quotas.all(), pk=quota))
-
-    def partial_update(self, request: Any, tenant: str, quota: UUID) -> Response:
+    @Act(P.MANAGE_QUOTAS, takes=QuotaChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
         """Change a quota's limit.
 
         A key cannot change its own quota, and only operators change those that the platform has
         set.
         """
         fields = self.body()
-        row = self._quota_to_change(quota)
+        row = self._quota_to_change()
         if "limit" in fields:
             row.change(fields["limit"], by=self.actor, platform=self.who.is_operator)
         return self.respond(row)
 
-    def destroy(self, request: Any, tenant: str, quota: UUID) -> Response:
+    @Act(P.MANAGE_QUOTAS)
+    def destroy(self, request: Any, **path: Any) -> Response:
         """Delete a quota.
 
         A key cannot delete its own quota, and only operators delete those that the platform has
         set.
         """
-        self._quota_to_change(quota).drop(by=self.actor, platform=self.who.is_operator)
+        self._quota_to_change().drop(by=self.actor, platform=self.who.is_operator)
         return Response(status=204)
 
-    def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
+    @Act(P.VIEW_LIMITS, gives=StandingShape)
+    def standing(self, request: Any, **path: Any) -> Response:
         """Show the use of a quota in the present window."""
-        row = self.get_or_404(self.url_tenant.quotas.select_related("tenant"), pk=quota)
+        row = self.row(self.rows().select_related("tenant"))
         return Response(StandingShape(row.balance()).data)
 
-    def _quota_to_change(self, quota: UUID) -> Quota:
-        row: Quota = self.get_for_change(self.url_tenant.quotas.all(), pk=quota)
+    def _quota_to_change(self) -> Quota:
+        row: Quota = self.row_to_change()
         if self.who.key and row.binds(self.who.key):
             raise denied(_("A key does not change itself."))
         if row.set_by_platform and not self.who.is_operator:
@@ -163,7 +139,7 @@ class Quotas(Resource):
     def _refuse_duplicate(self, fields: dict[str, Any], api_key: Any) -> None:
         same = {name: fields[name] for name in ("unit", "window")}
         same |= {"member": fields.get("member"), "model": fields.get("model", "").strip()}
-        if self.url_tenant.quotas.filter(api_key=api_key, **same).exists():
+        if self.rows().filter(api_key=api_key, **same).exists():
             raise Problem(409, "quota_exists", _("There is such a quota already: change it."))
 
 
@@ -173,27 +149,92 @@ class NoticeShape(Shape):
     percent = s.IntegerField()
     starts = s.DateTimeField(help_text="Start of the window.")
     at = s.DateTimeField()
-    EXAMPLE = {
-        "id": 12,
-        "quota": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "percent": 80,
-        "starts": "2026-01-31T23:00:00Z",
-        "at": "2026-02-20T10:11:12Z",
-    }
-
-
-class NoticeFilter(f.FilterSet):
-    quota = f.UUIDFilter()
-    since = f.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = f.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    EXAMPLE = {"percent": 80}
 
 
 class Notices(Resource):
-    needs = {"list": P.VIEW_LIMITS}
     shape = NoticeShape
-    asks = {"list": NoticeFilter}
     orderings = ("-at", "at")
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List the moments when quotas passed 80 % and 100 %."""
-        return self.respond_page(QuotaNotice.objects.filter(tenant=self.url_tenant))
+    def rows(self) -> Any:
+        return QuotaNotice.objects.filter(tenant=self.url_tenant)
+
+    list = listing(
+        P.VIEW_LIMITS,
+        "List the moments when quotas passed 80 % and 100 %.",
+        asks=filters(
+            quota=f.UUIDFilter(),
+            since=f.IsoDateTimeFilter(field_name="at", lookup_expr="gte"),
+            until=f.IsoDateTimeFilter(field_name="at", lookup_expr="lt"),
+        ),
+    )
+
+
+# Temporary raises: one person asks, another decides. Keys only read -----------------------------
+class RaiseShape(Shape):
+    id = s.UUIDField()
+    quota = s.UUIDField(source="quota_id")
+    amount = s.IntegerField()
+    reason = s.CharField()
+    state = s.ChoiceField(RaiseState.choices)
+    requested_by = s.EmailField(source="requested_by.email", default=None, allow_null=True)
+    requested_at = s.DateTimeField()
+    decided_by = s.EmailField(source="decided_by.email", default=None, allow_null=True)
+    decided_at = s.DateTimeField(allow_null=True)
+    expires_at = s.DateTimeField()
+
+
+class NewRaise(Shape):
+    quota = s.UUIDField()
+    amount = s.IntegerField(min_value=1, max_value=MOST)
+    reason = s.CharField(max_length=200)
+    expires_at = s.DateTimeField(help_text="Within 31 days.")
+
+
+class Raises(Resource):
+    shape = RaiseShape
+    orderings = ("-requested_at", "requested_at")
+    refusals = {
+        SamePerson: (409, "same_person", _("You cannot decide on your own request.")),
+        AlreadyDecided: (409, "already_decided", _("This request has already been decided.")),
+        Expired: (409, "expired", _("It would already have ended.")),
+        OperatorsOnly: (
+            403,
+            "set_by_platform",
+            _("The platform has set this quota: an operator decides about it."),
+        ),
+    }
+
+    def rows(self) -> Any:
+        return self.url_tenant.quota_raises.select_related("requested_by", "decided_by", "quota")
+
+    list = listing(
+        P.VIEW_LIMITS,
+        "List raises: asked for, approved and refused.",
+        asks=filters(state=f.ChoiceFilter(choices=RaiseState.choices), quota=f.UUIDFilter()),
+    )
+    retrieve = showing(P.VIEW_LIMITS, "Show a raise.")
+
+    @Act(P.VIEW_LIMITS, takes=NewRaise)
+    def create(self, request: Any, **path: Any) -> Response:
+        """Ask for a temporary raise of a quota.
+
+        People ask, not keys.
+        """
+        user = self.person()
+        fields, text = self.body(), _("There is no such quota in this tenant.")
+        quota = self.named(self.url_tenant.quotas, "quota", text, pk=fields.pop("quota"))
+        return self.respond(QuotaRaise.ask(quota, user=user, by=self.actor, **fields), 201)
+
+    @Act(P.APPROVE_RAISES)
+    def approve(self, request: Any, **path: Any) -> Response:
+        """Approve a raise: it applies from the next request on.
+
+        Only operators approve raises of a quota that the platform has set.
+        """
+        return self.call("approve", user=self.person())
+
+    @Act(P.APPROVE_RAISES)
+    def refuse(self, request: Any, **path: Any) -> Response:
+        """Refuse a raise."""
+        return self.call("refuse", user=self.person())

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from console.api.acts import Act, filters, listing
 from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
@@ -34,19 +35,7 @@ class RefusalShape(Shape):
     frees_at = s.DateTimeField()
     EXAMPLE = {
         "id": "ref_0192e6a05d0b7c6e9f6e1f2a3b4c5d6e",
-        "tier": "rate",
-        "explanation": "Requests per minute of the tenant: 200 of 200 were used.",
-        "actor": "key:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
-        "quota": None,
-        "route": "/v1/chat/completions",
-        "model": "llama",
-        "client_net": "192.0.2.0",
-        "limit": 200,
-        "used": 200,
-        "count": 17,
-        "first_at": "2026-01-31T08:00:01Z",
-        "last_at": "2026-01-31T08:00:09Z",
-        "frees_at": "2026-01-31T08:00:10Z",
+        "explanation": "Requests per minute of the tenant: 12 of 12 were used.",
     }
 
     def get_id(self, refusal: Refusal) -> str:
@@ -77,43 +66,33 @@ class ExplainedRefusal(RefusalShape, Explained):
         **RefusalShape.EXAMPLE,
         "counter": "acme",
         "advice": "All keys and members of the tenant share the limit.",
-        "still_refusing": True,
-        "since": "2026-01-31T07:59:01Z",
-        "used_by": [
-            {
-                "actor": "key:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
-                "name": "build server",
-                "requests": 190,
-                "tokens": 41_000,
-            }
-        ],
     }
 
 
-class RefusalFilter(f.FilterSet):
-    tier = f.ChoiceFilter(choices=RefusedBy.choices)
-    actor = f.CharFilter(max_length=80)
-    quota = f.UUIDFilter(field_name="quota_id")
-    model = f.CharFilter(max_length=120)
-    since = f.IsoDateTimeFilter(field_name="last_at", lookup_expr="gte")
-    until = f.IsoDateTimeFilter(field_name="last_at", lookup_expr="lt")
-
-
 class Refusals(Resource):
-    needs = {"list": P.VIEW_LIMITS, "retrieve": P.VIEW_LIMITS}
     shape = RefusalShape
-    gives = {"retrieve": ExplainedRefusal}
-    asks = {"list": RefusalFilter}
     orderings = ("-last_at", "last_at")
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List refused requests: one entry for each caller, limit and minute."""
-        return self.respond_page(self.url_tenant.refusals.all())
+    def rows(self) -> Any:
+        return self.url_tenant.refusals.all()
 
+    list = listing(
+        P.VIEW_LIMITS,
+        "List refused requests: one entry for each caller, limit and minute.",
+        asks=filters(
+            tier=f.ChoiceFilter(choices=RefusedBy.choices),
+            actor=f.CharFilter(max_length=80),
+            quota=f.UUIDFilter(field_name="quota_id"),
+            model=f.CharFilter(max_length=120),
+            since=f.IsoDateTimeFilter(field_name="last_at", lookup_expr="gte"),
+            until=f.IsoDateTimeFilter(field_name="last_at", lookup_expr="lt"),
+        ),
+    )
+
+    @Act(P.VIEW_LIMITS, gives=ExplainedRefusal)
     def retrieve(self, request: Any, tenant: str, refusal: str) -> Response:
         """Explain a refusal by the id of its 429, with the callers who used the limit up."""
-        pk = uuid_of(refusal)
-        if pk is None:
+        row = self.rows().filter(pk=uuid_of(refusal)).first()
+        if row is None:
             raise not_found()
-        row = self.get_or_404(self.url_tenant.refusals.all(), pk=pk)
         return self.respond(row, **Explained(explain(row)).data)

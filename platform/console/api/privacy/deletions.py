@@ -6,7 +6,7 @@ from uuid import UUID
 
 import django_filters as f
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -15,34 +15,20 @@ from rest_framework.response import Response
 from audit.erasure import deletion, erasers
 from audit.erasure.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
-from console.api.people.members import refuse_unless_among
-from console.api.problem import Problem, bad_request, not_found
-from console.api.requester import Requester, denied, refuse_where_restricted
-from console.api.resource import Resource, Who
+from console.api.acts import Act, Who, filters, listing, shape_of
+from console.api.people import refuse_unless_among
+from console.api.problem import bad_request, denied, not_found
+from console.api.requester import Requester, refuse_where_restricted
+from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.privacy.refusal_texts import refusal_text
-from tenants.models import ApiKey, Member
+from tenants.models import Member
 from tenants.personal_data.deciders import Decider, RefusalReason
 from tenants.personal_data.subject import Subject, find
 from tenants.roles import Permission as P
 from tenants.scope import person_scope
 
 _OWNER_FIELDS = ("member", "key", "subject")  # each names whose data it is
-EXAMPLE: dict[str, Any] = {
-    "id": "0192e6a0-88cc-7c6e-9f6e-1f2a3b4c5d6e",
-    "subject": "0192e6a0-99dd-7c6e-9f6e-1f2a3b4c5d6e",
-    "mode": "erase",
-    "state": "running",
-    "removes": False,
-    "reason": "I am leaving",
-    "answer": "",
-    "requested_by": "member:0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e",
-    "requested_at": "2026-01-31T08:00:00Z",
-    "due_at": "2026-02-03T08:00:00Z",
-    "approved_at": "2026-01-31T09:00:00Z",
-    "started_at": "2026-01-31T09:00:02Z",
-    "finished_at": None,
-}
 
 
 class DeletionShape(Shape):
@@ -59,7 +45,7 @@ class DeletionShape(Shape):
     approved_at = s.DateTimeField(allow_null=True)
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
-    EXAMPLE = EXAMPLE
+    EXAMPLE = {"reason": "I am leaving", "answer": "", "due_at": "2026-02-03T08:00:00Z"}
 
 
 class StepShape(Shape):
@@ -77,7 +63,7 @@ class WholeDeletion(DeletionShape):
     steps = s.SerializerMethodField(help_text="The stores of data, with the outcome in each.")
     certificate = s.JSONField(allow_null=True, help_text="Signed; verifies offline.")
     EXAMPLE = {
-        **EXAMPLE,
+        **DeletionShape.EXAMPLE,
         "steps": [
             {
                 "store": "texts",
@@ -87,7 +73,6 @@ class WholeDeletion(DeletionShape):
                 "finished_at": "2026-01-31T09:00:03Z",
             }
         ],
-        "certificate": None,
     }
 
     def get_steps(self, request: DeletionRequest) -> list[dict[str, Any]]:
@@ -103,46 +88,42 @@ class NewDeletion(Shape):
     )
     removes = s.BooleanField(default=False, help_text="The membership or key is deleted as well.")
     reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
-    EXAMPLE = {
-        "mode": "erase",
-        "member": "0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e",
-        "removes": False,
-        "reason": "By letter of 30 January",
-    }
+    EXAMPLE = {"member": "0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e"}
 
 
-class Refusal(Shape):
-    answer = s.CharField(max_length=deletion.LONGEST_TEXT, help_text="The requester will read it.")
-    EXAMPLE = {"answer": "This data is needed for a contract that still runs."}
-
-
-class DeletionFilter(f.FilterSet):
-    state = f.ChoiceFilter(choices=DeletionState.choices)
-    subject = f.UUIDFilter(field_name="subject_id")
+Refusal = shape_of(
+    "Refusal",
+    answer=s.CharField(max_length=deletion.LONGEST_TEXT, help_text="The requester will read it."),
+)
 
 
 class Deletions(Resource):
-    needs = {
-        "list": Who.ANYBODY,
-        "create": Who.ANYBODY,
-        "retrieve": Who.ANYBODY,
-        "approve": P.MANAGE_DELETIONS,
-        "refuse": P.MANAGE_DELETIONS,
-        "lift": P.MANAGE_DELETIONS,
-    }
     shape = DeletionShape
-    gives = {"retrieve": WholeDeletion}
-    while_restricted = ("create",)
-    takes = {"create": NewDeletion, "refuse": Refusal, "lift": Refusal}
-    asks = {"list": DeletionFilter}
     orderings = ("-requested_at", "requested_at")
+    while_restricted = ("create",)
+    refusals = {
+        AlreadyBegun: (409, "already_begun", _("This request is already being executed.")),
+        AlreadyDecided: (409, "already_decided", _("This request has already been decided.")),
+    }
 
-    def list(self, request: Any, **kwargs: Any) -> Response:
-        """List deletion requests: all of the tenant for people who decide on them, else
-        one's own.
-        """
-        return self.respond_page(self._rows())
+    def rows(self) -> QuerySet[DeletionRequest]:
+        rows = DeletionRequest.objects.filter(tenant_id=self.url_tenant.id)
+        if self._decides:
+            return rows
+        own = Q(requested_by=self.actor)
+        me = self.who.member or self.who.key
+        return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
 
+    list = listing(
+        Who.ANYBODY,
+        "List deletion requests: all of the tenant for people who decide on them, else one's own.",
+        asks=filters(
+            state=f.ChoiceFilter(choices=DeletionState.choices),
+            subject=f.UUIDFilter(field_name="subject_id"),
+        ),
+    )
+
+    @Act(Who.ANYBODY, takes=NewDeletion)
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Ask for data to be erased, or restricted.
 
@@ -161,40 +142,30 @@ class Deletions(Resource):
         if fields["removes"]:
             self._refuse_removal(owner)
         decides = self._decides and self._decider.decides_alone(owner)
-        try:
-            deletion_request = deletion.ask(
-                self.url_tenant.id,
-                owner.subject_id,
-                by=self.actor,
-                decides=decides,
-                own=own,
-                **fields,
-            )
-        except AlreadyBegun:
-            raise _already_begun() from None
-        return self.respond(deletion_request, 201)
+        fields |= {"by": self.actor, "decides": decides, "own": own}
+        return self.respond(deletion.ask(self.url_tenant.id, owner.subject_id, **fields), 201)
 
-    def retrieve(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
+    @Act(Who.ANYBODY, gives=WholeDeletion)
+    def retrieve(self, request: Any, **path: Any) -> Response:
         """Show a deletion request, its stores and, when it is done, its certificate."""
-        row = self.get_or_404(self._rows(), pk=deletion_request)
+        row = self.row()
         body = WholeDeletion(row).data
         return Response(body, headers={"ETag": self.etag(self.shape(row).data)})
 
-    def approve(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
+    @Act(P.MANAGE_DELETIONS)
+    def approve(self, request: Any, **path: Any) -> Response:
         """Approve a deletion request: it is executed at once."""
-        row = self.get_or_404(self._rows(), pk=deletion_request)
-        self._refuse(self._decider.to_approve(row))
-        return self._decide(deletion_request, deletion.approve)
+        return self._decide(deletion.approve, self._decider.to_approve)
 
-    def lift(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
+    @Act(P.MANAGE_DELETIONS, takes=Refusal)
+    def lift(self, request: Any, **path: Any) -> Response:
         """Lift a restriction, and say why: nothing was erased, the data can be used again."""
-        self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
-        return self._decide(deletion_request, deletion.lift, **self.body())
+        return self._decide(deletion.lift, self._decider.to_decide)
 
-    def refuse(self, request: Any, deletion_request: UUID, **kwargs: Any) -> Response:
+    @Act(P.MANAGE_DELETIONS, takes=Refusal)
+    def refuse(self, request: Any, **path: Any) -> Response:
         """Refuse a deletion request, and say why."""
-        self._refuse(self._decider.to_decide(self.get_or_404(self._rows(), pk=deletion_request)))
-        return self._decide(deletion_request, deletion.refuse, **self.body())
+        return self._decide(deletion.refuse, self._decider.to_decide)
 
     @property
     def _decides(self) -> bool:
@@ -208,14 +179,6 @@ class Deletions(Resource):
         depends on may not.
         """
         return self.who.key is not None and P.MANAGE_MEMBERS in self.who.permissions
-
-    def _rows(self) -> QuerySet[DeletionRequest]:
-        rows = DeletionRequest.objects.filter(tenant_id=self.url_tenant.id)
-        if self._decides:
-            return rows
-        own = Q(requested_by=self.actor)
-        me = self.who.member or self.who.key
-        return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
 
     def _owner(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Subject:
         """Returns whose data to delete. Raises Problem, 404 for what belongs to somebody else."""
@@ -232,13 +195,10 @@ class Deletions(Resource):
             raise denied(_("You can ask for your own data only."))
         tenant = self.url_tenant
         if subject:
-            return self._by_pseudonym(subject)
-        rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
-        owner: Member | ApiKey = self.get_or_404(rows, pk=member or key)
-        return owner
-
-    def _by_pseudonym(self, subject: UUID) -> Subject:
-        owner = find(self.url_tenant, subject)
+            owner = find(tenant, subject)
+        else:
+            rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
+            owner = rows.filter(pk=member or key).first()
         if owner is None:
             raise not_found()
         return owner
@@ -255,28 +215,16 @@ class Deletions(Resource):
         elif refusal:
             raise bad_request({"removes": [refusal_text(refusal)]})
 
-    def _refuse(self, refusal: RefusalReason | None) -> None:
-        """Raises Problem if there is a refusal."""
-        if refusal:
+    def _decide(self, verb: Any, objection: Any) -> Response:
+        """Decide unless there is an objection, with the fields of the body if it has some."""
+        row = self.row()
+        if refusal := objection(row):
             raise denied(refusal_text(refusal))
-
-    def _decide(self, pk: UUID, verb: Any, **fields: Any) -> Response:
-        row = self.get_or_404(self._rows(), pk=pk)
         try:
-            verb(row, by=self.actor, **fields)
-        except AlreadyBegun:
-            raise _already_begun() from None
+            verb(row, by=self.actor, **(self.body() if self.act.takes else {}))
         except SamePerson:
             raise denied(refusal_text(RefusalReason.OWN_REQUEST)) from None
-        except AlreadyDecided:
-            raise Problem(
-                409, "already_decided", _("This request has already been decided.")
-            ) from None
         return self.respond(row)
-
-
-def _already_begun() -> Problem:
-    return Problem(409, "already_begun", _("This request is already being executed."))
 
 
 class OwnDeletionShape(DeletionShape):
@@ -287,7 +235,6 @@ class OwnDeletions(Deletions):
     """The same without a tenant in the path: that of the key, or the only one of a person."""
 
     shape = OwnDeletionShape
-    needs = dict.fromkeys(("list", "create", "retrieve"), Who.ANYBODY)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(APIException):  # a wrong key is refused where all are

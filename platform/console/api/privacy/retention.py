@@ -1,19 +1,25 @@
-"""Retention periods of each kind of data, and a preview of a change. Keys do not change them."""
+"""Retention periods of each kind of data, which keys do not change; and legal holds."""
 
+from collections.abc import Callable
 from typing import Any
 
 import django_filters as f
 from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit.models import RetentionRule
-from audit.retention import data_classes, periods
+from audit.models import LegalHold, RetentionRule
+from audit.retention import data_classes, legal_hold, periods
 from audit.retention.data_classes import MOST_DAYS, DataClass
+from audit.retention.legal_hold import AlreadyApproved, Ended, SamePerson
 from audit.retention.periods import Preview, Rule
+from console.api.acts import Act, filters, listing, shape_of, showing
 from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
+from console.privacy.legal_holds import person
 from tenants.roles import Permission as P
 
 
@@ -31,18 +37,10 @@ class RuleShape(Shape):
         "days": 200,
         "floor_days": 184,
         "default_days": 200,
-        "changed_at": None,
     }
 
 
-class RulesShape(Shape):
-    results = RuleShape(many=True)
-    EXAMPLE = {"results": [RuleShape.EXAMPLE]}
-
-
-class RuleChange(Shape):
-    days = s.IntegerField(min_value=1, max_value=MOST_DAYS)
-    EXAMPLE = {"days": 365}
+RuleChange = shape_of("RuleChange", days=s.IntegerField(min_value=1, max_value=MOST_DAYS))
 
 
 class PreviewShape(Shape):
@@ -54,9 +52,6 @@ class PreviewShape(Shape):
     on_hold = s.SerializerMethodField(help_text="A legal hold keeps the data all the same.")
     EXAMPLE = {
         "data_class": "audit",
-        "present": 365,
-        "days": 200,
-        "before": "2026-01-31T08:00:00Z",
         "months": {"2026-01": {"events": 120, "texts": 80}},
         "on_hold": False,
     }
@@ -69,31 +64,25 @@ class DaysFilter(f.NumberFilter):
     field_class = forms.IntegerField
 
 
-class PreviewQuestion(f.FilterSet):
-    days = DaysFilter(min_value=1, max_value=MOST_DAYS, required=True)
-
-
 class Retention(Resource):
-    needs = {
-        "show": P.VIEW_AUDIT,
-        "retrieve": P.VIEW_AUDIT,
-        "preview": P.VIEW_AUDIT,
-        "partial_update": P.MANAGE_RETENTION,
-    }
     shape = RuleShape
-    gives = {"show": RulesShape, "preview": PreviewShape}
-    takes = {"partial_update": RuleChange}
-    asks = {"preview": PreviewQuestion}
 
+    @Act(P.VIEW_AUDIT, gives=shape_of("Rules", results=RuleShape(many=True)))
     def show(self, request: Any, tenant: str) -> Response:
         """Show the retention of every kind of data."""
         rules = periods.rules(self.url_tenant.id)
         return Response({"results": [RuleShape(rule).data for rule in rules]})
 
+    @Act(P.VIEW_AUDIT)
     def retrieve(self, request: Any, tenant: str, data_class: str) -> Response:
         """Show the retention of one kind of data."""
-        return self._answer(self._rule(data_class))
+        return self.respond(self._rule(data_class))
 
+    @Act(
+        P.VIEW_AUDIT,
+        gives=PreviewShape,
+        asks=filters(days=DaysFilter(min_value=1, max_value=MOST_DAYS, required=True)),
+    )
     def preview(self, request: Any, tenant: str, data_class: str) -> Response:
         """Preview a change to another number of days. Nothing changes."""
         one = self._class(data_class)
@@ -101,6 +90,10 @@ class Retention(Resource):
         preview = periods.preview(self.url_tenant.id, one.name, question.form.cleaned_data["days"])
         return Response(PreviewShape(preview).data)
 
+    @Act(
+        P.MANAGE_RETENTION,
+        takes=RuleChange,
+    )
     def partial_update(self, request: Any, tenant: str, data_class: str) -> Response:
         """Change the retention of one kind of data, from tonight on.
 
@@ -110,7 +103,7 @@ class Retention(Resource):
         self.check_if_match(self._rule(data_class))
         if "days" in fields:
             periods.change(self.url_tenant.id, data_class, fields["days"], by=self.actor)
-        return self._answer(self._rule(data_class))
+        return self.respond(self._rule(data_class))
 
     def _rule(self, name: str) -> Rule:
         return periods.rule(self.url_tenant.id, self._class(name))
@@ -121,6 +114,115 @@ class Retention(Resource):
         except KeyError:
             raise not_found() from None
 
-    def _answer(self, rule: Rule) -> Response:
-        body = RuleShape(rule).data
-        return Response(body, headers={"ETag": self.etag(body)})
+
+# Legal holds: one person places a hold or asks for its release, another approves that ------------
+class HoldShape(Shape):
+    id = s.UUIDField()
+    subject = s.UUIDField(source="subject_id", allow_null=True, help_text="Null: everybody.")
+    covers_from = s.DateTimeField(allow_null=True)
+    covers_until = s.DateTimeField(allow_null=True)
+    reason = s.CharField()
+    in_force = s.SerializerMethodField(
+        help_text="False while it waits, where one like it was placed within the last 30 days "
+        "and never approved."
+    )
+    requested_at = s.DateTimeField()
+    approved_at = s.DateTimeField(
+        allow_null=True, help_text="Without an approval it ends 72 hours after the request."
+    )
+    expires_at = s.DateTimeField()
+    renewed = s.IntegerField()
+    release_asked_at = s.DateTimeField(
+        allow_null=True, help_text="It stays in force until another person approves."
+    )
+    release_reason = s.CharField()
+    released_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {"in_force": True}
+
+    def get_in_force(self, hold: LegalHold) -> bool:
+        return legal_hold.is_in_force(hold)
+
+
+class NewHold(Shape):
+    subject = s.UUIDField(required=False, help_text="The person; without it: everybody.")
+    covers_from = s.DateTimeField(required=False)
+    covers_until = s.DateTimeField(required=False)
+    reason = s.CharField(max_length=legal_hold.LONGEST_REASON)
+    expires_at = s.DateTimeField(help_text="Within a year.")
+
+
+Renewal = shape_of("Renewal", expires_at=s.DateTimeField(help_text="Within a year from now."))
+
+
+class Release(Shape):
+    reason = s.CharField(
+        max_length=legal_hold.LONGEST_REASON,
+        required=False,
+        help_text="Reason of the person who asks; the approver may leave it out.",
+    )
+    EXAMPLE = {"reason": "The case is closed."}
+
+
+class LegalHolds(Resource):
+    shape = HoldShape
+    orderings = ("-requested_at", "requested_at")
+    volatile = ("in_force",)
+    refusals = {
+        SamePerson: (
+            409,
+            "same_person",
+            _("The person who took the previous step cannot take this one."),
+        ),
+        AlreadyApproved: (409, "already_decided", _("Somebody has approved it already.")),
+        Ended: (409, "expired", _("This hold is over. Place a new one.")),
+    }
+
+    def rows(self) -> QuerySet[LegalHold]:
+        return LegalHold.objects.filter(tenant_id=self.url_tenant.id)
+
+    list = listing(
+        P.VIEW_AUDIT,
+        "List legal holds, including those that are over.",
+        asks=filters(subject=f.UUIDFilter(field_name="subject_id")),
+    )
+    retrieve = showing(P.VIEW_AUDIT, "Show a legal hold.")
+
+    @Act(P.MANAGE_HOLDS, takes=NewHold)
+    def create(self, request: Any, **path: Any) -> Response:
+        """Place a legal hold.
+
+        It is in force at once; another person must approve it within 72 hours. If a similar hold of
+        the last 30 days was never approved, this one takes effect only when it is approved.
+        """
+        fields = self.body()
+        fields["subject_id"] = fields.pop("subject", None)
+        fields["person"] = person(self.person())
+        return self.respond(legal_hold.request(self.url_tenant.id, by=self.actor, **fields), 201)
+
+    @Act(P.MANAGE_HOLDS)
+    def approve(self, request: Any, **path: Any) -> Response:
+        """Approve a legal hold that somebody else has placed."""
+        return self._take(legal_hold.approve)
+
+    @Act(
+        P.MANAGE_HOLDS,
+        takes=Renewal,
+    )
+    def renew(self, request: Any, **path: Any) -> Response:
+        """Let a legal hold last longer. Another person than the one who placed or renewed it must
+        do so.
+        """
+        return self._take(legal_hold.renew, **self.body())
+
+    @Act(P.MANAGE_HOLDS, takes=Release)
+    def release(self, request: Any, **path: Any) -> Response:
+        """Ask for the release of a legal hold, or approve such a request.
+
+        The hold stays in force until two people have called this.
+        """
+        return self._take(legal_hold.release, **self.body())
+
+    def _take(self, step: Callable[..., object], **fields: Any) -> Response:
+        hold = self.row()
+        step(hold, by=self.actor, person=person(self.person()), **fields)
+        return self.respond(hold)

@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import Problem, bad_request
+from console.api.acts import Act, calling, listing, shape_of, showing
+from console.api.problem import Problem
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from inference.cache.stored import Figures, figures, purge_by, stored
@@ -25,33 +26,10 @@ class CachedModel(Shape):
     bytes = s.IntegerField()
 
 
-class CacheShape(Shape):
-    models = CachedModel(many=True)
-    EXAMPLE = {
-        "models": [
-            {
-                "model": "deepseek-r1",
-                "requests": 1000,
-                "l1": 410,
-                "l2": 230,
-                "shared": 12,
-                "entries": 348,
-                "bytes": 731204,
-            }
-        ]
-    }
-
-
-class Purged(Shape):
-    purged = s.BooleanField()
-    EXAMPLE = {"purged": True}
-
-
 class Cache(Resource):
-    needs = {"show": P.VIEW_USAGE, "purge": P.MANAGE_QUOTAS}
-    shape = CacheShape
-    gives = {"purge": Purged}
+    shape = shape_of("Cache", models=CachedModel(many=True))
 
+    @Act(P.VIEW_USAGE)
     def show(self, request: Any, tenant: str) -> Response:
         """Show the hits of the answer cache, and its size."""
         try:
@@ -68,6 +46,7 @@ class Cache(Resource):
             lines.append({"model": name, "requests": counts.total(), **levels, **size})
         return Response({"models": lines})
 
+    @Act(P.MANAGE_QUOTAS, gives=shape_of("Purged", purged=s.BooleanField()))
     def purge(self, request: Any, tenant: str) -> Response:
         """Delete all kept answers of a tenant."""
         purge_by(self.url_tenant, by=self.actor)
@@ -80,13 +59,6 @@ class CacheRuleShape(Shape):
     key = s.UUIDField(source="api_key_id", allow_null=True)
     on = s.BooleanField()
     created_at = s.DateTimeField()
-    EXAMPLE = {
-        "id": 4,
-        "model": "deepseek-r1",
-        "key": None,
-        "on": True,
-        "created_at": "2026-01-31T08:00:00Z",
-    }
 
 
 class NewCacheRule(Shape):
@@ -97,38 +69,25 @@ class NewCacheRule(Shape):
 
 
 class CacheRules(Resource):
-    needs = {
-        "list": P.VIEW_USAGE,
-        "create": P.MANAGE_QUOTAS,
-        "retrieve": P.VIEW_USAGE,
-        "destroy": P.MANAGE_QUOTAS,
-    }
     shape = CacheRuleShape
-    takes = {"create": NewCacheRule}
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List the rules by which answers are kept."""
-        return self.respond_page(self.url_tenant.cache_rules.all())
+    def rows(self) -> Any:
+        return self.url_tenant.cache_rules.all()
 
+    list = listing(P.VIEW_USAGE, "List the rules by which answers are kept.")
+    retrieve = showing(P.VIEW_USAGE, "Show a rule.")
+    destroy = calling("drop", P.MANAGE_QUOTAS, "Remove a rule.")
+
+    @Act(P.MANAGE_QUOTAS, takes=NewCacheRule)
     def create(self, request: Any, tenant: str) -> Response:
         """Set whether answers are kept: for all requests, a model, a key, or a key and a model.
 
         The narrowest rule decides. A rule for the same key and model is replaced.
         """
-        fields = self.body()
-        owner, key = self.url_tenant, None
+        fields, key = self.body(), None
         if "key" in fields:
-            key = owner.api_keys.live().filter(pk=fields["key"]).first()
-            if key is None:
-                raise bad_request({"key": [_("There is no such key in this tenant.")]})
+            text = _("There is no such key in this tenant.")
+            key = self.named(self.url_tenant.api_keys.live(), "key", text, pk=fields["key"])
         scope = {"model": fields.get("model", ""), "api_key": key}
-        return self.respond(CacheRule.set(owner, on=fields["on"], by=self.actor, **scope), 201)
-
-    def retrieve(self, request: Any, tenant: str, rule: int) -> Response:
-        """Show a rule."""
-        return self.respond(self.get_or_404(self.url_tenant.cache_rules.all(), pk=rule))
-
-    def destroy(self, request: Any, tenant: str, rule: int) -> Response:
-        """Remove a rule."""
-        self.get_for_change(self.url_tenant.cache_rules.all(), pk=rule).drop(by=self.actor)
-        return Response(status=204)
+        rule = CacheRule.set(self.url_tenant, on=fields["on"], by=self.actor, **scope)
+        return self.respond(rule, 201)

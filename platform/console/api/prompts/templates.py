@@ -1,16 +1,18 @@
 """Prompt templates and their versions."""
 
 from typing import Any
-from uuid import UUID
 
 import django_filters as f
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from msgspec.structs import asdict
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import Problem, bad_request
+from console.api.acts import Act, calling, filters, listing, shape_of, showing
+from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
-from console.api.strict_input import Shape
+from console.api.strict_input import Row, Shape
 from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, PromptTemplateVersion
 from inference.templating import variables
 from inference.templating.content import LONGEST, MOST_MESSAGES, ROLES, Content, Message
@@ -44,9 +46,7 @@ class VariableShape(Shape):
     name = s.CharField(max_length=40)
     type = s.ChoiceField(list(TYPES), default="string")
     default = Scalar(
-        required=False,
-        allow_null=True,
-        help_text="Without one, requests must give it.",
+        required=False, allow_null=True, help_text="Without one, requests must give it."
     )
     max_length = s.IntegerField(
         required=False,
@@ -77,57 +77,36 @@ class Published(ContentShape):
     """A new version. What is sent is sent whole, also the variables."""
 
 
-class TemplateShape(Shape):
-    id = s.UUIDField()
+class TemplateShape(Row):
     name = s.CharField()
     latest = s.IntegerField(help_text="The number of its latest version.")
-    created_at = s.DateTimeField()
     changed_at = s.DateTimeField()
-    EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
-        "name": "translation",
-        "latest": 3,
-        "created_at": "2026-01-31T08:00:00Z",
-        "changed_at": "2026-02-01T09:30:00Z",
-    }
+    EXAMPLE = {"name": "translation", "latest": 3, "changed_at": "2026-02-01T09:30:00Z"}
 
 
 class VersionLine(Shape):
     number = s.IntegerField()
     created_by = s.CharField()
     created_at = s.DateTimeField()
-    EXAMPLE = {
-        "number": 3,
-        "created_by": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
-        "created_at": "2026-02-01T09:30:00Z",
-    }
+    EXAMPLE = {"number": 3, "created_by": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"}
 
 
-class VersionShape(Shape):
-    number = s.IntegerField()
+class VersionShape(VersionLine):
     messages = s.SerializerMethodField()
     prompt = s.SerializerMethodField()
     variables = s.SerializerMethodField()
-    created_by = s.CharField()
-    created_at = s.DateTimeField()
     EXAMPLE = {**_CONTENT, **VersionLine.EXAMPLE}
 
     def get_messages(self, version: PromptTemplateVersion) -> list[dict[str, str]] | None:
-        messages = version.content.messages
-        return [{"role": one.role, "content": one.content} for one in messages] or None
+        return [asdict(message) for message in version.content.messages] or None
 
     def get_prompt(self, version: PromptTemplateVersion) -> str | None:
         return version.content.prompt or None
 
     def get_variables(self, version: PromptTemplateVersion) -> list[dict[str, Any]]:
         return [
-            {
-                "name": one.name,
-                "type": one.type,
-                "default": one.default,
-                "max_length": one.max_length or None,
-            }
-            for one in version.content.variables
+            asdict(variable) | {"max_length": variable.max_length or None}
+            for variable in version.content.variables
         ]
 
 
@@ -137,9 +116,7 @@ class Filling(Shape):
     EXAMPLE = {"variables": {"text": "Guten Morgen"}, "version": 3}
 
 
-class FilledMessage(Shape):
-    role = s.CharField()
-    content = s.CharField()
+FilledMessage = shape_of("FilledMessage", role=s.CharField(), content=s.CharField())
 
 
 class FilledShape(Shape):
@@ -151,10 +128,6 @@ class FilledShape(Shape):
         "messages": [{"role": "user", "content": "Translate into English: Guten Morgen"}],
         "prompt": None,
     }
-
-
-class TemplateFilter(f.FilterSet):
-    name = f.CharFilter(max_length=LONGEST_NAME)
 
 
 def content_of(fields: dict[str, Any]) -> Content:
@@ -173,66 +146,57 @@ def _variable(fields: dict[str, Any]) -> Variable:
 
 
 class Templates(Resource):
-    needs = {
-        "list": P.VIEW_TEMPLATES,
-        "create": P.MANAGE_TEMPLATES,
-        "retrieve": P.VIEW_TEMPLATES,
-        "partial_update": P.MANAGE_TEMPLATES,
-        "destroy": P.MANAGE_TEMPLATES,
-        "fill": P.VIEW_TEMPLATES,
-    }
     shape = TemplateShape
-    gives = {"fill": FilledShape}
-    takes = {"create": NewTemplate, "partial_update": Published, "fill": Filling}
-    asks = {"list": TemplateFilter}
     orderings = ("name", "-name", "created_at", "-created_at")
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List a tenant's prompt templates."""
-        return self.respond_page(self.url_tenant.prompt_templates.all())
+    def rows(self) -> Any:
+        return self.url_tenant.prompt_templates.all()
 
-    def create(self, request: Any, tenant: str) -> Response:
+    list = listing(
+        P.VIEW_TEMPLATES,
+        "List a tenant's prompt templates.",
+        asks=filters(name=f.CharFilter(max_length=LONGEST_NAME)),
+    )
+    retrieve = showing(P.VIEW_TEMPLATES, "Show a prompt template.")
+    destroy = calling(
+        "remove",
+        P.MANAGE_TEMPLATES,
+        "Remove a prompt template with all its versions.\n\n"
+        "Requests that name it are refused from then on.",
+    )
+
+    @Act(P.MANAGE_TEMPLATES, takes=NewTemplate)
+    def create(self, request: Any, **path: Any) -> Response:
         """Write a prompt template: its first version.
 
         In a text, `{{name}}` stands for the variable of that name. Requests call it by
         `{"template": "translation", "variables": {…}}`, or one version of it by `translation@3`.
         """
         fields = self.body()
-        if self.url_tenant.prompt_templates.filter(name=fields["name"]).exists():
-            raise Problem(409, "name_taken", _("This name is taken."))
+        self.refuse_taken(fields["name"])
         template = PromptTemplate.create(
             self.url_tenant, fields["name"], content_of(fields), by=self.actor
         )
         return self.respond(template, 201)
 
-    def retrieve(self, request: Any, tenant: str, template: UUID) -> Response:
-        """Show a prompt template."""
-        return self.respond(self._template(template))
-
-    def partial_update(self, request: Any, tenant: str, template: UUID) -> Response:
+    @Act(P.MANAGE_TEMPLATES, takes=Published)
+    def partial_update(self, request: Any, **path: Any) -> Response:
         """Publish a new version of a prompt template.
 
         It becomes the latest. Omitted fields are as in the version before.
         """
         fields = self.body()
-        row: PromptTemplate = self.get_for_change(self._rows(), pk=template)
+        row: PromptTemplate = self.row_to_change()
         row.publish(_changed(row.version().content, fields), by=self.actor)
         return self.respond(row)
 
-    def destroy(self, request: Any, tenant: str, template: UUID) -> Response:
-        """Remove a prompt template with all its versions.
-
-        Requests that name it are refused from then on.
-        """
-        self.get_for_change(self._rows(), pk=template).remove(by=self.actor)
-        return Response(status=204)
-
-    def fill(self, request: Any, tenant: str, template: UUID) -> Response:
+    @Act(P.VIEW_TEMPLATES, takes=Filling, gives=FilledShape)
+    def fill(self, request: Any, **path: Any) -> Response:
         """Try a prompt template: what it makes of these variables. Nothing runs."""
-        row, fields = self._template(template), self.body()
-        version = row.versions.filter(number=fields.get("version", row.latest)).first()
-        if version is None:
-            raise bad_request({"version": [_("There is no such one in this tenant.")]})
+        row, fields = self.row(), self.body()
+        text = _("There is no such one in this tenant.")
+        number = fields.get("version", row.latest)
+        version = self.named(row.versions, "version", text, number=number)
         try:
             filled = version.content.filled(fields.get("variables", {}), MOST_FILLED)
         except WrongVariable as wrong:
@@ -241,16 +205,10 @@ class Templates(Resource):
 
     def body(self) -> dict[str, Any]:
         """Returns the fields, validated. Also in a PATCH, messages and variables are whole."""
-        serializer = self.takes[str(self.action)](data=self.request.data)
+        assert self.act.takes
+        serializer = self.act.takes(data=self.request.data)
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
-
-    def _template(self, template: UUID) -> PromptTemplate:
-        row: PromptTemplate = self.get_or_404(self._rows(), pk=template)
-        return row
-
-    def _rows(self) -> Any:
-        return self.url_tenant.prompt_templates.all()
 
 
 def _changed(before: Content, fields: dict[str, Any]) -> Content:
@@ -263,20 +221,21 @@ def _changed(before: Content, fields: dict[str, Any]) -> Content:
 
 
 class TemplateVersions(Resource):
-    needs = {"list": P.VIEW_TEMPLATES, "retrieve": P.VIEW_TEMPLATES}
     shape = VersionLine
-    gives = {"retrieve": VersionShape}
+    lookup_field = "number"
     orderings = ("number", "-number")
 
-    def list(self, request: Any, tenant: str, template: UUID) -> Response:
-        """List the versions of a prompt template."""
-        return self.respond_page(self._rows(template))
+    def rows(self) -> QuerySet[PromptTemplateVersion]:
+        templates = self.url_tenant.prompt_templates.filter(pk=self.kwargs["template"])
+        template: PromptTemplate | None = templates.first()
+        if template is None:
+            raise not_found()
+        return template.versions.all()
 
-    def retrieve(self, request: Any, tenant: str, template: UUID, number: int) -> Response:
+    list = listing(P.VIEW_TEMPLATES, "List the versions of a prompt template.")
+
+    @Act(P.VIEW_TEMPLATES, gives=VersionShape)
+    def retrieve(self, request: Any, **path: Any) -> Response:
         """Show a version of a prompt template. None ever changes."""
-        body = VersionShape(self.get_or_404(self._rows(template), number=number)).data
+        body = VersionShape(self.row()).data
         return Response(body, headers={"ETag": self.etag(body)})
-
-    def _rows(self, template: UUID) -> Any:
-        row: PromptTemplate = self.get_or_404(self.url_tenant.prompt_templates.all(), pk=template)
-        return row.versions.all()

@@ -2,18 +2,19 @@
 
 from functools import cached_property
 from typing import Any, ClassVar
-from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
 from rest_framework.fields import empty
 from rest_framework.response import Response
 
-from console.api.declared_resource import DeclaredResource, DeclaredShape, NameFilter, is_name
-from console.api.problem import bad_request
-from console.api.requester import Requester, denied
-from console.api.resource import Who
+from console.api.acts import Act, Who, calling, listing, showing
+from console.api.examples import of_answer
+from console.api.problem import denied
+from console.api.requester import Requester
+from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, is_name
 from console.api.strict_input import Shape
 from console.serving import pool_lines
 from inference.engines import KINDS
@@ -109,6 +110,7 @@ class EngineFiguresShape(Shape):
     wait_p50_ms = s.IntegerField(source="queue_p50", allow_null=True, help_text="Queueing time.")
     wait_p95_ms = s.IntegerField(source="queue_p95", allow_null=True)
     last_error = s.SerializerMethodField(help_text="The last error of the last day.")
+    EXAMPLE = {"last_error": None}
 
     @extend_schema_field(EngineFailureShape(allow_null=True))
     def get_last_error(self, figures: EngineFigures) -> Any:
@@ -136,37 +138,15 @@ class EngineShape(DeclaredShape):
     down_since = s.SerializerMethodField()
     figures = s.SerializerMethodField(help_text="null if Redis does not answer.")
     EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        **_EXAMPLE,
         "name": "gpu-1",
-        "from_file": False,
-        "created_at": "2026-01-31T08:00:00Z",
-        "model": "deepseek-r1",
-        "pool": "here",
         "kind": "vllm",
         "has_api_key": False,
-        **_EXAMPLE,
-        "auto_slots": False,
-        "draining": False,
         "state": "ready",
         "state_reason": "",
         "starting_since": None,
         "down_since": None,
-        "figures": {
-            "requests": 4210,
-            "failed": 1,
-            "tokens_per_second": 1840.5,
-            "tokens_per_second_15m": 1712.3,
-            "ttft_p50_ms": 180,
-            "ttft_p95_ms": 420,
-            "wait_p50_ms": 12,
-            "wait_p95_ms": 95,
-            "last_error": {
-                "at": "2026-01-31T08:00:00Z",
-                "status": 502,
-                "code": "engine_failed",
-                "reason": "it answered 500",
-            },
-        },
+        "figures": of_answer(EngineFiguresShape()),
     }
 
     def get_has_api_key(self, engine: Engine) -> bool:
@@ -202,9 +182,6 @@ def _since(engine: Engine, condition: Condition) -> str | None:
     return now.since.isoformat() if now.since and now.condition is condition else None
 
 
-READING: tuple[Scope, ...] = (Scope.ENGINES_READ,)
-WRITING: tuple[Scope, ...] = (Scope.ENGINES_WRITE,)
-_WRITES = ("create", "partial_update", "destroy", "drain", "resume")
 _LOCAL_FIELDS = frozenset({"slots"})  # fields of a hosted engine that do not say where requests go
 
 
@@ -228,54 +205,52 @@ def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[st
 
 
 class Engines(DeclaredResource):
-    needs = dict.fromkeys(("list", "retrieve", *_WRITES), Who.OPERATOR)
-    operator_scopes = dict.fromkeys(_WRITES, WRITING) | dict.fromkeys(("list", "retrieve"), READING)
-    table = Engine
     shape = EngineShape
-    takes = {"create": NewEngine, "partial_update": EngineChange}
-    asks = {"list": NameFilter}
     volatile = ("state", "state_reason", "starting_since", "down_since", "figures")
 
-    def list(self, request: Any) -> Response:
-        """List the engines of all pools."""
-        return self.respond_page(self._rows())
+    def rows(self) -> QuerySet[Engine]:
+        return Engine.objects.select_related("pool__model")
 
+    list = listing(Who.OPERATOR, "List the engines of all pools.", Scope.ENGINES_READ, asks=ByName)
+    retrieve = showing(
+        Who.OPERATOR,
+        "Show an engine: its address, and whether it takes requests.",
+        Scope.ENGINES_READ,
+    )
+    destroy = calling(
+        "remove",
+        Who.OPERATOR,
+        "Remove an engine. Running requests finish; waiting ones stay in its pool.",
+        Scope.ENGINES_WRITE,
+    )
+    drain = calling(
+        "drain",
+        Who.OPERATOR,
+        "Drain an engine: it takes no new requests and finishes the running ones.",
+        Scope.ENGINES_WRITE,
+    )
+    resume = calling(
+        "resume", Who.OPERATOR, "Let a drained engine take requests again.", Scope.ENGINES_WRITE
+    )
+
+    @Act(Who.OPERATOR, (Scope.ENGINES_WRITE,), takes=NewEngine)
     def create(self, request: Any) -> Response:
         """Add an engine to a pool. Every process uses it within a second."""
         fields = self.body()
         self.refuse_taken(fields["name"])
-        pool = Pool.objects.select_related("model").filter(name=fields.pop("pool")).first()
-        if pool is None:
-            raise bad_request({"pool": [_("There is no such pool.")]})
+        pools, text = Pool.objects.select_related("model"), _("There is no such pool.")
+        pool = self.named(pools, "pool", text, name=fields.pop("pool"))
         name = fields.pop("name")
         fields = with_server(name, fields)
         refuse_hosting_by_key(self.who, None, fields)
         check_fields(pool, name, {"slots": SLOTS, "options": {}, **fields})
         return self.respond(Engine.add(pool, name, by=self.actor, **fields), 201)
 
-    def retrieve(self, request: Any, engine: UUID) -> Response:
-        """Show an engine: its address, and whether it takes requests."""
-        return self.respond(self.get_or_404(self._rows(), pk=engine))
-
-    def partial_update(self, request: Any, engine: UUID) -> Response:
+    @Act(Who.OPERATOR, (Scope.ENGINES_WRITE,), takes=EngineChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
         """Change an engine. Running requests finish as they began."""
-        fields, row = self.body(), self.get_for_change(self._rows(), pk=engine)
+        fields, row = self.body(), self.row_to_change()
         refuse_hosting_by_key(self.who, row, fields)
         current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
         check_fields(row.pool, row.name, {**current, **fields})
-        return self.apply(row, "change", **fields)
-
-    def destroy(self, request: Any, engine: UUID) -> Response:
-        """Remove an engine. Running requests finish; waiting ones stay in its pool."""
-        return self.apply(self.get_for_change(self._rows(), pk=engine), "remove")
-
-    def drain(self, request: Any, engine: UUID) -> Response:
-        """Drain an engine: it takes no new requests and finishes the running ones."""
-        return self.apply(self.get_or_404(self._rows(), pk=engine), "drain")
-
-    def resume(self, request: Any, engine: UUID) -> Response:
-        """Let a drained engine take requests again."""
-        return self.apply(self.get_or_404(self._rows(), pk=engine), "resume")
-
-    def _rows(self) -> Any:
-        return Engine.objects.select_related("pool__model")
+        return self.respond(row.change(by=self.actor, **fields))

@@ -1,125 +1,86 @@
-"""Restricted models, and the teams and keys that are granted them."""
+"""Models of the platform, which tenants call. A model is served once a pool of it has an engine.
+
+Models, pools and engines are added here or declared in FOREBAY_ENGINES.
+"""
 
 from typing import Any
 
 import django_filters as f
-from django.utils.translation import gettext as _
+from django.db.models import QuerySet
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.problem import bad_request
+from console.api.acts import Act, Who, filters, listing, shape_of, showing
+from console.api.problem import scope_missing
 from console.api.resource import Resource
-from console.api.strict_input import Shape
-from tenants import model_access
-from tenants.models import ApiKey, RestrictedModel
-from tenants.roles import Permission as P
+from console.api.strict_input import Row
+from inference.models import Engine, FromFile, Model
+from inference.models.served import LONGEST_NAME
+from inference.pools import name_problem
+from tenants.operator_scopes import OperatorScope as Scope
 
 
-class GrantShape(Shape):
-    kind = s.ChoiceField(["team", "key"])
-    id = s.UUIDField()
+def is_name(name: str) -> None:
+    if problem := name_problem(name):
+        raise s.ValidationError(problem)
+
+
+class DeclaredShape(Row):
     name = s.CharField()
+    from_file = s.BooleanField(help_text="Declared in FOREBAY_ENGINES: read-only here.")
 
 
-class RestrictedModelShape(Shape):
-    id = s.IntegerField()
-    name = s.CharField()
-    grants = s.SerializerMethodField()
-    created_at = s.DateTimeField()
-    EXAMPLE = {
-        "id": 7,
-        "name": "llama-3.1-70b",
-        "grants": [
-            {"kind": "team", "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e", "name": "search"}
-        ],
-        "created_at": "2026-01-31T08:00:00Z",
-    }
-
-    def get_grants(self, restricted: RestrictedModel) -> list[dict[str, Any]]:
-        return [
-            {
-                "kind": "key" if isinstance(holder, ApiKey) else "team",
-                "id": str(holder.pk),
-                "name": holder.name,
-            }
-            for holder in model_access.holders(restricted)
-        ]
+ByName = filters(name=f.CharFilter(max_length=LONGEST_NAME))
 
 
-class NewRestriction(Shape):
-    name = s.CharField(max_length=120)
-    EXAMPLE = {"name": "llama-3.1-70b"}
+class DeclaredResource(Resource):
+    """A view set of models, pools or engines. Those of the file are changed in the file only."""
 
-
-class Holder(Shape):
-    team = s.UUIDField(required=False)
-    key = s.UUIDField(required=False)
-    EXAMPLE = {"team": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e"}
-
-
-class RestrictionFilter(f.FilterSet):
-    name = f.CharFilter(max_length=120)
-
-
-class RestrictedModels(Resource):
-    needs = {
-        "list": P.VIEW_TEAMS,
-        "create": P.MANAGE_TEAMS,
-        "retrieve": P.VIEW_TEAMS,
-        "destroy": P.MANAGE_TEAMS,
-        "grant": P.MANAGE_TEAMS,
-        "withdraw": P.MANAGE_TEAMS,
-    }
-    shape = RestrictedModelShape
-    takes = {"create": NewRestriction, "grant": Holder, "withdraw": Holder}
-    asks = {"list": RestrictionFilter}
     orderings = ("name", "-name", "created_at", "-created_at")
+    refusals = {FromFile: (409, "from_file", "")}
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List the models that are restricted in a tenant."""
-        return self.respond_page(self.url_tenant.restricted_models.all())
+    def refuse_engines_below(self, engines: QuerySet[Engine]) -> None:
+        """Refuses a key whose scopes open pools, but not the engines that would be removed too.
 
-    def create(self, request: Any, tenant: str) -> Response:
-        """Restrict a model: from now on only those teams and keys may use it that are
-        granted it.
+        Raises Problem.
         """
-        return self.respond(
-            model_access.restrict(self.url_tenant, self.body()["name"], by=self.actor), 201
-        )
+        key = self.who.operator_key
+        if key and Scope.ENGINES_WRITE not in key.scopes and engines.exists():
+            raise scope_missing([Scope.ENGINES_WRITE])
 
-    def retrieve(self, request: Any, tenant: str, model: int) -> Response:
-        """Show a restricted model and who may use it."""
-        return self.respond(self._model(model))
 
-    def destroy(self, request: Any, tenant: str, model: int) -> Response:
-        """Open a model to everybody in the tenant."""
-        row = self.get_for_change(self.url_tenant.restricted_models.all(), pk=model)
-        model_access.open_to_all(self.url_tenant, row.name, by=self.actor)
+NewModel = shape_of("NewModel", name=s.CharField(max_length=LONGEST_NAME, validators=[is_name]))
+
+
+class ModelShape(DeclaredShape):
+    pools = s.StringRelatedField(many=True, help_text="In the order in which they are tried.")
+    EXAMPLE = {"name": "deepseek-r1", "pools": ["here", "there"]}
+
+
+class Models(DeclaredResource):
+    shape = ModelShape
+
+    def rows(self) -> QuerySet[Model]:
+        return Model.objects.prefetch_related("pools")
+
+    list = listing(Who.OPERATOR, "List the models of the platform.", Scope.POOLS_READ, asks=ByName)
+    retrieve = showing(Who.OPERATOR, "Show a model and its pools.", Scope.POOLS_READ)
+
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=NewModel)
+    def create(self, request: Any) -> Response:
+        """Add a model. It is served once a pool of it has an engine."""
+        name = self.body()["name"]
+        self.refuse_taken(name)
+        return self.respond(Model.add(name, by=self.actor), 201)
+
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,))
+    def destroy(self, request: Any, **path: Any) -> Response:
+        """Remove a model, its pools and engines.
+
+        Waiting requests end with a 503; running ones finish. The audit trail keeps the names. A key
+        of an operator also needs `engines:write` if there are engines.
+        """
+        row = self.row_to_change()
+        self.refuse_engines_below(Engine.objects.filter(pool__model=row))
+        row.remove(by=self.actor)
         return Response(status=204)
-
-    def grant(self, request: Any, tenant: str, model: int) -> Response:
-        """Grant a model to a team or a key."""
-        row = self._model(model)
-        model_access.grant(row, self._holder(), by=self.actor)
-        return self.respond(row)
-
-    def withdraw(self, request: Any, tenant: str, model: int) -> Response:
-        """Withdraw a grant."""
-        row = self._model(model)
-        model_access.withdraw(row, self._holder(), by=self.actor)
-        return self.respond(row)
-
-    def _model(self, model: int) -> RestrictedModel:
-        row: RestrictedModel = self.get_or_404(self.url_tenant.restricted_models.all(), pk=model)
-        return row
-
-    def _holder(self) -> model_access.Holder:
-        fields = self.body()
-        if len(fields) != 1:
-            raise bad_request({"": [_("Name either a team or a key.")]})
-        ((kind, pk),) = fields.items()
-        rows: Any = self.url_tenant.teams if kind == "team" else self.url_tenant.api_keys.live()
-        holder: model_access.Holder | None = rows.filter(pk=pk).first()
-        if holder is None:
-            raise bad_request({kind: [_("There is no such one in this tenant.")]})
-        return holder

@@ -1,16 +1,15 @@
 """Pools: each is one queue of a model, and the engines that serve it."""
 
 from typing import Any, ClassVar
-from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.declared_resource import DeclaredResource, DeclaredShape, NameFilter, is_name
-from console.api.problem import bad_request
-from console.api.requester import denied
-from console.api.resource import Who
+from console.api.acts import Act, Who, listing, showing
+from console.api.problem import denied
+from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, is_name
 from console.api.strict_input import Shape
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME
@@ -78,14 +77,10 @@ class PoolShape(DeclaredShape):
     kept_free = s.SerializerMethodField(
         help_text="Slots that lower classes leave free, by class, while it has had requests lately."
     )
-    engines = s.SerializerMethodField()
+    engines = s.StringRelatedField(many=True)
     EXAMPLE = {
-        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
         "name": "here",
-        "from_file": False,
-        "created_at": "2026-01-31T08:00:00Z",
         "model": "deepseek-r1",
-        "position": 0,
         "condition": "overflow",
         "overflow_after_ms": 2000,
         "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
@@ -97,57 +92,43 @@ class PoolShape(DeclaredShape):
     def get_kept_free(self, pool: Pool) -> dict[str, int]:
         return kept_free(pool.name)
 
-    def get_engines(self, pool: Pool) -> list[str]:
-        return [engine.name for engine in pool.engines.all()]
-
 
 class Pools(DeclaredResource):
-    needs = {
-        "list": Who.OPERATOR,
-        "create": Who.OPERATOR,
-        "retrieve": Who.OPERATOR,
-        "partial_update": Who.OPERATOR,
-        "destroy": Who.OPERATOR,
-    }
-    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.POOLS_READ,))
-    operator_scopes |= dict.fromkeys(("create", "partial_update", "destroy"), (Scope.POOLS_WRITE,))
-    table = Pool
     shape = PoolShape
-    takes = {"create": NewPool, "partial_update": PoolChange}
-    asks = {"list": NameFilter}
 
-    def list(self, request: Any) -> Response:
-        """List the pools of all models."""
-        return self.respond_page(Pool.objects.select_related("model").prefetch_related("engines"))
+    def rows(self) -> QuerySet[Pool]:
+        return Pool.objects.select_related("model").prefetch_related("engines")
 
+    list = listing(Who.OPERATOR, "List the pools of all models.", Scope.POOLS_READ, asks=ByName)
+    retrieve = showing(Who.OPERATOR, "Show a pool and its engines.", Scope.POOLS_READ)
+
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=NewPool)
     def create(self, request: Any) -> Response:
         """Add a pool to a model. It serves one model, once it has an engine."""
         fields = self.body()
         self.refuse_taken(fields["name"])
-        model = Model.objects.filter(name=fields.pop("model")).first()
-        if model is None:
-            raise bad_request({"model": [_("There is no such model.")]})
+        text = _("There is no such model.")
+        model = self.named(Model.objects, "model", text, name=fields.pop("model"))
         return self.respond(Pool.add(model, **fields, by=self.actor), 201)
 
-    def retrieve(self, request: Any, pool: UUID) -> Response:
-        """Show a pool and its engines."""
-        return self.respond(self.get_or_404(Pool.objects.all(), pk=pool))
-
-    def partial_update(self, request: Any, pool: UUID) -> Response:
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=PoolChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
         """Change when a pool takes requests, and how many may wait for it."""
-        row, fields = self.get_for_change(Pool.objects.all(), pk=pool), self.body()
+        row, fields = self.row_to_change(), self.body()
         self._refuse_routing_by_key(row, fields)
-        return self.apply(row, "change", **fields)
+        return self.respond(row.change(by=self.actor, **fields))
 
-    def destroy(self, request: Any, pool: UUID) -> Response:
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,))
+    def destroy(self, request: Any, **path: Any) -> Response:
         """Remove a pool and its engines.
 
         Waiting requests go to another pool of its model, or end with a 503; running ones finish. A
         key of an operator also needs `engines:write` if the pool has engines.
         """
-        row = self.get_for_change(Pool.objects.all(), pk=pool)
+        row = self.row_to_change()
         self.refuse_engines_below(row.engines.all())
-        return self.apply(row, "remove")
+        row.remove(by=self.actor)
+        return Response(status=204)
 
     def _refuse_routing_by_key(self, pool: Pool, fields: dict[str, Any]) -> None:
         """Refuses a key that would change when requests go to a hosted engine. Raises Problem."""

@@ -1,10 +1,8 @@
 """Exports of the audit trail: made by a job, stored encrypted, deleted when they expire."""
 
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpResponseBase, StreamingHttpResponse
-from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
@@ -13,21 +11,19 @@ from audit.exports import trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
 from console.account.reauthentication import is_proven
+from console.api.acts import Act, listing, showing
 from console.api.problem import not_found
-from console.api.requester import denied
+from console.api.requester import proof_needed
 from console.api.resource import Resource
-from console.api.strict_input import Shape
+from console.api.strict_input import Row, Shape
 from console.api.trail.events import filters_from
 from console.usage.usage_pages import streamed
 from tenants.roles import Permission as P
 
-STATES = (trail_export.MAKING, trail_export.READY, trail_export.FAILED)
 
-
-class ExportShape(Shape):
-    id = s.UUIDField()
-    form = s.ChoiceField(list(trail_export.FORMS), source="asked.form")
-    state = s.ChoiceField(STATES)
+class ExportShape(Row):
+    form = s.ChoiceField([*trail_export.FORMS], source="asked.form")
+    state = s.ChoiceField((trail_export.MAKING, trail_export.READY, trail_export.FAILED))
     percent = s.IntegerField(source="asked.percent", default=0)
     events = s.IntegerField(source="rows")
     bytes = s.IntegerField()
@@ -35,27 +31,19 @@ class ExportShape(Shape):
     problem = s.CharField()
     actor = s.CharField()
     asked = s.DictField(help_text="The filter of the export.")
-    created_at = s.DateTimeField()
     expires_at = s.DateTimeField()
     EXAMPLE = {
-        "id": "0192e6a0-aabb-7c6e-9f6e-1f2a3b4c5d6e",
         "form": "jsonl",
         "state": "ready",
         "percent": 100,
-        "events": 120_000,
-        "bytes": 98_000_000,
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "problem": "",
-        "actor": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
         "asked": {"form": "jsonl", "since": "2026-01-01T00:00:00+00:00"},
-        "created_at": "2026-01-31T08:00:00Z",
-        "expires_at": "2026-02-07T08:00:00Z",
     }
 
 
 class NewExport(Shape):
     form = s.ChoiceField(
-        list(trail_export.FORMS), help_text="`jsonl` has proofs and verifies offline."
+        [*trail_export.FORMS], help_text="`jsonl` has proofs and verifies offline."
     )
     action = s.ChoiceField([action.value for action in Action], required=False)
     actor = s.CharField(max_length=80, required=False)
@@ -72,16 +60,16 @@ class NewExport(Shape):
 
 
 class AuditExports(Resource):
-    needs = dict.fromkeys(("list", "create", "retrieve", "destroy", "file"), P.EXPORT_AUDIT)
     shape = ExportShape
-    takes = {"create": NewExport}
-    files = {"file": ("application/x-ndjson", "text/csv")}
     volatile = ("state", "percent", "events", "bytes", "sha256", "problem", "asked")
 
-    def list(self, request: Any, tenant: str) -> Response:
-        """List the exports, finished or not."""
-        return self.respond_page(self._exports())
+    def rows(self) -> Any:
+        return Export.objects.filter(tenant_id=self.url_tenant.id, kind=trail_export.KIND)
 
+    list = listing(P.EXPORT_AUDIT, "List the exports, finished or not.")
+    retrieve = showing(P.EXPORT_AUDIT, "Show the progress of an export.")
+
+    @Act(P.EXPORT_AUDIT, takes=NewExport)
     def create(self, request: Any, tenant: str) -> Response:
         """Start an export of the audit trail.
 
@@ -92,27 +80,21 @@ class AuditExports(Resource):
         export = trail_export.ask(self.url_tenant.id, filters_from(fields), form, by=self.actor)
         return self.respond(export, 201)
 
-    def retrieve(self, request: Any, tenant: str, audit_export: UUID) -> Response:
-        """Show the progress of an export."""
-        return self.respond(self.get_or_404(self._exports(), pk=audit_export))
-
-    def destroy(self, request: Any, tenant: str, audit_export: UUID) -> Response:
+    @Act(P.EXPORT_AUDIT)
+    def destroy(self, request: Any, **path: Any) -> Response:
         """Delete an export before it expires."""
-        trail_export.drop(self.get_for_change(self._exports(), pk=audit_export), by=self.actor)
+        trail_export.drop(self.row_to_change(), by=self.actor)
         return Response(status=204)
 
-    def file(self, request: Any, tenant: str, audit_export: UUID) -> HttpResponseBase:
+    @Act(P.EXPORT_AUDIT, files=("application/x-ndjson", "text/csv"))
+    def file(self, request: Any, **path: Any) -> HttpResponseBase:
         """Download an export.
 
         This is on record. People must have confirmed their identity within the last ten minutes.
         """
-        export: Export = self.get_or_404(self._exports(), pk=audit_export)
+        export: Export = self.row()
         if self.who.user and not is_proven(request._request):
-            text = _(
-                "Confirm your identity in the console: the last confirmation is more than ten "
-                "minutes old."
-            )
-            raise denied(text, "proof_needed")
+            raise proof_needed()
         try:
             pieces = trail_export.download(export, by=self.actor)
         except (FileNotFoundError, Unreadable):
@@ -122,6 +104,3 @@ class AuditExports(Resource):
         name = trail_export.file_name(export, self.url_tenant.name)
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
-
-    def _exports(self) -> Any:
-        return Export.objects.filter(tenant_id=self.url_tenant.id, kind=trail_export.KIND)

@@ -1,6 +1,7 @@
-"""The audit trail of a tenant: every act and who did it, without prompts and answers."""
+"""The audit trail of a tenant: events, and the records that receipts are compared with."""
 
 from typing import Any
+from uuid import UUID
 
 import django_filters as f
 from django import forms
@@ -10,18 +11,19 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.models import Event
+from audit.proof import inclusion
 from audit.proof.proof_state import SealState, proof_state
 from audit.search import events
 from audit.search.events import BadCursor, Filters
 from audit.trail.network import network
 from console.api import cursor
-from console.api.problem import bad_request
+from console.api.acts import Act, filters, shape_of
+from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from tenants.roles import Permission as P
 
-Rows = tuple[list[Event], str]  # and the cursor of the next ones
-STANDINGS = [(one.name.lower(), one.name.lower()) for one in SealState]
+STANDINGS = [one.name.lower() for one in SealState]
 
 
 class EventShape(Shape):
@@ -48,23 +50,9 @@ class EventShape(Shape):
     tokens_out = s.IntegerField(allow_null=True)
     detail = s.DictField()
     EXAMPLE = {
-        "id": 90210,
-        "at": "2026-01-31T08:00:00Z",
         "action": "api_key:create",
-        "actor": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
-        "subject": None,
-        "request_id": None,
         "client_net": "192.0.2.0",
-        "route": "",
-        "model": "",
-        "upstream": "",
         "success": True,
-        "status": None,
-        "error_code": "",
-        "response_length": None,
-        "processing_ms": None,
-        "tokens_in": None,
-        "tokens_out": None,
         "detail": {"name": "build server"},
     }
 
@@ -76,41 +64,39 @@ class ProofShape(Shape):
     sealed_at = s.DateTimeField(allow_null=True)
     checkpoint = s.IntegerField(allow_null=True)
     key_id = s.CharField(allow_null=True, help_text="Id of the key that signed the checkpoint.")
+    EXAMPLE = {
+        "standing": "sealed",
+        "number": 4711,
+        "batch": 12,
+        "sealed_at": "2026-01-31T08:00:01Z",
+        "checkpoint": 86400,
+        "key_id": "9f86d081884c7d659a2feaa0c55ad015",
+    }
 
 
 class ProvenEvent(EventShape):
     proof = ProofShape()
-    EXAMPLE = {
-        **EventShape.EXAMPLE,
-        "proof": {
-            "standing": "sealed",
-            "number": 4711,
-            "batch": 12,
-            "sealed_at": "2026-01-31T08:00:01Z",
-            "checkpoint": 86400,
-            "key_id": "9f86d081884c7d659a2feaa0c55ad015",
-        },
-    }
 
 
 class StatusFilter(f.NumberFilter):
     field_class = forms.IntegerField
 
 
-class EventFilter(f.FilterSet):
-    action = f.ChoiceFilter(choices=[(action.value, action.value) for action in Action])
-    actor = f.CharFilter(max_length=80)
-    subject = f.UUIDFilter()
-    key = f.UUIDFilter()
-    request_id = f.UUIDFilter()
-    model = f.CharFilter(max_length=120)
-    route = f.CharFilter(max_length=80)
-    status = StatusFilter(min_value=0, max_value=999)
-    client_ip = f.CharFilter(max_length=45)
-    kind = f.ChoiceFilter(choices=[("acts", "acts")])
-    outcome = f.ChoiceFilter(choices=[("failed", "failed")])
-    since = f.IsoDateTimeFilter()
-    until = f.IsoDateTimeFilter()
+EventFilter = filters(
+    action=f.ChoiceFilter(choices=[(action.value, action.value) for action in Action]),
+    actor=f.CharFilter(max_length=80),
+    subject=f.UUIDFilter(),
+    key=f.UUIDFilter(),
+    request_id=f.UUIDFilter(),
+    model=f.CharFilter(max_length=120),
+    route=f.CharFilter(max_length=80),
+    status=StatusFilter(min_value=0, max_value=999),
+    client_ip=f.CharFilter(max_length=45),
+    kind=f.ChoiceFilter(choices=[("acts", "acts")]),
+    outcome=f.ChoiceFilter(choices=[("failed", "failed")]),
+    since=f.IsoDateTimeFilter(),
+    until=f.IsoDateTimeFilter(),
+)
 
 
 def filters_from(fields: dict[str, Any]) -> Filters:
@@ -136,33 +122,40 @@ def filters_from(fields: dict[str, Any]) -> Filters:
 
 
 class Events(Resource):
-    needs = {"list": P.VIEW_AUDIT, "retrieve": P.VIEW_AUDIT}
+    """Serves every act and who did it, without prompts and answers."""
+
     shape = EventShape
-    gives = {"retrieve": ProvenEvent}
-    asks = {"list": EventFilter}
     orderings = ("-at", "at")
 
+    def rows(self) -> Any:
+        return Event.objects.of_tenant(self.url_tenant.id)
+
+    @Act(P.VIEW_AUDIT, asks=EventFilter)
     def list(self, request: Any, tenant: str) -> Response:
         """List the events of a tenant's audit trail.
 
         A page can have fewer rows than `limit`, or none, and still a `next_cursor`: if matches are
         rare, the next page continues the search.
         """
-        question = self.checked_filters(Event.objects.none())
-        filters = filters_from(question.form.cleaned_data)
-        query = request.GET
-        ordering = query.get("ordering", self.orderings[0])
-        if ordering not in self.orderings:
-            text = _("Choose one of %s.") % ", ".join(self.orderings)
-            raise bad_request({"ordering": [text]})
-        limit = cursor.limit_of(query.get("limit", str(cursor.USUAL)))
-        rows, following = self._rows(filters, query.get("cursor", ""), ordering, limit)
-        results = [EventShape(row).data for row in rows]
+        filters = filters_from(self.checked_filters(Event.objects.none()).form.cleaned_data)
+        newer = cursor.ordering_of(request.GET, self.orderings) == "at"
+        limit = cursor.limit_of(request.GET)
+        start = request.GET.get("cursor", "")
+        if newer and not start:
+            start = events.beginning(self.url_tenant.id, filters)
+        side = "newer" if newer else "older"
+        try:
+            page = events.page(self.url_tenant.id, filters, start, limit, side=side)
+        except BadCursor:
+            raise cursor.wrong_list() from None
+        rows, following = (page.rows[::-1], page.newer) if newer else (page.rows, page.older)
+        results = EventShape(rows, many=True).data
         return Response({"results": results, "next_cursor": following or None})
 
-    def retrieve(self, request: Any, tenant: str, event: int) -> Response:
+    @Act(P.VIEW_AUDIT, gives=ProvenEvent)
+    def retrieve(self, request: Any, **path: Any) -> Response:
         """Show an event and its proof: the seal, and whether it holds."""
-        row = self.get_or_404(Event.objects.of_tenant(self.url_tenant.id), pk=event)
+        row = self.row()
         state = proof_state(row)
         seal, checkpoint = state.seal, state.checkpoint
         proof = {
@@ -175,13 +168,31 @@ class Events(Resource):
         }
         return self.respond(row, proof=ProofShape(proof).data)
 
-    def _rows(self, filters: Filters, after: str, ordering: str, limit: int) -> Rows:
-        tenant, newer = self.url_tenant.id, ordering == "at"
-        start = after or (events.beginning(tenant, filters) if newer else "")
-        side = "newer" if newer else "older"
-        try:
-            page = events.page(tenant, filters, start, limit, side=side)
-        except BadCursor:
-            text = _("This cursor is not of this list with these filters.")
-            raise bad_request({"cursor": [text]}) from None
-        return (page.rows[::-1], page.newer) if newer else (page.rows, page.older)
+
+# Receipts (`x-audit-receipt`) --------------------------------------------------------------------
+class RecordShape(Shape):
+    action = s.CharField()
+    at = s.DateTimeField()
+    line = s.CharField(help_text="The event as it was hashed.")
+    leaf = s.CharField(help_text="SHA-256 of a zero byte and the line, in hex.")
+    proof = s.DictField(
+        allow_null=True,
+        help_text="Proof from the leaf to a signed checkpoint (RFC 6962). Null until it is sealed.",
+    )
+    EXAMPLE = {
+        "action": "completion:received",
+        "line": '["forebay-event/1", …]',
+        "leaf": "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    }
+
+
+class Receipts(Resource):
+    shape = shape_of("Inclusion", request_id=s.UUIDField(), records=RecordShape(many=True))
+
+    @Act(P.VIEW_AUDIT)
+    def retrieve(self, request: Any, tenant: str, receipt: UUID) -> Response:
+        """Show the sealed records of a request."""
+        records = inclusion.of_request(self.url_tenant.id, receipt)
+        if not records:
+            raise not_found()
+        return self.respond({"request_id": receipt, "records": records})

@@ -1,4 +1,4 @@
-"""Usage by caller and model, from roll-ups, never from a row per request."""
+"""Usage by caller and model, from roll-ups, never from a row per request; and its comparisons."""
 
 from typing import Any
 
@@ -11,8 +11,9 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.trail.record import act
+from console.api.acts import Act, Who, filters, listing, showing
 from console.api.problem import bad_request
-from console.api.resource import Resource, Who
+from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.usage.usage_filter import CUSTOM, RANGES, UsageFilter
 from console.usage.usage_pages import streamed
@@ -20,10 +21,8 @@ from inference.models import UsageDay
 from inference.usage import export
 from inference.usage.names import Dimension
 from inference.usage.report import LATENCIES, SORTS, SUMS, Figures, total
+from tenants.models import Reconciliation
 from tenants.roles import Permission as P
-
-_FIGURES = dict.fromkeys(SUMS, 12) | {"errors": 0}
-_FIGURES |= {f"{name}_p{part}_ms": 40 for name in LATENCIES for part in (50, 95)}
 
 
 class FiguresShape(Shape):
@@ -56,6 +55,7 @@ class UsedBy(FiguresShape):
     id = s.CharField(help_text="A model's name, or the id of a key, member, team or tenant.")
     name = s.CharField()
     former = s.BooleanField(help_text="Has been revoked, removed or disbanded since.")
+    EXAMPLE = {"id": "llama", "name": "llama"}
 
 
 class UsageShape(Shape):
@@ -66,15 +66,7 @@ class UsageShape(Shape):
     total = FiguresShape()
     series = PeriodShape(many=True, help_text="Figures of each hour or day.")
     groups = UsedBy(many=True, help_text="The hundred largest by the requested order.")
-    EXAMPLE = {
-        "since": "2026-01-31T00:00:00Z",
-        "until": "2026-02-01T00:00:00Z",
-        "time_zone": "UTC",
-        "by": "model",
-        "total": _FIGURES,
-        "series": [{"begins": "2026-01-31T00:00:00Z", **_FIGURES}],
-        "groups": [{"id": "llama", "name": "llama", "former": False, **_FIGURES}],
-    }
+    EXAMPLE = {"time_zone": "UTC"}
 
 
 def _choices(words: Any) -> list[tuple[str, str]]:
@@ -93,25 +85,23 @@ class UsageQuestion(f.FilterSet):
     model = f.CharFilter(max_length=120)
 
 
-class FileQuestion(UsageQuestion):
-    form = f.ChoiceFilter(choices=_choices(export.FORMATS), required=True)
-
-
 class AllUsageQuestion(UsageQuestion):
     by = f.ChoiceFilter(choices=_choices(Dimension))
     tenant = f.UUIDFilter()
 
 
-class AllFileQuestion(AllUsageQuestion):
+class FileQuestion(UsageQuestion):
     form = f.ChoiceFilter(choices=_choices(export.FORMATS), required=True)
 
 
-class Usage(Resource):
-    needs = {"report": P.VIEW_USAGE, "export": P.VIEW_USAGE}
-    shape = UsageShape
-    asks = {"report": UsageQuestion, "export": FileQuestion}
-    files = {"export": ("text/csv", "application/json")}
+class AllFileQuestion(AllUsageQuestion, FileQuestion):
+    pass
 
+
+class Usage(Resource):
+    shape = UsageShape
+
+    @Act(P.VIEW_USAGE, asks=UsageQuestion)
     def report(self, request: Any, **place: Any) -> Response:
         """Report usage: in all, over time, and by model, key, member or team."""
         question = self._filter()
@@ -130,6 +120,7 @@ class Usage(Resource):
             }
         )
 
+    @Act(P.VIEW_USAGE, asks=FileQuestion, files=("text/csv", "application/json"))
     def export(self, request: Any, **place: Any) -> HttpResponseBase:
         """Export usage as CSV or JSON: one row for each group in each hour or day.
 
@@ -146,11 +137,10 @@ class Usage(Resource):
         return answer
 
     def _filter(self) -> UsageFilter:
-        rows: QuerySet[Any] = UsageDay.objects.none()
-        self.checked_filters(rows)
+        self.checked_filters(UsageDay.objects.none())
         question = UsageFilter(self.request.GET, self.tenant)
         if not question.is_valid():
-            raise bad_request({name: list(map(str, v)) for name, v in question.errors.items()})
+            raise bad_request(question.errors)
         fields = question.cleaned_data
         if fields["range"] == CUSTOM and not fields["first"]:
             raise bad_request({"first": [_("Say where it begins.")]})
@@ -160,13 +150,12 @@ class Usage(Resource):
 
 
 class AllUsage(Usage):
-    needs = {"report": Who.OPERATOR, "export": Who.OPERATOR}
-    asks = {"report": AllUsageQuestion, "export": AllFileQuestion}
-
+    @Act(Who.OPERATOR, asks=AllUsageQuestion)
     def report(self, request: Any, **place: Any) -> Response:
         """Report usage over all tenants."""
         return super().report(request, **place)
 
+    @Act(Who.OPERATOR, asks=AllFileQuestion, files=("text/csv", "application/json"))
     def export(self, request: Any, **place: Any) -> HttpResponseBase:
         """Export usage over all tenants."""
         return super().export(request, **place)
@@ -184,3 +173,37 @@ def _body(figures: Figures) -> dict[str, Any]:
 def _group(group: Any) -> dict[str, Any]:
     name = {"id": str(group.id), "name": group.name.text, "former": group.name.former}
     return name | _body(group.figures)
+
+
+# Nightly comparisons of ledger, counters and usage: a difference is to be 0 ----------------------
+class ReconciliationShape(Shape):
+    id = s.IntegerField()
+    day = s.DateField()
+    ran_at = s.DateTimeField()
+    requests_ledger = s.IntegerField()
+    requests_usage = s.IntegerField()
+    tokens_ledger = s.IntegerField()
+    tokens_usage = s.IntegerField()
+    cost_ledger = s.IntegerField()
+    cost_usage = s.IntegerField()
+    counters_off = s.IntegerField(help_text="Counters that differ from the sum of the ledger.")
+    difference = s.IntegerField()
+    EXAMPLE = {"counters_off": 0, "difference": 0}
+
+
+class Reconciliations(Resource):
+    shape = ReconciliationShape
+    orderings = ("-day", "day")
+
+    def rows(self) -> QuerySet[Reconciliation]:
+        return Reconciliation.objects.filter(tenant=self.url_tenant)
+
+    list = listing(
+        P.VIEW_USAGE,
+        "List the nightly comparisons.",
+        asks=filters(
+            first=f.DateFilter(field_name="day", lookup_expr="gte"),
+            last=f.DateFilter(field_name="day", lookup_expr="lte"),
+        ),
+    )
+    retrieve = showing(P.VIEW_USAGE, "Show a night's comparison.")
