@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
@@ -117,14 +116,22 @@ REFUSALS = {
 RELATED = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
 
 
-@permitted(Permission.VIEW_LIMITS)
-def raises(request: TenantRequest) -> HttpResponse:
-    return _page(request, QuotaRaise.objects.of(request.tenant))
+def _raises(request: ConsoleRequest) -> HttpResponse:
+    """Render those of the tenant, or of all where there is none in the address."""
+    rows = QuotaRaise.objects.of(request.tenant) if request.tenant else QuotaRaise.objects.all()
+    rows = rows.select_related(*RELATED)
+    waiting = QuotaRaise.objects.waiting().values("pk")
+    holding = QuotaRaise.objects.holding().values("pk")
+    context = {
+        "waiting": rows.filter(pk__in=waiting).order_by("requested_at"),
+        "holding": rows.filter(pk__in=holding).order_by("expires_at"),
+        "past": rows.exclude(pk__in=waiting).exclude(pk__in=holding).order_by("-requested_at")[:20],
+    }
+    return render(request, "console/quotas/raises.html", context)
 
 
-@operators_only
-def all_raises(request: ConsoleRequest) -> HttpResponse:
-    return _page(request, QuotaRaise.objects.all())
+raises = permitted(Permission.VIEW_LIMITS)(_raises)
+all_raises = operators_only(_raises)
 
 
 @require_POST
@@ -161,15 +168,3 @@ def _decide(request: TenantRequest, pk: UUID, verb: str, text: Promise) -> HttpR
     if request.user.is_operator and request.POST.get("back") == "all":
         return redirect("console:all_raises")
     return redirect("console:raises", tenant=request.tenant.name)
-
-
-def _page(request: ConsoleRequest, raises: QuerySet[QuotaRaise]) -> HttpResponse:
-    rows = raises.select_related(*RELATED)
-    waiting = QuotaRaise.objects.waiting().values("pk")
-    holding = QuotaRaise.objects.holding().values("pk")
-    context = {
-        "waiting": rows.filter(pk__in=waiting).order_by("requested_at"),
-        "holding": rows.filter(pk__in=holding).order_by("expires_at"),
-        "past": rows.exclude(pk__in=waiting).exclude(pk__in=holding).order_by("-requested_at")[:20],
-    }
-    return render(request, "console/quotas/raises.html", context)

@@ -1,6 +1,5 @@
 """Pages of requests that a limit or quota refused, with an explanation of each."""
 
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -38,16 +37,6 @@ class RefusalFilter(ConsoleForm):
 
 
 @permitted(Permission.VIEW_LIMITS)
-def refusals(request: TenantRequest) -> HttpResponse:
-    return _list(request, request.tenant.refusals.all())
-
-
-@operators_only
-def all_refusals(request: ConsoleRequest) -> HttpResponse:
-    return _list(request, Refusal.objects.all())
-
-
-@permitted(Permission.VIEW_LIMITS)
 def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
     row: Refusal = get_object_or_404(request.tenant.refusals, pk=refusal)
     quota = request.tenant.quotas.filter(pk=row.quota_id).first() if row.quota_id else None
@@ -67,35 +56,21 @@ def _roles_that_may_ask(profile: str) -> list[str]:
     return [str(role.label) for role in Role if may(role, Permission.MANAGE_QUOTAS, profile)]
 
 
-@permitted(Permission.VIEW_LIMITS)
-def refusal_search(request: TenantRequest) -> HttpResponse:
-    row = _by_id(request, request.tenant.refusals.all())
-    if row is None:
-        return redirect("console:refusals", tenant=request.tenant.name)
-    return redirect("console:refusal", tenant=request.tenant.name, refusal=row.pk)
-
-
-@operators_only
-def all_refusal_search(request: ConsoleRequest) -> HttpResponse:
-    row = _by_id(request, Refusal.objects.select_related("tenant"))
-    if row is None:
-        return redirect("console:all_refusals")
-    return redirect("console:refusal", tenant=row.tenant.name, refusal=row.pk)
-
-
-def _by_id(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> Refusal | None:
+def _search(request: ConsoleRequest) -> HttpResponse:
     text = request.GET.get("id", "").strip()
-    pk = uuid_of(text)
-    row = refusals.filter(pk=pk).first() if pk else None
-    if row is None:
-        messages.error(request, _("No refusal here has the id %(id)s.") % {"id": text[:80]})
-    return row
+    row = _rows(request).filter(pk=uuid_of(text)).first()
+    if row:
+        return redirect("console:refusal", tenant=row.tenant.name, refusal=row.pk)
+    messages.error(request, _("No refusal here has the id %(id)s.") % {"id": text[:80]})
+    if request.tenant:
+        return redirect("console:refusals", tenant=request.tenant.name)
+    return redirect("console:all_refusals")
 
 
-def _list(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> HttpResponse:
+def _list(request: ConsoleRequest) -> HttpResponse:
     form = RefusalFilter(request.GET)
-    rows = _filtered(request, form, refusals) if form.is_valid() else refusals.none()
-    shown = page(rows.select_related("tenant"), "last_at", request.GET.get("cursor", ""))
+    rows = _filtered(request, form) if form.is_valid() else Refusal.objects.none()
+    shown = page(rows, "last_at", request.GET.get("cursor", ""))
     actors = Actors.among([row.actor for row in shown.rows], request.tenant)
     context = {
         "form": form,
@@ -106,11 +81,21 @@ def _list(request: ConsoleRequest, refusals: QuerySet[Refusal]) -> HttpResponse:
     return render(request, "console/refusals/page.html", context)
 
 
-def _filtered(
-    request: ConsoleRequest, form: RefusalFilter, refusals: QuerySet[Refusal]
-) -> QuerySet[Refusal]:
-    fields: dict[str, Any] = form.cleaned_data
+def _rows(request: ConsoleRequest) -> QuerySet[Refusal]:
+    """Returns the refusals of the tenant, or of all where there is none in the address."""
+    rows = request.tenant.refusals.all() if request.tenant else Refusal.objects.all()
+    return rows.select_related("tenant")
+
+
+def _filtered(request: ConsoleRequest, form: RefusalFilter) -> QuerySet[Refusal]:
+    fields, rows = form.cleaned_data, _rows(request)
     if fields["who"]:
-        refusals = refusals.filter(actor__in=actors_named(fields["who"], request.tenant))
+        rows = rows.filter(actor__in=actors_named(fields["who"], request.tenant))
     lookups = {"tier": "tier", "since": "last_at__gte", "until": "last_at__lt"}
-    return refusals.filter(**{lookup: fields[n] for n, lookup in lookups.items() if fields[n]})
+    return rows.filter(**{lookup: fields[n] for n, lookup in lookups.items() if fields[n]})
+
+
+refusals = permitted(Permission.VIEW_LIMITS)(_list)
+all_refusals = operators_only(_list)
+refusal_search = permitted(Permission.VIEW_LIMITS)(_search)
+all_refusal_search = operators_only(_search)
