@@ -58,8 +58,8 @@ def _roles_that_may_ask(profile: str) -> list[str]:
 
 def _search(request: ConsoleRequest) -> HttpResponse:
     text = request.GET.get("id", "").strip()
-    row = _rows(request).filter(pk=uuid_of(text)).first()
-    if row:
+    pk = uuid_of(text)
+    if row := pk and _rows(request).filter(pk=pk).first():
         return redirect("console:refusal", tenant=row.tenant.name, refusal=row.pk)
     messages.error(request, _("No refusal here has the id %(id)s.") % {"id": text[:80]})
     if request.tenant:

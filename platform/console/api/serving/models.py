@@ -53,7 +53,7 @@ NewModel = shape_of("NewModel", name=s.CharField(max_length=LONGEST_NAME, valida
 
 
 class ModelShape(DeclaredShape):
-    pools = s.StringRelatedField(many=True, help_text="In the order in which they are tried.")
+    pools: Any = s.StringRelatedField(many=True, help_text="In the order in which they are tried.")
     EXAMPLE = {"name": "deepseek-r1", "pools": ["here", "there"]}
 
 

@@ -77,7 +77,7 @@ class PoolShape(DeclaredShape):
     kept_free = s.SerializerMethodField(
         help_text="Slots that lower classes leave free, by class, while it has had requests lately."
     )
-    engines = s.StringRelatedField(many=True)
+    engines: Any = s.StringRelatedField(many=True)
     EXAMPLE = {
         "name": "here",
         "model": "deepseek-r1",
