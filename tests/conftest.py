@@ -20,6 +20,7 @@ from redis import Redis
 
 from config.celery import app as celery_app
 from inference import engines
+from tenants.models import Tenant
 from tenants.rate_limits.admission import CLOCK_KEY
 from tests import embedded
 from tests.emptying import Emptying
@@ -72,6 +73,16 @@ def valkey() -> Iterator[Redis]:
     """The one of this process."""
     with Redis.from_url(settings.REDIS_URL) as client:
         yield client
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+@pytest.fixture
+def globex(db: None) -> Tenant:
+    return Tenant.open("globex", by="test")
 
 
 @pytest.fixture(autouse=True)

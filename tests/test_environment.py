@@ -1,27 +1,11 @@
 """What a script, a test or a benchmark sets from outside."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from config.environment import PROJECT, database
+from config.environment import database
+from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
-SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.BATCH_LINES, s.PROFILE)"
-
-
-def started(show: str = SHOW, **variables: str) -> subprocess.CompletedProcess[str]:
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
-    home = {"FOREBAY_HOME": os.environ.get("FOREBAY_HOME", str(PROJECT / "var"))}
-    return subprocess.run(
-        [sys.executable, "-c", show],
-        env={**mine, **home, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """alice owns acme, bob develops there, carol audits, dave chats; charlie owns globex."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import pytest
 from django.core.cache import cache, caches
 from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
+from tests import chromium
 
 PASSWORD = "a forebay holds the river"
+CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
 SignIn = Callable[[User | Member], Client]
 
 
@@ -22,16 +27,6 @@ def _quick(settings: Any) -> Iterator[None]:
     caches["process"].clear()
     yield
     caches["process"].clear()
-
-
-@pytest.fixture
-def acme(db: None) -> Tenant:
-    return Tenant.open("acme", by="test")
-
-
-@pytest.fixture
-def globex(db: None) -> Tenant:
-    return Tenant.open("globex", by="test")
 
 
 @pytest.fixture
@@ -67,6 +62,55 @@ def charlie(globex: Tenant) -> Member:
 @pytest.fixture
 def operator(db: None) -> User:
     return User.objects.create_user("op@forebay.example", PASSWORD, is_operator=True)
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in our thread
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = chromium.launched(playwright)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, live_server: LiveServer) -> Iterator[BrowserContext]:
+    context = browser.new_context(base_url=live_server.url, locale="en-US")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Fails the test when the browser complained: the policy (CSP), a script, a missing file."""
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    yield page
+    page.goto("about:blank")  # no poll may be under way when the database is emptied
+    assert not [text for text in complaints if not CUT_OFF.search(text)]
+
+
+@pytest.fixture
+def sign_in_page(page: Page) -> Any:
+    def signed_in(email: str) -> None:
+        page.goto("/login/")
+        page.get_by_label("Email address").fill(email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(re.compile("/console/"))
+
+    return signed_in
 
 
 @pytest.fixture

@@ -33,10 +33,9 @@ from tenants.models.link import Purpose
 from tenants.roles import Role
 from tests import chromium, soak
 from tests.console.account.conftest import with_app
-from tests.console.account.test_browser import virtual_key
+from tests.console.account.virtual_key import virtual_key
 from tests.console.conftest import PASSWORD, SignIn, join
 from tests.console.furnished import furnish
-from tests.console.test_browser import browser, playwright  # noqa: F401  # fixtures
 
 pytestmark = [
     pytest.mark.browser,
@@ -169,7 +168,7 @@ Inspect = Callable[..., Inspector]
 
 @pytest.fixture
 def inspect(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     live_server: LiveServer,
     sign_in: SignIn,
 ) -> Iterator[Inspect]:

@@ -1,14 +1,13 @@
 """The console in a real Chromium: what only a browser can tell."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit.actions import Action
@@ -28,56 +27,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     chromium.needed,
 ]
-CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in our thread
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = chromium.launched(playwright)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser, live_server: LiveServer) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=live_server.url, locale="en-US")
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """Fails the test when the browser complained: the policy (CSP), a script, a missing file."""
-    complaints: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
-    )
-    yield page
-    page.goto("about:blank")  # no poll may be under way when the database is emptied
-    assert not [text for text in complaints if not CUT_OFF.search(text)]
-
-
-@pytest.fixture
-def sign_in(page: Page) -> Any:
-    def signed_in(email: str) -> None:
-        page.goto("/login/")
-        page.get_by_label("Email address").fill(email)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(re.compile("/console/"))
-
-    return signed_in
 
 
 def test_from_the_first_run_link_to_a_tenants_first_key(db: None, page: Page) -> None:
@@ -109,9 +58,9 @@ def test_from_the_first_run_link_to_a_tenants_first_key(db: None, page: Page) ->
     assert ApiKey.objects.count() == 1
 
 
-def test_revoking_asks_first(alice: Member, page: Page, sign_in: Any) -> None:
+def test_revoking_asks_first(alice: Member, page: Page, sign_in_page: Any) -> None:
     ApiKey.issue(alice.tenant, "ci", by="test")
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/keys/")
     page.get_by_role("button", name="Revoke").click()
     dialog = page.get_by_role("dialog")
@@ -126,9 +75,9 @@ def test_revoking_asks_first(alice: Member, page: Page, sign_in: Any) -> None:
 
 
 def test_live_figures_move_and_admit_when_they_do_not(
-    alice: Member, page: Page, context: BrowserContext, sign_in: Any
+    alice: Member, page: Page, context: BrowserContext, sign_in_page: Any
 ) -> None:
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     live = page.locator("#live")
     expect(live).to_contain_text("0 in the last 60 s")
     completion(alice.tenant)
@@ -141,8 +90,10 @@ def test_live_figures_move_and_admit_when_they_do_not(
     assert page.locator("#chart-requests canvas").count() == 1
 
 
-def test_a_filter_changes_the_rows_and_the_address(alice: Member, page: Page, sign_in: Any) -> None:
-    sign_in("alice@acme.example")
+def test_a_filter_changes_the_rows_and_the_address(
+    alice: Member, page: Page, sign_in_page: Any
+) -> None:
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/audit/")
     expect(page.locator("#rows")).to_contain_text("Member added")
     page.get_by_label("What").select_option("session:login")
@@ -154,10 +105,12 @@ def test_a_filter_changes_the_rows_and_the_address(alice: Member, page: Page, si
     assert Event.objects.filter(action=Action.SESSION_LOGIN).count() == 1
 
 
-def test_dark_light_and_chinese_are_remembered(alice: Member, page: Page, sign_in: Any) -> None:
+def test_dark_light_and_chinese_are_remembered(
+    alice: Member, page: Page, sign_in_page: Any
+) -> None:
     html = page.locator("html")
     page.emulate_media(color_scheme="dark")
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     expect(html).to_have_attribute("data-bs-theme", "dark")
     page.get_by_role("button", name="Colour theme").click()
     page.get_by_role("button", name="Light", exact=True).click()
@@ -175,7 +128,7 @@ def test_a_phone_shows_every_page_without_sideways_scrolling(
     operator: User,
     globex: Tenant,
     page: Page,
-    sign_in: Any,
+    sign_in_page: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(reachability._down, "mock", timezone.now())  # the widest badges there are
@@ -184,7 +137,7 @@ def test_a_phone_shows_every_page_without_sideways_scrolling(
     longest = Tenant.open("a-tenant-with-the-longest-name-there-is-".ljust(60, "x"), by="test")
     urls.append(f"/console/t/{longest.name}/")
     page.set_viewport_size({"width": 375, "height": 800})
-    sign_in("op@forebay.example")
+    sign_in_page("op@forebay.example")
     for url in [*IN_PLATFORM, *urls]:
         page.goto(url)
         sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -193,8 +146,8 @@ def test_a_phone_shows_every_page_without_sideways_scrolling(
         assert beside <= 0, f"{url}: the heading runs into what is beside it"
 
 
-def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in: Any) -> None:
-    sign_in("alice@acme.example")
+def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in_page: Any) -> None:
+    sign_in_page("alice@acme.example")
     page.set_viewport_size({"width": 375, "height": 800})
     sections = page.get_by_role("navigation", name="Sections")
     row = page.get_by_role("navigation", name="Pages")
@@ -208,8 +161,8 @@ def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in: A
     expect(row).to_have_count(0)  # a section of one page
 
 
-def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) -> None:
-    sign_in("alice@acme.example")
+def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in_page: Any) -> None:
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/keys/")
     page.get_by_label("Name").fill("fraud scoring")
     page.get_by_text("Scopes, models, addresses, limits").click()
@@ -229,8 +182,8 @@ def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) ->
     assert ApiKey.objects.filter(scopes=["inference", "management:read"]).count() == 2
 
 
-def test_people_teams_and_grants(alice: Member, bob: Member, page: Page, sign_in: Any) -> None:
-    sign_in("alice@acme.example")
+def test_people_teams_and_grants(alice: Member, bob: Member, page: Page, sign_in_page: Any) -> None:
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/members/")
     page.get_by_role("link", name="Bob").click()
     page.get_by_label("Role").select_option("auditor")
@@ -251,9 +204,9 @@ def test_people_teams_and_grants(alice: Member, bob: Member, page: Page, sign_in
 
 
 def test_a_quota_a_raise_and_its_approval(
-    alice: Member, erin: Member, page: Page, sign_in: Any
+    alice: Member, erin: Member, page: Page, sign_in_page: Any
 ) -> None:
-    sign_in("erin@acme.example")
+    sign_in_page("erin@acme.example")
     page.goto("/console/t/acme/quotas/")
     page.get_by_label("At most").fill("1000")
     page.get_by_role("button", name="Set quota").click()
@@ -265,7 +218,7 @@ def test_a_quota_a_raise_and_its_approval(
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_text("Another person has to decide.")).to_be_visible()
     page.context.clear_cookies()
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/raises/")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("The raise applies from the next request on")).to_be_visible()
@@ -274,10 +227,10 @@ def test_a_quota_a_raise_and_its_approval(
 
 
 def test_the_first_error_of_a_form_is_in_sight_and_has_the_focus(
-    operator: User, page: Page, sign_in: Any
+    operator: User, page: Page, sign_in_page: Any
 ) -> None:
     engine_room()
-    sign_in(operator.email)
+    sign_in_page(operator.email)
     page.goto("/console/pools/")
     form = page.locator("form").filter(has=page.get_by_role("button", name="Add engine"))
     form.get_by_label("Name").fill("second")
@@ -301,10 +254,10 @@ CANVAS_TEXTS = """
 
 
 def test_charts_have_the_clock_of_the_rest_of_the_page(
-    alice: Member, page: Page, context: BrowserContext, sign_in: Any
+    alice: Member, page: Page, context: BrowserContext, sign_in_page: Any
 ) -> None:
     completion(alice.tenant)
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     context.add_cookies(
         [{"name": "forebay_time_zone", "value": "Asia/Kathmandu", "url": page.url}]  # UTC+5:45
     )
@@ -317,9 +270,9 @@ def test_charts_have_the_clock_of_the_rest_of_the_page(
     assert set(ticks) <= minutes, (ticks, now)
 
 
-def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in: Any) -> None:
+def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in_page: Any) -> None:
     row = refusal(alice.tenant, actor=alice.actor, tier="rate", limit=77)
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/limits/")
     page.get_by_label("Id of a refusal").fill(f"ref_{row.pk.hex}")
     page.get_by_role("button", name="Explain").click()
@@ -328,10 +281,10 @@ def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in: Any) -> None
 
 
 def test_engines_are_drained_and_removed_while_figures_move(
-    operator: User, page: Page, sign_in: Any
+    operator: User, page: Page, sign_in_page: Any
 ) -> None:
     engine_room()
-    sign_in("op@forebay.example")
+    sign_in_page("op@forebay.example")
     page.goto("/console/pools/")
     row = page.get_by_role("row").filter(has_text="an-engine-of-that-pool")
     row.get_by_role("button", name="Drain").click()
@@ -346,9 +299,9 @@ def test_engines_are_drained_and_removed_while_figures_move(
     assert not Engine.objects.filter(from_file=False).exists()
 
 
-def test_pools_are_ordered_by_keyboard(operator: User, page: Page, sign_in: Any) -> None:
+def test_pools_are_ordered_by_keyboard(operator: User, page: Page, sign_in_page: Any) -> None:
     model = engine_room().pool.model
-    sign_in("op@forebay.example")
+    sign_in_page("op@forebay.example")
     page.goto("/console/models/")
     page.get_by_role("button", name="Try the-second-pool-of-that-model earlier").focus()
     page.keyboard.press("Enter")
@@ -357,10 +310,10 @@ def test_pools_are_ordered_by_keyboard(operator: User, page: Page, sign_in: Any)
     assert names == ["the-second-pool-of-that-model", "the-first-pool-of-that-model"]
 
 
-def test_pools_are_dragged_into_their_order(operator: User, page: Page, sign_in: Any) -> None:
+def test_pools_are_dragged_into_their_order(operator: User, page: Page, sign_in_page: Any) -> None:
     model = engine_room().pool.model
     third = Pool.add(model, "the-third-pool-of-that-model", by="test")
-    sign_in("op@forebay.example")
+    sign_in_page("op@forebay.example")
     page.goto("/console/models/")
     row = page.get_by_role("row").filter(has_text=third.name)
     first = page.get_by_role("row").filter(has_text="the-first-pool-of-that-model")
@@ -375,9 +328,9 @@ def test_pools_are_dragged_into_their_order(operator: User, page: Page, sign_in:
 
 
 def test_closing_a_tenant_wants_its_name(
-    acme: Tenant, operator: User, page: Page, sign_in: Any
+    acme: Tenant, operator: User, page: Page, sign_in_page: Any
 ) -> None:
-    sign_in("op@forebay.example")
+    sign_in_page("op@forebay.example")
     page.goto("/console/t/acme/settings/")
     page.get_by_text("Close for good").click()
     page.locator("#id_closure_reason").fill("contract ended")
@@ -391,9 +344,9 @@ def test_closing_a_tenant_wants_its_name(
 
 
 def test_it_works_without_scripts(
-    alice: Member, browser: Browser, live_server: LiveServer, sign_in: Any, page: Page
+    alice: Member, browser: Browser, live_server: LiveServer, sign_in_page: Any, page: Page
 ) -> None:
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     plain = browser.new_context(base_url=live_server.url, java_script_enabled=False)
     plain.add_cookies(page.context.cookies())  # type: ignore[arg-type]
     bare = plain.new_page()

@@ -1,21 +1,14 @@
 """No page loads anything from elsewhere, and none needs more than script-src and style-src self."""
 
 import re
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
 from tests.console.furnished import IN_PLATFORM, furnish
-
-LOADS = re.compile(
-    r"<(?:script|link|img|iframe|use|source|form|input)\b[^>]*?(?:src|href|action)=\"([^\"]*)\""
-)
-INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|\shx-on|javascript:", re.I)
-STATIC = Path(settings.BASE_DIR) / "static"
+from tests.console.page_sources import INLINE, LOADS, STATIC
 
 
 @pytest.fixture

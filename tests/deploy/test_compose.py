@@ -5,20 +5,15 @@ import re
 import stat
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from config.command.command_line import SUBCOMMANDS
 from config.configuration.variables import KNOWN
-from config.environment import PROJECT
+from tests.deploy.compose_file import COMPOSE, FOLDER, OURS, SERVICES
 
 pytestmark = pytest.mark.unit
-FOLDER = PROJECT / "deploy" / "compose"
-COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: each for name, each in SERVICES.items() if "FOREBAY_IMAGE" in each["image"]}
 each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from tests.deploy import compose_up, stand_ins
+from tests.deploy.compose_file import OURS, SERVICES
 from tests.deploy.compose_up import ADDRESS, NAME, URL, Compose
 from tests.deploy.containers import podman
-from tests.deploy.test_compose import OURS, SERVICES
 from tests.e2e.ask import eventually
 from tests.e2e.front_ends.grpc import SERVICE, chat_request
 

@@ -8,6 +8,22 @@ import httpx
 
 from tests.e2e.ask import body
 
+# Requests with other than one usage row, two events and one answer at most.
+ODD = """
+    select c.id, c.state, used, events, answers from inference_completion c
+    cross join lateral (
+        select count(*) as n, json_agg(u) as used from inference_usage u
+        where u.completion_id = c.id) u
+    cross join lateral (
+        select count(*) filter (where e.action like 'completion:%') as n,
+               json_agg(json_build_array(e.at, e.action, e.status, e.error_code, e.tokens_out)
+                        order by e.id) as events
+        from audit_event e where e.request_id = c.id) e
+    cross join lateral (
+        select count(*) as answers from audit_payload p
+        where p.request_id = c.id and p.field = 'response') p
+    where u.n <> 1 or e.n <> 2 or answers > 1"""
+
 
 @dataclass
 class Load:

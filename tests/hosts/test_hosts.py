@@ -15,7 +15,7 @@ import pytest
 from bench.servers.child import Child
 from tests.e2e.ask import eventually
 from tests.hosts.hosts import POSTGRES, SLOTS, VALKEY, DataHost, Host, MockEngine, engines
-from tests.hosts.load import Load
+from tests.hosts.load import ODD, Load
 from tests.hosts.network import Network, network
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -26,20 +26,6 @@ in_soak = pytest.mark.skipif(not ALL, reason="make soak has it (FOREBAY_TEST_HOS
 
 SEEN = """
     select count(*), count(*) filter (where status = 200) from inference_usage"""
-ODD = """
-    select c.id, c.state, used, events, answers from inference_completion c
-    cross join lateral (
-        select count(*) as n, json_agg(u) as used from inference_usage u
-        where u.completion_id = c.id) u
-    cross join lateral (
-        select count(*) filter (where e.action like 'completion:%') as n,
-               json_agg(json_build_array(e.at, e.action, e.status, e.error_code, e.tokens_out)
-                        order by e.id) as events
-        from audit_event e where e.request_id = c.id) e
-    cross join lateral (
-        select count(*) as answers from audit_payload p
-        where p.request_id = c.id and p.field = 'response') p
-    where u.n <> 1 or e.n <> 2 or answers > 1"""
 MORE = """
     select action, detail::text from audit_event
     where request_id is not null and action not like 'completion:%'"""

@@ -10,6 +10,7 @@ import orjson
 from inference.order import Item, Order
 from inference.stream.frames import Frame, Kind
 
+SEALED = b"sealed"  # an order in a queue, which looks into none
 CHAT = b'{"model":"theirs","messages":[{"role":"user","content":"Say something"}],"stream":true}'
 
 

@@ -1,6 +1,7 @@
 """Who may use a restricted model: teams and keys that were granted it, and nobody else."""
 
 import pytest
+from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 
@@ -9,7 +10,6 @@ from tenants.authentication.authenticator import Authenticator, UnknownCaller
 from tenants.model_access import grant, holders, open_to_all, restrict, withdraw
 from tenants.models import ApiKey, Member, RestrictedModel, Team, Tenant, User
 from tenants.roles import Role
-from tests.tenants.authentication.test_authenticator import in_database
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from config.environment import PROJECT
 from infrastructure import release
 from tests.e2e.ask import eventually
 from tests.hosts.hosts import DataHost, Host, MockEngine, engines
-from tests.hosts.load import Load
+from tests.hosts.load import ODD, Load
 from tests.hosts.network import Network, network
-from tests.hosts.test_hosts import ODD
 from tests.upgrades.old_version import OldVersion
 
 pytestmark = [

@@ -48,11 +48,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tombstones.path().unlink(missing_ok=True)
 
 
-@pytest.fixture
-def acme() -> Tenant:
-    return Tenant.open("acme", by="test")
-
-
 def ask(subject: Subject, **more: Any) -> DeletionRequest:
     return deletion.ask(*subject.who, by="member:1", decides=True, **more)
 

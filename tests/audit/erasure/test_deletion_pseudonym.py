@@ -37,11 +37,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def acme() -> Tenant:
-    return Tenant.open("acme", by="test")
-
-
-@pytest.fixture
 def owner(acme: Tenant) -> Member:
     member = a_member(acme, "owner", Role.OWNER).member
     assert member

@@ -35,11 +35,6 @@ def no_tombstones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tombstones.path().unlink(missing_ok=True)
 
 
-@pytest.fixture
-def acme() -> Tenant:
-    return Tenant.open("acme", by="test")
-
-
 def erase(subject: Subject) -> DeletionRequest:
     request = deletion.ask(*subject.who, by="member:1", decides=True)
     execution.work()

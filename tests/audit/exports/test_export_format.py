@@ -26,7 +26,7 @@ from audit.proof.seal import seal_round
 from config.environment import PROJECT
 from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
-from tests.audit.verification.test_tampering import Intruder
+from tests.audit.verification.intruder import Intruder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KEY = base64.b64encode(b"\0" * 32).decode()

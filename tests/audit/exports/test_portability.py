@@ -26,11 +26,6 @@ from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def acme() -> Tenant:
-    return Tenant.open("acme", by="test")
-
-
 def made(subject: Subject) -> Export:
     export = portability.ask(*subject.who, by="member:1")
     portability.work()

@@ -17,7 +17,7 @@ from audit.proof import seal
 from audit.proof.seal_mark import MarkLost, SetBack, unsealed_age
 from audit.verification.verify import Witness
 from tests.audit.sealed import ACME, Trail, empty, superuser
-from tests.audit.verification.test_tampering import Intruder
+from tests.audit.verification.intruder import Intruder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AHEAD = 2**40  # transactions that the database of before had counted more

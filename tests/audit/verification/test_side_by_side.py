@@ -27,7 +27,7 @@ from audit.verification.time_range import TimeRange
 from audit.verification.verify import open_trail, verify
 from audit.witnesses import delivery
 from tests.audit.sealed import Trail, empty, superuser
-from tests.audit.verification.test_tampering import KINDS, OLD, Intruder
+from tests.audit.verification.intruder import KINDS, OLD, Intruder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "52"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.configuration import apply
-from tests.test_environment import started
+from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
 URL = "postgres://forebay:pässword@db/forebay"

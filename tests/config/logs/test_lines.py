@@ -14,7 +14,7 @@ from config.environment import PROJECT
 from config.logs.formatting import LONGEST, AsJson, message, started_as
 from inference.log_context import about, working_for
 from tenants import secret_keys
-from tests.test_environment import started
+from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
 USUAL = {"time", "level", "logger", "message", "process", "pid"}

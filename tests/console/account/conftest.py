@@ -12,7 +12,6 @@ from django.test import Client
 from console.account.second_factors.mfa_adapter import secrets_of
 from tenants.models import User
 from tests.console.conftest import PASSWORD
-from tests.console.test_browser import browser, context, page, playwright  # noqa: F401
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 Answer = Any

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.sessions.backends.db import SessionStore
-from playwright.sync_api import CDPSession, Page, expect
+from playwright.sync_api import Page, expect
 
 from tenants.models import Member
 from tests import chromium
 from tests.console.account.conftest import code, with_app
+from tests.console.account.virtual_key import Key, virtual_key
 from tests.console.conftest import PASSWORD
 
 pytestmark = [
@@ -23,44 +22,10 @@ pytestmark = [
 EMAIL = "alice@acme.example"
 
 
-@dataclass
-class Key:
-    session: CDPSession
-    id: str
-
-    def forget(self) -> int:
-        """Loses what it knows. Returns how many credentials it had."""
-        found = self.session.send("WebAuthn.getCredentials", {"authenticatorId": self.id})
-        self.session.send("WebAuthn.clearCredentials", {"authenticatorId": self.id})
-        return len(found["credentials"])
-
-
 @pytest.fixture
 def key(page: Page) -> Iterator["Key"]:
     with virtual_key(page) as key:
         yield key
-
-
-@contextmanager
-def virtual_key(page: Page) -> Iterator["Key"]:
-    """A security key that answers by itself, as if touched."""
-    session = page.context.new_cdp_session(page)
-    session.send("WebAuthn.enable")
-    added = session.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {
-            "options": {
-                "protocol": "ctap2",
-                "transport": "usb",
-                "hasResidentKey": False,
-                "hasUserVerification": True,
-                "isUserVerified": True,
-                "automaticPresenceSimulation": True,
-            }
-        },
-    )
-    yield Key(session, added["authenticatorId"])
-    session.detach()
 
 
 def enter(page: Page, email: str = EMAIL) -> None:

@@ -21,19 +21,14 @@ from tenants.accounts import locked_texts
 from tenants.models import ApiKey, Member, TextLock, User
 from tenants.roles import Permission, Role
 from tests.console.account.conftest import code, try_password, with_app
+from tests.console.account.written_texts import SECRET, wrote
 from tests.console.conftest import SignIn, prove
 
 pytestmark = pytest.mark.django_db
 NEW = "another river, another dam"
 FORM = {"password": NEW, "again": NEW}
-SECRET = "my salary is a secret"  # noqa: S105
 MEMBERS = "/console/t/acme/members/"
 LOCKED = "Your older texts are locked."
-
-
-def wrote(member: Member) -> exchanges.Exchange:
-    send = Send(text=SECRET, model="mock", message=uuid4())
-    return exchanges.put(member, send, uuid4())
 
 
 @pytest.fixture

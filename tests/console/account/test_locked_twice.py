@@ -6,7 +6,7 @@ from django.test import Client
 
 from tenants.models import Link, Member, TextLock
 from tenants.models.link import Purpose
-from tests.console.account.test_locked_texts import wrote
+from tests.console.account.written_texts import wrote
 
 
 def use_a_link(maker: Member, whose: Member, password: str) -> None:

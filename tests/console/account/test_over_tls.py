@@ -7,7 +7,7 @@ from django.test import Client
 
 from tenants.models import Member
 from tests.console.conftest import PASSWORD
-from tests.test_environment import started
+from tests.fresh_start import started
 
 SHOW = (
     "import config.settings as s; "

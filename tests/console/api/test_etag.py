@@ -7,8 +7,7 @@ import pytest
 from django.db import connection
 
 from tenants.models import ApiKey, Member, Team, TierPolicy
-from tests.console.api.conftest import Api, Enter, issued
-from tests.console.api.test_idempotency import together
+from tests.console.api.conftest import Api, Enter, issued, together
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from audit.models import Event
 from tenants.models import ApiKey, IdempotentRequest, Member, Team
 from tenants.models.idempotent_request import KEPT
 from tenants.roles import Role
-from tests.console.api.conftest import PROBLEM, Api, Enter, errors
+from tests.console.api.conftest import PROBLEM, Api, Enter, errors, together
 
 KEYS, TEAMS = "tenants/acme/keys/", "tenants/acme/teams/"
 ONE = {"Idempotency-Key": "0b6c2f0e"}
@@ -118,12 +118,3 @@ def test_of_many_at_the_same_moment_one_does_it(alice: Member, enter: Enter) -> 
     assert len({a.json()["id"] for a in made}) == 1
     assert sum("Idempotency-Replayed" not in a.headers for a in made) == 1
     assert Team.objects.count() == 1
-
-
-def together(act: Any, each: list[Any]) -> None:
-    threads = [threading.Thread(target=act, args=(one,)) for one in each]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()

@@ -15,36 +15,11 @@ from inference.registry.versions import proposed
 from tenants.models import OperatorKey, Price, Tenant, TierPolicy, User
 from tenants.operator_scopes import OperatorScope
 from tests.console.api.conftest import Api, Enter, errors, operator_key
-from tests.console.api.test_who_may_what import TABLE, T, ask
+from tests.console.api.who_may_what import OPENED, TABLE, T, ask
 from tests.console.conftest import prove
 
 LOCAL = "http://127.0.0.1:9/v1"
 FAR = "https://203.0.113.7/v1"
-# Each row of the table of who may what that a key of an operator opens, and with which scope.
-OPENED = {
-    **dict.fromkeys((row for row in TABLE if row.startswith("GET engines/")), "engines:read"),
-    **dict.fromkeys((row for row in TABLE if row.startswith("GET replacements/")), "engines:read"),
-    **{row: "engines:write" for row in TABLE if "engines/" in row and not row.startswith("GET")},
-    **{row: "engines:write" for row in TABLE if row.startswith("POST replacements/")},
-    "GET models/": "pools:read",
-    "GET models/00000000-0000-0000-0000-000000000000/": "pools:read",
-    "POST models/": "pools:write",
-    "DELETE models/00000000-0000-0000-0000-000000000000/": "pools:write",
-    "GET pools/": "pools:read",
-    "GET pools/00000000-0000-0000-0000-000000000000/": "pools:read",
-    "POST pools/": "pools:write",
-    "PATCH pools/00000000-0000-0000-0000-000000000000/": "pools:write",
-    "DELETE pools/00000000-0000-0000-0000-000000000000/": "pools:write",
-    "GET prices/": "prices:read",
-    "GET prices/0/": "prices:read",
-    "POST prices/": "prices:write",
-    "POST prices/0/end/": "prices:write",
-    "GET tiers/": "limits:read",
-    "GET tiers/vip/": "limits:read",
-    "PATCH tiers/vip/": "limits:write",
-    f"GET {T}limits/": "limits:read",
-    f"PATCH {T}limits/": "limits:write",
-}
 
 
 def with_scopes(maker: User, scopes: list[str] | None = None, **settings: Any) -> Api:

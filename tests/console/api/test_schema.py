@@ -11,8 +11,7 @@ from django.test import Client
 
 from tenants.operator_scopes import OperatorScope
 from tests.console.api.conftest import API
-from tests.console.api.test_operator_keys import OPENED
-from tests.console.api.test_who_may_what import OPEN, TABLE, _shape
+from tests.console.api.who_may_what import OPEN, OPENED, TABLE, shape
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def operations(schema: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_route_is_in_it(schema: dict[str, Any]) -> None:
     described = {re.sub(r"{\w+}", "*", row) for row in operations(schema)}
-    assert described == {_shape(row) for row in TABLE} - OPEN
+    assert described == {shape(row) for row in TABLE} - OPEN
 
 
 def test_every_operation_says_what_it_does_and_what_can_go_wrong(schema: dict[str, Any]) -> None:
@@ -65,8 +64,8 @@ def test_keys_of_operators_and_the_scope_for_each_act_are_in_it(schema: dict[str
     )
     assert all(scope in scheme["description"] for scope in OperatorScope)
     for row, operation in operations(schema).items():
-        row = _shape(re.sub(r"{\w+}", "*", row))
-        scopes = {_shape(r): scope for r, scope in OPENED.items()} | {"GET me/": None}
+        row = shape(re.sub(r"{\w+}", "*", row))
+        scopes = {shape(r): scope for r, scope in OPENED.items()} | {"GET me/": None}
         assert ({"operatorKey": []} in operation["security"]) == (row in scopes), row
         if scope := scopes.get(row):
             assert operation["x-operator-key-scopes"] == [scope], row

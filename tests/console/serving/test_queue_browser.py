@@ -14,13 +14,6 @@ from tenants.models import Tenant, User
 from tests import chromium
 from tests.console.asked import completion
 from tests.console.furnished import engine_room
-from tests.console.test_browser import (  # noqa: F401
-    browser,
-    context,
-    page,
-    playwright,
-    sign_in,
-)
 
 pytestmark = [
     pytest.mark.browser,
@@ -49,11 +42,11 @@ def test_a_class_is_chosen_while_figures_move(
     operator: User,
     acme: Tenant,
     pool: Any,
-    page: Page,  # noqa: F811
-    sign_in: Any,  # noqa: F811
+    page: Page,
+    sign_in_page: Any,
 ) -> None:
     row = waiting(acme, pool.name)
-    sign_in(operator.email)
+    sign_in_page(operator.email)
     page.goto(f"/console/pools/{pool.pk}/queue/")
     page.get_by_label("Lower class").select_option("finetune")
     second = waiting(acme, pool.name)

@@ -24,7 +24,7 @@ from inference.usage import rollup
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.console.conftest import BACKEND, SignIn, join
-from tests.console.test_pages_stay_inside import INLINE, LOADS, STATIC
+from tests.console.page_sources import INLINE, LOADS, STATIC
 from tests.inference.usages import use, used
 
 PAGE, ALL = "/console/t/acme/usage/", "/console/usage/"

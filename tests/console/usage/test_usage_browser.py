@@ -10,24 +10,22 @@ from playwright.sync_api import Page, expect
 
 from inference.usage import rollup
 from tenants.models import Member
-from tests.console.test_browser import (  # noqa: F401
-    browser,
-    context,
-    page,
-    playwright,
-    pytestmark,
-    sign_in,
-)
+from tests import chromium
 from tests.inference.usages import used
 
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    chromium.needed,
+]
 PAGE = "/console/t/acme/usage/"
 
 
-def test_charts_follow_the_filter(alice: Member, page: Page, sign_in: Any) -> None:  # noqa: F811
+def test_charts_follow_the_filter(alice: Member, page: Page, sign_in_page: Any) -> None:
     for days in (0, 1, 40):
         used(alice.tenant, timezone.now() - timedelta(days=days), model=f"m{days}")
     rollup.roll_up()
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     page.goto(PAGE)
     requests = page.locator(".figure-value").first
     expect(requests).to_have_text("2")
@@ -49,13 +47,13 @@ def test_charts_follow_the_filter(alice: Member, page: Page, sign_in: Any) -> No
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")  # the test server is WSGI
 def test_a_file_can_be_had(
     alice: Member,
-    page: Page,  # noqa: F811
-    sign_in: Any,  # noqa: F811
+    page: Page,
+    sign_in_page: Any,
     tmp_path: Path,
 ) -> None:
     used(alice.tenant, timezone.now())
     rollup.roll_up()
-    sign_in("alice@acme.example")
+    sign_in_page("alice@acme.example")
     page.goto(PAGE)
     with page.expect_download() as arriving:
         page.get_by_role("link", name="CSV").click()

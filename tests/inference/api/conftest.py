@@ -7,6 +7,7 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
+from redis import Redis
 
 from inference import engines
 from inference.intake.context import Context
@@ -63,3 +64,11 @@ async def client(context: Context, acme: Tenant) -> AsyncIterator[httpx.AsyncCli
     """acme's."""
     async with await client_of(acme) as asking:
         yield asking
+
+
+@pytest.fixture
+def numbered(engine: EngineServer, valkey: Redis) -> None:
+    """Each answer of the engine is another one: what is the same was kept."""
+    engine.numbered = True
+    for key in valkey.scan_iter("cache:*"):
+        valkey.delete(key)

@@ -25,21 +25,12 @@ from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.models import ApiKey, Quota, Tenant
 from tests.audit.weak_line import through, weak_line_to_database
 from tests.inference.api.conftest import client_of
-from tests.inference.api.test_kept_answers import (
-    CHAT,
-    NO_CACHE,
-    ONLY,
-    USE,
-    ask,
-    is_hit,
-    numbered,  # noqa: F401
-    said,
-    usages,
-)
+from tests.inference.api.kept_answers import CHAT, NO_CACHE, ONLY, USE, ask, is_hit, said, usages
 from tests.inference.engine_server import EngineServer
 from tests.inference.running import until
 
 in_database = database_sync_to_async
+pytestmark = pytest.mark.usefixtures("numbered")
 
 
 def _id(answer: httpx.Response) -> UUID:

@@ -34,9 +34,10 @@ from inference.record import statements
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from inference.tasks import forget_keys
-from tenants.caller import NO_LIMITS, Caller, QuotaRef
-from tenants.models import ApiKey, LedgerEntry, Quota, Tenant
-from tests.inference.api.test_own_streams import issued
+from tenants.caller import Caller, QuotaRef
+from tenants.models import LedgerEntry, Quota, Tenant
+from tests.inference.api.stream_readers import issued
+from tests.inference.callers import speaking
 
 in_database = database_sync_to_async
 ROUTE = "/v1/chat/completions"
@@ -59,20 +60,6 @@ async def contexts(
     for context in opened:
         await context.close()
     engines.forget()
-
-
-def speaking(key: ApiKey) -> Caller:
-    return Caller(
-        tenant_id=key.tenant_id,
-        tenant="acme",
-        actor=key.actor,
-        subject_id=key.subject_id,
-        weight=1,
-        limits=NO_LIMITS,
-        credential=bytes(key.digest),
-        api_key_id=key.id,
-        scopes=frozenset({"inference"}),
-    )
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from channels.db import database_sync_to_async
 from redis import Redis
 
 from audit.erasure import erasers
@@ -18,7 +17,6 @@ from audit.trail.group_commit import StoreUnavailable
 from inference import engines
 from inference.cache import stored
 from inference.cache.second_level import prefix
-from inference.codec import events
 from inference.intake import draft
 from inference.intake.cache_replay import LARGEST
 from inference.intake.context import Context
@@ -27,49 +25,21 @@ from inference.models import Completion, Usage
 from tenants.key_scopes import Scope
 from tenants.models import ApiKey, CacheRule, LedgerEntry, Price, Tenant
 from tests.inference.api.conftest import client_of
+from tests.inference.api.kept_answers import (
+    NO_CACHE,
+    NO_STORE,
+    ONLY,
+    USE,
+    ask,
+    in_database,
+    is_hit,
+    said,
+    usages,
+)
 from tests.inference.engine_server import EngineServer
 from tests.inference.running import until
 
-in_database = database_sync_to_async
-CHAT = "/v1/chat/completions"
-USE, NO_STORE, NO_CACHE, ONLY = (
-    {"x-forebay-cache": word} for word in ("use", "no-store", "no-cache", "only")
-)
-
-
-@pytest.fixture(autouse=True)
-def numbered(engine: EngineServer, valkey: Redis) -> None:
-    """Each answer of the engine is another one: what is the same was kept."""
-    engine.numbered = True
-    for key in valkey.scan_iter("cache:*"):
-        valkey.delete(key)
-
-
-async def ask(
-    client: httpx.AsyncClient, headers: dict[str, str] = USE, text: str = "hi", **more: Any
-) -> httpx.Response:
-    body = {"model": "small", "temperature": 0, **more}
-    body.setdefault("messages", [{"role": "user", "content": text}])
-    return await client.post(CHAT, json=body, headers=headers)
-
-
-def said(answer: httpx.Response) -> str:
-    assert answer.status_code == 200, answer.text
-    if "event-stream" in answer.headers["content-type"]:
-        pieces = answer.text.split("\n\n")
-        data = (
-            line for piece in pieces for line in piece.split("\n") if line.startswith("data: {")
-        )
-        return "".join(events.text_in(line.encode()) for line in data)
-    return str(answer.json()["choices"][0]["message"]["content"])
-
-
-def is_hit(answer: httpx.Response) -> bool | None:
-    return {"hit": True, "miss": False}.get(answer.headers.get("x-forebay-cache", ""))
-
-
-async def usages() -> list[Usage]:
-    return await in_database(lambda: list(Usage.objects.order_by("created_at")))()
+pytestmark = pytest.mark.usefixtures("numbered")
 
 
 # What is kept ------------------------------------------------------------------------------------

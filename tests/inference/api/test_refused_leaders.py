@@ -8,11 +8,9 @@ import pytest
 
 from audit.trail.group_commit import StoreUnavailable
 from inference.intake.context import Context
-from tests.inference.api.test_kept_answers import (
-    ask,
-    is_hit,
-    numbered,  # noqa: F401  # a fixture for all tests here
-)
+from tests.inference.api.kept_answers import ask, is_hit
+
+pytestmark = pytest.mark.usefixtures("numbered")
 
 
 async def test_one_that_is_not_received_leaves_no_flight(

@@ -19,14 +19,16 @@ from tenants.accounts import locked_texts
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
-from tests.inference.api import test_own_streams as own
-from tests.inference.api.test_idempotency_keys import ROUTE, speaking
+from tests.inference.api import stream_readers
+from tests.inference.api.stream_readers import issued, streamed
+from tests.inference.callers import speaking
 from tests.inference.web import served
 
 in_database = database_sync_to_async
 HOUR = timedelta(hours=1)
+ROUTE = "/v1/chat/completions"
 LINE = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
-context, alice = own.context, own.alice
+context, alice = stream_readers.context, stream_readers.alice
 
 
 @pytest.fixture
@@ -56,8 +58,8 @@ def client_with(text: str) -> httpx.AsyncClient:
 async def test_streams_files_and_batches_stay_shut_until_the_lock_is_released(
     context: Context, link: RedisLink, acme: Tenant, alice: Member, erin: Member
 ) -> None:
-    key, text = await own.issued(acme, alice)
-    stream = await own.streamed(link, acme, api_key=key)
+    key, text = await issued(acme, alice)
+    stream = await streamed(link, acme, api_key=key)
     async with client_with(text) as before:
         form = {"purpose": "batch", "expires_after[anchor]": "created_at"}
         form["expires_after[seconds]"] = "86400"
@@ -92,9 +94,9 @@ async def test_streams_files_and_batches_stay_shut_until_the_lock_is_released(
 async def test_an_idempotency_key_replays_nothing_from_before_the_lock(
     context: Context, link: RedisLink, acme: Tenant, alice: Member, erin: Member
 ) -> None:
-    key, _ = await own.issued(acme, alice)
+    key, _ = await issued(acme, alice)
     claim = Claim.of("k", ROUTE, {"messages": []})
-    earlier = await own.streamed(link, acme, api_key=key)
+    earlier = await streamed(link, acme, api_key=key)
 
     def used() -> None:
         row: dict[str, Any] = {

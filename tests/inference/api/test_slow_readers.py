@@ -22,7 +22,7 @@ from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller
 from tenants.models import ApiKey, Tenant
-from tests.inference.intake.test_submit import submit
+from tests.inference.intake.submissions import submit
 from tests.inference.orders import a_frame, numbers
 from tests.tenants.callers import caller as a_caller
 

@@ -16,7 +16,7 @@ from inference.models import File
 from tenants.models import Tenant
 from tenants.rate_limits.admission import MEGABYTE
 from tests.inference.batch.conftest import CHAT, Shop, jsonl, line
-from tests.inference.batch.test_files import packed_form
+from tests.inference.batch.uploads import packed_form
 
 in_database = database_sync_to_async
 NOWHERE = "0" * 32

@@ -1,7 +1,6 @@
 """`/v1/files`: stored in encrypted pieces as they come; for the key that stored them alone."""
 
 import asyncio
-import gzip
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from inference.tasks import forget_files
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
 from tests.inference.batch.conftest import CHAT, Shop, jsonl, line, rows_of
+from tests.inference.batch.uploads import packed_form
 from tests.inference.running import until
 
 in_database = database_sync_to_async
@@ -172,15 +172,6 @@ async def test_one_whose_length_is_not_said_is_not_read_on(shop: Shop, settings:
     answer = await shop.client.post("/v1/files", content=body(), headers=kind)
     assert await code(answer) == (413, "request_too_large")
     assert not await in_database(File.objects.exists)()
-
-
-def packed_form(content: bytes) -> tuple[bytes, dict[str, str]]:
-    request = httpx.Request(
-        "POST", "http://x", data={"purpose": "batch"}, files={"file": ("f", content)}
-    )
-    request.read()
-    kind = {"content-type": request.headers["content-type"], "content-encoding": "gzip"}
-    return gzip.compress(request.content), kind
 
 
 async def test_a_compressed_form(shop: Shop) -> None:

@@ -19,12 +19,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from bench.mock_engine.answers import words
 from tests import chromium
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.inference.chat.conftest import Connect
-from tests.inference.chat.test_socket import words
-from tests.inference.stream.test_reasoning import CASES
+from tests.inference.stream.reasoning_cases import CASES
 
 pytestmark = [
     pytest.mark.browser,

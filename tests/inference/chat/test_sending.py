@@ -12,7 +12,7 @@ from inference.chat.refusal import Refused
 from inference.chat.socket.sending import engine_for
 from inference.intake.context import Context
 from tenants.caller import Caller, LocalOnlyBy
-from tests.inference.intake.test_reading import CALLER
+from tests.inference.callers import CALLER
 
 pytestmark = pytest.mark.unit
 NO_CONTEXT = cast(Context, None)

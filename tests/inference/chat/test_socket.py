@@ -12,6 +12,7 @@ import redis
 from django.conf import settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bench.mock_engine.answers import words
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.inference.chat.conftest import Connect
@@ -19,10 +20,6 @@ from tests.inference.chat.page import Socket
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 Browse = Callable[[str], httpx.Client]
-
-
-def words(count: int) -> str:
-    return "".join(f" t{number}" for number in range(count))
 
 
 def stored(client: httpx.Client, started: dict[str, Any]) -> dict[str, Any]:

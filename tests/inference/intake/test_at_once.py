@@ -27,7 +27,8 @@ from inference.models import Author, Completion, Message
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
 from tenants.roles import Role
-from tests.inference.api.test_own_streams import events, issued, streamed
+from tests.inference.api import stream_readers
+from tests.inference.api.stream_readers import events, issued, streamed
 from tests.inference.orders import an_order
 from tests.inference.web import current, served, serving
 
@@ -172,11 +173,7 @@ async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
 
 
 # Chat sockets -----------------------------------------------------------------------------------
-@pytest.fixture
-async def alice(acme: Tenant) -> Member:
-    user = await in_database(User.objects.create_user)("alice@acme.example")
-    member: Member = await in_database(acme.add_member)(user, Role.OWNER)
-    return member
+alice = stream_readers.alice
 
 
 class Socket:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import pytest
@@ -13,21 +12,11 @@ from inference.errors import BadRequest
 from inference.intake.access.allowed import NoSuchModel
 from inference.intake.submission import Arrival, Options, Submission, read
 from inference.validation.forms import Form
-from tenants.caller import Caller, Limits
+from tests.inference.callers import CALLER
 
 pytestmark = pytest.mark.unit
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 TEXT = {"model": "small", "prompt": "Hi"}
-CALLER = Caller(
-    tenant_id=uuid4(),
-    tenant="acme",
-    actor="key:1",
-    subject_id=uuid4(),
-    weight=1,
-    limits=Limits(),
-    credential=b"1",
-    scopes=frozenset({"inference"}),
-)
 
 
 @pytest.fixture(autouse=True)

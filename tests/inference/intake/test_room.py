@@ -23,8 +23,8 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.limits import limits_of
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
+from tests.inference.callers import a_caller
 from tests.inference.orders import an_item
-from tests.inference.queue.test_pools import a_caller
 from tests.inference.running import until
 from tests.inference.web import served, serving
 

@@ -13,7 +13,7 @@ from inference.engines.health import breakers, reachability
 from inference.intake import route as routing
 from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
-from tests.inference.queue.test_pools import a_caller
+from tests.inference.callers import a_caller
 
 MODEL = "m"
 ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}

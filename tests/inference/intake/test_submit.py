@@ -19,11 +19,8 @@ from audit.models import DataKey, Event
 from inference import classes, engines
 from inference.classes import WorkClass
 from inference.intake import enqueue
-from inference.intake import submit as submitting
-from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
-from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
 from inference.queue.fair_queue import FairQueue, Joined
 from inference.record import commits, statements
@@ -41,6 +38,7 @@ from tests.audit.weak_line import (
     weak_line_to_database,
     weak_line_to_redis,
 )
+from tests.inference.intake.submissions import submit
 from tests.inference.orders import a_frame, numbers
 
 in_database = database_sync_to_async
@@ -102,23 +100,6 @@ def caller(acme: Tenant) -> Caller:
         api_key_id=key.id,
         scopes=frozenset({"inference"}),
     )
-
-
-async def submit(
-    context: Context, caller: Caller, before_queue: Any = None, **changes: Any
-) -> AnswerStream:
-    asked: dict[str, Any] = {
-        "caller": caller,
-        "engine": next(iter(engines.served().values())),
-        "body": b'{"messages":[]}',
-        "route": "/v1/chat/completions",
-        "chat": True,
-        "stream": True,
-        "estimate": 100,
-        "client_ip": "198.51.100.7",
-    }
-    submission = Submission(**{**asked, **changes})
-    return await submitting.submit(context, submission, before_queue=before_queue)
 
 
 async def busy(link: RedisLink, caller: Caller) -> int:

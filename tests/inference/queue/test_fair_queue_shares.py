@@ -5,9 +5,7 @@ from collections.abc import Callable
 
 from inference.order import Item
 from inference.queue.fair_queue import FairQueue
-from tests.inference.orders import an_item
-
-SEALED = b"sealed"
+from tests.inference.orders import SEALED, an_item
 
 
 async def fill(queue: FairQueue, tenant: str, n: int, estimate: int = 100, weight: int = 1) -> None:

@@ -9,8 +9,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.queue.fair_queue import FairQueue, prefix
 from infrastructure.redis.link import RedisLink
-from tests.inference.orders import an_item
-from tests.inference.queue.test_fair_queue_shares import SEALED
+from tests.inference.orders import SEALED, an_item
 
 LOWER = ("batch", "finetune", "preprocess")
 SLOTS = 4

@@ -12,8 +12,7 @@ from inference.pools import Entry
 from inference.queue import expected_wait, limits
 from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
 from infrastructure.redis.link import RedisLink
-from tests.inference.orders import an_item
-from tests.inference.queue.test_fair_queue_shares import SEALED
+from tests.inference.orders import SEALED, an_item
 
 Declare = Callable[..., None]
 SLOTS = 16  # of which three are kept free

@@ -32,8 +32,8 @@ from inference.worker.handlers import generation
 from inference.worker.recovery import restoring
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisLink
-from tenants.caller import Caller, Limits
 from tenants.models import Tenant
+from tests.inference.callers import REALTIME, a_caller
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until
@@ -42,7 +42,6 @@ from tests.inference.scripted import ScriptedEngine, Step
 in_database = database_sync_to_async
 QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
 FIELDS: dict[str, Any] = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
-REALTIME = "realtime"
 AWAY: list[Step] = [EngineAway("the engine does not answer")]
 
 
@@ -276,19 +275,6 @@ async def test_a_body_that_was_prepared_for_an_engine_that_has_gone_is_prepared_
         "messages": [],
         "user": "alice",
     }
-
-
-def a_caller(**changes: Any) -> Caller:
-    plain: dict[str, Any] = {
-        "tenant_id": an_order().tenant_id,
-        "tenant": "acme",
-        "actor": "key",
-        "subject_id": an_order().subject_id,
-        "weight": 1,
-        "limits": Limits(),
-        "credential": b"",
-    }
-    return Caller(**{**plain, **changes})
 
 
 async def test_the_way_goes_to_the_first_pool_that_answers(

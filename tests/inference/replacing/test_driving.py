@@ -1,10 +1,7 @@
 """A replacement goes from step to step, whoever drives it, and fails without harm."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -16,7 +13,7 @@ from redis import Redis
 
 from audit.models import Event
 from inference.engines.kinds.exclusive_use import EngineUse
-from inference.models import Engine, Model, Pool, Replacement
+from inference.models import Engine, Replacement
 from inference.models.replacement import Step
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.occupancy import new_runner_id
@@ -26,37 +23,15 @@ from inference.replacing import driving
 from inference.replacing.driving import Drive, Lost, drive_all
 from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
-from tests.inference.replacing.version import Version, serving
+from tests.inference.replacing.version import BY, OLD, Version, begun
 
 pytestmark = pytest.mark.django_db
-BY = "test"
-OLD = "http://127.0.0.1:9/v1"
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driving, "BEAT_S", 0.02)
     monkeypatch.setattr(driving, "SETTLED_AFTER_S", 0.04)
-
-
-@pytest.fixture
-def version() -> Iterator[Version]:
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture
-def engine() -> Engine:
-    pool = Pool.add(Model.add("large", by=BY), f"pool-{uuid4().hex}", by=BY)
-    return Engine.add(pool, "gpu-1", by=BY, kind="openai", url=OLD, options={"model": "theirs"})
-
-
-def begun(engine: Engine, version: Version, **given: Any) -> Replacement:
-    how = {"load_within_s": 30, **{k: given.pop(k) for k in list(given) if k in HOW}}
-    return Replacement.begin(engine, *proposed(engine, {"url": version.url, **given}), by=BY, **how)
-
-
-HOW = ("load_within_s", "warm_ups", "keeps_old", "may_take_less")
 
 
 def driven(replacement: Replacement) -> Replacement:

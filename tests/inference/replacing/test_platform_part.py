@@ -18,10 +18,8 @@ from inference.models import Engine
 from inference.models.replacement import Step
 from inference.replacing import driving, warming
 from inference.replacing.driving import Drive, Lost
-from tests.inference.replacing.test_driving import begun, engine, version
-from tests.inference.replacing.version import Version
+from tests.inference.replacing.version import Version, begun
 
-__all__ = ["engine", "version"]
 MOST_WAIT_S = 0.25
 MOST_STATEMENTS = 32
 

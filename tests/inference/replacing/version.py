@@ -7,6 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from inference.models import Engine, Replacement
+from inference.registry.versions import proposed
+
+BY = "test"
+OLD = "http://127.0.0.1:9/v1"
+HOW = ("load_within_s", "warm_ups", "keeps_old", "may_take_less")
+
 
 class Version(ThreadingHTTPServer):
     daemon_threads = True
@@ -68,3 +75,8 @@ def serving() -> Iterator[Version]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def begun(engine: Engine, version: Version, **given: Any) -> Replacement:
+    how = {"load_within_s": 30, **{k: given.pop(k) for k in list(given) if k in HOW}}
+    return Replacement.begin(engine, *proposed(engine, {"url": version.url, **given}), by=BY, **how)

@@ -18,7 +18,7 @@ from config.supervisor.ports import find_free
 from config.tracing import throttle_exporter_logs
 from inference.tracing import attributes, spans
 from inference.tracing.recorder import END_S, Recorder
-from tests.test_environment import started
+from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -16,9 +16,8 @@ from inference.order import Order
 from inference.stream.frames import Frame, Kind
 from tests.inference.engines.served import Served
 from tests.inference.orders import chunk, usage
-from tests.inference.worker.test_failing_over import Pools, bench, second
+from tests.inference.worker.two_pools import Pools, second
 
-__all__ = ["bench"]
 BEGINNING = [chunk(role="assistant", content=""), chunk("Hel"), chunk("lo")]
 REST = [chunk(role="assistant", content=""), chunk(" you"), chunk(finish="stop"), usage(9, 1)]
 CHAT: dict[str, Any] = {
@@ -46,29 +45,29 @@ async def servers() -> AsyncIterator[tuple[Served, Served]]:
         yield breaks, goes_on
 
 
-def serve(bench: Pools, settings: Settings, kind: str, *servers: Served) -> None:
+def serve(pools: Pools, settings: Settings, kind: str, *servers: Served) -> None:
     entries = {
         name: {"kind": kind, "url": f"{served.url}/v1", "model": "theirs"}
-        for name, served in zip((bench.pool, second(bench)), servers, strict=True)
+        for name, served in zip((pools.pool, second(pools)), servers, strict=True)
     }
-    settings.ENGINES = {bench.pool: {"pools": entries}}
+    settings.ENGINES = {pools.pool: {"pools": entries}}
     engines.forget()
     for name in entries:
         engine: Any = engines.pools()[name].engine(name)
-        bench.drain(name, engine)
+        pools.drain(name, engine)
 
 
-async def frames_of(bench: Pools, order: Order) -> list[Frame]:
-    return [one for one in await bench.returned(order.reply_to) if one.id == order.id.bytes]
+async def frames_of(pools: Pools, order: Order) -> list[Frame]:
+    return [one for one in await pools.returned(order.reply_to) if one.id == order.id.bytes]
 
 
-async def said(bench: Pools, order: Order) -> list[bytes]:
-    frames = [one for one in await frames_of(bench, order) if one.kind != Kind.ERROR]
+async def said(pools: Pools, order: Order) -> list[bytes]:
+    frames = [one for one in await frames_of(pools, order) if one.kind != Kind.ERROR]
     return [each for one in frames for each in sse.split(one.body)]
 
 
-async def ended(bench: Pools) -> Usage:
-    (row,) = await bench.settled(1)
+async def ended(pools: Pools) -> Usage:
+    (row,) = await pools.settled(1)
     return row
 
 
@@ -80,33 +79,33 @@ async def ended(bench: Pools) -> Usage:
     ],
 )
 async def test_a_broken_stream_goes_on_at_the_next_engine(
-    bench: Pools,
+    pools: Pools,
     settings: Settings,
     servers: tuple[Served, Served],
     kind: str,
     says_go_on: dict[str, bool],
 ) -> None:
-    serve(bench, settings, kind, *servers)
-    order = await bench.put(bench.pool, body=orjson.dumps(CHAT))
-    row = await ended(bench)
-    assert (row.pool, row.error_code, row.finish_reason) == (second(bench), "", "stop")
+    serve(pools, settings, kind, *servers)
+    order = await pools.put(pools.pool, body=orjson.dumps(CHAT))
+    row = await ended(pools)
+    assert (row.pool, row.error_code, row.finish_reason) == (second(pools), "", "stop")
     assert row.completion_tokens == 3
     asked = orjson.loads(servers[1].asked[-1][1])
     last = asked["messages"][-1]
     assert (last["role"], last["content"]) == ("assistant", "Hello")
     assert says_go_on.items() <= {**asked, **last}.items()
-    texts = [sse.text_in(each) for each in await said(bench, order) if each != sse.DONE]
+    texts = [sse.text_in(each) for each in await said(pools, order) if each != sse.DONE]
     assert "".join(texts) == "Hello you"
 
 
 @pytest.mark.parametrize("asks", [{"tools": [{"type": "function", "function": {"name": "f"}}]}, {}])
 async def test_what_cannot_be_taken_up_ends_with_an_error(
-    bench: Pools, settings: Settings, servers: tuple[Served, Served], asks: dict[str, Any]
+    pools: Pools, settings: Settings, servers: tuple[Served, Served], asks: dict[str, Any]
 ) -> None:
-    serve(bench, settings, "vllm" if asks else "openai", *servers)
-    order = await bench.put(bench.pool, body=orjson.dumps({**CHAT, **asks}))
-    row = await ended(bench)
-    assert (row.pool, row.error_code, row.finish_reason) == (bench.pool, "engine_failed", "error")
+    serve(pools, settings, "vllm" if asks else "openai", *servers)
+    order = await pools.put(pools.pool, body=orjson.dumps({**CHAT, **asks}))
+    row = await ended(pools)
+    assert (row.pool, row.error_code, row.finish_reason) == (pools.pool, "engine_failed", "error")
     assert (row.completion_tokens, servers[1].asked) == (2, [])
-    *_, last = await frames_of(bench, order)
+    *_, last = await frames_of(pools, order)
     assert last.kind == Kind.ERROR

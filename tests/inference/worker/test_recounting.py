@@ -11,10 +11,9 @@ from inference.queue.fair_queue import prefix
 from inference.worker.recovery import sweeper
 from tenants.models import Tenant, Tier
 from tests.inference.usages import use
-from tests.inference.worker.test_sweeper import POOL, pool
+from tests.inference.worker.conftest import POOL
 
-__all__ = ["pool"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("swept_pool")]
 
 
 def lost(seconds_ago: int = 10) -> datetime:

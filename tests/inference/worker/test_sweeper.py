@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -32,29 +32,10 @@ from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 from tests.inference.orders import an_order
+from tests.inference.worker.conftest import POOL, forget_swept
 from tests.unguarded import unguarded
 
-pytestmark = pytest.mark.django_db
-POOL = "sweeper-test"
-
-
-@pytest.fixture(autouse=True)
-def pool(settings: Settings) -> Iterator[str]:
-    settings.ENGINES = {POOL: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    engines.forget()
-    client.cache_clear()
-    _forget()
-    yield POOL
-    _forget()
-    client().close()
-    client.cache_clear()
-    engines.forget()
-
-
-def _forget() -> None:
-    keys = list(client().scan_iter(f"{prefix(POOL)}:*", count=10_000))
-    if keys:
-        client().delete(*keys)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("swept_pool")]
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +275,7 @@ def test_when_redis_loses_everything_all_come_back_at_once(
     orders = [on_record(acme, age_s=100 - n) for n in range(5)]
     the_epoch_is_old()
     sweeper.sweep_all()
-    _forget()
+    forget_swept()
     sweeper.sweep_all()  # a new epoch
     the_epoch_is_old()
     sweeper.sweep_all()
@@ -311,7 +292,7 @@ def test_when_redis_comes_back_with_older_data_what_is_missing_is_found_at_once(
     kept = {key: client().dump(key) or b"" for key in client().scan_iter(f"{prefix(POOL)}:*")}
     later = [on_record(acme, age_s=5) for _ in range(3)]
     sweeper.sweep_all()
-    _forget()
+    forget_swept()
     for key, value in kept.items():
         client().restore(key, 0, value)
     sweeper.sweep_all()
@@ -330,7 +311,7 @@ def test_data_lost_while_it_compares_is_compared_again(
 
     def too_early(pool: str, asked: list[UUID]) -> list[UUID]:
         found = unknown(pool, asked)
-        _forget()
+        forget_swept()
         return found
 
     with monkeypatch.context() as lost:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from channels.db import database_sync_to_async
+from channels.db import database_sync_to_async as in_database
 from django.utils import timezone
 
 from tenants import secret_keys
@@ -19,15 +19,6 @@ from tenants.authentication.authenticator import Authenticator, TenantClosed, Un
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Member, Quota, Tenant, User
 from tenants.roles import Role
-
-in_database = database_sync_to_async
-
-
-@pytest.fixture
-def alice(acme: Tenant) -> Member:
-    user = User.objects.create_user("alice@acme.example", "a long passphrase")
-    member: Member = acme.add_member(user, Role.DEVELOPER, by="test")
-    return member
 
 
 async def refused_after(ask: Callable[[], Awaitable[Caller]]) -> float:

@@ -29,13 +29,6 @@ PROMPT_S = 0.6  # a notification takes milliseconds; the machine may be busy
 
 
 @pytest.fixture
-def alice(acme: Tenant) -> Member:
-    user = User.objects.create_user("alice@acme.example", "a long passphrase")
-    member: Member = acme.add_member(user, Role.DEVELOPER, by="test")
-    return member
-
-
-@pytest.fixture
 def looks(authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the database was asked."""
     asked, fetch = list[object](), authenticator._fetch

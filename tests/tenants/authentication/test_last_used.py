@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from channels.db import database_sync_to_async as in_database
 from django.utils import timezone
 
 from tenants.authentication import last_used as module
 from tenants.authentication.authenticator import Authenticator
 from tenants.authentication.last_used import LastUsed
 from tenants.models import ApiKey, Tenant
-from tests.tenants.authentication.test_authenticator import in_database
 
 
 async def last_used(key: ApiKey) -> Any:
