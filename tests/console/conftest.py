@@ -13,7 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
-from tests import chromium
+from tests import chromium, people
 
 PASSWORD = "a forebay holds the river"
 CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
@@ -138,9 +138,8 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 def join(tenant: Tenant, email: str, role: Role) -> Member:
-    user = User.objects.create_user(email, PASSWORD, name=email.partition("@")[0].title())
-    member: Member = tenant.add_member(user, role, by="test")
-    return member
+    name = email.partition("@")[0].title()
+    return people.join(tenant, email, role, PASSWORD, name=name)
 
 
 @pytest.fixture(autouse=True)

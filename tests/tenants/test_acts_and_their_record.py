@@ -23,6 +23,7 @@ from tenants.models.link import Purpose
 from tenants.models.restricted_model import RestrictedModel
 from tenants.models.tier import TierPolicy
 from tenants.roles import Role
+from tests import people
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a forebay holds the river"
@@ -74,9 +75,7 @@ def world(settings: Any) -> World:
 
 
 def join(tenant: Tenant, name: str, role: str) -> Member:
-    user = User.objects.create_user(f"{name}@acme.example", PASSWORD)
-    member: Member = tenant.add_member(user, Role(role), by=BY)
-    return member
+    return people.join(tenant, f"{name}@acme.example", Role(role), PASSWORD, by=BY)
 
 
 def _pool() -> Pool:

@@ -12,14 +12,13 @@ from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import AlreadyUsed, Purpose, WrongPassword
 from tenants.models.tenant import OperatorsStayOut
 from tenants.roles import Profile, Role
+from tests import people
 
 PASSWORD = "a forebay holds the river"
 
 
 def join(tenant: Tenant, name: str, role: Role) -> Member:
-    user = User.objects.create_user(f"{name}@{tenant.name}.example", PASSWORD)
-    member: Member = tenant.add_member(user, role, by="test")
-    return member
+    return people.join(tenant, f"{name}@{tenant.name}.example", role, PASSWORD)
 
 
 def invited(

@@ -11,16 +11,15 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
-from tenants.models import ApiKey, Link, Member, Team, Tenant, User
+from tenants.models import ApiKey, Link, Member, Team, Tenant
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
 from tenants.roles import Permission, Profile, Role
+from tests import people
 
 
 def join(tenant: Tenant, name: str, role: Role) -> Member:
-    user = User.objects.create_user(f"{name}@{tenant.name}.example", "a long passphrase")
-    member: Member = tenant.add_member(user, role, by="test")
-    return member
+    return people.join(tenant, f"{name}@{tenant.name}.example", role, "a long passphrase")
 
 
 @pytest.fixture

@@ -18,15 +18,14 @@ from inference.models import Completion, Conversation, Message, State, Usage
 from inference.reasoning import Said, packed
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def bob() -> Member:
-    user = User.objects.create_user("bob@acme.example")
-    member: Member = Tenant.open("acme", by="test").add_member(user, Role.MEMBER, by="test")
-    return member
+    return join(Tenant.open("acme", by="test"), "bob@acme.example")
 
 
 def ask(member: Member, text: str = "hi", conversation: Conversation | None = None) -> Exchange:

@@ -12,17 +12,15 @@ from inference.chat import conversations, listing
 from inference.chat.conversations import first_words
 from inference.chat.message_texts import title_of
 from inference.models import Conversation
-from tenants.models import Member, Tenant, User
-from tenants.roles import Role
+from tenants.models import Member, Tenant
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def bob() -> Member:
-    user = User.objects.create_user("bob@acme.example")
-    member: Member = Tenant.open("acme", by="test").add_member(user, Role.MEMBER, by="test")
-    return member
+    return join(Tenant.open("acme", by="test"), "bob@acme.example")
 
 
 def test_starting_one(bob: Member) -> None:

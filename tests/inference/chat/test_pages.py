@@ -17,6 +17,7 @@ from inference.models import Conversation
 from tenants import model_access
 from tenants.models import Member, Tenant, User
 from tenants.roles import Profile, Role
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -30,12 +31,6 @@ def acme() -> Tenant:
 @pytest.fixture
 def globex() -> Tenant:
     return Tenant.open("globex", by="test")
-
-
-def join(tenant: Tenant, email: str, role: Role = Role.MEMBER) -> Member:
-    user = User.objects.filter(email=email).first() or User.objects.create_user(email)
-    member: Member = tenant.add_member(user, role, by="test")
-    return member
 
 
 @pytest.fixture

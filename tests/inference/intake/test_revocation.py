@@ -22,6 +22,7 @@ from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 from tests.inference.orders import an_order
+from tests.people import join
 
 in_database = database_sync_to_async
 TakenAway = Callable[[ApiKey, Member], Any]
@@ -52,10 +53,8 @@ def key(acme: Tenant) -> ApiKey:
 
 @pytest.fixture
 def bob(acme: Tenant) -> Member:
-    for name, role in (("alice", Role.OWNER), ("bob", Role.MEMBER)):
-        user = User.objects.create_user(f"{name}@acme.example")
-        member: Member = acme.add_member(user, role, by="test")
-    return member
+    join(acme, "alice@acme.example", Role.OWNER)
+    return join(acme, "bob@acme.example")
 
 
 def on_record(tenant: Tenant, **changes: Any) -> Order:

@@ -26,10 +26,10 @@ from inference.models import Author, Completion, Conversation, Message, State, U
 from inference.order import Order, unpacked
 from inference.record import statements
 from inference.record.statements import Outcome
-from tenants.models import ApiKey, LedgerEntry, Member, Tenant, User
+from tenants.models import ApiKey, LedgerEntry, Member, Tenant
 from tenants.quotas.charge import Charge
-from tenants.roles import Role
 from tests.inference.orders import an_order
+from tests.people import join
 
 
 @pytest.fixture
@@ -303,9 +303,7 @@ def test_many_rows_in_one_statement(
 
 @pytest.fixture
 def alice(acme: Tenant) -> Member:
-    user = User.objects.create_user("alice@acme.example")
-    member: Member = acme.add_member(user, Role.MEMBER, by="test")
-    return member
+    return join(acme, "alice@acme.example")
 
 
 def an_answer_to_come(order: Order, alice: Member) -> Message:

@@ -15,9 +15,10 @@ from inference.usage.histogram import MOST_OFF
 from inference.usage.names import Dimension
 from inference.usage.report import Figures, Report, as_of, total
 from inference.usage.time_range import TimeRange
-from tenants.models import ApiKey, Member, Team, Tenant, User
+from tenants.models import ApiKey, Member, Team, Tenant
 from tenants.roles import Role
 from tests.inference.usages import used
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 D = Dimension
@@ -43,9 +44,7 @@ def team(acme: Tenant) -> Team:
 
 @pytest.fixture
 def bob(acme: Tenant) -> Member:
-    user = User.objects.create_user("bob@acme.example")
-    member: Member = acme.add_member(user, Role.DEVELOPER, by="test")
-    return member
+    return join(acme, "bob@acme.example", Role.DEVELOPER)
 
 
 @pytest.fixture

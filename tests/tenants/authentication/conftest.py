@@ -2,12 +2,11 @@
 
 import pytest
 
-from tenants.models import Member, Tenant, User
+from tenants.models import Member, Tenant
 from tenants.roles import Role
+from tests.people import join
 
 
 @pytest.fixture
 def alice(acme: Tenant) -> Member:
-    user = User.objects.create_user("alice@acme.example", "a long passphrase")
-    member: Member = acme.add_member(user, Role.DEVELOPER, by="test")
-    return member
+    return join(acme, "alice@acme.example", Role.DEVELOPER, "a long passphrase")

@@ -10,8 +10,9 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from tenants import model_access, secret_keys
-from tenants.models import ApiKey, Member, Quota, Team, Tenant, User
+from tenants.models import ApiKey, Member, Quota, Team, Tenant
 from tenants.roles import Role
+from tests.people import join
 
 
 @pytest.fixture
@@ -20,9 +21,7 @@ def key(acme: Tenant) -> ApiKey:
 
 
 def charlie(globex: Tenant) -> Member:
-    user = User.objects.create_user("charlie@globex.example")
-    member: Member = globex.add_member(user, Role.OWNER, by="test")
-    return member
+    return join(globex, "charlie@globex.example", Role.OWNER)
 
 
 def test_a_key_with_everything(acme: Tenant) -> None:

@@ -21,9 +21,10 @@ from audit.models import Event
 from audit.trail.record import act
 from infrastructure.postgres.scope import OutOfReach
 from tenants.isolation import check, row_security
-from tenants.models import ApiKey, Member, Team, Tenant, User
+from tenants.models import ApiKey, Member, Team, Tenant
 from tenants.roles import Role
 from tenants.scope import person_scope, system_scope, tenant_scope
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 
@@ -40,18 +41,12 @@ def globex() -> Tenant:
 
 @pytest.fixture
 def alice(acme: Tenant) -> Member:
-    return _join(acme, "alice@acme.example")
+    return join(acme, "alice@acme.example", Role.OWNER)
 
 
 @pytest.fixture
 def charlie(globex: Tenant) -> Member:
-    return _join(globex, "charlie@globex.example")
-
-
-def _join(tenant: Tenant, email: str) -> Member:
-    user = User.objects.create_user(email)
-    member: Member = tenant.add_member(user, Role.OWNER, by="test")
-    return member
+    return join(globex, "charlie@globex.example", Role.OWNER)
 
 
 @pytest.fixture

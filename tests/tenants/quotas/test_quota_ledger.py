@@ -17,7 +17,7 @@ from tenants.models import (
     User,
 )
 from tenants.models.quota_raise import QuotaRaise
-from tenants.roles import Role
+from tests.people import join
 from tests.tenants.book import Asked, Book
 
 
@@ -28,9 +28,7 @@ def key(acme: Tenant) -> ApiKey:
 
 @pytest.fixture
 def alice(acme: Tenant) -> Member:
-    user = User.objects.create_user("alice@acme.example")
-    member: Member = acme.add_member(user, Role.MEMBER, by="test")
-    return member
+    return join(acme, "alice@acme.example")
 
 
 def quota(tenant: Tenant, limit: int, unit: str = "requests", **more: Any) -> Quota:
