@@ -20,17 +20,17 @@ import orjson
 from django.conf import settings
 
 from inference import progress
-from inference.engines import continuation
+from inference.engines import continuation, load
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
-from inference.engines.load import Load
+from inference.engines.load import Load, Names
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.statuses import Meaning, meaning
 from inference.engines.transport import bounded_reading
 from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import Answer, BrokenOff, NoConnection
 from inference.engines.transport.failure_reason import without_ports
-from inference.engines.transport.session import EngineSession
+from inference.engines.transport.session import CONNECT_S, EngineSession
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
@@ -88,6 +88,9 @@ LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_RETRY_AFTER = 3600
 LONGEST_UPSTREAM = 120  # characters, of a column of the audit trail
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
+REPORT_S = 5.0  # for an engine's report of itself
+# Causes of an answer that teaches nothing; another one may come later.
+UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
 PATHS = {True: "/v1/chat/completions", False: "/v1/completions"}  # as clients know them; True: chat
 _TOO_LONG = re.compile(
     r"context (length|size|window).{0,80}(exceed|maximum|longer|only|too )"
@@ -211,6 +214,7 @@ class Engine:
     alive_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
+    metrics: ClassVar[Names | None] = None  # of its Prometheus metrics, if it has some
     own_fields: ClassVar[Fields] = {}  # fields of this kind beyond OpenAI's
     own_chat_fields: ClassVar[Fields] = {}  # for chats only
     own_text_fields: ClassVar[Fields] = {}  # for completions only
@@ -227,6 +231,7 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
+        self.root = self.base.removesuffix("/v1")  # of the paths that are not OpenAI's
         self.context_length = config.context_length  # tokens, prompt and answer together
         self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
@@ -283,10 +288,7 @@ class Engine:
 
     async def answers(self, session: EngineSession) -> bool:
         """Returns whether it responds without a server error. Raises ClientError, OSError."""
-        async with self._http(session).get(
-            self.health_url, headers=self.headers(), allow_redirects=False
-        ) as response:
-            return response.status < 500
+        return await self._responds(session, self.health_url)
 
     async def is_alive(self, session: EngineSession) -> bool:
         """Returns whether it is not frozen, within `alive_within_s`. Raises like `answers`.
@@ -297,28 +299,52 @@ class Engine:
 
     async def progress(self, session: EngineSession) -> Progress | None:
         """Returns its progress by its own metrics; None if it has none. Raises like `answers`."""
-        if not self.metrics_url:
-            return None
-        async with self._http(session).get(
-            self.metrics_url, headers=self.headers(), allow_redirects=False
-        ) as response:
-            if response.status != 200:
-                return None
-            text = (await bounded_reading.whole(response)).decode(errors="replace")
-            return progress.read(self.config.kind, text)
+        text = await self._metrics_text(session)
+        return None if text is None else progress.read(self.config.kind, text)
 
-    @property
-    def metrics_url(self) -> str:
-        """Returns the address of its Prometheus metrics; "" for a kind without them."""
-        return ""
+    async def load(self, session: EngineSession) -> Load | None:
+        """Returns its load by its own metrics; None if it has none.
+
+        Raises like `answers`, and ValueError or OverflowError for bad figures.
+        """
+        text = await self._metrics_text(session)
+        return load.read(text, self.metrics) if text is not None and self.metrics else None
 
     @property
     def health_url(self) -> str:
         return self.base + self.health_path
 
-    async def load(self, session: EngineSession) -> Load | None:
-        """Returns its reported load; None for a kind without one. Raises like `answers`."""
-        return None
+    # Occasional questions -------------------------------------------------------------------------
+    async def _responds(self, session: EngineSession, url: str) -> bool:
+        async with self._asking(session, url) as response:
+            return response.status < 500
+
+    async def _metrics_text(self, session: EngineSession) -> str | None:
+        if self.metrics is None:
+            return None
+        async with self._asking(session, self.root + "/metrics", within_s=REPORT_S) as response:
+            if response.status != 200:
+                return None
+            return (await bounded_reading.whole(response)).decode(errors="replace")
+
+    async def _report(self, session: EngineSession, url: str, body: Any = None) -> Any:
+        """Returns the JSON of its answer. Raises ClientError, TimeoutError, ValueError."""
+        async with self._asking(session, url, body, within_s=REPORT_S) as response:
+            response.raise_for_status()
+            return orjson.loads(await bounded_reading.whole(response))
+
+    def _asking(
+        self, session: EngineSession, url: str, body: Any = None, within_s: float | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Returns a context of its answer. A body is posted."""
+        return session.http(hosted=self.config.hosted).request(
+            "GET" if body is None else "POST",
+            url,
+            json=body,
+            headers=self.headers(),
+            timeout=aiohttp.ClientTimeout(total=within_s, connect=CONNECT_S),
+            allow_redirects=False,  # a prompt goes nowhere else
+        )
 
     @property
     def upstream(self) -> str:
@@ -450,9 +476,6 @@ class Engine:
         traced = header_lines() if self._gets_trace_headers else b""
         endpoint, body, hosted = self.endpoint(order), self.outgoing(order), self.config.hosted
         return session.post(endpoint, body, self.headers(), traced, hosted=hosted)
-
-    def _http(self, session: EngineSession) -> aiohttp.ClientSession:
-        return session.http(hosted=self.config.hosted)
 
     def endpoint(self, order: Order) -> str:
         return self.base + (self.chat_path if order.chat else self.text_path)

@@ -1,19 +1,14 @@
 """Reads an engine's load from its metrics (Prometheus' text format)."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import aiohttp
-
 from inference.engines import kv_blocks
-from inference.engines.transport import bounded_reading
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
 # SGLang's samples of a part of another sample: of one class, or of another GPU.
 _PART = re.compile(r'\bpriority="[^"]|\b(?:tp|pp)_rank="[1-9]')
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +43,6 @@ SGLANG = Names("sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token
 LLAMA_CPP = Names(
     "llamacpp:requests_processing", "llamacpp:requests_deferred", "llamacpp:kv_cache_usage_ratio"
 )
-
-
-async def ask(
-    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str], names: Names
-) -> Load | None:
-    """Read an engine's metrics; None if it has none.
-
-    Raises ClientError, OSError, TimeoutError, and ValueError or OverflowError for bad figures.
-    """
-    async with http.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as response:
-        if response.status != 200:
-            return None
-        return read((await bounded_reading.whole(response)).decode(errors="replace"), names)
 
 
 def read(text: str, names: Names) -> Load | None:

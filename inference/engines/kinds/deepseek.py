@@ -51,7 +51,7 @@ class DeepSeekEngine(Engine):
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(replace(config, hosted=True))  # whatever the entry says
-        self.root = self.base.removesuffix("/v1").removesuffix("/beta")
+        self.root = self.root.removesuffix("/beta")
         for name in _IGNORED_THERE:
             self._chat_fields.pop(name, None)
             self._text_fields.pop(name, None)
@@ -106,9 +106,7 @@ class DeepSeekEngine(Engine):
     # Health ---------------------------------------------------------------------------------------
     async def answers(self, session: EngineSession) -> bool:
         """Returns whether it responds and the balance suffices."""
-        async with self._http(session).get(
-            self.root + "/user/balance", headers=self.headers(), allow_redirects=False
-        ) as response:
+        async with self._asking(session, self.root + "/user/balance") as response:
             if response.status in _OPERATORS or response.status >= 500:
                 return False
             return response.status != 200 or await _is_available(response)

@@ -16,6 +16,8 @@ import orjson
 
 from inference.engines import load
 from inference.engines.base import (
+    REPORT_S,
+    UNREADABLE,
     Engine,
     EngineAway,
     EngineConfig,
@@ -29,10 +31,8 @@ from inference.engines.continuation import after_prompt, append_to_answer, rest_
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.kinds.bundled_model import template_for
 from inference.engines.kinds.exclusive_use import EngineUse
-from inference.engines.kinds.llama_cpp_logprobs import Logprobs
+from inference.engines.kinds.llama_cpp_answers import Logprobs, RequiredCall, Translation
 from inference.engines.kinds.prompt_slots import Lease, Slots
-from inference.engines.kinds.required_call import RequiredCall
-from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
 from inference.engines.transport import bounded_reading
 from inference.engines.transport.connection import NoConnection
@@ -47,21 +47,16 @@ _CLIENTS_MISTAKE = re.compile(
     r"is not supported|must (be|have|contain)|roles? must|Jinja"
     r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
 )
+_MODALITIES = (("images", "vision"), ("audio", "audio"), ("video", "video"))
 _HERE = ("127.0.0.1", "::1", "localhost")
-_UNREADABLE = (
-    aiohttp.ClientError,
-    TimeoutError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-)
+_UNREADABLE = (aiohttp.ClientError, TimeoutError, *UNREADABLE)
 
 
 class LlamaCppEngine(Engine):
     health_path = "/health"
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
+    metrics = load.LLAMA_CPP  # if it was started with --metrics
     own_fields = {
         "top_k": integer(-1, 2**31 - 1),
         "min_p": number(0, 1),
@@ -141,16 +136,10 @@ class LlamaCppEngine(Engine):
 
     async def probe(self, session: EngineSession) -> bool:
         try:
-            props = await self._ask(session, "/props")
-            modalities, template = props["modalities"], props["chat_template_caps"]
-            self.learn(
-                {
-                    "images": bool(modalities.get("vision")),
-                    "audio": bool(modalities.get("audio")),
-                    "video": bool(modalities.get("video")),
-                    "tools": bool(template["supports_tools"]),
-                }
-            )
+            props = await self._report(session, self.base + "/props")
+            modalities = {name: bool(props["modalities"].get(key)) for name, key in _MODALITIES}
+            tools = bool(props["chat_template_caps"]["supports_tools"])
+            self.learn(modalities | {"tools": tools})
         except _UNREADABLE:
             return False
         self.learn_slots(props.get("total_slots"))
@@ -164,18 +153,9 @@ class LlamaCppEngine(Engine):
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
 
-    async def load(self, session: EngineSession) -> Load | None:
-        """Returns its load, if it was started with --metrics."""
-        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.LLAMA_CPP)
-
-    @property
-    def metrics_url(self) -> str:
-        return self.base + "/metrics"
-
     async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
-        prompt = (await self._ask(session, "/apply-template", chat))["prompt"]
-        text = {"content": prompt, "add_special": True, "parse_special": True}
-        return len((await self._ask(session, "/tokenize", text))["tokens"])
+        prompt = await self._rendered(session, chat)
+        return await self._tokens(session, {"content": prompt, "parse_special": True})
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         """Leave only the tool that must be called: llama.cpp ignores its name in the choice."""
@@ -196,36 +176,35 @@ class LlamaCppEngine(Engine):
         return True
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        shapes = self._shapes(order)
-        async with self._with_slot(session, order, shapes) as (placed, lease):
+        translations = self._translations(order)
+        async with self._with_slot(session, order, translations) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
-            for shape in shapes:
-                body = shape.of_answer(body)
+            for each in translations:
+                body = each.of_answer(body)
             return body
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
-        shapes = self._shapes(order)
+        translations = self._translations(order)
         async with (
-            self._with_slot(session, order, shapes) as (placed, lease),
+            self._with_slot(session, order, translations) as (placed, lease),
             aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]
-                for shape in shapes:
-                    events = list(map(shape.of_event, events))
+                for each in translations:
+                    events = list(map(each.of_event, events))
                 yield events
 
-    def _shapes(self, order: Order) -> list[Logprobs | RequiredCall]:
-        """Returns the translations of the answer into OpenAI's form."""
+    def _translations(self, order: Order) -> list[Translation]:
         call = RequiredCall.for_order(order) if self._writes_calls_as_json else None
-        return [shape for shape in (Logprobs.for_order(order), call) if shape]
+        return [each for each in (Logprobs.for_order(order), call) if each]
 
     @asynccontextmanager
     async def _with_slot(
-        self, session: EngineSession, order: Order, shapes: Iterable[Logprobs | RequiredCall]
+        self, session: EngineSession, order: Order, translations: Iterable[Translation]
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """Yields the order with its slot, and the lease of the slot."""
         count = partial(self._count_slots, session)
@@ -234,8 +213,8 @@ class LlamaCppEngine(Engine):
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
-                for shape in shapes:
-                    body += shape.outgoing
+                for each in translations:
+                    body += each.outgoing
                 yield msgspec.structs.replace(order, body=body + b"}"), lease
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
@@ -247,13 +226,8 @@ class LlamaCppEngine(Engine):
         llama.cpp would take a number beyond its last slot for "any".
         """
         try:
-            timeout = aiohttp.ClientTimeout(total=5)
-            async with self._http(session).get(
-                self.base + "/props",
-                headers=self.headers(),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
+            url = self.base + "/props"
+            async with self._asking(session, url, within_s=REPORT_S) as response:
                 body = await bounded_reading.whole(response)
             self._check(response.status, {}, body)
             total = int(orjson.loads(body)["total_slots"])
@@ -282,32 +256,21 @@ class LlamaCppEngine(Engine):
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Ask the engine's own tokenizer, or estimate if that fails."""
         try:
-            prompt = await self._prompt(session, order)
+            body = orjson.loads(order.body)
+            chat = {"messages": body["messages"]} if order.chat else None
+            prompt = await self._rendered(session, chat) if chat else body["prompt"]
             if isinstance(prompt, list):  # tokens already
                 return len(prompt)
-            reply = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
-            return len(reply["tokens"])
+            return await self._tokens(session, {"content": prompt})
         except _UNREADABLE:
             return await super().count_prompt(session, order)
 
-    async def _prompt(self, session: EngineSession, order: Order) -> Any:
-        body = orjson.loads(order.body)
-        if not order.chat:
-            return body["prompt"]
-        rendered = await self._ask(session, "/apply-template", {"messages": body["messages"]})
-        return rendered["prompt"]
+    async def _rendered(self, session: EngineSession, chat: dict[str, Any]) -> Any:
+        return (await self._report(session, self.base + "/apply-template", chat))["prompt"]
 
-    async def _ask(self, session: EngineSession, path: str, body: Any = None) -> Any:
-        async with self._http(session).request(
-            "GET" if body is None else "POST",
-            self.base + path,
-            json=body,
-            headers=self.headers(),
-            timeout=aiohttp.ClientTimeout(total=5),
-            allow_redirects=False,  # a prompt goes nowhere else
-        ) as response:
-            response.raise_for_status()
-            return orjson.loads(await bounded_reading.whole(response))
+    async def _tokens(self, session: EngineSession, text: dict[str, Any]) -> int:
+        body = {**text, "add_special": True}
+        return len((await self._report(session, self.base + "/tokenize", body))["tokens"])
 
 
 def _name(tool: dict[str, Any]) -> Any:

@@ -1,24 +1,20 @@
 """SGLang's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:30000/v1."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import orjson
 
 from inference import classes
 from inference.engines import load
-from inference.engines.base import EngineFailed, EngineFull, error_in
+from inference.engines.base import UNREADABLE, EngineFailed, EngineFull, error_in
+from inference.engines.kinds.open_ended import OpenEndedEngine
 from inference.engines.kinds.openai import OpenAIEngine
-from inference.engines.kinds.unfinished_messages import OpenEndedEngine
-from inference.engines.load import Load
-from inference.engines.transport import bounded_reading
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
 
 PRIORITY_STEP = 10  # between classes; SGLang serves the higher number first
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
-_UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
 _OPENAI_FIELDS = (
     "top_k",
     "min_p",
@@ -30,8 +26,6 @@ _OPENAI_FIELDS = (
     "continue_final_message",
     "separate_reasoning",
 )
-
-
 _CAPABILITY_FIELDS = {
     "text": "is_generation",
     "images": "has_image_understanding",
@@ -49,8 +43,7 @@ class SglangEngine(OpenEndedEngine):
 
     product = "SGLang"
     own_fields = {name: OpenAIEngine.own_fields[name] for name in _OPENAI_FIELDS}
-    can = {"files": False}
-    tool_types = ("function",)
+    metrics = load.SGLANG  # if it was started with --enable-metrics
     alive_within_s = 25.0  # it allows itself 20
 
     def outgoing(self, order: Order) -> bytes:
@@ -81,62 +74,29 @@ class SglangEngine(OpenEndedEngine):
         check for every few seconds. Its list of models is none here: a frozen server returns it
         too.
         """
-        async with self._http(session).get(
-            self._root + "/health", headers=self.headers(), allow_redirects=False
-        ) as response:
-            return response.status < 500
+        return await self._responds(session, self.root + "/health")
 
     # What it says of itself -----------------------------------------------------------------------
-    async def probe(self, session: EngineSession) -> bool:
-        """Ask for its context, its model's capabilities, and with `auto_slots` for its slots."""
-        try:
-            with contextlib.suppress(*_UNREADABLE):
-                self.learn_model(await self._ask(session, self.base + "/models"))
-            if info := await self._first_answer(session, "/model_info", "/get_model_info"):
-                self.learn(_capabilities(info))
-            if self.config.auto_slots:
-                with contextlib.suppress(*_UNREADABLE):
-                    self.learn_slots(
-                        _slots(
-                            await self._first_answer(session, "/server_info", "/get_server_info")
-                        )
-                    )
-        except (aiohttp.ClientConnectionError, TimeoutError):
-            return False
-        return True
+    def questions(self) -> tuple[Callable[[EngineSession], Awaitable[None]], ...]:
+        slots = (self._learn_slots,) if self.config.auto_slots else ()
+        return (self._learn_capabilities, *slots)
+
+    async def _learn_capabilities(self, session: EngineSession) -> None:
+        if info := await self._first_answer(session, "/model_info", "/get_model_info"):
+            self.learn(_capabilities(info))
+
+    async def _learn_slots(self, session: EngineSession) -> None:
+        """Learn how many requests all of its data-parallel ranks run together."""
+        info = await self._first_answer(session, "/server_info", "/get_server_info")
+        ranks = info["internal_states"]
+        self.learn_slots(sum(int(rank["effective_max_running_requests_per_dp"]) for rank in ranks))
 
     async def _first_answer(self, session: EngineSession, *paths: str) -> Any:
         """Returns the answer of the first path that exists: the second was its name until 2026."""
         for path in paths:
-            with contextlib.suppress(*_UNREADABLE):
-                return await self._ask(session, self._root + path)
+            with contextlib.suppress(*UNREADABLE):
+                return await self._report(session, self.root + path)
         return None
-
-    async def load(self, session: EngineSession) -> Load | None:
-        """Returns its load, if it was started with --enable-metrics."""
-        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.SGLANG)
-
-    @property
-    def metrics_url(self) -> str:
-        return self._root + "/metrics"
-
-    @property
-    def _root(self) -> str:
-        """Returns the root, below which are the paths that are not OpenAI's."""
-        return self.base.removesuffix("/v1")
-
-    async def _ask(self, session: EngineSession, url: str) -> Any:
-        async with self._http(session).get(
-            url, headers=self.headers(), timeout=_TIMEOUT, allow_redirects=False
-        ) as response:
-            response.raise_for_status()
-            return orjson.loads(await bounded_reading.whole(response))
-
-
-def _slots(info: Any) -> int:
-    """Returns how many requests all of its data-parallel ranks run together."""
-    ranks = info["internal_states"]
-    return sum(int(rank["effective_max_running_requests_per_dp"]) for rank in ranks)
 
 
 def _capabilities(info: Any) -> dict[str, bool]:

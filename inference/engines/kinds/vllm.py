@@ -1,6 +1,6 @@
 """vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
 
-import contextlib
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -9,26 +9,17 @@ import orjson
 
 from inference import classes
 from inference.engines import load
+from inference.engines.base import UNREADABLE
 from inference.engines.continuation import stops_of
-from inference.engines.fields import (
-    BOOL,
-    FORMAT,
-    Rule,
-    integer,
-    tokens,
-)
+from inference.engines.fields import BOOL, FORMAT, Rule, integer, tokens
+from inference.engines.kinds.open_ended import OpenEndedEngine
 from inference.engines.kinds.openai import OpenAIEngine
-from inference.engines.kinds.unfinished_messages import OpenEndedEngine
-from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
-from inference.engines.transport import bounded_reading
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.templating.control_tokens import TAGS
 
 PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
-_UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
 _WORDS = Rule(
     lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
     "a list of at most 64 words",
@@ -62,13 +53,7 @@ class VllmEngine(OpenEndedEngine):
     }
     own_text_fields = {"response_format": FORMAT}
     product = "vLLM"
-    can = {"files": False}
-    tool_types = ("function",)
-
-    @property
-    def root(self) -> str:
-        """Returns the root, below which are the paths that are not OpenAI's."""
-        return self.base.removesuffix("/v1")
+    metrics = load.VLLM
 
     @property
     def health_url(self) -> str:
@@ -95,42 +80,27 @@ class VllmEngine(OpenEndedEngine):
         return all(len(stop) < 2 for stop in stops_of(order)) and super().resumes_unchanged(order)
 
     # What it says of itself -----------------------------------------------------------------------
-    async def probe(self, session: EngineSession) -> bool:
-        """Ask for the context of its model, and for the tokens of its chat template."""
-        try:
-            with contextlib.suppress(*_UNREADABLE):
-                self.learn_model(await self._ask(session, self.base + "/models"))
-            with contextlib.suppress(*_UNREADABLE):
-                await self._learn_slots(session)
-            with contextlib.suppress(*_UNREADABLE):
-                if not self.control_tokens:
-                    await self._learn_tags(session)
-            with contextlib.suppress(*_UNREADABLE):
-                count = partial(self._count, session)
-                self.learn_template(await counted_template(count, tools=self.capabilities.tools))
-        except (aiohttp.ClientConnectionError, TimeoutError):
-            return False
-        return True
+    def questions(self) -> tuple[Callable[[EngineSession], Awaitable[None]], ...]:
+        return self._learn_slots, self._learn_tags, self._learn_template
 
     async def _learn_slots(self, session: EngineSession) -> None:
         """Learn the slots from a server in development mode; others answer 404."""
         if self.config.auto_slots:
-            info = await self._ask(session, self.root + "/server_info?config_format=json")
+            info = await self._report(session, self.root + "/server_info?config_format=json")
             self.learn_slots(info["vllm_config"]["scheduler_config"]["max_num_seqs"])
 
     async def _learn_tags(self, session: EngineSession) -> None:
         """Learn the control tokens among texts that may be HTML tags as well."""
+        if self.control_tokens:
+            return
         counts = [
             await self._count(session, {"prompt": tag, "add_special_tokens": False}) for tag in TAGS
         ]
         self.learn_control_tokens(tag for tag, n in zip(TAGS, counts, strict=True) if n == 1)
 
-    async def load(self, session: EngineSession) -> Load | None:
-        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.VLLM)
-
-    @property
-    def metrics_url(self) -> str:
-        return self.root + "/metrics"
+    async def _learn_template(self, session: EngineSession) -> None:
+        count = partial(self._count, session)
+        self.learn_template(await counted_template(count, tools=self.capabilities.tools))
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Ask the engine's own tokenizer, or estimate if that fails."""
@@ -142,22 +112,9 @@ class VllmEngine(OpenEndedEngine):
             if isinstance(prompt, list):
                 return len(prompt)
             return await self._count(session, {"prompt": prompt})
-        except (aiohttp.ClientError, TimeoutError, *_UNREADABLE):
+        except (aiohttp.ClientError, TimeoutError, *UNREADABLE):
             return await super().count_prompt(session, order)
 
     async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
         body = {"model": self.config.model, **prompt}
-        return int((await self._ask(session, self.root + "/tokenize", body))["count"])
-
-    async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
-        method = "GET" if body is None else "POST"
-        async with self._http(session).request(
-            method,
-            url,
-            json=body,
-            headers=self.headers(),
-            timeout=_TIMEOUT,
-            allow_redirects=False,  # a prompt goes nowhere else
-        ) as response:
-            response.raise_for_status()
-            return orjson.loads(await bounded_reading.whole(response))
+        return int((await self._report(session, self.root + "/tokenize", body))["count"])

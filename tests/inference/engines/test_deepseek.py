@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from inference.engines.base import EngineAway, EngineFailed
-from inference.engines.kinds.cache_salt import salt
 from inference.engines.kinds.deepseek import DeepSeekEngine, user_id, with_details
+from inference.engines.kinds.open_ended import salt
 from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.transport.session import EngineSession
 from inference.errors import BadRequest

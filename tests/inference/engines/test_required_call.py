@@ -11,7 +11,7 @@ from inference.codec.pieces import as_answer
 from inference.engines.base import Engine
 from inference.engines.kinds.bundled_model import FILE
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
-from inference.engines.kinds.required_call import RequiredCall
+from inference.engines.kinds.llama_cpp_answers import RequiredCall
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from tests.inference.engines.served import Served, an_engine

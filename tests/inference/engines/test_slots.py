@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineAway
-from inference.engines.kinds.cache_salt import salt
 from inference.engines.kinds.llama_cpp import LlamaCppEngine as LlamaCpp
+from inference.engines.kinds.open_ended import salt
 from inference.engines.kinds.prompt_slots import Count, Slots, common_prefix
 from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.kinds.vllm import VllmEngine

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from inference.engines.base import Engine
 from inference.engines.health.probing import probe
-from inference.engines.kinds.cache_salt import salt
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.open_ended import salt
 from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.load import Load
