@@ -9,10 +9,10 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from audit.trail import protection
         from inference.batch import windows
-        from inference.engines.health import removal
+        from inference.engines.health import breaker_override
         from inference.personal_data import erasure, portability, retention, texts
 
-        removal.connect_breaker_deletion()
+        breaker_override.connect_breaker_deletion()
         windows.wake_with_time_zones()
         retention.register()
         texts.register()

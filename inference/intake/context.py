@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from inference.engines import engines
-from inference.engines.health import breaker_watch, reachability
+from inference.engines.health import breakers, reachability
 from inference.engines.health.probing import keep_known, probe
 from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
@@ -57,7 +57,7 @@ class Context:
         self._probing = [
             asyncio.create_task(keep_known(engines, slot_report.follow)),
             asyncio.create_task(reachability.keep_looking(engines)),
-            asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL)),
+            asyncio.create_task(breakers.keep_fresh(settings.REDIS_URL)),
         ]
 
     @classmethod

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from inference.engines import pools
 from inference.engines.base import Engine
-from inference.engines.health import breaker_watch
+from inference.engines.health import breakers
 from inference.engines.transport.session import EngineSession
 from inference.queue.occupancy import new_runner_id
 from inference.queue.pool_workers import workers_of
@@ -102,7 +102,7 @@ class Runner:
             for work in (
                 heartbeat.keep(),
                 inbox.read(connections.inbox, self.id),
-                breaker_watch.keep_fresh(settings.REDIS_URL),
+                breakers.keep_fresh(settings.REDIS_URL),
                 silence.keep_watch(self.requests.running),
             )
         ]

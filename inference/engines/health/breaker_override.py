@@ -1,17 +1,22 @@
 """Reads breakers and overrides them by an operator, for the console and commands.
 
-`redis` is a blocking client, not a RedisLink. All raise redis.RedisError.
+`redis` is a blocking client, not a RedisLink. All raise redis.RedisError. The breaker of a removed
+engine is deleted, so that another one of its name starts without it.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 import redis as redis_py
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models.signals import post_delete
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
@@ -19,7 +24,10 @@ from audit.trail.record import act
 from inference.engines import engines
 from inference.engines.health import breakers
 from inference.engines.health.breakers import Phase, State
+from inference.models import Engine
+from infrastructure.redis import servers
 
+log = logging.getLogger(__name__)
 Wanted = Literal["open", "closed", "automatic"]
 
 
@@ -104,3 +112,22 @@ def _described(engine: str, encoded: bytes | None, now: int, lines: list[bytes])
     forced = bool(state.forced)
     since = datetime.fromtimestamp(state.since / 1000, UTC)
     return Breaker(engine, phase, forced, state.failures, state.reason, since, due_in_s, history)
+
+
+# Removed engines ---------------------------------------------------------------------------------
+def connect_breaker_deletion() -> None:
+    """Connect the deletion of breakers to that of engines."""
+    post_delete.connect(_removed, sender=Engine, dispatch_uid="breaker of a removed engine")
+
+
+def _removed(instance: Engine, **_signal: Any) -> None:
+    transaction.on_commit(partial(_forget, instance.name))
+
+
+def _forget(name: str) -> None:
+    arguments = breakers.arguments(name, "forget", "")
+    try:
+        with servers.client(settings.REDIS_URL, socket_timeout=2) as client:
+            client.eval(breakers.REPORT.text, 3, *breakers.keys(name), *arguments)
+    except redis_py.RedisError as problem:  # the state left there harms nobody
+        log.warning("%s: the breaker of the removed engine stays in Redis: %s", name, problem)

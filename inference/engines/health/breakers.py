@@ -2,23 +2,32 @@
 
 Five failures in a row open it; if they are all of one tenant, only an engine that has not answered
 another tenant lately. An open breaker lets no request through for 30 seconds. Then one is let
-through, the probe: its answer closes the breaker, its failure opens it again. Each process has the
-states of engines with trouble in memory (`breaker_watch.py` keeps them fresh), so healthy engines
-cost no Redis call. A state that Redis has lost reads as closed.
+through, the probe: its answer closes the breaker, its failure opens it again. A state that Redis
+has lost reads as closed.
+
+Each process has the states of engines with trouble in memory, so healthy engines cost no Redis
+call. A blocking read of the stream of changes waits in Redis until there is one: a change arrives
+before the next request. While an engine has trouble, the states are read each second as well, to
+notice a Redis that has lost them.
 """
 
+import asyncio
+import logging
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from infrastructure.redis.link import Script
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import TROUBLE, RedisLink, Script
 
+log = logging.getLogger(__name__)
+BLOCK_MS, BLOCK_IN_TROUBLE_MS = 10_000, 1_000
+AGAIN_S = 0.3
 FAILURES = 5  # in a row
 OPEN_S = 30.0
 PROBE_S = 10.0  # without renewal; then the probe has died with its worker
@@ -61,30 +70,23 @@ class State(msgspec.Struct, frozen=True):
         return Phase.HALF_OPEN if now_ms < self.probe_until else Phase.DUE
 
 
-@dataclass(slots=True)
-class _Known:
-    """The states that this process has, and the lead of Redis's clock over its own."""
-
-    states: dict[str, State]
-    ahead_ms: float = 0.0
-
-
-_known = _Known({})
+_states: dict[str, State] = {}  # of engines with trouble, as this process knows them
+_ahead_ms = 0.0  # the lead of Redis's clock over this process's
 
 
 def has_trouble(engine: str) -> bool:
     """Returns whether its breaker has counted a failure or is not closed."""
-    return engine in _known.states
+    return engine in _states
 
 
 def phase(engine: str) -> Phase:
-    state = _known.states.get(engine)
+    state = _states.get(engine)
     return state.phase(_now_ms()) if state else Phase.CLOSED
 
 
 def open_since(engine: str) -> datetime | None:
     """Returns since when no request goes to it; None while one does or might."""
-    state = _known.states.get(engine)
+    state = _states.get(engine)
     if state is None or state.phase(_now_ms()) in (Phase.CLOSED, Phase.DUE):
         return None
     return datetime.fromtimestamp(state.since / 1000, UTC)
@@ -92,16 +94,12 @@ def open_since(engine: str) -> datetime | None:
 
 def retry_after(engine: str) -> int:
     """Returns the seconds until the engine may be asked, at least 1."""
-    state = _known.states.get(engine)
+    state = _states.get(engine)
     if state and state.forced == "open":
         return FORCED_OPEN_S
     if state is None or state.phase(_now_ms()) is Phase.DUE:
         return 1
     return max(1, ceil((state.due - _now_ms()) / 1000))
-
-
-def any_trouble() -> bool:
-    return bool(_known.states)
 
 
 def keys(engine: str) -> list[str]:
@@ -130,51 +128,65 @@ def arguments(
     return [engine, verb, token, reason, *fixed, tenant, int(serves_others)]
 
 
-def learn(engine: str, answer: list[int | bytes]) -> bool:
+def learn(engine: str, answer: list[Any]) -> bool:
     """Learn the state in REPORT's answer. Returns whether a request may ask the engine."""
     may, now_ms, encoded = answer
     _set_clock(now_ms)
     if encoded:
-        _known.states[engine] = _decode(encoded)
+        _states[engine] = _decode(encoded)
     else:
-        _known.states.pop(engine, None)
+        _states.pop(engine, None)
     return bool(may)
 
 
-def learn_all(answer: list[int | bytes]) -> bytes:
+def learn_all(answer: list[Any]) -> bytes:
     """Learn the states in STATES's answer. Returns the id of the latest change."""
+    global _states
     now_ms, latest, *flat = answer
     _set_clock(now_ms)
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    _known.states = {_text(name): _decode(encoded) for name, encoded in pairs}
-    return _bytes(latest)
+    _states = {name.decode(): _decode(encoded) for name, encoded in pairs}
+    return bytes(latest)
 
 
 def forget() -> None:
     """Drop all states, as in a process that has just started."""
-    _known.states = {}
+    _states.clear()
 
 
-_decode_state = msgspec.json.Decoder(State).decode
+_decode = msgspec.json.Decoder(State).decode
 
 
-def _decode(encoded: int | bytes) -> State:
-    return _decode_state(_bytes(encoded))
-
-
-def _bytes(word: int | bytes) -> bytes:
-    assert isinstance(word, bytes)
-    return word
-
-
-def _text(word: int | bytes) -> str:
-    return _bytes(word).decode()
-
-
-def _set_clock(now_ms: int | bytes) -> None:
-    assert isinstance(now_ms, int)
-    _known.ahead_ms = now_ms - time.monotonic() * 1000
+def _set_clock(now_ms: int) -> None:
+    global _ahead_ms
+    _ahead_ms = now_ms - time.monotonic() * 1000
 
 
 def _now_ms() -> float:
-    return time.monotonic() * 1000 + _known.ahead_ms
+    return time.monotonic() * 1000 + _ahead_ms
+
+
+# Keeping them fresh ------------------------------------------------------------------------------
+async def refresh(redis: RedisLink) -> bytes:
+    """Read all states. Returns the id of the latest change. Raises RedisGone."""
+    return learn_all(await redis.run(STATES, [STATES_KEY, CHANGES_KEY]))
+
+
+async def keep_fresh(redis_url: str) -> None:
+    """Read all changes until it is cancelled."""
+    redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 2)
+    try:
+        while True:
+            await _look(redis)
+    finally:
+        redis.close()
+
+
+async def _look(redis: RedisLink) -> None:
+    try:
+        latest = await refresh(redis)
+        block_ms = BLOCK_IN_TROUBLE_MS if _states else BLOCK_MS
+        await redis.call("XREAD", "BLOCK", block_ms, "COUNT", 1, "STREAMS", CHANGES_KEY, latest)
+    except TROUBLE as problem:
+        log.debug("cannot read the breakers' states: %s", problem)
+        await asyncio.sleep(AGAIN_S)

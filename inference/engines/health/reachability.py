@@ -7,7 +7,9 @@ last check of this process. No request waits for a check: intake uses what is kn
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import aiohttp
 from django.utils import timezone
@@ -17,6 +19,7 @@ from inference.engines.health import breakers
 from inference.engines.health.breakers import Phase
 from inference.engines.transport.failure_reason import why_away
 from inference.engines.transport.session import EngineSession
+from inference.models.served import Engine as EngineRow
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
@@ -101,3 +104,49 @@ async def _silence_cause(engine: Engine, session: EngineSession) -> str:
         return f"it did not answer within {PATIENCE_S:g} s"
     except (aiohttp.ClientError, OSError) as problem:
         return why_away(problem)
+
+
+# The state of an engine in one word, with its time and cause --------------------------------------
+class Condition(StrEnum):
+    STARTING = "starting"  # the supervisor has started its server, which is not ready yet
+    READY = "ready"
+    LOADING = "loading"  # a new version, not in use yet
+    DRAINING = "draining"  # it takes no new requests, and finishes those it has
+    DOWN = "down"
+
+
+class Cause(StrEnum):
+    NONE = ""
+    SILENT = "silent"  # it did not answer this process's last check
+    BREAKER = "breaker"  # its breaker lets nothing through
+    LOADING = "loading"
+    RESTARTED = "restarted"  # `detail`: how its last process ended
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    condition: Condition
+    since: datetime | None = None
+    cause: Cause = Cause.NONE
+    detail: str = ""
+
+
+def engine_state(engine: EngineRow) -> EngineState:
+    """Returns the state. The operator's draining comes before all that is observed."""
+    if engine.staged:
+        return EngineState(Condition.LOADING, engine.created_at)
+    return EngineState(Condition.DRAINING) if engine.draining else state_unless_draining(engine)
+
+
+def state_unless_draining(engine: EngineRow) -> EngineState:
+    """Returns the state that it would have if it did not drain."""
+    if engine.launched and engine.starting_since:
+        reason = engine.starting_reason
+        cause = Cause.RESTARTED if reason else Cause.LOADING
+        return EngineState(Condition.STARTING, engine.starting_since, cause, reason)
+    if since := silent_since(engine.name):
+        reason = silent_because(engine.name)
+        return EngineState(Condition.DOWN, since, Cause.SILENT, reason)
+    if since := breakers.open_since(engine.name):
+        return EngineState(Condition.DOWN, since, Cause.BREAKER)
+    return EngineState(Condition.READY)

@@ -1,4 +1,4 @@
-"""Translates llama.cpp's answers into OpenAI's form: log probabilities, and a required tool call."""
+"""Translates llama.cpp's answers into OpenAI's form: log probabilities and required tool calls."""
 
 import re
 from typing import Any

@@ -1,5 +1,14 @@
 """Any OpenAI-compatible server by base URL: a hosted API, a second cluster, a proxy."""
 
+import hmac
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import (
     BOOL,
@@ -11,14 +20,15 @@ from inference.engines.fields import (
     number,
     tokens,
 )
-from inference.engines.kinds import openai_service
 from inference.order import Order
 
 
 class OpenAIEngine(Engine):
     """An engine whose `url` is an OpenAI SDK's base_url, e.g. http://gpu-1:8000/v1.
 
-    Only OpenAI's own service gets the parameters that other servers ignore (`fields.SERVICE`).
+    OpenAI's own service is recognised by its host. Only it gets the parameters that other servers
+    ignore (`fields.SERVICE`), and its own names of others. After OpenAI's reference ("Create chat
+    completion") and Azure's ("Azure OpenAI in Foundry Models").
     """
 
     own_fields = {
@@ -43,7 +53,7 @@ class OpenAIEngine(Engine):
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(config)
-        self.is_openais = self.knows_refusals = openai_service.is_at(config.url)
+        self.is_openais = self.knows_refusals = _is_openais(config.url)
         if self.is_openais:
             self._chat_fields = {**self._chat_fields, **SERVICE}
 
@@ -53,7 +63,35 @@ class OpenAIEngine(Engine):
         return f"{form} at OpenAI" if self.is_openais else form
 
     def outgoing(self, order: Order) -> bytes:
-        body = super().outgoing(order)
-        if not self.is_openais:
-            return body
-        return openai_service.body_for(body, order.tenant_id, chat=order.chat)
+        return _in_its_names(order) if self.is_openais else order.body
+
+
+_HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
+# Fields that may name a person, or would mix two tenants' users and caches.
+_OF_A_TENANT = ("user", "safety_identifier", "prompt_cache_key")
+
+
+def _is_openais(url: str) -> bool:
+    """Returns whether the address is the service's: one of its hosts, or a name below one."""
+    host = urlsplit(url).hostname or ""
+    return any(host == service_host or host.endswith(f".{service_host}") for service_host in _HOSTS)
+
+
+def _in_its_names(order: Order) -> bytes:
+    """Returns the recorded body in the service's own names.
+
+    Its reasoning models refuse `max_tokens`; all of its chat models take `max_completion_tokens`.
+    """
+    fields: dict[str, Any] = orjson.loads(order.body)
+    if order.chat and (limit := fields.pop("max_tokens", None)) is not None:
+        fields["max_completion_tokens"] = limit
+    for name in _OF_A_TENANT:
+        if fields.get(name):
+            fields[name] = _pseudonym(order.tenant_id, fields[name])
+    return orjson.dumps(fields)
+
+
+def _pseudonym(tenant_id: UUID, name: str) -> str:
+    """Returns 64 characters, the same for a tenant's name each time, and meaningless to others."""
+    text = b"openai|%b|%b" % (tenant_id.bytes, name.encode())
+    return hmac.digest(settings.CACHE_SALT_KEY, text, sha256).hex()

@@ -19,7 +19,7 @@ from console.serving.forms import ChangedEngineForm, NewEngineForm
 from console.serving.pool_lines import engine_line
 from console.serving.pools import page
 from inference.engines.health.breaker_override import Wanted, override
-from inference.engines.health.state import EngineState
+from inference.engines.health.reachability import EngineState
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.registry.checking import check_fields, with_server

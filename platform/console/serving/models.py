@@ -18,7 +18,7 @@ from console.reported_acts import report_and_leave, saved
 from console.serving.forms import NewModelForm
 from inference.chat.membership import memberships
 from inference.engines import served
-from inference.engines.health.state import Condition, engine_state
+from inference.engines.health.reachability import Condition, engine_state
 from inference.intake.access.allowed import models_for
 from inference.models import Model, Pool
 from inference.policy import RouteCondition

@@ -11,7 +11,7 @@ from redis import RedisError
 
 from console.usage.figures import LATENCY_WINDOW, LIVE_FOR, LIVE_WINDOW, Percentile
 from inference.engines.health.breaker_override import Breaker, breakers_of
-from inference.engines.health.state import EngineState, engine_state
+from inference.engines.health.reachability import EngineState, engine_state
 from inference.models import Engine, Pool, Usage
 from inference.queue.client import client
 from inference.queue.engine_window import EngineFigures, engine_figures

@@ -16,7 +16,7 @@ from audit.models import DeletionMode, DeletionRequest, Event
 from audit.models.event import REQUESTS
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from inference.engines import pools
-from inference.engines.health.state import Condition, engine_state
+from inference.engines.health.reachability import Condition, engine_state
 from inference.models import Engine
 from inference.queue.occupancy import occupancy
 from tenants.models import Tenant

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from django.conf import settings
 
-from inference.engines.health import breaker_watch, breakers
+from inference.engines.health import breakers
 from inference.engines.health.breakers import Phase, Verb
 from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import NewLink
@@ -223,7 +223,7 @@ async def test_only_the_last_changes_are_kept(asker: Asker) -> None:
 @pytest.fixture
 async def watching() -> AsyncIterator[None]:
     """What every process does."""
-    task = asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL))
+    task = asyncio.create_task(breakers.keep_fresh(settings.REDIS_URL))
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -18,7 +18,7 @@ from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, 
 from console.api.strict_input import Shape
 from console.serving import pool_lines
 from inference.engines import KINDS
-from inference.engines.health.state import Condition, engine_state, state_unless_draining
+from inference.engines.health.reachability import Condition, engine_state, state_unless_draining
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
