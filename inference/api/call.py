@@ -12,6 +12,7 @@ from inference.api import limits, quotas
 from inference.api.refusals import as_error, is_recorded
 from inference.errors import ApiError, Headers
 from inference.intake import address_limit
+from inference.intake import refusals as recorded
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
@@ -21,7 +22,6 @@ from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory, of_caller
 from inference.intake.prompt_templates import FIELD, Prompt
-from inference.intake.refusals import denied, not_cached
 from inference.intake.submission import CLASS, Arrival, Options, Submission, read
 from inference.intake.submit import submit
 from inference.log_context import works_for
@@ -107,10 +107,8 @@ class Call:
 
     async def look(self, caller: Caller) -> None:
         """Add limit headers to a call without an admission. Raises NotAdmitted."""
-        counted_at, self.at_admission = self.address_counted_at, True
-        admission = await address_limit.look(
-            self.context, caller, self.client_ip, self.route, counted_at
-        )
+        self.at_admission = True
+        admission = await address_limit.look(*self._address(caller))
         self.headers += limits.headers(admission)
 
     async def charge(self, caller: Caller) -> None:
@@ -118,17 +116,20 @@ class Call:
 
         It counts as a request of address, key and tenant. Raises NotAdmitted.
         """
-        counted_at, self.at_admission = self.address_counted_at, True
-        admission = await address_limit.charge_unadmitted(
-            self.context, caller, self.client_ip, self.route, counted_at
-        )
+        self.at_admission = True
+        admission = await address_limit.charge_unadmitted(*self._address(caller))
         self.headers += limits.headers(admission)
 
     async def charge_stored(self, size: int) -> None:
         """Charge bytes of a file before they are stored. Raises NotAdmitted."""
         assert self.caller
-        where = self.context, self.caller, self.client_ip, self.route
-        await address_limit.charge_stored(*where, size)
+        await address_limit.charge_stored(
+            self.context, self.caller, self.client_ip, self.route, size
+        )
+
+    def _address(self, caller: Caller) -> tuple[Context, Caller, str, str, int]:
+        """Returns the arguments of `address_limit`."""
+        return self.context, caller, self.client_ip, self.route, self.address_counted_at
 
     async def hold(self, size: int) -> None:
         """Reserve memory for a large body until `release_body`.
@@ -145,7 +146,7 @@ class Call:
     async def _charge_before_reading(self, caller: Caller) -> None:
         try:
             self.address_counted_at = await address_limit.charge_before_reading(
-                self.context, caller, self.client_ip, self.route, self.address_counted_at
+                *self._address(caller)
             )
         except NotAdmitted:
             self.at_admission = True  # refused as it would have been at the admission
@@ -195,10 +196,8 @@ class Call:
             raise
         self.request_id, self.counted.order = str(answer.order.id), answer.order
         self.has_answer = True
-        self.tell_upstream(upstream(answer.order.queue))
-        self.tell_receipt(answer)
-        self.tell_class(answer)
-        self.tell_place(answer.place)
+        self.tell_answer(answer, answer.order.queue)
+        self._tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
         if answer.order.cached:
             self._tell_cache("hit" if answer.is_kept else "miss")
@@ -206,14 +205,16 @@ class Call:
             self.headers += quotas.headers(answer.verdict)
         return answer
 
-    def tell_upstream(self, name: str) -> None:
-        """Set the header of the serving engine; a later call overrides it."""
-        self._set_header(UPSTREAM, name.encode())
+    def tell_answer(self, answer: AnswerStream, queue: str) -> None:
+        """Set headers of every answer: its pool, its receipt and its class."""
+        self._set_header(UPSTREAM, upstream(queue).encode())
+        self.headers.append((receipts.HEADER, answer.receipt))
+        self.headers.append((CLASS.encode(), answer.order.klass.encode()))
 
     def tell_frame(self, frame: Frame | None) -> None:
         """Set headers from a frame: the serving engine and the number of preemptions."""
         if frame and frame.upstream:
-            self.tell_upstream(frame.upstream)
+            self._set_header(UPSTREAM, frame.upstream.encode())
         if frame and frame.preemptions:
             self._set_header(PREEMPTIONS, b"%d" % frame.preemptions)
 
@@ -234,13 +235,7 @@ class Call:
         self.headers.append((CACHE, outcome.encode()))
         self.span.tell({attributes.CACHE: outcome})
 
-    def tell_receipt(self, answer: AnswerStream) -> None:
-        self.headers.append((receipts.HEADER, answer.receipt))
-
-    def tell_class(self, answer: AnswerStream) -> None:
-        self.headers.append((CLASS.encode(), answer.order.klass.encode()))
-
-    def tell_place(self, place: Place) -> None:
+    def _tell_place(self, place: Place) -> None:
         """Set the headers of a request that has to wait, as it joins the queue."""
         if place.position:
             self.headers.append((POSITION, b"%d" % place.position))
@@ -256,9 +251,9 @@ class Call:
         if error.is_refusal:
             self.counted.refused(getattr(error, "tier", "") or error.code)
         if is_recorded(refusal, error):
-            self._record(error)
+            self.denied(error.status, error.code)
         elif error.code == NOT_KEPT:
-            not_cached(self.context, self.caller, self.route, self.client_ip)
+            recorded.not_cached(self.context, self.caller, self.route, self.client_ip)
         if self.caller:
             error = await self._with_limits(self.caller, error)
         error_names = {name for name, _ in error.extra}
@@ -279,14 +274,15 @@ class Call:
         return error
 
     async def _admission(self, caller: Caller, present: set[bytes]) -> Admission | None:
-        where = self.context, caller, self.client_ip, self.route
         if not self.at_admission:
-            return await address_limit.charge_unadmitted(*where, self.address_counted_at)
+            return await address_limit.charge_unadmitted(*self._address(caller))
         if present & _LIMITS:
             return None
+        *address, counted_at = self._address(caller)
         elsewhere = 0 if self.found_no_place else ELSEWHERE
-        return await address_limit.look(*where, self.address_counted_at or elsewhere)
+        return await address_limit.look(*address, counted_at or elsewhere)
 
-    def _record(self, error: ApiError) -> None:
+    def denied(self, status: int, code: str) -> None:
+        """Record a denial for the tenant, or for the operators."""
         where = self.context, self.caller, self.route, self.client_ip
-        denied(*where, status=error.status, code=error.code)
+        recorded.denied(*where, status=status, code=code)

@@ -4,10 +4,10 @@ from functools import partial
 
 from channels.db import database_sync_to_async
 
+from inference.api import ownership
 from inference.api.call import Call
-from inference.api.stream_resumption import of_caller, parsed_id, still_open
+from inference.api.stream_resumption import parsed_id, still_open
 from inference.errors import NotFound
-from inference.intake.refusals import denied
 from inference.models import Completion
 from inference.models.completion import State
 from inference.order import Order
@@ -21,25 +21,15 @@ async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
 
     Raises NotFound, and records an attempt at another's request.
     """
-    completion = await _own(caller, request_id)
-    if completion is None:
-        where = call.context, caller, call.route, call.client_ip
-        denied(*where, status=404, code="request_not_found")
-        raise NotFound("there is no such request", param="request_id")
+    refusal = NotFound("there is no such request", param="request_id")
+    requests, pk = Completion.objects.all(), parsed_id(request_id)
+    completion = await ownership.own(call, caller, requests, pk, refusal, "request_not_found")
     if completion.state != State.OPEN:
         return False
     if order := await _order(completion):
         insisting = call.context.cancellation.insist(order, partial(still_open, completion))
         call.context.background.run(insisting)
     return True
-
-
-@database_sync_to_async
-def _own(caller: Caller, request_id: str) -> Completion | None:
-    if (uuid := parsed_id(request_id)) is None:
-        return None
-    with tenant_scope(caller.tenant_id):
-        return of_caller(caller).filter(id=uuid).first()
 
 
 @database_sync_to_async

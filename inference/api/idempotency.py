@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 from channels.db import database_sync_to_async
 
-from inference.api import stream_resumption
 from inference.api.call import TEMPLATE, Call
+from inference.api.ownership import readable
 from inference.api.replay import Replay, answer_gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
@@ -20,7 +20,6 @@ from inference.intake.errors import KeyTaken
 from inference.intake.idempotency_claim import HEADER, Claim
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
-from inference.stream.frames import upstream
 from tenants.caller import Caller
 from tenants.models import ApiKey
 from tenants.scope import tenant_scope
@@ -56,9 +55,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     call.request_id, call.has_answer = str(completion.pk), True
     call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # it would be today's
     call.headers.append(REPLAYED)
-    call.tell_upstream(upstream(completion.queue))
-    call.tell_receipt(answer)
-    call.tell_class(answer)
+    call.tell_answer(answer, completion.queue)
     return answer
 
 
@@ -75,7 +72,7 @@ def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
         completion = _completion_of(key, claim)
         if completion is None:
             return replace(claim, instead_of=key.completion_id)
-        if not stream_resumption.of_caller(caller).filter(pk=completion.pk).exists():
+        if not readable(Completion.objects.all(), caller).filter(pk=completion.pk).exists():
             raise answer_gone("this API key may not read the answer")  # rotated by another person
         return completion
 

@@ -3,44 +3,36 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 
+from inference.api import ownership
 from inference.api.call import Call
 from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.limits.concurrency import EVERYBODY
-from inference.intake.refusals import denied, not_admitted
+from inference.intake.refusals import not_admitted
 from inference.models import Completion
-from inference.models.batch import BatchQuerySet
-from inference.models.completion import CompletionQuerySet, State
-from inference.models.file import FileQuerySet
+from inference.models.completion import State
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from infrastructure.redis.link import RedisLink
-from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 from tenants.scope import tenant_scope
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
-Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
 Write = Callable[[Frame | None], Awaitable[None]]
 
 
 async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
     """Returns the caller's stream. Raises NotFound, and records an attempt at another's."""
-    uuid = parsed_id(completion_id)
-    if uuid is None:
-        raise NotFound("there is no such stream")
-    stream = await _stream(caller, uuid)
-    if stream is None:
-        where = call.context, caller, call.route, call.client_ip
-        denied(*where, status=404, code="stream_not_found")
-        raise NotFound("there is no such stream")
-    return stream
+    refusal = NotFound("there is no such stream")
+    if (pk := parsed_id(completion_id)) is None:
+        raise refusal
+    streams = Completion.objects.filter(stream=True)
+    return await ownership.own(call, caller, streams, pk, refusal, "stream_not_found")
 
 
 def parsed_id(text: str) -> UUID | None:
@@ -49,27 +41,6 @@ def parsed_id(text: str) -> UUID | None:
         return UUID(text.removeprefix("chatcmpl-").removeprefix("cmpl-"))
     except ValueError:
         return None
-
-
-def of_caller(caller: Caller) -> CompletionQuerySet:
-    """Returns requests of the key, or of one that it was rotated from or to."""
-    return readable(Completion.objects.all(), caller)
-
-
-def readable(rows: Rows, caller: Caller) -> Rows:
-    """Returns the rows whose texts the caller's key may read, in the caller's scope."""
-    rows = rows.filter(tenant_id=caller.tenant_id)
-    if caller.api_key_id is None:
-        return rows.none()
-    if locked_texts.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
-        rows = rows.filter(api_key=caller.api_key_id)
-    return rows.of_key(caller.api_key_id)
-
-
-@database_sync_to_async
-def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
-    with tenant_scope(caller.tenant_id):
-        return of_caller(caller).filter(id=completion_id, stream=True).first()
 
 
 @contextmanager

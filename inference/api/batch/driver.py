@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from inference import pulses
 from inference.api.batch import scheduling
+from inference.api.batch.lines import in_thread
 from inference.api.batch.run import BatchRun
 from inference.api.batch.shares import Shares
-from inference.api.batch.threads import in_thread
 from inference.intake.context import Context
 from inference.models import Batch
 

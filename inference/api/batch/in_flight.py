@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from inference.api.batch import lines
-from inference.api.batch.threads import in_thread
+from inference.api.batch.lines import in_thread
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.models import BatchLine

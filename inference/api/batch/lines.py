@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
+from inference.api.threads import Threads
 from inference.batch.file_store import FileReader
 from inference.batch.input_lines import key_of, number_of
 from inference.intake.idempotency_claim import Claim
@@ -25,6 +26,9 @@ from inference.record.recorded import recorded_order
 from tenants.models import ApiKey
 
 AHEAD = 200  # rows of one query
+in_thread = Threads(4, "batch").run
+# Whole files are read and written here, so that they never delay the renewal of a lease.
+in_long_thread = Threads(2, "batch-files").run
 
 
 def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:

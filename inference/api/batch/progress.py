@@ -7,7 +7,7 @@ import orjson
 
 from audit.keys.keyring import Cipher
 from inference.api.batch import lines
-from inference.api.batch.threads import in_thread
+from inference.api.batch.lines import in_thread
 from inference.batch.results import encrypted_error
 from inference.metrics.labels import ROUTES, tenant
 from inference.metrics.requests import ANSWERED

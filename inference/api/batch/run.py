@@ -16,8 +16,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
+from inference.api.batch.lines import in_long_thread, in_thread
 from inference.api.batch.shares import Shares
-from inference.api.batch.threads import in_long_thread, in_thread
 from inference.api.batch.work import Work
 from inference.batch import results, validation
 from inference.batch.input_lines import Problem

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 
 from inference.api.batch import lines
-from inference.api.batch.threads import in_thread
+from inference.api.batch.lines import in_thread
 from inference.models import Batch, BatchLine
 
 

@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 
 from inference.api.batch import lines
-from inference.api.batch.threads import in_thread
+from inference.api.batch.lines import in_thread
 from inference.api.refusals import REFUSALS, as_error
 from inference.batch.input_lines import ENDPOINTS
 from inference.errors import BadRequest, TooLarge, error_body

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from inference.api.batch import lines
 from inference.api.batch.in_flight import InFlight
+from inference.api.batch.lines import in_thread
 from inference.api.batch.pauses import Holds
 from inference.api.batch.progress import Progress
 from inference.api.batch.shares import Shares
@@ -25,7 +26,6 @@ from inference.api.batch.submitting import (
     internal_error,
     room_s,
 )
-from inference.api.batch.threads import in_thread
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader

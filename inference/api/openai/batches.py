@@ -1,6 +1,5 @@
 """`/v1/batches`: files of requests that run within a day, when there is room (OpenAI, Batch)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,17 +10,14 @@ from audit.keys.keyring import Barred, Unreadable
 from audit.trail.network import network
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
-from inference.api.openai import expiry, files, uploads
-from inference.api.openai.listing import Page, parsed_page
-from inference.api.openai.owners import owner_of
-from inference.api.stream_resumption import readable
+from inference.api.openai import files, stored
+from inference.api.ownership import own
 from inference.batch import actions
 from inference.batch.encryption import metadata_of
 from inference.batch.file_room import FileGone, StorageFull
 from inference.batch.input_lines import ENDPOINTS
-from inference.errors import ApiError, BadRequest, Conflict, Forbidden, LimitReached, NotFound
-from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
-from inference.intake.refusals import denied
+from inference.engines.fields import METADATA, Fields, Rule, one_of, only
+from inference.errors import BadRequest, Conflict, LimitReached, NotFound
 from inference.models import Batch, BatchState, File, FilePurpose
 from inference.validation import requests
 from tenants.caller import Caller
@@ -30,44 +26,40 @@ from tenants.scope import tenant_scope
 
 LISTED, MOST_LISTED = 20, 100
 COMPLETION_WINDOW = "24h"
-_FIELDS = {
-    "input_file_id",
-    "endpoint",
-    "completion_window",
-    "metadata",
-    "output_expires_after",
-}
 _EXPIRY = "output_expires_after"
-MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
-
-
-@dataclass(frozen=True, slots=True)
-class _NewBatch:
-    input_file_id: str
-    endpoint: str
-    metadata: dict[str, str] | None
-    output_expires_after_s: int | None
+_FIELDS: Fields = {
+    "input_file_id": Rule(lambda v: isinstance(v, str), "the id of a file"),
+    "endpoint": one_of(*ENDPOINTS),
+    "completion_window": only(COMPLETION_WINDOW, COMPLETION_WINDOW),
+    "metadata": Rule(lambda v: v is None or METADATA.holds(v), METADATA.should),
+}
+_COUNTS = ("total", "completed", "failed")
+_ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState.CANCELLED)
 
 
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
-    new = _parse(requests.parsed(await request.body()))
-    file = await files.own(request.call, caller, new.input_file_id, "input_file_id")
+    body = requests.parsed(await request.body())
+    stored.check_fields(body, _FIELDS, (_EXPIRY,))
+    expires_after_s = stored.expiry_in_json(body, _EXPIRY)
+    file = await files.own_file(request.call, caller, body["input_file_id"], "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
-    await request.answer(orjson.dumps(await _create(caller, file, new, request.call.client_ip)))
+    batch = await _create(caller, file, body, expires_after_s, request.call.client_ip)
+    await request.answer(orjson.dumps(batch))
 
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    page = parsed_page(request, "batch_", default=LISTED, most=MOST_LISTED)
-    await request.answer(orjson.dumps(await _list(caller, page)))
+    page = stored.parsed_page(request, "batch_", default=LISTED, most=MOST_LISTED)
+    batches = await stored.listed(caller, Batch.objects.all(), page, _as_openai)
+    await request.answer(orjson.dumps(batches))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer(orjson.dumps(await _scoped_as_openai(caller, batch)))
+    await request.answer(orjson.dumps(await stored.shown(caller, batch, _as_openai)))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
@@ -76,101 +68,31 @@ async def cancel(request: Request, batch_id: str) -> None:
     await request.answer(orjson.dumps(await _cancel(caller, batch, request.call.client_ip)))
 
 
-# The request --------------------------------------------------------------------------------------
-def _parse(body: dict[str, Any]) -> _NewBatch:
-    """Parse the body. Raises BadRequest."""
-    if unknown := set(body) - _FIELDS:
-        name = min(unknown)
-        raise BadRequest(f"`{name}` is not supported", param=name)
-    if not isinstance(body.get("input_file_id"), str):
-        raise BadRequest("`input_file_id` must be the id of a file", param="input_file_id")
-    if body.get("endpoint") not in list(ENDPOINTS):
-        raise BadRequest(f"`endpoint` must be one of {', '.join(ENDPOINTS)}", param="endpoint")
-    if body.get("completion_window") != COMPLETION_WINDOW:
-        raise BadRequest(
-            f"`completion_window` must be {COMPLETION_WINDOW}", param="completion_window"
-        )
-    return _NewBatch(
-        body["input_file_id"],
-        body["endpoint"],
-        _metadata(body.get("metadata")),
-        expiry.of_json(body.get(_EXPIRY), _EXPIRY),
-    )
-
-
-def _metadata(metadata: Any) -> dict[str, str] | None:
-    if metadata is None:
-        return None
-    pairs = metadata.items() if isinstance(metadata, dict) else ()
-    fits = isinstance(metadata, dict) and len(metadata) <= MOST_PAIRS
-    fits = fits and all(isinstance(value, str) for _key, value in pairs)
-    if not fits or any(len(k) > LONGEST_KEY or len(v) > LONGEST_VALUE for k, v in pairs):
-        raise BadRequest(
-            f"`metadata` must have at most {MOST_PAIRS} texts, with names of {LONGEST_KEY} and "
-            f"values of {LONGEST_VALUE} characters",
-            param="metadata",
-        )
-    return dict(metadata)
-
-
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
-    """Returns the caller's batch. Raises NotFound, and records an attempt at another's."""
-    call = request.call
-    batch = await _find(caller, batch_id)
-    if batch is None:
-        where = call.context, caller, call.route, call.client_ip
-        denied(*where, status=404, code="batch_not_found")
-        raise NotFound("there is no such batch", code="batch_not_found")
-    return batch
-
-
-# In the caller's scope ----------------------------------------------------------------------------
-@database_sync_to_async
-def _find(caller: Caller, batch_id: str) -> Batch | None:
-    pk = files.parsed_id(batch_id, "batch_")
-    with tenant_scope(caller.tenant_id):
-        return readable(Batch.objects.all(), caller).filter(pk=pk).first()
+    """Returns the caller's batch. Raises NotFound."""
+    pk, code = stored.parsed_id(batch_id, "batch_"), "batch_not_found"
+    refusal = NotFound("there is no such batch", code=code)
+    return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)
 
 
 @database_sync_to_async
-def _scoped_as_openai(caller: Caller, batch: Batch) -> dict[str, Any]:
-    with tenant_scope(caller.tenant_id):
-        return _as_openai(batch)
-
-
-@database_sync_to_async
-def _list(caller: Caller, page: Page) -> dict[str, Any]:
-    with tenant_scope(caller.tenant_id):
-        rows, has_more = page.of(readable(Batch.objects.all(), caller))
-        return page.as_openai([_as_openai(batch) for batch in rows], has_more=has_more)
-
-
-@database_sync_to_async
-def _create(caller: Caller, file: File, new: _NewBatch, client_ip: str) -> dict[str, Any]:
-    owner = owner_of(caller, client_ip)
+def _create(
+    caller: Caller, file: File, body: dict[str, Any], expires_after_s: int | None, client_ip: str
+) -> dict[str, Any]:
+    owner, metadata = stored.owner_of(caller, client_ip), body.get("metadata")
     try:
         with tenant_scope(caller.tenant_id):
-            batch = actions.create(
-                owner, file, new.endpoint, new.metadata, new.output_expires_after_s
-            )
+            batch = actions.create(owner, file, body["endpoint"], metadata, expires_after_s)
             return _as_openai(batch)
     except FileGone:
         raise files.no_such_file("input_file_id") from None
     except actions.TooMany:
-        raise _too_many() from None
-    except StorageFull as full:
-        raise uploads.storage_full(full.stored) from None
-    except Barred:
-        raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
-
-
-def _too_many() -> ApiError:
-    most = settings.BATCHES_UNDER_WAY
-    return LimitReached(
-        f"{most} batches of this tenant are under way, which is the most",
-        code="too_many_batches",
-        retry_after=60,
-    )
+        under_way = f"{settings.BATCHES_UNDER_WAY} batches of this tenant are under way"
+        raise LimitReached(
+            f"{under_way}, which is the most", code="too_many_batches", retry_after=60
+        ) from None
+    except (StorageFull, Barred) as problem:
+        raise stored.storing_error(problem) from None
 
 
 @database_sync_to_async
@@ -182,12 +104,13 @@ def _cancel(caller: Caller, batch: Batch, client_ip: str) -> dict[str, Any]:
 
 
 def _as_openai(batch: Batch) -> dict[str, Any]:
-    ended = {f"{state}_at": _seconds(batch, state) for state in _ENDS}
+    ended_at = _unix(batch.ended_at)
+    ended = {f"{state}_at": ended_at if batch.state == state else None for state in _ENDS}
     return {
         "id": batch.public_id,
         "object": "batch",
         "endpoint": batch.endpoint,
-        "errors": _errors(batch),
+        "errors": {"object": "list", "data": batch.problems} if batch.problems else None,
         "input_file_id": f"file-{batch.input_file_id.hex}",
         "completion_window": COMPLETION_WINDOW,
         "status": batch.state,
@@ -199,30 +122,15 @@ def _as_openai(batch: Batch) -> dict[str, Any]:
         "finalizing_at": _unix(batch.finalizing_at),
         "cancelling_at": _unix(batch.cancelling_at),
         **ended,
-        "request_counts": {
-            "total": batch.total,
-            "completed": batch.completed,
-            "failed": batch.failed,
-        },
+        "request_counts": {name: getattr(batch, name) for name in _COUNTS},
         "metadata": _known_metadata(batch),
         "model": batch.model or None,
         "usage": batch.usage,
     }
 
 
-_ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState.CANCELLED)
-
-
-def _seconds(batch: Batch, state: BatchState) -> int | None:
-    return _unix(batch.ended_at) if batch.state == state else None
-
-
 def _unix(moment: Any) -> int | None:
     return int(moment.timestamp()) if moment else None
-
-
-def _errors(batch: Batch) -> dict[str, Any] | None:
-    return {"object": "list", "data": batch.problems} if batch.problems else None
 
 
 def _known_metadata(batch: Batch) -> dict[str, str] | None:

@@ -8,47 +8,36 @@ import asyncio
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler, StopFutureHandlers
-from django.db import close_old_connections
 from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from audit.keys.keyring import Barred, keyring
 from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
-from inference.api.openai import expiry
-from inference.api.openai.owners import owner_of
+from inference.api.openai import stored
 from inference.api.openai.upload_slots import UploadPlaces
+from inference.api.threads import Threads
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileWriter, Owner
-from inference.errors import (
-    ApiError,
-    BadRequest,
-    Conflict,
-    Forbidden,
-    LimitReached,
-    RequestTimeout,
-    TooLarge,
-)
-from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
+from inference.errors import ApiError, BadRequest, Conflict, RequestTimeout, TooLarge
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
 
-T = TypeVar("T")
 AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body besides the file
 LONGEST_NAME = 255
-_FIELDS = {"purpose", *expiry.FORM_FIELDS}
-_uploading = ThreadPoolExecutor(AT_ONCE, "upload")
-_threads = ThreadPoolExecutor(4, "upload-acts")  # no slow client delays these
+_uploading = Threads(AT_ONCE, "upload")
+# For work that may take as long as a file does, and waits for no client.
+in_thread = Threads(4, "upload-acts").run
 _places = UploadPlaces(AT_ONCE)
 
 
@@ -62,15 +51,6 @@ async def take_part(request: Request, caller: Caller, upload: File) -> File:
     return await _take(request, caller, partial(_Part, upload))
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run work that may take as long as a file does, and waits for no client."""
-    return await _in(_threads, work)
-
-
-async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, partial(_clean, work))
-
-
 async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Upload"]) -> File:
     most = settings.FILE_BYTES + AROUND
     request.check_declared_length(most)
@@ -79,10 +59,10 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
         raise BadRequest("send it as multipart/form-data, in the field `file` (of a part: `data`)")
     loop = asyncio.get_running_loop()
     body = _Body(request, loop, most, caller.tenant_id)
-    owner = owner_of(caller, request.call.client_ip)
+    owner = stored.owner_of(caller, request.call.client_ip)
     async with counted(caller, body):
         try:
-            return await _in(_uploading, kind_of(body, owner, kind).take)
+            return await _uploading.run(kind_of(body, owner, kind).take)
         finally:
             body.give_way()  # or its thread would read on if only this task was cancelled
 
@@ -90,14 +70,6 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
 def counted(caller: Caller, upload: "_Body | None" = None) -> AbstractAsyncContextManager[None]:
     """Hold a slot for work in one of the threads. Raises LimitReached, Unavailable."""
     return _places.slot(caller.tenant_id, OF_A_TENANT, upload)
-
-
-def _clean(work: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return work()
-    finally:
-        close_old_connections()
 
 
 class _Body:
@@ -115,8 +87,11 @@ class _Body:
         self._read = 0
 
     def read(self, size: int) -> bytes:
-        """Returns the next bytes. Raises TooLarge, BadRequest, ReaderGone."""
-        data = self._plain(size) if self._unpack is None else self._unpacked(size)
+        """Returns the next bytes, of a plain body any number: the parser asks again.
+
+        Raises TooLarge, BadRequest, ReaderGone.
+        """
+        data = self._next() if self._unpack is None else self._unpacked(size)
         self._read += len(data)
         if self._read > self._most:
             raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
@@ -126,10 +101,6 @@ class _Body:
         """Charge bytes of the file before they are stored. Raises NotAdmitted."""
         charging = self._request.call.charge_stored(size)
         asyncio.run_coroutine_threadsafe(charging, self._loop).result()
-
-    def _plain(self, size: int) -> bytes:
-        """Returns the next piece, of any size: the parser asks again."""
-        return self._next()
 
     def _unpacked(self, size: int) -> bytes:
         """Returns at most `size` bytes, also of a small piece (a zip bomb)."""
@@ -197,10 +168,8 @@ class _Upload(FileUploadHandler):
             raise self._as_error(problem) from None
 
     def _as_error(self, problem: BaseException) -> BaseException:
-        if isinstance(problem, StorageFull):
-            return storage_full(problem.stored)
-        if isinstance(problem, TooManyFiles):
-            return too_many_files()
+        if isinstance(problem, Barred | StorageFull | TooManyFiles):
+            return stored.storing_error(problem)
         return _gone(self._owner) if isinstance(problem, FileGone) else problem
 
     def _stored(self) -> File:
@@ -208,21 +177,17 @@ class _Upload(FileUploadHandler):
         purpose = fields.get("purpose")
         if self.field in fields:
             raise BadRequest(f"`{self.field}` must be a file, with a name", param=self.field)
-        if unknown := set(fields) - _FIELDS:
-            name = min(unknown)
-            raise BadRequest(f"`{name}` is not supported", param=name)
+        stored.check_known(fields, ("purpose", *stored.FORM_FIELDS))
         if purpose != FilePurpose.BATCH:
             raise BadRequest("`purpose` must be batch", param="purpose")
         if self._writer is None:
             raise BadRequest("`file` is missing: send the file in this field", param="file")
-        return self._writer.finish(expiry.of_form(fields))
+        return self._writer.finish(stored.expiry_in_form(fields))
 
     def _parsed(self) -> QueryDict:
         try:
             fields, _files = self._parser().parse()
-        except (MultiPartParserError, TooManyFieldsSent, RequestDataTooBig) as problem:
-            raise BadRequest(f"the form cannot be read: {problem}") from None
-        except SuspiciousOperation as problem:
+        except (MultiPartParserError, SuspiciousOperation) as problem:
             raise BadRequest(f"the form cannot be read: {problem}") from None
         return fields
 
@@ -239,10 +204,7 @@ class _Upload(FileUploadHandler):
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         if field_name != self.field or self._writer is not None:
             raise BadRequest(f"a form has one file, in the field `{self.field}`", param=field_name)
-        try:
-            self._writer = self._new_writer(file_name[:LONGEST_NAME])
-        except Barred:
-            raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
+        self._writer = self._new_writer(file_name[:LONGEST_NAME])
         raise StopFutureHandlers
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
@@ -251,9 +213,15 @@ class _Upload(FileUploadHandler):
             raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
         self._writer.write(raw_data)
 
-    def _new_writer(self, name: str) -> FileWriter:
+    def _new_writer(self, name: str, part_of: File | None = None) -> FileWriter:
+        purpose = FilePurpose(part_of.purpose) if part_of else FilePurpose.BATCH
         return FileWriter(
-            self._owner, FilePurpose.BATCH, name, is_limited=True, charge=self._body.charge
+            self._owner,
+            purpose,
+            name,
+            is_limited=True,
+            part_of=part_of,
+            charge=self._body.charge,
         )
 
     def file_complete(self, file_size: int) -> None:
@@ -270,45 +238,19 @@ class _Part(_Upload):
         self._part_of = upload
 
     def _stored(self) -> File:
-        fields = self._parsed()
-        if unknown := set(fields):
-            name = min(unknown)
-            raise BadRequest(f"`{name}` is not supported, or no file with a name", param=name)
+        stored.check_known(self._parsed(), (), ", or no file with a name")
         if self._writer is None:
             raise BadRequest("`data` is missing: send the part in this field", param="data")
         return self._writer.finish_part()
 
-    def _new_writer(self, name: str) -> FileWriter:
-        """Returns a writer for a part, whose name is not stored."""
-        purpose = FilePurpose(self._part_of.purpose)
-        return FileWriter(
-            self._owner,
-            purpose,
-            "",
-            is_limited=True,
-            part_of=self._part_of,
-            charge=self._body.charge,
-        )
-
-
-def storage_full(stored: int) -> ApiError:
-    return LimitReached(
-        f"this tenant's files have {stored} bytes; {settings.FILES_BYTES} is the most: delete some",
-        code="file_storage_full",
-    )
-
-
-def too_many_files() -> ApiError:
-    return LimitReached(
-        f"this tenant has {settings.FILES_MOST} files and parts of uploads: delete some",
-        code="too_many_files",
-    )
+    def _new_writer(self, name: str, part_of: File | None = None) -> FileWriter:
+        return super()._new_writer("", self._part_of)  # its name is not stored
 
 
 def _gone(owner: Owner) -> ApiError:
     """Returns the error of a file that was deleted during its upload."""
     try:
         keyring.of_subject_now(owner.tenant_id, owner.subject_id)
-    except Barred:
-        return Forbidden(RESTRICTED_TEXT, code=RESTRICTED)
+    except Barred as problem:
+        return stored.storing_error(problem)
     return Conflict("the file was deleted while it was uploaded: send it again", code="file_gone")

@@ -1,0 +1,191 @@
+"""Files, uploads and batches in OpenAI's shape: their ids, owners, lists, fields and expiry."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db.models import Q
+
+from audit.keys.keyring import Barred
+from audit.trail.network import network
+from inference.api.http.request import Request
+from inference.api.ownership import Rows, readable
+from inference.batch.file_room import StorageFull, TooManyFiles
+from inference.batch.file_store import Owner
+from inference.engines.fields import Fields
+from inference.errors import ApiError, BadRequest, Forbidden, LimitReached
+from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
+from tenants.caller import Caller
+from tenants.scope import tenant_scope
+
+T = TypeVar("T")
+Shape = Callable[[T], dict[str, Any]]
+NOBODYS = UUID(int=0)
+ANCHOR, SHORTEST_S, LONGEST_S = "created_at", 3600, 30 * 24 * 3600
+FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
+_KNOWN = {"limit", "order", "after"}
+
+
+def owner_of(caller: Caller, client_ip: str) -> Owner:
+    """Returns the owner of what the caller stores."""
+    address = network(client_ip)
+    return Owner(caller.tenant_id, caller.subject_id, caller.api_key_id, caller.actor, address)
+
+
+def parsed_id(text: str, prefix: str) -> UUID:
+    """Returns the id; NOBODYS, which nothing has, if it cannot be one."""
+    number = text.removeprefix(prefix)
+    if text == number or len(number) not in (32, 36):
+        return NOBODYS
+    try:
+        return UUID(hex=number)
+    except ValueError:
+        return NOBODYS
+
+
+def storing_error(problem: Barred | StorageFull | TooManyFiles) -> ApiError:
+    """Returns the error of what cannot be stored."""
+    match problem:
+        case Barred():
+            return Forbidden(RESTRICTED_TEXT, code=RESTRICTED)
+        case StorageFull():
+            has = f"this tenant's files have {problem.stored} bytes"
+            most = f"{settings.FILES_BYTES} is the most: delete some"
+            return LimitReached(f"{has}; {most}", code="file_storage_full")
+    return LimitReached(
+        f"this tenant has {settings.FILES_MOST} files and parts of uploads: delete some",
+        code="too_many_files",
+    )
+
+
+@database_sync_to_async
+def shown(caller: Caller, row: T, shape: Shape[T]) -> dict[str, Any]:
+    with tenant_scope(caller.tenant_id):
+        return shape(row)
+
+
+# Lists: newest first, from a cursor that is the last item's id ------------------------------------
+@dataclass(frozen=True, slots=True)
+class Page:
+    limit: int
+    after: UUID | None = None
+    newest_first: bool = True
+    filters: dict[str, str] = field(default_factory=dict)
+
+    def of(self, rows: Rows) -> tuple[list[Any], bool]:
+        """Returns the page's rows, and whether there are more. Raises BadRequest."""
+        order = ["-created_at", "-pk"] if self.newest_first else ["created_at", "pk"]
+        if self.after:
+            rows = self._from_cursor(rows, self.after)
+        page_rows = list(rows.order_by(*order)[: self.limit + 1])
+        return page_rows[: self.limit], len(page_rows) > self.limit
+
+    def _from_cursor(self, rows: Rows, after: UUID) -> Rows:
+        last = rows.filter(pk=after).values_list("created_at", flat=True).first()
+        if last is None:
+            raise _no_cursor()
+        side = "lt" if self.newest_first else "gt"
+        beyond = Q(**{f"created_at__{side}": last})
+        return rows.filter(beyond | Q(**{"created_at": last, f"pk__{side}": after}))
+
+
+@database_sync_to_async
+def listed(caller: Caller, rows: Rows, page: Page, shape: Shape[Any]) -> dict[str, Any]:
+    """Returns a page of the caller's rows. Raises BadRequest."""
+    with tenant_scope(caller.tenant_id):
+        page_rows, has_more = page.of(readable(rows, caller))
+        data = [shape(row) for row in page_rows]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": has_more,
+    }
+
+
+def parsed_page(
+    request: Request, prefix: str, *, default: int, most: int, filters: frozenset[str] = frozenset()
+) -> Page:
+    """Parse the query. Raises BadRequest.
+
+    `prefix` is that of ids, `filters` names further parameters.
+    """
+    parameters = dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
+    if unknown := set(parameters) - _KNOWN - filters:
+        name = min(unknown)
+        raise BadRequest(f"there is no parameter `{name}` here", param=name)
+    limit = parameters.pop("limit", str(default))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
+        raise BadRequest(f"`limit` must be a number from 1 to {most}", param="limit")
+    order, after = parameters.pop("order", "desc"), parameters.pop("after", "")
+    if order not in ("asc", "desc"):
+        raise BadRequest("`order` must be asc or desc", param="order")
+    return Page(int(limit), _cursor(after, prefix), order == "desc", parameters)
+
+
+def _cursor(after: str, prefix: str) -> UUID | None:
+    if not after:
+        return None
+    try:
+        return UUID(hex=after.removeprefix(prefix))
+    except ValueError:
+        raise _no_cursor() from None
+
+
+def _no_cursor() -> BadRequest:
+    return BadRequest("`after` must be the id of an object in this list", param="after")
+
+
+# Fields -------------------------------------------------------------------------------------------
+def check_known(fields: Collection[str], known: Collection[str], hint: str = "") -> None:
+    """Raises BadRequest for a field that is not known."""
+    if unknown := set(fields) - set(known):
+        name = min(unknown)
+        raise BadRequest(f"`{name}` is not supported{hint}", param=name)
+
+
+def check_fields(body: Mapping[str, Any], rules: Fields, optional: Collection[str] = ()) -> None:
+    """Check each field by its rule. Raises BadRequest."""
+    check_known(body, (*rules, *optional))
+    for name, rule in rules.items():
+        if not rule.holds(body.get(name)):
+            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+
+
+def expiry_in_form(fields: Mapping[str, Any]) -> int | None:
+    """Returns the seconds of `expires_after`, or None. Raises BadRequest."""
+    anchor, seconds = (fields.get(name) for name in FORM_FIELDS)
+    if anchor is None and seconds is None:
+        return None
+    return _checked_expiry(anchor, _number(seconds), FORM_FIELDS)
+
+
+def _number(text: object) -> int | None:
+    """Returns the number; None if it is none, or too long."""
+    is_one = isinstance(text, str) and len(text) < 9 and text.isascii() and text.isdigit()
+    return int(str(text)) if is_one else None
+
+
+def expiry_in_json(body: Mapping[str, Any], param: str) -> int | None:
+    """Returns the seconds of the field, or None. Raises BadRequest."""
+    if (expiry := body.get(param)) is None:
+        return None
+    if not isinstance(expiry, dict) or set(expiry) - {"anchor", "seconds"}:
+        raise BadRequest(f"`{param}` must be an object with `anchor` and `seconds`", param=param)
+    names = (f"{param}.anchor", f"{param}.seconds")
+    return _checked_expiry(expiry.get("anchor"), expiry.get("seconds"), names)
+
+
+def _checked_expiry(anchor: Any, seconds: Any, names: tuple[str, str]) -> int:
+    of_anchor, of_seconds = names
+    if anchor != ANCHOR:
+        raise BadRequest(f"`{of_anchor}` must be {ANCHOR}", param=of_anchor)
+    if type(seconds) is not int or not SHORTEST_S <= seconds <= LONGEST_S:
+        message = f"`{of_seconds}` must be a number from {SHORTEST_S} to {LONGEST_S}"
+        raise BadRequest(message, param=of_seconds)
+    return seconds

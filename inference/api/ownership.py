@@ -1,0 +1,50 @@
+"""Finds what belongs to a caller. An attempt at another's is recorded."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.db.models import QuerySet
+
+from inference.api.call import Call
+from inference.errors import NotFound
+from inference.models import Batch, Completion, File
+from inference.models.batch import BatchQuerySet
+from inference.models.completion import CompletionQuerySet
+from inference.models.file import FileQuerySet
+from tenants.accounts import locked_texts
+from tenants.caller import Caller
+from tenants.scope import tenant_scope
+
+Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
+Row = TypeVar("Row", Completion, File, Batch)
+
+
+def readable(rows: Rows, caller: Caller) -> Rows:
+    """Returns the rows whose texts the caller's key may read, in the caller's scope.
+
+    They are of the key, or of one that it was rotated from or to.
+    """
+    rows = rows.filter(tenant_id=caller.tenant_id)
+    if caller.api_key_id is None:
+        return rows.none()
+    if locked_texts.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
+        rows = rows.filter(api_key=caller.api_key_id)
+    return rows.of_key(caller.api_key_id)
+
+
+async def own(
+    call: Call, caller: Caller, rows: QuerySet[Row], pk: UUID | None, refusal: NotFound, code: str
+) -> Row:
+    """Returns the caller's row. Raises the refusal, and records the attempt with this code."""
+    row = await _first(caller, rows, pk)
+    if row is None:
+        call.denied(404, code)
+        raise refusal
+    return row
+
+
+@database_sync_to_async
+def _first(caller: Caller, rows: Any, pk: UUID | None) -> Any:
+    with tenant_scope(caller.tenant_id):
+        return readable(rows, caller).filter(pk=pk).first()
