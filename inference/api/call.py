@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from msgspec import structs
 
 from audit.proof import receipts
-from inference.api import limits, quotas
+from inference.api import limits
 from inference.api.refusals import as_error, is_recorded
 from inference.errors import ApiError, Headers
 from inference.intake import address_limit
@@ -202,7 +202,7 @@ class Call:
         if answer.order.cached:
             self._tell_cache("hit" if answer.is_kept else "miss")
         if submission.stream:  # for a whole answer they follow once it is settled
-            self.headers += quotas.headers(answer.verdict)
+            self.headers += limits.quota_headers(answer.verdict)
         return answer
 
     def tell_answer(self, answer: AnswerStream, queue: str) -> None:
@@ -222,8 +222,8 @@ class Call:
         """Set headers of an answer in one piece, with what its quotas have left after it."""
         self.tell_frame(frame)
         if answer.verdict.left:
-            usage = quotas.usage_in(frame)
-            self.headers += quotas.headers_after(
+            usage = limits.usage_in(frame)
+            self.headers += limits.quota_headers_after(
                 answer.verdict, answer.order, usage, frame.upstream
             )
 

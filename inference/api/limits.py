@@ -1,9 +1,21 @@
-"""Limits in the words of OpenAI's API: headers on every answer, and the refusal."""
+"""Limits in the words of OpenAI's API: headers on every answer, and the refusal.
+
+A stream's quota headers leave before it has begun: they show the rest while the most that it can
+cost is reserved. A whole answer's show the rest after its settlement.
+"""
 
 import math
+from dataclasses import replace
+from typing import Any
 
+import orjson
+
+from inference.codec.answer import count
 from inference.errors import Headers, LimitReached, OutOfQuota
 from inference.intake.errors import NotAdmitted
+from inference.order import Order
+from inference.stream.frames import Frame, Kind, pool_in
+from tenants.quotas.ledger_answer import Verdict
 from tenants.rate_limits.admission import Admission, Left
 
 _TIERS = {
@@ -88,3 +100,44 @@ def duration(ms: int) -> str:
     seconds = f"{rest / 1000:g}s"
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + seconds
+
+
+# Quotas -------------------------------------------------------------------------------------------
+def quota_headers(verdict: Verdict) -> Headers:
+    """Returns `x-quota-*` of the tightest quota for each unit; nothing without quotas."""
+    lines: Headers = []
+    for unit, quota in verdict.tightest.items():
+        lines += [
+            (f"x-quota-limit-{unit}".encode(), b"%d" % quota.limit),
+            (f"x-quota-remaining-{unit}".encode(), b"%d" % quota.remaining),
+            (f"x-quota-reset-{unit}".encode(), f"{quota.ends:%Y-%m-%dT%H:%M:%SZ}".encode()),
+        ]
+    return lines
+
+
+def quota_headers_after(verdict: Verdict, order: Order, usage: Any, upstream: str) -> Headers:
+    """Returns the headers after a settlement with this `usage`; if it is unknown, those before.
+
+    `upstream` is the serving engine in the frame's form.
+    """
+    if not isinstance(usage, dict):
+        return quota_headers(verdict)
+    prompt, answer = count(usage, "prompt_tokens") or 0, count(usage, "completion_tokens") or 0
+    cached = count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+    charge = order.charge
+    back = {
+        "requests": 0,
+        "tokens": charge.tokens - prompt - answer,
+        "cost": charge.most - charge.cost(prompt, cached, answer, pool_in(upstream)),
+    }
+    left = (
+        replace(quota, remaining=max(0, quota.remaining + back[quota.unit]))
+        for quota in verdict.left
+    )
+    return quota_headers(Verdict(tuple(left)))
+
+
+def usage_in(frame: Frame) -> Any:
+    """Returns the usage of a whole answer; None for an error."""
+    is_answer = frame.kind == Kind.BODY and frame.body
+    return orjson.loads(frame.body).get("usage") if is_answer else None

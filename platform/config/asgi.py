@@ -31,7 +31,7 @@ from config.process_start import (
     startup_problem,
     unfollow_engines,
 )
-from inference.api import probes, readiness
+from inference.api import probes
 from inference.chat.socket.routing import websocket_urlpatterns
 from inference.intake.context import Context
 
@@ -75,7 +75,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             scope["state"]["context"] = context = await Context.open()
-            await readiness.checks(context)  # opens the connections that probes use from now on
+            await probes.checks(context)  # opens the connections that probes use from now on
             freeze_loaded_objects()
             await send({"type": "lifespan.startup.complete"})
         else:

@@ -29,7 +29,7 @@ from config.process_start import follow_engines, freeze_loaded_objects, startup_
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
 from inference import pulses
-from inference.api import readiness
+from inference.api import probes
 from inference.api.grpc.credentials import Secrets, credentials
 from inference.api.grpc.methods import NAMES, handlers
 from inference.api.grpc.server import Server
@@ -84,7 +84,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
 
 async def _tell_health(server: Server, context: Context) -> None:
     while True:
-        checks = await readiness.checks(context)
+        checks = await probes.checks(context)
         server.works(well=all(checks.values()))
         await asyncio.sleep(HEALTH_S)
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from config.http.static_files import static_files
 from config.pages.handler import bounded
-from inference.api import probes, readiness
+from inference.api import probes
 from inference.engines.health import reachability
 from tests.console.api.conftest import served
 
@@ -112,10 +112,10 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     class Open:
         limits, redis = SimpleNamespace(rate=RateLimiter()), Redis()
 
-    monkeypatch.setattr(readiness, "_last", None)
-    monkeypatch.setattr(readiness, "_answers", fine)
+    monkeypatch.setattr(probes, "_last", None)
+    monkeypatch.setattr(probes, "_answers", fine)
     engine = SimpleNamespace(config=SimpleNamespace(id="secret-r1"))
-    monkeypatch.setattr(readiness, "engines", lambda: [engine])
+    monkeypatch.setattr(probes, "engines", lambda: [engine])
     monkeypatch.setattr(reachability, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
         status, _, body = await asked(probes.probe, "GET", path, context=Open())

@@ -4,6 +4,7 @@ Django's own handler creates and joins a thread for each request, which costs mo
 rest.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -11,8 +12,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from inference.api.call import HEAVY, Call, request_id_header
-from inference.api.http.content_encoding import unpacked
-from inference.errors import ApiError, BadRequest, Headers, TooLarge
+from inference.errors import ApiError, BadRequest, Headers, TooLarge, UnsupportedEncoding
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.limits.unadmitted import FREE
 
@@ -77,9 +77,7 @@ class Request:
                 await self.call.hold(length)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if is_packed:
-            body = unpacked(body, self.header(b"content-encoding"), most)
-            if len(body) > most:
-                raise _too_large(most)
+            body = _unpacked(body, self.header(b"content-encoding"), most)
             if len(body) > FREE:
                 await self.call.hold(len(body))
         return body
@@ -147,3 +145,37 @@ class Request:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(f"the body is larger than {most} bytes; shorten it or split the request")
+
+
+# Compressed bodies --------------------------------------------------------------------------------
+ACCEPTED = "gzip, deflate"
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """Unpack a body. Raises TooLarge beyond `most` bytes, BadRequest, UnsupportedEncoding."""
+    if (decompressor := unpacking(encoding)) is None:
+        return body
+    try:
+        content = decompressor.decompress(body, most + 1)
+    except zlib.error as problem:
+        raise _bad(encoding, str(problem)) from None
+    if len(content) > most:
+        raise _too_large(most)
+    if not decompressor.eof or decompressor.unused_data:
+        raise _bad(encoding, "it breaks off" if not decompressor.eof else "something follows it")
+    return content
+
+
+def unpacking(encoding: str) -> "zlib._Decompress | None":
+    """Returns a decompressor for pieces; None for a plain body. Raises UnsupportedEncoding."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in _WINDOW_BITS:
+        raise UnsupportedEncoding(ACCEPTED)
+    return zlib.decompressobj(_WINDOW_BITS[encoding])
+
+
+def _bad(encoding: str, reason: str) -> BadRequest:
+    return BadRequest(f"the body is not {encoding}, as Content-Encoding says: {reason}")

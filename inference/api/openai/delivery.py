@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from inference.api.http.delivery import attended, whole
-from inference.api.http.request import Request
+from inference.api.http.request import JSON, Request
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import numbered
@@ -23,14 +23,13 @@ KEEP_ALIVE, _QUEUE_POSITION = b": keep-alive\n", b": queue position %d\n"
 
 
 async def send_json(request: Request, answer: AnswerStream) -> None:
-    await _answer(request, await whole(request, answer))
+    await send_frame(request, await whole(request, answer))
 
 
-async def _answer(request: Request, frame: Frame) -> None:
-    headers = [(b"content-type", b"application/json")]
-    if frame.retry_after:
-        headers.append((b"retry-after", b"%d" % frame.retry_after))
-    await request.answer(frame.body, frame.status, headers)
+async def send_frame(request: Request, frame: Frame) -> None:
+    """Answer with a whole answer or an error."""
+    wait = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
+    await request.answer(frame.body, frame.status, [*JSON, *wait])
 
 
 async def send_events(request: Request, answer: AnswerStream) -> None:
@@ -57,7 +56,7 @@ async def _send_events(request: Request, answer: AnswerStream) -> None:
             if not request.started:
                 request.call.tell_frame(frame)
                 if frame and frame.kind == Kind.ERROR:
-                    await _answer(request, frame)
+                    await send_frame(request, frame)
                     return
                 if frame is None and now - began < FIRST_EVENT_S:
                     continue

@@ -21,8 +21,7 @@ from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from audit.keys.keyring import Barred, keyring
-from inference.api.http.content_encoding import unpacking
-from inference.api.http.request import Request
+from inference.api.http.request import Request, unpacking
 from inference.api.openai import stored
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.api.threads import Threads

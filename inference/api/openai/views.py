@@ -1,17 +1,23 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
 import orjson
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.utils import timezone
 
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http.callers import caller_of, reader
 from inference.api.http.delivery import watched, whole
 from inference.api.http.request import Request
-from inference.api.openai import balance as balances
 from inference.api.openai.delivery import (
     EVENT_STREAM,
     KEEP_ALIVE,
     event_bytes,
     send_events,
+    send_frame,
     send_json,
 )
 from inference.errors import BadRequest
@@ -20,6 +26,10 @@ from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.forms import Form
+from tenants.caller import Caller
+from tenants.models import Quota
+from tenants.models.balance import Balance, balances
+from tenants.scope import tenant_scope
 
 
 async def chat_completions(request: Request, model: str = "") -> None:
@@ -41,9 +51,7 @@ async def inference(request: Request) -> None:
     answer = await _submit(request, Form.PLAIN)
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
-        headers = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
-        headers.append((b"content-type", b"application/json"))
-        return await request.answer(frame.body, frame.status, headers)
+        return await send_frame(request, frame)
     completion = orjson.loads(frame.body)
     choice = completion["choices"][0]
     plain = {
@@ -68,8 +76,7 @@ async def model(request: Request, name: str) -> None:
 
 async def balance(request: Request) -> None:
     """Answer the rest of the caller's cost quotas, in DeepSeek's shape."""
-    balance_fields = await balances.balance(await reader(request))
-    await request.answer(orjson.dumps(balance_fields))
+    await request.answer(orjson.dumps(await _balance(await reader(request))))
 
 
 async def events(request: Request, completion_id: str) -> None:
@@ -106,3 +113,40 @@ def _last_event(request: Request) -> int:
     if not text.isdecimal() or len(text) > 12:
         raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
     return int(text)
+
+
+_CENT = Decimal("0.01")
+
+
+# The balance --------------------------------------------------------------------------------------
+async def _balance(caller: Caller) -> dict[str, Any]:
+    """Returns the quota with the least left; amounts that raises have added to it are `granted`.
+
+    Quotas of one model do not count. A caller without a cost quota has no balance, and is
+    available.
+    """
+    ids = [quota.id for quota in caller.quotas if quota.unit == "cost" and not quota.model]
+    tightest = await _tightest(caller, ids) if ids else None
+    if tightest is None:
+        return {"is_available": True, "balance_infos": []}
+    granted = min(tightest.raised, tightest.remaining)
+    info = {
+        "currency": settings.CURRENCY,
+        "total_balance": _money(tightest.remaining),
+        "granted_balance": _money(granted),
+        "topped_up_balance": _money(tightest.remaining - granted),
+    }
+    return {"is_available": tightest.remaining > 0, "balance_infos": [info]}
+
+
+@database_sync_to_async
+def _tightest(caller: Caller, ids: list[Any]) -> Balance | None:
+    with tenant_scope(caller.tenant_id):
+        quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
+        by_quota = balances(quotas, caller.time_zone, timezone.now())
+    return min(by_quota.values(), key=lambda standing: standing.remaining, default=None)
+
+
+def _money(micro_units: int) -> str:
+    """Returns the amount in currency units, rounded down."""
+    return str((Decimal(micro_units) / 1_000_000).quantize(_CENT, ROUND_DOWN))

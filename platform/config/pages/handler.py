@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 
 from config.pages.page_request import Refused, Visit, callers, is_for_programs, refuse
-from inference.api.http.content_encoding import unpacked
+from inference.api.http.request import unpacked
 from inference.errors import ApiError
 from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory, Owner

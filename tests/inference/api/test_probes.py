@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from inference.api import probes, readiness
+from inference.api import probes
 from inference.intake.context import Context
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from tests.audit.weak_line import through, weak_line_to_database
@@ -25,13 +25,13 @@ async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.sleep(0.05)
         return {"database": len(looks) == 1}
 
-    monkeypatch.setattr(readiness, "checks", look)
-    monkeypatch.setattr(readiness, "CACHED_S", 0.2)
-    answers = await asyncio.gather(*[readiness.recent(NOBODY) for _ in range(100)])
+    monkeypatch.setattr(probes, "checks", look)
+    monkeypatch.setattr(probes, "CACHED_S", 0.2)
+    answers = await asyncio.gather(*[probes.recent(NOBODY) for _ in range(100)])
     assert answers == [{"database": True}] * 100
     assert len(looks) == 1
     await asyncio.sleep(0.3)
-    assert await readiness.recent(NOBODY) == {"database": False}
+    assert await probes.recent(NOBODY) == {"database": False}
     assert len(looks) == 2
 
 
@@ -40,10 +40,10 @@ async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(0.1)
         return {"database": True}
 
-    monkeypatch.setattr(readiness, "checks", look)
-    first = asyncio.create_task(readiness.recent(NOBODY))
+    monkeypatch.setattr(probes, "checks", look)
+    first = asyncio.create_task(probes.recent(NOBODY))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(readiness.recent(NOBODY))
+    second = asyncio.create_task(probes.recent(NOBODY))
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == {"database": True}
@@ -70,7 +70,7 @@ async def test_who_sends_people_may_leave_engines_out(
         said.append(message)
 
     limits = SimpleNamespace(rate=SimpleNamespace(alone=False, outages=0))
-    monkeypatch.setattr(readiness, "recent", look)
+    monkeypatch.setattr(probes, "recent", look)
     monkeypatch.setattr(probes, "context_of", lambda _: SimpleNamespace(limits=limits))
     scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": []}
     await probes.probe({**scope, "query_string": query}, None, send)
@@ -89,7 +89,7 @@ async def context(dsn: str) -> AsyncIterator[Any]:
 
 async def asked_by(context: Any) -> int:
     """The process of PostgreSQL's that a look has asked."""
-    assert (await readiness.checks(context))["database"]
+    assert (await probes.checks(context))["database"]
     return int((await context.database.get()).info.backend_pid)
 
 
@@ -107,12 +107,12 @@ async def test_one_that_has_died_is_replaced(context: Any, dsn: str) -> None:
 async def test_a_database_that_does_not_answer_is_not_ready_until_it_does(
     context: Any, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(probes, "PATIENCE_S", 0.5)
     async with weak_line_to_database(dsn) as line:
         context.database = ResilientConnection(through(line, dsn))
         await asked_by(context)
         line.freeze()
-        assert not (await readiness.checks(context))["database"]
+        assert not (await probes.checks(context))["database"]
         line.thaw()
         await asked_by(context)
         await context.database.close()

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api import installed_at
+from inference.api import served_models
 from inference.api.openai import routes
 from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
@@ -31,7 +31,7 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 50
     engines.forget()
-    monkeypatch.setattr(installed_at, "_known", [])
+    monkeypatch.setattr(served_models, "_known", [])
     async with serving() as opened:
         yield opened
     engines.forget()
@@ -209,7 +209,7 @@ async def test_created_stays_the_same(
     client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = (await client.get("/v1/models", headers=bearer(key))).json()["data"][0]["created"]
-    monkeypatch.setattr(installed_at, "_known", [])  # as after a restart
+    monkeypatch.setattr(served_models, "_known", [])  # as after a restart
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
     again = (await client.get("/v1/models", headers=bearer(key))).json()["data"][0]["created"]
     assert again == first < 2_000_000_000

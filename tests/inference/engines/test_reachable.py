@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from inference.api import readiness
+from inference.api import probes
 from inference.engines.base import EngineConfig
 from inference.engines.health import reachability
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
@@ -79,10 +79,10 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
 
     context = cast(Any, Here)
 
-    monkeypatch.setattr(readiness, "_answers", well)
+    monkeypatch.setattr(probes, "_answers", well)
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
-    monkeypatch.setattr(readiness, "engines", lambda: away)
+    monkeypatch.setattr(probes, "engines", lambda: away)
     await reachability.look(away[:1])
-    assert (await readiness.checks(context))["engines"] is True
+    assert (await probes.checks(context))["engines"] is True
     await reachability.look(away)
-    assert (await readiness.checks(context))["engines"] is False
+    assert (await probes.checks(context))["engines"] is False
