@@ -30,9 +30,8 @@ from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
 from inference import pulses
 from inference.api import probes
-from inference.api.grpc.credentials import Secrets, credentials
 from inference.api.grpc.methods import NAMES, handlers
-from inference.api.grpc.server import Server
+from inference.api.grpc.server import Secrets, Server, credentials
 from inference.intake.context import Context
 
 USUAL_PORT = 50051

@@ -24,16 +24,16 @@ from tenants.caller import Caller
 View = Callable[[Rpc, Caller, Any], Awaitable[Message | None]]
 SERVICES: dict[ServiceDescriptor, dict[str, View]] = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: {
-        "Inference": views.inference,
-        "InferenceStream": views.inference_stream,
-        "Chat": views.chat,
-        "ChatStream": views.chat_stream,
+        "Inference": partial(views.whole, inference_pb2.InferenceResponse, views.plain_call),
+        "InferenceStream": partial(views.stream, views.plain_call),
+        "Chat": partial(views.whole, inference_pb2.ChatResponse, views.chat),
+        "ChatStream": partial(views.stream, views.chat),
         "Resume": views.resume,
         "Cancel": views.cancel,
         "ListModels": views.list_models,
     },
     deepseek_pb2.DESCRIPTOR.services_by_name["DeepSeekService"]: {
-        "Inference": partial(views.inference, response=deepseek_pb2.InferenceResponse),
+        "Inference": partial(views.whole, deepseek_pb2.InferenceResponse, views.plain_call),
     },
 }
 NAMES = tuple(service.full_name for service in SERVICES)
@@ -41,16 +41,14 @@ NAMES = tuple(service.full_name for service in SERVICES)
 
 def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
     open_calls = ConcurrencyLimit(CALLS)
-    return [
-        grpc.method_handlers_generic_handler(
-            service.full_name,
-            {
-                name: _handler(context, service.methods_by_name[name], view, open_calls)
-                for name, view in views.items()
-            },
-        )
-        for service, views in SERVICES.items()
-    ]
+    services = []
+    for service, views_by_name in SERVICES.items():
+        methods = {
+            name: _handler(context, service.methods_by_name[name], view, open_calls)
+            for name, view in views_by_name.items()
+        }
+        services.append(grpc.method_handlers_generic_handler(service.full_name, methods))
+    return services
 
 
 def _handler(

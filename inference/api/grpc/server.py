@@ -1,14 +1,16 @@
-"""The gRPC server itself: its bounds, its port, health and reflection. It knows no service."""
+"""The gRPC server itself: its bounds, its port and TLS, health and reflection.
 
-from collections.abc import Sequence
-from typing import Any
+It knows no service. TLS is version 1.3 only, and by option only for clients with a certificate.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from inference.api.grpc.health import Health
-from inference.api.grpc.keyless import Keyless
+from inference.api.grpc.keyless import Health, Keyless
 
 Option = tuple[str, int]
 STREAMS_PER_CONNECTION = 100  # open calls; further ones wait at the client
@@ -90,3 +92,36 @@ class Server:
         """Take no more calls; running ones have `grace_s` seconds to end."""
         self._health.end()
         await self._server.stop(grace_s)
+
+
+# TLS ----------------------------------------------------------------------------------------------
+class Secrets(NamedTuple):
+    """PEM texts."""
+
+    certificate: bytes
+    key: bytes
+    clients: bytes | None = None  # authorities of client certificates, if clients need one
+
+
+def credentials(current: Callable[[], Secrets]) -> grpc.ServerCredentials:
+    """Returns credentials that follow `current`, which gRPC calls at each connection in a thread.
+
+    Whether clients need a certificate is fixed by the first call.
+    """
+    secrets = current()
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal secrets
+        before, secrets = secrets, current()
+        return None if secrets == before else _configuration(secrets)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(secrets),
+        changed,  # type: ignore[arg-type]  # None is no change, as its documentation says
+        require_client_authentication=secrets.clients is not None,
+    )
+
+
+def _configuration(secrets: Secrets) -> grpc.ServerCertificateConfiguration:
+    pair = secrets.key, secrets.certificate
+    return grpc.ssl_server_certificate_configuration([pair], secrets.clients)

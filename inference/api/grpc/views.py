@@ -1,5 +1,6 @@
 """The methods of the services. Each reads its message, submits, and writes the answer."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -18,59 +19,55 @@ from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 
+Read = Callable[..., Awaitable[Submission]]
 LATEST_EVENT = 2**40
 
 
-# The plain call ----------------------------------------------------------------------------------
-async def inference(
-    rpc: Rpc, caller: Caller, request: Any, response: Any = pb.InferenceResponse
-) -> Any:
-    whole = await _whole(rpc, await _plain_call(rpc, caller, request))
-    return response(
-        text=whole.text,
-        finish_reason=whole.finish_reason,
-        usage=whole.usage,
-        request_id=rpc.call.request_id,
-    )
-
-
-async def inference_stream(rpc: Rpc, caller: Caller, request: pb.InferenceRequest) -> None:
-    await _events(rpc, await _plain_call(rpc, caller, request, stream=True))
-
-
-async def _plain_call(
-    rpc: Rpc, caller: Caller, request: Any, *, stream: bool = False
-) -> Submission:
+# Reading messages --------------------------------------------------------------------------------
+async def plain_call(rpc: Rpc, caller: Caller, request: Any, *, streamed: bool) -> Submission:
     body = requests.plain_call(request)
     if model := getattr(request, "model", ""):
         body["model"] = model
-    return await _submission(rpc, caller, body, request, Form.PLAIN, streamed=stream)
+    return await _submission(rpc, caller, body, request, Form.PLAIN, streamed=streamed)
 
 
-# Chat --------------------------------------------------------------------------------------------
-async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> pb.ChatResponse:
-    whole = await _whole(rpc, await _chat(rpc, caller, request))
-    return pb.ChatResponse(
-        text=whole.text,
-        reasoning=whole.reasoning,
-        finish_reason=whole.finish_reason,
-        usage=whole.usage,
-        request_id=rpc.call.request_id,
-    )
-
-
-async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None:
-    await _events(rpc, await _chat(rpc, caller, request, stream=True))
-
-
-async def _chat(
-    rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False
-) -> Submission:
+async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, streamed: bool) -> Submission:
     """Count the messages before the body is built: millions of them would take seconds."""
     engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
     validation.check_count(len(request.messages), engine)
-    body = requests.chat(request)
-    return await _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
+    return await _submission(
+        rpc, caller, requests.chat(request), request, Form.CHAT, streamed=streamed
+    )
+
+
+async def _submission(
+    rpc: Rpc, caller: Caller, body: Body, request: Message, form: Form, *, streamed: bool
+) -> Submission:
+    options = Options.of(rpc.header, streamed=streamed, time_limit_s=rpc.time_left_s)
+    return await rpc.call.read(caller, body, request.ByteSize(), form, options)
+
+
+# Answering ---------------------------------------------------------------------------------------
+async def whole(kind: type[Message], read: Read, rpc: Rpc, caller: Caller, request: Any) -> Message:
+    """Answer with one message of this kind."""
+    answer = await rpc.submit(await read(rpc, caller, request, streamed=False))
+    frame = await answer.whole()
+    rpc.call.tell_whole(answer, frame)
+    if frame.kind == Kind.ERROR:
+        raise errors.of_frame(frame)
+    fields = {**vars(answers.Whole(frame)), "request_id": rpc.call.request_id}
+    return kind(**{name: fields[name] for name in kind.DESCRIPTOR.fields_by_name})
+
+
+async def stream(read: Read, rpc: Rpc, caller: Caller, request: Any) -> None:
+    """Answer with events."""
+    answer = await rpc.submit(await read(rpc, caller, request, streamed=True))
+    await rpc.begin(answer)
+    async with aclosing(answer.frames()) as frames:
+        async for frame in frames:
+            if frame:
+                rpc.call.tell_frame(frame)
+                await rpc.write(answers.event(frame, rpc.call.request_id))
 
 
 # Earlier requests --------------------------------------------------------------------------------
@@ -101,30 +98,3 @@ async def list_models(
     await rpc.call.look(caller)
     models = await served_models.listed(caller)
     return pb.ListModelsResponse(models=[pb.Model(**model) for model in models])
-
-
-# Submitting, and the answer ----------------------------------------------------------------------
-async def _submission(
-    rpc: Rpc, caller: Caller, body: Body, request: Message, form: Form, *, streamed: bool
-) -> Submission:
-    options = Options.of(rpc.header, streamed=streamed, time_limit_s=rpc.time_left_s)
-    return await rpc.call.read(caller, body, request.ByteSize(), form, options)
-
-
-async def _whole(rpc: Rpc, submission: Submission) -> answers.Whole:
-    answer = await rpc.submit(submission)
-    frame = await answer.whole()
-    rpc.call.tell_whole(answer, frame)
-    if frame.kind == Kind.ERROR:
-        raise errors.of_frame(frame)
-    return answers.Whole(frame)
-
-
-async def _events(rpc: Rpc, submission: Submission) -> None:
-    answer = await rpc.submit(submission)
-    await rpc.begin(answer)
-    async with aclosing(answer.frames()) as frames:
-        async for frame in frames:
-            if frame:
-                rpc.call.tell_frame(frame)
-                await rpc.write(answers.event(frame, rpc.call.request_id))

@@ -11,8 +11,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from inference.api.grpc.credentials import Secrets, credentials
-from inference.api.grpc.server import Server
+from inference.api.grpc.server import Secrets, Server, credentials
 
 
 async def serve(certificate: str, key: str) -> None:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from config.environment import PROJECT
-from inference.api.grpc.credentials import Secrets, credentials
+from inference.api.grpc.server import Secrets, credentials
 from tests.inference.api.grpc.certificates import Authority, Signed
 from tests.inference.api.grpc.conftest import Serve, echo_of
 
