@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from inference import pulses
 from inference.api.batch import scheduling
+from inference.api.batch.in_flight import Shares
 from inference.api.batch.lines import in_thread
 from inference.api.batch.run import BatchRun
-from inference.api.batch.shares import Shares
 from inference.intake.context import Context
 from inference.models import Batch
 
@@ -77,7 +77,7 @@ class Driver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
 
     def wake(self) -> None:
         """Start the thread if it does not run. Returns immediately."""
@@ -103,7 +103,7 @@ class Driver:
 
     async def _drive(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = partial(_set, loop, stop)
+        self._stop = partial(loop.call_soon_threadsafe, stop.set)
         pulse = asyncio.create_task(pulses.keep("batches"))
         context = await Context.open()
         try:
@@ -112,10 +112,6 @@ class Driver:
             pulse.cancel()
             self._stop = None
             await context.close()
-
-
-def _set(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    loop.call_soon_threadsafe(stop.set)
 
 
 driver = Driver()

@@ -1,9 +1,15 @@
-"""The lines of a batch that are requests now, submitted by this process or by one that died."""
+"""The lines of a batch that are requests now, submitted by this process or by one that died.
+
+A tenant's limit of them is shared among its batches.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
+
+from django.conf import settings
 
 from inference.api.batch import lines
 from inference.api.batch.lines import in_thread
@@ -11,6 +17,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.models import BatchLine
 from inference.order import Order
+from inference.record.recorded import recorded_order
 from inference.stream.frames import Frame, Kind
 
 LOOK_S = 3.0  # between checks for lost answers
@@ -101,9 +108,27 @@ class InFlight:
     async def _order(self, completion: UUID) -> Order | None:
         if pair := self._answers.get(completion):
             return pair[0].order
-        return await in_thread(lines.order_of, completion)
+        record = await in_thread(recorded_order, completion)
+        return record[1] if record else None
 
 
 def _empty_frame(completion: UUID, status: int) -> Frame:
     """Returns an empty frame: the outcome is in the record."""
     return Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status)
+
+
+class Shares:
+    """The batches of one driver."""
+
+    def __init__(self) -> None:
+        self._batches: Counter[UUID] = Counter()  # batches under way, by tenant
+
+    def join(self, tenant_id: UUID) -> None:
+        self._batches[tenant_id] += 1
+
+    def leave(self, tenant_id: UUID) -> None:
+        self._batches[tenant_id] -= 1
+
+    def of_a_batch(self, tenant_id: UUID) -> int:
+        share = settings.BATCH_TENANT_IN_FLIGHT // max(1, self._batches[tenant_id])
+        return max(1, min(settings.BATCH_IN_FLIGHT, share))

@@ -21,8 +21,6 @@ from inference.models import (
     Usage,
 )
 from inference.models.completion import State
-from inference.order import Order
-from inference.record.recorded import recorded_order
 from tenants.models import ApiKey
 
 AHEAD = 200  # rows of one query
@@ -83,11 +81,6 @@ def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
     used = Usage.objects.filter(completion__in=over)
     rows = used.values_list("completion_id", "status", "error_code")
     return {completion: (status, code) for completion, status, code in rows}
-
-
-def order_of(completion: UUID) -> Order | None:
-    record = recorded_order(completion)
-    return record[1] if record else None
 
 
 def save(batch: Batch, ended: list[BatchLine]) -> None:

@@ -8,6 +8,7 @@ import orjson
 from audit.keys.keyring import Cipher
 from inference.api.batch import lines
 from inference.api.batch.lines import in_thread
+from inference.api.batch.submitting import CLASS, ROUTE
 from inference.batch.results import encrypted_error
 from inference.metrics.labels import ROUTES, tenant
 from inference.metrics.requests import ANSWERED
@@ -15,7 +16,6 @@ from inference.models import Batch, BatchLine, LineState
 from inference.order import PASSES
 from inference.queue_control import cancelling
 
-ROUTE, CLASS = "/v1/batches", "batch"
 ROUTES.add(ROUTE)
 TRIES = 4
 WRITE_S = 0.5  # between two writes while lines end one after the other

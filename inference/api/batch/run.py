@@ -16,8 +16,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
+from inference.api.batch.in_flight import Shares
 from inference.api.batch.lines import in_long_thread, in_thread
-from inference.api.batch.shares import Shares
 from inference.api.batch.work import Work
 from inference.batch import results, validation
 from inference.batch.input_lines import Problem
@@ -43,16 +43,12 @@ class BatchRun:
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
         self._work: Work | None = None
-        self.began, self._stopped, self._is_released = time.monotonic(), False, False
+        self.began, self.is_stopped, self._is_released = time.monotonic(), False, False
         self._turn = asyncio.Lock()  # for threads that use self.batch
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped
 
     def stop(self) -> None:
         """End the run. Another driver goes on, or this one in its turn."""
-        self._stopped = True
+        self.is_stopped = True
         if self._work:
             self._work.stop()
 
@@ -61,7 +57,7 @@ class BatchRun:
         beat = asyncio.create_task(self._keep())
         try:
             while await self._renewed() and not self.batch.is_over:
-                rests_until = self._now() if self._stopped else await self._stage()
+                rests_until = self._now() if self.is_stopped else await self._stage()
                 if rests_until:
                     return await self._release(rests_until)
         except (Unreadable, File.DoesNotExist, FileChunk.DoesNotExist) as error:
@@ -110,7 +106,7 @@ class BatchRun:
         self._work = self._work or await Work.resume(
             self._context, self.batch, self._now, self._shares
         )
-        if self._stopped:
+        if self.is_stopped:
             self._work.stop()
         return self._work
 

@@ -1,6 +1,7 @@
 """Picks the next line: waiting ones in the file's order, and those that are retried.
 
-Each model has a lane of its own, so that lines of one that cannot begin delay no others.
+Each model has a lane of its own, so that lines of one that cannot begin delay no others. Lines may
+be held for a while: all, or those of one model.
 """
 
 import asyncio
@@ -68,3 +69,17 @@ class Source:
 
     def put_back(self, line: BatchLine, after_s: float = 0.0) -> None:
         self._lanes[line.model].put_back(line, after_s)
+
+
+class Holds:
+    def __init__(self) -> None:
+        self._until: dict[str | None, float] = {}  # by model; None: all lines; by the loop's clock
+
+    def hold(self, seconds: float, model: str | None = None) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        self._until[model] = max(self._until.get(model, 0.0), until)
+
+    def remaining_s(self, model: str | None = None) -> float:
+        """Returns the seconds until it may begin, 0 if it may now."""
+        until = max(self._until.get(None, 0.0), self._until.get(model, 0.0))
+        return max(0.0, until - asyncio.get_running_loop().time())

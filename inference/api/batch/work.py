@@ -11,12 +11,10 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from inference.api.batch import lines
-from inference.api.batch.in_flight import InFlight
+from inference.api.batch.in_flight import InFlight, Shares
 from inference.api.batch.lines import in_thread
-from inference.api.batch.pauses import Holds
 from inference.api.batch.progress import Progress
-from inference.api.batch.shares import Shares
-from inference.api.batch.source import Source
+from inference.api.batch.source import Holds, Source
 from inference.api.batch.submitting import (
     AccessLost,
     Asking,
@@ -51,24 +49,16 @@ class Work:
     revoked, as code and message.
     """
 
+    _zone: ZoneInfo
+    _asking: Asking
+    _reader: FileReader
+    _progress: Progress
+    _source: Source
+
     def __init__(
-        self,
-        context: Context,
-        batch: Batch,
-        now: Callable[[], datetime],
-        shares: Shares,
-        *,
-        zone: ZoneInfo,
-        asking: Asking,
-        reader: FileReader,
-        progress: Progress,
-        source: Source,
+        self, context: Context, batch: Batch, now: Callable[[], datetime], shares: Shares
     ) -> None:
-        self._context, self._batch, self._now = context, batch, now
-        self._shares = shares
-        self._asking, self._reader = asking, reader
-        self._progress, self._source = progress, source
-        self._zone = zone
+        self._context, self._batch, self._now, self._shares = context, batch, now, shares
         self._flight = InFlight(context)
         self._news = asyncio.Event()
         self._reading, self._door = asyncio.Lock(), asyncio.Semaphore(SUBMITTING)
@@ -82,20 +72,13 @@ class Work:
         cls, context: Context, batch: Batch, now: Callable[[], datetime], shares: Shares
     ) -> "Work":
         """Go on where the last process stopped. Raises File.DoesNotExist, Unreadable."""
+        work = cls(context, batch, now, shares)
         submitted = await in_thread(lines.begun, batch)
-        digest, zone = await in_thread(lines.about, batch)
-        models = await in_thread(lines.models_of, batch)
-        work = cls(
-            context,
-            batch,
-            now,
-            shares,
-            zone=zone,
-            asking=Asking(context, batch, digest),
-            reader=await in_thread(lines.reader, batch),
-            progress=Progress(batch, await in_thread(cipher_of, batch)),
-            source=Source(batch, models, set(submitted)),
-        )
+        digest, work._zone = await in_thread(lines.about, batch)
+        work._asking = Asking(context, batch, digest)
+        work._source = Source(batch, await in_thread(lines.models_of, batch), set(submitted))
+        work._reader = await in_thread(lines.reader, batch)
+        work._progress = Progress(batch, await in_thread(cipher_of, batch))
         rows = await in_thread(lines.rows_of, batch, submitted)
         work._flight.adopted = {submitted[row.number]: row for row in rows}
         shares.join(batch.tenant_id)

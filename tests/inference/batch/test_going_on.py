@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.api.batch import driver, lines, progress, scheduling
+from inference.api.batch.in_flight import Shares
 from inference.api.batch.progress import Progress
-from inference.api.batch.shares import Shares
 from inference.engines import Pool
 from inference.intake import draft, route
 from inference.intake.errors import EnginesPaused
