@@ -6,6 +6,7 @@ They are created once the request is recorded, so a refused one leaves nothing i
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
@@ -15,14 +16,15 @@ from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
 from inference.chat.message_texts import message_aad, said_in
+from inference.chat.problems import Refused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
-from inference.chat.refusal import Refused
 from inference.models import Author, Conversation, Message, Usage
 from inference.queue.expected_wait import Place
 from tenants.models import Member
 
 MAX_HISTORY = 200  # messages that are considered for the prompt
+AFTER = timedelta(microseconds=1)  # an answer comes after its question
 TOO_LONG = "context_length_exceeded"
 
 
@@ -133,22 +135,14 @@ def _rows(
 ) -> tuple[Message, Message]:
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     now = timezone.now()
-    question = Message(
-        id=send.message,
+    message = partial(
+        Message,
         tenant_id=member.tenant_id,
         conversation=conversation,
-        author=Author.USER,
         data_key_id=cipher.key_id,
-        created_at=now,
     )
+    question = message(id=send.message, author=Author.USER, created_at=now)
     question.ciphertext = cipher.encrypt(send.text.encode(), message_aad(question))
-    answer = Message(
-        id=uuid4(),
-        tenant_id=member.tenant_id,
-        conversation=conversation,
-        author=Author.ASSISTANT,
-        completion_id=completion_id,
-        data_key_id=cipher.key_id,
-        created_at=now + timedelta(microseconds=1),
-    )
+    answer = message(id=uuid4(), author=Author.ASSISTANT, created_at=now + AFTER)
+    answer.completion_id = completion_id
     return question, answer

@@ -1,15 +1,24 @@
 """Messages for a person about things that failed, in their language."""
 
+import logging
 import math
 
+from django.db import DatabaseError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from audit.keys.master_keys import MasterKeyUnavailable
 from inference.chat.protocol import Problem
-from inference.intake.errors import NotAdmitted
+from inference.intake.access.allowed import NotAllowed
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
+from infrastructure.redis.link import RedisGone
+from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.rate_limits.admission import Admission
 
+log = logging.getLogger(__name__)
+SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED, TOO_MANY = 4401, 4403, 4423, 4429
+AGAIN_LATER = 1013  # RFC 6455's registry
 _TEXTS: dict[str, Promise] = {
     "not_found": _("This conversation does not exist."),
     "model_not_found": _("You cannot use this model any more. Choose another one."),
@@ -65,15 +74,46 @@ _TOO_LITTLE_LEFT: dict[tuple[str, str], Promise] = {
 }
 _UNKNOWN = _("This answer failed.")
 _AGAIN_S = 2
+_AWAY = (OutOfService, AuthenticationUnavailable, DatabaseError, RedisGone, MasterKeyUnavailable)
 MICRO = 1_000_000  # costs are kept in millionths of the currency
+
+
+class Refused(Exception):
+    """A page's request is refused. `code` is one of _TEXTS."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Dismissed(Exception):
+    """Signed out, or no longer a member who may chat. The socket closes with this code."""
+
+    def __init__(self, close_code: int) -> None:
+        super().__init__(close_code)
+        self.close_code = close_code
 
 
 def problem(code: str, retry_after: int = 0) -> Problem:
     return Problem(code, str(_TEXTS.get(code, _UNKNOWN)), retry_after)
 
 
-def out_of_service() -> Problem:
-    return problem("out_of_service", _AGAIN_S)
+def explained(failure: Exception) -> Problem:
+    """Returns the problem of a failed message. What is nobody's refusal is logged."""
+    match failure:
+        case Refused() | NotAllowed():
+            return problem(failure.code)
+        case NotAdmitted():
+            return not_admitted(failure)
+        case EnginesPaused():
+            return problem("engine_unavailable", failure.retry_after)
+        case QueueFull():
+            return problem("queue_full", failure.retry_after)
+    if isinstance(failure, _AWAY):
+        log.warning("cannot process a chat message: %r", failure)
+        return problem("out_of_service", _AGAIN_S)
+    log.error("chat message failed", exc_info=failure)
+    return problem("internal_error")
 
 
 def not_admitted(refused: NotAdmitted) -> Problem:

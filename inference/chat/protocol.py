@@ -123,15 +123,10 @@ class End(msgspec.Struct, frozen=True, tag="end"):
     upstream: str = ""
 
 
-class Failed(msgspec.Struct, frozen=True, tag="error"):
+class Failed(Problem, frozen=True, tag="error"):
     """A request of the page has failed. `message` is the one that it was about."""
 
-    code: str
-    text: str
-    retry_after: int = 0
     message: UUID | None = None
-    refusal_id: str = ""
-    answer_tokens: int = 0
 
 
 class Changed(msgspec.Struct, frozen=True, tag="chat.changed"):

@@ -5,6 +5,8 @@ all sockets of a process would share one thread.
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
@@ -19,18 +21,19 @@ T = TypeVar("T")
 def off_loop(member: Member, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run it in a transaction that sees the member's tenant."""
 
-    def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with tenant_scope(member.tenant_id, member.user_id):
-            return look(*args, **kwargs)
-
-    return database_sync_to_async(scoped, thread_sensitive=False)
+    return _scoped(partial(tenant_scope, member.tenant_id, member.user_id), look)
 
 
 def off_loop_for(user: User, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run it in a transaction that sees the person's memberships."""
+    return _scoped(partial(person_scope, user.pk), look)
 
+
+def _scoped(
+    scope: Callable[[], AbstractContextManager[None]], look: Callable[P, T]
+) -> Callable[P, Coroutine[Any, Any, T]]:
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with person_scope(user.pk):
+        with scope():
             return look(*args, **kwargs)
 
     return database_sync_to_async(scoped, thread_sensitive=False)

@@ -1,6 +1,9 @@
+from typing import Any
+
 from django.urls import path
 
 from inference.chat import views
+from inference.chat.socket.consumer import ChatConsumer
 
 app_name = "chat"
 
@@ -12,3 +15,5 @@ urlpatterns = [
     path("c/<uuid:conversation>/title/", views.title, name="title"),
     path("c/<uuid:conversation>/deletion/", views.deletion, name="deletion"),
 ]
+_chat: Any = ChatConsumer.as_asgi()
+websocket_urlpatterns: list[Any] = [path("ws/chat/", _chat)]

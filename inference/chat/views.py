@@ -18,10 +18,8 @@ from django.views.decorators.http import require_GET, require_POST
 from audit.keys.keyring import Barred
 from audit.retention.legal_hold import OnHold
 from inference.chat import conversations as verbs
-from inference.chat import listing
-from inference.chat.answers import turns
+from inference.chat import page_data
 from inference.chat.membership import CHATTING, membership, memberships
-from inference.chat.page_data import page_data
 from inference.chat.problems import problem
 from inference.chat.socket import tabs
 from inference.chat.socket.stopping import stop_all
@@ -68,7 +66,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
     request.session[TENANT] = member.tenant.name
     with tenant_scope(member.tenant_id, user.pk):
         shown = {
-            "data": page_data(member, opened),
+            "data": page_data.page_data(member, opened),
             "member": member,
             "members": list(memberships(user)),
             "text_lock": locked_texts.of(user),
@@ -91,15 +89,14 @@ def conversations(request: HttpRequest, user: User) -> HttpResponse:
     except ValueError:
         return HttpResponseBadRequest("`before` must be a time")
     with tenant_scope(member.tenant_id, user.pk):
-        return _json(listing.page(member, before))
+        return _json(page_data.page(member, before))
 
 
 @signed_in
 @require_GET
 def messages(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     with _inside(user, conversation) as opened:
-        rows = opened.messages.order_by("created_at").select_related("conversation")
-        return _json({"conversation": listing.listed(opened), "messages": turns(rows)})
+        return _json(page_data.with_messages(opened))
 
 
 @signed_in
@@ -111,7 +108,7 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     try:
         with _inside(user, conversation) as opened:
             verbs.rename(opened, new_title)
-            renamed = listing.listed(opened)
+            renamed = page_data.listed(opened)
     except Barred:
         return _json(problem("restricted"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, opened.id)

@@ -11,7 +11,6 @@ from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
-from audit.retention import row_counts
 from inference.batch.encryption import metadata_of, name_of
 from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine, File, FileChunk
@@ -24,10 +23,8 @@ ROWS = 100  # rows deleted in one step, with the chunks of files and the lines o
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Delete them. A batch under way ends with its row; the eraser of requests ends its lines."""
     batches = _delete(_of_subject(Batch.objects.all(), tenant_id, subject_id))
-    return {
-        "batches": batches,
-        "files": _delete(_of_subject(File.objects.all(), tenant_id, subject_id)),
-    }
+    files = _delete(_of_subject(File.objects.all(), tenant_id, subject_id))
+    return {"batches": batches, "files": files}
 
 
 def remaining(tenant_id: UUID, subject_id: UUID) -> int:
@@ -52,9 +49,7 @@ def _delete(rows: QuerySet[Model]) -> int:
 
 
 # Retention ---------------------------------------------------------------------------------------
-def count_old(tenant_id: UUID, before: datetime) -> row_counts.Counts:
-    kinds = {"files": ("inference_file", "created_at")}
-    return row_counts.by_month(kinds, tenant_id, before)
+KINDS = {"files": ("inference_file", "created_at")}  # for row_counts.by_month
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

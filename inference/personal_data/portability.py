@@ -1,6 +1,7 @@
 """Exports a person's prompts, answers, conversations and usage."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +25,11 @@ _OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms",
 
 def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     for events in _in_batches(tenant_id, subject_id):
-        ids = [event.request_id for event in events]
-        ciphertext = {(p.request_id, p.field): p for p in _payloads(tenant_id, ids)}
-        ends = {event.request_id: event for event in _ends(tenant_id, ids)}
+        of_these = {"tenant_id": tenant_id, "request_id__in": [e.request_id for e in events]}
+        payloads = Payload.objects.filter(**of_these)
+        ciphertext = {(payload.request_id, payload.field): payload for payload in payloads}
+        ended = Event.objects.filter(**of_these, action=Action.COMPLETION_COMPLETED)
+        ends = {event.request_id: event for event in ended}
         for event in events:
             assert event.request_id
             request = ciphertext.get((event.request_id, "request"))
@@ -47,23 +50,9 @@ def _in_batches(tenant_id: UUID, subject_id: UUID) -> Iterator[list[Event]]:
     events = Event.objects.filter(
         tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
     )
-    batch: list[Event] = []
-    for event in events.order_by("at", "id").iterator(BATCH):
-        batch.append(event)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+    rows = events.order_by("at", "id").iterator(BATCH)
+    while batch := list(islice(rows, BATCH)):
         yield batch
-
-
-def _payloads(tenant_id: UUID, ids: list[Any]) -> Iterator[Payload]:
-    yield from Payload.objects.filter(tenant_id=tenant_id, request_id__in=ids)
-
-
-def _ends(tenant_id: UUID, ids: list[Any]) -> Iterator[Event]:
-    ended = Event.objects.filter(tenant_id=tenant_id, action=Action.COMPLETION_COMPLETED)
-    yield from ended.filter(request_id__in=ids)
 
 
 def _request(payload: Payload | None) -> Row:

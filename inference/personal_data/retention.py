@@ -1,6 +1,8 @@
 """Retention of conversations, of a row per request, and of summed usage."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -46,50 +48,32 @@ _HOURS, _DAYS = (
 
 
 def register() -> None:
-    for name, label, days, floor, count, erase in (
-        ("conversations", _("Chats"), 400, 1, _count_conversations, _erase_conversations),
-        ("files", _("Files and batches"), 60, 1, files.count_old, files.erase_old),
-        ("requests", _("Requests and their usage"), 400, USAGE_FLOOR_DAYS, _count, _erase),
-        ("usage", _("Sums of usage"), 1100, USAGE_FLOOR_DAYS, _count_sums, _erase_sums),
+    chats = {"conversations": ("inference_conversation", "updated_at")}
+    requests = {"requests": ("inference_usage", "created_at")}
+    sums = {"hours": ("inference_usagehour", "starts"), "days": ("inference_usageday", "starts")}
+    erase_chats, erase_requests = partial(_erase, (_CONVERSATIONS,)), partial(_erase, (_REQUESTS,))
+    erase_sums, floor = partial(_erase, (_HOURS, _DAYS)), USAGE_FLOOR_DAYS
+    for name, label, days, floor_days, kinds, erase in (
+        ("conversations", _("Chats"), 400, 1, chats, erase_chats),
+        ("files", _("Files and batches"), 60, 1, files.KINDS, files.erase_old),
+        ("requests", _("Requests and their usage"), 400, floor, requests, erase_requests),
+        ("usage", _("Sums of usage"), 1100, floor, sums, erase_sums),
     ):
-        data_classes.register(DataClass(name, label, days, floor, count, erase))
+        count = partial(row_counts.by_month, kinds)
+        data_classes.register(DataClass(name, label, days, floor_days, count, erase))
 
 
-def _count_conversations(tenant_id: UUID, before: datetime) -> row_counts.Counts:
-    kinds = {"conversations": ("inference_conversation", "updated_at")}
-    return row_counts.by_month(kinds, tenant_id, before)
-
-
-def _count(tenant_id: UUID, before: datetime) -> row_counts.Counts:
-    return row_counts.by_month({"requests": ("inference_usage", "created_at")}, tenant_id, before)
-
-
-def _count_sums(tenant_id: UUID, before: datetime) -> row_counts.Counts:
-    kinds = {
-        "hours": ("inference_usagehour", "starts"),
-        "days": ("inference_usageday", "starts"),
-    }
-    return row_counts.by_month(kinds, tenant_id, before)
-
-
-def _erase_conversations(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    return _in_batches(_CONVERSATIONS, tenant_id, before, spare)
-
-
-def _erase(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    return _in_batches(_REQUESTS, tenant_id, before, spare)
-
-
-def _erase_sums(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    return sum(_in_batches(each, tenant_id, before, spare) for each in (_HOURS, _DAYS))
-
-
-def _in_batches(statement: str, tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+def _erase(
+    statements: Iterable[str], tenant_id: UUID, before: datetime, spare: frozenset[UUID]
+) -> int:
+    """Run each statement until it has no more rows. Returns their number."""
     parameters: dict[str, Any] = {"tenant": tenant_id, "before": before, "spare": list(spare)}
-    rows, batch = 0, BATCH
+    rows = 0
     with connection.cursor() as cursor:
-        while batch == BATCH:
-            cursor.execute(statement, parameters)
-            batch = cursor.rowcount
-            rows += batch
+        for statement in statements:
+            batch = BATCH
+            while batch == BATCH:
+                cursor.execute(statement, parameters)
+                batch = cursor.rowcount
+                rows += batch
     return rows

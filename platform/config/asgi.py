@@ -32,7 +32,7 @@ from config.process_start import (
     unfollow_engines,
 )
 from inference.api import probes
-from inference.chat.socket.routing import websocket_urlpatterns
+from inference.chat.urls import websocket_urlpatterns
 from inference.intake.context import Context
 
 pages = PageHandler()

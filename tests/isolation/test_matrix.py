@@ -25,7 +25,7 @@ from console.isolation.callers import NAMES, OPERATOR, Caller
 from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, steps
 from console.isolation.proof import Proof, prove
 from inference.api.openai.routes import ROUTES
-from inference.chat.socket.routing import websocket_urlpatterns
+from inference.chat.urls import websocket_urlpatterns
 from tenants.isolation import row_security
 from tenants.models import Scope, Tenant, User
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from inference.chat.membership import is_valid, membership
-from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
+from inference.chat.problems import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
 from inference.intake.access.allowed import NotAllowed
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT

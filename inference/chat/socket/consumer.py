@@ -13,18 +13,16 @@ from uuid import UUID
 
 import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import DatabaseError
 from django.utils import translation
+from msgspec import structs
 
-from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.network import network
 from audit.trail.request_origin import acting_from
 from inference.chat import problems, protocol
 from inference.chat.answers import turns
 from inference.chat.exchanges import Exchange
-from inference.chat.listing import listed
-from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
-from inference.chat.refusal import (
+from inference.chat.page_data import listed
+from inference.chat.problems import (
     AGAIN_LATER,
     NOT_A_MEMBER,
     SIGNED_OUT,
@@ -33,25 +31,21 @@ from inference.chat.refusal import (
     Dismissed,
     Refused,
 )
+from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
 from inference.chat.socket import sending, tabs
 from inference.chat.socket.chat_session import ChatSession
 from inference.chat.socket.follower import Follower, stored_turn
 from inference.chat.socket.stopping import own_answer, stop
 from inference.chat.threads import off_loop
-from inference.intake.access.allowed import NotAllowed
 from inference.intake.context import Context, context_of
-from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.models import Message
 from inference.queue.expected_wait import Place
-from infrastructure.redis.link import RedisGone
-from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
 
 log = logging.getLogger(__name__)
 MAX_TASKS, MAX_FOLLOWED = 16, 8
 SOCKETS_PER_PERSON, FOLLOWED_PER_PERSON = 16, 32
-_AWAY = (OutOfService, AuthenticationUnavailable, DatabaseError, RedisGone, MasterKeyUnavailable)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -97,12 +91,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _lost(self, reason: str) -> None:
         """Close when membership, role or tenant have ended, also for a silent page."""
-        code = NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED
-        self._tasks.add(self._started(self.close(code, reason), self._tasks.discard))
+        self._begin(
+            self.close(NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED, reason)
+        )
 
     def _signed_out(self, reason: str) -> None:
         """Close after a sign-out or a new password."""
-        self._tasks.add(self._started(self.close(SIGNED_OUT, reason), self._tasks.discard))
+        self._begin(self.close(SIGNED_OUT, reason))
 
     async def close(self, code: Any = None, reason: Any = None) -> None:
         self._over = True  # tasks under way cannot reach the page any more
@@ -136,7 +131,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return await self._fail(problems.problem(code))
         if len(self._tasks) >= MAX_TASKS:
             return await self._fail(problems.problem("too_much"), _about(message))
-        self._tasks.add(self._started(self._answer(message), self._tasks.discard))
+        self._begin(self._answer(message))
         return None
 
     # One message ---------------------------------------------------------------------------------
@@ -146,23 +141,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._do(await self.chat_session.caller(), message)
         except Dismissed as dismissed:
             await self.close(dismissed.close_code)
-        except Refused as refused:
-            await self._fail(problems.problem(refused.code), _about(message))
-        except NotAllowed as refused:
-            await self._fail(problems.problem(refused.code), _about(message))
-        except NotAdmitted as refused:
-            await self._fail(problems.not_admitted(refused), _about(message))
-        except EnginesPaused as paused:
-            failure = problems.problem("engine_unavailable", paused.retry_after)
-            await self._fail(failure, _about(message))
-        except QueueFull as full:
-            await self._fail(problems.problem("queue_full", full.retry_after), _about(message))
-        except _AWAY as away:
-            log.warning("cannot process a chat message: %r", away)
-            await self._fail(problems.out_of_service(), _about(message))
-        except Exception:
-            log.exception("chat message failed")
-            await self._fail(problems.problem("internal_error"), _about(message))
+        except Exception as failure:
+            await self._fail(problems.explained(failure), _about(message))
 
     async def _do(self, caller: Caller, message: FromPage) -> None:
         match message:
@@ -209,9 +189,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
         look = off_loop(self.chat_session.member, stored_turn)
-        follower = Follower(
-            self.context.redis, self._say, look, message_id, completion_id, after, place
-        )
+        redis = self.context.redis
+        follower = Follower(redis, self._say, look, message_id, completion_id, after, place)
 
         def forget(task: asyncio.Task[None]) -> None:
             followers.leave(person)
@@ -219,6 +198,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 del self._followed[message_id]
 
         self._followed[message_id] = self._started(follower.run(), forget)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(self._started(work, self._tasks.discard))
 
     def _started(self, work: Coroutine[Any, Any, None], forget: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -234,15 +216,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=protocol.written(message))
 
     async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
-        failed = protocol.Failed(
-            problem.code,
-            problem.text,
-            problem.retry_after,
-            about,
-            problem.refusal_id,
-            problem.answer_tokens,
-        )
-        await self._say(failed)
+        await self._say(protocol.Failed(**structs.asdict(problem), message=about))
 
 
 def _about(message: FromPage) -> UUID | None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -23,24 +24,20 @@ from infrastructure.redis.link import RedisGone, RedisLink
 RETRY_S = 0.5
 
 
+@dataclass
 class Follower:
-    def __init__(
-        self,
-        redis: RedisLink,
-        say: Callable[[ToPage], Awaitable[None]],
-        look: Callable[[UUID], Awaitable[Turn | None]],
-        message_id: UUID,
-        completion_id: UUID,
-        after: int,
-        place: Callable[[], Place] = Place,
-    ) -> None:
-        """`place` returns the present place in the queue."""
-        self._redis, self._say, self._look, self._place = redis, say, look, place
-        self.message_id, self.completion_id = message_id, completion_id
-        self.last = after
-        self._gap = False
-        self._upstream = ""
-        self._waiting: Waiting | None = None  # the last one sent
+    """`look` returns the stored turn, `place` the present place in the queue."""
+
+    redis: RedisLink
+    say: Callable[[ToPage], Awaitable[None]]
+    look: Callable[[UUID], Awaitable[Turn | None]]
+    message_id: UUID
+    completion_id: UUID
+    last: int  # event that the page has
+    place: Callable[[], Place] = Place
+    _gap: bool = False
+    _upstream: str = ""
+    _waiting: Waiting | None = None  # the last one sent
 
     async def run(self) -> None:
         """Send the answer. Returns when the page has all of it."""
@@ -56,7 +53,7 @@ class Follower:
                     return
 
     async def _read(self) -> None:
-        async for frame in follow(self._redis, self.completion_id.bytes, self.last):
+        async for frame in follow(self.redis, self.completion_id.bytes, self.last):
             if frame:
                 await self._pass_on(frame)
             elif await self._sent_from_record():
@@ -66,13 +63,13 @@ class Follower:
 
     async def _say_place(self) -> None:
         """Send the place in the queue until the first event."""
-        place = self._place()
+        place = self.place()
         if self.last or not place.position:
             return
         waiting = Waiting(self.message_id, place.position - 1, math.ceil(place.wait_s))
         if waiting != self._waiting:
             self._waiting = waiting
-            await self._say(waiting)
+            await self.say(waiting)
 
     async def _pass_on(self, frame: Frame) -> None:
         self._upstream = frame.upstream or self._upstream
@@ -81,20 +78,20 @@ class Follower:
             # Redis has lost unread events: the record has the whole text.
             self._gap = self._gap or frame.last - len(words) > self.last
             if not self._gap:
-                await self._say(_delta(self.message_id, frame.last, words))
+                await self.say(_delta(self.message_id, frame.last, words))
                 self.last = frame.last
         if frame.final:
             await self._say_end(frame)
 
     async def _say_end(self, frame: Frame) -> None:
         """Send the end. The answer is recorded by now, unless that is what failed."""
-        stored = await self._look(self.message_id)
+        stored = await self.look(self.message_id)
         if stored and not stored.streaming:
             if self._gap:
-                await self._say(Whole(self.message_id, stored.text, stored.reasoning))
-            await self._say(end(stored, self._upstream))
+                await self.say(Whole(self.message_id, stored.text, stored.reasoning))
+            await self.say(end(stored, self._upstream))
         else:
-            await self._say(self._failed(frame, stored))
+            await self.say(self._failed(frame, stored))
 
     def _failed(self, frame: Frame, stored: Turn | None) -> End:
         code = "lost" if stored else "not_found"  # deleted meanwhile, which cancels it
@@ -107,14 +104,14 @@ class Follower:
 
         Returns False if it is still being written.
         """
-        stored = await self._look(self.message_id)
+        stored = await self.look(self.message_id)
         if stored and stored.streaming:
             return False
         if stored:
-            await self._say(Whole(self.message_id, stored.text, stored.reasoning))
-            await self._say(end(stored))
+            await self.say(Whole(self.message_id, stored.text, stored.reasoning))
+            await self.say(end(stored))
         else:
-            await self._say(End(self.message_id, "error", error=problem("not_found")))
+            await self.say(End(self.message_id, "error", error=problem("not_found")))
         return True
 
 

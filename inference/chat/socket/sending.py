@@ -1,6 +1,8 @@
 """Submits a question on the page as a request."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,24 +11,66 @@ import msgspec
 
 from inference.chat import exchanges, prompt
 from inference.chat.exchanges import Exchange
+from inference.chat.problems import Refused
 from inference.chat.protocol import Send
-from inference.chat.refusal import Refused
-from inference.chat.socket.counting import ROUTE, counted
 from inference.chat.threads import off_loop
 from inference.engines.base import Engine
 from inference.errors import BadRequest, Unavailable
 from inference.intake import submit as intake
 from inference.intake.access import allowed
+from inference.intake.access.allowed import NoSuchModel, NotAllowed
 from inference.intake.context import Context
-from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.intake.refusals import denied
 from inference.intake.submission import Arrival, Options, Submission, read
 from inference.log_context import works_for
+from inference.metrics.labels import ROUTES
 from inference.metrics.requests import Counted
+from inference.tracing import span_values, spans
 from inference.validation.forms import Form
 from tenants.caller import Caller
 from tenants.models import Member
 from tenants.rate_limits.admission import Admission
+
+ROUTE = "chat"
+ROUTES.add(ROUTE)
+
+
+@contextmanager
+def counted(tenant_id: UUID) -> Iterator[Counted]:
+    request = Counted("chat")
+    request.tenant_id = tenant_id
+    span = spans.front(ROUTE, lambda _name: "")  # a socket has no headers for single messages
+    try:
+        yield request
+    except Exception as problem:
+        request.status, reason = _status(problem)
+        request.refused(reason)
+        raise
+    finally:
+        request.ended(ROUTE)
+        span_values.end(span, request, request.log_id, "chat message", {})
+
+
+def _status(problem: Exception) -> tuple[int, str]:
+    """Returns a status like that of other front ends, and the reason."""
+    match problem:
+        case NotAdmitted():
+            return 429, problem.admission.tier
+        case NotAllowed():
+            return 403, problem.code
+        case NoSuchModel():
+            return 404, "model_not_found"
+        case Refused():
+            return 404 if problem.code == "model_not_found" else 400, problem.code
+        case QueueFull():
+            return 503, "queue_full"
+        case EnginesPaused():
+            return 503, "engine_unavailable"
+        case OutOfService():
+            return 503, "server_overloaded"
+    return 500, "internal_error"
+
 
 STREAM = Options(streamed=True)
 _on_their_way: set[asyncio.Task[Exchange]] = set()
@@ -62,12 +106,7 @@ async def _submit(
 
 
 async def _ask(
-    context: Context,
-    caller: Caller,
-    member: Member,
-    send: Send,
-    client_ip: str,
-    request: Counted,
+    context: Context, caller: Caller, member: Member, send: Send, client_ip: str, request: Counted
 ) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, exchanges.earlier)(member, send)
@@ -79,9 +118,8 @@ async def _ask(
         stored.append(await put_now(member, send, completion_id, left_out))
 
     try:
-        answer = await intake.submit(
-            context, _submission(caller, body, client_ip), before_queue=put
-        )
+        submission = _submission(caller, body, client_ip)
+        answer = await intake.submit(context, submission, before_queue=put)
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
         raise
@@ -112,15 +150,8 @@ def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> 
         raise Refused("model_not_found") from None
     except allowed.NoSuchModel as unknown:
         if unknown.hidden:
-            denied(
-                context,
-                caller,
-                ROUTE,
-                client_ip,
-                status=404,
-                code="model_not_found",
-                model=unknown.name,
-            )
+            where = context, caller, ROUTE, client_ip
+            denied(*where, status=404, code="model_not_found", model=unknown.name)
         raise Refused("model_not_found") from None
     if not engine.capabilities.text:
         raise Refused("model_not_found")

@@ -7,7 +7,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 
 from inference.chat.conversations import of_member
-from inference.chat.refusal import Refused
+from inference.chat.problems import Refused
 from inference.chat.threads import off_loop
 from inference.intake.context import Context, context_of
 from inference.models import Completion, Conversation, Message

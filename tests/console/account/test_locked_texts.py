@@ -13,8 +13,8 @@ from audit.actions import Action
 from audit.exports import portability, trail_export
 from audit.models import Event, Export
 from inference.chat import exchanges
+from inference.chat.problems import Refused
 from inference.chat.protocol import Send
-from inference.chat.refusal import Refused
 from inference.chat.socket.stopping import own_answer
 from inference.models import Conversation
 from tenants.accounts import locked_texts

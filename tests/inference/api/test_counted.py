@@ -10,8 +10,8 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import methods
 from inference.api.limits import _TIERS
 from inference.api.openai import routes
-from inference.chat.refusal import Refused
-from inference.chat.socket import counting
+from inference.chat.problems import Refused
+from inference.chat.socket import sending
 from inference.errors import ApiError
 from inference.intake.access.allowed import NotAllowed
 from inference.intake.errors import OutOfService, QueueFull
@@ -78,10 +78,10 @@ def test_no_tenant_has_a_label_unless_it_is_named(settings: Settings) -> None:
 def test_a_question_that_is_refused_counts_with_its_reason(
     problem: Exception, status: str, reason: str
 ) -> None:
-    answered = ANSWERED.of("chat", counting.ROUTE, "", "", status, "")
+    answered = ANSWERED.of("chat", sending.ROUTE, "", "", status, "")
     refused = REFUSED.of("chat", reason, "")
     before = answered.value, refused.value
-    with pytest.raises(type(problem)), counting.counted(uuid4()):
+    with pytest.raises(type(problem)), sending.counted(uuid4()):
         raise problem
     assert (answered.value, refused.value) == (before[0] + 1, before[1] + 1)
 

@@ -12,8 +12,8 @@ from inference.chat import exchanges
 from inference.chat.answers import ON_ITS_WAY, turn
 from inference.chat.exchanges import Exchange
 from inference.chat.message_texts import message_aad
+from inference.chat.problems import Refused
 from inference.chat.protocol import Send, Turn
-from inference.chat.refusal import Refused
 from inference.models import Completion, Conversation, Message, State, Usage
 from inference.reasoning import Said, packed
 from tenants.models import Member, Tenant, User

@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
 from audit.retention import legal_hold
-from inference.chat import conversations, listing
+from inference.chat import conversations, page_data
 from inference.chat.conversations import first_words
 from inference.chat.message_texts import title_of
 from inference.models import Conversation
@@ -71,12 +71,12 @@ def test_without_the_key_nothing_can_be_read(bob: Member) -> None:
 
 
 def test_the_list_comes_in_pages(bob: Member) -> None:
-    made = [conversations.start(bob, "mock", str(n)).id for n in range(listing.PAGE + 5)]
-    first = listing.page(bob)
-    assert (len(first["conversations"]), first["more"]) == (listing.PAGE, True)
+    made = [conversations.start(bob, "mock", str(n)).id for n in range(page_data.PAGE + 5)]
+    first = page_data.page(bob)
+    assert (len(first["conversations"]), first["more"]) == (page_data.PAGE, True)
     last = first["conversations"][-1]
     row = Conversation.objects.get(pk=last.id)
-    second = listing.page(bob, row.updated_at)
+    second = page_data.page(bob, row.updated_at)
     assert (len(second["conversations"]), second["more"]) == (5, False)
     listed = [one.id for one in first["conversations"] + second["conversations"]]
     assert listed == made[::-1]

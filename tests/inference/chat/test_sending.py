@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.chat.refusal import Refused
+from inference.chat.problems import Refused
 from inference.chat.socket.sending import engine_for
 from inference.intake.context import Context
 from tenants.caller import Caller, LocalOnlyBy

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 from inference import apps, classes
 from inference.api.grpc.methods import SERVICES
 from inference.api.openai import routes, views
-from inference.chat.socket import counting
+from inference.chat.socket import sending
 from inference.errors import BadRequest
 from inference.intake.submission import CLASS, work_class
 from inference.record.limit_usage import takes_slot
@@ -72,7 +72,7 @@ def test_every_route_of_requests_can_have_a_class() -> None:
     http = {path for path, view in posted.items() if view.__module__ == views.__name__}
     grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
     others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
-    assert {counting.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
+    assert {sending.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
 
 
 @pytest.mark.parametrize("name", ["realtime", "finetune"])
