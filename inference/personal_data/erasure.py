@@ -6,6 +6,7 @@ notify the recipients of the person's texts.
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -49,8 +50,7 @@ def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """End open requests. Running ones are told to end, and are gone at a later call."""
     if _just_begun(tenant_id, subject_id):
         return {"cancelled": 0}
-    open_requests = list(_open(tenant_id, subject_id))
-    ended = sum(_end(completion) for completion in open_requests)
+    ended = sum([_end(completion) for completion in _open(tenant_id, subject_id)])
     _checkpoints(tenant_id, subject_id).left_over().delete()
     return {"cancelled": ended}
 
@@ -132,28 +132,17 @@ def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def register_erasers() -> None:
+    content = Turn.CONTENT
     requests = _("Requests in progress, also those that wait in line")
-    register(
-        Eraser(
-            "requests",
-            requests,
-            Turn.RUNNING,
-            _end_requests,
-            _requests_left,
-            stops_processing=True,
-        )
-    )
+    ends_work = partial(Eraser, stops_processing=True)
+    register(ends_work("requests", requests, Turn.RUNNING, _end_requests, _requests_left))
     events = _("Answers kept for readers that come back")
-    register(Eraser("streams", events, Turn.CONTENT, _purge_events, _events_left))
+    register(Eraser("streams", events, content, _purge_events, _events_left))
     answers = _("Answers kept to be sent again")
-    register(Eraser("kept_answers", answers, Turn.CONTENT, _purge_answers, stored.left_of))
+    register(Eraser("kept_answers", answers, content, _purge_answers, stored.left_of))
     chats = _("Conversations")
-    register(
-        Eraser("conversations", chats, Turn.CONTENT, _erase_conversations, _conversations_left)
-    )
-    files_kept = _("Files and batches")
-    register(Eraser("files", files_kept, Turn.CONTENT, files.erase, files.remaining))
-    notices = _("Recipients: services that had answered")
-    register(
-        Eraser("recipients", notices, Turn.RECIPIENTS, recipients.notify, recipients.not_notified)
-    )
+    register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
+    batches = _("Files and batches")
+    register(Eraser("files", batches, content, files.erase, files.remaining))
+    notices, turn = _("Recipients: services that had answered"), Turn.RECIPIENTS
+    register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))
