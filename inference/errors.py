@@ -67,6 +67,11 @@ class BadRequest(ApiError):
     status, type, code = 400, "invalid_request_error", "invalid_request"
 
 
+def must_be(name: str, should: str, *, code: str = "") -> BadRequest:
+    """Returns the error of a field whose value is wrong."""
+    return BadRequest(f"`{name}` must be {should}", code=code, param=name)
+
+
 class Unauthorized(ApiError):
     status, type, code = 401, "authentication_error", "invalid_api_key"
 

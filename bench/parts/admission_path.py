@@ -23,7 +23,7 @@ from inference.queue.fair_queue import FairQueue
 from inference.record import statements
 from inference.record.commits import RECORD_PATIENCE_S
 from inference.record.statements import Outcome
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
 

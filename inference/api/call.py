@@ -30,7 +30,7 @@ from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, upstream
 from inference.tracing import attributes, span_values, spans
 from inference.tracing.spans import OFF, Span, Value
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.key_scopes import Scope

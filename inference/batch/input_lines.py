@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from inference.validation import bounded_json
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 
 LONGEST_ID = 512
 AROUND_BODY = 4096  # bytes of a line besides its body

@@ -20,7 +20,7 @@ from inference.intake.prompt_templates import Prompt
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
 from inference.validation import requests
-from inference.validation.forms import Form, checked
+from inference.validation.requests import Form, checked
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 

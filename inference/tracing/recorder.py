@@ -30,10 +30,8 @@ _HEADERS = ("traceparent", "tracestate")
 _w3c = TraceContextTextMapPropagator()
 
 
-class Recorded:
+class Recorded(Span):
     """A span that may be sampled."""
-
-    __slots__ = ("_span", "is_on")
 
     def __init__(self, span: api.Span) -> None:
         self._span, self.is_on = span, span.is_recording()

@@ -1,7 +1,7 @@
 """Attributes of spans of requests, work and engines: never a text, a key or an address."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,43 +11,19 @@ from inference.order import Item, Order
 from inference.tracing import attributes as names
 from inference.tracing.spans import Span, Value
 
+if TYPE_CHECKING:
+    from inference.engines.base import EngineConfig
+    from inference.metrics.requests import Counted
+    from inference.record.statements import Outcome
+
 EVERYBODY = frozenset({"all"})
 CANCELLED = 499
 FINISHES = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call", "abort"))
 
 
-class Config(Protocol):
-    """The configuration of an engine."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
-
-
-class Outcome(Protocol):
-    state: str
-    preemptions: int
-
-
-class Ended(Protocol):
-    """A request at a front end."""
-
-    front_end: str
-    order: Order | None
-    reason: str  # the reason of its refusal
-    status: int
-    tenant_id: UUID | None
-
-
-def end(span: Span, request: Ended, request_id: str, name: str, wire: Mapping[str, Value]) -> None:
+def end(
+    span: Span, request: "Counted", request_id: str, name: str, wire: Mapping[str, Value]
+) -> None:
     """End the span of a front end. `wire` has the attributes of its transport."""
     if span.is_on:
         span.tell({**wire, names.REQUEST_ID: request_id, **_of_request(request)})
@@ -58,7 +34,7 @@ def end(span: Span, request: Ended, request_id: str, name: str, wire: Mapping[st
     span.end(name)
 
 
-def _of_request(request: Ended) -> dict[str, Value]:
+def _of_request(request: "Counted") -> dict[str, Value]:
     attributes: dict[str, Value] = {names.FRONT_END: request.front_end}
     if request.status == CANCELLED:
         attributes[names.STATE] = "cancelled"
@@ -89,7 +65,7 @@ def of_line(batch: str, number: int, order: Order) -> dict[str, Value]:
     }
 
 
-def of_work(order: Order, item: Item, engine: str, outcome: Outcome | None) -> dict[str, Value]:
+def of_work(order: Order, item: Item, engine: str, outcome: "Outcome | None") -> dict[str, Value]:
     """Returns attributes of a runner's work. Without an `outcome` another runner ends it."""
     return {
         names.REQUEST_ID: item.id,
@@ -118,7 +94,7 @@ def call_name(order: Order, model: str) -> str:
     return f"{operation(order)} {model}"
 
 
-def of_engine(order: Order, config: Config, *, stream: bool) -> dict[str, Value]:
+def of_engine(order: Order, config: "EngineConfig", *, stream: bool) -> dict[str, Value]:
     """Returns attributes of the engine's request: the model has the engine's name."""
     return {
         names.OPERATION: operation(order),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from inference.tracing.recorder import Recorder
@@ -11,36 +11,25 @@ Value = str | int | float | bool | list[str]
 Carrier = Callable[[str], str]  # returns a header's value; "" without one
 
 
-class Span(Protocol):
-    @property
-    def is_on(self) -> bool:
-        """Returns whether attributes for it are worth collecting."""
+class Span(AbstractContextManager["Span"]):
+    """A span that records nothing; `is_on`: whether attributes are worth collecting."""
 
-    def tell(self, attributes: Mapping[str, Value]) -> None: ...
+    is_on = False
+
+    def tell(self, attributes: Mapping[str, Value]) -> None:
+        """Set attributes."""
 
     def failed(self, kind: str) -> None:
         """Mark it as failed. `kind` is an error code or a class, never somebody's words."""
 
-    def end(self, name: str = "") -> None: ...
-
-
-class NoSpan(AbstractContextManager["NoSpan"]):
-    is_on = False
-
-    def tell(self, attributes: Mapping[str, Value]) -> None:
-        """Do nothing."""
-
-    def failed(self, kind: str) -> None:
-        """Do nothing."""
-
     def end(self, name: str = "") -> None:
-        """Do nothing."""
+        """End it, under another name if there is one."""
 
     def __exit__(self, *_problem: object) -> None:
         return None
 
 
-OFF = NoSpan()
+OFF = Span()
 _recorder: "Recorder | None" = None
 
 

@@ -6,7 +6,7 @@ import orjson
 
 from inference.engines.base import Engine
 from inference.engines.capabilities import MEDIA, OF_PART
-from inference.errors import BadRequest
+from inference.errors import BadRequest, must_be
 from inference.validation import bounded_json
 from inference.validation.bounded_json import MOST_CONTAINERS, TooManyValues
 from inference.validation.schemas import DEEPEST, Body, deeper
@@ -32,7 +32,7 @@ def unsupported(engine: Engine, what: str, param: str) -> BadRequest:
 def check_messages(messages: Any, engine: Engine) -> None:
     """Raises BadRequest."""
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("`messages` must be a list with at least one message", param="messages")
+        raise must_be("messages", "a list with at least one message")
     for i, message in enumerate(messages):
         _check_message(message, f"messages[{i}]", engine)
     _check_arguments(messages)
@@ -40,11 +40,10 @@ def check_messages(messages: Any, engine: Engine) -> None:
 
 def _check_message(message: Any, where: str, engine: Engine) -> None:
     if not isinstance(message, dict):
-        raise BadRequest(f"`{where}` must be an object with role and content", param=where)
+        raise must_be(where, "an object with role and content")
     role = message.get("role")
     if not isinstance(role, str) or role not in _ROLES:
-        roles = ", ".join(sorted(_ROLES))
-        raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
+        raise must_be(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
     if message["role"] == "assistant" and not engine.knows_refusals:
         _refusals_to_text(message)
     _check_content(message, where, engine)
@@ -64,8 +63,7 @@ def _check_content(message: Body, where: str, engine: Engine) -> None:
     alternatives = (*_CALLS, "refusal") if engine.knows_refusals else _CALLS
     if message["role"] == "assistant" and content is None and any(map(message.get, alternatives)):
         return
-    where = f"{where}.content"
-    raise BadRequest(f"`{where}` must be a string or a non-empty list", param=where)
+    raise must_be(f"{where}.content", "a string or a non-empty list")
 
 
 def _refusals_to_text(message: Body) -> None:
@@ -85,8 +83,7 @@ def _check_part(part: Any, where: str, engine: Engine) -> None:
     if kind not in kinds:
         if isinstance(kind, str) and kind in MEDIA:
             raise unsupported(engine, f"parts of the type {kind}", where)
-        should = f"an object whose `type` is one of {', '.join(kinds)}"
-        raise BadRequest(f"`{where}` must be {should}", param=where)
+        raise must_be(where, f"an object whose `type` is one of {', '.join(kinds)}")
     needs = OF_PART.get(kind)
     if needs and not getattr(engine.capabilities, needs):
         raise unsupported(engine, needs, where)
@@ -117,25 +114,19 @@ def _check_source(source: str, name: str, where: str, *, is_url: bool) -> None:
     """
     if source.startswith("data:") or (not is_url and ":" not in source):
         return
-    should = "a `data:` URL" if is_url else "base64"
-    raise BadRequest(
-        f"`{name}` must be {should}: nothing is fetched for you", code="address_not_fetched",
-        param=where,
-    )  # fmt: skip
+    what = f"`{name}` must be {'a `data:` URL' if is_url else 'base64'}: nothing is fetched for you"
+    raise BadRequest(what, code="address_not_fetched", param=where)
 
 
 def media_length(message: Any) -> int:
     """Returns the bytes of JSON that are no text."""
     content = message.get("content") if isinstance(message, dict) else None
-    parts = content if isinstance(content, list) else ()
-    return sum(map(_medium_length, parts))
-
-
-def _medium_length(part: Any) -> int:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if not isinstance(kind, str) or kind not in MEDIA:
-        return 0
-    return len(orjson.dumps(part.get(kind)))
+    length = 0
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind in MEDIA:
+            length += len(orjson.dumps(part.get(kind)))
+    return length
 
 
 # Calls of tools ----------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ The fields that an engine gets are in `inference/engines/fields.py` and in its k
 of its model in `inference/engines/capabilities.py`. The checks here are the same for all.
 """
 
+from enum import Enum, auto
 from typing import Any
 
 from inference.engines.base import Engine, context_exceeded
 from inference.engines.fields import HINTS, Rule, integer, number, strings, tokens
-from inference.errors import BadRequest
+from inference.errors import BadRequest, must_be
 from inference.validation import bounded_json
 from inference.validation.messages import check_messages, media_length, unsupported
 from inference.validation.schemas import DEEPEST, Body, check_schemas, deeper
@@ -19,6 +20,28 @@ LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
 DEFAULT_ANSWER = 256  # tokens that the fair queue assumes without a limit of the client
 _GUIDES = ("guided_json", "guided_choice", "structured_outputs")
+
+
+class Form(Enum):
+    CHAT = auto()  # of POST /v1/chat/completions
+    TEXT = auto()  # of POST /v1/completions
+    PLAIN = auto()  # the plain call: prompt, max_tokens, temperature, stop_words
+
+
+def checked(body: Body, length: int, form: Form, engine: Engine) -> Body:
+    """Check a body and return it in OpenAI's form. Raises BadRequest.
+
+    `length` is the number of bytes that arrived.
+    """
+    check_length(length, body, engine)
+    match form:
+        case Form.CHAT:
+            check_chat(body, engine)
+        case Form.TEXT:
+            check_completion(body, engine)
+        case Form.PLAIN:
+            return plain_call(body, engine)
+    return body
 
 
 def parsed(raw: bytes) -> Body:
@@ -40,11 +63,8 @@ def check_depth(body: Body) -> None:
     """Raises BadRequest."""
     for name, value in body.items():
         if deeper(value, DEEPEST):
-            raise BadRequest(
-                f"`{name}` is nested too deeply: more than {DEEPEST} levels",
-                code="invalid_json",
-                param=name,
-            )
+            what = f"`{name}` is nested too deeply: more than {DEEPEST} levels"
+            raise BadRequest(what, code="invalid_json", param=name)
 
 
 def model_of(body: Body) -> str:
@@ -71,9 +91,8 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
 
 def check_count(messages: int, engine: Engine) -> None:
     """Check that the messages can fit: each takes at least a token. Raises BadRequest."""
-    context = engine.context_length
-    if messages > context:
-        message = context_exceeded(context)
+    if messages > engine.context_length:
+        message = context_exceeded(engine.context_length)
         raise BadRequest(message, code="context_length_exceeded", param="messages")
 
 
@@ -101,8 +120,7 @@ def check_text(body: Body, engine: Engine) -> None:
             code="unsupported_value",
             param="prompt",
         )
-    should = "a non-empty string, a list of tokens, or a list with one of these"
-    raise BadRequest(f"`prompt` must be {should}", param="prompt")
+    raise must_be("prompt", "a non-empty string, a list of tokens, or a list with one of these")
 
 
 def check_completion(body: Body, engine: Engine) -> None:
@@ -122,7 +140,7 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
         if rule is None:
             raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
         if not rule.holds(value):
-            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+            raise must_be(name, rule.should)
     _check_capabilities(body, engine)
     check_schemas(body, engine.most_choices, engine.most_readings)
     if form := body.get("response_format"):
@@ -134,11 +152,10 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
         if value is not None and not limit.holds(value):
-            what = f"{limit.should}, this model's context length"
-            raise BadRequest(f"`{name}` must be {what}", param=name)
+            raise must_be(name, f"{limit.should}, this model's context length")
     most = body.get("max_completion_tokens") or body.get("max_tokens") or engine.context_length
     if (body.get("min_tokens") or 0) > most:
-        raise BadRequest(f"`min_tokens` must be at most {most}", param="min_tokens")
+        raise must_be("min_tokens", f"at most {most}")
 
 
 def _check_answers(engine: Engine) -> None:
@@ -201,10 +218,10 @@ def plain_call(fields: Body, engine: Engine) -> Body:
     rules: dict[str, Rule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
     for name, rule in rules.items():
         if fields.get(name) is not None and not rule.holds(fields[name]):
-            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
-    unknown = fields.keys() - {"prompt", "max_tokens", "temperature", "stop_words", "model"}
-    if unknown:
-        name = sorted(unknown)[0]
+            raise must_be(name, rule.should)
+    known = {"prompt", "max_tokens", "temperature", "stop_words", "model"}
+    if unknown := fields.keys() - known:
+        name = min(unknown)
         raise BadRequest(f"`{name}` is not a field of this call", param=name)
     names = {"stop_words": "stop"}
     body = {names.get(k, k): v for k, v in fields.items() if v is not None}

@@ -131,26 +131,29 @@ def _width(node: Any, target: Target, widths: dict[int, int], depth: int) -> int
         return MOST_CHOICES + 1
     widths[id(node)] = 1  # one that leads to itself
     ref = node.get("$ref")
-    inner = [target(ref)] if isinstance(ref, str) else _alternatives(node)
+    words = ("anyOf", "oneOf", "allOf")
+    alternatives = [each for word in words for each in listed(node, word)]
+    inner = [target(ref)] if isinstance(ref, str) else alternatives
     width = sum(_width(each, target, widths, depth + 1) for each in inner)
-    widths[id(node)] = max(width, len(_listed(node, "enum")), _optional(node), 1)
+    widths[id(node)] = max(width, own_choices(node))
     return widths[id(node)]
 
 
-def _alternatives(node: Body) -> list[Any]:
-    return [each for word in ("anyOf", "oneOf", "allOf") for each in _listed(node, word)]
+def own_choices(node: Body) -> int:
+    """Returns the choices in a schema itself: its values, or properties that may be left out.
 
-
-def _optional(node: Body) -> int:
-    """Returns how many properties may be left out: any of them may come next."""
+    Any of these may come next.
+    """
     properties = node.get("properties")
-    if not isinstance(properties, dict):
-        return 0
-    required = {name for name in _listed(node, "required") if isinstance(name, str)}
-    return len(properties.keys() - required)
+    optional = properties.keys() - required(node) if isinstance(properties, dict) else ()
+    return max(1, len(listed(node, "enum")), len(optional))
 
 
-def _listed(node: Body, word: str) -> list[Any]:
+def required(node: Body) -> set[str]:
+    return {name for name in listed(node, "required") if isinstance(name, str)}
+
+
+def listed(node: Body, word: str) -> list[Any]:
     value = node.get(word)
     return value if isinstance(value, list) else []
 
@@ -164,7 +167,7 @@ def _check_products(value: Any) -> None:
         for node, least, most, copies in level:
             if isinstance(node, dict):
                 least, most = least * _factor(node, "minItems"), most * _most_items(node)
-                copies *= max(1, sum(kind in _HOLDS_SCHEMAS for kind in _listed(node, "type")))
+                copies *= max(1, sum(kind in _HOLDS_SCHEMAS for kind in listed(node, "type")))
             if least > MOST_REQUIRED or most > LARGEST_PRODUCT:
                 raise _Wrong("arrays in arrays have too many items")
             if copies > MOST_COPIES:

@@ -5,16 +5,15 @@ alike (arrays in a union, objects without a field that tells them apart) side by
 schemas below them: three such arrays in each other triple the stacks with each bracket.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from inference.errors import BadRequest
+from inference.validation.schema_bounds import Body, Target, listed, own_choices
 
-Body = dict[str, Any]
-Target = Callable[[str], Any]
 MOST_HOPS = 9
 MOST_NODES = 1000  # that hold others, in a schema with alternatives that begin alike
 ROUNDS = 12  # of a schema that leads back to itself: what doubles each time is 4096 by then
@@ -94,7 +93,7 @@ class _Schema:
                 continue
             if self.is_too_large:
                 return
-            self.widths[id(node)] = max(1, len(_list(node, "enum")), _optional(node))
+            self.widths[id(node)] = own_choices(node)
             if not _HOLDING.isdisjoint(node):
                 waiting += self._read(node)
 
@@ -112,7 +111,7 @@ class _Schema:
         for _ in range(MOST_HOPS):
             if "$ref" not in node and "allOf" not in node:
                 break
-            ref, parts = node.get("$ref"), _list(node, "allOf")
+            ref, parts = node.get("$ref"), listed(node, "allOf")
             schema = self._target(ref) if isinstance(ref, str) else None
             if len(node) == len(parts) == 1:
                 schema = parts[0]
@@ -160,7 +159,7 @@ class _Schema:
     def _values(self, schema: Any) -> set[bytes]:
         """Returns the values of a `const` or an `enum`, as JSON."""
         schema = self._resolved(schema) if isinstance(schema, dict) else {}
-        values = [schema["const"]] if "const" in schema else _list(schema, "enum")
+        values = [schema["const"]] if "const" in schema else listed(schema, "enum")
         return {orjson.dumps(each) for each in values}
 
 
@@ -169,7 +168,7 @@ def _first_names(node: Body) -> list[str]:
 
     Required properties come first, in the order of `properties`.
     """
-    properties, required = node.get("properties"), _list(node, "required")
+    properties, required = node.get("properties"), listed(node, "required")
     if not isinstance(properties, dict):
         return []
     for name in properties:
@@ -180,13 +179,13 @@ def _first_names(node: Body) -> list[str]:
 
 def _begins(node: Body) -> set[str]:
     """Returns letters for the characters that its values begin with; none for any."""
-    if "const" in node or _list(node, "enum"):
+    if "const" in node or listed(node, "enum"):
         values = [node["const"]] if "const" in node else node["enum"]
         return {_letter(value) for value in values}
     kinds = node.get("type")
     if isinstance(kinds, str) or (isinstance(kinds, list) and kinds):
-        listed = [kinds] if isinstance(kinds, str) else kinds
-        return {_BEGINS.get(kind, "l") for kind in listed if isinstance(kind, str)}
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        return {_BEGINS.get(kind, "l") for kind in kinds if isinstance(kind, str)}
     marks = ((_OF_OBJECTS, "o"), (_OF_ARRAYS, "a"), (_OF_STRINGS, "s"))
     return {letter for words, letter in marks if any(word in node for word in words)}
 
@@ -202,22 +201,11 @@ def _inside(node: Body) -> Iterator[Body]:
     properties = node.get("properties")
     yield from _dicts([node.get("items"), node.get("additionalProperties")])
     yield from _dicts(list(properties.values()) if isinstance(properties, dict) else [])
-    yield from _dicts(_list(node, "allOf") + _list(node, "prefixItems"))
+    yield from _dicts(listed(node, "allOf") + listed(node, "prefixItems"))
 
 
 def _alternatives(node: Body) -> list[Body]:
-    return [each for word in _UNIONS for each in _dicts(_list(node, word))]
-
-
-def _optional(node: Body) -> int:
-    properties = node.get("properties")
-    required = {name for name in _list(node, "required") if isinstance(name, str)}
-    return len(properties.keys() - required) if isinstance(properties, dict) else 0
-
-
-def _list(node: Body, word: str) -> list[Any]:
-    value = node.get(word)
-    return value if isinstance(value, list) else []
+    return [each for word in _UNIONS for each in _dicts(listed(node, word))]
 
 
 def _dicts(values: list[Any]) -> Iterator[Body]:

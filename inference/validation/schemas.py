@@ -10,12 +10,16 @@ import orjson
 
 from inference.errors import BadRequest
 from inference.validation.patterns import Budget
-from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices
-from inference.validation.schema_bounds import inside as _inside
-from inference.validation.schema_bounds import nodes as _nodes
+from inference.validation.schema_bounds import (
+    MOST_CHOICES,
+    Body,
+    check_bounds,
+    check_choices,
+    inside,
+    nodes,
+)
 from inference.validation.schema_readings import check_readings
 
-Body = dict[str, Any]
 DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
 LONGEST_SCHEMA = 64 * 1024  # bytes of JSON
 LONGEST_TOOLS = 256 * 1024
@@ -61,7 +65,7 @@ def check_schemas(
 
 def _check_references(name: str, value: Any) -> None:
     """Refuse addresses, which an engine might fetch. Some follow them outside of schemas, too."""
-    references = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
+    references = ((word, node.get(word)) for node in nodes(value) for word in _REFERENCES)
     for word, reference in references:
         if isinstance(reference, str) and not reference.startswith("#"):
             what = f"a `{word}` in `{name}` names another document"
@@ -84,7 +88,7 @@ def _roots(name: str, value: Any) -> list[Any]:
 def _goes_round(root: Any) -> bool:
     """Returns whether a chain of `$ref`s is endless or too long; llama.cpp crashes on it."""
     hops: dict[int, int] = {}
-    return any(_hops(root, node, hops) > MOST_HOPS for node in _nodes(root))
+    return any(_hops(root, node, hops) > MOST_HOPS for node in nodes(root))
 
 
 def _hops(root: Any, node: Any, known: dict[int, int]) -> int:
@@ -115,14 +119,10 @@ def _target(root: Any, ref: str) -> Any:
     return node
 
 
-# Walking JSON ------------------------------------------------------------------------------------
-_HOLDS = (dict, list)
-
-
 def deeper(value: Any, most: int) -> bool:
     level = [value]
     for _ in range(most):
-        level = [inner for outer in level for inner in _inside(outer) if type(inner) in _HOLDS]
+        level = [inner for outer in level for inner in inside(outer) if type(inner) in (dict, list)]
         if not level:
             return False
     return True

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.validation.schemas import Body
+from inference.validation.schema_bounds import Body, listed, required
 
 # Words that restrict what is valid (JSON Schema 2020-12 and drafts before it). Others describe.
 _RESTRICTS = frozenset(
@@ -91,7 +91,7 @@ def _ignored(node: Body, enforced: frozenset[str]) -> str:
         return f"`{unknown[0]}`"
     if (bounds := sorted(words & _BOUNDS)) and not _is_integer(node.get("type")):
         return f"`{bounds[0]}` of anything but an integer"
-    if nameless := _required(node) - set(node.get("properties") or ()):
+    if nameless := required(node) - set(node.get("properties") or ()):
         return f"`required` of `{min(nameless)[:40]}`, which is none of `properties`"
     if "format" in words and node["format"] not in _FORMATS:
         return f"the format `{str(node['format'])[:40]}`"
@@ -103,11 +103,6 @@ def _ignored(node: Body, enforced: frozenset[str]) -> str:
 def _is_integer(kind: Any) -> bool:
     kinds = kind if isinstance(kind, list) else [kind]
     return "integer" in kinds and "number" not in kinds
-
-
-def _required(node: Body) -> set[str]:
-    names = node.get("required")
-    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
 def _schemas(schema: Any) -> Iterator[Body]:
@@ -125,8 +120,7 @@ def _inside(node: Body) -> Iterator[Any]:
         if isinstance(inner := node.get(word), dict):
             yield from inner.values()
     for word in _LISTS:
-        if isinstance(inner := node.get(word), list):
-            yield from inner
+        yield from listed(node, word)
     items = node.get("items")
     yield from items if isinstance(items, list) else (items,)
     yield node.get("additionalProperties")

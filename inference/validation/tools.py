@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from inference.engines.base import Engine
-from inference.errors import BadRequest
-from inference.validation.schemas import Body
+from inference.errors import BadRequest, must_be
+from inference.validation.schema_bounds import Body
 from inference.validation.strict import check_enforced
 
 _MODES = ("none", "auto", "required")
@@ -14,9 +14,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 def check_tools(body: Body, engine: Engine) -> None:
     """Raises BadRequest."""
-    names = [
-        _checked(tool, f"tools[{i}]", engine) for i, tool in enumerate(body.get("tools") or ())
-    ]
+    tools = enumerate(body.get("tools") or ())
+    names = [_checked(tool, f"tools[{i}]", engine) for i, tool in tools]
     if engine.most_readings is not None:
         _check_distinct(list(filter(None, names)), engine)
     if (choice := body.get("tool_choice")) is not None:
@@ -37,14 +36,14 @@ def _checked(tool: Any, where: str, engine: Engine) -> str:
     """Returns the name of the function; "" for a tool of another type."""
     kind = tool.get("type") if isinstance(tool, dict) else None
     if not isinstance(kind, str):
-        raise BadRequest(f"`{where}` must be an object with a `type`", param=where)
+        raise must_be(where, "an object with a `type`")
     if engine.tool_types and kind not in engine.tool_types:
-        raise _unsupported(f"{where}.type", ", ".join(engine.tool_types))
+        raise must_be(f"{where}.type", ", ".join(engine.tool_types), code="unsupported_value")
     if kind != "function":
         return ""
     function, where = tool.get("function"), f"{where}.function"
     if not isinstance(function, dict):
-        raise BadRequest(f"`{where}` must be an object with a `name`", param=where)
+        raise must_be(where, "an object with a `name`")
     _check_function(function, where, engine)
     return str(function["name"])
 
@@ -53,14 +52,13 @@ def _check_function(function: Body, where: str, engine: Engine) -> None:
     name, strict = function.get("name"), function.get("strict")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         should = "a name of at most 128 letters, digits, and any of _ - . : /"
-        raise BadRequest(f"`{where}.name` must be {should}", param=f"{where}.name")
+        raise must_be(f"{where}.name", should)
     if not isinstance(function.get("description", ""), str | None):
-        raise BadRequest(f"`{where}.description` must be a string", param=f"{where}.description")
+        raise must_be(f"{where}.description", "a string")
     if not isinstance(parameters := function.get("parameters"), dict | None):
-        what = f"`{where}.parameters` must be a JSON schema"
-        raise BadRequest(what, param=f"{where}.parameters")
+        raise must_be(f"{where}.parameters", "a JSON schema")
     if not isinstance(strict, bool | None):
-        raise BadRequest(f"`{where}.strict` must be true or false", param=f"{where}.strict")
+        raise must_be(f"{where}.strict", "true or false")
     if strict and parameters:
         check_enforced(parameters, f"{where}.parameters", engine)
 
@@ -72,7 +70,7 @@ def _check_choice(choice: Any, names: list[str], engine: Engine) -> None:
     kind, function = choice.get("type"), choice.get("function")
     if kind != "function":
         if engine.tool_types:
-            raise _unsupported("tool_choice.type", "function")
+            raise must_be("tool_choice.type", "function", code="unsupported_value")
         return None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or name not in names:
@@ -84,13 +82,6 @@ def _check_choice(choice: Any, names: list[str], engine: Engine) -> None:
 
 def _check_mode(mode: str, names: list[str]) -> None:
     if mode not in _MODES:
-        modes = ", ".join(_MODES)
-        raise BadRequest(
-            f"`tool_choice` must be one of {modes}, or name a tool", param="tool_choice"
-        )
+        raise must_be("tool_choice", f"one of {', '.join(_MODES)}, or name a tool")
     if mode == "required" and not names:
         raise BadRequest("`tool_choice`: required needs `tools`", param="tool_choice")
-
-
-def _unsupported(name: str, should: str) -> BadRequest:
-    return BadRequest(f"`{name}` must be {should}", code="unsupported_value", param=name)

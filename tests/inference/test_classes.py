@@ -31,7 +31,7 @@ from inference.queue.fair_queue import prefix
 from inference.record import limit_usage, statements
 from inference.stream import frames
 from inference.stream.frames import Kind
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from inference.worker import handlers
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge

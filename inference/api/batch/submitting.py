@@ -28,7 +28,7 @@ from inference.intake.submit import submit
 from inference.models import Batch
 from inference.queue_control import cancelling
 from inference.validation import bounded_json, requests
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
     TenantClosed,

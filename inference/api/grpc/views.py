@@ -15,7 +15,7 @@ from inference.intake.access import allowed
 from inference.intake.submission import Options, Submission
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 

@@ -25,7 +25,7 @@ from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.models import Quota
 from tenants.models.balance import Balance, balances

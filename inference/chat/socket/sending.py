@@ -27,7 +27,7 @@ from inference.log_context import works_for
 from inference.metrics.labels import ROUTES
 from inference.metrics.requests import Counted
 from inference.tracing import span_values, spans
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.models import Member
 from tenants.rate_limits.admission import Admission

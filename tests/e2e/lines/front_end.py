@@ -16,8 +16,7 @@ from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import Options
 from inference.metrics.labels import ROUTES as COUNTED
 from inference.stream.frames import Frame, Kind
-from inference.validation.forms import Form
-from inference.validation.requests import parsed
+from inference.validation.requests import Form, parsed
 
 LINES = [(b"content-type", b"application/jsonl")]
 

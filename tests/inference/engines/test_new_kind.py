@@ -19,7 +19,7 @@ from inference.intake.submit import submit
 from inference.models import Usage
 from inference.order import Order
 from inference.stream.frames import Kind
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
 from tests.inference.orders import chunk, usage

@@ -11,7 +11,7 @@ from inference import engines
 from inference.errors import BadRequest
 from inference.intake.access.allowed import NoSuchModel
 from inference.intake.submission import Arrival, Options, Submission, read
-from inference.validation.forms import Form
+from inference.validation.requests import Form
 from tests.inference.callers import CALLER
 
 pytestmark = pytest.mark.unit

@@ -26,7 +26,7 @@ from inference.validation.bounded_json import (
     containers,
     loads,
 )
-from inference.validation.forms import Form, checked
+from inference.validation.requests import Form, checked
 
 pytestmark = pytest.mark.unit
 LARGEST = 4 * 1024 * 1024  # bytes of a body, as shipped
