@@ -24,7 +24,7 @@ from tenants.caller import Caller
 from tenants.key_scopes import Scope
 from tenants.scope import tenant_scope
 
-LISTED, MOST_LISTED = 20, 100
+PREFIX, LISTED, MOST_LISTED = "batch_", 20, 100
 COMPLETION_WINDOW = "24h"
 _EXPIRY = "output_expires_after"
 _FIELDS: Fields = {
@@ -51,8 +51,10 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    page = stored.parsed_page(request, "batch_", default=LISTED, most=MOST_LISTED)
-    batches = await stored.listed(caller, Batch.objects.all(), page, _as_openai)
+    rows, page = Batch.objects.all(), stored.query(request)
+    batches = await stored.listed(
+        caller, rows, _as_openai, page, prefix=PREFIX, default=LISTED, most=MOST_LISTED
+    )
     await request.answer(orjson.dumps(batches))
 
 
@@ -70,7 +72,7 @@ async def cancel(request: Request, batch_id: str) -> None:
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
     """Returns the caller's batch. Raises NotFound."""
-    pk, code = stored.parsed_id(batch_id, "batch_"), "batch_not_found"
+    pk, code = stored.parsed_id(batch_id, PREFIX), "batch_not_found"
     refusal = NotFound("there is no such batch", code=code)
     return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)
 

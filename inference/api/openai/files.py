@@ -15,13 +15,13 @@ from inference.api.openai import stored, uploads
 from inference.api.ownership import own
 from inference.batch.encryption import name_of
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
-from inference.errors import BadRequest, Conflict, NotFound
+from inference.errors import Conflict, NotFound, must_be
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
 from tenants.scope import tenant_scope
 
-MOST_LISTED = 10_000
+PREFIX, MOST_LISTED = "file-", 10_000
 # OpenAI's purposes. Most of them have no files here.
 _PURPOSES = (
     *FilePurpose.values,
@@ -44,15 +44,15 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    filters = frozenset({"purpose"})
-    page = stored.parsed_page(
-        request, "file-", default=MOST_LISTED, most=MOST_LISTED, filters=filters
+    rows, page = File.objects.whole(), stored.query(request)
+    if (purpose := page.pop("purpose", None)) is not None:
+        if purpose not in _PURPOSES:
+            raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
+        rows = rows.filter(purpose=purpose)
+    files = await stored.listed(
+        caller, rows, as_openai, page, prefix=PREFIX, default=MOST_LISTED, most=MOST_LISTED
     )
-    purpose = page.filters.get("purpose")
-    if purpose is not None and purpose not in _PURPOSES:
-        raise BadRequest(f"`purpose` must be one of {', '.join(_PURPOSES)}", param="purpose")
-    files = File.objects.whole().filter(**page.filters)
-    await request.answer(orjson.dumps(await stored.listed(caller, files, page, as_openai)))
+    await request.answer(orjson.dumps(files))
 
 
 async def retrieve(request: Request, file_id: str) -> None:
@@ -81,7 +81,7 @@ async def delete(request: Request, file_id: str) -> None:
 
 async def own_file(call: Call, caller: Caller, file_id: str, param: str | None = None) -> File:
     """Returns the caller's file. Raises NotFound."""
-    pk, refusal = stored.parsed_id(file_id, "file-"), no_such_file(param)
+    pk, refusal = stored.parsed_id(file_id, PREFIX), no_such_file(param)
     return await own(call, caller, File.objects.whole(), pk, refusal, refusal.code)
 
 

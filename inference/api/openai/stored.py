@@ -1,7 +1,7 @@
 """Files, uploads and batches in OpenAI's shape: their ids, owners, lists, fields and expiry."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -17,7 +17,7 @@ from inference.api.ownership import Rows, readable
 from inference.batch.file_room import StorageFull, TooManyFiles
 from inference.batch.file_store import Owner
 from inference.engines.fields import Fields
-from inference.errors import ApiError, BadRequest, Forbidden, LimitReached
+from inference.errors import ApiError, BadRequest, Forbidden, LimitReached, must_be
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
@@ -27,7 +27,7 @@ Shape = Callable[[T], dict[str, Any]]
 NOBODYS = UUID(int=0)
 ANCHOR, SHORTEST_S, LONGEST_S = "created_at", 3600, 30 * 24 * 3600
 FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
-_KNOWN = {"limit", "order", "after"}
+_PAGE = {"limit", "order", "after"}
 
 
 def owner_of(caller: Caller, client_ip: str) -> Owner:
@@ -69,76 +69,56 @@ def shown(caller: Caller, row: T, shape: Shape[T]) -> dict[str, Any]:
 
 
 # Lists: newest first, from a cursor that is the last item's id ------------------------------------
-@dataclass(frozen=True, slots=True)
-class Page:
-    limit: int
-    after: UUID | None = None
-    newest_first: bool = True
-    filters: dict[str, str] = field(default_factory=dict)
-
-    def of(self, rows: Rows) -> tuple[list[Any], bool]:
-        """Returns the page's rows, and whether there are more. Raises BadRequest."""
-        order = ["-created_at", "-pk"] if self.newest_first else ["created_at", "pk"]
-        if self.after:
-            rows = self._from_cursor(rows, self.after)
-        page_rows = list(rows.order_by(*order)[: self.limit + 1])
-        return page_rows[: self.limit], len(page_rows) > self.limit
-
-    def _from_cursor(self, rows: Rows, after: UUID) -> Rows:
-        last = rows.filter(pk=after).values_list("created_at", flat=True).first()
-        if last is None:
-            raise _no_cursor()
-        side = "lt" if self.newest_first else "gt"
-        beyond = Q(**{f"created_at__{side}": last})
-        return rows.filter(beyond | Q(**{"created_at": last, f"pk__{side}": after}))
+def query(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
 
 
 @database_sync_to_async
-def listed(caller: Caller, rows: Rows, page: Page, shape: Shape[Any]) -> dict[str, Any]:
-    """Returns a page of the caller's rows. Raises BadRequest."""
+def listed(
+    caller: Caller,
+    rows: Rows,
+    shape: Shape[Any],
+    page: Mapping[str, str],
+    *,
+    prefix: str,
+    default: int,
+    most: int,
+) -> dict[str, Any]:
+    """Returns a page of the caller's rows. Raises BadRequest.
+
+    `page` has the parameters of the query, `prefix` is that of ids.
+    """
+    if unknown := set(page) - _PAGE:
+        name = min(unknown)
+        raise BadRequest(f"there is no parameter `{name}` here", param=name)
+    limit, order = page.get("limit", str(default)), page.get("order", "desc")
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
+        raise must_be("limit", f"a number from 1 to {most}")
+    if order not in ("asc", "desc"):
+        raise must_be("order", "asc or desc")
+    sign, side = ("-", "lt") if order == "desc" else ("", "gt")
     with tenant_scope(caller.tenant_id):
-        page_rows, has_more = page.of(readable(rows, caller))
-        data = [shape(row) for row in page_rows]
+        rows = readable(rows, caller)
+        if after := page.get("after"):
+            rows = rows.filter(_beyond(rows, after.removeprefix(prefix), side))
+        page_rows = list(rows.order_by(f"{sign}created_at", f"{sign}pk")[: int(limit) + 1])
+        data = [shape(row) for row in page_rows[: int(limit)]]
     return {
         "object": "list",
         "data": data,
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
-        "has_more": has_more,
+        "has_more": len(page_rows) > len(data),
     }
 
 
-def parsed_page(
-    request: Request, prefix: str, *, default: int, most: int, filters: frozenset[str] = frozenset()
-) -> Page:
-    """Parse the query. Raises BadRequest.
-
-    `prefix` is that of ids, `filters` names further parameters.
-    """
-    parameters = dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
-    if unknown := set(parameters) - _KNOWN - filters:
-        name = min(unknown)
-        raise BadRequest(f"there is no parameter `{name}` here", param=name)
-    limit = parameters.pop("limit", str(default))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
-        raise BadRequest(f"`limit` must be a number from 1 to {most}", param="limit")
-    order, after = parameters.pop("order", "desc"), parameters.pop("after", "")
-    if order not in ("asc", "desc"):
-        raise BadRequest("`order` must be asc or desc", param="order")
-    return Page(int(limit), _cursor(after, prefix), order == "desc", parameters)
-
-
-def _cursor(after: str, prefix: str) -> UUID | None:
-    if not after:
-        return None
-    try:
-        return UUID(hex=after.removeprefix(prefix))
-    except ValueError:
-        raise _no_cursor() from None
-
-
-def _no_cursor() -> BadRequest:
-    return BadRequest("`after` must be the id of an object in this list", param="after")
+def _beyond(rows: Rows, after: str, side: str) -> Q:
+    """Returns the condition of rows behind a cursor. Raises BadRequest."""
+    with suppress(ValueError):
+        pk = UUID(hex=after)
+        if last := rows.filter(pk=pk).values_list("created_at", flat=True).first():
+            return Q(**{f"created_at__{side}": last}) | Q(**{"created_at": last, f"pk__{side}": pk})
+    raise must_be("after", "the id of an object in this list")
 
 
 # Fields -------------------------------------------------------------------------------------------
@@ -154,7 +134,7 @@ def check_fields(body: Mapping[str, Any], rules: Fields, optional: Collection[st
     check_known(body, (*rules, *optional))
     for name, rule in rules.items():
         if not rule.holds(body.get(name)):
-            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+            raise must_be(name, rule.should)
 
 
 def expiry_in_form(fields: Mapping[str, Any]) -> int | None:
@@ -176,7 +156,7 @@ def expiry_in_json(body: Mapping[str, Any], param: str) -> int | None:
     if (expiry := body.get(param)) is None:
         return None
     if not isinstance(expiry, dict) or set(expiry) - {"anchor", "seconds"}:
-        raise BadRequest(f"`{param}` must be an object with `anchor` and `seconds`", param=param)
+        raise must_be(param, "an object with `anchor` and `seconds`")
     names = (f"{param}.anchor", f"{param}.seconds")
     return _checked_expiry(expiry.get("anchor"), expiry.get("seconds"), names)
 
@@ -184,8 +164,7 @@ def expiry_in_json(body: Mapping[str, Any], param: str) -> int | None:
 def _checked_expiry(anchor: Any, seconds: Any, names: tuple[str, str]) -> int:
     of_anchor, of_seconds = names
     if anchor != ANCHOR:
-        raise BadRequest(f"`{of_anchor}` must be {ANCHOR}", param=of_anchor)
+        raise must_be(of_anchor, ANCHOR)
     if type(seconds) is not int or not SHORTEST_S <= seconds <= LONGEST_S:
-        message = f"`{of_seconds}` must be a number from {SHORTEST_S} to {LONGEST_S}"
-        raise BadRequest(message, param=of_seconds)
+        raise must_be(of_seconds, f"a number from {SHORTEST_S} to {LONGEST_S}")
     return seconds
