@@ -2,18 +2,14 @@
 
 from functools import partial
 
-from channels.db import database_sync_to_async
-
 from inference.api import ownership
 from inference.api.call import Call
 from inference.api.stream_resumption import parsed_id, still_open
 from inference.errors import NotFound
 from inference.models import Completion
 from inference.models.completion import State
-from inference.order import Order
 from inference.record.recorded import recorded_order
 from tenants.caller import Caller
-from tenants.scope import tenant_scope
 
 
 async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
@@ -26,14 +22,7 @@ async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
     completion = await ownership.own(call, caller, requests, pk, refusal, "request_not_found")
     if completion.state != State.OPEN:
         return False
-    if order := await _order(completion):
-        insisting = call.context.cancellation.insist(order, partial(still_open, completion))
+    if record := await ownership.in_scope(caller.tenant_id, recorded_order, completion.pk):
+        insisting = call.context.cancellation.insist(record[1], partial(still_open, completion))
         call.context.background.run(insisting)
     return True
-
-
-@database_sync_to_async
-def _order(completion: Completion) -> Order | None:
-    with tenant_scope(completion.tenant_id):
-        record = recorded_order(completion.pk)
-    return record[1] if record else None

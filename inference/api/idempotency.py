@@ -9,10 +9,9 @@ from dataclasses import replace
 from uuid import UUID
 
 import msgspec
-from channels.db import database_sync_to_async
 
 from inference.api.call import TEMPLATE, Call
-from inference.api.ownership import readable
+from inference.api.ownership import in_scope, readable
 from inference.api.replay import Replay, answer_gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
@@ -22,7 +21,6 @@ from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from tenants.caller import Caller
 from tenants.models import ApiKey
-from tenants.scope import tenant_scope
 
 REPLAYED = (b"x-forebay-replayed", b"true")
 TRIES = 3  # more than one only if another request was faster
@@ -35,7 +33,7 @@ async def submit(call: Call, submission: Submission) -> AnswerStream:
         return await call.submit(submission)
     for _ in range(TRIES):
         with in_service():
-            claim_or_completion = await _look_up(caller, claim)
+            claim_or_completion = await in_scope(caller.tenant_id, _look_up, caller, claim)
             if isinstance(claim_or_completion, Completion):
                 return await _replayed(call, caller, claim_or_completion)
         try:
@@ -59,22 +57,20 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     return answer
 
 
-@database_sync_to_async
 def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
     """Returns the claim to submit with, or the completion that the key belongs to."""
-    with tenant_scope(caller.tenant_id):
-        owner = _owner(caller)
-        claim = replace(claim, owner=owner)
-        keys = IdempotencyKey.objects.filter(tenant_id=caller.tenant_id, owner=owner)
-        key = keys.filter(key=claim.key).first()
-        if key is None:
-            return claim
-        completion = _completion_of(key, claim)
-        if completion is None:
-            return replace(claim, instead_of=key.completion_id)
-        if not readable(Completion.objects.all(), caller).filter(pk=completion.pk).exists():
-            raise answer_gone("this API key may not read the answer")  # rotated by another person
-        return completion
+    owner = _owner(caller)
+    claim = replace(claim, owner=owner)
+    keys = IdempotencyKey.objects.filter(tenant_id=caller.tenant_id, owner=owner)
+    key = keys.filter(key=claim.key).first()
+    if key is None:
+        return claim
+    completion = _completion_of(key, claim)
+    if completion is None:
+        return replace(claim, instead_of=key.completion_id)
+    if not readable(Completion.objects.all(), caller).filter(pk=completion.pk).exists():
+        raise answer_gone("this API key may not read the answer")  # rotated by another person
+    return completion
 
 
 def _owner(caller: Caller) -> UUID:

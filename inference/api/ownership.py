@@ -1,6 +1,7 @@
 """Finds what belongs to a caller. An attempt at another's is recorded."""
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -16,6 +17,8 @@ from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
 Row = TypeVar("Row", Completion, File, Batch)
 
@@ -37,14 +40,22 @@ async def own(
     call: Call, caller: Caller, rows: QuerySet[Row], pk: UUID | None, refusal: NotFound, code: str
 ) -> Row:
     """Returns the caller's row. Raises the refusal, and records the attempt with this code."""
-    row = await _first(caller, rows, pk)
+    row = await in_scope(caller.tenant_id, _first, caller, rows, pk)
     if row is None:
         call.denied(404, code)
         raise refusal
     return row
 
 
-@database_sync_to_async
 def _first(caller: Caller, rows: Any, pk: UUID | None) -> Any:
-    with tenant_scope(caller.tenant_id):
-        return readable(rows, caller).filter(pk=pk).first()
+    return readable(rows, caller).filter(pk=pk).first()
+
+
+async def in_scope(tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run it in a thread, in a transaction that sees this tenant."""
+
+    def scoped() -> T:
+        with tenant_scope(tenant_id):
+            return work(*args, **kwargs)
+
+    return await database_sync_to_async(scoped)()

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from hashlib import sha256
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable, keyring
@@ -13,6 +12,7 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call
+from inference.api.ownership import in_scope
 from inference.codec import pieces
 from inference.errors import Conflict, error_body
 from inference.intake.access.revocation import refusal
@@ -31,7 +31,6 @@ from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller
 from tenants.quotas.ledger_answer import NO_QUOTA
 from tenants.rate_limits.admission import Admission
-from tenants.scope import tenant_scope
 
 POLL_S = 0.5  # between checks for the end of an answer in one piece
 
@@ -123,7 +122,7 @@ class Replay(AnswerStream):
                 "stream_lost",
                 f"the rest of this answer was lost on its way; send it again with its {HEADER}",
             )
-        return await database_sync_to_async(_recorded)(self.order)
+        return await in_scope(self.order.tenant_id, _recorded, self.order)
 
 
 async def _followed(redis: RedisLink, order: Order, after: int) -> AsyncIterator[Frame | None]:
@@ -136,7 +135,7 @@ async def _followed(redis: RedisLink, order: Order, after: int) -> AsyncIterator
 
 async def replay_of(call: Call, caller: Caller, completion: Completion) -> Replay:
     """Returns the replay. Raises Conflict if its text has been erased."""
-    record = await database_sync_to_async(_order)(completion)
+    record = await in_scope(completion.tenant_id, recorded_order, completion.pk)
     if record is None:
         raise answer_gone("its text has been erased")
     ciphertext, order = record
@@ -152,17 +151,11 @@ def answer_gone(reason: str) -> Conflict:
     )
 
 
-def _order(completion: Completion) -> tuple[bytes, Order] | None:
-    with tenant_scope(completion.tenant_id):
-        return recorded_order(completion.pk)
-
-
 def _recorded(order: Order) -> Frame:
-    with tenant_scope(order.tenant_id):
-        usage = Usage.objects.get(completion_id=order.id)
-        if usage.finish_reason in ("cancelled", "error"):
-            return _failed(usage)
-        response = _response(order)
+    usage = Usage.objects.get(completion_id=order.id)
+    if usage.finish_reason in ("cancelled", "error"):
+        return _failed(usage)
+    response = _response(order)
     if response is None:
         error = answer_gone("its text has been erased")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from channels.db import database_sync_to_async
-
 from inference.api import ownership
 from inference.api.call import Call
+from inference.api.ownership import in_scope
 from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.limits.concurrency import EVERYBODY
@@ -20,7 +19,6 @@ from inference.stream.frames import Frame, Kind
 from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
-from tenants.scope import tenant_scope
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
 Write = Callable[[Frame | None], Awaitable[None]]
@@ -119,17 +117,19 @@ _EXPIRED = error_body(
 _CANCELLED = error_body(Cancelled().message, Cancelled.code, Cancelled.status)
 
 
-@database_sync_to_async
-def _end_of(completion: Completion) -> tuple[int, bytes] | None:
+async def _end_of(completion: Completion) -> tuple[int, bytes] | None:
     """Returns status and error of a stream without a final event; None while it is open."""
-    with tenant_scope(completion.tenant_id):
-        state = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True).first()
+    state = await _state(completion)
     if state == State.OPEN:
         return None
     return (499, _CANCELLED) if state == State.CANCELLED else (404, _EXPIRED)
 
 
-@database_sync_to_async
-def still_open(completion: Completion) -> bool:
-    with tenant_scope(completion.tenant_id):
-        return Completion.objects.open().filter(pk=completion.pk).exists()
+async def still_open(completion: Completion) -> bool:
+    return await _state(completion) == State.OPEN
+
+
+async def _state(completion: Completion) -> str | None:
+    """Returns its present state; None if it has been erased."""
+    states = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True)
+    return await in_scope(completion.tenant_id, states.first)

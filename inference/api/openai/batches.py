@@ -1,9 +1,9 @@
 """`/v1/batches`: files of requests that run within a day, when there is room (OpenAI, Batch)."""
 
+from functools import partial
 from typing import Any
 
 import orjson
-from channels.db import database_sync_to_async
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
@@ -11,10 +11,11 @@ from audit.trail.network import network
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import files, stored
-from inference.api.ownership import own
+from inference.api.ownership import in_scope, own
 from inference.batch import actions
 from inference.batch.encryption import metadata_of
 from inference.batch.file_room import FileGone, StorageFull
+from inference.batch.file_store import Owner
 from inference.batch.input_lines import ENDPOINTS
 from inference.engines.fields import METADATA, Fields, Rule, one_of, only
 from inference.errors import BadRequest, Conflict, LimitReached, NotFound
@@ -22,7 +23,6 @@ from inference.models import Batch, BatchState, File, FilePurpose
 from inference.validation import requests
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
-from tenants.scope import tenant_scope
 
 PREFIX, LISTED, MOST_LISTED = "batch_", 20, 100
 COMPLETION_WINDOW = "24h"
@@ -45,29 +45,30 @@ async def create(request: Request) -> None:
     file = await files.own_file(request.call, caller, body["input_file_id"], "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
-    batch = await _create(caller, file, body, expires_after_s, request.call.client_ip)
+    owner = stored.owner_of(caller, request.call.client_ip)
+    batch = await in_scope(caller.tenant_id, _create, owner, file, body, expires_after_s)
     await request.answer(orjson.dumps(batch))
 
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
     rows, page = Batch.objects.all(), stored.query(request)
-    batches = await stored.listed(
-        caller, rows, _as_openai, page, prefix=PREFIX, default=LISTED, most=MOST_LISTED
-    )
+    list_rows = partial(stored.listed, prefix=PREFIX, default=LISTED, most=MOST_LISTED)
+    batches = await in_scope(caller.tenant_id, list_rows, caller, rows, _as_openai, page)
     await request.answer(orjson.dumps(batches))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer(orjson.dumps(await stored.shown(caller, batch, _as_openai)))
+    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, _as_openai, batch)))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer(orjson.dumps(await _cancel(caller, batch, request.call.client_ip)))
+    by = caller.actor, network(request.call.client_ip)
+    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, _cancel, batch, *by)))
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
@@ -77,15 +78,12 @@ async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
     return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)
 
 
-@database_sync_to_async
 def _create(
-    caller: Caller, file: File, body: dict[str, Any], expires_after_s: int | None, client_ip: str
+    owner: Owner, file: File, body: dict[str, Any], expires_after_s: int | None
 ) -> dict[str, Any]:
-    owner, metadata = stored.owner_of(caller, client_ip), body.get("metadata")
+    endpoint, metadata = body["endpoint"], body.get("metadata")
     try:
-        with tenant_scope(caller.tenant_id):
-            batch = actions.create(owner, file, body["endpoint"], metadata, expires_after_s)
-            return _as_openai(batch)
+        return _as_openai(actions.create(owner, file, endpoint, metadata, expires_after_s))
     except FileGone:
         raise files.no_such_file("input_file_id") from None
     except actions.TooMany:
@@ -97,12 +95,10 @@ def _create(
         raise stored.storing_error(problem) from None
 
 
-@database_sync_to_async
-def _cancel(caller: Caller, batch: Batch, client_ip: str) -> dict[str, Any]:
-    with tenant_scope(caller.tenant_id):
-        if not actions.cancel(batch, caller.actor, network(client_ip)):
-            raise Conflict(f"the batch is {batch.state}: it is too late to cancel it")
-        return _as_openai(batch)
+def _cancel(batch: Batch, by: str, client_net: str | None) -> dict[str, Any]:
+    if not actions.cancel(batch, by, client_net):
+        raise Conflict(f"the batch is {batch.state}: it is too late to cancel it")
+    return _as_openai(batch)
 
 
 def _as_openai(batch: Batch) -> dict[str, Any]:

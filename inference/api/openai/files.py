@@ -1,5 +1,6 @@
 """`/v1/files`: the stored files of a key, and the results of its batches (OpenAI, Files)."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,14 +13,13 @@ from inference.api.call import Call
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import JSON, Request
 from inference.api.openai import stored, uploads
-from inference.api.ownership import own
+from inference.api.ownership import in_scope, own
 from inference.batch.encryption import name_of
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import Conflict, NotFound, must_be
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
-from tenants.scope import tenant_scope
 
 PREFIX, MOST_LISTED = "file-", 10_000
 # OpenAI's purposes. Most of them have no files here.
@@ -39,7 +39,7 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
     file = await uploads.take(request, caller)
-    await request.answer(orjson.dumps(await stored.shown(caller, file, as_openai)))
+    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, as_openai, file)))
 
 
 async def listed(request: Request) -> None:
@@ -49,22 +49,22 @@ async def listed(request: Request) -> None:
         if purpose not in _PURPOSES:
             raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
         rows = rows.filter(purpose=purpose)
-    files = await stored.listed(
-        caller, rows, as_openai, page, prefix=PREFIX, default=MOST_LISTED, most=MOST_LISTED
-    )
+    list_rows = partial(stored.listed, prefix=PREFIX, default=MOST_LISTED, most=MOST_LISTED)
+    files = await in_scope(caller.tenant_id, list_rows, caller, rows, as_openai, page)
     await request.answer(orjson.dumps(files))
 
 
 async def retrieve(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
-    await request.answer(orjson.dumps(await stored.shown(caller, file, as_openai)))
+    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, as_openai, file)))
 
 
 async def content(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
-    pieces = await _opened(caller, file, request.call.client_ip)
+    by = caller.actor, network(request.call.client_ip)
+    pieces = await in_scope(caller.tenant_id, _opened, file, *by)
     await request.start(200, [*BYTES, (b"content-length", b"%d" % file.size)])
     for number in range(pieces.count):
         await request.write(await database_sync_to_async(pieces.piece)(number))
@@ -74,7 +74,8 @@ async def content(request: Request, file_id: str) -> None:
 async def delete(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
-    await _delete(caller, file, request.call.client_ip)
+    by = caller.actor, network(request.call.client_ip)
+    await in_scope(caller.tenant_id, _delete, file, *by)
     deleted = {"id": file.public_id, "object": "file", "deleted": True}
     await request.answer(orjson.dumps(deleted), headers=JSON)
 
@@ -89,29 +90,23 @@ def no_such_file(param: str | None = None) -> NotFound:
     return NotFound("there is no such file", code="file_not_found", param=param)
 
 
-@database_sync_to_async
-def _opened(caller: Caller, file: File, client_ip: str) -> FileReader:
+def _opened(file: File, by: str, client_net: str | None) -> FileReader:
     """Returns a reader. The access is recorded before the first byte."""
-    with tenant_scope(caller.tenant_id):
-        try:
-            pieces = FileReader(file)
-        except Unreadable:
-            raise NotFound("the content has been erased", code="file_not_found") from None
-        on_record(Action.FILE_READ, file, caller.actor, network(client_ip))
+    try:
+        pieces = FileReader(file)
+    except Unreadable:
+        raise NotFound("the content has been erased", code="file_not_found") from None
+    on_record(Action.FILE_READ, file, by, client_net)
     return pieces
 
 
-@database_sync_to_async
-def _delete(caller: Caller, file: File, client_ip: str) -> None:
-    with tenant_scope(caller.tenant_id):
-        if not lock_if_whole(file):
-            raise no_such_file()
-        if is_in_use(file):
-            raise Conflict(
-                "a batch is under way with this file; cancel it first", code="file_in_use"
-            )
-        on_record(Action.FILE_DELETE, file, caller.actor, network(client_ip))
-        File.objects.filter(pk=file.pk).delete()
+def _delete(file: File, by: str, client_net: str | None) -> None:
+    if not lock_if_whole(file):
+        raise no_such_file()
+    if is_in_use(file):
+        raise Conflict("a batch is under way with this file; cancel it first", code="file_in_use")
+    on_record(Action.FILE_DELETE, file, by, client_net)
+    File.objects.filter(pk=file.pk).delete()
 
 
 def as_openai(file: File) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from channels.db import database_sync_to_async
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import files, stored, uploads
-from inference.api.ownership import own
+from inference.api.ownership import in_scope, own
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone, TooManyFiles
@@ -23,7 +22,6 @@ from inference.models.file import IN_PARTS
 from inference.validation import requests
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
-from tenants.scope import tenant_scope
 
 UPLOAD, PART = "upload_", "part_"
 MOST_PARTS = 10_000
@@ -79,14 +77,16 @@ async def complete(request: Request, upload_id: str) -> None:
     async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
     fields = _as_openai(upload, name, "completed")
-    await _answer(request, fields | {"file": await stored.shown(caller, file, files.as_openai)})
+    await _answer(
+        request, fields | {"file": await in_scope(caller.tenant_id, files.as_openai, file)}
+    )
 
 
 async def cancel(request: Request, upload_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     name = await _in_thread(lambda: name_of(upload))
-    await _cancel(caller, upload)
+    await in_scope(caller.tenant_id, upload_parts.cancel, upload)
     await _answer(request, _as_openai(upload, name, "cancelled"))
 
 
@@ -102,12 +102,6 @@ async def _own(request: Request, caller: Caller, upload_id: str) -> File:
     pk, code = stored.parsed_id(upload_id, UPLOAD), "upload_not_found"
     refusal = NotFound(message, code=code)
     return await own(request.call, caller, File.objects.pending(), pk, refusal, code)
-
-
-@database_sync_to_async
-def _cancel(caller: Caller, upload: File) -> None:
-    with tenant_scope(caller.tenant_id):
-        upload_parts.cancel(upload)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:

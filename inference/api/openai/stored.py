@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db.models import Q
 
@@ -20,10 +19,7 @@ from inference.engines.fields import Fields
 from inference.errors import ApiError, BadRequest, Forbidden, LimitReached, must_be
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.caller import Caller
-from tenants.scope import tenant_scope
 
-T = TypeVar("T")
-Shape = Callable[[T], dict[str, Any]]
 NOBODYS = UUID(int=0)
 ANCHOR, SHORTEST_S, LONGEST_S = "created_at", 3600, 30 * 24 * 3600
 FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
@@ -62,29 +58,22 @@ def storing_error(problem: Barred | StorageFull | TooManyFiles) -> ApiError:
     )
 
 
-@database_sync_to_async
-def shown(caller: Caller, row: T, shape: Shape[T]) -> dict[str, Any]:
-    with tenant_scope(caller.tenant_id):
-        return shape(row)
-
-
 # Lists: newest first, from a cursor that is the last item's id ------------------------------------
 def query(request: Request) -> dict[str, str]:
     return dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
 
 
-@database_sync_to_async
 def listed(
     caller: Caller,
     rows: Rows,
-    shape: Shape[Any],
+    shape: Callable[[Any], dict[str, Any]],
     page: Mapping[str, str],
     *,
     prefix: str,
     default: int,
     most: int,
 ) -> dict[str, Any]:
-    """Returns a page of the caller's rows. Raises BadRequest.
+    """Returns a page of the caller's rows, in the caller's scope. Raises BadRequest.
 
     `page` has the parameters of the query, `prefix` is that of ids.
     """
@@ -97,12 +86,11 @@ def listed(
     if order not in ("asc", "desc"):
         raise must_be("order", "asc or desc")
     sign, side = ("-", "lt") if order == "desc" else ("", "gt")
-    with tenant_scope(caller.tenant_id):
-        rows = readable(rows, caller)
-        if after := page.get("after"):
-            rows = rows.filter(_beyond(rows, after.removeprefix(prefix), side))
-        page_rows = list(rows.order_by(f"{sign}created_at", f"{sign}pk")[: int(limit) + 1])
-        data = [shape(row) for row in page_rows[: int(limit)]]
+    rows = readable(rows, caller)
+    if after := page.get("after"):
+        rows = rows.filter(_beyond(rows, after.removeprefix(prefix), side))
+    page_rows = list(rows.order_by(f"{sign}created_at", f"{sign}pk")[: int(limit) + 1])
+    data = [shape(row) for row in page_rows[: int(limit)]]
     return {
         "object": "list",
         "data": data,

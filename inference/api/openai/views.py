@@ -4,7 +4,6 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import orjson
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from inference.api.openai.delivery import (
     send_frame,
     send_json,
 )
+from inference.api.ownership import in_scope
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import Options
@@ -29,7 +29,6 @@ from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.models import Quota
 from tenants.models.balance import Balance, balances
-from tenants.scope import tenant_scope
 
 
 async def chat_completions(request: Request, model: str = "") -> None:
@@ -126,7 +125,7 @@ async def _balance(caller: Caller) -> dict[str, Any]:
     available.
     """
     ids = [quota.id for quota in caller.quotas if quota.unit == "cost" and not quota.model]
-    tightest = await _tightest(caller, ids) if ids else None
+    tightest = await in_scope(caller.tenant_id, _tightest, caller, ids) if ids else None
     if tightest is None:
         return {"is_available": True, "balance_infos": []}
     granted = min(tightest.raised, tightest.remaining)
@@ -139,11 +138,9 @@ async def _balance(caller: Caller) -> dict[str, Any]:
     return {"is_available": tightest.remaining > 0, "balance_infos": [info]}
 
 
-@database_sync_to_async
 def _tightest(caller: Caller, ids: list[Any]) -> Balance | None:
-    with tenant_scope(caller.tenant_id):
-        quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
-        by_quota = balances(quotas, caller.time_zone, timezone.now())
+    quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
+    by_quota = balances(quotas, caller.time_zone, timezone.now())
     return min(by_quota.values(), key=lambda standing: standing.remaining, default=None)
 
 
