@@ -200,7 +200,9 @@ class Call:
         self._tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
         if answer.order.cached:
-            self._tell_cache("hit" if answer.is_kept else "miss")
+            outcome = "hit" if answer.is_kept else "miss"
+            self.headers.append((CACHE, outcome.encode()))
+            self.span.tell({attributes.CACHE: outcome})
         if submission.stream:  # for a whole answer they follow once it is settled
             self.headers += limits.quota_headers(answer.verdict)
         return answer
@@ -230,10 +232,6 @@ class Call:
     def _set_header(self, name: bytes, value: bytes) -> None:
         self.headers = [line for line in self.headers if line[0] != name]
         self.headers.append((name, value))
-
-    def _tell_cache(self, outcome: str) -> None:
-        self.headers.append((CACHE, outcome.encode()))
-        self.span.tell({attributes.CACHE: outcome})
 
     def _tell_place(self, place: Place) -> None:
         """Set the headers of a request that has to wait, as it joins the queue."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from hashlib import sha256
 
 from django.db import DatabaseError
@@ -27,7 +27,7 @@ from inference.record.recorded import recorded_order
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
-from infrastructure.redis.link import RedisGone, RedisLink
+from infrastructure.redis.link import RedisGone
 from tenants.caller import Caller
 from tenants.quotas.ledger_answer import NO_QUOTA
 from tenants.rate_limits.admission import Admission
@@ -105,8 +105,9 @@ class Replay(AnswerStream):
         redis, order = self._call.context.redis, self.order
         while True:
             if order.stream:
-                async for frame in _followed(redis, order, self._last):
-                    yield frame
+                with suppress(RedisGone):
+                    async for frame in follow(redis, order.id.bytes, self._last):
+                        yield frame
             await asyncio.sleep(POLL_S)
             yield None
 
@@ -123,14 +124,6 @@ class Replay(AnswerStream):
                 f"the rest of this answer was lost on its way; send it again with its {HEADER}",
             )
         return await in_scope(self.order.tenant_id, _recorded, self.order)
-
-
-async def _followed(redis: RedisLink, order: Order, after: int) -> AsyncIterator[Frame | None]:
-    try:
-        async for frame in follow(redis, order.id.bytes, after):
-            yield frame
-    except RedisGone:
-        return
 
 
 async def replay_of(call: Call, caller: Caller, completion: Completion) -> Replay:
@@ -172,12 +165,10 @@ def _recorded(order: Order) -> Frame:
 def _response(order: Order) -> bytes | None:
     """Returns the recorded answer; None if it has been erased."""
     payload = Payload.objects.filter(request_id=order.id, field="response").first()
-    try:
+    with suppress(Unreadable):
         if payload:
             cipher = keyring.by_id_now(payload.data_key_id)
             return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
-    except Unreadable:
-        pass
     return None
 
 

@@ -84,7 +84,8 @@ def _notify(tenant_id: UUID, subject_id: UUID, row: dict[str, Any]) -> dict[str,
     if how == "webhook":
         _post(notice)
     at = timezone.now().isoformat()
-    _write({**notice, "told": how, "at": at})
+    path = settings.FOREBAY_HOME / "witness" / "recipients.jsonl"
+    line_file.append(path, json.dumps({**notice, "told": how, "at": at}))
     return {"recipient": row["upstream"], "requests": row["n"], "told": how, "at": at}
 
 
@@ -108,8 +109,3 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
-
-
-def _write(line: dict[str, Any]) -> None:
-    path = settings.FOREBAY_HOME / "witness" / "recipients.jsonl"
-    line_file.append(path, json.dumps(line))

@@ -12,7 +12,7 @@ from inference.order import unpacked
 
 def register() -> None:
     register_reader("request", _request)
-    register_reader("response", _response)
+    register_reader("response", lambda clear: DecryptedText(words(clear)))
 
 
 def _request(clear: bytes) -> DecryptedText:
@@ -21,10 +21,6 @@ def _request(clear: bytes) -> DecryptedText:
     except (msgspec.MsgspecError, ValueError):
         return DecryptedText(clear.decode(errors="replace"))  # of acts, and of earlier versions
     return DecryptedText(words(order.body), order.client_ip)
-
-
-def _response(clear: bytes) -> DecryptedText:
-    return DecryptedText(words(clear))
 
 
 def words(body: bytes) -> str:

@@ -76,7 +76,8 @@ class TimeRange:
         """Yields begin and end of each hour or day, oldest first."""
         begin = self.since
         while begin < self.until:
-            end = begin + _HOUR if self.hourly else self._next_midnight(begin)
+            next_day = begin.astimezone(self.zone).date() + _DAY
+            end = begin + _HOUR if self.hourly else _midnight(next_day, self.zone)
             yield begin, end
             begin = end
 
@@ -87,9 +88,6 @@ class TimeRange:
     @property
     def last(self) -> date:
         return (self.until - _HOUR).astimezone(self.zone).date()
-
-    def _next_midnight(self, begin: datetime) -> datetime:
-        return _midnight(begin.astimezone(self.zone).date() + _DAY, self.zone)
 
 
 def today(zone_name: str) -> date:

@@ -166,7 +166,8 @@ def _check_products(value: Any) -> None:
         below: list[tuple[Any, int, int, int]] = []
         for node, least, most, copies in level:
             if isinstance(node, dict):
-                least, most = least * _factor(node, "minItems"), most * _most_items(node)
+                items = _factor(node, "minItems")
+                least, most = least * items, most * max(items, _factor(node, "maxItems"))
                 copies *= max(1, sum(kind in _HOLDS_SCHEMAS for kind in listed(node, "type")))
             if least > MOST_REQUIRED or most > LARGEST_PRODUCT:
                 raise _Wrong("arrays in arrays have too many items")
@@ -174,10 +175,6 @@ def _check_products(value: Any) -> None:
                 raise _Wrong("too many types that hold others stand in each other")
             below += ((inner, least, most, copies) for inner in inside(node))
         level = below
-
-
-def _most_items(node: Body) -> int:
-    return max(_factor(node, "minItems"), _factor(node, "maxItems"))
 
 
 def _factor(node: Body, name: str) -> int:

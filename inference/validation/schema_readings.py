@@ -99,7 +99,8 @@ class _Schema:
 
     def _read(self, node: Body) -> list[Body]:
         """Returns the schemas in it."""
-        if alternatives := [self._resolved(each) for each in _alternatives(node)]:
+        listed_there = [each for word in _UNIONS for each in _dicts(listed(node, word))]
+        if alternatives := list(map(self._resolved, listed_there)):
             self.ways[id(node)] = self._union(alternatives)
             return alternatives
         inner = [self._resolved(each) for each in _inside(node)]
@@ -202,10 +203,6 @@ def _inside(node: Body) -> Iterator[Body]:
     yield from _dicts([node.get("items"), node.get("additionalProperties")])
     yield from _dicts(list(properties.values()) if isinstance(properties, dict) else [])
     yield from _dicts(listed(node, "allOf") + listed(node, "prefixItems"))
-
-
-def _alternatives(node: Body) -> list[Body]:
-    return [each for word in _UNIONS for each in _dicts(listed(node, word))]
 
 
 def _dicts(values: list[Any]) -> Iterator[Body]:

@@ -78,7 +78,8 @@ class InFlight:
         over = await self._over(set(self._answers))
         for completion in self._suspect & over.keys() & self._answers.keys():
             answer, _line = self._answers[completion]
-            answer.sink.put(_empty_frame(completion, over[completion][0]))
+            status, _code = over[completion]  # an empty frame: the outcome is in the record
+            answer.sink.put(Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status))
         self._suspect = set(over)
 
     async def _over(self, ids: set[UUID]) -> Settled:
@@ -110,11 +111,6 @@ class InFlight:
             return pair[0].order
         record = await in_thread(recorded_order, completion)
         return record[1] if record else None
-
-
-def _empty_frame(completion: UUID, status: int) -> Frame:
-    """Returns an empty frame: the outcome is in the record."""
-    return Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status)
 
 
 class Shares:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
-from inference.api.grpc.peers import address, message
+from inference.api.grpc.rpc import address, message
 from inference.errors import ApiError
 from inference.intake.limits import unadmitted
 from inference.intake.limits.concurrency import ConcurrencyLimit

@@ -10,9 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from inference.api.grpc import views
-from inference.api.grpc.peers import Wire
 from inference.api.grpc.requests import parsed
-from inference.api.grpc.rpc import Rpc
+from inference.api.grpc.rpc import Rpc, Wire
 from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2

@@ -94,7 +94,8 @@ def plain_call(request: Any) -> Body:
 
 def chat(request: Any) -> Body:
     """Returns the body of a ChatRequest, for `validation.requests.check_chat`."""
-    body: Body = {"model": request.model, "messages": list(map(_message, request.messages))}
+    messages = [{"role": each.role, "content": each.content} for each in request.messages]
+    body: Body = {"model": request.model, "messages": messages}
     for name in _WHERE_PRESENT:
         if request.HasField(name):
             body[name] = getattr(request, name)
@@ -114,10 +115,6 @@ def _value(variable: Any) -> Any:
     """Returns the value; None if it has none, which no type accepts."""
     kind = variable.WhichOneof("value")
     return getattr(variable, kind) if kind else None
-
-
-def _message(message: Any) -> Body:
-    return {"role": message.role, "content": message.content}
 
 
 def _check_fields(message: Any, encoded: bytes) -> None:

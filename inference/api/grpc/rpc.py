@@ -1,10 +1,11 @@
-"""One RPC: its metadata as they arrive, and those of its answer or refusal."""
+"""One RPC: its address, metadata and messages as they arrive in time, and its answer or refusal."""
 
 import asyncio
 import logging
 from contextlib import suppress
 from math import inf
-from typing import NoReturn
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 from django.conf import settings
@@ -12,17 +13,65 @@ from google.protobuf.message import Message
 
 from inference.api import idempotency
 from inference.api.call import Call
-from inference.api.grpc import errors, peers
-from inference.api.grpc.peers import Wire
+from inference.api.grpc import errors
 from inference.api.refusals import REFUSALS
-from inference.errors import Headers, LimitReached
+from inference.errors import BadRequest, Headers, LimitReached, RequestTimeout
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.limits.concurrency import ConcurrencyLimit
-from inference.intake.limits.unadmitted import FREE
+from inference.intake.limits.unadmitted import FREE, BodyMemory
 from inference.intake.submission import Submission
 from inference.tracing import attributes, spans
 from tenants.caller import Caller
+from tenants.rate_limits.client_address import seen
+
+Wire = Any  # grpc.aio.ServicerContext of this message type or that
+
+
+def values(wire: Wire, name: str) -> list[str]:
+    return [value for key, value in wire.invocation_metadata() or () if key == name]
+
+
+def header(wire: Wire, name: str) -> str:
+    """Returns all values of that name in the metadata, joined like a header."""
+    return ",".join(values(wire, name))
+
+
+def address(wire: Wire) -> str:
+    """Returns the client's address.
+
+    The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file.
+    """
+    kind, _, rest = unquote(wire.peer()).partition(":")
+    peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+    return seen(peer, header(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
+
+
+async def message(wire: Wire, memory: BodyMemory, largest: int) -> Any:
+    """Returns the one message of a call. Raises RequestTimeout, BadRequest.
+
+    gRPC itself would wait for it without end, and before the key is checked. It does not tell the
+    length of a message that it receives: until it is there, it counts as the `largest`.
+    """
+    try:
+        async with asyncio.timeout(settings.BODY_TIMEOUT_S):
+            await memory.reserve(largest)
+            content = await wire.read()
+    except TimeoutError:
+        raise RequestTimeout("the message of this call did not arrive in time") from None
+    if content is grpc.aio.EOF:
+        raise BadRequest("this call has no message", code="invalid_protobuf")
+    return content
+
+
+async def write(wire: Wire, content: bytes) -> None:
+    """Write a message. Raises RequestTimeout if the client does not read."""
+    try:
+        async with asyncio.timeout(settings.SEND_TIMEOUT_S):
+            await wire.write(content)
+    except TimeoutError:
+        raise RequestTimeout("this client does not read its answer") from None
+
 
 log = logging.getLogger(__name__)
 CALLS_PER_TENANT = 2_500
@@ -32,16 +81,16 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
         self._wire = wire
-        self.call = Call(context, route, peers.address(wire), "grpc")
-        self.call.span = spans.front(route, lambda name: peers.header(wire, name))
+        self.call = Call(context, route, address(wire), "grpc")
+        self.call.span = spans.front(route, lambda name: header(wire, name))
         self._code = grpc.StatusCode.CANCELLED  # until another code is set
 
     @property
     def key(self) -> str:
-        scheme, _, key = peers.header(self._wire, "authorization").partition(" ")
+        scheme, _, key = header(self._wire, "authorization").partition(" ")
         if scheme.lower() == "bearer":
             return key.strip()
-        return peers.header(self._wire, "x-api-key") or peers.header(self._wire, "api-key")
+        return header(self._wire, "x-api-key") or header(self._wire, "api-key")
 
     @property
     def time_left_s(self) -> float:
@@ -51,8 +100,8 @@ class Rpc:
 
     def header(self, name: str) -> str | None:
         """Returns the metadata of an HTTP header's name; None if there are none."""
-        values = peers.values(self._wire, name.lower())
-        return ",".join(values) if values else None
+        lines = values(self._wire, name.lower())
+        return ",".join(lines) if lines else None
 
     async def authenticate(self) -> Caller:
         """Identify the caller. Raises the errors that `refuse` explains."""
@@ -70,7 +119,7 @@ class Rpc:
     async def read(self) -> bytes:
         """Read its message. Raises RequestTimeout, BadRequest, LimitReached, NotAdmitted."""
         memory = self.call.held
-        content: bytes = await peers.message(self._wire, memory, settings.MAX_BODY_BYTES)
+        content: bytes = await message(self._wire, memory, settings.MAX_BODY_BYTES)
         memory.release(len(content))
         if len(content) > FREE:
             await self.call.hold(len(content))
@@ -92,7 +141,7 @@ class Rpc:
 
     async def write(self, message: Message) -> None:
         """Write a message. Raises RequestTimeout."""
-        await peers.write(self._wire, message.SerializeToString())
+        await write(self._wire, message.SerializeToString())
 
     async def begin(self, answer: AnswerStream) -> None:
         """Send the headers of a stream: a client needs its request id to resume."""

@@ -15,15 +15,11 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
             code="api_key_in_url",
         )
     scheme, _, key = request.header(b"authorization").partition(" ")
-    key = key.strip() if scheme.lower() == "bearer" else _key_of_others(request)
+    of_others = request.header(b"x-api-key") or request.header(b"api-key")  # Anthropic's, Azure's
+    key = key.strip() if scheme.lower() == "bearer" else of_others
     caller = await request.call.authenticate(key, scope)
     cors.check(request, caller)
     return caller
-
-
-def _key_of_others(request: Request) -> str:
-    """Returns the key of Anthropic's and Azure's clients."""
-    return request.header(b"x-api-key") or request.header(b"api-key")
 
 
 async def reader(request: Request, scope: str = Scope.INFERENCE) -> Caller:

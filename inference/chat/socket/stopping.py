@@ -1,6 +1,5 @@
 """Ends an answer early; its text so far stays."""
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +27,8 @@ def own_answer(member: Member, message_id: UUID) -> Message:
 
 def stop_all(scope: Any, conversation: Conversation) -> None:
     """Cancel a conversation's answers from a page, with its ASGI scope."""
-    unanswered = conversation.messages.filter(ciphertext=None).values_list(
-        "completion_id", flat=True
-    )
+    messages = conversation.messages.filter(ciphertext=None)
+    unanswered = messages.values_list("completion_id", flat=True)
     running = Completion.objects.open().filter(pk__in=list(unanswered))
     recorded = [recorded_order(completion.pk) for completion in running]
     if orders := [record[1] for record in recorded if record]:
@@ -45,9 +43,5 @@ async def _cancel(context: Context, orders: list[Order]) -> None:
 async def stop(context: Context, member: Member, completion_id: UUID) -> None:
     recorded = await off_loop(member, recorded_order)(completion_id)
     if recorded:
-        is_open = partial(off_loop(member, _running), completion_id)
+        is_open = off_loop(member, Completion.objects.open().filter(pk=completion_id).exists)
         await context.cancellation.insist(recorded[1], is_open)
-
-
-def _running(completion_id: UUID) -> bool:
-    return Completion.objects.open().filter(pk=completion_id).exists()

@@ -148,16 +148,17 @@ class _Post(AbstractAsyncContextManager[Answer]):
         headers: Mapping[str, str],
         more: bytes,
     ) -> None:
-        self._session, self._url, self._body, self._headers = session, url, body, headers
-        self._more = more
+        self._session, self._url, self._body = session, url, body
+        self._headers, self._more = headers, more
         self._origin, self._target = target
         self._connection: Connection
 
     async def __aenter__(self) -> Answer:
-        head = _request(self._url, self._target, self._headers, len(self._body), self._more)
+        head = _head(self._url, self._target, tuple(self._headers.items()))
+        request = b"%b%bContent-Length: %d\r\n\r\n" % (head, self._more, len(self._body))
         self._connection = connection = await self._session.connection(self._origin)
         try:
-            return await connection.ask(head + self._body)
+            return await connection.ask(request + self._body)
         except BaseException:
             self._session.release(self._origin, connection)
             raise
@@ -206,11 +207,6 @@ def _parsed(url: str, hosted: bool) -> tuple[Origin, str]:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     port = parts.port or (443 if secure else 80)
     return Origin(secure, parts.hostname or "", port, hosted), target
-
-
-def _request(url: str, target: str, headers: Mapping[str, str], length: int, more: bytes) -> bytes:
-    head = _head(url, target, tuple(headers.items()))
-    return b"%b%bContent-Length: %d\r\n\r\n" % (head, more, length)
 
 
 @lru_cache(256)

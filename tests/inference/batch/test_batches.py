@@ -19,7 +19,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines, tasks
-from inference.api.batch import driver, in_flight, scheduling, submitting
+from inference.api.batch import driver, in_flight, submitting
 from inference.api.batch.progress import TRIES
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
@@ -589,7 +589,7 @@ async def test_paused_it_finishes_what_runs_and_nobody_drives_it(
     paused = await shop.batch(batch)
     assert paused["status"] == "in_progress"
     assert paused["request_counts"]["completed"] == 3
-    assert await in_database(scheduling.take)(10, Counter()) == []
+    assert await in_database(driver.take)(10, Counter()) == []
     await in_database(row.resume)()
     assert (await shop.done(batch))["request_counts"]["completed"] == 8
     assert Counter(echo.said).most_common(1)[0][1] == 1

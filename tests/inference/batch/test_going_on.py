@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.api.batch import driver, lines, progress, scheduling
+from inference.api.batch import driver, lines, progress
 from inference.api.batch.in_flight import Shares
 from inference.api.batch.progress import Progress
 from inference.engines import Pool
@@ -103,7 +103,7 @@ async def test_a_driver_that_is_full_takes_turns_among_tenants(
 ) -> None:
     """One tenant's batches would take all there is for a day, and those of others expire."""
     monkeypatch.setattr(driver, "MOST", 2)
-    monkeypatch.setattr(scheduling, "TURN_S", 0.0)
+    monkeypatch.setattr(driver, "TURN_S", 0.0)
     settings.BATCH_TENANT_IN_FLIGHT, echo.gate = 2, asyncio.Event()
     echo.free = 2
     for _ in range(3):

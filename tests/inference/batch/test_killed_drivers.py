@@ -18,7 +18,7 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from config.environment import PROJECT
-from inference.api.batch import driver, run, scheduling
+from inference.api.batch import driver, run
 from inference.batch import validation
 from inference.intake import submit as submitting
 from inference.intake.enqueue import enqueue
@@ -176,9 +176,9 @@ async def test_long_stages_let_no_lease_lapse(shop: Shop, monkeypatch: pytest.Mo
 
 async def test_one_that_was_taken_for_dead_leaves_lines_alone(shop: Shop) -> None:
     batch = await shop.begin([line(n) for n in range(3)])
-    (stale,) = await in_database(scheduling.take)(1, Counter())
+    (stale,) = await in_database(driver.take)(1, Counter())
     await in_database(Batch.objects.update)(leased_until=None)
-    (present,) = await in_database(scheduling.take)(1, Counter())
+    (present,) = await in_database(driver.take)(1, Counter())
     assert stale.lease
     assert present.lease
     await in_database(validation.validate)(present.pk, present.lease)

@@ -11,7 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pytest_django.fixtures import Settings
 
-from inference.api.grpc import keyless, peers
+from inference.api.grpc import keyless
+from inference.api.grpc import rpc as calls
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
 from inference.intake.limits.concurrency import ConcurrencyLimit
@@ -107,14 +108,14 @@ class Stalled:
 async def test_a_message_is_not_waited_for_without_end(settings: Settings) -> None:
     settings.BODY_TIMEOUT_S = 0.01
     with pytest.raises(ApiError) as problem:
-        await peers.message(Stalled(), BodyMemory(Budget(9), tuple), 1)
+        await calls.message(Stalled(), BodyMemory(Budget(9), tuple), 1)
     assert problem.value.status == 408
 
 
 async def test_nor_is_a_client_that_does_not_read(settings: Settings) -> None:
     settings.SEND_TIMEOUT_S = 0.01
     with pytest.raises(ApiError) as problem:
-        await peers.write(Stalled(), b"x")
+        await calls.write(Stalled(), b"x")
     assert problem.value.status == 408
 
 

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from h2.exceptions import StreamClosedError
 from pytest_django.fixtures import Settings
 
-from inference.api.grpc import peers
+from inference.api.grpc import rpc
 from inference.api.grpc.server import UNREAD, Server
 from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import BodyMemory, Budget
@@ -37,9 +37,9 @@ def start(budget: Budget, started: list[Server]) -> Start:
     """Starts a server whose one method reads its message as those of the API do."""
 
     async def answer(_: Any, wire: Any) -> bytes:
-        held = BodyMemory(budget, lambda: unadmitted.of_caller(None, peers.address(wire)))
+        held = BodyMemory(budget, lambda: unadmitted.of_caller(None, rpc.address(wire)))
         try:
-            sent: bytes = await peers.message(wire, held, LARGEST)
+            sent: bytes = await rpc.message(wire, held, LARGEST)
             return sent
         finally:
             held.release()
