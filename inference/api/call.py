@@ -145,9 +145,8 @@ class Call:
 
     async def _charge_before_reading(self, caller: Caller) -> None:
         try:
-            self.address_counted_at = await address_limit.charge_before_reading(
-                *self._address(caller)
-            )
+            address = self._address(caller)
+            self.address_counted_at = await address_limit.charge_before_reading(*address)
         except NotAdmitted:
             self.at_admission = True  # refused as it would have been at the admission
             raise
@@ -224,10 +223,8 @@ class Call:
         """Set headers of an answer in one piece, with what its quotas have left after it."""
         self.tell_frame(frame)
         if answer.verdict.left:
-            usage = limits.usage_in(frame)
-            self.headers += limits.quota_headers_after(
-                answer.verdict, answer.order, usage, frame.upstream
-            )
+            verdict, order, usage = answer.verdict, answer.order, limits.usage_in(frame)
+            self.headers += limits.quota_headers_after(verdict, order, usage, frame.upstream)
 
     def _set_header(self, name: bytes, value: bytes) -> None:
         self.headers = [line for line in self.headers if line[0] != name]

@@ -32,6 +32,22 @@ def name_of(file: File) -> str:
     return cipher_of(file).decrypt(bytes(file.name_ciphertext), name_aad(file)).decode()
 
 
+def known_name(file: File) -> str:
+    """Returns the name; "" if it cannot be read any more."""
+    try:
+        return name_of(file)
+    except Unreadable:
+        return ""
+
+
+def known_metadata(batch: Batch) -> dict[str, str] | None:
+    """Returns the metadata; None without any, or if they cannot be read any more."""
+    try:
+        return metadata_of(batch)
+    except Unreadable:
+        return None
+
+
 def metadata_of(batch: Batch) -> dict[str, str] | None:
     """Raises Unreadable."""
     if batch.metadata_ciphertext is None:

@@ -6,10 +6,8 @@ from inference.reasoning import Said, parted, unpacked
 
 
 def title_aad(conversation: Conversation) -> bytes:
-    return b"inference_conversation|%b|%b|title" % (
-        conversation.tenant_id.bytes,
-        conversation.id.bytes,
-    )
+    ids = conversation.tenant_id.bytes, conversation.id.bytes
+    return b"inference_conversation|%b|%b|title" % ids
 
 
 def message_aad(message: Message) -> bytes:
@@ -23,10 +21,8 @@ def message_aad(message: Message) -> bytes:
 def title_of(conversation: Conversation) -> str:
     """Returns the title; "" if the member's key has been destroyed."""
     try:
-        cipher = keyring.by_id_now(conversation.data_key_id)
-        return cipher.decrypt(
-            bytes(conversation.title_ciphertext), title_aad(conversation)
-        ).decode()
+        cipher, title = keyring.by_id_now(conversation.data_key_id), conversation.title_ciphertext
+        return cipher.decrypt(bytes(title), title_aad(conversation)).decode()
     except Unreadable:
         return ""
 

@@ -59,17 +59,13 @@ class EngineConfig:
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond those known here
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
-    silence_s: float = (
-        SILENCE_S  # without an answer for its health, until its requests are given up
-    )
+    silence_s: float = SILENCE_S  # without an answer for its health, until requests are given up
     # Seconds; 0: the defaults (worker/stalls.py).
     stall_s: float = 0.0  # without progress, of an engine that answers for its health
     first_token_s: float = 0.0  # to the first event of a stream
     between_tokens_s: float = 0.0  # from one event of a stream to the next
     normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
-    launch: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # a server that Forebay starts (launching.py)
+    launch: Mapping[str, Any] = field(default_factory=dict)  # of a server of ours (launching.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
@@ -191,15 +187,13 @@ class AnswerTooLong(EngineFailed):
     engines_fault = False
 
     def __init__(self) -> None:
-        what = f"the answer is longer than {LONGEST_ANSWER} bytes"
-        super().__init__(
-            502, "answer_too_long", f"{what}; ask for fewer tokens or logprobs, or for a stream"
-        )
+        advice = "ask for fewer tokens or logprobs, or for a stream"
+        what = f"the answer is longer than {LONGEST_ANSWER} bytes; {advice}"
+        super().__init__(502, "answer_too_long", what)
 
 
-Turn = Callable[
-    [int], Awaitable[object] | None
-]  # called with the number of events; None: read on now
+# Called with the number of events; None: read on now.
+Turn = Callable[[int], Awaitable[object] | None]
 
 
 def read_on(_events: int) -> None:
@@ -218,9 +212,7 @@ class Engine:
     own_fields: ClassVar[Fields] = {}  # fields of this kind beyond OpenAI's
     own_chat_fields: ClassVar[Fields] = {}  # for chats only
     own_text_fields: ClassVar[Fields] = {}  # for completions only
-    enforces: ClassVar[frozenset[str] | None] = (
-        None  # words of a schema; None: it refuses others itself
-    )
+    enforces: ClassVar[frozenset[str] | None] = None  # of a schema; None: it refuses others itself
     can: ClassVar[Mapping[str, bool]] = {}  # with any model: see capabilities.py
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any

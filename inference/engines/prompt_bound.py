@@ -98,11 +98,8 @@ def _parsed_with_more_than_text(body: bytes) -> dict[str, Any] | None:
     if len(body) <= MOST_SEARCHED:
         return orjson.loads(body) if any(mark in body for mark in _OTHER_THAN_TEXT) else None
     parsed: dict[str, Any] = orjson.loads(body)
-    if any(name in parsed for name in _LAID_OUT) or any(
-        map(_is_of_tools, parsed.get("messages") or ())
-    ):
-        return parsed
-    return None
+    of_tools = any(map(_is_of_tools, parsed.get("messages") or ()))
+    return parsed if of_tools or any(name in parsed for name in _LAID_OUT) else None
 
 
 def _is_of_tools(message: dict[str, Any]) -> bool:
@@ -137,7 +134,7 @@ def _indented(value: Any) -> int:
     more, depth, level = _escaped(orjson.dumps(value)), 0, [value]
     while level:
         more += len(level) * (2 * (4 * depth + 1) + 2)
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level for inner in inside(outer)]
         depth += 1
     return more
 
@@ -147,7 +144,8 @@ def _reformatted_calls(calls: Any) -> int:
     return _indented(calls) + len(orjson.dumps(calls))
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def inside(value: Any) -> Iterable[Any]:
+    """Returns the values in an object or a list."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

@@ -36,14 +36,13 @@ ERASED = "erased"
 
 # Requests in progress ----------------------------------------------------------------------------
 def _open(tenant_id: UUID, subject_id: UUID) -> QuerySet[Completion]:
-    received = _received(tenant_id, subject_id).values("request_id")
-    return Completion.objects.open().filter(tenant_id=tenant_id, id__in=received)
+    requests = received(tenant_id, subject_id).values("request_id")
+    return Completion.objects.open().filter(tenant_id=tenant_id, id__in=requests)
 
 
-def _received(tenant_id: UUID, subject_id: UUID) -> QuerySet[Event]:
-    return Event.objects.filter(
-        tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
-    )
+def received(tenant_id: UUID, subject_id: UUID) -> QuerySet[Event]:
+    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return events.filter(action=Action.COMPLETION_RECEIVED)
 
 
 def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
@@ -56,8 +55,8 @@ def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _checkpoints(tenant_id: UUID, subject_id: UUID) -> CheckpointQuerySet:
-    received = _received(tenant_id, subject_id).values("request_id")
-    return Checkpoint.objects.filter(tenant_id=tenant_id, completion_id__in=received)
+    requests = received(tenant_id, subject_id).values("request_id")
+    return Checkpoint.objects.filter(tenant_id=tenant_id, completion_id__in=requests)
 
 
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
@@ -89,7 +88,7 @@ def _requests_left(tenant_id: UUID, subject_id: UUID) -> int:
 # Events stored for resuming ----------------------------------------------------------------------
 def _histories(tenant_id: UUID, subject_id: UUID) -> list[str]:
     oldest = timedelta(seconds=classes.longest_deadline_s() + KEPT_S + 60)
-    recent = _received(tenant_id, subject_id).filter(at__gte=datetime.now(UTC) - oldest)
+    recent = received(tenant_id, subject_id).filter(at__gte=datetime.now(UTC) - oldest)
     ids = recent.values_list("request_id", flat=True)
     return [frames.history(each.bytes) for each in ids if each]
 

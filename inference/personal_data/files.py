@@ -11,7 +11,7 @@ from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
-from inference.batch.encryption import metadata_of, name_of
+from inference.batch.encryption import known_metadata, known_name
 from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine, File, FileChunk
 from inference.models.batch import OVER
@@ -68,7 +68,7 @@ def files(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
         for part, text in enumerate(_texts(file)):
             yield {
                 "id": file.public_id,
-                "name": _name(file),
+                "name": known_name(file),
                 "purpose": file.purpose,
                 "created_at": file.created_at,
                 "bytes": file.size,
@@ -89,13 +89,6 @@ def _texts(file: File) -> Iterator[str]:
         yield ""
 
 
-def _name(file: File) -> str:
-    try:
-        return name_of(file)
-    except Unreadable:
-        return ""
-
-
 _EXPORTED = ("state", "endpoint", "total", "completed", "failed", "created_at", "ended_at")
 
 
@@ -104,13 +97,6 @@ def batches(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     for batch in rows.order_by("created_at").iterator():
         yield {
             "id": batch.public_id,
-            "metadata": _metadata(batch),
+            "metadata": known_metadata(batch),
             **{name: getattr(batch, name) for name in _EXPORTED},
         }
-
-
-def _metadata(batch: Batch) -> dict[str, str] | None:
-    try:
-        return metadata_of(batch)
-    except Unreadable:
-        return None

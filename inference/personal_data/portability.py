@@ -17,6 +17,7 @@ from inference.chat.message_texts import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
 from inference.personal_data import files
+from inference.personal_data.erasure import received
 from inference.reasoning import Said
 
 BATCH = 200
@@ -47,10 +48,7 @@ def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 
 
 def _in_batches(tenant_id: UUID, subject_id: UUID) -> Iterator[list[Event]]:
-    events = Event.objects.filter(
-        tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
-    )
-    rows = events.order_by("at", "id").iterator(BATCH)
+    rows = received(tenant_id, subject_id).order_by("at", "id").iterator(BATCH)
     while batch := list(islice(rows, BATCH)):
         yield batch
 

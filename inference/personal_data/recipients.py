@@ -46,26 +46,21 @@ def not_notified(tenant_id: UUID, subject_id: UUID) -> int:
 
 def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
     """Returns hosted services by their name in the trail, with number and times of requests."""
-    events = Event.objects.filter(
-        tenant_id=tenant_id,
-        subject_id=subject_id,
-        action__in=[Action.COMPLETION_COMPLETED, Action.COMPLETION_LEFT],
-    )
+    actions = [Action.COMPLETION_COMPLETED, Action.COMPLETION_LEFT]
+    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id, action__in=actions)
     rows = events.values("upstream").annotate(n=Count("id"), first=Min("at"), last=Max("at"))
     return [dict(row) for row in rows.order_by("upstream") if is_hosted(row["upstream"])]
 
 
 def is_hosted(upstream: str) -> bool:
     """Returns whether others run it: the trail has its host then (engines/base.py)."""
-    return " " in upstream or upstream in {
-        engine.upstream for engine in engines() if engine.config.hosted
-    }
+    hosted = {engine.upstream for engine in engines() if engine.config.hosted}
+    return " " in upstream or upstream in hosted
 
 
 def _notices(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
-    steps = ErasureStep.objects.filter(
-        store=STORE, tenant_id=tenant_id, request__subject_id=subject_id
-    )
+    steps = ErasureStep.objects.filter(store=STORE, tenant_id=tenant_id)
+    steps = steps.filter(request__subject_id=subject_id)
     by_step = [step.evidence.get("told") for step in steps]
     return [entry for notices in by_step if isinstance(notices, list) for entry in notices]
 

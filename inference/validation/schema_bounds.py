@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
 
+from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
 from inference.validation.patterns import Budget, WrongPattern, check_pattern
 
@@ -188,9 +189,3 @@ def nodes(value: Any) -> Iterable[Body]:
     while level:
         yield from (node for node in level if isinstance(node, dict))
         level = [inner for outer in level for inner in inside(outer)]
-
-
-def inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
 from inference.validation.patterns import Budget
 from inference.validation.schema_bounds import (
@@ -15,7 +16,6 @@ from inference.validation.schema_bounds import (
     Body,
     check_bounds,
     check_choices,
-    inside,
     nodes,
 )
 from inference.validation.schema_readings import check_readings

@@ -89,9 +89,8 @@ def save(batch: Batch, ended: list[BatchLine]) -> None:
     fields = ["state", "completion_id", "status", "error_ciphertext"]
     with transaction.atomic():
         BatchLine.objects.bulk_update(ended, fields)
-        Batch.objects.filter(pk=batch.pk).update(
-            completed=F("completed") + done_count, failed=F("failed") + len(ended) - done_count
-        )
+        completed, failed = F("completed") + done_count, F("failed") + len(ended) - done_count
+        Batch.objects.filter(pk=batch.pk).update(completed=completed, failed=failed)
 
 
 def about(batch: Batch) -> tuple[bytes, ZoneInfo]:

@@ -36,6 +36,7 @@ from tenants.authentication.authenticator import (
 )
 from tenants.caller import Caller
 from tenants.models.tenant import State
+from tenants.rate_limits.admission import Left
 
 ROUTE = "/v1/batches"
 CLASS = "batch"
@@ -87,10 +88,8 @@ class Asking:
         """
         caller = await self._caller()
         try:
-            submission = await self._read(caller, line)
-            submission = msgspec.structs.replace(
-                submission, claim=claim, among=among, may_be_repeated=may_be_repeated
-            )
+            of_line = {"claim": claim, "among": among, "may_be_repeated": may_be_repeated}
+            submission = msgspec.structs.replace(await self._read(caller, line), **of_line)
             return await submit(self._context, submission)
         except NotAllowed as refused:
             raise AccessLost(refused.code, refused.message) from None
@@ -121,9 +120,8 @@ class Asking:
                 raise Hold(SUSPENDED_S) from None
             raise AccessLost("tenant_closed", "the tenant has been closed") from None
         except UnknownCaller:
-            raise AccessLost(
-                "access_revoked", "the API key was revoked or has expired, or is restricted"
-            ) from None
+            message = "the API key was revoked or has expired, or is restricted"
+            raise AccessLost("access_revoked", message) from None
         except AuthenticationUnavailable:
             raise Hold(HOLD_S) from None
         return replace(caller, networks=())  # its address was checked when the batch was created
@@ -171,17 +169,15 @@ def _refused(refusal: Exception) -> Exception:
 
 def room_s(answer: AnswerStream) -> float:
     """Returns how long to wait to leave half of the limits per minute for real-time requests."""
-    limits = [limit for limit in (answer.admission.requests, answer.admission.tokens) if limit]
-    return max(
-        (_until_half(limit.limit, limit.remaining, limit.full_in_ms) for limit in limits), default=0
-    )
+    limits = (answer.admission.requests, answer.admission.tokens)
+    return max(_until_half(limit) if limit else 0.0 for limit in limits)
 
 
-def _until_half(limit: int, remaining: int, full_in_ms: int) -> float:
-    missing = limit - remaining
-    if 2 * remaining >= limit or missing <= 0:
+def _until_half(limit: Left) -> float:
+    missing = limit.limit - limit.remaining
+    if 2 * limit.remaining >= limit.limit or missing <= 0:
         return 0.0
-    return full_in_ms / 1000 * (limit / 2 - remaining) / missing
+    return limit.full_in_ms / 1000 * (limit.limit / 2 - limit.remaining) / missing
 
 
 def internal_error() -> bytes:

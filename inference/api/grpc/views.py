@@ -35,9 +35,8 @@ async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, streamed: b
     """Count the messages before the body is built: millions of them would take seconds."""
     engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
     validation.check_count(len(request.messages), engine)
-    return await _submission(
-        rpc, caller, requests.chat(request), request, Form.CHAT, streamed=streamed
-    )
+    body = requests.chat(request)
+    return await _submission(rpc, caller, body, request, Form.CHAT, streamed=streamed)
 
 
 async def _submission(

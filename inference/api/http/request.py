@@ -133,10 +133,8 @@ class Request:
         self.started = True
         if self._call:
             self._call.counted.status = status
-        call_headers = (
-            self._call.response_headers() if self._call else [request_id_header(str(uuid4()))]
-        )
-        headers = [*headers, *self.extra, *call_headers]
+        own = self._call.response_headers() if self._call else [request_id_header(str(uuid4()))]
+        headers = [*headers, *self.extra, *own]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 from django.conf import settings
 
-from audit.keys.keyring import Barred, Unreadable
+from audit.keys.keyring import Barred
 from audit.trail.network import network
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import files, stored
 from inference.api.ownership import in_scope, own
 from inference.batch import actions
-from inference.batch.encryption import metadata_of
+from inference.batch.encryption import known_metadata
 from inference.batch.file_room import FileGone, StorageFull
 from inference.batch.file_store import Owner
 from inference.batch.input_lines import ENDPOINTS
@@ -121,7 +121,7 @@ def _as_openai(batch: Batch) -> dict[str, Any]:
         "cancelling_at": _unix(batch.cancelling_at),
         **ended,
         "request_counts": {name: getattr(batch, name) for name in _COUNTS},
-        "metadata": _known_metadata(batch),
+        "metadata": known_metadata(batch),
         "model": batch.model or None,
         "usage": batch.usage,
     }
@@ -129,10 +129,3 @@ def _as_openai(batch: Batch) -> dict[str, Any]:
 
 def _unix(moment: Any) -> int | None:
     return int(moment.timestamp()) if moment else None
-
-
-def _known_metadata(batch: Batch) -> dict[str, str] | None:
-    try:
-        return metadata_of(batch)
-    except Unreadable:
-        return None

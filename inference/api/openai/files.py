@@ -14,7 +14,7 @@ from inference.api.http.callers import creator, reader
 from inference.api.http.request import JSON, Request
 from inference.api.openai import stored, uploads
 from inference.api.ownership import in_scope, own
-from inference.batch.encryption import name_of
+from inference.batch.encryption import known_name
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import Conflict, NotFound, must_be
 from inference.models import File, FilePurpose
@@ -110,17 +110,13 @@ def _delete(file: File, by: str, client_net: str | None) -> None:
 
 
 def as_openai(file: File) -> dict[str, Any]:
-    try:
-        name = name_of(file)
-    except Unreadable:
-        name = ""
     return {
         "id": file.public_id,
         "object": "file",
         "bytes": file.size,
         "created_at": int(file.created_at.timestamp()),
         "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
-        "filename": name,
+        "filename": known_name(file),
         "purpose": file.purpose,
         "status": "processed",
         "status_details": None,

@@ -91,9 +91,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _lost(self, reason: str) -> None:
         """Close when membership, role or tenant have ended, also for a silent page."""
-        self._begin(
-            self.close(NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED, reason)
-        )
+        code = NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED
+        self._begin(self.close(code, reason))
 
     def _signed_out(self, reason: str) -> None:
         """Close after a sign-out or a new password."""

@@ -116,10 +116,8 @@ class Follower:
 
 
 def _delta(message_id: UUID, last: int, words: list[Said]) -> Delta:
-    thoughts = [piece.reasoning for piece in words]
-    return Delta(
-        message_id, last, [piece.text for piece in words], thoughts if any(thoughts) else []
-    )
+    texts, thoughts = [piece.text for piece in words], [piece.reasoning for piece in words]
+    return Delta(message_id, last, texts, thoughts if any(thoughts) else [])
 
 
 def end(stored: Turn, upstream: str = "") -> End:

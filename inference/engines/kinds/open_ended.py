@@ -50,9 +50,8 @@ class OpenEndedEngine(OpenAIEngine):
         return continued_body(order, text, tokens, self._append)
 
     def _append(self, body: dict[str, Any], text: str) -> None:
-        append_to_answer(
-            body["messages"], text, open_ended=bool(body.get("continue_final_message"))
-        )
+        is_open = bool(body.get("continue_final_message"))
+        append_to_answer(body["messages"], text, open_ended=is_open)
         self.open_ended(body)
 
     def open_ended(self, body: dict[str, Any]) -> None:

@@ -98,16 +98,15 @@ class Slots:
         head = body[:REMEMBERED]
         slot = await self._take(tenant, head, count)
         knowledge = self._knowledge()
-        lease = Lease(
-            slot.number, own_cache=knowledge is not None and slot.contents == (tenant, knowledge)
-        )
+        own_cache = knowledge is not None and slot.contents == (tenant, knowledge)
+        lease = Lease(slot.number, own_cache)
         try:
             yield lease
         finally:
             # A failed request may have changed nothing: the contents are unknown.
-            slot.contents, slot.head = (
-                ((tenant, knowledge), head) if lease.served and knowledge else (None, b"")
-            )
+            slot.contents, slot.head = None, b""
+            if lease.served and knowledge:
+                slot.contents, slot.head = (tenant, knowledge), head
             self._release(slot)
 
     def _knowledge(self) -> Knowledge | None:

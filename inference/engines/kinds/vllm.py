@@ -93,9 +93,8 @@ class VllmEngine(OpenEndedEngine):
         """Learn the control tokens among texts that may be HTML tags as well."""
         if self.control_tokens:
             return
-        counts = [
-            await self._count(session, {"prompt": tag, "add_special_tokens": False}) for tag in TAGS
-        ]
+        prompts = [{"prompt": tag, "add_special_tokens": False} for tag in TAGS]
+        counts = [await self._count(session, prompt) for prompt in prompts]
         self.learn_control_tokens(tag for tag, n in zip(TAGS, counts, strict=True) if n == 1)
 
     async def _learn_template(self, session: EngineSession) -> None:
