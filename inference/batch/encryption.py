@@ -2,7 +2,7 @@
 
 import orjson
 
-from audit.keys.keyring import Cipher, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from inference.models import Batch, File
 
 
