@@ -273,9 +273,11 @@ class Call:
             return await address_limit.charge_unadmitted(*self._address(caller))
         if present & _LIMITS:
             return None
-        *address, counted_at = self._address(caller)
         elsewhere = 0 if self.found_no_place else ELSEWHERE
-        return await address_limit.look(*address, counted_at or elsewhere)
+        counted_at = self.address_counted_at or elsewhere
+        return await address_limit.look(
+            self.context, caller, self.client_ip, self.route, counted_at
+        )
 
     def denied(self, status: int, code: str) -> None:
         """Record a denial for the tenant, or for the operators."""

@@ -11,13 +11,8 @@ import orjson
 from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
 from inference.validation.patterns import Budget
-from inference.validation.schema_bounds import (
-    MOST_CHOICES,
-    Body,
-    check_bounds,
-    check_choices,
-    nodes,
-)
+from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices, nodes
+from inference.validation.schema_bounds import Body as Body
 from inference.validation.schema_readings import check_readings
 
 DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers

@@ -117,11 +117,10 @@ class _Body:
 
     def _next(self) -> bytes:
         """Returns the next bytes, b"" at the end. Raises ReaderGone, RequestTimeout."""
-        while not self._request.read_whole:
+        piece = b""
+        while not (piece or self._request.read_whole):
             piece = self._piece()
-            if piece:
-                return piece
-        return b""
+        return piece
 
     def _piece(self) -> bytes:
         try:
@@ -133,9 +132,8 @@ class _Body:
         except CancelledError:
             if not self._gives_way:
                 raise
-            raise RequestTimeout(
-                "this upload came so slowly that it gave way to another; try again"
-            ) from None
+            message = "this upload came so slowly that it gave way to another; try again"
+            raise RequestTimeout(message) from None
         self.received += len(piece)
         return piece
 
@@ -214,14 +212,8 @@ class _Upload(FileUploadHandler):
 
     def _new_writer(self, name: str, part_of: File | None = None) -> FileWriter:
         purpose = FilePurpose(part_of.purpose) if part_of else FilePurpose.BATCH
-        return FileWriter(
-            self._owner,
-            purpose,
-            name,
-            is_limited=True,
-            part_of=part_of,
-            charge=self._body.charge,
-        )
+        write = partial(FileWriter, is_limited=True, charge=self._body.charge)
+        return write(self._owner, purpose, name, part_of=part_of)
 
     def file_complete(self, file_size: int) -> None:
         return None
