@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from audit.keys.keyring import Unreadable
-from inference.chat.message_texts import said_in
+from inference.chat.conversations import said_in
 from inference.chat.problems import problem
 from inference.chat.protocol import Figures, Turn
 from inference.models import Author, Completion, Message, Usage

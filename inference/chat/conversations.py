@@ -1,4 +1,4 @@
-"""A member's conversations, which nobody else can see."""
+"""A member's conversations, which nobody else can see, and their encrypted texts."""
 
 from collections.abc import Iterable
 from uuid import uuid4
@@ -7,11 +7,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.actions import Action
-from audit.keys.keyring import keyring
+from audit.keys.keyring import Unreadable, keyring
 from audit.retention import legal_hold
 from audit.trail.record import act
-from inference.chat.message_texts import title_aad
-from inference.models import Conversation
+from inference.models import Author, Conversation, Message
+from inference.reasoning import Said, parted, unpacked
 from tenants.models import Member, TextLock, User
 from tenants.models.tenant import State
 
@@ -84,3 +84,33 @@ def _record(action: Action, conversation: Conversation, member: Member) -> None:
         subject_id=member.subject_id,
         detail={"conversation": str(conversation.id)},
     )
+
+
+# Texts: their associated data bind them to tenant and row ----------------------------------------
+def title_aad(conversation: Conversation) -> bytes:
+    ids = conversation.tenant_id.bytes, conversation.id.bytes
+    return b"inference_conversation|%b|%b|title" % ids
+
+
+def message_aad(message: Message) -> bytes:
+    """Returns the data; for an answer with its completion's id, since the runner encrypts it."""
+    is_question = message.author == Author.USER or message.completion_id is None
+    row = message.id if is_question else message.completion_id
+    assert row is not None
+    return b"inference_message|%b|%b" % (message.conversation.tenant_id.bytes, row.bytes)
+
+
+def title_of(conversation: Conversation) -> str:
+    """Returns the title; "" if the member's key has been destroyed."""
+    try:
+        cipher, title = keyring.by_id_now(conversation.data_key_id), conversation.title_ciphertext
+        return cipher.decrypt(bytes(title), title_aad(conversation)).decode()
+    except Unreadable:
+        return ""
+
+
+def said_in(message: Message) -> Said:
+    """Returns the text, and the reasoning before an answer. Raises Unreadable."""
+    cipher = keyring.by_id_now(message.data_key_id)
+    words = unpacked(cipher.decrypt(bytes(message.ciphertext or b""), message_aad(message)))
+    return words if message.author == Author.USER else parted(words)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
-from inference.chat.message_texts import message_aad, said_in
+from inference.chat.conversations import message_aad, said_in
 from inference.chat.problems import Refused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send

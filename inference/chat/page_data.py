@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from inference.chat import conversations
 from inference.chat.answers import turns
-from inference.chat.message_texts import title_of
+from inference.chat.conversations import title_of
 from inference.chat.protocol import MAX_TEXT, Listed
 from inference.intake.access.allowed import models_for
 from inference.models import Conversation

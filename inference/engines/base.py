@@ -26,11 +26,10 @@ from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.load import Load, Names
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.statuses import Meaning, meaning
-from inference.engines.transport import bounded_reading
 from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import Answer, BrokenOff, NoConnection
 from inference.engines.transport.failure_reason import without_ports
-from inference.engines.transport.session import CONNECT_S, EngineSession
+from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
@@ -317,13 +316,13 @@ class Engine:
         async with self._asking(session, self.root + "/metrics", within_s=REPORT_S) as response:
             if response.status != 200:
                 return None
-            return (await bounded_reading.whole(response)).decode(errors="replace")
+            return (await report_in(response)).decode(errors="replace")
 
     async def _report(self, session: EngineSession, url: str, body: Any = None) -> Any:
         """Returns the JSON of its answer. Raises ClientError, TimeoutError, ValueError."""
         async with self._asking(session, url, body, within_s=REPORT_S) as response:
             response.raise_for_status()
-            return orjson.loads(await bounded_reading.whole(response))
+            return orjson.loads(await report_in(response))
 
     def _asking(
         self, session: EngineSession, url: str, body: Any = None, within_s: float | None = None

@@ -13,7 +13,7 @@ from audit.exports.portability import Portable, Row, register
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Event, Payload
 from audit.search import texts
-from inference.chat.message_texts import said_in, title_of
+from inference.chat.conversations import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
 from inference.personal_data import files

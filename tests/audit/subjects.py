@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Export, Payload
 from inference.chat import conversations
-from inference.chat.message_texts import message_aad
+from inference.chat.conversations import message_aad
 from inference.models import Author, Completion, Conversation, Message
 from inference.order import Order
 from inference.queue.client import client

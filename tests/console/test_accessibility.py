@@ -24,7 +24,7 @@ from console.isolation.expected import PAGES, addresses
 from console.isolation.sample_objects import Objects
 from console.privacy.own_data import link_of
 from inference.chat import exchanges
-from inference.chat.message_texts import message_aad
+from inference.chat.conversations import message_aad
 from inference.chat.protocol import Send
 from inference.models import Engine, Replacement
 from inference.reasoning import Said, packed

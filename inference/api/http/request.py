@@ -4,8 +4,10 @@ Django's own handler creates and joins a thread for each request, which costs mo
 rest.
 """
 
+import asyncio
+import contextlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +15,9 @@ from django.conf import settings
 
 from inference.api.call import HEAVY, Call, request_id_header
 from inference.errors import ApiError, BadRequest, Headers, TooLarge, UnsupportedEncoding
-from inference.intake.answer_stream import ReaderGone
+from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.limits.unadmitted import FREE
+from inference.stream.frames import Frame
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -177,3 +180,36 @@ def unpacking(encoding: str) -> "zlib._Decompress | None":
 
 def _bad(encoding: str, reason: str) -> BadRequest:
     return BadRequest(f"the body is not {encoding}, as Content-Encoding says: {reason}")
+
+
+# Waiting as long as the client does ---------------------------------------------------------------
+@contextlib.contextmanager
+def watched(request: Request) -> Iterator[asyncio.Task[None]]:
+    """Yields a task that is done when the client has disconnected."""
+    closed = asyncio.create_task(request.wait_until_closed())
+    try:
+        yield closed
+    finally:
+        closed.cancel()
+
+
+@contextlib.contextmanager
+def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
+    """Let the answer end with ReaderGone when the client disconnects."""
+    if request.call_when_closed(answer.hang_up):
+        try:
+            yield
+        finally:
+            request.call_when_closed(None)
+        return
+    with watched(request) as closed:
+        closed.add_done_callback(lambda _: answer.hang_up())
+        yield
+
+
+async def whole(request: Request, answer: AnswerStream) -> Frame:
+    """Returns the final frame of an answer in one piece. Raises ReaderGone."""
+    with attended(request, answer):
+        frame = await answer.whole()
+    request.call.tell_whole(answer, frame)
+    return frame

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from inference.api.http.delivery import attended, whole
-from inference.api.http.request import JSON, Request
+from inference.api.http.request import JSON, Request, attended, whole
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import numbered

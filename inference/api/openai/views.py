@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http.callers import caller_of, reader
-from inference.api.http.delivery import watched, whole
-from inference.api.http.request import Request
+from inference.api.http.request import Request, watched, whole
 from inference.api.openai.delivery import (
     EVENT_STREAM,
     KEEP_ALIVE,

@@ -19,8 +19,7 @@ from django.conf import settings
 
 from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, error_in, read_on
 from inference.engines.continuation import append_to_answer, continued_body, takes_prefix
-from inference.engines.transport import bounded_reading
-from inference.engines.transport.session import EngineSession
+from inference.engines.transport.session import EngineSession, report_in
 from inference.order import Order
 
 _PREFIX = b'"prefix":'  # in a body; in a text its quotes would be escaped
@@ -120,7 +119,7 @@ def _append(body: dict[str, Any], text: str) -> None:
 
 async def _is_available(response: aiohttp.ClientResponse) -> bool:
     try:
-        balance = orjson.loads(await bounded_reading.whole(response))
+        balance = orjson.loads(await report_in(response))
         return balance.get("is_available") is not False
     except (ValueError, AttributeError):
         return True

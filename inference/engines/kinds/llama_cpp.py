@@ -34,10 +34,9 @@ from inference.engines.kinds.exclusive_use import EngineUse
 from inference.engines.kinds.llama_cpp_answers import Logprobs, RequiredCall, Translation
 from inference.engines.kinds.prompt_slots import Lease, Slots
 from inference.engines.prompt_bound import counted_template
-from inference.engines.transport import bounded_reading
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away
-from inference.engines.transport.session import EngineSession
+from inference.engines.transport.session import EngineSession, report_in
 from inference.order import Order
 from inference.templating import control_tokens
 from infrastructure.redis.link import RedisLink
@@ -228,7 +227,7 @@ class LlamaCppEngine(Engine):
         try:
             url = self.base + "/props"
             async with self._asking(session, url, within_s=REPORT_S) as response:
-                body = await bounded_reading.whole(response)
+                body = await report_in(response)
             self._check(response.status, {}, body)
             total = int(orjson.loads(body)["total_slots"])
         except (aiohttp.ClientError, TimeoutError) as problem:

@@ -6,6 +6,7 @@ than it did when its engine was added.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -21,9 +22,11 @@ from inference.engines.transport.connection import Answer, Connection, NoConnect
 from inference.engines.transport.failure_reason import why_away
 from infrastructure import outgoing_tls
 
+log = logging.getLogger(__name__)
 CONNECT_S = 5.0
 # Shorter than engines keep them: a request that meets a closing connection is not retried.
 IDLE_S = 3.0
+LONGEST_REPORT, _PIECE = 4 * 1024 * 1024, 64 * 1024  # bytes
 STREAM_REST_S = 0.05  # after a stream, since llama.cpp closes the connection then unannounced
 
 
@@ -218,3 +221,24 @@ def _head(url: str, target: str, headers: tuple[tuple[str, str], ...]) -> bytes:
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line of the request's head holds a line break")
     return "\r\n".join([*lines, ""]).encode("latin-1")
+
+
+# Reports of an engine: health, models, metrics ----------------------------------------------------
+class TooLong(ValueError):
+    """An answer beyond the bound. The rest was not read."""
+
+    def __init__(self, url: object) -> None:
+        super().__init__(f"{url} answered with more than {LONGEST_REPORT} bytes")
+
+
+async def report_in(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body up to LONGEST_REPORT, decompressed. Raises TooLong, aiohttp.ClientError."""
+    pieces, length = list[bytes](), 0
+    async for piece in response.content.iter_chunked(_PIECE):
+        length += len(piece)
+        if length > LONGEST_REPORT:
+            problem = TooLong(response.url)
+            log.warning("%s: not read on", problem)
+            raise problem
+        pieces.append(piece)
+    return b"".join(pieces)

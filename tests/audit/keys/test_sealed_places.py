@@ -17,7 +17,7 @@ from audit.keys.keyring import Keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyMissing
 from audit.models import DataKey
 from inference.chat import conversations
-from inference.chat.message_texts import message_aad, said_in, title_of
+from inference.chat.conversations import message_aad, said_in, title_of
 from inference.models import Author, Conversation, Message
 from inference.record import statements
 from tenants.models import Tenant, User

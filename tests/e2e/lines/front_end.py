@@ -7,8 +7,7 @@ import orjson
 
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http.callers import caller_of, reader
-from inference.api.http.delivery import attended, watched, whole
-from inference.api.http.request import Request
+from inference.api.http.request import Request, attended, watched, whole
 from inference.api.http.router import ErrorWriter, Route, Router
 from inference.codec import events
 from inference.errors import ApiError, Cancelled

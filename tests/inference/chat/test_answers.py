@@ -10,8 +10,8 @@ from audit.keys.keyring import keyring
 from audit.models import DataKey
 from inference.chat import exchanges
 from inference.chat.answers import ON_ITS_WAY, turn
+from inference.chat.conversations import message_aad
 from inference.chat.exchanges import Exchange
-from inference.chat.message_texts import message_aad
 from inference.chat.problems import Refused
 from inference.chat.protocol import Send, Turn
 from inference.models import Completion, Conversation, Message, State, Usage

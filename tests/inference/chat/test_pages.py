@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from audit.retention import legal_hold
 from inference.chat import conversations
-from inference.chat.message_texts import title_of
+from inference.chat.conversations import title_of
 from inference.engines import forget
 from inference.models import Conversation
 from tenants import model_access

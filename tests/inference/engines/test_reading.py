@@ -7,13 +7,12 @@ from inference.engines.base import Engine
 from inference.engines.kinds.deepseek import DeepSeekEngine
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.vllm import VllmEngine
-from inference.engines.transport import bounded_reading
-from inference.engines.transport.session import EngineSession
+from inference.engines.transport.session import LONGEST_REPORT, EngineSession, TooLong
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
-LONG = b'{"data": [' + b" " * bounded_reading.MOST + b"]}"
+LONG = b'{"data": [' + b" " * LONGEST_REPORT + b"]}"
 KINDS: list[type[Engine]] = [VllmEngine, LlamaCppEngine, DeepSeekEngine]
 
 
@@ -32,7 +31,7 @@ async def test_a_body_without_end_is_not_read(
 
 async def test_metrics_without_end(served: Served, session: EngineSession) -> None:
     served.says(b"vllm:num_requests_running 1\n" + LONG)
-    with pytest.raises(bounded_reading.TooLong, match="more than"):
+    with pytest.raises(TooLong, match="more than"):
         await an_engine(served.url, VllmEngine).load(session)
 
 
