@@ -20,7 +20,6 @@ from inference.engines import engines
 from inference.engines.health import reachability
 from inference.errors import MethodNotAllowed
 from inference.intake.context import Context, context_of
-from infrastructure.postgres.resilient_connection import Connection
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
@@ -89,11 +88,7 @@ def _forget(task: asyncio.Future[Any]) -> None:
 async def _ask_database(context: Context) -> None:
     """Ask over a permanent connection: a new one each time costs more than all the rest."""
     try:
-        await context.database.ask(_select_one)
+        await context.database.ask(lambda connection: connection.execute("select 1"))
     except BaseException:
         await context.database.close()
         raise
-
-
-async def _select_one(connection: Connection) -> None:
-    await connection.execute("select 1")

@@ -117,12 +117,8 @@ class Replay(AnswerStream):
     # From the record -----------------------------------------------------------------------------
     async def _from_record(self) -> Frame:
         if self._last:
-            return _error(
-                self._last + 1,
-                502,
-                "stream_lost",
-                f"the rest of this answer was lost on its way; send it again with its {HEADER}",
-            )
+            what = f"the rest of this answer was lost on its way; send it again with its {HEADER}"
+            return _error(self._last + 1, 502, "stream_lost", what)
         return await in_scope(self.order.tenant_id, _recorded, self.order)
 
 
@@ -147,7 +143,10 @@ def answer_gone(reason: str) -> Conflict:
 def _recorded(order: Order) -> Frame:
     usage = Usage.objects.get(completion_id=order.id)
     if usage.finish_reason in ("cancelled", "error"):
-        return _failed(usage)
+        # Its error once more: it ran, and is paid for as far as it came.
+        code = usage.error_code or usage.finish_reason
+        message = f"this request had begun and ended with `{code}`; a new {HEADER} runs it anew"
+        return _error(1, usage.status, code, message)
     response = _response(order)
     if response is None:
         error = answer_gone("its text has been erased")
@@ -170,13 +169,6 @@ def _response(order: Order) -> bytes | None:
             cipher = keyring.by_id_now(payload.data_key_id)
             return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
     return None
-
-
-def _failed(usage: Usage) -> Frame:
-    """Returns its error once more: it ran, and is paid for as far as it came."""
-    code = usage.error_code or usage.finish_reason
-    message = f"this request had begun and ended with `{code}`; a new {HEADER} runs it anew"
-    return _error(1, usage.status, code, message)
 
 
 def _error(last: int, status: int, code: str, message: str) -> Frame:

@@ -141,7 +141,6 @@ def _inside(user: User, conversation: UUID) -> Iterator[Conversation]:
 
 
 def _own(user: User, conversation: UUID) -> Conversation:
-    """Returns the person's conversation, or 404."""
     return get_object_or_404(verbs.of_user(user, CHATTING), pk=conversation)
 
 

@@ -64,17 +64,14 @@ def snapshot(
 
     An engine whose entry is unchanged stays the same object, with what it has learnt.
     """
-    built, entries = _built(before), tuple(entries)
+    engines = {e.config.id: e for pool in before.pools.values() for e in pool.all_engines}
+    built = {_key(e): engines[e.engine] for e in before.entries if e.engine in engines}
+    entries = tuple(entries)
     pools: dict[str, Pool] = {}
     for entry in entries:
         if engine := built.get(_key(entry)) or build(entry):
             pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
     return Snapshot(entries, pools, *_by_model(pools))
-
-
-def _built(before: Snapshot) -> dict[str, Engine]:
-    engines = {e.config.id: e for pool in before.pools.values() for e in pool.all_engines}
-    return {_key(e): engines[e.engine] for e in before.entries if e.engine in engines}
 
 
 def _key(entry: Entry) -> str:

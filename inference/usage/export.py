@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from inference.usage.names import Dimension
-from inference.usage.report import LATENCIES, SUMS, Figures, Group, Report
+from inference.usage.report import LATENCIES, SUMS, Figures, Report
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -36,14 +36,13 @@ def exported(report: Report, by: Dimension, form: str) -> Iterator[bytes]:
 def _rows(report: Report, by: Dimension) -> Iterator[list[Row]]:
     for begins, groups in report.groups_by_period(by):
         moment = begins.astimezone(report.span.zone).isoformat()
-        yield [_row(moment, by, group) for group in groups]
-
-
-def _row(moment: str, by: Dimension, group: Group) -> Row:
-    row: Row = {"begins": moment, str(by): group.name.text}
-    if by != Dimension.MODEL:
-        row[f"{by}_id"] = str(group.id)
-    return row | _figures(group.figures)
+        rows = list[Row]()
+        for group in groups:
+            ids = {} if by == Dimension.MODEL else {f"{by}_id": str(group.id)}
+            rows.append(
+                {"begins": moment, str(by): group.name.text, **ids, **_figures(group.figures)}
+            )
+        yield rows
 
 
 def _figures(figures: Figures) -> Row:

@@ -176,7 +176,6 @@ class _Reader:
         return ((point, point),)
 
     def _class(self) -> Ranges:
-        """Parse the class behind its `[`."""
         negated, members = self._takes("^"), list[tuple[int, int]]()
         while not self._takes("]"):
             ranges = self._in_class()

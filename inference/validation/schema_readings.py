@@ -98,7 +98,6 @@ class _Schema:
                 waiting += self._read(node)
 
     def _read(self, node: Body) -> list[Body]:
-        """Returns the schemas in it."""
         listed_there = [each for word in _UNIONS for each in _dicts(listed(node, word))]
         if alternatives := list(map(self._resolved, listed_there)):
             self.ways[id(node)] = self._union(alternatives)

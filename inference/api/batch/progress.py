@@ -37,9 +37,10 @@ class Progress:
     def try_again_after_s(
         self, line: BatchLine, completion: UUID, status: int, error: bytes
     ) -> float | None:
-        """Returns the seconds until the next try; None if the line has ended."""
+        """Returns the seconds until the next try; None if it has ended, or an operator ended it."""
         tries = self._tries.get(line.number, 0) + 1
-        if status not in PASSES or tries >= TRIES or _is_final(error):
+        cancelled = error and orjson.loads(error)["error"]["code"] == cancelling.CODE
+        if status not in PASSES or tries >= TRIES or cancelled:
             return None
         self._tries[line.number], self.instead_of[line.number] = tries, completion
         return PAUSE_S * float(2 ** (tries - 1))
@@ -72,9 +73,3 @@ class Progress:
         except BaseException:
             self._ended = ended + self._ended
             raise
-
-
-def _is_final(error: bytes) -> bool:
-    """Returns whether an operator cancelled it: then it is not retried."""
-    parsed = orjson.loads(error) if error else {}
-    return bool(parsed) and parsed["error"]["code"] == cancelling.CODE

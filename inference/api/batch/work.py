@@ -160,7 +160,6 @@ class Work:
 
     @property
     def _is_closed(self) -> bool:
-        """Returns whether no line may begin now."""
         ends = self._stopped or self._closing
         return ends or bool(self._batch.paused_at) or self._context.limits.rate.alone
 

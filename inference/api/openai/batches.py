@@ -72,7 +72,6 @@ async def cancel(request: Request, batch_id: str) -> None:
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
-    """Returns the caller's batch. Raises NotFound."""
     pk, code = stored.parsed_id(batch_id, PREFIX), "batch_not_found"
     refusal = NotFound("there is no such batch", code=code)
     return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)

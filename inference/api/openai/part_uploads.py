@@ -46,7 +46,9 @@ _PARTS: Fields = {
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    stored.check_fields(body, _new_upload(), (_EXPIRY,))
+    purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.FILE_BYTES)
+    rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
+    stored.check_fields(body, rules, (_EXPIRY,))
     name, size, after_s = body["filename"], body["bytes"], stored.expiry_in_json(body, _EXPIRY)
     owner = stored.owner_of(caller, request.call.client_ip)
     upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s))
@@ -90,14 +92,7 @@ async def cancel(request: Request, upload_id: str) -> None:
     await _answer(request, _as_openai(upload, name, "cancelled"))
 
 
-def _new_upload() -> Fields:
-    size = integer(1, settings.FILE_BYTES)
-    purpose = only(FilePurpose.BATCH.value, "batch")
-    return {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
-
-
 async def _own(request: Request, caller: Caller, upload_id: str) -> File:
-    """Returns the caller's upload. Raises NotFound."""
     message = "there is no such upload: it is complete or cancelled, or its hour is over"
     pk, code = stored.parsed_id(upload_id, UPLOAD), "upload_not_found"
     refusal = NotFound(message, code=code)

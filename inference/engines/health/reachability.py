@@ -42,7 +42,8 @@ def may_recover(engine: Engine) -> bool:
 
 def down_since(engines: Collection[Engine]) -> datetime | None:
     """Returns since when none of them has been available; None while one is."""
-    since = [_unavailable_since(engine.config.id) for engine in engines]
+    names = [engine.config.id for engine in engines]
+    since = [_down.get(name) or breakers.open_since(name) for name in names]
     down = [each for each in since if each]
     return max(down) if down and len(down) == len(since) else None
 
@@ -60,10 +61,6 @@ def silent_because(name: str) -> str:
 def all_down(engines: Collection[Engine]) -> bool:
     """Returns whether none of them is available."""
     return bool(engines) and not any(map(available, engines))
-
-
-def _unavailable_since(name: str) -> datetime | None:
-    return _down.get(name) or breakers.open_since(name)
 
 
 async def look(engines: Iterable[Engine]) -> None:

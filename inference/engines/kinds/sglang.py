@@ -82,8 +82,11 @@ class SglangEngine(OpenEndedEngine):
         return (self._learn_capabilities, *slots)
 
     async def _learn_capabilities(self, session: EngineSession) -> None:
-        if info := await self._first_answer(session, "/model_info", "/get_model_info"):
-            self.learn(_capabilities(info))
+        """Learn the capabilities that it reports. A model that does not generate may embed."""
+        info = await self._first_answer(session, "/model_info", "/get_model_info")
+        values = {name: info[field] for name, field in _CAPABILITY_FIELDS.items() if field in info}
+        reported = {name: value for name, value in values.items() if isinstance(value, bool)}
+        self.learn(reported | ({"embeddings": False} if reported.get("text") else {}))
 
     async def _learn_slots(self, session: EngineSession) -> None:
         """Learn how many requests all of its data-parallel ranks run together."""
@@ -97,10 +100,3 @@ class SglangEngine(OpenEndedEngine):
             with contextlib.suppress(*UNREADABLE):
                 return await self._report(session, self.root + path)
         return None
-
-
-def _capabilities(info: Any) -> dict[str, bool]:
-    """Returns the capabilities that it reports. A model that does not generate may embed."""
-    values = {name: info[field] for name, field in _CAPABILITY_FIELDS.items() if field in info}
-    reported = {name: value for name, value in values.items() if isinstance(value, bool)}
-    return reported | ({"embeddings": False} if reported.get("text") else {})

@@ -106,14 +106,11 @@ def _is_literal(host: str) -> bool:
 
 def _resolved(host: str) -> list[str]:
     """Returns the addresses of a host; none if the resolver fails or takes too long."""
+    resolving = _resolvers.submit(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
     try:
-        return _resolvers.submit(_addresses_of, host).result(RESOLVED_WITHIN_S)
+        return [str(info[4][0]) for info in resolving.result(RESOLVED_WITHIN_S)]
     except (OSError, UnicodeError, NotInTime):
         return []
-
-
-def _addresses_of(host: str) -> list[str]:
-    return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
 async def _resolve(host: str, port: int) -> list[str]:

@@ -204,7 +204,6 @@ async def _connected_to(address: str, origin: Origin) -> Connection:
 
 @lru_cache(256)
 def _parsed(url: str, hosted: bool) -> tuple[Origin, str]:
-    """Returns the origin and the target of a URL."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
