@@ -39,9 +39,8 @@ def _rows(report: Report, by: Dimension) -> Iterator[list[Row]]:
         rows = list[Row]()
         for group in groups:
             ids = {} if by == Dimension.MODEL else {f"{by}_id": str(group.id)}
-            rows.append(
-                {"begins": moment, str(by): group.name.text, **ids, **_figures(group.figures)}
-            )
+            row: Row = {"begins": moment, str(by): group.name.text, **ids}
+            rows.append(row | _figures(group.figures))
         yield rows
 
 
