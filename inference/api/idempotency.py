@@ -33,7 +33,7 @@ async def submit(call: Call, submission: Submission) -> AnswerStream:
         return await call.submit(submission)
     for _ in range(TRIES):
         with in_service():
-            claim_or_completion = await in_scope(caller.tenant_id, _look_up, caller, claim)
+            claim_or_completion = await _look_up(caller, claim)
             if isinstance(claim_or_completion, Completion):
                 return await _replayed(call, caller, claim_or_completion)
         try:
@@ -57,7 +57,11 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     return answer
 
 
-def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
+async def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
+    return await in_scope(caller.tenant_id, _claim_or_completion, caller, claim)
+
+
+def _claim_or_completion(caller: Caller, claim: Claim) -> Claim | Completion:
     """Returns the claim to submit with, or the completion that the key belongs to."""
     owner = _owner(caller)
     claim = replace(claim, owner=owner)

@@ -40,7 +40,7 @@ async def own(
     call: Call, caller: Caller, rows: QuerySet[Row], pk: UUID | None, refusal: NotFound, code: str
 ) -> Row:
     """Returns the caller's row. Raises the refusal, and records the attempt with this code."""
-    row = await in_scope(caller.tenant_id, _first, caller, rows, pk)
+    row: Row | None = await in_scope(caller.tenant_id, _first, caller, rows, pk)
     if row is None:
         call.denied(404, code)
         raise refusal

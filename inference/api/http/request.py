@@ -80,7 +80,9 @@ class Request:
                 await self.call.hold(length)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if is_packed:
-            body = _unpacked(body, self.header(b"content-encoding"), most)
+            body = unpacked(body, self.header(b"content-encoding"), most)
+            if len(body) > most:
+                raise _too_large(most)
             if len(body) > FREE:
                 await self.call.hold(len(body))
         return body
@@ -153,17 +155,18 @@ ACCEPTED = "gzip, deflate"
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """Unpack a body. Raises TooLarge beyond `most` bytes, BadRequest, UnsupportedEncoding."""
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """Unpack a body up to one byte more than `most`, which then is too large.
+
+    Raises BadRequest, UnsupportedEncoding.
+    """
     if (decompressor := unpacking(encoding)) is None:
         return body
     try:
         content = decompressor.decompress(body, most + 1)
     except zlib.error as problem:
         raise _bad(encoding, str(problem)) from None
-    if len(content) > most:
-        raise _too_large(most)
-    if not decompressor.eof or decompressor.unused_data:
+    if len(content) <= most and (not decompressor.eof or decompressor.unused_data):
         raise _bad(encoding, "it breaks off" if not decompressor.eof else "something follows it")
     return content
 

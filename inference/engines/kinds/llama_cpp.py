@@ -175,35 +175,35 @@ class LlamaCppEngine(Engine):
         return True
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        translations = self._translations(order)
-        async with self._with_slot(session, order, translations) as (placed, lease):
+        shapes = self._shapes(order)
+        async with self._with_slot(session, order, shapes) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
-            for each in translations:
-                body = each.of_answer(body)
+            for shape in shapes:
+                body = shape.of_answer(body)
             return body
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = read_on
     ) -> AsyncGenerator[list[bytes]]:
-        translations = self._translations(order)
+        shapes = self._shapes(order)
         async with (
-            self._with_slot(session, order, translations) as (placed, lease),
+            self._with_slot(session, order, shapes) as (placed, lease),
             aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]
-                for each in translations:
-                    events = list(map(each.of_event, events))
+                for shape in shapes:
+                    events = list(map(shape.of_event, events))
                 yield events
 
-    def _translations(self, order: Order) -> list[Translation]:
+    def _shapes(self, order: Order) -> list[Translation]:
         call = RequiredCall.for_order(order) if self._writes_calls_as_json else None
         return [each for each in (Logprobs.for_order(order), call) if each]
 
     @asynccontextmanager
     async def _with_slot(
-        self, session: EngineSession, order: Order, translations: Iterable[Translation]
+        self, session: EngineSession, order: Order, shapes: Iterable[Translation]
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """Yields the order with its slot, and the lease of the slot."""
         count = partial(self._count_slots, session)
@@ -212,8 +212,8 @@ class LlamaCppEngine(Engine):
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
-                for each in translations:
-                    body += each.outgoing
+                for shape in shapes:
+                    body += shape.outgoing
                 yield msgspec.structs.replace(order, body=body + b"}"), lease
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
