@@ -10,20 +10,11 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from inference.api.batch import lines
+from inference.api.batch import lines, submitting
 from inference.api.batch.in_flight import InFlight, Shares
 from inference.api.batch.lines import in_thread
 from inference.api.batch.progress import Progress
 from inference.api.batch.source import Holds, Source
-from inference.api.batch.submitting import (
-    AccessLost,
-    Asking,
-    Hold,
-    LineRefused,
-    ended_elsewhere,
-    internal_error,
-    room_s,
-)
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
@@ -50,7 +41,7 @@ class Work:
     """
 
     _zone: ZoneInfo
-    _asking: Asking
+    _asking: submitting.Asking
     _reader: FileReader
     _progress: Progress
     _source: Source
@@ -75,7 +66,7 @@ class Work:
         work = cls(context, batch, now, shares)
         submitted = await in_thread(lines.begun, batch)
         digest, work._zone = await in_thread(lines.about, batch)
-        work._asking = Asking(context, batch, digest)
+        work._asking = submitting.Asking(context, batch, digest)
         work._source = Source(batch, await in_thread(lines.models_of, batch), set(submitted))
         work._reader = await in_thread(lines.reader, batch)
         work._progress = Progress(batch, await in_thread(cipher_of, batch))
@@ -131,7 +122,7 @@ class Work:
     async def _collect(self) -> None:
         for completion, (status, code) in (await self._flight.settled()).items():
             line = self._flight.adopted.pop(completion)
-            error = b"" if status == OK else ended_elsewhere(status, code)
+            error = b"" if status == OK else submitting.ended_elsewhere(status, code)
             self._over(line, completion, status, error)
 
     def _end(self) -> BatchState | None:
@@ -203,17 +194,17 @@ class Work:
     async def _ask(self, line: BatchLine) -> None:
         try:
             await self._run(line)
-        except Hold as hold:
+        except submitting.Hold as hold:
             self._holds.hold(hold.seconds, line.model if hold.of_model else None)
             self._source.put_back(line)
-        except AccessLost as lost:
+        except submitting.AccessLost as lost:
             self.lost = lost.code, lost.message
             self._source.put_back(line)
-        except LineRefused as refused:
+        except submitting.LineRefused as refused:
             self._progress.end(line, None, refused.status, refused.body)
         except Exception:
             log.exception("line %d of batch %s", line.number, self._batch.public_id)
-            self._progress.end(line, None, 500, internal_error())
+            self._progress.end(line, None, 500, submitting.internal_error())
         finally:
             self._flight.forget(line)
             self._news.set()
@@ -236,19 +227,19 @@ class Work:
         claim = lines.claim_of(self._batch, line.number, instead_of)
         async with self._door:
             if (pause_s := self._holds.remaining_s(line.model)) or self._is_closed:
-                raise Hold(pause_s, of_model=True)
+                raise submitting.Hold(pause_s, of_model=True)
             async with self._reading:
                 text = await in_thread(self._reader.read, line.offset, line.length)
             among = windows.open_pools(line.model, self._now(), self._zone)
             repeats = self._progress.may_be_repeated(line)
-            submitting = self._asking.submit(text, claim, among, may_be_repeated=repeats)
-            answer = await self._traced(line, submitting)
-        self._holds.hold(room_s(answer))
+            work = self._asking.submit(text, claim, among, may_be_repeated=repeats)
+            answer = await self._traced(line, work)
+        self._holds.hold(submitting.room_s(answer))
         return answer
 
-    async def _traced(self, line: BatchLine, submitting: Awaitable[AnswerStream]) -> AnswerStream:
+    async def _traced(self, line: BatchLine, work: Awaitable[AnswerStream]) -> AnswerStream:
         with front_step("batch line") as span:
-            answer = await submitting
+            answer = await work
             if span.is_on:
                 span.tell(span_values.of_line(self._batch.public_id, line.number, answer.order))
             return answer

@@ -10,14 +10,7 @@ from django.utils import timezone
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http.callers import caller_of, reader
 from inference.api.http.request import Request, watched, whole
-from inference.api.openai.delivery import (
-    EVENT_STREAM,
-    KEEP_ALIVE,
-    event_bytes,
-    send_events,
-    send_frame,
-    send_json,
-)
+from inference.api.openai import delivery
 from inference.api.ownership import in_scope
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream, ReaderGone
@@ -41,7 +34,7 @@ async def completions(request: Request, model: str = "") -> None:
 async def _complete(request: Request, form: Form, model: str) -> None:
     """Answer a completion. `model` is set if the path names it, as at Azure, and then prevails."""
     answer = await _submit(request, form, model)
-    await (send_events if answer.order.stream else send_json)(request, answer)
+    await (delivery.send_events if answer.order.stream else delivery.send_json)(request, answer)
 
 
 async def inference(request: Request) -> None:
@@ -49,7 +42,7 @@ async def inference(request: Request) -> None:
     answer = await _submit(request, Form.PLAIN)
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
-        return await send_frame(request, frame)
+        return await delivery.send_frame(request, frame)
     completion = orjson.loads(frame.body)
     choice = completion["choices"][0]
     plain = {
@@ -86,9 +79,9 @@ async def events(request: Request, completion_id: str) -> None:
         async def write(frame: Frame | None) -> None:
             if closed.done():
                 raise ReaderGone
-            await request.write(event_bytes(frame) if frame else KEEP_ALIVE)
+            await request.write(delivery.event_bytes(frame) if frame else delivery.KEEP_ALIVE)
 
-        await request.start(200, EVENT_STREAM)
+        await request.start(200, delivery.EVENT_STREAM)
         await stream_resumption.read_on(call, caller, completion, after, write)
         await request.write(b"", more=False)
 

@@ -22,15 +22,6 @@ from inference.chat import problems, protocol
 from inference.chat.answers import turns
 from inference.chat.exchanges import Exchange
 from inference.chat.page_data import listed
-from inference.chat.problems import (
-    AGAIN_LATER,
-    NOT_A_MEMBER,
-    SIGNED_OUT,
-    TENANT_CLOSED,
-    TOO_MANY,
-    Dismissed,
-    Refused,
-)
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
 from inference.chat.socket import sending, tabs
 from inference.chat.socket.chat_session import ChatSession
@@ -86,17 +77,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if full is None:
             return None
         if full == EVERYBODY:
-            return AGAIN_LATER, "too many connections here; try again later"
-        return TOO_MANY, f"{SOCKETS_PER_PERSON} connections of this person are open; close some"
+            return problems.AGAIN_LATER, "too many connections here; try again later"
+        reason = f"{SOCKETS_PER_PERSON} connections of this person are open; close some"
+        return problems.TOO_MANY, reason
 
     def _lost(self, reason: str) -> None:
         """Close when membership, role or tenant have ended, also for a silent page."""
-        code = NOT_A_MEMBER if reason == "access_revoked" else TENANT_CLOSED
+        code = problems.NOT_A_MEMBER if reason == "access_revoked" else problems.TENANT_CLOSED
         self._begin(self.close(code, reason))
 
     def _signed_out(self, reason: str) -> None:
         """Close after a sign-out or a new password."""
-        self._begin(self.close(SIGNED_OUT, reason))
+        self._begin(self.close(problems.SIGNED_OUT, reason))
 
     async def close(self, code: Any = None, reason: Any = None) -> None:
         self._over = True  # tasks under way cannot reach the page any more
@@ -138,7 +130,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             with acting_from(network(self.chat_session.client_ip)):
                 await self._do(await self.chat_session.caller(), message)
-        except Dismissed as dismissed:
+        except problems.Dismissed as dismissed:
             await self.close(dismissed.close_code)
         except Exception as failure:
             await self._fail(problems.explained(failure), _about(message))
@@ -186,7 +178,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._followed.pop(next(iter(self._followed))).cancel()
         followers, person = self.context.limits.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
-            raise Refused("too_much")
+            raise problems.Refused("too_much")
         look = off_loop(self.chat_session.member, stored_turn)
         redis = self.context.redis
         follower = Follower(redis, self._say, look, message_id, completion_id, after, place)
