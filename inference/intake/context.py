@@ -11,7 +11,7 @@ from django.conf import settings
 
 from inference.engines import engines
 from inference.engines.health import breakers, reachability
-from inference.engines.health.probing import keep_known, probe
+from inference.engines.health.reachability import keep_known, probe
 from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
 from inference.intake.cached_answers import KeptAnswers

@@ -11,8 +11,7 @@ from typing import Any
 
 import orjson
 
-from inference.usage.names import Dimension
-from inference.usage.report import LATENCIES, SUMS, Figures, Report
+from inference.usage.report import LATENCIES, SUMS, Dimension, Figures, Report
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -1,12 +1,13 @@
-"""The reachable engines, as this process knows them. Probes, pages and intake read it here.
+"""The reachable engines and their capabilities, as this process knows them.
 
-An engine is available while its breaker lets requests through (breakers.py) and it answered the
-last check of this process. No request waits for a check: intake uses what is known.
+Probes, pages and intake read it here. An engine is available while its breaker lets requests
+through (breakers.py) and it answered the last check of this process. No request waits for a check:
+intake uses what is known.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 EVERY_S = 3.0
 HOSTED_EVERY = 10  # rounds: hosted services are asked less often
+AGAIN_S = 2.0  # for an engine that has not reported its capabilities yet
+PROBE_EVERY_S = 30.0  # it may have been restarted with another model
 
 _down: dict[str, datetime] = {}  # by the engine's id
 _causes: dict[str, str] = {}  # causes, by the engine's id
@@ -147,3 +150,43 @@ def state_unless_draining(engine: EngineRow) -> EngineState:
     if since := breakers.open_since(engine.name):
         return EngineState(Condition.DOWN, since, Cause.BREAKER)
     return EngineState(Condition.READY)
+
+
+# Capabilities: kept known, so that no request has to ask for them --------------------------------
+async def probe(engines: Iterable[Engine]) -> list[Engine]:
+    """Probe all engines once. Returns those that have not answered."""
+    async with EngineSession() as session:
+        probed = list(engines)
+        answers = await asyncio.gather(*(_ask(engine, session) for engine in probed))
+    return [engine for engine, answered in zip(probed, answers, strict=True) if not answered]
+
+
+async def _ask(engine: Engine, session: EngineSession) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await engine.probe(session)
+    except TimeoutError:
+        return False
+    except Exception:
+        log.exception("%s: cannot read the model's capabilities", engine.config.name)
+        return False
+
+
+async def keep_known(
+    engines: Callable[[], list[Engine]], learnt: Callable[[list[Engine]], Awaitable[None]]
+) -> None:
+    """Probe until it is cancelled. `engines` returns the present ones: new ones are probed soon.
+
+    `learnt` gets the engines that were probed.
+    """
+    while True:
+        present = engines()
+        silent = await probe(present)
+        await learnt(present)
+        for _ in range(int(PROBE_EVERY_S / AGAIN_S)):
+            await asyncio.sleep(AGAIN_S)
+            previous, present = present, engines()
+            silent = [engine for engine in silent if engine in present]
+            if due := silent + [engine for engine in present if engine not in previous]:
+                silent = await probe(due)
+                await learnt(due)

@@ -11,8 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
-from inference.usage.names import Dimension, Id
-from inference.usage.report import SORTS, Report
+from inference.usage.report import SORTS, Dimension, Id, Report
 from inference.usage.time_range import MOST_DAYS, TimeRange, today
 from tenants.models import Tenant
 

@@ -17,8 +17,19 @@ from audit.trail.record import act
 from console.authorization import ConsoleRequest, twin_pages
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
-from inference.usage.names import Dimension, Name, names
-from inference.usage.report import MOST_GROUPS, SORTS, Figures, Group, Period, Report, as_of, total
+from inference.usage.report import (
+    MOST_GROUPS,
+    SORTS,
+    Dimension,
+    Figures,
+    Group,
+    Name,
+    Period,
+    Report,
+    as_of,
+    names,
+    total,
+)
 from inference.usage.time_range import OWN_DAYS
 from tenants.roles import Permission
 from tenants.scope import system_scope, tenant_scope

@@ -17,7 +17,7 @@ from inference.engines.base import (
     EngineFailed,
     error_in,
 )
-from inference.engines.health.probing import probe
+from inference.engines.health.reachability import probe
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.prompt_bound import Template

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from inference.codec import events as sse
 from inference.engines.base import EngineFailed
-from inference.engines.health.probing import probe
+from inference.engines.health.reachability import probe
 from inference.engines.kinds.open_ended import salt
 from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.transport.session import EngineSession

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from inference.engines.base import Engine
-from inference.engines.health.probing import probe
+from inference.engines.health.reachability import probe
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.open_ended import salt
 from inference.engines.kinds.sglang import SglangEngine

@@ -11,8 +11,7 @@ import pytest
 
 from inference.usage import rollup
 from inference.usage.export import exported, file_name
-from inference.usage.names import Dimension
-from inference.usage.report import Report
+from inference.usage.report import Dimension, Report
 from inference.usage.time_range import TimeRange
 from tenants.models import ApiKey, Tenant
 from tests.inference.usages import used

@@ -12,8 +12,7 @@ from inference.models import UsageHour
 from inference.models.rollup import NOBODY
 from inference.usage import rollup
 from inference.usage.histogram import MOST_OFF
-from inference.usage.names import Dimension
-from inference.usage.report import Figures, Report, as_of, total
+from inference.usage.report import Dimension, Figures, Report, as_of, total
 from inference.usage.time_range import TimeRange
 from tenants.models import ApiKey, Member, Team, Tenant
 from tenants.roles import Role

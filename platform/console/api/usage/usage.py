@@ -19,8 +19,7 @@ from console.usage.usage_filter import CUSTOM, RANGES, UsageFilter
 from console.usage.usage_pages import streamed
 from inference.models import UsageDay
 from inference.usage import export
-from inference.usage.names import Dimension
-from inference.usage.report import LATENCIES, SORTS, SUMS, Figures, total
+from inference.usage.report import LATENCIES, SORTS, SUMS, Dimension, Figures, total
 from tenants.models import Reconciliation
 from tenants.roles import Permission as P
 
