@@ -240,7 +240,7 @@ class Engine:
         """Take over reported capabilities. Those that the operator declares prevail."""
         known = {**self.can, **reported, **self.config.capabilities}
         self.known = {name: known[name] for name in NAMES if name in known}
-        self.capabilities = Capabilities().updated(known)
+        self.capabilities = Capabilities(**known)
 
     def learn_context(self, length: int) -> None:
         """Take over a reported context length in tokens. A smaller declared one prevails."""
@@ -339,8 +339,16 @@ class Engine:
 
     @property
     def upstream(self) -> str:
-        """Returns its name in the audit trail."""
-        return _upstream(self.config)
+        """Returns its name in the audit trail: kind, version and host.
+
+        A space before the host marks a hosted engine. A host that is too long loses its beginning:
+        the end names its owner.
+        """
+        config, host = self.config, urlsplit(self.config.url).hostname or ""
+        version = f"@{config.version}" if config.version else ""
+        name = f"{config.kind} " if config.hosted else f"{config.kind}{version}/"
+        room = LONGEST_UPSTREAM - len(name)
+        return name + (host if len(host) <= room else f"…{host[1 - room :]}")
 
     def shown_cause(self, cause: str) -> str:
         """Returns the cause of a failure for operators; the log has the full text."""
@@ -533,20 +541,6 @@ class Engine:
         if isinstance(code, int) and meaning(code, error) in (Meaning.CLIENTS, Meaning.FULL):
             return self.refusal(code, event)
         return self.refusal(502, event)
-
-
-def _upstream(config: EngineConfig) -> str:
-    """Returns kind, version and host. A space before the host marks a hosted engine.
-
-    A host that is too long loses its beginning: the end names its owner.
-    """
-    host = urlsplit(config.url).hostname or ""
-    if config.hosted:
-        name = f"{config.kind} "
-    else:
-        name = f"{config.kind}@{config.version}/" if config.version else f"{config.kind}/"
-    room = LONGEST_UPSTREAM - len(name)
-    return name + (host if len(host) <= room else f"…{host[1 - room :]}")
 
 
 def context_exceeded(context: int, used: int | None = None, what: str = "messages") -> str:

@@ -6,8 +6,7 @@ There are three sources, the later over the earlier: what its kind of engine can
 /v1/models names the known ones.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -24,9 +23,6 @@ class Capabilities:
     tools: bool = True
     json_schema: bool = True
     logprobs: bool = True
-
-    def updated(self, known: Mapping[str, bool]) -> "Capabilities":
-        return replace(self, **known)
 
 
 NAMES = tuple(field.name for field in fields(Capabilities))

@@ -10,7 +10,6 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from inference.api.threads import Threads
 from inference.batch.file_store import FileReader
 from inference.batch.input_lines import key_of, number_of
-from inference.intake.idempotency_claim import Claim
 from inference.models import (
     Batch,
     BatchLine,
@@ -27,13 +26,6 @@ AHEAD = 200  # rows of one query
 in_thread = Threads(4, "batch").run
 # Whole files are read and written here, so that they never delay the renewal of a lease.
 in_long_thread = Threads(2, "batch-files").run
-
-
-def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
-    """Returns the claim by which a line runs once: one of two submissions wins
-    (record/commits.py).
-    """
-    return Claim(key_of(number), b"", owner=batch.pk, instead_of=instead_of)
 
 
 def models_of(batch: Batch) -> list[str]:

@@ -18,9 +18,11 @@ from inference.api.batch.source import Holds, Source
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
+from inference.batch.input_lines import key_of
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken
+from inference.intake.idempotency_claim import Claim
 from inference.log_context import working_for
 from inference.models import Batch, BatchLine, BatchState
 from inference.stream.frames import Kind
@@ -224,7 +226,8 @@ class Work:
 
     async def _submitted(self, line: BatchLine) -> AnswerStream:
         instead_of = self._progress.instead_of.get(line.number)
-        claim = lines.claim_of(self._batch, line.number, instead_of)
+        # By its claim a line runs once: one of two submissions wins (record/claiming.py).
+        claim = Claim(key_of(line.number), b"", owner=self._batch.pk, instead_of=instead_of)
         async with self._door:
             if (pause_s := self._holds.remaining_s(line.model)) or self._is_closed:
                 raise submitting.Hold(pause_s, of_model=True)

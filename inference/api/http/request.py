@@ -51,9 +51,6 @@ class Request:
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
 
-    def header_text(self, name: str) -> str:
-        return self.header(name.encode())
-
     def header_or_none(self, name: str) -> str | None:
         """Returns a header by its usual spelling, None if there is none."""
         own = name.lower().encode()

@@ -68,7 +68,7 @@ class Router:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
         request = Request(scope, receive, send, call, self._errors.body)
-        call.span = spans.front(request.method, request.header_text)
+        call.span = spans.front(request.method, lambda name: request.header(name.encode()))
         try:
             if b"origin" in request.headers:
                 await cors.greet(request)

@@ -51,11 +51,6 @@ def down_since(engines: Collection[Engine]) -> datetime | None:
     return max(down) if down and len(down) == len(since) else None
 
 
-def silent_since(name: str) -> datetime | None:
-    """Returns since when the engine of this name has not answered; None if it did last time."""
-    return _down.get(name)
-
-
 def silent_because(name: str) -> str:
     """Returns the fault at this process's last check; "" if the engine answered."""
     return _causes.get(name, "")
@@ -144,7 +139,7 @@ def state_unless_draining(engine: EngineRow) -> EngineState:
         reason = engine.starting_reason
         cause = Cause.RESTARTED if reason else Cause.LOADING
         return EngineState(Condition.STARTING, engine.starting_since, cause, reason)
-    if since := silent_since(engine.name):
+    if since := _down.get(engine.name):
         reason = silent_because(engine.name)
         return EngineState(Condition.DOWN, since, Cause.SILENT, reason)
     if since := breakers.open_since(engine.name):
