@@ -60,10 +60,7 @@ def _checkpoints(tenant_id: UUID, subject_id: UUID) -> CheckpointQuerySet:
 
 
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
-    """Returns whether web processes may still end their streams, with a reason for readers.
-
-    See intake/access/revocation.py.
-    """
+    """Returns whether web processes may still end their streams (intake/access/revocation.py)."""
     since = datetime.now(UTC) - timedelta(seconds=WATCH_S)
     requests = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     return requests.filter(state=DeletionState.RUNNING, started_at__gt=since).exists()

@@ -130,10 +130,7 @@ class BatchRun:
         return renewed
 
     async def _release(self, due_at: datetime) -> None:
-        """Release the lease, and wake the batch if it may go on earlier.
-
-        `wake_resting` skipped it while this run had the lease.
-        """
+        """Release the lease, and wake the batch if it may go on earlier: `wake_resting` did not."""
         async with self._turn:
             self._is_released = True  # a beat that waits for its turn would renew the lease
             await in_thread(self.batch.release, self._lease, due_at)

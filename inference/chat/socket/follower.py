@@ -100,10 +100,7 @@ class Follower:
         return End(self.message_id, "error", error=problem(code))
 
     async def _sent_from_record(self) -> bool:
-        """Send a finished answer from the record: its events may have expired.
-
-        Returns False if it is still being written.
-        """
+        """Send a finished answer from the record. Returns False if it is still being written."""
         stored = await self.look(self.message_id)
         if stored and stored.streaming:
             return False
