@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from django.conf import settings
 
 from inference.api.call import HEAVY, Call, request_id_header
@@ -123,6 +124,9 @@ class Request:
         length = (b"content-length", str(len(body)).encode())
         await self.start(status, [*headers, length])
         await self._send({"type": "http.response.body", "body": body})
+
+    async def answer_json(self, value: Any) -> None:
+        await self.answer(orjson.dumps(value))
 
     async def answer_empty(self, headers: Headers) -> None:
         await self.start(204, headers)

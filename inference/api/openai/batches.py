@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import orjson
 from django.conf import settings
 
 from audit.keys.keyring import Barred
@@ -47,7 +46,7 @@ async def create(request: Request) -> None:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
     owner = stored.owner_of(caller, request.call.client_ip)
     batch = await in_scope(caller.tenant_id, _create, owner, file, body, expires_after_s)
-    await request.answer(orjson.dumps(batch))
+    await request.answer_json(batch)
 
 
 async def listed(request: Request) -> None:
@@ -55,20 +54,20 @@ async def listed(request: Request) -> None:
     rows, page = Batch.objects.all(), stored.query(request)
     list_rows = partial(stored.listed, prefix=PREFIX, default=LISTED, most=MOST_LISTED)
     batches = await in_scope(caller.tenant_id, list_rows, caller, rows, _as_openai, page)
-    await request.answer(orjson.dumps(batches))
+    await request.answer_json(batches)
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, _as_openai, batch)))
+    await request.answer_json(await in_scope(caller.tenant_id, _as_openai, batch))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     by = caller.actor, network(request.call.client_ip)
-    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, _cancel, batch, *by)))
+    await request.answer_json(await in_scope(caller.tenant_id, _cancel, batch, *by))
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:

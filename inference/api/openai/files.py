@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import orjson
 from channels.db import database_sync_to_async
 
 from audit.actions import Action
@@ -11,7 +10,7 @@ from audit.keys.keyring import Unreadable
 from audit.trail.network import network
 from inference.api.call import Call
 from inference.api.http.callers import creator, reader
-from inference.api.http.request import JSON, Request
+from inference.api.http.request import Request
 from inference.api.openai import stored, uploads
 from inference.api.ownership import in_scope, own
 from inference.batch.encryption import known_name
@@ -39,7 +38,7 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
     file = await uploads.take(request, caller)
-    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, as_openai, file)))
+    await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
 
 
 async def listed(request: Request) -> None:
@@ -51,13 +50,13 @@ async def listed(request: Request) -> None:
         rows = rows.filter(purpose=purpose)
     list_rows = partial(stored.listed, prefix=PREFIX, default=MOST_LISTED, most=MOST_LISTED)
     files = await in_scope(caller.tenant_id, list_rows, caller, rows, as_openai, page)
-    await request.answer(orjson.dumps(files))
+    await request.answer_json(files)
 
 
 async def retrieve(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
-    await request.answer(orjson.dumps(await in_scope(caller.tenant_id, as_openai, file)))
+    await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
 
 
 async def content(request: Request, file_id: str) -> None:
@@ -77,7 +76,7 @@ async def delete(request: Request, file_id: str) -> None:
     by = caller.actor, network(request.call.client_ip)
     await in_scope(caller.tenant_id, _delete, file, *by)
     deleted = {"id": file.public_id, "object": "file", "deleted": True}
-    await request.answer(orjson.dumps(deleted), headers=JSON)
+    await request.answer_json(deleted)
 
 
 async def own_file(call: Call, caller: Caller, file_id: str, param: str | None = None) -> File:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
@@ -52,20 +51,16 @@ async def create(request: Request) -> None:
     name, size, after_s = body["filename"], body["bytes"], stored.expiry_in_json(body, _EXPIRY)
     owner = stored.owner_of(caller, request.call.client_ip)
     upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s))
-    await _answer(request, _as_openai(upload, name, "pending"))
+    await request.answer_json(_as_openai(upload, name, "pending"))
 
 
 async def add_part(request: Request, upload_id: str) -> None:
     caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part = await uploads.take_part(request, caller, upload)
-    fields = {
-        "id": f"{PART}{part.id.hex}",
-        "object": "upload.part",
-        "created_at": int(part.created_at.timestamp()),
-        "upload_id": _public(upload),
-    }
-    await _answer(request, fields)
+    part_id, created_at = f"{PART}{part.id.hex}", int(part.created_at.timestamp())
+    upload_part = {"id": part_id, "object": "upload.part", "created_at": created_at}
+    await request.answer_json(upload_part | {"upload_id": _public(upload)})
 
 
 async def complete(request: Request, upload_id: str) -> None:
@@ -78,10 +73,8 @@ async def complete(request: Request, upload_id: str) -> None:
     name = await _in_thread(lambda: name_of(upload))
     async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
-    fields = _as_openai(upload, name, "completed")
-    await _answer(
-        request, fields | {"file": await in_scope(caller.tenant_id, files.as_openai, file)}
-    )
+    shown = await in_scope(caller.tenant_id, files.as_openai, file)
+    await request.answer_json(_as_openai(upload, name, "completed") | {"file": shown})
 
 
 async def cancel(request: Request, upload_id: str) -> None:
@@ -89,7 +82,7 @@ async def cancel(request: Request, upload_id: str) -> None:
     upload = await _own(request, caller, upload_id)
     name = await _in_thread(lambda: name_of(upload))
     await in_scope(caller.tenant_id, upload_parts.cancel, upload)
-    await _answer(request, _as_openai(upload, name, "cancelled"))
+    await request.answer_json(_as_openai(upload, name, "cancelled"))
 
 
 async def _own(request: Request, caller: Caller, upload_id: str) -> File:
@@ -104,26 +97,18 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     try:
         return await uploads.in_thread(work)
     except NoSuchPart:
-        raise BadRequest(
-            "`part_ids` names a part that this upload does not have, or one twice", param="part_ids"
-        ) from None
+        what = "`part_ids` names a part that this upload does not have, or one twice"
+        raise BadRequest(what, param="part_ids") from None
     except OtherSize as sizes:
-        raise BadRequest(
-            f"the parts have {sizes.actual_size} bytes, which is not what was said when the upload "
-            "began",
-            param="part_ids",
-        ) from None
+        actual = f"the parts have {sizes.actual_size} bytes"
+        what = f"{actual}, which is not what was said when the upload began"
+        raise BadRequest(what, param="part_ids") from None
     except OtherContent:
         raise BadRequest("the parts have another MD5", param="md5") from None
     except (FileGone, Unreadable):
         raise NotFound("the upload is over already", code="upload_not_found") from None
     except (TooManyFiles, Barred) as problem:
         raise stored.storing_error(problem) from None
-
-
-# The answer ---------------------------------------------------------------------------------------
-async def _answer(request: Request, fields: dict[str, Any]) -> None:
-    await request.answer(orjson.dumps(fields))
 
 
 def _public(upload: File) -> str:

@@ -51,23 +51,23 @@ async def inference(request: Request) -> None:
         "finish_reason": choice["finish_reason"],
         "usage": completion.get("usage"),
     }
-    return await request.answer(orjson.dumps(plain))
+    return await request.answer_json(plain)
 
 
 async def models(request: Request) -> None:
     listed = await served_models.listed(await reader(request))
     data = [{**model, "object": "model"} for model in listed]
-    await request.answer(orjson.dumps({"object": "list", "data": data}))
+    await request.answer_json({"object": "list", "data": data})
 
 
 async def model(request: Request, name: str) -> None:
     model_fields = await served_models.one(await reader(request), name)
-    await request.answer(orjson.dumps({**model_fields, "object": "model"}))
+    await request.answer_json({**model_fields, "object": "model"})
 
 
 async def balance(request: Request) -> None:
     """Answer the rest of the caller's cost quotas, in DeepSeek's shape."""
-    await request.answer(orjson.dumps(await _balance(await reader(request))))
+    await request.answer_json(await _balance(await reader(request)))
 
 
 async def events(request: Request, completion_id: str) -> None:
