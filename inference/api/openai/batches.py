@@ -1,6 +1,5 @@
 """`/v1/batches`: files of requests that run within a day, when there is room (OpenAI, Batch)."""
 
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +22,8 @@ from inference.validation import requests
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
 
-PREFIX, LISTED, MOST_LISTED = "batch_", 20, 100
+PREFIX = "batch_"
+BOUNDS = PREFIX, 20, 100  # of a list
 COMPLETION_WINDOW = "24h"
 _EXPIRY = "output_expires_after"
 _FIELDS: Fields = {
@@ -52,9 +52,8 @@ async def create(request: Request) -> None:
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
     rows, page = Batch.objects.all(), stored.query(request)
-    list_rows = partial(stored.listed, prefix=PREFIX, default=LISTED, most=MOST_LISTED)
-    batches = await in_scope(caller.tenant_id, list_rows, caller, rows, _as_openai, page)
-    await request.answer_json(batches)
+    listing = caller, rows, _as_openai, page, BOUNDS
+    await request.answer_json(await in_scope(caller.tenant_id, stored.listed, *listing))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:

@@ -1,6 +1,5 @@
 """`/v1/files`: the stored files of a key, and the results of its batches (OpenAI, Files)."""
 
-from functools import partial
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -20,7 +19,8 @@ from inference.models import File, FilePurpose
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
 
-PREFIX, MOST_LISTED = "file-", 10_000
+PREFIX = "file-"
+BOUNDS = PREFIX, 10_000, 10_000  # of a list
 # OpenAI's purposes. Most of them have no files here.
 _PURPOSES = (
     *FilePurpose.values,
@@ -48,9 +48,8 @@ async def listed(request: Request) -> None:
         if purpose not in _PURPOSES:
             raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
         rows = rows.filter(purpose=purpose)
-    list_rows = partial(stored.listed, prefix=PREFIX, default=MOST_LISTED, most=MOST_LISTED)
-    files = await in_scope(caller.tenant_id, list_rows, caller, rows, as_openai, page)
-    await request.answer_json(files)
+    listing = caller, rows, as_openai, page, BOUNDS
+    await request.answer_json(await in_scope(caller.tenant_id, stored.listed, *listing))
 
 
 async def retrieve(request: Request, file_id: str) -> None:

@@ -23,6 +23,7 @@ from tenants.caller import Caller
 NOBODYS = UUID(int=0)
 ANCHOR, SHORTEST_S, LONGEST_S = "created_at", 3600, 30 * 24 * 3600
 FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
+Shape = Callable[[Any], dict[str, Any]]
 _PAGE = {"limit", "order", "after"}
 
 
@@ -64,19 +65,13 @@ def query(request: Request) -> dict[str, str]:
 
 
 def listed(
-    caller: Caller,
-    rows: Rows,
-    shape: Callable[[Any], dict[str, Any]],
-    page: Mapping[str, str],
-    *,
-    prefix: str,
-    default: int,
-    most: int,
+    caller: Caller, rows: Rows, shape: Shape, page: Mapping[str, str], bounds: tuple[str, int, int]
 ) -> dict[str, Any]:
     """Returns a page of the caller's rows, in the caller's scope. Raises BadRequest.
 
-    `page` has the parameters of the query, `prefix` is that of ids.
+    `page` has the parameters of the query, `bounds` the prefix of ids, usual and most rows.
     """
+    prefix, default, most = bounds
     if unknown := set(page) - _PAGE:
         name = min(unknown)
         raise BadRequest(f"there is no parameter `{name}` here", param=name)
