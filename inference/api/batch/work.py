@@ -226,7 +226,7 @@ class Work:
 
     async def _submitted(self, line: BatchLine) -> AnswerStream:
         instead_of = self._progress.instead_of.get(line.number)
-        # By its claim a line runs once: one of two submissions wins (record/claiming.py).
+        # By its claim a line runs once: one of two submissions wins (record/commits.py).
         claim = Claim(key_of(line.number), b"", owner=self._batch.pk, instead_of=instead_of)
         async with self._door:
             if (pause_s := self._holds.remaining_s(line.model)) or self._is_closed:
