@@ -1,5 +1,6 @@
 """`/v1/batches`: files of requests that run within a day, when there is room (OpenAI, Batch)."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -52,8 +53,8 @@ async def create(request: Request) -> None:
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
     rows, page = Batch.objects.all(), stored.query(request)
-    listing = caller, rows, _as_openai, page, BOUNDS
-    await request.answer_json(await in_scope(caller.tenant_id, stored.listed, *listing))
+    listing = partial(stored.listed, caller, rows, _as_openai, page, BOUNDS)
+    await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:

@@ -1,5 +1,6 @@
 """`/v1/files`: the stored files of a key, and the results of its batches (OpenAI, Files)."""
 
+from functools import partial
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -48,8 +49,8 @@ async def listed(request: Request) -> None:
         if purpose not in _PURPOSES:
             raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
         rows = rows.filter(purpose=purpose)
-    listing = caller, rows, as_openai, page, BOUNDS
-    await request.answer_json(await in_scope(caller.tenant_id, stored.listed, *listing))
+    listing = partial(stored.listed, caller, rows, as_openai, page, BOUNDS)
+    await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, file_id: str) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Q
 from audit.keys.keyring import Barred
 from audit.trail.network import network
 from inference.api.http.request import Request
-from inference.api.ownership import Rows, readable
+from inference.api.ownership import readable
 from inference.batch.file_room import StorageFull, TooManyFiles
 from inference.batch.file_store import Owner
 from inference.engines.fields import Fields
@@ -65,7 +65,7 @@ def query(request: Request) -> dict[str, str]:
 
 
 def listed(
-    caller: Caller, rows: Rows, shape: Shape, page: Mapping[str, str], bounds: tuple[str, int, int]
+    caller: Caller, rows: Any, shape: Shape, page: Mapping[str, str], bounds: tuple[str, int, int]
 ) -> dict[str, Any]:
     """Returns a page of the caller's rows, in the caller's scope. Raises BadRequest.
 
@@ -95,7 +95,7 @@ def listed(
     }
 
 
-def _beyond(rows: Rows, after: str, side: str) -> Q:
+def _beyond(rows: Any, after: str, side: str) -> Q:
     """Returns the condition of rows behind a cursor. Raises BadRequest."""
     with suppress(ValueError):
         pk = UUID(hex=after)
