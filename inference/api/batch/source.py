@@ -9,6 +9,7 @@ from collections import deque
 
 from inference.api.batch import lines
 from inference.api.batch.lines import in_thread
+from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine
 
 
@@ -44,8 +45,11 @@ class Lane:
 
 
 class Source:
-    def __init__(self, batch: Batch, models: list[str], submitted: set[int]) -> None:
+    def __init__(
+        self, batch: Batch, models: list[str], submitted: set[int], reader: FileReader
+    ) -> None:
         """`submitted` are the numbers of lines that are requests already."""
+        self._reader, self._reading = reader, asyncio.Lock()
         self._lanes = {model: Lane(batch, model, submitted) for model in models}
 
     @property
@@ -66,6 +70,10 @@ class Source:
         line = lane.next()
         await lane.fill()
         return line
+
+    async def text(self, line: BatchLine) -> bytes:
+        async with self._reading:  # the reader keeps one piece
+            return await in_thread(self._reader.read, line.offset, line.length)
 
     def put_back(self, line: BatchLine, after_s: float = 0.0) -> None:
         self._lanes[line.model].put_back(line, after_s)

@@ -4,6 +4,7 @@ It decides what a refusal means for the batch: the line fails, all lines are hel
 the batch ends.
 """
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,7 @@ ROUTE = "/v1/batches"
 CLASS = "batch"
 COUNTED = 1  # its address was charged when the batch was created
 HOLD_S = 5.0
+SUBMITTING = 4  # lines at once: more could pass a limit before it is noticed
 SUSPENDED_S = 60.0
 LOOK_AGAIN_S = 900.0  # at a full quota, which somebody may raise
 
@@ -69,10 +71,11 @@ class LineRefused(Exception):
 
 
 class Asking:
-    """Submits with the key that created the batch."""
+    """Submits with the key that created the batch. `door` bounds the submissions at once."""
 
     def __init__(self, context: Context, batch: Batch, digest: bytes) -> None:
         self._context, self._batch, self._digest = context, batch, digest
+        self.door = asyncio.Semaphore(SUBMITTING)
 
     async def submit(
         self,

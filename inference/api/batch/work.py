@@ -17,7 +17,6 @@ from inference.api.batch.progress import Progress
 from inference.api.batch.source import Holds, Source
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
-from inference.batch.file_store import FileReader
 from inference.batch.input_lines import key_of
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
@@ -31,7 +30,6 @@ from inference.tracing.spans import front_step
 
 log = logging.getLogger(__name__)
 LONG_S = 20.0  # the batch rests during a longer pause
-SUBMITTING = 4  # lines at once: more could pass a limit before it is noticed
 OK, CANCELLED = 200, 499
 
 
@@ -44,7 +42,6 @@ class Work:
 
     _zone: ZoneInfo
     _asking: submitting.Asking
-    _reader: FileReader
     _progress: Progress
     _source: Source
 
@@ -54,7 +51,6 @@ class Work:
         self._context, self._batch, self._now, self._shares = context, batch, now, shares
         self._flight = InFlight(context)
         self._news = asyncio.Event()
-        self._reading, self._door = asyncio.Lock(), asyncio.Semaphore(SUBMITTING)
         self._holds = Holds()
         self._stopped = self._closing = False
         self.ends_as: BatchState | None = None
@@ -69,8 +65,9 @@ class Work:
         submitted = await in_thread(lines.begun, batch)
         digest, work._zone = await in_thread(lines.about, batch)
         work._asking = submitting.Asking(context, batch, digest)
-        work._source = Source(batch, await in_thread(lines.models_of, batch), set(submitted))
-        work._reader = await in_thread(lines.reader, batch)
+        models = await in_thread(lines.models_of, batch)
+        reader = await in_thread(lines.reader, batch)
+        work._source = Source(batch, models, set(submitted), reader)
         work._progress = Progress(batch, await in_thread(cipher_of, batch))
         rows = await in_thread(lines.rows_of, batch, submitted)
         work._flight.adopted = {submitted[row.number]: row for row in rows}
@@ -228,11 +225,10 @@ class Work:
         instead_of = self._progress.instead_of.get(line.number)
         # By its claim a line runs once: one of two submissions wins (record/commits.py).
         claim = Claim(key_of(line.number), b"", owner=self._batch.pk, instead_of=instead_of)
-        async with self._door:
+        async with self._asking.door:
             if (pause_s := self._holds.remaining_s(line.model)) or self._is_closed:
                 raise submitting.Hold(pause_s, of_model=True)
-            async with self._reading:
-                text = await in_thread(self._reader.read, line.offset, line.length)
+            text = await self._source.text(line)
             among = windows.open_pools(line.model, self._now(), self._zone)
             repeats = self._progress.may_be_repeated(line)
             work = self._asking.submit(text, claim, among, may_be_repeated=repeats)
