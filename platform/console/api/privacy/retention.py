@@ -212,7 +212,7 @@ class LegalHolds(Resource):
         """Let a legal hold last longer. Another person than the one who placed or renewed it must
         do so.
         """
-        return self._take(legal_hold.renew, **self.body())
+        return self._take(legal_hold.renew)
 
     @Act(P.MANAGE_HOLDS, takes=Release)
     def release(self, request: Any, **path: Any) -> Response:
@@ -220,9 +220,10 @@ class LegalHolds(Resource):
 
         The hold stays in force until two people have called this.
         """
-        return self._take(legal_hold.release, **self.body())
+        return self._take(legal_hold.release)
 
-    def _take(self, step: Callable[..., object], **fields: Any) -> Response:
-        hold = self.row()
-        step(hold, by=self.actor, person=person(self.person()), **fields)
+    def _take(self, step: Callable[..., object]) -> Response:
+        """Take the step with the fields of the body; another tenant's hold is a 404 before that."""
+        hold, by = self.row(), {"by": self.actor, "person": person(self.person())}
+        step(hold, **by, **(self.body() if self.act.takes else {}))
         return self.respond(hold)
