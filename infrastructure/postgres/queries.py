@@ -1,0 +1,35 @@
+"""Short SQL queries over Django's connection, and locks that are names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+
+
+def rows(query: str, values: Any = None) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def value(query: str, values: Any = None) -> Any:
+    """Returns the first column of the first row."""
+    return rows(query, values)[0][0]
+
+
+def lock(name: str, *, shared: bool = False) -> None:
+    """Waits for a lock that is released when the open transaction ends."""
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    rows(f"select {function}(hashtextextended(%s, 0))", [name])
+
+
+@contextmanager
+def try_lock(name: str) -> Iterator[bool]:
+    """Yields whether the lock could be had at once. It ends with the block, or the connection."""
+    acquired = value("select pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+    try:
+        yield acquired
+    finally:
+        if acquired:
+            rows("select pg_advisory_unlock(hashtextextended(%s, 0))", [name])
