@@ -1,10 +1,12 @@
-"""Hashes of seals and checkpoints, and how each is chained to the one before."""
+"""Seals and checkpoints: their hashes, how each is chained to the one before, and their records."""
 
+import base64
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from audit.platform import PLATFORM
+from audit.trail.canonical import microseconds
 
 ZERO = bytes(32)  # `previous` of the first
 CHECKPOINT = "checkpoint"  # the purpose of its signature
@@ -48,6 +50,22 @@ def seal_hash(
     ).digest()
 
 
+def computed_hash(seal: Any) -> bytes:
+    """Returns the hash of the facts of a seal's row, whatever its own column says."""
+    return seal_hash(
+        seal.tenant_id,
+        seal.batch,
+        seal.first_seq,
+        seal.size,
+        microseconds(seal.first_at),
+        microseconds(seal.last_at),
+        bytes(seal.root),
+        bytes(seal.previous),
+        microseconds(seal.sealed_at),
+        seal.retention_days,
+    )
+
+
 class CheckpointFacts(NamedTuple):
     """A checkpoint's signed facts. `size`: events sealed so far; `root`: over the round's seals."""
 
@@ -56,6 +74,11 @@ class CheckpointFacts(NamedTuple):
     root: bytes
     previous: bytes
     at_us: int
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        root, previous = bytes(row.root), bytes(row.previous)
+        return cls(row.n, row.size, root, previous, microseconds(row.at))
 
     @property
     def text(self) -> bytes:
@@ -67,3 +90,38 @@ class CheckpointFacts(NamedTuple):
     def digest(self) -> bytes:
         """The hash that the next checkpoint has as `previous`."""
         return sha256(_HEAD + self.text).digest()
+
+
+# Records: the form of exports, receipts and witnesses (docs/audit.md) ----------------------------
+def checkpoint_record(checkpoint: Any) -> dict[str, Any]:
+    return {"type": "checkpoint", **checkpoint_fields(checkpoint)}
+
+
+def checkpoint_fields(checkpoint: Any) -> dict[str, Any]:
+    return {
+        "n": checkpoint.n,
+        "size": checkpoint.size,
+        "root": bytes(checkpoint.root).hex(),
+        "previous": bytes(checkpoint.previous).hex(),
+        "at_us": microseconds(checkpoint.at),
+        "key_id": checkpoint.key_id,
+        "signature": base64.b64encode(checkpoint.signature).decode(),
+    }
+
+
+def seal_record(seal: Any) -> dict[str, Any]:
+    return {
+        "type": "seal",
+        "tenant_id": str(seal.tenant_id),
+        "batch": seal.batch,
+        "first_seq": seal.first_seq,
+        "size": seal.size,
+        "root": bytes(seal.root).hex(),
+        "previous": bytes(seal.previous).hex(),
+        "sealed_at_us": microseconds(seal.sealed_at),
+        "first_at_us": microseconds(seal.first_at),
+        "last_at_us": microseconds(seal.last_at),
+        **({} if seal.retention_days is None else {"retention_days": seal.retention_days}),
+        "checkpoint": seal.checkpoint,
+        "position": seal.position,
+    }

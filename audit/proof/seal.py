@@ -6,20 +6,18 @@ request could wait for.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
-
 from audit import merkle
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal
-from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, seal_hash
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.proof.seal_mark import AFTER, SetBack, mark, stay_set_back
 from audit.trail.canonical import LINE, microseconds
+from infrastructure.postgres.queries import rows, value
 from infrastructure.postgres.scope import scope
 
 LOCK = 0x5EA1ED  # one sealer at a time, among all processes
@@ -82,32 +80,34 @@ def seal_round() -> int:
 
 
 def _round() -> int:
-    with scope(system=True), connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_xact_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
+    with scope(system=True):
+        if not value("select pg_try_advisory_xact_lock(%s)", [LOCK]):
             return 0
-        cursor.execute(_IN_ORDER)
-        cursor.execute(_UNSEALED, [*mark(cursor), ROUND])
-        rows = [Row(*row) for row in cursor.fetchall()]
-        if rows:
-            put_under_seal(cursor, rows)
-            cursor.execute(_MOVE, [rows[-1].xid, rows[-1].id])
-        return len(rows)
+        rows(_IN_ORDER)
+        unsealed = [Row(*row) for row in rows(_UNSEALED, [*mark(), ROUND])]
+        if unsealed:
+            put_under_seal(unsealed)
+            rows(_MOVE, [unsealed[-1].xid, unsealed[-1].id])
+        return len(unsealed)
 
 
-def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
+def put_under_seal(events: list[Row]) -> None:
     now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
     n = last.n + 1 if last else 1
-    chained = _chain(_heads(cursor, rows), rows, now, _retention(cursor, rows))
-    seals = list(_number(cursor, chained, n))
+    seals = list(_chained(events, now))
+    # Ids without a gap, so that a missing seal shows.
+    last_id = value("select coalesce(max(id), 0) from audit_seal")
+    for position, seal in enumerate(seals):
+        seal.id, seal.checkpoint, seal.position = last_id + 1 + position, n, position
     Seal.objects.bulk_create(seals, batch_size=500)
     facts = CheckpointFacts(
         n=n,
-        size=(last.size if last else 0) + len(rows),
+        size=(last.size if last else 0) + len(events),
         root=merkle.root([bytes(seal.hash) for seal in seals]),
-        previous=facts_of(last).digest if last else ZERO,
+        previous=CheckpointFacts.of(last).digest if last else ZERO,
         at_us=microseconds(now),
     )
+    signature = signing.sign(facts.text, CHECKPOINT)
     Checkpoint.objects.create(
         n=n,
         size=facts.size,
@@ -115,71 +115,38 @@ def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
         previous=facts.previous,
         at=now,
         key_id=signing.key_id(),
-        signature=signing.sign(facts.text, CHECKPOINT),
-    )
-
-
-def facts_of(checkpoint: Checkpoint) -> CheckpointFacts:
-    return CheckpointFacts(
-        checkpoint.n,
-        checkpoint.size,
-        bytes(checkpoint.root),
-        bytes(checkpoint.previous),
-        microseconds(checkpoint.at),
-    )
-
-
-def computed_hash(seal: Seal) -> bytes:
-    """Returns the hash of the seal's facts, whatever its own column says."""
-    return seal_hash(
-        seal.tenant_id,
-        seal.batch,
-        seal.first_seq,
-        seal.size,
-        microseconds(seal.first_at),
-        microseconds(seal.last_at),
-        bytes(seal.root),
-        bytes(seal.previous),
-        microseconds(seal.sealed_at),
-        seal.retention_days,
+        signature=signature,
     )
 
 
 def hashes_under(checkpoint: int) -> list[bytes]:
     """Returns the hashes of the round's seals in order; for other tenants, nothing but the hash."""
-    with connection.cursor() as cursor:
-        cursor.execute("select audit_hashes_under(%s)", [checkpoint])
-        return [bytes(hash_) for (hash_,) in cursor]
+    return [bytes(hash_) for (hash_,) in rows("select audit_hashes_under(%s)", [checkpoint])]
 
 
-def _heads(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, _Head]:
-    cursor.execute(_HEADS, [list({row.tenant_id for row in rows})])
-    return {tenant_id: _Head(batch, seq, bytes(hash_)) for tenant_id, batch, seq, hash_ in cursor}
-
-
-def _retention(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, int]:
-    cursor.execute(_RETENTION, [list({row.tenant_id for row in rows})])
-    return dict(cursor.fetchall())
-
-
-def _chain(
-    heads: dict[UUID, _Head], rows: list[Row], now: datetime, retention: dict[UUID, int]
-) -> Iterator[Seal]:
-    for batch in _batches(rows):
+def _chained(events: list[Row], now: datetime) -> Iterator[Seal]:
+    """Yields the seals of each tenant's batches, each chained to the one before."""
+    tenants = list({event.tenant_id for event in events})
+    retention = dict(rows(_RETENTION, [tenants]))
+    heads = {
+        tenant_id: _Head(batch, seq, bytes(hash_))
+        for tenant_id, batch, seq, hash_ in rows(_HEADS, [tenants])
+    }
+    for batch in _batches(events):
         tenant_id = batch[0].tenant_id
         seal = _next_seal(heads.get(tenant_id, _Head()), batch, now, retention[tenant_id])
         heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, bytes(seal.hash))
         yield seal
 
 
-def _batches(rows: list[Row]) -> Iterator[list[Row]]:
-    """Yields each tenant's rows, in order, a batch at a time."""
+def _batches(events: list[Row]) -> Iterator[list[Row]]:
+    """Yields each tenant's events, in order, a batch at a time."""
     of_tenant: dict[UUID, list[Row]] = {}
-    for row in rows:
-        of_tenant.setdefault(row.tenant_id, []).append(row)
-    for own_rows in of_tenant.values():
-        for start in range(0, len(own_rows), BATCH):
-            yield own_rows[start : start + BATCH]
+    for event in events:
+        of_tenant.setdefault(event.tenant_id, []).append(event)
+    for own_events in of_tenant.values():
+        for start in range(0, len(own_events), BATCH):
+            yield own_events[start : start + BATCH]
 
 
 def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int) -> Seal:
@@ -200,12 +167,3 @@ def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int
     )
     seal.hash = computed_hash(seal)
     return seal
-
-
-def _number(cursor: CursorWrapper, seals: Iterable[Seal], checkpoint: int) -> Iterator[Seal]:
-    """Gives the seals ids without a gap, so that a missing one shows."""
-    cursor.execute("select coalesce(max(id), 0) from audit_seal")
-    (last,) = cursor.fetchone()
-    for position, seal in enumerate(seals):
-        seal.id, seal.checkpoint, seal.position = last + 1 + position, checkpoint, position
-        yield seal

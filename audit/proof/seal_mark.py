@@ -2,10 +2,8 @@
 
 from typing import NamedTuple
 
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
-
 from audit.models import SealMark
+from infrastructure.postgres.queries import rows, value
 from infrastructure.postgres.scope import scope
 
 AFTER = "from audit_event where (xid, id) > (%s, %s) and id > %s"
@@ -54,16 +52,14 @@ class Mark(NamedTuple):
     after_id: int = 0
 
 
-def mark(cursor: CursorWrapper) -> Mark:
+def mark() -> Mark:
     """Returns the position. Raises CannotSeal."""
-    cursor.execute(_MARK)
-    row = cursor.fetchone()
-    if row is None:
-        cursor.execute("select exists (select from audit_seal)")
-        if cursor.fetchone()[0]:
+    marks = rows(_MARK)
+    if not marks:
+        if value("select exists (select from audit_seal)"):
             raise MarkLost
         return Mark()
-    xid, event_id, restarts, set_back, newest = row
+    xid, event_id, restarts, set_back, newest = marks[0]
     if set_back or xid > newest:
         raise SetBack(xid, newest)
     return Mark(xid, event_id, max(restarts, default=0))
@@ -83,7 +79,6 @@ def unsealed_age() -> float:
 
     Raises CannotSeal.
     """
-    with scope(system=True), connection.cursor() as cursor:
-        cursor.execute(_OLDEST, mark(cursor))
-        row = cursor.fetchone()
-        return max(0.0, float(row[0])) if row else 0.0
+    with scope(system=True):
+        ages = [float(age) for (age,) in rows(_OLDEST, mark())]
+        return max([0.0, *ages])

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from redis.exceptions import RedisError
 
 from audit import merkle
@@ -21,6 +19,7 @@ from audit.proof.seal_mark import AFTER, CannotSeal, Mark, mark, unsealed_age
 from audit.trail import canonical, unsealed_notes
 from audit.trail.record import act
 from audit.trail.unsealed_notes import Note
+from infrastructure.postgres.queries import rows
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -47,52 +46,41 @@ class _Watch:
 
 
 def look() -> list[str]:
-    """Returns events that vanished or were changed after their commit, and raises alarms about
-    them.
-    """
+    """Returns events that vanished or changed after their commit, and raises alarms about them."""
     problems: list[str] = []
-    with scope(system=True), connection.cursor() as cursor:
-        reached = _sealed_up_to(cursor)
+    with scope(system=True):
         try:
-            problems += _vanished(cursor, reached or _BEFORE_ALL)
-            waits = bool(reached) and _note_waiting(cursor, reached or _BEFORE_ALL)
+            reached, waits = mark(), True
+        except CannotSeal:  # until an operator has looked (checks/self_check.py)
+            reached, waits = _BEFORE_ALL, False
+        try:
+            problems += _vanished(reached)
+            waits = waits and _note_waiting(reached)
         except RedisError as problem:
             unsealed_notes.away(problem)
-            waits = bool(reached)
-        _report(problems)
+        if problems:
+            _report(problems[:SHOWN], count=len(problems))
         _report_late(unsealed_age() if waits else 0.0)
     return problems
 
 
-def _sealed_up_to(cursor: CursorWrapper) -> Mark | None:
-    """Returns the sealer's position, or None if sealing waits for an operator (see the
-    self-check).
-    """
-    try:
-        return mark(cursor)
-    except CannotSeal:
-        return None
-
-
-def _note_waiting(cursor: CursorWrapper, reached: Mark) -> bool:
-    cursor.execute(_WAITING, [*reached, NOTED_AFTER_S, AT_ONCE])
-    rows = cursor.fetchall()
-    if rows and unsealed_notes.count() < MOST:
+def _note_waiting(reached: Mark) -> bool:
+    waiting = rows(_WAITING, [*reached, NOTED_AFTER_S, AT_ONCE])
+    if waiting and unsealed_notes.count() < MOST:
         unsealed_notes.keep(
-            unsealed_notes.note(n, action, at, line.encode()) for n, action, at, line in rows
+            unsealed_notes.note(n, action, at, line.encode()) for n, action, at, line in waiting
         )
-    return bool(rows)
+    return bool(waiting)
 
 
-def _vanished(cursor: CursorWrapper, reached: Mark) -> Iterator[str]:
+def _vanished(reached: Mark) -> Iterator[str]:
     _Watch.cursor, notes = unsealed_notes.some(_Watch.cursor, AT_ONCE)
     if not notes:
         return
     values: list[Any] = [reached.after_id, reached.xid, reached.event_id, list(notes)]
-    cursor.execute(_THERE, values)
-    rows = {row[0]: row[1:] for row in cursor.fetchall()}
+    stored = {row[0]: row[1:] for row in rows(_THERE, values)}
     for event_id, note in notes.items():
-        problem = _problem(note, *rows.get(event_id, ("", False)))
+        problem = _problem(note, *stored.get(event_id, ("", False)))
         if problem is not None and unsealed_notes.forget(event_id) and problem:
             yield f"{note.what} {problem}, before it came under seal"
 
@@ -106,24 +94,18 @@ def _problem(note: Note, line: str, is_sealed: bool) -> str | None:
     return "" if is_sealed else None
 
 
-def _report(problems: list[str]) -> None:
-    if not problems:
-        return
-    detail: dict[str, Any] = {"problems": problems[:SHOWN], "count": len(problems)}
+def _report(problems: list[str], **figures: float) -> None:
+    detail = {"problems": problems, **figures}
     act(Action.AUDIT_DRIFT, actor=BY, success=False, detail=detail)
-    log.error("audit trail: %s", "; ".join(problems[:SHOWN]))
+    log.error("audit trail: %s", "; ".join(problems))
 
 
 def _report_late(age: float) -> None:
     """Reports a delay once, until seals come again."""
-    if age <= LATE_S:
-        _Watch.reported_late = False
-    elif not _Watch.reported_late:
-        _Watch.reported_late = True
+    if age > LATE_S and not _Watch.reported_late:
         text = (
             f"an event has waited for its seal for {age:.0f} s: see whether a transaction has been "
             "open for long (pg_stat_activity), or the sealer was away"
         )
-        detail = {"problems": [text], "count": 1, "unsealed_s": round(age, 1)}
-        act(Action.AUDIT_DRIFT, actor=BY, success=False, detail=detail)
-        log.error("audit trail: %s", text)
+        _report([text], count=1, unsealed_s=round(age, 1))
+    _Watch.reported_late = age > LATE_S

@@ -4,7 +4,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from audit.models import Event
-from audit.proof.proof_state import SealState, proof_state
+from audit.proof.event_proof import SealState, proof_state
 from audit.search.events import BadCursor, Filters, Page, page
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.trail.actors import Actors

@@ -11,8 +11,8 @@ from django.db import connections
 from audit import merkle
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal, SealMark
-from audit.proof import seal, seal_mark
-from audit.proof.chain import CHECKPOINT, ZERO
+from audit.proof import chain, seal, seal_mark
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts
 from audit.trail.canonical import LINE
 from tests.audit.sealed import ACME, GLOBEX, Trail, clock_of_the_sealer, empty, superuser
 
@@ -35,7 +35,7 @@ def test_a_round_seals_each_tenants_events_and_signs(trail: Trail) -> None:
     checkpoint = Checkpoint.objects.get()
     assert (checkpoint.n, checkpoint.size) == (1, 30)
     assert bytes(checkpoint.root) == merkle.root([bytes(found.hash) for found in seals])
-    text = seal.facts_of(checkpoint).text
+    text = CheckpointFacts.of(checkpoint).text
     assert signing.verify(text, bytes(checkpoint.signature), CHECKPOINT)
 
 
@@ -57,7 +57,7 @@ def test_rounds_hold_on_to_each_other(trail: Trail) -> None:
             assert (found.batch, found.first_seq, bytes(found.previous)) == (n, seq, previous)
             seq, previous = seq + found.size, bytes(found.hash)
     first, second, *_ = Checkpoint.objects.all()
-    assert bytes(second.previous) == seal.facts_of(first).digest
+    assert bytes(second.previous) == CheckpointFacts.of(first).digest
     assert list(Seal.objects.order_by("id").values_list("id", flat=True))[0] == 1
 
 
@@ -149,9 +149,9 @@ def test_a_seal_holds_the_time_of_its_events(trail: Trail) -> None:
     trail.grow(rounds=1)
     found = Seal.objects.first()
     assert found
-    assert seal.computed_hash(found) == bytes(found.hash)
+    assert chain.computed_hash(found) == bytes(found.hash)
     for name in ("first_at", "last_at", "sealed_at"):
         moment = getattr(found, name)
         setattr(found, name, moment + timedelta(microseconds=1))
-        assert seal.computed_hash(found) != bytes(found.hash)
+        assert chain.computed_hash(found) != bytes(found.hash)
         setattr(found, name, moment)

@@ -14,8 +14,7 @@ from audit import merkle
 from audit.checks.full_verification import NAME
 from audit.keys import signing
 from audit.models import Checkpoint, CheckRun, Event, Seal, WitnessMark
-from audit.proof.chain import CHECKPOINT, ZERO
-from audit.proof.seal import computed_hash, facts_of
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from audit.trail.canonical import LINE
 from console.compliance.check import Outcome, outcome
@@ -85,7 +84,7 @@ def _hash_before(seal: Seal) -> bytes:
 
 
 def _checkpoint_problems(checkpoint: Checkpoint, tenant: Tenant | None) -> list[str]:
-    facts, problems = facts_of(checkpoint), []
+    facts, problems = CheckpointFacts.of(checkpoint), []
     if not signing.is_ours(facts.text, bytes(checkpoint.signature), CHECKPOINT):
         problems.append("its signature does not verify")
     if tenant is None:  # a tenant does not see the other seals of the round

@@ -7,8 +7,8 @@ import pytest
 
 from audit import merkle
 from audit.models import Event, Seal
-from audit.proof import proof_state, seal
-from audit.proof.proof_state import SealState
+from audit.proof import chain, event_proof, seal
+from audit.proof.event_proof import SealState
 from audit.trail.canonical import LINE
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
@@ -30,7 +30,7 @@ def batch(trail: Trail) -> Seal:
 
 
 def standing(event_id: int) -> SealState:
-    return proof_state.proof_state(Event.objects.get(id=event_id)).seal_state
+    return event_proof.proof_state(Event.objects.get(id=event_id)).seal_state
 
 
 def test_every_event_is_under_seal(trail: Trail) -> None:
@@ -58,7 +58,7 @@ def leaves_of_now(trail: Trail, batch: Seal) -> None:
 def hash_of_now(trail: Trail, batch: Seal) -> None:
     leaves_of_now(trail, batch)
     trail.root.execute("update audit_seal set hash = %s where id = %s",
-                       [seal.computed_hash(batch), batch.id])  # fmt: skip
+                       [chain.computed_hash(batch), batch.id])  # fmt: skip
 
 
 def root_of_now(trail: Trail, batch: Seal) -> None:
