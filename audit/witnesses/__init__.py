@@ -1,17 +1,17 @@
-"""Kinds of witnesses by the scheme of their URL; each kind is one file."""
+"""Kinds of witnesses by the scheme of their URL; each kind is one file.
+
+Each takes a URL and checkpoints, one JSON text each, in order. Raises OSError or ValueError.
+"""
 
 from collections.abc import Callable
-from typing import Any
 
-from audit.witnesses.file import File
-from audit.witnesses.syslog import Syslog
-from audit.witnesses.webhook import Webhook
+from audit.witnesses import file, syslog, webhook
 
-KINDS: dict[str, Callable[[str], Any]] = {
-    "file": File,
-    "http": Webhook,
-    "https": Webhook,
-    "syslog": Syslog,
-    "syslog+tcp": Syslog,
-    "syslog+tls": Syslog,
+KINDS: dict[str, Callable[[str, list[bytes]], None]] = {
+    "file": file.hear,
+    "http": webhook.hear,
+    "https": webhook.hear,
+    "syslog": syslog.hear,
+    "syslog+tcp": syslog.hear,
+    "syslog+tls": syslog.hear,
 }

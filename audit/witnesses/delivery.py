@@ -7,22 +7,21 @@ unreachable receives the rest when it is back.
 import base64
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connection
 
 from audit.keys import signing
 from audit.models import Checkpoint, WitnessMark
-from audit.trail.canonical import microseconds
+from audit.proof.chain import checkpoint_fields
 from audit.verification.witness_lines import Witness as ReceivedLines
 from audit.witnesses import KINDS
-from audit.witnesses.file import File
+from audit.witnesses.file import path_of
+from infrastructure.postgres.queries import value
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -32,11 +31,6 @@ REST = timedelta(seconds=20)  # after a failed delivery
 FORMAT = "forebay-checkpoint/1"
 
 
-class Witness(Protocol):
-    def hear(self, records: list[bytes]) -> None:
-        """Receives checkpoints, one JSON text each, in order. Raises OSError or ValueError."""
-
-
 def feed_all() -> None:
     for url in settings.WITNESSES:
         feed(url)
@@ -44,26 +38,20 @@ def feed_all() -> None:
 
 def feed(url: str) -> int:
     """Delivers new checkpoints to one witness. Returns how many it accepted."""
-    with scope(system=True), connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_xact_lock(%s, hashtext(%s))", [LOCK, url])
-        if not cursor.fetchone()[0]:
+    with scope(system=True):
+        if not value("select pg_try_advisory_xact_lock(%s, hashtext(%s))", [LOCK, url]):
             return 0
         mark = WitnessMark.objects.filter(name=name_of(url)).first()
         mark = mark or WitnessMark(name=name_of(url))
         undelivered = list(Checkpoint.objects.filter(n__gt=mark.n).order_by("n")[:AT_ONCE])
-        if not undelivered or _rests(mark):
-            return 0
-        return _deliver(url, mark, undelivered)
-
-
-def _rests(mark: WitnessMark) -> bool:
-    return bool(mark.problem and mark.at and datetime.now(UTC) - mark.at < REST)
+        rests = mark.problem and mark.at and datetime.now(UTC) - mark.at < REST
+        return _deliver(url, mark, undelivered) if undelivered and not rests else 0
 
 
 def _deliver(url: str, mark: WitnessMark, undelivered: list[Checkpoint]) -> int:
     mark.at = datetime.now(UTC)
     try:
-        witness(url).hear([record_of(_row(checkpoint)) for checkpoint in undelivered])
+        tell(url, [record_of(checkpoint) for checkpoint in undelivered])
     except (OSError, ValueError) as problem:
         log.warning("witness %s: %s", mark.name, problem)
         mark.problem = str(problem)[:300] or type(problem).__name__
@@ -74,14 +62,13 @@ def _deliver(url: str, mark: WitnessMark, undelivered: list[Checkpoint]) -> int:
     return len(undelivered)
 
 
-def witness(url: str) -> Witness:
-    """Returns the witness of a URL. Raises ValueError for an unknown kind."""
+def tell(url: str, records: list[bytes]) -> None:
+    """Sends checkpoints to a witness. Raises OSError; ValueError, as for an unknown kind."""
     kind = urlsplit(url).scheme
     if kind not in KINDS:
         known = ", ".join(sorted(KINDS))
         raise ValueError(f"FOREBAY_WITNESSES: {kind!r} is no kind of witness; known are {known}")
-    new: Witness = KINDS[kind](url)
-    return new
+    KINDS[kind](url, records)
 
 
 def configured() -> list[ReceivedLines]:
@@ -89,13 +76,12 @@ def configured() -> list[ReceivedLines]:
     with scope(system=True):
         marks = dict(WitnessMark.objects.values_list("name", "n"))
     files = [url for url in settings.WITNESSES if urlsplit(url).scheme == "file"]
-    return [_from_file(File(url).path, marks.get(name_of(url), 0)) for url in files]
-
-
-def _from_file(path: Path, delivered: int) -> ReceivedLines:
-    if not path.exists():
-        return ReceivedLines(str(path), [], delivered)
-    return from_file(path, delivered)
+    received = []
+    for url in files:
+        path, delivered = path_of(url), marks.get(name_of(url), 0)
+        lost = ReceivedLines(str(path), [], delivered)
+        received.append(from_file(path, delivered) if path.exists() else lost)
+    return received
 
 
 def from_file(path: Path, delivered: int = 0) -> ReceivedLines:
@@ -124,27 +110,12 @@ def name_of(url: str) -> str:
     return f"{shown[:180]} #{sha256(url.encode()).hexdigest()[:8]}"
 
 
-def record_of(row: Iterable[Any]) -> bytes:
+def record_of(checkpoint: Checkpoint) -> bytes:
     """Returns one line of JSON.
 
     It includes the public key, if we still know it, so that a witness need not ask for it later.
     """
-    n, size, root, previous, at, key_id, signature = row
-    key = signing.trusted().get(key_id)
-    record = {
-        "format": FORMAT,
-        "n": n,
-        "size": size,
-        "root": bytes(root).hex(),
-        "previous": bytes(previous).hex(),
-        "at_us": microseconds(at),
-        "key_id": key_id,
-        "signature": base64.b64encode(signature).decode(),
-        **({"public_key": base64.b64encode(key).decode()} if key else {}),
-    }
+    record = {"format": FORMAT, **checkpoint_fields(checkpoint)}
+    if key := signing.trusted().get(checkpoint.key_id):
+        record["public_key"] = base64.b64encode(key).decode()
     return json.dumps(record, separators=(",", ":")).encode()
-
-
-def _row(checkpoint: Checkpoint) -> tuple[Any, ...]:
-    names = ("n", "size", "root", "previous", "at", "key_id", "signature")
-    return tuple(getattr(checkpoint, name) for name in names)

@@ -8,22 +8,19 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 
-class File:
-    def __init__(self, url: str) -> None:
-        self.path = Path(unquote(urlsplit(url).path))
-
-    def hear(self, records: list[bytes]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        with open(os.open(self.path, flags, 0o640), "r+b", buffering=0) as file:
-            text = b"".join(record + b"\n" for record in records)
-            text = b"\n" + text if _ends_within_line(file.fileno()) else text
-            if (size := file.write(text)) != len(text):
-                raise OSError(f"{size} of {len(text)} bytes were written: is the disk full?")
-            os.fsync(file.fileno())
+def path_of(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
 
 
-def _ends_within_line(descriptor: int) -> bool:
-    """Returns True if a full disk or a crash cut off the last line."""
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+def hear(url: str, records: list[bytes]) -> None:
+    path = path_of(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    with open(os.open(path, flags, 0o640), "r+b", buffering=0) as file:
+        text = b"".join(record + b"\n" for record in records)
+        size = os.fstat(file.fileno()).st_size
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+            text = b"\n" + text  # a full disk or a crash cut off the last line
+        if (written := file.write(text)) != len(text):
+            raise OSError(f"{written} of {len(text)} bytes were written: is the disk full?")
+        os.fsync(file.fileno())

@@ -19,22 +19,19 @@ Address = tuple[str, int]
 _LOG_AUDIT_NOTICE = 13 * 8 + 5
 
 
-class Syslog:
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise ValueError("the URL names no host")
-        senders = {"syslog": _over_udp, "syslog+tcp": _over_tcp, "syslog+tls": _over_tls}
-        self._send = senders[parts.scheme]
-        self._address = parts.hostname, parts.port or PORTS[parts.scheme]
+def hear(url: str, records: list[bytes]) -> None:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("the URL names no host")
+    senders = {"syslog": _over_udp, "syslog+tcp": _over_tcp, "syslog+tls": _over_tls}
+    address = parts.hostname, parts.port or PORTS[parts.scheme]
+    senders[parts.scheme](address, [_message(record) for record in records])
 
-    def hear(self, records: list[bytes]) -> None:
-        self._send(self._address, [self._message(record) for record in records])
 
-    def _message(self, record: bytes) -> bytes:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        host = socket.gethostname()[:255] or "-"
-        return f"<{_LOG_AUDIT_NOTICE}>1 {now} {host} forebay - checkpoint - ".encode() + record
+def _message(record: bytes) -> bytes:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    host = socket.gethostname()[:255] or "-"
+    return f"<{_LOG_AUDIT_NOTICE}>1 {now} {host} forebay - checkpoint - ".encode() + record
 
 
 def _over_udp(to: Address, messages: list[bytes]) -> None:
@@ -78,26 +75,18 @@ def _run_step(
     incoming: ssl.MemoryBIO,
     outgoing: ssl.MemoryBIO,
 ) -> None:
-    while True:
-        _send(line, outgoing)
-        try:
+    done = False
+    while not done:
+        with suppress(ssl.SSLWantReadError):
             step()
-        except ssl.SSLWantReadError:
-            _send(line, outgoing)
+            done = True
+        if outgoing_bytes := outgoing.read():  # a closed line would refuse even nothing
+            line.sendall(outgoing_bytes)
+        if not done:
             if incoming_bytes := line.recv(16384):
                 incoming.write(incoming_bytes)
             else:
                 incoming.write_eof()
-        else:
-            return _send(line, outgoing)
-
-
-def _send(line: socket.socket, outgoing: ssl.MemoryBIO) -> None:
-    """Sends pending output. Sends nothing if there is none, as a closed line would refuse even
-    that.
-    """
-    if outgoing_bytes := outgoing.read():
-        line.sendall(outgoing_bytes)
 
 
 def _framed(messages: list[bytes]) -> bytes:

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from audit.actions import Action
 from audit.keys.keyring import keyring, wrap
-from audit.models import DataKey
+from audit.models import Checkpoint, DataKey
 from audit.proof import seal
 from audit.proof.seal import seal_round
 from audit.verification.verify import Report, verify
@@ -82,7 +82,7 @@ class Trail:
     def seal(self) -> None:
         self.root.commit()
         assert seal_round()
-        self.witnessed = [record_of(row) for row in _checkpoints(self.root)]
+        self.witnessed = [record_of(Checkpoint(*row)) for row in _checkpoints(self.root)]
         self.root.commit()
 
     def write(self, **facts: Any) -> int:

@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 import pytest
 from django.conf import settings
 
-from audit.keys.master_keys import transit
+from audit.keys.master_keys import kms
 from audit.keys.master_keys.keeper import MasterKeyAway
 from audit.witnesses import delivery
 from audit.witnesses.syslog import TIMEOUT_S
@@ -113,23 +113,23 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     """Which this machine trusts."""
     made = Authority(tmp_path)
     monkeypatch.setenv("FOREBAY_TLS_CA", str(made.own.certificate))
-    monkeypatch.setattr(transit, "TRIES", 1)
+    monkeypatch.setattr(kms, "TRIES", 1)
     return made
 
 
 def to_witness(port: int) -> None:
-    delivery.witness(f"https://u:{SECRET.decode()}@localhost:{port}/w").hear([b'"checkpoint"'])
+    delivery.tell(f"https://u:{SECRET.decode()}@localhost:{port}/w", [b'"checkpoint"'])
 
 
 def to_syslog(port: int) -> None:
-    delivery.witness(f"syslog+tls://localhost:{port}").hear([b'"checkpoint"'])
+    delivery.tell(f"syslog+tls://localhost:{port}", [b'"checkpoint"'])
 
 
 def to_kms(port: int, ca: str = "") -> None:
     variables = {"FOREBAY_KMS_URL": f"https://localhost:{port}", "FOREBAY_KMS_CA": ca}
     variables["FOREBAY_KMS_TOKEN"] = SECRET.decode()
     try:
-        transit.Transit.from_environment(variables).ask("GET", "transit/keys/forebay", {})
+        kms.Transit.from_environment(variables).ask("GET", "transit/keys/forebay", {})
     except MasterKeyAway as problem:
         raise OSError(*problem.args) from None
 
