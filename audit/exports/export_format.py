@@ -19,14 +19,15 @@ from typing import IO, Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min
 from django.db.models.expressions import RawSQL
 
 from audit import merkle
-from audit.exports.export_head import Dropped, Head, broken_after, head_of
+from audit.exports.export_head import Head, broken_after, head_of, months_of, pruned_months
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Event, Seal
-from audit.proof.records import checkpoint_record, seal_record
+from audit.models.event import EventQuerySet
+from audit.proof.chain import checkpoint_record, seal_record
 from audit.trail.canonical import LINE, microseconds
 from infrastructure.postgres.scope import scope
 
@@ -46,7 +47,7 @@ def write(
     out: IO[bytes],
     *,
     tenant_id: UUID | None,
-    events: QuerySet[Event] | None = None,
+    events: EventQuerySet | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Manifest:
@@ -66,20 +67,20 @@ def pieces(
     since: datetime | None = None,
     until: datetime | None = None,
     *,
-    events: QuerySet[Event] | None = None,
+    events: EventQuerySet | None = None,
     manifest: Manifest | None = None,
 ) -> Iterator[bytes]:
-    """Yields the bytes that `write` writes, over a connection that sees all tenants; fills in
-    `manifest`.
-    """
+    """Yields the bytes that `write` writes, seeing all tenants, and fills in `manifest`."""
     chosen = Event.objects.all() if events is None else events
-    selected = _between(chosen.filter(tenant_id=tenant_id), since, until)
+    selected = chosen.filter(tenant_id=tenant_id).between(since, until)
     owner, file, complete = tenant_id or PLATFORM, _File(), events is None
     head = head_of(owner)
     reach = _reach(owner, head, *((since, until) if complete else _times(selected)))
     yield file.line(_header(owner, since, until, head, complete=complete))
     yield from _sealed_pieces(file, owner, selected, reach, complete=complete)
-    yield from _head_pieces(file, head)
+    newest = Checkpoint.objects.filter(n=head.checkpoint).first()
+    if newest and newest.n != file.last_checkpoint:
+        yield file.line(checkpoint_record(newest))
     yield from _unsealed_pieces(file, selected, head)
     yield file.end({} if manifest is None else manifest)
 
@@ -115,15 +116,7 @@ class _File:
         return json.dumps(manifest, separators=(",", ":")).encode() + b"\n"
 
 
-def _between(
-    events: QuerySet[Event], since: datetime | None, until: datetime | None
-) -> QuerySet[Event]:
-    if since:
-        events = events.filter(at__gte=since)
-    return events.filter(at__lt=until) if until else events
-
-
-def _times(events: QuerySet[Event]) -> tuple[datetime, datetime]:
+def _times(events: EventQuerySet) -> tuple[datetime, datetime]:
     """Returns the range of the events, or an empty one at the present if there are none."""
     times = events.aggregate(first=Min("at"), last=Max("at"))
     first = times["first"] or datetime.now(UTC)
@@ -145,13 +138,9 @@ def _reach(
 
 
 def _header(
-    tenant_id: UUID,
-    since: datetime | None,
-    until: datetime | None,
-    head: Head,
-    *,
-    complete: bool,
+    tenant_id: UUID, since: datetime | None, until: datetime | None, head: Head, *, complete: bool
 ) -> dict[str, Any]:
+    broken = broken_after(tenant_id, head) if complete else None
     return {
         "type": "header",
         "format": FORMAT,
@@ -160,28 +149,19 @@ def _header(
         "until_us": until and microseconds(until),
         "complete": complete,
         "made_at_us": microseconds(datetime.now(UTC)),
-        "head": {
-            "batch": head.batch,
-            "checkpoint": head.checkpoint,
-            "broken": broken_after(tenant_id, head) if complete else None,
-        },
+        "head": {"batch": head.batch, "checkpoint": head.checkpoint, "broken": broken},
     }
 
 
 def _sealed_pieces(
-    file: _File,
-    tenant_id: UUID,
-    events: QuerySet[Event],
-    reach: tuple[int, int],
-    *,
-    complete: bool,
+    file: _File, tenant_id: UUID, events: EventQuerySet, reach: tuple[int, int], *, complete: bool
 ) -> Iterator[bytes]:
     places = _sealed(tenant_id, events, reach, complete=complete)
     batches = groupby(places, key=lambda place: place[0])
     listed = ((seal_id, [(n, line) for _, n, line in rows if line]) for seal_id, rows in batches)
-    dropped = Dropped()
+    pruned = pruned_months()
     while some := list(islice(listed, SEALS_AT_ONCE)):
-        proofs = _Proofs([seal_id for seal_id, _ in some], dropped)
+        proofs = _Proofs([seal_id for seal_id, _ in some], pruned)
         for seal_id, rows in some:
             yield b"".join(_batch(file, proofs, proofs.seals[seal_id], rows))
 
@@ -198,19 +178,12 @@ def _batch(
         yield file.line(_event(seal.batch, seal.first_seq + n - 1, line))
 
 
-def _head_pieces(file: _File, head: Head) -> Iterator[bytes]:
-    newest = Checkpoint.objects.filter(n=head.checkpoint).first()
-    if newest and newest.n != file.last_checkpoint:
-        yield file.line(checkpoint_record(newest))
-
-
 def _sealed(
-    tenant_id: UUID, events: QuerySet[Event], reach: tuple[int, int], *, complete: bool
+    tenant_id: UUID, events: EventQuerySet, reach: tuple[int, int], *, complete: bool
 ) -> Iterator[tuple[int, int, str | None]]:
     """Yields seal, position in it (from 1) and line, in sealing order.
 
-    A complete export has each position; the line is None if the event is missing or outside the
-    range.
+    A complete export has each position; the line is None if the event is missing or out of range.
     """
     compiler = _lines(events).order_by().query.get_compiler("default", elide_empty=False)
     wanted, values = compiler.as_sql()
@@ -221,11 +194,11 @@ def _sealed(
             yield from rows
 
 
-def _lines(events: QuerySet[Event]) -> Any:
+def _lines(events: EventQuerySet) -> Any:
     return events.annotate(line=RawSQL(LINE, [])).values("id", "line")  # noqa: S611
 
 
-def _unsealed_pieces(file: _File, events: QuerySet[Event], head: Head) -> Iterator[bytes]:
+def _unsealed_pieces(file: _File, events: EventQuerySet, head: Head) -> Iterator[bytes]:
     """Yields events that were unsealed when the export began, though some may be sealed by now."""
     mark = [head.xid, head.event_id, head.after_id]
     behind = RawSQL("(xid, id) > (%s, %s) and id > %s", mark)
@@ -241,12 +214,12 @@ def _event(batch: int | None, seq: int | None, line: str) -> dict[str, Any]:
 class _Proofs:
     """Checkpoints and seal hashes needed to prove some seals."""
 
-    def __init__(self, seal_ids: Iterable[int], dropped: Dropped) -> None:
+    def __init__(self, seal_ids: Iterable[int], pruned: frozenset[str]) -> None:
         self.seals = Seal.objects.in_bulk(list(seal_ids))
         numbers = {seal.checkpoint for seal in self.seals.values()}
         self._checkpoints = Checkpoint.objects.in_bulk(numbers)
         self._hashes: dict[int, list[bytes]] = {}
-        self._dropped = dropped
+        self._pruned = pruned
         neighbours = Seal.objects.filter(checkpoint__in=numbers).order_by("checkpoint", "position")
         for n, hash_ in neighbours.values_list("checkpoint", "hash"):
             self._hashes.setdefault(n, []).append(bytes(hash_))
@@ -259,8 +232,9 @@ class _Proofs:
 
     def seal(self, seal: Seal, *, bare: bool) -> dict[str, Any]:
         """Returns the seal's record; `bare` if the export has none of its events."""
-        hashes, dropped = self._hashes[seal.checkpoint], self._dropped.of(seal)
-        leaves = b"" if bare and self._dropped.took(seal) else seal.leaves
+        hashes, months = self._hashes[seal.checkpoint], months_of(seal)
+        dropped = [month for month in months if month in self._pruned]
+        leaves = b"" if bare and dropped == months else seal.leaves
         return {
             **seal_record(seal),
             **({"dropped": dropped} if dropped else {}),

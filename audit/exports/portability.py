@@ -1,8 +1,8 @@
 """A person's data as one file, for that person (GDPR art. 15 and 20).
 
-A job makes it, encrypts it under the person's own key, and deletes it after its time. Each app
-registers its stores of personal data. The file is a ZIP of one JSONL file per kind, and a manifest
-with counts, hashes, recipients and days.
+A job makes it, under the person's own key (export_file.py). Each app registers its stores of
+personal data. The file is a ZIP of one JSONL file per kind, and a manifest with counts, hashes,
+recipients and days.
 """
 
 import json
@@ -11,24 +11,22 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
-from operator import attrgetter
 from typing import IO, Any, cast
 from uuid import UUID
 
-from celery import current_app
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.exports import trail_export
-from audit.keys import encrypted_file
-from audit.keys.keyring import Barred, Unreadable, keyring
+from audit.exports import export_file
+from audit.exports.export_file import FAILED, MAKING, READY
+from audit.keys.keyring import Barred, Unreadable
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Event, Export
 from audit.retention import legal_hold, periods
-from audit.retention.data_classes import EXPORTS
 from audit.trail.record import act
 
 log = logging.getLogger(__name__)
@@ -38,14 +36,34 @@ TRIES = 3
 BEGUN = "begun"  # key in `asked`: the number of attempts
 RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
+# A person's recorded acts other than requests: all of their own things, and some others. No holds,
+# which may be secret, and no reasons given by other people: only the details listed here.
+_OWN = ("api_key", "batch", "conversation", "file", "link", "member", "mfa", "session", "texts")
+ACTIONS = (
+    *(action for action in Action if action.partition(":")[0] in _OWN),
+    Action.ACCESS_DENIED,
+    Action.AUDIT_SEARCH,
+    Action.DELETION_APPROVE,
+    Action.DELETION_FINISH,
+    Action.DELETION_REFUSE,
+    Action.DELETION_REQUEST,
+    Action.KEY_ERASE,
+    Action.PASSWORD_CHANGE,
+    Action.PROMPT_VIEW,
+    Action.REQUEST_REFUSED,
+    Action.SUBJECT_EXPORT,
+    Action.TEAM_JOIN,
+    Action.TEAM_LEAVE,
+)
+WORDS = """again asked batch bytes conversation count download due_at export factor factors file how
+    keys left limit member mode purpose refusal request role route sessions tier used why"""
+OF_DETAIL = frozenset(WORDS.split())
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Portable:
-    """A kind of data. `rows` yields JSON-compatible rows, oldest first, for a tenant's and a
-    subject's id.
-    """
+    """A kind of data. `rows` yields its rows, oldest first, for a tenant's and a subject's id."""
 
     name: str  # of the file: lower case, without its ending
     rows: Callable[[UUID, UUID], Iterator[Row]]
@@ -63,14 +81,11 @@ def ask(tenant_id: UUID, subject_id: UUID, *, by: str) -> Export:
     """Returns the export in progress, or starts a new one and records that."""
     subject = {"tenant_id": tenant_id, "subject_id": subject_id, "kind": KIND}
     with transaction.atomic():
-        pending = Export.objects.filter(**subject, state=trail_export.MAKING).first()
-        if pending:
+        if pending := Export.objects.filter(**subject, state=MAKING).first():
             return pending
-        days = periods.days_of(tenant_id, EXPORTS)
-        expires_at = timezone.now() + timedelta(days=days)
-        export = Export.objects.create(**subject, actor=by, expires_at=expires_at)
+        export = export_file.new(**subject, actor=by)
         _act(export, by, asked=True)
-        transaction.on_commit(_wake)
+        transaction.on_commit(partial(export_file.wake, "audit.export_subjects"))
     return export
 
 
@@ -84,19 +99,20 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
 
     Raises FileNotFoundError, Unreadable.
     """
-    path = trail_export.path_of(export)
-    if export.state != trail_export.READY or trail_export.expired(export) or not path.exists():
-        raise FileNotFoundError(path.name)
-    assert export.data_key_id
-    cipher = keyring.by_id_now(export.data_key_id)
+    pieces = export_file.reading(export)
     _act(export, by, download=True)
-    return encrypted_file.decrypted(path, cipher, _aad(export))
+    return pieces
+
+
+def _act(export: Export, by: str, **detail: bool) -> None:
+    subject = {"tenant_id": export.tenant_id, "subject_id": export.subject_id}
+    act(Action.SUBJECT_EXPORT, actor=by, **subject, detail={"export": str(export.id), **detail})
 
 
 # The job -----------------------------------------------------------------------------------------
 def work() -> None:
     """Makes pending exports. The row lock is the lease: after a crash the next beat restarts it."""
-    waiting = Export.objects.filter(state=trail_export.MAKING, kind=KIND).order_by("created_at")
+    waiting = Export.objects.filter(state=MAKING, kind=KIND).order_by("created_at")
     for pk in list(waiting.values_list("pk", flat=True)):
         if _count_attempt(pk):
             with transaction.atomic():
@@ -107,7 +123,7 @@ def work() -> None:
 
 def _lock_export(pk: UUID) -> Export | None:
     rows = Export.objects.select_for_update(skip_locked=True)
-    return rows.filter(pk=pk, state=trail_export.MAKING).first()
+    return rows.filter(pk=pk, state=MAKING).first()
 
 
 def _count_attempt(pk: UUID) -> bool:
@@ -121,18 +137,17 @@ def _count_attempt(pk: UUID) -> bool:
             return False
         attempts = export.asked.get(BEGUN, 0)
         if attempts >= TRIES:
-            export.state = trail_export.FAILED
-            export.problem = export.problem or "broken off each time"
+            export.state, export.problem = FAILED, export.problem or "broken off each time"
         export.asked[BEGUN] = attempts + 1
         export.save()
-        return export.state == trail_export.MAKING
+        return export.state == MAKING
 
 
 def _make(export: Export) -> None:
     try:
         with transaction.atomic():
             _write(export)
-        export.state = trail_export.READY
+        export.state = READY
     except Barred:
         _give_up(export, RESTRICTED)
     except Unreadable as problem:
@@ -153,7 +168,7 @@ def _make(export: Export) -> None:
 
 def _give_up(export: Export, problem: str) -> None:
     log.exception("export %s failed", export.pk)
-    export.state, export.problem = trail_export.FAILED, problem[:300]
+    export.state, export.problem = FAILED, problem[:300]
 
 
 def _purge_surplus(export: Export) -> None:
@@ -162,51 +177,32 @@ def _purge_surplus(export: Export) -> None:
     if legal_hold.in_force(export.tenant_id, export.subject_id):
         return
     exports = Export.objects.filter(tenant_id=export.tenant_id, subject_id=export.subject_id)
-    finished = exports.filter(kind=KIND).exclude(state=trail_export.MAKING)
-    trail_export.purge(finished.order_by("-created_at")[KEPT:])
+    finished = exports.filter(kind=KIND).exclude(state=MAKING)
+    export_file.purge(finished.order_by("-created_at")[KEPT:])
 
 
 def _write(export: Export) -> None:
     assert export.subject_id
-    cipher = keyring.of_subject_now(export.tenant_id, export.subject_id)
-    path, aad = trail_export.path_of(export), _aad(export)
-    with encrypted_file.EncryptedFile(path, cipher, aad) as file:
-        hashing = _HashingFile(file)
-        with zipfile.ZipFile(cast("IO[bytes]", hashing), "w", zipfile.ZIP_DEFLATED) as archive:
+    with export_file.writing(export) as file:
+        out = cast("IO[bytes]", file)  # it has the two methods that ZIP needs
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             export.rows = _fill(archive, export.tenant_id, export.subject_id)
-    export.data_key_id, export.bytes, export.sha256 = (
-        cipher.key_id,
-        file.size,
-        hashing.hash.hexdigest(),
-    )
-
-
-class _HashingFile:
-    """A write-only file that hashes its content, with the methods that ZIP needs."""
-
-    def __init__(self, file: encrypted_file.EncryptedFile) -> None:
-        self._file, self.hash = file, sha256()
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        return self._file.write(bytes(data))
-
-    def flush(self) -> None:
-        """Does nothing: closing the file writes its end."""
 
 
 def _fill(archive: zipfile.ZipFile, tenant_id: UUID, subject_id: UUID) -> int:
     files: dict[str, Row] = {}
-    for portable in sorted(_known.values(), key=attrgetter("name")):
-        name = f"{portable.name}.jsonl"
-        files[name] = _file(archive, name, portable.rows(tenant_id, subject_id))
+    for name, portable in sorted(_known.items()):
+        file = f"{name}.jsonl"
+        files[file] = _file(archive, file, portable.rows(tenant_id, subject_id))
+    answered = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    recipients = answered.exclude(upstream="").values_list("upstream", flat=True).distinct()
     manifest = {
         "format": "forebay-subject-export/1",
         "tenant": str(tenant_id),
         "subject": str(subject_id),
         "made_at": timezone.now().isoformat(),
         "purpose": "to answer the person's own requests, and to prove that it was done",
-        "recipients": _recipients(tenant_id, subject_id),
+        "recipients": sorted(recipients),
         "kept_for_days": {rule.data_class.name: rule.days for rule in periods.rules(tenant_id)},
         "files": files,
     }
@@ -225,33 +221,17 @@ def _file(archive: zipfile.ZipFile, name: str, rows: Iterator[Row]) -> Row:
     return {"rows": count, "sha256": digest.hexdigest()}
 
 
-def _recipients(tenant_id: UUID, subject_id: UUID) -> list[str]:
-    """Returns the engines and services that have answered."""
-    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    upstreams = events.exclude(upstream="").values_list("upstream", flat=True)
-    return sorted(set(upstreams.distinct()))
-
-
 def _json(value: Any, **options: Any) -> str:
     return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, **options)
 
 
-def _aad(export: Export) -> bytes:
-    return b"audit_export|%b|%b" % (export.tenant_id.bytes, export.id.bytes)
+def _acts(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id, action__in=ACTIONS)
+    rows = events.order_by("at", "id").values("at", "action", "success", "client_net", "detail")
+    for row in rows.iterator():
+        detail = {name: value for name, value in row["detail"].items() if name in OF_DETAIL}
+        yield {**row, "detail": detail}
 
 
-def _act(export: Export, by: str, **detail: bool) -> None:
-    act(
-        Action.SUBJECT_EXPORT,
-        actor=by,
-        tenant_id=export.tenant_id,
-        subject_id=export.subject_id,
-        detail={"export": str(export.id), **detail},
-    )
-
-
-def _wake() -> None:
-    try:
-        current_app.send_task("audit.export_subjects", ignore_result=True)
-    except Exception:  # the broker is away; beat sends the task within seconds
-        log.warning("cannot start the export now; beat retries it", exc_info=True)
+def register_own() -> None:
+    register(Portable("acts", _acts))

@@ -7,9 +7,9 @@ left out, or cut off.
 import os
 import struct
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from audit.keys.cipher import Cipher, Unreadable
 
@@ -24,8 +24,14 @@ class EncryptedFile:
         self._path, self._cipher, self._aad = path, cipher, aad
         self._partial = path.with_name(path.name + ".partial")
         self._pending, self._number, self.size = bytearray(), 0, 0
+        self._digest = sha256()
 
-    def __enter__(self) -> "EncryptedFile":
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written, before its encryption."""
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> Self:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._file: BinaryIO = os.fdopen(handle, "wb")
@@ -33,36 +39,31 @@ class EncryptedFile:
 
     def write(self, data: bytes) -> int:
         self._pending += data
+        self._digest.update(data)
         self.size += len(data)
         while len(self._pending) > PIECE:
             self._put(bytes(self._pending[:PIECE]), last=False)
             del self._pending[:PIECE]
         return len(data)
 
+    def flush(self) -> None:
+        """Does nothing: leaving the block writes the end."""
+
     def _put(self, piece: bytes, *, last: bool) -> None:
         ciphertext = self._cipher.encrypt(piece, _aad(self._aad, self._number, last))
         self._file.write(_LENGTH.pack(len(ciphertext)) + ciphertext)
         self._number += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_problem: object) -> None:
         try:
+            with self._file:
+                if kind is None:
+                    self._put(bytes(self._pending), last=True)
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
             if kind is None:
-                self._put(bytes(self._pending), last=True)
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        except OSError:
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
-            raise
-        self._file.close()
-        if kind is None:
-            self._partial.replace(self._path)
-        else:
+                self._partial.replace(self._path)
+        finally:
             self._partial.unlink(missing_ok=True)
 
 

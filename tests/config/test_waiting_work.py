@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from audit.erasure import deletion
-from audit.exports import portability, trail_export
+from audit.exports import export_file, portability, trail_export
 from audit.keys import rotation
 from audit.models import Export, SealMark
 from audit.proof import vanished
@@ -269,7 +269,7 @@ def test_exports_wait_until_they_are_made(work: WaitingWork, acme: Tenant, kind:
         tenant_id=acme.id, kind=kind, actor="test", asked={}, expires_at=timezone.now()
     )
     assert work.tasks() == {task}
-    Export.objects.filter(pk=made.pk).update(state=trail_export.READY)
+    Export.objects.filter(pk=made.pk).update(state=export_file.READY)
     assert work.tasks() == set()
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys.keyring import keyring
 from audit.models import (
     DataKey,
@@ -217,7 +217,7 @@ class Objects:
         return Export.objects.create(
             tenant_id=self._tenant.id,
             kind=trail_export.KIND,
-            state=trail_export.READY,
+            state=export_file.READY,
             actor=BY,
             asked={"form": "csv", "model": self._secret},
             expires_at=timezone.now() + timedelta(hours=1),

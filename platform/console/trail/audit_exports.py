@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
 from console.account.reauthentication import recently_proven
@@ -54,9 +54,9 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
     context = {
         "form": form,
         "lines": [
-            (export, actors.name(export.actor), trail_export.expired(export)) for export in exports
+            (export, actors.name(export.actor), export_file.expired(export)) for export in exports
         ],
-        "making": any(export.state == trail_export.MAKING for export in exports),
+        "making": any(export.state == export_file.MAKING for export in exports),
     }
     return render(request, "console/audit/exports.html", context)
 

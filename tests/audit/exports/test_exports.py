@@ -15,7 +15,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys import encrypted_file
 from audit.keys.cipher import Cipher, Unreadable
 from audit.models import Event, Export
@@ -128,7 +128,7 @@ def test_numbers_stay_numbers() -> None:
 # Exports -----------------------------------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trail_export, "_wake", lambda: None)
+    monkeypatch.setattr(export_file, "wake", lambda task: None)
 
 
 @pytest.fixture

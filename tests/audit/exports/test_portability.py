@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.erasure import deletion, execution
-from audit.exports import portability, trail_export
+from audit.exports import export_file, portability
 from audit.keys.encrypted_file import EncryptedFile
 from audit.keys.keyring import Barred, Unreadable, destroy, keyring
 from audit.keys.master_keys import MasterKeyAway
@@ -97,7 +97,7 @@ def test_a_key_has_an_export_too(acme: Tenant) -> None:
 def test_on_disk_it_is_sealed_under_the_persons_key(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     export = made(alice)
-    assert alice.word.encode() not in trail_export.path_of(export).read_bytes()
+    assert alice.word.encode() not in export_file.path_of(export).read_bytes()
     keyring.close()
     destroy(*alice.who)
     with pytest.raises(Unreadable):
@@ -205,7 +205,7 @@ def test_of_one_person_a_few_are_kept(acme: Tenant) -> None:
     made_ = [made(alice) for _n in range(5)]
     kept = [export.pk for export in portability.of_subject(*alice.who)]
     assert kept == [export.pk for export in reversed(made_[2:])]
-    assert [trail_export.path_of(export).exists() for export in (his, *made_)] == [True] + [
+    assert [export_file.path_of(export).exists() for export in (his, *made_)] == [True] + [
         False,
         False,
         True,

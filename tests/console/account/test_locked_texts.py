@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from audit.actions import Action
-from audit.exports import portability, trail_export
+from audit.exports import export_file, portability
 from audit.models import Event, Export
 from inference.chat import exchanges
 from inference.chat.problems import Refused
@@ -98,7 +98,7 @@ def test_nor_takes_the_data_along(
     before = portability.ask(bob.tenant_id, bob.subject_id, by=bob.actor)
     portability.work()
     before.refresh_from_db()
-    assert before.state == trail_export.READY
+    assert before.state == export_file.READY
     page = taken_over.get("/account/data/").content.decode()
     assert LOCKED in page
     assert "Create an export" not in page

@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.models import Event, Export, LegalHold
 from audit.proof import seal
 from audit.retention import legal_hold
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(trail_export, "_wake", lambda: None)
+    monkeypatch.setattr(export_file, "wake", lambda task: None)
 
 
 @pytest.fixture

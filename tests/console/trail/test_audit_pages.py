@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys.keyring import keyring
 from audit.models import Event, Export, LegalHold, Payload
 from audit.proof import seal
@@ -29,7 +29,7 @@ ACME = "/console/t/acme/"
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(trail_export, "_wake", lambda: None)
+    monkeypatch.setattr(export_file, "wake", lambda task: None)
 
 
 @pytest.fixture
