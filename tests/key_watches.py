@@ -5,6 +5,6 @@ import sys
 
 def stop_watching() -> None:
     """Forgets every key; the next one that is needed begins anew."""
-    if module := sys.modules.get("audit.keys.key_watch"):
+    if module := sys.modules.get("audit.keys.key_cache"):
         for watch in list(module.KeyWatch.living):
             watch.stop()

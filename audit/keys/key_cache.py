@@ -1,27 +1,30 @@
 """The keys that this process has unwrapped, while the database is known to have them.
 
-After `fresh_until` the cache returns nothing until the database has been asked again
-(key_watch.py), so that a key destroyed anywhere is gone here within a second.
+A watch compares the counter of destroyed and replaced keys in `audit_keymark`. Until it has done so
+again the cache returns nothing, so that a key destroyed anywhere is gone here within a second.
 """
 
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from threading import Lock
+from collections.abc import Callable
+from threading import Event, Lock, Thread
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
+from weakref import WeakSet
+
+from django.db import connection
 
 from audit.keys.cipher import Cipher
 
+log = logging.getLogger(__name__)
+PAUSE_S, QUIET_PAUSE_S = 0.3, 0.7
+QUIET_S = 5.0  # since the last use of a key
+VALID_S = 0.9  # after a check, so that a slow check still ends within a second
+IDLE_S = 60.0
+_STATE = "select id, newest from audit_keys_standing(%s)"
 Name = TypeVar("Name")
 Owner = tuple[UUID, UUID | None]  # tenant, and subject; None: the tenant's own
-
-
-class KeyState(NamedTuple):
-    """Keys that exist in the database, and those of them that encrypt new texts."""
-
-    existing: set[UUID]
-    newest: set[UUID]
 
 
 class KeyCache:
@@ -63,16 +66,17 @@ class KeyCache:
             self.newest.clear()
             self.fresh_until = 0.0
 
-    def verify(self, read_state: Callable[[Iterable[UUID]], KeyState]) -> None:
-        """Drops the keys that the database no longer has. `read_state` queries it."""
+    def verify(self, cursor: Any) -> None:
+        """Drops the keys that the database no longer has."""
         with self._lock:
             self.epoch += 1
             known = {*self.by_id, *(cipher.key_id for cipher in self.newest.values())}
-        existing, newest = read_state(known)
+        cursor.execute(_STATE, [list(known)])
+        is_newest: dict[UUID, bool] = dict(cursor.fetchall())
         with self._lock:
-            for key_id in known - existing:
+            for key_id in known - is_newest.keys():
                 self.by_id.pop(key_id, None)
-            self._keep_newest(lambda cipher: cipher.key_id in newest or cipher.key_id not in known)
+            self._keep_newest(lambda key: is_newest.get(key.key_id, key.key_id not in known))
 
     def _keep_newest(self, wanted: Callable[[Cipher], bool]) -> None:
         for owner, cipher in list(self.newest.items()):
@@ -84,3 +88,75 @@ def _put(into: "OrderedDict[Name, Cipher]", name: Name, cipher: Cipher, size: in
     into[name] = cipher
     if len(into) > size:
         into.popitem(last=False)
+
+
+class KeyWatch:
+    """A thread that looks several times a second while keys are in use, so that requests need not.
+
+    It looks about once a second otherwise. After a minute without use it clears the keys and ends.
+    """
+
+    living: ClassVar["WeakSet[KeyWatch]"] = WeakSet()
+
+    def __init__(self, cache: KeyCache) -> None:
+        self.living.add(self)
+        self._cache = cache
+        self._generation = -1
+        self._thread: Thread | None = None
+        self._lock, self._stop = Lock(), Event()
+
+    def look(self) -> None:
+        """Checks now, for a caller that needs a key while the cache is stale."""
+        with connection.cursor() as cursor:
+            self._look(cursor)
+        self._start()
+
+    def stop(self) -> None:
+        """Ends the thread and closes its connection."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+        if thread:
+            thread.join(10)
+        self._cache.clear()
+
+    def _look(self, cursor: Any) -> None:
+        began = monotonic()
+        cursor.execute("select generation from audit_keymark")
+        row = cursor.fetchone()
+        generation = row[0] if row else 0
+        if generation != self._generation:
+            self._cache.verify(cursor)
+            self._generation = generation
+        self._cache.fresh_until = began + VALID_S
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stop = Event()
+                self._thread = Thread(
+                    target=self._run, args=[self._stop], name="key-watch", daemon=True
+                )
+                self._thread.start()
+
+    def _run(self, stop: Event) -> None:
+        """Looks until the cache is idle. After a failure it ends, and `look` restarts it."""
+        try:
+            while not stop.wait(self._pause()) and not self._idle():
+                with connection.cursor() as cursor:
+                    self._look(cursor)
+        except Exception as problem:  # whatever it is: without checks the cache goes stale
+            log.warning("cannot check for destroyed keys: %s", problem)
+        finally:
+            connection.close()
+
+    def _pause(self) -> float:
+        """Returns the pause: even a slow look must end within a second of the last one."""
+        quiet = monotonic() - self._cache.used > QUIET_S
+        return QUIET_PAUSE_S if quiet else PAUSE_S
+
+    def _idle(self) -> bool:
+        idle = monotonic() - self._cache.used > IDLE_S
+        if idle:
+            self._cache.clear()
+        return idle

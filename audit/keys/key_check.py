@@ -10,14 +10,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, connections
-from django.db.models import QuerySet
 
 from audit.keys import signing
 from audit.keys.cipher import Unreadable
 from audit.keys.keyring import aad, keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import PLATFORM, Checkpoint, DataKey
-from audit.models.key import MASTER
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -50,25 +48,17 @@ def startup_problem() -> str:
 
 
 def _master_key_problem() -> str:
-    for master in _masters():
+    tenants_keys = DataKey.objects.filter(subject_id=None)
+    with scope(system=True):
+        masters = list(tenants_keys.values_list("wrapped_by", flat=True).distinct())
+    for master in masters:
         with scope(system=True):
-            wrapped = _tenants_keys().filter(wrapped_by=master)
+            wrapped = tenants_keys.filter(wrapped_by=master)
             rows, count = list(wrapped.order_by("id")[:TRIED]), wrapped.count()
         if not any(map(_opens, rows)):
-            name = "" if master == MASTER else f" {master}"
-            under = f"{count} tenants' keys are under another one{name}"
+            under = f"{count} tenants' keys are under another one {master}"
             return f"wrong master key: {under}; {_RESTORE}"
     return ""
-
-
-def _masters() -> list[UUID]:
-    """Returns the master keys that wrap tenants' keys."""
-    with scope(system=True):
-        return list(_tenants_keys().values_list("wrapped_by", flat=True).distinct())
-
-
-def _tenants_keys() -> QuerySet[DataKey]:
-    return DataKey.objects.filter(subject_id=None)
 
 
 def _opens(row: DataKey) -> bool:

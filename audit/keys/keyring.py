@@ -6,7 +6,8 @@ new keys; older ones still decrypt. Destroying a subject's keys makes all its te
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,16 +18,19 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from audit.keys.cipher import Barred, Cipher, Unreadable
-from audit.keys.key_cache import KeyCache
-from audit.keys.key_watch import KeyWatch
+from audit.keys.key_cache import KeyCache, KeyWatch
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey
-from audit.models.key import MASTER
+from infrastructure.postgres.queries import rows, value
 from infrastructure.postgres.scope import is_narrow, scope
 
 __all__ = ["Barred", "Cipher", "Keyring", "Unreadable", "destroy", "keyring"]
 
 CACHED_KEYS = 10_000
+_DELETE = """
+    with deleted as (delete from audit_datakey where tenant_id = %s and subject_id = %s
+                     returning id, version)
+    select id from deleted order by version"""
 
 
 class Keyring:
@@ -51,10 +55,7 @@ class Keyring:
     def of_subject_now(self, tenant_id: UUID, subject_id: UUID | None) -> Cipher:
         """Returns the subject's newest key, made on first use; the tenant's for subject None."""
         owner = (tenant_id, subject_id)
-        if known := self._cache.newest_of(owner):
-            return known
-        self._watch.look()
-        if known := self._cache.newest_of(owner):
+        if known := self._known(lambda: self._cache.newest_of(owner)):
             return known
         epoch = self._cache.epoch
         with scope(tenant=str(tenant_id)):
@@ -65,17 +66,23 @@ class Keyring:
         return self._cache.get(key_id) or await database_sync_to_async(self.by_id_now)(key_id)
 
     def by_id_now(self, key_id: UUID) -> Cipher:
-        if known := self._cache.get(key_id):
-            return known
-        self._watch.look()
-        if known := self._cache.get(key_id):
+        if known := self._known(lambda: self._cache.get(key_id)):
             return known
         epoch = self._cache.epoch
-        with _scope_of_owner():
+        # Keeps an open tenant's scope, else sees all: a wrapped key alone decrypts nothing.
+        with nullcontext() if is_narrow() else scope(system=True):
             row = DataKey.objects.filter(pk=key_id).first()
         if row is None:
             raise Unreadable("the key has been destroyed")
         return self._remember(row, epoch, is_newest=False)
+
+    def _known(self, read: Callable[[], Cipher | None]) -> Cipher | None:
+        """Reads the cache, a second time after a look at the database."""
+        known = read()
+        if known is None:
+            self._watch.look()
+            known = read()
+        return known
 
     def forget(self, key_id: UUID) -> None:
         self._cache.forget(key_id)
@@ -90,18 +97,7 @@ class Keyring:
         if row.subject_id is None:
             master_keys: MasterKeys = settings.MASTER_KEYS
             return master_keys.decrypt(row.wrapped_by, wrapped, aad(row))
-        return self._parent(row).decrypt(wrapped, aad(row))
-
-    def _parent(self, row: DataKey) -> Cipher:
-        if row.wrapped_by != MASTER:
-            return self.by_id_now(row.wrapped_by)
-        with scope(tenant=str(row.tenant_id)):  # from before keys had versions
-            first = DataKey.objects.filter(
-                tenant_id=row.tenant_id, subject_id=None, version=1
-            ).first()
-        if first is None:
-            raise Unreadable("the tenant's key has been destroyed")
-        return self.by_id_now(first.id)
+        return self.by_id_now(row.wrapped_by).decrypt(wrapped, aad(row))
 
     def _new(self, tenant_id: UUID, subject_id: UUID | None) -> DataKey:
         row = DataKey(id=uuid4(), tenant_id=tenant_id, subject_id=subject_id)
@@ -109,7 +105,7 @@ class Keyring:
         if subject_id is None:
             wrap_under_master(row, key)
         else:
-            lock_tenant_keys(tenant_id, "shared")
+            lock_tenant_keys(tenant_id, shared=True)
             refuse_if_barred(tenant_id, subject_id)
             parent = newest(tenant_id, None)
             cipher = self._cipher_of(parent) if parent else self.of_subject_now(tenant_id, None)
@@ -135,11 +131,6 @@ class Keyring:
         return cipher
 
 
-def _scope_of_owner() -> AbstractContextManager[None]:
-    """Keeps an open tenant's scope, else sees all tenants: a wrapped key alone decrypts nothing."""
-    return nullcontext() if is_narrow() else scope(system=True)
-
-
 def newest(tenant_id: UUID, subject_id: UUID | None) -> DataKey | None:
     owned = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     return owned.order_by("-version").first()
@@ -147,10 +138,8 @@ def newest(tenant_id: UUID, subject_id: UUID | None) -> DataKey | None:
 
 def refuse_if_barred(tenant_id: UUID, subject_id: UUID) -> None:
     """Raises Barred for an erased subject, and for one whose data is restricted."""
-    with connection.cursor() as cursor:
-        cursor.execute("select audit_barred(%s, %s)", [tenant_id, subject_id])
-        if cursor.fetchone()[0]:
-            raise Barred("the subject has been erased, or its data is restricted")
+    if value("select audit_barred(%s, %s)", [tenant_id, subject_id]):
+        raise Barred("the subject has been erased, or its data is restricted")
 
 
 def wrap(row: DataKey, key: bytes, parent: Cipher) -> None:
@@ -159,29 +148,20 @@ def wrap(row: DataKey, key: bytes, parent: Cipher) -> None:
 
 
 def wrap_under_master(row: DataKey, key: bytes) -> None:
-    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.encrypt(key, _named_aad(row))
+    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.encrypt(key, aad(row))
 
 
 def aad(row: DataKey) -> bytes:
     """Returns the additional data that a wrapped key is bound to."""
-    if row.wrapped_by == MASTER:  # from before keys had versions
-        return b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
-    return _named_aad(row)
-
-
-def _named_aad(row: DataKey) -> bytes:
     owner = row.tenant_id.bytes + (row.subject_id.bytes if row.subject_id else b"")
     return b"audit_datakey|%b|%b|%d|wrapped" % (owner, row.id.bytes, row.version)
 
 
-def lock_tenant_keys(tenant_id: UUID, how: str = "") -> None:
-    """Locks until the transaction ends: "shared" to make subjects' keys, "" to replace the
-    tenant's.
-    """
+def lock_tenant_keys(tenant_id: UUID, *, shared: bool = False) -> None:
+    """Locks until the transaction ends: shared to make subjects' keys, else to replace its own."""
     number = int.from_bytes(sha256(b"keys of " + tenant_id.bytes).digest()[:8], "big", signed=True)
-    kind = "pg_advisory_xact_lock_shared" if how == "shared" else "pg_advisory_xact_lock"
-    with connection.cursor() as cursor:
-        cursor.execute(f"select {kind}(%s)", [number])
+    kind = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    rows(f"select {kind}(%s)", [number])
 
 
 def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:
@@ -192,13 +172,8 @@ def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:
     for JSON: {"keys": 2, "key_ids": ["…", "…"], "key_ids_sha256": "…"}, the ids in order of their
     version, the hash over their 16 bytes each. A second call destroys 0 keys.
     """
-    with scope(tenant=str(tenant_id)), connection.cursor() as cursor:
-        cursor.execute(
-            "with deleted as (delete from audit_datakey where tenant_id = %s and subject_id = %s "
-            "returning id, version) select id from deleted order by version",
-            [tenant_id, subject_id],
-        )
-        ids: list[UUID] = [key_id for (key_id,) in cursor.fetchall()]
+    with scope(tenant=str(tenant_id)):
+        ids: list[UUID] = [key_id for (key_id,) in rows(_DELETE, [tenant_id, subject_id])]
         transaction.on_commit(lambda: _forget(ids))
     _forget(ids)
     return {

@@ -20,7 +20,6 @@ from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import keyring, lock_tenant_keys, newest, wrap, wrap_under_master
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey, KeyRotation
-from audit.models.key import MASTER
 from audit.trail.record import act
 from infrastructure.postgres.scope import scope
 
@@ -30,9 +29,7 @@ ROUND_S = 2.0  # per Celery task: the queue has other work
 
 
 def start_tenant(tenant_id: UUID, *, by: str) -> KeyRotation:
-    """Makes a key for new texts of the tenant and starts its rotation, or returns the current
-    rotation.
-    """
+    """Makes a key for the tenant's new texts and rotates to it; returns a rotation in progress."""
     with scope(tenant=str(tenant_id)):
         lock_tenant_keys(tenant_id)
         if current := _in_progress(tenant_id):
@@ -46,7 +43,7 @@ def start_tenant(tenant_id: UUID, *, by: str) -> KeyRotation:
 
 
 def start_master(*, by: str, renew: bool = False) -> KeyRotation:
-    """Starts a rotation to the current master key (with `renew` to a new one), or returns that in
+    """Starts a rotation to the current master key, with `renew` to a new one; returns one in
     progress.
 
     A rotation to a master key that is no longer current is abandoned, and its end is recorded.
@@ -61,7 +58,7 @@ def start_master(*, by: str, renew: bool = False) -> KeyRotation:
         current = master_keys.current_id()
         if running:
             _finish(running, abandoned=True)
-        former = _tenants_keys().exclude(wrapped_by=current).values_list("wrapped_by", flat=True)
+        former = _below(None).exclude(wrapped_by=current).values_list("wrapped_by", flat=True)
         return _start(None, former.first() or current, current, by)
 
 
@@ -71,10 +68,11 @@ def advance(rotation: KeyRotation, *, until: float | None = None) -> bool:
     after: UUID | None = None
     while until is None or monotonic() < until:
         after = _step(rotation, after, broken)
-        if after is None and not _any_unrotated(rotation, broken):
+        if after is None:
             with scope(system=True):
-                _finish(rotation, broken=broken)
-            return True
+                if not _unrotated(rotation).exclude(id__in=broken).exists():
+                    _finish(rotation, unreadable=len(broken))
+                    return True
     return False
 
 
@@ -92,7 +90,7 @@ def keys_under_old_masters() -> list[UUID]:
     """Returns tenants' keys that still need another master key than the current one."""
     current = settings.MASTER_KEYS.current_id()
     with scope(system=True):
-        return list(_tenants_keys().exclude(wrapped_by=current).values_list("id", flat=True))
+        return list(_below(None).exclude(wrapped_by=current).values_list("id", flat=True))
 
 
 def _in_progress(tenant_id: UUID | None) -> KeyRotation | None:
@@ -113,21 +111,18 @@ def _start(tenant_id: UUID | None, old: UUID, new: UUID, by: str) -> KeyRotation
 
 def _unrotated(rotation: KeyRotation) -> QuerySet[DataKey]:
     """Returns the keys that are not under the new one yet."""
-    if rotation.tenant_id is None:
-        below = _tenants_keys()
-    else:
-        below = DataKey.objects.filter(tenant_id=rotation.tenant_id, subject_id__isnull=False)
-    return below.exclude(wrapped_by=rotation.new_key_id)
+    return _below(rotation.tenant_id).exclude(wrapped_by=rotation.new_key_id)
 
 
-def _tenants_keys() -> QuerySet[DataKey]:
-    return DataKey.objects.filter(subject_id=None)
+def _below(tenant_id: UUID | None) -> QuerySet[DataKey]:
+    """Returns the keys that a tenant's key wraps, or, for None, the master key."""
+    if tenant_id is None:
+        return DataKey.objects.filter(subject_id=None)
+    return DataKey.objects.filter(tenant_id=tenant_id, subject_id__isnull=False)
 
 
 def _step(rotation: KeyRotation, after: UUID | None, broken: list[UUID]) -> UUID | None:
-    """Wraps the next few keys anew. Returns the position reached, or None if none came after
-    `after`.
-    """
+    """Wraps the next few keys anew. Returns the position reached, or None after the last."""
     order = "subject_id" if rotation.tenant_id else "id"  # each along an index
     with scope(system=True):
         unrotated = _unrotated(rotation).order_by(order, "version")
@@ -140,11 +135,6 @@ def _step(rotation: KeyRotation, after: UUID | None, broken: list[UUID]) -> UUID
         KeyRotation.objects.filter(pk=rotation.pk).update(done=F("done") + len(done))
     last: UUID | None = getattr(rows[-1], order) if rows else None
     return last
-
-
-def _any_unrotated(rotation: KeyRotation, broken: list[UUID]) -> bool:
-    with scope(system=True):
-        return _unrotated(rotation).exclude(id__in=broken).exists()
 
 
 def _rewrapped(row: DataKey, tenant_key: Cipher | None, broken: list[UUID]) -> bool:
@@ -162,33 +152,28 @@ def _rewrapped(row: DataKey, tenant_key: Cipher | None, broken: list[UUID]) -> b
     return True
 
 
-def _finish(
-    rotation: KeyRotation, *, broken: list[UUID] | None = None, abandoned: bool = False
-) -> None:
+def _finish(rotation: KeyRotation, *, unreadable: int = 0, abandoned: bool = False) -> None:
     unfinished = KeyRotation.objects.filter(pk=rotation.pk, finished_at=None)
     if not unfinished.update(finished_at=timezone.now()):
         return  # another process was first
     rotation.refresh_from_db()
-    unreadable = len(broken or [])
     phase = "left" if abandoned else "end"
     _record(rotation, phase, done=rotation.done, unreadable=unreadable)
 
 
 def _record(rotation: KeyRotation, phase: str, **figures: int) -> None:
-    old = None if rotation.old_key_id == MASTER else str(rotation.old_key_id)
     detail = {
         "rotation": str(rotation.id),
         "phase": phase,
         "key": "tenant" if rotation.tenant_id else "master",
-        "old": old,
+        "old": str(rotation.old_key_id),
         "new": str(rotation.new_key_id),
         **figures,
     }
-    success = not figures.get("unreadable")
     act(
         Action.KEY_ROTATE,
         actor=rotation.actor,
         tenant_id=rotation.tenant_id,
-        success=success,
+        success=not figures.get("unreadable"),
         detail=detail,
     )

@@ -5,10 +5,6 @@ from uuid import UUID
 
 from django.db import models
 
-# Marks keys from before master keys and versions had ids: a tenant's key is wrapped by any of the
-# known master keys, a subject's by the tenant's first key.
-MASTER = UUID(int=0)
-
 
 class DataKey(models.Model):
     """A 256-bit key, wrapped: a tenant's by the master key, a subject's by its tenant's."""
@@ -17,7 +13,7 @@ class DataKey(models.Model):
     tenant_id = models.UUIDField()
     subject_id = models.UUIDField(null=True)
     version = models.PositiveSmallIntegerField(default=1)  # the highest one encrypts new texts
-    wrapped_by = models.UUIDField(default=MASTER)  # the key above it, by id
+    wrapped_by = models.UUIDField(default=UUID(int=0))  # the key above it, by id
     wrapped = models.BinaryField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -32,9 +28,6 @@ class DataKey(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"key {self.id}"
-
 
 class KeyMark(models.Model):
     """One row that counts destroyed and replaced keys (audit/sql/20_key_mark.sql)."""
@@ -42,9 +35,6 @@ class KeyMark(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     generation = models.BigIntegerField(default=0)
     xid = models.BigIntegerField(default=0)  # of the transaction that counted last
-
-    def __str__(self) -> str:
-        return str(self.generation)
 
 
 class KeyRotation(models.Model):
@@ -69,6 +59,3 @@ class KeyRotation(models.Model):
                 nulls_distinct=False,
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.done}/{self.total}"

@@ -8,8 +8,6 @@ from pathlib import Path
 from uuid import UUID
 
 from audit.keys.cipher import Unreadable
-from audit.keys.master_keys.env import EnvKeys, older_keys
-from audit.keys.master_keys.file import FileKeys
 from audit.keys.master_keys.keeper import (
     Keeper,
     MasterKeyAway,
@@ -19,6 +17,7 @@ from audit.keys.master_keys.keeper import (
     Wrapped,
 )
 from audit.keys.master_keys.kms import KmsKeys
+from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
 
 __all__ = [
     "Keeper",

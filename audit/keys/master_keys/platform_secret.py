@@ -15,8 +15,8 @@ from uuid import UUID
 
 from audit.keys.cipher import Unreadable
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing, MasterKeyProblem, MasterKeys
+from audit.keys.master_keys.local import SIZE, LocalKeys, decoded
 from audit.keys.master_keys.private_file import make_once, replace
-from audit.keys.master_keys.raw import SIZE, RawKeys, decoded
 
 VARIABLE, AAD = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
 
@@ -31,7 +31,7 @@ def read(variables: Mapping[str, str], home: Path, master_keys: MasterKeys) -> b
             make_once(path, _line(master_keys, _first(master_keys)))
     if path.exists():
         return _decrypted(path, master_keys)
-    if not isinstance(master_keys.current, RawKeys):
+    if not isinstance(master_keys.current, LocalKeys):
         remedy = f"set {VARIABLE} (openssl rand -base64 32)"
         raise MasterKeyProblem(f"{path} cannot be written: {remedy}")
     return _first(master_keys)
@@ -52,7 +52,7 @@ def is_under(home: Path, key_id: UUID) -> bool:
 
 def _first(master_keys: MasterKeys) -> bytes:
     keeper = master_keys.current
-    return keeper.keys()[-1] if isinstance(keeper, RawKeys) else secrets.token_bytes(SIZE)
+    return keeper.keys()[-1] if isinstance(keeper, LocalKeys) else secrets.token_bytes(SIZE)
 
 
 def _decrypted(path: Path, master_keys: MasterKeys) -> bytes:

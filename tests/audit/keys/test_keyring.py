@@ -15,11 +15,11 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from pytest_django.fixtures import Settings
 
-from audit.keys import key_cache, key_watch
+from audit.keys import key_cache
 from audit.keys import keyring as module
 from audit.keys.keyring import Cipher, Keyring, Unreadable, destroy, keyring, wrap
 from audit.keys.master_keys import MasterKeyMissing, MasterKeys
-from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.local import EnvKeys
 from audit.models import DataKey, Event
 from config.environment import PROJECT
 
@@ -313,7 +313,7 @@ def test_without_news_from_the_database_nothing_is_given_out(
 def test_while_nobody_asks_for_a_key_one_that_is_destroyed_goes_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(key_watch, "QUIET_S", 0.0)
+    monkeypatch.setattr(key_cache, "QUIET_S", 0.0)
     alice, ring = uuid4(), Keyring()
     key_id = ring.of_subject_now(acme, alice).key_id
     ring.of_subject_now(acme, uuid4())
@@ -330,19 +330,19 @@ def test_while_nobody_asks_for_a_key_one_that_is_destroyed_goes_all_the_same(
 def test_then_it_looks_less_often_and_still_within_the_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch = key_watch.KeyWatch(cache := key_cache.KeyCache(10))
+    watch = key_cache.KeyWatch(cache := key_cache.KeyCache(10))
     cache.used = time.monotonic()
-    assert watch._pause() == key_watch.PAUSE_S
-    cache.used -= key_watch.QUIET_S + 1
-    assert watch._pause() == key_watch.QUIET_PAUSE_S
-    assert key_watch.PAUSE_S < key_watch.QUIET_PAUSE_S < key_watch.VALID_S < 1
+    assert watch._pause() == key_cache.PAUSE_S
+    cache.used -= key_cache.QUIET_S + 1
+    assert watch._pause() == key_cache.QUIET_PAUSE_S
+    assert key_cache.PAUSE_S < key_cache.QUIET_PAUSE_S < key_cache.VALID_S < 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_keys_leave_the_memory_of_a_process_that_has_nothing_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(key_watch, "IDLE_S", 0.2)
+    monkeypatch.setattr(key_cache, "IDLE_S", 0.2)
     ring = Keyring()
     ring.of_subject_now(acme, uuid4())
     assert ring._cache.by_id

@@ -24,8 +24,7 @@ from audit.keys.master_keys import (
     from_environment,
     platform_secret,
 )
-from audit.keys.master_keys.env import EnvKeys
-from audit.keys.master_keys.raw import UNNAMED
+from audit.keys.master_keys.local import EnvKeys
 from audit.models import PLATFORM, DataKey
 from config.environment import PROJECT
 from tests.audit.transit_server import TOKEN, TransitServer, transit
@@ -63,7 +62,7 @@ def test_one_from_the_environment(tmp_path: Path) -> None:
     keys = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
     by, ciphertext = keys.encrypt(KEY, AAD)
     assert keys.decrypt(by, ciphertext, AAD) == KEY
-    assert by == keys.current_id() != UNNAMED
+    assert by == keys.current_id()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Unreadable):
         keys.decrypt(by, ciphertext, AAD + b"!")
@@ -80,17 +79,6 @@ def test_older_ones_still_open(tmp_path: Path) -> None:
     assert keys.encrypt(KEY, AAD).by == keys.current_id()
     with pytest.raises(MasterKeyMissing):
         from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(by, ciphertext, AAD)
-
-
-@unit
-def test_what_was_wrapped_before_they_had_names_opens(tmp_path: Path) -> None:
-    ciphertext = Cipher(UNNAMED, AESGCM(ONE)).encrypt(KEY, AAD)
-    told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
-    assert from_environment(told, tmp_path).decrypt(UNNAMED, ciphertext, AAD) == KEY
-    with pytest.raises(Unreadable):
-        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(
-            UNNAMED, ciphertext, AAD
-        )
 
 
 @unit

@@ -16,19 +16,17 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from audit.actions import Action
 from audit.keys import key_check, rotation
-from audit.keys.cipher import Cipher, Unreadable
+from audit.keys.cipher import Unreadable
 from audit.keys.keyring import Keyring, newest
 from audit.keys.master_keys import MasterKeyMissing, MasterKeys, from_environment, platform_secret
-from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.local import EnvKeys
 from audit.models import DataKey, Event, KeyRotation
-from audit.models.key import MASTER
 from config.environment import PROJECT
 from tenants.models import Tenant
 from tests.audit.transit_server import transit
@@ -191,35 +189,6 @@ def test_from_the_environment_to_a_kms_and_its_next_version(settings: Any, tmp_p
         assert rotation.advance(rotation.start_master(by=BY, renew=True))
         kms.oldest = 2
         all_open(texts)
-
-
-def test_keys_from_before_they_had_names_and_versions(settings: Any) -> None:
-    """As an installation from before this has them."""
-    settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
-    acme, alice = uuid4(), uuid4()
-    tenants, hers = AESGCM.generate_key(256), AESGCM.generate_key(256)
-    above = old_row(acme, None, tenants, Cipher(MASTER, AESGCM(ONE)))
-    row = old_row(acme, alice, hers, Cipher(above.id, AESGCM(tenants)))
-    ciphertext = Cipher(row.id, AESGCM(hers)).encrypt(b"a prompt of %a" % alice, AAD)
-    texts: Texts = {(acme, alice): (row.id, ciphertext)}
-    all_open(texts)
-    assert Keyring().of_subject_now(acme, alice).key_id == row.id
-    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
-    assert rotation.advance(rotation.start_master(by=BY))
-    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
-    all_open(texts)
-    assert rotation.advance(rotation.start_tenant(acme, by=BY))
-    all_open(texts)
-    row.refresh_from_db()
-    assert MASTER not in {row.wrapped_by, *masters()}
-
-
-def old_row(tenant: UUID, who: UUID | None, key: bytes, above: Cipher) -> DataKey:
-    row = DataKey(id=uuid4(), tenant_id=tenant, subject_id=who)
-    place = b"audit_datakey|%b|%b" % (tenant.bytes, row.id.bytes)
-    row.wrapped = above.encrypt(key, place)
-    row.save()
-    return row
 
 
 def test_one_to_a_key_that_is_no_longer_current_is_left(settings: Any) -> None:

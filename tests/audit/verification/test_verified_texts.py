@@ -16,7 +16,7 @@ from audit.checks import full_verification
 from audit.erasure import deletion, execution, tombstones
 from audit.keys import keyring, signing
 from audit.keys.master_keys import MasterKeys
-from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.local import EnvKeys
 from audit.models import CheckRun, DataKey, Event, Payload
 from audit.proof import seal
 from audit.retention import legal_hold, pruning

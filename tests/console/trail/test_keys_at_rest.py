@@ -10,7 +10,7 @@ from django.test import Client
 from audit.keys import rotation
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeyAway, MasterKeys, platform_secret
-from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.local import EnvKeys
 from tenants.models import Tenant, User
 
 pytestmark = pytest.mark.django_db

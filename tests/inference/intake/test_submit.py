@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeys
-from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.local import EnvKeys
 from audit.models import DataKey, Event
 from inference import classes, engines
 from inference.classes import WorkClass
