@@ -5,7 +5,7 @@ has an eraser that deletes rows older than a moment.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -13,12 +13,12 @@ from uuid import UUID
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from audit.retention import row_counts
-from audit.retention.row_counts import Counts
+from infrastructure.postgres.queries import rows
 
 AUDIT, EXPORTS = "audit", "exports"
 FLOOR_DAYS = 184  # six calendar months are up to 184 days (CSL art. 23)
 MOST_DAYS = 36_500
+Counts = dict[str, dict[str, int]]  # month -> kind -> rows: {"2026-01": {"events": 12}}
 
 
 class Count(Protocol):
@@ -49,47 +49,59 @@ class DataClass:
     note: Promise | str = ""
 
 
-@dataclass(slots=True)
-class _Registry:
-    classes: dict[str, DataClass] = field(default_factory=dict)
-    external: dict[str, ExternalDays] = field(default_factory=dict)
-    tenants: Callable[[], list[UUID]] = list
-
-
-_registry = _Registry()
+_known: dict[str, DataClass] = {}
+_external: dict[str, ExternalDays] = {}
+_tenants: list[Callable[[], list[UUID]]] = []
 
 
 def register(data_class: DataClass) -> None:
-    _registry.classes[data_class.name] = data_class
+    _known[data_class.name] = data_class
 
 
 def register_external(name: str, days: ExternalDays) -> None:
     """Registers a class whose days are not in a RetentionRule."""
-    _registry.external[name] = days
+    _external[name] = days
 
 
 def external(name: str) -> ExternalDays | None:
-    return _registry.external.get(name)
+    return _external.get(name)
 
 
 def register_tenants(tenant_ids: Callable[[], list[UUID]]) -> None:
     """Registers the list of tenants, which `audit` itself does not know."""
-    _registry.tenants = tenant_ids
+    _tenants[:] = [tenant_ids]
 
 
 def tenants() -> list[UUID]:
-    return _registry.tenants()
+    return [tenant_id for tenant_ids in _tenants for tenant_id in tenant_ids()]
 
 
 def known() -> list[DataClass]:
     """Returns all classes: the audit trail first, the others by name."""
-    classes = _registry.classes.values()
-    return sorted(classes, key=lambda data_class: (data_class.name != AUDIT, data_class.name))
+    return sorted(_known.values(), key=lambda known: (known.name != AUDIT, known.name))
 
 
 def of(name: str) -> DataClass:
     """Returns the class. Raises KeyError."""
-    return _registry.classes[name]
+    return _known[name]
+
+
+def by_month(kinds: dict[str, tuple[str, str]], tenant_id: UUID, before: datetime) -> Counts:
+    """Counts rows older than `before`, by kind: a table with a `tenant_id`, and its time column."""
+    counts: Counts = {}
+    for kind, (table, column) in kinds.items():
+        query = (
+            f"select to_char({column} at time zone 'UTC', 'YYYY-MM') as month, count(*) "
+            f"from {table} where tenant_id = %s and {column} < %s group by 1 order by 1"
+        )
+        for month, number in rows(query, [tenant_id, before]):
+            counts.setdefault(month, {})[kind] = number
+    return dict(sorted(counts.items()))
+
+
+def _count_trail(tenant_id: UUID, before: datetime) -> Counts:
+    kinds = {"events": ("audit_event", "at"), "texts": ("audit_payload", "at")}
+    return by_month(kinds, tenant_id, before)
 
 
 register(
@@ -98,7 +110,7 @@ register(
         _("Audit trail: events and texts of requests"),
         default_days=200,
         floor_days=FLOOR_DAYS,
-        count=row_counts.of_trail,
+        count=_count_trail,
         note=_("Deleted by whole months, when the longest retention of any tenant has ended."),
     )
 )

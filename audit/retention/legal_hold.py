@@ -6,23 +6,22 @@ in every tenant and role; `by` is the actor in the trail's form. The database de
 hold waits for approval, and whether it is in force meanwhile (sql/5_retention.sql).
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from audit.models import LegalHold
-from audit.trail.record import act
+from audit.trail.record import act, checked_reason
+from infrastructure.postgres.queries import lock
 
 LONGEST = timedelta(days=365)
-LONGEST_REASON = 500
 
 
 class HoldRefused(Exception):
@@ -63,25 +62,10 @@ def holding(at: datetime | None = None) -> QuerySet[LegalHold]:
 def in_force(
     tenant_id: UUID, subject_id: UUID | None = None, at: datetime | None = None
 ) -> LegalHold | None:
-    """Returns a hold on the subject or on the whole tenant; without a subject, any of the
-    tenant's.
-    """
+    """Returns a hold on the subject or the tenant; without a subject, any of the tenant's."""
     holds = holding(at).filter(tenant_id=tenant_id)
     if subject_id:
         holds = holds.filter(Q(subject_id=None) | Q(subject_id=subject_id))
-    return holds.first()
-
-
-def covering(
-    begins: datetime, ends: datetime, tenant_ids: Sequence[UUID] | None = None
-) -> LegalHold | None:
-    """Returns a hold in force now over anything between two moments, of these tenants or of any."""
-    holds = holding().filter(
-        Q(covers_from=None) | Q(covers_from__lt=ends),
-        Q(covers_until=None) | Q(covers_until__gt=begins),
-    )
-    if tenant_ids is not None:
-        holds = holds.filter(tenant_id__in=tenant_ids)
     return holds.first()
 
 
@@ -122,10 +106,9 @@ def request(
     covers_from: datetime | None = None,
     covers_until: datetime | None = None,
 ) -> LegalHold:
-    """Places a hold, in force at once if it `holds_meanwhile`; without approval it ends at
-    `waits_until`.
+    """Places a hold, in force at once if it `holds_meanwhile`. Raises ValidationError.
 
-    Raises ValidationError.
+    Without approval it ends at `waits_until`.
     """
     now = timezone.now()
     _refuse_dates(now, expires_at, covers_from, covers_until)
@@ -134,7 +117,7 @@ def request(
         subject_id=subject_id,
         covers_from=covers_from,
         covers_until=covers_until,
-        reason=_reason(reason),
+        reason=checked_reason(reason),
         requested_by=person or by,
         expires_at=expires_at,
     )
@@ -189,7 +172,7 @@ def release(hold: LegalHold, *, by: str, reason: str = "", person: str = "") -> 
         _lock_row(hold)
         _refuse_ended(hold)
         if not hold.release_asked_by:
-            _request_release(hold, person or by, _reason(reason))
+            _request_release(hold, person or by, checked_reason(reason))
             hold.save()
             _act(Action.HOLD_ASK_RELEASE, hold, by, reason=hold.release_reason)
             return False
@@ -234,22 +217,13 @@ def _refuse_dates(
         raise ValidationError({"covers_until": _("This is before the start.")})
 
 
-def _reason(text: str) -> str:
-    text = text.strip()
-    if not text or len(text) > LONGEST_REASON:
-        raise ValidationError({"reason": _("Say why, in at most 500 characters.")})
-    return text
-
-
 def _lock_row(hold: LegalHold) -> None:
     hold.refresh_from_db(from_queryset=LegalHold.objects.select_for_update())
 
 
 def _lock(tenant_id: UUID, *, shared: bool = False) -> None:
     """Locks until the transaction ends: erasures share the lock, a new hold has it alone."""
-    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    with connection.cursor() as cursor:
-        cursor.execute(f"select {function}(hashtextextended(%s, 0))", [f"hold:{tenant_id}"])
+    lock(f"hold:{tenant_id}", shared=shared)
 
 
 def _act(action: Action, hold: LegalHold, by: str, **more: Any) -> None:
@@ -257,10 +231,5 @@ def _act(action: Action, hold: LegalHold, by: str, **more: Any) -> None:
     for name in ("covers_from", "covers_until"):
         if moment := getattr(hold, name):
             detail[name] = moment.isoformat()
-    act(
-        action,
-        actor=by,
-        tenant_id=hold.tenant_id,
-        subject_id=hold.subject_id,
-        detail=detail | more,
-    )
+    subject = {"tenant_id": hold.tenant_id, "subject_id": hold.subject_id}
+    act(action, actor=by, **subject, detail=detail | more)

@@ -3,6 +3,7 @@
 The minimum is defined in the classes, in forms and in the database (audit/sql/5_retention.sql).
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +17,7 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.models import LegalHold, RetentionRule
 from audit.retention import data_classes, legal_hold
-from audit.retention.data_classes import AUDIT, MOST_DAYS, DataClass
-from audit.retention.row_counts import Counts
+from audit.retention.data_classes import AUDIT, MOST_DAYS, Counts, DataClass
 from audit.trail.record import act
 
 
@@ -45,11 +45,10 @@ class Preview:
     @property
     def total(self) -> dict[str, int]:
         """Returns the sums by kind."""
-        sums: dict[str, int] = {}
+        sums: Counter[str] = Counter()
         for kinds in self.months.values():
-            for kind, rows in kinds.items():
-                sums[kind] = sums.get(kind, 0) + rows
-        return sums
+            sums.update(kinds)
+        return dict(sums)
 
 
 # Queries -----------------------------------------------------------------------------------------
@@ -74,18 +73,15 @@ def rule(tenant_id: UUID, data_class: DataClass) -> Rule:
 
 def _read(data_class: DataClass, tenant_ids: Collection[UUID]) -> dict[UUID, Rule]:
     if external := data_classes.external(data_class.name):
-        days = external.read(tenant_ids)
-        default = data_class.default_days
-        return {pk: _rule(data_class, days.get(pk, default)) for pk in tenant_ids}
-    rows = RetentionRule.objects.filter(tenant_id__in=tenant_ids, data_class=data_class.name)
-    own = {row.tenant_id: row for row in rows}
-    return {pk: _own_rule(data_class, own.get(pk)) for pk in tenant_ids}
-
-
-def _own_rule(data_class: DataClass, own: RetentionRule | None) -> Rule:
-    if own is None:
-        return _rule(data_class, data_class.default_days)
-    return _rule(data_class, own.days, own.changed_by, own.changed_at)
+        known = {pk: _rule(data_class, days) for pk, days in external.read(tenant_ids).items()}
+    else:
+        rows = RetentionRule.objects.filter(tenant_id__in=tenant_ids, data_class=data_class.name)
+        known = {
+            row.tenant_id: _rule(data_class, row.days, row.changed_by, row.changed_at)
+            for row in rows
+        }
+    default = _rule(data_class, data_class.default_days)
+    return {pk: known.get(pk, default) for pk in tenant_ids}
 
 
 def _rule(
@@ -103,13 +99,15 @@ def preview(tenant_id: UUID, name: str, days: int) -> Preview:
 
 
 def change(tenant_id: UUID, name: str, days: int, *, by: str) -> Preview:
-    """Changes the days from tonight on, and returns the effect. Raises ValidationError,
-    KeyError.
+    """Changes the days from tonight on, and returns the effect.
+
+    Raises ValidationError, KeyError.
     """
     data_class = data_classes.of(name)
     refuse_days(data_class, days)
     with transaction.atomic():
-        _lock(tenant_id, data_class)
+        locked = RetentionRule.objects.select_for_update()
+        locked.filter(tenant_id=tenant_id, data_class=name).first()
         present = rule(tenant_id, data_class).days
         effect = _preview(tenant_id, data_class, present, days)
         if days == present:
@@ -131,18 +129,12 @@ def record(tenant_id: UUID, name: str, before: int, after: int, *, by: str) -> N
 
 def refuse_days(data_class: DataClass, days: int) -> None:
     if days < data_class.floor_days:
-        text = _("At least %d days.") % data_class.floor_days
+        text = _("At least %d days.")
         if data_class.name == AUDIT:
             text = _("At least %d days: the law asks for six months of records.")
-            text = text % data_class.floor_days
-        raise ValidationError({"days": text})
+        raise ValidationError({"days": text % data_class.floor_days})
     if days > MOST_DAYS:
         raise ValidationError({"days": _("At most %d days.") % MOST_DAYS})
-
-
-def _lock(tenant_id: UUID, data_class: DataClass) -> None:
-    rules = RetentionRule.objects.select_for_update()
-    rules.filter(tenant_id=tenant_id, data_class=data_class.name).first()
 
 
 def _preview(tenant_id: UUID, data_class: DataClass, present: int, days: int) -> Preview:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.actions import Action
@@ -21,6 +21,7 @@ from audit.retention import data_classes, legal_hold, periods
 from audit.retention.data_classes import AUDIT, DataClass
 from audit.trail import erasing
 from audit.trail.record import act
+from infrastructure.postgres.queries import rows, value
 
 log = logging.getLogger(__name__)
 BY, CHECK = "system:retention", "retention.prune"
@@ -54,17 +55,16 @@ def prune() -> PruneReport:
             if data_class.erase:
                 piece = partial(_prune_class, data_class, tenant_id)
                 _try(report, f"{data_class.name} {tenant_id}", piece)
-    _save(report, time.monotonic() - began)
+    problem = "; ".join(f"{name}: {problem}" for name, problem in report.failed.items())
+    figures = {"rows": report.rows, "kept": report.on_hold}
+    CheckRun.record(CHECK, began, figures=figures, problem=problem)
     return report
 
 
 def due_months(table: str) -> Iterator[date]:
     """Returns whole months that are older than the longest retention of all tenants."""
-    with connection.cursor() as cursor:
-        cursor.execute("select audit_longest_retention()")
-        youngest = timezone.now() - timedelta(days=cursor.fetchone()[0])
-        cursor.execute(_MONTHS, [table, rf"{table}\_y%"])
-        months = [row[0] for row in cursor.fetchall()]
+    youngest = timezone.now() - timedelta(days=value("select audit_longest_retention()"))
+    months = [month for (month,) in rows(_MONTHS, [table, rf"{table}\_y%"])]
     return (month for month in months if _end(month) <= youngest)
 
 
@@ -75,39 +75,37 @@ def _end(month: date) -> datetime:
 
 def _prune_texts(tenant_id: UUID) -> int:
     """Deletes texts of a tenant whose retention is shorter than another one's."""
-    rows = 0
+    total = 0
     while True:
         with transaction.atomic():
             batch = erasing.prune_texts(tenant_id, TEXTS_AT_ONCE)
-            _record(tenant_id, "texts", batch)
-        rows += batch
+            _record(tenant_id, AUDIT, batch)
+        total += batch
         if batch < TEXTS_AT_ONCE:
-            return rows
+            return total
 
 
 def _prune_class(data_class: DataClass, tenant_id: UUID) -> int:
-    """Deletes a tenant's expired rows of one class. Raises OnHold if the whole tenant is on
-    hold.
-    """
+    """Deletes a tenant's expired rows of one class. Raises OnHold if all of the tenant is held."""
     assert data_class.erase
     with transaction.atomic():
         rule = periods.rule(tenant_id, data_class)
         before = timezone.now() - timedelta(days=rule.days)
         spare = legal_hold.held_subjects(tenant_id, before)
-        rows = data_class.erase(tenant_id, before, spare)
-        _record(tenant_id, data_class.name, rows, days=rule.days)
-    return rows
+        number = data_class.erase(tenant_id, before, spare)
+        _record(tenant_id, data_class.name, number, days=rule.days)
+    return number
 
 
-def _record(tenant_id: UUID, name: str, rows: int, **more: int) -> None:
-    if rows:
-        detail = {"data_class": AUDIT if name == "texts" else name, "rows": rows, **more}
+def _record(tenant_id: UUID, name: str, number: int, **more: int) -> None:
+    if number:
+        detail = {"data_class": name, "rows": number, **more}
         act(Action.AUDIT_PRUNE, actor=BY, tenant_id=tenant_id, detail=detail)
 
 
 def _try(report: PruneReport, name: str, piece: Callable[[], int]) -> None:
     try:
-        rows = piece()
+        number = piece()
     except (legal_hold.OnHold, erasing.HoldInForce) as hold:
         report.on_hold[name] = str(hold)
     except DatabaseError as problem:
@@ -117,16 +115,5 @@ def _try(report: PruneReport, name: str, piece: Callable[[], int]) -> None:
         log.exception("cannot prune %s", name)
         report.failed[name] = repr(problem)[:200]
     else:
-        if rows:
-            report.rows[name] = rows
-
-
-def _save(report: PruneReport, seconds: float) -> None:
-    CheckRun.objects.create(
-        name=CHECK,
-        at=timezone.now(),
-        ok=not report.failed,
-        figures={"rows": report.rows, "kept": report.on_hold},
-        problem="; ".join(f"{name}: {problem}" for name, problem in report.failed.items())[:500],
-        took_ms=int(seconds * 1000),
-    )
+        if number:
+            report.rows[name] = number

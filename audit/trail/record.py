@@ -10,13 +10,16 @@ looked up, which in a partitioned table would cost a tenth of the statement.
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from audit.models import Event
 from audit.trail import unsealed_notes
 from audit.trail.request_origin import present_key, present_network
 
+LONGEST_REASON = 500
 RECEIVED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
     client_net inet, route text, model text, data_key_id uuid, request text,
@@ -85,6 +88,14 @@ def act(
     )
     unsealed_notes.remember(event)
     return event
+
+
+def checked_reason(text: str) -> str:
+    """Returns the reason that an act needs. Raises ValidationError."""
+    text = text.strip()
+    if not text or len(text) > LONGEST_REASON:
+        raise ValidationError({"reason": _("Say why, in at most 500 characters.")})
+    return text
 
 
 def api_key_of(actor: str) -> UUID | None:

@@ -49,7 +49,7 @@ def _delete(rows: QuerySet[Model]) -> int:
 
 
 # Retention ---------------------------------------------------------------------------------------
-KINDS = {"files": ("inference_file", "created_at")}  # for row_counts.by_month
+KINDS = {"files": ("inference_file", "created_at")}  # for data_classes.by_month
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from audit.retention import data_classes, row_counts
+from audit.retention import data_classes
 from audit.retention.data_classes import DataClass
 from inference.personal_data import files
 
@@ -59,7 +59,7 @@ def register() -> None:
         ("requests", _("Requests and their usage"), 400, floor, requests, erase_requests),
         ("usage", _("Sums of usage"), 1100, floor, sums, erase_sums),
     ):
-        count = partial(row_counts.by_month, kinds)
+        count = partial(data_classes.by_month, kinds)
         data_classes.register(DataClass(name, label, days, floor_days, count, erase))
 
 

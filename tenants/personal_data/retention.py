@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from audit.retention import data_classes, row_counts
+from audit.retention import data_classes
 from audit.retention.data_classes import AUDIT, DataClass, ExternalDays
 from tenants.models import Refusal, Tenant
 
@@ -38,8 +38,8 @@ def _write(tenant_id: UUID, days: int, by: str) -> None:
     Tenant.objects.get(pk=tenant_id).change(by=by, retention_days=days)
 
 
-def _count_refusals(tenant_id: UUID, before: datetime) -> row_counts.Counts:
-    return row_counts.by_month({"refusals": ("tenants_refusal", "last_at")}, tenant_id, before)
+def _count_refusals(tenant_id: UUID, before: datetime) -> data_classes.Counts:
+    return data_classes.by_month({"refusals": ("tenants_refusal", "last_at")}, tenant_id, before)
 
 
 def _erase_refusals(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from audit.models import LegalHold
 from audit.retention import legal_hold
 from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
+from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
@@ -27,7 +28,7 @@ from tenants.roles import Permission
 
 
 class HoldForm(ConsoleForm):
-    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=legal_hold.LONGEST_REASON)
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=LONGEST_REASON)
     subject = forms.CharField(
         label=gettext_lazy("Person"),
         required=False,
@@ -68,7 +69,7 @@ class RenewalForm(ConsoleForm):
 class ReleaseForm(ConsoleForm):
     """Gives the reason for a release, which the approver reads."""
 
-    reason = forms.CharField(max_length=legal_hold.LONGEST_REASON, required=False)
+    reason = forms.CharField(max_length=LONGEST_REASON, required=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.models import Event
 from audit.search import text_search
+from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, MomentField
@@ -22,7 +23,7 @@ from tenants.roles import Permission
 class WhyForm(ConsoleForm):
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=text_search.LONGEST_REASON,
+        max_length=LONGEST_REASON,
         help_text=_("Recorded in the audit trail together with your name."),
     )
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
-from audit.search import text_search
+from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm
@@ -40,7 +40,7 @@ class DownloadForm(ConsoleForm):
     kind = forms.ChoiceField(label=_("File"))
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=text_search.LONGEST_REASON,
+        max_length=LONGEST_REASON,
         help_text=_("Recorded in the audit trail together with your name."),
     )
 

@@ -1,7 +1,7 @@
 """Legal holds: two people, a year at most, in force at once, and over by themselves."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -255,16 +255,6 @@ def test_every_act_is_on_record() -> None:
     event = Event.objects.get(action="hold:request")
     assert (event.tenant_id, event.subject_id, event.actor) == (TENANT, SUBJECT, "user:1")
     assert event.detail["reason"] == "Case 4711"
-
-
-def test_which_months_it_covers() -> None:
-    day = datetime(2026, 3, 10, tzinfo=UTC)
-    hold = placed(covers_from=day, covers_until=day + timedelta(days=1))
-    march = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
-    assert legal_hold.covering(*march) == hold
-    assert legal_hold.covering(*march, tenant_ids=[OTHER]) is None
-    assert legal_hold.covering(march[1], march[1] + timedelta(days=30)) is None
-    assert legal_hold.covering(march[0] - timedelta(days=28), march[0]) is None
 
 
 def test_its_dates_are_in_order() -> None:

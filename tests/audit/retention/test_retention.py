@@ -14,14 +14,13 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys import keyring, signing
 from audit.models import CheckRun, Event, LegalHold, Payload, PrunedMonth, RetentionRule, Seal
 from audit.offline import forebay_verify
 from audit.proof import seal
 from audit.retention import data_classes, legal_hold, periods, pruning
-from audit.retention.data_classes import AUDIT, DataClass
-from audit.retention.row_counts import Counts
+from audit.retention.data_classes import AUDIT, Counts, DataClass
 from audit.search.events import Filters
 from tenants.models import Tenant
 from tests.unguarded import protected
@@ -48,10 +47,9 @@ def notes() -> Iterator[list[datetime]]:
         rows[:] = [at for at in rows if at not in gone]
         return len(gone)
 
-    before = dict(data_classes._registry.classes)
     data_classes.register(DataClass(CLASS, "Notes", 30, 7, count, erase))  # type: ignore[arg-type]
     yield rows
-    data_classes._registry.classes = before
+    del data_classes._known[CLASS]
 
 
 def run(statement: str, *values: Any) -> list[tuple[object, ...]]:
@@ -383,7 +381,7 @@ def test_an_old_export_verifies_when_its_months_are_gone(
     months: list[date], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(trail_export, "_wake", lambda: None)
+    monkeypatch.setattr(export_file, "wake", lambda task: None)
     tenant = Tenant.open("acme", by="test")
     each_day(tenant, months[0], 90)
     seal.seal_due()
