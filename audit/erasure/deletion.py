@@ -84,7 +84,8 @@ def ask(
         request = _open_like(new) or _insert_or_get(new)
         if request is new:
             _record_request(request, by)
-            _hold_if_required(request)
+            if active_hold := legal_hold.in_force(tenant_id, subject_id):
+                hold(request, active_hold)
         else:
             _extend(request, new, by=by, decides=decides)
         if decides and request.approved_at is None:
@@ -93,9 +94,7 @@ def ask(
 
 
 def approve(request: DeletionRequest, *, by: str) -> None:
-    """Approves a request, which is executed within seconds unless a hold stops it. Raises
-    AlreadyDecided.
-    """
+    """Approves a request, to be executed within seconds unless held. Raises AlreadyDecided."""
     with transaction.atomic():
         lock(request)
         if request.approved_at or request.state not in (State.REQUESTED, State.HELD):
@@ -117,7 +116,7 @@ def refuse(request: DeletionRequest, *, by: str, answer: str) -> None:
             raise AlreadyDecided
         if request.started_at:
             raise AlreadyBegun
-        _act(Action.DELETION_REFUSE, request, by)
+        record(Action.DELETION_REFUSE, request, by)
         _close(request, answer)
 
 
@@ -133,7 +132,7 @@ def lift(request: DeletionRequest, *, by: str, answer: str) -> None:
             raise AlreadyDecided
         if not is_restricted(request):
             raise AlreadyBegun
-        _act(Action.DELETION_LIFT, request, by)
+        record(Action.DELETION_LIFT, request, by)
         _close(request, answer)
 
 
@@ -160,9 +159,7 @@ def restricted_until(request: DeletionRequest) -> datetime:
 
 
 def was_lifted(request: DeletionRequest) -> bool:
-    """Returns True if a restriction was ended: a request that has begun cannot be refused
-    otherwise.
-    """
+    """Returns True if a restriction was ended. Nothing else that has begun can be refused."""
     return request.state == State.REFUSED and request.started_at is not None
 
 
@@ -173,7 +170,7 @@ def hold(request: DeletionRequest, active_hold: Any) -> None:
     until = active_hold.expires_at.strftime("%Y-%m-%d")
     request.answer = _("A legal hold keeps this data, at most until %(day)s.") % {"day": until}
     request.save(update_fields=["state", "held_at", "answer"])
-    _act(Action.DELETION_HELD, request, "system", hold=active_hold.id)
+    record(Action.DELETION_HELD, request, "system", hold=str(active_hold.id))
 
 
 def resume(request: DeletionRequest) -> None:
@@ -189,7 +186,8 @@ def resume(request: DeletionRequest) -> None:
 def mark_late(request: DeletionRequest) -> None:
     request.alerted_at = timezone.now()
     request.save(update_fields=["alerted_at"])
-    _act(Action.DELETION_LATE, request, "system", due_at=request.due_at, state=request.state)
+    due_at, state = str(request.due_at), str(request.state)
+    record(Action.DELETION_LATE, request, "system", due_at=due_at, state=state)
 
 
 def lock(request: DeletionRequest) -> None:
@@ -212,11 +210,6 @@ def _insert_or_get(new: DeletionRequest) -> DeletionRequest:
             raise
         return request
     return new
-
-
-def _hold_if_required(request: DeletionRequest) -> None:
-    if active_hold := legal_hold.in_force(request.tenant_id, request.subject_id):
-        hold(request, active_hold)
 
 
 def _extend(request: DeletionRequest, new: DeletionRequest, *, by: str, decides: bool) -> None:
@@ -248,7 +241,7 @@ def _approve(request: DeletionRequest, by: str) -> None:
         request.state = State.APPROVED
     request.approved_by, request.approved_at = by, timezone.now()
     request.save(update_fields=["state", "approved_by", "approved_at"])
-    _act(Action.DELETION_APPROVE, request, by)
+    record(Action.DELETION_APPROVE, request, by)
 
 
 def _close(request: DeletionRequest, answer: str) -> None:
@@ -258,8 +251,9 @@ def _close(request: DeletionRequest, answer: str) -> None:
 
 
 def _record_request(request: DeletionRequest, by: str) -> None:
-    more = {"removes": True} if request.removes else {}
-    _act(Action.DELETION_REQUEST, request, by, mode=request.mode, due_at=request.due_at, **more)
+    more = {"removes": "True"} if request.removes else {}
+    mode, due_at = str(request.mode), str(request.due_at)
+    record(Action.DELETION_REQUEST, request, by, mode=mode, due_at=due_at, **more)
 
 
 def _required_answer(answer: str) -> str:
@@ -268,15 +262,9 @@ def _required_answer(answer: str) -> str:
     return _text(answer, "answer")
 
 
-def _act(action: Action, request: DeletionRequest, by: str, **detail: Any) -> None:
-    texts = {name: str(value) for name, value in detail.items()}
-    act(
-        action,
-        actor=by,
-        tenant_id=request.tenant_id,
-        subject_id=request.subject_id,
-        detail={"request": str(request.id), **texts},
-    )
+def record(action: Action, request: DeletionRequest, by: str, **detail: Any) -> None:
+    subject = {"tenant_id": request.tenant_id, "subject_id": request.subject_id}
+    act(action, actor=by, **subject, detail={"request": str(request.id), **detail})
 
 
 def _text(text: str, name: str) -> str:

@@ -6,13 +6,12 @@ the first store without evidence. A request is done when every store reports tha
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audit.actions import Action
@@ -21,7 +20,7 @@ from audit.erasure.deletion import is_restricted, restricted_until
 from audit.erasure.erasers import Eraser, Turn
 from audit.models import DeletionRequest, DeletionState, ErasureStep
 from audit.retention import legal_hold
-from audit.trail.record import act
+from infrastructure.postgres.queries import try_lock
 
 log = logging.getLogger(__name__)
 BY = "system"
@@ -32,12 +31,16 @@ State = DeletionState
 
 
 def work() -> None:
-    """Runs one round: the clock, then as much erasing as fits into ROUND_S."""
-    with _exclusive() as acquired:
+    """Runs one round: the clock, then as much erasing as fits into ROUND_S.
+
+    One round runs at a time, so that erasure never takes all of a worker's threads.
+    """
+    with try_lock("audit.deletion") as acquired:
         if not acquired:
             return
         run_clock()
-        until, waiting = time.monotonic() + ROUND_S, _waiting()
+        until = time.monotonic() + ROUND_S
+        waiting = list(_approved().order_by("requested_at").values_list("pk", flat=True))
         while waiting:  # one store of each request in turn, so that no request delays the others
             waiting = [pk for pk in waiting if time.monotonic() < until and advance(pk)]
 
@@ -47,7 +50,8 @@ def advance(pk: UUID) -> bool:
     store = ""
     try:
         with transaction.atomic():
-            request = _lock_request(pk)
+            # Another worker may have it.
+            request = _approved().select_for_update(skip_locked=True).filter(pk=pk).first()
             if request is None or not _may_proceed(request):
                 return False
             step = _next_step(request)
@@ -93,8 +97,7 @@ def _restriction_lasts(request: DeletionRequest, now: datetime) -> bool:
     return deletion.restricts(request) and now < restricted_until(request) + deletion.ALERT
 
 
-def _apply_to(request: DeletionRequest, change: object) -> None:
-    assert callable(change)
+def _apply_to(request: DeletionRequest, change: Callable[[DeletionRequest], None]) -> None:
     try:
         with transaction.atomic():
             change(request)
@@ -118,15 +121,8 @@ def _resume_if_free(request: DeletionRequest) -> None:
 
 
 # One step ----------------------------------------------------------------------------------------
-def _waiting() -> list[UUID]:
-    rows = DeletionRequest.objects.filter(state__in=(State.APPROVED, State.RUNNING))
-    return list(rows.order_by("requested_at").values_list("pk", flat=True))
-
-
-def _lock_request(pk: UUID) -> DeletionRequest | None:
-    """Locks and returns a request, or None while another worker has it."""
-    rows = DeletionRequest.objects.select_for_update(skip_locked=True)
-    return rows.filter(pk=pk, state__in=(State.APPROVED, State.RUNNING)).first()
+def _approved() -> QuerySet[DeletionRequest]:
+    return DeletionRequest.objects.filter(state__in=(State.APPROVED, State.RUNNING))
 
 
 def _may_proceed(request: DeletionRequest) -> bool:
@@ -154,9 +150,7 @@ def _next_step(request: DeletionRequest) -> ErasureStep | None:
 
 
 def _begin(request: DeletionRequest) -> None:
-    """Starts a request; authentication now refuses the subject
-    (tenants/authentication/restriction.py).
-    """
+    """Starts a request. The subject cannot sign in now (tenants/authentication/restriction.py)."""
     request.state, request.started_at = State.RUNNING, timezone.now()
     if is_restricted(request):  # a restriction is fulfilled as soon as it begins
         request.alerted_at = None
@@ -202,7 +196,8 @@ def _erase(request: DeletionRequest, step: ErasureStep) -> bool:
     step.save()
     _conclude(step, store.verify(*subject))
     if "key_ids_sha256" in evidence:
-        _record_keys(request, evidence)
+        keys, digest = evidence["keys"], evidence["key_ids_sha256"]
+        deletion.record(Action.KEY_ERASE, request, BY, keys=keys, sha256=digest)
     return True
 
 
@@ -220,21 +215,6 @@ def _others_finished(request: DeletionRequest, store: Eraser) -> bool:
     others = request.steps.filter(finished_at=None).exclude(store=store.name)
     assert request.started_at
     return not others.exists() and timezone.now() >= request.started_at + QUIET
-
-
-def _record_keys(request: DeletionRequest, evidence: erasers.Evidence) -> None:
-    detail = {
-        "request": str(request.id),
-        "keys": evidence["keys"],
-        "sha256": evidence["key_ids_sha256"],
-    }
-    act(
-        Action.KEY_ERASE,
-        actor=BY,
-        tenant_id=request.tenant_id,
-        subject_id=request.subject_id,
-        detail=detail,
-    )
 
 
 def _without_tries(step: ErasureStep) -> erasers.Evidence:
@@ -292,24 +272,5 @@ def _finish_with(request: DeletionRequest, other: DeletionRequest) -> None:
 
 def _record_end(request: DeletionRequest) -> None:
     assert request.certificate
-    detail = {"request": str(request.id), "sha256": certificate.sha256_of(request.certificate)}
-    act(
-        Action.DELETION_FINISH,
-        actor=BY,
-        tenant_id=request.tenant_id,
-        subject_id=request.subject_id,
-        detail=detail,
-    )
-
-
-@contextmanager
-def _exclusive() -> Iterator[bool]:
-    """Admits one round at a time, so that erasure never takes all of a worker's threads."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(hashtextextended('audit.deletion', 0))")
-        acquired = bool(cursor.fetchone()[0])
-        try:
-            yield acquired
-        finally:
-            if acquired:
-                cursor.execute("select pg_advisory_unlock(hashtextextended('audit.deletion', 0))")
+    digest = certificate.sha256_of(request.certificate)
+    deletion.record(Action.DELETION_FINISH, request, BY, sha256=digest)

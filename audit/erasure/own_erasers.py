@@ -2,15 +2,15 @@
 
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from audit.erasure import tombstones
 from audit.erasure.erasers import Eraser, Evidence, Turn, register
-from audit.exports import trail_export
+from audit.exports import export_file
 from audit.keys import keyring
 from audit.models import DataKey, ErasureStep, Export, Payload
 from audit.trail import erasing
+from infrastructure.postgres.queries import rows
 
 KEYS = "subject_keys"
 # Includes requests that ran while the key was destroyed, and excludes keys of other people.
@@ -32,10 +32,7 @@ def key_ids(tenant_id: UUID, subject_id: UUID) -> list[UUID]:
     )
     for evidence in steps.values_list("evidence", flat=True):
         ids |= {UUID(key_id) for key_id in evidence.get("key_ids", ())}
-    with connection.cursor() as cursor:
-        cursor.execute(_USED, [tenant_id, subject_id])
-        ids |= {row[0] for row in cursor.fetchall()}
-    return sorted(ids)
+    return sorted(ids | {key_id for (key_id,) in rows(_USED, [tenant_id, subject_id])})
 
 
 def _destroy_keys(tenant_id: UUID, subject_id: UUID) -> Evidence:
@@ -61,7 +58,7 @@ def _texts_remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 def _erase_exports(tenant_id: UUID, subject_id: UUID) -> Evidence:
     theirs = Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    return {"exports": trail_export.purge(theirs.select_for_update())}
+    return {"exports": export_file.purge(theirs.select_for_update())}
 
 
 def _exports_remaining(tenant_id: UUID, subject_id: UUID) -> int:

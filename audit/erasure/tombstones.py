@@ -7,10 +7,9 @@ backup brought back is erased again before anybody can read it (`manage.py apply
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from audit.keys import signing
 from audit.models import DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold
 from audit.trail.record import act
+from infrastructure.postgres.queries import rows
 from infrastructure.postgres.scope import scope
 
 PURPOSE = "tombstone"
@@ -44,14 +44,13 @@ class BadTombstone(Exception):
     """A line was changed or damaged. Nothing is erased because of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     tenant_id: UUID
     subject_id: UUID
     request_id: UUID
     removes: bool
     at: datetime
-    signature: bytes
+    signature: bytes = b""
 
     @property
     def owner(self) -> tuple[UUID, UUID]:
@@ -59,13 +58,24 @@ class Line:
 
     @property
     def body(self) -> bytes:
-        return _body(self.tenant_id, self.subject_id, self.request_id, self.removes, self.at)
+        """The signed text."""
+        leaves = "removes" if self.removes else "stays"
+        return "\n".join(map(str, [*self[:3], leaves, self.at.isoformat()])).encode()
+
+    def signed(self) -> Self:
+        return self._replace(signature=signing.sign(self.body, PURPOSE))
 
     def is_ours(self) -> bool:
         return signing.is_ours(self.body, self.signature, PURPOSE)
 
+    def checked(self) -> Self:
+        """Returns the line. Raises BadTombstone if the signature is not ours."""
+        if not self.is_ours():
+            raise BadTombstone(f"the signature of request {self.request_id} is not ours")
+        return self
+
     @classmethod
-    def parse(cls, text: str) -> "Line":
+    def parse(cls, text: str) -> Self:
         """Parses a line of the file. Raises BadTombstone."""
         try:
             fields: dict[str, Any] = json.loads(text)
@@ -79,9 +89,7 @@ class Line:
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise BadTombstone("a line is broken") from None
-        if not line.is_ours():
-            raise BadTombstone(f"the signature of request {line.request_id} is not ours")
-        return line
+        return line.checked()
 
     def __str__(self) -> str:
         fields = {
@@ -94,14 +102,6 @@ class Line:
             "signature": self.signature.hex(),
         }
         return json.dumps(fields)
-
-
-def _body(
-    tenant_id: UUID, subject_id: UUID, request_id: UUID, removes: bool, at: datetime
-) -> bytes:
-    leaves = "removes" if removes else "stays"
-    words = [tenant_id, subject_id, request_id, leaves, at.isoformat()]
-    return "\n".join(map(str, words)).encode()
 
 
 def path() -> Path:
@@ -119,50 +119,24 @@ def place(tenant_id: UUID, subject_id: UUID) -> None:
     request = own.order_by("mode").first()  # an erasure before a restriction beside it
     if request is None or Tombstone.objects.filter(request_id=request.id).exists():
         return
-    store(_line_on_file(request.id) or _write_line(request))
+    # An attempt that was killed before its commit has left its line.
+    line = next((line for line in lines() if line.request_id == request.id), None)
+    if line is None:
+        subject = request.tenant_id, request.subject_id
+        line = Line(*subject, request.id, request.removes, timezone.now()).signed()
+        line_file.append(path(), str(line))
+    store(line)
 
 
 def store(line: Line) -> None:
     """Stores the line in the database too, where the keyring looks for it."""
-    Tombstone.objects.get_or_create(
-        request_id=line.request_id,
-        defaults={
-            "tenant_id": line.tenant_id,
-            "subject_id": line.subject_id,
-            "removes": line.removes,
-            "at": line.at,
-            "signature": line.signature,
-        },
-    )
-
-
-def _line_on_file(request_id: UUID) -> Line | None:
-    """Returns the line of an attempt that was killed before its commit, if there is one."""
-    return next((line for line in lines() if line.request_id == request_id), None)
-
-
-def _write_line(request: DeletionRequest) -> Line:
-    at = timezone.now()
-    body = _body(request.tenant_id, request.subject_id, request.id, request.removes, at)
-    line = Line(
-        request.tenant_id,
-        request.subject_id,
-        request.id,
-        request.removes,
-        at,
-        signing.sign(body, PURPOSE),
-    )
-    line_file.append(path(), str(line))
-    return line
+    Tombstone.objects.get_or_create(request_id=line.request_id, defaults=line._asdict())
 
 
 def _line_of(row: Tombstone) -> Line:
     """Returns the row as a line. Raises BadTombstone if the row was changed."""
     ids = row.tenant_id, row.subject_id, row.request_id
-    line = Line(*ids, row.removes, row.at, bytes(row.signature))
-    if not line.is_ours():
-        raise BadTombstone(f"the signature of request {line.request_id} is not ours")
-    return line
+    return Line(*ids, row.removes, row.at, bytes(row.signature)).checked()
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -187,9 +161,9 @@ def _cut_off(text: str) -> bool:
 
 def lost() -> list[Tombstone]:
     """Returns rows of the database that are missing from a damaged or older file."""
-    rows = list(Tombstone.objects.order_by("n"))  # read before the file, which is written first
-    on_file = {line.request_id for line in lines()} if rows else set()
-    return [row for row in rows if row.request_id not in on_file]
+    known = list(Tombstone.objects.order_by("n"))  # read before the file, which is written first
+    on_file = {line.request_id for line in lines()} if known else set()
+    return [row for row in known if row.request_id not in on_file]
 
 
 def write_back() -> int:
@@ -201,10 +175,7 @@ def write_back() -> int:
 
 
 def unapplied(*, thorough: bool = False) -> list[Line]:
-    """Returns lines whose subject has a key again.
-
-    `thorough`: returns all lines, since data may have come back in other stores only.
-    """
+    """Returns lines whose subject has a key again; `thorough`: all, for data in other stores."""
     every = lines()
     if not every or thorough:
         return every
@@ -240,8 +211,7 @@ def apply(line: Line) -> dict[str, Evidence]:
 
 def apply_again() -> int:
     """Erases people whose keys are back, after a hold that delayed it. Returns how many."""
-    rows = Tombstone.objects.filter(request_id__in=_reappeared())
-    return sum(_erased_again(row) for row in rows)
+    return sum(map(_erased_again, Tombstone.objects.filter(request_id__in=_reappeared())))
 
 
 def _erased_again(row: Tombstone) -> bool:
@@ -257,9 +227,7 @@ def _erased_again(row: Tombstone) -> bool:
 
 def _reappeared() -> set[UUID]:
     """Returns the requests whose subject has a key again."""
-    with connection.cursor() as cursor:
-        cursor.execute(_WITH_KEYS)
-        return {row[0] for row in cursor.fetchall()}
+    return {request_id for (request_id,) in rows(_WITH_KEYS)}
 
 
 def startup_problem(*, while_erasing: bool = False) -> str:
@@ -272,7 +240,8 @@ def startup_problem(*, while_erasing: bool = False) -> str:
         with scope(system=True):
             missing = len(lost())
             waiting = [line for line in unapplied() if not _is_barred(line)]
-            running = _running() if while_erasing else set()
+            executed = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
+            running = set(executed.values_list("id", flat=True)) if while_erasing else set()
     except (BadTombstone, OSError) as problem:
         return f"{path()}: {problem}; {RESTORE}"
     if missing:
@@ -287,11 +256,6 @@ def _is_barred(line: Line) -> bool:
     """Returns True if a hold delays the erasure and the tombstone keeps the key unusable."""
     tombstones = Tombstone.objects.filter(request_id=line.request_id)
     return legal_hold.in_force(*line.owner) is not None and tombstones.exists()
-
-
-def _running() -> set[UUID]:
-    running = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
-    return set(running.values_list("id", flat=True))
 
 
 def erasure_problem_at_start(*, while_erasing: bool = False) -> str:
