@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from django.core import signing
 from django.db import connection, transaction
-from django.db.models import QuerySet
 
 from audit.models import Event
-from audit.models.event import REQUESTS
+from audit.models.event import REQUESTS, EventQuerySet
 from infrastructure.postgres.scope import scope
 
 PAGE, LOOK = 50, 5_000
 MOST_ACTORS = 20  # each is a separate index scan
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWER, _OLDER = "at, id", "at desc, id desc"
 # The condition of the partial indexes.
 ACTS = f"not (action in {REQUESTS})"
 # PostgreSQL would use the platform's index for a tenant too, and read every tenant's acts. It
@@ -36,6 +36,9 @@ _SET = ", ".join(f"set_config('{name}', %s, true)" for name in PLANNER)
 _PLAN = f"with before as materialized (select {_BEFORE}) select before.*, {_SET} from before"
 _AGAIN = f"select {_SET}"
 _COLUMNS = ", ".join(str(field.column) for field in Event._meta.concrete_fields)
+
+
+Condition = tuple[str, list[Any]]  # SQL, and its parameters
 
 
 class BadCursor(Exception):
@@ -79,24 +82,10 @@ class Page:
     looked_back_to: datetime | None = None  # set if the page is not full: continue from `older`
 
 
-@dataclass(frozen=True, slots=True)
-class _Cursor:
+class _Cursor(NamedTuple):
     side: str  # "older" or "newer" than this event
     at: datetime
     id: int
-
-
-@dataclass(slots=True)
-class _Where:
-    clauses: list[str]
-    values: list[Any]
-
-    def add(self, clause: str, *values: Any) -> None:
-        self.clauses.append(clause)
-        self.values += values
-
-    def __str__(self) -> str:
-        return " and ".join(self.clauses) or "true"
 
 
 def page(
@@ -131,9 +120,7 @@ def page(
 def oldest_first(
     tenant_id: UUID, filters: Filters, before: datetime, chunk: int = 2000
 ) -> Iterator[list[Event]]:
-    """Yields all events older than `before`, for files; each chunk is read in a scope of its
-    own.
-    """
+    """Yields all events older than `before`, for files; each chunk is read in its own scope."""
     ends = min(filters.until, before) if filters.until else before
     bounded = replace(filters, until=ends)
     start = _Cursor("newer", filters.since or _FIRST, 0)
@@ -154,9 +141,7 @@ def oldest_first(
 def _query(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None, size: int, look: int
 ) -> tuple[list[Event], tuple[datetime, int] | None]:
-    """Returns rows in the direction of the search, and the position at which LOOK rows were
-    read.
-    """
+    """Returns rows in the search's direction, and the position at which `look` rows were read."""
     if filters.actor_names == ():
         return [], None
     sql, values, bounded = statement(tenant_id, filters, start, size, look)
@@ -191,111 +176,97 @@ def statement(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None, size: int, look: int
 ) -> tuple[str, list[Any], bool]:
     """Returns SQL, its parameters, and whether some filters apply only to rows from the index."""
-    newer = start is not None and start.side == "newer"
-    order = "at, id" if newer else "at desc, id desc"
-    inner, outer = _Where([], []), _Where([], [])
-    for clause, *values in _bounds(tenant_id, filters, start):
-        inner.add(clause, *values)
+    order, reverse = _OLDER, _NEWER
+    if start and start.side == "newer":
+        order, reverse = reverse, order
     indexed, others = _split(tenant_id, filters)
-    for clause, *values in indexed:
-        inner.add(clause, *values)
-    for clause, *values in others:
-        outer.add(clause, *values)
+    inner = [*_bounds(tenant_id, filters, start), *indexed]
+    rows, values = _select(filters, inner, order, look if others else size)
     if not others:
-        return _select(filters, inner, order, size)
-    rows, values, _ = _select(filters, inner, order, look)
+        return rows, values, False
+    outer, more = _all(others)
     sql = f"""
         with looked as materialized ({rows}),
         matching as (select * from looked where {outer} order by {order} limit {size})
         select *, false as looked from matching
         union all
-        select *, true from (select * from looked order by {_reverse(order)} limit 1) last
+        select *, true from (select * from looked order by {reverse} limit 1) last
         where (select count(*) from looked) = {look}
           and (select count(*) from matching) < {size}"""
-    return sql, [*values, *outer.values], True
+    return sql, [*values, *more], True
 
 
-def _select(filters: Filters, where: _Where, order: str, limit: int) -> tuple[str, list[Any], bool]:
+def _all(conditions: list[Condition]) -> Condition:
+    clauses = " and ".join(clause for clause, _ in conditions) or "true"
+    return clauses, [value for _, values in conditions for value in values]
+
+
+def _select(filters: Filters, conditions: list[Condition], order: str, limit: int) -> Condition:
     """Selects events, with several actors each through the index, since one may have millions."""
-    select = f"select {_COLUMNS} from audit_event"
-    actors = filters.actor_names
+    where, values = _all(conditions)
+    select = f"select {_COLUMNS} from audit_event where {where}"
+    ends, actors = f"order by {order} limit {limit}", filters.actor_names
     if actors is None or filters.request_id or filters.subject_id:
-        ends = f"order by {order} limit {limit}"
-        return f"{select} where {where} {ends}", where.values, False
-    ends = f"order by {order} limit {limit}"
+        return f"{select} {ends}", values
     if len(actors) > MOST_ACTORS:
-        return (
-            f"{select} where {where} and actor = any(%s) {ends}",
-            [*where.values, list(actors)],
-            False,
-        )
-    each = f"({select} where {where} and actor = %s {ends})"
+        return f"{select} and actor = any(%s) {ends}", [*values, list(actors)]
+    each = f"({select} and actor = %s {ends})"
+    values = [value for actor in actors for value in (*values, actor)]
     if len(actors) == 1:
-        return each, [*where.values, actors[0]], False
-    values = [value for actor in actors for value in (*where.values, actor)]
-    return f"select * from ({' union all '.join([each] * len(actors))}) e {ends}", values, False
+        return each, values
+    return f"select * from ({' union all '.join([each] * len(actors))}) e {ends}", values
 
 
-def _bounds(
-    tenant_id: UUID | None, filters: Filters, start: _Cursor | None
-) -> list[tuple[Any, ...]]:
-    """Returns the conditions on tenant, time and cursor."""
-    clauses: list[tuple[Any, ...]] = []
+def _bounds(tenant_id: UUID | None, filters: Filters, start: _Cursor | None) -> Iterator[Condition]:
+    """Yields the conditions on tenant, time and cursor."""
     if tenant_id:
-        clauses.append(("tenant_id = %s", tenant_id))
+        yield "tenant_id = %s", [tenant_id]
     if filters.since:
-        clauses.append(("at >= %s", filters.since))
+        yield "at >= %s", [filters.since]
     if filters.until:
-        clauses.append(("at < %s", filters.until))
+        yield "at < %s", [filters.until]
     if start:
         sign = ">" if start.side == "newer" else "<"
         # The first condition follows from the second, but lets PostgreSQL skip whole months.
-        clauses.append((f"at {sign}= %s", start.at))
-        clauses.append((f"(at, id) {sign} (%s, %s)", start.at, start.id))
-    return clauses
+        yield f"at {sign}= %s", [start.at]
+        yield f"(at, id) {sign} (%s, %s)", [start.at, start.id]
 
 
-def _split(
-    tenant_id: UUID | None, filters: Filters
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+def _split(tenant_id: UUID | None, filters: Filters) -> tuple[list[Condition], list[Condition]]:
     """Returns the condition that is best served by an index of audit_event, and all the others."""
-    indexed: list[tuple[Any, ...]] = []
+    indexed: list[Condition] = []
     if filters.request_id:
-        indexed.append(("request_id = %s", filters.request_id))
+        indexed.append(("request_id = %s", [filters.request_id]))
     if filters.subject_id:
-        indexed.append(("subject_id = %s", filters.subject_id))
+        indexed.append(("subject_id = %s", [filters.subject_id]))
     by_actor = filters.actor_names is not None
     if by_actor and indexed:
-        indexed.append(("actor = any(%s)", list(filters.actor_names or ())))
+        indexed.append(("actor = any(%s)", [list(filters.actor_names or ())]))
     if tenant_id and filters.net:
-        indexed.append(("client_net = %s", filters.net))
+        indexed.append(("client_net = %s", [filters.net]))
     if filters.acts or filters.action not in ("", *REQUESTS):
-        indexed.append((ACTS if tenant_id else ALL_ACTS,))
+        indexed.append((ACTS if tenant_id else ALL_ACTS, []))
     if tenant_id and (filters.failed or (filters.status or 0) >= 400):
-        indexed.append((FAILED,))
+        indexed.append((FAILED, []))
     others = list(_others(tenant_id, filters))
     if by_actor and not (filters.request_id or filters.subject_id):
         return [], indexed + others  # the actor's index is used (_select)
     return indexed[:1], indexed[1:] + others
 
 
-def _others(tenant_id: UUID | None, filters: Filters) -> Iterator[tuple[Any, ...]]:
+def _others(tenant_id: UUID | None, filters: Filters) -> Iterator[Condition]:
     for column in ("action", "model", "route"):
         if value := getattr(filters, column):
-            yield f"{column} = %s", value
+            yield f"{column} = %s", [value]
     if filters.status is not None:
-        yield "status = %s", filters.status
+        yield "status = %s", [filters.status]
     if filters.failed:
-        yield ("not success",)
+        yield "not success", []
     if filters.net and not tenant_id:
-        yield "client_net = %s", filters.net
+        yield "client_net = %s", [filters.net]
 
 
-def _reverse(order: str) -> str:
-    return "at desc, id desc" if order == "at, id" else "at, id"
-
-
-def queryset(tenant_id: UUID, filters: Filters) -> QuerySet[Event]:
+def queryset(tenant_id: UUID, filters: Filters) -> EventQuerySet:
     """Returns the same events as a QuerySet, for callers that read them in another order."""
     events = Event.objects.of_tenant(tenant_id).between(filters.since, filters.until)
     equal = {

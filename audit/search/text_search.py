@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,7 +23,8 @@ from audit.actions import Action
 from audit.keys.keyring import Barred, Cipher, keyring, newest
 from audit.models import DataKey, Event, Payload
 from audit.search import texts
-from audit.trail.record import act
+from audit.trail.record import act, checked_reason
+from infrastructure.postgres.queries import lock
 
 AN_HOUR = 10  # searches of one person
 MOST_TEXTS = 10_000
@@ -33,7 +34,6 @@ AT_ONCE = 4  # payloads in memory: each may be of several MiB
 LONGEST_RANGE = timedelta(days=31)
 SHORTEST, LONGEST = 3, 200  # characters of the words
 SHORTEST_WORD = 2  # in scripts with words of two characters: Chinese, Japanese, Korean
-LONGEST_REASON = 500
 _DENSE = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fffd]"
 )
@@ -84,13 +84,12 @@ def search(
     The words are encrypted under the key of their subject, `subject_id`, else under that of the
     searcher, `searcher_id` (both pseudonyms).
     """
-    words, reason = _checked(words, since, until), _reason(reason)
+    words, reason = _checked(words, since, until), checked_reason(reason)
     asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
     query = {"reason": reason, "since": since.isoformat(), "until": until.isoformat()}
     with transaction.atomic():
         if _too_many(tenant_id, by):
-            detail = {**query, "why": "too many in an hour"}
-            _record(asker, detail, success=False)
+            _record(asker, {**query, "why": "too many in an hour"}, success=False)
             return SearchResult(refused=True)
         with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
             result = _search(payloads, words)
@@ -101,7 +100,7 @@ def search(
 
 def view(tenant_id: UUID, request_id: UUID, *, by: str, reason: str) -> list[Viewed]:
     """Returns the texts of one request, and records that. Raises ValidationError."""
-    reason = _reason(reason)
+    reason = checked_reason(reason)
     with transaction.atomic():
         payloads = Payload.objects.filter(tenant_id=tenant_id, request_id=request_id)
         viewed = [Viewed(p.field, p.at, texts.decrypted(p)) for p in payloads.order_by("at", "id")]
@@ -120,9 +119,7 @@ def remaining_this_hour(tenant_id: UUID, by: str) -> int:
 
 def _too_many(tenant_id: UUID, by: str) -> bool:
     """Counts a person's searches, one transaction at a time, so that none escapes the count."""
-    with connection.cursor() as cursor:
-        lock = f"text search:{tenant_id}:{by}"
-        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    lock(f"text search:{tenant_id}:{by}")
     return remaining_this_hour(tenant_id, by) == 0
 
 
@@ -190,20 +187,24 @@ class _Asker(NamedTuple):
 
 def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
     """Records a search. Its words are encrypted like a text, since they may name a person."""
-    event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
-    tenant_id, (owner, cipher) = asker.tenant_id, _cipher(asker)
+    tenant_id, request_id, at = asker.tenant_id, uuid4(), timezone.now()
+    owner, cipher = _cipher(asker)
     if owner:
         detail = {**detail, "words_of": str(owner)}
-    assert event.request_id
-    aad = texts.aad(tenant_id, event.request_id, "search")
-    payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
-    payload.field, payload.data_key_id = "search", cipher.key_id
-    payload.ciphertext = cipher.encrypt(asker.words.encode(), aad)
-    event.tenant_id, event.subject_id, event.actor = tenant_id, asker.subject_id, asker.by
-    event.success, event.detail = success, detail
-    event.payload_sha256 = sha256(payload.ciphertext).digest()
-    event.save(force_insert=True)
-    payload.save(force_insert=True)
+    aad = texts.aad(tenant_id, request_id, "search")
+    ciphertext = cipher.encrypt(asker.words.encode(), aad)
+    request = {"at": at, "tenant_id": tenant_id, "request_id": request_id}
+    Event.objects.create(
+        **request,
+        action=Action.AUDIT_SEARCH,
+        actor=asker.by,
+        subject_id=asker.subject_id,
+        success=success,
+        detail=detail,
+        payload_sha256=sha256(ciphertext).digest(),
+    )
+    key_id = cipher.key_id
+    Payload.objects.create(**request, field="search", data_key_id=key_id, ciphertext=ciphertext)
 
 
 def _cipher(asker: _Asker) -> tuple[UUID | None, Cipher]:
@@ -227,10 +228,3 @@ def _checked(words: str, since: datetime, until: datetime) -> str:
     if until - since > LONGEST_RANGE:
         raise ValidationError({"until": _("At most 31 days at once.")})
     return words
-
-
-def _reason(text: str) -> str:
-    text = text.strip()
-    if not text or len(text) > LONGEST_REASON:
-        raise ValidationError({"reason": _("Say why, in at most 500 characters.")})
-    return text
