@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from audit.actions import Action
@@ -26,10 +23,11 @@ from audit.proof.seal_mark import CannotSeal, Mark, SetBack, mark
 from audit.trail.canonical import LINE
 from audit.trail.record import act
 from audit.verification.report import Report
-from audit.verification.restores import RESTARTS
+from audit.verification.rows import RESTARTS, Trail
 from audit.verification.verify import open_trail, verify
 from audit.verification.witness_lines import Witness, parse_line
 from audit.witnesses.delivery import from_file
+from infrastructure.postgres.queries import rows
 from infrastructure.postgres.scope import scope
 
 BY = "command:audit_resume"
@@ -83,42 +81,39 @@ class Resumed:
 
 def resume(witness: Path | None = None, *, despite_findings: bool = False) -> Resumed:
     """Resumes sealing and records it. Raises Broken, OSError, psycopg.Error."""
-    with scope(system=True), connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+    with scope(system=True):
+        rows("select pg_advisory_xact_lock(%s)", [LOCK])
         last = Checkpoint.objects.order_by("-n").first()
         resumed = Resumed(last.n if last else 0)
-        position, problem = _sealed_up_to(cursor)
+        position, problem = _sealed_up_to()
         report, covered = _verify_restored(position, witness, resumed)
         if report.found and not despite_findings:
             raise Broken(report)
         resumed.why, resumed.findings = type(problem).__name__ if problem else "", report.found
         if isinstance(problem, SetBack):
-            _seal_restored(cursor, position, covered, resumed)
+            _seal_restored(position, covered, resumed)
         elif problem:
-            restarts = _restarts(cursor)
-            SealMark.objects.create(xid=position.xid, event_id=position.event_id, restarts=restarts)
+            xid, event_id, _after_id = position
+            SealMark.objects.create(xid=xid, event_id=event_id, restarts=_restarts())
         act(Action.AUDIT_RESUME, actor=BY, detail=resumed.detail)
     return resumed
 
 
-def _sealed_up_to(cursor: CursorWrapper) -> tuple[Mark, CannotSeal | None]:
-    """Returns how far the seals reach, even if the mark cannot be believed, and the mark's
-    problem."""
+def _sealed_up_to() -> tuple[Mark, CannotSeal | None]:
+    """Returns how far the seals reach, whatever the mark says, and the mark's problem."""
     try:
-        return mark(cursor), None
+        return mark(), None
     except SetBack as problem:
         old = SealMark.objects.get()
         return Mark(old.xid, old.event_id, max(old.restarts, default=0)), problem
     except CannotSeal as problem:
-        after_id = max(_restarts(cursor), default=0)
-        cursor.execute(_LAST, [after_id])
-        xid, event_id = cursor.fetchone() or (0, 0)
+        after_id = max(_restarts(), default=0)
+        ((xid, event_id),) = rows(_LAST, [after_id]) or [(0, 0)]
         return Mark(xid, event_id, after_id), problem
 
 
-def _restarts(cursor: CursorWrapper) -> list[int]:
-    cursor.execute(RESTARTS)
-    return [after_id for (after_id,) in cursor]
+def _restarts() -> list[int]:
+    return [after_id for (after_id,) in rows(RESTARTS)]
 
 
 def _verify_restored(position: Mark, witness: Path | None, resumed: Resumed) -> tuple[Report, int]:
@@ -135,9 +130,7 @@ def _verify_restored(position: Mark, witness: Path | None, resumed: Resumed) -> 
 
 
 def _known_lines(path: Path, resumed: Resumed) -> Iterator[bytes]:
-    """Yields the witness's lines about checkpoints that the database has; counts the others as
-    lost.
-    """
+    """Yields the witness's lines about checkpoints that we have; counts the others as lost."""
     for line in from_file(path).lines:
         try:
             n = parse_line(line).facts.n
@@ -149,19 +142,19 @@ def _known_lines(path: Path, resumed: Resumed) -> Iterator[bytes]:
             yield line
 
 
-def _scalar(trail: psycopg.Connection[Any], query: str, *values: int) -> int:
+def _scalar(trail: Trail, query: str, *values: int) -> int:
     (number,) = trail.execute(query.encode(), values).fetchone() or (0,)
     return int(number)
 
 
-def _seal_restored(cursor: CursorWrapper, position: Mark, covered: int, resumed: Resumed) -> None:
+def _seal_restored(position: Mark, covered: int, resumed: Resumed) -> None:
     """Seals the unsealed events of before the restore, then sets the mark for normal sealing."""
     resumed.after_id = max(covered, position.after_id)
-    while rows := _unsealed_rows(cursor, position, covered):
-        put_under_seal(cursor, rows)
-        resumed.sealed += len(rows)
-        resumed.after_id = max(resumed.after_id, *(row.id for row in rows))
-        position = position._replace(xid=rows[-1].xid, event_id=rows[-1].id)
+    while unsealed := _unsealed(position, covered):
+        put_under_seal(unsealed)
+        resumed.sealed += len(unsealed)
+        resumed.after_id = max(resumed.after_id, *(row.id for row in unsealed))
+        position = position._replace(xid=unsealed[-1].xid, event_id=unsealed[-1].id)
     seal_mark = SealMark.objects.get()
     seal_mark.restarts = [*seal_mark.restarts, resumed.after_id]
     seal_mark.xid = seal_mark.event_id = 0
@@ -169,6 +162,6 @@ def _seal_restored(cursor: CursorWrapper, position: Mark, covered: int, resumed:
     seal_mark.save()
 
 
-def _unsealed_rows(cursor: CursorWrapper, position: Mark, covered: int) -> list[Row]:
-    cursor.execute(_UNSEALED, {**position._asdict(), "covered": covered, "round": ROUND})
-    return [Row(*row) for row in cursor.fetchall()]
+def _unsealed(position: Mark, covered: int) -> list[Row]:
+    values = {**position._asdict(), "covered": covered, "round": ROUND}
+    return [Row(*row) for row in rows(_UNSEALED, values)]

@@ -1,21 +1,20 @@
 """Verifies seals and checkpoints: every link, every root, every signature."""
 
+import heapq
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import psycopg
-
 from audit import merkle
 from audit.keys import signing
-from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, seal_hash
+from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Report
+from audit.verification.rows import TimeRange, Trail
 from audit.verification.spool import Batch, Spool
-from audit.verification.time_range import TimeRange
 
 _REACH = """
     select coalesce(min(checkpoint), 0), coalesce(max(checkpoint), 0) from audit_seal
@@ -67,7 +66,7 @@ class CheckpointRow(NamedTuple):
 
     @property
     def facts(self) -> CheckpointFacts:
-        return CheckpointFacts(self.n, self.size, self.root, self.previous, microseconds(self.at))
+        return CheckpointFacts.of(self)
 
 
 class Chain:
@@ -75,7 +74,7 @@ class Chain:
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        connection: Trail,
         span: TimeRange,
         keys: Iterable[bytes],
         pruned: Pruned,
@@ -105,9 +104,7 @@ class Chain:
             self.last_seal = 0
         else:
             self.last = self.anchor = self._anchor(first - 1)
-        rows = self._stream("seals", SealRow, _SEALS, first, last)
-        checkpoints = self._stream("checkpoints", CheckpointRow, CHECKPOINTS, first, last)
-        for checkpoint, seals in self._grouped(checkpoints, rows):
+        for checkpoint, seals in self._rounds(first, last):
             self._checkpoint(checkpoint, seals)
             for position, seal in enumerate(seals):
                 self._check_position(seal, position)
@@ -135,27 +132,18 @@ class Chain:
             for row in cursor:
                 yield kind(*row)
 
-    def _grouped(
-        self, checkpoints: Iterator[CheckpointRow], seals: Iterator[SealRow]
-    ) -> Iterator[tuple[CheckpointRow, list[SealRow]]]:
-        groups = ((n, list(group)) for n, group in groupby(seals, key=lambda s: s.checkpoint))
-        n, group = next(groups, (EVER, []))
-        for checkpoint in checkpoints:
-            while n < checkpoint.n:
-                self._unsigned(n, group)
-                n, group = next(groups, (EVER, []))
-            if n == checkpoint.n:
-                yield checkpoint, group
-                n, group = next(groups, (EVER, []))
+    def _rounds(self, first: int, last: int) -> Iterator[tuple[CheckpointRow, list[SealRow]]]:
+        """Yields each checkpoint with its seals, and reports seals whose checkpoint is missing."""
+        checkpoints = self._stream("checkpoints", CheckpointRow, CHECKPOINTS, first, last)
+        seals = self._stream("seals", SealRow, _SEALS, first, last)
+        merged = heapq.merge(checkpoints, seals, key=_number)  # a checkpoint before its seals
+        for n, rows in groupby(merged, key=_number):
+            head, *others = rows
+            if isinstance(head, CheckpointRow):
+                yield head, others
             else:
-                yield checkpoint, []
-        while n < EVER:
-            self._unsigned(n, group)
-            n, group = next(groups, (EVER, []))
-
-    def _unsigned(self, n: int, seals: list[SealRow]) -> None:
-        text = f"checkpoint {n} is missing: {len(seals)} seals have no signature"
-        self._report.add("checkpoint_missing", text, checkpoint=n)
+                text = f"checkpoint {n} is missing: {len(others) + 1} seals have no signature"
+                self._report.add("checkpoint_missing", text, checkpoint=n)
 
     # One checkpoint ------------------------------------------------------------------------------
     def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
@@ -207,13 +195,7 @@ class Chain:
         self._expect(seal)
 
     def _broken(self, seal: SealRow, what: str) -> None:
-        self._report.add(
-            "seal_broken",
-            f"seal {seal.batch} {what}",
-            tenant_id=seal.tenant_id,
-            batch=seal.batch,
-            checkpoint=seal.checkpoint,
-        )
+        self._report.add_of(seal, "seal_broken", f"seal {seal.batch} {what}")
 
     def _expect(self, seal: SealRow) -> None:
         ids, leaves = seal.event_ids or [], seal.leaves or b""
@@ -224,19 +206,18 @@ class Chain:
         if self._pruned.covers(seal.tenant_id, times):
             self.missing += len(ids)
         elif len(leaves) == merkle.SIZE * len(ids):
-            first, last = microseconds(seal.first_at), microseconds(seal.last_at)
+            place = seal.tenant_id, seal.checkpoint, seal.batch
+            reach = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.may_lack(seal.tenant_id, times)
-            self._spool.put(
-                Batch(
-                    seal.tenant_id, seal.checkpoint, seal.batch, first, last, may_miss, ids, leaves
-                )
-            )
+            self._spool.put(Batch(*place, *reach, may_miss, ids, leaves))
+
+
+def _number(row: CheckpointRow | SealRow) -> int:
+    return row.n if isinstance(row, CheckpointRow) else row.checkpoint
 
 
 def _seal_faults(seal: SealRow, known: Head | None) -> Iterator[str]:
-    """Yields faults; `known` is the end of the tenant's chain before, None after a start in the
-    middle.
-    """
+    """Yields faults; `known`: the end of the tenant's chain, None after a start in the middle."""
     ids, leaves = seal.event_ids or [], seal.leaves or b""
     if not seal.size == len(ids) > 0 or len(leaves) != merkle.SIZE * len(ids):
         yield "does not have as many events as it says"
@@ -251,9 +232,7 @@ def _seal_faults(seal: SealRow, known: Head | None) -> Iterator[str]:
 
 
 def _computed_hash(seal: SealRow) -> bytes:
-    first, last, sealed = map(microseconds, (seal.first_at, seal.last_at, seal.sealed_at))
     try:
-        facts = (*seal[1:5], first, last, seal.root, seal.previous, sealed, seal.retention_days)
-        return seal_hash(*facts)
+        return computed_hash(seal)
     except OverflowError:  # a number that no seal can have
         return b""

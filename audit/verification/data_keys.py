@@ -1,15 +1,12 @@
 """Verifies the keys of texts: each can be unwrapped with the one above it, up to the master key."""
 
 from collections.abc import Iterator
-from typing import Any
-
-import psycopg
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
 from audit.verification.report import Report
-from audit.verification.time_range import TimeRange
+from audit.verification.rows import TimeRange, Trail
 
 _KEYS = """
     select id, tenant_id, subject_id, version, wrapped_by, wrapped from audit_datakey
@@ -18,7 +15,7 @@ _AT_ONCE = 1000
 
 
 def check_data_keys(
-    connection: psycopg.Connection[Any], span: TimeRange, report: Report, *, must: bool = False
+    connection: Trail, span: TimeRange, report: Report, *, must: bool = False
 ) -> None:
     """Checks that every key opens.
 
@@ -39,9 +36,7 @@ def check_data_keys(
         report.notes.append(f"not every key was tried: {problem}")
 
 
-def _rows(
-    connection: psycopg.Connection[Any], span: TimeRange, *, of_tenants: bool
-) -> Iterator[DataKey]:
+def _rows(connection: Trail, span: TimeRange, *, of_tenants: bool) -> Iterator[DataKey]:
     names = ("id", "tenant_id", "subject_id", "version", "wrapped_by", "wrapped")
     with connection.cursor("data_keys") as cursor:
         cursor.itersize = _AT_ONCE

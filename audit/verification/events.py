@@ -5,18 +5,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
 from operator import lt
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
-
-import psycopg
 
 from audit.trail.canonical import moment
 from audit.verification.report import Report
-from audit.verification.restores import restarts
-from audit.verification.rows import Row, in_order
-from audit.verification.sealing_order import Cut, conditions
+from audit.verification.rows import Cut, Row, TimeRange, Trail, conditions, in_order, restarts
 from audit.verification.spool import Batch, Spool
-from audit.verification.time_range import TimeRange
 
 PATIENCE = timedelta(seconds=60)  # the longest that an event may wait for its seal
 _STRAYS = """
@@ -34,13 +29,7 @@ Unclaimed = tuple[int, int, bytes]  # position in sealing order, microseconds, l
 class Events:
     """Matches the events in sealing order with the batches of the seals in the same order."""
 
-    def __init__(
-        self,
-        connection: psycopg.Connection[Any],
-        span: TimeRange,
-        spool: Spool,
-        report: Report,
-    ) -> None:
+    def __init__(self, connection: Trail, span: TimeRange, spool: Spool, report: Report) -> None:
         self._connection, self._span, self._spool = connection, span, spool
         self._report, self._restarts = report, restarts(connection)
         self._unclaimed: dict[int, Unclaimed] = {}  # read, and in no batch so far
@@ -70,10 +59,8 @@ class Events:
         wanted = sum(len(batch.ids) for batch in batches)
         self._read(rows, max(0, wanted - len(self._unclaimed)))
         ids = [event_id for batch in batches if not batch.may_miss for event_id in batch.ids]
-        while len(self._unclaimed) < wanted + AHEAD and not all(
-            map(self._unclaimed.__contains__, ids)
-        ):
-            if not self._read(rows, wanted):
+        while not all(map(self._unclaimed.__contains__, ids)):
+            if len(self._unclaimed) >= wanted + AHEAD or not self._read(rows, wanted):
                 break
 
     def _read(self, rows: Iterator[Row], most: int) -> bool:
@@ -125,10 +112,7 @@ class Events:
         self._reached[batch.tenant_id] = reached
         if complete and (first, last) != (batch.first_us, batch.last_us):
             text = f"seal {batch.batch} is not of the time that it says"
-            self._report.add(
-                "seal_broken", text, tenant_id=batch.tenant_id, batch=batch.batch,
-                checkpoint=batch.checkpoint,
-            )  # fmt: skip
+            self._report.add_of(batch, "seal_broken", text)
 
     def _absent(self, event_id: int, leaf: bytes, batch: Batch) -> None:
         if batch.may_miss:
@@ -179,11 +163,4 @@ class Events:
                 self._report.count("waiting")
 
     def _add(self, kind: str, what: str, event_id: int, batch: Batch) -> None:
-        self._report.add(
-            kind,
-            f"event {event_id} {what}",
-            tenant_id=batch.tenant_id,
-            event_id=event_id,
-            batch=batch.batch,
-            checkpoint=batch.checkpoint,
-        )
+        self._report.add_of(batch, kind, f"event {event_id} {what}", event_id=event_id)

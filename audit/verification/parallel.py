@@ -1,5 +1,9 @@
 """Verifies sections of the trail in several processes, so that no core is idle.
 
+A section ends after a checkpoint: the events of it and of all before come first in sealing order.
+The database gives the positions, and need not be right: sections that do not fit together prove
+nothing (Joined).
+
 Their results count only if none has a finding. Otherwise everything is verified in one pass, which
 finds the faults and reports them in one order.
 """
@@ -9,16 +13,32 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from queue import SimpleQueue
-from typing import Any
 
-import psycopg
-
-from audit.verification.cuts import sections
+from audit.verification.chain import EVER
+from audit.verification.pruned import Pruned
+from audit.verification.rows import Cut, Trail, restarts
 from audit.verification.section_process import Helper, task
 from audit.verification.sections import Joined, Section, SectionResult, Terms, try_section
 
 MOST = 4  # processes, and as many connections
+EVENTS = 50_000  # sealed events in a section
+_CHECKPOINTS = """
+    select max(n) from audit_checkpoint,
+        (select greatest(max(size), 0) as gone from audit_checkpoint where at < %(since)s) before
+    where size > gone group by (size - gone) / %(events)s order by 1"""
+# The last event of each of its batches, and of these the last one.
+_LAST = """
+    select (select count(*) from unnest(%(restarts)s::bigint[]) restart where restart < id), xid, id
+    from audit_event where id = any(array(
+        select event_ids[cardinality(event_ids)] from audit_seal where checkpoint = %(checkpoint)s))
+    order by 1 desc, 2 desc, 3 desc limit 1"""
+# Another connection can see the same snapshot, and every event lies between two cuts.
+_MAY_BE_CUT = """
+    select current_setting('transaction_isolation') = 'repeatable read'
+       and pg_current_xact_id_if_assigned() is null
+       and not exists (select from audit_event where xid is null)"""
 Verifier = Callable[[Section], SectionResult | None]
 
 
@@ -26,9 +46,7 @@ def processes() -> int:
     return min(MOST, len(os.sched_getaffinity(0)))
 
 
-def verify_sections(
-    terms: Terms, connection: psycopg.Connection[Any], most: int | None = None
-) -> Joined | None:
+def verify_sections(terms: Terms, connection: Trail, most: int | None = None) -> Joined | None:
     """Returns None if there are findings, or too few sections. Raises ChildProcessError."""
     most = most or processes()
     if most < 2 or not terms.span.is_all():
@@ -68,3 +86,28 @@ def _in_order(todo: list[Section], verifiers: list[Verifier]) -> Iterator[Sectio
 
     with ThreadPoolExecutor(len(verifiers)) as threads:
         yield from threads.map(verify, todo)
+
+
+def sections(connection: Trail, pruned_months: Pruned) -> list[Section]:
+    """Returns the sections; none if the trail cannot be cut."""
+    if connection.execute(_MAY_BE_CUT).fetchone() != (True,):
+        return []
+    cuts = list(_cuts(connection, pruned_months))
+    if any(later <= earlier for (_, earlier), (_, later) in pairwise(cuts)):
+        return []
+    ends = [*cuts, (EVER, None)]
+    begins = [(-1, None), *cuts]
+    return [
+        Section(before + 1, last, after, upto)
+        for (before, after), (last, upto) in zip(begins, ends, strict=True)
+    ]
+
+
+def _cuts(connection: Trail, pruned_months: Pruned) -> Iterator[tuple[int, Cut]]:
+    restarts_ = restarts(connection)
+    values = {"since": pruned_months.complete_since, "events": EVENTS}
+    checkpoints = connection.execute(_CHECKPOINTS, values).fetchall()
+    for (n,) in checkpoints[:-1]:
+        last = {"restarts": restarts_, "checkpoint": n}
+        if row := connection.execute(_LAST, last).fetchone():
+            yield n, Cut(*row)

@@ -7,12 +7,11 @@ nobody can make recently sealed events look as if they had been sealed half a ye
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import psycopg
-
 from audit.verification.report import Report
+from audit.verification.rows import Trail
 from audit.verification.signed_retention import FLOOR, SignedRetention, signed_retention
 
 LATE = timedelta(days=31)  # the longest that a sealer may have been away
@@ -93,7 +92,7 @@ class Pruned:
         return self.retention.had_expired(tenant_id, batch.last, self.now)
 
 
-def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
+def pruned(connection: Trail, report: Report) -> Pruned:
     """Returns the months that may be missing. A month that cannot be dropped as claimed is a
     finding.
     """

@@ -37,6 +37,11 @@ class Report:
             tenant = None if tenant_id is None else str(tenant_id)
             self.findings.append(Finding(kind, text, tenant, **where))
 
+    def add_of(self, seal: Any, kind: str, text: str, **where: Any) -> None:
+        """Adds a finding about a seal: a row, or what else has its tenant, batch and checkpoint."""
+        place = {"tenant_id": seal.tenant_id, "batch": seal.batch, "checkpoint": seal.checkpoint}
+        self.add(kind, text, **place, **where)
+
     def count(self, what: str, number: int = 1) -> None:
         self.figures[what] = self.figures.get(what, 0) + number
 

@@ -1,22 +1,27 @@
-"""A helper process that verifies sections of the trail on the snapshot of its parent."""
+"""A helper process that verifies sections of the trail on the snapshot of its parent.
+
+It starts fast, without Django.
+"""
 
 import os
+import signal
 import subprocess
 import sys
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from audit.verification import section_process_main
-from audit.verification.section_process_main import Task as Task
-from audit.verification.sections import Section, SectionResult, Terms
+from audit.verification.rows import Trail
+from audit.verification.sections import Section, SectionResult, Task, Terms, try_section
 
 PATIENCE_S = 5.0  # for the process's end
 
 
-def task(terms: Terms, connection: psycopg.Connection[Any]) -> Task:
+def task(terms: Terms, connection: Trail) -> Task:
     """Returns a helper's task. `connection` must stay in its transaction while helpers run."""
     info = connection.info
     dsn = make_conninfo(**info.get_parameters(), password=info.password)
@@ -30,7 +35,7 @@ class Helper:
         self._channel, remote = Pipe()
         with remote:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", section_process_main.__name__, str(remote.fileno())],
+                [sys.executable, "-m", __name__, str(remote.fileno())],
                 stdin=subprocess.PIPE,  # the process ends when this closes, also if we die
                 pass_fds=[remote.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -56,3 +61,35 @@ class Helper:
                 self._process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+
+
+# The process -------------------------------------------------------------------------------------
+def main(descriptor: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    Thread(target=_end_with_parent, daemon=True).start()
+    channel = Connection(descriptor)
+    try:
+        _work(channel.recv(), channel)
+    except (EOFError, ConnectionError):
+        return  # the parent is done
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _work(task: Task, channel: Any) -> None:
+    try:
+        with psycopg.connect(task.dsn) as connection:
+            connection.execute("set transaction isolation level repeatable read read only")
+            connection.execute(f"set transaction snapshot '{task.snapshot}'".encode())
+            while True:
+                channel.send(try_section(channel.recv(), task.terms, connection))
+    except psycopg.Error:
+        while channel.recv():
+            channel.send(None)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -6,7 +6,7 @@ trust. Only if each section begins where the one before has ended has everything
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -16,9 +16,8 @@ from audit.verification.chain import BEGINNING, EVER, Chain, Head
 from audit.verification.events import Events
 from audit.verification.pruned import Pruned
 from audit.verification.report import Report
-from audit.verification.sealing_order import Cut
+from audit.verification.rows import Cut, TimeRange, Trail
 from audit.verification.spool import Spool
-from audit.verification.time_range import TimeRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,21 @@ class Terms:
 
 
 class Section(NamedTuple):
-    """Checkpoints from `first` to `last`, and the events between two cuts; by default
-    everything.
-    """
+    """Checkpoints from `first` to `last`, and the events between two cuts; by default all."""
 
     first: int = 0
     last: int = EVER
     after: Cut | None = None
     upto: Cut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Terms, with the parent's database and its exported snapshot (pg_export_snapshot)."""
+
+    dsn: str
+    snapshot: str
+    terms: Terms
 
 
 @dataclass(slots=True)
@@ -56,7 +62,7 @@ class SectionResult:
 
 
 def verify_section(
-    section: Section, terms: Terms, connection: psycopg.Connection[Any], report: Report
+    section: Section, terms: Terms, connection: Trail, report: Report
 ) -> SectionResult:
     with Spool() as spool:
         chain = Chain(connection, terms.span, terms.keys, terms.pruned, spool, report)
@@ -75,9 +81,7 @@ def verify_section(
     )
 
 
-def try_section(
-    section: Section, terms: Terms, connection: psycopg.Connection[Any]
-) -> SectionResult | None:
+def try_section(section: Section, terms: Terms, connection: Trail) -> SectionResult | None:
     """Verifies a section, or returns None if it cannot be read."""
     try:
         with connection.transaction(force_rollback=True):

@@ -7,13 +7,12 @@ moment. A person who lowers them does so by a recorded act.
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-import psycopg
 
 from audit.platform import PLATFORM
 from audit.verification.report import Report
+from audit.verification.rows import Trail
 
 FLOOR = timedelta(days=184)
 WITHIN = timedelta(minutes=10)  # the act may be sealed this much later than the days it set
@@ -63,7 +62,7 @@ class SignedRetention:
             for change, end in zip(changes, ends, strict=True)
         )
 
-    def check(self, connection: psycopg.Connection[Any], report: Report) -> None:
+    def check(self, connection: Trail, report: Report) -> None:
         for tenant_id, changes in self._changes.items():
             for earlier, change in pairwise(changes):
                 if _is_lower(change) and not _is_on_record(connection, tenant_id, earlier, change):
@@ -74,7 +73,7 @@ class SignedRetention:
                     report.add("retention_lowered", text, tenant_id=tenant_id)
 
 
-def signed_retention(connection: psycopg.Connection[Any]) -> SignedRetention:
+def signed_retention(connection: Trail) -> SignedRetention:
     changes: dict[UUID, list[Change]] = defaultdict(list)
     for tenant_id, at, days, before in connection.execute(_HISTORY):
         changes[tenant_id].append(Change(at.astimezone(UTC), days, before))
@@ -85,9 +84,7 @@ def _is_lower(change: Change) -> bool:
     return change.before is not None and change.days < change.before
 
 
-def _is_on_record(
-    connection: psycopg.Connection[Any], tenant_id: UUID, earlier: Change, change: Change
-) -> bool:
+def _is_on_record(connection: Trail, tenant_id: UUID, earlier: Change, change: Change) -> bool:
     if tenant_id == PLATFORM:
         return True  # the platform has the default, which a new version may lower
     values = {

@@ -7,7 +7,6 @@ elsewhere, and the witnesses, which are out of reach.
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from django.conf import settings
@@ -19,16 +18,16 @@ from audit.verification.data_keys import check_data_keys
 from audit.verification.parallel import verify_sections
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
+from audit.verification.rows import TimeRange, Trail
 from audit.verification.sections import Section, Terms, verify_section
 from audit.verification.texts import check_texts
-from audit.verification.time_range import TimeRange
 from audit.verification.witness_lines import Witness
 
 __all__ = ["Report", "TimeRange", "Witness", "open_trail", "verify"]
 
 
 def verify(
-    connection: psycopg.Connection[Any],
+    connection: Trail,
     span: TimeRange | None = None,
     *,
     keys: Iterable[bytes] = (),
@@ -62,9 +61,7 @@ def verify(
     return report
 
 
-def _verify_events(
-    terms: Terms, connection: psycopg.Connection[Any], processes: int | None, report: Report
-) -> None:
+def _verify_events(terms: Terms, connection: Trail, processes: int | None, report: Report) -> None:
     joined = verify_sections(terms, connection, processes)
     if joined:
         report.figures |= joined.figures
@@ -89,7 +86,7 @@ def _unreadable(report: Report) -> Iterator[None]:
 
 
 @contextmanager
-def open_trail(dsn: str = "") -> Iterator[psycopg.Connection[Any]]:
+def open_trail(dsn: str = "") -> Iterator[Trail]:
     """Opens the whole trail in the state of one moment. Raises psycopg.Error."""
     ours = make_conninfo(settings.DATABASE_URL, dbname=django_connection.settings_dict["NAME"])
     options = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}

@@ -5,17 +5,19 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
-
-import psycopg
+from typing import NamedTuple
 
 from audit.keys import signing
 from audit.proof.chain import CHECKPOINT, CheckpointFacts
 from audit.verification.chain import CHECKPOINTS, CheckpointRow
 from audit.verification.report import Report
-from audit.verification.restores import restores
+from audit.verification.rows import Trail
 
 _CHUNK = 1000
+_RESTORES = """
+    select at, (detail->>'lost_checkpoints')::bigint, (detail->>'checkpoint')::bigint
+    from audit_event where action = 'audit:resume' and detail->>'lost_checkpoints' <> '0'
+    order by at"""
 _FIRST = "select at from audit_checkpoint order by n limit 1"
 DELIVERED_WITHIN = timedelta(seconds=60)  # a delivery that fails is repeated after 20 seconds
 
@@ -38,9 +40,7 @@ class Witness:
         self.name, self.delivered, self.lines = name, delivered, lines
         self._differs = False
 
-    def check(
-        self, connection: psycopg.Connection[Any], keys: Iterable[bytes], report: Report
-    ) -> None:
+    def check(self, connection: Trail, keys: Iterable[bytes], report: Report) -> None:
         known = {signing.key_id(key): key for key in keys}
         last, before = 0, report.found
         lines = self._parsed(report)
@@ -55,9 +55,9 @@ class Witness:
         if not last and report.found == before:
             self._knows_none(connection, report)
         if self._differs:
-            report.notes += restores(connection)
+            report.notes += _restores(connection)
 
-    def _knows_none(self, connection: psycopg.Connection[Any], report: Report) -> None:
+    def _knows_none(self, connection: Trail, report: Report) -> None:
         """Reports a witness that knows no checkpoint, except right after the first was signed."""
         first = connection.execute(_FIRST).fetchone()
         if first and datetime.now(UTC) - first[0] > DELIVERED_WITHIN:
@@ -113,9 +113,16 @@ def parse_line(line: bytes) -> WitnessLine:
     )
 
 
-def _our_rows(
-    connection: psycopg.Connection[Any], lines: list[WitnessLine]
-) -> dict[int, CheckpointRow]:
+def _restores(connection: Trail) -> Iterator[str]:
+    """Yields recorded restores, which explain checkpoints that only a witness knows."""
+    for at, lost, checkpoint in connection.execute(_RESTORES):
+        yield (
+            f"audit:resume of {at:%Y-%m-%d %H:%M:%S} says that a restore lost the {lost} "
+            f"checkpoints after {checkpoint}, which a witness had heard"
+        )
+
+
+def _our_rows(connection: Trail, lines: list[WitnessLine]) -> dict[int, CheckpointRow]:
     numbers = [line.facts.n for line in lines]
     values = {"first": min(numbers), "last": max(numbers)}
     rows = connection.execute(CHECKPOINTS, values, binary=True)

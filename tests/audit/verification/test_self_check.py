@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.checks import self_check
 from audit.models import CheckRun, Event
-from audit.trail import shipped_functions, shipped_guards
+from audit.trail import shipped_sql
 from audit.trail.record import act
 from tests.unguarded import administrator, as_shipped, protected
 
@@ -122,7 +122,7 @@ DAMAGE = [
     ),
     *[
         (f"alter table {table} drop constraint {name}", f"constraint {name} is missing")
-        for table, name in shipped_guards.CHECKS
+        for table, name in shipped_sql.CHECKS
     ],
     (
         "alter table audit_legalhold drop constraint audit_hold_two_people, "
@@ -138,9 +138,9 @@ DAMAGE = [
 
 
 def test_every_trigger_that_is_shipped_is_looked_at() -> None:
-    text = "".join(path.read_text() for path in shipped_functions.FOLDER.glob("*.sql"))
+    text = "".join(path.read_text() for path in shipped_sql.FOLDER.glob("*.sql"))
     there = set(re.findall(r"trigger (\w+) (?:before|after)", text))
-    assert there == {one.name for one in shipped_guards.triggers()} | {
+    assert there == {one.name for one in shipped_sql.triggers()} | {
         "audit_append_only",
         "audit_no_truncate",
     }

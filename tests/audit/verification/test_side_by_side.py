@@ -17,13 +17,19 @@ from django.core.management import CommandError, call_command
 
 from audit.checks import full_verification
 from audit.keys import signing
-from audit.verification import cuts, parallel, section_process
+from audit.verification import parallel, section_process
 from audit.verification.pruned import pruned
 from audit.verification.report import Report
-from audit.verification.sealing_order import Cut, conditions
+from audit.verification.rows import Cut, TimeRange, conditions
 from audit.verification.section_process import Helper
-from audit.verification.sections import Joined, Section, Terms, try_section, verify_section
-from audit.verification.time_range import TimeRange
+from audit.verification.sections import (
+    Joined,
+    Section,
+    Task,
+    Terms,
+    try_section,
+    verify_section,
+)
 from audit.verification.verify import open_trail, verify
 from audit.witnesses import delivery
 from tests.audit.sealed import Trail, empty, superuser
@@ -35,7 +41,7 @@ TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "52"))
 
 @pytest.fixture
 def trail(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
-    monkeypatch.setattr(cuts, "EVENTS", 20)
+    monkeypatch.setattr(parallel, "EVENTS", 20)
     with superuser() as root:
         empty(root)
         yield Trail(root)
@@ -112,7 +118,7 @@ def test_wherever_it_is_cut_the_findings_are_the_same(trail: Trail) -> None:
 def test_whatever_is_wrong_no_section_hides_it(
     trail: Trail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuts, "_MAY_BE_CUT", "select true")  # of what is not committed
+    monkeypatch.setattr(parallel, "_MAY_BE_CUT", "select true")  # of what is not committed
     trail.grow_at(OLD, rounds=2, events=12)
     trail.grow(rounds=4, events=12)
     whole, alone = _cut_and_in_one(trail.root)
@@ -134,7 +140,7 @@ def _cut_and_in_one(root: psycopg.Connection[Any]) -> tuple[Joined | None, Repor
     alone = Report()
     gone = pruned(root, Report())
     asked = Terms(TimeRange(), list(signing.trusted().values()), gone)
-    sections = cuts.sections(root, gone)
+    sections = parallel.sections(root, gone)
     verify_section(Section(), asked, root, alone)
     whole = Joined()
     for section in sections:
@@ -181,7 +187,7 @@ def test_a_helper_that_cannot_connect_is_done_without(
 ) -> None:
     trail.grow(rounds=6)
 
-    def nowhere(*given: Any) -> section_process.Task:
+    def nowhere(*given: Any) -> Task:
         return replace(section_process.task(*given), dsn="host=127.0.0.1 port=1")
 
     monkeypatch.setattr(parallel, "task", nowhere)
@@ -194,7 +200,7 @@ def test_a_helper_that_cannot_connect_is_done_without(
 _PARENT = """
 import sys, time
 from audit.verification.section_process import Helper
-from audit.verification.section_process_main import Task
+from audit.verification.sections import Task
 helper = Helper(Task(f"host=127.0.0.1 port={sys.argv[1]}", "", None))
 print("asked", flush=True)
 helper.verify((0, 0))

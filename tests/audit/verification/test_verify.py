@@ -19,7 +19,7 @@ from audit.actions import Action
 from audit.erasure import tombstones
 from audit.keys import signing
 from audit.models import PLATFORM, Seal
-from audit.proof import seal
+from audit.proof import chain, seal
 from audit.verification import events
 from audit.verification.verify import TimeRange, Witness
 from tenants.models import Tenant
@@ -134,7 +134,7 @@ def test_a_text_that_is_gone_with_its_key(trail: Trail) -> None:
 
 def _lay_tombstone(trail: Trail, subject: UUID) -> None:
     at, request = datetime.now(UTC), trail._uuid()
-    body = tombstones._body(ACME, subject, request, False, at)
+    body = tombstones.Line(ACME, subject, request, False, at).body
     trail.root.execute(
         "insert into audit_tombstone (tenant_id, subject_id, request_id, removes, at, signature)"
         " values (%s, %s, %s, false, %s, %s)",
@@ -204,7 +204,7 @@ def _take_as_if_of(trail: Trail, at: datetime, *, hashed: bool) -> None:
                        " from audit_event where id = any(%s))", [theirs.event_ids])  # fmt: skip
     trail.root.execute("delete from audit_event where id = any(%s)", [theirs.event_ids])
     theirs.first_at = theirs.last_at = at
-    hash_ = seal.computed_hash(theirs) if hashed else bytes(theirs.hash)
+    hash_ = chain.computed_hash(theirs) if hashed else bytes(theirs.hash)
     trail.root.execute("update audit_seal set (first_at, last_at, hash) = (%s, %s, %s)"
                        " where id = %s", [at, at, hash_, theirs.id])  # fmt: skip
 
