@@ -8,10 +8,10 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         from audit.checks import self_check
         from audit.erasure import own_erasers, tombstones
-        from audit.exports import portable_acts, trail_export
+        from audit.exports import portability, trail_export
 
         trail_export.register()
         own_erasers.register_own()
-        portable_acts.register_own()
+        portability.register_own()
         register(tombstones.check, Tags.database)
         register(self_check.catalogue, Tags.database)

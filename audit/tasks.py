@@ -1,5 +1,8 @@
 """Celery's entry points. Beat sends these tasks; the modules that they call do the work."""
 
+from collections.abc import Callable
+from typing import Any
+
 from celery import shared_task
 
 from audit.checks import full_verification, self_check
@@ -12,59 +15,28 @@ from audit.trail import partitions
 from audit.witnesses import delivery
 
 
-@shared_task(name="audit.delete", ignore_result=True)
-def delete() -> None:
-    execution.work()
+def _task(name: str, work: Callable[[], object]) -> Any:
+    def run() -> None:  # what the work returns is for other callers
+        work()
+
+    return shared_task(name=name, ignore_result=True)(run)
 
 
-@shared_task(name="audit.erase_again", ignore_result=True)
-def erase_again() -> None:
-    tombstones.apply_again()
-
-
-@shared_task(name="audit.export_subjects", ignore_result=True)
-def export_subjects() -> None:
-    portability.work()
-
-
-@shared_task(name="audit.prune", ignore_result=True)
-def prune() -> None:
-    pruning.prune()
-
-
-@shared_task(name="audit.rotate", ignore_result=True)
-def rotate() -> None:
-    rotation.advance_all()
-
-
-@shared_task(name="audit.partitions", ignore_result=True)
-def make_partitions() -> None:
-    partitions.make()
-
-
-@shared_task(name="audit.check", ignore_result=True)
-def check() -> None:
-    self_check.run()
-
-
-@shared_task(name="audit.verify", ignore_result=True)
-def verify() -> None:
-    full_verification.run()
-
-
-@shared_task(name="audit.export", ignore_result=True)
-def export() -> None:
-    trail_export.work()
-
-
-@shared_task(name="audit.seal", ignore_result=True)
-def seal_due() -> None:
+def _seal_due() -> None:
     try:
         seal.seal_due()
     finally:
         vanished.look()
 
 
-@shared_task(name="audit.tell_witnesses", ignore_result=True)
-def tell_witnesses() -> None:
-    delivery.feed_all()
+delete = _task("audit.delete", execution.work)
+erase_again = _task("audit.erase_again", tombstones.apply_again)
+export_subjects = _task("audit.export_subjects", portability.work)
+prune = _task("audit.prune", pruning.prune)
+rotate = _task("audit.rotate", rotation.advance_all)
+make_partitions = _task("audit.partitions", partitions.make)
+check = _task("audit.check", self_check.run)
+verify = _task("audit.verify", full_verification.run)
+export = _task("audit.export", trail_export.work)
+seal_due = _task("audit.seal", _seal_due)
+tell_witnesses = _task("audit.tell_witnesses", delivery.feed_all)

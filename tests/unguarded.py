@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 
 from audit.trail import append_only
-from audit.trail.shipped_functions import FOLDER
+from audit.trail.shipped_sql import FOLDER
 from config.supervisor.embedded.postgres import REQUESTS_ROLE
 from tenants import sql_installation
 

@@ -36,24 +36,18 @@ def run() -> CheckRun:
         startup_problem = f"cannot verify: {problem}"
     ok = report.ok and not startup_problem
     problem_text = startup_problem or "; ".join(finding.text for finding in report.findings[:SHOWN])
+    figures = _figures(report, startup_problem)
     with scope(system=True):
-        act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=_figures(report, startup_problem))
-        check_run = CheckRun.objects.create(
-            name=NAME,
-            at=at,
-            ok=ok,
-            figures=_figures(report, startup_problem) | {"notes": report.notes[:SHOWN]},
-            problem=problem_text[:500],
-            took_ms=int((time.monotonic() - began) * 1000),
-        )
+        act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=figures)
+        figures = {**figures, "notes": report.notes[:SHOWN]}
+        check_run = CheckRun.record(NAME, began, at=at, figures=figures, problem=problem_text)
         if not ok:
             transaction.on_commit(lambda: log.error("audit trail: %s", problem_text))
     return check_run
 
 
 def _figures(report: Report, startup_problem: str) -> dict[str, Any]:
-    """Returns the counts of a run. `kinds` counts only the findings that the report keeps in
-    full."""
+    """Returns the counts of a run. `kinds` counts only findings that the report has in full."""
     kinds = Counter(finding.kind for finding in report.findings)
     if startup_problem:
         kinds[CANNOT_RUN] += 1

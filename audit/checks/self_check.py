@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from audit.actions import Action
@@ -20,8 +20,8 @@ from audit.models import CheckRun
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from audit.trail import append_only, partitions, protection
 from audit.trail.record import act
-from audit.trail.shipped_functions import Function, setting, shipped
-from audit.trail.shipped_guards import loose_guards
+from audit.trail.shipped_sql import Function, loose_guards, setting, shipped
+from infrastructure.postgres.queries import rows, value
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ _ROW, _TRUNCATE = 27, 34  # pg_trigger.tgtype: before update or delete, each row
 # The checks -----------------------------------------------------------------------------------
 def problems() -> list[str]:
     """Returns the differences from what should be; empty if all is well."""
-    tables = _rows(_TABLES, {"tables": append_only.tables()})
+    tables = rows(_TABLES, {"tables": append_only.tables()})
     names = [row[0] for row in tables]
     return [
         *_missing(names),
@@ -88,7 +88,7 @@ def problems() -> list[str]:
 
 
 def is_migrated() -> bool:
-    return bool(_rows("select to_regclass('audit_seal') is not null")[0][0])
+    return bool(value("select to_regclass('audit_seal') is not null"))
 
 
 def _missing(names: Sequence[str]) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _loose_tables(tables: list[Any]) -> Iterator[str]:
 
 
 def _loose_triggers(parents: dict[str, str]) -> Iterator[str]:
-    triggers = {(row[0], row[1]): tuple(row[2:]) for row in _rows(_TRIGGERS, [list(parents)])}
+    triggers = {(row[0], row[1]): tuple(row[2:]) for row in rows(_TRIGGERS, [list(parents)])}
     ours = {function.name for function in shipped()}
     for name, parent in parents.items():
         refuse = "audit_refuse_text_change" if parent == "audit_payload" else "audit_refuse_change"
@@ -128,14 +128,14 @@ def _loose_triggers(parents: dict[str, str]) -> Iterator[str]:
     for (name, trigger), (function, *_how) in triggers.items():
         if function not in ours:
             yield f"table {name}: trigger {trigger} is not ours"
-    if _rows("select current_setting('session_replication_role')")[0][0] != "origin":
+    if value("select current_setting('session_replication_role')") != "origin":
         yield "session_replication_role is not origin: no trigger fires"
 
 
 def _loose_functions(functions: list[Function]) -> Iterator[str]:
-    rows = _rows(_FUNCTIONS, [[function.name for function in functions]])
+    there = rows(_FUNCTIONS, [[function.name for function in functions]])
     for function in functions:
-        same_name = [row for row in rows if row[0] == function.name]
+        same_name = [row for row in there if row[0] == function.name]
         if len(same_name) != 1:
             state = "there more than once" if same_name else "missing"
             yield f"function {function.name} is {state}"
@@ -150,13 +150,11 @@ def _as_shipped(row: Any) -> Function:
 
 
 def _loose_roles(tables: list[Any]) -> Iterator[str]:
-    """Yields faults of roles, if an administrator handed the tables over
-    (audit/trail/protection.py).
-    """
+    """Yields faults of roles, if the tables were handed over (audit/trail/protection.py)."""
     if not protection.owner_exists():
         return
     owner = protection.OWNER
-    ((may_sign_in, member, may_create, has_database),) = _rows(_ROLE, [owner])
+    ((may_sign_in, member, may_create, has_database),) = rows(_ROLE, [owner])
     if may_sign_in:
         yield f"role {owner} can sign in, or is a superuser"
     if member:
@@ -172,14 +170,14 @@ def _loose_roles(tables: list[Any]) -> Iterator[str]:
         for grant in grants:
             if grant.split()[-1] not in allowed:
                 yield f"table {name}: granted to {grant}"
-    for name, _body, _as_owner, _config, has in _rows(_FUNCTIONS, [[f.name for f in shipped()]]):
+    for name, _body, _as_owner, _config, has in rows(_FUNCTIONS, [[f.name for f in shipped()]]):
         if has != owner:
             yield f"function {name} belongs to {has}"
 
 
 def _strays() -> Iterator[str]:
-    there = _rows("select to_regproc('audit_stray_rows') is not null")[0][0]
-    if there and _rows("select audit_stray_rows()")[0][0]:
+    there = value("select to_regproc('audit_stray_rows') is not null")
+    if there and value("select audit_stray_rows()"):
         yield "rows lie in no month: see the partitions _default"
 
 
@@ -188,14 +186,8 @@ def _sealing() -> tuple[list[str], float]:
     try:
         age = unsealed_age()
     except CannotSeal as problem:
-        return [str(problem)], float(_rows(_SEALED)[0][0])
+        return [str(problem)], float(value(_SEALED))
     return [WAITING] if age > UNSEALED_S else [], age
-
-
-def _rows(query: str, values: Any = None) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return list(cursor.fetchall())
 
 
 # The callers -------------------------------------------------------------------------------------
@@ -217,25 +209,11 @@ def run() -> CheckRun:
         faults += sealing
         before = CheckRun.objects.filter(name=NAME).order_by("-at").first()
         if faults and (before is None or faults != before.figures.get("problems")):
-            act(
-                Action.AUDIT_DRIFT,
-                actor="system:self_check",
-                success=False,
-                detail=_first_few(faults),
-            )
-        check_run = CheckRun.objects.create(
-            name=NAME,
-            at=at,
-            ok=not faults,
-            figures={"problems": faults, "unsealed_s": round(age, 1)},
-            problem="; ".join(faults)[:500],
-            took_ms=int((time.monotonic() - began) * 1000),
-        )
+            detail = {"problems": faults[:20], "count": len(faults)}
+            act(Action.AUDIT_DRIFT, actor="system:self_check", success=False, detail=detail)
+        figures = {"problems": faults, "unsealed_s": round(age, 1)}
+        check_run = CheckRun.record(NAME, began, at=at, figures=figures, problem="; ".join(faults))
         CheckRun.objects.filter(name=NAME, at__lt=at - KEPT).delete()
     if faults:
         transaction.on_commit(lambda: log.error("audit trail: %s", "; ".join(faults)))
     return check_run
-
-
-def _first_few(faults: list[str]) -> dict[str, Any]:
-    return {"problems": faults[:20], "count": len(faults)}

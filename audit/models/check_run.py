@@ -1,4 +1,9 @@
+import time
+from datetime import datetime
+from typing import Any, Self
+
 from django.db import models
+from django.utils import timezone
 
 
 class CheckRun(models.Model):
@@ -16,5 +21,22 @@ class CheckRun(models.Model):
     class Meta:
         indexes = [models.Index(fields=["tenant_id", "name", "-at"], name="audit_check_newest")]
 
-    def __str__(self) -> str:
-        return self.name
+    @classmethod
+    def record(
+        cls,
+        name: str,
+        began: float,
+        *,
+        figures: dict[str, Any],
+        problem: str = "",
+        at: datetime | None = None,
+    ) -> Self:
+        """Stores a run without a tenant, which is ok without a problem; `began`: monotonic."""
+        return cls.objects.create(
+            name=name,
+            at=at or timezone.now(),
+            ok=not problem,
+            figures=figures,
+            problem=problem[:500],
+            took_ms=int((time.monotonic() - began) * 1000),
+        )

@@ -66,9 +66,6 @@ class DeletionRequest(models.Model):
             models.Index(fields=["tenant_id", "-requested_at"], name="audit_deletion_newest"),
         ]
 
-    def __str__(self) -> str:
-        return str(self.id)
-
 
 class ErasureStep(models.Model):
     """One store of one request: its evidence and outcome. Done once, never deleted."""
@@ -86,9 +83,6 @@ class ErasureStep(models.Model):
             models.UniqueConstraint(fields=["request", "store"], name="audit_step_once"),
         ]
 
-    def __str__(self) -> str:
-        return self.store
-
 
 class Tombstone(models.Model):
     """A subject that has been erased: data restored from an older backup is erased again."""
@@ -103,6 +97,3 @@ class Tombstone(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["tenant_id", "subject_id"], name="audit_tombstone_whose")]
-
-    def __str__(self) -> str:
-        return f"{self.n}"

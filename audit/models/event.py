@@ -98,9 +98,6 @@ class Event(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action}"
-
 
 class Payload(models.Model):
     """A text that belongs to an event, encrypted under its subject's key."""
@@ -125,6 +122,3 @@ class Payload(models.Model):
             models.Index(fields=["data_key", "at"], name="audit_payload_key_at"),
             models.Index(fields=["tenant_id", "at"], name="audit_payload_tenant_at"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.field} of {self.request_id}"

@@ -23,6 +23,3 @@ class Export(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["tenant_id", "-created_at"], name="audit_export_newest")]
-
-    def __str__(self) -> str:
-        return str(self.id)

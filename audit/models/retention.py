@@ -21,9 +21,6 @@ class RetentionRule(models.Model):
             models.UniqueConstraint(fields=["tenant_id", "data_class"], name="audit_rule_once"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.data_class} {self.days}"
-
 
 class LegalHold(models.Model):
     """A hold that keeps the data of a tenant, or of one subject, from being erased or pruned.
@@ -68,9 +65,6 @@ class LegalHold(models.Model):
         ]
         indexes = [models.Index(fields=["tenant_id", "subject_id"], name="audit_hold_whose")]
 
-    def __str__(self) -> str:
-        return str(self.id)
-
 
 class PrunedMonth(models.Model):
     """A month of events or texts that was dropped; its seals remain."""
@@ -86,6 +80,3 @@ class PrunedMonth(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["table", "month"], name="audit_pruned_once"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.month:%Y-%m}"

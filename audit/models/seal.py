@@ -53,9 +53,6 @@ class Seal(models.Model):
             models.Index(fields=["tenant_id", "last_at"], name="audit_seal_last_at"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.tenant_id} {self.batch}"
-
 
 class Checkpoint(models.Model):
     """All seals of one round under one signature, chained to the round before."""
@@ -70,9 +67,6 @@ class Checkpoint(models.Model):
 
     class Meta:
         ordering = ["n"]
-
-    def __str__(self) -> str:
-        return str(self.n)
 
 
 class SealMark(models.Model):
@@ -89,9 +83,6 @@ class SealMark(models.Model):
     set_back = models.BooleanField(default=False, db_default=False)  # sealing waits for an operator
     at = models.DateTimeField(auto_now=True)
 
-    def __str__(self) -> str:
-        return str(self.xid)
-
 
 class WitnessMark(models.Model):
     """The last checkpoint that a witness outside the database has received."""
@@ -100,6 +91,3 @@ class WitnessMark(models.Model):
     n = models.BigIntegerField(default=0)
     at = models.DateTimeField(null=True)
     problem = models.CharField(max_length=300, default="")
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.n}"

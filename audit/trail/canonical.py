@@ -22,29 +22,10 @@ LINE = f"""json_build_array('{VERSION}', tenant_id, request_id, action,
     (extract(epoch from at) * 1000000)::bigint, actor, subject_id, api_key_id, host(client_net),
     route, model, upstream, success, status, error_code, response_length, processing_ms,
     tokens_in, tokens_out, encode(payload_sha256, 'hex'), detail)::text"""
-FIELDS = (
-    "version",
-    "tenant_id",
-    "request_id",
-    "action",
-    "at_us",
-    "actor",
-    "subject_id",
-    "api_key_id",
-    "client_net",
-    "route",
-    "model",
-    "upstream",
-    "success",
-    "status",
-    "error_code",
-    "response_length",
-    "processing_ms",
-    "tokens_in",
-    "tokens_out",
-    "payload_sha256",
-    "detail",
-)
+_FIELDS = """version tenant_id request_id action at_us actor subject_id api_key_id client_net route
+    model upstream success status error_code response_length processing_ms tokens_in tokens_out
+    payload_sha256 detail"""
+FIELDS = tuple(_FIELDS.split())
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -108,9 +89,7 @@ def _fact(value: str | int | None) -> str:
 
 
 def of_event(event: "Event") -> bytes:
-    """Returns the line of an event that is being written; one that was read may have lost
-    digits.
-    """
+    """Returns the line of an event that is being written; one that was read may lack digits."""
     names = [name for name in FIELDS if name not in ("version", "at_us")]
     return line(at=event.at, **{name: getattr(event, name) for name in names})
 
@@ -125,24 +104,21 @@ def moment(microseconds: int) -> datetime:
 
 
 def jsonb_text(value: Any) -> str:
-    """Returns PostgreSQL's text of a jsonb value: keys by length, then by bytes; numbers in
-    full.
-    """
+    """Returns PostgreSQL's text of a jsonb value: keys by length and bytes, numbers in full."""
     if isinstance(value, Mapping):
-        members = sorted(((str(k).encode(), v) for k, v in value.items()), key=_by_length)
-        inside = [
-            f"{json.dumps(k.decode(), ensure_ascii=False)}: {jsonb_text(v)}" for k, v in members
-        ]
+        members = sorted(((str(key), item) for key, item in value.items()), key=_by_length)
+        inside = (f"{_quoted(key)}: {jsonb_text(item)}" for key, item in members)
         return "{" + ", ".join(inside) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(jsonb_text, value)) + "]"
     if isinstance(value, float | Decimal):
         return _number(value)
-    return json.dumps(value, ensure_ascii=False)
+    return _quoted(value)
 
 
-def _by_length(member: tuple[bytes, Any]) -> tuple[int, bytes]:
-    return len(member[0]), member[0]
+def _by_length(member: tuple[str, Any]) -> tuple[int, bytes]:
+    key = member[0].encode()
+    return len(key), key
 
 
 def _number(value: float | Decimal) -> str:

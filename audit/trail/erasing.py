@@ -3,13 +3,14 @@
 The rules are in the database (sql/2_append_only.sql); these functions call it.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
+
+from infrastructure.postgres.queries import value
 
 ON_HOLD = "AU001"
 
@@ -20,7 +21,7 @@ class HoldInForce(Exception):
 
 def erase_texts(key_ids: Iterable[UUID]) -> int:
     """Deletes texts of destroyed keys. Raises HoldInForce; DatabaseError if a key still exists."""
-    return int(_call("select audit_erase_texts(%s::uuid[])", [list(key_ids)]))
+    return _call("select audit_erase_texts(%s::uuid[])", [list(key_ids)])
 
 
 def prune_month(table: str, month: date) -> int:
@@ -28,26 +29,18 @@ def prune_month(table: str, month: date) -> int:
 
     Raises HoldInForce; DatabaseError if the month is too young, or not sealed.
     """
-    return int(_call("select audit_prune_month(%s, %s::date)", [table, month]))
+    return _call("select audit_prune_month(%s, %s::date)", [table, month])
 
 
 def prune_texts(tenant_id: UUID, most: int) -> int:
-    """Deletes up to `most` texts past their tenant's retention and not on hold. Returns how
-    many.
-    """
-    return int(_call("select audit_prune_texts(%s, %s)", [tenant_id, most]))
+    """Deletes up to `most` texts past their retention and not on hold. Returns how many."""
+    return _call("select audit_prune_texts(%s, %s)", [tenant_id, most])
 
 
-def _call(statement: str, values: list[Any]) -> Any:
-    with _hold_errors(), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchone()[0]
-
-
-@contextmanager
-def _hold_errors() -> Iterator[None]:
+def _call(statement: str, values: list[Any]) -> int:
     try:
-        yield
+        with transaction.atomic():
+            return int(value(statement, values))
     except DatabaseError as problem:
         if getattr(problem.__cause__, "sqlstate", None) == ON_HOLD:
             raise HoldInForce(str(problem).splitlines()[0]) from None

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -96,9 +97,17 @@ class GroupCommit:
     ) -> None:
         self._what = what
         self._rows, self._took = ROWS.of(what), TOOK.of(what)
-        self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
-        self._doubt_s = doubt_s
-        self._with_texts = with_texts
+        self._lane = partial(
+            type(self),
+            dsn,
+            statement,
+            patience_s=patience_s,
+            doubt_s=doubt_s,
+            with_texts=with_texts,
+            what=what,
+        )
+        self._statement, self._with_texts = statement, with_texts
+        self._patience_s, self._doubt_s = patience_s, doubt_s
         self._tenant_bytes = tenant_bytes or QUEUE_BYTES // SHARE
         self._line = FairLine()
         self._more = asyncio.Event()
@@ -112,9 +121,7 @@ class GroupCommit:
         self._task = asyncio.create_task(self._work())
 
     async def write(self, row: Row) -> Any:
-        """Returns the statement's result for the row once it is durable. Raises
-        StoreUnavailable.
-        """
+        """Returns the statement's result once the row is durable. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         entry = Entry(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
@@ -167,9 +174,7 @@ class GroupCommit:
                 yield from lane._lines()
 
     def _put_with_large(self, entry: Entry) -> None:
-        """Adds to the lane of large rows, keeping the tenant's order: here its rows would wait for
-        locks.
-        """
+        """Adds to the lane of large rows, where the tenant's rows keep their order."""
         if self._is_large:
             return self._put(entry)
         if self._large is None:
@@ -177,16 +182,6 @@ class GroupCommit:
             self._large._is_large = True
         _count_until_done(self._behind, entry.tenant, entry)
         return self._large._put(entry)
-
-    def _lane(self) -> "GroupCommit":
-        return type(self)(
-            self._dsn,
-            self._statement,
-            patience_s=self._patience_s,
-            doubt_s=self._doubt_s,
-            with_texts=self._with_texts,
-            what=self._what,
-        )
 
     # Groups --------------------------------------------------------------------------------------
     async def _work(self) -> None:
@@ -286,9 +281,7 @@ class GroupCommit:
             self._aside._put(entry)
 
     def _without_stuck(self, group: list[Entry]) -> list[Entry]:
-        """Moves rows of blocked stripes to their lane, so that they are not tried in vain each
-        time.
-        """
+        """Moves rows of blocked stripes to their lane, so that they are not tried in vain."""
         if not self._stuck:
             return group
         stuck = [entry for entry in group if _stripe(entry.row) in self._stuck]

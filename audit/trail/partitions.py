@@ -3,7 +3,7 @@
 import logging
 from datetime import date
 
-from django.db import connection
+from infrastructure.postgres.queries import value
 
 log = logging.getLogger(__name__)
 MONTHS_AHEAD = 3
@@ -15,9 +15,7 @@ def name(table: str, month: date) -> str:
 
 def make() -> list[str]:
     """Makes missing partitions and returns their names. Safe at any time, and concurrently."""
-    with connection.cursor() as cursor:
-        cursor.execute("select audit_make_partitions(%s)", [MONTHS_AHEAD])
-        names: list[str] = cursor.fetchone()[0]
+    names: list[str] = value("select audit_make_partitions(%s)", [MONTHS_AHEAD])
     if names:
         log.info("created partitions: %s", ", ".join(names))
     return names

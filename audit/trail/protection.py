@@ -11,11 +11,11 @@ role for requests is no member, so no statement of a request can open it
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from audit.trail import append_only
+from infrastructure.postgres.queries import rows, value
 
 OWNER, SYSTEM = "forebay_owner", "forebay_system"
 _READS, _ADDS = {"SELECT"}, {"SELECT", "INSERT"}
@@ -110,11 +110,11 @@ def register(
 
 def may_change() -> bool:
     """Returns True if this connection may alter tables and functions."""
-    return bool(_rows(_MAY_CHANGE)[0][0])
+    return bool(value(_MAY_CHANGE))
 
 
 def owner_exists() -> bool:
-    return bool(_rows("select from pg_roles where rolname = %s", [OWNER]))
+    return bool(rows("select from pg_roles where rolname = %s", [OWNER]))
 
 
 def enforce(role: str, for_requests: str = "") -> None:
@@ -125,23 +125,21 @@ def enforce(role: str, for_requests: str = "") -> None:
     CannotProtect.
     """
     _refuse(_UNFIT, role=role, owner=OWNER)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_ONE_AT_A_TIME)
-        cursor.execute("select set_config('forebay.role', %s, true)", [role])
-        cursor.execute(_HAND_OVER)
+    with transaction.atomic():
+        rows(_ONE_AT_A_TIME)
+        rows("select set_config('forebay.role', %s, true)", [role])
+        rows(_HAND_OVER)
         for statement in (*_without_large_objects(), *_grants(role)):
-            cursor.execute(statement)
+            rows(statement)
         if for_requests:
             names = {"role": for_requests, "application": role, "owner": OWNER, "system": SYSTEM}
             _refuse(_UNFIT_FOR_REQUESTS, **names)
             for statement in (*_entrance(for_requests), *_grants(for_requests, requests=True)):
-                cursor.execute(statement)
+                rows(statement)
 
 
 def wanted(table: str, parent: str | None, *, requests: bool = False) -> set[str]:
-    """Returns the application's privileges on a table; `requests`: those of its role for
-    requests.
-    """
+    """Returns the application's privileges on a table; `requests`: those of requests' role."""
     if parent or table in _hidden:
         return set()  # rows are reached through the parent table, which has the policies
     if table in _read_only or (requests and table in _read_by_requests):
@@ -150,46 +148,38 @@ def wanted(table: str, parent: str | None, *, requests: bool = False) -> set[str
 
 
 def _refuse(unfit: str, **names: str) -> None:
-    ((problem,),) = _rows(unfit, names)
-    if problem:
+    if problem := value(unfit, names):
         raise CannotProtect(problem)
 
 
 def _entrance(role: str) -> Iterator[str]:
-    """Yields the grants of the role for requests: those of protection.sql for the application, and
-    fewer.
+    """Yields the grants of the role for requests: fewer than the application's (protection.sql).
 
     All requests share this role, and PostgreSQL shows a role the statements of its other
     connections (pg_stat_activity), including the proof of another tenant's scope. A temporary table
     could replace a real one in the next request on the same connection.
     """
-    ((database, schema),) = _rows("select current_database(), current_schema()")
+    ((database, schema),) = rows("select current_database(), current_schema()")
     yield f'alter role "{role}" set track_activities to off'
     yield f'revoke create, temporary on database "{database}" from "{role}"'
     yield f'grant connect on database "{database}" to "{role}"'
     yield f'revoke create on schema "{schema}" from "{role}"'
     yield f'grant usage on schema "{schema}" to "{role}"'
     yield f'grant usage on all sequences in schema "{schema}" to "{role}"'
-    for name, signature in _rows(_OWNERS_FUNCTIONS, [OWNER]):
+    for name, signature in rows(_OWNERS_FUNCTIONS, [OWNER]):
         verb, way = ("grant", "to") if name in _callable_by_requests else ("revoke", "from")
         yield f'{verb} execute on function {signature} {way} "{role}"'
 
 
 def _without_large_objects() -> Iterator[str]:
     """Revokes large objects from PUBLIC; superusers and explicit grantees keep them."""
-    for (signature,) in _rows(_LARGE_OBJECTS):
+    for (signature,) in rows(_LARGE_OBJECTS):
         yield f"revoke execute on function pg_catalog.{signature} from public"
 
 
 def _grants(role: str, *, requests: bool = False) -> Iterator[str]:
-    for table, parent, granted in _rows(_TABLES, [role]):
+    for table, parent, granted in rows(_TABLES, [role]):
         if set(granted) != (right := wanted(table, parent, requests=requests)):
             yield f'revoke all on "{table}" from "{role}", public'
             if right:
                 yield f'grant {", ".join(sorted(right))} on "{table}" to "{role}"'
-
-
-def _rows(query: str, values: Any = None) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return list(cursor.fetchall())

@@ -1,17 +1,25 @@
-"""The triggers of audit/sql and the constraints of audit/migrations that must not be loosened.
+"""The functions and triggers of audit/sql and the constraints of audit/migrations, as shipped.
 
-self_check.py checks those of append-only tables, which are on each partition too.
+self_check.py compares the functions, and the triggers of append-only tables, which are on each
+partition too.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
-from django.db import connection
+from infrastructure.postgres.queries import rows
 
-from audit.trail.shipped_functions import FOLDER
-
+FOLDER = Path(__file__).parents[1] / "sql"
+_FUNCTION = re.compile(
+    r"create or replace function (?P<name>\w+)\s*\((?P<head>.*?)\bas (?P<quote>\$\w*\$)"
+    r"(?P<body>.*?)(?P=quote)(?P<tail>.*?);",
+    re.DOTALL,
+)
+_SETTING = re.compile(r"^set (?P<name>\w+) = (?P<value>.+?)$", re.MULTILINE)
 _TRIGGER = re.compile(
     r"create (?:or replace )?(?P<constraint>constraint )?trigger (?P<name>\w+)\s+"
     r"(?P<when>before|after) (?P<events>[\w\s,]+?)\s+on (?:\w+\.)?(?P<table>\w+)\s+"
@@ -40,6 +48,37 @@ _CHECKS_THERE = """
       and o.conname = any(%s)"""
 
 
+# Functions ---------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    body: str
+    as_owner: bool  # security definer
+    settings: frozenset[str]
+
+
+@cache
+def shipped() -> list[Function]:
+    return list(_functions(_shipped_sql()))
+
+
+def _shipped_sql() -> str:
+    return "".join(path.read_text() for path in sorted(FOLDER.glob("*.sql")))
+
+
+def _functions(text: str) -> Iterator[Function]:
+    for match in _FUNCTION.finditer(text):
+        options = match["head"] + match["tail"]
+        settings = frozenset(setting(*pair) for pair in _SETTING.findall(options))
+        yield Function(match["name"], match["body"], "security definer" in options, settings)
+
+
+def setting(name: str, value: str) -> str:
+    """Returns a setting in one spelling, for the catalogue's and ours."""
+    return f"{name}={value}".lower().replace("'", "").strip()
+
+
+# Guards ------------------------------------------------------------------------------------------
 class Trigger(NamedTuple):
     table: str
     name: str
@@ -50,11 +89,10 @@ class Trigger(NamedTuple):
 
 
 def loose_guards() -> Iterator[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(_THERE, [[trigger.name for trigger in triggers()]])
-        existing = {trigger for (text,) in cursor for trigger in _parsed(text)}
-        cursor.execute(_CHECKS_THERE, [[name for _table, name in CHECKS]])
-        checks = {(table, name): _spelled(text) for table, name, text in cursor}
+    triggers_there = rows(_THERE, [[trigger.name for trigger in triggers()]])
+    existing = {trigger for (text,) in triggers_there for trigger in _triggers(text)}
+    checks_there = rows(_CHECKS_THERE, [[name for _table, name in CHECKS]])
+    checks = {(table, name): _spelled(text) for table, name, text in checks_there}
     for trigger in triggers():
         if trigger not in existing:
             yield f"table {trigger.table}: trigger {trigger.name} is missing, disabled or different"
@@ -65,11 +103,10 @@ def loose_guards() -> Iterator[str]:
 
 @cache
 def triggers() -> list[Trigger]:
-    paths = sorted(FOLDER.glob("*.sql"))
-    return [trigger for path in paths for trigger in _parsed(path.read_text())]
+    return list(_triggers(_shipped_sql()))
 
 
-def _parsed(text: str) -> Iterator[Trigger]:
+def _triggers(text: str) -> Iterator[Trigger]:
     for match in _TRIGGER.finditer(text.lower()):
         yield Trigger(
             match["table"],
