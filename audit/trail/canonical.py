@@ -1,15 +1,17 @@
 """The canonical form of an event: one line of text, over which its leaf is computed.
 
 The line is PostgreSQL's text of a JSON array of the event's facts (LINE). `line` makes the same
-line in Python, byte for byte, so that a writer needs no query. The columns `id` and `xid` are about
+one in Python, byte for byte, so that a writer needs no query. The columns `id` and `xid` are about
 the event's position, not its content, and are not in the line.
 """
 
 import json
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,76 +24,61 @@ LINE = f"""json_build_array('{VERSION}', tenant_id, request_id, action,
     (extract(epoch from at) * 1000000)::bigint, actor, subject_id, api_key_id, host(client_net),
     route, model, upstream, success, status, error_code, response_length, processing_ms,
     tokens_in, tokens_out, encode(payload_sha256, 'hex'), detail)::text"""
-_FIELDS = """version tenant_id request_id action at_us actor subject_id api_key_id client_net route
-    model upstream success status error_code response_length processing_ms tokens_in tokens_out
-    payload_sha256 detail"""
-FIELDS = tuple(_FIELDS.split())
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def line(
-    *,
-    action: str,
-    at: datetime,
-    actor: str,
-    tenant_id: UUID | None = None,
-    request_id: UUID | None = None,
-    subject_id: UUID | None = None,
-    api_key_id: UUID | None = None,
-    client_net: str | None = None,
-    route: str = "",
-    model: str = "",
-    upstream: str = "",
-    success: bool = True,
-    status: int | None = None,
-    error_code: str = "",
-    response_length: int | None = None,
-    processing_ms: int | None = None,
-    tokens_in: int | None = None,
-    tokens_out: int | None = None,
-    payload_sha256: bytes | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> bytes:
-    facts = [
-        VERSION,
-        _uuid(tenant_id),
-        _uuid(request_id),
-        str(action),
-        microseconds(at),
-        actor,
-        _uuid(subject_id),
-        _uuid(api_key_id),
-        _address(client_net),
-        route,
-        model,
-        upstream,
-        success,
-        status,
-        error_code,
-        response_length,
-        processing_ms,
-        tokens_in,
-        tokens_out,
-        None if payload_sha256 is None else bytes(payload_sha256).hex(),
-    ]
-    return f"[{', '.join(map(_fact, facts))}, {jsonb_text(detail or {})}]".encode()
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """The facts of an event, in the order of its line."""
+
+    tenant_id: UUID | None = None
+    request_id: UUID | None = None
+    action: str
+    at: datetime
+    actor: str
+    subject_id: UUID | None = None
+    api_key_id: UUID | None = None
+    client_net: str | None = None
+    route: str = ""
+    model: str = ""
+    upstream: str = ""
+    success: bool = True
+    status: int | None = None
+    error_code: str = ""
+    response_length: int | None = None
+    processing_ms: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    payload_sha256: bytes | None = None
+    detail: Mapping[str, Any] | None = None
 
 
-def _fact(value: str | int | None) -> str:
+_NAMES = [field.name for field in fields(Facts)]
+FIELDS = ("version", *("at_us" if name == "at" else name for name in _NAMES))
+_facts = attrgetter(*_NAMES)
+_NET = _NAMES.index("client_net")
+
+
+def line(event: "Facts | Event") -> bytes:
+    """Returns the line of an event that is being written; one that was read may lack digits."""
+    *facts, detail = _facts(event)
+    facts[_NET] = _address(facts[_NET])
+    return f"[{', '.join(map(_fact, (VERSION, *facts)))}, {jsonb_text(detail or {})}]".encode()
+
+
+def _fact(value: Any) -> str:
     """Returns what `json.dumps` returns, in half the time for a list of facts."""
     if isinstance(value, str):
         return _quoted(value)
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def of_event(event: "Event") -> bytes:
-    """Returns the line of an event that is being written; one that was read may lack digits."""
-    names = [name for name in FIELDS if name not in ("version", "at_us")]
-    return line(at=event.at, **{name: getattr(event, name) for name in names})
+    if isinstance(value, int):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, UUID):
+        return f'"{value}"'
+    return str(microseconds(value)) if isinstance(value, datetime) else f'"{bytes(value).hex()}"'
 
 
 def microseconds(at: datetime) -> int:
@@ -125,10 +112,6 @@ def _number(value: float | Decimal) -> str:
     text = format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
     is_zero = not text.strip("-0.")
     return text.lstrip("-") if is_zero else text  # a numeric has no zero below zero
-
-
-def _uuid(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def _address(text: str | None) -> str | None:

@@ -41,14 +41,12 @@ def note(event_id: int, action: str, at_us: int, line: bytes) -> Note:
 def remember(event: Event) -> None:
     """Notes the event as soon as the open transaction has been committed."""
     at_us = canonical.microseconds(event.at)
-    new = note(event.pk, event.action, at_us, canonical.of_event(event))
+    new = note(event.pk, event.action, at_us, canonical.line(event))
     transaction.on_commit(lambda: keep([new]), robust=True)
 
 
 def keep(notes: Iterable[Note]) -> None:
-    """Stores notes. Errors of Redis are only logged: the act is committed, and its seal will
-    follow.
-    """
+    """Stores notes. Errors of Redis are only logged, as the act is committed, and seals follow."""
     fields: dict[Any, Any] = {str(n.event_id): json.dumps([n.leaf, n.what]) for n in notes}
     try:
         if fields:
@@ -63,9 +61,7 @@ def count() -> int:
 
 
 def some(cursor: int, at_once: int) -> tuple[int, dict[int, Note]]:
-    """Returns notes from where the last call ended (0: from the start); small numbers all at
-    once.
-    """
+    """Returns notes from where the last call ended (0: the start); a few notes all at once."""
     answer: Any = _redis().hscan(KEY, cursor, count=at_once)
     cursor, fields = answer
     return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in fields.items()}

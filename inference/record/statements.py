@@ -251,7 +251,7 @@ def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
 def receipt(order: Order, payload_sha256: str) -> Receipt:
     """Returns the receipt: it proves that the request is recorded as `received_row` wrote it."""
     at = datetime.fromtimestamp(order.created_at, UTC)
-    line = canonical.line(
+    facts = canonical.Facts(
         action=Action.COMPLETION_RECEIVED,
         at=at,
         actor=order.actor,
@@ -264,7 +264,7 @@ def receipt(order: Order, payload_sha256: str) -> Receipt:
         model=order.model,
         payload_sha256=bytes.fromhex(payload_sha256),
     )
-    return receipts.issue(order.id, merkle.leaf(line), canonical.microseconds(at))
+    return receipts.issue(order.id, merkle.leaf(canonical.line(facts)), canonical.microseconds(at))
 
 
 def milliseconds(seconds: float) -> int:
