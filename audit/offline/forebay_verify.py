@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -186,24 +186,17 @@ class Keys:
 
 
 # Exports -----------------------------------------------------------------------------------------
-class Row(NamedTuple):
-    number: int
-    record: dict[str, Any]
-
-
 def verify_export(
     path: Path, keys: Sequence[bytes] | None = None, witnesses: Sequence[Path] = ()
 ) -> Result:
-    """Verifies an export. `keys`: raw public keys. Raises OSError, and Broken if it is no
-    export.
-    """
+    """Verifies an export. `keys`: raw public keys. Raises OSError, and Broken for another file."""
     result = Result()
     header, manifest, digest = _ends(path)
     if keys is None:
         keys, result.own_key = _own_keys(manifest), str(manifest["public_key"])
     export = _Export(header, Keys(keys), _read_witnesses(witnesses), result)
-    for row in _rows(path):
-        export.take(row)
+    for number, record in enumerate(_records(path), 1):
+        export.take(number, record)
     export.end(manifest, digest)
     if witnesses and result.figures.get("checkpoints") and not result.figures.get(KNOWN):
         result.add("the witness knows none of the checkpoints")
@@ -242,10 +235,9 @@ def _own_key(document: dict[str, Any]) -> bytes:
     return key
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _records(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            yield Row(number, _parsed(line))
+        yield from map(_parsed, file)
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -283,30 +275,29 @@ class _Export:
         self._whole: set[str] = set()  # months of batches without dropped events
         self._retention = _Retention()
 
-    def take(self, row: Row) -> None:
-        take = {
-            "header": lambda record: None,
-            "manifest": lambda record: None,
-            "checkpoint": self._take_checkpoint,
-            "seal": self._take_seal,
-            "event": self._take_event,
-        }.get(str(row.record.get("type")))
+    def take(self, number: int, record: dict[str, Any]) -> None:
+        kind = record.get("type")
         try:
-            if take:
-                take(row.record)
-            else:
+            if kind == "checkpoint":
+                self._take_checkpoint(record)
+            elif kind == "seal":
+                self._take_seal(record)
+            elif kind == "event":
+                self._take_event(record)
+            elif kind not in ("header", "manifest"):
                 self._result.count("lines of other kinds")
         except UNREADABLE as problem:
-            self._result.add(f"line {row.number} cannot be read: {problem!r}")
+            self._result.add(f"line {number} cannot be read: {problem!r}")
 
     def _take_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         n, text = checkpoint["n"], checkpoint_text(checkpoint)
         self._result.count("checkpoints")
-        args = ("forebay-checkpoint/1", text, checkpoint["signature"], checkpoint["key_id"])
-        if problem := self._keys.problem(*args):
+        args = (text, checkpoint["signature"], checkpoint["key_id"])
+        if problem := self._keys.problem("forebay-checkpoint/1", *args):
             self._result.add(f"checkpoint {n} {problem}")
         before = self._checkpoints.get(n - 1)
-        if before and checkpoint["previous"] != _digest(before):
+        digest = before and sha256(b"forebay-checkpoint/1\n" + checkpoint_text(before)).hexdigest()
+        if before and checkpoint["previous"] != digest:
             self._result.add(f"checkpoint {n} does not hold on to the one before")
         if n in self._witnessed and self._witnessed[n] != text:
             self._result.add(f"the witness knows another checkpoint {n}")
@@ -320,14 +311,14 @@ class _Export:
         self._result.count("seals")
         packed = base64.b64decode(seal["leaves"])
         self._leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
-        checks = (
+        for check in (
             self._check_leaves,
             self._check_checkpoint,
             self._check_position,
             self._check_months,
-        )
-        for problem in (problem for check in checks for problem in check(seal)):
-            self._result.add(f"seal {seal['batch']} {problem}")
+        ):
+            for problem in check(seal):
+                self._result.add(f"seal {seal['batch']} {problem}")
         self._retention.take(seal)
         self._seal, self._next = seal, 0
 
@@ -343,19 +334,18 @@ class _Export:
 
     def _check_checkpoint(self, seal: dict[str, Any]) -> Iterator[str]:
         checkpoint = self._checkpoints.get(seal["checkpoint"])
+        place = seal_hash(seal), seal["position"], seal["of"]
         path = [bytes.fromhex(text) for text in seal["path"]]
-        hash_ = seal_hash(seal)
         if checkpoint is None:
             yield "has no checkpoint"
-        elif not is_in(
-            hash_, seal["position"], seal["of"], path, bytes.fromhex(checkpoint["root"])
-        ):
+        elif not is_in(*place, path, bytes.fromhex(checkpoint["root"])):
             yield f"is not under checkpoint {seal['checkpoint']}"
         if seal["tenant_id"] != self._header["tenant_id"]:
             yield "is another tenant's"
 
     def _check_position(self, seal: dict[str, Any]) -> Iterator[str]:
-        before, complete = self._seal, self._header["complete"]
+        before, complete, since = self._seal, self._header["complete"], self._header["since_us"]
+        is_earlier = since is not None and seal["last_at_us"] < since
         if before and seal["batch"] == before["batch"] + 1:
             if seal["previous"] != seal_hash(before).hex():
                 yield "does not hold on to the one before"
@@ -363,14 +353,10 @@ class _Export:
                 yield "leaves a gap after the one before"
         elif before and (complete or seal["batch"] <= before["batch"]):
             yield f"follows {before['batch']}: something is missing, or twice"
-        elif before is None and complete and seal["batch"] != 1 and not self._is_earlier(seal):
+        elif before is None and complete and seal["batch"] != 1 and not is_earlier:
             yield "is the first one here: what was before it is missing"
         if seal["batch"] == 1 and (seal["first_seq"], seal["previous"]) != (1, ZERO.hex()):
             yield "is not how a trail begins"
-
-    def _is_earlier(self, seal: dict[str, Any]) -> bool:
-        since = self._header["since_us"]
-        return since is not None and bool(seal["last_at_us"] < since)
 
     def _check_months(self, seal: dict[str, Any]) -> Iterator[str]:
         """Allows dropped events only if they were sealed while new, and half a year ago."""
@@ -384,14 +370,17 @@ class _Export:
         late = not seal["last_at_us"] - DAY_US <= sealed_at <= seal["first_at_us"] + LATE_US
         if not dropped <= months or late or sealed_at > newest:
             yield "cannot have lost its events to retention"
-        if any(_ends_us(month) > newest for month in dropped):
+        if any(_end_us(month) > newest for month in dropped):
             yield "names a month that is too young to be dropped"
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self._result.count("events")
         line: str = event["line"]
         if event["batch"] is None:
-            return self._take_unsealed(line)
+            self._result.count("not yet sealed")
+            if self._header["made_at_us"] - json.loads(line)[4] > WAITS_US:
+                self._result.add("an event had no seal, long after it was written")
+            return None
         seal, seq = self._seal, event["seq"]
         if seal is None or seal["batch"] != event["batch"]:
             return self._result.add(f"event {seq} stands under no seal")
@@ -402,14 +391,9 @@ class _Export:
         self._next = position + 1
         if leaf_of(line.encode()) != self._leaves[position]:
             self._result.add(f"event {seq} is not what was sealed")
-        if "dropped" in seal and _month(json.loads(line)[4]) in seal["dropped"]:
+        if "dropped" in seal and f"{_moment(json.loads(line)[4]):%Y-%m}" in seal["dropped"]:
             self._result.add(f"event {seq} is here, and its month is said to be dropped")
         return None
-
-    def _take_unsealed(self, line: str) -> None:
-        self._result.count("not yet sealed")
-        if self._header["made_at_us"] - json.loads(line)[4] > WAITS_US:
-            self._result.add("an event had no seal, long after it was written")
 
     def _end_batch(self) -> None:
         if self._seal is None:
@@ -420,14 +404,11 @@ class _Export:
             self._result.count("events that went with their months, or beside them", dropped)
             return
         self._result.count("events beside them, of which only the hash is here", missing)
-        if missing and self._header["complete"] and self._lies_inside(self._seal):
-            self._result.add(f"{missing} events of seal {self._seal['batch']} are missing")
-
-    def _lies_inside(self, seal: dict[str, Any]) -> bool:
         since, until = self._header["since_us"], self._header["until_us"]
-        return (since is None or seal["first_at_us"] >= since) and (
-            until is None or seal["last_at_us"] < until
-        )
+        begins_inside = since is None or self._seal["first_at_us"] >= since
+        ends_inside = until is None or self._seal["last_at_us"] < until
+        if missing and self._header["complete"] and begins_inside and ends_inside:
+            self._result.add(f"{missing} events of seal {self._seal['batch']} are missing")
 
     def _check_end(self) -> None:
         head, seal, until = self._header["head"], self._seal, self._header["until_us"]
@@ -437,15 +418,16 @@ class _Export:
                 self._result.add(f"the witness knew checkpoint {n} before this was made")
         if not self._header["complete"]:
             return
-        if (seal["batch"] if seal else 0) == head["batch"]:
+        reaches_head = (seal["batch"] if seal else 0) == head["batch"]
+        if reaches_head:
             if head["checkpoint"] and head["checkpoint"] not in self._checkpoints:
                 self._result.add(f"checkpoint {head['checkpoint']}, the newest, is missing")
             if head["broken"] is not None:
                 self._result.add(f"the trail was not whole at checkpoint {head['broken']}")
         elif seal is None or until is None or seal["first_at_us"] < until:
             self._result.add(f"not all seals up to {head['batch']} are here")
-        reaches = (seal["batch"] if seal else 0) == head["batch"]
-        for batch in self._retention.too_early(self._header["made_at_us"] if reaches else None):
+        made_at_us = self._header["made_at_us"] if reaches_head else None
+        for batch in self._retention.too_early(made_at_us):
             self._result.add(f"seal {batch} lost its events before its tenant's retention ran out")
         for month in sorted(self._dropped & self._whole):
             self._result.add(f"{month} is said to be dropped, but some of it was not")
@@ -457,9 +439,8 @@ class _Export:
         except UNREADABLE as error:
             self._result.add(f"the header cannot be read: {error!r}")
         body = {name: value for name, value in manifest.items() if name != "signature"}
-        if problem := self._keys.problem(
-            FORMAT, canonical(body), str(manifest.get("signature")), str(manifest.get("key_id"))
-        ):
+        signed = canonical(body), str(manifest.get("signature")), str(manifest.get("key_id"))
+        if problem := self._keys.problem(FORMAT, *signed):
             self._result.add(f"the manifest {problem}")
         if manifest.get("sha256") != digest:
             self._result.add("the file is not the one that the manifest was made for")
@@ -507,11 +488,7 @@ def _months(seal: dict[str, Any]) -> Iterator[str]:
         day = (day + timedelta(days=31)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _month(at_us: int) -> str:
-    return f"{_moment(at_us):%Y-%m}"
-
-
-def _ends_us(month: str) -> int:
+def _end_us(month: str) -> int:
     begins = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     ends = (begins + timedelta(days=31)).replace(day=1)
     return int(ends.timestamp()) * 1_000_000
@@ -521,20 +498,14 @@ def _moment(at_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
 
 
-def _digest(checkpoint: dict[str, Any]) -> str:
-    return sha256(b"forebay-checkpoint/1\n" + checkpoint_text(checkpoint)).hexdigest()
-
-
 def _read_witnesses(witnesses: Sequence[Path]) -> dict[int, bytes]:
     checkpoints: dict[int, bytes] = {}
     for path in witnesses:
         for line in path.read_bytes().splitlines():
             try:
                 checkpoint = json.loads(line)
-                checkpoints.setdefault(
-                    int(checkpoint["n"]),
-                    checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])}),
-                )
+                text = checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])})
+                checkpoints.setdefault(int(checkpoint["n"]), text)
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was cut off; the checkpoint follows once more
     return checkpoints
@@ -570,19 +541,20 @@ def verify_receipt(
     if problem := Keys(keys or ()).problem("forebay-receipt/1", *args):
         result.add(f"the receipt {problem}")
     result.count("receipts")
-    if export and not any(receipt["leaf"] in _leaves_in(row) for row in _rows(export)):
+    if export and not any(receipt["leaf"] in _leaves_in(record) for record in _records(export)):
         result.add(f"request {receipt['request_id']} is under no seal of this export")
     return result
 
 
-def _leaves_in(row: Row) -> set[str]:
-    if row.record.get("type") != "seal":
+def _leaves_in(record: dict[str, Any]) -> set[str]:
+    if record.get("type") != "seal":
         return set()
-    packed = base64.b64decode(str(row.record.get("leaves"))).hex()
+    packed = base64.b64decode(str(record.get("leaves"))).hex()
     return {packed[at : at + 64] for at in range(0, len(packed), 64)}
 
 
 CERTIFICATE = "forebay-certificate/1"
+_FACTS = ("tenant", "request", "subject", "mode", "finished_at", "issued_at", "made_at", "blockers")
 
 
 def verify_document(
@@ -601,23 +573,15 @@ def verify_document(
         raise Broken("this is no document of Forebay's")
     if more := sorted(set(document) - {"body", "public_key", "key_id", "signature"}):
         result.add(f"nobody signed what stands beside the document: {', '.join(map(repr, more))}")
-    result.facts = _facts(body)
+    # What was verified, in case the file shows something else.
+    facts = [name for name in _FACTS if name in body]
+    result.facts = [f"{name}: {json.dumps(body[name], ensure_ascii=False)}" for name in facts]
     if first_line != kind:
         result.add(f"this is another kind of document: {first_line}, not {kind}")
     result.count("documents")
     if problem := Keys(keys).problem(first_line, canonical(body), signature, by):
         result.add(f"the document {problem}")
     return result
-
-
-_FACTS = ("tenant", "request", "subject", "mode", "finished_at", "issued_at", "made_at", "blockers")
-
-
-def _facts(body: dict[str, Any]) -> list[str]:
-    """Returns the contents that were verified, in case the file shows something else."""
-    return [
-        f"{name}: {json.dumps(body[name], ensure_ascii=False)}" for name in _FACTS if name in body
-    ]
 
 
 # Reports -----------------------------------------------------------------------------------------
