@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,6 +21,7 @@ from audit.models import DeletionMode, DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold, periods
 from audit.retention.data_classes import AUDIT
 from audit.trail.record import act
+from infrastructure.postgres import queries
 
 DUE = timedelta(hours=72)
 ALERT = timedelta(hours=48)
@@ -81,8 +82,10 @@ def ask(
         due_at=now + DUE,
     )
     with transaction.atomic():
-        request = _open_like(new) or _insert_or_get(new)
+        queries.lock(f"deletion:{tenant_id}:{subject_id}")  # of two, the second finds the first
+        request = _open_like(new) or new
         if request is new:
+            request.save(force_insert=True)
             _record_request(request, by)
             if active_hold := legal_hold.in_force(tenant_id, subject_id):
                 hold(request, active_hold)
@@ -198,18 +201,6 @@ def lock(request: DeletionRequest) -> None:
 def _open_like(new: DeletionRequest) -> DeletionRequest | None:
     rows = DeletionRequest.objects.open().select_for_update().filter(mode=new.mode)
     return rows.filter(tenant_id=new.tenant_id, subject_id=new.subject_id).first()
-
-
-def _insert_or_get(new: DeletionRequest) -> DeletionRequest:
-    try:
-        with transaction.atomic():
-            new.save(force_insert=True)
-    except IntegrityError:  # another request was inserted a moment earlier
-        request = _open_like(new)
-        if request is None:
-            raise
-        return request
-    return new
 
 
 def _extend(request: DeletionRequest, new: DeletionRequest, *, by: str, decides: bool) -> None:

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
-from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -21,6 +20,7 @@ from audit.keys.keyring import keyring, lock_tenant_keys, newest, wrap, wrap_und
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey, KeyRotation
 from audit.trail.record import act
+from infrastructure.postgres.queries import lock
 from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ def start_master(*, by: str, renew: bool = False) -> KeyRotation:
     """
     master_keys: MasterKeys = settings.MASTER_KEYS
     with scope(system=True):
+        lock("rotation of the master key")
         running = _in_progress(None)
         if running and running.new_key_id == master_keys.current_id() and not renew:
             return running
@@ -100,11 +101,7 @@ def _in_progress(tenant_id: UUID | None) -> KeyRotation | None:
 def _start(tenant_id: UUID | None, old: UUID, new: UUID, by: str) -> KeyRotation:
     rotation = KeyRotation(tenant_id=tenant_id, old_key_id=old, new_key_id=new, actor=by)
     rotation.total = _unrotated(rotation).count()
-    try:
-        with transaction.atomic():
-            rotation.save(force_insert=True)
-    except IntegrityError:  # another process started one first
-        return KeyRotation.objects.get(tenant_id=tenant_id, finished_at=None)
+    rotation.save(force_insert=True)
     _record(rotation, "start", total=rotation.total)
     return rotation
 

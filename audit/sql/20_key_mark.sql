@@ -1,5 +1,5 @@
 -- Counts the transactions that destroyed or replaced keys: each process looks at the count and drops
--- what is no longer there from its memory (audit/keys/key_watch.py). At commit, so that nobody waits for
+-- what is no longer there from its memory (audit/keys/key_cache.py). At commit, so that nobody waits for
 -- the row longer than that takes.
 -- As the owner: a request that could set the count back would have keys outlive their destruction in
 -- the memory of other processes.

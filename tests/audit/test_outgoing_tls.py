@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings
 
 from audit.keys.master_keys import kms
-from audit.keys.master_keys.keeper import MasterKeyAway
+from audit.keys.master_keys.wrapped import MasterKeyAway
 from audit.witnesses import delivery
 from audit.witnesses.syslog import TIMEOUT_S
 from inference.personal_data import recipients
@@ -129,7 +129,7 @@ def to_kms(port: int, ca: str = "") -> None:
     variables = {"FOREBAY_KMS_URL": f"https://localhost:{port}", "FOREBAY_KMS_CA": ca}
     variables["FOREBAY_KMS_TOKEN"] = SECRET.decode()
     try:
-        kms.Transit.from_environment(variables).ask("GET", "transit/keys/forebay", {})
+        kms.Transit(variables).ask("GET", "transit/keys/forebay", {})
     except MasterKeyAway as problem:
         raise OSError(*problem.args) from None
 

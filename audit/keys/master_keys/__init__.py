@@ -3,24 +3,22 @@
 The current key wraps new keys. The others only unwrap, during a rotation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
 from audit.keys.cipher import Unreadable
-from audit.keys.master_keys.keeper import (
-    Keeper,
+from audit.keys.master_keys.kms import KmsKeys
+from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
+from audit.keys.master_keys.wrapped import (
     MasterKeyAway,
     MasterKeyMissing,
     MasterKeyProblem,
     MasterKeyUnavailable,
     Wrapped,
 )
-from audit.keys.master_keys.kms import KmsKeys
-from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
 
 __all__ = [
-    "Keeper",
     "MasterKeyAway",
     "MasterKeyMissing",
     "MasterKeyProblem",
@@ -31,11 +29,8 @@ __all__ = [
 ]
 
 Variables = Mapping[str, str]
-KINDS: dict[str, Callable[[Variables, Path], Keeper]] = {
-    "file": FileKeys.from_environment,
-    "env": EnvKeys.from_environment,
-    "kms": KmsKeys.from_environment,
-}
+Keeper = FileKeys | EnvKeys | KmsKeys
+KINDS: dict[str, type[Keeper]] = {"file": FileKeys, "env": EnvKeys, "kms": KmsKeys}
 
 
 class MasterKeys:
@@ -79,4 +74,4 @@ def from_environment(variables: Variables, home: Path) -> MasterKeys:
     others: list[Keeper] = [older_keys(variables)]
     if kind != "kms" and variables.get("FOREBAY_KMS_URL"):
         others.append(KmsKeys.from_environment(variables, home))
-    return MasterKeys(KINDS[kind](variables, home), *others)
+    return MasterKeys(KINDS[kind].from_environment(variables, home), *others)

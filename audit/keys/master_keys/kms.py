@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from audit.keys.cipher import Unreadable
-from audit.keys.master_keys.keeper import MasterKeyAway, MasterKeyProblem, Wrapped
+from audit.keys.master_keys.wrapped import MasterKeyAway, MasterKeyProblem, Wrapped
 from infrastructure import outgoing_tls
 
 PATIENCE_S = 3.0
@@ -53,7 +53,7 @@ class KmsKeys:
         if missing:
             raise MasterKeyProblem(f"the master key is in a KMS, but {missing[0]} is not set")
         mount = variables.get("FOREBAY_KMS_MOUNT", "transit").strip("/")
-        return cls(Transit.from_environment(variables), mount, variables["FOREBAY_KMS_KEY"])
+        return cls(Transit(variables), mount, variables["FOREBAY_KMS_KEY"])
 
     def current_id(self) -> UUID:
         self._latest = int(self._ask("GET", "keys")["latest_version"])
@@ -117,26 +117,22 @@ def _bound(aad: bytes) -> dict[str, str]:
 class Transit:
     """An HTTP client: one request, one answer, short timeouts."""
 
-    def __init__(self, url: str, token: str, *, token_file: str, namespace: str, ca: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise MasterKeyProblem("FOREBAY_KMS_URL must begin with http:// or https://")
-        self._host, self._port = parts.hostname, parts.port
-        self._base, self._tls = parts.path.rstrip("/"), parts.scheme == "https"
-        self._token, self._token_file, self._namespace = token, token_file, namespace
-        self._context = _trusting(parts.hostname, ca) if self._tls else None
-
-    @classmethod
-    def from_environment(cls, variables: Mapping[str, str]) -> "Transit":
-        token, file = (variables.get(f"FOREBAY_KMS_TOKEN{end}", "") for end in ("", "_FILE"))
-        if not token and not file:
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        """Raises MasterKeyProblem."""
+        names = ("TOKEN", "TOKEN_FILE", "NAMESPACE", "CA")
+        values = [variables.get(f"FOREBAY_KMS_{name}", "") for name in names]
+        self._token, self._token_file, self._namespace, ca = values
+        if not self._token and not self._token_file:
             raise MasterKeyProblem(
                 "the master key is in a KMS: set FOREBAY_KMS_TOKEN or FOREBAY_KMS_TOKEN_FILE"
             )
-        namespace, ca = (variables.get(f"FOREBAY_KMS_{name}", "") for name in ("NAMESPACE", "CA"))
-        url = variables["FOREBAY_KMS_URL"]
         try:
-            return cls(url, token, token_file=file, namespace=namespace, ca=ca)
+            parts = urlsplit(variables["FOREBAY_KMS_URL"])
+            self._host, self._port = parts.hostname or "", parts.port
+            self._base = parts.path.rstrip("/")
+            if parts.scheme not in ("http", "https") or not self._host:
+                raise MasterKeyProblem("FOREBAY_KMS_URL must begin with http:// or https://")
+            self._context = _trusting(self._host, ca) if parts.scheme == "https" else None
         except (OSError, ValueError) as problem:
             raise MasterKeyProblem(f"FOREBAY_KMS_URL or FOREBAY_KMS_CA: {problem}") from None
 
@@ -165,11 +161,10 @@ class Transit:
             link.close()
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self._context:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=PATIENCE_S, context=self._context
-            )
-        return http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE_S)
+        host, port = self._host, self._port
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+        return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=self._context)
 
     def _headers(self) -> dict[str, str]:
         token = Path(self._token_file).read_text().strip() if self._token_file else self._token
