@@ -1,7 +1,8 @@
 """Verifies seals and checkpoints: every link, every root, every signature."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from audit.keys import signing
 from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
-from audit.verification.report import Report
+from audit.verification.report import Head, SectionResult
 from audit.verification.rows import TimeRange, Trail
 from audit.verification.spool import Batch, Spool
 
@@ -32,7 +33,6 @@ CHECKPOINTS = """
     select n, size, root, previous, at, key_id, signature
     from audit_checkpoint where n between %(first)s and %(last)s order by n"""
 EVER = 2**62  # no checkpoint has this number
-Head = tuple[int, int, bytes]  # the end of a tenant's chain: last batch, next number, hash
 BEGINNING: Head = 0, 1, ZERO
 
 
@@ -69,31 +69,25 @@ class CheckpointRow(NamedTuple):
         return CheckpointFacts.of(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The range to verify, the trusted public keys, and the months that may be missing."""
+
+    span: TimeRange
+    keys: list[bytes]
+    pruned: Pruned
+
+
 class Chain:
     """Walks along the checkpoints and puts the batches that the seals promise into the spool."""
 
     def __init__(
-        self,
-        connection: Trail,
-        span: TimeRange,
-        keys: Iterable[bytes],
-        pruned: Pruned,
-        spool: Spool,
-        report: Report,
+        self, connection: Trail, terms: Terms, spool: Spool, result: SectionResult
     ) -> None:
-        self._connection, self._span, self._pruned = connection, span, pruned
-        self._spool = spool
-        self._keys = {signing.key_id(key): key for key in keys}
-        self._report = report
+        self._connection, self._span, self._pruned = connection, terms.span, terms.pruned
+        self._spool, self._result, self._report = spool, result, result.report
+        self._keys = {signing.key_id(key): key for key in terms.keys}
         self._from_the_start = True
-        self.missing = 0  # events that may all be missing
-        self.heads: dict[UUID, Head] = {}
-        self.first_seal: int | None = None
-        self.last_seal: int | None = None
-        self.last: CheckpointFacts | None = None
-        # After a start in the middle: the checkpoint before, and the ends of chains assumed there.
-        self.anchor: CheckpointFacts | None = None
-        self.taken_on_trust: dict[UUID, Head] = {}
 
     def walk(self, first: int = 0, last: int = EVER) -> None:
         """Verifies from one checkpoint to another, by default those that cover the time range."""
@@ -101,9 +95,12 @@ class Chain:
             first, last = self._reach()
         self._from_the_start = first <= 1
         if self._from_the_start:
-            self.last_seal = 0
+            self._result.last_seal = 0
         else:
-            self.last = self.anchor = self._anchor(first - 1)
+            before = {"first": first - 1, "last": first - 1}
+            row = self._connection.execute(CHECKPOINTS, before, binary=True).fetchone()
+            self._result.anchor = CheckpointRow(*row).facts if row else None
+            self._result.last = self._result.anchor
         for checkpoint, seals in self._rounds(first, last):
             self._checkpoint(checkpoint, seals)
             for position, seal in enumerate(seals):
@@ -118,11 +115,6 @@ class Chain:
         values = {"since": span.since, "until": span.until, "tenant": span.tenant_id}
         numbers = self._connection.execute(_REACH, values).fetchone()
         return numbers or (0, 0)
-
-    def _anchor(self, n: int) -> CheckpointFacts | None:
-        values = {"first": n, "last": n}
-        row = self._connection.execute(CHECKPOINTS, values, binary=True).fetchone()
-        return CheckpointRow(*row).facts if row else None
 
     def _stream(self, name: str, kind: Any, statement: str, first: int, last: int) -> Iterator[Any]:
         values = {"first": first, "last": last, "tenant": self._span.tenant_id}
@@ -148,7 +140,7 @@ class Chain:
     # One checkpoint ------------------------------------------------------------------------------
     def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
         self._report.count("checkpoints")
-        before, self.last = self.last, row.facts
+        before, self._result.last = self._result.last, row.facts
         for fault in self._faults(row, seals, before):
             self._report.add("checkpoint_broken", f"checkpoint {row.n}: {fault}", checkpoint=row.n)
         key = self._keys.get(row.key_id)
@@ -176,18 +168,21 @@ class Chain:
 
     # One seal ------------------------------------------------------------------------------------
     def _check_position(self, seal: SealRow, position: int) -> None:
-        expected = None if self.last_seal is None else self.last_seal + 1
-        self.first_seal = seal.id if self.first_seal is None else self.first_seal
-        self.last_seal = seal.id
+        result = self._result
+        expected = None if result.last_seal is None else result.last_seal + 1
+        result.first_seal = seal.id if result.first_seal is None else result.first_seal
+        result.last_seal = seal.id
         if expected not in (None, seal.id) or seal.position != position:
             self._broken(seal, "does not stand in its place")
 
     def _seal(self, seal: SealRow, checkpoint: CheckpointRow) -> None:
         self._report.count("seals")
-        known = self.heads.get(seal.tenant_id, BEGINNING if self._from_the_start else None)
+        tenant_id, heads = seal.tenant_id, self._result.heads
+        known = heads.get(tenant_id, BEGINNING if self._from_the_start else None)
         if known is None:
-            self.taken_on_trust[seal.tenant_id] = seal.batch - 1, seal.first_seq, seal.previous
-        self.heads[seal.tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
+            before = seal.batch - 1, seal.first_seq, seal.previous
+            self._result.taken_on_trust[tenant_id] = before
+        heads[tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
         for fault in _seal_faults(seal, known):
             self._broken(seal, fault)
         if seal.sealed_at != checkpoint.at:
@@ -204,7 +199,7 @@ class Chain:
         self._report.count("sealed", len(ids))
         times = Times(seal.first_at, seal.last_at, seal.sealed_at)
         if self._pruned.covers(seal.tenant_id, times):
-            self.missing += len(ids)
+            self._result.lacking += len(ids)
         elif len(leaves) == merkle.SIZE * len(ids):
             place = seal.tenant_id, seal.checkpoint, seal.batch
             reach = microseconds(seal.first_at), microseconds(seal.last_at)

@@ -9,7 +9,7 @@ from typing import cast
 from uuid import UUID
 
 from audit.trail.canonical import moment
-from audit.verification.report import Report
+from audit.verification.report import SectionResult
 from audit.verification.rows import Cut, Row, TimeRange, Trail, conditions, in_order, restarts
 from audit.verification.spool import Batch, Spool
 
@@ -29,14 +29,16 @@ Unclaimed = tuple[int, int, bytes]  # position in sealing order, microseconds, l
 class Events:
     """Matches the events in sealing order with the batches of the seals in the same order."""
 
-    def __init__(self, connection: Trail, span: TimeRange, spool: Spool, report: Report) -> None:
+    def __init__(
+        self, connection: Trail, span: TimeRange, spool: Spool, result: SectionResult
+    ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
-        self._report, self._restarts = report, restarts(connection)
+        self._result, self._report = result, result.report
+        self._restarts = restarts(connection)
         self._unclaimed: dict[int, Unclaimed] = {}  # read, and in no batch so far
         self._read_count = 0
         self._awaited: dict[int, tuple[bytes, Batch]] = {}  # in a batch, and not read so far
         self._reached: dict[UUID, int] = {}  # by tenant: the position of its last event
-        self.missing = 0  # in batches that may lack some
 
     def match(self, after: Cut | None = None, upto: Cut | None = None) -> None:
         """Matches all events between two cuts in sealing order."""
@@ -116,7 +118,7 @@ class Events:
 
     def _absent(self, event_id: int, leaf: bytes, batch: Batch) -> None:
         if batch.may_miss:
-            self.missing += 1
+            self._result.lacking += 1
         elif len(self._awaited) < AHEAD:
             self._awaited[event_id] = leaf, batch._replace(ids=[], leaves=b"")
         else:  # with so many out of place it does not matter whether this one moved

@@ -16,11 +16,12 @@ from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
 
-from audit.verification.chain import EVER
+from audit.verification.chain import EVER, Terms
 from audit.verification.pruned import Pruned
+from audit.verification.report import SectionResult
 from audit.verification.rows import Cut, Trail, restarts
 from audit.verification.section_process import Helper, task
-from audit.verification.sections import Joined, Section, SectionResult, Terms, try_section
+from audit.verification.sections import Joined, Section, try_section
 
 MOST = 4  # processes, and as many connections
 EVENTS = 50_000  # sealed events in a section

@@ -1,10 +1,13 @@
-"""The result of a verification."""
+"""The result of a verification, and of one section of it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
+from audit.proof.chain import CheckpointFacts
+
 MOST = 200  # findings in full; all are counted
+Head = tuple[int, int, bytes]  # the end of a tenant's chain: last batch, next number, hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,21 @@ class Report:
             "took_s": round(self.took_s, 3),
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+
+@dataclass(slots=True)
+class SectionResult:
+    """The result of a section. `lacking`: missing events that may have been dropped with months.
+
+    A section that starts in the middle has the checkpoint before as its `anchor`, and takes the
+    ends of chains that it finds there on trust.
+    """
+
+    report: Report
+    lacking: int = 0
+    anchor: CheckpointFacts | None = None
+    last: CheckpointFacts | None = None
+    first_seal: int | None = None
+    last_seal: int | None = None
+    taken_on_trust: dict[UUID, Head] = field(default_factory=dict)
+    heads: dict[UUID, Head] = field(default_factory=dict)

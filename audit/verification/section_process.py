@@ -15,8 +15,10 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from audit.verification.chain import Terms
+from audit.verification.report import SectionResult
 from audit.verification.rows import Trail
-from audit.verification.sections import Section, SectionResult, Task, Terms, try_section
+from audit.verification.sections import Section, Task, try_section
 
 PATIENCE_S = 5.0  # for the process's end
 

@@ -12,21 +12,11 @@ from uuid import UUID
 import psycopg
 
 from audit.proof.chain import CheckpointFacts
-from audit.verification.chain import BEGINNING, EVER, Chain, Head
+from audit.verification.chain import BEGINNING, EVER, Chain, Terms
 from audit.verification.events import Events
-from audit.verification.pruned import Pruned
-from audit.verification.report import Report
-from audit.verification.rows import Cut, TimeRange, Trail
+from audit.verification.report import Head, Report, SectionResult
+from audit.verification.rows import Cut, Trail
 from audit.verification.spool import Spool
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The range to verify, the trusted public keys, and the months that may be missing."""
-
-    span: TimeRange
-    keys: list[bytes]
-    pruned: Pruned
 
 
 class Section(NamedTuple):
@@ -47,38 +37,14 @@ class Task:
     terms: Terms
 
 
-@dataclass(slots=True)
-class SectionResult:
-    """The result of a section. `lacking`: missing events that may have been dropped with months."""
-
-    report: Report
-    lacking: int
-    anchor: CheckpointFacts | None
-    last: CheckpointFacts | None
-    first_seal: int | None
-    last_seal: int | None
-    taken_on_trust: dict[UUID, Head]
-    heads: dict[UUID, Head]
-
-
 def verify_section(
     section: Section, terms: Terms, connection: Trail, report: Report
 ) -> SectionResult:
+    result = SectionResult(report)
     with Spool() as spool:
-        chain = Chain(connection, terms.span, terms.keys, terms.pruned, spool, report)
-        chain.walk(section.first, section.last)
-        events = Events(connection, terms.span, spool, report)
-        events.match(section.after, section.upto)
-    return SectionResult(
-        report=report,
-        lacking=chain.missing + events.missing,
-        anchor=chain.anchor,
-        last=chain.last,
-        first_seal=chain.first_seal,
-        last_seal=chain.last_seal,
-        taken_on_trust=chain.taken_on_trust,
-        heads=chain.heads,
-    )
+        Chain(connection, terms, spool, result).walk(section.first, section.last)
+        Events(connection, terms.span, spool, result).match(section.after, section.upto)
+    return result
 
 
 def try_section(section: Section, terms: Terms, connection: Trail) -> SectionResult | None:

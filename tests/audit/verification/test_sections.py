@@ -7,8 +7,8 @@ import pytest
 
 from audit.proof.chain import ZERO, CheckpointFacts
 from audit.verification.chain import BEGINNING
-from audit.verification.report import Report
-from audit.verification.sections import Joined, SectionResult
+from audit.verification.report import Report, SectionResult
+from audit.verification.sections import Joined
 from tests.audit.sealed import ACME, GLOBEX
 
 pytestmark = pytest.mark.unit

@@ -18,18 +18,12 @@ from django.core.management import CommandError, call_command
 from audit.checks import full_verification
 from audit.keys import signing
 from audit.verification import parallel, section_process
+from audit.verification.chain import Terms
 from audit.verification.pruned import pruned
 from audit.verification.report import Report
 from audit.verification.rows import Cut, TimeRange, conditions
 from audit.verification.section_process import Helper
-from audit.verification.sections import (
-    Joined,
-    Section,
-    Task,
-    Terms,
-    try_section,
-    verify_section,
-)
+from audit.verification.sections import Joined, Section, Task, try_section, verify_section
 from audit.verification.verify import open_trail, verify
 from audit.witnesses import delivery
 from tests.audit.sealed import Trail, empty, superuser
