@@ -86,8 +86,7 @@ def forget() -> None:
 
 
 def _read_size(connection: psycopg.Connection[Any]) -> None:
-    """Leaves the gauge unset if PostgreSQL takes too long, so that the other figures need not
-    wait."""
+    """Leaves the gauge unset if PostgreSQL takes too long: the other figures need not wait."""
     try:
         row = connection.execute("select pg_database_size(current_database())").fetchone()
     except psycopg.errors.QueryCanceled:

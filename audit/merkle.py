@@ -17,10 +17,8 @@ def leaf(data: bytes) -> bytes:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    level = list(leaves)
-    while len(level) > 1:
-        level = _next_level(level)
-    return level[0] if level else EMPTY
+    """Returns the root over leaf hashes, or b"" if one of them is none."""
+    return root_of_packed(b"".join(leaves)) if all(len(leaf) == SIZE for leaf in leaves) else b""
 
 
 def root_of_packed(leaves: bytes) -> bytes:
@@ -29,7 +27,7 @@ def root_of_packed(leaves: bytes) -> bytes:
         return b""
     level = leaves
     while len(level) > SIZE:
-        level = _next_packed_level(level)
+        level = _next_level(level)
     return level or EMPTY
 
 
@@ -37,7 +35,8 @@ def unpacked(leaves: bytes) -> list[bytes]:
     return [leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE)]
 
 
-def _next_packed_level(level: bytes) -> bytes:
+def _next_level(level: bytes) -> bytes:
+    """Returns the next level. A hash without a partner moves up unchanged."""
     pairs = len(level) // (2 * SIZE) * 2 * SIZE
     above = []
     for at in range(0, pairs, 2 * SIZE):
@@ -47,23 +46,14 @@ def _next_packed_level(level: bytes) -> bytes:
     return b"".join(above) + level[pairs:]
 
 
-def _next_level(level: list[bytes]) -> list[bytes]:
-    """Returns the next level. A hash without a partner moves up unchanged."""
-    pairs = zip(level[::2], level[1::2], strict=False)
-    above = [sha256(b"\x01" + first + second).digest() for first, second in pairs]
-    if len(level) % 2:
-        above.append(level[-1])
-    return above
-
-
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Returns the neighbours on the path to the root. Raises IndexError without such a leaf."""
     if not 0 <= index < len(leaves):
         raise IndexError(index)
-    level, proof = list(leaves), []
-    while len(level) > 1:
-        sibling = index ^ 1
+    level, proof = b"".join(leaves), []
+    while len(level) > SIZE:
+        sibling = (index ^ 1) * SIZE
         if sibling < len(level):
-            proof.append(level[sibling])
+            proof.append(level[sibling : sibling + SIZE])
         level, index = _next_level(level), index // 2
     return proof

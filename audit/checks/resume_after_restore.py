@@ -10,7 +10,7 @@ than new ones, so the highest of them separates the two counters (SealMark.resta
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,9 @@ class Resumed:
 
     @property
     def detail(self) -> dict[str, Any]:
-        return {
-            "checkpoint": self.checkpoint,
-            "why": self.why,
-            "sealed": self.sealed,
-            "after_id": self.after_id,
-            "findings": self.findings,
-            "lost_checkpoints": len(self.lost),
-        }
+        detail = asdict(self)
+        detail["lost_checkpoints"] = len(detail.pop("lost"))
+        return detail
 
 
 def resume(witness: Path | None = None, *, despite_findings: bool = False) -> Resumed:

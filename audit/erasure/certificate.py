@@ -42,9 +42,7 @@ def verifies(certificate: Certificate) -> bool:
 
 
 def canonical(body: dict[str, Any]) -> bytes:
-    """Returns UTF-8 JSON, keys sorted, no spaces. It is signed after the line
-    `forebay-certificate/1`.
-    """
+    """Returns UTF-8 JSON, keys sorted, no spaces: signed after the line `forebay-certificate/1`."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
@@ -54,7 +52,8 @@ def sha256_of(certificate: Certificate) -> str:
 
 
 def _body(request: DeletionRequest, remaining: dict[str, int]) -> dict[str, Any]:
-    steps = _in_order(request)
+    order = {eraser.name: n for n, eraser in enumerate(erasers.in_order())}
+    steps = sorted(request.steps.all(), key=lambda step: order.get(step.store, len(order)))
     moments = ("requested_at", "due_at", "approved_at", "started_at", "finished_at")
     return {
         "format": FORMAT,
@@ -71,11 +70,6 @@ def _body(request: DeletionRequest, remaining: dict[str, int]) -> dict[str, Any]
         "checkpoint": _checkpoint(),
         "issued_at": _moment(timezone.now()),
     }
-
-
-def _in_order(request: DeletionRequest) -> list[ErasureStep]:
-    order = {eraser.name: n for n, eraser in enumerate(erasers.in_order())}
-    return sorted(request.steps.all(), key=lambda step: order.get(step.store, len(order)))
 
 
 def _store(step: ErasureStep, remaining: int | None) -> dict[str, Any]:

@@ -90,11 +90,11 @@ def nearly_late(now: datetime) -> list[DeletionRequest]:
     """
     rows = DeletionRequest.objects.open().exclude(state=State.HELD).filter(alerted_at=None)
     rows = rows.filter(due_at__lte=now + deletion.DUE - deletion.ALERT)
-    return [request for request in rows if not _restriction_lasts(request, now)]
-
-
-def _restriction_lasts(request: DeletionRequest, now: datetime) -> bool:
-    return deletion.restricts(request) and now < restricted_until(request) + deletion.ALERT
+    return [
+        request
+        for request in rows
+        if not deletion.restricts(request) or now >= restricted_until(request) + deletion.ALERT
+    ]
 
 
 def _apply_to(request: DeletionRequest, change: Callable[[DeletionRequest], None]) -> None:
@@ -237,9 +237,8 @@ def _finish_if_clean(request: DeletionRequest) -> bool:
     """Checks all stores once more, and reopens those in which data has reappeared."""
     if is_restricted(request) or request.steps.filter(finished_at=None).exists():
         return False  # until its time, or until a store that failed is due again
-    remaining = {
-        s.name: s.verify(request.tenant_id, request.subject_id) for s in erasers.in_order()
-    }
+    subject = request.tenant_id, request.subject_id
+    remaining = {store.name: store.verify(*subject) for store in erasers.in_order()}
     if reappeared := [name for name, n in remaining.items() if n]:
         log.warning("deletion request %s: data reappeared in %s", request.id, ", ".join(reappeared))
         return request.steps.filter(store__in=reappeared).update(finished_at=None) > 0

@@ -9,9 +9,7 @@ CUT_OFF = "... cut off"  # ends a line that a full disk or a crash left incomple
 
 
 def append(path: Path, text: str) -> None:
-    """Appends a line. Raises OSError; the line does not count as written then, even if it is in the
-    file.
-    """
+    """Appends a line. After an OSError it does not count as written, even if the file has it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

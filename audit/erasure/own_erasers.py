@@ -9,7 +9,7 @@ from audit.erasure.erasers import Eraser, Evidence, Turn, register
 from audit.exports import export_file
 from audit.keys import keyring
 from audit.models import DataKey, ErasureStep, Export, Payload
-from audit.trail import erasing
+from audit.trail import partitions
 from infrastructure.postgres.queries import rows
 
 KEYS = "subject_keys"
@@ -48,7 +48,7 @@ def _keys_remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def _erase_texts(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    return {"texts": erasing.erase_texts(key_ids(tenant_id, subject_id))}
+    return {"texts": partitions.erase_texts(key_ids(tenant_id, subject_id))}
 
 
 def _texts_remaining(tenant_id: UUID, subject_id: UUID) -> int:

@@ -35,11 +35,6 @@ def is_encrypted(value: str) -> bool:
     return value.startswith(PREFIX)
 
 
-def is_bound(value: str) -> bool:
-    """Returns True if the encrypted secret names the origins that it may be sent to."""
-    return ":" in value.removeprefix(PREFIX)
-
-
 def decrypt_secret(value: str, name: str, url: str) -> str:
     """Returns the secret for an address; a value that is not encrypted is returned unchanged.
 

@@ -11,8 +11,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.conf import settings
 
-SEED = 32  # bytes
-
 
 def signed_text(body: bytes, purpose: str) -> bytes:
     return f"forebay-{purpose}/1\n".encode() + body

@@ -19,7 +19,7 @@ from audit.actions import Action
 from audit.models import CheckRun
 from audit.retention import data_classes, legal_hold, periods
 from audit.retention.data_classes import AUDIT, DataClass
-from audit.trail import erasing
+from audit.trail import partitions
 from audit.trail.record import act
 from infrastructure.postgres.queries import rows, value
 
@@ -48,7 +48,7 @@ def prune() -> PruneReport:
     for table in TABLES:
         for month in due_months(table):
             name = f"{table} {month:%Y-%m}"
-            _try(report, name, partial(erasing.prune_month, table, month))
+            _try(report, name, partial(partitions.prune_month, table, month))
     for tenant_id in data_classes.tenants():
         _try(report, f"texts {tenant_id}", partial(_prune_texts, tenant_id))
         for data_class in data_classes.known():
@@ -78,7 +78,7 @@ def _prune_texts(tenant_id: UUID) -> int:
     total = 0
     while True:
         with transaction.atomic():
-            batch = erasing.prune_texts(tenant_id, TEXTS_AT_ONCE)
+            batch = partitions.prune_texts(tenant_id, TEXTS_AT_ONCE)
             _record(tenant_id, AUDIT, batch)
         total += batch
         if batch < TEXTS_AT_ONCE:
@@ -106,7 +106,7 @@ def _record(tenant_id: UUID, name: str, number: int, **more: int) -> None:
 def _try(report: PruneReport, name: str, piece: Callable[[], int]) -> None:
     try:
         number = piece()
-    except (legal_hold.OnHold, erasing.HoldInForce) as hold:
+    except (legal_hold.OnHold, partitions.HoldInForce) as hold:
         report.on_hold[name] = str(hold)
     except DatabaseError as problem:
         log.warning("cannot prune %s: %s", name, problem)

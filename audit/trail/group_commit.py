@@ -116,7 +116,6 @@ class GroupCommit:
         self._is_aside = False
         self._stuck: Counter[int] = Counter()  # rows in that lane, by stripe
         self._large: GroupCommit | None = None
-        self._is_large = False
         self._behind: Counter[str] = Counter()  # rows in the large lane, by tenant
         self._task = asyncio.create_task(self._work())
 
@@ -127,7 +126,10 @@ class GroupCommit:
         entry = Entry(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
         self._refuse_too_much(entry)
         if entry.size > LARGE or entry.tenant in self._behind:
-            self._put_with_large(entry)
+            # The tenant's rows keep their order in the lane of large rows.
+            self._large = self._large or self._lane()
+            _count_until_done(self._behind, entry.tenant, entry)
+            self._large._put(entry)
         else:
             self._put(entry)
         ahead = self._large._line.total if self._large and entry.size > LARGE else 0
@@ -142,9 +144,8 @@ class GroupCommit:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        for lane in (self._aside, self._large):
-            if lane:
-                await lane.close()
+        for lane in filter(None, (self._aside, self._large)):
+            await lane.close()
         await self._connection.close()
 
     # The queue -----------------------------------------------------------------------------------
@@ -169,19 +170,8 @@ class GroupCommit:
 
     def _lines(self) -> Iterator[FairLine]:
         yield self._line
-        for lane in (self._aside, self._large):
-            if lane:
-                yield from lane._lines()
-
-    def _put_with_large(self, entry: Entry) -> None:
-        """Adds to the lane of large rows, where the tenant's rows keep their order."""
-        if self._is_large:
-            return self._put(entry)
-        if self._large is None:
-            self._large = self._lane()
-            self._large._is_large = True
-        _count_until_done(self._behind, entry.tenant, entry)
-        return self._large._put(entry)
+        for lane in filter(None, (self._aside, self._large)):
+            yield from lane._lines()
 
     # Groups --------------------------------------------------------------------------------------
     async def _work(self) -> None:

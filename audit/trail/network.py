@@ -6,9 +6,7 @@ from functools import lru_cache
 
 @lru_cache(4096)
 def network(client_ip: str) -> str | None:
-    """Returns the address without its host part (/24, /48): enough to find patterns, not a
-    person.
-    """
+    """Returns the address without its host part (/24, /48): enough for patterns, not a person."""
     try:
         address = ipaddress.ip_address(client_ip)
     except ValueError:

@@ -1,12 +1,26 @@
-"""Monthly partitions of events and texts, made before their first row (sql/1_partitions.sql)."""
+"""Monthly partitions of events and texts, and the only two ways out of them.
+
+Partitions are made before their first row (sql/1_partitions.sql). Texts are deleted after their
+keys, and months after their time; the rules are in the database (sql/2_append_only.sql).
+"""
 
 import logging
+from collections.abc import Iterable
 from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
 
 from infrastructure.postgres.queries import value
 
 log = logging.getLogger(__name__)
 MONTHS_AHEAD = 3
+ON_HOLD = "AU001"
+
+
+class HoldInForce(Exception):
+    """A legal hold covers the data; nothing was deleted."""
 
 
 def name(table: str, month: date) -> str:
@@ -19,3 +33,31 @@ def make() -> list[str]:
     if names:
         log.info("created partitions: %s", ", ".join(names))
     return names
+
+
+def erase_texts(key_ids: Iterable[UUID]) -> int:
+    """Deletes texts of destroyed keys. Raises HoldInForce; DatabaseError if a key still exists."""
+    return _call("select audit_erase_texts(%s::uuid[])", [list(key_ids)])
+
+
+def prune_month(table: str, month: date) -> int:
+    """Drops a month of audit_event or audit_payload, and returns the number of rows.
+
+    Raises HoldInForce; DatabaseError if the month is too young, or not sealed.
+    """
+    return _call("select audit_prune_month(%s, %s::date)", [table, month])
+
+
+def prune_texts(tenant_id: UUID, most: int) -> int:
+    """Deletes up to `most` texts past their retention and not on hold. Returns how many."""
+    return _call("select audit_prune_texts(%s, %s)", [tenant_id, most])
+
+
+def _call(statement: str, values: list[Any]) -> int:
+    try:
+        with transaction.atomic():
+            return int(value(statement, values))
+    except DatabaseError as problem:
+        if getattr(problem.__cause__, "sqlstate", None) == ON_HOLD:
+            raise HoldInForce(str(problem).splitlines()[0]) from None
+        raise

@@ -1,4 +1,7 @@
-"""Verifies encrypted texts: each is the ciphertext that its event names, under its subject's key.
+"""Verifies encrypted texts and their keys.
+
+Each text is the ciphertext that its event names, under its subject's key; each key can be unwrapped
+with the one above it, up to the master key.
 
 A missing text must have been erased with its subject's key, as a tombstone with our signature says,
 or have expired, as an event says. Somebody with access to the database can write such an event, but
@@ -6,6 +9,7 @@ not our signature. No event or row shortens the minimum of 184 days.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,10 +17,12 @@ from uuid import UUID
 from audit.actions import Action
 from audit.erasure import tombstones
 from audit.erasure.tombstones import BadTombstone, Line
-from audit.verification.pruned import Pruned
+from audit.keys.keyring import Unreadable, keyring
+from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
+from audit.models import DataKey
+from audit.verification.pruned import FLOOR, Pruned, signed_retention
 from audit.verification.report import Report
 from audit.verification.rows import TimeRange, Trail
-from audit.verification.signed_retention import FLOOR, signed_retention
 
 FIELDS = {
     Action.COMPLETION_RECEIVED: "request",
@@ -43,6 +49,9 @@ _TEXTS = """
       and not exists (select from unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[])
                       as month(begins, ends) where e.at >= begins and e.at < ends)
       and (p.id is null or k.id is null or sha256(p.ciphertext) <> e.payload_sha256)"""
+_KEYS = """
+    select id, tenant_id, subject_id, version, wrapped_by, wrapped from audit_datakey
+    where tenant_id = coalesce(%s::uuid, tenant_id) and (subject_id is null) = %s"""
 _ERASURES = """
     select id, tenant_id, subject_id from audit_event
     where action = 'subject_key:erase'
@@ -173,3 +182,53 @@ def _on_file(report: Report) -> set[tuple[UUID, UUID]]:
     except BadTombstone as problem:
         report.add("tombstone_broken", f"{tombstones.path()}: {problem}")
         return set()
+
+
+# Keys --------------------------------------------------------------------------------------------
+def check_data_keys(
+    connection: Trail, span: TimeRange, report: Report, *, must: bool = False
+) -> None:
+    """Checks that every key opens.
+
+    Elsewhere than at home there is no master key, which is noted; if one `must` be there, it is a
+    finding.
+    """
+    try:
+        tenants = [(row, _opens(row)) for row in _keys(connection, span, of_tenants=True)]
+        if not must and tenants and all(opens is None for _, opens in tenants):
+            report.notes.append("the master key is not at hand: whether keys open was not tried")
+            return
+        unreadable = {row.id for row, opens in tenants if not opens}
+        for row, opens in tenants:
+            _count(row, bool(opens), report)
+        for row in _keys(connection, span, of_tenants=False):
+            _count(row, row.wrapped_by not in unreadable and bool(_opens(row)), report)
+    except MasterKeyAway as problem:
+        report.notes.append(f"not every key was tried: {problem}")
+
+
+def _keys(connection: Trail, span: TimeRange, *, of_tenants: bool) -> Iterator[DataKey]:
+    names = ("id", "tenant_id", "subject_id", "version", "wrapped_by", "wrapped")
+    with connection.cursor("data_keys") as cursor:
+        cursor.itersize = 1000
+        cursor.execute(_KEYS, [span.tenant_id, of_tenants])
+        for values in cursor:
+            yield DataKey(**dict(zip(names, values, strict=True)))
+
+
+def _opens(row: DataKey) -> bool | None:
+    """Returns True if the key opens, or None if its master key is unknown here."""
+    try:
+        keyring.unwrap(row)
+    except Unreadable:
+        return False
+    except MasterKeyMissing:
+        return None
+    return True
+
+
+def _count(row: DataKey, opens: bool, report: Report) -> None:
+    report.count("data_keys")
+    if not opens:
+        text = f"key {row.id} does not open: what it has sealed is lost"
+        report.add("key_unreadable", text, tenant_id=row.tenant_id)

@@ -15,13 +15,12 @@ from psycopg.conninfo import make_conninfo
 
 from audit.keys import signing
 from audit.verification.chain import Terms
-from audit.verification.data_keys import check_data_keys
 from audit.verification.parallel import verify_sections
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
 from audit.verification.rows import TimeRange, Trail
 from audit.verification.sections import Section, verify_section
-from audit.verification.texts import check_texts
+from audit.verification.texts import check_data_keys, check_texts
 from audit.verification.witness_lines import Witness
 
 __all__ = ["Report", "TimeRange", "Witness", "open_trail", "verify"]

@@ -10,7 +10,7 @@ from django.db import connection
 def rows(query: str, values: Any = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-        return cursor.fetchall() if cursor.description else []
+        return [] if cursor.description is None else cursor.fetchall()
 
 
 def value(query: str, values: Any = None) -> Any:

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from audit.keys.cipher import Unreadable
-from audit.keys.master_keys.kms import KmsKeys
-from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
-from audit.keys.master_keys.wrapped import (
+from audit.keys.cipher import (
     MasterKeyAway,
     MasterKeyMissing,
     MasterKeyProblem,
     MasterKeyUnavailable,
+    Unreadable,
     Wrapped,
 )
+from audit.keys.master_keys.kms import KmsKeys
+from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
 
 __all__ = [
     "MasterKeyAway",

@@ -19,8 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from audit.keys.cipher import Unreadable
-from audit.keys.master_keys.wrapped import MasterKeyAway, MasterKeyProblem, Wrapped
+from audit.keys.cipher import MasterKeyAway, MasterKeyProblem, Unreadable, Wrapped
 from infrastructure import outgoing_tls
 
 PATIENCE_S = 3.0

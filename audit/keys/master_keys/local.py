@@ -14,9 +14,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.keys.cipher import Cipher, Unreadable
+from audit.keys.cipher import Cipher, MasterKeyAway, MasterKeyProblem, Unreadable, Wrapped
 from audit.keys.master_keys.private_file import exclusive, make_once, replace
-from audit.keys.master_keys.wrapped import MasterKeyAway, MasterKeyProblem, Wrapped
 
 SIZE = 32
 OLDER = "FOREBAY_MASTER_KEYS_OLD"

@@ -22,7 +22,7 @@ from audit.models import (
     LegalHold,
 )
 from audit.retention import legal_hold
-from audit.trail.erasing import erase_texts
+from audit.trail.partitions import erase_texts
 from audit.trail.record import act
 from inference.batch.file_store import FileWriter, Owner
 from inference.chat import conversations

@@ -206,9 +206,7 @@ def a_text(**more: object) -> Payload:
 
 
 def erase(*texts: Payload) -> int:
-    from audit.trail import erasing
-
-    return erasing.erase_texts([text.data_key_id for text in texts])
+    return partitions.erase_texts([text.data_key_id for text in texts])
 
 
 def hold(text: Payload, **more: object) -> LegalHold:
@@ -220,8 +218,6 @@ def hold(text: Payload, **more: object) -> LegalHold:
 @pytest.mark.django_db
 class TestTexts:
     def test_a_text_goes_after_its_key(self) -> None:
-        from audit.trail import erasing
-
         gone, stays = a_text(), a_text()
         with pytest.raises(DatabaseError, match="after its key"), transaction.atomic():
             erase(gone)
@@ -229,7 +225,7 @@ class TestTexts:
         with pytest.raises(DatabaseError, match="after its key"), transaction.atomic():
             erase(gone, stays)  # all or nothing
         assert Payload.objects.count() == 2
-        assert erasing.erase_texts([]) == 0
+        assert partitions.erase_texts([]) == 0
         assert erase(gone) == 1
         assert erase(gone) == 0
         assert Payload.objects.get() == stays
@@ -244,14 +240,12 @@ class TestTexts:
 
     @pytest.mark.parametrize("whose", ["everybody", "theirs", "nobody knows"])
     def test_a_hold_keeps_it(self, whose: str) -> None:
-        from audit.trail import erasing
-
         text = a_text(**({"request_id": uuid4()} if whose == "nobody knows" else {}))
         key = DataKey.objects.get(pk=text.data_key_id)
         subject = {"theirs": key.subject_id, "nobody knows": uuid4()}.get(whose)
         key.delete()
         held = hold(text, subject_id=subject)
-        with pytest.raises(erasing.HoldInForce, match="legal hold"):
+        with pytest.raises(partitions.HoldInForce, match="legal hold"):
             erase(text)
         for person in ("c", "d"):
             legal_hold.release(held, by=person, reason="over")

@@ -15,7 +15,7 @@ from audit.checks import self_check
 from audit.models import DataKey, Event, LegalHold, Payload, PrunedMonth, Seal
 from audit.retention import legal_hold
 from audit.tasks import make_partitions
-from audit.trail import append_only, erasing, partitions
+from audit.trail import append_only, partitions
 from tenants.isolation import row_security
 from tenants.models import Tenant
 from tests.unguarded import as_shipped
@@ -198,7 +198,7 @@ def at(day: int) -> datetime:
 
 def pruned(table: str = "audit_event", month: date = OLD) -> int:
     with transaction.atomic():
-        return erasing.prune_month(table, month)
+        return partitions.prune_month(table, month)
 
 
 def refused(because: str, table: str = "audit_event", month: date = OLD) -> None:
@@ -255,7 +255,7 @@ class TestDropping:
             expires_at=timezone.now() + timedelta(days=3),
         )
         for table in append_only.PARTITIONED:
-            with pytest.raises(erasing.HoldInForce, match="legal hold"):
+            with pytest.raises(partitions.HoldInForce, match="legal hold"):
                 pruned(table)
         for person in ("c", "d"):
             legal_hold.release(hold, by=person, reason="over")
