@@ -11,9 +11,6 @@ class SealQuerySet(models.QuerySet["Seal"]):
     def of_tenant(self, tenant_id: UUID) -> "SealQuerySet":
         return self.filter(tenant_id=tenant_id)
 
-    def in_order(self) -> "SealQuerySet":
-        return self.order_by("tenant_id", "batch")
-
 
 class Seal(models.Model):
     """A batch of one tenant's events. Rows are only ever added.

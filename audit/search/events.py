@@ -104,17 +104,16 @@ def page(
     start = _verified(cursor, salt) if cursor else None
     if start and side not in ("", start.side):
         raise BadCursor
-    newer = start is not None and start.side == "newer"
+    way = start.side if start else "older"
     events, reached = _query(tenant_id, filters, start, size + 1, look)
     more, rows = len(events) > size, events[:size]
-    rest = _signed(reached, salt, "newer" if newer else "older") if reached else ""
-    if newer:
-        rows.reverse()
-        after = _cursor_at(rows[0], salt, "newer") if more else rest
-        return Page(rows, _cursor_at(rows[-1], salt, "older") if rows else "", after)
-    after = _cursor_at(rows[-1], salt, "older") if more else rest
+    rest = _signed(reached, salt, way) if reached else ""
+    onward = _cursor_at(rows[-1], salt, way) if more else rest
+    if way == "newer":
+        back = _cursor_at(rows[0], salt, "older") if rows else ""
+        return Page(rows[::-1], back, onward)
     back = _cursor_at(rows[0], salt, "newer") if start and rows else ""
-    return Page(rows, after, back, reached[0] if reached and not more else None)
+    return Page(rows, onward, back, reached[0] if reached and not more else None)
 
 
 def oldest_first(

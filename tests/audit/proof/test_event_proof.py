@@ -26,7 +26,7 @@ def trail(db: None) -> Iterator[Trail]:
 
 @pytest.fixture
 def batch(trail: Trail) -> Seal:
-    return next(one for one in Seal.objects.of_tenant(ACME).in_order() if one.size > 1)
+    return next(one for one in Seal.objects.of_tenant(ACME).order_by("batch") if one.size > 1)
 
 
 def standing(event_id: int) -> SealState:
