@@ -20,7 +20,7 @@ from audit.actions import Action
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold, periods
 from audit.retention.data_classes import AUDIT
-from audit.trail.record import act
+from audit.trail.record import act_on
 from infrastructure.postgres import queries
 
 DUE = timedelta(hours=72)
@@ -254,8 +254,7 @@ def _required_answer(answer: str) -> str:
 
 
 def record(action: Action, request: DeletionRequest, by: str, **detail: Any) -> None:
-    subject = {"tenant_id": request.tenant_id, "subject_id": request.subject_id}
-    act(action, actor=by, **subject, detail={"request": str(request.id), **detail})
+    act_on(request, action, by, request=str(request.id), **detail)
 
 
 def _text(text: str, name: str) -> str:

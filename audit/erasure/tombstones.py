@@ -23,7 +23,7 @@ from audit.erasure.erasers import Evidence, Turn
 from audit.keys import signing
 from audit.models import DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold
-from audit.trail.record import act
+from audit.trail.record import act_on
 from infrastructure.postgres.queries import rows
 from infrastructure.postgres.scope import scope
 
@@ -204,8 +204,7 @@ def apply(line: Line) -> dict[str, Evidence]:
         legal_hold.refuse_if_held(*subject)
         stores = [eraser for eraser in erasers.in_order() if eraser.turn != Turn.RECIPIENTS]
         evidence = {eraser.name: eraser.erase(*subject) for eraser in stores}
-        detail = {"request": str(line.request_id), "again": True}
-        act(Action.KEY_ERASE, actor=BY, tenant_id=subject[0], subject_id=subject[1], detail=detail)
+        act_on(line, Action.KEY_ERASE, BY, request=str(line.request_id), again=True)
     return evidence
 
 

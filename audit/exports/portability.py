@@ -27,7 +27,7 @@ from audit.keys.keyring import Barred, Unreadable
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Event, Export
 from audit.retention import legal_hold, periods
-from audit.trail.record import act
+from audit.trail.record import act_on
 
 log = logging.getLogger(__name__)
 KIND = "subject"
@@ -105,8 +105,7 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
 
 
 def _act(export: Export, by: str, **detail: bool) -> None:
-    subject = {"tenant_id": export.tenant_id, "subject_id": export.subject_id}
-    act(Action.SUBJECT_EXPORT, actor=by, **subject, detail={"export": str(export.id), **detail})
+    act_on(export, Action.SUBJECT_EXPORT, by, export=str(export.id), **detail)
 
 
 # The job -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from audit.models import LegalHold
-from audit.trail.record import act, checked_reason
+from audit.trail.record import act_on, checked_reason
 from infrastructure.postgres.queries import lock
 
 LONGEST = timedelta(days=365)
@@ -231,5 +231,4 @@ def _act(action: Action, hold: LegalHold, by: str, **more: Any) -> None:
     for name in ("covers_from", "covers_until"):
         if moment := getattr(hold, name):
             detail[name] = moment.isoformat()
-    subject = {"tenant_id": hold.tenant_id, "subject_id": hold.subject_id}
-    act(action, actor=by, **subject, detail=detail | more)
+    act_on(hold, action, by, **detail, **more)
