@@ -29,7 +29,7 @@ from audit.models import Event, Export
 from audit.retention import data_classes
 from audit.retention.data_classes import EXPORTS, Counts, DataClass
 from audit.search.events import Filters, oldest_first, queryset
-from audit.trail.record import act
+from audit.trail.record import act_on
 from infrastructure.postgres.queries import try_lock
 from infrastructure.postgres.scope import scope
 
@@ -129,8 +129,7 @@ def filters_of(asked: dict[str, Any]) -> Filters:
 
 
 def _act(export: Export, by: str, **detail: Any) -> None:
-    detail = {"export": str(export.id), **detail}
-    act(Action.AUDIT_EXPORT, actor=by, tenant_id=export.tenant_id, detail=detail)
+    act_on(export, Action.AUDIT_EXPORT, by, export=str(export.id), **detail)
 
 
 # The job -----------------------------------------------------------------------------------------

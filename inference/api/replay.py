@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from django.db import DatabaseError
 
+from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Unreadable, keyring
-from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call

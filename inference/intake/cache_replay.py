@@ -6,8 +6,8 @@ from functools import partial
 
 import msgspec
 
+from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Cipher, Unreadable, keyring
-from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.codec import events, pieces

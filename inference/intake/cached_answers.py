@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from audit.keys.master_keys import MasterKeyUnavailable
+from audit.keys.cipher import MasterKeyUnavailable
 from inference import classes
 from inference.cache.answers import Answer, opened
 from inference.cache.canonical import Body, is_deterministic, name_of

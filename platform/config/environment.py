@@ -19,7 +19,8 @@ from uuid import UUID
 import environ
 import msgspec
 
-from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
+from audit.keys.cipher import MasterKeyAway, MasterKeyProblem
+from audit.keys.master_keys import MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from config import configuration

@@ -7,26 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from audit.keys.cipher import (
-    MasterKeyAway,
-    MasterKeyMissing,
-    MasterKeyProblem,
-    MasterKeyUnavailable,
-    Unreadable,
-    Wrapped,
-)
+from audit.keys.cipher import MasterKeyMissing, MasterKeyProblem, Unreadable, Wrapped
 from audit.keys.master_keys.kms import KmsKeys
 from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
-
-__all__ = [
-    "MasterKeyAway",
-    "MasterKeyMissing",
-    "MasterKeyProblem",
-    "MasterKeyUnavailable",
-    "MasterKeys",
-    "Wrapped",
-    "from_environment",
-]
 
 Variables = Mapping[str, str]
 Keeper = FileKeys | EnvKeys | KmsKeys

@@ -4,7 +4,8 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from audit.keys import rotation
-from audit.keys.master_keys import MasterKeyProblem, MasterKeyUnavailable, platform_secret
+from audit.keys.cipher import MasterKeyProblem, MasterKeyUnavailable
+from audit.keys.master_keys import platform_secret
 from audit.models import KeyRotation
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.options import tenant_named

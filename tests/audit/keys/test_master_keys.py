@@ -14,16 +14,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 
 from audit.keys import key_check
-from audit.keys.cipher import Cipher, Unreadable
+from audit.keys.cipher import Cipher, MasterKeyAway, MasterKeyMissing, MasterKeyProblem, Unreadable
 from audit.keys.keyring import Keyring
-from audit.keys.master_keys import (
-    MasterKeyAway,
-    MasterKeyMissing,
-    MasterKeyProblem,
-    MasterKeys,
-    from_environment,
-    platform_secret,
-)
+from audit.keys.master_keys import MasterKeys, from_environment, platform_secret
 from audit.keys.master_keys.local import EnvKeys
 from audit.models import PLATFORM, DataKey
 from config.environment import PROJECT
