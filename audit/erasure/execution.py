@@ -139,7 +139,10 @@ def _next_step(request: DeletionRequest) -> ErasureStep | None:
     if request.started_at is None:
         _begin(request)
     _sync_steps(request)
-    stores = {store.name: store for store in _stores(request)}
+    known = erasers.in_order()
+    if is_restricted(request):
+        known = [store for store in known if store.stops_processing]
+    stores = {store.name: store for store in known}
     order = {name: n for n, name in enumerate(stores)}
     steps = [step for step in request.steps.filter(finished_at=None) if step.store in stores]
     turn = min((stores[step.store].turn for step in steps), default=Turn.IDENTITY)
@@ -168,12 +171,6 @@ def _sync_steps(request: DeletionRequest) -> None:
         step.evidence, step.problem = {**_without_tries(step), "store": "gone"}, ""
         step.finished_at = timezone.now()
         step.save()
-
-
-def _stores(request: DeletionRequest) -> list[Eraser]:
-    """Returns the stores to erase; for a restriction only those that stop processing."""
-    known = erasers.in_order()
-    return [s for s in known if s.stops_processing] if is_restricted(request) else known
 
 
 def _is_due(step: ErasureStep) -> bool:

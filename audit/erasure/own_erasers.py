@@ -1,5 +1,6 @@
 """Erasers of this package: keys, encrypted texts, and files made for a person."""
 
+from functools import partial
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -43,10 +44,6 @@ def _destroy_keys(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return keyring.destroy(tenant_id, subject_id)
 
 
-def _keys_remaining(tenant_id: UUID, subject_id: UUID) -> int:
-    return DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id).count()
-
-
 def _erase_texts(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"texts": partitions.erase_texts(key_ids(tenant_id, subject_id))}
 
@@ -61,13 +58,14 @@ def _erase_exports(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"exports": export_file.purge(theirs.select_for_update())}
 
 
-def _exports_remaining(tenant_id: UUID, subject_id: UUID) -> int:
-    return Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id).count()
+def _rows_remaining(model: type[DataKey | Export], tenant_id: UUID, subject_id: UUID) -> int:
+    return model._default_manager.filter(tenant_id=tenant_id, subject_id=subject_id).count()
 
 
 def register_own() -> None:
-    register(Eraser(KEYS, _("Keys"), Turn.KEYS, _destroy_keys, _keys_remaining))
+    keys, files = partial(_rows_remaining, DataKey), partial(_rows_remaining, Export)
     texts = _("Prompts and answers in the audit trail")
+    register(Eraser(KEYS, _("Keys"), Turn.KEYS, _destroy_keys, keys))
     register(Eraser("texts", texts, Turn.CONTENT, _erase_texts, _texts_remaining))
-    files = _("Files that were exported")
-    register(Eraser("exports", files, Turn.CONTENT, _erase_exports, _exports_remaining))
+    exports = _("Files that were exported")
+    register(Eraser("exports", exports, Turn.CONTENT, _erase_exports, files))

@@ -27,7 +27,7 @@ from audit.exports import export_file
 from audit.exports.export_file import FAILED, MAKING, READY
 from audit.models import Event, Export
 from audit.retention import data_classes
-from audit.retention.data_classes import EXPORTS, Counts, DataClass
+from audit.retention.data_classes import EXPORTS, DataClass
 from audit.search.events import Filters, oldest_first, queryset
 from audit.trail.record import act_on
 from infrastructure.postgres.queries import try_lock
@@ -53,12 +53,9 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 def register() -> None:
-    label = gettext_lazy("Exported files")
-    data_classes.register(DataClass(EXPORTS, label, 7, 1, _count, _erase_older))
-
-
-def _count(tenant_id: UUID, before: datetime) -> Counts:
-    return data_classes.by_month({"files": ("audit_export", "created_at")}, tenant_id, before)
+    label, kinds = gettext_lazy("Exported files"), {"files": ("audit_export", "created_at")}
+    count = partial(data_classes.by_month, kinds)
+    data_classes.register(DataClass(EXPORTS, label, 7, 1, count, _erase_older))
 
 
 def _erase_older(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

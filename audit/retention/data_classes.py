@@ -7,6 +7,7 @@ has an eraser that deletes rows older than a moment.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -99,18 +100,14 @@ def by_month(kinds: dict[str, tuple[str, str]], tenant_id: UUID, before: datetim
     return dict(sorted(counts.items()))
 
 
-def _count_trail(tenant_id: UUID, before: datetime) -> Counts:
-    kinds = {"events": ("audit_event", "at"), "texts": ("audit_payload", "at")}
-    return by_month(kinds, tenant_id, before)
-
-
+_TRAIL = {"events": ("audit_event", "at"), "texts": ("audit_payload", "at")}
 register(
     DataClass(
         AUDIT,
         _("Audit trail: events and texts of requests"),
         default_days=200,
         floor_days=FLOOR_DAYS,
-        count=_count_trail,
+        count=partial(by_month, _TRAIL),
         note=_("Deleted by whole months, when the longest retention of any tenant has ended."),
     )
 )

@@ -88,7 +88,8 @@ def search(
     asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
     query = {"reason": reason, "since": since.isoformat(), "until": until.isoformat()}
     with transaction.atomic():
-        if _too_many(tenant_id, by):
+        lock(f"text search:{tenant_id}:{by}")  # one at a time, so that none escapes the count
+        if remaining_this_hour(tenant_id, by) == 0:
             _record(asker, {**query, "why": "too many in an hour"}, success=False)
             return SearchResult(refused=True)
         with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
@@ -115,12 +116,6 @@ def remaining_this_hour(tenant_id: UUID, by: str) -> int:
     since = timezone.now() - timedelta(hours=1)
     events = Event.objects.of_tenant(tenant_id).by(by).between(since, None)
     return max(0, AN_HOUR - events.filter(action=Action.AUDIT_SEARCH, success=True).count())
-
-
-def _too_many(tenant_id: UUID, by: str) -> bool:
-    """Counts a person's searches, one transaction at a time, so that none escapes the count."""
-    lock(f"text search:{tenant_id}:{by}")
-    return remaining_this_hour(tenant_id, by) == 0
 
 
 def _payloads(

@@ -54,7 +54,10 @@ class Events:
         while self._read(rows, _CHUNK):
             self._release(len(self._unclaimed))
         self._release(len(self._unclaimed))
-        self._finish()
+        for event_id, (_, batch) in self._awaited.items():
+            self._add("event_missing", "is gone", event_id, batch)
+        for ids in self._spool.strays(_CHUNK):
+            self._strays(ids)
 
     def _read_ahead(self, rows: Iterator[Row], batches: list[Batch]) -> None:
         """Reads until the round's events are there, or are too far away to be expected."""
@@ -138,12 +141,6 @@ class Events:
         self._add("event_moved", "does not stand in its order", event_id, batch)
         if unclaimed[2] != leaf:
             self._add("event_changed", "is not what was sealed", event_id, batch)
-
-    def _finish(self) -> None:
-        for event_id, (_, batch) in self._awaited.items():
-            self._add("event_missing", "is gone", event_id, batch)
-        for ids in self._spool.strays(_CHUNK):
-            self._strays(ids)
 
     def _in_range(self, at_us: int) -> bool:
         try:
