@@ -40,7 +40,7 @@ def run() -> CheckRun:
     with scope(system=True):
         act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=figures)
         figures = {**figures, "notes": report.notes[:SHOWN]}
-        check_run = CheckRun.record(NAME, began, at=at, figures=figures, problem=problem_text)
+        check_run = CheckRun.record(NAME, at, began, figures, problem_text)
         if not ok:
             transaction.on_commit(lambda: log.error("audit trail: %s", problem_text))
     return check_run

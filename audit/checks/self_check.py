@@ -212,7 +212,7 @@ def run() -> CheckRun:
             detail = {"problems": faults[:20], "count": len(faults)}
             act(Action.AUDIT_DRIFT, actor="system:self_check", success=False, detail=detail)
         figures = {"problems": faults, "unsealed_s": round(age, 1)}
-        check_run = CheckRun.record(NAME, began, at=at, figures=figures, problem="; ".join(faults))
+        check_run = CheckRun.record(NAME, at, began, figures, "; ".join(faults))
         CheckRun.objects.filter(name=NAME, at__lt=at - KEPT).delete()
     if faults:
         transaction.on_commit(lambda: log.error("audit trail: %s", "; ".join(faults)))

@@ -3,7 +3,6 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
-from django.utils import timezone
 
 
 class CheckRun(models.Model):
@@ -23,18 +22,12 @@ class CheckRun(models.Model):
 
     @classmethod
     def record(
-        cls,
-        name: str,
-        began: float,
-        *,
-        figures: dict[str, Any],
-        problem: str = "",
-        at: datetime | None = None,
+        cls, name: str, at: datetime, began: float, figures: dict[str, Any], problem: str
     ) -> Self:
         """Stores a run without a tenant, which is ok without a problem; `began`: monotonic."""
         return cls.objects.create(
             name=name,
-            at=at or timezone.now(),
+            at=at,
             ok=not problem,
             figures=figures,
             problem=problem[:500],

@@ -57,7 +57,7 @@ def prune() -> PruneReport:
                 _try(report, f"{data_class.name} {tenant_id}", piece)
     problem = "; ".join(f"{name}: {problem}" for name, problem in report.failed.items())
     figures = {"rows": report.rows, "kept": report.on_hold}
-    CheckRun.record(CHECK, began, figures=figures, problem=problem)
+    CheckRun.record(CHECK, timezone.now(), began, figures, problem)
     return report
 
 
