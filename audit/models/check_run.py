@@ -1,6 +1,6 @@
 import time
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 
@@ -23,7 +23,7 @@ class CheckRun(models.Model):
     @classmethod
     def record(
         cls, name: str, at: datetime, began: float, figures: dict[str, Any], problem: str
-    ) -> Self:
+    ) -> "CheckRun":
         """Stores a run without a tenant, which is ok without a problem; `began`: monotonic."""
         return cls.objects.create(
             name=name,
