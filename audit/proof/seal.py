@@ -16,7 +16,7 @@ from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal
 from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.proof.seal_mark import AFTER, SetBack, mark, stay_set_back
-from audit.trail.canonical import LINE, microseconds
+from audit.trail.canonical import LINE
 from infrastructure.postgres.queries import rows, value
 from infrastructure.postgres.scope import scope
 
@@ -100,23 +100,17 @@ def put_under_seal(events: list[Row]) -> None:
     for position, seal in enumerate(seals):
         seal.id, seal.checkpoint, seal.position = last_id + 1 + position, n, position
     Seal.objects.bulk_create(seals, batch_size=500)
-    facts = CheckpointFacts(
+    checkpoint = Checkpoint(
         n=n,
         size=(last.size if last else 0) + len(events),
         root=merkle.root([bytes(seal.hash) for seal in seals]),
         previous=CheckpointFacts.of(last).digest if last else ZERO,
-        at_us=microseconds(now),
-    )
-    signature = signing.sign(facts.text, CHECKPOINT)
-    Checkpoint.objects.create(
-        n=n,
-        size=facts.size,
-        root=facts.root,
-        previous=facts.previous,
         at=now,
         key_id=signing.key_id(),
-        signature=signature,
     )
+    text = CheckpointFacts.of(checkpoint).text
+    checkpoint.signature = signing.sign(text, CHECKPOINT)
+    checkpoint.save(force_insert=True)
 
 
 def hashes_under(checkpoint: int) -> list[bytes]:

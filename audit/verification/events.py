@@ -43,7 +43,7 @@ class Events:
     def match(self, after: Cut | None = None, upto: Cut | None = None) -> None:
         """Matches all events between two cuts in sealing order."""
         parts = conditions(self._restarts, after, upto)
-        rows = in_order(self._connection, self._span, parts, self._spool.reach())
+        rows = in_order(self._connection, self._span, parts, self._spool.reach)
         for batches in self._spool.rounds():
             self._read_ahead(rows, batches)
             for batch in batches:
