@@ -1,6 +1,7 @@
 """Stores the batches of the seals until the events are read.
 
-It takes about 40 bytes per sealed event, and 8 per stray one: in memory while they are few, else on disk.
+It takes about 40 bytes per sealed event, and 8 per stray one: in memory while they are few, else on
+disk.
 """
 
 import pickle
