@@ -1,6 +1,7 @@
 """Verifies seals and checkpoints: every link, every root, every signature."""
 
 import heapq
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -204,7 +205,7 @@ class Chain:
             place = seal.tenant_id, seal.checkpoint, seal.batch
             reach = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.may_lack(seal.tenant_id, times)
-            self._spool.put(Batch(*place, *reach, may_miss, ids, leaves))
+            self._spool.put(Batch(*place, *reach, may_miss, array("q", ids), leaves))
 
 
 def _number(row: CheckpointRow | SealRow) -> int:

@@ -1,5 +1,6 @@
 """Compares every event with its leaf, to show changed, missing and never sealed events."""
 
+from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -123,7 +124,7 @@ class Events:
         if batch.may_miss:
             self._result.lacking += 1
         elif len(self._awaited) < AHEAD:
-            self._awaited[event_id] = leaf, batch._replace(ids=[], leaves=b"")
+            self._awaited[event_id] = leaf, batch._replace(ids=array("q"), leaves=b"")
         else:  # with so many out of place it does not matter whether this one moved
             self._add("event_missing", "is gone", event_id, batch)
 
