@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     first_us: int
     last_us: int
     may_miss: bool  # it overlaps a month that was dropped
-    ids: array[int]
+    ids: "array[int]"
     leaves: bytes
 
 
