@@ -78,10 +78,9 @@ def search(
     subject_id: UUID | None = None,
     searcher_id: UUID | None = None,
 ) -> SearchResult:
-    """Searches a tenant's texts. Raises ValidationError; a search too many is `refused`, and
-    recorded.
+    """Searches a tenant's texts, and records that. One too many is `refused`.
 
-    The words are encrypted under the key of their subject, `subject_id`, else under that of the
+    Raises ValidationError. The words are encrypted under the key of their subject, `subject_id`, else under that of the
     searcher, `searcher_id` (both pseudonyms).
     """
     words, reason = _checked(words, since, until), checked_reason(reason)

@@ -93,14 +93,13 @@ def sections(connection: Trail, pruned_months: Pruned) -> list[Section]:
     """Returns the sections; none if the trail cannot be cut."""
     if connection.execute(_MAY_BE_CUT).fetchone() != (True,):
         return []
-    cuts = list(_cuts(connection, pruned_months))
-    if any(later <= earlier for (_, earlier), (_, later) in pairwise(cuts)):
+    ends: list[tuple[int, Cut | None]] = [(-1, None), *_cuts(connection, pruned_months)]
+    cuts = [cut for _, cut in ends if cut]
+    if any(later <= earlier for earlier, later in pairwise(cuts)):
         return []
-    ends = [*cuts, (EVER, None)]
-    begins = [(-1, None), *cuts]
     return [
         Section(before + 1, last, after, upto)
-        for (before, after), (last, upto) in zip(begins, ends, strict=True)
+        for (before, after), (last, upto) in pairwise([*ends, (EVER, None)])
     ]
 
 
