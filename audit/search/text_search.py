@@ -80,8 +80,8 @@ def search(
 ) -> SearchResult:
     """Searches a tenant's texts, and records that. One too many is `refused`.
 
-    Raises ValidationError. The words are encrypted under the key of their subject, `subject_id`, else under that of the
-    searcher, `searcher_id` (both pseudonyms).
+    Raises ValidationError. The words are encrypted under the key of their subject, `subject_id`,
+    else under that of the searcher, `searcher_id` (both pseudonyms).
     """
     words, reason = _checked(words, since, until), checked_reason(reason)
     asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
