@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError, connection, connections
 
 from audit.keys import signing
 from audit.keys.cipher import MasterKeyAway, MasterKeyMissing, Unreadable
-from audit.keys.keyring import aad, keyring, newest, wrap
+from audit.keys.keyring import keyring, newest, wrap
 from audit.models import PLATFORM, Checkpoint, DataKey
 from infrastructure.postgres.scope import scope
 
@@ -110,4 +110,4 @@ def _stored_check() -> bytes:
             wrap(row, settings.SECRET_CHECK, tenant_key)
             DataKey.objects.bulk_create([row], ignore_conflicts=True)
             row = newest(PLATFORM, CHECK) or row
-    return keyring.by_id_now(row.wrapped_by).decrypt(bytes(row.wrapped), aad(row))
+    return keyring.unwrap(row)
