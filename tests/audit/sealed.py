@@ -82,7 +82,7 @@ class Trail:
     def seal(self) -> None:
         self.root.commit()
         assert seal_round()
-        self.witnessed = [record_of(Checkpoint(*row)) for row in _checkpoints(self.root)]
+        self.witnessed = [record_of(checkpoint) for checkpoint in _checkpoints(self.root)]
         self.root.commit()
 
     def write(self, **facts: Any) -> int:
@@ -142,10 +142,10 @@ def clock_of_the_sealer(at: datetime) -> Iterator[None]:
         yield
 
 
-def _checkpoints(root: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    return root.execute(
-        "select n, size, root, previous, at, key_id, signature from audit_checkpoint order by n"
-    ).fetchall()
+def _checkpoints(root: psycopg.Connection[Any]) -> list[Checkpoint]:
+    names = ("n", "size", "root", "previous", "at", "key_id", "signature")
+    rows = root.execute(f"select {', '.join(names)} from audit_checkpoint order by n".encode())
+    return [Checkpoint(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def empty(root: psycopg.Connection[Any]) -> None:

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 
 from audit.keys import key_check
-from audit.keys.cipher import Cipher, MasterKeyAway, MasterKeyMissing, MasterKeyProblem, Unreadable
+from audit.keys.cipher import MasterKeyAway, MasterKeyMissing, MasterKeyProblem, Unreadable
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeys, from_environment, platform_secret
 from audit.keys.master_keys.local import EnvKeys
@@ -305,18 +304,6 @@ def test_a_master_key_taken_out_too_early(settings: Any) -> None:
     assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
     assert "FOREBAY_MASTER_KEYS_OLD until" in key_check.startup_problem()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_keys_from_before_they_had_names(settings: Any) -> None:
-    settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
-    row = DataKey(id=uuid4(), tenant_id=uuid4(), subject_id=None)
-    place = b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
-    row.wrapped = Cipher(UUID(int=0), AESGCM(ONE)).encrypt(KEY, place)
-    row.save()
-    assert key_check.startup_problem() == ""
-    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
-    assert "wrong master key" in key_check.startup_problem()
 
 
 @pytest.mark.django_db(transaction=True)
