@@ -334,18 +334,19 @@ class _Export:
 
     def _check_checkpoint(self, seal: dict[str, Any]) -> Iterator[str]:
         checkpoint = self._checkpoints.get(seal["checkpoint"])
-        place = seal_hash(seal), seal["position"], seal["of"]
         path = [bytes.fromhex(text) for text in seal["path"]]
+        hash_ = seal_hash(seal)
         if checkpoint is None:
             yield "has no checkpoint"
-        elif not is_in(*place, path, bytes.fromhex(checkpoint["root"])):
+        elif not is_in(
+            hash_, seal["position"], seal["of"], path, bytes.fromhex(checkpoint["root"])
+        ):
             yield f"is not under checkpoint {seal['checkpoint']}"
         if seal["tenant_id"] != self._header["tenant_id"]:
             yield "is another tenant's"
 
     def _check_position(self, seal: dict[str, Any]) -> Iterator[str]:
-        before, complete, since = self._seal, self._header["complete"], self._header["since_us"]
-        is_earlier = since is not None and seal["last_at_us"] < since
+        before, complete = self._seal, self._header["complete"]
         if before and seal["batch"] == before["batch"] + 1:
             if seal["previous"] != seal_hash(before).hex():
                 yield "does not hold on to the one before"
@@ -353,10 +354,14 @@ class _Export:
                 yield "leaves a gap after the one before"
         elif before and (complete or seal["batch"] <= before["batch"]):
             yield f"follows {before['batch']}: something is missing, or twice"
-        elif before is None and complete and seal["batch"] != 1 and not is_earlier:
+        elif before is None and complete and seal["batch"] != 1 and not self._is_earlier(seal):
             yield "is the first one here: what was before it is missing"
         if seal["batch"] == 1 and (seal["first_seq"], seal["previous"]) != (1, ZERO.hex()):
             yield "is not how a trail begins"
+
+    def _is_earlier(self, seal: dict[str, Any]) -> bool:
+        since = self._header["since_us"]
+        return since is not None and bool(seal["last_at_us"] < since)
 
     def _check_months(self, seal: dict[str, Any]) -> Iterator[str]:
         """Allows dropped events only if they were sealed while new, and half a year ago."""
@@ -404,11 +409,14 @@ class _Export:
             self._result.count("events that went with their months, or beside them", dropped)
             return
         self._result.count("events beside them, of which only the hash is here", missing)
-        since, until = self._header["since_us"], self._header["until_us"]
-        begins_inside = since is None or self._seal["first_at_us"] >= since
-        ends_inside = until is None or self._seal["last_at_us"] < until
-        if missing and self._header["complete"] and begins_inside and ends_inside:
+        if missing and self._header["complete"] and self._lies_inside(self._seal):
             self._result.add(f"{missing} events of seal {self._seal['batch']} are missing")
+
+    def _lies_inside(self, seal: dict[str, Any]) -> bool:
+        since, until = self._header["since_us"], self._header["until_us"]
+        return (since is None or seal["first_at_us"] >= since) and (
+            until is None or seal["last_at_us"] < until
+        )
 
     def _check_end(self) -> None:
         head, seal, until = self._header["head"], self._seal, self._header["until_us"]
