@@ -125,7 +125,7 @@ def filters_of(asked: dict[str, Any]) -> Filters:
     return Filters(**{n: _READ[n](asked[n]) if n in _READ else asked[n] for n in names})
 
 
-def _act(export: Export, by: str, **detail: Any) -> None:
+def _act(export: Export, by: str, /, **detail: Any) -> None:
     act_on(export, Action.AUDIT_EXPORT, by, export=str(export.id), **detail)
 
 

@@ -90,7 +90,7 @@ def act(
     return event
 
 
-def act_on(row: Any, action: Action, by: str, **detail: Any) -> Event:
+def act_on(row: Any, action: Action, by: str, /, **detail: Any) -> Event:
     """Records an act on the tenant and the person that a row names."""
     tenant_id, subject_id = row.tenant_id, row.subject_id
     return act(action, actor=by, tenant_id=tenant_id, subject_id=subject_id, detail=detail)
