@@ -47,9 +47,11 @@ def notes() -> Iterator[list[datetime]]:
         rows[:] = [at for at in rows if at not in gone]
         return len(gone)
 
+    before = dict(data_classes._known)
     data_classes.register(DataClass(CLASS, "Notes", 30, 7, count, erase))  # type: ignore[arg-type]
     yield rows
-    del data_classes._known[CLASS]
+    data_classes._known.clear()
+    data_classes._known.update(before)
 
 
 def run(statement: str, *values: Any) -> list[tuple[object, ...]]:
