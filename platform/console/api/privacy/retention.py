@@ -15,6 +15,7 @@ from audit.retention import data_classes, legal_hold, periods
 from audit.retention.data_classes import MOST_DAYS, DataClass
 from audit.retention.legal_hold import AlreadyApproved, Ended, SamePerson
 from audit.retention.periods import Preview, Rule
+from audit.trail.record import LONGEST_REASON
 from console.api.acts import Act, filters, listing, shape_of, showing
 from console.api.problem import not_found
 from console.api.resource import Resource
@@ -147,7 +148,7 @@ class NewHold(Shape):
     subject = s.UUIDField(required=False, help_text="The person; without it: everybody.")
     covers_from = s.DateTimeField(required=False)
     covers_until = s.DateTimeField(required=False)
-    reason = s.CharField(max_length=legal_hold.LONGEST_REASON)
+    reason = s.CharField(max_length=LONGEST_REASON)
     expires_at = s.DateTimeField(help_text="Within a year.")
 
 
@@ -156,7 +157,7 @@ Renewal = shape_of("Renewal", expires_at=s.DateTimeField(help_text="Within a yea
 
 class Release(Shape):
     reason = s.CharField(
-        max_length=legal_hold.LONGEST_REASON,
+        max_length=LONGEST_REASON,
         required=False,
         help_text="Reason of the person who asks; the approver may leave it out.",
     )

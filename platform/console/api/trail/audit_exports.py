@@ -7,7 +7,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.actions import Action
-from audit.exports import trail_export
+from audit.exports import export_file, trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
 from console.account.reauthentication import is_proven
@@ -23,7 +23,7 @@ from tenants.roles import Permission as P
 
 class ExportShape(Row):
     form = s.ChoiceField([*trail_export.FORMS], source="asked.form")
-    state = s.ChoiceField((trail_export.MAKING, trail_export.READY, trail_export.FAILED))
+    state = s.ChoiceField((export_file.MAKING, export_file.READY, export_file.FAILED))
     percent = s.IntegerField(source="asked.percent", default=0)
     events = s.IntegerField(source="rows")
     bytes = s.IntegerField()

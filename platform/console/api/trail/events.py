@@ -11,8 +11,8 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.models import Event
-from audit.proof import inclusion
-from audit.proof.proof_state import SealState, proof_state
+from audit.proof import event_proof
+from audit.proof.event_proof import SealState, proof_state
 from audit.search import events
 from audit.search.events import BadCursor, Filters
 from audit.trail.network import network
@@ -192,7 +192,7 @@ class Receipts(Resource):
     @Act(P.VIEW_AUDIT)
     def retrieve(self, request: Any, tenant: str, receipt: UUID) -> Response:
         """Show the sealed records of a request."""
-        records = inclusion.of_request(self.url_tenant.id, receipt)
+        records = event_proof.of_request(self.url_tenant.id, receipt)
         if not records:
             raise not_found()
         return self.respond({"request_id": receipt, "records": records})
