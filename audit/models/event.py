@@ -33,6 +33,9 @@ class EventQuerySet(models.QuerySet["Event"]):
             events = events.filter(at__lt=end)
         return events
 
+    def newest_first(self) -> Self:
+        return self.order_by("-at", "-id")
+
 
 class Event(models.Model):
     """One event. audit/trail/canonical.py defines the part of it that is sealed, and its form."""
