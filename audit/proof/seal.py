@@ -121,7 +121,7 @@ def hashes_under(checkpoint: int) -> list[bytes]:
 def _chained(events: list[Row], now: datetime) -> Iterator[Seal]:
     """Yields the seals of each tenant's batches, each chained to the one before."""
     tenants = list({event.tenant_id for event in events})
-    retention = dict(rows(_RETENTION, [tenants]))
+    retention = _retention(tenants)
     heads = {
         tenant_id: _Head(batch, seq, bytes(hash_))
         for tenant_id, batch, seq, hash_ in rows(_HEADS, [tenants])
@@ -131,6 +131,10 @@ def _chained(events: list[Row], now: datetime) -> Iterator[Seal]:
         seal = _next_seal(heads.get(tenant_id, _Head()), batch, now, retention[tenant_id])
         heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, bytes(seal.hash))
         yield seal
+
+
+def _retention(tenants: list[UUID]) -> dict[UUID, int]:
+    return dict(rows(_RETENTION, [tenants]))
 
 
 def _batches(events: list[Row]) -> Iterator[list[Row]]:
