@@ -255,7 +255,7 @@ def test_the_days_in_a_seal_cannot_be_changed(trail: Trail, column: str) -> None
 
 def test_seals_of_before_that_say_nothing_of_retention_hold(trail: Trail) -> None:
     """And what was sealed under them goes by the floor."""
-    with patch.object(seal, "_retention", lambda _cursor, rows: dict.fromkeys(TENANTS_OR_NONE)):
+    with patch.object(seal, "_retention", lambda _tenants: dict.fromkeys(TENANTS_OR_NONE)):
         gone = _without_january(trail)
     trail.grow(rounds=1)
     _say_dropped(trail, "2026-01", gone)
