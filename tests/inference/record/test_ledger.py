@@ -16,8 +16,10 @@ import pytest
 from django.utils import timezone
 
 from audit import merkle
+from audit.keys import signing
 from audit.keys.keyring import Cipher, keyring
 from audit.models import Event, Payload
+from audit.proof import receipts
 from audit.trail.canonical import LINE
 from audit.trail.commit_queue import Row
 from inference.engines.base import EngineConfig
@@ -377,7 +379,7 @@ def test_a_receipt_names_what_was_recorded(
     (line,) = database.execute(statement, [order.id]).fetchone() or ("",)
     receipt = statements.receipt(order, row["payload_sha256"])
     assert (receipt.request_id, receipt.leaf) == (order.id, merkle.leaf(line.encode()))
-    assert receipt.is_ours()
+    assert signing.is_ours(receipt.text, receipt.signature, receipts.PURPOSE)
 
 
 def test_the_record_names_key_upstream_and_ciphertexts(
