@@ -97,11 +97,14 @@ class _Reading:
         self._completion, self._last, self._write = completion, after, write
 
     async def go_on(self, redis: RedisLink) -> None:
+        closed = False
         async for frame in follow(redis, self._completion.id.bytes, self._last):
             if frame:
                 self._last = frame.last
             elif ended := await _end_of(self._completion):
-                return await self.end(*ended)
+                if closed:
+                    return await self.end(*ended)
+                closed = True  # the last event leaves after the record: it may be on its way
             await self._write(frame)
         return None
 

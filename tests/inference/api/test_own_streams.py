@@ -4,15 +4,21 @@ from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from django.utils import timezone
 
 from audit.models import Event
+from inference.api import stream_resumption
 from inference.intake.context import Context
 from inference.models import Completion
+from inference.stream import cursor
+from inference.stream.frames import Kind
+from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Member, Tenant
 from tests.inference.api import stream_readers
 from tests.inference.api.stream_readers import events, in_database, issued, streamed
+from tests.inference.orders import a_frame, an_order
 from tests.inference.web import current
 
 context, alice = stream_readers.context, stream_readers.alice
@@ -54,6 +60,36 @@ async def test_a_stream_that_was_cancelled_while_it_waited_says_so(
     answer = await events(text, completion.id)
     assert '"code":"cancelled"' in answer.text
     assert answer.text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_last_event_that_leaves_while_its_record_is_read_arrives(
+    context: Context, link: RedisLink, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves after the record: a reader who sees the record first waits for it."""
+    key, text = await issued(acme)
+    order, writer = an_order(id=uuid4(), tenant_id=acme.id), Writer(link)
+    now, route = timezone.now(), "/v1/chat/completions"
+    ended = {"state": "done", "created_at": now, "settled_at": now, "stream": True}
+    row = {"id": order.id, "tenant": acme, "model": "mock", "route": route, "api_key": key}
+    await in_database(Completion.objects.create)(**row, **ended)
+    recorded_end = stream_resumption._end_of
+
+    async def end_before_the_last_event(completion: Completion) -> tuple[int, bytes] | None:
+        end = await recorded_end(completion)
+        writer.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
+        await writer.drained()
+        return end
+
+    monkeypatch.setattr(stream_resumption, "_end_of", end_before_the_last_event)
+    monkeypatch.setattr(cursor, "QUIET_S", 0.05)
+    writer.put(order, a_frame(1, 2, of=order.id))
+    await writer.drained()
+    answer = await events(text, order.id)
+    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
+        "data: 1",
+        "data: 2",
+        "data: 3",
+    ]
 
 
 async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(
