@@ -7,7 +7,8 @@ from tests.console.api.conftest import Api
 
 NIL = "00000000-0000-0000-0000-000000000000"
 OPEN = {"GET schema/", "GET docs/"}  # to everybody, and about nobody
-ALL = "owner admin developer auditor member operator inference batch"
+PEOPLE = "owner admin developer auditor member operator"
+ALL = f"{PEOPLE} inference batch management:read management:write audit:read"
 SEES = "owner admin developer auditor operator management:read"
 MANAGES = "owner admin operator management:write"
 KEYS = f"{MANAGES} developer"
