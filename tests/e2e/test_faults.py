@@ -162,7 +162,7 @@ def test_a_client_that_does_not_wait_for_its_whole_answer_cancels_it(
 def test_a_client_that_goes_away_while_it_waits_in_line(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
-    engine.behave(tokens=100, interval_ms=20)
+    engine.behave(tokens=250, interval_ms=20)
     with Crowd(hurt.key, 16, front, how="chat_stream") as crowd:
         eventually(lambda: engine.state()["running"] == 16, 5)
         with front.client(hurt.key, timeout_s=0.5) as asking:

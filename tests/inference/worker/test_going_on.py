@@ -16,6 +16,7 @@ from inference.order import Order
 from inference.stream.frames import Frame, Kind
 from tests.inference.engines.served import Served
 from tests.inference.orders import chunk, usage
+from tests.inference.running import until
 from tests.inference.worker.two_pools import Pools, second
 
 BEGINNING = [chunk(role="assistant", content=""), chunk("Hel"), chunk("lo")]
@@ -58,7 +59,14 @@ def serve(pools: Pools, settings: Settings, kind: str, *servers: Served) -> None
 
 
 async def frames_of(pools: Pools, order: Order) -> list[Frame]:
-    return [one for one in await pools.returned(order.reply_to) if one.id == order.id.bytes]
+    """All that its reader gets: the last one leaves after the record."""
+
+    async def to_the_end() -> list[Frame]:
+        frames = [f for f in await pools.returned(order.reply_to) if f.id == order.id.bytes]
+        return frames if frames and frames[-1].final else []
+
+    frames: list[Frame] = await until(to_the_end)
+    return frames
 
 
 async def said(pools: Pools, order: Order) -> list[bytes]:
