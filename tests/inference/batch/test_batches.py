@@ -491,9 +491,9 @@ async def test_a_line_that_begins_at_the_end_of_the_window_may_finish(
     shop: Shop, echo: Echo
 ) -> None:
     """It runs for as long as any request may; only beginning is over."""
-    echo.pause_s = 2.5
+    echo.pause_s = 4.5
     batch = await shop.begin([line(1)])
-    soon = timezone.now() + timedelta(seconds=1)
+    soon = timezone.now() + timedelta(seconds=3)
     await in_database(Batch.objects.update)(expires_at=soon)
     ended = await shop.done(batch)
     assert ended["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
