@@ -26,7 +26,7 @@ class MockTargets:
 def mock_targets(
     *, litellm: bool = True, router: bool = True, forebay: bool = True
 ) -> Iterator[MockTargets]:
-    """All run while the context lasts; Forebay is the last one.
+    """Start all targets for as long as the context lasts, Forebay last.
 
     Without a vllm-router where it cannot be had.
     """

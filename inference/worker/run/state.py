@@ -121,12 +121,12 @@ class Signals:
 
     @property
     def works(self) -> bool:
-        """Whether the run waits for its engine, and not for its settlement."""
+        """Returns whether the run waits for its engine, and not for its settlement."""
         return self._working is not None
 
     @property
     def is_expected(self) -> bool:
-        """Whether somebody wanted the work to be interrupted."""
+        """Returns whether somebody wanted the work to be interrupted."""
         return self.cancelled or self.parks_here
 
     def cancel(self) -> None:

@@ -212,7 +212,7 @@ def parameters(path: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What of the walk is walked: by default all of it."""
+    """Extent of the walk: all of it by default."""
 
     at_home: bool = True  # what people do to their own things too
     part: tuple[int, int] = (0, 1)  # a share of the callers: its number, and how many there are

@@ -135,7 +135,7 @@ class Intruder:
         return first, self.pick("audit_event", others.format(first))
 
     def _swap(self, a: int, b: int, column: str) -> None:
-        """By way of a number that nobody has."""
+        """Take a number that nobody has."""
         one = self.one(f"select {column} from audit_event where id = %s", a)
         other = self.one(f"select {column} from audit_event where id = %s", b)
         if column == "id":
