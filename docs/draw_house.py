@@ -41,7 +41,8 @@ def room(module: str) -> str:
     """The folder of an app that a module stands in; "" for what stands at its top."""
     app, *rest = module.split(".")
     inside = rest[0] if rest else ""
-    return inside if (_folder(app) / inside).is_dir() else ""
+    # a folder of old bytecode, left behind by a module that became a file, is not a room
+    return inside if any((_folder(app) / inside).glob("*.py")) else ""
 
 
 def levels(house: grimp.ImportGraph, app: str) -> list[list[str]]:
