@@ -1,6 +1,7 @@
 """Of bytes that no limit has let in yet, everybody holds a share, and leaves room for others."""
 
 import asyncio
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from pytest_django.fixtures import Settings
 from inference.errors import LimitReached, Unavailable
 from inference.intake.limits import unadmitted
 from inference.intake.limits.unadmitted import EVERYBODY, FREE, BodyMemory, Budget, Owner, refusal
+from tenants.caller import NO_LIMITS, Caller
 
 pytestmark = pytest.mark.unit
 ALICE, BOB = Owner("API key", "alice", 60), Owner("API key", "bob", 60)
@@ -119,6 +121,26 @@ def test_shares_grow_with_the_largest_body(settings: Settings) -> None:
     assert small["address"] == 32 * 1024 * 1024
     assert large["address"] == 2 * settings.MAX_BODY_BYTES
     assert large["strangers"] == 4 * settings.MAX_BODY_BYTES
+
+
+def test_all_keys_of_a_tenant_share_what_the_tenant_may_hold() -> None:
+    """Each key and each address stays below its own share."""
+    budget, tenant = Budget(128 * unadmitted.MEBIBYTE), uuid4()
+    whole = 32 * unadmitted.MEBIBYTE  # the share of a key
+    first, second, third, stranger = (
+        unadmitted.of_caller(a_caller(tenant_id), f"192.0.2.{n}")
+        for n, tenant_id in enumerate([tenant, tenant, tenant, uuid4()])
+    )
+    assert budget.take(first, whole) is None
+    assert budget.take(second, whole) is None
+    full = budget.take(third, 1)
+    assert full == Owner("tenant", tenant, 2 * whole)
+    assert budget.take(stranger, whole) is None
+
+
+def a_caller(tenant_id: UUID) -> Caller:
+    """Returns a caller with a key of its own."""
+    return Caller(tenant_id, "acme", "key:1", uuid4(), 1, NO_LIMITS, api_key_id=uuid4())
 
 
 def test_a_refusal_says_whose_share_is_used_up() -> None:
