@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -102,6 +103,21 @@ async def test_one_that_has_died_is_replaced(context: Any, dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as other:
         await other.execute("select pg_terminate_backend(%s, 5000)", [died])
     assert await asked_by(context) != died
+
+
+async def test_a_database_that_hangs_is_reported_within_two_seconds(context: Any, dsn: str) -> None:
+    """The two seconds are the product's own. psycopg would wait five more for its cancellation."""
+    assert probes.PATIENCE_S <= 2
+    async with weak_line_to_database(dsn) as line:
+        context.database = ResilientConnection(through(line, dsn))
+        await asked_by(context)
+        line.freeze()
+        began = time.monotonic()
+        assert not (await probes.checks(context))["database"]
+        assert time.monotonic() - began < probes.PATIENCE_S + 2  # a busy machine takes its time
+        line.thaw()
+        await asked_by(context)
+        await context.database.close()
 
 
 async def test_a_database_that_does_not_answer_is_not_ready_until_it_does(
