@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from threading import Event
 from typing import Any
 
@@ -155,6 +156,34 @@ def test_news_that_comes_while_it_reads_is_not_lost(monkeypatch: pytest.MonkeyPa
     assert reads.wait(30)
     an_engine("third")
     eventually(lambda: "third" in engines.served())
+
+
+@pytest.mark.usefixtures("followed")
+def test_endless_notifications_have_the_engines_read_a_few_times_a_second(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL lets every user notify: nobody can be denied it."""
+    reads = list[float]()
+
+    def timed(connected: psycopg.Connection[Any]) -> bool:
+        reads.append(time.monotonic())
+        return load(connected)
+
+    monkeypatch.setattr(following, "load", timed)
+    with psycopg.connect(dsn, autocommit=True) as stranger:
+
+        def notify_until(holds: Callable[[], Any]) -> None:
+            until = time.monotonic() + 30
+            while not holds():
+                assert time.monotonic() < until, "it never came"
+                stranger.execute(f"notify {following.CHANNEL}")
+
+        notify_until(lambda: len(reads) >= 5)
+        an_engine()
+        notify_until(lambda: "second" in engines.served())
+    pauses = [later - earlier for earlier, later in pairwise(reads)]
+    assert min(pauses) > following.PAUSE_S - 0.01
+    assert following.PAUSE_S >= 0.2
 
 
 @pytest.mark.usefixtures("followed")
