@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from inference.api.openai import upload_slots, uploads
 from inference.api.openai.upload_slots import UploadPlaces
+from inference.api.threads import Threads
 from inference.batch import file_store
 from inference.models import File
 from tenants.models import Tenant
@@ -187,6 +188,24 @@ async def test_one_that_has_just_begun_gives_way_to_nobody(
     assert refused.headers["retry-after"] == "2"
     assert not any(task.done() for task in slow)
     await ended(slow)
+
+
+async def test_the_thread_of_a_request_that_was_cancelled_takes_the_next_upload(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client goes on sending, and there is one thread alone."""
+    monkeypatch.setattr(uploads, "_uploading", Threads(1, "single-upload"))
+    body = Slow()
+    cancelled = asyncio.create_task(shop.client.post("/v1/files", content=body, headers=FORM))
+    async with asyncio.timeout(20):
+        while body.sent < 5:
+            await asyncio.sleep(0.02)
+    await ended([cancelled])
+    async with asyncio.timeout(20):
+        assert (await shop.upload(b"{}")).status_code == 200
+    sent = body.sent
+    await asyncio.sleep(0.3)
+    assert body.sent <= sent + 1  # nobody reads on
 
 
 async def test_slow_uploads_keep_nothing_else_waiting(
