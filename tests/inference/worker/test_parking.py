@@ -10,7 +10,9 @@ from unittest.mock import Mock
 import msgspec
 import orjson
 import pytest
+from django.db import connection
 
+from audit.erasure import erasers
 from audit.keys.keyring import keyring
 from audit.models import Event
 from audit.trail.group_commit import GroupCommit
@@ -561,3 +563,95 @@ async def test_a_whole_one_goes_on_although_it_may_not_be_parked_again() -> None
     answer = orjson.loads(traces.last.body)
     assert answer["choices"][0]["message"]["content"] == WHOLE == outcome.text
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (PROMPT, len(WORDS))
+
+
+# What rests in Redis meanwhile ------------------------------------------------------------------
+MARK = "kestrel-of-the-parked"
+
+
+async def values_in_redis(bench: Bench) -> bytes:
+    """Every key of the pool, and of every parked request or stored stream, with what is in it."""
+    redis = client()
+
+    def read() -> bytes:
+        names = [
+            name
+            for pattern in (f"{prefix(bench.pool)}:*", "parked:*", "gen:*", "ret:*")
+            for name in redis.scan_iter(match=pattern, count=10_000)
+        ]
+        return repr([(name, _value(redis, name)) for name in names]).encode()
+
+    return await in_database(read)()
+
+
+def _value(redis: Any, name: bytes) -> Any:
+    commands = {
+        b"string": lambda: redis.get(name),
+        b"list": lambda: redis.lrange(name, 0, -1),
+        b"hash": lambda: redis.hgetall(name),
+        b"set": lambda: redis.smembers(name),
+        b"zset": lambda: redis.zrange(name, 0, -1),
+        b"stream": lambda: redis.xrange(name),
+    }
+    return commands[redis.type(name)]()
+
+
+class Marked(GoesOn):
+    """Each word of its answers has the mark."""
+
+    async def events(
+        self, session: EngineSession, order: Order, turn: Turn = read_on
+    ) -> AsyncGenerator[list[bytes]]:
+        async for events in super().events(session, order, turn):
+            yield [event.replace(b" w", f" w{MARK}".encode()) for event in events]
+
+
+def marked_chat() -> bytes:
+    messages = [{"role": "user", "content": f"Say {MARK}"}]
+    return orjson.dumps(orjson.loads(CHAT) | {"messages": messages})
+
+
+async def test_neither_prompt_nor_answer_of_a_parked_request_is_readable_in_redis(
+    bench: Bench,
+) -> None:
+    engine = Marked()
+    batch, _now = await park_request(bench, engine, body=marked_chat())
+    stored = await values_in_redis(bench)
+    assert batch.id.hex.encode() in stored
+    assert str(batch.id).encode() in stored
+    assert MARK.encode() not in stored
+    assert MARK.encode().hex().encode() not in stored
+    kept_frames = await bench.history(batch)
+    assert MARK in "".join(sse.text_in(e) for f in kept_frames for e in sse.split(f.body))
+    engine.going.set()
+    await bench.settled(2)
+
+
+async def test_an_erasure_takes_a_parked_request_and_what_it_had_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_record", _receive)
+    engine = Marked()
+    batch, now = await park_request(bench, engine, body=marked_chat())
+    subject = batch.tenant_id, batch.subject_id
+    for name in ("requests", "streams"):
+        eraser = erasers.find(name)
+        assert eraser
+        await in_database(eraser.erase)(*subject)
+        assert await in_database(eraser.verify)(*subject) == 0
+    assert (await usage_of(batch)).error_code == "erased"
+    assert not await bench.link.call("EXISTS", f"parked:{batch.id.hex}")
+    assert await bench.history(batch) == []
+    assert not await bench.link.call("HEXISTS", f"{prefix(bench.pool)}:orders", str(batch.id))
+    engine.going.set()
+    await bench.settled(2)
+    assert engine.begun == ["batch", "realtime"], "nobody goes on with it"
+    assert (await usage_of(now)).error_code == ""
+
+
+def _receive(order: Order) -> None:
+    """Record the request as a web process does, with the event that names its person."""
+    cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    row = statements.received_row(order, statements.encrypted_order(order, cipher))
+    with connection.cursor() as cursor:
+        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
