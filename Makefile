@@ -83,7 +83,8 @@ soak: .venv/.dev
 		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_STARTS=1 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_COMPOSE=1 FOREBAY_TEST_WHEEL=1 FOREBAY_TEST_PROMETHEUS=150 \
 		$(PYTEST) tests/e2e tests/hosts tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
-		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py --timeout 18000 $(ARGS)
+		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py \
+		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails --timeout 18000 $(ARGS)
 
 # What came of each stays in var/mutants.jsonl: another run tries what was not noticed. ARGS='--only quota' for some.
 mutants: .venv/.dev

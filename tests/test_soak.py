@@ -1,52 +1,48 @@
-"""The marks of soak decide which cases run, and how long each may take."""
+"""`make soak` runs all that has a full count there, and every test that is marked for it."""
 
-import os
-import subprocess
-import sys
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config.environment import PROJECT
 
-CASES = """
-import pytest
-
-@pytest.mark.soak
-def test_whole(): ...
-
-@pytest.mark.soak("slow")
-@pytest.mark.parametrize("case", ["slow", "quick"])
-@pytest.mark.timeout(5)
-def test_case(case, request):
-    print("limit", request.node.get_closest_marker("timeout").args[0])
-"""
+pytestmark = pytest.mark.unit
+FOR_ALL = {"tests/soak.py", "tests/conftest.py"}  # what these read holds for all tests
 
 
-def ran(tmp_path: Path, **variables: str) -> list[str]:
-    """Returns names of the tests that ran, and limits that they saw."""
-    (tmp_path / "test_cases.py").write_text(CASES)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.soak", "-p", "no:django", "-rP", "-v"]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
-    run = subprocess.run(
-        command, cwd=tmp_path, env=clean | variables, capture_output=True, text=True, check=True
-    )
-    words = [line.split(" PASSED")[0] for line in run.stdout.splitlines()]
-    return [word for word in words if word.startswith(("test_cases.py::", "limit"))]
+def recipe() -> str:
+    return re.findall(r"^soak: .*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M)[0]
 
 
-@pytest.mark.unit
-def test_make_test_leaves_marked_cases_out(tmp_path: Path) -> None:
-    assert ran(tmp_path) == ["test_cases.py::test_case[quick]", "limit 5"]
+def files() -> Iterator[Path]:
+    """The Python files under its paths; of `file::test` the whole file."""
+    for name in re.findall(r"\btests(?:/[\w.]+)+", recipe()):
+        path = PROJECT / name
+        assert path.exists(), f"make soak names {name}, which is not there"
+        yield from path.rglob("*.py") if path.is_dir() else [path]
 
 
-@pytest.mark.unit
-def test_make_soak_runs_all_with_more_time(tmp_path: Path) -> None:
-    assert ran(tmp_path, FOREBAY_TEST_SOAK="1") == [
-        "test_cases.py::test_whole",
-        "test_cases.py::test_case[slow]",
-        "test_cases.py::test_case[quick]",
-        "limit 30",
-        "limit 30",
-    ]
+FILES = set(files())
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r"\b(FOREBAY_\w+)=", recipe()))))
+def test_each_variable_that_it_sets_is_read_by_a_test_that_it_runs(variable: str) -> None:
+    readers = FILES | {PROJECT / name for name in FOR_ALL}
+    assert any(f'"{variable}"' in path.read_text() for path in readers)
+
+
+def test_each_single_test_that_it_names_is_there() -> None:
+    for name, test in re.findall(r"\b(tests/[\w/.]+)::(\w+)", recipe()):
+        assert f"def {test}(" in (PROJECT / name).read_text()
+
+
+def test_each_file_with_the_mark_is_among_its_paths() -> None:
+    marked = {
+        path
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        if re.search(r"pytest\.mark\.soak\b", path.read_text())
+    }
+    assert marked
+    assert marked <= FILES
