@@ -74,7 +74,7 @@ check-rest:
 
 # Hours: everything with the counts that are asked for, and long work of an hour.
 soak: .venv/.dev
-	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 \
+	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 FOREBAY_TEST_TIMINGS=500 \
 		FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
@@ -84,7 +84,7 @@ soak: .venv/.dev
 		$(PYTEST) tests/e2e tests/hosts tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py \
-		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails --timeout 18000 $(ARGS)
+		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py --timeout 18000 $(ARGS)
 
 # What came of each stays in var/mutants.jsonl: another run tries what was not noticed. ARGS='--only quota' for some.
 mutants: .venv/.dev
