@@ -1,12 +1,15 @@
 """What holds everywhere: one shape of errors, nothing unknown, JSON only, methods, bounds."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.test import Client
 from starlette.testclient import TestClient
 
+from inference.validation import bounded_json
+from inference.validation.bounded_json import MOST_CONTAINERS, MOST_TEXTS, MOST_VALUES
 from tenants.models import ApiKey, Member, Team
 from tests.console.api.conftest import API, PROBLEM, Api, Enter, errors, served
 
@@ -72,6 +75,25 @@ def test_a_body_that_is_not_as_declared_is_refused(api: Api, body: bytes) -> Non
     answer = raw(api, body)
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
     assert not Team.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": [%b0]}' % (b"[]," * MOST_CONTAINERS),
+        b'{"name": [%b0]}' % (b"0," * (MOST_VALUES + 1)),
+        b'{"name": [%b0]}' % (b'"a",' * (MOST_TEXTS + 1)),
+    ],
+    ids=["lists", "numbers", "texts"],
+)
+def test_a_body_of_too_many_values_is_refused_before_it_is_read(
+    api: Api, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread = SimpleNamespace(loads=lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(bounded_json, "orjson", unread)
+    answer = raw(api, body)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
+    assert "This has too many values." in answer.text
 
 
 @pytest.mark.parametrize("field", ["requests_per_minute", "burst", "expires_at", "scopes", "team"])
