@@ -171,6 +171,21 @@ def test_the_logs_have_no_prompt_and_no_answer(launched: Launched) -> None:
     assert not [log.name for log in logs.iterdir() if marker in log.read_text(errors="replace")]
 
 
+def test_the_terminal_has_no_prompt_either_as_a_server_ends(launched: Launched) -> None:
+    """The last lines of a process that has ended are printed."""
+    marker = f"heron{os.getpid()}"
+    matching = {"type": "string", "pattern": f"^{marker}**$"}
+    for _ in range(3):
+        direct(launched, response_format={**JSON_SCHEMA, "json_schema": {"schema": matching}})
+    starts = launched.printed().count(f"engine ready: {ADDED}")
+    (server,) = launched.pids("engine")
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: launched.printed().count(f"engine ready: {ADDED}") > starts, 60)
+    assert f"  engine.{ADDED} | " in launched.printed(), "its last lines stand there"
+    assert marker not in launched.printed()
+    assert eventually(lambda: _answers(launched), 60)
+
+
 def direct(launched: Launched, **fields: Any) -> None:
     """Asks the added server past the platform, for what the platform would refuse."""
     secret = (launched.home / "secrets" / KEYS).read_bytes().strip()
