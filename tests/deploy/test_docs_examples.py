@@ -203,6 +203,11 @@ def test_every_file_that_a_page_names_is_there() -> None:
     assert missing == set()
 
 
+def test_no_page_needs_a_client_of_redis_that_an_installation_may_lack() -> None:
+    """A server brings its own client; Valkey's is not called as Redis's is."""
+    assert [page.name for page in PAGES if "redis-cli" in page.read_text()] == []
+
+
 def _paths(text: str) -> Iterator[str]:
     tops = "audit|bench|deploy|docs|inference|locale|platform|proto|requirements|tenants|tests"
     yield from re.findall(rf"`((?:{tops})/[\w./@-]*\w/?)`", text)
