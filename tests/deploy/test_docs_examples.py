@@ -32,6 +32,7 @@ pytestmark = pytest.mark.unit
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 PAGES.append(PROJECT / "deploy" / "kubernetes" / "chart" / "forebay" / "README.md")
 PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+EXAMPLES_OF_NODE = set((PROJECT / "docs" / "examples").glob("*.js"))
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def test_examples_are_seen() -> None:
     assert {kind: len(of(kind)) >= least for kind, least in LEAST.items()} == dict.fromkeys(
         LEAST, True
     )
+    assert EXAMPLES_OF_NODE
 
 
 LEAST = {"toml": 14, "yaml": 4, "json": 2}
@@ -206,6 +208,16 @@ def test_every_file_that_a_page_names_is_there() -> None:
 def test_no_page_needs_a_client_of_redis_that_an_installation_may_lack() -> None:
     """A server brings its own client; Valkey's is not called as Redis's is."""
     assert [page.name for page in PAGES if "redis-cli" in page.read_text()] == []
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES_OF_NODE), ids=lambda path: path.name)
+def test_every_example_for_node_can_be_parsed(example: Path) -> None:
+    """It is not run: @grpc/grpc-js is no dependency of the project."""
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("needs Node (Debian: nodejs)")
+    ended = subprocess.run([node, "--check", example], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def _paths(text: str) -> Iterator[str]:
