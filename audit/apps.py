@@ -6,7 +6,7 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        from audit.checks import self_check
+        from audit.checks import catalogue_check
         from audit.erasure import own_erasers, tombstones
         from audit.exports import portability, trail_export
 
@@ -14,4 +14,4 @@ class AuditConfig(AppConfig):
         own_erasers.register_own()
         portability.register_own()
         register(tombstones.check, Tags.database)
-        register(self_check.catalogue, Tags.database)
+        register(catalogue_check.catalogue, Tags.database)

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import shared_task
 
-from audit.checks import full_verification, self_check
+from audit.checks import catalogue_check, full_verification
 from audit.erasure import execution, tombstones
 from audit.exports import portability, trail_export
 from audit.keys import rotation
@@ -35,7 +35,7 @@ export_subjects = _task("audit.export_subjects", portability.work)
 prune = _task("audit.prune", pruning.prune)
 rotate = _task("audit.rotate", rotation.advance_all)
 make_partitions = _task("audit.partitions", partitions.make)
-check = _task("audit.check", self_check.run)
+check = _task("audit.check", catalogue_check.run)
 verify = _task("audit.verify", full_verification.run)
 export = _task("audit.export", trail_export.work)
 seal_due = _task("audit.seal", _seal_due)

@@ -7,7 +7,7 @@ class InferenceConfig(AppConfig):
     name = "inference"
 
     def ready(self) -> None:
-        from audit.trail import protection
+        from audit.trail import database_owner
         from inference.batch import windows
         from inference.engines.health import breaker_override
         from inference.personal_data import erasure, portability, retention, texts
@@ -19,7 +19,7 @@ class InferenceConfig(AppConfig):
         erasure.register_erasers()
         portability.register_portables()
         served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
-        protection.register(read_by_requests=["inference_rollupmark", *served])
+        database_owner.register(read_by_requests=["inference_rollupmark", *served])
         check_queue_limits()
         check_work_classes()
 

@@ -1,6 +1,6 @@
 """The policy of a pool: its routing condition, the limits of its queue, and its window.
 
-Django is not imported, as in inference/pools.py: the settings read this.
+Django is not imported, as in inference/engine_entries.py: the settings read this.
 """
 
 import math

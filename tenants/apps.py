@@ -7,7 +7,7 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from audit.trail import append_only, protection
+        from audit.trail import append_only, database_owner
         from tenants import sql_installation
         from tenants.accounts import locked_texts
         from tenants.isolation import check
@@ -22,7 +22,7 @@ class TenantsConfig(AppConfig):
         portability.register_portables()
         locked_texts.connect()
         append_only.register("tenants_ledgerentry")
-        protection.register(
+        database_owner.register(
             hidden=["tenants_scopekey"],
             read_only=["tenants_schemarelease"],
             read_by_requests=[

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection, transaction
 
-from audit.trail import partitions, protection
+from audit.trail import database_owner, partitions
 from infrastructure.postgres import schema_release
 from tenants.isolation import row_security
 
@@ -31,9 +31,9 @@ def refuse_if_impossible(*, app_config: Any, plan: list[Any], **_signal: Any) ->
     """
     if app_config.label != APPS[0]:
         return
-    if plan and not protection.may_change():
+    if plan and not database_owner.may_change():
         raise CommandError(
-            f"the tables belong to {protection.OWNER}: run `manage.py migrate` as the "
+            f"the tables belong to {database_owner.OWNER}: run `manage.py migrate` as the "
             "administrator of the database (docs/deployment-database.md)"
         )
     if not schema_release.lock(waits=not plan):
@@ -60,7 +60,7 @@ def install(*, app_config: Any, using: str, **signal: Any) -> None:
 
 
 def _install() -> None:
-    if protection.may_change():
+    if database_owner.may_change():
         with connection.cursor() as cursor:
             for path in functions():
                 cursor.execute(path.read_text())
@@ -86,7 +86,7 @@ def hand_over(role: str, for_requests: str) -> None:
     Raises CannotProtect.
     """
     with transaction.atomic():
-        protection.enforce(role, for_requests)
+        database_owner.enforce(role, for_requests)
         row_security.enforce()
 
 

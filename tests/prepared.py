@@ -28,7 +28,7 @@ _SCHEMA = (
     "*/migrations/*.py",
     "*/sql/*.sql",
     "audit/trail/*.sql",
-    "audit/trail/protection.py",
+    "audit/trail/database_owner.py",
     "audit/trail/append_only.py",
     "audit/trail/partitions.py",
     "infrastructure/release.py",

@@ -23,7 +23,7 @@ from django.db.models import Max, Min
 from django.db.models.expressions import RawSQL
 
 from audit import merkle
-from audit.exports.export_head import Head, broken_after, head_of, months_of, pruned_months
+from audit.exports.trail_position import Head, broken_after, head_of, months_of, pruned_months
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Event, Seal
 from audit.models.event import EventQuerySet

@@ -51,7 +51,7 @@ def look() -> list[str]:
     with scope(system=True):
         try:
             reached, waits = mark(), True
-        except CannotSeal:  # until an operator has looked (checks/self_check.py)
+        except CannotSeal:  # until an operator has looked (checks/catalogue_check.py)
             reached, waits = _BEFORE_ALL, False
         try:
             problems += _vanished(reached)

@@ -1,7 +1,7 @@
 -- Events, texts and proofs are added, never changed, and go only through the functions below.
 --
 -- These triggers stop whoever has the right to write; that the application cannot disable them is
--- the matter of roles (audit/trail/protection.py).
+-- the matter of roles (audit/trail/database_owner.py).
 
 create or replace function audit_refuse_change() returns trigger language plpgsql as $$
 begin

@@ -1,6 +1,6 @@
 """The functions and triggers of audit/sql and the constraints of audit/migrations, as shipped.
 
-self_check.py compares the functions, and the triggers of append-only tables, which are on each
+catalogue_check.py compares the functions, and the triggers of append-only tables, which are on each
 partition too.
 """
 

@@ -5,7 +5,7 @@ import json
 from bench.compare.comparison import Load, Row, compare, measure_slice
 from bench.servers.forebay import Forebay, forebay_on
 from bench.servers.targets import Target
-from inference.pools import entries
+from inference.engine_entries import entries
 
 ONE, MANY = "1 stream", "16 streams"
 LOADS = [

@@ -11,7 +11,7 @@ from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
 from bench.parts.catalogue import MODEL
-from inference.intake import address_limit
+from inference.intake import charges_outside_admission
 from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import Context
@@ -77,8 +77,8 @@ class Path:
         return order, times
 
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:
-        """Returns the caller, and when the address was charged (see address_limit.py)."""
-        counted_at = await address_limit.charge(self.context, key, address, ROUTE)
+        """Returns the caller, and when the address was charged (charges_outside_admission.py)."""
+        counted_at = await charges_outside_admission.charge(self.context, key, address, ROUTE)
         caller = await self.context.authenticator.by_key(key)
         allowed.check_address(caller, address)
         return caller, counted_at

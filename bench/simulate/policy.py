@@ -26,7 +26,7 @@ from typing import Any, Literal
 from django.conf import settings
 
 from inference import classes, engines
-from inference.pools import entries
+from inference.engine_entries import entries
 
 ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}  # one has all slots of its pool
 Curve = Literal["day", "flat", "night"]

@@ -11,7 +11,7 @@ from audit.proof import receipts
 from inference.api import limits
 from inference.api.refusals import as_error, is_recorded
 from inference.errors import ApiError, Headers
-from inference.intake import address_limit
+from inference.intake import charges_outside_admission
 from inference.intake import refusals as recorded
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
@@ -58,7 +58,7 @@ class Call:
         self.headers: Headers = []
         self.counted = Counted(front_end)
         self.caller: Caller | None = None  # once it is known
-        self.address_counted_at = 0  # where its address was charged (address_limit.py)
+        self.address_counted_at = 0  # where its address was charged (charges_outside_admission.py)
         self.at_admission = False  # the admission charges the address
         self._was_heavy = False  # and was charged before its body was read
         self.found_no_place = False  # refused before it could wait in a queue
@@ -96,7 +96,7 @@ class Call:
     async def authenticate(self, key: str, scope: str = Scope.INFERENCE) -> Caller:
         """Identify the caller. Raises ApiError, NotAllowed, NotAdmitted."""
         with spans.step("authenticate"):
-            self.address_counted_at = await address_limit.charge(
+            self.address_counted_at = await charges_outside_admission.charge(
                 self.context, key, self.client_ip, self.route
             )
             self.caller = caller = await identify(self.context, key)
@@ -108,7 +108,7 @@ class Call:
     async def look(self, caller: Caller) -> None:
         """Add limit headers to a call without an admission. Raises NotAdmitted."""
         self.at_admission = True
-        admission = await address_limit.look(*self._address(caller))
+        admission = await charges_outside_admission.look(*self._address(caller))
         self.headers += limits.headers(admission)
 
     async def charge(self, caller: Caller) -> None:
@@ -117,18 +117,18 @@ class Call:
         It counts as a request of address, key and tenant. Raises NotAdmitted.
         """
         self.at_admission = True
-        admission = await address_limit.charge_unadmitted(*self._address(caller))
+        admission = await charges_outside_admission.charge_unadmitted(*self._address(caller))
         self.headers += limits.headers(admission)
 
     async def charge_stored(self, size: int) -> None:
         """Charge bytes of a file before they are stored. Raises NotAdmitted."""
         assert self.caller
-        await address_limit.charge_stored(
+        await charges_outside_admission.charge_stored(
             self.context, self.caller, self.client_ip, self.route, size
         )
 
     def _address(self, caller: Caller) -> tuple[Context, Caller, str, str, int]:
-        """Returns the arguments of `address_limit`."""
+        """Returns the arguments of `charges_outside_admission`."""
         return self.context, caller, self.client_ip, self.route, self.address_counted_at
 
     async def hold(self, size: int) -> None:
@@ -146,7 +146,9 @@ class Call:
     async def _charge_before_reading(self, caller: Caller) -> None:
         try:
             address = self._address(caller)
-            self.address_counted_at = await address_limit.charge_before_reading(*address)
+            self.address_counted_at = await charges_outside_admission.charge_before_reading(
+                *address
+            )
         except NotAdmitted:
             self.at_admission = True  # refused as it would have been at the admission
             raise
@@ -270,12 +272,12 @@ class Call:
 
     async def _admission(self, caller: Caller, present: set[bytes]) -> Admission | None:
         if not self.at_admission:
-            return await address_limit.charge_unadmitted(*self._address(caller))
+            return await charges_outside_admission.charge_unadmitted(*self._address(caller))
         if present & _LIMITS:
             return None
         elsewhere = 0 if self.found_no_place else ELSEWHERE
         counted_at = self.address_counted_at or elsewhere
-        return await address_limit.look(
+        return await charges_outside_admission.look(
             self.context, caller, self.client_ip, self.route, counted_at
         )
 

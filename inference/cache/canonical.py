@@ -14,9 +14,9 @@ import orjson
 from django.conf import settings
 
 from inference import engines
+from inference.engine_entries import Entry
 from inference.engines.base import EngineConfig
 from inference.engines.snapshot import Snapshot
-from inference.pools import Entry
 
 LENGTH = 8
 # Fields that do not change answers: the number of slots, and a secret.

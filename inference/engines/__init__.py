@@ -7,6 +7,14 @@ from django.conf import settings
 
 from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
+from inference.engine_entries import (
+    HOSTED,
+    Entry,
+    entries,
+    secret_problem,
+    url_problem,
+    version_problem,
+)
 from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.kinds.deepseek import DeepSeekEngine
@@ -17,14 +25,6 @@ from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.prompt_bound import GROWTH
 from inference.engines.snapshot import Pool as Pool
 from inference.engines.snapshot import Snapshot, snapshot
-from inference.pools import (
-    HOSTED,
-    Entry,
-    entries,
-    secret_problem,
-    url_problem,
-    version_problem,
-)
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ import orjson
 from django.conf import settings
 
 from inference import progress
+from inference.engine_entries import MOST_SLOTS, SLOTS
 from inference.engines import continuation, load
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
@@ -31,7 +32,6 @@ from inference.engines.transport.connection import Answer, BrokenOff, NoConnecti
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
 from inference.order import Order
-from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
@@ -68,7 +68,9 @@ class EngineConfig:
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
-    seat: str = ""  # the engine that it replaced, and whose workers it has: see inference/pools
+    seat: str = (
+        ""  # the engine that it replaced, and whose workers it has: see inference/engine_entries
+    )
     from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
 
     def __post_init__(self) -> None:

@@ -6,9 +6,9 @@ Requests that hold an older one may finish with it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from inference.engine_entries import Entry
 from inference.engines.base import Engine
 from inference.policy import Policy, RouteCondition
-from inference.pools import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from inference.record.settling import settle
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
 from tenants.quotas.charge import KeptCharge
-from tenants.rate_limits.release import release
+from tenants.rate_limits.held_slots import release
 
 UPSTREAM = "cache"  # the serving engine in the record
 LARGEST = LARGE // 2  # bytes of a request

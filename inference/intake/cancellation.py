@@ -19,7 +19,7 @@ from inference.queue.fair_queue import FairQueue
 from inference.record import consumption, limit_usage
 from inference.record.statements import Outcome, settled_row
 from infrastructure.redis.link import RedisGone, RedisLink
-from tenants.rate_limits.release import release
+from tenants.rate_limits.held_slots import release
 
 log = logging.getLogger(__name__)
 NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")

@@ -1,7 +1,7 @@
 """Records refusals for the tenant, with an id by which they can be explained."""
 
 from audit.actions import Action
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference.intake.cached_answers import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted

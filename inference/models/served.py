@@ -20,9 +20,16 @@ from audit.actions import Action
 from audit.keys import configuration_secrets
 from audit.trail.record import act
 from inference import classes
+from inference.engine_entries import (
+    HOSTED,
+    MOST_SLOTS,
+    SLOTS,
+    in_numbers,
+    name_problem,
+    url_problem,
+)
 from inference.log_translation import in_words
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
-from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
@@ -239,7 +246,9 @@ class Engine(Declared):
     starting_since = models.DateTimeField(null=True, editable=False)
     starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
     staged = models.BooleanField(default=False)  # it is being loaded: nobody uses it yet
-    seat = models.CharField(max_length=LONGEST_NAME, default="", blank=True)  # see inference/pools
+    seat = models.CharField(
+        max_length=LONGEST_NAME, default="", blank=True
+    )  # see inference/engine_entries
 
     @property
     def described(self) -> dict[str, Any]:

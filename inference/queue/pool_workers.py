@@ -8,9 +8,9 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
+from inference.engine_entries import queue, queues, share
 from inference.engines import pools
 from inference.engines.base import Engine
-from inference.pools import queue, queues, share
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 

@@ -5,7 +5,7 @@ import math
 from inference import classes
 from inference.order import Order
 from inference.record.statements import Outcome
-from tenants.rate_limits.release import UNKNOWN, Slot
+from tenants.rate_limits.held_slots import UNKNOWN, Slot
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
 

@@ -19,7 +19,7 @@ from inference.record import consumption, limit_usage, statements
 from inference.record.recorded import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
-from tenants.rate_limits.release import RELEASE, release_arguments
+from tenants.rate_limits.held_slots import RELEASE, release_arguments
 
 log = logging.getLogger(__name__)
 

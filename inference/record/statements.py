@@ -20,7 +20,7 @@ from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference import reasoning
 from inference.order import PASSES, Order, packed
 from inference.reasoning import Said

@@ -19,13 +19,13 @@ from django.utils.translation import gettext as _
 
 from audit.keys import configuration_secrets
 from inference import classes, launching, policy
+from inference.engine_entries import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
 from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
 from inference.engines.transport import networks
 from inference.log_translation import in_words
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
-from inference.pools import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
 
 _DERIVED = {"name", "id", "seat", "from_file"}  # derived from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _DERIVED

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from django.conf import settings
 
+from inference.engine_entries import Entry, Fields, entries
 from inference.models import Engine, Model, Pool
-from inference.pools import Entry, Fields, entries
 from inference.registry.importing import engine_columns, is_same, pool_columns
 from tenants.scope import system_scope
 

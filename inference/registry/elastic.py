@@ -12,9 +12,9 @@ from threading import Thread
 
 from django.db import DatabaseError, connections, transaction
 
+from inference.engine_entries import queue
 from inference.engines import pools
 from inference.models import Engine
-from inference.pools import queue
 from inference.registry.importing import in_turn
 from tenants.scope import system_scope
 

@@ -16,10 +16,10 @@ import psycopg
 from django.conf import settings
 from django.dispatch import Signal
 
+from inference.engine_entries import Entry
 from inference.engines import forget, put_in_force
 from inference.models import Engine
 from inference.policy import Policy
-from inference.pools import Entry
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,

@@ -15,9 +15,9 @@ from django.db import connection
 from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference import launching
+from inference.engine_entries import HOSTED, SLOTS, Entry, Fields, entries
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.served import Declared, encrypted
-from inference.pools import HOSTED, SLOTS, Entry, Fields, entries
 from inference.registry.checking import check
 from tenants.scope import system_scope
 

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from inference.engine_entries import AUTO, in_numbers, name_problem, version_problem
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, encrypted
-from inference.pools import AUTO, in_numbers, name_problem, version_problem
 from inference.registry.checking import check_fields, with_server
 
 _NUMBERED = re.compile(r"(.+)\.v(\d{1,9})")

@@ -19,12 +19,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from redis import RedisError
 
+from inference.engine_entries import Entry
 from inference.engines import built
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
 from inference.models import Engine as EngineRow
 from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
-from inference.pools import Entry
 from inference.queue.occupancy import occupancy
 from inference.replacing.warming import Unusable, less, until_it_answers, warm_up
 from infrastructure.redis.cluster_link import link_to

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
-from inference.validation.patterns import Budget, WrongPattern, check_pattern
+from inference.validation.pattern_bounds import Budget, WrongPattern, check_pattern
 
 Body = dict[str, Any]
 Target = Callable[[str], Any]  # resolves a local `$ref`; None if it leads nowhere

@@ -10,7 +10,7 @@ import orjson
 
 from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
-from inference.validation.patterns import Budget
+from inference.validation.pattern_bounds import Budget
 from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices, nodes
 from inference.validation.schema_bounds import Body as Body
 from inference.validation.schema_readings import check_readings

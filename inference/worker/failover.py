@@ -20,7 +20,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.trail import unsealed_notes
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference import classes
 from inference.engines import Pool, pools_of
 from inference.engines.health import breakers, reachability

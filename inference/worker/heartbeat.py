@@ -11,7 +11,7 @@ from inference.worker.inbox import Idling
 from inference.worker.runner_parts import RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
 from infrastructure.redis.link import TROUBLE
-from tenants.rate_limits.release import reacquire
+from tenants.rate_limits.held_slots import reacquire
 
 log = logging.getLogger(__name__)
 BEAT_S = 0.5

@@ -21,10 +21,10 @@ from inference.queue.occupancy import new_runner_id
 from inference.queue.pool_workers import workers_of
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
-from inference.worker.execution import Execution
 from inference.worker.guard import Guard
 from inference.worker.heartbeat import Heartbeat
 from inference.worker.inbox import Idling, Inbox, Requests
+from inference.worker.leased_request import Execution
 from inference.worker.preemption import Preemption
 from inference.worker.queue_charges import Charging
 from inference.worker.runner_parts import Connections, RunnerParts

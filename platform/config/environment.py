@@ -24,7 +24,7 @@ from audit.keys.master_keys import MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from config import configuration
-from inference import policy, pools
+from inference import engine_entries, policy
 from inference.policy import Window
 from infrastructure import outgoing_tls
 from infrastructure.redis.servers import is_cluster
@@ -299,7 +299,9 @@ def engines() -> dict[str, dict[str, Any]]:
         return {}
     with _explained("FOREBAY_ENGINES: ", (OSError, ValueError)):
         engines = _parsed_engines(raw)
-        if any("url" not in entry.fields for entry in pools.entries(engines)):  # all have `launch`
+        if any(
+            "url" not in entry.fields for entry in engine_entries.entries(engines)
+        ):  # all have `launch`
             # A supervisor that runs here has added their addresses.
             return _parsed_engines(_running().get("FOREBAY_ENGINES") or raw)
         return engines
@@ -313,7 +315,7 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
     for name, engine in engines.items():
         if not isinstance(engine, dict):
             raise ValueError(f"model {name!r} must be an object with kind and url, or pools")
-    pools.entries(engines)
+    engine_entries.entries(engines)
     return dict(engines)
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config import environment
 from config.http.origins import is_loopback, own_origins
-from config.logs import captured_output
+from config.logs import printed_text
 from config.tls import configured_files as tls
 from infrastructure.redis.servers import channels_host
 
@@ -24,7 +24,7 @@ _LOG_LEVEL = environment.one_of(
     "FOREBAY_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"
 )
 if LOG_FORMAT == "json":
-    captured_output.begin()
+    printed_text.begin()
 
 # Secrets -----------------------------------------------------------------------------------------
 MASTER_KEYS = environment.master_keys()

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from audit.trail.network import network
 from audit.trail.request_origin import acting_from
+from audit.trail.truncated_address import network
 from tenants.rate_limits.client_address import plain_or_none, seen
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from django.views import defaults
 
 from audit.actions import Action
-from audit.trail.network import network
 from audit.trail.record import act
+from audit.trail.truncated_address import network
 from console.authorization import ConsoleRequest
 from console.client_network import client_ip
 from inference.errors import NotFound

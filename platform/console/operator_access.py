@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from audit.trail.network import network
 from audit.trail.record import act
+from audit.trail.truncated_address import network
 from console.client_network import client_ip
 from tenants.models import Tenant
 

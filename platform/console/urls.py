@@ -13,7 +13,7 @@ from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import batches, overview, own_queue, request_log, usage_pages
+from console.usage import batches, overview, request_log, usage_pages, waiting_requests
 
 app_name = "console"
 _BATCH = "console/batches/<uuid:any_batch>/"
@@ -35,8 +35,8 @@ in_tenant = [
     path("usage/", usage_pages.usage, name="usage"),
     path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
-    path("queue/", own_queue.own_queue, name="own_queue"),
-    path("queue/live/", own_queue.live, name="own_queue_live"),
+    path("queue/", waiting_requests.own_queue, name="own_queue"),
+    path("queue/live/", waiting_requests.live, name="own_queue_live"),
     path("batches/", batches.batches, name="batches"),
     path("batches/<uuid:batch>/", batches.batch, name="batch"),
     path("batches/<uuid:batch>/pause/", batches.pause, name="batch_pause"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from audit.trail.protection import OWNER, SYSTEM
+from audit.trail.database_owner import OWNER, SYSTEM
 
 _TABLES = """
     select c.relname, c.relrowsecurity, c.relforcerowsecurity, p.relname as parent,
@@ -61,7 +61,7 @@ class Catalogue:
     policies: dict[str, set[tuple[Any, ...]]]
     constraints: list[Constraint] = field(default_factory=list)
     sees_through: bool = False  # a superuser or a role with BYPASSRLS, which no policy restricts
-    handed_over: bool = False  # audit/trail/protection.py
+    handed_over: bool = False  # audit/trail/database_owner.py
 
     @classmethod
     def read(cls) -> "Catalogue":

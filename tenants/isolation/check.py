@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.db import OperationalError, ProgrammingError, connection, connections
 
-from audit.trail.protection import SYSTEM
+from audit.trail.database_owner import SYSTEM
 from infrastructure.postgres.schema_release import unapplied
 from tenants.isolation import row_security
 from tenants.isolation.catalogue import Catalogue

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import connection
 from django.db.models import ForeignKey, Model
 
-from audit.trail import protection
+from audit.trail import database_owner
 from tenants.isolation import composite_keys
 from tenants.isolation.catalogue import Catalogue
 
@@ -103,7 +103,7 @@ def guarded(*, handed_over: bool = False) -> dict[str, list[Policy]]:
     If the tables were handed over, the system's scope opens only for its own role and for functions
     that run as the owner: no setting of a request shows it more.
     """
-    roles = (protection.OWNER, protection.SYSTEM) if handed_over else ("public",)
+    roles = (database_owner.OWNER, database_owner.SYSTEM) if handed_over else ("public",)
     # PostgreSQL evaluates policies from the last name to the first, and stops at one that holds. A
     # scope's proof costs two hashes, which the system's scope, being last by name, does not need.
     system = Policy(_PREFIX + "whole", _SYSTEM, roles=roles)

@@ -16,8 +16,8 @@ import msgspec
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.admission import PATIENCE_S, Admission, Ask, SharedAdmission
+from tenants.rate_limits.held_slots import Slot, reacquire, undo
 from tenants.rate_limits.local_admission import LocalAdmission
-from tenants.rate_limits.release import Slot, reacquire, undo
 
 log = logging.getLogger(__name__)
 PROBE_S = 1.0

@@ -23,7 +23,7 @@ from config.configuration.variables import KNOWN, RETIRED
 from config.environment import PROJECT
 from config.supervisor.engines.launches import launched
 from config.supervisor.home import Home
-from inference import pools
+from inference import engine_entries
 from inference.engines import built
 from tests.deploy.kubernetes.custom import validate
 from tests.deploy.kubernetes.rendered import defaults, helmed
@@ -103,7 +103,7 @@ def check_engines(named: dict[str, Any], folder: Path) -> None:
     home = Home(folder)
     home.take()
     engines, _servers = launched(named, home)
-    found = pools.entries(engines)
+    found = engine_entries.entries(engines)
     assert found
     for entry in found:
         fields = dict(entry.fields)

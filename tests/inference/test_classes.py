@@ -36,7 +36,7 @@ from inference.worker import handlers
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import reacquire
+from tenants.rate_limits.held_slots import reacquire
 from tests.inference.naps import NAP, Nap, a_nap
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until

@@ -31,7 +31,7 @@ from infrastructure.redis.link import RedisLink, Script
 from infrastructure.redis.servers import Address
 from tenants.caller import Limits
 from tenants.rate_limits.admission import Ask, SharedAdmission
-from tenants.rate_limits.release import Slot, reacquire, release, undo
+from tenants.rate_limits.held_slots import Slot, reacquire, release, undo
 from tests.cluster import cluster
 from tests.inference.orders import an_order
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inference import launching, pools
+from inference import engine_entries, launching
 from inference.registry.checking import check
 
 pytestmark = pytest.mark.unit
@@ -47,7 +47,7 @@ def test_a_server_of_ours_listens_here_alone(url: str) -> None:
 
 
 def test_an_entry_without_an_address_needs_the_supervisor() -> None:
-    (entry,) = pools.entries({"m": {"kind": "vllm", "launch": MODEL}})
+    (entry,) = engine_entries.entries({"m": {"kind": "vllm", "launch": MODEL}})
     with pytest.raises(ValueError, match="launch without a url is for `make run`"):
         check(entry)
 
@@ -83,8 +83,8 @@ def test_a_file_that_cannot_be_read_is_none(
 @pytest.mark.parametrize("name", ["引" * 67, "a\x1b[31m", "a\rb", "a\0"])
 def test_workers_have_files_of_these_names(name: str) -> None:
     """Longer ones than a file system takes would keep each later engine from its worker."""
-    assert pools.name_problem(name)
-    assert not pools.name_problem("引" * 66)
+    assert engine_entries.name_problem(name)
+    assert not engine_entries.name_problem("引" * 66)
 
 
 def test_entries_are_the_same_when_written_out() -> None:
@@ -93,5 +93,5 @@ def test_entries_are_the_same_when_written_out() -> None:
         "one": short,
         "two": {"pools": {"p": {**short, "condition": "failover", "engines": [{}, {"slots": 2}]}}},
     }
-    found = pools.entries(engines)
-    assert pools.entries(pools.configured(found)) == found
+    found = engine_entries.entries(engines)
+    assert engine_entries.entries(engine_entries.configured(found)) == found

@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
-from audit.checks import self_check
+from audit.checks import catalogue_check
 from audit.erasure import execution
 from audit.exports import portability, trail_export
 from audit.models import LegalHold, Seal
@@ -83,7 +83,7 @@ def test_the_sealer_goes_on_meanwhile(
 
 JOBS = (
     seal.seal_round,
-    self_check.run,
+    catalogue_check.run,
     execution.work,
     portability.work,
     trail_export.work,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from audit.checks.self_check import WAITING
+from audit.checks.catalogue_check import WAITING
 from config.environment import PROJECT
 from tests import prepared
 from tests.supervisor.running import HOSTED, Running

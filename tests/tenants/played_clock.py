@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from infrastructure.redis.link import RedisLink, Script
-from tenants.rate_limits import admission, release
+from tenants.rate_limits import admission, held_slots
 from tenants.rate_limits.admission import SharedAdmission
 
 DATABASE = "/7"
@@ -61,8 +61,8 @@ async def played_clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clock]:
     with monkeypatch.context() as patched:
         patched.setattr(admission, "_SCRIPT", moved(admission._SCRIPT))
         patched.setattr(admission, "time", SimpleNamespace(monotonic=lambda: clock.ours_s))
-        patched.setattr(release, "RELEASE", moved(release.RELEASE))
-        patched.setattr(release, "REACQUIRE", moved(release.REACQUIRE))
+        patched.setattr(held_slots, "RELEASE", moved(held_slots.RELEASE))
+        patched.setattr(held_slots, "REACQUIRE", moved(held_slots.REACQUIRE))
         await clock.lose_everything()
         yield clock
         await link.call("FLUSHDB")

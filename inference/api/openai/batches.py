@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.keys.keyring import Barred
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
 from inference.api.openai import files, stored

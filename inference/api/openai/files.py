@@ -7,7 +7,7 @@ from channels.db import database_sync_to_async
 
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference.api.call import Call
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from audit.keys.keyring import Barred
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from inference.api.http.request import Request
 from inference.api.ownership import readable
 from inference.batch.file_room import StorageFull, TooManyFiles

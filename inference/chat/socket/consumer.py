@@ -16,8 +16,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.utils import translation
 from msgspec import structs
 
-from audit.trail.network import network
 from audit.trail.request_origin import acting_from
+from audit.trail.truncated_address import network
 from inference.chat import problems, protocol
 from inference.chat.answers import turns
 from inference.chat.exchanges import Exchange

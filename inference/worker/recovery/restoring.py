@@ -26,7 +26,7 @@ from inference.record import limit_usage
 from inference.record.cost import GPU_MS_OF_A_TOKEN
 from inference.record.recorded import recorded_order
 from tenants.models import Tenant, TierPolicy
-from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
+from tenants.rate_limits.held_slots import REACQUIRE, reacquire_arguments
 
 log = logging.getLogger(__name__)
 YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into the queue

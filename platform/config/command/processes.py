@@ -12,7 +12,7 @@ from config.supervisor.home import Home
 from config.supervisor.options import MOST_PROCESSES
 from config.supervisor.scrape_targets import take_own_port
 from config.supervisor.terminal import Problem
-from inference import pools
+from inference import engine_entries
 
 _LAST_PORT = 65_535
 
@@ -79,7 +79,7 @@ def worker(arguments: Sequence[str]) -> NoReturn:
         os.environ["FOREBAY_ROLES"] = "workers"
         become("config.supervisor")
     _take_metrics_port(options, "worker", options.number, options.engine)
-    become(*celery_process.worker(pools.queue(options.engine, options.number)))
+    become(*celery_process.worker(engine_entries.queue(options.engine, options.number)))
 
 
 def _refuse_arguments(arguments: Sequence[str]) -> None:
@@ -119,7 +119,7 @@ def _take_metrics_port(
 
 
 def _engine(name: str) -> str:
-    if problem := pools.name_problem(name):
+    if problem := engine_entries.name_problem(name):
         raise argparse.ArgumentTypeError(problem)
     return name
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from config import environment, life_signs, machine_clock
 from config.life_signs import tell
-from config.logs import captured_output
+from config.logs import printed_text
 from config.logs.formatting import AsJson
 from config.supervisor import ports
 from config.supervisor.home import Home
@@ -46,7 +46,7 @@ def main() -> None:
     if "--end-with-parent" in sys.argv:  # if `make` is killed, we stop in order
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if environment.log_format() == "json":  # also what is said to the person at the terminal
-        captured_output.begin()
+        printed_text.begin()
         handler = logging.StreamHandler()
         handler.setFormatter(AsJson())
         logging.basicConfig(handlers=[handler])

@@ -23,7 +23,7 @@ from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
 from config.supervisor.terminal import Problem, done
 from config.tls import configured_files
-from inference import pools
+from inference import engine_entries
 
 ENGINES_TO_COME = 5  # connections are reserved for so many beside those in FOREBAY_ENGINES
 
@@ -100,7 +100,7 @@ class Servers:
 
 
 def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
-    entries = pools.entries(environment.engines())
+    entries = engine_entries.entries(environment.engines())
     workers = (entry.queues(options.workers_per_engine) for entry in entries)
     further_workers = sum(len(queues) - 1 for queues in workers)
     further = ENGINES_TO_COME + options.web_processes - 1 + further_workers
@@ -118,7 +118,7 @@ def _tls() -> dict[str, str]:
 
 def _given_engines() -> Mapping[str, dict[str, Any]]:
     engines = environment.engines()
-    for entry in pools.entries(engines):
+    for entry in engine_entries.entries(engines):
         url = str(entry.fields.get("url", "http://"))
         if not url.startswith(("http://", "https://")):
             raise Problem(

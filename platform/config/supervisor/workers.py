@@ -19,7 +19,7 @@ from config.supervisor.options import Options, runs_here
 from config.supervisor.processes import Processes
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import Problem, say
-from inference.pools import queues
+from inference.engine_entries import queues
 from infrastructure.readable import readable
 
 log = logging.getLogger(__name__)

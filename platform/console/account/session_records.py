@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from audit.actions import Action
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from console.client_network import client_ip
 from infrastructure.metrics import Counter, Label
 from tenants.accounts import person_acts

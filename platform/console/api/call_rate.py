@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from console.api.problem import Problem
 from console.api.requester import Requester
 from console.client_network import client_ip

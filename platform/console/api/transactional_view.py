@@ -16,9 +16,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from audit.actions import Action
-from audit.trail.network import network
 from audit.trail.record import act
 from audit.trail.request_origin import acting_with
+from audit.trail.truncated_address import network
 from console import operator_access
 from console.api import call_rate
 from console.api.idempotency import IdempotentCall, idempotent_call

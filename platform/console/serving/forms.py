@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
+from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
 from inference.policy import LONGEST_MS, RouteCondition
-from inference.pools import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
 from inference.registry.checking import OPTIONS, check_fields
 
 _CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")

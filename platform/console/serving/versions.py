@@ -15,6 +15,7 @@ from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.serving.forms import KeyField, OptionsField, SlotsField, is_name, is_url
+from inference.engine_entries import LONGEST_VERSION
 from inference.models import Engine, Replacement
 from inference.models.replacement import (
     LOAD_WITHIN_S,
@@ -23,7 +24,6 @@ from inference.models.replacement import (
     OPEN,
     WARM_UPS,
 )
-from inference.pools import LONGEST_VERSION
 from inference.registry.versions import proposed
 
 

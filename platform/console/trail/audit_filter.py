@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from audit.search.events import Filters
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from console.forms import ConsoleForm, MomentField
 from console.trail.actors import actors_named
 from console.trail.audit_words import WORDS

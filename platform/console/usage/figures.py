@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from console.usage import health, usage_by_minute
 from console.usage.health import Health
-from console.usage.own_queue import Waiting, waiting
+from console.usage.waiting_requests import Waiting, waiting
 from inference.models import Completion, State, Usage
 from tenants.models import Refusal, Tenant
 from tenants.roles import Permission

@@ -4,7 +4,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 from psycopg.errors import DeadlockDetected
 
-from audit.trail import protection
+from audit.trail import database_owner
 from tenants import sql_installation
 
 ATTEMPTS = 5
@@ -26,9 +26,9 @@ class Command(BaseCommand):
     def handle(self, *, role: str, requests_role: str, **_options: Any) -> None:
         try:
             _hand_over(role, requests_role)
-        except protection.CannotProtect as problem:
+        except database_owner.CannotProtect as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"{protection.OWNER} owns the tables; {role} reads and writes rows")
+        self.stdout.write(f"{database_owner.OWNER} owns the tables; {role} reads and writes rows")
         if not requests_role:
             self.stdout.write(
                 "requests share that role: an SQL injection could open every tenant's rows "

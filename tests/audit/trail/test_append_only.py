@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import DataKey, Event, LegalHold, Payload
 from audit.retention import legal_hold
-from audit.trail import append_only, partitions, protection, record
+from audit.trail import append_only, database_owner, partitions, record
 from audit.trail.record import act
 from tests.unguarded import as_shipped, protected
 
@@ -175,9 +175,9 @@ class TestRoles:
         from tests.unguarded import administrator
 
         with administrator():
-            protection.enforce("forebay")
-            assert protection.owner_exists()
-        assert not protection.may_change()
+            database_owner.enforce("forebay")
+            assert database_owner.owner_exists()
+        assert not database_owner.may_change()
 
 
 def _a_column(table: str) -> str:

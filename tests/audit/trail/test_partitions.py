@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.checks import self_check
+from audit.checks import catalogue_check
 from audit.models import DataKey, Event, LegalHold, Payload, PrunedMonth, Seal
 from audit.retention import legal_hold
 from audit.tasks import make_partitions
@@ -96,7 +96,7 @@ class TestMaking:
         (made,) = run("select audit_make_partitions(24)")[0]
         assert len(made) == 2 * 21  # type: ignore[arg-type]
         assert row_security.check() == []
-        assert self_check.problems() == []
+        assert catalogue_check.problems() == []
         for table in (made[0], made[-1]):  # type: ignore[index]
             with pytest.raises(DatabaseError, match="no truncate"), transaction.atomic():
                 run(f"truncate {table}")
@@ -138,12 +138,12 @@ class TestBeyondTheLast:
         there = event(late, tenant_id=uuid4())
         payload = text(there)
         assert where(there.request_id) == ["audit_event_default"]  # type: ignore[arg-type]
-        assert self_check.problems() == ["rows lie in no month: see the partitions _default"]
+        assert catalogue_check.problems() == ["rows lie in no month: see the partitions _default"]
         run("select audit_make_partitions(6)")
         assert where(there.request_id) == [home]  # type: ignore[arg-type]
         assert Event.objects.get(pk=there.pk).xid == there.xid
         assert bytes(Payload.objects.get(pk=payload.pk).ciphertext) == b"x"
-        assert self_check.problems() == row_security.check() == []
+        assert catalogue_check.problems() == row_security.check() == []
 
     def test_two_months_at_once(self) -> None:
         last = months()[-1]

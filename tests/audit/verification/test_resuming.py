@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from audit.checks import resume_after_restore, self_check
+from audit.checks import catalogue_check, resume_after_restore
 from audit.exports import export_format
 from audit.models import Checkpoint, Event, Seal, SealMark
 from audit.proof import seal
@@ -59,7 +59,7 @@ def test_the_self_check_says_what_to_do(trail: Trail) -> None:
     trail.grow(rounds=1)
     as_from_a_dump(trail)
     write(trail, 1)
-    (problem,) = [one for one in self_check.run().figures["problems"] if "seal" in one]
+    (problem,) = [one for one in catalogue_check.run().figures["problems"] if "seal" in one]
     assert "audit_resume --after-restore" in problem
     drift = Event.objects.get(action="audit:drift")
     assert "audit_resume" in str(drift.detail)
@@ -145,7 +145,7 @@ def test_without_its_mark_it_seals_nothing_twice(trail: Trail) -> None:
     trail.root.commit()
     with pytest.raises(MarkLost, match="audit_resume"):
         seal.seal_round()
-    assert [one for one in self_check.run().figures["problems"] if "audit_sealmark" in one]
+    assert [one for one in catalogue_check.run().figures["problems"] if "audit_sealmark" in one]
     assert Seal.objects.count() == seals
     assert resume_after_restore.resume().why == "MarkLost"
     all_once(trail)

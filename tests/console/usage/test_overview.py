@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from console.usage import figures, usage_by_minute
-from console.usage.own_queue import Waiting
+from console.usage.waiting_requests import Waiting
 from inference.engines.health import reachability
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User

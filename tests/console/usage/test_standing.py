@@ -16,7 +16,7 @@ from audit.models import DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal_mark import MarkLost
 from audit.trail.record import act
 from console.usage import figures, health
-from console.usage import own_queue as waiting
+from console.usage import waiting_requests as waiting
 from console.usage.health import Engines, Erasures, SignIns
 from inference import request_id
 from inference.engines import forget

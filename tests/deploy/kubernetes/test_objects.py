@@ -10,7 +10,7 @@ import yaml
 from config.configuration import variables
 from config.environment import PROJECT
 from deploy.kubernetes.helm import HERE
-from inference import pools
+from inference import engine_entries
 from infrastructure.release import VERSION
 from tests.deploy.kubernetes import custom
 from tests.deploy.kubernetes.rendered import (
@@ -219,7 +219,7 @@ def test_the_administrator_of_the_database_is_known_to_the_job_alone() -> None:
 
 def test_engines_are_as_forebay_reads_them_and_each_has_its_worker() -> None:
     told = json.loads(COMMITTED["ConfigMap", "forebay-engines"]["data"]["engines.json"])
-    entries = pools.entries(told)
+    entries = engine_entries.entries(told)
     assert [e.engine for e in entries] == [*(f"qwen.{n}" for n in range(1, 11)), "elsewhere"]
     stateful = COMMITTED["StatefulSet", "forebay-engine-qwen"]["spec"]
     assert stateful["ordinals"] == {"start": 1}

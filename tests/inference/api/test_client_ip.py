@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from console import client_network
 from tenants.rate_limits.client_address import client_ip, counted
 from tenants.rate_limits.proxies import Proxies

@@ -20,7 +20,7 @@ from infrastructure.redis.link import RedisFull, RedisLink
 from tenants.caller import Limits
 from tenants.models import Tenant
 from tenants.rate_limits.admission import Ask, SharedAdmission
-from tenants.rate_limits.release import Slot, reacquire, release
+from tenants.rate_limits.held_slots import Slot, reacquire, release
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
 from tests.inference.running import Bench
 from tests.inference.scripted import ScriptedEngine

@@ -7,8 +7,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.engine_entries import Entry
 from inference.order import Item
-from inference.pools import Entry
 from inference.queue import expected_wait, limits
 from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
 from infrastructure.redis.link import RedisLink

@@ -8,8 +8,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.engine_entries import entries, share
 from inference.models import Usage
-from inference.pools import entries, share
 from inference.queue import pool_workers
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
 from inference.worker import sibling_workers

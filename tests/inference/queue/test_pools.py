@@ -17,6 +17,7 @@ from audit.erasure import erasers
 from audit.keys.keyring import keyring
 from audit.models import Event
 from inference import engines
+from inference.engine_entries import Entry
 from inference.engines import pools_of
 from inference.engines.base import EngineAway
 from inference.engines.health import reachability
@@ -24,7 +25,6 @@ from inference.intake.errors import OutOfService
 from inference.intake.route import open_to, route
 from inference.models import Completion, State, Usage
 from inference.order import Order
-from inference.pools import Entry
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
 from inference.worker import runner

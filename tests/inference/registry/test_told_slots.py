@@ -10,11 +10,11 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
+from inference.engine_entries import configured, entries
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.intake.context import Context
 from inference.models import Engine, Model, Pool
-from inference.pools import configured, entries
 from inference.queue.pool_workers import workers_of
 from inference.registry import slot_report
 from inference.registry.following import load_once

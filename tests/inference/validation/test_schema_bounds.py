@@ -17,7 +17,7 @@ from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.validation import requests
-from inference.validation.patterns import Budget, WrongPattern, check_pattern
+from inference.validation.pattern_bounds import Budget, WrongPattern, check_pattern
 
 pytestmark = pytest.mark.unit
 CONFIG = EngineConfig("m", "x", "http://127.0.0.1:1", "m")

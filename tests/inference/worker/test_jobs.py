@@ -26,7 +26,7 @@ from inference.record.consumption import Parked
 from inference.record.cost import Cost
 from inference.record.statements import Outcome
 from inference.worker import handlers
-from inference.worker.execution import Execution
+from inference.worker.leased_request import Execution
 from inference.worker.recovery import restoring, sweeper
 from inference.worker.run import run as run_module
 from inference.worker.run.checkpoints import LARGEST_STATE, Checkpoints

@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from inference import engines
+from inference.engine_entries import Entry
 from inference.models import Completion, Engine, Model, Pool, Usage
 from inference.order import Item, Order
-from inference.pools import Entry
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements

@@ -26,15 +26,15 @@ from inference.record import limit_usage, statements
 from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
-from inference.worker import execution
+from inference.worker import leased_request
 from inference.worker import runner as module
-from inference.worker.execution import GIVEN_UP_S
+from inference.worker.leased_request import GIVEN_UP_S
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import reacquire
+from tenants.rate_limits.held_slots import reacquire
 from tests.audit.weak_line import (
     WeakLine,
     over,
@@ -477,7 +477,7 @@ async def test_a_second_attempt_waits_for_the_database(
     ((item, _),) = await bench.queue.pop(1, "dead")
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
-    settled, outages = execution._is_over, 3
+    settled, outages = leased_request._is_over, 3
 
     def away(order: Order) -> bool:
         nonlocal outages
@@ -486,7 +486,7 @@ async def test_a_second_attempt_waits_for_the_database(
             raise OperationalError("PostgreSQL is away")
         return settled(order)
 
-    monkeypatch.setattr(execution, "_is_over", away)
+    monkeypatch.setattr(leased_request, "_is_over", away)
     bench.start(ScriptedEngine(QUICK))
     (row,) = await bench.settled(1)
     assert (row.attempts, row.finish_reason) == (2, "stop")

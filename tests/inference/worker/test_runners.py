@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from inference import engines
+from inference.engine_entries import Entry
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
-from inference.pools import Entry
 from inference.queue.pool_workers import queue_of, workers_of
 from inference.stream.frames import Kind
 from inference.worker.runner import Runners

@@ -30,7 +30,7 @@ from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
+from tenants.rate_limits.held_slots import REACQUIRE, reacquire_arguments
 from tests.inference.orders import an_order
 from tests.inference.worker.conftest import POOL, forget_swept
 from tests.unguarded import unguarded

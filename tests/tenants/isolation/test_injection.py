@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
-from audit.trail import protection
+from audit.trail import database_owner
 from console.authorization import permitted
 from tenants import secret_keys
 from tenants.accounts import person_acts
@@ -213,9 +213,9 @@ def test_no_event_evades_its_seal(xid: int, alice: Member, request_role: None) -
 def test_it_is_said_which_role_is_not_there(request_role: None) -> None:
     with (
         administrator(back="forebay_requests"),
-        pytest.raises(protection.CannotProtect, match="there is no role nobody"),
+        pytest.raises(database_owner.CannotProtect, match="there is no role nobody"),
     ):
-        protection.enforce("nobody")
+        database_owner.enforce("nobody")
 
 
 def test_what_is_the_platforms_is_read_only(request_role: None) -> None:

@@ -21,7 +21,7 @@ from tenants.rate_limits.admission import (
     SharedAdmission,
     concurrency_key,
 )
-from tenants.rate_limits.release import UNKNOWN, Slot, reacquire, release, undo
+from tenants.rate_limits.held_slots import UNKNOWN, Slot, reacquire, release, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
-from tenants.rate_limits.release import Slot, release, undo
+from tenants.rate_limits.held_slots import Slot, release, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_clock import DATABASE, Clock, played_clock

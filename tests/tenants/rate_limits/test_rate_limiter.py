@@ -13,8 +13,8 @@ from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits
 from tenants.rate_limits import rate_limiter as module
 from tenants.rate_limits.admission import CLOCK_KEY, PATIENCE_S, TAG, Ask, concurrency_key
+from tenants.rate_limits.held_slots import Slot, release
 from tenants.rate_limits.rate_limiter import RateLimiter
-from tenants.rate_limits.release import Slot, release
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.tenants.callers import caller
 

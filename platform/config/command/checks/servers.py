@@ -17,7 +17,7 @@ from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres_programs import wheel
 from config.supervisor.engines.embedded_engine import bundled_model
 from config.supervisor.terminal import Problem
-from inference import pools
+from inference import engine_entries
 from infrastructure.redis import servers
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
@@ -55,7 +55,7 @@ def _engines() -> Iterator[Finding]:
     """Yield a finding about llama.cpp and its model, where an engine here needs them."""
     has_llama_cpp = importlib.util.find_spec("xllamacpp") is not None
     engines = environment.engines()
-    launched = [entry for entry in pools.entries(engines) if entry.fields.get("launch")]
+    launched = [entry for entry in engine_entries.entries(engines) if entry.fields.get("launch")]
     names = [entry.engine for entry in launched if entry.fields.get("kind") == "llama_cpp"]
     if names and not has_llama_cpp:
         yield fail("engine", f"{names[0]} is launched here, and xllamacpp is not installed")

@@ -15,7 +15,7 @@ from config import environment
 from config.command.checks.finding import Finding, fail, ok, warn
 from config.configuration import FILE
 from config.configuration.variables import unknown
-from inference import pools
+from inference import engine_entries
 
 _READ = """
 import os, sys
@@ -49,7 +49,7 @@ def findings() -> Iterator[Finding]:
     yield from (fail("configuration", line) for line in wrong)
     if not wrong:
         yield ok("configuration", "every value can be used")
-        entries = pools.entries(environment.engines())
+        entries = engine_entries.entries(environment.engines())
         says = f"{len(entries)} in FOREBAY_ENGINES: {entries[0].engine}, …" if entries else ""
         yield ok("engines", says[:200] or "FOREBAY_ENGINES names none")
 

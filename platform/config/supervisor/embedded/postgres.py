@@ -108,7 +108,7 @@ class Postgres:
         self.url = self._url(ROLE, "database.password")
         # The web process's requests use a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
-        # Migrates, and hands the tables to another role (audit/trail/protection.py).
+        # Migrates, and hands the tables to another role (audit/trail/database_owner.py).
         self.administrators_url = self._url("postgres", "postgres.password")
 
     def _url(self, role: str, secret: str) -> str:

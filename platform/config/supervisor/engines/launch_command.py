@@ -16,9 +16,9 @@ from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import Problem
+from inference.engine_entries import SLOTS
 from inference.engines.kinds.bundled_model import template_for
 from inference.launching import HOST, Launch
-from inference.pools import SLOTS
 
 _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]

@@ -17,8 +17,8 @@ from config.supervisor.keeper import PATIENCE, Keeper
 from config.supervisor.ports import find_free, reserve
 from config.supervisor.terminal import Problem, done, say
 from inference import launching
+from inference.engine_entries import Entry, Fields, configured, entries
 from inference.launching import Launch
-from inference.pools import Entry, Fields, configured, entries
 
 KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
 _SEALED = "sealed:"
@@ -72,7 +72,7 @@ class Row(NamedTuple):
     options: Mapping[str, Any]
     from_file: bool
     model: str
-    seat: str = ""  # inference/pools.py
+    seat: str = ""  # inference/engine_entries.py
 
 
 class Launches:

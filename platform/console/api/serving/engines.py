@@ -17,11 +17,11 @@ from console.api.requester import Requester
 from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, is_name
 from console.api.strict_input import Shape
 from console.serving import pool_lines
+from inference.engine_entries import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.engines import KINDS
 from inference.engines.health.reachability import Condition, engine_state, state_unless_draining
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
-from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.queue.engine_window import EngineFigures
 from inference.registry.checking import OPTIONS, check_fields, with_server
 from tenants.operator_scopes import OperatorScope as Scope

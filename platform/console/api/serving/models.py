@@ -14,9 +14,9 @@ from console.api.acts import Act, Who, filters, listing, shape_of, showing
 from console.api.problem import scope_missing
 from console.api.resource import Resource
 from console.api.strict_input import Row
+from inference.engine_entries import name_problem
 from inference.models import Engine, FromFile, Model
 from inference.models.served import LONGEST_NAME
-from inference.pools import name_problem
 from tenants.operator_scopes import OperatorScope as Scope
 
 

@@ -19,7 +19,7 @@ from console.serving.queue_lines import (
     lower_requests,
     queue_of,
 )
-from console.usage.own_queue import explained_lines
+from console.usage.waiting_requests import explained_lines
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
 from inference.queue_control.of_tenant import Reason

@@ -12,6 +12,7 @@ from console.api.resource import Resource
 from console.api.serving.engines import EngineChange, Engines, refuse_hosting_by_key
 from console.api.serving.models import is_name
 from console.api.strict_input import Row
+from inference.engine_entries import LONGEST_VERSION
 from inference.engines import KINDS
 from inference.models import Engine, Replacement
 from inference.models.replacement import (
@@ -22,7 +23,6 @@ from inference.models.replacement import (
     Step,
 )
 from inference.models.served import LONGEST_NAME
-from inference.pools import LONGEST_VERSION
 from inference.registry.versions import proposed
 from tenants.operator_scopes import OperatorScope as Scope
 

@@ -15,7 +15,7 @@ from audit.proof import event_proof
 from audit.proof.event_proof import SealState, proof_state
 from audit.search import events
 from audit.search.events import BadCursor, Filters
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 from console.api import cursor
 from console.api.acts import Act, filters, shape_of
 from console.api.problem import bad_request, not_found

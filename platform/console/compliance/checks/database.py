@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.checks import self_check
+from audit.checks import catalogue_check
 from audit.models import Event
 from audit.trail.record import act
 from console.compliance import personal
@@ -48,7 +48,7 @@ def append_only(_tenant: Tenant | None) -> Outcome:
 
 def protections(_tenant: Tenant | None) -> Outcome:
     with system_scope():
-        gaps = self_check.problems()
+        gaps = catalogue_check.problems()
     return outcome({"gaps": len(gaps)}, drift=gaps)
 
 

@@ -44,7 +44,7 @@ _callable_by_requests = {
 _MAY_CHANGE = """
     select coalesce(bool_and(pg_has_role(relowner, 'USAGE')), true)
     from pg_class where oid = to_regclass('audit_event')"""
-_HAND_OVER = Path(__file__).with_name("protection.sql").read_text()
+_HAND_OVER = Path(__file__).with_name("database_owner.sql").read_text()
 _TABLES = """
     select c.relname, p.relname,
            array(select privilege_type::text from aclexplode(c.relacl)
@@ -153,7 +153,7 @@ def _refuse(unfit: str, **names: str) -> None:
 
 
 def _entrance(role: str) -> Iterator[str]:
-    """Yields the grants of the role for requests: fewer than the application's (protection.sql).
+    """Yields the grants of requests' role: fewer than the application's (database_owner.sql).
 
     All requests share this role, and PostgreSQL shows a role the statements of its other
     connections (pg_stat_activity), including the proof of another tenant's scope. A temporary table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.trail.network import network
+from audit.trail.truncated_address import network
 
 
 @pytest.mark.unit

@@ -1,5 +1,5 @@
 -- Everything of this database that the application or the administrator has made goes to
--- forebay_owner; run by audit/trail/protection.py, which says in forebay.role who the application is.
+-- forebay_owner; run by audit/trail/database_owner.py, which says in forebay.role who the application is.
 do $$
 declare
     role constant regrole := quote_ident(current_setting('forebay.role'))::regrole;

@@ -36,7 +36,7 @@ from inference.worker.run.run import Run
 from inference.worker.run.state import EarlierAttempts, RunServices
 from inference.worker.runner_parts import RunnerParts
 from infrastructure.redis.link import TROUBLE
-from tenants.rate_limits.release import Slot, releasing
+from tenants.rate_limits.held_slots import Slot, releasing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.checks import self_check
+from audit.checks import catalogue_check
 from audit.models import CheckRun, Event
 from audit.trail import shipped_sql
 from audit.trail.record import act
@@ -30,7 +30,7 @@ def run(statement: str) -> None:
 @pytest.fixture
 def shipped(db: None) -> None:
     run(as_shipped())
-    assert self_check.problems() == []
+    assert catalogue_check.problems() == []
 
 
 DAMAGE = [
@@ -150,7 +150,7 @@ def test_every_trigger_that_is_shipped_is_looked_at() -> None:
 @pytest.mark.parametrize(("damage", "problem"), DAMAGE)
 def test_damage_is_found(damage: str, problem: str, shipped: None) -> None:
     run(damage)
-    found = self_check.problems()
+    found = catalogue_check.problems()
     assert [one for one in found if problem in one], found
 
 
@@ -159,7 +159,7 @@ class TestRoles:
     @pytest.fixture(autouse=True)
     def _protected(self, transactional_db: None) -> Iterator[None]:
         with protected():
-            assert self_check.problems() == []
+            assert catalogue_check.problems() == []
             yield
 
     @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ class TestRoles:
     def test_damage_is_found(self, damage: str, problem: str) -> None:
         with administrator():
             run(damage)
-        found = self_check.problems()
+        found = catalogue_check.problems()
         assert [one for one in found if problem in one], found
 
 
@@ -196,21 +196,21 @@ class TestRoles:
 @pytest.mark.django_db
 class TestRecord:
     def test_all_is_well(self, shipped: None) -> None:
-        made = self_check.run()
+        made = catalogue_check.run()
         assert (made.ok, made.problem, made.figures["problems"]) == (True, "", [])
         assert not Event.objects.filter(action=Action.AUDIT_DRIFT).exists()
 
     def test_it_is_told_once(self, shipped: None) -> None:
         run("alter table audit_seal disable trigger user")
         for _ in range(3):
-            assert not self_check.run().ok
+            assert not catalogue_check.run().ok
         event = Event.objects.get(action=Action.AUDIT_DRIFT)
         assert (event.success, event.detail["count"]) == (False, 2)
         assert "audit_seal" in event.detail["problems"][0]
         run("alter table audit_checkpoint disable trigger user")
-        self_check.run()
+        catalogue_check.run()
         assert Event.objects.filter(action=Action.AUDIT_DRIFT).count() == 2
-        assert CheckRun.objects.filter(name=self_check.NAME).count() == 4
+        assert CheckRun.objects.filter(name=catalogue_check.NAME).count() == 4
 
     def test_it_is_logged(
         self,
@@ -223,27 +223,27 @@ class TestRecord:
             caplog.at_level(logging.ERROR),
             django_capture_on_commit_callbacks(execute=True),  # type: ignore[operator]
         ):
-            self_check.run()
+            catalogue_check.run()
         assert "table audit_seal: trigger audit_append_only" in caplog.text
 
     def test_events_that_wait_for_their_seal(self, shipped: None) -> None:
         act(Action.TENANT_CHANGE, actor="test")
-        assert self_check.run().ok
+        assert catalogue_check.run().ok
         Event.objects.create(
             at=timezone.now() - timedelta(seconds=90), action=Action.TENANT_CHANGE, actor="test",
             xid=1,
         )  # fmt: skip
-        made = self_check.run()
-        assert made.figures["problems"] == [self_check.WAITING]
+        made = catalogue_check.run()
+        assert made.figures["problems"] == [catalogue_check.WAITING]
         assert 89 < made.figures["unsealed_s"] < 100
 
     def test_what_was_found_long_ago_goes(self, shipped: None) -> None:
-        old = self_check.run()
+        old = catalogue_check.run()
         CheckRun.objects.filter(pk=old.pk).update(
-            at=old.at - self_check.KEPT - timedelta(minutes=1)
+            at=old.at - catalogue_check.KEPT - timedelta(minutes=1)
         )
-        self_check.run()
-        assert CheckRun.objects.filter(name=self_check.NAME).count() == 1
+        catalogue_check.run()
+        assert CheckRun.objects.filter(name=catalogue_check.NAME).count() == 1
 
     def test_django_says_it_at_each_start(self, shipped: None) -> None:
         run("alter table audit_seal disable trigger user")
@@ -268,4 +268,4 @@ class TestRecord:
             "language plpgsql as 'begin return new; end'")  # fmt: skip
         call_command("migrate", verbosity=0)
         run(as_shipped())
-        assert self_check.problems() == []
+        assert catalogue_check.problems() == []

@@ -18,7 +18,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.proof.seal_mark import CannotSeal, unsealed_age
-from audit.trail import append_only, partitions, protection
+from audit.trail import append_only, database_owner, partitions
 from audit.trail.record import act
 from audit.trail.shipped_sql import Function, loose_guards, setting, shipped
 from infrastructure.postgres.queries import rows, value
@@ -150,10 +150,10 @@ def _as_shipped(row: Any) -> Function:
 
 
 def _loose_roles(tables: list[Any]) -> Iterator[str]:
-    """Yields faults of roles, if the tables were handed over (audit/trail/protection.py)."""
-    if not protection.owner_exists():
+    """Yields faults of roles, if the tables were handed over (audit/trail/database_owner.py)."""
+    if not database_owner.owner_exists():
         return
-    owner = protection.OWNER
+    owner = database_owner.OWNER
     ((may_sign_in, member, may_create, has_database),) = rows(_ROLE, [owner])
     if may_sign_in:
         yield f"role {owner} can sign in, or is a superuser"
@@ -166,7 +166,7 @@ def _loose_roles(tables: list[Any]) -> Iterator[str]:
     for name, parent, _forced, has, grants, *_rest in tables:
         if has != owner:
             yield f"table {name} belongs to {has}"
-        allowed = protection.wanted(name, parent)
+        allowed = database_owner.wanted(name, parent)
         for grant in grants:
             if grant.split()[-1] not in allowed:
                 yield f"table {name}: granted to {grant}"
