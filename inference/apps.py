@@ -26,11 +26,11 @@ class InferenceConfig(AppConfig):
 
 def check_queue_limits() -> None:
     """Raises ImproperlyConfigured."""
-    from inference import classes, policy
+    from inference import classes, pool_policy
 
     try:
-        policy.check(policy.Policy(limits=settings.QUEUE_LIMITS), classes.names())
-    except policy.BadPolicy as problem:
+        pool_policy.check(pool_policy.Policy(limits=settings.QUEUE_LIMITS), classes.names())
+    except pool_policy.BadPolicy as problem:
         raise ImproperlyConfigured(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
 
 

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from inference import policy
-from inference.policy import Policy
+from inference import pool_policy
+from inference.pool_policy import Policy
 
 Fields = Mapping[str, Any]
 HOSTED = frozenset({"deepseek"})  # kinds that are always on a machine of others
@@ -43,7 +43,7 @@ class Entry:
     engine: str
     fields: Fields
     draining: bool = False  # it takes no new requests
-    policy: Policy = field(default_factory=Policy)  # of its pool
+    pool_policy: Policy = field(default_factory=Policy)  # of its pool
     seat: str = ""  # the engine whose workers it has; "": its own
     from_file: bool = True  # from FOREBAY_ENGINES: no operator chose its address
 
@@ -193,5 +193,5 @@ def in_numbers(fields: Fields, now: int = SLOTS) -> Fields:
 
 
 def _split(fields: Fields) -> tuple[Fields, Policy]:
-    of_pool = {name: value for name, value in fields.items() if name in policy.KEYS}
+    of_pool = {name: value for name, value in fields.items() if name in pool_policy.KEYS}
     return {name: fields[name] for name in fields if name not in of_pool}, Policy(**of_pool)

@@ -25,7 +25,7 @@ def _pattern(text: str) -> str:
     return re.escape(text).replace("%s", "(.+)")
 
 
-# Problems of pools' policies (policy.py), then of engines (registry/checking.py).
+# Problems of pools' policies (pool_policy.py), then of engines (registry/checking.py).
 _PROBLEMS = Wordings(
     [
         gettext_noop("there is no class %s, only %s"),

@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
-from inference import pulses
+from inference import loop_heartbeats
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
@@ -74,7 +74,7 @@ async def _drain(pool: str, engine: str, worker: int) -> None:
     if _ending.is_set():
         return  # a delayed wake-up; the sweeper repeats it
     me = asyncio.get_running_loop(), Runners(pool, queue_of(pool, engine, worker), worker)
-    pulse = asyncio.create_task(pulses.keep("worker"))
+    pulse = asyncio.create_task(loop_heartbeats.keep("worker"))
     _live.add(me)
     try:
         await me[1].drain()

@@ -6,7 +6,7 @@ import sys
 
 from config.environment import PROJECT
 
-SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.BATCH_LINES, s.PROFILE)"
+SHOW = "import config.settings as s; print(s.ADDRESS_PER_MINUTE, s.BATCH_LINES, s.PROFILE)"
 
 
 def started(show: str = SHOW, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,8 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.exports import export_file
 from audit.exports.export_file import FAILED, MAKING, READY
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Barred, Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.models import Event, Export
 from audit.retention import legal_hold, periods
 from audit.trail.record import act_on

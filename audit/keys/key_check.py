@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, connections
 
 from audit.keys import signing
-from audit.keys.cipher import MasterKeyAway, MasterKeyMissing, Unreadable
+from audit.keys.cipher import Unreadable
 from audit.keys.keyring import keyring, newest, wrap
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing
 from audit.models import PLATFORM, Checkpoint, DataKey
 from infrastructure.postgres.scope import scope
 

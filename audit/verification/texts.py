@@ -17,8 +17,8 @@ from uuid import UUID
 from audit.actions import Action
 from audit.erasure import tombstones
 from audit.erasure.tombstones import BadTombstone, Line
-from audit.keys.cipher import MasterKeyAway, MasterKeyMissing
 from audit.keys.keyring import Unreadable, keyring
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
 from audit.verification.pruned import FLOOR, Pruned, signed_retention
 from audit.verification.report import Report

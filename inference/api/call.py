@@ -16,11 +16,11 @@ from inference.intake import refusals as recorded
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
-from inference.intake.cached_answers import NOT_KEPT
+from inference.intake.cache_lookup import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import BodyMemory, of_caller
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import BodyMemory, of_caller
 from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.submission import CLASS, Arrival, Options, Submission, read
 from inference.intake.submit import submit
@@ -138,7 +138,7 @@ class Call:
         LimitReached, Unavailable, NotAdmitted.
         """
         if full := self.held.grow(size):
-            raise unadmitted.refusal(full)
+            raise unadmitted_bodies.refusal(full)
         if size > HEAVY and self.caller and not (self._was_heavy or self.at_admission):
             self._was_heavy = True
             await self._charge_before_reading(self.caller)
@@ -156,7 +156,9 @@ class Call:
     @cached_property
     def held(self) -> BodyMemory:
         """The memory that its body takes of this process."""
-        return BodyMemory(unadmitted.budget(), lambda: of_caller(self.caller, self.client_ip))
+        return BodyMemory(
+            unadmitted_bodies.budget(), lambda: of_caller(self.caller, self.client_ip)
+        )
 
     def release_body(self) -> None:
         """Release the memory of its body, which is admitted or refused."""

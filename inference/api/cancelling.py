@@ -8,7 +8,7 @@ from inference.api.stream_resumption import parsed_id, still_open
 from inference.errors import NotFound
 from inference.models import Completion
 from inference.models.completion import State
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from tenants.caller import Caller
 
 

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from django.db import DatabaseError
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Unreadable, keyring
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call
@@ -23,7 +23,7 @@ from inference.intake.recording import OnRecord
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.record import statements
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink

@@ -20,7 +20,7 @@ from django.db.models.signals import post_save
 
 from inference.engines import Pool, pools_of
 from inference.models import Batch
-from inference.policy import Window
+from inference.pool_policy import Window
 from tenants.models import Tenant
 from tenants.scope import system_scope
 

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from audit.keys.cipher import MasterKeyUnavailable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.chat.protocol import Problem
 from inference.intake.access.allowed import NotAllowed
 from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull

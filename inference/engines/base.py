@@ -19,8 +19,9 @@ import msgspec
 import orjson
 from django.conf import settings
 
-from inference import progress
+from inference import engine_progress
 from inference.engine_entries import MOST_SLOTS, SLOTS
+from inference.engine_progress import Progress
 from inference.engines import continuation, load
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
@@ -32,7 +33,6 @@ from inference.engines.transport.connection import Answer, BrokenOff, NoConnecti
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
 from inference.order import Order
-from inference.progress import Progress
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
 from infrastructure.redis.link import RedisLink
@@ -64,7 +64,9 @@ class EngineConfig:
     first_token_s: float = 0.0  # to the first event of a stream
     between_tokens_s: float = 0.0  # from one event of a stream to the next
     normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
-    launch: Mapping[str, Any] = field(default_factory=dict)  # of a server of ours (launching.py)
+    launch: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a server of ours (engine_launch.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
@@ -293,7 +295,7 @@ class Engine:
     async def progress(self, session: EngineSession) -> Progress | None:
         """Returns its progress by its own metrics; None if it has none. Raises like `answers`."""
         text = await self._metrics_text(session)
-        return None if text is None else progress.read(self.config.kind, text)
+        return None if text is None else engine_progress.read(self.config.kind, text)
 
     async def load(self, session: EngineSession) -> Load | None:
         """Returns its load by its own metrics; None if it has none.

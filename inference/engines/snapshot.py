@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from inference.engine_entries import Entry
 from inference.engines.base import Engine
-from inference.policy import Policy, RouteCondition
+from inference.pool_policy import Policy, RouteCondition
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from functools import partial
 
 import msgspec
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Cipher, Unreadable, keyring
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.codec import events, pieces
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.cached_answers import Kept
+from inference.intake.cache_lookup import Kept
 from inference.intake.context import Context
 from inference.order import Order
 from inference.record import limit_usage

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
-from inference.cache.second_level import SecondLevel
+from inference.cache.levels import SecondLevel
 from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.log_context import about

@@ -24,12 +24,12 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
 
     Raises NotAdmitted.
     """
-    address = counted(client_ip) if settings.IP_PER_MINUTE else ""
+    address = counted(client_ip) if settings.ADDRESS_PER_MINUTE else ""
     if not address:
         return 0
     admission, counted_at = context.limits.rate.blocked(address), 0
     if admission is None and not context.authenticator.expected(key):
-        ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
+        ask = Ask(str(uuid4()), address, settings.ADDRESS_PER_MINUTE)
         admission, counted_at = await context.limits.rate.admit(ask)
     if admission and admission.tier:
         caller = context.authenticator.last_known(key)
@@ -43,7 +43,7 @@ def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
         caller,
         str(uuid4()),
         client_ip=client_ip,
-        per_address=settings.IP_PER_MINUTE,
+        per_address=settings.ADDRESS_PER_MINUTE,
         hold_s=0,
         address_counted_at=counted_at,
         only_looks=True,
@@ -90,7 +90,7 @@ async def charge_unadmitted(
         replace(caller, limits=_of_rate(caller.limits), key_limits=_of_rate(caller.key_limits)),
         str(uuid4()),
         client_ip=client_ip,
-        per_address=settings.IP_PER_MINUTE,
+        per_address=settings.ADDRESS_PER_MINUTE,
         hold_s=0,
         address_counted_at=counted_at,
     )

@@ -14,7 +14,7 @@ from inference.engines.health import breakers, reachability
 from inference.engines.health.reachability import keep_known, probe
 from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
-from inference.intake.cached_answers import KeptAnswers
+from inference.intake.cache_lookup import KeptAnswers
 from inference.intake.cancellation import Cancellation
 from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.prompt_templates import PromptTemplates

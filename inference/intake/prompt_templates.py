@@ -16,8 +16,8 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.engines import engines_of
 from inference.errors import BadRequest, NotFound
 from inference.intake.errors import OutOfService

@@ -8,8 +8,8 @@ import msgspec
 import psycopg
 from django.db import DatabaseError
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import StoreUnavailable
 from inference.intake.access.allowed import NotAllowed

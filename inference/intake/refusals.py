@@ -2,7 +2,7 @@
 
 from audit.actions import Action
 from audit.trail.truncated_address import network
-from inference.intake.cached_answers import NOT_KEPT
+from inference.intake.cache_lookup import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from tenants.caller import Caller

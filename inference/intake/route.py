@@ -13,7 +13,7 @@ from inference.engines.base import Engine
 from inference.engines.health import breakers, reachability
 from inference.intake.errors import EnginesPaused, OutOfService, QueueFull
 from inference.local_only import local_only_reason
-from inference.policy import RouteCondition
+from inference.pool_policy import RouteCondition
 from inference.queue.expected_wait import expected, line_of, waiting
 from inference.queue.limits import limits_of
 from tenants.caller import Caller

@@ -11,7 +11,7 @@ from inference import classes
 from inference.engines import engines_of
 from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.intake import cached_answers
+from inference.intake import cache_lookup
 from inference.intake.access import allowed
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
@@ -44,7 +44,7 @@ class Submission(msgspec.Struct, frozen=True):
     address_counted_at: int = 0  # see charges_outside_admission.py
     time_limit_s: float = inf  # until the client's own deadline
     claim: Claim | None = None  # of an idempotency key
-    cache: cached_answers.CachePreference | None = None  # a cached answer may do
+    cache: cache_lookup.CachePreference | None = None  # a cached answer may do
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
 
@@ -82,7 +82,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             requested_class=header(CLASS),
             idempotency_key=header(IDEMPOTENCY_KEY),
             requested_residency=header(RESIDENCY),
-            cache=header(cached_answers.CACHE),
+            cache=header(cache_lookup.CACHE),
             **more,
         )
 
@@ -137,7 +137,7 @@ def read(
         address_counted_at=arrival.address_counted_at,
         time_limit_s=inf if claim else options.time_limit_s,
         claim=claim,
-        cache=cached_answers.cache_preference(
+        cache=cache_lookup.cache_preference(
             bound_caller, engine.config.name, prepared, options.cache, chat=chat
         ),
     )

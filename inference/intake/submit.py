@@ -14,8 +14,8 @@ from inference.intake import refusals
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import current_caller
+from inference.intake.cache_lookup import SHARED, Kept
 from inference.intake.cache_replay import Replay, replay_kept
-from inference.intake.cached_answers import SHARED, Kept
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
 from inference.intake.draft import draft, with_pool
@@ -96,7 +96,7 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
         submission.caller,
         str(order.id),
         client_ip=submission.client_ip,
-        per_address=settings.IP_PER_MINUTE,
+        per_address=settings.ADDRESS_PER_MINUTE,
         tokens=limit_usage.reserved_tokens(order),
         hold_s=limit_usage.hold_s(order),
         takes_slot=limit_usage.takes_slot(order.klass, order.route),

@@ -29,7 +29,7 @@ from inference.engine_entries import (
     url_problem,
 )
 from inference.log_translation import in_words
-from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
+from inference.pool_policy import KEYS, BadPolicy, Policy, RouteCondition, check
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
@@ -139,7 +139,7 @@ class Pool(Declared):
     condition = models.CharField(max_length=20, default=RouteCondition.ALWAYS.value)
     overflow_after_ms = models.PositiveIntegerField(default=0)  # of "overflow"
     limits = models.JSONField(default=dict, blank=True)  # by class of work
-    window = models.JSONField(default=dict, blank=True)  # of batches: inference/policy.py
+    window = models.JSONField(default=dict, blank=True)  # of batches: inference/pool_policy.py
 
     @property
     def described(self) -> dict[str, Any]:

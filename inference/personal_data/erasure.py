@@ -17,7 +17,7 @@ from audit.erasure.erasers import Eraser, Evidence, Turn, register
 from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
-from inference.cache import stored
+from inference.cache import stored_answers
 from inference.models import Checkpoint, Completion, Conversation, Message
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import files, recipients
@@ -103,7 +103,7 @@ def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 def _purge_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Delete cached answers. Without their key no copy can be read."""
-    return {"kept_answers": stored.purge_subject(tenant_id, subject_id)}
+    return {"kept_answers": stored_answers.purge_subject(tenant_id, subject_id)}
 
 
 # Conversations -----------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def register_erasers() -> None:
     events = _("Answers kept for readers that come back")
     register(Eraser("streams", events, content, _purge_events, _events_left))
     answers = _("Answers kept to be sent again")
-    register(Eraser("kept_answers", answers, content, _purge_answers, stored.left_of))
+    register(Eraser("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
     chats = _("Conversations")
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     batches = _("Files and batches")

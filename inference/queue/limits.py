@@ -10,7 +10,7 @@ from django.conf import settings
 from inference import classes
 from inference.engines import Pool, pools
 from inference.engines.health import reachability
-from inference.policy import Policy
+from inference.pool_policy import Policy
 
 SLOTS_TO_ONE = 8  # where streams slow each other, lower classes get 1 in 8 slots beside real-time
 LOOK_S = 0.25  # until an engine that goes or comes is noticed
@@ -23,7 +23,7 @@ def limits_of(
 ) -> dict[str, float]:
     """Returns limits: the pool's, else the installation's, else the class's.
 
-    inference/policy.py describes them.
+    inference/pool_policy.py describes them.
     """
     own = classes.of(klass)
     by_default: dict[str, float] = {

@@ -23,7 +23,7 @@ from inference.order import Item
 from inference.queue.client import client
 from inference.queue.fair_queue import DEMOTE, prefix, run_blocking
 from inference.queue_control.cancelling import Chosen
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 
 LOOK_AT = 200  # requeued items at the head of a line
 BATCH = 5_000  # lowered ones that one round of the sweeper compares

@@ -16,7 +16,7 @@ from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import consumption, limit_usage, statements
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.held_slots import RELEASE, release_arguments

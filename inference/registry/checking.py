@@ -18,7 +18,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from audit.keys import configuration_secrets
-from inference import classes, launching, policy
+from inference import classes, engine_launch, pool_policy
 from inference.engine_entries import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
 from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
@@ -52,8 +52,8 @@ def check(entry: Entry) -> None:
             f"engine {entry.engine[:LONGEST_NAME]!r}: a name is {len(long)} characters too long"
         )
     try:
-        policy.check(entry.policy, classes.names())
-    except policy.BadPolicy as problem:
+        pool_policy.check(entry.policy, classes.names())
+    except pool_policy.BadPolicy as problem:
         raise ValueError(f"pool {entry.pool!r}: {problem}") from None
     if launch := entry.fields.get("launch"):
         _check_launch(entry, launch)
@@ -80,10 +80,10 @@ def _out_of_range(fields: Mapping[str, Any]) -> str:
 
 def _check_launch(entry: Entry, launch: Any) -> None:
     try:
-        launching.read(str(entry.fields["kind"]), launch)
+        engine_launch.read(str(entry.fields["kind"]), launch)
         if not entry.fields.get("url"):
             raise ValueError("launch without a url is for `make run`, which chooses a port")
-        launching.port_of(entry.fields["url"])
+        engine_launch.port_of(entry.fields["url"])
     except ValueError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
 
@@ -124,7 +124,7 @@ def check_launch(kind: str, launch: Any) -> None:
             }
         )
     try:
-        launching.model_file(settings.MODEL_FOLDERS, str(launch["model"]))
+        engine_launch.model_file(settings.MODEL_FOLDERS, str(launch["model"]))
     except ValueError as problem:
         raise ValidationError({"options": str(problem)}) from None
 
@@ -140,8 +140,8 @@ def with_server(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         raise ValidationError(
             {"url": _("A server that Forebay starts gets its address and its key from Forebay.")}
         )
-    completed["url"] = launching.url_of(str(completed.get("kind")), _free_port())
-    completed["api_key"] = launching.api_key(_secret(), name)
+    completed["url"] = engine_launch.url_of(str(completed.get("kind")), _free_port())
+    completed["api_key"] = engine_launch.api_key(_secret(), name)
     return completed
 
 
@@ -165,7 +165,7 @@ def _free_port() -> int:
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind((launching.HOST, port))
+            probe.bind((engine_launch.HOST, port))
         except OSError:
             return False
     return True

@@ -19,7 +19,7 @@ from django.dispatch import Signal
 from inference.engine_entries import Entry
 from inference.engines import forget, put_in_force
 from inference.models import Engine
-from inference.policy import Policy
+from inference.pool_policy import Policy
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,

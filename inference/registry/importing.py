@@ -14,7 +14,7 @@ from django.db import connection
 
 from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
-from inference import launching
+from inference import engine_launch
 from inference.engine_entries import HOSTED, SLOTS, Entry, Fields, entries
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.served import Declared, encrypted
@@ -75,7 +75,7 @@ def engine_columns(entry: Entry) -> dict[str, Any]:
     values = {**_DEFAULTS, **entry.fields}
     options = {name: value for name, value in values.items() if name not in _COLUMNS}
     if launch := options.get("launch"):  # without its command, arguments and environment
-        options["launch"] = launching.read(values["kind"], launch).shown
+        options["launch"] = engine_launch.read(values["kind"], launch).shown
     if values["auto_slots"]:
         values["slots"] = _last_slots(entry.engine) or values["slots"]
     values["hosted"] = values["hosted"] or values["kind"] in HOSTED

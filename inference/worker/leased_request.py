@@ -14,8 +14,8 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError
 from msgspec.structs import replace
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.keyring import Cipher, Unreadable, keyring
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference import classes
 from inference.codec.events import split
 from inference.engines import served

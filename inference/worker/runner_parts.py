@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from audit.trail.group_commit import GroupCommit
-from inference.cache.second_level import SecondLevel
+from inference.cache.levels import SecondLevel
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
-from inference.record.recorded import EncryptedRequests
+from inference.record.recorded_requests import EncryptedRequests
 from inference.stream.writer import Writer
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from inference.engine_progress import STALL_S
 from inference.engines.base import AnswerBroken, Engine, EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.progress import STALL_S
 from inference.worker.run.run import Run
 
 log = logging.getLogger(__name__)

@@ -19,13 +19,13 @@ from uuid import UUID
 import environ
 import msgspec
 
-from audit.keys.cipher import MasterKeyAway, MasterKeyProblem
 from audit.keys.master_keys import MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
 from audit.keys.master_keys.private_file import make_once
 from config import configuration
-from inference import engine_entries, policy
-from inference.policy import Window
+from inference import engine_entries, pool_policy
+from inference.pool_policy import Window
 from infrastructure import outgoing_tls
 from infrastructure.redis.servers import is_cluster
 from tenants.rate_limits.proxies import Proxies
@@ -367,7 +367,7 @@ def queue_limits() -> dict[str, dict[str, float]]:
     """Returns FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
     with _explained("FOREBAY_QUEUE_LIMITS: "):
         limits = json.loads(os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip() or "{}")
-        policy.check(policy.Policy(limits=limits), limits)  # classes: inference/apps.py
+        pool_policy.check(pool_policy.Policy(limits=limits), limits)  # classes: inference/apps.py
     return dict(limits)
 
 

@@ -28,7 +28,7 @@ from config.metrics.process import set_ready, set_role
 from config.process_start import follow_engines, freeze_loaded_objects, startup_problem
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
-from inference import pulses
+from inference import loop_heartbeats
 from inference.api import probes
 from inference.api.grpc.methods import NAMES, handlers
 from inference.api.grpc.server import Secrets, Server, credentials
@@ -70,7 +70,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     freeze_loaded_objects()
     tell("READY=1")
     set_ready(it_is=True)
-    pulse = asyncio.create_task(pulses.keep("grpc"))
+    pulse = asyncio.create_task(loop_heartbeats.keep("grpc"))
     health = asyncio.create_task(_tell_health(server, context))
     await stopping.wait()
     tell("STOPPING=1")

@@ -1,8 +1,8 @@
 """The state of this process, to systemd or to the supervisor of `make run`, by sd_notify(3).
 
 A thread sends signs of life (WatchdogSec=) as long as every event loop of the process turns
-(inference/pulses.py). A process that is stopped, or whose loop is stuck, falls silent, and is
-restarted.
+(inference/loop_heartbeats.py). A process that is stopped, or whose loop is stuck, falls silent, and
+is restarted.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 
-from inference import pulses
+from inference import loop_heartbeats
 
 log = logging.getLogger(__name__)
 _LOOKS = 4  # signs within the time after which a silence kills the process
@@ -49,7 +49,7 @@ def _limit_s() -> float:
 def _send_signs(limit_s: float) -> None:
     was_stalled: list[str] = []
     while True:
-        stalled = pulses.stalled(limit_s / 2)
+        stalled = loop_heartbeats.stalled(limit_s / 2)
         if not stalled:
             tell("WATCHDOG=1")
         elif stalled != was_stalled:

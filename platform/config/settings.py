@@ -221,9 +221,9 @@ CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quot
 CACHE_TTL_S = environment.number("FOREBAY_CACHE_TTL_S", 3600)
 CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
 PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5)}  # by class
-IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
+ADDRESS_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 # The limit on pages for people whose session this process does not know yet.
-PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * IP_PER_MINUTE)
+PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PER_MINUTE)
 
 # Metrics (config/metrics) ------------------------------------------------------------------------
 METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process; 0: none

@@ -31,7 +31,7 @@ from config.metrics.listener import listen
 from config.metrics.process import set_role
 from config.tls.configured_files import remedy
 from config.tls.key_pair import BadCertificate
-from inference import pulses
+from inference import loop_heartbeats
 
 LARGEST_MESSAGE = 1024 * 1024  # bytes of a websocket's message
 FAILED = 3  # uvicorn's own exit code for a start that failed
@@ -50,11 +50,11 @@ class Server(uvicorn.Server):
         ending = asyncio.Event()
         self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, ending.set)
         while not await self.on_tick(0):
-            pulses.beat(LOOP)
+            loop_heartbeats.beat(LOOP)
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await ending.wait()
-        pulses.forget(LOOP)  # connections end in their own time
+        loop_heartbeats.forget(LOOP)  # connections end in their own time
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -16,8 +16,8 @@ from urllib.error import HTTPError
 import pytest
 from django.conf import settings
 
-from audit.keys.cipher import MasterKeyAway
 from audit.keys.master_keys import kms
+from audit.keys.master_keys.errors import MasterKeyAway
 from audit.witnesses import delivery
 from audit.witnesses.syslog import TIMEOUT_S
 from inference.personal_data import recipients

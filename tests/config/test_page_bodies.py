@@ -9,7 +9,7 @@ import pytest
 
 from config.pages import handler
 from config.pages.handler import MOST_BYTES, bounded
-from inference.intake.limits.unadmitted import FREE, Budget, budget
+from inference.intake.limits.unadmitted_bodies import FREE, Budget, budget
 
 pytestmark = pytest.mark.unit
 MEGABYTE = 1_000_000

@@ -9,8 +9,8 @@ import pytest
 
 from config.http.websocket_frames import MOST_FRAMES
 from config.web_server import LARGEST_MESSAGE, _config
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import FREE, Budget
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import FREE, Budget
 from tests.config.stub_server import Client, Served, Stub, serving
 from tests.e2e.ask import eventually
 
@@ -22,7 +22,7 @@ CONTINUED, TEXT, PING = 0, 1, 9
 @pytest.fixture
 def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
     budget = Budget(4 * MEGABYTE)
-    monkeypatch.setattr(unadmitted, "budget", lambda: budget)
+    monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from config.environment import PROJECT
-from inference import pulses
+from inference import loop_heartbeats
 
 pytestmark = pytest.mark.unit
 LIMIT_S = 1.0
@@ -84,16 +84,16 @@ def test_signs_that_are_meant_for_another_process_are_not_given(
 def test_a_loop_with_patience_of_its_own_is_not_stalled_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulses, "_latest", {})
+    monkeypatch.setattr(loop_heartbeats, "_latest", {})
     now = [0.0]
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr("inference.pulses.time", clock)
-    pulses.beat("web")
-    pulses.beat("clock", 300)
+    monkeypatch.setattr("inference.loop_heartbeats.time", clock)
+    loop_heartbeats.beat("web")
+    loop_heartbeats.beat("clock", 300)
     now[0] = 20
-    assert pulses.stalled(15) == ["web"]
+    assert loop_heartbeats.stalled(15) == ["web"]
     now[0] = 301
-    assert pulses.stalled(15) == ["web", "clock"]
-    pulses.forget("web")
-    pulses.beat("clock", 300)
-    assert pulses.stalled(15) == []
+    assert loop_heartbeats.stalled(15) == ["web", "clock"]
+    loop_heartbeats.forget("web")
+    loop_heartbeats.beat("clock", 300)
+    assert loop_heartbeats.stalled(15) == []

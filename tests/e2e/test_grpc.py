@@ -77,7 +77,7 @@ def test_a_deadline_is_the_requests_own(staged: Platform, mock: Mock) -> None:
 
 _DEADLINE = """
 from uuid import UUID
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 _, order = recorded_order(UUID("{}"))
 print(order.deadline - order.created_at)"""
 

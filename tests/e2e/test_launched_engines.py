@@ -15,7 +15,7 @@ import pytest
 
 from bench.servers.processes import all_processes
 from config.supervisor.engines.launches import KEYS
-from inference import launching
+from inference import engine_launch
 from tests.e2e.ask import HI, client, eventually
 from tests.e2e.conftest import Platform
 from tests.supervisor.running import environment_of
@@ -189,7 +189,7 @@ def test_the_terminal_has_no_prompt_either_as_a_server_ends(launched: Launched) 
 def direct(launched: Launched, **fields: Any) -> None:
     """Asks the added server past the platform, for what the platform would refuse."""
     secret = (launched.home / "secrets" / KEYS).read_bytes().strip()
-    headers = {"Authorization": f"Bearer {launching.api_key(secret, ADDED)}"}
+    headers = {"Authorization": f"Bearer {engine_launch.api_key(secret, ADDED)}"}
     with contextlib.suppress(httpx.TimeoutException):
         httpx.post(
             f"{launched.row(ADDED)['url']}/v1/chat/completions",

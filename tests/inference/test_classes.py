@@ -129,7 +129,7 @@ def _response(order: Order) -> bytes:
 @pytest.fixture
 async def context(bench: Bench, settings: Settings) -> AsyncIterator[Context]:
     settings.ENGINES = {bench.pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     engines.forget()
     opened = Context()
     yield opened

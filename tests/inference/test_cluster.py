@@ -10,9 +10,9 @@ from redis.crc import key_slot
 
 from config.environment import PROJECT
 from console.api import call_rate
-from inference.cache import stored
-from inference.cache.second_level import KEEP, SecondLevel, flight_word
-from inference.cache.second_level import prefix as kept_prefix
+from inference.cache import stored_answers
+from inference.cache.levels import KEEP, SecondLevel, flight_word
+from inference.cache.levels import prefix as kept_prefix
 from inference.engines.health import breakers
 from inference.engines.kinds.exclusive_use import EngineUse
 from inference.order import Item
@@ -21,8 +21,8 @@ from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
 from inference.queue.occupancy import occupancy
 from inference.queue_control.lowering import demote
-from inference.queue_control.of_tenant import own_lines
 from inference.queue_control.overview import overview
+from inference.queue_control.tenant_queue import own_lines
 from inference.stream import frames
 from inference.worker.sibling_workers import PLACE
 from infrastructure.redis import servers
@@ -144,10 +144,10 @@ async def test_kept_answers_go_by_person(link: RedisLink) -> None:
         words = order.cached.hex(), b"answer", 60_000, 1_000, *about
         await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
         whose = order.tenant_id, order.subject_id
-        assert await asyncio.to_thread(stored.purge_subject, order.tenant_id, uuid4()) == 0
-        assert await asyncio.to_thread(stored.purge_subject, *whose) == 1
-        assert await asyncio.to_thread(stored.left_of, *whose) == 0
-    RUN.add(stored.DROP.text)
+        assert await asyncio.to_thread(stored_answers.purge_subject, order.tenant_id, uuid4()) == 0
+        assert await asyncio.to_thread(stored_answers.purge_subject, *whose) == 1
+        assert await asyncio.to_thread(stored_answers.left_of, *whose) == 0
+    RUN.add(stored_answers.DROP.text)
 
 
 @pytest.mark.usefixtures("everywhere")

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from inference.policy import BadPolicy, Policy, Window, check
+from inference.pool_policy import BadPolicy, Policy, Window, check
 
 pytestmark = pytest.mark.unit
 BERLIN, SHANGHAI, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai"), ZoneInfo("UTC")

@@ -14,7 +14,7 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.engines import server_life
 from config.supervisor.engines.launch_command import Server
 from config.supervisor.engines.server_life import Life, ServerWatch
-from inference.launching import Launch
+from inference.engine_launch import Launch
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"

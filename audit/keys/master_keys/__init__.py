@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from audit.keys.cipher import MasterKeyMissing, MasterKeyProblem, Unreadable, Wrapped
+from audit.keys.cipher import Unreadable, Wrapped
+from audit.keys.master_keys.errors import MasterKeyMissing, MasterKeyProblem
 from audit.keys.master_keys.kms import KmsKeys
 from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
 

@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from audit.keys.cipher import MasterKeyAway, MasterKeyProblem, Unreadable, Wrapped
+from audit.keys.cipher import Unreadable, Wrapped
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
 from infrastructure import outgoing_tls
 
 PATIENCE_S = 3.0

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.keys.cipher import Cipher, MasterKeyAway, MasterKeyProblem, Unreadable, Wrapped
+from audit.keys.cipher import Cipher, Unreadable, Wrapped
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
 from audit.keys.master_keys.private_file import exclusive, make_once, replace
 
 SIZE = 32

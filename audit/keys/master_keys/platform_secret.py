@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from audit.keys.cipher import MasterKeyAway, MasterKeyMissing, MasterKeyProblem, Unreadable
+from audit.keys.cipher import Unreadable
 from audit.keys.master_keys import MasterKeys
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing, MasterKeyProblem
 from audit.keys.master_keys.local import SIZE, LocalKeys, decoded
 from audit.keys.master_keys.private_file import make_once, replace
 

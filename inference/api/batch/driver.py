@@ -21,7 +21,7 @@ from django.db.models import Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
-from inference import pulses
+from inference import loop_heartbeats
 from inference.api.batch import run as running
 from inference.api.batch.in_flight import Shares
 from inference.api.batch.lines import in_thread
@@ -152,7 +152,7 @@ class Driver:
     async def _drive(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._stop = partial(loop.call_soon_threadsafe, stop.set)
-        pulse = asyncio.create_task(pulses.keep("batches"))
+        pulse = asyncio.create_task(loop_heartbeats.keep("batches"))
         context = await Context.open()
         try:
             await drive(context, stop)

@@ -17,7 +17,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.models import BatchLine
 from inference.order import Order
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from inference.stream.frames import Frame, Kind
 
 LOOK_S = 3.0  # between checks for lost answers

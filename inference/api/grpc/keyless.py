@@ -20,9 +20,9 @@ from grpc_health.v1 import health_pb2_grpc
 
 from inference.api.grpc.rpc import address, message
 from inference.errors import ApiError
-from inference.intake.limits import unadmitted
+from inference.intake.limits import unadmitted_bodies
 from inference.intake.limits.concurrency import ConcurrencyLimit
-from inference.intake.limits.unadmitted import BodyMemory
+from inference.intake.limits.unadmitted_bodies import BodyMemory
 from tenants.rate_limits.client_address import counted
 
 CALLS, CALLS_PER_ADDRESS = 1_000, 32
@@ -81,7 +81,9 @@ class Keyless:
 
     async def _message(self, wire: Any) -> Any:
         """Raises ApiError, TimeoutError."""
-        memory = BodyMemory(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
+        memory = BodyMemory(
+            unadmitted_bodies.budget(), lambda: unadmitted_bodies.of_stranger(address(wire))
+        )
         try:
             async with asyncio.timeout(MESSAGE_S):
                 return await message(wire, memory, settings.MAX_BODY_BYTES)

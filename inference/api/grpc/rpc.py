@@ -19,7 +19,7 @@ from inference.errors import BadRequest, Headers, LimitReached, RequestTimeout
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.limits.concurrency import ConcurrencyLimit
-from inference.intake.limits.unadmitted import FREE, BodyMemory
+from inference.intake.limits.unadmitted_bodies import FREE, BodyMemory
 from inference.intake.submission import Submission
 from inference.tracing import attributes, spans
 from tenants.caller import Caller

@@ -17,7 +17,7 @@ from django.conf import settings
 from inference.api.call import HEAVY, Call, request_id_header
 from inference.errors import ApiError, BadRequest, Headers, TooLarge, UnsupportedEncoding
 from inference.intake.answer_stream import AnswerStream, ReaderGone
-from inference.intake.limits.unadmitted import FREE
+from inference.intake.limits.unadmitted_bodies import FREE
 from inference.stream.frames import Frame
 
 JSON: Headers = [(b"content-type", b"application/json")]

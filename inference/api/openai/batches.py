@@ -9,7 +9,7 @@ from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
-from inference.api.openai import files, stored
+from inference.api.openai import files, stored_objects
 from inference.api.ownership import in_scope, own
 from inference.batch import actions
 from inference.batch.encryption import known_metadata
@@ -40,20 +40,20 @@ _ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState
 async def create(request: Request) -> None:
     caller = await creator(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    stored.check_fields(body, _FIELDS, (_EXPIRY,))
-    expires_after_s = stored.expiry_in_json(body, _EXPIRY)
+    stored_objects.check_fields(body, _FIELDS, (_EXPIRY,))
+    expires_after_s = stored_objects.expiry_in_json(body, _EXPIRY)
     file = await files.own_file(request.call, caller, body["input_file_id"], "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
-    owner = stored.owner_of(caller, request.call.client_ip)
+    owner = stored_objects.owner_of(caller, request.call.client_ip)
     batch = await in_scope(caller.tenant_id, _create, owner, file, body, expires_after_s)
     await request.answer_json(batch)
 
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    rows, page = Batch.objects.all(), stored.query(request)
-    listing = partial(stored.listed, caller, rows, _as_openai, page, BOUNDS)
+    rows, page = Batch.objects.all(), stored_objects.query(request)
+    listing = partial(stored_objects.listed, caller, rows, _as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
@@ -71,7 +71,7 @@ async def cancel(request: Request, batch_id: str) -> None:
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
-    pk, code = stored.parsed_id(batch_id, PREFIX), "batch_not_found"
+    pk, code = stored_objects.parsed_id(batch_id, PREFIX), "batch_not_found"
     refusal = NotFound("there is no such batch", code=code)
     return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)
 
@@ -90,7 +90,7 @@ def _create(
             f"{under_way}, which is the most", code="too_many_batches", retry_after=60
         ) from None
     except (StorageFull, Barred) as problem:
-        raise stored.storing_error(problem) from None
+        raise stored_objects.storing_error(problem) from None
 
 
 def _cancel(batch: Batch, by: str, client_net: str | None) -> dict[str, Any]:

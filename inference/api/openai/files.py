@@ -11,7 +11,7 @@ from audit.trail.truncated_address import network
 from inference.api.call import Call
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
-from inference.api.openai import stored, uploads
+from inference.api.openai import stored_objects, uploads
 from inference.api.ownership import in_scope, own
 from inference.batch.encryption import known_name
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
@@ -44,12 +44,12 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
-    rows, page = File.objects.whole(), stored.query(request)
+    rows, page = File.objects.whole(), stored_objects.query(request)
     if (purpose := page.pop("purpose", None)) is not None:
         if purpose not in _PURPOSES:
             raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
         rows = rows.filter(purpose=purpose)
-    listing = partial(stored.listed, caller, rows, as_openai, page, BOUNDS)
+    listing = partial(stored_objects.listed, caller, rows, as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
@@ -81,7 +81,7 @@ async def delete(request: Request, file_id: str) -> None:
 
 async def own_file(call: Call, caller: Caller, file_id: str, param: str | None = None) -> File:
     """Returns the caller's file. Raises NotFound."""
-    pk, refusal = stored.parsed_id(file_id, PREFIX), no_such_file(param)
+    pk, refusal = stored_objects.parsed_id(file_id, PREFIX), no_such_file(param)
     return await own(call, caller, File.objects.whole(), pk, refusal, refusal.code)
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from audit.keys.keyring import Barred, Unreadable
 from inference.api.http.callers import creator, reader
 from inference.api.http.request import Request
-from inference.api.openai import files, stored, uploads
+from inference.api.openai import files, stored_objects, uploads
 from inference.api.ownership import in_scope, own
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
@@ -47,9 +47,13 @@ async def create(request: Request) -> None:
     body = requests.parsed(await request.body())
     purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.FILE_BYTES)
     rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
-    stored.check_fields(body, rules, (_EXPIRY,))
-    name, size, after_s = body["filename"], body["bytes"], stored.expiry_in_json(body, _EXPIRY)
-    owner = stored.owner_of(caller, request.call.client_ip)
+    stored_objects.check_fields(body, rules, (_EXPIRY,))
+    name, size, after_s = (
+        body["filename"],
+        body["bytes"],
+        stored_objects.expiry_in_json(body, _EXPIRY),
+    )
+    owner = stored_objects.owner_of(caller, request.call.client_ip)
     upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s))
     await request.answer_json(_as_openai(upload, name, "pending"))
 
@@ -67,9 +71,9 @@ async def complete(request: Request, upload_id: str) -> None:
     caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     body = requests.parsed(await request.body())
-    stored.check_fields(body, _PARTS)
-    part_ids = [stored.parsed_id(each, PART) for each in body["part_ids"]]
-    owner, checksum = stored.owner_of(caller, request.call.client_ip), body.get("md5") or ""
+    stored_objects.check_fields(body, _PARTS)
+    part_ids = [stored_objects.parsed_id(each, PART) for each in body["part_ids"]]
+    owner, checksum = stored_objects.owner_of(caller, request.call.client_ip), body.get("md5") or ""
     name = await _in_thread(lambda: name_of(upload))
     async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
@@ -87,7 +91,7 @@ async def cancel(request: Request, upload_id: str) -> None:
 
 async def _own(request: Request, caller: Caller, upload_id: str) -> File:
     message = "there is no such upload: it is complete or cancelled, or its hour is over"
-    pk, code = stored.parsed_id(upload_id, UPLOAD), "upload_not_found"
+    pk, code = stored_objects.parsed_id(upload_id, UPLOAD), "upload_not_found"
     refusal = NotFound(message, code=code)
     return await own(request.call, caller, File.objects.pending(), pk, refusal, code)
 
@@ -108,7 +112,7 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     except (FileGone, Unreadable):
         raise NotFound("the upload is over already", code="upload_not_found") from None
     except (TooManyFiles, Barred) as problem:
-        raise stored.storing_error(problem) from None
+        raise stored_objects.storing_error(problem) from None
 
 
 def _public(upload: File) -> str:

@@ -22,7 +22,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from audit.keys.keyring import Barred, keyring
 from inference.api.http.request import Request, unpacking
-from inference.api.openai import stored
+from inference.api.openai import stored_objects
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.api.threads import Threads
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
@@ -58,7 +58,7 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
         raise BadRequest("send it as multipart/form-data, in the field `file` (of a part: `data`)")
     loop = asyncio.get_running_loop()
     body = _Body(request, loop, most, caller.tenant_id)
-    owner = stored.owner_of(caller, request.call.client_ip)
+    owner = stored_objects.owner_of(caller, request.call.client_ip)
     async with counted(caller, body):
         try:
             return await _uploading.run(kind_of(body, owner, kind).take)
@@ -166,7 +166,7 @@ class _Upload(FileUploadHandler):
 
     def _as_error(self, problem: BaseException) -> BaseException:
         if isinstance(problem, Barred | StorageFull | TooManyFiles):
-            return stored.storing_error(problem)
+            return stored_objects.storing_error(problem)
         return _gone(self._owner) if isinstance(problem, FileGone) else problem
 
     def _stored(self) -> File:
@@ -174,12 +174,12 @@ class _Upload(FileUploadHandler):
         purpose = fields.get("purpose")
         if self.field in fields:
             raise BadRequest(f"`{self.field}` must be a file, with a name", param=self.field)
-        stored.check_known(fields, ("purpose", *stored.FORM_FIELDS))
+        stored_objects.check_known(fields, ("purpose", *stored_objects.FORM_FIELDS))
         if purpose != FilePurpose.BATCH:
             raise BadRequest("`purpose` must be batch", param="purpose")
         if self._writer is None:
             raise BadRequest("`file` is missing: send the file in this field", param="file")
-        return self._writer.finish(stored.expiry_in_form(fields))
+        return self._writer.finish(stored_objects.expiry_in_form(fields))
 
     def _parsed(self) -> QueryDict:
         try:
@@ -229,7 +229,7 @@ class _Part(_Upload):
         self._part_of = upload
 
     def _stored(self) -> File:
-        stored.check_known(self._parsed(), (), ", or no file with a name")
+        stored_objects.check_known(self._parsed(), (), ", or no file with a name")
         if self._writer is None:
             raise BadRequest("`data` is missing: send the part in this field", param="data")
         return self._writer.finish_part()
@@ -243,5 +243,5 @@ def _gone(owner: Owner) -> ApiError:
     try:
         keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     except Barred as problem:
-        return stored.storing_error(problem)
+        return stored_objects.storing_error(problem)
     return Conflict("the file was deleted while it was uploaded: send it again", code="file_gone")

@@ -11,7 +11,7 @@ from inference.chat.threads import off_loop
 from inference.intake.context import Context, context_of
 from inference.models import Completion, Conversation, Message
 from inference.order import Order
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from tenants.models import Member
 
 

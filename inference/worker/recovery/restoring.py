@@ -24,7 +24,7 @@ from inference.queue.client import client
 from inference.queue.pool_workers import wake_up
 from inference.record import limit_usage
 from inference.record.cost import GPU_MS_OF_A_TOKEN
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from tenants.models import Tenant, TierPolicy
 from tenants.rate_limits.held_slots import REACQUIRE, reacquire_arguments
 

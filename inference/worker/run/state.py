@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.cache.second_level import SecondLevel
+from inference.cache.levels import SecondLevel
 from inference.engines import Pool
 from inference.engines.base import Engine, EngineFailed, EngineFull
 from inference.errors import error_body

@@ -10,8 +10,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import BodyMemory
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import BodyMemory
 from tenants.rate_limits.client_address import client_ip
 
 PIECE = 4 * 1024  # bytes that are parsed at once
@@ -53,7 +53,7 @@ class BoundedFrames(WebSocketsSansIOProtocol):
     @cached_property
     def _held(self) -> BodyMemory:
         return BodyMemory(
-            unadmitted.budget(), lambda: unadmitted.of_stranger(client_ip(self.scope))
+            unadmitted_bodies.budget(), lambda: unadmitted_bodies.of_stranger(client_ip(self.scope))
         )
 
     def _refuse(self, code: int, why: str) -> None:

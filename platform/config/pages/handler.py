@@ -1,9 +1,9 @@
 """The handler of pages. It bounds bodies: Django spools one of any size to disk first.
 
 The bytes of forms that are read before their sender can be known are a part of what the process may
-hold of all requests (intake/limits/unadmitted.py). The first FREE bytes of each count for nothing:
-ordinary forms get through, however many large ones somebody else sends. The number of connections
-bounds those.
+hold of all requests (intake/limits/unadmitted_bodies.py). The first FREE bytes of each count for
+nothing: ordinary forms get through, however many large ones somebody else sends. The number of
+connections bounds those.
 """
 
 from typing import Any, cast
@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponseBase
 from config.pages.page_request import Refused, Visit, callers, is_for_programs, refuse
 from inference.api.http.request import unpacked
 from inference.errors import ApiError
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import BodyMemory, Owner
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import BodyMemory, Owner
 from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
@@ -50,7 +50,7 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
     large, packed or not, 503 where too many large ones are on their way or too many pages are being
     made, 400 for NUL bytes, which no field can hold.
     """
-    body = BodyMemory(unadmitted.budget(), lambda: _owners(scope))
+    body = BodyMemory(unadmitted_bodies.budget(), lambda: _owners(scope))
     try:
         await _bounded(body, pages, scope, receive, send)
     except Refused as refused:

@@ -18,7 +18,7 @@ from django.conf import settings
 from audit import due_tasks as of_audit
 from audit.witnesses.delivery import name_of
 from inference import due_tasks as of_inference
-from inference import pulses
+from inference import loop_heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class WorkScheduler(PersistentScheduler):
 
     def tick(self, *arguments: Any, **more: Any) -> float:
         """Send what is due, and return the seconds until the next tick."""
-        pulses.beat("clock", PATIENCE_S)
+        loop_heartbeats.beat("clock", PATIENCE_S)
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = max(self._look_at + LOOK_S, now + LOOK_S / 2)
             self._send_work(now)

@@ -36,7 +36,7 @@ from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
 from config.tls import configured_files
 from config.tls.key_pair import BadCertificate, read
-from inference import pulses
+from inference import loop_heartbeats
 
 _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -79,7 +79,7 @@ async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> No
     keeper = Keeper(home, own_processes)
     keeper.watch()
     life_signs.begin()
-    keeper.run_alongside(pulses.keep("supervisor"))
+    keeper.run_alongside(loop_heartbeats.keep("supervisor"))
     if certificates := OwnCertificates.wanted(options):
         certificates.make()
         keeper.run_alongside(certificates.keep())

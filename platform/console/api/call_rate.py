@@ -34,7 +34,7 @@ _SCRIPT = Path(__file__).with_name("call_rate.lua").read_text()
 def check_address(request: Request) -> None:
     """Count a call before its key is looked at: guessing keys is a call too. Raises Problem."""
     if address := counted(client_ip(request._request)):
-        _check(request, RefusedBy.IP, f"ip:{address}", settings.IP_PER_MINUTE)
+        _check(request, RefusedBy.IP, f"ip:{address}", settings.ADDRESS_PER_MINUTE)
 
 
 def check_key(request: Request, who: Requester) -> None:

@@ -13,7 +13,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
-from inference.cache.stored import Figures, Stored, figures, purge_by, stored
+from inference.cache.stored_answers import Figures, Stored, figures, purge_by, stored
 from inference.engines import served
 from tenants.models import CacheRule, Tenant
 from tenants.roles import Permission

@@ -14,7 +14,7 @@ from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem, url_
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
-from inference.policy import LONGEST_MS, RouteCondition
+from inference.pool_policy import LONGEST_MS, RouteCondition
 from inference.registry.checking import OPTIONS, check_fields
 
 _CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")

@@ -21,7 +21,7 @@ from inference.engines import served
 from inference.engines.health.reachability import Condition, engine_state
 from inference.intake.access.allowed import models_for
 from inference.models import Model, Pool
-from inference.policy import RouteCondition
+from inference.pool_policy import RouteCondition
 from tenants.models import Price, User
 
 # The words of inference/engines/capabilities.py for operators.

@@ -18,7 +18,7 @@ from console.reported_acts import act_and_report, report_and_leave, saved
 from console.serving.forms import NewEngineForm, NewPoolForm, PolicyForm
 from console.serving.pool_lines import pool_lines
 from inference.models import Pool
-from inference.policy import LIMITS
+from inference.pool_policy import LIMITS
 from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}

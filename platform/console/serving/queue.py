@@ -26,7 +26,7 @@ from console.serving.queue_lines import (
     queue_of,
 )
 from inference.models import Pool
-from inference.queue_control.of_tenant import own_lines
+from inference.queue_control.tenant_queue import own_lines
 from tenants.models import Tenant
 
 _LOWERED = ngettext_lazy(

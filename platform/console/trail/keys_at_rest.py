@@ -8,8 +8,8 @@ from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from audit.keys.cipher import MasterKeyUnavailable
 from audit.keys.master_keys import MasterKeys, platform_secret
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.models import DataKey, KeyRotation
 from console.authorization import ConsoleRequest, operators_only
 from console.paging import page

@@ -14,8 +14,8 @@ from redis import RedisError
 from console.authorization import TenantRequest, permitted
 from inference.engines import pools
 from inference.queue.occupancy import occupancy
-from inference.queue_control.of_tenant import Cause, OwnLine, causes, own_lines
 from inference.queue_control.overview import ends, oldest_s
+from inference.queue_control.tenant_queue import Cause, OwnLine, causes, own_lines
 from tenants.models import Tenant
 from tenants.roles import Permission
 

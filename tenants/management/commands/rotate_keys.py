@@ -4,8 +4,8 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from audit.keys import rotation
-from audit.keys.cipher import MasterKeyProblem, MasterKeyUnavailable
 from audit.keys.master_keys import platform_secret
+from audit.keys.master_keys.errors import MasterKeyProblem, MasterKeyUnavailable
 from audit.models import KeyRotation
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.options import tenant_named

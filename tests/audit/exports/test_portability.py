@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from audit.erasure import deletion, execution
 from audit.exports import export_file, portability
-from audit.keys.cipher import MasterKeyAway
 from audit.keys.encrypted_file import EncryptedFile
 from audit.keys.keyring import Barred, Unreadable, destroy, keyring
+from audit.keys.master_keys.errors import MasterKeyAway
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from audit.search import text_search

@@ -17,9 +17,9 @@ from pytest_django.fixtures import Settings
 
 from audit.keys import key_cache
 from audit.keys import keyring as module
-from audit.keys.cipher import MasterKeyMissing
 from audit.keys.keyring import Cipher, Keyring, Unreadable, destroy, keyring, wrap
 from audit.keys.master_keys import MasterKeys
+from audit.keys.master_keys.errors import MasterKeyMissing
 from audit.keys.master_keys.local import EnvKeys
 from audit.models import DataKey, Event
 from config.environment import PROJECT

@@ -13,9 +13,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.keys import key_check
-from audit.keys.cipher import MasterKeyAway, MasterKeyMissing, MasterKeyProblem, Unreadable
+from audit.keys.cipher import Unreadable
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeys, from_environment, platform_secret
+from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing, MasterKeyProblem
 from audit.keys.master_keys.local import EnvKeys
 from audit.models import PLATFORM, DataKey
 from config.environment import PROJECT

@@ -22,9 +22,10 @@ from django.db import connection
 
 from audit.actions import Action
 from audit.keys import key_check, rotation
-from audit.keys.cipher import MasterKeyMissing, Unreadable
+from audit.keys.cipher import Unreadable
 from audit.keys.keyring import Keyring, newest
 from audit.keys.master_keys import MasterKeys, from_environment, platform_secret
+from audit.keys.master_keys.errors import MasterKeyMissing
 from audit.keys.master_keys.local import EnvKeys
 from audit.models import DataKey, Event, KeyRotation
 from config.environment import PROJECT

@@ -12,8 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.keys import rotation
-from audit.keys.cipher import Cipher, MasterKeyMissing, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import Keyring, newest, wrap
+from audit.keys.master_keys.errors import MasterKeyMissing
 from audit.models import DataKey
 from inference.chat import conversations
 from inference.chat.conversations import message_aad, said_in, title_of

@@ -97,7 +97,7 @@ def operator_key(
 @pytest.fixture(autouse=True)
 def unhurried(settings: Any) -> None:
     """No limit per address but where a test sets one, and nothing counted before."""
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     for key in redis().scan_iter("api:*"):
         redis().delete(key)
 

@@ -179,7 +179,7 @@ def test_it_has_a_rate_of_its_own(operator: User) -> None:
 
 
 def test_wrong_keys_count_against_their_address(operator: User, settings: Any) -> None:
-    settings.IP_PER_MINUTE = 2
+    settings.ADDRESS_PER_MINUTE = 2
     far = Client(REMOTE_ADDR="192.0.2.1")
     wrong = Api(far, "sk-fbop-000000000000-wrong-000000")
     assert [wrong.get("engines/").status_code for _ in range(3)] == [401, 401, 429]

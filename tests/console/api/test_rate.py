@@ -25,7 +25,7 @@ def asked(api: Api, times: int, address: str = "192.0.2.1") -> list[Any]:
 
 def test_an_address_calls_so_often_a_minute(settings: Any, db: None) -> None:
     """Also without a key: guessing one is a call."""
-    settings.IP_PER_MINUTE = 5
+    settings.ADDRESS_PER_MINUTE = 5
     answers = asked(Api(Client()), 7)
     assert [a.status_code for a in answers] == [401] * 5 + [429] * 2
     assert answers[-1].headers["Content-Type"] == PROBLEM
@@ -36,7 +36,7 @@ def test_an_address_calls_so_often_a_minute(settings: Any, db: None) -> None:
 def test_an_address_that_tries_keys_is_refused_before_they_are_looked_up(
     settings: Any, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.IP_PER_MINUTE = 2
+    settings.ADDRESS_PER_MINUTE = 2
     texts = list[str]()
     for kind in ("_key", "_operator_key"):
         monkeypatch.setattr(f"console.api.requester.{kind}", texts.append)
@@ -47,7 +47,7 @@ def test_an_address_that_tries_keys_is_refused_before_they_are_looked_up(
 
 
 def test_in_ipv6_a_network_is_one_address(settings: Any, db: None) -> None:
-    settings.IP_PER_MINUTE = 2
+    settings.ADDRESS_PER_MINUTE = 2
     answers = [asked(Api(Client()), 1, f"2001:db8::{n}")[0] for n in range(1, 4)]
     assert [a.status_code for a in answers] == [401, 401, 429]
 

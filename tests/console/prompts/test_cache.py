@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from inference.cache import stored
-from inference.cache.second_level import prefix
+from inference.cache import stored_answers
+from inference.cache.levels import prefix
 from inference.models import Usage
 from tenants.models import ApiKey, CacheRule, Member, Tenant
 from tests.console.api.conftest import Api, with_key  # noqa: F401
@@ -47,7 +47,7 @@ def test_a_purge_is_an_act(
         sign_in(alice).post(f"{PAGE}purge/")
     used.refresh_from_db()
     assert used.cache_epoch == 1
-    assert not stored.stored(used.id).entries
+    assert not stored_answers.stored(used.id).entries
     assert Event.objects.filter(action="cache:purge", actor=alice.actor).exists()
 
 

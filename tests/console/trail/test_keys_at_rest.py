@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 
 from audit.keys import rotation
-from audit.keys.cipher import MasterKeyAway
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeys, platform_secret
+from audit.keys.master_keys.errors import MasterKeyAway
 from audit.keys.master_keys.local import EnvKeys
 from tenants.models import Tenant, User
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference.batch import file_store
 from inference.models import Batch, BatchState, File, FilePurpose
-from inference.policy import Window
+from inference.pool_policy import Window
 from tenants.models import ApiKey, Member, Tenant, User
 from tests.console.api.conftest import Api
 from tests.console.conftest import SignIn

@@ -31,7 +31,7 @@ async def engine(
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     configured = {"kind": "openai", "url": url, "context_length": 100_000}
     settings.ENGINES = {"small": {"pools": {pool: configured}}}
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     engines.forget()
     running = Runner(pool, engines.pools()[pool].engines[0])
     drain = asyncio.create_task(running.drain())

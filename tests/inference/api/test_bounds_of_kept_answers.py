@@ -14,9 +14,9 @@ from redis import Redis
 
 from audit.models import Event
 from inference import engines
-from inference.cache import second_level
-from inference.cache.second_level import SecondLevel, prefix
-from inference.intake import cache_replay, cached_answers
+from inference.cache import levels
+from inference.cache.levels import SecondLevel, prefix
+from inference.intake import cache_lookup, cache_replay
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
 from inference.templating.content import Content, Message
@@ -244,7 +244,7 @@ async def test_whose_process_dies_holds_nobody_up(
     engine: EngineServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(second_level, "FLIGHT_MS", 400)
+    monkeypatch.setattr(levels, "FLIGHT_MS", 400)
     engine.goes_on.clear()
     first = asyncio.create_task(ask(client))
     await until(_asked(engine, 1))
@@ -258,8 +258,8 @@ async def test_whose_process_dies_holds_nobody_up(
 async def test_who_lives_is_waited_for(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_level, "FLIGHT_MS", 600)
-    monkeypatch.setattr(cached_answers, "SAY_S", 0.1)
+    monkeypatch.setattr(levels, "FLIGHT_MS", 600)
+    monkeypatch.setattr(cache_lookup, "SAY_S", 0.1)
     engine.goes_on.clear()
     first = asyncio.create_task(ask(client))
     await until(_asked(engine, 1))
@@ -338,7 +338,7 @@ async def test_nothing_is_kept_for_longer_than_it_may(
 
 async def test_a_part_that_shrinks_is_emptied_step_by_step(valkey: Redis) -> None:
     """One script that dropped them all would hold up every queue."""
-    keep = valkey.register_script(second_level.KEEP.text)
+    keep = valkey.register_script(levels.KEEP.text)
 
     def kept(n: int, most: int) -> int:
         about = 60_000, most, "", "m", "", 0

@@ -31,7 +31,7 @@ from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.models.idempotency_key import KEPT
 from inference.record import statements
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from inference.record.statements import Outcome
 from inference.tasks import forget_keys
 from tenants.caller import Caller, QuotaRef
@@ -52,7 +52,7 @@ async def contexts(
     """Of two web processes."""
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "template_tokens": 64}
     settings.ENGINES = {pool: {**engine, "context_length": 1_000_000}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     engines.forget()
     opened = Context(), Context()

@@ -15,8 +15,8 @@ from audit.keys import keyring as keys
 from audit.models import Event, Payload
 from audit.trail.group_commit import StoreUnavailable
 from inference import engines
-from inference.cache import stored
-from inference.cache.second_level import prefix
+from inference.cache import stored_answers
+from inference.cache.levels import prefix
 from inference.intake import draft
 from inference.intake.cache_replay import LARGEST
 from inference.intake.context import Context
@@ -468,7 +468,7 @@ async def test_it_goes_with_its_person(
     eraser = erasers.find("kept_answers")
     assert eraser
     whose = acme.id, key.subject_id
-    assert await in_database(stored.left_of)(*whose) == 1
+    assert await in_database(stored_answers.left_of)(*whose) == 1
     assert await in_database(eraser.erase)(*whose) == {"kept_answers": 1}
     assert await in_database(eraser.verify)(*whose) == 0
     await in_database(keys.destroy)(*whose)
@@ -510,10 +510,10 @@ async def test_a_tenants_bytes_are_bounded(
     settings.CACHE_BYTES = 4 * 4_000  # a quarter for each
     for n in range(20):
         await ask(client, text=f"question {n}")
-    held = await in_database(stored.stored)(acme.id)
+    held = await in_database(stored_answers.stored)(acme.id)
     assert 0 < held.bytes["small"] <= 4_000
     assert held.entries["small"] == len(list(valkey.scan_iter(f"{prefix(acme.id)}:e:*"))) < 20
-    assert await in_database(stored.purge)(acme.id) == held.entries["small"]
+    assert await in_database(stored_answers.purge)(acme.id) == held.entries["small"]
     assert not list(valkey.scan_iter(f"{prefix(acme.id)}:e:*"))
     assert valkey.hgetall(f"{prefix(acme.id)}:about") == {b"bytes": b"0"}
 
@@ -524,14 +524,14 @@ async def test_what_goes_while_a_purge_runs_is_counted_once(
     """Else a tenant would have less and less room, or more than its part."""
     await ask(client, text="one")
     await ask(client, text="other")
-    listed = list(stored._lines(acme.id))
+    listed = list(stored_answers._lines(acme.id))
     assert len(listed) == 2
-    monkeypatch.setattr(stored, "_lines", lambda _: iter(listed))
-    assert await in_database(stored.purge)(acme.id) == 2
+    monkeypatch.setattr(stored_answers, "_lines", lambda _: iter(listed))
+    assert await in_database(stored_answers.purge)(acme.id) == 2
     await ask(client, text="one")  # kept anew meanwhile
     held = int(valkey.hget(f"{prefix(acme.id)}:about", "bytes") or 0)
     assert held > 0
-    assert await in_database(stored.purge)(acme.id) == 1
+    assert await in_database(stored_answers.purge)(acme.id) == 1
     assert valkey.hget(f"{prefix(acme.id)}:about", "bytes") == b"0"
-    assert await in_database(stored.purge)(acme.id) == 0
+    assert await in_database(stored_answers.purge)(acme.id) == 0
     assert valkey.hget(f"{prefix(acme.id)}:about", "bytes") == b"0"

@@ -16,7 +16,7 @@ from inference.api.openai import delivery
 from inference.intake import answer_stream, enqueue
 from inference.queue import expected_wait, queues
 from inference.queue.fair_queue import FairQueue
-from inference.queue_control.of_tenant import own_lines
+from inference.queue_control.tenant_queue import own_lines
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
@@ -42,7 +42,7 @@ async def client(
     dsn: str, pool: str, acme: Tenant, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     settings.ENGINES = {pool: ENGINE}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     monkeypatch.setattr(queues, "EVERY_S", 0.02)
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.05)

@@ -74,7 +74,7 @@ async def asking(
     hosted = {**AWAY, "url": sink[1], "hosted": True}
     near, far = f"{pool}-near", f"{pool}-far"
     settings.ENGINES = {"hybrid": {"pools": {near: AWAY, far: hosted}}, "api": hosted}
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     engines.forget()
     await in_database(acme.change)(by="test", requests_per_minute=0, max_concurrency=0)
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")

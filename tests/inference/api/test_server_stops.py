@@ -28,7 +28,7 @@ async def context(
 ) -> AsyncIterator[Context]:
     """Nobody takes what is queued."""
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     engines.forget()
     async with serving() as opened:

@@ -41,7 +41,7 @@ async def key(
 ) -> AsyncIterator[str]:
     """Silences and waits are counted in hundredths of a second."""
     settings.ENGINES = {pool: ENGINE}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     monkeypatch.setattr(queues, "EVERY_S", 0.02)
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.03)

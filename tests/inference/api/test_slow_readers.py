@@ -34,7 +34,7 @@ async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda pool: None)
     monkeypatch.setattr(sink, "STREAM_BYTES", 500)
     engines.forget()

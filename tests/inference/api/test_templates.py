@@ -18,7 +18,7 @@ from inference.engines import served
 from inference.intake import prompt_templates
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate
-from inference.record.recorded import recorded_order
+from inference.record.recorded_requests import recorded_order
 from inference.templating.content import Content, Message
 from inference.templating.variables import Variable
 from tenants.models import Tenant

@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 from inference.api.call import HEAVY
 from inference.api.http import request
 from inference.intake.context import Context
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import FREE, Budget
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import FREE, Budget
 from tenants.models import Tenant
 from tests.inference.api.conftest import client_of, in_database
 
@@ -27,7 +27,7 @@ COMPLETIONS = "/v1/chat/completions"
 @pytest.fixture
 def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
     budget = Budget(2_000 * KILOBYTE)
-    monkeypatch.setattr(unadmitted, "budget", lambda: budget)
+    monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
 
@@ -81,7 +81,7 @@ async def test_unfinished_bodies_of_a_key_hold_its_share(
     refused = [await task for task in asked if task.done()]
     for answer in refused:
         assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == unadmitted.CODE
+        assert answer.json()["error"]["code"] == unadmitted_bodies.CODE
         assert answer.headers["retry-after"] == "1"
     assert (await client.post(COMPLETIONS, content=chat(FREE // 2))).status_code == 200
     for each in slow:
@@ -125,7 +125,7 @@ async def test_what_is_compressed_counts_as_it_is_unpacked(
     assert len(packed) < FREE
     answer = await client.post(COMPLETIONS, content=packed, headers=headers)
     assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == unadmitted.CODE
+    assert answer.json()["error"]["code"] == unadmitted_bodies.CODE
     assert budget.total == 0
 
 
@@ -153,7 +153,7 @@ async def limited(tenant: Tenant, per_minute: int) -> None:
 async def test_a_large_body_of_whoever_is_over_the_limit_is_not_read(
     client: httpx.AsyncClient, acme: Tenant, settings: Settings, addresses: int
 ) -> None:
-    settings.IP_PER_MINUTE = addresses
+    settings.ADDRESS_PER_MINUTE = addresses
     await limited(acme, 1)
     assert (await client.post(COMPLETIONS, content=chat(10))).status_code == 200
     body = Slow(chat(900 * KILOBYTE))
@@ -181,7 +181,7 @@ async def test_a_compressed_body_of_whoever_is_over_the_limit_is_not_unpacked(
 async def test_bodies_that_are_refused_are_charged_once_each(
     client: httpx.AsyncClient, acme: Tenant, settings: Settings, addresses: int, length: int
 ) -> None:
-    settings.IP_PER_MINUTE = addresses
+    settings.ADDRESS_PER_MINUTE = addresses
     await limited(acme, 4)
     for _ in range(2):
         assert (await client.post(COMPLETIONS, content=chat(length, no=1))).status_code == 400

@@ -29,7 +29,7 @@ async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 50
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 50
     engines.forget()
     monkeypatch.setattr(served_models, "_known", [])
     async with serving() as opened:
@@ -162,7 +162,7 @@ async def test_every_answer_has_a_request_id_and_the_callers_limits(
 async def test_looking_at_the_limits_takes_nothing_from_them(
     client: httpx.AsyncClient, key: str, settings: Settings
 ) -> None:
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     left = [await client.get("/v1/models", headers=bearer(key)) for _ in range(5)]
     assert {answer.headers["x-ratelimit-remaining-requests"] for answer in left} == {"600"}
 
@@ -170,7 +170,7 @@ async def test_looking_at_the_limits_takes_nothing_from_them(
 async def test_a_tenant_without_requests_left_still_reads(
     client: httpx.AsyncClient, key: str, acme: Tenant, settings: Settings
 ) -> None:
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     await in_database(Tenant.objects.filter(pk=acme.pk).update)(requests_per_minute=1, burst=1)
     body = {"model": "none"}
     for status in (404, 429, 429):
@@ -297,7 +297,7 @@ async def test_random_paths_make_no_kinds_of_their_own(
     client: httpx.AsyncClient, key: str, context: Context, settings: Settings
 ) -> None:
     """Without a key, over the limit or not: one row for each route, however many the paths."""
-    settings.IP_PER_MINUTE = 3
+    settings.ADDRESS_PER_MINUTE = 3
     for n in range(30):
         await client.get(f"/v1/models/{uuid4()}")
         await client.get(f"/beta/models/{n}")

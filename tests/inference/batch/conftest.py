@@ -145,7 +145,7 @@ async def shop(
 ) -> AsyncIterator[Shop]:
     pools = {bench.pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.ENGINES = {"mock": {"context_length": 4096, "template_tokens": 64, "pools": pools}}
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     engines.forget()
     monkeypatch.setattr(run, "BEAT_S", 0.1)
     monkeypatch.setattr(in_flight, "LOOK_S", 0.2)

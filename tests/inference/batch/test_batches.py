@@ -35,7 +35,7 @@ from inference.models import (
     Usage,
     UsageHour,
 )
-from inference.policy import Window
+from inference.pool_policy import Window
 from inference.queue_control import cancelling
 from inference.registry.following import changed
 from inference.stream.frame_reader import Returns

@@ -59,7 +59,7 @@ async def asked(shop: Shop, what: str) -> httpx.Response:
 async def test_each_counts_as_one_request(
     shop: Shop, acme: Tenant, settings: Settings, what: str, addresses: int
 ) -> None:
-    settings.IP_PER_MINUTE = addresses
+    settings.ADDRESS_PER_MINUTE = addresses
     await limited(acme, requests_per_minute=3, burst=3)
     for _ in range(3):
         assert (await asked(shop, what)).status_code in (200, 404)

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from inference.cache import second_level
-from inference.cache.second_level import FirstLevel
+from inference.cache import levels
+from inference.cache.levels import FirstLevel
 
 pytestmark = pytest.mark.unit
 ACME, GLOBEX = uuid4(), uuid4()
@@ -47,7 +47,7 @@ def test_bytes_are_bounded_too() -> None:
 
 def test_nothing_is_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = FirstLevel()
-    monkeypatch.setattr(second_level, "TTL_S", 0.0)
+    monkeypatch.setattr(levels, "TTL_S", 0.0)
     cache.put(ACME, name(1), b"x")
     assert cache.get(ACME, name(1)) is None
     assert (cache.entries, cache.bytes) == (0, 0)

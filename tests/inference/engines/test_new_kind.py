@@ -50,7 +50,7 @@ async def context(
     monkeypatch.setitem(engines.KINDS, "parrot", ParrotEngine)  # the one line
     monkeypatch.setattr(enqueue, "wake_up", lambda _pool: None)
     settings.ENGINES = {pool: {"kind": "parrot", "url": "http://127.0.0.1:9"}}
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     engines.forget()
     opened = await Context.open()
     yield opened

@@ -33,7 +33,7 @@ async def context(
 ) -> AsyncIterator[Context]:
     plain = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {pool: plain, "ours": plain, "theirs": {**plain, "hosted": True}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     engines.forget()
     async with serving() as opened:
         yield opened

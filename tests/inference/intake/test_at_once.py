@@ -53,7 +53,7 @@ def test_each_name_has_its_bound_and_all_have_one() -> None:
 @pytest.fixture
 async def context(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     engines.forget()
     async with serving() as opened:
         yield opened

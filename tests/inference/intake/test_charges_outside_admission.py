@@ -28,7 +28,7 @@ async def context(
 ) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL = dsn
-    settings.IP_PER_MINUTE = 5
+    settings.ADDRESS_PER_MINUTE = 5
     engines.forget()
     async with serving(Context()) as opened:
         yield opened
@@ -122,7 +122,7 @@ async def test_a_bad_body_is_charged_too(context: Context, ip: str, acme: Tenant
 async def test_a_bad_body_counts_for_its_tenant_and_its_key(
     context: Context, acme: Tenant, of: str, settings: Settings
 ) -> None:
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     limits = {"requests_per_minute": 3, "burst": 3, "max_concurrency": 1}
     issued, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     await in_database((acme if of == "tenant" else issued).change)(by="test", **limits)
@@ -137,7 +137,7 @@ async def test_a_bad_body_counts_for_its_tenant_and_its_key(
 async def test_a_bad_body_leaves_the_bucket_of_tokens_as_it_is(
     context: Context, acme: Tenant, settings: Settings
 ) -> None:
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     await in_database(acme.change)(by="test", requests_per_minute=90, tokens_per_minute=1000)
     caller = await context.authenticator.by_key(key)
@@ -175,5 +175,5 @@ async def test_denials_are_on_record(context: Context, ip: str) -> None:
 async def test_without_a_limit_nobody_is_counted(
     context: Context, ip: str, settings: Settings
 ) -> None:
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     assert {(await get_models(ip, "rubbish"))[0] for _ in range(20)} == {401}

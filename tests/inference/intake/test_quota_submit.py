@@ -46,7 +46,7 @@ async def context(
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "context_length": 1000}
     settings.ENGINES = {pool: {**engine, "template_tokens": 64}}
     settings.DATABASE_URL = through(database, dsn)
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     engines.forget()
     context = Context()

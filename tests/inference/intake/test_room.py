@@ -111,7 +111,7 @@ async def asking(
     dsn: str, pool: str, acme: Tenant, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     settings.ENGINES = {"m": {"pools": {pool: {**ENGINE, "limits": {REALTIME: {"waiting": 4}}}}}}
-    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     monkeypatch.setattr(queues, "EVERY_S", 0.02)
     engines.forget()
@@ -182,7 +182,7 @@ async def test_what_is_on_its_way_comes_on_top(
 async def test_who_is_refused_all_the_time_has_an_address_that_is_counted(
     asking: httpx.AsyncClient, settings: Settings, tell: Any, pool: str
 ) -> None:
-    settings.IP_PER_MINUTE = 3
+    settings.ADDRESS_PER_MINUTE = 3
     tell(pool, WAITING)
     answers = [await asking.post("/v1/chat/completions", json=BODY) for _ in range(6)]
     codes = [answer.status_code for answer in answers]

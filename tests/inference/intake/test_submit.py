@@ -76,7 +76,7 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL = through(database, dsn)
     settings.REDIS_URL = over(redis, settings.REDIS_URL)
-    settings.IP_PER_MINUTE = 0
+    settings.ADDRESS_PER_MINUTE = 0
     monkeypatch.setattr(commits, "RECORD_PATIENCE_S", 0.4)
     monkeypatch.setattr(enqueue, "PATIENCE_S", 1.0)
     engines.forget()

@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 
 from inference.queue.fair_queue import FairQueue
 from inference.queue.occupancy import new_runner_id
-from inference.queue_control.of_tenant import ADVICE, OwnLine, Reason, causes, own_lines
+from inference.queue_control.tenant_queue import ADVICE, OwnLine, Reason, causes, own_lines
 from tests.inference.orders import an_item
 
 

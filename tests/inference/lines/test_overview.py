@@ -13,8 +13,8 @@ from inference.order import Item
 from inference.queue.fair_queue import FairQueue
 from inference.queue.occupancy import new_runner_id
 from inference.queue_control import overview as overviews
-from inference.queue_control.of_tenant import own_lines
 from inference.queue_control.overview import ClassLines, Overview, TenantLine, overview
+from inference.queue_control.tenant_queue import own_lines
 from tests.inference.orders import an_item
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 
 from inference import engines
 from inference.models import Engine, Model, Pool
-from inference.policy import Policy
+from inference.pool_policy import Policy
 from inference.registry import following
 from inference.registry.following import Following, load
 from inference.registry.importing import import_file

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
+from inference.engine_progress import Progress
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.progress import Progress
 from inference.worker import stalls
 from inference.worker.run.run import Run
 from inference.worker.stalls import EngineStalled, RequestStalled, SilenceWatch

@@ -13,8 +13,8 @@ from config.supervisor.keeper import Keeper, failure
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.terminal import Problem
+from inference.engine_launch import HOST, Launch
 from inference.engines.kinds.bundled_model import FILE
-from inference.launching import HOST, Launch
 
 _BUNDLED = "smollm2-135m"
 

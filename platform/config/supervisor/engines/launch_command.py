@@ -17,8 +17,8 @@ from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import Problem
 from inference.engine_entries import SLOTS
+from inference.engine_launch import HOST, Launch
 from inference.engines.kinds.bundled_model import template_for
-from inference.launching import HOST, Launch
 
 _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]

@@ -16,9 +16,9 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import PATIENCE, Keeper
 from config.supervisor.ports import find_free, reserve
 from config.supervisor.terminal import Problem, done, say
-from inference import launching
+from inference import engine_launch
 from inference.engine_entries import Entry, Fields, configured, entries
-from inference.launching import Launch
+from inference.engine_launch import Launch
 
 KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
 _SEALED = "sealed:"
@@ -39,7 +39,7 @@ def launched(
         if entry.fields.get("launch"):
             servers[entry.engine] = server = _server(entry, home)
             fields = {name: value for name, value in server.fields.items() if name != "name"}
-            fields["url"] = fields.get("url") or launching.url_of(server.kind, server.port)
+            fields["url"] = fields.get("url") or engine_launch.url_of(server.kind, server.port)
             fields |= {"api_key": server.api_key, "launch": server.launch.shown}
             entry = replace(entry, fields=fields)
         shown_entries.append(entry)
@@ -49,14 +49,14 @@ def launched(
 def _server(entry: Entry, home: Home) -> Server:
     fields, kind = dict(entry.fields), str(entry.fields["kind"])
     try:
-        launch = launching.read(kind, fields["launch"])
+        launch = engine_launch.read(kind, fields["launch"])
         url = fields.get("url")
-        port = reserve(launching.port_of(url)) if url else find_free()
+        port = reserve(engine_launch.port_of(url)) if url else find_free()
     except ValueError as problem:
         raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: {problem}") from None
     if str(key := fields.get("api_key", "")).startswith(_SEALED):
         raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: leave its api_key out")
-    key = key or launching.api_key(home.password(KEYS).encode(), entry.engine)
+    key = key or engine_launch.api_key(home.password(KEYS).encode(), entry.engine)
     if kind == "vllm":
         fields.setdefault("priority_scheduling", True)
     return Server(entry.engine, kind, port, key, {"name": entry.model, **fields}, launch)
@@ -131,10 +131,10 @@ class Launches:
             return None
         if row.kind != "llama_cpp":
             raise ValueError("FOREBAY_ENGINES alone can say that a command is run")
-        launch = Launch(str(launching.model_file(self._folders, str(launch_options["model"]))))
-        key = launching.api_key(self._secret, row.name)
+        launch = Launch(str(engine_launch.model_file(self._folders, str(launch_options["model"]))))
+        key = engine_launch.api_key(self._secret, row.name)
         fields = {"name": row.model, "slots": row.slots, **row.options}
-        return Server(row.name, row.kind, launching.port_of(row.url), key, fields, launch)
+        return Server(row.name, row.kind, engine_launch.port_of(row.url), key, fields, launch)
 
     async def _start(self, server: Server) -> None:
         """Start a server and record the engine as starting. Raises Problem, OSError."""

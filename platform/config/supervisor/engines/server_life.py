@@ -20,9 +20,9 @@ from config.supervisor.child import Child
 from config.supervisor.engines.launch_command import Server
 from config.supervisor.http_probe import get
 from config.supervisor.terminal import say
-from inference import progress
-from inference.launching import HOST
-from inference.progress import STALL_S
+from inference import engine_progress
+from inference.engine_launch import HOST
+from inference.engine_progress import STALL_S
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.5  # between checks while it starts
@@ -75,7 +75,7 @@ class ServerWatch:
         answer = await get(HOST, self.server.port, "/metrics", ASK_WITHIN_S, headers=key)
         if answer.status != 200:
             return answer.status != 0
-        figures = progress.read(self.server.kind, answer.body)
+        figures = engine_progress.read(self.server.kind, answer.body)
         if figures is None:
             return True
         before, self._done = self._done, figures.done

@@ -11,7 +11,7 @@ from console.api.acts import Act, calling, listing, shape_of, showing
 from console.api.problem import Problem
 from console.api.resource import Resource
 from console.api.strict_input import Shape
-from inference.cache.stored import Figures, figures, purge_by, stored
+from inference.cache.stored_answers import Figures, figures, purge_by, stored
 from tenants.models import CacheRule
 from tenants.roles import Permission as P
 

@@ -13,7 +13,7 @@ from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, 
 from console.api.strict_input import Shape
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME
-from inference.policy import LONGEST_MS, RouteCondition
+from inference.pool_policy import LONGEST_MS, RouteCondition
 from inference.queue.limits import kept_free
 from tenants.operator_scopes import OperatorScope as Scope
 

@@ -22,7 +22,7 @@ from console.serving.queue_lines import (
 from console.usage.waiting_requests import explained_lines
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
-from inference.queue_control.of_tenant import Reason
+from inference.queue_control.tenant_queue import Reason
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 

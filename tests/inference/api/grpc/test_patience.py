@@ -16,7 +16,7 @@ from inference.api.grpc import rpc as calls
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
 from inference.intake.limits.concurrency import ConcurrencyLimit
-from inference.intake.limits.unadmitted import BodyMemory, Budget
+from inference.intake.limits.unadmitted_bodies import BodyMemory, Budget
 from tenants.caller import Caller
 from tests.inference.api.grpc.conftest import Serve
 from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile

@@ -12,8 +12,8 @@ from pytest_django.fixtures import Settings
 
 from inference.api.grpc import rpc
 from inference.api.grpc.server import UNREAD, Server
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import BodyMemory, Budget
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import BodyMemory, Budget
 from tests.inference.api.grpc.conftest import ECHO
 from tests.inference.api.grpc.hostile import Hostile, hostile
 
@@ -28,7 +28,7 @@ Start = Callable[[], Awaitable[str]]
 def budget(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Budget:
     settings.MAX_BODY_BYTES = LARGEST
     budget = Budget(4 * LARGEST)
-    monkeypatch.setattr(unadmitted, "budget", lambda: budget)
+    monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
 
@@ -37,7 +37,7 @@ def start(budget: Budget, started: list[Server]) -> Start:
     """Starts a server whose one method reads its message as those of the API do."""
 
     async def answer(_: Any, wire: Any) -> bytes:
-        held = BodyMemory(budget, lambda: unadmitted.of_caller(None, rpc.address(wire)))
+        held = BodyMemory(budget, lambda: unadmitted_bodies.of_caller(None, rpc.address(wire)))
         try:
             sent: bytes = await rpc.message(wire, held, LARGEST)
             return sent
@@ -110,7 +110,7 @@ async def test_strangers_leave_room_for_callers_with_a_key(start: Start, budget:
     address = await start()
     with hostile(address) as client:
         await asyncio.to_thread(send_all_but_the_end, client, HEALTH)
-        key = (unadmitted.Owner("API key", "1", LARGEST * 2),)
+        key = (unadmitted_bodies.Owner("API key", "1", LARGEST * 2),)
         assert budget.take(key, LARGEST) is None
         budget.give_back(key, LARGEST)
     async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):

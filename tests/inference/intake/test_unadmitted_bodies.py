@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from inference.errors import LimitReached, Unavailable
-from inference.intake.limits import unadmitted
-from inference.intake.limits.unadmitted import EVERYBODY, FREE, BodyMemory, Budget, Owner, refusal
+from inference.intake.limits import unadmitted_bodies
+from inference.intake.limits.unadmitted_bodies import (
+    EVERYBODY,
+    FREE,
+    BodyMemory,
+    Budget,
+    Owner,
+    refusal,
+)
 from tenants.caller import NO_LIMITS, Caller
 
 pytestmark = pytest.mark.unit
@@ -115,9 +122,9 @@ def test_the_first_bytes_of_a_body_count_for_nothing() -> None:
 
 
 def test_shares_grow_with_the_largest_body(settings: Settings) -> None:
-    small = {owner.kind: owner.most for owner in unadmitted.of_stranger("192.0.2.1")}
+    small = {owner.kind: owner.most for owner in unadmitted_bodies.of_stranger("192.0.2.1")}
     settings.MAX_BODY_BYTES *= 100
-    large = {owner.kind: owner.most for owner in unadmitted.of_stranger("192.0.2.1")}
+    large = {owner.kind: owner.most for owner in unadmitted_bodies.of_stranger("192.0.2.1")}
     assert small["address"] == 32 * 1024 * 1024
     assert large["address"] == 2 * settings.MAX_BODY_BYTES
     assert large["strangers"] == 4 * settings.MAX_BODY_BYTES
@@ -148,5 +155,5 @@ def test_a_refusal_says_whose_share_is_used_up() -> None:
     error = refusal(ALICE)
     assert isinstance(error, LimitReached)
     assert "this API key sends more than 60 bytes at once" in error.message
-    assert error.code == unadmitted.CODE
+    assert error.code == unadmitted_bodies.CODE
     assert error.retry_after == 1

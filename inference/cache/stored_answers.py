@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.trail.record import act
-from inference.cache.second_level import prefix
+from inference.cache.levels import prefix
 from inference.models import Usage
 from inference.queue.client import ask_script, client
 from infrastructure.redis.link import Script

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inference import engine_entries, launching
+from inference import engine_entries, engine_launch
 from inference.registry.checking import check
 
 pytestmark = pytest.mark.unit
@@ -29,7 +29,7 @@ MODEL = {"model": "deepseek-ai/DeepSeek-R1"}
 )
 def test_what_makes_no_server(kind: str, given: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        launching.read(kind, given)
+        engine_launch.read(kind, given)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_makes_no_server(kind: str, given: dict[str, Any], problem: str) ->
 )
 def test_a_server_of_ours_listens_here_alone(url: str) -> None:
     with pytest.raises(ValueError, match="the url must be"):
-        launching.port_of(url)
+        engine_launch.port_of(url)
 
 
 def test_an_entry_without_an_address_needs_the_supervisor() -> None:
@@ -59,13 +59,13 @@ def test_a_file_outside_the_folders_is_none(tmp_path: Path) -> None:
         file.write_bytes(b"GGUF....")
     (inside / "link.gguf").symlink_to(outside)
     (inside / "text.gguf").write_text("text")
-    assert launching.model_file([tmp_path / "none", inside], "a.gguf") == inside / "a.gguf"
-    assert launching.model_file([inside], str(inside / "a.gguf")) == inside / "a.gguf"
+    assert engine_launch.model_file([tmp_path / "none", inside], "a.gguf") == inside / "a.gguf"
+    assert engine_launch.model_file([inside], str(inside / "a.gguf")) == inside / "a.gguf"
     for given in ("../outside.gguf", str(outside), "link.gguf", "b.gguf", ".", "a\0"):
         with pytest.raises(ValueError, match="no file"):
-            launching.model_file([inside], given)
+            engine_launch.model_file([inside], given)
     with pytest.raises(ValueError, match="not a GGUF file"):
-        launching.model_file([inside], "text.gguf")
+        engine_launch.model_file([inside], "text.gguf")
 
 
 def test_a_file_that_cannot_be_read_is_none(
@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_read_is_none(
     (tmp_path / "a.gguf").write_bytes(b"GGUF....")
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(ValueError, match="cannot be read"):
-        launching.model_file([tmp_path], "a.gguf")
+        engine_launch.model_file([tmp_path], "a.gguf")
 
 
 @pytest.mark.parametrize("name", ["引" * 67, "a\x1b[31m", "a\rb", "a\0"])

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 from psycopg.conninfo import make_conninfo
 
 from audit.keys.keyring import Unreadable
-from inference.record.recorded import EncryptedRequests
+from inference.record.recorded_requests import EncryptedRequests
 
 NAME = "reads-requests"
 CIPHERTEXT = bytes(range(256)) * 400

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from audit.keys.cipher import MasterKeyUnavailable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference import classes
 from inference.cache.answers import Answer, opened
 from inference.cache.canonical import Body, is_deterministic, name_of
-from inference.cache.second_level import ALONE, TROUBLE, FirstLevel, SecondLevel
+from inference.cache.levels import ALONE, TROUBLE, FirstLevel, SecondLevel
 from inference.errors import BadRequest, NotFound
 from inference.metrics.requests import LOOKED, MISS
 from inference.order import Order

@@ -2,8 +2,8 @@
 
 import pytest
 
-from inference import progress
-from inference.progress import Progress
+from inference import engine_progress
+from inference.engine_progress import Progress
 
 pytestmark = pytest.mark.unit
 LLAMA_CPP = """# TYPE llamacpp:n_decode_total counter
@@ -28,7 +28,7 @@ sglang:realtime_tokens_total{{mode="prefill_compute",tp_rank="0"}} {decodes}
     ("kind", "text"), [("llama_cpp", LLAMA_CPP), ("vllm", VLLM), ("sglang", SGLANG)]
 )
 def test_each_step_makes_another_figure(kind: str, text: str) -> None:
-    before, after = (progress.read(kind, text.format(decodes=n)) for n in (7, 8))
+    before, after = (engine_progress.read(kind, text.format(decodes=n)) for n in (7, 8))
     assert before
     assert after
     assert (before.busy, after.done - before.done) == (True, 1)
@@ -36,19 +36,19 @@ def test_each_step_makes_another_figure(kind: str, text: str) -> None:
 
 def test_an_idle_server_is_not_busy() -> None:
     idle = LLAMA_CPP.format(decodes=7).replace("processing 1", "processing 0")
-    assert progress.read("llama_cpp", idle) == Progress(False, 21)
+    assert engine_progress.read("llama_cpp", idle) == Progress(False, 21)
 
 
 @pytest.mark.parametrize("text", ["", "other:figure 1", "llamacpp:requests_processing 1"])
 def test_metrics_that_do_not_say_it(text: str) -> None:
-    assert progress.read("llama_cpp", text) is None
+    assert engine_progress.read("llama_cpp", text) is None
 
 
 def test_an_older_sglang_is_not_judged_by_what_stands_still_while_it_reads() -> None:
     older = 'sglang:num_running_reqs 1.0\nsglang:prompt_tokens_total{model_name="m"} 5\n'
-    assert progress.read("sglang", older) is None
+    assert engine_progress.read("sglang", older) is None
 
 
 def test_a_figure_that_is_no_number_counts_as_nothing() -> None:
     odd = LLAMA_CPP.format(decodes="what")
-    assert progress.read("llama_cpp", odd) == Progress(True, 14)
+    assert engine_progress.read("llama_cpp", odd) == Progress(True, 14)
