@@ -14,7 +14,7 @@ django.setup()
 
 from inference.engines import KINDS  # noqa: E402 - after Django is set up
 from inference.engines.base import Engine, EngineConfig  # noqa: E402
-from inference.engines.fields import CHAT, HINTS, SERVICE, TEXT, Rule  # noqa: E402
+from inference.engines.fields import CHAT, HINTS, SERVICE, TEXT, FieldRule  # noqa: E402
 
 PAGE = Path(__file__).with_name("parameters.md")
 SERVICE_NAME = "OpenAI"
@@ -132,7 +132,7 @@ def _engines(cells: dict[str, str]) -> str:
     return f"all but {', '.join(refusing)}" if few else ", ".join(passed)
 
 
-def _usual(name: str, rules: list[Rule | None], *, chat: bool) -> str:
+def _usual(name: str, rules: list[FieldRule | None], *, chat: bool) -> str:
     """Returns the values that most kinds take; for what is refused everywhere, why."""
     if name in REFUSED:
         return REFUSED[name]
@@ -140,7 +140,7 @@ def _usual(name: str, rules: list[Rule | None], *, chat: bool) -> str:
     return (common or next(rule for rule in rules if rule)).should
 
 
-def _cell(name: str, rule: Rule | None, usual: str) -> str:
+def _cell(name: str, rule: FieldRule | None, usual: str) -> str:
     if rule is None:
         return CHECKED if name in HINTS else REFUSES
     return PASSED if rule.should == usual else _escaped(rule.should)

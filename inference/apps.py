@@ -29,7 +29,7 @@ def check_queue_limits() -> None:
     from inference import classes, pool_policy
 
     try:
-        pool_policy.check(pool_policy.Policy(limits=settings.QUEUE_LIMITS), classes.names())
+        pool_policy.check(pool_policy.PoolPolicy(limits=settings.QUEUE_LIMITS), classes.names())
     except pool_policy.BadPolicy as problem:
         raise ImproperlyConfigured(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
 

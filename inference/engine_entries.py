@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inference import pool_policy
-from inference.pool_policy import Policy
+from inference.pool_policy import PoolPolicy
 
 Fields = Mapping[str, Any]
 HOSTED = frozenset({"deepseek"})  # kinds that are always on a machine of others
@@ -35,7 +35,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EngineEntry:
     """The configuration of one engine."""
 
     model: str
@@ -43,7 +43,7 @@ class Entry:
     engine: str
     fields: Fields
     draining: bool = False  # it takes no new requests
-    pool_policy: Policy = field(default_factory=Policy)  # of its pool
+    policy: PoolPolicy = field(default_factory=PoolPolicy)  # of its pool
     seat: str = ""  # the engine whose workers it has; "": its own
     from_file: bool = True  # from FOREBAY_ENGINES: no operator chose its address
 
@@ -118,7 +118,7 @@ def share(whole: int, number: int, count: int) -> int:
     return (whole + count - number) // count
 
 
-def entries(configured: Mapping[str, Fields]) -> list[Entry]:
+def entries(configured: Mapping[str, Fields]) -> list[EngineEntry]:
     """Returns all engines. Raises ValueError for a bad or repeated model, pool or engine."""
     engines = [entry for model, fields in configured.items() for entry in _of_model(model, fields)]
     owners: dict[str, str] = {}
@@ -140,7 +140,7 @@ def entries(configured: Mapping[str, Fields]) -> list[Entry]:
     return engines
 
 
-def configured(rows: Iterable[Entry]) -> dict[str, Fields]:
+def configured(rows: Iterable[EngineEntry]) -> dict[str, Fields]:
     """Returns entries in the long form of FOREBAY_ENGINES."""
     models: dict[str, Any] = {}
     for entry in rows:
@@ -153,7 +153,7 @@ def configured(rows: Iterable[Entry]) -> dict[str, Fields]:
     return models
 
 
-def _of_model(model: str, fields: Fields) -> list[Entry]:
+def _of_model(model: str, fields: Fields) -> list[EngineEntry]:
     pools = fields.get("pools")
     if pools is None:
         return _of_pool(model, model, fields)
@@ -168,16 +168,16 @@ def _of_model(model: str, fields: Fields) -> list[Entry]:
     return engines
 
 
-def _of_pool(model: str, pool: str, fields: Fields) -> list[Entry]:
+def _of_pool(model: str, pool: str, fields: Fields) -> list[EngineEntry]:
     fields, when = _split(fields)
     engines = fields.get("engines")
     if engines is None:
-        return [Entry(model, pool, pool, in_numbers(fields), policy=when)]
+        return [EngineEntry(model, pool, pool, in_numbers(fields), policy=when)]
     if not isinstance(engines, list) or not all(isinstance(one, dict) for one in engines):
         raise ValueError(f"pool {pool!r}: `engines` must be a list of objects")
     common = {name: value for name, value in fields.items() if name != "engines"}
     return [
-        Entry(model, pool, f"{pool}.{number}", in_numbers({**common, **own}), policy=when)
+        EngineEntry(model, pool, f"{pool}.{number}", in_numbers({**common, **own}), policy=when)
         for number, own in enumerate(engines, 1)
     ]
 
@@ -192,6 +192,6 @@ def in_numbers(fields: Fields, now: int = SLOTS) -> Fields:
     return {**fields, "slots": now, "auto_slots": True}
 
 
-def _split(fields: Fields) -> tuple[Fields, Policy]:
+def _split(fields: Fields) -> tuple[Fields, PoolPolicy]:
     of_pool = {name: value for name, value in fields.items() if name in pool_policy.KEYS}
-    return {name: fields[name] for name in fields if name not in of_pool}, Policy(**of_pool)
+    return {name: fields[name] for name in fields if name not in of_pool}, PoolPolicy(**of_pool)

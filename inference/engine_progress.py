@@ -11,7 +11,7 @@ STALL_S = 120.0  # without progress; a slow server may prefill long prompts
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILINE | re.ASCII)
 
 
-class Progress(NamedTuple):
+class EngineProgress(NamedTuple):
     """The progress of a server. `done` changes whenever it has computed something."""
 
     busy: bool
@@ -56,7 +56,7 @@ _NAMES = {
 }
 
 
-def read(kind: str, text: str) -> Progress | None:
+def read(kind: str, text: str) -> EngineProgress | None:
     """Returns None for metrics without the needed figures."""
     names = _NAMES[kind]
     samples = _SAMPLE.findall(text)
@@ -64,7 +64,7 @@ def read(kind: str, text: str) -> Progress | None:
         return None
     running = [_number(value) for name, value in samples if name == names.running]
     computed = [_number(value) for name, value in samples if name in names.figures]
-    return Progress(sum(running) > 0, sum(computed))
+    return EngineProgress(sum(running) > 0, sum(computed))
 
 
 def _number(value: str) -> float:

@@ -28,7 +28,7 @@ KEYS = ("condition", "overflow_after_ms", "limits", "window")  # keys of a pool 
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PoolWindow:
     """A window from `opens` to `closes`, in minutes after midnight, which it may span.
 
     Batches use the engines in these hours of the tenant's time zone, and little or nothing outside.
@@ -45,7 +45,7 @@ class Window:
     outside: int = 0
 
     @classmethod
-    def parse(cls, text: str, *, ramp: int = 0, outside: int = 0) -> "Window | None":
+    def parse(cls, text: str, *, ramp: int = 0, outside: int = 0) -> "PoolWindow | None":
         """Parse "22:00-06:00"; None for "", which is any time. Raises ValueError."""
         if not text.strip():
             return None
@@ -58,7 +58,7 @@ class Window:
         return window
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "Window | None":
+    def of(cls, fields: Mapping[str, Any]) -> "PoolWindow | None":
         """Returns a pool's window from `hours` ("" for any time), `ramp_minutes`, `outside`.
 
         Raises ValueError.
@@ -121,7 +121,7 @@ class RouteCondition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PoolPolicy:
     condition: str = RouteCondition.ALWAYS
     overflow_after_ms: int = 0  # milliseconds of expected wait, of "overflow"
     limits: Mapping[str, Any] = field(default_factory=dict, hash=False)  # by class of work
@@ -138,7 +138,7 @@ class BadPolicy(ValueError):
         self.field, self.reason = name, reason
 
 
-def check(policy: Policy, classes: Collection[str]) -> None:
+def check(policy: PoolPolicy, classes: Collection[str]) -> None:
     """Check a policy. `classes` may have limits. Raises BadPolicy."""
     _check_condition(policy.condition, policy.overflow_after_ms)
     if not isinstance(policy.limits, Mapping):
@@ -166,7 +166,7 @@ def _check_window(window: Any) -> None:
     if not isinstance(window, Mapping):
         raise BadPolicy("window", "must be an object")
     try:
-        Window.of(window or {"hours": ""})
+        PoolWindow.of(window or {"hours": ""})
     except ValueError as problem:
         raise BadPolicy("window", str(problem)) from None
 

@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import PLATFORM, Checkpoint, SealMark
-from audit.proof.seal import LOCK, ROUND, Row, put_under_seal
+from audit.proof.seal import LOCK, ROUND, EventRow, put_under_seal
 from audit.proof.seal_mark import CannotSeal, Mark, SetBack, mark
 from audit.trail.canonical import LINE
 from audit.trail.record import act
-from audit.verification.report import Report
+from audit.verification.report import VerificationReport
 from audit.verification.rows import RESTARTS, Trail
 from audit.verification.verify import open_trail, verify
 from audit.verification.witness_lines import Witness, parse_line
@@ -48,10 +48,10 @@ _LAST = """
     order by xid desc, id desc limit 1"""
 
 
-class Broken(Exception):
+class RestoredTrailBroken(Exception):
     """The restored trail does not verify."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: VerificationReport) -> None:
         super().__init__(f"{report.found} findings")
         self.report = report
 
@@ -75,7 +75,7 @@ class Resumed:
 
 
 def resume(witness: Path | None = None, *, despite_findings: bool = False) -> Resumed:
-    """Resumes sealing and records it. Raises Broken, OSError, psycopg.Error."""
+    """Resumes sealing and records it. Raises RestoredTrailBroken, OSError, psycopg.Error."""
     with scope(system=True):
         rows("select pg_advisory_xact_lock(%s)", [LOCK])
         last = Checkpoint.objects.order_by("-n").first()
@@ -83,7 +83,7 @@ def resume(witness: Path | None = None, *, despite_findings: bool = False) -> Re
         position, problem = _sealed_up_to()
         report, covered = _verify_restored(position, witness, resumed)
         if report.found and not despite_findings:
-            raise Broken(report)
+            raise RestoredTrailBroken(report)
         resumed.why, resumed.findings = type(problem).__name__ if problem else "", report.found
         if isinstance(problem, SetBack):
             _seal_restored(position, covered, resumed)
@@ -111,7 +111,9 @@ def _restarts() -> list[int]:
     return [after_id for (after_id,) in rows(RESTARTS)]
 
 
-def _verify_restored(position: Mark, witness: Path | None, resumed: Resumed) -> tuple[Report, int]:
+def _verify_restored(
+    position: Mark, witness: Path | None, resumed: Resumed
+) -> tuple[VerificationReport, int]:
     """Returns the findings without those about unsealed events, and the highest sealed event id."""
     witnesses = [Witness(str(witness), _known_lines(witness, resumed))] if witness else []
     with open_trail() as trail:
@@ -157,6 +159,6 @@ def _seal_restored(position: Mark, covered: int, resumed: Resumed) -> None:
     seal_mark.save()
 
 
-def _unsealed(position: Mark, covered: int) -> list[Row]:
+def _unsealed(position: Mark, covered: int) -> list[EventRow]:
     values = {**position._asdict(), "covered": covered, "round": ROUND}
-    return [Row(*row) for row in rows(_UNSEALED, values)]
+    return [EventRow(*row) for row in rows(_UNSEALED, values)]

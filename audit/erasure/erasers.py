@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 Evidence = dict[str, Any]  # fit for JSON; numbers add up when a store has to be gone through again
 
 
-class Turn(IntEnum):
+class ErasureTurn(IntEnum):
     """The order of stores: running work ends first, the link to a person's identity goes last."""
 
     RUNNING = 1
@@ -34,7 +34,7 @@ class Eraser:
 
     name: str
     label: Promise
-    turn: Turn
+    turn: ErasureTurn
     erase: Callable[[UUID, UUID], Evidence]
     verify: Callable[[UUID, UUID], int]
     stops_processing: bool = False  # also runs if the data is only restricted

@@ -17,7 +17,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.erasure import certificate, deletion, erasers
 from audit.erasure.deletion import is_restricted, restricted_until
-from audit.erasure.erasers import Eraser, Turn
+from audit.erasure.erasers import Eraser, ErasureTurn
 from audit.models import DeletionRequest, DeletionState, ErasureStep
 from audit.retention import legal_hold
 from infrastructure.postgres.queries import try_lock
@@ -145,8 +145,8 @@ def _next_step(request: DeletionRequest) -> ErasureStep | None:
     stores = {store.name: store for store in known}
     order = {name: n for n, name in enumerate(stores)}
     steps = [step for step in request.steps.filter(finished_at=None) if step.store in stores]
-    turn = min((stores[step.store].turn for step in steps), default=Turn.IDENTITY)
-    if turn <= Turn.KEYS:  # nothing is erased before its tombstone is on disk
+    turn = min((stores[step.store].turn for step in steps), default=ErasureTurn.IDENTITY)
+    if turn <= ErasureTurn.KEYS:  # nothing is erased before its tombstone is on disk
         steps = [step for step in steps if stores[step.store].turn == turn]
     due = [step for step in steps if _is_due(step)]
     return min(due, key=lambda step: order[step.store], default=None)
@@ -185,7 +185,7 @@ def _erase(request: DeletionRequest, step: ErasureStep) -> bool:
     store = erasers.find(step.store)
     assert store
     subject = request.tenant_id, request.subject_id
-    if store.turn == Turn.IDENTITY and not _others_finished(request, store):
+    if store.turn == ErasureTurn.IDENTITY and not _others_finished(request, store):
         return False
     evidence = store.erase(*subject)
     step.evidence = erasers.merge_evidence(_without_tries(step), evidence)

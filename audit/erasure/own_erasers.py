@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from audit.erasure import tombstones
-from audit.erasure.erasers import Eraser, Evidence, Turn, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
 from audit.exports import export_file
 from audit.keys import keyring
 from audit.models import DataKey, ErasureStep, Export, Payload
@@ -65,7 +65,7 @@ def _rows_remaining(model: type[DataKey | Export], tenant_id: UUID, subject_id: 
 def register_own() -> None:
     keys, files = partial(_rows_remaining, DataKey), partial(_rows_remaining, Export)
     texts = _("Prompts and answers in the audit trail")
-    register(Eraser(KEYS, _("Keys"), Turn.KEYS, _destroy_keys, keys))
-    register(Eraser("texts", texts, Turn.CONTENT, _erase_texts, _texts_remaining))
+    register(Eraser(KEYS, _("Keys"), ErasureTurn.KEYS, _destroy_keys, keys))
+    register(Eraser("texts", texts, ErasureTurn.CONTENT, _erase_texts, _texts_remaining))
     exports = _("Files that were exported")
-    register(Eraser("exports", exports, Turn.CONTENT, _erase_exports, files))
+    register(Eraser("exports", exports, ErasureTurn.CONTENT, _erase_exports, files))

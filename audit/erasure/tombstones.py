@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.erasure import erasers, line_file
-from audit.erasure.erasers import Evidence, Turn
+from audit.erasure.erasers import ErasureTurn, Evidence
 from audit.keys import signing
 from audit.models import DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold
@@ -44,7 +44,7 @@ class BadTombstone(Exception):
     """A line was changed or damaged. Nothing is erased because of it."""
 
 
-class Line(NamedTuple):
+class TombstoneLine(NamedTuple):
     tenant_id: UUID
     subject_id: UUID
     request_id: UUID
@@ -123,24 +123,24 @@ def place(tenant_id: UUID, subject_id: UUID) -> None:
     line = next((line for line in lines() if line.request_id == request.id), None)
     if line is None:
         subject = request.tenant_id, request.subject_id
-        line = Line(*subject, request.id, request.removes, timezone.now()).signed()
+        line = TombstoneLine(*subject, request.id, request.removes, timezone.now()).signed()
         line_file.append(path(), str(line))
     store(line)
 
 
-def store(line: Line) -> None:
+def store(line: TombstoneLine) -> None:
     """Stores the line in the database too, where the keyring looks for it."""
     Tombstone.objects.get_or_create(request_id=line.request_id, defaults=line._asdict())
 
 
-def _line_of(row: Tombstone) -> Line:
+def _line_of(row: Tombstone) -> TombstoneLine:
     """Returns the row as a line. Raises BadTombstone if the row was changed."""
     ids = row.tenant_id, row.subject_id, row.request_id
-    return Line(*ids, row.removes, row.at, bytes(row.signature)).checked()
+    return TombstoneLine(*ids, row.removes, row.at, bytes(row.signature)).checked()
 
 
 # Reading -----------------------------------------------------------------------------------------
-def lines() -> list[Line]:
+def lines() -> list[TombstoneLine]:
     """Returns the lines of the file. Raises BadTombstone.
 
     Only the last line may be cut off, by a crash while it was written.
@@ -149,7 +149,7 @@ def lines() -> list[Line]:
         texts = path().read_text(errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [Line.parse(text) for text in texts if not _cut_off(text)]
+    return [TombstoneLine.parse(text) for text in texts if not _cut_off(text)]
 
 
 def _cut_off(text: str) -> bool:
@@ -174,7 +174,7 @@ def write_back() -> int:
     return len(missing)
 
 
-def unapplied(*, thorough: bool = False) -> list[Line]:
+def unapplied(*, thorough: bool = False) -> list[TombstoneLine]:
     """Returns lines whose subject has a key again; `thorough`: all, for data in other stores."""
     every = lines()
     if not every or thorough:
@@ -191,7 +191,7 @@ def removes(tenant_id: UUID, subject_id: UUID) -> bool:
 
 
 # After a restore ---------------------------------------------------------------------------------
-def apply(line: Line) -> dict[str, Evidence]:
+def apply(line: TombstoneLine) -> dict[str, Evidence]:
     """Erases again, in one transaction, and returns the evidence by store.
 
     Raises OnHold; the key is barred then, and `apply_again` erases as soon as the hold is over.
@@ -202,7 +202,7 @@ def apply(line: Line) -> dict[str, Evidence]:
         store(line)
     with scope(system=True):
         legal_hold.refuse_if_held(*subject)
-        stores = [eraser for eraser in erasers.in_order() if eraser.turn != Turn.RECIPIENTS]
+        stores = [eraser for eraser in erasers.in_order() if eraser.turn != ErasureTurn.RECIPIENTS]
         evidence = {eraser.name: eraser.erase(*subject) for eraser in stores}
         act_on(line, Action.KEY_ERASE, BY, request=str(line.request_id), again=True)
     return evidence
@@ -251,7 +251,7 @@ def startup_problem(*, while_erasing: bool = False) -> str:
     return ""
 
 
-def _is_barred(line: Line) -> bool:
+def _is_barred(line: TombstoneLine) -> bool:
     """Returns True if a hold delays the erasure and the tombstone keeps the key unusable."""
     tombstones = Tombstone.objects.filter(request_id=line.request_id)
     return legal_hold.in_force(*line.owner) is not None and tombstones.exists()

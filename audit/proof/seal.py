@@ -41,7 +41,7 @@ _MOVE = """
     on conflict (id) do update set xid = excluded.xid, event_id = excluded.event_id, at = now()"""
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     id: int
     xid: int
     tenant_id: UUID
@@ -84,14 +84,14 @@ def _round() -> int:
         if not value("select pg_try_advisory_xact_lock(%s)", [LOCK]):
             return 0
         rows(_IN_ORDER)
-        unsealed = [Row(*row) for row in rows(_UNSEALED, [*mark(), ROUND])]
+        unsealed = [EventRow(*row) for row in rows(_UNSEALED, [*mark(), ROUND])]
         if unsealed:
             put_under_seal(unsealed)
             rows(_MOVE, [unsealed[-1].xid, unsealed[-1].id])
         return len(unsealed)
 
 
-def put_under_seal(events: list[Row]) -> None:
+def put_under_seal(events: list[EventRow]) -> None:
     now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
     n = last.n + 1 if last else 1
     seals = list(_chained(events, now))
@@ -118,7 +118,7 @@ def hashes_under(checkpoint: int) -> list[bytes]:
     return [bytes(hash_) for (hash_,) in rows("select audit_hashes_under(%s)", [checkpoint])]
 
 
-def _chained(events: list[Row], now: datetime) -> Iterator[Seal]:
+def _chained(events: list[EventRow], now: datetime) -> Iterator[Seal]:
     """Yields the seals of each tenant's batches, each chained to the one before."""
     tenants = list({event.tenant_id for event in events})
     retention = _retention(tenants)
@@ -137,9 +137,9 @@ def _retention(tenants: list[UUID]) -> dict[UUID, int]:
     return dict(rows(_RETENTION, [tenants]))
 
 
-def _batches(events: list[Row]) -> Iterator[list[Row]]:
+def _batches(events: list[EventRow]) -> Iterator[list[EventRow]]:
     """Yields each tenant's events, in order, a batch at a time."""
-    of_tenant: dict[UUID, list[Row]] = {}
+    of_tenant: dict[UUID, list[EventRow]] = {}
     for event in events:
         of_tenant.setdefault(event.tenant_id, []).append(event)
     for own_events in of_tenant.values():
@@ -147,7 +147,7 @@ def _batches(events: list[Row]) -> Iterator[list[Row]]:
             yield own_events[start : start + BATCH]
 
 
-def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int) -> Seal:
+def _next_seal(head: _Head, batch: list[EventRow], now: datetime, retention_days: int) -> Seal:
     leaves = [merkle.leaf(row.line.encode()) for row in batch]
     seal = Seal(
         tenant_id=batch[0].tenant_id,

@@ -73,7 +73,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EventPage:
     """A page of events, newest first. A cursor is "" if there is nothing more on that side."""
 
     rows: list[Event]
@@ -95,7 +95,7 @@ def page(
     size: int = PAGE,
     look: int = LOOK,
     side: str = "",
-) -> Page:
+) -> EventPage:
     """Returns a page; `tenant_id` None searches the whole platform.
 
     Raises BadCursor, also for a cursor that is not of `side`.
@@ -111,9 +111,9 @@ def page(
     onward = _cursor_at(rows[-1], salt, way) if more else rest
     if way == "newer":
         back = _cursor_at(rows[0], salt, "older") if rows else ""
-        return Page(rows[::-1], back, onward)
+        return EventPage(rows[::-1], back, onward)
     back = _cursor_at(rows[0], salt, "newer") if start and rows else ""
-    return Page(rows, onward, back, reached[0] if reached and not more else None)
+    return EventPage(rows, onward, back, reached[0] if reached and not more else None)
 
 
 def oldest_first(

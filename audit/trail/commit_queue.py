@@ -18,7 +18,7 @@ OVERHEAD = 1024  # bytes: what a row without a text costs
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class WaitingRow:
     row: Row
     done: asyncio.Future[Any]
     since: float  # on the loop's clock
@@ -35,7 +35,7 @@ def size(row: Row) -> int:
 
 class FairLine:
     def __init__(self) -> None:
-        self._heap: list[tuple[tuple[int, int], Entry]] = []
+        self._heap: list[tuple[tuple[int, int], WaitingRow]] = []
         self._ends: dict[str, int] = {}  # the end of each tenant's last row
         self._clock = self._count = 0
         self.bytes: Counter[str] = Counter()  # waiting, by tenant
@@ -45,7 +45,7 @@ class FairLine:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: WaitingRow) -> None:
         """Adds an entry. One that was taken before returns to its position."""
         if entry.position is None:
             self._count += 1
@@ -57,9 +57,9 @@ class FairLine:
         self.total += entry.size
         heappush(self._heap, (entry.position, entry))
 
-    def take(self, rows: int, most_bytes: int) -> list[Entry]:
+    def take(self, rows: int, most_bytes: int) -> list[WaitingRow]:
         """Returns the next entries: at least one, if any waits."""
-        entries: list[Entry] = []
+        entries: list[WaitingRow] = []
         while self._heap and len(entries) < rows:
             most_bytes -= self._heap[0][1].size
             if entries and most_bytes < 0:
@@ -70,7 +70,7 @@ class FairLine:
         self._uncount(entries)
         return entries
 
-    def remove(self, matches: Callable[[Entry], bool]) -> list[Entry]:
+    def remove(self, matches: Callable[[WaitingRow], bool]) -> list[WaitingRow]:
         entries = [entry for _, entry in self._heap if matches(entry)]
         if entries:
             self._heap = [pair for pair in self._heap if not matches(pair[1])]
@@ -78,7 +78,7 @@ class FairLine:
             self._uncount(entries)
         return entries
 
-    def _uncount(self, entries: list[Entry]) -> None:
+    def _uncount(self, entries: list[WaitingRow]) -> None:
         if not self._heap:  # nobody waits, so the history of shares is over
             self.bytes.clear()
             self.rows.clear()

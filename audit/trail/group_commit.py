@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.trail.commit_queue import Entry, FairLine, Row, size
+from audit.trail.commit_queue import FairLine, Row, WaitingRow, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
@@ -123,7 +123,7 @@ class GroupCommit:
         """Returns the statement's result once the row is durable. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
-        entry = Entry(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
+        entry = WaitingRow(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
         self._refuse_too_much(entry)
         if entry.size > LARGE or entry.tenant in self._behind:
             # The tenant's rows keep their order in the lane of large rows.
@@ -149,11 +149,11 @@ class GroupCommit:
         await self._connection.close()
 
     # The queue -----------------------------------------------------------------------------------
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: WaitingRow) -> None:
         self._line.add(entry)
         self._more.set()
 
-    def _refuse_too_much(self, entry: Entry) -> None:
+    def _refuse_too_much(self, entry: WaitingRow) -> None:
         rows = total = tenant_rows = tenant_bytes = 0
         for line in self._lines():
             rows += len(line)
@@ -187,10 +187,10 @@ class GroupCommit:
                 reason = StoreUnavailable(f"the group failed: {problem!r}")
                 _fail(group, reason)
 
-    async def _commit(self, group: list[Entry]) -> None:
+    async def _commit(self, group: list[WaitingRow]) -> None:
         if not group:
             return
-        fresh: list[Entry] = []
+        fresh: list[WaitingRow] = []
         try:
             connection = await self._connection.get()
             group = [entry for entry in group if not entry.done.done()]  # drops abandoned rows
@@ -226,14 +226,14 @@ class GroupCommit:
         cursor = await connection.execute(statement, parameters, prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
 
-    async def _retry_later(self, group: list[Entry], problem: Exception) -> None:
+    async def _retry_later(self, group: list[WaitingRow], problem: Exception) -> None:
         """Queues the rows again (they are idempotent) while they may still wait."""
         AWAY.of(self._what).value += 1
         await self._connection.close()
         self._requeue(group, f"no answer from PostgreSQL: {problem}")
         await asyncio.sleep(0.1)
 
-    def _requeue(self, group: list[Entry], reason: str) -> None:
+    def _requeue(self, group: list[WaitingRow], reason: str) -> None:
         """Fails rows whose patience is over; the others return to their positions."""
         late = [entry for entry in group if self._is_over(entry)]
         late += self._line.remove(self._is_over)
@@ -242,14 +242,14 @@ class GroupCommit:
             if not entry.done.done():
                 self._put(entry)
 
-    def _is_over(self, entry: Entry) -> bool:
+    def _is_over(self, entry: WaitingRow) -> bool:
         doubt_s = self._doubt_s if entry.sent else 0
         return asyncio.get_running_loop().time() - entry.since > self._patience_s + doubt_s
 
     # A tenant whose locks are held must not hold up the others -----------------------------------
-    async def _commit_by_stripe(self, group: list[Entry]) -> None:
+    async def _commit_by_stripe(self, group: list[WaitingRow]) -> None:
         """Commits stripes one by one, since another transaction holds a lock that a row wants."""
-        stripes: dict[int, list[Entry]] = {}
+        stripes: dict[int, list[WaitingRow]] = {}
         for entry in group:
             stripes.setdefault(_stripe(entry.row), []).append(entry)
         if len(stripes) > 1:
@@ -260,7 +260,7 @@ class GroupCommit:
         else:
             self._set_aside(group)
 
-    def _set_aside(self, group: list[Entry]) -> None:
+    def _set_aside(self, group: list[WaitingRow]) -> None:
         """Moves rows to the lane of blocked rows, where they wait as long as they may."""
         if self._aside is None:
             self._aside = self._lane()
@@ -270,7 +270,7 @@ class GroupCommit:
             entry.position = None  # the other lane has a clock of its own
             self._aside._put(entry)
 
-    def _without_stuck(self, group: list[Entry]) -> list[Entry]:
+    def _without_stuck(self, group: list[WaitingRow]) -> list[WaitingRow]:
         """Moves rows of blocked stripes to their lane, so that they are not tried in vain."""
         if not self._stuck:
             return group
@@ -279,7 +279,7 @@ class GroupCommit:
             self._set_aside(stuck)
         return [entry for entry in group if _stripe(entry.row) not in self._stuck]
 
-    async def _one_by_one(self, group: list[Entry], problem: Exception) -> None:
+    async def _one_by_one(self, group: list[WaitingRow], problem: Exception) -> None:
         """Commits each row alone, so that one bad row does not fail the others."""
         if len(group) == 1:
             log.error("PostgreSQL refused a row: %s", problem)
@@ -309,7 +309,7 @@ def _stripe(row: Row) -> int:
     return int(str(row.get("tenant_id") or "0")[:2], 16) & 63
 
 
-def _count_until_done(counts: "Counter[Any]", name: Hashable, entry: Entry) -> None:
+def _count_until_done(counts: "Counter[Any]", name: Hashable, entry: WaitingRow) -> None:
     """Counts the entry until it is done."""
 
     def decrement(_: object) -> None:
@@ -321,7 +321,7 @@ def _count_until_done(counts: "Counter[Any]", name: Hashable, entry: Entry) -> N
     entry.done.add_done_callback(decrement)
 
 
-async def _result_within(entry: Entry, patience_s: float) -> Any:
+async def _result_within(entry: WaitingRow, patience_s: float) -> Any:
     """Returns the entry's result. The entry stays in the queue if the caller is cancelled.
 
     Costs less than `asyncio.wait`.
@@ -349,7 +349,7 @@ def _pass_on(done: asyncio.Future[Any], result: asyncio.Future[Any]) -> None:
         result.set_result(done.result())
 
 
-def _give_up(result: asyncio.Future[Any], entry: Entry) -> None:
+def _give_up(result: asyncio.Future[Any], entry: WaitingRow) -> None:
     if result.done():
         return
     late = entry.done if entry.sent else None
@@ -358,12 +358,12 @@ def _give_up(result: asyncio.Future[Any], entry: Entry) -> None:
         entry.done.cancel()  # so it will not be sent any more
 
 
-def _mark(group: list[Entry], *, sent: bool) -> None:
+def _mark(group: list[WaitingRow], *, sent: bool) -> None:
     for entry in group:
         entry.sent = sent
 
 
-def _fail(group: list[Entry], reason: Exception) -> None:
+def _fail(group: list[WaitingRow], reason: Exception) -> None:
     for entry in group:
         if not entry.done.done():
             entry.done.set_exception(reason)

@@ -15,8 +15,8 @@ from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Head, SectionResult
-from audit.verification.rows import TimeRange, Trail
-from audit.verification.spool import Batch, Spool
+from audit.verification.rows import Trail, VerificationRange
+from audit.verification.spool import Spool, SpooledBatch
 
 _REACH = """
     select coalesce(min(checkpoint), 0), coalesce(max(checkpoint), 0) from audit_seal
@@ -74,7 +74,7 @@ class CheckpointRow(NamedTuple):
 class Terms:
     """The range to verify, the trusted public keys, and the months that may be missing."""
 
-    span: TimeRange
+    span: VerificationRange
     keys: list[bytes]
     pruned: Pruned
 
@@ -205,7 +205,7 @@ class Chain:
             place = seal.tenant_id, seal.checkpoint, seal.batch
             reach = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.may_lack(seal.tenant_id, times)
-            self._spool.put(Batch(*place, *reach, may_miss, array("q", ids), leaves))
+            self._spool.put(SpooledBatch(*place, *reach, may_miss, array("q", ids), leaves))
 
 
 def _number(row: CheckpointRow | SealRow) -> int:

@@ -11,8 +11,16 @@ from uuid import UUID
 
 from audit.trail.canonical import moment
 from audit.verification.report import SectionResult
-from audit.verification.rows import Cut, Row, TimeRange, Trail, conditions, in_order, restarts
-from audit.verification.spool import Batch, Spool
+from audit.verification.rows import (
+    Cut,
+    Row,
+    Trail,
+    VerificationRange,
+    conditions,
+    in_order,
+    restarts,
+)
+from audit.verification.spool import Spool, SpooledBatch
 
 PATIENCE = timedelta(seconds=60)  # the longest that an event may wait for its seal
 _STRAYS = """
@@ -31,14 +39,14 @@ class Events:
     """Matches the events in sealing order with the batches of the seals in the same order."""
 
     def __init__(
-        self, connection: Trail, span: TimeRange, spool: Spool, result: SectionResult
+        self, connection: Trail, span: VerificationRange, spool: Spool, result: SectionResult
     ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
         self._result, self._report = result, result.report
         self._restarts = restarts(connection)
         self._unclaimed: dict[int, Unclaimed] = {}  # read, and in no batch so far
         self._read_count = 0
-        self._awaited: dict[int, tuple[bytes, Batch]] = {}  # in a batch, and not read so far
+        self._awaited: dict[int, tuple[bytes, SpooledBatch]] = {}  # in a batch, and not read so far
         self._reached: dict[UUID, int] = {}  # by tenant: the position of its last event
 
     def match(self, after: Cut | None = None, upto: Cut | None = None) -> None:
@@ -60,7 +68,7 @@ class Events:
         for ids in self._spool.strays(_CHUNK):
             self._strays(ids)
 
-    def _read_ahead(self, rows: Iterator[Row], batches: list[Batch]) -> None:
+    def _read_ahead(self, rows: Iterator[Row], batches: list[SpooledBatch]) -> None:
         """Reads until the round's events are there, or are too far away to be expected."""
         wanted = sum(len(batch.ids) for batch in batches)
         self._read(rows, max(0, wanted - len(self._unclaimed)))
@@ -80,7 +88,7 @@ class Events:
         self._read_count = position
         return position > before
 
-    def _matches(self, batch: Batch) -> bool:
+    def _matches(self, batch: SpooledBatch) -> bool:
         """Returns True if the whole batch is present, unchanged, and in its order and time."""
         events = [self._unclaimed.get(event_id) for event_id in batch.ids]
         if not events or None in events:
@@ -98,7 +106,7 @@ class Events:
             del self._unclaimed[event_id]
         return True
 
-    def _one_by_one(self, batch: Batch) -> None:
+    def _one_by_one(self, batch: SpooledBatch) -> None:
         first, last, complete = 2**62, -(2**62), True
         reached = self._reached.get(batch.tenant_id, -1)
         for n, event_id in enumerate(batch.ids):
@@ -120,7 +128,7 @@ class Events:
             text = f"seal {batch.batch} is not of the time that it says"
             self._report.add_of(batch, "seal_broken", text)
 
-    def _absent(self, event_id: int, leaf: bytes, batch: Batch) -> None:
+    def _absent(self, event_id: int, leaf: bytes, batch: SpooledBatch) -> None:
         if batch.may_miss:
             self._result.lacking += 1
         elif len(self._awaited) < AHEAD:
@@ -162,5 +170,5 @@ class Events:
             else:
                 self._report.count("waiting")
 
-    def _add(self, kind: str, what: str, event_id: int, batch: Batch) -> None:
+    def _add(self, kind: str, what: str, event_id: int, batch: SpooledBatch) -> None:
         self._report.add_of(batch, kind, f"event {event_id} {what}", event_id=event_id)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from audit.platform import PLATFORM
-from audit.verification.report import Report
+from audit.verification.report import VerificationReport
 from audit.verification.rows import Trail
 
 FLOOR = timedelta(days=184)
@@ -55,14 +55,14 @@ _ON_RECORD = """
                    and month = date_trunc('month', %(at)s::timestamptz at time zone 'UTC')::date)"""
 
 
-class Change(NamedTuple):
+class RetentionChange(NamedTuple):
     at: datetime
     days: int
     before: int | None  # None: the first that a seal states
 
 
 class SignedRetention:
-    def __init__(self, changes: dict[UUID, list[Change]]) -> None:
+    def __init__(self, changes: dict[UUID, list[RetentionChange]]) -> None:
         self._changes = changes
 
     def had_expired(self, tenant_id: UUID, at: datetime, now: datetime) -> bool:
@@ -83,7 +83,7 @@ class SignedRetention:
             for change, end in zip(changes, ends, strict=True)
         )
 
-    def check(self, connection: Trail, report: Report) -> None:
+    def check(self, connection: Trail, report: VerificationReport) -> None:
         for tenant_id, changes in self._changes.items():
             for earlier, change in pairwise(changes):
                 lower = change.before is not None and change.days < change.before
@@ -154,7 +154,7 @@ class Pruned:
         return self.retention.had_expired(tenant_id, batch.last, self.now)
 
 
-def pruned(connection: Trail, report: Report) -> Pruned:
+def pruned(connection: Trail, report: VerificationReport) -> Pruned:
     """Returns the months that may be missing; one not dropped as claimed is a finding."""
     (began,) = connection.execute(_FIRST).fetchone() or (None,)
     rows = connection.execute(_PRUNED).fetchall()
@@ -180,13 +180,15 @@ def pruned(connection: Trail, report: Report) -> Pruned:
 
 
 def signed_retention(connection: Trail) -> SignedRetention:
-    changes: dict[UUID, list[Change]] = defaultdict(list)
+    changes: dict[UUID, list[RetentionChange]] = defaultdict(list)
     for tenant_id, at, days, before in connection.execute(_HISTORY):
-        changes[tenant_id].append(Change(at.astimezone(UTC), days, before))
+        changes[tenant_id].append(RetentionChange(at.astimezone(UTC), days, before))
     return SignedRetention(dict(changes))
 
 
-def _is_on_record(connection: Trail, tenant_id: UUID, earlier: Change, change: Change) -> bool:
+def _is_on_record(
+    connection: Trail, tenant_id: UUID, earlier: RetentionChange, change: RetentionChange
+) -> bool:
     if tenant_id == PLATFORM:
         return True  # the platform has the default, which a new version may lower
     values = {

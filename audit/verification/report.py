@@ -23,7 +23,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     findings: list[Finding] = field(default_factory=list)
     found: int = 0
     figures: dict[str, int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class SectionResult:
     ends of chains that it finds there on trust.
     """
 
-    report: Report
+    report: VerificationReport
     lacking: int = 0
     anchor: CheckpointFacts | None = None
     last: CheckpointFacts | None = None

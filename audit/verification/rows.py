@@ -30,7 +30,7 @@ _EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class TimeRange:
+class VerificationRange:
     """The range of a verification: everything, one tenant, or a span of time."""
 
     tenant_id: UUID | None = None
@@ -79,7 +79,7 @@ def conditions(
 
 
 def in_order(
-    connection: Trail, span: TimeRange, parts: Iterable[str], reach: tuple[int, int] | None
+    connection: Trail, span: VerificationRange, parts: Iterable[str], reach: tuple[int, int] | None
 ) -> Iterator[Row]:
     """Yields rows that meet each of `parts`, SQL conditions, one after the other.
 
@@ -93,7 +93,7 @@ def in_order(
             yield from cursor.stream(statement.encode(), binary=True, size=AT_ONCE)
 
 
-def _limits(span: TimeRange, reach: tuple[int, int] | None) -> Iterator[str]:
+def _limits(span: VerificationRange, reach: tuple[int, int] | None) -> Iterator[str]:
     if span.tenant_id:
         yield f"coalesce(tenant_id, '{PLATFORM}') = '{span.tenant_id}'"
     if span.since is not None or span.until is not None:

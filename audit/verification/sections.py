@@ -14,7 +14,7 @@ import psycopg
 from audit.proof.chain import CheckpointFacts
 from audit.verification.chain import BEGINNING, EVER, Chain, Terms
 from audit.verification.events import Events
-from audit.verification.report import Head, Report, SectionResult
+from audit.verification.report import Head, SectionResult, VerificationReport
 from audit.verification.rows import Cut, Trail
 from audit.verification.spool import Spool
 
@@ -38,7 +38,7 @@ class Task:
 
 
 def verify_section(
-    section: Section, terms: Terms, connection: Trail, report: Report
+    section: Section, terms: Terms, connection: Trail, report: VerificationReport
 ) -> SectionResult:
     result = SectionResult(report)
     with Spool() as spool:
@@ -51,7 +51,7 @@ def try_section(section: Section, terms: Terms, connection: Trail) -> SectionRes
     """Verifies a section, or returns None if it cannot be read."""
     try:
         with connection.transaction(force_rollback=True):
-            return verify_section(section, terms, connection, Report())
+            return verify_section(section, terms, connection, VerificationReport())
     except (psycopg.Error, OverflowError):
         return None
 

@@ -15,7 +15,7 @@ from uuid import UUID
 IN_MEMORY = 64 * 1024 * 1024
 
 
-class Batch(NamedTuple):
+class SpooledBatch(NamedTuple):
     tenant_id: UUID
     checkpoint: int
     batch: int
@@ -41,13 +41,13 @@ class Spool:
         self._file.close()
         self._strays.close()
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: SpooledBatch) -> None:
         pickle.dump(batch, self._file)
         self._count += 1
         first, last = self.reach or (batch.first_us, batch.last_us)
         self.reach = min(first, batch.first_us), max(last, batch.last_us)
 
-    def rounds(self) -> Iterator[list[Batch]]:
+    def rounds(self) -> Iterator[list[SpooledBatch]]:
         """Yields batches that were sealed together, in sealing order."""
         self._file.seek(0)
         batches = (pickle.load(self._file) for _ in range(self._count))  # noqa: S301 (our own)

@@ -16,13 +16,13 @@ from uuid import UUID
 
 from audit.actions import Action
 from audit.erasure import tombstones
-from audit.erasure.tombstones import BadTombstone, Line
+from audit.erasure.tombstones import BadTombstone, TombstoneLine
 from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
 from audit.verification.pruned import FLOOR, Pruned, signed_retention
-from audit.verification.report import Report
-from audit.verification.rows import TimeRange, Trail
+from audit.verification.report import VerificationReport
+from audit.verification.rows import Trail, VerificationRange
 
 FIELDS = {
     Action.COMPLETION_RECEIVED: "request",
@@ -76,7 +76,7 @@ _DROPPED = """select max(month)::timestamp at time zone 'UTC' from audit_prunedm
               where "table" = 'audit_event'"""
 
 
-class Row(NamedTuple):
+class TextRow(NamedTuple):
     event_id: int
     tenant_id: UUID
     subject_id: UUID | None
@@ -85,7 +85,9 @@ class Row(NamedTuple):
     changed: bool
 
 
-def check_texts(connection: Trail, span: TimeRange, pruned: Pruned, report: Report) -> None:
+def check_texts(
+    connection: Trail, span: VerificationRange, pruned: Pruned, report: VerificationReport
+) -> None:
     values = {
         "tenant": span.tenant_id,
         "since": span.since,
@@ -101,11 +103,11 @@ def check_texts(connection: Trail, span: TimeRange, pruned: Pruned, report: Repo
             text = f"event {event_id} speaks of an erasure that has no tombstone"
             report.add("erased_without_tombstone", text, tenant_id=tenant_id, event_id=event_id)
     for row in connection.execute(_TEXTS, values):
-        _judge(Row(*row), missing, report)
+        _judge(TextRow(*row), missing, report)
     missing.check_totals()
 
 
-def _judge(row: Row, missing: "_MissingTexts", report: Report) -> None:
+def _judge(row: TextRow, missing: "_MissingTexts", report: VerificationReport) -> None:
     where: dict[str, Any] = {"tenant_id": row.tenant_id, "event_id": row.event_id}
     if row.changed:
         report.add("text_changed", f"the text of event {row.event_id} was changed", **where)
@@ -123,7 +125,7 @@ def _judge(row: Row, missing: "_MissingTexts", report: Report) -> None:
 class _MissingTexts:
     """The reasons that the trail gives for missing texts."""
 
-    def __init__(self, connection: Trail, report: Report) -> None:
+    def __init__(self, connection: Trail, report: VerificationReport) -> None:
         self._report = report
         self._erased = {*_in_database(connection, report), *_on_file(report)}
         self._days: dict[UUID, int] = dict(connection.execute(_DAYS).fetchall())
@@ -164,10 +166,12 @@ class _MissingTexts:
                 self._report.add("text_missing", text, tenant_id=tenant_id)
 
 
-def _in_database(connection: Trail, report: Report) -> set[tuple[UUID, UUID]]:
+def _in_database(connection: Trail, report: VerificationReport) -> set[tuple[UUID, UUID]]:
     owners = set()
     for tenant_id, subject_id, request_id, removes, at, signature in connection.execute(_STONES):
-        line = Line(tenant_id, subject_id, request_id, removes, at.astimezone(UTC), signature)
+        line = TombstoneLine(
+            tenant_id, subject_id, request_id, removes, at.astimezone(UTC), signature
+        )
         if line.is_ours():
             owners.add(line.owner)
         else:
@@ -176,7 +180,7 @@ def _in_database(connection: Trail, report: Report) -> set[tuple[UUID, UUID]]:
     return owners
 
 
-def _on_file(report: Report) -> set[tuple[UUID, UUID]]:
+def _on_file(report: VerificationReport) -> set[tuple[UUID, UUID]]:
     try:
         return {line.owner for line in tombstones.lines()}
     except BadTombstone as problem:
@@ -186,7 +190,7 @@ def _on_file(report: Report) -> set[tuple[UUID, UUID]]:
 
 # Keys --------------------------------------------------------------------------------------------
 def check_data_keys(
-    connection: Trail, span: TimeRange, report: Report, *, must: bool = False
+    connection: Trail, span: VerificationRange, report: VerificationReport, *, must: bool = False
 ) -> None:
     """Checks that every key opens.
 
@@ -207,7 +211,7 @@ def check_data_keys(
         report.notes.append(f"not every key was tried: {problem}")
 
 
-def _keys(connection: Trail, span: TimeRange, *, of_tenants: bool) -> Iterator[DataKey]:
+def _keys(connection: Trail, span: VerificationRange, *, of_tenants: bool) -> Iterator[DataKey]:
     names = ("id", "tenant_id", "subject_id", "version", "wrapped_by", "wrapped")
     with connection.cursor("data_keys") as cursor:
         cursor.itersize = 1000
@@ -227,7 +231,7 @@ def _opens(row: DataKey) -> bool | None:
     return True
 
 
-def _count(row: DataKey, opens: bool, report: Report) -> None:
+def _count(row: DataKey, opens: bool, report: VerificationReport) -> None:
     report.count("data_keys")
     if not opens:
         text = f"key {row.id} does not open: what it has sealed is lost"

@@ -17,32 +17,32 @@ from audit.keys import signing
 from audit.verification.chain import Terms
 from audit.verification.parallel import verify_sections
 from audit.verification.pruned import Pruned, pruned
-from audit.verification.report import Report
-from audit.verification.rows import TimeRange, Trail
+from audit.verification.report import VerificationReport
+from audit.verification.rows import Trail, VerificationRange
 from audit.verification.sections import Section, verify_section
 from audit.verification.texts import check_data_keys, check_texts
 from audit.verification.witness_lines import Witness
 
-__all__ = ["Report", "TimeRange", "Witness", "open_trail", "verify"]
+__all__ = ["VerificationRange", "VerificationReport", "Witness", "open_trail", "verify"]
 
 
 def verify(
     connection: Trail,
-    span: TimeRange | None = None,
+    span: VerificationRange | None = None,
     *,
     keys: Iterable[bytes] = (),
     witnesses: Iterable[Witness] = (),
     texts: bool = True,
     at_home: bool = False,
     processes: int | None = None,
-) -> Report:
+) -> VerificationReport:
     """Verifies a trail, over a connection whose transaction sees every tenant.
 
     `keys`: public keys beside those that we trust; `at_home`: the master key must be available;
     `processes`: the most to use, by default as many as cores, up to 4. Raises ChildProcessError if
     one of them ended.
     """
-    began, report, span = time.monotonic(), Report(), span or TimeRange()
+    began, report, span = time.monotonic(), VerificationReport(), span or VerificationRange()
     trusted = [*signing.trusted().values(), *keys]
     months = Pruned([])
     with _unreadable(report):
@@ -61,7 +61,9 @@ def verify(
     return report
 
 
-def _verify_events(terms: Terms, connection: Trail, processes: int | None, report: Report) -> None:
+def _verify_events(
+    terms: Terms, connection: Trail, processes: int | None, report: VerificationReport
+) -> None:
     joined = verify_sections(terms, connection, processes)
     if joined:
         report.figures |= joined.figures
@@ -75,7 +77,7 @@ def _verify_events(terms: Terms, connection: Trail, processes: int | None, repor
 
 
 @contextmanager
-def _unreadable(report: Report) -> Iterator[None]:
+def _unreadable(report: VerificationReport) -> Iterator[None]:
     """Reports values that no clock or counter can produce, as somebody must have written them."""
     try:
         yield

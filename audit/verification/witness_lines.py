@@ -10,7 +10,7 @@ from typing import NamedTuple
 from audit.keys import signing
 from audit.proof.chain import CHECKPOINT, CheckpointFacts
 from audit.verification.chain import CHECKPOINTS, CheckpointRow
-from audit.verification.report import Report
+from audit.verification.report import VerificationReport
 from audit.verification.rows import Trail
 
 _CHUNK = 1000
@@ -40,7 +40,7 @@ class Witness:
         self.name, self.delivered, self.lines = name, delivered, lines
         self._differs = False
 
-    def check(self, connection: Trail, keys: Iterable[bytes], report: Report) -> None:
+    def check(self, connection: Trail, keys: Iterable[bytes], report: VerificationReport) -> None:
         known = {signing.key_id(key): key for key in keys}
         last, before = 0, report.found
         lines = self._parsed(report)
@@ -57,7 +57,7 @@ class Witness:
         if self._differs:
             report.notes += _restores(connection)
 
-    def _knows_none(self, connection: Trail, report: Report) -> None:
+    def _knows_none(self, connection: Trail, report: VerificationReport) -> None:
         """Reports a witness that knows no checkpoint, except right after the first was signed."""
         first = connection.execute(_FIRST).fetchone()
         if first and datetime.now(UTC) - first[0] > DELIVERED_WITHIN:
@@ -65,14 +65,14 @@ class Witness:
         elif first:
             report.notes.append(f"{self.name} has not heard of the first checkpoint yet")
 
-    def _parsed(self, report: Report) -> Iterator[WitnessLine]:
+    def _parsed(self, report: VerificationReport) -> Iterator[WitnessLine]:
         for line in self.lines:
             try:
                 yield parse_line(line)
             except (ValueError, KeyError, TypeError, OverflowError):
                 report.notes.append(f"{self.name} has a line that is no checkpoint")
 
-    def _check_order(self, n: int, last: int, report: Report) -> int:
+    def _check_order(self, n: int, last: int, report: VerificationReport) -> int:
         """Reports a gap in the numbers, as a witness receives all from the first one on."""
         if n > last + 1:
             text = f"{self.name} lacks the checkpoints between {last} and {n}"
@@ -80,7 +80,11 @@ class Witness:
         return max(n, last)
 
     def _compare(
-        self, line: WitnessLine, ours: CheckpointRow | None, known: dict[str, bytes], report: Report
+        self,
+        line: WitnessLine,
+        ours: CheckpointRow | None,
+        known: dict[str, bytes],
+        report: VerificationReport,
     ) -> None:
         report.count("witnessed")
         if ours and (ours.facts, ours.key_id, ours.signature) == tuple(line):

@@ -15,7 +15,7 @@ from inference.intake import charges_outside_admission
 from inference.intake.access import allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import Context
-from inference.intake.enqueue import leave
+from inference.intake.enqueue import forget_reader
 from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.order import Order
@@ -93,7 +93,7 @@ class Path:
         """Stand in for runner and engine: take it out of the queue, hold it, settle it."""
         await self._queue.pop(1, "bench")
         await asyncio.sleep(HELD_S)
-        leave(self.context, order)
+        forget_reader(self.context, order)
         await self.context.cancellation.settle_unstarted(order, OUTCOME)
 
     async def beat(self) -> None:

@@ -17,7 +17,7 @@ from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, Popped, prefix
 from inference.record.consumption import MOST_TIMES
 
-SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE)
+SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.END_LEASE)
 BESIDE = (fair_queue.PARK, fair_queue.CHARGE)
 ORDER = b"sealed"
 MOST_NOTES = 100
@@ -168,7 +168,7 @@ class SimulatedPool:
         request.done = request.tokens
         self.tally.classes[request.klass].counts["finished"] += 1
         del self._requests[request.id]
-        calls = [self._queue.settling(running.item, request.cost - running.before)]
+        calls = [self._queue.ending_lease(running.item, request.cost - running.before)]
         if classes.of(request.klass).preemptible:
             calls.append(self._queue.parking("over", running.item))
         settled = self._link.run_all(calls)

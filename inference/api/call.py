@@ -11,8 +11,7 @@ from audit.proof import receipts
 from inference.api import limits
 from inference.api.refusals import as_error, is_recorded
 from inference.errors import ApiError, Headers
-from inference.intake import charges_outside_admission
-from inference.intake import refusals as recorded
+from inference.intake import charges_outside_admission, refusals
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
@@ -21,7 +20,7 @@ from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.limits import unadmitted_bodies
 from inference.intake.limits.unadmitted_bodies import BodyMemory, of_caller
-from inference.intake.prompt_templates import FIELD, Prompt
+from inference.intake.prompt_templates import FIELD, FilledTemplate
 from inference.intake.submission import CLASS, Arrival, Options, Submission, read
 from inference.intake.submit import submit
 from inference.log_context import works_for
@@ -165,7 +164,7 @@ class Call:
         if memory := self.__dict__.get("held"):
             memory.release()
 
-    async def _prompt(self, caller: Caller, body: Body, form: Form) -> Prompt | None:
+    async def _prompt(self, caller: Caller, body: Body, form: Form) -> FilledTemplate | None:
         """Returns the prompt of the template that a body names.
 
         Raises BadRequest, NotFound, OutOfService.
@@ -252,7 +251,7 @@ class Call:
         if is_recorded(refusal, error):
             self.denied(error.status, error.code)
         elif error.code == NOT_KEPT:
-            recorded.not_cached(self.context, self.caller, self.route, self.client_ip)
+            refusals.not_cached(self.context, self.caller, self.route, self.client_ip)
         if self.caller:
             error = await self._with_limits(self.caller, error)
         error_names = {name for name, _ in error.extra}
@@ -286,4 +285,4 @@ class Call:
     def denied(self, status: int, code: str) -> None:
         """Record a denial for the tenant, or for the operators."""
         where = self.context, self.caller, self.route, self.client_ip
-        recorded.denied(*where, status=status, code=code)
+        refusals.denied(*where, status=status, code=code)

@@ -16,7 +16,7 @@ from inference.intake.errors import NotAdmitted
 from inference.order import Order
 from inference.stream.frames import Frame, Kind, pool_in
 from tenants.quotas.ledger_answer import Verdict
-from tenants.rate_limits.admission import Admission, Left
+from tenants.rate_limits.admission import Admission, TierRest
 
 _TIERS = {
     "ip": "this address sent {limit} requests within a minute, which is the most",
@@ -57,7 +57,7 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
     ]
     if admission.tier.endswith(_OF_BYTES):
         remaining = max(0, admission.limit - admission.used)
-        error.extra += _of("bytes", Left(admission.limit, remaining, admission.frees_in_ms))
+        error.extra += _of("bytes", TierRest(admission.limit, remaining, admission.frees_in_ms))
     if admission.tier == "quota":
         error.extra.append((b"x-should-retry", b"false"))
     return error
@@ -84,7 +84,7 @@ def headers(admission: Admission, scope: str = "") -> Headers:
     return lines
 
 
-def _of(what: str, limit: Left) -> Headers:
+def _of(what: str, limit: TierRest) -> Headers:
     return [
         (f"x-ratelimit-limit-{what}".encode(), b"%d" % limit.limit),
         (f"x-ratelimit-remaining-{what}".encode(), b"%d" % limit.remaining),

@@ -11,7 +11,7 @@ from audit.trail.record import act
 from inference.batch import file_room, file_store
 from inference.batch.encryption import metadata_aad
 from inference.batch.file_room import FileGone
-from inference.batch.file_store import Owner
+from inference.batch.file_store import FileOwner
 from inference.models import Batch, BatchState, File
 from inference.models.batch import WINDOW
 
@@ -21,7 +21,7 @@ class TooMany(Exception):
 
 
 def create(
-    owner: Owner,
+    owner: FileOwner,
     file: File,
     endpoint: str,
     metadata: dict[str, str] | None = None,

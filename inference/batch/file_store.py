@@ -29,7 +29,7 @@ EXPIRED_BATCH, BY = 100, "system:expiry"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class FileOwner:
     """The owner of a file, and the name of its writer in the audit trail."""
 
     tenant_id: UUID
@@ -39,7 +39,7 @@ class Owner:
     client_net: str | None = None
 
 
-def new_file(owner: Owner, cipher: Cipher, name: str, **fields: Any) -> File:
+def new_file(owner: FileOwner, cipher: Cipher, name: str, **fields: Any) -> File:
     """Returns an unsaved row of the owner's, with an encrypted name."""
     file = File(
         tenant_id=owner.tenant_id,
@@ -62,7 +62,7 @@ class FileWriter:
 
     def __init__(
         self,
-        owner: Owner,
+        owner: FileOwner,
         purpose: FilePurpose,
         name: str,
         *,

@@ -17,7 +17,7 @@ ENDPOINTS: dict[str, Form] = {
 }
 
 
-class Line(NamedTuple):
+class InputLine(NamedTuple):
     """One line. `text` is None for one that is too long to be read, which is the last."""
 
     number: int  # in the file, from 1
@@ -25,7 +25,7 @@ class Line(NamedTuple):
     text: bytes | None
 
 
-class Problem(NamedTuple):
+class InputProblem(NamedTuple):
     """A problem of a file or a line. It has no word of the client's, since it is not encrypted."""
 
     code: str
@@ -39,24 +39,24 @@ class Malformed(Exception):
         super().__init__(message)
         self.code, self.message, self.param = code, message, param
 
-    def at(self, line: int) -> Problem:
-        return Problem(self.code, self.message, line, self.param)
+    def at(self, line: int) -> InputProblem:
+        return InputProblem(self.code, self.message, line, self.param)
 
 
 def longest() -> int:
     return int(settings.MAX_BODY_BYTES) + AROUND_BODY
 
 
-def split(pieces: Iterable[bytes]) -> Iterator[Line]:
+def split(pieces: Iterable[bytes]) -> Iterator[InputLine]:
     """Yields the lines that are not blank, without a byte order mark."""
     for line in _split(pieces):
         if line.number == 1 and line.text and line.text.startswith(BOM_UTF8):
-            line = Line(1, len(BOM_UTF8), line.text.removeprefix(BOM_UTF8))
+            line = InputLine(1, len(BOM_UTF8), line.text.removeprefix(BOM_UTF8))
         if line.text is None or line.text.strip():
             yield line
 
 
-def _split(pieces: Iterable[bytes]) -> Iterator[Line]:
+def _split(pieces: Iterable[bytes]) -> Iterator[InputLine]:
     """Yields the lines, with one line and one piece in memory."""
     rest, offset, number = bytearray(), 0, 0
     for piece in pieces:
@@ -65,14 +65,14 @@ def _split(pieces: Iterable[bytes]) -> Iterator[Line]:
         for line in lines:
             number += 1
             if line.strip():
-                yield Line(number, offset, bytes(line) if len(line) <= longest() else None)
+                yield InputLine(number, offset, bytes(line) if len(line) <= longest() else None)
             offset += len(line) + 1
         rest = tail
         if len(rest) > longest():
-            yield Line(number + 1, offset, None)
+            yield InputLine(number + 1, offset, None)
             return
     if rest.strip():
-        yield Line(number + 1, offset, bytes(rest))
+        yield InputLine(number + 1, offset, bytes(rest))
 
 
 class LineRequest(NamedTuple):

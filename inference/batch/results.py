@@ -19,8 +19,8 @@ from audit.models import Payload
 from audit.search import texts
 from audit.trail.record import act
 from inference.batch.encryption import cipher_of, error_aad
-from inference.batch.file_store import FileReader, FileWriter, Owner
-from inference.batch.input_lines import Problem, key_of, number_of
+from inference.batch.file_store import FileOwner, FileReader, FileWriter
+from inference.batch.input_lines import InputProblem, key_of, number_of
 from inference.models import (
     Batch,
     BatchLine,
@@ -66,7 +66,7 @@ def write(batch_id: UUID) -> None:
 def give_up(batch_id: UUID) -> None:
     """End a batch without files, because its input cannot be read any more."""
     batch = Batch.objects.get(pk=batch_id)
-    problem = Problem("input_gone", "the input file has been erased, or cannot be read")
+    problem = InputProblem("input_gone", "the input file has been erased, or cannot be read")
     batch.finalize(BatchState.FAILED, [problem._asdict()])
     _end(batch, {})
 
@@ -120,7 +120,9 @@ class _Outputs:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._owner = Owner(batch.tenant_id, batch.subject_id, batch.api_key_id, actor_of(batch))
+        self._owner = FileOwner(
+            batch.tenant_id, batch.subject_id, batch.api_key_id, actor_of(batch)
+        )
         self._writers: dict[str, FileWriter] = {}
 
     def write(self) -> None:

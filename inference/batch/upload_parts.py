@@ -11,7 +11,7 @@ from audit.keys.keyring import keyring
 from inference.batch import file_room
 from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone
-from inference.batch.file_store import FileReader, FileWriter, Owner, new_file
+from inference.batch.file_store import FileOwner, FileReader, FileWriter, new_file
 from inference.models import File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
 
@@ -32,7 +32,7 @@ class OtherContent(Exception):
     """The parts have another checksum."""
 
 
-def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> File:
+def begin(owner: FileOwner, name: str, size: int, expires_after_s: int | None) -> File:
     """Create an upload. Raises Barred, TooManyFiles."""
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     fields = {"declared_size": size, "expires_after_s": expires_after_s}
@@ -43,7 +43,7 @@ def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> Fi
     return upload
 
 
-def complete(upload: File, part_ids: list[UUID], owner: Owner, checksum: str = "") -> File:
+def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str = "") -> File:
     """Assemble the file and delete its parts. They count as stored until then.
 
     Raises NoSuchPart, OtherSize, OtherContent, FileGone, Barred, Unreadable.

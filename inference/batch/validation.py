@@ -14,7 +14,14 @@ from django.conf import settings
 from django.db import transaction
 
 from inference.batch.file_store import FileReader
-from inference.batch.input_lines import Line, Malformed, Problem, line_request, longest, split
+from inference.batch.input_lines import (
+    InputLine,
+    InputProblem,
+    Malformed,
+    line_request,
+    longest,
+    split,
+)
 from inference.engines import served
 from inference.models import Batch, BatchLine, BatchState, File
 
@@ -42,7 +49,7 @@ def _validate(batch: Batch, lease: UUID) -> None:
         with _leased(batch, lease):
             BatchLine.objects.bulk_create(rows)
     if not (check.total or check.problems):
-        check.problems.append(Problem("empty_file", "the input file has no lines"))
+        check.problems.append(InputProblem("empty_file", "the input file has no lines"))
     with _leased(batch, lease):
         if check.problems:
             batch.lines.all().delete()
@@ -72,7 +79,7 @@ class _Check:
         self._models: set[str] = set()
         self._served = frozenset(served())
         self.total = 0
-        self.problems: list[Problem] = []
+        self.problems: list[InputProblem] = []
 
     @property
     def model(self) -> str:
@@ -83,7 +90,7 @@ class _Check:
         """Yields rows until the first problem. Further problems are still collected."""
         file = File.objects.whole().filter(pk=self._batch.input_file_id).first()
         if file is None:
-            self.problems.append(Problem("file_not_found", "the input file has been deleted"))
+            self.problems.append(InputProblem("file_not_found", "the input file has been deleted"))
             return
         for line in split(self._pieces(file)):
             if row := self._row(line):
@@ -98,11 +105,11 @@ class _Check:
             breaks += piece.count(b"\n")
             if breaks > 2 * most + BLANK_LINES:
                 message = f"a batch has at most {most} lines, and hardly more blank ones"
-                self.problems.append(Problem("too_many_lines", message))
+                self.problems.append(InputProblem("too_many_lines", message))
                 return
             yield piece
 
-    def _row(self, line: Line) -> BatchLine | None:
+    def _row(self, line: InputLine) -> BatchLine | None:
         self.total += 1
         try:
             length, model = self._checked(line)
@@ -119,7 +126,7 @@ class _Check:
             model=model,
         )
 
-    def _checked(self, line: Line) -> tuple[int, str]:
+    def _checked(self, line: InputLine) -> tuple[int, str]:
         """Returns its length, and its model if that is served: other names are not stored in clear.
 
         Raises Malformed.

@@ -20,7 +20,7 @@ from django.db.models.signals import post_save
 
 from inference.engines import Pool, pools_of
 from inference.models import Batch
-from inference.pool_policy import Window
+from inference.pool_policy import PoolWindow
 from tenants.models import Tenant
 from tenants.scope import system_scope
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 
 
-def window_of(pool: Pool) -> Window | None:
+def window_of(pool: Pool) -> PoolWindow | None:
     """Returns the pool's window, else the installation's; None: any time."""
     own_window = pool.policy.window
-    return Window.of(own_window) if own_window else settings.BATCH_WINDOW
+    return PoolWindow.of(own_window) if own_window else settings.BATCH_WINDOW
 
 
 def lines_at_once(model: str, now: datetime, zone: ZoneInfo, most: int) -> int:

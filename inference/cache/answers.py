@@ -18,7 +18,7 @@ LARGEST = 256 * 1024  # bytes of an answer
 ENDS = ("stop", "length", "tool_calls")  # an answer with another one is not cached
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class CachedAnswer(msgspec.Struct, frozen=True, array_like=True):
     body: bytes  # whole, in OpenAI's form, as the record stores it
     finish_reason: str
     prompt_tokens: int
@@ -27,26 +27,26 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Answer).decode
+_decode = msgspec.msgpack.Decoder(CachedAnswer).decode
 
 
-def cacheable(outcome: Outcome, until: float) -> Answer | None:
+def cacheable(outcome: Outcome, until: float) -> CachedAnswer | None:
     """Returns the answer to cache; None if it failed, or is empty or too large."""
     succeeded = outcome.state == "done" and not outcome.error_code
     if not (succeeded and outcome.finish_reason in ENDS and 0 < len(outcome.response) <= LARGEST):
         return None
     counts = outcome.prompt_tokens, outcome.completion_tokens
-    return Answer(outcome.response, outcome.finish_reason, *counts, until)
+    return CachedAnswer(outcome.response, outcome.finish_reason, *counts, until)
 
 
-def encrypted(answer: Answer, order: Order, cipher: Cipher) -> bytes:
+def encrypted(answer: CachedAnswer, order: Order, cipher: Cipher) -> bytes:
     """Returns key id (16 bytes) and ciphertext."""
     return cipher.key_id.bytes + cipher.encrypt(
         _encode(answer), _aad(order.tenant_id, order.cached)
     )
 
 
-async def opened(data: bytes, tenant_id: UUID, name: bytes) -> Answer | None:
+async def opened(data: bytes, tenant_id: UUID, name: bytes) -> CachedAnswer | None:
     """Returns the answer; None if it has another name, is over, or its key is destroyed.
 
     Raises DatabaseError, MasterKeyUnavailable.

@@ -14,7 +14,7 @@ import orjson
 from django.conf import settings
 
 from inference import engines
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines.base import EngineConfig
 from inference.engines.snapshot import Snapshot
 
@@ -75,7 +75,7 @@ def _made_of(config: EngineConfig) -> tuple[str, str, str]:
     return config.id, config.model, config.version
 
 
-def _text_of(entry: Entry) -> str:
+def _text_of(entry: EngineEntry) -> str:
     fields = {name: entry.fields[name] for name in entry.fields if name not in _NOT_OF_THE_MODEL}
     return repr((entry.pool, entry.engine, entry.draining, sorted(fields.items())))
 

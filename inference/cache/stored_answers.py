@@ -83,7 +83,7 @@ def _lines(tenant_id: UUID) -> Iterator[tuple[str, int, str, str]]:
 
 
 @dataclass(slots=True)
-class Figures:
+class CacheFigures:
     """Requests for one model by the source of their answer."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -101,13 +101,13 @@ class Figures:
         return 100 * self.hits / self.looked if self.looked else 0.0
 
 
-def figures(tenant_id: UUID) -> Mapping[str, Figures]:
+def figures(tenant_id: UUID) -> Mapping[str, CacheFigures]:
     """Returns figures by model of the last SPAN, over requests that used the cache."""
-    by_model: dict[str, Figures] = {}
+    by_model: dict[str, CacheFigures] = {}
     rows = Usage.objects.filter(tenant_id=tenant_id, created_at__gt=timezone.now() - SPAN)
     rows = rows.exclude(cache="")
     for model, level, count in rows.values_list("model", "cache").annotate(n=Count("pk")):
-        by_model.setdefault(model, Figures()).counts[level] += count
+        by_model.setdefault(model, CacheFigures()).counts[level] += count
     return by_model
 
 

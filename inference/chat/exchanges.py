@@ -16,7 +16,7 @@ from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
 from inference.chat.conversations import message_aad, said_in
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.models import Author, Conversation, Message, Usage
@@ -49,7 +49,7 @@ def existing_exchange(member: Member, message_id: UUID) -> Exchange | None:
 
 
 def earlier(member: Member, send: Send) -> Earlier:
-    """Returns the conversation so far. Raises Refused."""
+    """Returns the conversation so far. Raises ChatRefused."""
     if send.conversation is None:
         return Earlier()
     conversation = _own(member, send.conversation)
@@ -92,7 +92,7 @@ def _message(message: Message) -> prompt.Message | None:
 
 
 def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> Exchange:
-    """Store an exchange. `left_out` messages are not in the request. Raises Refused."""
+    """Store an exchange. `left_out` messages are not in the request. Raises ChatRefused."""
     with transaction.atomic():
         conversation = _conversation(member, send)
         question, answer = _rows(member, send, conversation, completion_id)
@@ -101,7 +101,7 @@ def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> E
             with transaction.atomic():
                 Message.objects.bulk_create([question, answer])
         except IntegrityError:
-            raise Refused("invalid_message") from None  # the id exists already
+            raise ChatRefused("invalid_message") from None  # the id exists already
         conversation.updated_at, conversation.model = question.created_at, send.model
         conversation.save(update_fields=["updated_at", "model"])
     return Exchange(conversation, question, answer)
@@ -120,14 +120,14 @@ def _own(member: Member, conversation_id: UUID, *, lock: bool = False) -> Conver
     owned = conversations.of_member(member).filter(pk=conversation_id)
     conversation = (owned.select_for_update(of=("self",)) if lock else owned).first()
     if conversation is None:
-        raise Refused("not_found")
+        raise ChatRefused("not_found")
     return conversation
 
 
 def _refuse_if_busy(conversation: Conversation) -> None:
     unanswered = conversation.messages.filter(ciphertext=None).select_related("conversation")
     if any(turn.streaming for turn in turns(unanswered)):
-        raise Refused("busy")
+        raise ChatRefused("busy")
 
 
 def _rows(

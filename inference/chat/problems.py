@@ -78,7 +78,7 @@ _AWAY = (OutOfService, AuthenticationUnavailable, DatabaseError, RedisGone, Mast
 MICRO = 1_000_000  # costs are kept in millionths of the currency
 
 
-class Refused(Exception):
+class ChatRefused(Exception):
     """A page's request is refused. `code` is one of _TEXTS."""
 
     def __init__(self, code: str) -> None:
@@ -101,7 +101,7 @@ def problem(code: str, retry_after: int = 0) -> Problem:
 def explained(failure: Exception) -> Problem:
     """Returns the problem of a failed message. What is nobody's refusal is logged."""
     match failure:
-        case Refused() | NotAllowed():
+        case ChatRefused() | NotAllowed():
             return problem(failure.code)
         case NotAdmitted():
             return not_admitted(failure)

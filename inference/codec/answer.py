@@ -25,7 +25,7 @@ class Tail(msgspec.Struct, frozen=True):
     usage: dict[str, Any] | None = None
 
 
-class Whole(msgspec.Struct, frozen=True):
+class WholeAnswer(msgspec.Struct, frozen=True):
     """An answer in one piece."""
 
     body: bytes
@@ -101,7 +101,7 @@ class Codec:
         return text
 
     # Whole answers -------------------------------------------------------------------------------
-    def whole(self, body: bytes) -> Whole:
+    def whole(self, body: bytes) -> WholeAnswer:
         """Translates a whole answer. Raises ValueError if it is none."""
         try:
             answer = orjson.loads(body)
@@ -113,7 +113,7 @@ class Codec:
         if isinstance(model := answer.get("model"), str):
             self._model = orjson.dumps({"model": model[:200]})
         usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
-        return Whole(orjson.dumps(answer | self._own_names), finish_reason, usage)
+        return WholeAnswer(orjson.dumps(answer | self._own_names), finish_reason, usage)
 
     def _written(self, chunk: dict[str, Any]) -> bytes:
         """Returns a chunk with the readers' names: `blob` replaces only an engine's own text."""

@@ -9,7 +9,7 @@ from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference.engine_entries import (
     HOSTED,
-    Entry,
+    EngineEntry,
     entries,
     secret_problem,
     url_problem,
@@ -52,7 +52,7 @@ def in_force() -> Snapshot:
     return _in_force
 
 
-def put_in_force(configured: list[Entry]) -> bool:
+def put_in_force(configured: list[EngineEntry]) -> bool:
     """Serve these entries. Returns whether anything has changed.
 
     An entry that cannot be built is logged and left out.
@@ -99,7 +99,7 @@ def engines() -> list[Engine]:
     return [engine for pool in pools().values() for engine in pool.all_engines]
 
 
-def built(configured: Entry) -> Engine:
+def built(configured: EngineEntry) -> Engine:
     """Build the engine of an entry. Raises ValueError."""
     name, entry = configured.engine, configured.fields
     kind = str(entry["kind"])
@@ -131,7 +131,7 @@ def built(configured: Entry) -> Engine:
     return KINDS[kind](config)
 
 
-def _built_or_left_out(entry: Entry) -> Engine | None:
+def _built_or_left_out(entry: EngineEntry) -> Engine | None:
     try:
         return built(entry)
     except ValueError as problem:

@@ -21,15 +21,15 @@ from django.conf import settings
 
 from inference import engine_progress
 from inference.engine_entries import MOST_SLOTS, SLOTS
-from inference.engine_progress import Progress
+from inference.engine_progress import EngineProgress
 from inference.engines import continuation, load
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
-from inference.engines.load import Load, Names
+from inference.engines.load import Load, LoadMetrics
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.statuses import Meaning, meaning
 from inference.engines.transport.batched_reading import ALONE_EVENTS
-from inference.engines.transport.connection import Answer, BrokenOff, NoConnection
+from inference.engines.transport.connection import BrokenOff, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
 from inference.order import Order
@@ -211,7 +211,7 @@ class Engine:
     alive_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
-    metrics: ClassVar[Names | None] = None  # of its Prometheus metrics, if it has some
+    metrics: ClassVar[LoadMetrics | None] = None  # of its Prometheus metrics, if it has some
     own_fields: ClassVar[Fields] = {}  # fields of this kind beyond OpenAI's
     own_chat_fields: ClassVar[Fields] = {}  # for chats only
     own_text_fields: ClassVar[Fields] = {}  # for completions only
@@ -292,7 +292,7 @@ class Engine:
         """
         return await self.answers(session)
 
-    async def progress(self, session: EngineSession) -> Progress | None:
+    async def progress(self, session: EngineSession) -> EngineProgress | None:
         """Returns its progress by its own metrics; None if it has none. Raises like `answers`."""
         text = await self._metrics_text(session)
         return None if text is None else engine_progress.read(self.config.kind, text)
@@ -475,7 +475,9 @@ class Engine:
         """Returns the body on the wire: the recorded one, with fields for this server alone."""
         return order.body
 
-    def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
+    def _post(
+        self, session: EngineSession, order: Order
+    ) -> AbstractAsyncContextManager[EngineResponse]:
         traced = header_lines() if self._gets_trace_headers else b""
         endpoint, body, hosted = self.endpoint(order), self.outgoing(order), self.config.hosted
         return session.post(endpoint, body, self.headers(), traced, hosted=hosted)
@@ -571,7 +573,7 @@ def retry_after(headers: Mapping[str, str]) -> int:
     return max(1, math.ceil(min(seconds, LONGEST_RETRY_AFTER)))
 
 
-async def _whole(answer: Answer) -> bytes:
+async def _whole(answer: EngineResponse) -> bytes:
     """Read the whole answer. Raises AnswerTooLong, BrokenOff."""
     pieces, length = list[bytes](), 0
     while piece := await answer.piece():
@@ -582,7 +584,7 @@ async def _whole(answer: Answer) -> bytes:
     return b"".join(pieces)
 
 
-async def _pause_reading(answer: Answer, wait: Awaitable[object]) -> None:
+async def _pause_reading(answer: EngineResponse, wait: Awaitable[object]) -> None:
     answer.pause()
     try:
         await wait

@@ -1,8 +1,8 @@
 """The fields of a request that reach an engine, each with its rule.
 
 All others are dropped: an engine takes fields that would bypass limits, fair shares or the
-isolation of tenants, and each of its releases takes more. `docs/write_parameters.py` makes the
-table in docs/inference-api.md from here.
+isolation of tenants, and each of its releases takes more. `docs/write_parameters.py` writes
+docs/parameters.md from here.
 """
 
 import re
@@ -10,23 +10,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Rule(NamedTuple):
+class FieldRule(NamedTuple):
     holds: Callable[[Any], bool]
     should: str
 
 
-Fields = dict[str, Rule]
+Fields = dict[str, FieldRule]
 
 
-def number(low: float, high: float) -> Rule:
-    return Rule(
+def number(low: float, high: float) -> FieldRule:
+    return FieldRule(
         lambda v: isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high,
         f"a number from {low:g} to {high:g}",
     )
 
 
-def integer(low: int, high: int) -> Rule:
-    return Rule(
+def integer(low: int, high: int) -> FieldRule:
+    return FieldRule(
         lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
         f"a whole number from {low} to {high}",
     )
@@ -36,54 +36,54 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def strings(most: int) -> Rule:
+def strings(most: int) -> FieldRule:
     """Forbids empty strings: one would end every answer before it begins, or be ignored."""
-    return Rule(
+    return FieldRule(
         lambda v: _is_text(v) or (isinstance(v, list) and len(v) <= most and all(map(_is_text, v))),
         f"a string or a list of at most {most} strings, none of them empty",
     )
 
 
-def string(most: int) -> Rule:
-    return Rule(
+def string(most: int) -> FieldRule:
+    return FieldRule(
         lambda v: isinstance(v, str) and len(v) <= most,
         f"a string of at most {most} characters",
     )
 
 
-def one_of(*values: str) -> Rule:
-    return Rule(lambda v: isinstance(v, str) and v in values, f"one of {', '.join(values)}")
+def one_of(*values: str) -> FieldRule:
+    return FieldRule(lambda v: isinstance(v, str) and v in values, f"one of {', '.join(values)}")
 
 
-def only(value: str | bool, should: str) -> Rule:
+def only(value: str | bool, should: str) -> FieldRule:
     """Accepts only the default, for a field that an engine would ignore."""
-    return Rule(lambda v: type(v) is type(value) and v == value, should)
+    return FieldRule(lambda v: type(v) is type(value) and v == value, should)
 
 
-def tokens(most: int) -> Rule:
+def tokens(most: int) -> FieldRule:
     a_token = integer(0, 2**31 - 1)
-    return Rule(
+    return FieldRule(
         lambda v: isinstance(v, list) and len(v) <= most and all(map(a_token.holds, v)),
         f"a list of at most {most} tokens",
     )
 
 
-def checked_elsewhere(should: str) -> Rule:
+def checked_elsewhere(should: str) -> FieldRule:
     """Accepts anything: `validation/` has a check for the field."""
-    return Rule(lambda v: True, should)
+    return FieldRule(lambda v: True, should)
 
 
-BOOL = Rule(lambda v: isinstance(v, bool), "true or false")
-OBJECT = Rule(lambda v: isinstance(v, dict), "an object")
-LIST = Rule(lambda v: isinstance(v, list), "a list")
-STRING = Rule(lambda v: isinstance(v, str), "a string")
-CHOICE = Rule(lambda v: isinstance(v, str | dict), "a string or an object")
-ONE = Rule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead")
+BOOL = FieldRule(lambda v: isinstance(v, bool), "true or false")
+OBJECT = FieldRule(lambda v: isinstance(v, dict), "an object")
+LIST = FieldRule(lambda v: isinstance(v, list), "a list")
+STRING = FieldRule(lambda v: isinstance(v, str), "a string")
+CHOICE = FieldRule(lambda v: isinstance(v, str | dict), "a string or an object")
+ONE = FieldRule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead")
 _BIAS = number(-100, 100)
 _TOKEN = re.compile("[0-9]{1,9}")
 _OUTLINES = ("json", "choice", "json_object")
 # vLLM's; its expressions and grammars stay outside, as `guided_regex` and `guided_grammar` do.
-STRUCTURED = Rule(
+STRUCTURED = FieldRule(
     lambda v: (
         isinstance(v, dict)
         and len(v) == 1
@@ -96,7 +96,7 @@ STRUCTURED = Rule(
     ),
     "an object with one of json (a schema), choice (a list of strings), json_object (true)",
 )
-BIAS = Rule(
+BIAS = FieldRule(
     lambda v: (
         isinstance(v, dict)
         and len(v) <= 1024
@@ -106,12 +106,12 @@ BIAS = Rule(
     f"an object of at most 1024 numbers of tokens, each with {_BIAS.should}",
 )
 _FORMATS = one_of("text", "json_object", "json_schema")
-FORMAT = Rule(
+FORMAT = FieldRule(
     lambda v: isinstance(v, dict) and _FORMATS.holds(v.get("type")),
     f"an object whose `type` is {_FORMATS.should}",
 )
 _STREAM_OPTIONS = ("include_usage", "include_obfuscation")
-STREAM_OPTIONS = Rule(
+STREAM_OPTIONS = FieldRule(
     lambda v: (
         isinstance(v, dict)
         and v.keys() <= set(_STREAM_OPTIONS)
@@ -120,7 +120,7 @@ STREAM_OPTIONS = Rule(
     f"an object with {' and '.join(_STREAM_OPTIONS)}, each true or false",
 )
 LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS = 64, 512, 16
-METADATA = Rule(
+METADATA = FieldRule(
     lambda v: (
         isinstance(v, dict)
         and len(v) <= MOST_PAIRS
@@ -139,7 +139,7 @@ _TEMPLATE_ARGUMENTS = (
     "thinking",
     "thinking_budget",
 )
-TEMPLATE = Rule(
+TEMPLATE = FieldRule(
     lambda v: (
         isinstance(v, dict)
         and v.keys() <= set(_TEMPLATE_ARGUMENTS)
@@ -184,7 +184,7 @@ TEXT: Fields = {
     "logprobs": integer(0, 20),
     "echo": BOOL,
 }
-_TIERS = Rule(
+_TIERS = FieldRule(
     lambda v: v in ("auto", "default"),
     "auto or default: who goes first is said by the header `x-forebay-class`",
 )
@@ -192,7 +192,7 @@ _TIERS = Rule(
 HINTS: Fields = {
     "best_of": ONE,
     "metadata": METADATA,
-    "modalities": Rule(lambda v: v == ["text"], '["text"]'),
+    "modalities": FieldRule(lambda v: v == ["text"], '["text"]'),
     "prompt_cache_key": string(1024),
     "prompt_cache_retention": only("in_memory", "in_memory: nothing is cached for longer here"),
     "safety_identifier": string(128),

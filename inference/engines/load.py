@@ -70,7 +70,7 @@ class Load:
         return None if self.kv_cache is None else round(self.kv_cache * 100)
 
 
-class Names(NamedTuple):
+class LoadMetrics(NamedTuple):
     """The names of three metrics of an engine kind."""
 
     running: str
@@ -78,14 +78,16 @@ class Names(NamedTuple):
     kv_cache: str
 
 
-VLLM = Names("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
-SGLANG = Names("sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage")
-LLAMA_CPP = Names(
+VLLM = LoadMetrics(
+    "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"
+)
+SGLANG = LoadMetrics("sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage")
+LLAMA_CPP = LoadMetrics(
     "llamacpp:requests_processing", "llamacpp:requests_deferred", "llamacpp:kv_cache_usage_ratio"
 )
 
 
-def read(text: str, names: Names) -> Load | None:
+def read(text: str, names: LoadMetrics) -> Load | None:
     """Returns the load of all its engine cores together, with the fullest cache.
 
     None for metrics of another server.

@@ -6,9 +6,9 @@ Requests that hold an older one may finish with it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine
-from inference.pool_policy import Policy, RouteCondition
+from inference.pool_policy import PoolPolicy, RouteCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Pool:
     model: str
     engines: tuple[Engine, ...]  # those that take requests
     draining: tuple[Engine, ...] = ()  # those that finish their requests
-    policy: Policy = field(default_factory=Policy)  # routing condition and limits
+    policy: PoolPolicy = field(default_factory=PoolPolicy)  # routing condition and limits
 
     @property
     def all_engines(self) -> tuple[Engine, ...]:
@@ -51,14 +51,14 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[EngineEntry, ...] = ()
     pools: dict[str, Pool] = field(default_factory=dict)
     pools_of: dict[str, tuple[Pool, ...]] = field(default_factory=dict)
     served: dict[str, Engine] = field(default_factory=dict)
 
 
 def snapshot(
-    entries: Iterable[Entry], build: Callable[[Entry], Engine | None], before: Snapshot
+    entries: Iterable[EngineEntry], build: Callable[[EngineEntry], Engine | None], before: Snapshot
 ) -> Snapshot:
     """Build the snapshot of these entries.
 
@@ -74,12 +74,12 @@ def snapshot(
     return Snapshot(entries, pools, *_by_model(pools))
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: EngineEntry) -> str:
     """Returns the fields that an engine is built from, which `draining` is not one of."""
     return repr((entry.model, entry.pool, entry.engine, entry.seat, sorted(entry.fields.items())))
 
 
-def _with(pool: Pool | None, entry: Entry, engine: Engine) -> Pool:
+def _with(pool: Pool | None, entry: EngineEntry, engine: Engine) -> Pool:
     pool = pool or Pool(entry.pool, entry.model, (), policy=entry.policy)
     if entry.draining:
         return replace(pool, draining=(*pool.draining, engine))

@@ -9,7 +9,6 @@ from django.db import DatabaseError
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
 from inference.intake.context import Context
-from inference.intake.enqueue import leave
 from inference.intake.recording import OnRecord
 from inference.models import Completion, State, Usage
 from inference.order import Order
@@ -96,7 +95,7 @@ class AnswerStream:
         return frame
 
     def _end(self) -> None:
-        leave(self._context, self.order)
+        forget_reader(self._context, self.order)
         if not (self.sink.finished or self.order.outlives_reader):
             self._context.cancellation.cancel(self.order)
 
@@ -106,13 +105,20 @@ class AnswerStream:
 
     def give_up(self) -> None:
         """Cancel the generation of a reader that is gone before it began. Does not wait."""
-        leave(self._context, self.order)
+        forget_reader(self._context, self.order)
         if not self.order.outlives_reader:
             self._context.cancellation.cancel(self.order)
 
     def leave(self) -> None:
         """Stop reading here, while it goes on: readers follow the stored events instead."""
-        leave(self._context, self.order)
+        forget_reader(self._context, self.order)
+
+
+def forget_reader(context: Context, order: Order) -> None:
+    """Forget a request whose reader has the whole answer, or is gone."""
+    context.frame_reader.forget(order.id.bytes)
+    context.revocation.leave(order)
+    context.kept_answers.leave(order)
 
 
 # Recovery of an answer that may have been lost, for example with the data of Redis ----------------

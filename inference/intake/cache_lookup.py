@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference import classes
-from inference.cache.answers import Answer, opened
+from inference.cache.answers import CachedAnswer, opened
 from inference.cache.canonical import Body, is_deterministic, name_of
 from inference.cache.levels import ALONE, TROUBLE, FirstLevel, SecondLevel
 from inference.errors import BadRequest, NotFound
@@ -77,8 +77,8 @@ def _word(header: str | None) -> str:
     return word
 
 
-class Kept(NamedTuple):
-    answer: Answer
+class CacheHit(NamedTuple):
+    answer: CachedAnswer
     level: str  # as in inference.models.Usage.cache
 
 
@@ -87,11 +87,11 @@ class KeptAnswers:
 
     def __init__(self, redis: RedisLink) -> None:
         self.first, self.second = FirstLevel(), SecondLevel(redis)
-        self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
+        self._waiting: dict[bytes, asyncio.Task[CacheHit | None]] = {}
         self._leading: dict[UUID, Order] = {}
         self._renewal: asyncio.Task[None] | None = None  # of flights
 
-    async def find(self, order: Order, preference: CachePreference) -> Kept | None:
+    async def find(self, order: Order, preference: CachePreference) -> CacheHit | None:
         """Return a cached answer, or None if an engine has to answer.
 
         After None others may wait for the engine's answer. Raises NotFound.
@@ -120,14 +120,14 @@ class KeptAnswers:
             self._renewal.cancel()
 
     # Levels --------------------------------------------------------------------------------------
-    async def _look(self, order: Order) -> Kept | None:
+    async def _look(self, order: Order) -> CacheHit | None:
         if data := self.first.get(order.tenant_id, order.cached):
             if answer := await _opened(data, order):
-                return Kept(answer, "l1")
+                return CacheHit(answer, "l1")
             self.first.drop(order.tenant_id, order.cached)
         return await self._from_second(order, "l2")
 
-    async def _from_second(self, order: Order, level: str) -> Kept | None:
+    async def _from_second(self, order: Order, level: str) -> CacheHit | None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 data = await self.second.get(order.tenant_id, order.cached)
@@ -135,12 +135,12 @@ class KeptAnswers:
             return None
         return await self._stored(order, data, level)
 
-    async def _stored(self, order: Order, data: bytes | None, level: str) -> Kept | None:
+    async def _stored(self, order: Order, data: bytes | None, level: str) -> CacheHit | None:
         answer = await _opened(data, order) if data else None
         if data is None or answer is None:
             return None
         self.first.put(order.tenant_id, order.cached, data)
-        return Kept(answer, level)
+        return CacheHit(answer, level)
 
     # In flight -----------------------------------------------------------------------------------
     async def _lead_or_wait(self, order: Order) -> tuple[bytes | None, bytes | None]:
@@ -150,7 +150,7 @@ class KeptAnswers:
             self._lead(order)
         return other, data
 
-    async def _share(self, order: Order) -> Kept | None:
+    async def _share(self, order: Order) -> CacheHit | None:
         try:
             async with asyncio.timeout(SHARED_S):
                 while True:
@@ -180,7 +180,7 @@ class KeptAnswers:
                 async with asyncio.timeout(SAY_S):
                     await self.second.still_in_flight(list(self._leading.values()))
 
-    async def _landed(self, order: Order) -> Kept | None:
+    async def _landed(self, order: Order) -> CacheHit | None:
         """Returns the answer once no request asks for it any longer.
 
         One check serves all that wait in this process.
@@ -191,12 +191,12 @@ class KeptAnswers:
             waiting.add_done_callback(lambda task: self._waited(order.cached, task))
         return await asyncio.shield(waiting)
 
-    def _waited(self, name: bytes, task: asyncio.Task[Kept | None]) -> None:
+    def _waited(self, name: bytes, task: asyncio.Task[CacheHit | None]) -> None:
         self._waiting.pop(name, None)
         if not task.cancelled():
             task.exception()  # those that wait get it
 
-    async def _wait(self, order: Order) -> Kept | None:
+    async def _wait(self, order: Order) -> CacheHit | None:
         pause = LOOK_S
         while await self.second.in_flight(order):
             await asyncio.sleep(pause)
@@ -213,7 +213,7 @@ def _waits_for(order: Order, other: bytes) -> bool:
     return not order.stream and classes.rank(klass) <= classes.rank(order.klass)
 
 
-async def _opened(data: bytes, order: Order) -> Answer | None:
+async def _opened(data: bytes, order: Order) -> CachedAnswer | None:
     try:
         return await opened(data, order.tenant_id, order.cached)
     except (DatabaseError, MasterKeyUnavailable):

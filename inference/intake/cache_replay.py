@@ -13,7 +13,7 @@ from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.codec import events, pieces
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.cache_lookup import Kept
+from inference.intake.cache_lookup import CacheHit
 from inference.intake.context import Context
 from inference.order import Order
 from inference.record import limit_usage
@@ -28,7 +28,7 @@ LARGEST = LARGE // 2  # bytes of a request
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class CachedReplay:
     """A cached answer, turned into this request's own."""
 
     order: Order
@@ -36,7 +36,7 @@ class Replay:
     outcome: Outcome
 
     @classmethod
-    def of(cls, order: Order, hit: Kept) -> "Replay":
+    def of(cls, order: Order, hit: CacheHit) -> "CachedReplay":
         order = priced(order)
         answer = hit.answer
         body = pieces.own_body(answer.body, order.public_id, order.model, answer.prompt_tokens)
@@ -52,7 +52,7 @@ class Replay:
 
 
 async def replay_kept(
-    context: Context, stream: AnswerStream, replay: Replay, *, settled: bool
+    context: Context, stream: AnswerStream, replay: CachedReplay, *, settled: bool
 ) -> None:
     """Send the answer. The last event leaves after its usage and text are durable."""
     order = replay.order
@@ -67,7 +67,7 @@ async def replay_kept(
     context.background.insist(partial(release, context.redis, *held))
 
 
-async def _settles(context: Context, replay: Replay) -> bool:
+async def _settles(context: Context, replay: CachedReplay) -> bool:
     order = replay.order
     try:
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
@@ -81,7 +81,7 @@ def priced(order: Order) -> Order:
     return msgspec.structs.replace(order, charge=charge)
 
 
-def _outcome(hit: Kept, body: bytes) -> Outcome:
+def _outcome(hit: CacheHit, body: bytes) -> Outcome:
     words = events.said_of(body)
     return Outcome(
         finish_reason=hit.answer.finish_reason,

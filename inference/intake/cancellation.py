@@ -119,6 +119,6 @@ class Cancellation:
     async def _release(self, order: Order, used: int = 0) -> None:
         """Release its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
-            self._queues[order.queue].settle(order.item, 0),
+            self._queues[order.queue].end_lease(order.item, 0),
             release(self._redis, limit_usage.slot(order), limit_usage.reserved_tokens(order), used),
         )

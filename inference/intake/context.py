@@ -22,14 +22,14 @@ from inference.queue.queues import FairQueues
 from inference.record import limit_usage
 from inference.record.commits import Commits
 from inference.registry import slot_report
-from inference.stream.frame_reader import Returns
+from inference.stream.frame_reader import FrameReader
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
 from tenants.quotas.ledger_answer import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.rate_limits.rate_limiter import RateLimiter
-from tenants.refusals.recorder import Refusals
+from tenants.refusals.recorder import RefusalRecorder
 
 READERS, SOCKETS, FOLLOWERS = 2_000, 4_000, 4_000  # of a web process
 
@@ -43,8 +43,8 @@ class Context:
         self.database = ResilientConnection(settings.REQUESTS_DATABASE_URL)  # for probes
         self.authenticator = Authenticator(dsn)
         self.prompt_templates = PromptTemplates(self.authenticator.changes)
-        self.returns = Returns(settings.REDIS_URL, secrets.token_hex(6))
-        self.refusals = Refusals(dsn)
+        self.frame_reader = FrameReader(settings.REDIS_URL, secrets.token_hex(6))
+        self.refusals = RefusalRecorder(dsn)
         self.commits = Commits(dsn)
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
@@ -74,7 +74,7 @@ class Context:
             task.cancel()
         for part in (self.revocation, self.refusals, self.quotas.prices, self.limits.rate):
             await part.close()
-        await self.returns.close()
+        await self.frame_reader.close()
         await self.queues.close()
         self.kept_answers.close()
         await self.commits.close()

@@ -43,7 +43,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         chat=submission.chat,
         stream=submission.stream,
         include_usage=submission.include_usage,
-        reply_to="" if submission.outlives_reader else context.returns.web,
+        reply_to="" if submission.outlives_reader else context.frame_reader.web,
         outlives_reader=submission.outlives_reader or submission.claim is not None,
         keeps_text=submission.keeps_text,
         body=submission.body,

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from inference.intake.answer_stream import forget_reader
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
@@ -39,13 +40,6 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
 
 
 async def _give_up(context: Context, order: Order) -> None:
-    leave(context, order)
+    forget_reader(context, order)
     context.limits.rate.over(str(order.id))
     await context.cancellation.never_queued(order)
-
-
-def leave(context: Context, order: Order) -> None:
-    """Forget a request whose reader has the whole answer, or is gone."""
-    context.returns.forget(order.id.bytes)
-    context.revocation.leave(order)
-    context.kept_answers.leave(order)

@@ -48,7 +48,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class TemplateNames:
     """The names of a tenant's templates, each with its latest version."""
 
     latest: dict[str, int]
@@ -59,7 +59,7 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class FilledTemplate:
     """A template, filled with a request's variables."""
 
     version: str  # "name@3"
@@ -83,12 +83,12 @@ class PromptTemplates:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._versions: OrderedDict[Key, Version] = OrderedDict()
-        self._names: OrderedDict[UUID, Names] = (
+        self._names: OrderedDict[UUID, TemplateNames] = (
             OrderedDict()
         )  # of tenants that named an unknown one
         self._queries: dict[Key, asyncio.Task[Version]] = {}
 
-    async def prompt(self, caller: Caller, body: Body, *, chat: bool) -> Prompt:
+    async def prompt(self, caller: Caller, body: Body, *, chat: bool) -> FilledTemplate:
         """Returns the prompt of a body that names a template.
 
         Raises BadRequest, NotFound, OutOfService.
@@ -102,7 +102,7 @@ class PromptTemplates:
             raise BadRequest(f"the template `{version.name}` is one for {what}", param=FIELD)
         try:
             fields = version.content.filled(variables or {}, settings.MAX_BODY_BYTES, _tokens(body))
-            return Prompt(str(version), fields)
+            return FilledTemplate(str(version), fields)
         except WrongVariable as wrong:
             param = f"variables.{wrong.name}"
             raise BadRequest(wrong.message, code="invalid_variable", param=param) from None
@@ -141,7 +141,7 @@ class PromptTemplates:
         try:
             row = await _read(key)
             if row is None:
-                self._keep(self._names, key[0], Names(await _read_names(key[0]), read_at))
+                self._keep(self._names, key[0], TemplateNames(await _read_names(key[0]), read_at))
                 raise _no_such(key)
         except (DatabaseError, MasterKeyUnavailable, Unreadable) as problem:
             raise OutOfService(str(problem)) from None

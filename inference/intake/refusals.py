@@ -6,9 +6,9 @@ from inference.intake.cache_lookup import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from tenants.caller import Caller
-from tenants.quotas.ledger_answer import OutOfQuota
+from tenants.quotas.ledger_answer import QuotaWithoutRoom
 from tenants.rate_limits.admission import Admission
-from tenants.refusals.recorder import Refused
+from tenants.refusals.recorder import RefusedCall
 
 
 def not_admitted(
@@ -46,7 +46,7 @@ def not_cached(context: Context, caller: Caller | None, route: str, client_ip: s
     context.refusals.denied(who, 404, NOT_KEPT, Action.REQUEST_REFUSED)
 
 
-def out_of_quota(quota: OutOfQuota) -> NotAdmitted:
+def out_of_quota(quota: QuotaWithoutRoom) -> NotAdmitted:
     admission = Admission(
         tier="quota",
         limit=quota.limit,
@@ -60,6 +60,6 @@ def out_of_quota(quota: OutOfQuota) -> NotAdmitted:
     return NotAdmitted(admission, str(quota))
 
 
-def _refused(caller: Caller | None, route: str, client_ip: str, model: str) -> Refused:
+def _refused(caller: Caller | None, route: str, client_ip: str, model: str) -> RefusedCall:
     tenant_id, actor = (caller.tenant_id, caller.actor) if caller else (None, "unknown")
-    return Refused(tenant_id, actor, route, model, network(client_ip))
+    return RefusedCall(tenant_id, actor, route, model, network(client_ip))

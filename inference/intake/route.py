@@ -14,7 +14,7 @@ from inference.engines.health import breakers, reachability
 from inference.intake.errors import EnginesPaused, OutOfService, QueueFull
 from inference.local_only import local_only_reason
 from inference.pool_policy import RouteCondition
-from inference.queue.expected_wait import expected, line_of, waiting
+from inference.queue.expected_wait import expected, figures_of, waiting
 from inference.queue.limits import limits_of
 from tenants.caller import Caller
 
@@ -36,7 +36,7 @@ def _room_in_s(pool: Pool, klass: str) -> float:
     too_long_s = expected(pool.name, klass) - limits["wait_s"]
     if too_many <= 0 and too_long_s <= 0:
         return 0
-    interval_s = line_of(pool.name).interval_s or UNKNOWN_S
+    interval_s = figures_of(pool.name).interval_s or UNKNOWN_S
     return max(1, too_long_s, too_many * interval_s)
 
 
@@ -46,7 +46,7 @@ def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
     The tenants of a class take turns: `own` of this one's requests wait, and `tenants` including
     it.
     """
-    line = line_of(pool.name)
+    line = figures_of(pool.name)
     of_class = line.waiting.get(klass, 0)
     before = line.before(klass) - of_class + min(of_class, (own + 1) * tenants)
     limits = limits_of(pool.policy, klass)

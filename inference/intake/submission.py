@@ -16,7 +16,7 @@ from inference.intake.access import allowed
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
 from inference.intake.limits import cost_bound
-from inference.intake.prompt_templates import Prompt
+from inference.intake.prompt_templates import FilledTemplate
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
 from inference.validation import requests
@@ -72,7 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     time_limit_s: float = inf
     idempotency_key: str | None = None
     requested_residency: str | None = None
-    prompt: Prompt | None = None
+    prompt: FilledTemplate | None = None
     cache: str | None = None
 
     @classmethod

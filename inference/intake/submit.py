@@ -12,14 +12,14 @@ from django.conf import settings
 from inference import classes
 from inference.intake import refusals
 from inference.intake.access import allowed
-from inference.intake.answer_stream import AnswerStream
+from inference.intake.answer_stream import AnswerStream, forget_reader
 from inference.intake.authentication import current_caller
-from inference.intake.cache_lookup import SHARED, Kept
-from inference.intake.cache_replay import Replay, replay_kept
+from inference.intake.cache_lookup import SHARED, CacheHit
+from inference.intake.cache_replay import CachedReplay, replay_kept
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
 from inference.intake.draft import draft, with_pool
-from inference.intake.enqueue import enqueue, leave
+from inference.intake.enqueue import enqueue
 from inference.intake.errors import NotAdmitted
 from inference.intake.recording import put_on_record
 from inference.intake.refusals import out_of_quota
@@ -61,7 +61,7 @@ async def submit(
         with step("join queue"):
             answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
     except asyncio.CancelledError:  # this process stops
-        leave(context, order)
+        forget_reader(context, order)
         raise
     return answer
 
@@ -116,24 +116,24 @@ def undo(context: Context, admitted: Admitted) -> None:
 
 async def _record(
     context: Context, submission: Submission, order: Order
-) -> tuple[AnswerStream, Replay | None]:
+) -> tuple[AnswerStream, CachedReplay | None]:
     with step("admit"):
         admitted = await admit(context, submission, order)
     replay = None
     if submission.cache:
         hit, order = await _lookup(context, submission, order, admitted)
         if hit:
-            replay = Replay.of(order, hit)
+            replay = CachedReplay.of(order, hit)
             order = replay.order
     settled = replay.settled if replay and replay.fits_one_commit else None
-    sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
+    sink = context.frame_reader.expect(order.id.bytes, order.tenant_id.bytes)
     try:
         with step("put on record"):
             recorded = await put_on_record(
                 context, order, submission.caller.time_zone, submission.claim, settled=settled
             )
     except BaseException:
-        context.returns.forget(order.id.bytes)
+        context.frame_reader.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)
         raise
     return AnswerStream(context, order, sink, admitted.admission, recorded), replay
@@ -141,7 +141,7 @@ async def _record(
 
 async def _lookup(
     context: Context, submission: Submission, order: Order, admitted: Admitted
-) -> tuple[Kept | None, Order]:
+) -> tuple[CacheHit | None, Order]:
     """Return the cached answer, and the order with the pool for its record.
 
     Raises NotFound, Unauthorized, and the errors of routing if there is none.
@@ -167,6 +167,6 @@ async def _call(before_queue: BeforeQueue, context: Context, order: Order) -> No
     try:
         await before_queue(order.id)
     except BaseException:
-        context.returns.forget(order.id.bytes)
+        context.frame_reader.forget(order.id.bytes)
         context.background.run(context.cancellation.settle_unstarted(order, NOT_RUN))
         raise

@@ -59,7 +59,7 @@ _LOAD = {  # by the fields of engines/load.py
 }
 
 
-class Report(NamedTuple):
+class EngineReport(NamedTuple):
     up: bool
     load: Load | None
 
@@ -114,13 +114,13 @@ def _each() -> list[tuple[str, Engine]]:
     ]
 
 
-async def _reports(own_engines: Iterable[Engine]) -> list[Report]:
+async def _reports(own_engines: Iterable[Engine]) -> list[EngineReport]:
     at_once = asyncio.Semaphore(AT_ONCE)
     async with EngineSession() as session:
         return await asyncio.gather(*(_one(engine, session, at_once) for engine in own_engines))
 
 
-async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphore) -> Report:
+async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphore) -> EngineReport:
     up, load = False, None
     try:
         async with asyncio.timeout(PATIENCE_S), at_once:
@@ -128,4 +128,4 @@ async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphor
             load = await engine.load(session)
     except _FAILED:
         pass
-    return Report(up, load)
+    return EngineReport(up, load)

@@ -29,7 +29,7 @@ from inference.engine_entries import (
     url_problem,
 )
 from inference.log_translation import in_words
-from inference.pool_policy import KEYS, BadPolicy, Policy, RouteCondition, check
+from inference.pool_policy import KEYS, BadPolicy, PoolPolicy, RouteCondition, check
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
@@ -154,8 +154,8 @@ class Pool(Declared):
         return cls(model=model, name=name, position=at, **policy)._added(by)
 
     @property
-    def policy(self) -> Policy:
-        return Policy(self.condition, self.overflow_after_ms, self.limits, self.window)
+    def policy(self) -> PoolPolicy:
+        return PoolPolicy(self.condition, self.overflow_after_ms, self.limits, self.window)
 
     def clean(self) -> None:
         try:

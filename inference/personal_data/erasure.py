@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.erasure.erasers import Eraser, Evidence, Turn, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
 from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
@@ -128,10 +128,10 @@ def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def register_erasers() -> None:
-    content = Turn.CONTENT
+    content = ErasureTurn.CONTENT
     requests = _("Requests in progress, also those that wait in line")
     ends_work = partial(Eraser, stops_processing=True)
-    register(ends_work("requests", requests, Turn.RUNNING, _end_requests, _requests_left))
+    register(ends_work("requests", requests, ErasureTurn.RUNNING, _end_requests, _requests_left))
     events = _("Answers kept for readers that come back")
     register(Eraser("streams", events, content, _purge_events, _events_left))
     answers = _("Answers kept to be sent again")
@@ -140,5 +140,5 @@ def register_erasers() -> None:
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     batches = _("Files and batches")
     register(Eraser("files", batches, content, files.erase, files.remaining))
-    notices, turn = _("Recipients: services that had answered"), Turn.RECIPIENTS
+    notices, turn = _("Recipients: services that had answered"), ErasureTurn.RECIPIENTS
     register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))

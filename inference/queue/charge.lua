@@ -1,6 +1,6 @@
 -- Charges tenants for the tokens of running items so far.
 -- KEYS: 1 pool prefix   ARGV: 1 item  2 its cost in tokens up to now  3 the next item ...
--- An item without a lease belongs to another runner. Costs only rise here; settle.lua corrects them.
+-- An item without a lease belongs to another runner. Costs only rise here; end_lease.lua corrects them.
 local p = KEYS[1]
 for i = 1, #ARGV, 2 do
   local item, cost = ARGV[i], tonumber(ARGV[i + 1])

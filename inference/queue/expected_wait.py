@@ -18,7 +18,7 @@ _FREE, _FULL, _WAITS = 0, 1, 2
 LONGEST_S = 120.0  # a longer time without a start does not count: perhaps there is no runner
 
 
-class Line(msgspec.Struct, frozen=True):
+class QueueFigures(msgspec.Struct, frozen=True):
     """The queue of one pool. `interval_s` is the time between starts while others wait, or 0.
 
     `begun` counts the requests that have left while others waited.
@@ -85,7 +85,7 @@ class Place(msgspec.Struct, frozen=True):
 
     def now(self, pool: str) -> "Place":
         """Returns the place by what this process knows of the pool now."""
-        line = line_of(pool)
+        line = figures_of(pool)
         if not self.position:
             return self
         started = int(max(0, line.begun - self.begun))
@@ -95,7 +95,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 NO_WAIT = Place()
-_lines: dict[str, Line] = {}  # by pool
+_lines: dict[str, QueueFigures] = {}  # by pool
 
 
 def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
@@ -105,24 +105,24 @@ def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
     same time may fill them before a runner reports it.
     """
     if not answer:  # a slot was free
-        _lines[pool] = Line()
+        _lines[pool] = QueueFigures()
         return NO_WAIT
     pace, running, own, tenants, *counts = answer
-    last = line_of(pool)
+    last = figures_of(pool)
     waiting = {**last.waiting, **_counts([*classes.above(klass), klass], counts)}
-    line = Line.of(pace, waiting)
+    line = QueueFigures.of(pace, waiting)
     if line.begun == last.begun and line.interval_s < last.interval_s:
         # The last reading included delays.
-        line = Line(line.full, last.interval_s, line.begun, waiting)
+        line = QueueFigures(line.full, last.interval_s, line.begun, waiting)
     _lines[pool] = line
     room = 0 if line.full else max(0, slots - int(running))
     position = max(0, line.in_turns(klass, int(own), int(tenants)) - room)
     return Place(position, position * line.interval_s, line.begun, klass)
 
 
-def learn(pool: str, answer: Sequence[Any]) -> Line:
+def learn(pool: str, answer: Sequence[Any]) -> QueueFigures:
     """Learn the figures in an answer of waiting.lua."""
-    _lines[pool] = line = Line.parsed(answer)
+    _lines[pool] = line = QueueFigures.parsed(answer)
     return line
 
 
@@ -130,8 +130,8 @@ def _counts(names: Sequence[str], numbers: Sequence[Any]) -> dict[str, int]:
     return {name: max(0, int(n)) for name, n in zip(names, numbers, strict=True)}
 
 
-def line_of(pool: str) -> Line:
-    return _lines.get(pool) or Line()
+def figures_of(pool: str) -> QueueFigures:
+    return _lines.get(pool) or QueueFigures()
 
 
 def expected(pool: str, klass: str) -> float:
@@ -142,7 +142,7 @@ def expected(pool: str, klass: str) -> float:
 
 def waiting(pool: str, klass: str) -> int:
     """Returns the waiting requests of this class alone."""
-    return line_of(pool).waiting.get(klass, 0)
+    return figures_of(pool).waiting.get(klass, 0)
 
 
 def forget() -> None:

@@ -13,7 +13,7 @@ from inference.engines import pools
 from inference.order import Item
 from inference.queue import expected_wait
 from inference.queue.client import client
-from inference.queue.expected_wait import Line, Place
+from inference.queue.expected_wait import Place, QueueFigures
 from inference.queue.limits import turns
 from infrastructure.redis.link import WHEN_FULL, Call, RedisLink, Script
 
@@ -30,7 +30,7 @@ _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _HEADROOM = _text("headroom")
 _LEASES = _CHARGED + _HEADROOM  # needed wherever a lease begins or ends
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
-SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))
+END_LEASE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("end_lease"))
 POP, SWEEP, PARK = (
     Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _PUSH_OUT + _text(name))
     for name in ("pop", "sweep", "park")
@@ -129,7 +129,7 @@ class FairQueue:
         )
         return int(own), int(others) + (not own)
 
-    async def look(self) -> Line:
+    async def look(self) -> QueueFigures:
         """Read how many wait, and how fast they start."""
         answer = await self._redis.run(WAITING, self._pool, *classes.names())
         return expected_wait.learn(self.pool, answer)
@@ -148,18 +148,18 @@ class FairQueue:
         arguments = [part for item, cost in costs.items() for part in (str(item), cost)]
         await self._redis.run(CHARGE, self._pool, *arguments)
 
-    async def settle(self, item: Item, cost: int) -> bool:
+    async def end_lease(self, item: Item, cost: int) -> bool:
         """End a lease. Returns False if it had been lost."""
-        (had_lease,) = await self._redis.run_all([self.settling(item, cost)])
+        (had_lease,) = await self._redis.run_all([self.ending_lease(item, cost)])
         return bool(had_lease)
 
     async def holds(self, item: Item) -> bool:
         """Returns whether it is still leased for this attempt."""
         return await self._redis.call("ZSCORE", f"{self._pool[0]}:leases", str(item)) is not None
 
-    def settling(self, item: Item, cost: int, *, charged: bool = True) -> Call:
+    def ending_lease(self, item: Item, cost: int, *, charged: bool = True) -> Call:
         """Returns the call of `settle`. Without `charged` nothing was charged since it began."""
-        return Call(SETTLE, self._pool, (str(item), cost, int(charged)))
+        return Call(END_LEASE, self._pool, (str(item), cost, int(charged)))
 
     async def cancel(self, request_id: str, *, if_it_waits: bool = False) -> str:
         """Cancel. Returns "running", "queued" (the caller settles it) or "gone".

@@ -10,7 +10,7 @@ from django.conf import settings
 from inference import classes
 from inference.engines import Pool, pools
 from inference.engines.health import reachability
-from inference.pool_policy import Policy
+from inference.pool_policy import PoolPolicy
 
 SLOTS_TO_ONE = 8  # where streams slow each other, lower classes get 1 in 8 slots beside real-time
 LOOK_S = 0.25  # until an engine that goes or comes is noticed
@@ -19,7 +19,7 @@ _slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were c
 
 
 def limits_of(
-    policy: Policy, klass: str, slots: int = 0, *, shares_processors: bool = False
+    policy: PoolPolicy, klass: str, slots: int = 0, *, shares_processors: bool = False
 ) -> dict[str, float]:
     """Returns limits: the pool's, else the installation's, else the class's.
 
@@ -74,7 +74,7 @@ def kept_free(pool: str) -> dict[str, int]:
 
 def _limits(pool: Pool | None, slots: int) -> dict[str, dict[str, float]]:
     """Returns limits by class; the installation's for a pool that is gone."""
-    policy, shares = (pool.policy, pool.shares_processors) if pool else (Policy(), False)
+    policy, shares = (pool.policy, pool.shares_processors) if pool else (PoolPolicy(), False)
     return {
         name: limits_of(policy, name, slots, shares_processors=shares) for name in classes.CLASSES
     }

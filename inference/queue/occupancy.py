@@ -8,7 +8,7 @@ from typing import Any
 
 from inference import classes
 from inference.queue.client import ask_script, client
-from inference.queue.expected_wait import Line
+from inference.queue.expected_wait import QueueFigures
 from inference.queue.fair_queue import WAITING, prefix
 
 
@@ -41,7 +41,7 @@ def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
 
 
 def _of(orders: int, leases: int, on: list[bytes], answer: list[Any]) -> Occupancy:
-    line = Line.parsed(answer)
+    line = QueueFigures.parsed(answer)
     by_class = [
         ClassLine(name, waiting, round(line.wait_s(line.before(name)) * 1000))
         for name, waiting in line.waiting.items()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-from inference.queue.expected_wait import line_of
+from inference.queue.expected_wait import figures_of
 from inference.queue.fair_queue import FairQueue
 from infrastructure.redis.link import TROUBLE, RedisLink
 
@@ -31,12 +31,12 @@ class FairQueues(dict[str, FairQueue]):
 
     def look_after(self, pool: str) -> None:
         """Follow the queue until nothing waits there. Does not wait."""
-        if pool not in self._followed and not line_of(pool).is_empty:
+        if pool not in self._followed and not figures_of(pool).is_empty:
             self._followed[pool] = task = asyncio.create_task(self._follow(pool))
             task.add_done_callback(lambda _: self._followed.pop(pool, None))
 
     async def _follow(self, pool: str) -> None:
-        while not line_of(pool).is_empty:
+        while not figures_of(pool).is_empty:
             await asyncio.sleep(EVERY_S)
             try:
                 await self[pool].look()

@@ -9,7 +9,7 @@ from uuid import UUID
 from inference import classes
 from inference.order import Item
 from inference.queue.client import ask_script, client
-from inference.queue.expected_wait import Line
+from inference.queue.expected_wait import QueueFigures
 from inference.queue.fair_queue import OVERVIEW, WAITING, prefix
 
 MOST_TENANTS = 1_000  # examined in all classes together
@@ -64,7 +64,7 @@ def overview(pool: str) -> Overview:
         ask_script(ask, OVERVIEW, prefix(pool), *most, *names)
         ask_script(ask, WAITING, prefix(pool), *names)
         (running, *class_answers, runs, aside), waiting = ask.execute()
-    line = Line.parsed(waiting)
+    line = QueueFigures.parsed(waiting)
     return Overview(running, tuple(_of_class(each, runs, aside, line) for each in class_answers))
 
 
@@ -72,7 +72,9 @@ def _by_tenant(triples: Sequence[Any], klass: bytes) -> dict[str, int]:
     return {tenant.decode(): n for of, tenant, n in _in_threes(triples) if of == klass}
 
 
-def _of_class(answer: list[Any], runs: list[Any], aside: list[Any], line: Line) -> ClassLines:
+def _of_class(
+    answer: list[Any], runs: list[Any], aside: list[Any], line: QueueFigures
+) -> ClassLines:
     name, waiting, tenants, oldest, *lines = answer
     klass = name.decode()
     running, parked = _by_tenant(runs, name), _by_tenant(aside, name)

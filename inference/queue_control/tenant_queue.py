@@ -15,7 +15,7 @@ from inference import classes
 from inference.engines import pools
 from inference.order import Item
 from inference.queue.client import ask_script, client
-from inference.queue.expected_wait import Line
+from inference.queue.expected_wait import QueueFigures
 from inference.queue.fair_queue import TENANT_LINES, WAITING, prefix
 from inference.queue_control.overview import waited_s
 
@@ -23,7 +23,7 @@ MOST = 50  # requests of a line that are returned
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingRequest:
     id: str
     own_before: int  # the tenant's own requests before it
     position: int  # approximate: 1 is next
@@ -40,7 +40,7 @@ class OwnLine:
     pool: str
     klass: str
     waiting: int
-    requests: tuple[Waiting, ...]  # in the order in which they will begin
+    requests: tuple[WaitingRequest, ...]  # in the order in which they will begin
     higher_classes: bool  # whether requests of higher classes wait
     takes_turns: bool  # whether other tenants of the class wait
     weight: int  # of the tenant, for its turns
@@ -61,14 +61,16 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
             ask_script(ask, WAITING, prefix(pool), *names)
         answers = ask.execute()
     return [
-        _line(pool, Line.parsed(waiting), *of_class)
+        _line(pool, QueueFigures.parsed(waiting), *of_class)
         for pool, lines, waiting in zip(pool_names, answers[::2], answers[1::2], strict=True)
         for of_class in lines
         if len(of_class) > 3
     ]
 
 
-def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *parts: Any) -> OwnLine:
+def _line(
+    pool: str, line: QueueFigures, name: bytes, length: int, tenants: int, *parts: Any
+) -> OwnLine:
     klass, items = name.decode(), [Item.parse(item) for item in parts[::2]]
     above = line.before(klass) - line.waiting.get(klass, 0)
     requests = []
@@ -76,7 +78,9 @@ def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *parts:
         position = line.in_turns(klass, n + 1, tenants)
         wait_ms, requeued = round(line.wait_s(position) * 1000), item.attempt > 1
         waited = waited_s(item.id)
-        requests.append(Waiting(item.id, n, position, wait_ms, waited, requeued, bool(parked)))
+        requests.append(
+            WaitingRequest(item.id, n, position, wait_ms, waited, requeued, bool(parked))
+        )
     return OwnLine(
         pool=pool,
         klass=klass,
@@ -115,15 +119,15 @@ ADVICE: dict[str, Promise] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class WaitCause:
     reason: Reason
     advice: Promise
 
 
-def causes(line: OwnLine) -> list[Cause]:
+def causes(line: OwnLine) -> list[WaitCause]:
     """Returns at least one cause, the most important first."""
     reasons = list(_reasons(line)) or [Reason.STARTING]
-    return [Cause(reason, ADVICE[reason]) for reason in reasons]
+    return [WaitCause(reason, ADVICE[reason]) for reason in reasons]
 
 
 def _reasons(line: OwnLine) -> Iterator[Reason]:

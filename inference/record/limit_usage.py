@@ -5,7 +5,7 @@ import math
 from inference import classes
 from inference.order import Order
 from inference.record.statements import Outcome
-from tenants.rate_limits.held_slots import UNKNOWN, Slot
+from tenants.rate_limits.held_slots import UNKNOWN, HeldSlot
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
 
@@ -21,11 +21,11 @@ def takes_slot(klass: str, route: str) -> bool:
     return own.takes_slot or lowered
 
 
-def slot(order: Order) -> Slot:
+def slot(order: Order) -> HeldSlot:
     key = order.charge.api_key_id
     tenant = str(order.tenant_id)
     size = len(order.body) or UNKNOWN  # its text has been erased
-    return Slot(
+    return HeldSlot(
         str(order.id),
         tenant,
         str(key) if key else "",

@@ -87,7 +87,7 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
     row["klass"] = completion.klass  # an operator may have lowered it
     with connection.cursor() as cursor:
         cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
-    fair_queue.run_blocking(fair_queue.SETTLE, order.queue, str(order.item), 0)
+    fair_queue.run_blocking(fair_queue.END_LEASE, order.queue, str(order.item), 0)
     used = limit_usage.used(outcome) or 0
     keys, args = release_arguments(
         limit_usage.slot(order), limit_usage.reserved_tokens(order), used

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from audit.keys import configuration_secrets
 from inference import classes, engine_launch, pool_policy
-from inference.engine_entries import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
+from inference.engine_entries import HOSTED, MOST_SLOTS, EngineEntry, in_numbers, secret_problem
 from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
 from inference.engines.transport import networks
@@ -43,7 +43,7 @@ _PORTS = range(17000, 32000)  # below those of outgoing connections
 LAUNCHED_KIND = "llama_cpp"
 
 
-def check(entry: Entry) -> None:
+def check(entry: EngineEntry) -> None:
     """Check an entry. Raises ValueError, in one line."""
     if unknown := sorted(entry.fields.keys() - KEYS):
         raise ValueError(f"engine {entry.engine!r}: there is no key {unknown[0]!r}")
@@ -78,7 +78,7 @@ def _out_of_range(fields: Mapping[str, Any]) -> str:
     return ""
 
 
-def _check_launch(entry: Entry, launch: Any) -> None:
+def _check_launch(entry: EngineEntry, launch: Any) -> None:
     try:
         engine_launch.read(str(entry.fields["kind"]), launch)
         if not entry.fields.get("url"):
@@ -104,7 +104,7 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
         check_launch(str(values["kind"]), launch)
     own = in_numbers({field: value for field, value in values.items() if field != "options"})
     try:
-        check(Entry(pool.model.name, pool.name, name, {**options, **own}))
+        check(EngineEntry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:
         raise ValidationError({"options": in_words(str(problem))}) from None
     hosted = bool(values.get("hosted")) or str(values["kind"]) in HOSTED

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 
-from inference.engine_entries import Entry, Fields, entries
+from inference.engine_entries import EngineEntry, Fields, entries
 from inference.models import Engine, Model, Pool
 from inference.registry.importing import engine_columns, is_same, pool_columns
 from tenants.scope import system_scope
@@ -49,7 +49,7 @@ def differences(configured: Mapping[str, Fields] | None = None) -> list[Differen
         return [each for kind, names in columns.items() for each in _of_kind(kind, names, leaving)]
 
 
-def _columns(declared: list[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
+def _columns(declared: list[EngineEntry]) -> dict[str, dict[str, dict[str, Any]]]:
     """Returns the columns that an import would write, by kind and name; None for a new row."""
     models = {entry.model: Model.objects.filter(name=entry.model).first() for entry in declared}
     pools = {entry.pool: Pool.objects.filter(name=entry.pool).first() for entry in declared}

@@ -16,10 +16,10 @@ import psycopg
 from django.conf import settings
 from django.dispatch import Signal
 
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines import forget, put_in_force
 from inference.models import Engine
-from inference.pool_policy import Policy
+from inference.pool_policy import PoolPolicy
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
@@ -50,20 +50,20 @@ def load_once() -> None:
     put_in_force([_of_row(engine) for engine in rows])
 
 
-def _of_row(engine: Engine) -> Entry:
+def _of_row(engine: Engine) -> EngineEntry:
     pool = engine.pool
     names = (pool.model.name, pool.name, engine.name)
     fields, policy, from_file = engine.fields, pool.policy, engine.from_file
-    return Entry(*names, fields, engine.draining, policy, engine.seat, from_file)
+    return EngineEntry(*names, fields, engine.draining, policy, engine.seat, from_file)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
-) -> Entry:
+) -> EngineEntry:
     url, api_key, slots, auto_slots, hosted, options, from_file, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
     fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
-    return Entry(model, pool, engine, fields, draining, Policy(*policy), seat, from_file)
+    return EngineEntry(model, pool, engine, fields, draining, PoolPolicy(*policy), seat, from_file)
 
 
 class Following:

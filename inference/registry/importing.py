@@ -15,7 +15,7 @@ from django.db import connection
 from audit.keys import configuration_secrets
 from audit.keys.cipher import Unreadable
 from inference import engine_launch
-from inference.engine_entries import HOSTED, SLOTS, Entry, Fields, entries
+from inference.engine_entries import HOSTED, SLOTS, EngineEntry, Fields, entries
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.served import Declared, encrypted
 from inference.registry.checking import check
@@ -48,7 +48,7 @@ def in_turn() -> None:
         cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
 
 
-def _write(declared: list[Entry]) -> None:
+def _write(declared: list[EngineEntry]) -> None:
     models = {
         name: _written(Model, name, position=at)
         for at, name in enumerate(dict.fromkeys(entry.model for entry in declared))
@@ -67,11 +67,11 @@ def _write(declared: list[Entry]) -> None:
     _remove_others(Model, set(models))
 
 
-def pool_columns(entry: Entry, models: Mapping[str, Model | None]) -> dict[str, Any]:
+def pool_columns(entry: EngineEntry, models: Mapping[str, Model | None]) -> dict[str, Any]:
     return {"model": models[entry.model], **asdict(entry.policy)}
 
 
-def engine_columns(entry: Entry) -> dict[str, Any]:
+def engine_columns(entry: EngineEntry) -> dict[str, Any]:
     values = {**_DEFAULTS, **entry.fields}
     options = {name: value for name, value in values.items() if name not in _COLUMNS}
     if launch := options.get("launch"):  # without its command, arguments and environment
@@ -83,7 +83,7 @@ def engine_columns(entry: Entry) -> dict[str, Any]:
     return {**columns, "options": options, "draining": _drains(entry)}
 
 
-def _drains(entry: Entry) -> bool:
+def _drains(entry: EngineEntry) -> bool:
     """Returns whether it drains. An elastic one waits for its worker, which a new one lacks."""
     if Replacement.objects.in_place_of(entry.engine).exists():
         return True

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from redis import RedisError
 
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines import built
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
@@ -211,7 +211,7 @@ def _engine(row: EngineRow | None) -> Engine:
     pool = row.pool
     try:
         names = (pool.model.name, pool.name, row.name)
-        return built(Entry(*names, row.fields, seat=row.seat, from_file=row.from_file))
+        return built(EngineEntry(*names, row.fields, seat=row.seat, from_file=row.from_file))
     except ValueError as problem:
         raise Unusable(str(problem)) from None
 

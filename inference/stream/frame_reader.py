@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 BLOCK_MS = 5_000
 
 
-class Returns:
+class FrameReader:
     """`web`: the id of this process, to which runners reply."""
 
     def __init__(self, redis_url: str, web: str) -> None:

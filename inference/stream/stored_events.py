@@ -23,7 +23,7 @@ class _Stream:
     since_half: int = 0  # bytes
 
 
-class Kept:
+class StoredEvents:
     def __init__(self) -> None:
         self._streams: dict[bytes, _Stream] = {}  # in the order of their last write
         self._ended: dict[

@@ -18,7 +18,7 @@ from typing import Any
 from inference.order import Order
 from inference.stream import frames
 from inference.stream.frames import Frame, joined
-from inference.stream.stored_events import Kept
+from inference.stream.stored_events import StoredEvents
 from infrastructure.redis.link import TROUBLE, WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Writer:
         self._urgent = False
         self._turns = asyncio.Event()  # for fast streams
         self._awaited = False  # whether one of them waits
-        self._kept = Kept()
+        self._kept = StoredEvents()
         self._in_channel: Counter[str] = Counter()  # bytes since the last check
         self._full_until = 0.0
 

@@ -16,7 +16,7 @@ MOST_MESSAGES = 50
 LONGEST = 64 * 1024  # characters of all texts
 
 
-class Message(msgspec.Struct, frozen=True):
+class TemplateMessage(msgspec.Struct, frozen=True):
     role: str
     content: str
 
@@ -24,7 +24,7 @@ class Message(msgspec.Struct, frozen=True):
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     """The content: either `messages` or `prompt` is empty."""
 
-    messages: list[Message] = []
+    messages: list[TemplateMessage] = []
     prompt: str = ""
     variables: list[Variable] = []
 

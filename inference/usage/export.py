@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from inference.usage.report import LATENCIES, SUMS, Dimension, Figures, Report
+from inference.usage.report import LATENCIES, SUMS, Dimension, UsageFigures, UsageReport
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -20,19 +20,19 @@ _MICRO = 1_000_000
 Row = dict[str, str | int | float | None]
 
 
-def file_name(report: Report, by: Dimension, form: str) -> str:
+def file_name(report: UsageReport, by: Dimension, form: str) -> str:
     tenant = report.tenant.name if report.tenant else "all-tenants"
     span = report.span
     return f"usage-{tenant}-{span.first}-{span.last}-by-{by}.{form}"
 
 
-def exported(report: Report, by: Dimension, form: str) -> Iterator[bytes]:
+def exported(report: UsageReport, by: Dimension, form: str) -> Iterator[bytes]:
     """Yields the file in pieces of at most one hour or day."""
     pieces = (rows for rows in _rows(report, by) if rows)
     return _csv(pieces, by) if form == "csv" else _json(pieces)
 
 
-def _rows(report: Report, by: Dimension) -> Iterator[list[Row]]:
+def _rows(report: UsageReport, by: Dimension) -> Iterator[list[Row]]:
     for begins, groups in report.groups_by_period(by):
         moment = begins.astimezone(report.span.zone).isoformat()
         rows = list[Row]()
@@ -43,7 +43,7 @@ def _rows(report: Report, by: Dimension) -> Iterator[list[Row]]:
         yield rows
 
 
-def _figures(figures: Figures) -> Row:
+def _figures(figures: UsageFigures) -> Row:
     """Returns costs in units of the currency, times in milliseconds."""
     row: Row = {name: getattr(figures, name) for name in SUMS}
     row |= {"cost": figures.cost / _MICRO, "hosted_cost": figures.hosted_cost / _MICRO}
@@ -55,7 +55,7 @@ def _figures(figures: Figures) -> Row:
 
 def _csv(pieces: Iterator[list[Row]], by: Dimension) -> Iterator[bytes]:
     ids = [] if by == Dimension.MODEL else [f"{by}_id"]
-    columns = ["begins", str(by), *ids, *_figures(Figures())]
+    columns = ["begins", str(by), *ids, *_figures(UsageFigures())]
     yield b"\xef\xbb\xbf" + _lines([columns])
     for rows in pieces:
         yield _lines([[_cell(row[column]) for column in columns] for row in rows])

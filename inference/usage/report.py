@@ -87,7 +87,7 @@ MOST_GROUPS = 100  # on a page; an export has them all
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class UsageFigures:
     """Cost in micro-units of the currency. Cached tokens are part of the prompt's."""
 
     requests: int = 0
@@ -106,20 +106,20 @@ class Figures:
     queue_wait: Histogram = field(default_factory=Histogram)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Figures":
+    def of(cls, row: Mapping[str, Any]) -> "UsageFigures":
         sums: dict[str, Any] = {name: row[f"sum_{name}"] or 0 for name in SUMS}
         latencies = {name: Histogram.unpacked(row[f"sum_{name}"]) for name in LATENCIES}
         return cls(**(sums | latencies))
 
-    def __add__(self, other: "Figures") -> "Figures":
-        return Figures(*(getattr(self, name) + getattr(other, name) for name in _NAMES))
+    def __add__(self, other: "UsageFigures") -> "UsageFigures":
+        return UsageFigures(*(getattr(self, name) + getattr(other, name) for name in _NAMES))
 
     @property
     def errors(self) -> int:
         return self.errors_client + self.errors_engine + self.errors_platform
 
 
-_NAMES = tuple(f.name for f in fields(Figures))
+_NAMES = tuple(f.name for f in fields(UsageFigures))
 LATENCIES = ("ttft", "inter_token", "queue_wait")
 SUMS = tuple(name for name in _NAMES if name not in LATENCIES)
 _SUMMED = {f"sum_{name}": Sum(name) for name in _NAMES}
@@ -134,17 +134,17 @@ class Group:
 
     id: Id
     name: Name
-    figures: Figures
+    figures: UsageFigures
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
     begins: datetime
-    figures: Figures
+    figures: UsageFigures
 
 
 @dataclass(frozen=True)
-class Report:
+class UsageReport:
     """Usage of one tenant, or of all (None), filtered by one id of each dimension in `where`."""
 
     tenant: Tenant | None
@@ -154,12 +154,12 @@ class Report:
     def series(self) -> list[Period]:
         """Returns a point for each hour or day of the span, also without usage."""
         summed = self._rows().annotate(period=self.span.period).values("period")
-        by_period = {row["period"]: Figures.of(row) for row in summed.annotate(**_SUMMED)}
+        by_period = {row["period"]: UsageFigures.of(row) for row in summed.annotate(**_SUMMED)}
         periods = self.span.periods()
-        return [Period(begin, by_period.get(begin, Figures())) for begin, _end in periods]
+        return [Period(begin, by_period.get(begin, UsageFigures())) for begin, _end in periods]
 
-    def totals(self) -> Figures:
-        return Figures.of(self._rows().aggregate(**_SUMMED))
+    def totals(self) -> UsageFigures:
+        return UsageFigures.of(self._rows().aggregate(**_SUMMED))
 
     def groups(self, by: Dimension, sort: str = "requests", most: int = MOST_GROUPS) -> list[Group]:
         """Returns the first `most`, highest first. `sort` is a key of SORTS."""
@@ -179,13 +179,13 @@ class Report:
         return rows.between(self.span.since, self.span.until).filter(**where)
 
     def _named(self, by: Dimension, rows: Iterable[Mapping[str, Any]]) -> list[Group]:
-        figures = {row[by.column]: Figures.of(row) for row in rows}
+        figures = {row[by.column]: UsageFigures.of(row) for row in rows}
         name_of = names(by, figures, self.tenant)
         return [Group(id_, name_of[id_], group_figures) for id_, group_figures in figures.items()]
 
 
-def total(series: Iterable[Period]) -> Figures:
-    return reduce(add, (period.figures for period in series), Figures())
+def total(series: Iterable[Period]) -> UsageFigures:
+    return reduce(add, (period.figures for period in series), UsageFigures())
 
 
 def as_of() -> datetime | None:

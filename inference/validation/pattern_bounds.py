@@ -23,7 +23,7 @@ from inference.validation.pattern_syntax import (
     parsed,
 )
 
-__all__ = ["Budget", "WrongPattern", "check_pattern"]
+__all__ = ["PatternBudget", "WrongPattern", "check_pattern"]
 LONGEST, MOST_GROUPS = 2000, 64  # characters of a pattern, and groups in each other
 LARGEST = 4000  # characters of a pattern, with its repetitions written out
 MOST_COPIES = 24  # of a repetition in the automaton that is measured: further ones change nothing
@@ -33,7 +33,7 @@ MOST_STATES = 2500
 WORK = 25_000  # steps for all patterns of a request: some 50 ms at most
 
 
-class Budget:
+class PatternBudget:
     """The work that checking the patterns of one request may take."""
 
     def __init__(self, work: int = WORK) -> None:
@@ -46,7 +46,7 @@ class Budget:
             raise WrongPattern("makes too large an automaton, alone or with the others")
 
 
-def check_pattern(pattern: str, budget: Budget) -> None:
+def check_pattern(pattern: str, budget: PatternBudget) -> None:
     """Raises WrongPattern; its message continues the words "a pattern"."""
     if len(pattern) > LONGEST or pattern.count("(") > MOST_GROUPS:
         raise WrongPattern(f"must be at most {LONGEST} characters and {MOST_GROUPS} groups")
@@ -88,7 +88,7 @@ class Part:
 class Automaton:
     """A Glushkov automaton: one position for each character of the pattern, none merged."""
 
-    def __init__(self, tree: Node, budget: Budget) -> None:
+    def __init__(self, tree: Node, budget: PatternBudget) -> None:
         self._spend = budget.spend
         self._atoms = _Atoms(tree, budget)
         self._holds: list[tuple[int, ...]] = []  # of each position: the atoms of its characters
@@ -200,7 +200,7 @@ def _add(ways: Ways, more: Ways, times: int = 1) -> None:
 class _Atoms:
     """The pattern's characters, in groups that it never distinguishes."""
 
-    def __init__(self, tree: Node, budget: Budget) -> None:
+    def __init__(self, tree: Node, budget: PatternBudget) -> None:
         classes = {node.ranges for node in _characters(tree)}
         edges: dict[int, list[tuple[Ranges, bool]]] = {}
         for ranges in classes:
@@ -210,7 +210,7 @@ class _Atoms:
         self._holds: dict[Ranges, set[int]] = {ranges: set() for ranges in classes}
         self._group(edges, budget)
 
-    def _group(self, edges: dict[int, list[tuple[Ranges, bool]]], budget: Budget) -> None:
+    def _group(self, edges: dict[int, list[tuple[Ranges, bool]]], budget: PatternBudget) -> None:
         inside, numbers = set[Ranges](), dict[frozenset[Ranges], int]()
         for point in sorted(edges):
             for ranges, begins in edges[point]:

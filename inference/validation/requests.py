@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any
 
 from inference.engines.base import Engine, context_exceeded
-from inference.engines.fields import HINTS, Rule, integer, number, strings, tokens
+from inference.engines.fields import HINTS, FieldRule, integer, number, strings, tokens
 from inference.errors import BadRequest, must_be
 from inference.validation import bounded_json
 from inference.validation.messages import check_messages, media_length, unsupported
@@ -215,7 +215,7 @@ def estimate(raw_length: int, body: Body) -> int:
 
 def plain_call(fields: Body, engine: Engine) -> Body:
     """Returns the body for /v1/completions of a POST /v1/inference. Raises BadRequest."""
-    rules: dict[str, Rule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
+    rules: dict[str, FieldRule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
     for name, rule in rules.items():
         if fields.get(name) is not None and not rule.holds(fields[name]):
             raise must_be(name, rule.should)

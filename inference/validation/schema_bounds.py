@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
-from inference.validation.pattern_bounds import Budget, WrongPattern, check_pattern
+from inference.validation.pattern_bounds import PatternBudget, WrongPattern, check_pattern
 
 Body = dict[str, Any]
 Target = Callable[[str], Any]  # resolves a local `$ref`; None if it leads nowhere
@@ -31,7 +31,7 @@ _COUNTS = (
 _HOLDS_SCHEMAS = ("object", "array")
 
 
-def check_bounds(name: str, value: Any, budget: Budget) -> None:
+def check_bounds(name: str, value: Any, budget: PatternBudget) -> None:
     """Check all schemas in the field, and delete a most that is no limit. Raises BadRequest."""
     try:
         for node in nodes(value):
@@ -105,7 +105,7 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 # Patterns ----------------------------------------------------------------------------------------
-def _check_node_patterns(node: Body, budget: Budget) -> None:
+def _check_node_patterns(node: Body, budget: PatternBudget) -> None:
     pattern, by_pattern = node.get("pattern"), node.get("patternProperties")
     patterns = [pattern] if isinstance(pattern, str) else []
     patterns += list(by_pattern) if isinstance(by_pattern, dict) else []

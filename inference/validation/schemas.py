@@ -10,7 +10,7 @@ import orjson
 
 from inference.engines.prompt_bound import inside
 from inference.errors import BadRequest
-from inference.validation.pattern_bounds import Budget
+from inference.validation.pattern_bounds import PatternBudget
 from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices, nodes
 from inference.validation.schema_bounds import Body as Body
 from inference.validation.schema_readings import check_readings
@@ -44,7 +44,7 @@ def check_schemas(
         if len(orjson.dumps(value)) > _LONGEST[name]:
             most = _LONGEST[name]
             raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
-    budget = Budget()
+    budget = PatternBudget()
     for name, value in schemas.items():
         _check_references(name, value)
         roots = _roots(name, value)

@@ -95,7 +95,7 @@ async def fail_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -
         if await queue.of(to.name).enqueue(again, ciphertext):
             wake_up(to.name)
         log.warning("request %s goes on in pool %s", item.id, to.name)
-    await queue.settle(item, 0)  # also if it was settled meanwhile
+    await queue.end_lease(item, 0)  # also if it was settled meanwhile
 
 
 async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
@@ -103,7 +103,7 @@ async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes)
     last = classes.of(item.klass).most_attempts
     attempt = max(item.attempt, min(item.attempt + 1, last))
     again = msgspec.structs.replace(item, attempt=attempt)
-    if not await queue.settle(item, 0):
+    if not await queue.end_lease(item, 0):
         return  # the sweeper has it
     if await queue.enqueue(again, ciphertext):
         wake_up(pool.name)

@@ -23,12 +23,12 @@ class Heartbeat:
     def __init__(
         self,
         runner_id: str,
-        place: RunnerParts,
+        parts: RunnerParts,
         idling: Idling,
         siblings: SiblingWorkers,
         stop: Callable[[], None],
     ) -> None:
-        self._runner_id, self._place = runner_id, place
+        self._runner_id, self._parts = runner_id, parts
         self._idling, self._siblings, self._stop = idling, siblings, stop
         self._epoch = b""  # another one: Redis has lost its data
 
@@ -37,30 +37,30 @@ class Heartbeat:
             try:
                 await self._beat()
             except TROUBLE as problem:
-                log.warning("%s: heartbeat failed: %s", self._place.pool, problem)
+                log.warning("%s: heartbeat failed: %s", self._parts.pool, problem)
             except Exception:  # without beats, everything that runs would be taken away
-                log.exception("%s: heartbeat failed", self._place.pool)
+                log.exception("%s: heartbeat failed", self._parts.pool)
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:
-        place, idling = self._place, self._idling
-        redis = place.connections.redis
+        parts, idling = self._parts, self._idling
+        redis = parts.connections.redis
         waits = await self._renew()
         if not idling.is_leaving:
             await self._siblings.beat(redis)
         if not await self._siblings.may_run_here(redis):
             self._stop()  # this host was away for long, and another has taken over
-        if waits and place.slots.free:
+        if waits and parts.slots.free:
             idling.wake()
         elif waits:
             self._siblings.call_one()
-        place.watch.look(place.requests.running.values())
-        await place.watch.tell(redis)
+        parts.watch.look(parts.requests.running.values())
+        await parts.watch.tell(redis)
 
     async def _renew(self) -> bool:
-        requests, idling = self._place.requests, self._idling
+        requests, idling = self._parts.requests, self._idling
         items = [item for item, _ in requests.leased.values()]
-        waits, epoch, lost = await self._place.connections.queue.beat(
+        waits, epoch, lost = await self._parts.connections.queue.beat(
             self._runner_id,
             idling.is_idle,
             items,
@@ -77,11 +77,11 @@ class Heartbeat:
 
     async def _restore(self) -> None:
         """Put leases and events back before the sweeper looks: Redis came back empty."""
-        place, requests = self._place, self._place.requests
+        parts, requests = self._parts, self._parts.requests
         log.warning(
-            "%s: Redis lost its data; restoring %d requests", place.pool, len(requests.running)
+            "%s: Redis lost its data; restoring %d requests", parts.pool, len(requests.running)
         )
-        connections = place.connections
+        connections = parts.connections
         for request_id, run in list(requests.running.items()):
             if request_id not in requests.leased:
                 continue  # it ended while we were busy with another
@@ -93,5 +93,5 @@ class Heartbeat:
             await reacquire(connections.redis, slot, settings.REQUEST_DEADLINE_S)
             if frame := run.handler.everything_sent():
                 connections.writer.put(run.order, frame)
-            await place.preemption.offer(run)
+            await parts.preemption.offer(run)
         self._idling.wake()

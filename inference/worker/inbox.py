@@ -1,4 +1,4 @@
-"""The requests that a runner holds, its wait for more, and the queue's notes about both.
+"""A runner's wait for work, and the queue's notes to it.
 
 A note says that there is work, that a request is cancelled, or that one shall park.
 """
@@ -6,13 +6,12 @@ A note says that there is work, that a request is cancelled, or that one shall p
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from inference.order import Item
 from inference.queue.fair_queue import FairQueue
+from inference.worker.held_requests import HeldRequests
 from inference.worker.run.run import Run
 from infrastructure.redis.link import TROUBLE
 
 AGAIN_S = 0.3
-Lease = tuple[Item, bytes]  # with the encrypted order; b"" for one that stands on record only
 
 
 class Idling:
@@ -71,43 +70,11 @@ class Idling:
         return True
 
 
-class Requests:
-    """Requests by their ids: leased, then running, perhaps cancelled on the way."""
-
-    def __init__(self) -> None:
-        self.leased: dict[str, Lease] = {}
-        self.running: dict[str, Run] = {}
-        self._cancelled: set[str] = set()
-
-    def cancel(self, request_id: str) -> None:
-        if run := self.running.get(request_id):
-            run.cancel()
-        elif request_id in self.leased:  # still on its way to its run
-            self._cancelled.add(request_id)
-
-    def is_cancelled(self, request_id: str) -> bool:
-        return request_id in self._cancelled
-
-    def lose(self, item: Item) -> None:
-        """Abandon a request whose lease is gone, unless it has come back to this runner."""
-        run = self.running.get(item.id)
-        if run and run.item == item:
-            run.abandon()
-
-    def release(self, lease: Lease) -> None:
-        """Forget a request, unless it has come back under another lease meanwhile."""
-        request_id = lease[0].id
-        if self.leased.get(request_id) is lease:
-            del self.leased[request_id]
-            self.running.pop(request_id, None)
-            self._cancelled.discard(request_id)
-
-
 class Inbox:
     """`park`: asks a run to park, beside the reading of notes."""
 
     def __init__(
-        self, requests: Requests, idling: Idling, park: Callable[[Run], Awaitable[None]]
+        self, requests: HeldRequests, idling: Idling, park: Callable[[Run], Awaitable[None]]
     ) -> None:
         self._requests, self._idling, self._park = requests, idling, park
         self._beside: set[asyncio.Future[None]] = set()

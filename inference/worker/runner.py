@@ -23,8 +23,9 @@ from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
 from inference.worker.heartbeat import Heartbeat
-from inference.worker.inbox import Idling, Inbox, Requests
-from inference.worker.leased_request import Execution
+from inference.worker.held_requests import HeldRequests
+from inference.worker.inbox import Idling, Inbox
+from inference.worker.leased_request import LeasedRequest
 from inference.worker.preemption import Preemption
 from inference.worker.queue_charges import Charging
 from inference.worker.runner_parts import Connections, RunnerParts
@@ -46,7 +47,7 @@ class Runner:
         self.id = new_runner_id(config.id)
         self.pool, self.engine = pool, engine
         self.siblings = siblings or SiblingWorkers(pool)
-        self.requests, self.idling = Requests(), Idling()
+        self.requests, self.idling = HeldRequests(), Idling()
         self.slots = EngineSlots(pool, config, self.siblings.share(config.slots), self.idling)
         self.watch = EngineWatch(pool, config.id, self.siblings.worker)
         self.stopping = False
@@ -66,9 +67,9 @@ class Runner:
         self.slots.guard = Guard(self.engine.config.id, redis)
         await self.watch.begin(redis)
         async with EngineSession() as session:
-            self.place = place = self._workplace(Connections(self.pool, redis, session))
-            async with self._accompanied(place), self.engine.used(redis) as place.engine:
-                await self._work(place)
+            self.parts = parts = self._parts(Connections(self.pool, redis, session))
+            async with self._accompanied(parts), self.engine.used(redis) as parts.engine:
+                await self._work(parts)
         return None
 
     async def _takes_place(self, redis: RedisLink) -> bool:
@@ -78,7 +79,7 @@ class Runner:
         except TROUBLE:
             return True  # the heartbeat asks again
 
-    def _workplace(self, connections: Connections) -> RunnerParts:
+    def _parts(self, connections: Connections) -> RunnerParts:
         return RunnerParts(
             pool=self.pool,
             engine=self.engine,
@@ -91,11 +92,11 @@ class Runner:
         )
 
     @asynccontextmanager
-    async def _accompanied(self, place: RunnerParts) -> AsyncIterator[None]:
+    async def _accompanied(self, parts: RunnerParts) -> AsyncIterator[None]:
         """Beat, read notes and watch the engine meanwhile; then close what was opened."""
-        connections = place.connections
-        heartbeat = Heartbeat(self.id, place, self.idling, self.siblings, self.stop)
-        inbox = Inbox(self.requests, self.idling, place.preemption.ask)
+        connections = parts.connections
+        heartbeat = Heartbeat(self.id, parts, self.idling, self.siblings, self.stop)
+        inbox = Inbox(self.requests, self.idling, parts.preemption.ask)
         silence = SilenceWatch(self.engine, connections.session)
         companions = [
             asyncio.create_task(work)
@@ -111,24 +112,24 @@ class Runner:
         finally:
             for companion in companions:
                 companion.cancel()
-            place.charging.stop()
+            parts.charging.stop()
             await self.slots.guard.close()
             await self.watch.end(connections.redis)
             await self.siblings.leave(connections.redis)
             await connections.close()
 
     # The loop ------------------------------------------------------------------------------------
-    async def _work(self, place: RunnerParts) -> None:
-        queue = place.connections.queue
+    async def _work(self, parts: RunnerParts) -> None:
+        queue = parts.connections.queue
         while not self.stopping:
             try:
-                await self._fill(place)
+                await self._fill(parts)
                 self.idling.clear()
                 if self.stopping:
                     break
                 if self.slots.free and not self.idling.is_idle:
                     continue
-                if await self._lingers_in_vain() and await self._may_leave(place):
+                if await self._lingers_in_vain() and await self._may_leave(parts):
                     return
             except TROUBLE as problem:
                 log.warning("%s: %s; retrying", self.pool, problem)
@@ -140,15 +141,15 @@ class Runner:
         while tasks := self.slots.tasks:
             await asyncio.wait(tasks)
 
-    async def _fill(self, place: RunnerParts) -> None:
+    async def _fill(self, parts: RunnerParts) -> None:
         free = self.slots.free
         if not free or self.idling.is_idle:
             return
         self.idling.before_pop()
-        popped = await place.connections.queue.pop(free, self.id)
+        popped = await parts.connections.queue.pop(free, self.id)
         for item, ciphertext in popped:
             self.requests.leased.setdefault(item.id, (item, ciphertext))
-            self.slots.spawn(Execution(place, item, ciphertext).run())
+            self.slots.spawn(LeasedRequest(parts, item, ciphertext).run())
         if len(popped) < free:
             self.idling.after_pop(held=popped.held, again=popped.again)
         else:
@@ -160,9 +161,9 @@ class Runner:
             return False
         return self.idling.is_idle and not self.slots.tasks
 
-    async def _may_leave(self, place: RunnerParts) -> bool:
+    async def _may_leave(self, parts: RunnerParts) -> bool:
         self.idling.is_leaving = True  # no beat may follow: it would fake a living runner
-        if await place.connections.queue.leave(self.id, stop=False):
+        if await parts.connections.queue.leave(self.id, stop=False):
             return True
         self.idling.is_leaving = self.idling.is_idle = False
         return False

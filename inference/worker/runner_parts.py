@@ -15,7 +15,7 @@ from inference.stream.writer import Writer
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
-from inference.worker.inbox import Requests
+from inference.worker.held_requests import HeldRequests
 from inference.worker.preemption import Preemption
 from inference.worker.queue_charges import Charging
 from infrastructure.redis.cluster_link import link_to
@@ -57,7 +57,7 @@ class RunnerParts:
     pool: str
     engine: Engine
     connections: Connections
-    requests: Requests
+    requests: HeldRequests
     slots: EngineSlots
     watch: EngineWatch
     charging: Charging

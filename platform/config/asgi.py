@@ -24,7 +24,7 @@ from config.http.front_ends import router_of
 from config.http.origins import FromOwnPages, refuse
 from config.http.static_files import static_files
 from config.pages.handler import PageHandler, bounded
-from config.pages.page_request import charged, settled
+from config.pages.page_request import charge_handshake, refund_handshake
 from config.process_start import (
     follow_engines,
     freeze_loaded_objects,
@@ -39,8 +39,10 @@ pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
 nowhere: Any = refuse
 sockets = FromOwnPages(
-    charged(
-        AuthMiddlewareStack(settled(URLRouter([*websocket_urlpatterns, re_path("", nowhere)])))
+    charge_handshake(
+        AuthMiddlewareStack(
+            refund_handshake(URLRouter([*websocket_urlpatterns, re_path("", nowhere)]))
+        )
     ),
     settings.OWN_ORIGINS,
 )

@@ -25,7 +25,7 @@ from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
 from audit.keys.master_keys.private_file import make_once
 from config import configuration
 from inference import engine_entries, pool_policy
-from inference.pool_policy import Window
+from inference.pool_policy import PoolWindow
 from infrastructure import outgoing_tls
 from infrastructure.redis.servers import is_cluster
 from tenants.rate_limits.proxies import Proxies
@@ -156,13 +156,13 @@ def networks(name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(map(ip_network, words(os.environ.get(name) or default)))
 
 
-def batch_window() -> Window | None:
+def batch_window() -> PoolWindow | None:
     """Returns FOREBAY_BATCH_WINDOW, such as 22:00-06:00, with its ramp and its share outside."""
     hours = os.environ.get("FOREBAY_BATCH_WINDOW", "")
     ramp = number("FOREBAY_BATCH_RAMP_MINUTES", 0)
     outside = number("FOREBAY_BATCH_OUTSIDE_WINDOW", 0)
     with _explained(f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {hours!r}: "):
-        return Window.parse(hours, ramp=ramp, outside=outside)
+        return PoolWindow.parse(hours, ramp=ramp, outside=outside)
 
 
 def public_url(host: str, port: int) -> str:
@@ -367,7 +367,9 @@ def queue_limits() -> dict[str, dict[str, float]]:
     """Returns FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
     with _explained("FOREBAY_QUEUE_LIMITS: "):
         limits = json.loads(os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip() or "{}")
-        pool_policy.check(pool_policy.Policy(limits=limits), limits)  # classes: inference/apps.py
+        pool_policy.check(
+            pool_policy.PoolPolicy(limits=limits), limits
+        )  # classes: inference/apps.py
     return dict(limits)
 
 

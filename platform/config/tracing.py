@@ -48,7 +48,7 @@ def _resource() -> dict[str, str]:
     return attributes
 
 
-class Throttle(logging.Handler):
+class ThrottledLog(logging.Handler):
     """A handler that logs one line a minute of the exporter's about a collector that is away."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Throttle(logging.Handler):
 
 def throttle_exporter_logs() -> None:
     theirs = logging.getLogger("opentelemetry")
-    theirs.propagate, theirs.handlers = False, [Throttle()]
+    theirs.propagate, theirs.handlers = False, [ThrottledLog()]
     # It quotes odd headers of a client, who could write to our log and displace lines about the
     # collector.
     logging.getLogger("opentelemetry.trace").setLevel(logging.CRITICAL)

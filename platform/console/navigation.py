@@ -81,7 +81,7 @@ PLATFORM: tuple[Page, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """A link of the menu: a section, a page, or a tenant to switch to."""
 
     url: str
@@ -92,14 +92,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    sections: list[Entry]
-    pages: list[Entry]  # of the present section; empty where it has one page only
+    sections: list[MenuEntry]
+    pages: list[MenuEntry]  # of the present section; empty where it has one page only
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
     label: str  # the present one
-    entries: list[Entry]
+    entries: list[MenuEntry]
 
 
 def menu(request: ConsoleRequest) -> Menu:
@@ -109,9 +109,9 @@ def menu(request: ConsoleRequest) -> Menu:
     )
     sections, row = [], []
     for icon, group in groupby(pages, itemgetter(0)):
-        links = [Entry(url, label, url == present) for _section, url, label in group]
+        links = [MenuEntry(url, label, url == present) for _section, url, label in group]
         here = any(link.here for link in links)
-        sections.append(Entry(links[0].url, str(SECTIONS[icon]), here, icon))
+        sections.append(MenuEntry(links[0].url, str(SECTIONS[icon]), here, icon))
         if here and len(links) > 1:
             row = links
     return Menu(sections, row)
@@ -140,13 +140,13 @@ def _visible_pages(request: ConsoleRequest) -> Iterator[tuple[str, str, str]]:
             yield section, reverse(f"console:{name}", args=args), str(label)
 
 
-def _destinations(request: ConsoleRequest) -> Iterator[Entry]:
+def _destinations(request: ConsoleRequest) -> Iterator[MenuEntry]:
     here = getattr(request, "tenant", None)
     if request.user.is_operator:
         is_here = here is None and request.path.startswith("/console/")
-        yield Entry(reverse("console:platform"), str(_("Whole platform")), is_here)
+        yield MenuEntry(reverse("console:platform"), str(_("Whole platform")), is_here)
     memberships = Member.objects.of(request.user)
     own = {m.tenant for m in memberships if m.may(P.VIEW_USAGE)} | ({here} if here else set())
     for tenant in sorted(own, key=lambda tenant: tenant.name):
         url = reverse("console:overview", args=[tenant.name])
-        yield Entry(url, tenant.name, tenant == here)
+        yield MenuEntry(url, tenant.name, tenant == here)

@@ -10,7 +10,7 @@ from tenants.models.balance import Balance, balances
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class QuotaLine:
     quota: Quota
     standing: Balance
 
@@ -20,9 +20,9 @@ class Line:
         return min(100, self.standing.percent)
 
 
-def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
+def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[QuotaLine]:
     """Returns the fullest quotas first."""
     rows = list(quotas.select_related("tenant", "api_key", "member__user"))
     states = balances(rows, tenant.time_zone, timezone.now())
-    shown = (Line(quota, states[quota.id]) for quota in rows)
+    shown = (QuotaLine(quota, states[quota.id]) for quota in rows)
     return sorted(shown, key=lambda line: (-line.standing.percent, str(line.quota.id)))

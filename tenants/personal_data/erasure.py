@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.erasure import tombstones
-from audit.erasure.erasers import Eraser, Evidence, Turn, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
 from tenants.accounts.sessions import end_sessions, forget_places
 from tenants.models import (
     ApiKey,
@@ -159,9 +159,11 @@ def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
 
 def register_erasers() -> None:
     refusals, answers = _("Refusals"), _("Answers kept for requests that are repeated")
-    turn = Turn.CONTENT
+    turn = ErasureTurn.CONTENT
     register(
         Eraser("refusals", refusals, turn, _erase_refusals, lambda *who: _refusals(*who).count())
     )
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
-    register(Eraser("pseudonym", _("Whose the pseudonym is"), Turn.IDENTITY, _forget, _remaining))
+    register(
+        Eraser("pseudonym", _("Whose the pseudonym is"), ErasureTurn.IDENTITY, _forget, _remaining)
+    )

@@ -15,7 +15,7 @@ MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class QuotaRest:
     """The rest of a quota after the request's reservation."""
 
     unit: str
@@ -25,7 +25,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfQuota:
+class QuotaWithoutRoom:
     """A quota without room for the request. Figures are in its unit."""
 
     quota_id: UUID
@@ -53,13 +53,13 @@ class OutOfQuota:
 class Verdict:
     """The verdict. `left` is by quota; empty with `out_of`, and if no quota counts the request."""
 
-    left: tuple[Left, ...] = ()
-    out_of: OutOfQuota | None = None
+    left: tuple[QuotaRest, ...] = ()
+    out_of: QuotaWithoutRoom | None = None
 
     @property
-    def tightest(self) -> dict[str, Left]:
+    def tightest(self) -> dict[str, QuotaRest]:
         """The quota with the least left, by unit."""
-        by_unit: dict[str, Left] = {}
+        by_unit: dict[str, QuotaRest] = {}
         for rest in self.left:
             if rest.unit not in by_unit or rest.remaining < by_unit[rest.unit].remaining:
                 by_unit[rest.unit] = rest
@@ -75,9 +75,9 @@ def verdict(answer: dict[str, Any] | None) -> Verdict:
         return NO_QUOTA
     if refusal := answer["refused"]:
         quota_id, ends = UUID(refusal.pop("quota")), _utc(refusal.pop("ends"))
-        return Verdict(out_of=OutOfQuota(quota_id, ends=ends, **refusal))
+        return Verdict(out_of=QuotaWithoutRoom(quota_id, ends=ends, **refusal))
     rows = answer["taken"]
-    return Verdict(tuple(Left(unit, n, rest, _utc(ends)) for unit, n, rest, ends in rows))
+    return Verdict(tuple(QuotaRest(unit, n, rest, _utc(ends)) for unit, n, rest, ends in rows))
 
 
 def _utc(text: str) -> datetime:
@@ -93,15 +93,17 @@ class Exhausted:
     """
 
     def __init__(self) -> None:
-        self._known: dict[UUID, tuple[float, OutOfQuota]] = {}
+        self._known: dict[UUID, tuple[float, QuotaWithoutRoom]] = {}
 
-    def remember(self, out_of: OutOfQuota, now: float) -> None:
+    def remember(self, out_of: QuotaWithoutRoom, now: float) -> None:
         if len(self._known) >= MOST:
             self._known.clear()
         spent = out_of.asked > out_of.limit - out_of.used
         self._known[out_of.quota_id] = now + (TTL_S if spent else IN_PROGRESS_TTL_S), out_of
 
-    def refusal(self, caller: Caller, model: str, charge: Charge, now: float) -> OutOfQuota | None:
+    def refusal(
+        self, caller: Caller, model: str, charge: Charge, now: float
+    ) -> QuotaWithoutRoom | None:
         """Returns the quota that would refuse this request, if it is known."""
         if not self._known:
             return None

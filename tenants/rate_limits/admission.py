@@ -37,7 +37,7 @@ LIGHT = 16_384  # bytes: smaller bodies do not count as bytes in flight (buckets
 _SCRIPT = script("clock", "buckets", "admission")
 
 
-class Left(msgspec.Struct, frozen=True):
+class TierRest(msgspec.Struct, frozen=True):
     """The rest of the tightest tier, for the headers, in requests or tokens."""
 
     limit: int
@@ -53,8 +53,8 @@ class Admission(msgspec.Struct, frozen=True):
     used: int = 0
     frees_in_ms: int = 0
     scope: str = ""  # the tightest tier
-    requests: Left | None = None
-    tokens: Left | None = None
+    requests: TierRest | None = None
+    tokens: TierRest | None = None
     counter: UUID | None = None  # the quota that refused
     unit: str = ""  # the quota's unit and window
     window: str = ""
@@ -228,5 +228,5 @@ def _read(answer: list[Any]) -> Admission:
     )
 
 
-def _left(numbers: list[int]) -> Left | None:
-    return Left(*numbers) if numbers[0] >= 0 else None
+def _left(numbers: list[int]) -> TierRest | None:
+    return TierRest(*numbers) if numbers[0] >= 0 else None

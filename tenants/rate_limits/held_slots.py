@@ -13,7 +13,7 @@ REACQUIRE = script("clock", "buckets", "reacquire")
 UNKNOWN = 2**31  # bytes of an unknown body, which may have been large
 
 
-class Slot(msgspec.Struct, frozen=True):
+class HeldSlot(msgspec.Struct, frozen=True):
     """The slot of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
 
     `until`: its end at the latest, whatever dies; seconds since the epoch.
@@ -32,7 +32,7 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 def release_arguments(
-    slot: Slot, set_aside: int, used: int | None, answer: int = 0
+    slot: HeldSlot, set_aside: int, used: int | None, answer: int = 0
 ) -> tuple[list[str], list[Any]]:
     """Returns keys and arguments of RELEASE for a finished request.
 
@@ -43,14 +43,14 @@ def release_arguments(
 
 
 async def release(
-    redis: RedisLink, slot: Slot, set_aside: int, used: int | None, answer: int = 0
+    redis: RedisLink, slot: HeldSlot, set_aside: int, used: int | None, answer: int = 0
 ) -> bool:
     """Releases a request. Returns False if it was released before. Raises RedisGone."""
     (released,) = await redis.run_all([releasing(slot, set_aside, used, answer)])
     return bool(released)
 
 
-def releasing(slot: Slot, set_aside: int, used: int | None, answer: int = 0) -> Call:
+def releasing(slot: HeldSlot, set_aside: int, used: int | None, answer: int = 0) -> Call:
     return Call(RELEASE, *release_arguments(slot, set_aside, used, answer))
 
 
@@ -61,13 +61,13 @@ async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:
     return bool(await redis.run(RELEASE, ask.keys, *arguments))
 
 
-async def reacquire(redis: RedisLink, slot: Slot, hold_s: float) -> None:
+async def reacquire(redis: RedisLink, slot: HeldSlot, hold_s: float) -> None:
     """Restores a slot that Redis lost, for at least `hold_s`. Raises RedisGone."""
     keys_, arguments = reacquire_arguments(slot, hold_s)
     await redis.run(REACQUIRE, keys_, *arguments)
 
 
-def reacquire_arguments(slot: Slot, hold_s: float) -> tuple[list[str], list[Any]]:
+def reacquire_arguments(slot: HeldSlot, hold_s: float) -> tuple[list[str], list[Any]]:
     """Returns keys and arguments of REACQUIRE."""
     clock, _, _, tenant, _, key = slot.keys
     keys_ = [clock, tenant, key if slot.key else tenant]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tenants.caller import Limits
-from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, Left
+from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, TierRest
 
 Busy = Callable[[str], Iterable[int]]
 BUCKETS = 10_000
@@ -161,11 +161,11 @@ class LocalAdmission:
         return (most + self._processes - self._number) // self._processes
 
 
-def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:
+def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> TierRest | None:
     """Returns the rest of the tightest bucket of a kind."""
     buckets = [(limit, bucket) for tier, limit, bucket, _ in charges if tier.endswith(kind)]
     if not buckets:
         return None
     limit, bucket = min(buckets, key=lambda pair: pair[1].level)
     full = math.ceil((bucket.size - bucket.level) * 60_000 / bucket.per_minute)
-    return Left(limit, max(0, int(bucket.level)), max(0, full))
+    return TierRest(limit, max(0, int(bucket.level)), max(0, full))

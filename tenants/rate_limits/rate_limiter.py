@@ -16,7 +16,7 @@ import msgspec
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.admission import PATIENCE_S, Admission, Ask, SharedAdmission
-from tenants.rate_limits.held_slots import Slot, reacquire, undo
+from tenants.rate_limits.held_slots import HeldSlot, reacquire, undo
 from tenants.rate_limits.local_admission import LocalAdmission
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RateLimiter:
         processes: int = 1,
         number: int = 0,
         hold_s: float = 60,
-        in_progress: Callable[[], Iterable[Slot]] = tuple,
+        in_progress: Callable[[], Iterable[HeldSlot]] = tuple,
     ) -> None:
         self._redis = link_to(redis_url, timeout_s=PATIENCE_S)
         self._shared = SharedAdmission(self._redis, self._restore)

@@ -42,7 +42,7 @@ _LARGER_THAN_THE_REST = _(
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CallerShare:
     """The requests of one key or member in the relevant time."""
 
     actor: str  # "key:<uuid>" or "member:<uuid>"
@@ -66,7 +66,7 @@ class Explanation:
     frees_at: datetime
     still_refusing: bool
     since: datetime  # `used_by` counts from here to last_at
-    used_by: tuple[Share, ...]  # the largest first
+    used_by: tuple[CallerShare, ...]  # the largest first
 
 
 def explain(refusal: Refusal) -> Explanation:
@@ -144,7 +144,7 @@ def _counter(refusal: Refusal) -> str:
 
 
 # Use by caller ----------------------------------------------------------------------------------
-def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
+def _used_by(refusal: Refusal, since: datetime) -> tuple[CallerShare, ...]:
     entries = _as_quotas_count if refusal.tier == RefusedBy.QUOTA else _as_limits_count
     rows = list(
         _of_scope(entries(refusal, since), refusal)
@@ -154,7 +154,7 @@ def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
     )
     names = _names(refusal.tenant_id, [_actor(row) for row in rows])
     return tuple(
-        Share(actor, names.get(actor, actor), row["n"], row["sum"])
+        CallerShare(actor, names.get(actor, actor), row["n"], row["sum"])
         for row in rows
         if (actor := _actor(row))
     )

@@ -56,7 +56,7 @@ _WRITE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedCall:
     """The caller and the route of a refusal. `client_net` is the address without its host part."""
 
     tenant_id: UUID | None
@@ -66,7 +66,7 @@ class Refused:
     client_net: str | None = None
 
 
-class Refusals:
+class RefusalRecorder:
     """The refusals of one process. Methods run on its event loop."""
 
     def __init__(self, dsn: str) -> None:
@@ -78,13 +78,13 @@ class Refusals:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._work())
 
-    def note_from_thread(self, who: Refused, admission: Admission) -> str:
+    def note_from_thread(self, who: RefusedCall, admission: Admission) -> str:
         """Records a refusal, as `note` does, from another thread."""
         now = time.time()
         self._loop.call_soon_threadsafe(self.note, who, admission, now)
         return f"{_PREFIX}{_id(who, admission, _minute(now)).hex}"
 
-    def note(self, who: Refused, admission: Admission, now: float | None = None) -> str:
+    def note(self, who: RefusedCall, admission: Admission, now: float | None = None) -> str:
         """Records a refusal and returns its id, `ref_...`, by which it can be explained."""
         now = now or time.time()
         minute = _minute(now)
@@ -102,12 +102,12 @@ class Refusals:
         self._count(refusal_id, who, now, Action.REQUEST_REFUSED, facts)
         return f"{_PREFIX}{refusal_id.hex}"
 
-    def denied_from_thread(self, who: Refused, status: int, code: str) -> None:
+    def denied_from_thread(self, who: RefusedCall, status: int, code: str) -> None:
         """Records a denial, as `denied` does, from another thread."""
         self._loop.call_soon_threadsafe(self.denied, who, status, code)
 
     def denied(
-        self, who: Refused, status: int, code: str, action: Action = Action.ACCESS_DENIED
+        self, who: RefusedCall, status: int, code: str, action: Action = Action.ACCESS_DENIED
     ) -> None:
         """Records a key that is not valid, or not for this; or another `action`."""
         now = time.time()
@@ -116,7 +116,7 @@ class Refusals:
         self._count(row_id, who, now, action, {"tier": "", "status": status, "code": code})
 
     def _count(
-        self, row_id: UUID, who: Refused, now: float, action: Action, facts: dict[str, Any]
+        self, row_id: UUID, who: RefusedCall, now: float, action: Action, facts: dict[str, Any]
     ) -> None:
         """Counts a refusal in its row, or among the others if there are too many."""
         row = self._noted.get(row_id)
@@ -205,7 +205,7 @@ def _minute(now: float) -> int:
     return int(now // 60) * 60
 
 
-def _id(who: Refused, admission: Admission, minute: int) -> UUID:
+def _id(who: RefusedCall, admission: Admission, minute: int) -> UUID:
     parts = [who.tenant_id, who.actor, admission.tier, admission.counter, who.route, minute]
     if who.tenant_id is None:
         parts.append(who.client_net)

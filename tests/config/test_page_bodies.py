@@ -9,14 +9,14 @@ import pytest
 
 from config.pages import handler
 from config.pages.handler import MOST_BYTES, bounded
-from inference.intake.limits.unadmitted_bodies import FREE, Budget, budget
+from inference.intake.limits.unadmitted_bodies import FREE, BodyBudget, budget
 
 pytestmark = pytest.mark.unit
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def bodies(monkeypatch: pytest.MonkeyPatch) -> Budget:
+def bodies(monkeypatch: pytest.MonkeyPatch) -> BodyBudget:
     monkeypatch.setattr(handler, "MOST", 5 * MEGABYTE)
     monkeypatch.setattr(handler, "MOST_OF_ADDRESS", 3 * MEGABYTE)
     return budget()
@@ -68,7 +68,7 @@ async def flood() -> AsyncIterator[list[Sent]]:
         await sent.status()
 
 
-async def test_an_address_holds_so_much_and_no_more(flood: list[Sent], bodies: Budget) -> None:
+async def test_an_address_holds_so_much_and_no_more(flood: list[Sent], bodies: BodyBudget) -> None:
     assert bodies.total <= 3 * MEGABYTE
     refused = [sent for sent in flood if sent.task.done()]
     assert len(refused) == 7
@@ -83,7 +83,7 @@ async def test_ordinary_forms_get_through_also_from_there(flood: list[Sent]) -> 
     assert await Sent("192.0.2.2", b"x" * MEGABYTE).status() == 200
 
 
-async def test_all_addresses_together(bodies: Budget) -> None:
+async def test_all_addresses_together(bodies: BodyBudget) -> None:
     sent = [Sent(f"192.0.2.{n}", b"x" * MEGABYTE) for n in range(9)]
     await asyncio.sleep(0)
     assert bodies.total <= 5 * MEGABYTE
@@ -97,7 +97,7 @@ async def test_what_is_packed_counts_as_it_is_unpacked(flood: list[Sent]) -> Non
     assert await Sent("192.0.2.1", b"x" * MEGABYTE, packed=True).status() == 503
 
 
-async def test_it_counts_while_the_page_runs_and_no_longer(bodies: Budget) -> None:
+async def test_it_counts_while_the_page_runs_and_no_longer(bodies: BodyBudget) -> None:
     counted: list[int] = []
 
     class Counting(Sent):
@@ -112,7 +112,7 @@ async def test_it_counts_while_the_page_runs_and_no_longer(bodies: Budget) -> No
     assert bodies.total == 0
 
 
-async def test_who_goes_or_sends_too_much_gives_back(bodies: Budget) -> None:
+async def test_who_goes_or_sends_too_much_gives_back(bodies: BodyBudget) -> None:
     sent = Sent("192.0.2.1", b"x" * MEGABYTE)
     await asyncio.sleep(0)
     sent.gone = True

@@ -10,7 +10,7 @@ import pytest
 from config.http.websocket_frames import MOST_FRAMES
 from config.web_server import LARGEST_MESSAGE, _config
 from inference.intake.limits import unadmitted_bodies
-from inference.intake.limits.unadmitted_bodies import FREE, Budget
+from inference.intake.limits.unadmitted_bodies import FREE, BodyBudget
 from tests.config.stub_server import Client, Served, Stub, serving
 from tests.e2e.ask import eventually
 
@@ -20,14 +20,14 @@ CONTINUED, TEXT, PING = 0, 1, 9
 
 
 @pytest.fixture
-def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
-    budget = Budget(4 * MEGABYTE)
+def budget(monkeypatch: pytest.MonkeyPatch) -> BodyBudget:
+    budget = BodyBudget(4 * MEGABYTE)
     monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
 
 @pytest.fixture
-def served(budget: Budget) -> Iterator[Served]:
+def served(budget: BodyBudget) -> Iterator[Served]:
     with serving(Stub()) as found:
         yield found
 
@@ -55,7 +55,7 @@ def frame(kind: int, payload: bytes, *, last: bool = True, length: int | None = 
 
 
 def test_messages_that_never_end_are_counted_until_there_is_no_room(
-    served: Served, budget: Budget
+    served: Served, budget: BodyBudget
 ) -> None:
     unfinished = frame(TEXT, bytes(MEGABYTE // 2), length=MEGABYTE)
     with contextlib.ExitStack() as stack:
@@ -76,7 +76,7 @@ def _was_closed(client: Client) -> bool:
         return False
 
 
-def test_pieces_of_one_message_count_together(served: Served, budget: Budget) -> None:
+def test_pieces_of_one_message_count_together(served: Served, budget: BodyBudget) -> None:
     with connected(served) as client:
         client.send(frame(TEXT, bytes(MEGABYTE // 2), last=False))
         client.send(frame(CONTINUED, bytes(MEGABYTE // 4), last=False))
@@ -101,7 +101,7 @@ def test_no_socket_unpacks_what_comes_compressed(served: Served) -> None:
     assert _config("config.http.bounded_http:Bounded").ws_max_size == LARGEST_MESSAGE
 
 
-def test_an_ordinary_message_counts_for_nothing(served: Served, budget: Budget) -> None:
+def test_an_ordinary_message_counts_for_nothing(served: Served, budget: BodyBudget) -> None:
     with connected(served) as client:
         for _ in range(50):
             client.send(frame(TEXT, os.urandom(99).hex().encode()))

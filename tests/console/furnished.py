@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from inference.models import Engine, Model, Pool, PromptTemplate
 from inference.registry.importing import import_file
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
 from tenants import model_access
 from tenants.models import (
@@ -115,7 +115,7 @@ def _template(owner: Member) -> PromptTemplate:
     """In two versions."""
     variables = [Variable("document", max_length=4000), Variable("loud", "boolean", default=True)]
     text = "Sum up in one sentence, with a-word-that-is-long-for-a-phone: {{document}} {{loud}}"
-    content = Content(messages=[Message("user", text)], variables=variables)
+    content = Content(messages=[TemplateMessage("user", text)], variables=variables)
     name = "a-template-with-quite-a-long-name-for-a-phone"
     template = PromptTemplate.create(owner.tenant, name, content, by=owner.actor)
     template.publish(Content(prompt="Sum up."), by=owner.actor)

@@ -40,11 +40,11 @@ from audit.offline import forebay_verify
 from audit.retention import legal_hold
 from audit.trail.record import act
 from console.compliance import figures_words, personal, runs
-from console.compliance.check import BROKEN, Check, Outcome, Reach
+from console.compliance.check import BROKEN, Check, CheckOutcome, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import CLAUSES, GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
-from console.compliance.overview import STATES, State, overview_of
+from console.compliance.overview import STATES, ClauseState, overview_of
 from console.compliance.report import PURPOSE
 from console.compliance.texts import Text
 from inference.engines import forget
@@ -59,7 +59,7 @@ CHINESE = re.compile("[一-鿿]")
 pytestmark = pytest.mark.django_db
 
 
-def found(name: str, tenant: Tenant | None = None) -> Outcome:
+def found(name: str, tenant: Tenant | None = None) -> CheckOutcome:
     return runs.outcome_of(CHECKS[name], tenant)
 
 
@@ -334,7 +334,7 @@ def test_what_is_wrong_is_found(
     runs.run_for_platform() if CHECKS[name].reach is Reach.GENERAL else runs.run_for_tenant(acme)
     failed = {b.evidence.check.name for b in overview_of(acme).blockers}
     assert name in failed
-    red = [line.clause for line in overview_of(acme).lines if line.state == State.PROBLEM]
+    red = [line.clause for line in overview_of(acme).lines if line.state == ClauseState.PROBLEM]
     assert {c.number for c in CLAUSES if name in c.checks} <= {c.number for c in red}
 
 
@@ -474,7 +474,7 @@ def test_what_a_check_tries_out_is_gone(alice: Member) -> None:
 def test_a_check_that_breaks_is_a_problem_and_hinders_no_other(
     monkeypatch: pytest.MonkeyPatch, acme: Tenant
 ) -> None:
-    def broken(tenant: Tenant | None) -> Outcome:
+    def broken(tenant: Tenant | None) -> CheckOutcome:
         raise RuntimeError("nothing works")
 
     check = Check("row_security", Text("x", "x"), Text("x", "x"), broken, {}, Reach.GENERAL)

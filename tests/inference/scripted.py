@@ -113,7 +113,7 @@ class Traces:
         return await self.run(generation(engine, order, attempt, before))
 
     async def run(self, run: Run) -> Outcome | None:
-        return await run.run(NO_SESSION, self.writer, self.ledger, self.cipher)
+        return await run.work_and_settle(NO_SESSION, self.writer, self.ledger, self.cipher)
 
     @property
     def row(self) -> Row:

@@ -31,7 +31,7 @@ from infrastructure.redis.link import RedisLink, Script
 from infrastructure.redis.servers import Address
 from tenants.caller import Limits
 from tenants.rate_limits.admission import Ask, SharedAdmission
-from tenants.rate_limits.held_slots import Slot, reacquire, release, undo
+from tenants.rate_limits.held_slots import HeldSlot, reacquire, release, undo
 from tests.cluster import cluster
 from tests.inference.orders import an_order
 
@@ -77,11 +77,11 @@ async def test_the_queue(link: RedisLink, url: str) -> None:
         await queue.look()
         assert await queue.cancel(one.id) == "running"
         assert await queue.inbox("runner") in (b"wake", b"cancel " + one.id.encode())
-        assert await queue.settle(one, 50)
+        assert await queue.end_lease(one, 50)
         assert not (await queue.beat("runner", False, [other]))[2]
         assert await queue.cancel(third.id) == "queued"
         assert await queue.adopt(fourth := an_item(), b"order", "runner")
-        assert await queue.settle(fourth, 1)
+        assert await queue.end_lease(fourth, 1)
         await queue.leave("runner", stop=True)
         assert await queue.was_cancelled(third.id)
         _by_the_sweeper(url, queue.pool)
@@ -179,7 +179,7 @@ async def test_the_limits(link: RedisLink) -> None:
         admission, at = await shared.admit(ask)
         assert admission.tier == ""
         assert admission.requests
-        slot = Slot(ask.request_id, ask.tenant, ask.key, 100_000)
+        slot = HeldSlot(ask.request_id, ask.tenant, ask.key, 100_000)
         assert await release(link, slot, 10, 5)
         await reacquire(link, slot, 60)
         assert not await undo(link, replaced(ask, request_id=str(uuid4())), at)

@@ -3,7 +3,7 @@
 import pytest
 
 from inference import engine_progress
-from inference.engine_progress import Progress
+from inference.engine_progress import EngineProgress
 
 pytestmark = pytest.mark.unit
 LLAMA_CPP = """# TYPE llamacpp:n_decode_total counter
@@ -36,7 +36,7 @@ def test_each_step_makes_another_figure(kind: str, text: str) -> None:
 
 def test_an_idle_server_is_not_busy() -> None:
     idle = LLAMA_CPP.format(decodes=7).replace("processing 1", "processing 0")
-    assert engine_progress.read("llama_cpp", idle) == Progress(False, 21)
+    assert engine_progress.read("llama_cpp", idle) == EngineProgress(False, 21)
 
 
 @pytest.mark.parametrize("text", ["", "other:figure 1", "llamacpp:requests_processing 1"])
@@ -51,4 +51,4 @@ def test_an_older_sglang_is_not_judged_by_what_stands_still_while_it_reads() -> 
 
 def test_a_figure_that_is_no_number_counts_as_nothing() -> None:
     odd = LLAMA_CPP.format(decodes="what")
-    assert engine_progress.read("llama_cpp", odd) == Progress(True, 14)
+    assert engine_progress.read("llama_cpp", odd) == EngineProgress(True, 14)

@@ -5,15 +5,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from inference.pool_policy import BadPolicy, Policy, Window, check
+from inference.pool_policy import BadPolicy, PoolPolicy, PoolWindow, check
 
 pytestmark = pytest.mark.unit
 BERLIN, SHANGHAI, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai"), ZoneInfo("UTC")
 MINUTE = timedelta(minutes=1)
 
 
-def window(text: str = "22:00-06:00", **changes: int) -> Window:
-    found = Window.parse(text, **changes)
+def window(text: str = "22:00-06:00", **changes: int) -> PoolWindow:
+    found = PoolWindow.parse(text, **changes)
     assert found
     return found
 
@@ -23,18 +23,18 @@ def at(text: str, zone: ZoneInfo = UTC_ZONE, *, fold: int = 0) -> datetime:
 
 
 def test_without_a_window_there_is_none() -> None:
-    assert Window.parse("") is None
+    assert PoolWindow.parse("") is None
 
 
 @pytest.mark.parametrize("text", ["22:00", "22-6h", "25:00-06:00", "08:00-08:00"])
 def test_what_is_no_window(text: str) -> None:
     with pytest.raises(ValueError, match=r"no time of day like 22:00|same time"):
-        Window.parse(text)
+        PoolWindow.parse(text)
 
 
 def test_a_ramp_must_fit() -> None:
     with pytest.raises(ValueError, match="ramp"):
-        Window.parse("22:00-23:00", ramp=31)
+        PoolWindow.parse("22:00-23:00", ramp=31)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_window_that_the_shift_leaves_out_opens_the_day_after() -> None:
 
 # Of a pool ----------------------------------------------------------------------------------------
 def test_a_pool_says_its_own() -> None:
-    found = Window.of({"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2})
-    assert found == Window(22 * 60, 6 * 60, 30, 2)
-    assert Window.of({"hours": ""}) is None
+    found = PoolWindow.of({"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2})
+    assert found == PoolWindow(22 * 60, 6 * 60, 30, 2)
+    assert PoolWindow.of({"hours": ""}) is None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_pool_says_its_own() -> None:
 )
 def test_what_no_pool_can_say(given: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        Window.of(given)
+        PoolWindow.of(given)
     if given:
         with pytest.raises(BadPolicy, match="window"):
-            check(Policy(window=given), ["batch"])
+            check(PoolPolicy(window=given), ["batch"])

@@ -25,7 +25,7 @@ from audit.retention import legal_hold
 from console.compliance import runs
 from console.isolation import expected, parallel_proof, proof
 from console.isolation.crawler import Cell, Walk
-from console.isolation.proof import Proof
+from console.isolation.proof import IsolationProof
 from console.isolation.throwaway_tenants import Stage
 from inference.record import reconciliation
 from inference.usage import rollup
@@ -169,8 +169,8 @@ def test_members_join_no_team_that_may_be_gone() -> None:
 
 
 def test_shares_of_several_processes_are_one_proof() -> None:
-    def share(*names: str, touched: list[str]) -> Proof:
-        return Proof([Cell("/", "GET", name, "own", 200, "") for name in names], touched)
+    def share(*names: str, touched: list[str]) -> IsolationProof:
+        return IsolationProof([Cell("/", "GET", name, "own", 200, "") for name in names], touched)
 
     found = parallel_proof._merged(
         [

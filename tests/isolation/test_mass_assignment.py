@@ -6,7 +6,7 @@ import pytest
 from django.db.models import QuerySet
 
 from console.isolation.crawler import parameters
-from console.isolation.expected import PAGES, Page
+from console.isolation.expected import PAGES, ExpectedPage
 from console.isolation.proof import rows_of
 from console.isolation.throwaway_tenants import Stage
 from tenants.models import ApiKey, Link, Member, Tenant, User
@@ -38,7 +38,9 @@ def planted(stage: Stage) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", ACTS, ids=[page.path.split("/", 3)[3] for page in ACTS])
-def test_no_form_takes_what_it_does_not_show(page: Page, stage: Stage, as_person: As) -> None:
+def test_no_form_takes_what_it_does_not_show(
+    page: ExpectedPage, stage: Stage, as_person: As
+) -> None:
     path = page.path.replace("<slug:tenant>", stage.own.tenant.name)
     for name, pattern in parameters(page.path):
         if name == "number":  # of a version: the first

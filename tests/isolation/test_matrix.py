@@ -22,9 +22,9 @@ from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
 from console.isolation import expected, report
-from console.isolation.callers import NAMES, OPERATOR, Caller
+from console.isolation.callers import NAMES, OPERATOR, ProofCaller
 from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, steps
-from console.isolation.proof import Proof, prove
+from console.isolation.proof import IsolationProof, prove
 from inference.api.openai.routes import ROUTES
 from inference.chat.urls import websocket_urlpatterns
 from tenants.isolation import row_security
@@ -65,7 +65,7 @@ async def no_row_security(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None
 
 def test_the_id_of_nothing_may_be_answered_with_404_wherever_it_stands() -> None:
     """A parameter that is filled with it, and expected to be found, fails on a healthy platform."""
-    operator = Caller(OPERATOR, [], operator_permissions(Profile.ASVS))
+    operator = ProofCaller(OPERATOR, [], operator_permissions(Profile.ASVS))
     asked = [step for step in _api_walk(operator) if _names_nothing(step.path)]
     assert {parameter for step in asked for parameter in _names_nothing(step.path)} >= {
         "any_batch",
@@ -77,7 +77,7 @@ def test_the_id_of_nothing_may_be_answered_with_404_wherever_it_stands() -> None
     assert refused == []
 
 
-def _api_walk(caller: Caller) -> list[Step]:
+def _api_walk(caller: ProofCaller) -> list[Step]:
     return [step for step in steps(caller) if step.path in expected.API]
 
 
@@ -154,7 +154,7 @@ async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await database_sync_to_async(_left)() == 0
 
 
-async def _prove(extent: Extent = AWAY) -> Proof:
+async def _prove(extent: Extent = AWAY) -> IsolationProof:
     logging.disable(logging.WARNING)  # a line for each refusal
     application = import_string(settings.ASGI_APPLICATION)
     try:
@@ -163,7 +163,7 @@ async def _prove(extent: Extent = AWAY) -> Proof:
         logging.disable(logging.NOTSET)
 
 
-def _holds(found: Proof, *, only_leaks: bool = False) -> None:
+def _holds(found: IsolationProof, *, only_leaks: bool = False) -> None:
     bad = found.leaks + ([] if only_leaks else found.wrong)
     assert not bad, "\n".join(report.summary(found))
     assert not found.touched

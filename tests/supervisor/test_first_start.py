@@ -13,7 +13,7 @@ from config.supervisor.embedded.postgres import Postgres
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from tests.supervisor.conftest import Start
 from tests.supervisor.running import HOSTED, START_S, eventually, get, left_of, refused
 
@@ -73,7 +73,9 @@ async def test_a_database_that_a_full_disk_cut_short_is_made_once_there_is_room(
     # From the first files of initdb (8) to the last pages of our own database (40 and 44).
     for size in (8, 36, 38, 40, 44):
         disk.resize(size)
-        with pytest.raises(Problem, match="No space left on device|is on a full disk") as refusal:
+        with pytest.raises(
+            RunProblem, match="No space left on device|is on a full disk"
+        ) as refusal:
             await start_database(home)
         assert "\n" not in str(refusal.value)
         assert not (disk.path / "home" / "postgres").exists()
@@ -95,7 +97,7 @@ async def test_a_database_folder_without_our_database_is_refused_with_what_to_do
     home.take()
     await start_database(home)
     await start_database(home, statement="drop database forebay")
-    with pytest.raises(Problem, match="has no database in it.*move the folder away"):
+    with pytest.raises(RunProblem, match="has no database in it.*move the folder away"):
         await start_database(home)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from config.supervisor.engines.launches import Launches, Row
+from config.supervisor.engines.launches import EngineRow, Launches
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 
@@ -47,9 +47,9 @@ def launches(tmp_path: Path, kept: Kept) -> Launches:
     return Launches(home, cast(Keeper, kept), NOWHERE, {}, [tmp_path])
 
 
-def row(slots: int = 2, options: Mapping[str, Any] | None = None) -> Row:
+def row(slots: int = 2, options: Mapping[str, Any] | None = None) -> EngineRow:
     given = {"launch": LAUNCH, **(options or {})}
-    return Row("small", "llama_cpp", slots, "http://127.0.0.1:17001", given, False, "small")
+    return EngineRow("small", "llama_cpp", slots, "http://127.0.0.1:17001", given, False, "small")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,9 @@ async def test_a_name_is_no_flag(launches: Launches, kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("other", [row(slots=3), row(options={"context_length": 64})])
-async def test_what_it_runs_with_starts_it_anew(launches: Launches, kept: Kept, other: Row) -> None:
+async def test_what_it_runs_with_starts_it_anew(
+    launches: Launches, kept: Kept, other: EngineRow
+) -> None:
     await launches.look([row()])
     await launches.look([other])
     assert (len(set(kept.lines)), kept.retired) == (2, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.engines.server_group import __file__ as group
-from config.supervisor.engines.server_life import Life, ServerWatch
+from config.supervisor.engines.server_life import ServerLife, ServerWatch
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"
@@ -35,7 +35,7 @@ async def lived(child: Child, *, ready: bool, within_s: float) -> None:
         return ready
 
     child.spawn()
-    await Life("far", NOWHERE, is_ready, within_s, Unwatched())(child)
+    await ServerLife("far", NOWHERE, is_ready, within_s, Unwatched())(child)
 
 
 async def test_one_that_is_not_ready_in_time_is_killed(

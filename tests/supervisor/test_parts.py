@@ -24,7 +24,7 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
 from config.supervisor.processes import run_concurrently
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
 
@@ -56,7 +56,7 @@ def test_an_address_is_shown_without_its_password() -> None:
 async def test_a_redis_that_is_too_old(version: str) -> None:
     """One line that says what to do."""
     async with _redis(version) as url:
-        with pytest.raises(Problem, match=f"Redis {version} at 127.0.0.1") as problem:
+        with pytest.raises(RunProblem, match=f"Redis {version} at 127.0.0.1") as problem:
             await require_redis(url)
     assert "Redis 7 or newer, or Valkey" in str(problem.value)
     assert "\n" not in str(problem.value)
@@ -71,7 +71,7 @@ async def test_a_redis_that_is_new_enough(version: str) -> None:
 
 async def test_a_redis_that_does_not_say_how_old_it_is() -> None:
     async with _redis("") as url:
-        with pytest.raises(Problem, match="does not say which version"):
+        with pytest.raises(RunProblem, match="does not say which version"):
             await require_redis(url)
 
 
@@ -81,7 +81,10 @@ def test_valkey_names_the_redis_that_it_can_stand_for() -> None:
 
 
 def test_a_busy_port_is_seen() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Problem, match="is busy"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(RunProblem, match="is busy"),
+    ):
         ports.require_free("127.0.0.1", server.getsockname()[1])
 
 
@@ -96,7 +99,7 @@ def test_a_port_is_given_to_one_alone_and_its_server_can_restart(
 ) -> None:
     port = ports.find_free()
     monkeypatch.setattr(ports, "_QUIET_PORTS", [port] * 200)
-    with pytest.raises(Problem, match="no free TCP port"):
+    with pytest.raises(RunProblem, match="no free TCP port"):
         ports.find_free()
     ports.require_free("127.0.0.1", port)
     for _ in range(2):
@@ -174,7 +177,7 @@ def test_a_database_of_an_earlier_version_lets_sockets_in_once(tmp_path: Path) -
 
 
 def test_a_host_that_is_none() -> None:
-    with pytest.raises(Problem, match="FOREBAY_HOST"):
+    with pytest.raises(RunProblem, match="FOREBAY_HOST"):
         ports.require_free("no host at all", 8000)
 
 
@@ -243,9 +246,9 @@ async def test_a_child_tells_the_last_lines_of_this_life_only(tmp_path: Path) ->
 
 async def test_the_first_failure_ends_the_others() -> None:
     async def fails() -> None:
-        raise Problem("no")
+        raise RunProblem("no")
 
-    with pytest.raises(Problem, match="no"):
+    with pytest.raises(RunProblem, match="no"):
         await run_concurrently(fails(), asyncio.sleep(60))
 
 

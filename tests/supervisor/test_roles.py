@@ -6,7 +6,7 @@ import pytest
 
 from config import environment
 from config.supervisor import options
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 pytestmark = pytest.mark.unit
 SHARED = {
@@ -41,14 +41,14 @@ def test_a_host_has_the_roles_that_it_names(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_unknown_role(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOREBAY_ROLES", "web,wokers")
-    with pytest.raises(Problem, match="'wokers' is none of web, grpc, workers, jobs"):
+    with pytest.raises(RunProblem, match="'wokers' is none of web, grpc, workers, jobs"):
         options.read()
 
 
 @pytest.mark.parametrize("missing", SHARED)
 def test_what_is_not_shared_is_missed_at_the_start(missing: str, tmp_path: Path) -> None:
     variables = {name: value for name, value in SHARED.items() if name != missing}
-    with pytest.raises(Problem, match=missing):
+    with pytest.raises(RunProblem, match=missing):
         options.require_shared(WEB, variables, tmp_path)
 
 

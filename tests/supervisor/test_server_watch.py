@@ -12,8 +12,8 @@ import pytest
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.engines import server_life
-from config.supervisor.engines.launch_command import Server
-from config.supervisor.engines.server_life import Life, ServerWatch
+from config.supervisor.engines.launch_command import EngineServer
+from config.supervisor.engines.server_life import ServerLife, ServerWatch
 from inference.engine_launch import Launch
 
 pytestmark = pytest.mark.unit
@@ -72,20 +72,20 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     async def written(*_: object, **__: object) -> bool:
         return True
 
-    monkeypatch.setattr(Life, "_write", written)
+    monkeypatch.setattr(ServerLife, "_write", written)
 
 
 async def lived(folder: Path, port: int, *command: str, memory_mb: int = 0, **fields: Any) -> Child:
     """The child of this command, once its life has ended."""
     launch = Launch("a.gguf", memory_mb=memory_mb)
-    server = Server("far", "llama_cpp", port, KEY, {"name": "far", **fields}, launch)
+    server = EngineServer("far", "llama_cpp", port, KEY, {"name": "far", **fields}, launch)
     child = Child("engine.far", command, {}, folder / "log", folder, Stage.SERVER)
 
     async def is_ready() -> bool:
         return True
 
     child.spawn()
-    await Life("far", NOWHERE, is_ready, 60, ServerWatch(server))(child)
+    await ServerLife("far", NOWHERE, is_ready, 60, ServerWatch(server))(child)
     return child
 
 

@@ -31,7 +31,7 @@ _OVERHEAD = 12 + 16  # bytes of AES-256-GCM: the nonce, the tag
 _FORGED = "message authentication failed"  # the text of Go's crypto/cipher, which both use
 
 
-class Refused(MasterKeyAway):
+class KmsRefused(MasterKeyAway):
     """The KMS answered with an error."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -78,7 +78,7 @@ class KmsKeys:
             raise Unreadable("not wrapped by a KMS")
         try:
             answer = self._ask("POST", "decrypt", ciphertext=text, **_bound(aad))
-        except Refused as problem:
+        except KmsRefused as problem:
             if problem.status == 400 and _FORGED in str(problem):
                 raise Unreadable(f"the KMS does not open it: {problem}") from None
             raise  # such as a version that its policy disallows, which an operator may allow again
@@ -137,11 +137,11 @@ class Transit:
             raise MasterKeyProblem(f"FOREBAY_KMS_URL or FOREBAY_KMS_CA: {problem}") from None
 
     def ask(self, method: str, path: str, body: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the `data` of the answer. Raises MasterKeyAway, Refused."""
+        """Returns the `data` of the answer. Raises MasterKeyAway, KmsRefused."""
         for attempt in range(1, TRIES + 1):
             try:
                 return _data(*self._exchange(method, f"{self._base}/v1/{path}", body))
-            except Refused as problem:  # 5xx and 429: the KMS is sealed, starting or busy
+            except KmsRefused as problem:  # 5xx and 429: the KMS is sealed, starting or busy
                 if attempt == TRIES or (problem.status < 500 and problem.status != 429):
                     raise
             except (OSError, http.client.HTTPException) as problem:
@@ -187,8 +187,8 @@ def _data(status: int, body: bytes) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise Refused(502, "the KMS did not answer in JSON")
+        raise KmsRefused(502, "the KMS did not answer in JSON")
     if status >= 300:
         errors = "; ".join(map(str, answer.get("errors") or [])) or "no reason given"
-        raise Refused(status, f"the KMS answered {status}: {errors}"[:300])
+        raise KmsRefused(status, f"the KMS answered {status}: {errors}"[:300])
     return dict(answer.get("data") or {})

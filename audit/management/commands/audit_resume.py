@@ -4,7 +4,7 @@ from typing import Any
 import psycopg
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from audit.checks.resume_after_restore import Broken, Resumed, resume
+from audit.checks.resume_after_restore import RestoredTrailBroken, Resumed, resume
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *, witness: Path | None, despite_findings: bool, **_options: Any) -> None:
         try:
             resumed = resume(witness, despite_findings=despite_findings)
-        except Broken as problem:
+        except RestoredTrailBroken as problem:
             for finding in problem.report.findings:
                 self.stdout.write(f"FOUND {finding.kind}: {finding.text}")
             raise CommandError(

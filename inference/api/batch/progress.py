@@ -22,7 +22,7 @@ WRITE_S = 0.5  # between two writes while lines end one after the other
 PAUSE_S = 2.0  # before the second try, doubled before each further one
 
 
-class Progress:
+class LineProgress:
     def __init__(self, batch: Batch, cipher: Cipher) -> None:
         self._batch, self._cipher = batch, cipher
         self._ended: list[BatchLine] = []

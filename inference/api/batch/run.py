@@ -18,9 +18,9 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable
 from inference.api.batch.in_flight import Shares
 from inference.api.batch.lines import in_long_thread, in_thread
-from inference.api.batch.work import Work
+from inference.api.batch.work import BatchWork
 from inference.batch import results, validation
-from inference.batch.input_lines import Problem
+from inference.batch.input_lines import InputProblem
 from inference.batch.windows import wake_resting
 from inference.intake.context import Context
 from inference.models import Batch, BatchState, File, FileChunk
@@ -42,7 +42,7 @@ class BatchRun:
         self._shares = shares or Shares()
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
-        self._work: Work | None = None
+        self._work: BatchWork | None = None
         self.began, self.is_stopped, self._is_released = time.monotonic(), False, False
         self._turn = asyncio.Lock()  # for threads that use self.batch
 
@@ -97,13 +97,13 @@ class BatchRun:
             return rests_until
         if not await work.wind_up():
             return self._now()
-        problems = [Problem(*work.lost)._asdict()] if work.lost else []
+        problems = [InputProblem(*work.lost)._asdict()] if work.lost else []
         async with self._turn:
             await in_thread(self.batch.finalize, work.ends_as, problems)
         return None
 
-    async def _resumed_work(self) -> Work:
-        self._work = self._work or await Work.resume(
+    async def _resumed_work(self) -> BatchWork:
+        self._work = self._work or await BatchWork.resume(
             self._context, self.batch, self._now, self._shares
         )
         if self.is_stopped:

@@ -37,7 +37,7 @@ from tenants.authentication.authenticator import (
 )
 from tenants.caller import Caller
 from tenants.models.tenant import State
-from tenants.rate_limits.admission import Left
+from tenants.rate_limits.admission import TierRest
 
 ROUTE = "/v1/batches"
 CLASS = "batch"
@@ -176,7 +176,7 @@ def room_s(answer: AnswerStream) -> float:
     return max(_until_half(limit) if limit else 0.0 for limit in limits)
 
 
-def _until_half(limit: Left) -> float:
+def _until_half(limit: TierRest) -> float:
     missing = limit.limit - limit.remaining
     if 2 * limit.remaining >= limit.limit or missing <= 0:
         return 0.0

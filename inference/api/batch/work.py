@@ -13,7 +13,7 @@ from django.conf import settings
 from inference.api.batch import lines, submitting
 from inference.api.batch.in_flight import InFlight, Shares
 from inference.api.batch.lines import in_thread
-from inference.api.batch.progress import Progress
+from inference.api.batch.progress import LineProgress
 from inference.api.batch.source import Holds, Source
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
@@ -33,7 +33,7 @@ LONG_S = 20.0  # the batch rests during a longer pause
 OK, CANCELLED = 200, 499
 
 
-class Work:
+class BatchWork:
     """The lines of one batch under way.
 
     `ends_as` is its final state, once that is known. `lost` is the reason why its access was
@@ -42,7 +42,7 @@ class Work:
 
     _zone: ZoneInfo
     _asking: submitting.Asking
-    _progress: Progress
+    _progress: LineProgress
     _source: Source
 
     def __init__(
@@ -59,7 +59,7 @@ class Work:
     @classmethod
     async def resume(
         cls, context: Context, batch: Batch, now: Callable[[], datetime], shares: Shares
-    ) -> "Work":
+    ) -> "BatchWork":
         """Go on where the last process stopped. Raises File.DoesNotExist, Unreadable."""
         work = cls(context, batch, now, shares)
         submitted = await in_thread(lines.begun, batch)
@@ -68,7 +68,7 @@ class Work:
         models = await in_thread(lines.models_of, batch)
         reader = await in_thread(lines.reader, batch)
         work._source = Source(batch, models, set(submitted), reader)
-        work._progress = Progress(batch, await in_thread(cipher_of, batch))
+        work._progress = LineProgress(batch, await in_thread(cipher_of, batch))
         rows = await in_thread(lines.rows_of, batch, submitted)
         work._flight.adopted = {submitted[row.number]: row for row in rows}
         shares.join(batch.tenant_id)

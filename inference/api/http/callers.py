@@ -22,14 +22,14 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     return caller
 
 
-async def reader(request: Request, scope: str = Scope.INFERENCE) -> Caller:
+async def address_charged_caller(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     """Returns the caller of a request without an admission."""
     caller = await caller_of(request, scope)
     await request.call.look(caller)
     return caller
 
 
-async def creator(request: Request, scope: str) -> Caller:
+async def charged_caller(request: Request, scope: str) -> Caller:
     """Returns the caller that begins or stores something, charged before the body is read."""
     caller = await caller_of(request, scope)
     await request.call.charge(caller)

@@ -7,16 +7,16 @@ from django.conf import settings
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
-from inference.api.http.callers import creator, reader
+from inference.api.http.callers import address_charged_caller, charged_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects
 from inference.api.ownership import in_scope, own
 from inference.batch import actions
 from inference.batch.encryption import known_metadata
 from inference.batch.file_room import FileGone, StorageFull
-from inference.batch.file_store import Owner
+from inference.batch.file_store import FileOwner
 from inference.batch.input_lines import ENDPOINTS
-from inference.engines.fields import METADATA, Fields, Rule, one_of, only
+from inference.engines.fields import METADATA, FieldRule, Fields, one_of, only
 from inference.errors import BadRequest, Conflict, LimitReached, NotFound
 from inference.models import Batch, BatchState, File, FilePurpose
 from inference.validation import requests
@@ -28,17 +28,17 @@ BOUNDS = PREFIX, 20, 100  # of a list
 COMPLETION_WINDOW = "24h"
 _EXPIRY = "output_expires_after"
 _FIELDS: Fields = {
-    "input_file_id": Rule(lambda v: isinstance(v, str), "the id of a file"),
+    "input_file_id": FieldRule(lambda v: isinstance(v, str), "the id of a file"),
     "endpoint": one_of(*ENDPOINTS),
     "completion_window": only(COMPLETION_WINDOW, COMPLETION_WINDOW),
-    "metadata": Rule(lambda v: v is None or METADATA.holds(v), METADATA.should),
+    "metadata": FieldRule(lambda v: v is None or METADATA.holds(v), METADATA.should),
 }
 _COUNTS = ("total", "completed", "failed")
 _ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState.CANCELLED)
 
 
 async def create(request: Request) -> None:
-    caller = await creator(request, Scope.BATCH)
+    caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, _FIELDS, (_EXPIRY,))
     expires_after_s = stored_objects.expiry_in_json(body, _EXPIRY)
@@ -51,20 +51,20 @@ async def create(request: Request) -> None:
 
 
 async def listed(request: Request) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await address_charged_caller(request, Scope.BATCH)
     rows, page = Batch.objects.all(), stored_objects.query(request)
     listing = partial(stored_objects.listed, caller, rows, _as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await address_charged_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     await request.answer_json(await in_scope(caller.tenant_id, _as_openai, batch))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await address_charged_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     by = caller.actor, network(request.call.client_ip)
     await request.answer_json(await in_scope(caller.tenant_id, _cancel, batch, *by))
@@ -77,7 +77,7 @@ async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
 
 
 def _create(
-    owner: Owner, file: File, body: dict[str, Any], expires_after_s: int | None
+    owner: FileOwner, file: File, body: dict[str, Any], expires_after_s: int | None
 ) -> dict[str, Any]:
     endpoint, metadata = body["endpoint"], body.get("metadata")
     try:

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
-from inference.api.http.callers import creator, reader
+from inference.api.http.callers import address_charged_caller, charged_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects, uploads
 from inference.api.ownership import in_scope, own
@@ -14,7 +14,7 @@ from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone, TooManyFiles
 from inference.batch.upload_parts import NoSuchPart, OtherContent, OtherSize
-from inference.engines.fields import Fields, Rule, integer, only
+from inference.engines.fields import FieldRule, Fields, integer, only
 from inference.errors import BadRequest, NotFound
 from inference.models import File, FilePurpose
 from inference.models.file import IN_PARTS
@@ -25,12 +25,12 @@ from tenants.key_scopes import Scope
 UPLOAD, PART = "upload_", "part_"
 MOST_PARTS = 10_000
 _EXPIRY = "expires_after"
-_NAME = Rule(
+_NAME = FieldRule(
     lambda v: isinstance(v, str) and 1 <= len(v) <= uploads.LONGEST_NAME,
     f"a text of 1 to {uploads.LONGEST_NAME} characters",
 )
 _PARTS: Fields = {
-    "part_ids": Rule(
+    "part_ids": FieldRule(
         lambda v: (
             isinstance(v, list)
             and 1 <= len(v) <= MOST_PARTS
@@ -38,12 +38,12 @@ _PARTS: Fields = {
         ),
         "a list of the parts' ids",
     ),
-    "md5": Rule(lambda v: isinstance(v, str | None), "a text"),
+    "md5": FieldRule(lambda v: isinstance(v, str | None), "a text"),
 }
 
 
 async def create(request: Request) -> None:
-    caller = await creator(request, Scope.BATCH)
+    caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
     purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.FILE_BYTES)
     rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
@@ -59,7 +59,7 @@ async def create(request: Request) -> None:
 
 
 async def add_part(request: Request, upload_id: str) -> None:
-    caller = await creator(request, Scope.BATCH)
+    caller = await charged_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part = await uploads.take_part(request, caller, upload)
     part_id, created_at = f"{PART}{part.id.hex}", int(part.created_at.timestamp())
@@ -68,7 +68,7 @@ async def add_part(request: Request, upload_id: str) -> None:
 
 
 async def complete(request: Request, upload_id: str) -> None:
-    caller = await creator(request, Scope.BATCH)
+    caller = await charged_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, _PARTS)
@@ -82,7 +82,7 @@ async def complete(request: Request, upload_id: str) -> None:
 
 
 async def cancel(request: Request, upload_id: str) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await address_charged_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     name = await _in_thread(lambda: name_of(upload))
     await in_scope(caller.tenant_id, upload_parts.cancel, upload)

@@ -14,7 +14,7 @@ from audit.trail.truncated_address import network
 from inference.api.http.request import Request
 from inference.api.ownership import readable
 from inference.batch.file_room import StorageFull, TooManyFiles
-from inference.batch.file_store import Owner
+from inference.batch.file_store import FileOwner
 from inference.engines.fields import Fields
 from inference.errors import ApiError, BadRequest, Forbidden, LimitReached, must_be
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
@@ -27,10 +27,10 @@ Shape = Callable[[Any], dict[str, Any]]
 _PAGE = {"limit", "order", "after"}
 
 
-def owner_of(caller: Caller, client_ip: str) -> Owner:
+def owner_of(caller: Caller, client_ip: str) -> FileOwner:
     """Returns the owner of what the caller stores."""
     address = network(client_ip)
-    return Owner(caller.tenant_id, caller.subject_id, caller.api_key_id, caller.actor, address)
+    return FileOwner(caller.tenant_id, caller.subject_id, caller.api_key_id, caller.actor, address)
 
 
 def parsed_id(text: str, prefix: str) -> UUID:

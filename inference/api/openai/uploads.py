@@ -26,7 +26,7 @@ from inference.api.openai import stored_objects
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.api.threads import Threads
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
-from inference.batch.file_store import FileWriter, Owner
+from inference.batch.file_store import FileOwner, FileWriter
 from inference.errors import ApiError, BadRequest, Conflict, RequestTimeout, TooLarge
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
@@ -150,7 +150,7 @@ class _Upload(FileUploadHandler):
     chunk_size = 64 * 1024
     field = "file"
 
-    def __init__(self, body: _Body, owner: Owner, kind: str) -> None:
+    def __init__(self, body: _Body, owner: FileOwner, kind: str) -> None:
         super().__init__()
         self._body, self._owner, self._kind = body, owner, kind
         self._writer: FileWriter | None = None
@@ -224,7 +224,7 @@ class _Part(_Upload):
 
     field = "data"
 
-    def __init__(self, upload: File, body: _Body, owner: Owner, kind: str) -> None:
+    def __init__(self, upload: File, body: _Body, owner: FileOwner, kind: str) -> None:
         super().__init__(body, owner, kind)
         self._part_of = upload
 
@@ -238,7 +238,7 @@ class _Part(_Upload):
         return super()._new_writer("", self._part_of)  # its name is not stored
 
 
-def _gone(owner: Owner) -> ApiError:
+def _gone(owner: FileOwner) -> ApiError:
     """Returns the error of a file that was deleted during its upload."""
     try:
         keyring.of_subject_now(owner.tenant_id, owner.subject_id)

@@ -1,26 +1,18 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
-from decimal import ROUND_DOWN, Decimal
-from typing import Any
-
 import orjson
-from django.conf import settings
-from django.utils import timezone
 
 from inference.api import idempotency, served_models, stream_resumption
-from inference.api.http.callers import caller_of, reader
+from inference.api.http.callers import address_charged_caller, caller_of
 from inference.api.http.request import Request, watched, whole
 from inference.api.openai import delivery
-from inference.api.ownership import in_scope
+from inference.api.openai.balance import balance_of
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.requests import Form
-from tenants.caller import Caller
-from tenants.models import Quota
-from tenants.models.balance import Balance, balances
 
 
 async def chat_completions(request: Request, model: str = "") -> None:
@@ -55,24 +47,24 @@ async def inference(request: Request) -> None:
 
 
 async def models(request: Request) -> None:
-    listed = await served_models.listed(await reader(request))
+    listed = await served_models.listed(await address_charged_caller(request))
     data = [{**model, "object": "model"} for model in listed]
     await request.answer_json({"object": "list", "data": data})
 
 
 async def model(request: Request, name: str) -> None:
-    model_fields = await served_models.one(await reader(request), name)
+    model_fields = await served_models.one(await address_charged_caller(request), name)
     await request.answer_json({**model_fields, "object": "model"})
 
 
 async def balance(request: Request) -> None:
     """Answer the rest of the caller's cost quotas, in DeepSeek's shape."""
-    await request.answer_json(await _balance(await reader(request)))
+    await request.answer_json(await balance_of(await address_charged_caller(request)))
 
 
 async def events(request: Request, completion_id: str) -> None:
     """Stream from the event after `Last-Event-ID` (WHATWG server-sent events)."""
-    call, caller, after = request.call, await reader(request), _last_event(request)
+    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
     completion = await stream_resumption.own(call, caller, completion_id)
     with stream_resumption.counted(call, caller), watched(request) as closed:
 
@@ -104,38 +96,3 @@ def _last_event(request: Request) -> int:
     if not text.isdecimal() or len(text) > 12:
         raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
     return int(text)
-
-
-_CENT = Decimal("0.01")
-
-
-# The balance --------------------------------------------------------------------------------------
-async def _balance(caller: Caller) -> dict[str, Any]:
-    """Returns the quota with the least left; amounts that raises have added to it are `granted`.
-
-    Quotas of one model do not count. A caller without a cost quota has no balance, and is
-    available.
-    """
-    ids = [quota.id for quota in caller.quotas if quota.unit == "cost" and not quota.model]
-    tightest = await in_scope(caller.tenant_id, _tightest, caller, ids) if ids else None
-    if tightest is None:
-        return {"is_available": True, "balance_infos": []}
-    granted = min(tightest.raised, tightest.remaining)
-    info = {
-        "currency": settings.CURRENCY,
-        "total_balance": _money(tightest.remaining),
-        "granted_balance": _money(granted),
-        "topped_up_balance": _money(tightest.remaining - granted),
-    }
-    return {"is_available": tightest.remaining > 0, "balance_infos": [info]}
-
-
-def _tightest(caller: Caller, ids: list[Any]) -> Balance | None:
-    quotas = list(Quota.objects.filter(tenant_id=caller.tenant_id, id__in=ids))
-    by_quota = balances(quotas, caller.time_zone, timezone.now())
-    return min(by_quota.values(), key=lambda standing: standing.remaining, default=None)
-
-
-def _money(micro_units: int) -> str:
-    """Returns the amount in currency units, rounded down."""
-    return str((Decimal(micro_units) / 1_000_000).quantize(_CENT, ROUND_DOWN))

@@ -178,7 +178,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._followed.pop(next(iter(self._followed))).cancel()
         followers, person = self.context.limits.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
-            raise problems.Refused("too_much")
+            raise problems.ChatRefused("too_much")
         look = off_loop(self.chat_session.member, stored_turn)
         redis = self.context.redis
         follower = Follower(redis, self._say, look, message_id, completion_id, after, place)

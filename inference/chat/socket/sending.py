@@ -11,7 +11,7 @@ import msgspec
 
 from inference.chat import exchanges, prompt
 from inference.chat.exchanges import Exchange
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send
 from inference.chat.threads import off_loop
 from inference.engines.base import Engine
@@ -61,7 +61,7 @@ def _status(problem: Exception) -> tuple[int, str]:
             return 403, problem.code
         case NoSuchModel():
             return 404, "model_not_found"
-        case Refused():
+        case ChatRefused():
             return 404 if problem.code == "model_not_found" else 400, problem.code
         case QueueFull():
             return 503, "queue_full"
@@ -81,7 +81,7 @@ async def submit(
 ) -> Exchange:
     """Submit a question, even if the socket is lost meanwhile: half a question helps nobody.
 
-    Raises Refused, NotAdmitted, OutOfService.
+    Raises ChatRefused, NotAdmitted, OutOfService.
     """
     task = asyncio.create_task(_submit(context, caller, member, send, client_ip))
     _on_their_way.add(task)
@@ -143,28 +143,28 @@ def _shorter_answer(admission: Admission, max_tokens: int) -> int:
 
 
 def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
-    """Returns the engine of a model, if the page offers it. Raises Refused."""
+    """Returns the engine of a model, if the page offers it. Raises ChatRefused."""
     try:
         engine = allowed.engine_for(caller, model)
     except Unavailable:  # the caller is local-only by now, and the model is hosted
-        raise Refused("model_not_found") from None
+        raise ChatRefused("model_not_found") from None
     except allowed.NoSuchModel as unknown:
         if unknown.hidden:
             where = context, caller, ROUTE, client_ip
             denied(*where, status=404, code="model_not_found", model=unknown.name)
-        raise Refused("model_not_found") from None
+        raise ChatRefused("model_not_found") from None
     if not engine.capabilities.text:
-        raise Refused("model_not_found")
+        raise ChatRefused("model_not_found")
     return engine
 
 
 def _submission(caller: Caller, body: dict[str, Any], client_ip: str) -> Submission:
-    """Raises Refused for what no model of this kind takes."""
+    """Raises ChatRefused for what no model of this kind takes."""
     length, estimate = prompt.length(body), prompt.estimate(body)
     try:
         submission = read(caller, body, length, Form.CHAT, Arrival(ROUTE, client_ip), STREAM)
     except BadRequest as problem:
         too_long = problem.code == "context_length_exceeded"
-        raise Refused("too_long" if too_long else "invalid_message") from None
+        raise ChatRefused("too_long" if too_long else "invalid_message") from None
     chats = {"outlives_reader": True, "keeps_text": True, "estimate": estimate}
     return msgspec.structs.replace(submission, **chats)

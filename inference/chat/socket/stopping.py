@@ -6,7 +6,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 
 from inference.chat.conversations import of_member
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.threads import off_loop
 from inference.intake.context import Context, context_of
 from inference.models import Completion, Conversation, Message
@@ -16,12 +16,12 @@ from tenants.models import Member
 
 
 def own_answer(member: Member, message_id: UUID) -> Message:
-    """Returns the member's answer. Raises Refused, also for another member's."""
+    """Returns the member's answer. Raises ChatRefused, also for another member's."""
     own = Message.objects.filter(conversation__in=of_member(member))
     own = own.select_related("conversation")
     answer = own.filter(pk=message_id).exclude(completion_id=None).first()
     if answer is None:
-        raise Refused("not_found")
+        raise ChatRefused("not_found")
     return answer
 
 

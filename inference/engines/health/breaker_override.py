@@ -23,7 +23,7 @@ from audit.actions import Action
 from audit.trail.record import act
 from inference.engines import engines
 from inference.engines.health import breakers
-from inference.engines.health.breakers import Phase, State
+from inference.engines.health.breakers import BreakerState, Phase
 from inference.models import Engine
 from infrastructure.redis import servers
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Wanted = Literal["open", "closed", "automatic"]
 
 
-class Change(msgspec.Struct, frozen=True):
+class BreakerChange(msgspec.Struct, frozen=True):
     """`at`: milliseconds since the epoch. `by`: an operator; "" for requests."""
 
     state: str
@@ -55,7 +55,7 @@ class Breaker:
     reason: str
     since: datetime | None  # None: no failure yet
     due_in_s: float
-    history: list[Change]  # the latest first
+    history: list[BreakerChange]  # the latest first
 
 
 def breaker(redis: redis_py.Redis, engine: str) -> Breaker:
@@ -103,10 +103,10 @@ def _check(engine: str) -> None:
 
 
 def _described(engine: str, encoded: bytes | None, now: int, lines: list[bytes]) -> Breaker:
-    history = [msgspec.json.decode(line, type=Change) for line in lines]
+    history = [msgspec.json.decode(line, type=BreakerChange) for line in lines]
     if encoded is None:
         return Breaker(engine, Phase.CLOSED, False, 0, "", None, 0.0, history)
-    state = msgspec.json.decode(encoded, type=State)
+    state = msgspec.json.decode(encoded, type=BreakerState)
     phase = state.phase(now)
     due_in_s = max(0, state.due - now) / 1000 if phase is Phase.OPEN and not state.forced else 0.0
     forced = bool(state.forced)

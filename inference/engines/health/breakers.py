@@ -48,7 +48,7 @@ class Phase(StrEnum):
     HALF_OPEN = "half_open"  # the probe is under way
 
 
-class State(msgspec.Struct, frozen=True):
+class BreakerState(msgspec.Struct, frozen=True):
     """A state as breaker.lua stores it. Times are of Redis's clock, in ms since the epoch."""
 
     state: str
@@ -70,7 +70,7 @@ class State(msgspec.Struct, frozen=True):
         return Phase.HALF_OPEN if now_ms < self.probe_until else Phase.DUE
 
 
-_states: dict[str, State] = {}  # of engines with trouble, as this process knows them
+_states: dict[str, BreakerState] = {}  # of engines with trouble, as this process knows them
 _ahead_ms = 0.0  # the lead of Redis's clock over this process's
 
 
@@ -154,7 +154,7 @@ def forget() -> None:
     _states.clear()
 
 
-_decode = msgspec.json.Decoder(State).decode
+_decode = msgspec.json.Decoder(BreakerState).decode
 
 
 def _set_clock(now_ms: int) -> None:

@@ -45,7 +45,7 @@ class SingleRunner:
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class PromptSlot:
     """A slot. `contents`: the tenant of its last prompt, and the knowledge of that; or None."""
 
     number: int
@@ -81,7 +81,7 @@ class Slots:
 
     def __init__(self, use: Use | None = None) -> None:
         self._use = use or SingleRunner()
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[int, PromptSlot] = {}
         self._count = 0  # until the engine has said how many it has
         self._generation = 0
         self._waiting: set[asyncio.Future[None]] = set()
@@ -113,7 +113,7 @@ class Slots:
         mark = self._use.mark
         return None if mark is None else (mark, self._generation)
 
-    async def _take(self, tenant: UUID, head: bytes, count: Count) -> Slot:
+    async def _take(self, tenant: UUID, head: bytes, count: Count) -> PromptSlot:
         while True:
             if not self._count:
                 await self._ask(count)
@@ -139,13 +139,13 @@ class Slots:
         if generation == self._generation:
             self._count = slot_count
 
-    def _all(self) -> list[Slot]:
-        return [self._slots.setdefault(n, Slot(n)) for n in range(self._count)]
+    def _all(self) -> list[PromptSlot]:
+        return [self._slots.setdefault(n, PromptSlot(n)) for n in range(self._count)]
 
-    def _best(self, free: list[Slot], tenant: UUID, head: bytes) -> Slot:
+    def _best(self, free: list[PromptSlot], tenant: UUID, head: bytes) -> PromptSlot:
         warm = self._warm()
 
-        def worth(slot: Slot) -> tuple[int, int, int, bool, int]:
+        def worth(slot: PromptSlot) -> tuple[int, int, int, bool, int]:
             reusable = slot.reusable(tenant, head)
             return (
                 reusable // LESS_THAN_A_GAP,
@@ -164,11 +164,11 @@ class Slots:
         latest = sorted(again, key=lambda slot: -slot.freed)[: self._count // 2]
         return {slot.number for slot in latest}
 
-    def _busy_neighbours(self, slot: Slot) -> int:
+    def _busy_neighbours(self, slot: PromptSlot) -> int:
         beside = self._slots.get(slot.number - 1), self._slots.get(slot.number + 1)
         return sum(1 for other in beside if other and other.in_use)
 
-    def _release(self, slot: Slot) -> None:
+    def _release(self, slot: PromptSlot) -> None:
         self._releases += 1
         slot.freed, slot.in_use = self._releases, False
         for waiting in self._waiting:

@@ -11,7 +11,7 @@ from inference import classes
 from inference.engines import load
 from inference.engines.base import UNREADABLE
 from inference.engines.continuation import stops_of
-from inference.engines.fields import BOOL, FORMAT, Rule, integer, tokens
+from inference.engines.fields import BOOL, FORMAT, FieldRule, integer, tokens
 from inference.engines.kinds.open_ended import OpenEndedEngine
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
@@ -20,7 +20,7 @@ from inference.order import Order
 from inference.templating.control_tokens import TAGS
 
 PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
-_WORDS = Rule(
+_WORDS = FieldRule(
     lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
     "a list of at most 64 words",
 )

@@ -26,7 +26,7 @@ class BrokenOff(Exception):
     """The engine may have received the request, and its answer is not whole."""
 
 
-class Answer:
+class EngineResponse:
     """Status, headers (names in lower case), and a body that arrives in pieces."""
 
     def __init__(self, transport: asyncio.Transport, status: int, headers: dict[str, str]) -> None:
@@ -113,21 +113,21 @@ class Answer:
             self._waiter.set_result(None)
 
 
-class Connection(asyncio.Protocol):
+class EngineConnection(asyncio.Protocol):
     """A protocol for one engine. `idle_since` is of the loop's clock, 0 while it is in use."""
 
-    _head_read: asyncio.Future[Answer] | None
+    _head_read: asyncio.Future[EngineResponse] | None
 
     def __init__(self) -> None:
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._begin()
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes) -> EngineResponse:
         """Send a request and return its answer. Raises BrokenOff."""
         assert self._transport
         self._begin()
-        head_read: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        head_read: asyncio.Future[EngineResponse] = asyncio.get_running_loop().create_future()
         self._head_read = head_read
         self._transport.write(request)
         return await head_read
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._head_read = None
-        self._answer: Answer | None = None
+        self._answer: EngineResponse | None = None
         self._headers: dict[str, str] = {}
         self._head = 0  # bytes
         self._informational = self._keeps = self._framed = self._surplus = False
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
             return
         self._framed = "content-length" in headers or "transfer-encoding" in headers
         assert self._transport
-        self._answer = Answer(self._transport, status, headers)
+        self._answer = EngineResponse(self._transport, status, headers)
         if self._head_read and not self._head_read.done():
             self._head_read.set_result(self._answer)
 

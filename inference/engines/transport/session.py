@@ -18,7 +18,7 @@ import aiohttp
 
 from inference.engines.transport import networks
 from inference.engines.transport.batched_reading import Gathering
-from inference.engines.transport.connection import Answer, Connection, NoConnection
+from inference.engines.transport.connection import EngineConnection, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import why_away
 from infrastructure import outgoing_tls
 
@@ -50,7 +50,7 @@ class EngineSession:
     def __init__(self) -> None:
         self._http: dict[bool, aiohttp.ClientSession] = {}
         self.gathering = Gathering()
-        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle: dict[Origin, list[EngineConnection]] = {}
         self._tidying: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,20 +91,20 @@ class EngineSession:
         """
         return _Post(self, _parsed(url, hosted), url, body, headers, more)
 
-    async def connection(self, origin: Origin) -> Connection:
+    async def connection(self, origin: Origin) -> EngineConnection:
         """Returns a connection, which `release` takes back. Raises NoConnection."""
         return self._idle_connection(origin) or await _connected(origin)
 
-    def release(self, origin: Origin, connection: Connection) -> None:
+    def release(self, origin: Origin, connection: EngineConnection) -> None:
         if connection.reusable:
             self._keep(origin, connection)
         else:
             connection.close()
 
-    def _idle_connection(self, origin: Origin) -> Connection | None:
+    def _idle_connection(self, origin: Origin) -> EngineConnection | None:
         """Returns the connection that was used last and that the engine surely keeps."""
         idle, now = self._idle.get(origin, []), asyncio.get_running_loop().time()
-        resting = list[Connection]()
+        resting = list[EngineConnection]()
         try:
             while idle:
                 connection = idle.pop()
@@ -118,7 +118,7 @@ class EngineSession:
         finally:
             idle += reversed(resting)
 
-    def _keep(self, origin: Origin, connection: Connection) -> None:
+    def _keep(self, origin: Origin, connection: EngineConnection) -> None:
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
         self._idle.setdefault(origin, []).append(connection)
@@ -139,7 +139,7 @@ class EngineSession:
             self._tidying = loop.call_later(IDLE_S, self._tidy)
 
 
-class _Post(AbstractAsyncContextManager[Answer]):
+class _Post(AbstractAsyncContextManager[EngineResponse]):
     """One order under way. A class costs less than a generator."""
 
     def __init__(
@@ -154,9 +154,9 @@ class _Post(AbstractAsyncContextManager[Answer]):
         self._session, self._url, self._body = session, url, body
         self._headers, self._more = headers, more
         self._origin, self._target = target
-        self._connection: Connection
+        self._connection: EngineConnection
 
-    async def __aenter__(self) -> Answer:
+    async def __aenter__(self) -> EngineResponse:
         head = _head(self._url, self._target, tuple(self._headers.items()))
         request = b"%b%bContent-Length: %d\r\n\r\n" % (head, self._more, len(self._body))
         self._connection = connection = await self._session.connection(self._origin)
@@ -170,7 +170,7 @@ class _Post(AbstractAsyncContextManager[Answer]):
         self._session.release(self._origin, self._connection)
 
 
-async def _connected(origin: Origin) -> Connection:
+async def _connected(origin: Origin) -> EngineConnection:
     """Connect to the origin. Raises NoConnection."""
     try:
         async with asyncio.timeout(CONNECT_S):
@@ -180,7 +180,7 @@ async def _connected(origin: Origin) -> Connection:
         raise NoConnection(why_away(problem)) from None
 
 
-async def _connected_to_one(addresses: list[str], origin: Origin) -> Connection:
+async def _connected_to_one(addresses: list[str], origin: Origin) -> EngineConnection:
     """Try the addresses one after the other. Raises OSError."""
     *others, last = addresses
     for address in others:
@@ -189,11 +189,11 @@ async def _connected_to_one(addresses: list[str], origin: Origin) -> Connection:
     return await _connected_to(last, origin)
 
 
-async def _connected_to(address: str, origin: Origin) -> Connection:
+async def _connected_to(address: str, origin: Origin) -> EngineConnection:
     """Connect to an address of the host, whose certificate must still be the host's."""
     secure = outgoing_tls.context(origin.host) if origin.secure else None
     _, connection = await asyncio.get_running_loop().create_connection(
-        Connection,
+        EngineConnection,
         address,
         origin.port,
         ssl=secure,

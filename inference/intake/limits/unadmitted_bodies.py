@@ -25,29 +25,29 @@ CODE = "too_many_bytes_sent"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class BodyOwner:
     kind: str
     name: UUID | str
     most: int  # bytes
 
 
-EVERYBODY = Owner("platform", "", 0)
-Owners = tuple[Owner, ...]
+EVERYBODY = BodyOwner("platform", "", 0)
+Owners = tuple[BodyOwner, ...]
 
 
-class Budget:
+class BodyBudget:
     """The memory for bodies. `most` is the limit of bytes for all together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken: Counter[Owner] = Counter()
-        self._waiting: defaultdict[Owner, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._taken: Counter[BodyOwner] = Counter()
+        self._waiting: defaultdict[BodyOwner, deque[asyncio.Future[None]]] = defaultdict(deque)
         self.total = 0
 
-    def taken_by(self, owner: Owner) -> int:
+    def taken_by(self, owner: BodyOwner) -> int:
         return self._taken.get(owner, 0)
 
-    def take(self, owners: Owners, size: int) -> Owner | None:
+    def take(self, owners: Owners, size: int) -> BodyOwner | None:
         """Take `size` bytes. Returns None, or the owner without room, and then takes nothing."""
         free = self._most - self.total - size
         for owner in owners:
@@ -73,7 +73,7 @@ class Budget:
 
     async def wait(self, owners: Owners, size: int) -> None:
         """Take it as soon as there is room; whoever came first goes first, as far as it fits."""
-        previous: Owner | None = None
+        previous: BodyOwner | None = None
         while full := self.take(owners, size):
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if previous is None:
@@ -87,7 +87,7 @@ class Budget:
         for owner in (*owners, EVERYBODY):
             self._wake(owner)  # there may be room for more than one
 
-    async def _woken(self, room: asyncio.Future[None], owner: Owner) -> None:
+    async def _woken(self, room: asyncio.Future[None], owner: BodyOwner) -> None:
         try:
             await room
         except asyncio.CancelledError:
@@ -95,7 +95,7 @@ class Budget:
                 self._wake(owner)  # in its stead
             raise
 
-    def _wake(self, owner: Owner | None) -> None:
+    def _wake(self, owner: BodyOwner | None) -> None:
         line = self._waiting.get(owner) if owner else None
         while line:
             room = line.popleft()
@@ -109,12 +109,12 @@ class Budget:
 class BodyMemory:
     """The memory of one body in the budget, until it is released."""
 
-    def __init__(self, budget: Budget, owners: Callable[[], Owners]) -> None:
+    def __init__(self, budget: BodyBudget, owners: Callable[[], Owners]) -> None:
         self._budget, self._owners_of = budget, owners
         self._owners: Owners = ()
         self._size = 0
 
-    def grow(self, length: int) -> Owner | None:
+    def grow(self, length: int) -> BodyOwner | None:
         """Grow to a body of `length` bytes. Returns the owner without room, or None."""
         more = length - FREE - self._size
         if more <= 0:
@@ -140,29 +140,31 @@ class BodyMemory:
 
 
 @cache
-def budget() -> Budget:
-    return Budget(_share(128, bodies=8))
+def budget() -> BodyBudget:
+    return BodyBudget(_share(128, bodies=8))
 
 
 def of_caller(caller: Caller | None, client_ip: str) -> Owners:
     """Returns the owners that a request of the inference API counts for."""
     owners = (
-        [Owner("address", address, _share(32, bodies=2))] if (address := counted(client_ip)) else []
+        [BodyOwner("address", address, _share(32, bodies=2))]
+        if (address := counted(client_ip))
+        else []
     )
     if caller:
-        owners.append(Owner("tenant", caller.tenant_id, _share(64, bodies=4)))
+        owners.append(BodyOwner("tenant", caller.tenant_id, _share(64, bodies=4)))
     if caller and caller.api_key_id:
-        owners.append(Owner("API key", caller.api_key_id, _share(32, bodies=2)))
+        owners.append(BodyOwner("API key", caller.api_key_id, _share(32, bodies=2)))
     return tuple(owners)
 
 
 def of_stranger(client_ip: str) -> Owners:
     """Returns the owners of a request without a key. They leave room for those with one."""
-    together = Owner("strangers", "", _share(64, bodies=4))
+    together = BodyOwner("strangers", "", _share(64, bodies=4))
     return (together, *of_caller(None, client_ip))
 
 
-def refusal(full: Owner) -> ApiError:
+def refusal(full: BodyOwner) -> ApiError:
     again = "wait until earlier requests are sent, or try again"
     if full is EVERYBODY:
         return Unavailable(f"too much is being sent here; {again}", code=CODE, retry_after=1)

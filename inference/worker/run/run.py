@@ -51,7 +51,7 @@ SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever
 
 
 class Run:
-    handler: "Handler"  # sets itself
+    handler: "Handler"  # set by its own constructor
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Run:
                 await asyncio.sleep(AGAIN_S)
 
     # Its life ------------------------------------------------------------------------------------
-    async def run(
+    async def work_and_settle(
         self, session: EngineSession, writer: Writer, commits: GroupCommit, cipher: Cipher
     ) -> Outcome | None:
         """Return None when the lease was lost, or the order moves to another pool or parks.
@@ -155,7 +155,7 @@ class Run:
         on record.
         """
         signals = self.signals
-        failure = self.failure = await self._try_work(session, writer)
+        failure = self.failure = await self._failure_of_work(session, writer)
         if failure:
             failure.cause = self.engine.shown_cause(failure.cause)
         parks = signals.parks_here and not failure
@@ -171,7 +171,7 @@ class Run:
         outcome = await self.handler.outcome(session, failure)
         if signals.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
             return None
-        await self._end(outcome, failure, writer, commits, cipher)
+        await self._settle(outcome, failure, writer, commits, cipher)
         return outcome
 
     async def _park(self, session: EngineSession, writer: Writer) -> bool:
@@ -183,7 +183,7 @@ class Run:
         self.parked = parked
         return True
 
-    async def _end(
+    async def _settle(
         self,
         outcome: Outcome,
         failure: EngineFailed | None,
@@ -193,13 +193,13 @@ class Run:
     ) -> None:
         row = settled_row(self.order, outcome, cipher, time.time())
         row["klass"] = self.item.klass  # an operator may have lowered it
-        frame = await self._settled(commits, row, _shown_failure(outcome, failure))
+        frame = await self._last_frame(commits, row, _shown_failure(outcome, failure))
         await self._store(outcome, frame, cipher)
         if frame:
             work.settled(self.order, self.item.klass, outcome)
             writer.put(self.order, frame)
 
-    async def _settled(
+    async def _last_frame(
         self, commits: GroupCommit, row: Row, failure: EngineFailed | None
     ) -> Frame | None:
         """Return the last frame; None where another end is on record (intake/answer_stream.py)."""
@@ -227,7 +227,7 @@ class Run:
         await answers.end(self.order, outcome if good else None, cipher)
 
     # Its work ------------------------------------------------------------------------------------
-    async def _try_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
+    async def _failure_of_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
         if self._attempts > classes.of(self.order.klass).most_attempts:
             return WorkerLost(500, "every worker that ran this died")
@@ -239,7 +239,7 @@ class Run:
             return None
         until = classes.of(self.order.klass).run_deadline(self.order.deadline, self.popped_at)
         try:
-            await self.signals.bounded(self._work(session, writer), until)
+            await self.signals.bounded(self._handler_work(session, writer), until)
         except EngineAway as away:
             away.message = _why_it_stays(self.order) or away.message
             return away
@@ -265,7 +265,7 @@ class Run:
         checkpoints = self.around.checkpoints
         return checkpoints.attempts if checkpoints else self.item.attempt
 
-    async def _work(self, session: EngineSession, writer: Writer) -> None:
+    async def _handler_work(self, session: EngineSession, writer: Writer) -> None:
         guard = self.around.guard
         if guard.has_trouble:
             waits = bool(self.output.sent) or self.around.elsewhere() is None

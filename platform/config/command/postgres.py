@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config import environment
 from config.supervisor.embedded.postgres_programs import VERSION, wheel
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 # None of them runs a statement: changes go through commands that leave a record.
 PROGRAMS = (
@@ -33,19 +33,19 @@ def postgres(arguments: Sequence[str]) -> NoReturn:
     try:
         program = wheel() / f"pginstall{VERSION}" / "bin" / arguments[0]
         variables = {**os.environ, **_connection()}
-    except Problem as problem:
+    except RunProblem as problem:
         sys.exit(f"forebay postgres: {problem}")
     os.execve(program, [str(program), *arguments[1:]], variables)  # noqa: S606  # no shell
 
 
 def _connection() -> Mapping[str, str]:
-    """Returns the variables by which libpq connects. Raises Problem."""
+    """Returns the variables by which libpq connects. Raises RunProblem."""
     file = environment.HOME / "run" / "env.json"
     try:
         url: str = json.loads(file.read_text())["DATABASE_URL"]
         password = (environment.HOME / "secrets" / "postgres.password").read_text().strip()
     except (OSError, ValueError, KeyError):
-        raise Problem(
+        raise RunProblem(
             f"no embedded PostgreSQL runs on {environment.HOME}: start it with `make run` or "
             "`forebay run`, for a restore with `make servers` or `forebay servers`; for a "
             "PostgreSQL of your own use its own programs"

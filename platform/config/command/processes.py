@@ -11,7 +11,7 @@ from config.configuration.variables import unknown
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_PROCESSES
 from config.supervisor.scrape_targets import take_own_port
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from inference import engine_entries
 
 _LAST_PORT = 65_535
@@ -114,7 +114,7 @@ def _take_metrics_port(
     process = ".".join(filter(None, (role, engine, "" if engine and number == 1 else str(number))))
     try:
         take_own_port(Home(environment.HOME), options.metrics_from, process, role, number)
-    except (Problem, OSError) as problem:
+    except (RunProblem, OSError) as problem:
         sys.exit(f"forebay: {problem}")
 
 

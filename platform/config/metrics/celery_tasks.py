@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery, signals
 
 from config.metrics import listener, process
-from config.metrics.scraped_sources import JOBS, Figures, of_gpus, sources
+from config.metrics.scraped_sources import JOBS, ScrapedFigures, of_gpus, sources
 from infrastructure.metrics import Counter, Histogram, Label
 
 _names: set[str] = set()
@@ -38,7 +38,7 @@ def begin(app: Celery) -> None:
     process.set_ready(it_is=True)
     has_jobs = JOBS in app.amqp.queues.consume_from
     process.set_role("jobs" if has_jobs else "worker")
-    listener.before_each.append(Figures(sources() if has_jobs else of_gpus()).bring)
+    listener.before_each.append(ScrapedFigures(sources() if has_jobs else of_gpus()).bring)
 
 
 def _process_ends(**_signal: object) -> None:

@@ -126,7 +126,7 @@ READABLE = Gauge(
 AGE = Gauge("forebay_figures_age_seconds", "Since the last reading of them has ended")
 
 
-class Figures:
+class ScrapedFigures:
     def __init__(self, sources: dict[str, Source]) -> None:
         self._sources = sources
         self._began = self._ended = float("-inf")

@@ -12,11 +12,11 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 
-from config.pages.page_request import Refused, Visit, callers, is_for_programs, refuse
+from config.pages.page_request import PageRefused, Visit, callers, is_for_programs, refuse
 from inference.api.http.request import unpacked
 from inference.errors import ApiError
 from inference.intake.limits import unadmitted_bodies
-from inference.intake.limits.unadmitted_bodies import BodyMemory, Owner
+from inference.intake.limits.unadmitted_bodies import BodyMemory, BodyOwner
 from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
@@ -53,16 +53,16 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
     body = BodyMemory(unadmitted_bodies.budget(), lambda: _owners(scope))
     try:
         await _bounded(body, pages, scope, receive, send)
-    except Refused as refused:
+    except PageRefused as refused:
         await refuse(refused, scope, receive, send)
     finally:
         body.release()
 
 
-def _owners(scope: Any) -> tuple[Owner, ...]:
+def _owners(scope: Any) -> tuple[BodyOwner, ...]:
     """Returns the owners that a form counts for. The address is looked up for large ones alone."""
-    everybody, address = Owner("forms", "", MOST), counted(client_ip(scope))
-    of_address = Owner("forms of an address", address, MOST_OF_ADDRESS)
+    everybody, address = BodyOwner("forms", "", MOST), counted(client_ip(scope))
+    of_address = BodyOwner("forms of an address", address, MOST_OF_ADDRESS)
     return (everybody, of_address) if address else (everybody,)
 
 
@@ -82,7 +82,7 @@ async def _bounded(body: BodyMemory, pages: Any, scope: Any, receive: Any, send:
     holds_nul = b"%00" in scope["query_string"] or "\0" in scope["path"]
     # JSON writes NUL as \u0000.
     if holds_nul or (b"%00" in content and not is_for_programs(scope)):
-        raise Refused(400, "The request holds a NUL byte.")
+        raise PageRefused(400, "The request holds a NUL byte.")
     whole = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def replay() -> Any:
@@ -92,7 +92,7 @@ async def _bounded(body: BodyMemory, pages: Any, scope: Any, receive: Any, send:
 
 
 async def _read(body: BodyMemory, receive: Any) -> bytes | None:
-    """Returns the body, None if the client has gone. Raises Refused."""
+    """Returns the body, None if the client has gone. Raises PageRefused."""
     content, more = bytearray(), True
     while more:
         message = await receive()
@@ -108,13 +108,13 @@ def _unpacked(body: BodyMemory, packed: bytes, encoding: str) -> bytes:
     try:
         content = unpacked(packed, encoding, MOST_BYTES)
     except ApiError as refused:
-        raise Refused(refused.status, f"{refused}.") from None
+        raise PageRefused(refused.status, f"{refused}.") from None
     _check(body, len(content))
     return content
 
 
 def _check(body: BodyMemory, size: int) -> None:
     if size > MOST_BYTES:
-        raise Refused(413, "What was sent is too large.")
+        raise PageRefused(413, "What was sent is too large.")
     if body.grow(size):
-        raise Refused(503, "Too much is being sent at once. Please try again in a moment.")
+        raise PageRefused(503, "Too much is being sent at once. Please try again in a moment.")

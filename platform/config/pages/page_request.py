@@ -1,7 +1,7 @@
 """A request for a page: charged to its address, then run in its turn, or refused before Django.
 
-A stranger's websocket counts for the address too. For each a session is looked up: `charged` wraps
-that look-up and `settled` follows it.
+A stranger's websocket counts for the address too. For each a session is looked up:
+`charge_handshake` wraps that look-up and `refund_handshake` follows it.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ callers = Callers()
 _pages, _streams = Turns(MOST, (KNOWN, STRANGERS)), Turns(4, (STREAMS,))
 
 
-class Refused(Exception):
+class PageRefused(Exception):
     """A refusal of a page. `again_s`: seconds after which to try again, with 429 and 503."""
 
     def __init__(self, status: int, text: str, again_s: int = AGAIN_S) -> None:
@@ -43,7 +43,7 @@ def is_for_programs(scope: Any) -> bool:
     return bool(scope["path"].startswith(FOR_PROGRAMS))
 
 
-async def refuse(refused: Refused, scope: Any, receive: Any, send: Any) -> None:
+async def refuse(refused: PageRefused, scope: Any, receive: Any, send: Any) -> None:
     """Write the refusal as the whole answer."""
     status, text = refused.status, str(refused)
     headers = {"connection": "close"}
@@ -68,7 +68,7 @@ class Visit:
         self._whole: list[Any] | None = []  # an answer in one piece; None: a stream
 
     async def charge(self) -> None:
-        """Count a stranger's request for their address. Raises Refused."""
+        """Count a stranger's request for their address. Raises PageRefused."""
         if self._name:
             return
         address = counted(client_ip(self.scope))
@@ -80,10 +80,10 @@ class Visit:
         admission, counted_at = await self._limiter.admit(ask)
         if admission.tier:
             wait_s = max(1, math.ceil(admission.frees_in_ms / 1000))
-            raise Refused(429, "Too many requests came from your address.", wait_s)
+            raise PageRefused(429, "Too many requests came from your address.", wait_s)
         self._charged = ask, counted_at
 
-    async def settle(self) -> None:
+    async def refund(self) -> None:
         """Take the charge back if the stranger has turned out to be signed in.
 
         After a restart nobody is known, and a whole office comes from one address.
@@ -100,7 +100,7 @@ class Visit:
     async def run(self, pages: Any, receive: Any, replay: Any, send: Any) -> None:
         """Have the page made. `replay` reads the request again, `receive` what comes behind it.
 
-        The turn is free again before a slow client has read the answer. Raises Refused.
+        The turn is free again before a slow client has read the answer. Raises PageRefused.
         """
         self._has_turn = self._turns.try_now(self._lane, self._name) or await self._wait(receive)
         if not self._has_turn:
@@ -109,12 +109,12 @@ class Visit:
             await pages(self.scope, replay, self._sender(send))
         finally:
             self._give_back()
-        await self.settle()
+        await self.refund()
         for message in self._whole or ():
             await send(message)
 
     async def _wait(self, receive: Any) -> bool:
-        """Wait for a turn. Returns False if the client has gone meanwhile. Raises Refused."""
+        """Wait for a turn. Returns False if the client has gone meanwhile. Raises PageRefused."""
         waiting = asyncio.ensure_future(self._turns.wait(self._lane, self._name))
         disconnect = asyncio.ensure_future(receive())
         try:
@@ -123,7 +123,7 @@ class Visit:
                 return False
             waiting.result()
         except Busy:
-            raise Refused(503, TOO_MANY) from None
+            raise PageRefused(503, TOO_MANY) from None
         finally:
             disconnect.cancel()
             waiting.cancel()
@@ -134,7 +134,9 @@ class Visit:
             if message["type"] == "http.response.start" and _is_stream(message):
                 self._whole = None
                 if not self._become_stream():
-                    too_many = Refused(503, "Too many exports are being read. Please try again.")
+                    too_many = PageRefused(
+                        503, "Too many exports are being read. Please try again."
+                    )
                     await refuse(too_many, self.scope, None, send)
                     # As if the client had gone: Django closes what it was about to send.
                     raise asyncio.CancelledError
@@ -163,14 +165,14 @@ def _is_stream(start: Any) -> bool:
     return all(name.lower() != b"content-length" for name, _ in start["headers"])
 
 
-def charged(application: Any) -> Any:
+def charge_handshake(application: Any) -> Any:
     """Returns a websocket application whose handshake counts for the stranger's address."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         visit = Visit(scope)
         try:
             await visit.charge()
-        except Refused:
+        except PageRefused:
             await refuse_socket(scope, receive, send)
         else:
             await application({**scope, _VISIT: visit}, receive, send)
@@ -178,12 +180,12 @@ def charged(application: Any) -> Any:
     return run
 
 
-def settled(application: Any) -> Any:
+def refund_handshake(application: Any) -> Any:
     """Returns a websocket application that takes the charge back if somebody has signed in."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         callers.remember(scope, scope["user"])
-        await scope[_VISIT].settle()
+        await scope[_VISIT].refund()
         await application(scope, receive, send)
 
     return run

@@ -24,14 +24,14 @@ from config.logs.formatting import AsJson
 from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import GRPC_PORT, Options
+from config.supervisor.options import GRPC_PORT, RunOptions
 from config.supervisor.options import read as read_options
 from config.supervisor.own_certificates import OwnCertificates
 from config.supervisor.own_processes import OwnProcesses
 from config.supervisor.processes import FirstRun, Processes, run_concurrently
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.servers import Servers
-from config.supervisor.terminal import Problem, say
+from config.supervisor.terminal import RunProblem, say
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
 from config.tls import configured_files
@@ -56,7 +56,7 @@ def main() -> None:
         options = read_options()
         home.take()
         asyncio.run(_supervise(options, home, servers_alone="--servers" in sys.argv))
-    except Problem as problem:
+    except RunProblem as problem:
         sys.exit(f"forebay: {problem}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -68,13 +68,13 @@ def main() -> None:
         sys.exit(f"forebay: internal error, {type(error).__name__}: {error} (see {log})")
 
 
-async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> None:
+async def _supervise(options: RunOptions, home: Home, *, servers_alone: bool) -> None:
     own_processes = OwnProcesses(home)
     own_processes.end_orphans()
     home.env_file.unlink(missing_ok=True)
     options = _with_ports(options)
     if wrong_clock := machine_clock.problem():
-        raise Problem(wrong_clock)
+        raise RunProblem(wrong_clock)
     say("The servers are starting" if servers_alone else "Forebay is starting")
     keeper = Keeper(home, own_processes)
     keeper.watch()
@@ -94,7 +94,7 @@ async def _supervise(options: Options, home: Home, *, servers_alone: bool) -> No
     say("Stopped")
 
 
-def _with_ports(options: Options) -> Options:
+def _with_ports(options: RunOptions) -> RunOptions:
     if options.has("web"):
         ports.require_free(options.host, options.port)
     if not options.has("grpc"):
@@ -107,15 +107,15 @@ def _with_ports(options: Options) -> Options:
 
 
 def _look_at_certificates() -> None:
-    """Raise Problem for the certificate of all ports, once here rather than in each process."""
+    """Raise RunProblem for the certificate of all ports, once here rather than in each process."""
     if (files := configured_files.own_files())[0]:
         try:
             read(*files)
         except BadCertificate as problem:
-            raise Problem(f"TLS: {problem}") from None
+            raise RunProblem(f"TLS: {problem}") from None
 
 
-async def _start(options: Options, home: Home, keeper: Keeper) -> None:
+async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
     servers = Servers(options, home, keeper)
     processes = _processes(options, home, keeper, servers)
     first_run = FirstRun()
@@ -139,21 +139,21 @@ async def _start(options: Options, home: Home, keeper: Keeper) -> None:
     welcome(options, first_run, next(iter(servers.engines), "MODEL"))
 
 
-async def _start_servers(options: Options, home: Home, keeper: Keeper) -> None:
+async def _start_servers(options: RunOptions, home: Home, keeper: Keeper) -> None:
     """Start the servers alone, for a restore.
 
     No process answers requests meanwhile, and management commands find the database.
     """
     servers = Servers(options, home, keeper)
     if not servers.has_own_database:
-        raise Problem("DATABASE_URL names a PostgreSQL of yours: there is none of ours to start")
+        raise RunProblem("DATABASE_URL names a PostgreSQL of yours: there is none of ours to start")
     processes = _processes(options, home, keeper, servers)
     await run_concurrently(servers.start_database(), servers.start_redis())
     await processes.migrate(servers.administrator)
     say(f"\nNothing else runs on {home.root}. Ctrl-C stops the servers.")
 
 
-def _processes(options: Options, home: Home, keeper: Keeper, servers: Servers) -> Processes:
+def _processes(options: RunOptions, home: Home, keeper: Keeper, servers: Servers) -> Processes:
     """Returns the processes, and writes their variables for management commands."""
     variables = servers.variables(options)
     home.write_private(home.env_file, json.dumps(variables))

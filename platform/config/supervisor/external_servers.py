@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg
 from redis.exceptions import RedisError
 
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from infrastructure.redis import servers
 
 _OLDEST_POSTGRES = 15
@@ -17,21 +17,21 @@ _OLDEST_REDIS = 7  # the first whose scripts can have flags
 async def require_database(url: str) -> None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in {"postgres", "postgresql", "psql", "pgsql"}:
-        raise Problem("DATABASE_URL must look like postgres://user:password@host:5432/name")
+        raise RunProblem("DATABASE_URL must look like postgres://user:password@host:5432/name")
     try:
         connect = psycopg.AsyncConnection.connect(f"postgresql://{rest}", connect_timeout=5)
         async with await connect as connection:
             version = connection.info.server_version // 10000
             encoding = connection.info.parameter_status("server_encoding")
     except (psycopg.Error, ValueError) as error:
-        raise Problem(
+        raise RunProblem(
             f"DATABASE_URL does not answer ({_reason(error)}): check that PostgreSQL runs at "
             f"{address_of(url)}, or unset DATABASE_URL to use the embedded one"
         ) from None
     if version < _OLDEST_POSTGRES:
-        raise Problem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
+        raise RunProblem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
     if encoding != "UTF8":
-        raise Problem(
+        raise RunProblem(
             f"the database at {address_of(url)} has the encoding {encoding}: make it anew with "
             "`create database forebay encoding 'UTF8' template template0`"
         )
@@ -45,12 +45,12 @@ async def require_redis(url: str) -> None:
         ) as redis:
             version = redis_version(await redis.info("server"))
     except (RedisError, OSError, ValueError) as error:
-        raise Problem(
+        raise RunProblem(
             f"REDIS_URL does not answer ({_reason(error)}): check that Redis runs at "
             f"{address_of(url)}, or unset REDIS_URL to use the embedded one"
         ) from None
     if int(version.partition(".")[0]) < _OLDEST_REDIS:
-        raise Problem(
+        raise RunProblem(
             f"Redis {version} at {address_of(url)} is too old: use Redis {_OLDEST_REDIS} or newer, "
             "or Valkey, or unset REDIS_URL to use the embedded one"
         )

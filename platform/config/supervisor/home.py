@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from audit.keys.master_keys import private_file
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 
 class Home:
@@ -20,7 +20,7 @@ class Home:
     def take(self) -> None:
         """Create the folders and lock them until this process ends, however it ends.
 
-        Raises Problem.
+        Raises RunProblem.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ class Home:
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._lock()
         except OSError as error:
-            raise Problem(
+            raise RunProblem(
                 f"cannot write to {self.root} ({error.strerror}): "
                 "set FOREBAY_HOME to a folder that you can write to"
             ) from None
@@ -41,7 +41,7 @@ class Home:
         except BlockingIOError:
             holder = os.read(lock, 20).decode() or "unknown"
             os.close(lock)
-            raise Problem(
+            raise RunProblem(
                 f"Forebay already runs on {self.root} (process {holder}): "
                 "stop it, or set FOREBAY_HOME and FOREBAY_PORT to start another"
             ) from None

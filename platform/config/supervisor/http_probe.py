@@ -10,7 +10,7 @@ from typing import NamedTuple
 PATIENCE_S = 2.0
 
 
-class Answer(NamedTuple):
+class ProbeAnswer(NamedTuple):
     status: int  # 0: no answer
     body: str
 
@@ -23,7 +23,7 @@ async def get(
     *,
     tls: bool = False,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> ProbeAnswer:
     """Send a GET, and return the answer; its status is 0 if none comes within `patience` seconds.
 
     `tls` is for a process of ours, whose certificate is not checked.
@@ -37,9 +37,9 @@ async def get(
             with closing(writer):
                 writer.write("\r\n".join([*lines, "", ""]).encode())
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-            return Answer(int(head.split(maxsplit=2)[1]), body.decode(errors="replace"))
+            return ProbeAnswer(int(head.split(maxsplit=2)[1]), body.decode(errors="replace"))
     except (OSError, TimeoutError, ValueError, IndexError):
-        return Answer(0, "")
+        return ProbeAnswer(0, "")
 
 
 async def answers(host: str, port: int, patience: float = PATIENCE_S) -> bool:

@@ -14,7 +14,7 @@ from config.logs.formatting import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.own_processes import RUN_ID, OwnProcesses
-from config.supervisor.terminal import Problem, say, seconds
+from config.supervisor.terminal import RunProblem, say, seconds
 from config.supervisor.watchdog import Watchdog
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # with the start itself: back within ten seconds
@@ -75,7 +75,7 @@ class Keeper:
     async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
         """Run a child to its end, with `input` as its standard input.
 
-        Raises Problem if it fails.
+        Raises RunProblem if it fails.
         """
         reader, writer = os.pipe()
         try:
@@ -92,7 +92,7 @@ class Keeper:
     ) -> None:
         """Start a child and wait until it is ready; from then on it is restarted when it ends.
 
-        Raises Problem if it ends before.
+        Raises RunProblem if it ends before.
         """
         self._spawn(child)
         ended = asyncio.create_task(child.ended())
@@ -173,11 +173,11 @@ class Keeper:
             child.send(signal.SIGKILL)
 
 
-def failure(child: Child) -> Problem:
+def failure(child: Child) -> RunProblem:
     lines = child.last_lines(20)
     if child.stage is Stage.SERVER:  # a server tidies up, and logs so, after its error
         lines = [line for line in lines if _ERROR.search(line)] or lines
     reason = lines[-1] if lines else "it said nothing"
     if (free := shutil.disk_usage(child.log.parent).free) < _FULL:
         reason += f"; {child.log.parent} is on a full disk, {free // 1024} KiB are free: make room"
-    return Problem(f"{child.name} {child.how_it_ended()}: {reason} (log: {child.log})")
+    return RunProblem(f"{child.name} {child.how_it_ended()}: {reason} (log: {child.log})")

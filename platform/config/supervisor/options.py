@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config import environment
 from config.environment import words
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 GRPC_PORT = 50051
 MOST_PROCESSES = 64
@@ -29,7 +29,7 @@ SHARED_KEYS = (
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     home: Path
     host: str
     port: int
@@ -60,15 +60,15 @@ class Options:
         return f"{scheme}://{environment.nearby(self.host)}:{self.port}"
 
 
-def read() -> Options:
+def read() -> RunOptions:
     roles = frozenset(words(os.environ.get("FOREBAY_ROLES", "")))
     if unknown := sorted(roles - set(ROLES)):
-        raise Problem(f"FOREBAY_ROLES: {unknown[0]!r} is none of {', '.join(ROLES)}")
+        raise RunProblem(f"FOREBAY_ROLES: {unknown[0]!r} is none of {', '.join(ROLES)}")
     if roles:
         require_shared(roles, os.environ, environment.HOME)
     environment.broker_url(os.environ.get("REDIS_URL", ""))
     model, grpc_port = (os.environ.get(f"FOREBAY_{name}") for name in ("MODEL", "GRPC_PORT"))
-    return Options(
+    return RunOptions(
         home=environment.HOME,
         host=os.environ.get("FOREBAY_HOST") or "127.0.0.1",
         port=_number("FOREBAY_PORT", 8000, 1, 65535),
@@ -90,22 +90,22 @@ def read() -> Options:
 def _number(name: str, default: int, low: int, high: int) -> int:
     raw = os.environ.get(name) or str(default)
     if not re.fullmatch(r"[0-9]{1,9}", raw) or not low <= int(raw) <= high:
-        raise Problem(f"{name} must be a whole number from {low} to {high}, not {raw!r}")
+        raise RunProblem(f"{name} must be a whole number from {low} to {high}, not {raw!r}")
     return int(raw)
 
 
 def require_shared(roles: frozenset[str], variables: Mapping[str, str], home: Path) -> None:
-    """Raises Problem if this host would make a secret or server that all hosts must share."""
+    """Raises RunProblem if this host would make a secret or server that all hosts must share."""
     for name in ("DATABASE_URL", "REDIS_URL", *(_OF_DOORS if roles & _DOORS else ())):
         if not variables.get(name):
-            raise Problem(
+            raise RunProblem(
                 f"FOREBAY_ROLES is set: set {name} as well, the same on every host "
                 "(docs/deployment-hosts.md)"
             )
     for name, file, replacement in SHARED_KEYS:
         path = home / "secrets" / file
         if not (variables.get(name) or variables.get(replacement) or path.exists()):
-            raise Problem(
+            raise RunProblem(
                 f"FOREBAY_ROLES is set, and this host has no {name}: set it as on every other "
                 f"host, or copy {path} from there"
             )

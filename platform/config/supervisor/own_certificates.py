@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config import environment
-from config.supervisor.options import Options
-from config.supervisor.terminal import Problem, say
+from config.supervisor.options import RunOptions
+from config.supervisor.terminal import RunProblem, say
 from config.tls import configured_files
 from config.tls.authority import Authority, Files, is_due, lacks
 from config.tls.key_pair import BadCertificate
@@ -26,20 +26,20 @@ class OwnCertificates:
         self._files = Files.of(folder, "server")
 
     @classmethod
-    def wanted(cls, options: Options) -> "OwnCertificates | None":
+    def wanted(cls, options: RunOptions) -> "OwnCertificates | None":
         """Returns None if nothing has TLS, or if the operator provides the certificate."""
         if not options.tls or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
             return None
         return cls(configured_files.FOLDER, _hosts(options))
 
     def make(self) -> None:
-        """Make the certificate if it is missing, near its end or lacks a host. Raises Problem."""
+        """Make the certificate if it is missing, old or lacks a host. Raises RunProblem."""
         try:
             if self._is_missing():
                 Authority.open_or_make(self._folder).server(self._hosts)
                 say(f"  certificate made for {', '.join(self._hosts)}")
         except (BadCertificate, OSError) as problem:
-            raise Problem(f"FOREBAY_TLS: {problem}") from None
+            raise RunProblem(f"FOREBAY_TLS: {problem}") from None
 
     async def keep(self) -> None:
         """Renew the certificate when it is due, until cancelled."""
@@ -47,7 +47,7 @@ class OwnCertificates:
             await asyncio.sleep(EVERY_S)
             try:
                 self.make()
-            except Problem as problem:
+            except RunProblem as problem:
                 say(f"ALERT tls: {problem}")
 
     def _is_missing(self) -> bool:
@@ -58,7 +58,7 @@ class OwnCertificates:
         return is_due(leaf) or lacks(leaf, self._hosts)
 
 
-def _hosts(options: Options) -> list[str]:
+def _hosts(options: RunOptions) -> list[str]:
     """Returns the names and addresses by which clients reach this host."""
     public = urlsplit(environment.public_url(options.host, options.port)).hostname or "localhost"
     here = socket.gethostname() if options.host in _ANYWHERE else options.host

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.supervisor.home import Home
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 RUN_ID = "FOREBAY_RUN_ID"
 
 
-class Life(NamedTuple):
+class ProcessLife(NamedTuple):
     pid: int
     started: int  # clock ticks since boot
 
@@ -30,12 +30,12 @@ class OwnProcesses:
         self._home = home
         self._file = home.run / "processes.json"
         self.run_id = secrets.token_hex(16)
-        self._lives: dict[str, Life] = {}
+        self._lives: dict[str, ProcessLife] = {}
 
     def add(self, name: str, pid: int) -> None:
         started = _start_time(pid)
         if started is not None:
-            self._lives[name] = Life(pid, started)
+            self._lives[name] = ProcessLife(pid, started)
             record = {"boot": _boot(), "run_id": self.run_id, "lives": list(self._lives.values())}
             self._home.write_private(self._file, json.dumps(record))
 
@@ -49,7 +49,7 @@ class OwnProcesses:
         except (OSError, ValueError):
             return
         if record["boot"] == _boot():
-            _end(record["run_id"], {Life(*life) for life in record["lives"]}, patience)
+            _end(record["run_id"], {ProcessLife(*life) for life in record["lives"]}, patience)
         self._file.unlink()
 
     def end_rest(self) -> None:
@@ -58,8 +58,8 @@ class OwnProcesses:
         self._file.unlink(missing_ok=True)
 
 
-def _end(run_id: str, lives: set[Life], patience: float) -> None:
-    """Wait up to `patience` seconds for the processes of a run, then kill them. Raises Problem.
+def _end(run_id: str, lives: set[ProcessLife], patience: float) -> None:
+    """Wait up to `patience` seconds for the processes of a run, then kill them. Raises RunProblem.
 
     Most die with their supervisor by themselves: PostgreSQL in order, the rest at once.
     """
@@ -74,16 +74,18 @@ def _end(run_id: str, lives: set[Life], patience: float) -> None:
         time.sleep(0.05)
         pids = list(_pids_of(run_id, lives))
     if pids:
-        raise Problem(f"processes of an earlier run do not end: kill -9 {' '.join(map(str, pids))}")
+        raise RunProblem(
+            f"processes of an earlier run do not end: kill -9 {' '.join(map(str, pids))}"
+        )
 
 
-def _pids_of(run_id: str, lives: set[Life]) -> Iterator[int]:
+def _pids_of(run_id: str, lives: set[ProcessLife]) -> Iterator[int]:
     mark = f"{RUN_ID}={run_id}".encode()
     for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
         started = _start_time(pid)
         if started is None or pid == os.getpid():
             continue
-        if Life(pid, started) in lives or mark in _environment(pid):
+        if ProcessLife(pid, started) in lives or mark in _environment(pid):
             yield pid
 
 

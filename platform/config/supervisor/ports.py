@@ -8,7 +8,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 # Below the kernel's ephemeral range: no outgoing connection can take the port while its server
 # restarts.
@@ -21,7 +21,7 @@ def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
     try:
         _bind(host, port)
     except socket.gaierror:
-        raise Problem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
+        raise RunProblem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
     except OSError as error:
         text = f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and {variable}"
         if error.errno == errno.EADDRINUSE:
@@ -31,15 +31,15 @@ def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
             )
         if error.errno == errno.EACCES:
             text = f"port {port} needs root: choose one above 1023 with {variable}"
-        raise Problem(text) from None
+        raise RunProblem(text) from None
 
 
 def first_free(host: str, port: int) -> int:
-    """Returns this port, or the next one that is free on the host. Raises Problem."""
+    """Returns this port, or the next one that is free on the host. Raises RunProblem."""
     for candidate in range(port, port + 100):
         if is_free(host, candidate):
             return candidate
-    raise Problem(f"no free port on {host} from {port} on: set FOREBAY_GRPC_PORT")
+    raise RunProblem(f"no free port on {host} from {port} on: set FOREBAY_GRPC_PORT")
 
 
 def is_free(host: str, port: int) -> bool:
@@ -51,15 +51,15 @@ def is_free(host: str, port: int) -> bool:
 
 
 def find_free() -> int:
-    """Reserve a free port of 127.0.0.1 for a server of ours, and return it. Raises Problem."""
+    """Reserve a free port of 127.0.0.1 for a server of ours, and return it. Raises RunProblem."""
     for port in random.sample(_QUIET_PORTS, 200):
-        with contextlib.suppress(Problem):
+        with contextlib.suppress(RunProblem):
             return reserve(port)
-    raise Problem("no free TCP port on 127.0.0.1: stop some servers and try again")
+    raise RunProblem("no free TCP port on 127.0.0.1: stop some servers and try again")
 
 
 def reserve(port: int) -> int:
-    """Reserve this port of 127.0.0.1, and return it. Raises Problem.
+    """Reserve this port of 127.0.0.1, and return it. Raises RunProblem.
 
     It is bound alone, then shared: a server, which sets SO_REUSEADDR, can bind and listen. That
     lasts as long as this process: a server that restarts finds its port again.
@@ -68,7 +68,7 @@ def reserve(port: int) -> int:
         try:
             reservation.bind(("127.0.0.1", port))
         except OSError as error:
-            raise Problem(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+            raise RunProblem(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reservation.detach()
     return port

@@ -15,7 +15,7 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import Options
+from config.supervisor.options import RunOptions
 from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.terminal import done
@@ -30,7 +30,7 @@ class FirstRun:
 
 class Processes:
     def __init__(
-        self, options: Options, home: Home, keeper: Keeper, variables: Mapping[str, str]
+        self, options: RunOptions, home: Home, keeper: Keeper, variables: Mapping[str, str]
     ) -> None:
         self._options, self._home, self._keeper = options, home, keeper
         self._variables = variables

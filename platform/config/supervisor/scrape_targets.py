@@ -18,7 +18,7 @@ from config.environment import has_tls
 from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_SCRAPED
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 
@@ -41,7 +41,7 @@ class ScrapeTargets:
     def variables(self, process: str, role: str, number: int = 1) -> Mapping[str, str]:
         """Return the variables that give a process its port, and list it.
 
-        Raises Problem, OSError.
+        Raises RunProblem, OSError.
         """
         if not self._first:
             return {}
@@ -70,7 +70,7 @@ class ScrapeTargets:
         for port in candidates:
             if port not in listed and ports.is_free(self.host, port):
                 return port
-        raise Problem(
+        raise RunProblem(
             f"no free port for metrics from {self._first} on: set FOREBAY_METRICS_PORT to another"
         )
 
@@ -97,7 +97,7 @@ class ScrapeTargets:
 def take_own_port(home: Home, first: int, process: str, role: str, number: int) -> None:
     """Give this process the first port that is free and on no list of this home, and list it.
 
-    It keeps the one that it had when it ran last. Raises Problem, OSError.
+    It keeps the one that it had when it ran last. Raises RunProblem, OSError.
     """
     targets = ScrapeTargets(home, first, process)
     targets.file.parent.mkdir(exist_ok=True)

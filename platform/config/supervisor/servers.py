@@ -20,8 +20,8 @@ from config.supervisor.engines.launches import Launches, launched
 from config.supervisor.external_servers import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import Options
-from config.supervisor.terminal import Problem, done
+from config.supervisor.options import RunOptions
+from config.supervisor.terminal import RunProblem, done
 from config.tls import configured_files
 from inference import engine_entries
 
@@ -31,7 +31,7 @@ ENGINES_TO_COME = 5  # connections are reserved for so many beside those in FORE
 class Servers:
     """The servers of this host. All addresses are known before any of them runs."""
 
-    def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
+    def __init__(self, options: RunOptions, home: Home, keeper: Keeper) -> None:
         own_engine = not (options.engines_given or options.roles)
         keeper.beside_engine = own_engine
         self._postgres = None if options.database_url else _postgres(options, home, keeper)
@@ -45,7 +45,7 @@ class Servers:
             home, keeper, self.database_url, servers, environment.model_folders()
         )
 
-    def variables(self, options: Options) -> dict[str, str]:
+    def variables(self, options: RunOptions) -> dict[str, str]:
         """Returns the variables of every process; env.json keeps them for manage.py."""
         variables = {
             "FOREBAY_HOME": str(options.home),
@@ -99,7 +99,7 @@ class Servers:
             self._engine.registered.set()
 
 
-def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
+def _postgres(options: RunOptions, home: Home, keeper: Keeper) -> Postgres:
     entries = engine_entries.entries(environment.engines())
     workers = (entry.queues(options.workers_per_engine) for entry in entries)
     further_workers = sum(len(queues) - 1 for queues in workers)
@@ -121,7 +121,7 @@ def _given_engines() -> Mapping[str, dict[str, Any]]:
     for entry in engine_entries.entries(engines):
         url = str(entry.fields.get("url", "http://"))
         if not url.startswith(("http://", "https://")):
-            raise Problem(
+            raise RunProblem(
                 f"FOREBAY_ENGINES: the url of {entry.engine!r} must begin with http:// or https://"
             )
     return engines

@@ -6,7 +6,7 @@ import time
 _began = time.monotonic()
 
 
-class Problem(Exception):
+class RunProblem(Exception):
     """Ends the run. Its text is one line for a person and says what to do."""
 
 

@@ -4,13 +4,13 @@ import json
 import shlex
 
 from config import environment
-from config.supervisor.options import Options
+from config.supervisor.options import RunOptions
 from config.supervisor.processes import FirstRun
 from config.supervisor.terminal import say, seconds
 from config.tls import configured_files
 
 
-def welcome(options: Options, first: FirstRun, model: str) -> None:
+def welcome(options: RunOptions, first: FirstRun, model: str) -> None:
     say(f"\nForebay is ready ({seconds()})\n")
     if environment.log_format() == "json":  # no link and no key belongs into a log
         return say("`forebay manage first_run` gives the link for the first visit")
@@ -22,7 +22,7 @@ def welcome(options: Options, first: FirstRun, model: str) -> None:
     return None
 
 
-def _show_addresses(options: Options, first: FirstRun, model: str) -> None:
+def _show_addresses(options: RunOptions, first: FirstRun, model: str) -> None:
     url = options.url
     say(f"  Console   {url}/console/")
     if first.operator_link:

@@ -13,12 +13,12 @@ import psycopg
 from config import environment
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
-from config.supervisor.engines.launches import Row
+from config.supervisor.engines.launches import EngineRow
 from config.supervisor.keeper import Keeper
-from config.supervisor.options import Options, runs_here
+from config.supervisor.options import RunOptions, runs_here
 from config.supervisor.processes import Processes
 from config.supervisor.servers import Servers
-from config.supervisor.terminal import Problem, say
+from config.supervisor.terminal import RunProblem, say
 from inference.engine_entries import queues
 from infrastructure.readable import readable
 
@@ -36,7 +36,7 @@ _ENGINES = """
 
 class Workers:
     def __init__(
-        self, options: Options, keeper: Keeper, processes: Processes, servers: Servers
+        self, options: RunOptions, keeper: Keeper, processes: Processes, servers: Servers
     ) -> None:
         self._count, self._keeper, self._processes = options.workers_per_engine, keeper, processes
         self._launches = servers.launches
@@ -53,7 +53,7 @@ class Workers:
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, OSError, Problem) as problem:
+            except (psycopg.Error, OSError, RunProblem) as problem:
                 log.warning("cannot follow the engines: %s", problem)
             await asyncio.sleep(AGAIN_S)
 
@@ -71,7 +71,7 @@ class Workers:
                 await pause
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
+        rows = [EngineRow(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
         rows_here = [row for row in rows if runs_here(row.seat)]
         await self._launches.look(rows_here)
         wanted = dict[str, int]()  # by queue: its number among those of its engine

@@ -17,7 +17,7 @@ from console.access.key_forms import ChangedKeyForm, NewKeyForm, RotationForm, m
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
-from console.quota_lines import Line, lines
+from console.quota_lines import QuotaLine, lines
 from console.reported_acts import report_and_leave, saved
 from console.trail.actors import Actors
 from inference.engines import answering
@@ -156,7 +156,7 @@ def _grantors(request: TenantRequest, key: ApiKey) -> list[str]:
     return [actors.name(actor) for actor in key.grantors]
 
 
-def _quota_lines(request: TenantRequest, key: ApiKey) -> list[Line] | None:
+def _quota_lines(request: TenantRequest, key: ApiKey) -> list[QuotaLine] | None:
     if Permission.VIEW_LIMITS not in request.permissions:
         return None
     return lines(request.tenant, request.tenant.quotas.filter(api_key=key))

@@ -37,18 +37,18 @@ WORDS: dict[Permission, Promise] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class RoleCell:
     held: bool  # under this tenant's profile
     otherwise: bool  # it differs under the other profile
     own: bool  # the role of the person who looks
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PermissionRow:
     label: str | Promise
     permission: Permission
     duty: Duty | None
-    cells: list[Cell]
+    cells: list[RoleCell]
 
 
 @permitted(Permission.VIEW_MEMBERS)
@@ -66,13 +66,13 @@ def roles(request: TenantRequest) -> HttpResponse:
     return render(request, "console/roles.html", context)
 
 
-def _line(row: MatrixRow, other_row: MatrixRow, own_role: str) -> Line:
+def _line(row: MatrixRow, other_row: MatrixRow, own_role: str) -> PermissionRow:
     columns = zip(HOLDERS, row.held, other_row.held, strict=True)
     cells = [
-        Cell(holds, holds != holds_elsewhere, holder == own_role)
+        RoleCell(holds, holds != holds_elsewhere, holder == own_role)
         for holder, holds, holds_elsewhere in columns
     ]
-    return Line(WORDS[row.permission], row.permission, row.duty, cells)
+    return PermissionRow(WORDS[row.permission], row.permission, row.duty, cells)
 
 
 def _holder_name(holder: str) -> str:

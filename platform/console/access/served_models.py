@@ -41,7 +41,7 @@ class GrantForm(ConsoleForm):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ServedModelRow:
     name: str
     served: bool
     kept_out: bool  # hosted elsewhere, and the tenant is local-only
@@ -139,11 +139,11 @@ def _names(restricted: dict[str, RestrictedModel]) -> list[str]:
     return sorted({*served(), *restricted})
 
 
-def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> Line:
+def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> ServedModelRow:
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
     tokens = [(_token(holder), holder) for holder in holders]
     pools = pools_of(name)
     down = reachability.down_since(engines_of(name))
     kept_out = bool(pools) and request.tenant.local_only and all(pool.hosted for pool in pools)
-    return Line(name, name in served(), kept_out, down, restricted, tokens, form)
+    return ServedModelRow(name, name in served(), kept_out, down, restricted, tokens, form)

@@ -55,7 +55,7 @@ _TAKE_ONE_BACK = """
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AttemptCounter:
     """A counter. `name` says what it counts; `shared` means that several accounts share it."""
 
     name: str
@@ -71,7 +71,9 @@ class LockedOut(Exception):
         self.just_now = just_now  # this is the first refused try since the lock began
 
 
-def count_try(request: HttpRequest, email: str, credential: str = "password") -> list[Entry]:
+def count_try(
+    request: HttpRequest, email: str, credential: str = "password"
+) -> list[AttemptCounter]:
     """Count a try in every counter that applies, before it is evaluated. Raises LockedOut."""
     entries = _entries(request, email, credential)
     for entry in entries:
@@ -81,7 +83,7 @@ def count_try(request: HttpRequest, email: str, credential: str = "password") ->
     return entries
 
 
-def forgive(entries: list[Entry]) -> None:
+def forgive(entries: list[AttemptCounter]) -> None:
     """Undo the count after a right try: the account starts anew, the address loses this one."""
     for entry in entries:
         if entry.shared:
@@ -91,15 +93,15 @@ def forgive(entries: list[Entry]) -> None:
             AccessAttempt.objects.filter(username=entry.name).delete()
 
 
-def _entries(request: HttpRequest, email: str, credential: str) -> list[Entry]:
+def _entries(request: HttpRequest, email: str, credential: str) -> list[AttemptCounter]:
     account = f"{credential}/{_email_hash(email)}"
     if device_id := _known_device(request, email):
-        return [Entry(f"{account}/{device_id}", MOST)]
-    address = Entry(f"address/{counted(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
-    return [address, Entry(account, MOST)]
+        return [AttemptCounter(f"{account}/{device_id}", MOST)]
+    address = AttemptCounter(f"address/{counted(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
+    return [address, AttemptCounter(account, MOST)]
 
 
-def _add_try(entry: Entry) -> int:
+def _add_try(entry: AttemptCounter) -> int:
     now = timezone.now()
     values: dict[str, str | int] = {"name": entry.name, "nowhere": NOWHERE, "most": entry.most}
     with connection.cursor() as cursor:

@@ -19,7 +19,7 @@ from console.account.invitations import invitations_for
 from console.account.password_policy import policy_of
 from console.authorization import ConsoleRequest, own_account, signed_in
 from console.post_only import require_POST
-from console.quota_lines import Line, lines
+from console.quota_lines import QuotaLine, lines
 from tenants.accounts import locked_texts, second_factor
 from tenants.accounts.sessions import NOWHERE, end_sessions
 from tenants.models import Member, User
@@ -117,7 +117,7 @@ def _own_quotas(user: User) -> list[dict[str, Any]]:
     return [quotas for quotas in own if quotas["lines"]]
 
 
-def _lines(member: Member) -> list[Line]:
+def _lines(member: Member) -> list[QuotaLine]:
     with tenant_scope(member.tenant_id, member.user_id):
         counting = Q(member=member) | Q(member=None, api_key=None)
         return lines(member.tenant, member.tenant.quotas.filter(counting))

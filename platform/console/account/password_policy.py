@@ -24,7 +24,7 @@ _turns = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PasswordPolicy:
     shortest: int
     longest: int
     classes: int  # of small letters, capitals, digits and others
@@ -33,12 +33,16 @@ class Policy:
 
 
 POLICIES = {
-    Profile.ASVS: Policy(shortest=12, longest=256, classes=1, good_for_days=None, not_reused=1),
-    Profile.MLPS: Policy(shortest=12, longest=256, classes=4, good_for_days=90, not_reused=5),
+    Profile.ASVS: PasswordPolicy(
+        shortest=12, longest=256, classes=1, good_for_days=None, not_reused=1
+    ),
+    Profile.MLPS: PasswordPolicy(
+        shortest=12, longest=256, classes=4, good_for_days=90, not_reused=5
+    ),
 }
 
 
-def policy_of(user: User, *also: str) -> Policy:
+def policy_of(user: User, *also: str) -> PasswordPolicy:
     """Returns the person's strictest policy; `also`: profiles of tenants about to be joined."""
     return POLICIES[user.profile(*also)]
 
@@ -53,7 +57,7 @@ def _other(character: str) -> bool:
     return not (character.islower() or character.isupper() or character.isdigit())
 
 
-def shortcomings(password: str, policy: Policy) -> list[str]:
+def shortcomings(password: str, policy: PasswordPolicy) -> list[str]:
     """Returns what is missing, in words for the person; empty when nothing is."""
     texts = []
     if len(password) < policy.shortest:

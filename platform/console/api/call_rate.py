@@ -24,7 +24,7 @@ from inference.queue.client import client
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission
 from tenants.rate_limits.client_address import counted
-from tenants.refusals.recorder import Refused
+from tenants.refusals.recorder import RefusedCall
 
 ROUTE = "/api/v1"
 MOST_COUNTED = 10_000
@@ -66,7 +66,7 @@ def _too_many(request: Request, admission: Admission, who: Requester | None) -> 
 
 
 def _record(request: Request, admission: Admission, who: Requester | None) -> str:
-    refused = Refused(
+    refused = RefusedCall(
         tenant_id=who.key.tenant_id if who and who.key else None,
         actor=who.actor if who else "",
         route=ROUTE,

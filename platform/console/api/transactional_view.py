@@ -27,7 +27,7 @@ from console.api.requester import Requester, refuse_where_closed, refuse_where_r
 from console.client_network import client_ip
 from inference.intake.context import context_if_any
 from tenants.models import Tenant
-from tenants.refusals.recorder import Refused
+from tenants.refusals.recorder import RefusedCall
 from tenants.scope import person_scope, system_scope, tenant_scope
 
 
@@ -165,7 +165,7 @@ def _count_unauthenticated(request: HttpRequest) -> None:
     """Count a request without a valid key or session; counts are summed up, so a flood is cheap."""
     code = "invalid_api_key" if "Authorization" in request.headers else "not_authenticated"
     match = request.resolver_match
-    who = Refused(
+    who = RefusedCall(
         tenant_id=None,
         actor="unknown",
         route=f"/{match.route}" if match else call_rate.ROUTE,

@@ -17,18 +17,18 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     """`problem` is a key of Check.problems, "" if all is well. Figures are JSON."""
 
     problem: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-Run = Callable[[Tenant | None], Outcome]
+Run = Callable[[Tenant | None], CheckOutcome]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class CheckProblem:
     what: Text
     todo: Text
 
@@ -41,13 +41,13 @@ class Check:
     label: Text
     how: Text  # explains what it does
     run: Run
-    problems: dict[str, Problem]
+    problems: dict[str, CheckProblem]
     reach: Reach = Reach.EACH
     over: str = ""  # the figure without which the check had nothing to look at
 
 
 BROKEN = "broken"  # the check itself could not run
-COULD_NOT_RUN = Problem(
+COULD_NOT_RUN = CheckProblem(
     Text("The check could not run.", "该检查未能运行。"),
     Text(
         "Look in the log of the process that ran it; this is no evidence for anything.",
@@ -56,7 +56,7 @@ COULD_NOT_RUN = Problem(
 )
 
 
-def outcome(figures: dict[str, Any], **problems: object) -> Outcome:
+def outcome(figures: dict[str, Any], **problems: object) -> CheckOutcome:
     """Returns the outcome with the first problem that is the case: `outcome(figures, late=n > 0)`.
 
     A list is the findings of its problem, and the page shows the first of them.
@@ -64,5 +64,5 @@ def outcome(figures: dict[str, Any], **problems: object) -> Outcome:
     for name, findings in problems.items():
         if findings:
             listed = {"found": findings[:SHOWN]} if isinstance(findings, list) else {}
-            return Outcome(name, {**figures, **listed})
-    return Outcome("", figures)
+            return CheckOutcome(name, {**figures, **listed})
+    return CheckOutcome("", figures)

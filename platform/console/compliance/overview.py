@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from audit.models import CheckRun
-from console.compliance.check import COULD_NOT_RUN, Check, Problem, Reach
+from console.compliance.check import COULD_NOT_RUN, Check, CheckProblem, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import CLAUSES, REGIMES, Clause
 from console.compliance.texts import Text
 from tenants.models import Tenant
 
 
-class State(StrEnum):
+class ClauseState(StrEnum):
     PROBLEM = "problem"
     WAITING = "waiting"  # a check has not run yet
     SHOWN = "shown"
@@ -19,12 +19,12 @@ class State(StrEnum):
     CUSTOMER = "customer"
 
 
-STATES: dict[State, Text] = {
-    State.PROBLEM: Text("Problem", "存在问题"),
-    State.WAITING: Text("Not checked yet", "尚未检查"),
-    State.SHOWN: Text("Evidence", "有证据"),
-    State.MISSING: Text("Not in this version", "本版本未提供"),
-    State.CUSTOMER: Text("By the customer", "由客户负责"),
+STATES: dict[ClauseState, Text] = {
+    ClauseState.PROBLEM: Text("Problem", "存在问题"),
+    ClauseState.WAITING: Text("Not checked yet", "尚未检查"),
+    ClauseState.SHOWN: Text("Evidence", "有证据"),
+    ClauseState.MISSING: Text("Not in this version", "本版本未提供"),
+    ClauseState.CUSTOMER: Text("By the customer", "由客户负责"),
 }
 
 
@@ -34,7 +34,7 @@ class Evidence:
     run: CheckRun | None
 
     @property
-    def problem(self) -> Problem | None:
+    def problem(self) -> CheckProblem | None:
         if self.run is None or self.run.ok:
             return None
         return self.check.problems.get(self.run.problem, COULD_NOT_RUN)
@@ -47,19 +47,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ClauseRow:
     clause: Clause
     evidence: list[Evidence]
 
     @property
-    def state(self) -> State:
+    def state(self) -> ClauseState:
         if any(one.problem for one in self.evidence):
-            return State.PROBLEM
+            return ClauseState.PROBLEM
         if not self.evidence:
-            return State.CUSTOMER if self.clause.customer.en else State.MISSING
+            return ClauseState.CUSTOMER if self.clause.customer.en else ClauseState.MISSING
         if any(one.run is None for one in self.evidence):
-            return State.WAITING
-        return State.SHOWN
+            return ClauseState.WAITING
+        return ClauseState.SHOWN
 
     @property
     def state_word(self) -> Text:
@@ -71,13 +71,13 @@ class Blocker:
     """A check that failed, and the clauses that depend on it."""
 
     evidence: Evidence
-    problem: Problem
+    problem: CheckProblem
     clauses: list[Clause]
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    lines: list[Line]
+    lines: list[ClauseRow]
 
     @property
     def blockers(self) -> list[Blocker]:
@@ -93,10 +93,12 @@ class Overview:
         """Returns the evidence of every check of these clauses, each once."""
         return list({e.check.name: e for line in self.lines for e in line.evidence}.values())
 
-    def numbers(self) -> list[tuple[State, Text, int]]:
+    def numbers(self) -> list[tuple[ClauseState, Text, int]]:
         """Returns how many clauses are in each state. They add up to no score."""
         states = [line.state for line in self.lines]
-        return [(state, STATES[state], states.count(state)) for state in State if state in states]
+        return [
+            (state, STATES[state], states.count(state)) for state in ClauseState if state in states
+        ]
 
 
 def overview_of(tenant: Tenant | None, regime: str = "") -> Overview:
@@ -105,8 +107,8 @@ def overview_of(tenant: Tenant | None, regime: str = "") -> Overview:
     return Overview([_line(clause, runs) for clause in clauses])
 
 
-def _line(clause: Clause, runs: dict[str, CheckRun]) -> Line:
-    return Line(clause, [Evidence(CHECKS[name], runs.get(name)) for name in clause.checks])
+def _line(clause: Clause, runs: dict[str, CheckRun]) -> ClauseRow:
+    return ClauseRow(clause, [Evidence(CHECKS[name], runs.get(name)) for name in clause.checks])
 
 
 def _newest(tenant: Tenant | None) -> dict[str, CheckRun]:

@@ -19,7 +19,7 @@ from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
-from console.compliance.overview import STATES, Evidence, Line, Overview
+from console.compliance.overview import STATES, ClauseRow, Evidence, Overview
 from infrastructure import release
 from tenants.models import Tenant
 
@@ -78,7 +78,7 @@ def sha256_of(report: Report) -> str:
     return sha256(canonical(report["body"])).hexdigest()
 
 
-def _clause(line: Line) -> dict[str, Any]:
+def _clause(line: ClauseRow) -> dict[str, Any]:
     clause = line.clause
     texts = {
         name: text.both()

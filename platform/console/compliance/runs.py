@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import CheckRun
-from console.compliance.check import BROKEN, Check, Outcome, Reach
+from console.compliance.check import BROKEN, Check, CheckOutcome, Reach
 from console.compliance.checks import CHECKS
 from tenants.models import Tenant
 from tenants.scope import system_scope, tenant_scope
@@ -91,7 +91,7 @@ def _run_and_store(check: Check, tenant: Tenant | None = None) -> None:
     )
 
 
-def outcome_of(check: Check, tenant: Tenant | None) -> Outcome:
+def outcome_of(check: Check, tenant: Tenant | None) -> CheckOutcome:
     """Run the check and roll back whatever it tried out."""
     try:
         with transaction.atomic():
@@ -100,4 +100,4 @@ def outcome_of(check: Check, tenant: Tenant | None) -> Outcome:
         return outcome
     except Exception:
         log.exception("check %s failed to run", check.name)
-        return Outcome(BROKEN)
+        return CheckOutcome(BROKEN)

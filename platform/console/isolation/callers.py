@@ -22,7 +22,7 @@ _CSRF = "x" * 32
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ProofCaller:
     name: str
     headers: Headers
     permissions: frozenset[Permission] = frozenset()
@@ -39,7 +39,7 @@ class Caller:
         return self.name not in (OUTSIDER, ANONYMOUS)
 
 
-def callers(stage: Stage) -> list[Caller]:
+def callers(stage: Stage) -> list[ProofCaller]:
     """Returns a caller for every role, an operator, an outsider, nobody, and a key of each scope.
 
     The last one is an operator's key, which has every scope of such keys.
@@ -48,15 +48,15 @@ def callers(stage: Stage) -> list[Caller]:
     for role in Role:
         person = stage.own.people[role]
         granted = permissions(role, Profile.ASVS)
-        callers_.append(Caller(role.value, _session(person), granted, person.member))
+        callers_.append(ProofCaller(role.value, _session(person), granted, person.member))
     may = operator_permissions(Profile.ASVS)
-    callers_.append(Caller(OPERATOR, _session(stage.operator), may))
-    callers_.append(Caller(OUTSIDER, _session(stage.outsider)))
-    callers_.append(Caller(ANONYMOUS, _HEADERS))
+    callers_.append(ProofCaller(OPERATOR, _session(stage.operator), may))
+    callers_.append(ProofCaller(OUTSIDER, _session(stage.outsider)))
+    callers_.append(ProofCaller(ANONYMOUS, _HEADERS))
     for scope, text in stage.own.keys.items():
         granted = key_permissions([scope], Profile.ASVS)
-        callers_.append(Caller(f"key {scope}", _bearer(text), granted, scope=Scope(scope)))
-    callers_.append(Caller(OPERATOR_KEY, _bearer(stage.operator_key)))
+        callers_.append(ProofCaller(f"key {scope}", _bearer(text), granted, scope=Scope(scope)))
+    callers_.append(ProofCaller(OPERATOR_KEY, _bearer(stage.operator_key)))
     return callers_
 
 

@@ -23,7 +23,7 @@ from console.isolation.callers import (
     NAMES,
     OPERATOR,
     OPERATOR_KEY,
-    Caller,
+    ProofCaller,
     callers,
 )
 from console.isolation.expected import (
@@ -35,8 +35,8 @@ from console.isolation.expected import (
     SOCKETS,
     V1,
     Endpoint,
+    ExpectedPage,
     Need,
-    Page,
     addresses,
 )
 from console.isolation.throwaway_tenants import Side, Stage
@@ -85,7 +85,7 @@ class Cell:
 class Step:
     path: str
     method: str
-    caller: Caller
+    caller: ProofCaller
     place: str
     expected: frozenset[int]
     body: bytes = b""
@@ -96,7 +96,7 @@ class Step:
         return self.method != "GET" and self.place == OWN
 
 
-def steps(caller: Caller) -> Iterator[Step]:
+def steps(caller: ProofCaller) -> Iterator[Step]:
     on_pages = caller.scope in (None, _ON_PAGES) and caller.name != OPERATOR_KEY
     for page in PAGES if on_pages else ():
         yield from _page_steps(page, caller)
@@ -106,7 +106,7 @@ def steps(caller: Caller) -> Iterator[Step]:
         yield from _endpoint_steps(endpoint, caller)
 
 
-def _page_steps(page: Page, caller: Caller) -> Iterator[Step]:
+def _page_steps(page: ExpectedPage, caller: ProofCaller) -> Iterator[Step]:
     for method, need in (("GET", page.sees), ("POST", page.acts)):
         if need is None:
             continue
@@ -122,7 +122,7 @@ def _page_steps(page: Page, caller: Caller) -> Iterator[Step]:
             yield Step(page.path, method, caller, place, expected, body)
 
 
-def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
+def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
     view = addresses()[path]
     methods = {m: act for m, act in view.actions.items() if m != "head"}  # added by a request
     for method, act in methods.items():
@@ -148,7 +148,7 @@ _NOWHERE = {"price", "deletion_request"} | {n for n, plain in PLAIN.items() if p
 _NOT_BY_KEYS = ("/raises/", "/rotate/")
 
 
-def _in_api(path: str, need: Any, caller: Caller, place: str) -> frozenset[int]:
+def _in_api(path: str, need: Any, caller: ProofCaller, place: str) -> frozenset[int]:
     if caller.name == ANONYMOUS:
         return OUT
     if "<slug:tenant>" in path and (place == FOREIGN or not caller.inside):
@@ -159,7 +159,7 @@ def _in_api(path: str, need: Any, caller: Caller, place: str) -> frozenset[int]:
     return (IN if place == OWN else HIDDEN) if allowed else DENIED
 
 
-def _endpoint_steps(endpoint: Endpoint, caller: Caller) -> Iterator[Step]:
+def _endpoint_steps(endpoint: Endpoint, caller: ProofCaller) -> Iterator[Step]:
     for place in (OWN, CROSSED) if "<uuid:" in endpoint.path else (OWN,):
         if caller.scope is None:
             expected = OUT
@@ -170,7 +170,7 @@ def _endpoint_steps(endpoint: Endpoint, caller: Caller) -> Iterator[Step]:
         yield Step(endpoint.path, endpoint.method, caller, place, expected)
 
 
-def _places(path: str, caller: Caller) -> Iterator[str]:
+def _places(path: str, caller: ProofCaller) -> Iterator[str]:
     yield OWN
     if not caller.signed_in and not path.startswith(_API):
         return  # all their requests go to the sign-in
@@ -180,7 +180,7 @@ def _places(path: str, caller: Caller) -> Iterator[str]:
         yield CROSSED
 
 
-def _expected(path: str, need: Need, caller: Caller, place: str) -> frozenset[int]:
+def _expected(path: str, need: Need, caller: ProofCaller, place: str) -> frozenset[int]:
     if need == PUBLIC:
         return ANY
     if not caller.signed_in:
@@ -199,7 +199,7 @@ def _expected(path: str, need: Need, caller: Caller, place: str) -> frozenset[in
     return IN if place == OWN else HIDDEN
 
 
-def _in_chat(caller: Caller, place: str) -> frozenset[int]:
+def _in_chat(caller: ProofCaller, place: str) -> frozenset[int]:
     """Returns the expected statuses. The chat needs a membership: its addresses name no tenant."""
     chats = caller.member is not None and Permission.CHAT in caller.permissions
     return IN if chats and place == OWN else HIDDEN | DENIED
@@ -256,7 +256,7 @@ class Walk:
                 lanes.create_task(router())
         return [cell for cells in cells_of.values() for cell in cells]
 
-    async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:
+    async def _answers(self, caller: ProofCaller) -> AsyncIterator[Cell]:
         for step in filter(self._extent.has, steps(caller)):
             path = await database_sync_to_async(self._path)(step)
             headers = [*step.caller.headers, (b"content-type", step.kind.encode())]
@@ -269,7 +269,7 @@ class Walk:
             for place in (OWN, FOREIGN):
                 yield await self._socket(address, caller, place)
 
-    async def _socket(self, address: str, caller: Caller, place: str) -> Cell:
+    async def _socket(self, address: str, caller: ProofCaller, place: str) -> Cell:
         side = self._stage.own if place == OWN else self._stage.other
         path = f"/{address}?tenant={side.tenant.name}"
         messages = await self._client.connect(path, caller.headers)

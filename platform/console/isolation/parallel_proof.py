@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from console.isolation.crawler import Cell
-    from console.isolation.proof import Proof
+    from console.isolation.proof import IsolationProof
 
 
 class WalkFailed(Exception):
     """A process ended before its share was done; its reason is on stderr."""
 
 
-def prove(processes: int, on_cell: Callable[["Cell"], None]) -> "Proof":
+def prove(processes: int, on_cell: Callable[["Cell"], None]) -> "IsolationProof":
     """Prove in several processes, which clean up however this ends. Raises WalkFailed."""
     context = multiprocessing.get_context("spawn")
     walking, receivers = [], list[Connection]()
@@ -43,11 +43,13 @@ def prove(processes: int, on_cell: Callable[["Cell"], None]) -> "Proof":
             child.join()
 
 
-def _shares(receivers: list[Connection], on_cell: Callable[["Cell"], None]) -> list["Proof"]:
+def _shares(
+    receivers: list[Connection], on_cell: Callable[["Cell"], None]
+) -> list["IsolationProof"]:
     """Receive cells, until each process has sent its share of the proof."""
-    from console.isolation.proof import Proof
+    from console.isolation.proof import IsolationProof
 
-    shares: dict[int, Proof] = {}
+    shares: dict[int, IsolationProof] = {}
     open_ = list(receivers)
     while open_:
         for receiver in wait(open_):
@@ -56,7 +58,7 @@ def _shares(receivers: list[Connection], on_cell: Callable[["Cell"], None]) -> l
                 message = receiver.recv()
             except EOFError:
                 raise WalkFailed from None
-            if isinstance(message, Proof):
+            if isinstance(message, IsolationProof):
                 shares[receivers.index(receiver)] = message
                 open_.remove(receiver)
             else:
@@ -64,8 +66,8 @@ def _shares(receivers: list[Connection], on_cell: Callable[["Cell"], None]) -> l
     return [shares[number] for number in range(len(receivers))]
 
 
-def _merged(shares: Iterable["Proof"]) -> "Proof":
-    from console.isolation.proof import Proof
+def _merged(shares: Iterable["IsolationProof"]) -> "IsolationProof":
+    from console.isolation.proof import IsolationProof
 
     by_caller: dict[str, list[Cell]] = {}
     names = []
@@ -75,7 +77,7 @@ def _merged(shares: Iterable["Proof"]) -> "Proof":
         names.append(list(dict.fromkeys(cell.caller for cell in share.cells)))
     order = [name for row in zip_longest(*names) for name in row if name]
     touched = {table for share in shares for table in share.touched}
-    return Proof([cell for name in order for cell in by_caller[name]], sorted(touched))
+    return IsolationProof([cell for name in order for cell in by_caller[name]], sorted(touched))
 
 
 def _walk(part: tuple[int, int], sender: Connection) -> None:

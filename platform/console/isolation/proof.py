@@ -36,7 +36,7 @@ EVERYTHING = Extent()
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class IsolationProof:
     cells: list[Cell]
     touched: list[str]  # tables in which rows of the other tenant have changed
 
@@ -53,7 +53,7 @@ async def prove(
     application: Any,
     extent: Extent = EVERYTHING,
     on_cell: Callable[[Cell], None] = lambda cell: None,
-) -> Proof:
+) -> IsolationProof:
     """Call the whole application in this process, over connections that see nothing by themselves.
 
     `on_cell` gets each answer as it comes.
@@ -65,7 +65,7 @@ async def prove(
             async with client.running():
                 cells = await Walk(stage, client, extent).cells(on_cell)
             after = await database_sync_to_async(rows_of)(stage)
-    return Proof(cells, sorted(table for table in before if before[table] != after[table]))
+    return IsolationProof(cells, sorted(table for table in before if before[table] != after[table]))
 
 
 @asynccontextmanager

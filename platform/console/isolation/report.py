@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from console.isolation.crawler import CROSSED, FOREIGN, OWN, Cell
-from console.isolation.proof import Proof
+from console.isolation.proof import IsolationProof
 
 PLACES = (OWN, FOREIGN, CROSSED)
 LEGEND = (
@@ -13,7 +13,7 @@ LEGEND = (
 )
 
 
-def lines(proof: Proof) -> Iterator[str]:
+def lines(proof: IsolationProof) -> Iterator[str]:
     names = list(dict.fromkeys(cell.caller for cell in proof.cells))
     rows: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in proof.cells:
@@ -40,7 +40,7 @@ def _mark(cell: Cell) -> str:
     return f"{cell.status}{'!' if cell.problem else ''}"
 
 
-def summary(proof: Proof) -> Iterator[str]:
+def summary(proof: IsolationProof) -> Iterator[str]:
     for cell in (*proof.leaks, *proof.wrong):
         yield f"{cell.method} {cell.path} as {cell.caller} ({cell.place}): {cell.problem}"
     for table in proof.touched:

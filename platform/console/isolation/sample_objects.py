@@ -24,7 +24,7 @@ from audit.models import (
 from audit.retention import legal_hold
 from audit.trail.partitions import erase_texts
 from audit.trail.record import act
-from inference.batch.file_store import FileWriter, Owner
+from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.models import (
     Batch,
@@ -280,10 +280,10 @@ class Objects:
             expires_at=expires_at,
         ).pk
 
-    def _owner(self) -> Owner:
+    def _owner(self) -> FileOwner:
         assert self.asked_with
         key = self.asked_with
-        return Owner(self._tenant.id, key.subject_id, key.pk, BY)
+        return FileOwner(self._tenant.id, key.subject_id, key.pk, BY)
 
     def _reconciliation(self) -> Any:
         sums = {f"{unit}_{of}": 0 for unit in UNITS for of in ("ledger", "usage")}

@@ -22,7 +22,7 @@ from tenants.roles import Permission
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LimitRow:
     """An effective limit: 0 is none."""
 
     label: Promise
@@ -46,7 +46,7 @@ def limits(request: TenantRequest) -> HttpResponse:
     return render(request, "console/limits.html", context)
 
 
-def _lines(tenant: Tenant) -> list[Line]:
+def _lines(tenant: Tenant) -> list[LimitRow]:
     live = figures.live(tenant)
     in_use = {
         "requests_per_minute": (live.requests_per_minute, _("settled in the last 60 s")),
@@ -54,7 +54,9 @@ def _lines(tenant: Tenant) -> list[Line]:
     }
     own = own_limits(tenant)
     return [
-        Line(LABELS[name], tenant.limit(name), own[name] is not None, *in_use.get(name, (None, "")))
+        LimitRow(
+            LABELS[name], tenant.limit(name), own[name] is not None, *in_use.get(name, (None, ""))
+        )
         for name in LIMITS
     ]
 

@@ -15,7 +15,7 @@ from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, from_count
 from console.post_only import require_POST
-from console.quota_lines import Line, lines
+from console.quota_lines import QuotaLine, lines
 from console.reported_acts import act_and_report, saved
 from tenants.models import Quota, QuotaRaise
 from tenants.models.quota import SetByPlatform
@@ -73,7 +73,7 @@ def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:
     raises = quota.raises.select_related("requested_by", "decided_by")
     context = {
         "quota": quota,
-        "line": Line(quota, quota.balance()),
+        "line": QuotaLine(quota, quota.balance()),
         "raises": raises.order_by("-requested_at")[:20],
         "notices": quota.notices.order_by("-at")[:10],
         "form": LimitForm(None, quota.unit, initial={"limit": f"{limit:f}"}),

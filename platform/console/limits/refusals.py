@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from console.paging import page
-from console.quota_lines import Line
+from console.quota_lines import QuotaLine
 from console.trail.actors import Actors, actors_named
 from tenants.models import Refusal
 from tenants.models.refusal import RefusedBy
@@ -43,7 +43,7 @@ def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
     context = {
         "refusal": row,
         "who": Actors.among([row.actor], request.tenant).name(row.actor),
-        "line": Line(quota, quota.balance()) if quota else None,
+        "line": QuotaLine(quota, quota.balance()) if quota else None,
         "explained": explain(row),
         "may_ask": Permission.MANAGE_QUOTAS in request.permissions,
         "askers": _roles_that_may_ask(request.tenant.profile),

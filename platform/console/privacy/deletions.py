@@ -69,7 +69,7 @@ class RefusalForm(ConsoleForm):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DeletionRow:
     """A request as a page shows it."""
 
     request: DeletionRequest
@@ -312,7 +312,7 @@ def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
     return _evidence({k: v for k, v in step.evidence.items() if k not in hidden})
 
 
-def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[Line]:
+def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[DeletionRow]:
     subjects = [row.subject_id for row in rows]
     members = Member.objects.filter(subject_id__in=subjects)
     names = dict(members.values_list("subject_id", "user__email"))
@@ -321,7 +321,7 @@ def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[Line]:
     tenant_names = dict(tenants.values_list("pk", "name"))
     actors = Actors.among([row.requested_by for row in rows], tenant)
     return [
-        Line(
+        DeletionRow(
             row,
             names.get(row.subject_id) or _pseudonym(row),
             actors.name(row.requested_by),

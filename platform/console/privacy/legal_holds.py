@@ -73,7 +73,7 @@ class ReleaseForm(ConsoleForm):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HoldRow:
     hold: LegalHold
     tenant: str
     whose: str
@@ -240,7 +240,7 @@ def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
 _STEPS = ("requested_by", "approved_by", "release_asked_by", "released_by")
 
 
-def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[Line]:
+def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[HoldRow]:
     """Returns the newest holds, with people by their email addresses."""
     holds = list(rows.order_by("-requested_at")[:200])
     members = request.tenant.members if request.tenant else Member.objects
@@ -251,7 +251,7 @@ def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[Line]:
     tenants = dict(owners.values_list("pk", "name"))
     names = _names(request, {getattr(hold, step) for hold in holds for step in _STEPS})
     return [
-        Line(
+        HoldRow(
             hold,
             tenants.get(hold.tenant_id, ""),
             whose.get(hold.subject_id, str(hold.subject_id)),

@@ -13,7 +13,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
-from inference.cache.stored_answers import Figures, Stored, figures, purge_by, stored
+from inference.cache.stored_answers import CacheFigures, Stored, figures, purge_by, stored
 from inference.engines import served
 from tenants.models import CacheRule, Tenant
 from tenants.roles import Permission
@@ -79,7 +79,11 @@ def _page(request: TenantRequest, form: RuleForm) -> HttpResponse:
     lookups, stock = figures(request.tenant.id), _stored(request.tenant)
     names = sorted({*lookups, *(stock.entries if stock else ())})
     lines = [
-        (name, lookups.get(name, Figures()), stock and (stock.entries[name], stock.bytes[name]))
+        (
+            name,
+            lookups.get(name, CacheFigures()),
+            stock and (stock.entries[name], stock.bytes[name]),
+        )
         for name in names
     ]
     rules = request.tenant.cache_rules.select_related("api_key").order_by("model", "api_key__name")

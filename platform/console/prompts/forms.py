@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from console.forms import ConsoleForm
 from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, is_name
 from inference.templating import variables
-from inference.templating.content import LONGEST, MOST_MESSAGES, Content, Message
+from inference.templating.content import LONGEST, MOST_MESSAGES, Content, TemplateMessage
 from inference.templating.variables import Value, Variable
 from tenants.models import Tenant
 
@@ -165,7 +165,7 @@ class ContentForms:
         template_variables = [form.variable for form in self.variables if form.has_changed()]
         roles = [row["role"] for row in rows]
         if PROMPT not in roles:
-            chat = [Message(row["role"], row["content"]) for row in rows]
+            chat = [TemplateMessage(row["role"], row["content"]) for row in rows]
             return Content(messages=chat, variables=template_variables)
         if len(roles) > 1:
             raise ValidationError(_("A prompt for text completions stands alone."))

@@ -149,7 +149,7 @@ MOST_LINES = 2_000  # the time to compare grows with their square
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     sign: str  # "+", "-", " "
     text: str
 
@@ -168,17 +168,17 @@ def as_lines(content: Content) -> list[str]:
     return lines
 
 
-def difference(before: Content, after: Content) -> list[Line] | None:
+def difference(before: Content, after: Content) -> list[DiffLine] | None:
     """Returns None for versions that are too long to compare."""
     one, other = as_lines(before), as_lines(after)
     if max(len(one), len(other)) > MOST_LINES:
         return None
     opcodes = difflib.SequenceMatcher(None, one, other).get_opcodes()
-    lines: list[Line] = []
+    lines: list[DiffLine] = []
     for kind, i, j, m, n in opcodes:
         if kind == "equal":
-            lines += [Line(" ", text) for text in one[i:j]]
+            lines += [DiffLine(" ", text) for text in one[i:j]]
         else:
-            lines += [Line("-", text) for text in one[i:j]]
-            lines += [Line("+", text) for text in other[m:n]]
+            lines += [DiffLine("-", text) for text in one[i:j]]
+            lines += [DiffLine("+", text) for text in other[m:n]]
     return lines

@@ -65,7 +65,7 @@ def _waits(row: Any) -> Waits:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TenantRow:
     line: TenantLine
     tenant: str  # its name
     waits: Waits
@@ -75,7 +75,7 @@ class Line:
 class ClassQueue:
     of: ClassLines
     waits: Waits
-    lines: list[Line]
+    lines: list[TenantRow]
 
     @property
     def lower(self) -> list[str]:
@@ -124,7 +124,7 @@ def _names(ids: set[str]) -> dict[str, str]:
 def _of_class(class_lines: ClassLines, waits: PoolWaits, names: dict[str, str]) -> ClassQueue:
     nothing = Waits()
     lines = [
-        Line(
+        TenantRow(
             line,
             names.get(line.tenant, line.tenant),
             waits.by_tenant.get((class_lines.name, line.tenant), nothing),

@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, render
 
 from audit.models import Event
 from audit.proof.event_proof import SealState, proof_state
-from audit.search.events import BadCursor, Filters, Page, page
+from audit.search.events import BadCursor, EventPage, Filters, page
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
@@ -24,7 +24,7 @@ def all_audit_event(request: ConsoleRequest, any_event: int) -> HttpResponse:
     return _event(request, get_object_or_404(Event, pk=any_event))
 
 
-def _shown(request: ConsoleRequest, form: AuditFilter) -> Page:
+def _shown(request: ConsoleRequest, form: AuditFilter) -> EventPage:
     """Returns the page of events; an invalid filter matches none."""
     filters = form.filters(request.tenant) if form.is_valid() else Filters(actors=())
     tenant_id = request.tenant.id if request.tenant else None

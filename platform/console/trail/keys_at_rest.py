@@ -26,7 +26,7 @@ class MasterKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RotationRow:
     rotation: KeyRotation
     tenant: str  # "" for the master key's
     by: str
@@ -74,12 +74,12 @@ def _is_secret_left() -> bool:
         return True
 
 
-def _exchanges(rotations: list[KeyRotation]) -> list[Exchange]:
+def _exchanges(rotations: list[KeyRotation]) -> list[RotationRow]:
     tenants = Tenant.objects.filter(id__in={each.tenant_id for each in rotations})
     names: dict[UUID | None, str] = dict(tenants.values_list("id", "name"))
     people = Actors.among([each.actor for each in rotations], None)
     return [
-        Exchange(
+        RotationRow(
             each,
             names.get(each.tenant_id, _short(each.tenant_id)),
             people.name(each.actor),

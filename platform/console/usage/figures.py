@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from console.usage import health, usage_by_minute
 from console.usage.health import Health
-from console.usage.waiting_requests import Waiting, waiting
+from console.usage.waiting_requests import WaitingCount, waiting
 from inference.models import Completion, State, Usage
 from tenants.models import Refusal, Tenant
 from tenants.roles import Permission
@@ -44,7 +44,7 @@ class Live:
     ttft_p50: int | None
     ttft_p95: int | None
     in_progress: int
-    waiting: Waiting | None  # None: Redis is unavailable
+    waiting: WaitingCount | None  # None: Redis is unavailable
 
     @property
     def requests_per_second(self) -> float:

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
-from inference.usage.report import SORTS, Dimension, Id, Report
+from inference.usage.report import SORTS, Dimension, Id, UsageReport
 from inference.usage.time_range import MOST_DAYS, TimeRange, today
 from tenants.models import Tenant
 
@@ -94,8 +94,8 @@ class UsageFilter(ConsoleForm):
         return {dimension: id_ for dimension, id_ in ids.items() if id_}
 
     @property
-    def report(self) -> Report:
-        return Report(self.of, self._span, self.where)
+    def report(self) -> UsageReport:
+        return UsageReport(self.of, self._span, self.where)
 
     @property
     def _span(self) -> TimeRange:

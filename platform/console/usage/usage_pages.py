@@ -21,11 +21,11 @@ from inference.usage.report import (
     MOST_GROUPS,
     SORTS,
     Dimension,
-    Figures,
     Group,
     Name,
     Period,
-    Report,
+    UsageFigures,
+    UsageReport,
     as_of,
     names,
     total,
@@ -49,12 +49,12 @@ COLUMNS = (
 )
 
 
-class Line(NamedTuple):
+class UsageRow(NamedTuple):
     group: Group
     url: str  # the page of this group only
 
 
-class Head(NamedTuple):
+class ColumnHead(NamedTuple):
     """A column's head, with an address if the table can be sorted by it."""
 
     label: Promise
@@ -64,7 +64,7 @@ class Head(NamedTuple):
 
 class Point(NamedTuple):
     label: str  # an hour or a day
-    figures: Figures
+    figures: UsageFigures
 
 
 class Chip(NamedTuple):
@@ -96,7 +96,9 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
         ],
         "total": total(series),
         "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
-        "lines": [Line(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]],
+        "lines": [
+            UsageRow(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]
+        ],
         "more": len(groups) > MOST_GROUPS,
         "chips": list(_chips(request, report)),
         "by": GROUPS[by],
@@ -107,16 +109,18 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
     }
 
 
-def _label(report: Report, period: Period) -> str:
+def _label(report: UsageReport, period: Period) -> str:
     begins = period.begins.astimezone(report.span.zone)
     return begins.strftime("%m-%d %H:%M" if report.span.hourly else "%Y-%m-%d")
 
 
-def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> Head:
-    return Head(label, "?" + _query(request, sort=name) if name in SORTS else "", name == sort)
+def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> ColumnHead:
+    return ColumnHead(
+        label, "?" + _query(request, sort=name) if name in SORTS else "", name == sort
+    )
 
 
-def _chart(labels: list[str], figures: list[Figures]) -> str:
+def _chart(labels: list[str], figures: list[UsageFigures]) -> str:
     """Columns for static/console/usage.js, oldest first; null where nothing was measured."""
     columns: dict[str, list[Any]] = {
         "labels": labels,
@@ -139,7 +143,7 @@ def _group_url(request: ConsoleRequest, by: Dimension, group: Group) -> str:
     return "?" + _query(request, **{str(by): str(group.id), "by": str(then)})
 
 
-def _chips(request: ConsoleRequest, report: Report) -> Iterator[Chip]:
+def _chips(request: ConsoleRequest, report: UsageReport) -> Iterator[Chip]:
     for dimension, id_ in report.where.items():
         name = names(dimension, [id_], report.tenant)[id_]
         url = "?" + _query(request, **{str(dimension): ""})

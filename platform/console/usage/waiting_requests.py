@@ -15,7 +15,7 @@ from console.authorization import TenantRequest, permitted
 from inference.engines import pools
 from inference.queue.occupancy import occupancy
 from inference.queue_control.overview import ends, oldest_s
-from inference.queue_control.tenant_queue import Cause, OwnLine, causes, own_lines
+from inference.queue_control.tenant_queue import OwnLine, WaitCause, causes, own_lines
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -23,9 +23,9 @@ _Line = tuple[int, float]  # requests, and the wait of the first one in seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplainedLine:
     line: OwnLine
-    causes: list[Cause]
+    causes: list[WaitCause]
 
 
 @permitted(Permission.VIEW_REQUESTS)
@@ -45,27 +45,27 @@ def _context(tenant: Tenant) -> dict[str, Any]:
         return {}
 
 
-def explained_lines(tenant: Tenant) -> list[Explained]:
+def explained_lines(tenant: Tenant) -> list[ExplainedLine]:
     """Returns the lines of the pools in which the tenant has requests. Raises redis.RedisError."""
     running = tenant.completions.open().exclude(pool="").order_by("pool")
     names = running.values_list("pool", flat=True).distinct()
-    return [Explained(line, causes(line)) for line in own_lines(str(tenant.pk), names)]
+    return [ExplainedLine(line, causes(line)) for line in own_lines(str(tenant.pk), names)]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingCount:
     requests: int
     oldest_s: float | None  # None: none waits
 
 
-def waiting(tenant: Tenant | None) -> Waiting | None:
+def waiting(tenant: Tenant | None) -> WaitingCount | None:
     """Returns the waiting requests of a tenant, or of all; None if Redis is unavailable."""
     try:
         lines = list(_tenant_lines(tenant) if tenant else _platform_lines())
     except RedisError:
         return None
     requests = sum(number for number, _oldest in lines)
-    return Waiting(requests, max(oldest for _n, oldest in lines) if requests else None)
+    return WaitingCount(requests, max(oldest for _n, oldest in lines) if requests else None)
 
 
 def _platform_lines() -> Iterator[_Line]:

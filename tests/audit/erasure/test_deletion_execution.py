@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.erasure import certificate, deletion, erasers, execution, tombstones
-from audit.erasure.erasers import Eraser, Turn
+from audit.erasure.erasers import Eraser, ErasureTurn
 from audit.keys import signing
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import (
@@ -132,7 +132,7 @@ def test_a_key_can_be_deleted_with_its_data(acme: Tenant) -> None:
 def test_what_the_certificate_says_is_left_was_counted(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = Eraser("gone", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 0)  # type: ignore[arg-type]  # a plain label
+    gone = Eraser("gone", "x", ErasureTurn.CONTENT, lambda *_: {}, lambda *_: 0)  # type: ignore[arg-type]  # a plain label
     known = dict(erasers._known)
     monkeypatch.setattr(erasers, "_known", {**known, "gone": gone})
     request = ask(a_member(acme, "alice"))
@@ -321,7 +321,7 @@ def test_an_eraser_that_says_something_is_left_is_not_believed_to_be_done(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = a_member(acme, "alice")
-    stubborn = Eraser("stubborn", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 1)  # type: ignore[arg-type]
+    stubborn = Eraser("stubborn", "x", ErasureTurn.CONTENT, lambda *_: {}, lambda *_: 1)  # type: ignore[arg-type]
     monkeypatch.setattr(erasers, "_known", {**erasers._known, "stubborn": stubborn})
     request = ask(alice)
     execution.work()
@@ -341,7 +341,7 @@ def test_a_store_that_an_upgrade_brings_is_erased_as_well(
         there.clear()
         return {"n": 3}
 
-    new = Eraser("new", "x", Turn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]  # a plain label
+    new = Eraser("new", "x", ErasureTurn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]  # a plain label
     stores = {name: one for name, one in erasers._known.items() if name != "answers"}
     monkeypatch.setattr(erasers, "_known", {**stores, "new": new})
     done(ask(bob))

@@ -101,15 +101,15 @@ def test_a_witness_hears_the_key_that_signed(
 
 def test_tombstones_and_receipts_stay_ours(db: None, settings: Any) -> None:
     at, ids = timezone.now(), (uuid4(), uuid4(), uuid4())
-    text = str(tombstones.Line(*ids, False, at).signed())
+    text = str(tombstones.TombstoneLine(*ids, False, at).signed())
     receipt = receipts.issue(uuid4(), b"\7" * 32, 1)
     before, settings.AUDIT_SIGNING_KEY = signing.public_key(), OTHER
     assert not signing.is_ours(receipt.text, receipt.signature, receipts.PURPOSE)
     with pytest.raises(tombstones.BadTombstone):
-        tombstones.Line.parse(text)
+        tombstones.TombstoneLine.parse(text)
     settings.AUDIT_PUBLIC_KEYS_OLD = [before]
     assert signing.is_ours(receipt.text, receipt.signature, receipts.PURPOSE)
-    assert tombstones.Line.parse(text).owner == ids[:2]
+    assert tombstones.TombstoneLine.parse(text).owner == ids[:2]
 
 
 def test_an_export_brings_both_keys(

@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.keys.keyring import destroy, keyring
 from audit.models import DataKey, Event, Payload
 from audit.search import text_search, texts
-from audit.search.events import BadCursor, Filters, Page, page, queryset, statement
+from audit.search.events import BadCursor, EventPage, Filters, page, queryset, statement
 from infrastructure.postgres.scope import scope
 
 pytestmark = pytest.mark.django_db
@@ -170,7 +170,7 @@ def test_the_way_back_is_the_way_there(many: list[Event], number: int) -> None:
     assert back + [event.id for event in there[-1].rows] == expected
 
 
-def pages_of(filters: Filters) -> list[Page]:
+def pages_of(filters: Filters) -> list[EventPage]:
     found = [page(TENANT, filters, "", 7)]
     while found[-1].older:
         found.append(page(TENANT, filters, found[-1].older, 7))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.trail import group_commit
-from audit.trail.commit_queue import Entry, FairLine
+from audit.trail.commit_queue import FairLine, WaitingRow
 from audit.trail.group_commit import LARGE, GroupCommit, StoreUnavailable
 
 ACME, GLOBEX, INITECH = ("a1" + "0" * 30, "b2" + "0" * 30, "c3" + "0" * 30)
@@ -156,8 +156,8 @@ async def test_one_tenant_takes_half_of_the_rows_at_most(
     assert found == [""] * 5 + ["share"] * 7 + [""]
 
 
-def entry(tenant: str, size: int) -> Entry:
-    return Entry({}, None, 0, tenant, size)  # type: ignore[arg-type]
+def entry(tenant: str, size: int) -> WaitingRow:
+    return WaitingRow({}, None, 0, tenant, size)  # type: ignore[arg-type]
 
 
 def test_rows_of_a_group_that_failed_stand_where_they_stood() -> None:

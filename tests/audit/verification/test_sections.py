@@ -7,7 +7,7 @@ import pytest
 
 from audit.proof.chain import ZERO, CheckpointFacts
 from audit.verification.chain import BEGINNING
-from audit.verification.report import Report, SectionResult
+from audit.verification.report import SectionResult, VerificationReport
 from audit.verification.sections import Joined
 from tests.audit.sealed import ACME, GLOBEX
 
@@ -19,9 +19,16 @@ def _sections() -> list[SectionResult]:
     before, middle = CheckpointFacts(1, 9, ZERO, ZERO, 1), CheckpointFacts(2, 20, ZERO, ZERO, 2)
     acme, globex = (2, 9, b"a"), (1, 5, b"g")
     return [
-        SectionResult(Report(), 0, None, before, 1, 2, {}, {ACME: acme}),
+        SectionResult(VerificationReport(), 0, None, before, 1, 2, {}, {ACME: acme}),
         SectionResult(
-            Report(), 0, before, middle, 3, 4, {ACME: acme, GLOBEX: BEGINNING}, {GLOBEX: globex}
+            VerificationReport(),
+            0,
+            before,
+            middle,
+            3,
+            4,
+            {ACME: acme, GLOBEX: BEGINNING},
+            {GLOBEX: globex},
         ),
     ]
 
@@ -42,7 +49,7 @@ def test_sections_that_fit_are_whole() -> None:
         {"taken_on_trust": {ACME: (2, 8, b"a")}},
         {"taken_on_trust": {ACME: BEGINNING}},
         {"taken_on_trust": {GLOBEX: (1, 5, b"g")}},
-        {"report": Report(found=1)},
+        {"report": VerificationReport(found=1)},
     ],
 )
 def test_sections_that_do_not_fit_are_not(change: dict[str, Any]) -> None:

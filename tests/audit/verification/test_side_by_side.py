@@ -20,8 +20,8 @@ from audit.keys import signing
 from audit.verification import parallel, section_process
 from audit.verification.chain import Terms
 from audit.verification.pruned import pruned
-from audit.verification.report import Report
-from audit.verification.rows import Cut, TimeRange, conditions
+from audit.verification.report import VerificationReport
+from audit.verification.rows import Cut, VerificationRange, conditions
 from audit.verification.section_process import Helper
 from audit.verification.sections import Joined, Section, Task, try_section, verify_section
 from audit.verification.verify import open_trail, verify
@@ -55,7 +55,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def verified(processes: int) -> Report:
+def verified(processes: int) -> VerificationReport:
     with open_trail() as connection:
         report = verify(connection, processes=processes)
     report.took_s = 0
@@ -130,10 +130,10 @@ def test_whatever_is_wrong_no_section_hides_it(
     assert found > TAMPERINGS / 3  # of the others, texts and witnesses tell
 
 
-def _cut_and_in_one(root: psycopg.Connection[Any]) -> tuple[Joined | None, Report]:
-    alone = Report()
-    gone = pruned(root, Report())
-    asked = Terms(TimeRange(), list(signing.trusted().values()), gone)
+def _cut_and_in_one(root: psycopg.Connection[Any]) -> tuple[Joined | None, VerificationReport]:
+    alone = VerificationReport()
+    gone = pruned(root, VerificationReport())
+    asked = Terms(VerificationRange(), list(signing.trusted().values()), gone)
     sections = parallel.sections(root, gone)
     verify_section(Section(), asked, root, alone)
     whole = Joined()

@@ -134,7 +134,7 @@ def test_a_text_that_is_gone_with_its_key(trail: Trail) -> None:
 
 def _lay_tombstone(trail: Trail, subject: UUID) -> None:
     at, request = datetime.now(UTC), trail._uuid()
-    body = tombstones.Line(ACME, subject, request, False, at).body
+    body = tombstones.TombstoneLine(ACME, subject, request, False, at).body
     trail.root.execute(
         "insert into audit_tombstone (tenant_id, subject_id, request_id, removes, at, signature)"
         " values (%s, %s, %s, false, %s, %s)",

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from config.metrics import scraped_sources
-from config.metrics.scraped_sources import Figures, Source
+from config.metrics.scraped_sources import ScrapedFigures, Source
 
 pytestmark = pytest.mark.unit
 
@@ -35,14 +35,14 @@ class Read:
 
 def test_one_that_is_away_is_left_out_and_the_others_are_read() -> None:
     away, there = Read(OSError("away")), Read()
-    Figures({"valkey": away.source, "queue": there.source}).bring()
+    ScrapedFigures({"valkey": away.source, "queue": there.source}).bring()
     assert readable() == {"valkey": 0, "queue": 1}
     assert (away.forgotten, there.forgotten, there.times) == (1, 0, 1)
 
 
 def test_they_are_not_read_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Read()
-    known = Figures({"queue": source.source})
+    known = ScrapedFigures({"queue": source.source})
     for _ in range(5):
         known.bring()
     assert source.times == 1
@@ -60,7 +60,7 @@ def test_a_scrape_does_not_wait_for_one_that_hangs(monkeypatch: pytest.MonkeyPat
         begun.append(time.monotonic())
         over.wait(20)
 
-    known = Figures({"queue": Source(hang, lambda: None)})
+    known = ScrapedFigures({"queue": Source(hang, lambda: None)})
     began = time.monotonic()
     known.bring()
     known.bring()

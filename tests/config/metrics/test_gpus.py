@@ -12,7 +12,7 @@ import pytest
 
 from config.metrics import gpus, scraped_sources
 from config.metrics.gpus import Gpus
-from config.metrics.scraped_sources import Figures, Source
+from config.metrics.scraped_sources import ScrapedFigures, Source
 from infrastructure.metrics import FAMILIES
 
 pytestmark = pytest.mark.unit
@@ -96,9 +96,9 @@ def driver() -> Driver:
 
 
 @pytest.fixture
-def known(driver: Driver) -> Iterator[Figures]:
+def known(driver: Driver) -> Iterator[ScrapedFigures]:
     each = Gpus(lambda: driver)
-    yield Figures({"gpu": Source(each.read, each.forget)})
+    yield ScrapedFigures({"gpu": Source(each.read, each.forget)})
     each.forget()
     scraped_sources.READABLE.forget()
     scraped_sources.AGE.forget()
@@ -120,7 +120,7 @@ def readable() -> list[float]:
     return [sample.value for sample in metric.samples]
 
 
-def test_each_gpu_is_told_in_the_units_of_dcgm(known: Figures) -> None:
+def test_each_gpu_is_told_in_the_units_of_dcgm(known: ScrapedFigures) -> None:
     known.bring()
     assert told("DCGM_FI_DEV_GPU_UTIL") == {"0": 75, "1": 76}
     assert told("DCGM_FI_DEV_MEM_COPY_UTIL") == {"0": 40, "1": 40}
@@ -143,7 +143,7 @@ def test_a_host_without_a_driver_says_nothing_at_all(caplog: pytest.LogCaptureFi
     for broken in (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, UNLOADED):
         missing.broken = {"init": broken}
         each = Gpus(lambda: missing)
-        Figures({"gpu": Source(each.read, each.forget)}).bring()
+        ScrapedFigures({"gpu": Source(each.read, each.forget)}).bring()
         assert told("forebay_gpu_up") == {}
         assert readable() == []
     assert not caplog.records
@@ -162,7 +162,7 @@ def test_the_binding_is_not_even_loaded_without_its_library(
 
 
 def test_a_driver_that_goes_leaves_no_old_figures_and_may_come_back(
-    known: Figures, driver: Driver, caplog: pytest.LogCaptureFixture
+    known: ScrapedFigures, driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
     known.bring()
     driver.broken = {"all": UNLOADED}
@@ -180,7 +180,7 @@ def test_a_driver_that_goes_leaves_no_old_figures_and_may_come_back(
 
 @pytest.mark.parametrize("call", ["handle", "use", "energy"])
 def test_one_that_fell_off_the_bus_harms_no_other(
-    known: Figures, driver: Driver, call: str
+    known: ScrapedFigures, driver: Driver, call: str
 ) -> None:
     known.bring()
     driver.broken = {(call, 1): GONE}
@@ -192,7 +192,7 @@ def test_one_that_fell_off_the_bus_harms_no_other(
     assert readable() == [1]
 
 
-def test_one_that_is_no_longer_counted_is_missed(known: Figures, driver: Driver) -> None:
+def test_one_that_is_no_longer_counted_is_missed(known: ScrapedFigures, driver: Driver) -> None:
     known.bring()
     driver.count = 1
     known.bring()
@@ -200,14 +200,14 @@ def test_one_that_is_no_longer_counted_is_missed(known: Figures, driver: Driver)
 
 
 def test_one_that_was_lost_before_we_came_has_a_number_alone(
-    known: Figures, driver: Driver
+    known: ScrapedFigures, driver: Driver
 ) -> None:
     driver.broken = {("handle", 1): GONE}
     known.bring()
     assert told("forebay_gpu_up") == {"0": 1, "1": 0}
 
 
-def test_what_a_gpu_cannot_tell_is_left_out(known: Figures, driver: Driver) -> None:
+def test_what_a_gpu_cannot_tell_is_left_out(known: ScrapedFigures, driver: Driver) -> None:
     driver.broken = {("power", 0): UNSUPPORTED, ("energy", 0): pynvml.NVML_ERROR_UNKNOWN}
     known.bring()
     assert told("DCGM_FI_DEV_POWER_USAGE") == {"1": 412.5}
@@ -215,7 +215,7 @@ def test_what_a_gpu_cannot_tell_is_left_out(known: Figures, driver: Driver) -> N
     assert told("DCGM_FI_DEV_GPU_TEMP") == {"0": 61, "1": 62}
 
 
-def test_a_divided_gpu_tells_what_the_whole_card_has(known: Figures, driver: Driver) -> None:
+def test_a_divided_gpu_tells_what_the_whole_card_has(known: ScrapedFigures, driver: Driver) -> None:
     driver.broken = {("use", 0): UNSUPPORTED}  # NVML knows none of a GPU with MIG
     known.bring()
     assert told("DCGM_FI_DEV_GPU_UTIL") == {"1": 76}
@@ -223,14 +223,16 @@ def test_a_divided_gpu_tells_what_the_whole_card_has(known: Figures, driver: Dri
     assert told("forebay_gpu_up") == {"0": 1, "1": 1}
 
 
-def test_an_older_driver_counts_its_own_memory_as_used(known: Figures, driver: Driver) -> None:
+def test_an_older_driver_counts_its_own_memory_as_used(
+    known: ScrapedFigures, driver: Driver
+) -> None:
     driver.broken = {"memory_v2": pynvml.NVML_ERROR_FUNCTION_NOT_FOUND}
     known.bring()
     assert told("DCGM_FI_DEV_FB_TOTAL") == {"0": 81_059, "1": 81_059}
 
 
 def test_a_scrape_waits_for_no_driver_that_hangs(
-    known: Figures, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    known: ScrapedFigures, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scraped_sources, "WAIT_S", 0.05)
     over = threading.Event()

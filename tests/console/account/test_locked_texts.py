@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.exports import export_file, portability
 from audit.models import Event, Export
 from inference.chat import exchanges
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send
 from inference.chat.socket.stopping import own_answer
 from inference.models import Conversation
@@ -81,11 +81,11 @@ def test_whoever_uses_the_link_reads_no_older_chat(
 def test_nor_over_the_socket(taken_over: Client, bob: Member, chat: exchanges.Exchange) -> None:
     """What the socket calls for a page that goes on with it, follows it or sends it again."""
     onward = Send(text="again?", model="mock", message=uuid4(), conversation=chat.conversation.pk)
-    with pytest.raises(Refused):
+    with pytest.raises(ChatRefused):
         exchanges.earlier(bob, onward)
-    with pytest.raises(Refused):
+    with pytest.raises(ChatRefused):
         exchanges.put(bob, onward, uuid4())
-    with pytest.raises(Refused):
+    with pytest.raises(ChatRefused):
         own_answer(bob, chat.answer.pk)
     assert exchanges.existing_exchange(bob, chat.question.pk) is None
 

@@ -11,7 +11,7 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from console.account.second_factors.mfa_adapter import Unreadable, decrypt, secrets_of
+from console.account.second_factors.mfa_adapter import FactorUnreadable, decrypt, secrets_of
 from console.isolation.expected import PAGES
 from tenants.key_scopes import Scope, key_permissions
 from tenants.models import Member, Tenant, User
@@ -158,9 +158,9 @@ def test_secrets_lie_encrypted_and_bound_to_their_person(alice: Member, charlie:
     assert SECRET not in str(Authenticator.objects.get(pk=factor.pk).data)
     with secrets_of(alice.user.pk):
         assert decrypt(stored) == SECRET
-    with secrets_of(charlie.user.pk), pytest.raises(Unreadable):
+    with secrets_of(charlie.user.pk), pytest.raises(FactorUnreadable):
         decrypt(stored)
-    with secrets_of(alice.user.pk), pytest.raises(Unreadable):
+    with secrets_of(alice.user.pk), pytest.raises(FactorUnreadable):
         decrypt(SECRET)
 
 

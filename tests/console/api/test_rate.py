@@ -13,7 +13,7 @@ from inference.queue.client import client
 from tenants.models import Tenant
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission
-from tenants.refusals.recorder import Refused
+from tenants.refusals.recorder import RefusedCall
 from tests.console.api.conftest import API, PROBLEM, Api, Enter
 
 
@@ -91,9 +91,9 @@ class Noting:
     """Stands where a web process notes its refusals."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[Refused, Admission]] = []
+        self.noted: list[tuple[RefusedCall, Admission]] = []
 
-    def note_from_thread(self, who: Refused, admission: Admission) -> str:
+    def note_from_thread(self, who: RefusedCall, admission: Admission) -> str:
         self.noted.append((who, admission))
         return "ref_0123"
 

@@ -7,7 +7,7 @@ from django.test import Client
 
 from audit.models import Event
 from inference.models import PromptTemplate
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
@@ -15,7 +15,7 @@ from tests.console.conftest import SignIn
 pytestmark = pytest.mark.django_db
 LIST = "/console/t/acme/templates/"
 GREETING = Content(
-    messages=[Message("system", "Be {{tone}}."), Message("user", "Greet {{who}}.")],
+    messages=[TemplateMessage("system", "Be {{tone}}."), TemplateMessage("user", "Greet {{who}}.")],
     variables=[Variable("tone", default="polite"), Variable("who", max_length=20)],
 )
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference.batch import file_store
 from inference.models import Batch, BatchState, File, FilePurpose
-from inference.pool_policy import Window
+from inference.pool_policy import PoolWindow
 from tenants.models import ApiKey, Member, Tenant, User
 from tests.console.api.conftest import Api
 from tests.console.conftest import SignIn
@@ -22,7 +22,7 @@ LIST = "/console/t/acme/batches/"
 
 
 def stored(key: ApiKey, content: bytes = ANSWERS) -> File:
-    owner = file_store.Owner(key.tenant_id, key.subject_id, key.pk, key.actor)
+    owner = file_store.FileOwner(key.tenant_id, key.subject_id, key.pk, key.actor)
     writer = file_store.FileWriter(owner, FilePurpose.BATCH_OUTPUT, "answers")
     writer.write(content)
     return writer.finish()
@@ -151,7 +151,7 @@ ALL = "/console/batches/"
 def test_an_operator_sees_those_of_all_and_no_text(
     operator: User, acme: Tenant, globex: Tenant, sign_in: SignIn, settings: Settings
 ) -> None:
-    settings.BATCH_WINDOW = Window.parse("22:00-06:00", outside=2)
+    settings.BATCH_WINDOW = PoolWindow.parse("22:00-06:00", outside=2)
     opens = timezone.now() + timedelta(hours=5)
     resting, over = a_batch(acme, due_at=opens), a_batch(globex, state=BatchState.COMPLETED)
     client = sign_in(operator)

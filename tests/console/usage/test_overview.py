@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from console.usage import figures, usage_by_minute
-from console.usage.waiting_requests import Waiting
+from console.usage.waiting_requests import WaitingCount
 from inference.engines.health import reachability
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User
@@ -14,7 +14,7 @@ from tests.console.conftest import SignIn
 
 @pytest.fixture(autouse=True)
 def _queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "waiting", lambda tenant: Waiting(5, 12.0))
+    monkeypatch.setattr(figures, "waiting", lambda tenant: WaitingCount(5, 12.0))
 
 
 def test_live_figures_of_a_tenant(acme: Tenant, globex: Tenant) -> None:
@@ -31,7 +31,7 @@ def test_live_figures_of_a_tenant(acme: Tenant, globex: Tenant) -> None:
         ttft_p50=60,
         ttft_p95=1000,
         in_progress=1,
-        waiting=Waiting(5, 12.0),
+        waiting=WaitingCount(5, 12.0),
     )
 
 

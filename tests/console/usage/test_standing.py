@@ -76,7 +76,7 @@ def test_a_tenant_is_told_of_its_own_line_alone(pool: str, acme: Tenant, globex:
 
 
 def test_nobody_waits(pool: str, acme: Tenant) -> None:
-    assert waiting.waiting(None) == waiting.waiting(acme) == waiting.Waiting(0, None)
+    assert waiting.waiting(None) == waiting.waiting(acme) == waiting.WaitingCount(0, None)
 
 
 def test_without_redis_the_rest_stands(

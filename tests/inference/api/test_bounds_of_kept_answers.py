@@ -19,7 +19,7 @@ from inference.cache.levels import SecondLevel, prefix
 from inference.intake import cache_lookup, cache_replay
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.models import ApiKey, Quota, Tenant
@@ -113,9 +113,9 @@ async def test_a_hit_that_cannot_be_settled_is_not_received(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ask(client)
-    settled = cache_replay.Replay.settled
+    settled = cache_replay.CachedReplay.settled
     bad = lambda replay, cipher: settled(replay, cipher) | {"at": "no time"}  # noqa: E731
-    monkeypatch.setattr(cache_replay.Replay, "settled", bad)
+    monkeypatch.setattr(cache_replay.CachedReplay, "settled", bad)
     assert (await ask(client)).status_code == 503
     assert await in_database(Completion.objects.count)() == 1
     received = Event.objects.filter(action="completion:received")
@@ -382,7 +382,9 @@ async def test_how_a_body_is_written_makes_no_other_request(client: httpx.AsyncC
 async def test_a_filled_template_is_kept_like_what_it_makes(
     client: httpx.AsyncClient, acme: Tenant
 ) -> None:
-    content = Content(messages=[Message("user", "Greet {{who}}.")], variables=[Variable("who")])
+    content = Content(
+        messages=[TemplateMessage("user", "Greet {{who}}.")], variables=[Variable("who")]
+    )
     await in_database(PromptTemplate.create)(acme, "greeting", content, by="test")
 
     async def greet(headers: dict[str, str], who: str) -> httpx.Response:

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import methods
 from inference.api.limits import _TIERS
 from inference.api.openai import routes
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.socket import sending
 from inference.errors import ApiError
 from inference.intake.access.allowed import NotAllowed
@@ -67,8 +67,8 @@ def test_no_tenant_has_a_label_unless_it_is_named(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("problem", "status", "reason"),
     [
-        (Refused("too_long"), "400", OTHER),
-        (Refused("model_not_found"), "404", "model_not_found"),
+        (ChatRefused("too_long"), "400", OTHER),
+        (ChatRefused("model_not_found"), "404", "model_not_found"),
         (NotAllowed("restricted", "x"), "403", "restricted"),
         (QueueFull.__new__(QueueFull), "503", "queue_full"),
         (OutOfService("x"), "503", "server_overloaded"),

@@ -9,15 +9,15 @@ from inference.api.grpc.errors import details_of
 from inference.api.limits import duration, headers, limit_reached
 from inference.intake.errors import NotAdmitted
 from tenants.models.refusal import RefusedBy
-from tenants.rate_limits.admission import Admission, Left
+from tenants.rate_limits.admission import Admission, TierRest
 
 pytestmark = pytest.mark.unit
 
 
 def refused(tier: str, frees_in_ms: int = 1500) -> NotAdmitted:
-    left = Left(limit=100, remaining=0, full_in_ms=120_000)
+    left = TierRest(limit=100, remaining=0, full_in_ms=120_000)
     admission = Admission(
-        tier, 100, 200, frees_in_ms, scope=tier, requests=left, tokens=Left(5000, 12, 700)
+        tier, 100, 200, frees_in_ms, scope=tier, requests=left, tokens=TierRest(5000, 12, 700)
     )
     found = NotAdmitted(admission)
     found.refusal_id = "ref_0123456789abcdef0123456789abcdef"
@@ -75,7 +75,7 @@ def test_a_quota_that_is_too_small_as_a_whole_tells_no_time(unit: str, advice: s
 
 def test_of_what_is_not_limited_nothing_is_said() -> None:
     assert headers(Admission("")) == []
-    only_tokens = dict(headers(Admission("", scope="tokens", tokens=Left(10, 3, 5))))
+    only_tokens = dict(headers(Admission("", scope="tokens", tokens=TierRest(10, 3, 5))))
     assert set(only_tokens) == {
         b"x-ratelimit-limit-tokens",
         b"x-ratelimit-remaining-tokens",

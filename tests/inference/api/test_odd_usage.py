@@ -9,7 +9,7 @@ from inference.api import limits
 from inference.api.grpc import answers
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from tenants.quotas.charge import Charge
-from tenants.quotas.ledger_answer import Left, Verdict
+from tenants.quotas.ledger_answer import QuotaRest, Verdict
 from tests.inference.orders import an_order
 
 ODD = [
@@ -24,7 +24,7 @@ ODD = [
 
 @pytest.mark.parametrize("odd", ODD)
 def test_headers_of_quotas_count_them_as_nothing(odd: dict[str, Any]) -> None:
-    left = Left("tokens", 1_000, 100, datetime(2030, 1, 1, tzinfo=UTC))
+    left = QuotaRest("tokens", 1_000, 100, datetime(2030, 1, 1, tzinfo=UTC))
     order = an_order(charge=Charge(prompt_tokens=20, completion_tokens=30))
     told = dict(limits.quota_headers_after(Verdict((left,)), order, odd, ""))
     assert told[b"x-quota-remaining-tokens"] == b"150"

@@ -71,7 +71,9 @@ async def answered(queue: FairQueue, link: RedisLink, tenant: Tenant) -> None:
     """A runner takes everything, and answers what came over HTTP."""
     for item, ciphertext in await queue.pop(50, "runner-1"):
         if ciphertext != b"x":
-            order = an_order(id=UUID(item.id), tenant_id=tenant.id, reply_to=current().returns.web)
+            order = an_order(
+                id=UUID(item.id), tenant_id=tenant.id, reply_to=current().frame_reader.web
+            )
             out = Writer(link)
             out.put(order, a_frame(1, 2, of=order.id))
             out.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))

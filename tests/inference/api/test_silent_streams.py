@@ -76,7 +76,9 @@ async def taken(queue: FairQueue) -> Item:
 
 async def answered_slowly(item: Item, link: RedisLink) -> None:
     """The runner is silent between two events."""
-    order = an_order(id=UUID(item.id), tenant_id=UUID(item.tenant), reply_to=current().returns.web)
+    order = an_order(
+        id=UUID(item.id), tenant_id=UUID(item.tenant), reply_to=current().frame_reader.web
+    )
     out = Writer(link)
     for number, event in enumerate(EVENTS[:3], 1):
         out.put(order, Frame(order.id.bytes, 1, number, Kind.EVENTS, event + b"\n\n"))

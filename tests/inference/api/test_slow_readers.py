@@ -111,4 +111,4 @@ async def test_its_reader_is_told_and_reads_on(
     assert not await link.call("EXISTS", f"q:{{{order.model}}}:cancelled:{order.id}")
     rest = [n async for f in follow(link, order.id.bytes, last) if f for n in numbers(f.body)]
     assert rest == list(range(last + 1, 201))
-    assert context.returns.backlog.total == 0
+    assert context.frame_reader.backlog.total == 0

@@ -19,7 +19,7 @@ from inference.intake import prompt_templates
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate
 from inference.record.recorded_requests import recorded_order
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
 from tenants.models import Tenant
 from tests.inference.api.conftest import client_of
@@ -29,10 +29,13 @@ from tests.inference.running import until
 in_database = database_sync_to_async
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 GREETING = Content(
-    messages=[Message("system", "Speak {{language}}."), Message("user", "Greet {{who}}.")],
+    messages=[
+        TemplateMessage("system", "Speak {{language}}."),
+        TemplateMessage("user", "Greet {{who}}."),
+    ],
     variables=[Variable("language", default="English"), Variable("who")],
 )
-CLOSER = Content(messages=[Message("user", "Hug {{who}}.")], variables=[Variable("who")])
+CLOSER = Content(messages=[TemplateMessage("user", "Hug {{who}}.")], variables=[Variable("who")])
 STORY = Content(prompt="Once {{n}} bears", variables=[Variable("n", "integer")])
 
 

@@ -14,7 +14,7 @@ from inference.api.call import HEAVY
 from inference.api.http import request
 from inference.intake.context import Context
 from inference.intake.limits import unadmitted_bodies
-from inference.intake.limits.unadmitted_bodies import FREE, Budget
+from inference.intake.limits.unadmitted_bodies import FREE, BodyBudget
 from tenants.models import Tenant
 from tests.inference.api.conftest import client_of, in_database
 
@@ -25,8 +25,8 @@ COMPLETIONS = "/v1/chat/completions"
 
 
 @pytest.fixture
-def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
-    budget = Budget(2_000 * KILOBYTE)
+def budget(monkeypatch: pytest.MonkeyPatch) -> BodyBudget:
+    budget = BodyBudget(2_000 * KILOBYTE)
     monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
@@ -72,7 +72,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_unfinished_bodies_of_a_key_hold_its_share(
-    client: httpx.AsyncClient, budget: Budget, acme: Tenant
+    client: httpx.AsyncClient, budget: BodyBudget, acme: Tenant
 ) -> None:
     slow = [Slow(chat(200 * KILOBYTE)) for _ in range(20)]
     asked = [asyncio.create_task(post(client, each)) for each in slow]
@@ -118,7 +118,7 @@ async def test_a_third_key_gets_no_more_than_its_tenants_share(
 
 
 async def test_what_is_compressed_counts_as_it_is_unpacked(
-    client: httpx.AsyncClient, budget: Budget
+    client: httpx.AsyncClient, budget: BodyBudget
 ) -> None:
     headers = {"content-encoding": "gzip"}
     packed = gzip.compress(chat(1_500 * KILOBYTE))
@@ -130,7 +130,7 @@ async def test_what_is_compressed_counts_as_it_is_unpacked(
 
 
 async def test_whatever_becomes_of_a_body_its_room_is_free_again(
-    client: httpx.AsyncClient, budget: Budget
+    client: httpx.AsyncClient, budget: BodyBudget
 ) -> None:
     length = 300 * KILOBYTE
     assert (await client.post(COMPLETIONS, content=chat(length))).status_code == 200

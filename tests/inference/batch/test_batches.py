@@ -21,7 +21,7 @@ from audit.models import Event
 from inference import engines, tasks
 from inference.api.batch import driver, in_flight, submitting
 from inference.api.batch.progress import TRIES
-from inference.api.batch.work import Work
+from inference.api.batch.work import BatchWork
 from inference.batch.file_store import FileReader
 from inference.batch.windows import wake_resting_soon
 from inference.engines.base import EngineFailed
@@ -35,10 +35,10 @@ from inference.models import (
     Usage,
     UsageHour,
 )
-from inference.pool_policy import Window
+from inference.pool_policy import PoolWindow
 from inference.queue_control import cancelling
 from inference.registry.following import changed
-from inference.stream.frame_reader import Returns
+from inference.stream.frame_reader import FrameReader
 from inference.usage.rollup import roll_up
 from inference.worker.handlers.generation import Generation
 from tenants.models import CacheRule, Price, Quota, Tenant
@@ -436,7 +436,7 @@ async def test_answers_that_went_astray_are_found(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when Redis loses its data before they are read."""
-    monkeypatch.setattr(Returns, "_distribute", lambda *_: None)
+    monkeypatch.setattr(FrameReader, "_distribute", lambda *_: None)
     ended = await shop.done(await shop.begin([line(n) for n in range(6)]))
     assert ended["request_counts"] == {"total": 6, "completed": 6, "failed": 0}
 
@@ -444,7 +444,7 @@ async def test_answers_that_went_astray_are_found(
 async def test_cancelled_it_counts_what_had_just_ended(
     shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Returns, "_distribute", lambda *_: None)
+    monkeypatch.setattr(FrameReader, "_distribute", lambda *_: None)
     monkeypatch.setattr(in_flight, "LOOK_S", 60)
     batch = await shop.begin([line(n) for n in range(3)])
     task = asyncio.ensure_future(shop.done(batch))
@@ -503,13 +503,13 @@ async def test_it_expires_and_keeps_what_has_ended(
     shop: Shop, echo: Echo, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What had begun may end, and counts."""
-    winding_up, wind_up = asyncio.Event(), Work.wind_up
+    winding_up, wind_up = asyncio.Event(), BatchWork.wind_up
 
-    async def noticed(self: Work) -> bool:
+    async def noticed(self: BatchWork) -> bool:
         winding_up.set()
         return await wind_up(self)
 
-    monkeypatch.setattr(Work, "wind_up", noticed)
+    monkeypatch.setattr(BatchWork, "wind_up", noticed)
     settings.BATCH_IN_FLIGHT, echo.free = 1, 1
     batch = await shop.begin([line(n) for n in range(3)])
     task = asyncio.ensure_future(shop.done(batch))
@@ -600,7 +600,7 @@ async def test_outside_its_window_it_waits_and_nobody_drives_it(
 ) -> None:
     now = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
     shop.now = lambda: now
-    settings.BATCH_WINDOW = Window.parse("22:00-06:00")
+    settings.BATCH_WINDOW = PoolWindow.parse("22:00-06:00")
     batch = await shop.begin([line(n) for n in range(3)])
     far = now + timedelta(days=30)
     await in_database(Batch.objects.update)(expires_at=far)
@@ -618,7 +618,7 @@ async def resting(shop: Shop, settings: Settings) -> dict[str, Any]:
     """A batch that waits at noon for the night."""
     noon = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
     shop.now = lambda: noon
-    settings.BATCH_WINDOW = Window.parse("22:00-06:00")
+    settings.BATCH_WINDOW = PoolWindow.parse("22:00-06:00")
     batch = await shop.begin([line(n) for n in range(3)])
     await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=30))
     assert (await shop.done(batch))["status"] == "in_progress"
@@ -643,7 +643,7 @@ async def test_a_window_that_is_opened_wakes_what_waits_for_the_old_one(
         await until(is_due)
         assert (await shop.done(batch))["status"] == "in_progress", "it still is noon"
         assert not await is_due()
-        settings.BATCH_WINDOW = Window.parse("10:00-14:00")
+        settings.BATCH_WINDOW = PoolWindow.parse("10:00-14:00")
         changed.send(None)
         await until(is_due)
     finally:
@@ -669,12 +669,12 @@ async def test_a_window_that_is_opened_while_its_driver_lets_go_of_it(
     lets_go = Batch.release
 
     def opened_meanwhile(batch: Batch, lease: UUID, due_at: datetime) -> None:
-        settings.BATCH_WINDOW = Window.parse("10:00-14:00")
+        settings.BATCH_WINDOW = PoolWindow.parse("10:00-14:00")
         lets_go(batch, lease, due_at)
 
     noon = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
     shop.now = lambda: noon
-    settings.BATCH_WINDOW = Window.parse("22:00-06:00")
+    settings.BATCH_WINDOW = PoolWindow.parse("22:00-06:00")
     monkeypatch.setattr(Batch, "release", opened_meanwhile)
     batch = await shop.begin([line(n) for n in range(3)])
     await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=30))
@@ -686,7 +686,7 @@ async def test_in_its_window_as_many_run_as_the_ramp_allows(
 ) -> None:
     now = timezone.now().replace(hour=22, minute=1, second=0)
     shop.now = lambda: now
-    settings.BATCH_WINDOW = Window.parse("22:00-06:00", ramp=64)
+    settings.BATCH_WINDOW = PoolWindow.parse("22:00-06:00", ramp=64)
     echo.pause_s = 0.01
     batch = await shop.begin([line(n) for n in range(10)])
     await in_database(Batch.objects.update)(expires_at=now + timedelta(days=1))

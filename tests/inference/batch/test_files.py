@@ -384,7 +384,7 @@ async def test_nobody_deletes_what_a_batch_begins_to_read(shop: Shop) -> None:
 
     def begin() -> None:
         file = File.objects.get()
-        who = file_store.Owner(file.tenant_id, file.subject_id, file.api_key_id, "test")
+        who = file_store.FileOwner(file.tenant_id, file.subject_id, file.api_key_id, "test")
         with tenant_scope(file.tenant_id):
             actions.create(who, file, CHAT)
             begun.set()
@@ -426,7 +426,7 @@ async def test_results_cannot_expire_like_this(shop: Shop, policy: Any) -> None:
 async def test_what_a_dead_process_left_is_forgotten(shop: Shop) -> None:
     await shop.upload(SECRET)
     key = shop.key
-    owner = file_store.Owner(key.tenant_id, key.subject_id, key.pk, key.actor)
+    owner = file_store.FileOwner(key.tenant_id, key.subject_id, key.pk, key.actor)
     writer = await in_database(file_store.FileWriter)(owner, FilePurpose.BATCH, "left")
     await in_database(writer.write)(SECRET)
     await in_database(forget_files)()

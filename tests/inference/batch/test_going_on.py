@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api.batch import driver, lines, progress
 from inference.api.batch.in_flight import Shares
-from inference.api.batch.progress import Progress
+from inference.api.batch.progress import LineProgress
 from inference.engines import Pool
 from inference.intake import draft, route
 from inference.intake.errors import EnginesPaused
@@ -65,16 +65,16 @@ async def test_a_paused_model_holds_up_no_other(
 async def test_what_ends_just_before_a_rest_is_written_down(
     shop: Shop, paused: None, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Progress.write
+    write = LineProgress.write
 
-    async def as_the_other_line_ends(self: Progress) -> None:
+    async def as_the_other_line_ends(self: LineProgress) -> None:
         first = bool(self._ended) and not echo.gate.is_set()
         await write(self)
         if first:
             echo.gate.set()
             await until(lambda: asyncio.sleep(0, self._ended))
 
-    monkeypatch.setattr(Progress, "write", as_the_other_line_ends)
+    monkeypatch.setattr(LineProgress, "write", as_the_other_line_ends)
     echo.free = 1
     await shop.begin([of_model(1, "away"), line(2), line(3)])
     await shop.drive()

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 FOREBAY = "引水池 the forebay "
 
 
-def owner(key: ApiKey) -> file_store.Owner:
-    return file_store.Owner(key.tenant_id, key.subject_id, key.pk, key.actor)
+def owner(key: ApiKey) -> file_store.FileOwner:
+    return file_store.FileOwner(key.tenant_id, key.subject_id, key.pk, key.actor)
 
 
 def a_file(key: ApiKey, content: bytes = b"x", purpose: FilePurpose = FilePurpose.BATCH) -> File:

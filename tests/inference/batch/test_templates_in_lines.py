@@ -6,14 +6,17 @@ import orjson
 from channels.db import database_sync_to_async
 
 from inference.models import PromptTemplate
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
 from tenants.models import Tenant
 from tests.inference.batch.conftest import TEXT, Echo, Shop, line
 
 in_database = database_sync_to_async
 GREETING = Content(
-    messages=[Message("system", "Speak {{language}}."), Message("user", "Greet {{who}}.")],
+    messages=[
+        TemplateMessage("system", "Speak {{language}}."),
+        TemplateMessage("user", "Greet {{who}}."),
+    ],
     variables=[Variable("language", default="English"), Variable("who")],
 )
 STORY = Content(prompt="Once {{n}} bears", variables=[Variable("n", "integer")])

@@ -8,7 +8,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import keyring
-from inference.cache.answers import LARGEST, Answer, cacheable, encrypted, opened
+from inference.cache.answers import LARGEST, CachedAnswer, cacheable, encrypted, opened
 from inference.record.statements import Outcome
 from tenants.models import Tenant
 from tests.inference.orders import an_order
@@ -42,7 +42,7 @@ async def test_it_opens_until_its_end_under_its_own_name(
 ) -> None:
     order = an_order(tenant_id=acme.id, cached=b"name")
     cipher = await database_sync_to_async(keyring.of_subject_now)(acme.id, order.subject_id)
-    answer = Answer(b"{}", "stop", 7, 3, time.time() + ends_in_s)
+    answer = CachedAnswer(b"{}", "stop", 7, 3, time.time() + ends_in_s)
     data = encrypted(answer, order, cipher)
     assert (await opened(data, acme.id, b"name") == answer) is opens
     assert await opened(data, acme.id, b"other") is None

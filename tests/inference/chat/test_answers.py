@@ -12,7 +12,7 @@ from inference.chat import exchanges
 from inference.chat.answers import ON_ITS_WAY, turn
 from inference.chat.conversations import message_aad
 from inference.chat.exchanges import Exchange
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send, Turn
 from inference.models import Completion, Conversation, Message, State, Usage
 from inference.reasoning import Said, packed
@@ -207,7 +207,7 @@ def test_reasoning_is_shown_but_not_sent_back(bob: Member, stored: bytes) -> Non
 
 def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:
     asked = ask(bob)
-    with pytest.raises(Refused, match="busy"):
+    with pytest.raises(ChatRefused, match="busy"):
         ask(bob, conversation=asked.conversation)
     answer(bob, asked)
     ask(bob, conversation=asked.conversation)
@@ -227,6 +227,6 @@ def test_an_id_that_is_somebodys_already(bob: Member) -> None:
     user = User.objects.create_user("alice@acme.example")
     alice = bob.tenant.add_member(user, Role.OWNER, by="test")
     assert exchanges.existing_exchange(alice, asked.question.id) is None
-    with pytest.raises(Refused, match="invalid_message"):
+    with pytest.raises(ChatRefused, match="invalid_message"):
         exchanges.put(alice, Send("mine", "mock", asked.question.id), uuid4())
     assert Conversation.objects.count() == 1

@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.chat.problems import Refused
+from inference.chat.problems import ChatRefused
 from inference.chat.socket.sending import engine_for
 from inference.intake.context import Context
 from tenants.caller import Caller, LocalOnlyBy
@@ -33,7 +33,7 @@ def found(model: str, caller: Caller = CALLER) -> str:
 
 
 def refused(model: str, caller: Caller = CALLER) -> str:
-    with pytest.raises(Refused) as told:
+    with pytest.raises(ChatRefused) as told:
         found(model, caller)
     return told.value.code
 

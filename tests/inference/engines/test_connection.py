@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from inference.engines.transport import session as sessions
-from inference.engines.transport.connection import UNREAD, Answer, BrokenOff, NoConnection
+from inference.engines.transport.connection import UNREAD, BrokenOff, EngineResponse, NoConnection
 from inference.engines.transport.session import STREAM_REST_S, EngineSession
 from infrastructure import outgoing_tls
 
@@ -59,7 +59,7 @@ async def session() -> AsyncIterator[EngineSession]:
         yield session
 
 
-async def whole(answer: Answer) -> bytes:
+async def whole(answer: EngineResponse) -> bytes:
     found = b""
     while piece := await answer.piece():
         found += piece

@@ -175,7 +175,7 @@ async def outcome(served: Served, order: Order) -> tuple[Any, Traces]:
     traces = Traces()
     async with EngineSession() as session:
         run = generation(a_deepseek(served.url), order)
-        found = await run.run(session, traces.writer, traces.ledger, traces.cipher)
+        found = await run.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
     return found, traces
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from config import environment
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines import built
 from inference.engines.base import Engine, EngineAway
 from inference.engines.health import reachability
@@ -71,7 +71,7 @@ def means(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def an_engine(url: str, *, hosted: bool = False, from_file: bool = True) -> Engine:
     fields = {"kind": "openai", "url": url, "hosted": hosted}
-    return built(Entry("smol", "smol", "smol", fields, from_file=from_file))
+    return built(EngineEntry("smol", "smol", "smol", fields, from_file=from_file))
 
 
 @pytest.mark.unit

@@ -19,7 +19,7 @@ from inference.stream.frames import Frame, Kind, upstream
 from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
 from tenants.quotas.charge import FREE, Charge, Prices
-from tenants.quotas.ledger_answer import Left, Verdict
+from tenants.quotas.ledger_answer import QuotaRest, Verdict
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller
 
@@ -121,10 +121,10 @@ def test_under_a_budget_an_answer_has_an_end(unit: str, model: str, bound: int |
     assert "max_tokens" not in own
 
 
-def left(unit: str, remaining: int) -> Left:
+def left(unit: str, remaining: int) -> QuotaRest:
     from datetime import UTC, datetime
 
-    return Left(unit, 1000, remaining, datetime(2026, 12, 1, tzinfo=UTC))
+    return QuotaRest(unit, 1000, remaining, datetime(2026, 12, 1, tzinfo=UTC))
 
 
 def test_headers_tell_of_the_quota_that_leaves_least() -> None:

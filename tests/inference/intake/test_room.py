@@ -18,7 +18,7 @@ from inference.intake.errors import QueueFull
 from inference.intake.route import has_a_turn, route, with_room
 from inference.models import Completion
 from inference.queue import expected_wait, queues
-from inference.queue.expected_wait import Line
+from inference.queue.expected_wait import QueueFigures
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.limits import limits_of
 from infrastructure.redis.link import RedisLink
@@ -46,7 +46,7 @@ def fresh() -> Iterator[None]:
 @pytest.fixture
 def tell(monkeypatch: pytest.MonkeyPatch) -> Any:
     def tell(pool: str, waiting: int, interval_s: float = 0.0) -> None:
-        line = Line(full=True, interval_s=interval_s, waiting={REALTIME: waiting})
+        line = QueueFigures(full=True, interval_s=interval_s, waiting={REALTIME: waiting})
         monkeypatch.setitem(expected_wait._lines, pool, line)
 
     return tell

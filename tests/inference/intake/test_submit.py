@@ -173,7 +173,7 @@ async def test_one_too_many_is_not_admitted_and_leaves_nothing(
     assert refused.value.admission.tier == "concurrency"
     assert len(await on_record()) == 3
     assert len(await queue.pop(9, "runner-1")) == 3
-    assert len(context.returns.sinks) == 3
+    assert len(context.frame_reader.sinks) == 3
 
 
 async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
@@ -187,7 +187,7 @@ async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
             await submit(context, caller)
     await until(lambda: _is(busy(link, caller), 1))
     assert await queue.pop(9, "runner-1") == []
-    assert len(context.returns.sinks) == 1
+    assert len(context.frame_reader.sinks) == 1
     await database.up()
     await submit(context, caller)
     assert len(await on_record()) == 2
@@ -256,7 +256,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
         ("not_queued", 0, 0)
     ] * 2
     assert {completion.state for completion in await on_record()} == {State.FAILED}
-    assert context.returns.sinks == {}
+    assert context.frame_reader.sinks == {}
     if how == "down":
         await redis.up()
     else:
@@ -371,7 +371,7 @@ async def test_a_failure_before_the_queue_is_settled_as_not_run(
     with pytest.raises(psycopg.OperationalError):
         await submit(context, caller, before_queue=fails)
     await until(lambda: _is(busy(link, caller), 0))
-    assert context.returns.sinks == {}
+    assert context.frame_reader.sinks == {}
     assert await queue.pop(9, "runner-1") == []
     (completion,) = await on_record()
     assert completion.state == State.FAILED

@@ -13,20 +13,20 @@ from inference.intake.limits import unadmitted_bodies
 from inference.intake.limits.unadmitted_bodies import (
     EVERYBODY,
     FREE,
+    BodyBudget,
     BodyMemory,
-    Budget,
-    Owner,
+    BodyOwner,
     refusal,
 )
 from tenants.caller import NO_LIMITS, Caller
 
 pytestmark = pytest.mark.unit
-ALICE, BOB = Owner("API key", "alice", 60), Owner("API key", "bob", 60)
-SHARED = Owner("address", "192.0.2.1", 70)
+ALICE, BOB = BodyOwner("API key", "alice", 60), BodyOwner("API key", "bob", 60)
+SHARED = BodyOwner("address", "192.0.2.1", 70)
 
 
 def test_an_owner_holds_its_share_and_no_more() -> None:
-    budget = Budget(200)
+    budget = BodyBudget(200)
     assert budget.take((SHARED, ALICE), 60) is None
     assert budget.take((SHARED, ALICE), 1) is ALICE
     assert budget.take((SHARED, BOB), 20) is SHARED
@@ -37,9 +37,9 @@ def test_an_owner_holds_its_share_and_no_more() -> None:
 
 
 def test_nobody_holds_more_than_what_remains_free() -> None:
-    budget, held = Budget(100), dict[int, int]()
+    budget, held = BodyBudget(100), dict[int, int]()
     for n in range(20):
-        owner = (Owner("API key", str(n), 1000),)
+        owner = (BodyOwner("API key", str(n), 1000),)
         while budget.take(owner, 1) is None:
             held[n] = held.get(n, 0) + 1
     assert held == {0: 50, 1: 25, 2: 12, 3: 6, 4: 3, 5: 2, 6: 1}
@@ -47,8 +47,8 @@ def test_nobody_holds_more_than_what_remains_free() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([ALICE, BOB, SHARED]), st.integers(1, 90))))
-def test_what_is_given_back_is_free_again(steps: list[tuple[Owner, int]]) -> None:
-    budget, taken = Budget(100), list[tuple[Owner, int]]()
+def test_what_is_given_back_is_free_again(steps: list[tuple[BodyOwner, int]]) -> None:
+    budget, taken = BodyBudget(100), list[tuple[BodyOwner, int]]()
     for owner, size in steps:
         if budget.take((owner,), size) is None:
             taken.append((owner, size))
@@ -60,10 +60,10 @@ def test_what_is_given_back_is_free_again(steps: list[tuple[Owner, int]]) -> Non
 
 
 async def test_all_that_wait_are_served_and_nobody_is_forgotten() -> None:
-    budget, order = Budget(100), list[int]()
+    budget, order = BodyBudget(100), list[int]()
     assert budget.take((ALICE,), 50) is None
 
-    async def wait(n: int, owner: Owner) -> None:
+    async def wait(n: int, owner: BodyOwner) -> None:
         await budget.wait((owner,), 20)
         order.append(n)
         await asyncio.sleep(0)
@@ -86,8 +86,8 @@ async def test_all_that_wait_are_served_and_nobody_is_forgotten() -> None:
 
 async def test_one_that_was_woken_for_nothing_lets_the_next_one_go() -> None:
     """It waits for everybody's room, and then for its own."""
-    budget = Budget(200)
-    big = Owner("API key", "big", 100)
+    budget = BodyBudget(200)
+    big = BodyOwner("API key", "big", 100)
     assert budget.take((big,), 60) is None
     assert budget.take((BOB,), 50) is None
     first = asyncio.create_task(budget.wait((SHARED, BOB), 46))
@@ -101,11 +101,11 @@ async def test_one_that_was_woken_for_nothing_lets_the_next_one_go() -> None:
 
 
 def test_the_first_bytes_of_a_body_count_for_nothing() -> None:
-    budget, asked = Budget(10 * FREE), list[int]()
+    budget, asked = BodyBudget(10 * FREE), list[int]()
 
-    def owners() -> tuple[Owner, ...]:
+    def owners() -> tuple[BodyOwner, ...]:
         asked.append(1)
-        return (Owner("address", "a", 5 * FREE),)
+        return (BodyOwner("address", "a", 5 * FREE),)
 
     held = BodyMemory(budget, owners)
     assert held.grow(FREE) is None
@@ -113,7 +113,7 @@ def test_the_first_bytes_of_a_body_count_for_nothing() -> None:
     assert held.grow(3 * FREE) is None
     assert held.grow(2 * FREE) is None
     assert budget.total == 2 * FREE
-    assert held.grow(9 * FREE) == Owner("address", "a", 5 * FREE)
+    assert held.grow(9 * FREE) == BodyOwner("address", "a", 5 * FREE)
     held.release(2 * FREE)
     assert budget.total == FREE
     held.release()

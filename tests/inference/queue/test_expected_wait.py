@@ -8,7 +8,7 @@ import pytest
 
 from inference.order import Item
 from inference.queue import expected_wait, fair_queue
-from inference.queue.expected_wait import Line, expected, waiting
+from inference.queue.expected_wait import QueueFigures, expected, waiting
 from inference.queue.fair_queue import FairQueue, prefix
 from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import forget_pool
@@ -46,7 +46,7 @@ async def go_on(queue: FairQueue, n: int, at_once: int = 1) -> float:
         await asyncio.sleep(START_S * at_once)
         done, _running[queue.pool] = _running[queue.pool][:at_once], _running[queue.pool][at_once:]
         for item in done:
-            await queue.settle(item, 1)
+            await queue.end_lease(item, 1)
         _running[queue.pool] += [item for item, _ in await queue.pop(at_once, "runner-1")]
     return (time.monotonic() - began) / n / at_once
 
@@ -172,11 +172,11 @@ async def test_a_place_is_found_again_after_everything_was_lost(
 
 
 def test_time_that_passes_shortens_the_wait() -> None:
-    line = Line(full=True, interval_s=2.0, waiting={"realtime": 5})
+    line = QueueFigures(full=True, interval_s=2.0, waiting={"realtime": 5})
     assert line.wait_s(5) == pytest.approx(10, abs=0.1)
-    old = Line(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 4)
+    old = QueueFigures(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 4)
     assert old.wait_s(5) == pytest.approx(6, abs=0.1)
-    older = Line(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 60)
+    older = QueueFigures(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 60)
     assert older.wait_s(5) == 0
 
 

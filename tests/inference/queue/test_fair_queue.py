@@ -57,7 +57,7 @@ async def test_the_same_request_twice_stands_in_line_once(queue: FairQueue) -> N
     assert await popped(queue, 5) == [item]
     await queue.enqueue(item, SEALED)  # while it runs
     assert await popped(queue, 5) == []
-    await queue.settle(item, 10)
+    await queue.end_lease(item, 10)
     assert await popped(queue, 5) == []
 
 
@@ -103,7 +103,7 @@ async def test_cancelling_tells_the_runner_that_has_it(queue: FairQueue, link: R
     await queue.pop(1, "runner-7")
     assert await queue.cancel(item.id) == "running"
     assert await queue.inbox("runner-7") == f"cancel {item.id}".encode()
-    await queue.settle(item, 5)
+    await queue.end_lease(item, 5)
     assert await queue.cancel(item.id) == "gone"
     assert await queue.cancel("unheard-of") == "gone"
 
@@ -112,8 +112,8 @@ async def test_settling_twice_pays_once(queue: FairQueue) -> None:
     item = an_item(tenant=f"test-{uuid4()}")
     await queue.enqueue(item, SEALED)
     await queue.pop(1, "runner-1")
-    assert await queue.settle(item, 5)
-    assert not await queue.settle(item, 5)  # the lease is gone
+    assert await queue.end_lease(item, 5)
+    assert not await queue.end_lease(item, 5)  # the lease is gone
 
 
 async def test_nothing_is_left_of_what_is_done(
@@ -123,7 +123,7 @@ async def test_nothing_is_left_of_what_is_done(
     for item in items:
         await queue.enqueue(item, SEALED)
     for item in await popped(queue, 20):
-        await queue.settle(item, 7)
+        await queue.end_lease(item, 7)
     await queue.leave("runner-1", stop=True)
     _, keys = await link.call("SCAN", 0, "MATCH", f"{prefix(pool)}:*", "COUNT", 10**6)
     kinds = {key.decode().split(":")[-1] for key in keys}
@@ -215,7 +215,7 @@ async def test_one_settled_after_all_does_not_run_again(
     await popped(queue, 1)
     await asyncio.sleep(0.1)
     assert await swept(link, pool) == [item.id]
-    assert not await queue.settle(item, 5)  # the runner that was thought dead has finished it
+    assert not await queue.end_lease(item, 5)  # the runner that was thought dead has finished it
     assert await popped(queue, 1) == []
 
 
@@ -271,7 +271,7 @@ async def test_a_runner_puts_back_what_it_runs(
     assert (await queue.beat("runner-1", False, [item]))[2] == []
     assert await popped(queue, 1) == []  # it is not in line
     assert await queue.cancel(item.id) == "running"
-    assert await queue.settle(item, 50)
+    assert await queue.end_lease(item, 50)
 
 
 async def test_it_does_not_take_back_what_another_has_by_now(

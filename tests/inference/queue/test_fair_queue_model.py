@@ -207,7 +207,7 @@ class Queue(RuleBasedStateMachine):
         item = data.draw(st.sampled_from(self.known))
         if item.id not in self.on and item not in self.lost:
             self._over(item)
-            assert not self.do(self.queue.settle(item, cost))
+            assert not self.do(self.queue.end_lease(item, cost))
 
     # What runners do -------------------------------------------------------------------------
     @rule(n=st.integers(1, 5), runner=st.sampled_from(["runner-1", "runner-2"]))
@@ -273,19 +273,19 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.leased)
     @rule(data=st.data(), cost=costs)
-    def settle(self, data: st.DataObject, cost: int) -> None:
+    def end_lease(self, data: st.DataObject, cost: int) -> None:
         item = data.draw(st.sampled_from(self.leased))
         self.leased.remove(item)
         self._over(item)
         self.lines[item.klass].charge(item, cost - self.charged[item])
-        assert self.do(self.queue.settle(item, cost))
+        assert self.do(self.queue.end_lease(item, cost))
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data(), cost=costs)
     def settle_one_whose_lease_ran_out(self, data: st.DataObject, cost: int) -> None:
         item = data.draw(st.sampled_from(self.lost))
         self._over(item)
-        assert not self.do(self.queue.settle(item, cost))
+        assert not self.do(self.queue.end_lease(item, cost))
 
     def _over(self, item: Item) -> None:
         self.orders.pop(item.id, None)

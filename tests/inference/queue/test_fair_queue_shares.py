@@ -21,7 +21,7 @@ async def serve(
     for _ in range(n):
         for item, _ in await queue.pop(1, "runner-1"):
             served[item.tenant] += cost(item)
-            await queue.settle(item, cost(item))
+            await queue.end_lease(item, cost(item))
     return served
 
 
@@ -41,7 +41,7 @@ async def test_weights_hold_with_many_slots_and_uneven_requests(queue: FairQueue
         for item, _ in await queue.pop(16, "runner-1"):
             cost = item.estimate * 3 // 4 if item.tenant == "acme" else item.estimate * 3 // 2
             served[item.tenant] += cost
-            await queue.settle(item, cost)
+            await queue.end_lease(item, cost)
     assert abs(served["globex"] / served["acme"] / 4 - 1) < 0.05
 
 

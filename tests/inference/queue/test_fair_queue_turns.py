@@ -27,7 +27,7 @@ async def turns(queue: FairQueue, n: int) -> Counter[str]:
         await put(queue, "realtime")
         for item, _ in await queue.pop(1, "runner-1"):
             found[item.klass] += 1
-            await queue.settle(item, 0)
+            await queue.end_lease(item, 0)
     return found
 
 
@@ -98,7 +98,7 @@ async def test_lower_classes_leave_the_last_slots_free(keeps_two: None, queue: F
     await put(queue, "realtime", 2)
     assert [item.klass for item, _ in await queue.pop(2, "runner-1")] == ["realtime"] * 2
     for item, _ in first:
-        await queue.settle(item, 0)
+        await queue.end_lease(item, 0)
     again = await queue.pop(2, "runner-1")
     assert (list(again), again.held) == ([], True), "two run, two are kept free"
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
-from inference.stream.frame_reader import Returns
+from inference.stream.frame_reader import FrameReader
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from inference.worker import heartbeat
@@ -20,7 +20,7 @@ from infrastructure.redis.link import RedisFull, RedisLink
 from tenants.caller import Limits
 from tenants.models import Tenant
 from tenants.rate_limits.admission import Ask, SharedAdmission
-from tenants.rate_limits.held_slots import Slot, reacquire, release
+from tenants.rate_limits.held_slots import HeldSlot, reacquire, release
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
 from tests.inference.running import Bench
 from tests.inference.scripted import ScriptedEngine
@@ -57,7 +57,7 @@ async def test_limits_are_counted_on(link: RedisLink, full: Full) -> None:
         asks = [Ask.of(acme, str(uuid4()), size=100_000) for _ in range(3)]
         tiers = [(await shared.admit(ask))[0].tier for ask in asks]
         assert tiers == ["", "", "rate"]
-        place = Slot(asks[0].request_id, asks[0].tenant, asks[0].key, 100_000)
+        place = HeldSlot(asks[0].request_id, asks[0].tenant, asks[0].key, 100_000)
         assert await release(link, place, 0, 0)
         await reacquire(link, place, 60)
 
@@ -75,7 +75,7 @@ async def test_the_queue_takes_nothing_new_and_hands_out_what_it_has(
         assert [item for item, _ in popped] == [first]
         _, _, lost = await queue.beat("runner-1", False, [first])
         assert lost == []
-        assert await queue.settle(first, 10)
+        assert await queue.end_lease(first, 10)
         assert await queue.cancel(second.id) == "queued"
 
 
@@ -83,7 +83,7 @@ async def test_live_readers_get_every_event_and_nothing_is_kept(
     link: RedisLink, full: Full, settings: Settings
 ) -> None:
     web = f"web-{uuid4().hex}"
-    returns, out = Returns(settings.REDIS_URL, web), Writer(link)
+    returns, out = FrameReader(settings.REDIS_URL, web), Writer(link)
     order = an_order(reply_to=web)
     sink, got = returns.expect(order.id.bytes), list[int]()
     out.put(order, a_frame(1, 2, of=order.id))

@@ -7,7 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.order import Item
 from inference.queue import expected_wait, limits
 from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
@@ -46,7 +46,7 @@ async def pop(queue: FairQueue, n: int = SLOTS) -> Popped:
 
 async def over(queue: FairQueue, items: list[tuple[Item, bytes]]) -> None:
     for item, _ in items:
-        await queue.settle(item, item.estimate)
+        await queue.end_lease(item, item.estimate)
 
 
 async def has_come(queue: FairQueue, *tenants: str) -> None:
@@ -162,7 +162,7 @@ async def test_too_many_of_lower_classes_are_parked_as_a_realtime_request_begins
         assert await queue.still_wants(item, 1_000.0)
         assert await queue.park(item, 1)
     ended, *_ = batch.keys() - {item.id for item in (*parked, last)}
-    await link.run_all([queue.settling(batch[ended], 1), queue.parking("over", batch[ended])])
+    await link.run_all([queue.ending_lease(batch[ended], 1), queue.parking("over", batch[ended])])
     assert not await queue.still_wants(last, 1_000.0), "two run by now"
     assert not await pop(queue, SLOTS - 3), "those that were parked wait until nobody comes"
 
@@ -360,7 +360,8 @@ async def test_of_an_engine_that_drains_what_it_runs_counts_and_no_slot_that_it_
 ) -> None:
     def one_drains(drains: bool) -> None:
         each = [
-            Entry("m", queue.pool, f"e-{n}", ENGINE, draining=drains and n == 0) for n in (0, 1)
+            EngineEntry("m", queue.pool, f"e-{n}", ENGINE, draining=drains and n == 0)
+            for n in (0, 1)
         ]
         engines.put_in_force(each)
 

@@ -26,7 +26,7 @@ async def test_what_waits_and_what_each_engine_runs(queue: FairQueue) -> None:
     found = await full(queue.pool)
     assert (found.waiting, found.running) == (2, 4)
     assert found.by_engine == {"gpu-1": 3, "gpu-2": 1}
-    await queue.settle(items[0], 1)
+    await queue.end_lease(items[0], 1)
     assert (await full(queue.pool)).by_engine == {"gpu-1": 2, "gpu-2": 1}
 
 

@@ -166,9 +166,9 @@ async def test_one_that_has_ended_is_told_nothing(told: Told, link: RedisLink) -
     await told.run(runs, lost, over)
     await told.queue.offer(over, 2_000)
     await told.queue._redis.run_all(
-        [told.queue.settling(over, 10), told.queue.parking("over", over)]
+        [told.queue.ending_lease(over, 10), told.queue.parking("over", over)]
     )
-    await told.queue.settle(lost, 10)  # and its runner could not say so
+    await told.queue.end_lease(lost, 10)  # and its runner could not say so
     await told.join()
     assert await told.notes() == [runs.id]
 
@@ -188,7 +188,7 @@ async def test_its_tenant_pays_once(told: Told) -> None:
     assert await told.queue.park(item, 30)  # of its 100
     assert await told.counter("batch", "acme") == 15
     assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [item]
-    await told.queue.settle(item, 80 - 30)
+    await told.queue.end_lease(item, 80 - 30)
     assert await told.counter("batch", "acme") == 40
 
 

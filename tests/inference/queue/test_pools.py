@@ -17,7 +17,7 @@ from audit.erasure import erasers
 from audit.keys.keyring import keyring
 from audit.models import Event
 from inference import engines
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines import pools_of
 from inference.engines.base import EngineAway
 from inference.engines.health import reachability
@@ -151,7 +151,7 @@ async def test_where_no_pool_can_begin_it_fails_once(bench: TwoPools) -> None:
 
 def draining(bench: TwoPools, *names: str) -> None:
     pools = engines.pools().values()
-    found = [Entry(p.model, p.name, p.name, FIELDS, p.name in names) for p in pools]
+    found = [EngineEntry(p.model, p.name, p.name, FIELDS, p.name in names) for p in pools]
     engines.put_in_force(found)
 
 
@@ -195,7 +195,7 @@ async def test_a_hosted_engine_refuses_what_must_stay_here(bench: TwoPools) -> N
 
 
 async def test_what_must_stay_here_leaves_a_pool_that_has_become_hosted(bench: TwoPools) -> None:
-    near, far = (Entry(bench.pool, name, name, FIELDS) for name in (bench.second, bench.pool))
+    near, far = (EngineEntry(bench.pool, name, name, FIELDS) for name in (bench.second, bench.pool))
     engines.put_in_force([replace(far, fields={**FIELDS, "hosted": True}), near])
     await bench.put(local_only=True)
     there, here = ScriptedEngine(QUICK), ScriptedEngine(QUICK)
@@ -212,7 +212,7 @@ async def test_killed_between_the_queues_it_is_found_in_the_pool_on_record(
 ) -> None:
     order = await bench.put()
     ((item, _),) = await bench.queue.pop(1, "runner-that-dies")
-    await bench.queue.settle(item, 0)
+    await bench.queue.end_lease(item, 0)
     earlier = timezone.now() - 2 * restoring.YOUNG
     moved = Completion.objects.filter(pk=order.id).update
     await in_database(moved)(pool=bench.second, created_at=earlier)

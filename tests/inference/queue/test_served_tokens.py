@@ -42,7 +42,7 @@ class Minute:
             for each in self.running:
                 self.give(each)
             await self.queue.charge({each.item: 2 * each.done for each in self.running})
-            await self.settle()
+            await self.end_lease()
 
     async def arrive(self) -> None:
         for tenant, rate in ARRIVALS.items():
@@ -60,10 +60,10 @@ class Minute:
         each.done += came
         self.served[each.item.tenant] += came
 
-    async def settle(self) -> None:
+    async def end_lease(self) -> None:
         for each in [each for each in self.running if each.done == each.tokens]:
             self.running.remove(each)
-            await self.queue.settle(each.item, 2 * each.done)
+            await self.queue.end_lease(each.item, 2 * each.done)
 
 
 @pytest.mark.parametrize("weight", [1, 2])

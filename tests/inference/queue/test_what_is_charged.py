@@ -31,8 +31,8 @@ async def test_what_it_took_counts_whatever_was_charged_meanwhile(
     for so_far in charged:
         await queue.charge({item: so_far})
         assert await cost(queue, link) == so_far
-    assert await queue.settle(item, took)
-    assert not await queue.settle(item, took)
+    assert await queue.end_lease(item, took)
+    assert not await queue.end_lease(item, took)
     assert await cost(queue, link) == took
 
 
@@ -48,7 +48,7 @@ async def test_one_that_was_parked_pays_for_each_part_once(
     assert await cost(queue, link, "batch") == 150
     assert [popped for popped, _ in await queue.pop(1, "runner-1")] == [item]
     assert await cost(queue, link, "batch") == 150 + ESTIMATE
-    assert await queue.settle(item, 80)
+    assert await queue.end_lease(item, 80)
     assert await cost(queue, link, "batch") == 150 + 80
 
 
@@ -59,9 +59,9 @@ async def test_so_many_run_as_have_a_lease(queue: FairQueue, link: RedisLink) ->
         await queue.enqueue(item, SEALED)
     popped = [item for item, _ in await queue.pop(3, "runner-1")]
     assert await runs(queue, link, "batch") == 3
-    await queue.settle(popped[0], 10)
+    await queue.end_lease(popped[0], 10)
     assert await runs(queue, link, "batch") == 2
-    assert not await queue.settle(popped[0], 10)
+    assert not await queue.end_lease(popped[0], 10)
     assert await runs(queue, link, "batch") == 2
     await queue.offer(popped[1], 1.0)
     assert await queue.park(popped[1], 10)

@@ -13,7 +13,7 @@ from django.db import connection
 
 from inference import engines
 from inference.models import Engine, Model, Pool
-from inference.pool_policy import Policy
+from inference.pool_policy import PoolPolicy
 from inference.registry import following
 from inference.registry.following import Following, load
 from inference.registry.importing import import_file
@@ -73,7 +73,7 @@ def test_a_changed_policy_is_in_force_and_its_engine_stays() -> None:
     eventually(lambda: "second" in engines.served())
     before, limits = engines.served()["second"], {"realtime": {"waiting": 10}}
     pool.change(by=BY, condition="overflow", overflow_after_ms=2000, limits=limits)
-    eventually(lambda: engines.pools()["second"].policy == Policy("overflow", 2000, limits))
+    eventually(lambda: engines.pools()["second"].policy == PoolPolicy("overflow", 2000, limits))
     assert engines.served()["second"] is before
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.stream import stored_events as module
-from inference.stream.stored_events import Kept
+from inference.stream.stored_events import StoredEvents
 
 pytestmark = pytest.mark.unit
 KB = 1024
@@ -27,7 +27,7 @@ writes = st.lists(
 @given(writes)
 def test_no_bound_is_ever_exceeded(writes: list[tuple[int, int, bool, int]]) -> None:
     """Against the entries that are really there, as XTRIM and DEL would leave them."""
-    kept, now = Kept(), 0.0
+    kept, now = StoredEvents(), 0.0
     there: dict[bytes, dict[int, int]] = {}  # by stream: number of an event -> bytes
     until: dict[bytes, float] = {}
     for last, (n, size, ended, pause) in enumerate(writes, 1):
@@ -50,7 +50,7 @@ def test_no_bound_is_ever_exceeded(writes: list[tuple[int, int, bool, int]]) -> 
 
 
 def test_those_that_have_ended_go_first() -> None:
-    kept = Kept()
+    kept = StoredEvents()
     for n in range(4):
         ended = n == 2
         assert kept.add(bytes([n]), b"acme", 4 * KB, 1, ended=ended, until=99) == {}
@@ -59,7 +59,7 @@ def test_those_that_have_ended_go_first() -> None:
 
 
 def test_of_a_long_stream_the_newer_half_stays() -> None:
-    kept = Kept()
+    kept = StoredEvents()
     going = [kept.add(b"s", b"acme", KB, n, ended=False, until=99) for n in range(1, 12)]
     assert going[:8] == [{}] * 8
     assert going[8] == {b"s": 5}
@@ -67,7 +67,7 @@ def test_of_a_long_stream_the_newer_half_stays() -> None:
 
 
 def test_one_that_is_written_anew_is_counted_anew() -> None:
-    kept = Kept()
+    kept = StoredEvents()
     kept.add(b"s", b"acme", 5 * KB, 5, ended=False, until=99)
     kept.restart(b"s")
     assert (kept.total, dict(kept.bytes)) == (0, {})

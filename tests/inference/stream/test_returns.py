@@ -10,7 +10,7 @@ from django.conf import settings
 
 from inference.order import Order
 from inference.stream import frames
-from inference.stream.frame_reader import Returns
+from inference.stream.frame_reader import FrameReader
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
@@ -31,8 +31,8 @@ def web() -> str:
 
 
 @pytest.fixture
-async def returns(web: str, line: WeakLine) -> AsyncIterator[Returns]:
-    returns = Returns(over(line, settings.REDIS_URL), web)
+async def returns(web: str, line: WeakLine) -> AsyncIterator[FrameReader]:
+    returns = FrameReader(over(line, settings.REDIS_URL), web)
     yield returns
     await returns.close()
 
@@ -50,7 +50,9 @@ def of(order: Order, first: int, last: int, kind: Kind = Kind.EVENTS) -> Frame:
     return a_frame(first, last, of=order.id, kind=kind)
 
 
-async def test_each_sink_gets_its_own_frames(link: RedisLink, returns: Returns, web: str) -> None:
+async def test_each_sink_gets_its_own_frames(
+    link: RedisLink, returns: FrameReader, web: str
+) -> None:
     orders, out = [an_order(reply_to=web) for _ in range(10)], Writer(link)
     sinks = [returns.expect(order.id.bytes) for order in orders]
     for n in range(1, 20):
@@ -62,7 +64,7 @@ async def test_each_sink_gets_its_own_frames(link: RedisLink, returns: Returns, 
     assert await asyncio.gather(*map(got, sinks)) == [[*range(1, 22)]] * 10
 
 
-async def test_frames_come_soon(link: RedisLink, returns: Returns, web: str) -> None:
+async def test_frames_come_soon(link: RedisLink, returns: FrameReader, web: str) -> None:
     order, out, took = an_order(reply_to=web), Writer(link), list[float]()
     sink = returns.expect(order.id.bytes)
     for n in range(1, 20):
@@ -74,7 +76,9 @@ async def test_frames_come_soon(link: RedisLink, returns: Returns, web: str) -> 
     assert sorted(took)[len(took) // 2] < 0.03
 
 
-async def test_nobody_waits_for_it_any_more(link: RedisLink, returns: Returns, web: str) -> None:
+async def test_nobody_waits_for_it_any_more(
+    link: RedisLink, returns: FrameReader, web: str
+) -> None:
     gone, here, out = an_order(reply_to=web), an_order(reply_to=web), Writer(link)
     returns.expect(gone.id.bytes)
     sink = returns.expect(here.id.bytes)
@@ -86,7 +90,7 @@ async def test_nobody_waits_for_it_any_more(link: RedisLink, returns: Returns, w
 
 
 async def test_what_others_put_into_its_stream_is_not_read(
-    link: RedisLink, returns: Returns, web: str
+    link: RedisLink, returns: FrameReader, web: str
 ) -> None:
     order, out = an_order(reply_to=web), Writer(link)
     sink, name = returns.expect(order.id.bytes), frames.channel(web)
@@ -98,7 +102,7 @@ async def test_what_others_put_into_its_stream_is_not_read(
 
 
 async def test_a_cut_line_loses_nothing(
-    link: RedisLink, returns: Returns, web: str, line: WeakLine
+    link: RedisLink, returns: FrameReader, web: str, line: WeakLine
 ) -> None:
     order, out = an_order(reply_to=web), Writer(link)
     sink = returns.expect(order.id.bytes)
@@ -113,7 +117,7 @@ async def test_a_cut_line_loses_nothing(
 
 
 async def test_its_stream_may_vanish_and_come_again(
-    link: RedisLink, returns: Returns, web: str
+    link: RedisLink, returns: FrameReader, web: str
 ) -> None:
     order, out = an_order(reply_to=web), Writer(link)
     sink = returns.expect(order.id.bytes)
@@ -125,6 +129,6 @@ async def test_its_stream_may_vanish_and_come_again(
     assert await got(sink) == [2, 3]
 
 
-async def test_it_stops_when_it_is_told_to(returns: Returns) -> None:
+async def test_it_stops_when_it_is_told_to(returns: FrameReader) -> None:
     await asyncio.sleep(0.05)
     await asyncio.wait_for(returns.close(), 1)

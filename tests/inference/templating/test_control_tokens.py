@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inference.templating import control_tokens
-from inference.templating.content import Content, Message
+from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable, WrongVariable
 
 pytestmark = pytest.mark.unit
@@ -13,7 +13,9 @@ MOST = 1_000_000
 
 
 def chat(text: str) -> Content:
-    return Content(messages=[Message("user", text)], variables=[Variable("x"), Variable("y")])
+    return Content(
+        messages=[TemplateMessage("user", text)], variables=[Variable("x"), Variable("y")]
+    )
 
 
 def filled(text: str, *tokens: str, x: str = "", y: str = "") -> str:

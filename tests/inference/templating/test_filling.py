@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.templating.content import Content, Message, check, packed, unpacked
+from inference.templating.content import Content, TemplateMessage, check, packed, unpacked
 from inference.templating.variables import Variable, WrongVariable
 
 pytestmark = pytest.mark.unit
@@ -15,7 +15,7 @@ MOST = 1_000_000
 
 
 def chat(text: str, *variables: Variable) -> Content:
-    return Content(messages=[Message("user", text)], variables=list(variables))
+    return Content(messages=[TemplateMessage("user", text)], variables=list(variables))
 
 
 def filled(content: Content, **given: Any) -> str:
@@ -171,10 +171,10 @@ def test_a_value_in_many_places_is_measured_before_it_is_put_in() -> None:
     ("content", "field"),
     [
         (Content(), "messages"),
-        (Content(messages=[Message("user", "x")], prompt="x"), "messages"),
-        (Content(messages=[Message("tool", "x")]), "messages"),
-        (Content(messages=[Message("user", " ")]), "messages"),
-        (Content(messages=[Message("user", "x")] * 51), "messages"),
+        (Content(messages=[TemplateMessage("user", "x")], prompt="x"), "messages"),
+        (Content(messages=[TemplateMessage("tool", "x")]), "messages"),
+        (Content(messages=[TemplateMessage("user", " ")]), "messages"),
+        (Content(messages=[TemplateMessage("user", "x")] * 51), "messages"),
         (Content(prompt="x" * 65_537), "prompt"),
         (Content(prompt="a\0b"), "prompt"),
         (Content(prompt="{{x}}"), "prompt"),

@@ -12,7 +12,7 @@ from inference.models import UsageHour
 from inference.models.rollup import NOBODY
 from inference.usage import rollup
 from inference.usage.histogram import MOST_OFF
-from inference.usage.report import Dimension, Figures, Report, as_of, total
+from inference.usage.report import Dimension, UsageFigures, UsageReport, as_of, total
 from inference.usage.time_range import TimeRange
 from tenants.models import ApiKey, Member, Team, Tenant
 from tenants.roles import Role
@@ -58,7 +58,7 @@ def test_totals_and_series(acme: Tenant, globex: Tenant) -> None:
     used(acme, NOON - timedelta(days=30))  # before
     used(globex, NOON)
     rollup.roll_up()
-    report = Report(acme, WEEK)
+    report = UsageReport(acme, WEEK)
     series = report.series()
     assert [p.figures.requests for p in series] == [0, 0, 0, 1, 0, 2, 0]
     assert [p.begins for p in series] == [begin for begin, _end in WEEK.periods()]
@@ -67,7 +67,7 @@ def test_totals_and_series(acme: Tenant, globex: Tenant) -> None:
     assert (found.requests, found.prompt_tokens, found.cached_tokens) == (3, 34, 14)
     assert (found.completion_tokens, found.cost) == (71, 64)
     assert (found.errors, found.errors_engine) == (1, 1)
-    assert Report(None, WEEK).totals().requests == 4
+    assert UsageReport(None, WEEK).totals().requests == 4
 
 
 def test_the_days_are_the_tenants(acme: Tenant) -> None:
@@ -76,8 +76,8 @@ def test_the_days_are_the_tenants(acme: Tenant) -> None:
     used(acme, NOON + timedelta(hours=8))
     rollup.roll_up()
     span = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
-    assert [p.figures.requests for p in Report(acme, span).series()][-2:] == [1, 1]
-    assert [p.figures.requests for p in Report(acme, WEEK).series()][-2:] == [2, 0]
+    assert [p.figures.requests for p in UsageReport(acme, span).series()][-2:] == [1, 1]
+    assert [p.figures.requests for p in UsageReport(acme, WEEK).series()][-2:] == [2, 0]
 
 
 def test_hours(acme: Tenant) -> None:
@@ -85,7 +85,7 @@ def test_hours(acme: Tenant) -> None:
         used(acme, NOON + timedelta(minutes=minutes))
     rollup.roll_up()
     span = TimeRange.days(date(2026, 3, 14), date(2026, 3, 14), "Asia/Kolkata")
-    found = {p.begins: p.figures.requests for p in Report(acme, span).series()}
+    found = {p.begins: p.figures.requests for p in UsageReport(acme, span).series()}
     assert (len(found), found[NOON], found[NOON + timedelta(hours=1)]) == (24, 2, 1)
 
 
@@ -93,7 +93,7 @@ def test_quantiles(acme: Tenant) -> None:
     for ms in range(10, 1001, 10):
         used(acme, NOON, ttft_ms=ms, queue_ms=10 * ms)
     rollup.roll_up()
-    found = Report(acme, WEEK).totals()
+    found = UsageReport(acme, WEEK).totals()
     for histogram, p50, p95 in ((found.ttft, 500, 950), (found.queue_wait, 5000, 9500)):
         assert p50 / MOST_OFF <= (histogram.p50 or 0) <= p50 * MOST_OFF
         assert p95 / MOST_OFF <= (histogram.p95 or 0) <= p95 * MOST_OFF
@@ -123,7 +123,7 @@ def test_groups(
     used(acme, NOON)
     used(globex, NOON, model="theirs", api_key_id=uuid4())
     rollup.roll_up()
-    groups = Report(acme, WEEK).groups(by)
+    groups = UsageReport(acme, WEEK).groups(by)
     assert {g.name.text: g.figures.requests for g in groups} == named
     assert not any(g.name.former for g in groups)
 
@@ -133,7 +133,7 @@ def test_groups_over_all_tenants(acme: Tenant, globex: Tenant, ci: ApiKey) -> No
     used(globex, NOON)
     used(globex, NOON)
     rollup.roll_up()
-    report = Report(None, WEEK)
+    report = UsageReport(None, WEEK)
     tenants = [(g.name.text, g.figures.requests) for g in report.groups(D.TENANT)]
     assert tenants == [("globex", 2), ("acme", 1)]
     assert {g.name.text for g in report.groups(D.KEY)} == {"ci · acme", "no key"}
@@ -146,13 +146,13 @@ def test_filters(acme: Tenant, ci: ApiKey, bob: Member) -> None:
     rollup.roll_up()
 
     def requests(where: dict[Dimension, UUID | str]) -> int:
-        return Report(acme, WEEK, where).totals().requests
+        return UsageReport(acme, WEEK, where).totals().requests
 
     assert requests({D.KEY: ci.id}) == 2
     assert requests({D.KEY: ci.id, D.MODEL: "b"}) == 1
     assert requests({D.MEMBER: bob.id, D.MODEL: "b"}) == 0
     assert requests({D.KEY: NOBODY}) == 1
-    groups = Report(acme, WEEK, {D.MODEL: "a"}).groups(D.KEY)
+    groups = UsageReport(acme, WEEK, {D.MODEL: "a"}).groups(D.KEY)
     assert {g.name.text: g.figures.requests for g in groups} == {"ci": 1, "no key": 1}
 
 
@@ -163,7 +163,7 @@ def test_what_is_gone_is_shown_as_former(acme: Tenant, ci: ApiKey, bob: Member) 
     ci.revoke(by="test")
     gone = str(bob.id)[:8]
     bob.delete()
-    report = Report(acme, WEEK)
+    report = UsageReport(acme, WEEK)
     keys = {g.name.text: g.name.former for g in report.groups(D.KEY)}
     assert keys == {"ci": True, "no key": False}
     members = {g.name.text: g.name.former for g in report.groups(D.MEMBER)}
@@ -174,7 +174,7 @@ def test_another_tenants_id_has_no_name_here(acme: Tenant, globex: Tenant) -> No
     theirs, _ = ApiKey.issue(globex, "secret plans", by="test")
     used(acme, NOON, api_key_id=theirs.id)
     rollup.roll_up()
-    (group,) = Report(acme, WEEK).groups(D.KEY)
+    (group,) = UsageReport(acme, WEEK).groups(D.KEY)
     assert group.name.text == f"former {str(theirs.id)[:8]}"
 
 
@@ -182,7 +182,7 @@ def test_sorted_highest_first_and_bounded(acme: Tenant) -> None:
     for n in range(6):
         used(acme, NOON, model=f"m{n}", cost=(n * 5) % 6, prompt_tokens=100 - n)
     rollup.roll_up()
-    report = Report(acme, WEEK)
+    report = UsageReport(acme, WEEK)
     costs = [g.figures.cost for g in report.groups(D.MODEL, "cost", 4)]
     assert costs == [5, 4, 3, 2]
     assert report.groups(D.MODEL, "prompt_tokens", 1)[0].name.text == "m0"
@@ -197,22 +197,22 @@ def test_a_page_takes_as_many_queries_for_one_group_as_for_many(
         key, _ = ApiKey.issue(acme, f"k{n}", by="test")
         used(acme, NOON, api_key_id=key.id, model=f"m{n}", member_id=uuid4(), team_id=uuid4())
     rollup.roll_up()
-    report = Report(acme, WEEK)
+    report = UsageReport(acme, WEEK)
     with django_assert_max_num_queries(3):
         report.series()
         report.groups(by)
 
 
 def test_nothing_used(acme: Tenant) -> None:
-    report = Report(acme, WEEK)
-    assert report.totals() == total(report.series()) == Figures()
+    report = UsageReport(acme, WEEK)
+    assert report.totals() == total(report.series()) == UsageFigures()
     assert report.groups(D.MODEL) == []
     assert as_of() is None
 
 
 def test_only_roll_ups_are_read(acme: Tenant) -> None:
     used(acme, NOON)
-    assert Report(acme, WEEK).totals().requests == 0
+    assert UsageReport(acme, WEEK).totals().requests == 0
     rollup.roll_up()
     UsageHour.objects.all().delete()
-    assert Report(acme, WEEK).totals().requests == 1
+    assert UsageReport(acme, WEEK).totals().requests == 1

@@ -17,7 +17,7 @@ from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.validation import requests
-from inference.validation.pattern_bounds import Budget, WrongPattern, check_pattern
+from inference.validation.pattern_bounds import PatternBudget, WrongPattern, check_pattern
 
 pytestmark = pytest.mark.unit
 CONFIG = EngineConfig("m", "x", "http://127.0.0.1:1", "m")
@@ -286,14 +286,14 @@ def test_refusing_a_pattern_takes_little_work(pattern: str) -> None:
     """Of processor time, which other processes do not lengthen; alone it is a tenth of this."""
     began = time.process_time()
     with pytest.raises(WrongPattern):
-        check_pattern(pattern, Budget())
+        check_pattern(pattern, PatternBudget())
     assert time.process_time() - began < 0.5
 
 
 @given(st.text("ab()[]{}*+?|^$\\.,019-:=!<>dwPkxu", max_size=80))
 def test_any_text_is_a_pattern_or_refused(pattern: str) -> None:
     with contextlib.suppress(WrongPattern):
-        check_pattern(pattern, Budget())
+        check_pattern(pattern, PatternBudget())
 
 
 def test_many_patterns_share_one_budget() -> None:

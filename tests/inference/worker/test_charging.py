@@ -70,7 +70,7 @@ async def test_a_dead_runners_charges_are_given_back(bench: Bench) -> None:
     (order,) = await bench.submit()
     runner = bench.start(ScriptedEngine(PAUSED))
     await until(lambda: kept(bench))
-    runner.place.charging.stop()
+    runner.parts.charging.stop()
     runner.stop()
     await bench.leases_run_out()
     assert await paid(bench, order) == 0

@@ -26,7 +26,7 @@ from inference.record.consumption import Parked
 from inference.record.cost import Cost
 from inference.record.statements import Outcome
 from inference.worker import handlers
-from inference.worker.leased_request import Execution
+from inference.worker.leased_request import LeasedRequest
 from inference.worker.recovery import restoring, sweeper
 from inference.worker.run import run as run_module
 from inference.worker.run.checkpoints import LARGEST_STATE, Checkpoints
@@ -264,7 +264,7 @@ async def test_a_worker_that_lost_its_lease_before_it_began_takes_nothing_over(
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     holder = await Checkpoints.begin(order, cipher)
     place = SimpleNamespace(connections=SimpleNamespace(queue=bench.queue), pool=bench.pool)
-    late = Execution(cast(RunnerParts, place), item, ciphertext)
+    late = LeasedRequest(cast(RunnerParts, place), item, ciphertext)
     assert await late._prepared(order, cipher, bench.pool) is None
     assert await holder.write(1, b"[0]", _steps(1), 5)
 

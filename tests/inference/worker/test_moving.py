@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from inference import engines
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.models import Completion, Engine, Model, Pool, Usage
 from inference.order import Item, Order
 from inference.queue.client import client
@@ -152,7 +152,7 @@ def test_a_pool_that_is_news_to_this_process_keeps_its_requests(acme: Tenant, se
 def old_one_drains(**other: Any) -> None:
     new = {**ENGINE, **other}
     engines.put_in_force(
-        [Entry(MODEL, OLD, OLD, ENGINE, draining=True), Entry(MODEL, NEW, NEW, new)]
+        [EngineEntry(MODEL, OLD, OLD, ENGINE, draining=True), EngineEntry(MODEL, NEW, NEW, new)]
     )
 
 

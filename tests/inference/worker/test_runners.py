@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from inference import engines
-from inference.engine_entries import Entry
+from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
@@ -68,7 +68,7 @@ class Versions(Bench):
         """These are in force from now on."""
         fields = {"kind": "openai", "url": "http://127.0.0.1:9", "slots": 4, **fields}
         found = [
-            Entry(
+            EngineEntry(
                 self.pool,
                 self.pool,
                 name,

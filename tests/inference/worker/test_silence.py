@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from inference.engine_progress import Progress
+from inference.engine_progress import EngineProgress
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.worker import stalls
@@ -54,11 +54,11 @@ class Quiet(ScriptedEngine):
         self.figures: bool | None = None  # whether it computes; None: it has no figures
         self._done = 0.0
 
-    async def progress(self, session: EngineSession) -> Progress | None:
+    async def progress(self, session: EngineSession) -> EngineProgress | None:
         if self.figures is None:
             return None
         self._done += self.figures
-        return Progress(True, self._done)
+        return EngineProgress(True, self._done)
 
     async def answers(self, session: EngineSession) -> bool:
         self.looks += 1
@@ -177,7 +177,7 @@ async def test_what_is_lost_is_told_so_once() -> None:
 
 async def test_an_engine_that_cannot_even_say_its_figures_computes_nothing() -> None:
     class Stuck(Quiet):
-        async def progress(self, session: EngineSession) -> Progress | None:
+        async def progress(self, session: EngineSession) -> EngineProgress | None:
             await asyncio.sleep(60)
             raise AssertionError
 

@@ -8,12 +8,12 @@ import pytest
 
 from tenants.caller import QuotaRef
 from tenants.quotas.charge import Charge
-from tenants.quotas.ledger_answer import IN_PROGRESS_TTL_S, TTL_S, Exhausted, OutOfQuota
+from tenants.quotas.ledger_answer import IN_PROGRESS_TTL_S, TTL_S, Exhausted, QuotaWithoutRoom
 from tests.tenants.callers import caller
 
 pytestmark = pytest.mark.unit
 ASKED = Charge(prompt_tokens=60, completion_tokens=40)
-FULL = OutOfQuota(
+FULL = QuotaWithoutRoom(
     quota_id=uuid4(),
     unit="tokens",
     window="day",

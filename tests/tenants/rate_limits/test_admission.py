@@ -21,7 +21,7 @@ from tenants.rate_limits.admission import (
     SharedAdmission,
     concurrency_key,
 )
-from tenants.rate_limits.held_slots import UNKNOWN, Slot, reacquire, release, undo
+from tenants.rate_limits.held_slots import UNKNOWN, HeldSlot, reacquire, release, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 
@@ -73,8 +73,8 @@ def an_ip() -> str:
     return f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
 
 
-def place_of(asked: Ask) -> Slot:
-    return Slot(asked.request_id, asked.tenant, asked.key, asked.bytes, asked.takes_slot)
+def place_of(asked: Ask) -> HeldSlot:
+    return HeldSlot(asked.request_id, asked.tenant, asked.key, asked.bytes, asked.takes_slot)
 
 
 async def test_without_limits_everybody_comes_in(shared: SharedAdmission) -> None:
@@ -180,7 +180,7 @@ async def test_what_it_really_took_is_charged_in_the_end(
     refused = await ask(shared, acme, tokens=1)
     assert refused.tier == "key_tokens"
     assert 5_500 < refused.frees_in_ms <= 6_200  # about 100 of debt
-    assert not await release(link, Slot("unheard-of", asked.tenant), 900, 0)
+    assert not await release(link, HeldSlot("unheard-of", asked.tenant), 900, 0)
 
 
 async def test_giving_back_fills_no_bucket_over_its_size(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
-from tenants.rate_limits.held_slots import Slot, release, undo
+from tenants.rate_limits.held_slots import HeldSlot, release, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_clock import DATABASE, Clock, played_clock
@@ -216,7 +216,7 @@ async def test_it_decides_as_the_model_does(
             model.lose_everything()
         elif n < len(running):
             ask, counted_at = running[n]
-            place = Slot(ask.request_id, ask.tenant, ask.key, ask.bytes)
+            place = HeldSlot(ask.request_id, ask.tenant, ask.key, ask.bytes)
             if step == "give back":
                 if await release(clock.link, place, 0, -tokens, size):
                     model.release(ask, tokens, 0, -size)

@@ -13,7 +13,7 @@ from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits
 from tenants.rate_limits import rate_limiter as module
 from tenants.rate_limits.admission import CLOCK_KEY, PATIENCE_S, TAG, Ask, concurrency_key
-from tenants.rate_limits.held_slots import Slot, release
+from tenants.rate_limits.held_slots import HeldSlot, release
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.tenants.callers import caller
@@ -132,7 +132,7 @@ async def test_redis_is_told_of_everybody_who_came_in_without_it(
     assert 7 <= kept[1] < 10  # three came in: one was undone
     assert 5980 <= kept[2] <= 6000
     assert await link.call("LLEN", f"{TAG}:address:198.51.100.77") == 3
-    assert await release(link, Slot(held[2].request_id, held[2].tenant, held[2].key), 10, 5)
+    assert await release(link, HeldSlot(held[2].request_id, held[2].tenant, held[2].key), 10, 5)
     await link.call("DEL", f"{TAG}:address:198.51.100.77")
 
 
@@ -212,7 +212,7 @@ async def test_places_of_what_is_in_progress_are_taken_again(
     redis: WeakLine, link: RedisLink
 ) -> None:
     who = caller(at_once=3, key=Limits(max_concurrency=3))
-    places = [Slot(str(uuid4()), str(who.tenant_id), str(who.api_key_id)) for _ in range(3)]
+    places = [HeldSlot(str(uuid4()), str(who.tenant_id), str(who.api_key_id)) for _ in range(3)]
     rate_limiter = RateLimiter(settings.REDIS_URL, in_progress=lambda: places)
     assert await tier(rate_limiter, caller()) == ""
     await link.call("DEL", CLOCK_KEY)

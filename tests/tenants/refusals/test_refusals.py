@@ -17,7 +17,7 @@ from tenants.models.refusal import Refusal
 from tenants.rate_limits.admission import Admission
 from tenants.refusals import recorder as module
 from tenants.refusals.explanation import explain
-from tenants.refusals.recorder import Refusals, Refused, uuid_of
+from tenants.refusals.recorder import RefusalRecorder, RefusedCall, uuid_of
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 RATE = Admission("rate", limit=100, used=200, frees_in_ms=600)
@@ -33,15 +33,15 @@ async def database(dsn: str) -> AsyncIterator[WeakLine]:
 @pytest.fixture
 async def refusals(
     dsn: str, database: WeakLine, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Refusals]:
+) -> AsyncIterator[RefusalRecorder]:
     monkeypatch.setattr(module, "EVERY_S", 3600)  # the test says when
-    refusals = Refusals(through(database, dsn))
+    refusals = RefusalRecorder(through(database, dsn))
     yield refusals
     await refusals.close()
 
 
-def by(tenant: Tenant | UUID | None, actor: str = "key:1", **more: Any) -> Refused:
-    return Refused(tenant.id if isinstance(tenant, Tenant) else tenant, actor, "/v1/x", **more)
+def by(tenant: Tenant | UUID | None, actor: str = "key:1", **more: Any) -> RefusedCall:
+    return RefusedCall(tenant.id if isinstance(tenant, Tenant) else tenant, actor, "/v1/x", **more)
 
 
 async def rows() -> list[Refusal]:
@@ -52,7 +52,9 @@ async def events(action: Action = Action.REQUEST_REFUSED) -> list[Event]:
     return await in_database(lambda: list(Event.objects.filter(action=action).order_by("id")))()
 
 
-async def test_many_of_a_kind_are_one_row_and_one_event(refusals: Refusals, acme: Tenant) -> None:
+async def test_many_of_a_kind_are_one_row_and_one_event(
+    refusals: RefusalRecorder, acme: Tenant
+) -> None:
     ids = {refusals.note(by(acme, client_net="192.0.2.0"), RATE) for _ in range(50)}
     assert len(ids) == 1
     (refusal_id,) = ids
@@ -80,7 +82,7 @@ async def test_many_of_a_kind_are_one_row_and_one_event(refusals: Refusals, acme
 
 
 async def test_the_next_second_adds_to_the_row_and_has_its_own_event(
-    refusals: Refusals, acme: Tenant
+    refusals: RefusalRecorder, acme: Tenant
 ) -> None:
     for n in (3, 4):
         for _ in range(n):
@@ -93,9 +95,9 @@ async def test_the_next_second_adds_to_the_row_and_has_its_own_event(
 
 
 async def test_two_processes_speak_of_the_same_refusal(
-    refusals: Refusals, acme: Tenant, dsn: str
+    refusals: RefusalRecorder, acme: Tenant, dsn: str
 ) -> None:
-    other = Refusals(dsn)
+    other = RefusalRecorder(dsn)
     ids = {each.note(by(acme), RATE) for each in (refusals, other)}
     await asyncio.gather(refusals.flush(), other.flush())
     assert len(ids) == 1
@@ -104,7 +106,7 @@ async def test_two_processes_speak_of_the_same_refusal(
 
 
 async def test_what_differs_has_an_id_of_its_own(
-    refusals: Refusals, acme: Tenant, globex: Tenant
+    refusals: RefusalRecorder, acme: Tenant, globex: Tenant
 ) -> None:
     quota = Admission("quota", limit=5, used=5, frees_in_ms=1000, counter=uuid4())
     ids = {
@@ -122,7 +124,7 @@ async def test_what_differs_has_an_id_of_its_own(
 
 
 async def test_a_flood_of_different_callers_is_summed_up(
-    refusals: Refusals, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    refusals: RefusalRecorder, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST", 20)
     for n in range(1000):
@@ -134,7 +136,9 @@ async def test_a_flood_of_different_callers_is_summed_up(
     assert found[-1].detail == {"count": 980, "callers": "others"}
 
 
-async def test_keys_that_open_nothing_are_put_on_record(refusals: Refusals, acme: Tenant) -> None:
+async def test_keys_that_open_nothing_are_put_on_record(
+    refusals: RefusalRecorder, acme: Tenant
+) -> None:
     for _ in range(5):
         refusals.denied(by(None, "unknown", client_net="192.0.2.0"), 401, "invalid_api_key")
     refusals.denied(by(acme), 403, "insufficient_scope")
@@ -151,7 +155,7 @@ async def test_keys_that_open_nothing_are_put_on_record(refusals: Refusals, acme
 
 
 async def test_while_the_database_is_away_they_wait(
-    refusals: Refusals, acme: Tenant, database: WeakLine
+    refusals: RefusalRecorder, acme: Tenant, database: WeakLine
 ) -> None:
     refusals.note(by(acme), RATE)
     await database.down()
@@ -165,7 +169,7 @@ async def test_while_the_database_is_away_they_wait(
 
 
 async def test_what_was_written_though_no_answer_came_is_not_written_twice(
-    refusals: Refusals, acme: Tenant, database: WeakLine
+    refusals: RefusalRecorder, acme: Tenant, database: WeakLine
 ) -> None:
     refusals.note(by(acme), RATE)
     await refusals.flush()
@@ -185,13 +189,15 @@ async def test_what_was_written_though_no_answer_came_is_not_written_twice(
 
 
 async def test_closing_writes_the_rest(dsn: str, acme: Tenant) -> None:
-    refusals = Refusals(dsn)
+    refusals = RefusalRecorder(dsn)
     refusals.note(by(acme), RATE)
     await refusals.close()
     assert len(await rows()) == 1
 
 
-async def test_a_tenant_that_is_gone_takes_nobody_down(refusals: Refusals, acme: Tenant) -> None:
+async def test_a_tenant_that_is_gone_takes_nobody_down(
+    refusals: RefusalRecorder, acme: Tenant
+) -> None:
     refusals.note(by(uuid4()), RATE)
     refusals.note(by(acme, "\x00"), RATE)  # no text for PostgreSQL
     refusals.note(by(acme), RATE)
@@ -335,7 +341,9 @@ def test_a_quota_counts_what_was_used_and_not_what_was_given_back(acme: Tenant) 
     assert [(share.requests, share.tokens) for share in explanation.used_by] == [(3, 111)]
 
 
-async def test_one_noted_from_a_thread_has_the_same_id(refusals: Refusals, acme: Tenant) -> None:
+async def test_one_noted_from_a_thread_has_the_same_id(
+    refusals: RefusalRecorder, acme: Tenant
+) -> None:
     from_afar = await asyncio.to_thread(refusals.note_from_thread, by(acme), RATE)
     assert from_afar == refusals.note(by(acme), RATE)
     await refusals.flush()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from config.command.checks.finding import Finding, fail, ok
 from config.supervisor import options, ports
 from config.supervisor.http_probe import get, speaks_http2
-from config.supervisor.options import Options
-from config.supervisor.terminal import Problem
+from config.supervisor.options import RunOptions
+from config.supervisor.terminal import RunProblem
 
 _INHERITED = "LISTEN_FDS"  # systemd's socket unit listens for us: its port is in use
 
@@ -21,7 +21,7 @@ def findings() -> Iterator[Finding]:
         yield _grpc(configured, configured.grpc_port)
 
 
-def _web(configured: Options) -> Finding:
+def _web(configured: RunOptions) -> Finding:
     finding = _port("port", configured.host, configured.port, "FOREBAY_PORT")
     if finding.state == "ok" or os.environ.get(_INHERITED):
         return finding
@@ -31,7 +31,7 @@ def _web(configured: Options) -> Finding:
     return finding
 
 
-def _grpc(configured: Options, port: int) -> Finding:
+def _grpc(configured: RunOptions, port: int) -> Finding:
     finding = _port("gRPC port", configured.host, port, "FOREBAY_GRPC_PORT")
     if finding.state != "ok" and speaks_http2(configured.near_host, port):
         return ok("gRPC port", f"{port}: a gRPC server answers there already")
@@ -41,6 +41,6 @@ def _grpc(configured: Options, port: int) -> Finding:
 def _port(subject: str, host: str, port: int, variable: str) -> Finding:
     try:
         ports.require_free(host, port, variable)
-    except Problem as problem:
+    except RunProblem as problem:
         return fail(subject, str(problem))
     return ok(subject, f"{port} on {host} is free")

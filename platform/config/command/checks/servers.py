@@ -16,7 +16,7 @@ from config.supervisor import external_servers
 from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres_programs import wheel
 from config.supervisor.engines.embedded_engine import bundled_model
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from inference import engine_entries
 from infrastructure.redis import servers
 
@@ -46,7 +46,7 @@ def _embedded(subject: str, look: Callable[[], object], variable: str) -> Findin
     """Return whether `forebay run` has a server to start: the shipped image has none."""
     try:
         look()
-    except Problem as problem:
+    except RunProblem as problem:
         return fail(subject, str(problem))
     return ok(subject, f"embedded: {variable} names none")
 
@@ -65,7 +65,7 @@ def _engines() -> Iterator[Finding]:
     try:
         if not os.environ.get("FOREBAY_MODEL"):
             bundled_model()
-    except Problem as missing:
+    except RunProblem as missing:
         problem = problem or str(missing)
     if problem:  # every other subcommand works without it: the API may add engines
         yield warn(RUN, f"cannot start: {problem}; set FOREBAY_ENGINES or FOREBAY_ROLES")
@@ -78,7 +78,7 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
         asyncio.run(external_servers.require_database(url))
         with psycopg.connect(f"postgresql://{url.partition('://')[2]}", connect_timeout=5) as link:
             version, sees_all, their_time = link.execute(_ASK).fetchone() or ("", False, 0.0)
-    except (Problem, psycopg.Error) as problem:
+    except (RunProblem, psycopg.Error) as problem:
         yield fail(subject, str(problem).splitlines()[0])
         return
     yield ok(subject, f"{version} answers at {external_servers.address_of(url)}")
@@ -102,7 +102,7 @@ async def _redis(url: str) -> list[Finding]:
             seconds, micros = await redis.time()
             clock = _clock("redis", seconds + micros / 1e6)
             return [answering, _memory(await redis.info("memory")), await _eviction(redis), clock]
-    except (Problem, RedisError, OSError) as problem:
+    except (RunProblem, RedisError, OSError) as problem:
         return [fail("redis", str(problem).splitlines()[0])]
 
 

@@ -33,14 +33,14 @@ class Misuse(Trouble):
     """A command line that cannot be run: exit code 2."""
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     status: int
     body: Any
     etag: str
     retry_after: str
 
 
-class Link:
+class ApiClient:
     """A client. Each call has a connection of its own, as commands make few."""
 
     def __init__(self, variables: Mapping[str, str], *, in_clear: bool) -> None:
@@ -63,7 +63,7 @@ class Link:
             )
         self._url, self._key, self._parts = url.rstrip("/"), key, parts
 
-    def get(self, path: str, **query: Any) -> Answer:
+    def get(self, path: str, **query: Any) -> ApiAnswer:
         """Send a GET.
 
         An empty parameter is sent, and refused: without it, every row would match.
@@ -83,7 +83,7 @@ class Link:
             if not cursor:
                 return
 
-    def send(self, method: str, path: str, body: Any = None, etag: str = "") -> Answer:
+    def send(self, method: str, path: str, body: Any = None, etag: str = "") -> ApiAnswer:
         """Send a request, again after a wait where the key has made too many calls.
 
         Raises Trouble.
@@ -98,7 +98,7 @@ class Link:
             raise Trouble(self._problem(answer))
         return answer
 
-    def _answer(self, method: str, path: str, body: Any, etag: str) -> Answer:
+    def _answer(self, method: str, path: str, body: Any, etag: str) -> ApiAnswer:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         headers |= {"If-Match": etag} if etag else {}
         headers |= {"Content-Type": "application/json"} if body is not None else {}
@@ -129,7 +129,7 @@ class Link:
             raise Trouble(str(problem)) from None
         return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=trusted)
 
-    def _read(self, answer: http.client.HTTPResponse, text: bytes) -> Answer:
+    def _read(self, answer: http.client.HTTPResponse, text: bytes) -> ApiAnswer:
         if 300 <= answer.status < 400:
             where = answer.headers.get("Location", "elsewhere")
             raise Trouble(f"{self._url} leads to {where}: set {URL} to where the platform is")
@@ -140,9 +140,11 @@ class Link:
         if not isinstance(body, dict) and answer.status != 204:  # no Forebay answers so
             raise Trouble(f"{self._url} is no Forebay: it answers {answer.status} without JSON")
         headers = answer.headers
-        return Answer(answer.status, body, headers.get("ETag", ""), headers.get("Retry-After", ""))
+        return ApiAnswer(
+            answer.status, body, headers.get("ETag", ""), headers.get("Retry-After", "")
+        )
 
-    def _problem(self, answer: Answer) -> str:
+    def _problem(self, answer: ApiAnswer) -> str:
         problem = answer.body or {}
         fields = problem.get("errors")
         fields = fields if isinstance(fields, dict) else {}

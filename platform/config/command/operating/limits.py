@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from config.command.operating.api_client import Link, Misuse
+from config.command.operating.api_client import ApiClient, Misuse
 from config.command.operating.program import (
     Program,
     Result,
@@ -48,16 +48,16 @@ def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("--tier", metavar="NAME", help="in place of a tenant")
 
 
-def _list(link: Link, typed: Namespace) -> Result:
+def _list(link: ApiClient, typed: Namespace) -> Result:
     names = ("tier", "weight", *_FIGURES)
     return table(link.get("tiers/").body["results"], dict(zip(names, names, strict=True)))
 
 
-def _show(link: Link, typed: Namespace) -> Result:
+def _show(link: ApiClient, typed: Namespace) -> Result:
     return fields(link.get(_path(typed)).body)
 
 
-def _set(link: Link, typed: Namespace) -> Result:
+def _set(link: ApiClient, typed: Namespace) -> Result:
     path, wanted = _path(typed), _wanted(typed)
     present = link.get(path)
     name = typed.tenant or f"tier {typed.tier}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from config.command.operating.api_client import Link, Misuse, Row, Trouble
+from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
 from config.command.operating.program import (
     Program,
     Result,
@@ -58,12 +58,12 @@ def _decimal(text: str) -> str:
         raise ArgumentTypeError(f"{text!r} is no amount, such as 0.55") from None
 
 
-def _list(link: Link, typed: Namespace) -> Result:
+def _list(link: ApiClient, typed: Namespace) -> Result:
     rows = link.rows("prices/", model=typed.model)
     return table(rows if typed.all else _in_force(rows), _COLUMNS)
 
 
-def _show(link: Link, typed: Namespace) -> Result:
+def _show(link: ApiClient, typed: Namespace) -> Result:
     price = _price_in_force(link, typed)
     if price is None:
         raise Trouble(
@@ -72,7 +72,7 @@ def _show(link: Link, typed: Namespace) -> Result:
     return fields(price)
 
 
-def _set(link: Link, typed: Namespace) -> Result:
+def _set(link: ApiClient, typed: Namespace) -> Result:
     before = _price_in_force(link, typed)
     wanted = typed_fields(typed, (*_AMOUNTS, *_PEAK))
     same = {name: (before or {}).get(name) for name in (*_AMOUNTS, *_PEAK)}
@@ -89,7 +89,7 @@ def _set(link: Link, typed: Namespace) -> Result:
     return outcome("price", _subject_name(typed), "set", after, differences)
 
 
-def _end(link: Link, typed: Namespace) -> Result:
+def _end(link: ApiClient, typed: Namespace) -> Result:
     if not typed.pool:
         raise Misuse("say --pool: only a pool's own price ends; a model's is set to another one")
     before = _price_in_force(link, typed)
@@ -101,7 +101,7 @@ def _end(link: Link, typed: Namespace) -> Result:
     return outcome("price", _subject_name(typed), "ended", after)
 
 
-def _price_in_force(link: Link, typed: Namespace) -> Row | None:
+def _price_in_force(link: ApiClient, typed: Namespace) -> Row | None:
     rows = _in_force(link.rows("prices/", model=typed.model))
     subject = typed.model, typed.pool
     return next((row for row in rows if (row["model"], row["pool"]) == subject), None)

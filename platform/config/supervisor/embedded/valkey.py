@@ -13,7 +13,7 @@ from config.supervisor.child import Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import can_bind, find_free
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _CONFIG = """\
 {listening}
@@ -71,6 +71,6 @@ def binary() -> Path:
         binary = Path(package.origin).parent / "_binaries" / folder / "valkey-server"
         if binary.exists():
             return binary
-    raise Problem(
+    raise RunProblem(
         "no embedded Valkey for this machine: set REDIS_URL to Redis 7 or newer, or Valkey"
     )

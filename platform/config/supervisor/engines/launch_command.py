@@ -15,7 +15,7 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from inference.engine_entries import SLOTS
 from inference.engine_launch import HOST, Launch
 from inference.engines.kinds.bundled_model import template_for
@@ -28,7 +28,7 @@ _OPENMP = "libgomp.so.1"
 
 
 @dataclass(frozen=True)
-class Server:
+class EngineServer:
     """A server to run, and the engine that it serves."""
 
     engine: str
@@ -57,8 +57,8 @@ class Server:
         return (*own, *flags, self.launch)
 
 
-def server_child(server: Server, keeper: Keeper, home: Home) -> Child:
-    """Add the server as a child, which does not run yet. Raises Problem.
+def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
+    """Add the server as a child, which does not run yet. Raises RunProblem.
 
     It is another's program: it gets neither the master key nor a database's password.
     """
@@ -83,7 +83,7 @@ def server_child(server: Server, keeper: Keeper, home: Home) -> Child:
     )
 
 
-def _llama_cpp(server: Server) -> list[str]:
+def _llama_cpp(server: EngineServer) -> list[str]:
     model = Path(server.launch.model)
     flags: dict[str, object] = {
         "--model": model,
@@ -101,7 +101,7 @@ def _llama_cpp(server: Server) -> list[str]:
 _VLLM = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def _vllm(server: Server) -> list[str]:
+def _vllm(server: EngineServer) -> list[str]:
     fields, launch = server.fields, server.launch
     flags = ["--served-model-name", server.served_name, "--host", HOST, "--port", str(server.port)]
     flags += ["--max-num-seqs", str(server.slots), "--enable-prompt-tokens-details"]
@@ -112,13 +112,15 @@ def _vllm(server: Server) -> list[str]:
         flags += ["--max-model-len", str(context)]
     program = shutil.which(os.path.expanduser(launch.command or "vllm"))
     if not program:
-        raise Problem(f"launch: there is no program {launch.command or 'vllm'!r}: set its command")
+        raise RunProblem(
+            f"launch: there is no program {launch.command or 'vllm'!r}: set its command"
+        )
     group = [sys.executable, "-I", str(_GROUP), program]
     return [*group, "serve", launch.model, *flags, *launch.args]
 
 
 def openmp_variables(home: Home) -> dict[str, str]:
-    """Returns the variables by which llama.cpp's loader finds OpenMP. Raises Problem.
+    """Returns the variables by which llama.cpp's loader finds OpenMP. Raises RunProblem.
 
     Its wheel takes libgomp.so.1 from the system. A Debian without a compiler has none, so the copy
     inside the wheel pykdtree stands in for it.
@@ -146,4 +148,4 @@ def _copy_of_openmp() -> Path:
         libraries = Path(package.origin).parents[1] / "pykdtree.libs"
         for library in libraries.glob("libgomp-*.so*"):
             return library
-    raise Problem(f"the embedded engine needs {_OPENMP}: install the system package libgomp1")
+    raise RunProblem(f"the embedded engine needs {_OPENMP}: install the system package libgomp1")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engines.launch_command import Server, server_child
-from config.supervisor.engines.server_life import Life, ServerWatch
+from config.supervisor.engines.launch_command import EngineServer, server_child
+from config.supervisor.engines.server_life import ServerLife, ServerWatch
 from config.supervisor.home import Home
 from config.supervisor.keeper import PATIENCE, Keeper
 from config.supervisor.ports import find_free, reserve
-from config.supervisor.terminal import Problem, done, say
+from config.supervisor.terminal import RunProblem, done, say
 from inference import engine_launch
-from inference.engine_entries import Entry, Fields, configured, entries
+from inference.engine_entries import EngineEntry, Fields, configured, entries
 from inference.engine_launch import Launch
 
 KEYS = "engines.key"  # in the home's secrets: the keys of all servers are derived from it
@@ -26,12 +26,12 @@ _SEALED = "sealed:"
 
 def launched(
     engines: Mapping[str, Fields], home: Home
-) -> tuple[Mapping[str, Fields], dict[str, Server]]:
+) -> tuple[Mapping[str, Fields], dict[str, EngineServer]]:
     """Returns FOREBAY_ENGINES with addresses and keys added, and the servers to start by engine.
 
-    The other processes get no command, no argument and no variable of them. Raises Problem.
+    The other processes get no command, no argument and no variable of them. Raises RunProblem.
     """
-    all_entries, servers = entries(engines), dict[str, Server]()
+    all_entries, servers = entries(engines), dict[str, EngineServer]()
     if not any(entry.fields.get("launch") for entry in all_entries):
         return engines, servers
     shown_entries = []
@@ -46,23 +46,23 @@ def launched(
     return configured(shown_entries), servers
 
 
-def _server(entry: Entry, home: Home) -> Server:
+def _server(entry: EngineEntry, home: Home) -> EngineServer:
     fields, kind = dict(entry.fields), str(entry.fields["kind"])
     try:
         launch = engine_launch.read(kind, fields["launch"])
         url = fields.get("url")
         port = reserve(engine_launch.port_of(url)) if url else find_free()
     except ValueError as problem:
-        raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: {problem}") from None
+        raise RunProblem(f"FOREBAY_ENGINES: engine {entry.engine!r}: {problem}") from None
     if str(key := fields.get("api_key", "")).startswith(_SEALED):
-        raise Problem(f"FOREBAY_ENGINES: engine {entry.engine!r}: leave its api_key out")
+        raise RunProblem(f"FOREBAY_ENGINES: engine {entry.engine!r}: leave its api_key out")
     key = key or engine_launch.api_key(home.password(KEYS).encode(), entry.engine)
     if kind == "vllm":
         fields.setdefault("priority_scheduling", True)
-    return Server(entry.engine, kind, port, key, {"name": entry.model, **fields}, launch)
+    return EngineServer(entry.engine, kind, port, key, {"name": entry.model, **fields}, launch)
 
 
-class Row(NamedTuple):
+class EngineRow(NamedTuple):
     """An engine in PostgreSQL."""
 
     name: str
@@ -86,23 +86,23 @@ class Launches:
         home: Home,
         keeper: Keeper,
         url: str,
-        from_file: Mapping[str, Server],
+        from_file: Mapping[str, EngineServer],
         folders: Sequence[Path],
     ) -> None:
         self._home, self._keeper, self._url = home, keeper, url
         self._from_file, self._folders = from_file, folders
         self._secret = home.password(KEYS).encode()
-        self._running: dict[str, tuple[Server, Child]] = {}
+        self._running: dict[str, tuple[EngineServer, Child]] = {}
         self._watches: dict[str, ServerWatch] = {}
         self._refused: dict[str, str] = {}
 
-    async def look(self, rows: Sequence[Row]) -> None:
+    async def look(self, rows: Sequence[EngineRow]) -> None:
         """Start servers of new engines, and restart those whose command has changed."""
         for row in rows:
             try:
                 await self._follow(row)
                 self._refused.pop(row.name, None)
-            except (Problem, ValueError, OSError) as problem:
+            except (RunProblem, ValueError, OSError) as problem:
                 if self._refused.get(row.name) != str(problem):
                     say(f"ALERT engine:server {row.name}: cannot be started: {problem}")
                 self._refused[row.name] = str(problem)
@@ -111,7 +111,7 @@ class Launches:
         """Forget the servers of removed engines, and return them, to stop after their workers."""
         return [self._running.pop(name)[1] for name in self._running.keys() - set(known)]
 
-    async def _follow(self, row: Row) -> None:
+    async def _follow(self, row: EngineRow) -> None:
         wanted, running = self._wanted(row), self._running.get(row.name)
         if running and wanted and running[0].runs == wanted.runs:
             self._watches[row.name].server = wanted
@@ -123,7 +123,7 @@ class Launches:
         if wanted:
             await self._start(wanted)
 
-    def _wanted(self, row: Row) -> Server | None:
+    def _wanted(self, row: EngineRow) -> EngineServer | None:
         """Returns the server that an engine should have, None for none. Raises ValueError."""
         if row.from_file:
             return self._from_file.get(row.name)
@@ -134,10 +134,10 @@ class Launches:
         launch = Launch(str(engine_launch.model_file(self._folders, str(launch_options["model"]))))
         key = engine_launch.api_key(self._secret, row.name)
         fields = {"name": row.model, "slots": row.slots, **row.options}
-        return Server(row.name, row.kind, engine_launch.port_of(row.url), key, fields, launch)
+        return EngineServer(row.name, row.kind, engine_launch.port_of(row.url), key, fields, launch)
 
-    async def _start(self, server: Server) -> None:
-        """Start a server and record the engine as starting. Raises Problem, OSError."""
+    async def _start(self, server: EngineServer) -> None:
+        """Start a server and record the engine as starting. Raises RunProblem, OSError."""
 
         async def is_ready() -> bool:
             if not await server.answers():
@@ -147,7 +147,7 @@ class Launches:
 
         child = server_child(server, self._keeper, self._home)
         self._watches[server.engine] = watch = ServerWatch(server)
-        life = Life(server.engine, self._url, is_ready, server.launch.start_within_s, watch)
+        life = ServerLife(server.engine, self._url, is_ready, server.launch.start_within_s, watch)
         await life.record_start()
         self._keeper.keep(child, life)
         self._running[server.engine] = server, child

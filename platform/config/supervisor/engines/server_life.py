@@ -17,7 +17,7 @@ import psycopg
 
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
-from config.supervisor.engines.launch_command import Server
+from config.supervisor.engines.launch_command import EngineServer
 from config.supervisor.http_probe import get
 from config.supervisor.terminal import say
 from inference import engine_progress
@@ -40,7 +40,7 @@ _WRITE = """
 class ServerWatch:
     """The watch over one server from when it is ready. `server` may be replaced meanwhile."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: EngineServer) -> None:
         self.server = server
         self.begin()
 
@@ -96,7 +96,7 @@ def memory_mb(group: int) -> int:
     return kilobytes // 1024
 
 
-class Life:
+class ServerLife:
     """One engine's server, followed from start to end.
 
     `is_ready` asks the server; a start may take `within_s`. `watch` says why a ready server has to

@@ -26,7 +26,7 @@ MARK, NONCE = "g1:", 12  # the mark names the scheme
 _owner: ContextVar[int | None] = ContextVar("owner of the second factor", default=None)
 
 
-class Unreadable(Exception):
+class FactorUnreadable(Exception):
     """A text that this platform's key did not encrypt, or that belongs to another person."""
 
 
@@ -47,14 +47,14 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(encrypted: str) -> str:
-    """Raises Unreadable."""
+    """Raises FactorUnreadable."""
     if not encrypted.startswith(MARK):
-        raise Unreadable
+        raise FactorUnreadable
     raw = base64.b64decode(encrypted[len(MARK) :])
     try:
         return _cipher().decrypt(raw[:NONCE], raw[NONCE:], _bound_to()).decode()
     except InvalidTag:
-        raise Unreadable from None
+        raise FactorUnreadable from None
 
 
 def _cipher() -> AESGCM:

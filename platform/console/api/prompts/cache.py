@@ -11,7 +11,7 @@ from console.api.acts import Act, calling, listing, shape_of, showing
 from console.api.problem import Problem
 from console.api.resource import Resource
 from console.api.strict_input import Shape
-from inference.cache.stored_answers import Figures, figures, purge_by, stored
+from inference.cache.stored_answers import CacheFigures, figures, purge_by, stored
 from tenants.models import CacheRule
 from tenants.roles import Permission as P
 
@@ -40,7 +40,7 @@ class Cache(Resource):
         lookups = figures(self.url_tenant.id)
         lines = []
         for name in sorted({*lookups, *stock.entries}):
-            counts = lookups.get(name, Figures()).counts
+            counts = lookups.get(name, CacheFigures()).counts
             levels = {level: counts[level] for level in ("l1", "l2", "shared")}
             size = {"entries": stock.entries[name], "bytes": stock.bytes[name]}
             lines.append({"model": name, "requests": counts.total(), **levels, **size})

@@ -15,7 +15,7 @@ from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, PromptTemplateVersion
 from inference.templating import variables
-from inference.templating.content import LONGEST, MOST_MESSAGES, ROLES, Content, Message
+from inference.templating.content import LONGEST, MOST_MESSAGES, ROLES, Content, TemplateMessage
 from inference.templating.variables import TYPES, Variable, WrongVariable
 from tenants.roles import Permission as P
 
@@ -133,7 +133,7 @@ class FilledShape(Shape):
 def content_of(fields: dict[str, Any]) -> Content:
     """Returns the content of a body. The model checks whether it can be a template."""
     return Content(
-        messages=[Message(**message) for message in fields.get("messages") or ()],
+        messages=[TemplateMessage(**message) for message in fields.get("messages") or ()],
         prompt=fields.get("prompt") or "",
         variables=[_variable(variable) for variable in fields.get("variables") or ()],
     )

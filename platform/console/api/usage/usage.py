@@ -19,7 +19,7 @@ from console.usage.usage_filter import CUSTOM, RANGES, UsageFilter
 from console.usage.usage_pages import streamed
 from inference.models import UsageDay
 from inference.usage import export
-from inference.usage.report import LATENCIES, SORTS, SUMS, Dimension, Figures, total
+from inference.usage.report import LATENCIES, SORTS, SUMS, Dimension, UsageFigures, total
 from tenants.models import Reconciliation
 from tenants.roles import Permission as P
 
@@ -160,7 +160,7 @@ class AllUsage(Usage):
         return super().export(request, **place)
 
 
-def _body(figures: Figures) -> dict[str, Any]:
+def _body(figures: UsageFigures) -> dict[str, Any]:
     body: dict[str, Any] = {name: getattr(figures, name) for name in SUMS}
     body["errors"] = figures.errors
     for name in LATENCIES:

@@ -1,6 +1,6 @@
 """The checks by name. Their texts are in content/checks.toml."""
 
-from console.compliance.check import Check, Problem, Reach, Run
+from console.compliance.check import Check, CheckProblem, Reach, Run
 from console.compliance.checks import (
     access,
     accounts,
@@ -66,7 +66,7 @@ _TEXTS = content("checks")
 
 def _check(name: str, run: Run, reach: Reach) -> Check:
     texts = _TEXTS[name]
-    problems = {key: Problem(**text) for key, text in texts.get("problems", {}).items()}
+    problems = {key: CheckProblem(**text) for key, text in texts.get("problems", {}).items()}
     over = _OVER.get(name, "")
     return Check(name, texts["label"], texts["how"], run, problems, reach, over)
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit.actions import Action
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, acts, owned
 from tenants.models import Member, Tenant
 from tenants.roles import (
@@ -22,13 +22,13 @@ from tenants.roles import (
 )
 
 
-def operator_access(tenant: Tenant | None) -> Outcome:
+def operator_access(tenant: Tenant | None) -> CheckOutcome:
     return _counts(
         tenant, operator_looks=Action.OPERATOR_ACCESS, access_denied=Action.ACCESS_DENIED
     )
 
 
-def text_access(tenant: Tenant | None) -> Outcome:
+def text_access(tenant: Tenant | None) -> CheckOutcome:
     return _counts(
         tenant,
         prompts_read=Action.PROMPT_VIEW,
@@ -38,13 +38,13 @@ def text_access(tenant: Tenant | None) -> Outcome:
     )
 
 
-def _counts(tenant: Tenant | None, **actions: Action) -> Outcome:
+def _counts(tenant: Tenant | None, **actions: Action) -> CheckOutcome:
     counts = acts(tenant)
     figures = {name: counts[action] for name, action in actions.items()}
     return outcome({"days": DAYS, **figures})
 
 
-def administration(tenant: Tenant | None) -> Outcome:
+def administration(tenant: Tenant | None) -> CheckOutcome:
     counts = acts(tenant)
     security = (Action.MEMBER_ROLE, Action.TENANT_CHANGE, Action.RETENTION_CHANGE)
     system = ("api_key:", "team:", "quota:", "model:")
@@ -59,7 +59,7 @@ def administration(tenant: Tenant | None) -> Outcome:
     return outcome(figures)
 
 
-def duties(tenant: Tenant | None) -> Outcome:
+def duties(tenant: Tenant | None) -> CheckOutcome:
     under_mlps = Member.objects.filter(tenant__profile=Profile.MLPS).select_related("user")
     members = owned(under_mlps, tenant)
     per_duty = Counter(duty for member in members for duty in _held_by(member))
@@ -75,7 +75,7 @@ def duties(tenant: Tenant | None) -> Outcome:
     )
 
 
-def role_matrix(_tenant: Tenant | None) -> Outcome:
+def role_matrix(_tenant: Tenant | None) -> CheckOutcome:
     roles: dict[str, frozenset[Permission]] = {
         role: permissions(role, Profile.MLPS) for role in Role
     }

@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from audit.actions import Action
 from console.account import lockout
 from console.account.password_policy import POLICIES
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, acts, people, since
 from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
 from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
@@ -37,7 +37,7 @@ WEAK = {
 }
 
 
-def second_factors(tenant: Tenant | None) -> Outcome:
+def second_factors(tenant: Tenant | None) -> CheckOutcome:
     must = _must_have_factor(tenant)
     having = Authenticator.objects.filter(type__in=FACTORS).values("user_id")
     bound, enrolled = must.count(), must.filter(pk__in=having).count()
@@ -59,7 +59,7 @@ def _must_have_factor(tenant: Tenant | None) -> QuerySet[User]:
     return users.distinct()
 
 
-def default_accounts(tenant: Tenant | None) -> Outcome:
+def default_accounts(tenant: Tenant | None) -> CheckOutcome:
     users = people(tenant)
     passwords = users.values_list("password", flat=True)
     unsafe = sum(not _is_safe(encoded) for encoded in passwords)
@@ -81,7 +81,7 @@ def _is_safe(encoded: str) -> bool:
     return True
 
 
-def dormant_accounts(tenant: Tenant | None) -> Outcome:
+def dormant_accounts(tenant: Tenant | None) -> CheckOutcome:
     long_ago = since()
     never = Q(last_login=None, created_at__lt=long_ago)
     users = people(tenant)
@@ -90,7 +90,7 @@ def dormant_accounts(tenant: Tenant | None) -> Outcome:
     return outcome(figures, dormant=dormant)
 
 
-def profile(tenant: Tenant | None) -> Outcome:
+def profile(tenant: Tenant | None) -> CheckOutcome:
     figures: dict[str, Any] = {"profile": _profile_of(tenant)}
     if tenant is None:
         mlps = Tenant.objects.filter(profile=Profile.MLPS).count()
@@ -102,7 +102,7 @@ def _profile_of(tenant: Tenant | None) -> Profile:
     return Profile(tenant.profile if tenant else settings.PROFILE)
 
 
-def passwords(tenant: Tenant | None) -> Outcome:
+def passwords(tenant: Tenant | None) -> CheckOutcome:
     name = _profile_of(tenant)
     policy, weak = POLICIES[name], WEAK[name]
     accepted = sum(_is_accepted(word, name) for word in weak)
@@ -144,7 +144,7 @@ def _overdue(tenant: Tenant | None) -> tuple[int, int]:
     return late.count(), with_password.count()
 
 
-def sessions(_tenant: Tenant | None) -> Outcome:
+def sessions(_tenant: Tenant | None) -> CheckOutcome:
     too_long = timezone.now() + timedelta(seconds=ABSOLUTE_S, minutes=5)
     lasting = Session.objects.filter(expire_date__gt=too_long).count()
     figures = {
@@ -157,7 +157,7 @@ def sessions(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, no_limit=unlimited, lasting=lasting)
 
 
-def lockouts(tenant: Tenant | None) -> Outcome:
+def lockouts(tenant: Tenant | None) -> CheckOutcome:
     counts = acts(tenant)
     figures: dict[str, object] = {
         "tries": lockout.MOST,

@@ -9,7 +9,7 @@ from audit.checks import catalogue_check
 from audit.models import Event
 from audit.trail.record import act
 from console.compliance import personal
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.personal import Data
 from console.compliance.queries import is_refused
 from tenants.isolation import check, composite_keys
@@ -18,7 +18,7 @@ from tenants.models import Tenant
 from tenants.scope import system_scope
 
 
-def row_security(_tenant: Tenant | None) -> Outcome:
+def row_security(_tenant: Tenant | None) -> CheckOutcome:
     """Compare the catalogue of PostgreSQL with the walls that keep tenants apart."""
     gaps = policies.check()
     if check.sees_all_by_itself():
@@ -35,7 +35,7 @@ def row_security(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, gaps=gaps)
 
 
-def append_only(_tenant: Tenant | None) -> Outcome:
+def append_only(_tenant: Tenant | None) -> CheckOutcome:
     """Write an event and try to change it. Everything is rolled back, the event too."""
     with system_scope():
         began = timezone.now()
@@ -46,13 +46,13 @@ def append_only(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, changeable=not all(answers))
 
 
-def protections(_tenant: Tenant | None) -> Outcome:
+def protections(_tenant: Tenant | None) -> CheckOutcome:
     with system_scope():
         gaps = catalogue_check.problems()
     return outcome({"gaps": len(gaps)}, drift=gaps)
 
 
-def data_map(_tenant: Tenant | None) -> Outcome:
+def data_map(_tenant: Tenant | None) -> CheckOutcome:
     """Compare the running models with the data map of personal data."""
     fields, gaps = personal.by_class(), personal.gaps()
     table = {data: names for data, names in fields.items() if data != Data.NONE}

@@ -18,7 +18,7 @@ from audit.models import (
     Tombstone,
 )
 from audit.retention import legal_hold
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, owned, since
 from tenants.models import Tenant
 
@@ -27,7 +27,7 @@ LOOKED_AT = 200  # certificates whose signature is verified
 SWEPT_WITHIN = timedelta(hours=24)  # after an export has expired
 
 
-def deletion_clock(tenant: Tenant | None) -> Outcome:
+def deletion_clock(tenant: Tenant | None) -> CheckOutcome:
     requests = owned(DeletionRequest.objects.all(), tenant)
     recent = requests.filter(requested_at__gte=since(365))
     took = F("finished_at") - F("requested_at")
@@ -52,7 +52,7 @@ def deletion_clock(tenant: Tenant | None) -> Outcome:
     return outcome(figures, overdue=figures["overdue"], late=figures["late"])
 
 
-def erased(tenant: Tenant | None) -> Outcome:
+def erased(tenant: Tenant | None) -> CheckOutcome:
     erasures = DeletionRequest.objects.filter(state=DeletionState.DONE, mode=DeletionMode.ERASE)
     done = owned(erasures, tenant)
     subjects = set(done.values_list("subject_id", flat=True))
@@ -75,7 +75,7 @@ def erased(tenant: Tenant | None) -> Outcome:
     return outcome(figures, left=remains, certificate=verified < len(certificates))
 
 
-def holds(tenant: Tenant | None) -> Outcome:
+def holds(tenant: Tenant | None) -> CheckOutcome:
     rows = owned(LegalHold.objects.all(), tenant)
     active = owned(legal_hold.holding(), tenant)
     alone = rows.exclude(approved_at=None).filter(approved_by=F("requested_by")).count()
@@ -88,7 +88,7 @@ def holds(tenant: Tenant | None) -> Outcome:
     return outcome(figures, alone=alone)
 
 
-def exports(tenant: Tenant | None) -> Outcome:
+def exports(tenant: Tenant | None) -> CheckOutcome:
     rows, now = owned(Export.objects.all(), tenant), timezone.now()
     ready = rows.filter(state="ready")
     unswept = ready.filter(expires_at__lt=now - SWEPT_WITHIN).count()

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import DataKey, KeyRotation
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import owned
 from tenants.models import Tenant
 
@@ -19,7 +19,7 @@ STUCK = timedelta(hours=24)
 FLIPS = 100
 
 
-def inventory(tenant: Tenant | None) -> Outcome:
+def inventory(tenant: Tenant | None) -> CheckOutcome:
     now = timezone.now()
     keys, rotations = owned(DataKey.objects.all(), tenant), owned(KeyRotation.objects.all(), tenant)
     upper = keys.filter(subject_id=None)
@@ -38,7 +38,7 @@ def inventory(tenant: Tenant | None) -> Outcome:
     return outcome(figures, stuck=stuck, old=oldest and now - oldest > OLDEST)
 
 
-def aead(tenant: Tenant | None) -> Outcome:
+def aead(tenant: Tenant | None) -> CheckOutcome:
     """Try the tenant's live key; for the platform the first tenant's, or a new one."""
     first = tenant or Tenant.objects.order_by("created_at").first()
     cipher = keyring.of_subject_now(first.id if first else uuid4(), None)

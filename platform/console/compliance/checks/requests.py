@@ -10,7 +10,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from audit.actions import Action
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, owned, since
 from inference.engines import engines as served_by
 from inference.engines.base import Engine, EngineConfig
@@ -50,7 +50,7 @@ BAD = (
 )
 
 
-def recorded(tenant: Tenant | None) -> Outcome:
+def recorded(tenant: Tenant | None) -> CheckOutcome:
     now = timezone.now()
     values = {
         "since": now - timedelta(hours=HOURS),
@@ -69,7 +69,7 @@ def recorded(tenant: Tenant | None) -> Outcome:
     return outcome(figures, unrecorded=no_received or no_completed)
 
 
-def bad_input(_tenant: Tenant | None) -> Outcome:
+def bad_input(_tenant: Tenant | None) -> CheckOutcome:
     engine = Engine(EngineConfig(name="m", kind="openai", url="http://127.0.0.1:9", model="m"))
     refused = sum(_is_refused(body, engine) for body in BAD)
     figures = {"attempts": len(BAD), "refused": refused}
@@ -86,14 +86,14 @@ def _is_refused(raw: bytes, engine: Engine) -> bool:
     return False
 
 
-def refusals(tenant: Tenant | None) -> Outcome:
+def refusals(tenant: Tenant | None) -> CheckOutcome:
     rows = owned(Refusal.objects.filter(last_at__gte=since()), tenant)
     counts = dict(rows.order_by().values_list("tier").annotate(number=Sum("count")))
     figures = {f"refused_{tier}": counts.get(tier, 0) for tier in RefusedBy.values}
     return outcome({"days": DAYS, **figures})
 
 
-def recipients(_tenant: Tenant | None) -> Outcome:
+def recipients(_tenant: Tenant | None) -> CheckOutcome:
     engines = [engine.config for engine in served_by()]
     hosted = sorted((e.name, urlsplit(e.url).hostname or "") for e in engines if e.hosted)
     figures: dict[str, Any] = {
@@ -104,7 +104,7 @@ def recipients(_tenant: Tenant | None) -> Outcome:
     return outcome(figures)
 
 
-def residency(tenant: Tenant | None) -> Outcome:
+def residency(tenant: Tenant | None) -> CheckOutcome:
     tenants = [tenant] if tenant else list(Tenant.objects.filter(local_only=True))
     hosted = [engine for engine in served_by() if engine.config.hosted]
     bound = [one for one in tenants if one.local_only]

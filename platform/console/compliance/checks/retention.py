@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.models import Event, LegalHold, PrunedMonth, RetentionRule
 from audit.retention import legal_hold, periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import is_refused, owned
 from tenants.models import Tenant
 
@@ -20,7 +20,7 @@ LESS = FLOOR_DAYS - 1
 MONTH_AND_SOME = 31 + 4  # days: months go whole, and the job runs at night
 
 
-def floor(tenant: Tenant | None) -> Outcome:
+def floor(tenant: Tenant | None) -> CheckOutcome:
     someone = tenant or Tenant.objects.order_by("pk").first()
     answers = [_rule_refused(tenant), _act_refused(tenant)]
     if someone:
@@ -56,7 +56,7 @@ def _act_refused(tenant: Tenant | None) -> bool:
     return False
 
 
-def oldest_row(tenant: Tenant | None) -> Outcome:
+def oldest_row(tenant: Tenant | None) -> CheckOutcome:
     events = owned(Event.objects.all(), tenant)
     oldest = events.order_by("at").values_list("at", flat=True).first()
     longest = _longest()

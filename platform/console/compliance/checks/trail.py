@@ -17,7 +17,7 @@ from audit.models import Checkpoint, CheckRun, Event, Seal, WitnessMark
 from audit.proof.chain import CHECKPOINT, ZERO, CheckpointFacts, computed_hash
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from audit.trail.canonical import LINE
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from tenants.models import Tenant
 
 SEALS, DAYS = 40, 7  # the newest ones; 40 have at most 20,000 events
@@ -27,7 +27,7 @@ STALE = timedelta(days=2)
 _LINES = f"select id, {LINE} from audit_event where id = any(%s) and at between %s and %s"
 
 
-def newest_part(tenant: Tenant | None) -> Outcome:
+def newest_part(tenant: Tenant | None) -> CheckOutcome:
     recent = Seal.objects.filter(sealed_at__gte=timezone.now() - timedelta(days=DAYS))
     seals = list(recent.order_by("-id")[:SEALS])
     checkpoints = list(Checkpoint.objects.filter(n__in={seal.checkpoint for seal in seals}))
@@ -95,7 +95,7 @@ def _checkpoint_problems(checkpoint: Checkpoint, tenant: Tenant | None) -> list[
     return problems
 
 
-def unsealed(_tenant: Tenant | None) -> Outcome:
+def unsealed(_tenant: Tenant | None) -> CheckOutcome:
     newest = Checkpoint.objects.order_by("-n").first()
     try:
         age, stopped = round(unsealed_age(), 1), False
@@ -110,7 +110,7 @@ def unsealed(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, stopped=stopped, behind=age > BEHIND_S)
 
 
-def witnesses(_tenant: Tenant | None) -> Outcome:
+def witnesses(_tenant: Tenant | None) -> CheckOutcome:
     """Count the witnesses. Their names are shown to operators only."""
     newest = Checkpoint.objects.order_by("-n").first()
     marks = list(WitnessMark.objects.all())
@@ -127,7 +127,7 @@ def witnesses(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, none=newest and not marks, unheard=unheard)
 
 
-def verified_at_night(_tenant: Tenant | None) -> Outcome:
+def verified_at_night(_tenant: Tenant | None) -> CheckOutcome:
     """Show the kinds of findings: their events and tenants are for operators."""
     run = CheckRun.objects.filter(name=NAME, tenant_id=None).order_by("-at").first()
     old = timezone.now() - STALE
@@ -143,5 +143,7 @@ def verified_at_night(_tenant: Tenant | None) -> Outcome:
     }
     if not run.ok:
         kinds = run.figures.get("kinds", {})
-        return Outcome("findings", {**figures, "found": [f"{n} × {k}" for k, n in kinds.items()]})
+        return CheckOutcome(
+            "findings", {**figures, "found": [f"{n} × {k}" for k, n in kinds.items()]}
+        )
     return outcome(figures, stale=run.at < old)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connection
 
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.tls_probe import AWAY, OLDER, TLS13, Port, probe_all
 from inference.engines import engines as served_by
 from infrastructure.redis.servers import servers
@@ -22,7 +22,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bou
 MOST = 32
 
 
-def browsers(_tenant: Tenant | None) -> Outcome:
+def browsers(_tenant: Tenant | None) -> CheckOutcome:
     policy = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
     figures: dict[str, Any] = {
         "public_url": settings.PUBLIC_URL,
@@ -41,7 +41,7 @@ def browsers(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, loosened=loosened, no_tls=not safe)
 
 
-def hops(_tenant: Tenant | None) -> Outcome:
+def hops(_tenant: Tenant | None) -> CheckOutcome:
     redis = _transport(settings.REDIS_URL, "rediss")
     figures = {"database": _database(), "redis": redis, "grpc": _grpc()}
     engines = [_transport(engine.config.url, "https") for engine in served_by()]
@@ -51,7 +51,7 @@ def hops(_tenant: Tenant | None) -> Outcome:
     return outcome(figures, clear=clear)
 
 
-def ports(_tenant: Tenant | None) -> Outcome:
+def ports(_tenant: Tenant | None) -> CheckOutcome:
     """Probe each port of the platform that can be reached from here, and show its answers."""
     own = own_ports()
     kinds_of: dict[str, str] = {**probe_all(own)}

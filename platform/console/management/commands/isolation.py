@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if result.leaks or result.wrong or result.touched:
             raise CommandError("tenants are not kept apart everywhere: see above")
 
-    def _proof(self, processes: int, callers: list[str] | None) -> proof.Proof:
+    def _proof(self, processes: int, callers: list[str] | None) -> proof.IsolationProof:
         try:
             if processes > 1:
                 return parallel_proof.prove(processes, self._progress)

@@ -152,7 +152,7 @@ def test_the_key_leaves_this_machine_over_tls_alone(
 ) -> None:
     sent = list[str]()
     monkeypatch.setenv("FOREBAY_OPERATOR_KEY", KEY)
-    monkeypatch.setattr(api_client.Link, "send", lambda self, method, path: sent.append(path))
+    monkeypatch.setattr(api_client.ApiClient, "send", lambda self, method, path: sent.append(path))
     for far in ("forebay.example.com", "x.localhost", "127.0.0.1.example.com", "localhost."):
         ended = ask(forebay, monkeypatch, f"http://{far}")
         assert (ended.status, sent) == (2, []), far

@@ -16,7 +16,7 @@ from inference.api.grpc import rpc as calls
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
 from inference.intake.limits.concurrency import ConcurrencyLimit
-from inference.intake.limits.unadmitted_bodies import BodyMemory, Budget
+from inference.intake.limits.unadmitted_bodies import BodyBudget, BodyMemory
 from tenants.caller import Caller
 from tests.inference.api.grpc.conftest import Serve
 from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile
@@ -108,7 +108,7 @@ class Stalled:
 async def test_a_message_is_not_waited_for_without_end(settings: Settings) -> None:
     settings.BODY_TIMEOUT_S = 0.01
     with pytest.raises(ApiError) as problem:
-        await calls.message(Stalled(), BodyMemory(Budget(9), tuple), 1)
+        await calls.message(Stalled(), BodyMemory(BodyBudget(9), tuple), 1)
     assert problem.value.status == 408
 
 

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import rpc
 from inference.api.grpc.server import UNREAD, Server
 from inference.intake.limits import unadmitted_bodies
-from inference.intake.limits.unadmitted_bodies import BodyMemory, Budget
+from inference.intake.limits.unadmitted_bodies import BodyBudget, BodyMemory
 from tests.inference.api.grpc.conftest import ECHO
 from tests.inference.api.grpc.hostile import Hostile, hostile
 
@@ -25,15 +25,15 @@ Start = Callable[[], Awaitable[str]]
 
 
 @pytest.fixture
-def budget(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Budget:
+def budget(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> BodyBudget:
     settings.MAX_BODY_BYTES = LARGEST
-    budget = Budget(4 * LARGEST)
+    budget = BodyBudget(4 * LARGEST)
     monkeypatch.setattr(unadmitted_bodies, "budget", lambda: budget)
     return budget
 
 
 @pytest.fixture
-def start(budget: Budget, started: list[Server]) -> Start:
+def start(budget: BodyBudget, started: list[Server]) -> Start:
     """Starts a server whose one method reads its message as those of the API do."""
 
     async def answer(_: Any, wire: Any) -> bytes:
@@ -81,7 +81,7 @@ def send_all_but_the_end(client: Hostile, path: str) -> int:
 
 @pytest.mark.parametrize("path", [ECHO, HEALTH])
 async def test_messages_that_never_end_take_a_bounded_memory(
-    start: Start, budget: Budget, path: str
+    start: Start, budget: BodyBudget, path: str
 ) -> None:
     address = await start()
     with hostile(address) as client:
@@ -92,7 +92,7 @@ async def test_messages_that_never_end_take_a_bounded_memory(
 
 
 async def test_whoever_waits_for_room_comes_in_once_there_is_some(
-    start: Start, budget: Budget
+    start: Start, budget: BodyBudget
 ) -> None:
     address = await start()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -106,11 +106,13 @@ async def test_whoever_waits_for_room_comes_in_once_there_is_some(
     await until_free(budget)
 
 
-async def test_strangers_leave_room_for_callers_with_a_key(start: Start, budget: Budget) -> None:
+async def test_strangers_leave_room_for_callers_with_a_key(
+    start: Start, budget: BodyBudget
+) -> None:
     address = await start()
     with hostile(address) as client:
         await asyncio.to_thread(send_all_but_the_end, client, HEALTH)
-        key = (unadmitted_bodies.Owner("API key", "1", LARGEST * 2),)
+        key = (unadmitted_bodies.BodyOwner("API key", "1", LARGEST * 2),)
         assert budget.take(key, LARGEST) is None
         budget.give_back(key, LARGEST)
     async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
@@ -127,7 +129,7 @@ async def checked(health: Any) -> Any:
         return refused.code()
 
 
-async def until_free(budget: Budget) -> None:
+async def until_free(budget: BodyBudget) -> None:
     async with asyncio.timeout(10):
         while budget.total:
             await asyncio.sleep(0.01)
