@@ -196,7 +196,9 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(
     while True:
         assert work.handler.may_be_parked() is (cuts < MOST_TIMES)
         traces, before = Traces(), len(work.output.events)
-        task = asyncio.create_task(work.run(session, traces.writer, traces.ledger, traces.cipher))
+        task = asyncio.create_task(
+            work.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
+        )
         if cuts < MOST_TIMES:
             await until(partial(_has_said, work, before + 8), PATIENCE_S)
             assert work.park()

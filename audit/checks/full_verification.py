@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
-from audit.verification.verify import Report, open_trail, verify
+from audit.verification.verify import VerificationReport, open_trail, verify
 from audit.witnesses.delivery import configured
 from infrastructure.postgres.scope import scope
 
@@ -27,7 +27,7 @@ SHOWN = 20  # findings; all are counted
 
 def run() -> CheckRun:
     at, began = timezone.now(), time.monotonic()
-    report, startup_problem = Report(), ""
+    report, startup_problem = VerificationReport(), ""
     witnesses = configured()  # before the trail is open_trail, so that no line is newer than it
     try:
         with open_trail() as trail:
@@ -46,7 +46,7 @@ def run() -> CheckRun:
     return check_run
 
 
-def _figures(report: Report, startup_problem: str) -> dict[str, Any]:
+def _figures(report: VerificationReport, startup_problem: str) -> dict[str, Any]:
     """Returns the counts of a run. `kinds` counts only findings that the report has in full."""
     kinds = Counter(finding.kind for finding in report.findings)
     if startup_problem:

@@ -13,9 +13,9 @@ from audit.trail.group_commit import GroupCommit
 from bench.parts.catalogue import MODEL
 from inference.intake import charges_outside_admission
 from inference.intake.access import allowed
+from inference.intake.answer_stream import forget_reader
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import Context
-from inference.intake.enqueue import forget_reader
 from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.order import Order

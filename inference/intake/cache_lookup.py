@@ -1,4 +1,4 @@
-"""Step 3, the cache: a cached answer is looked up before a request is recorded.
+"""Step 4, the cache: a cached answer is looked up before a request is recorded.
 
 Of identical requests in flight, one asks an engine and the others wait for its answer. If none
 comes, one of them asks; if it cannot be cached, all of them do. A stream never waits: its reader

@@ -1,4 +1,4 @@
-"""Step 5, the queue: a recorded request waits for its turn."""
+"""Step 6, the queue: a recorded request waits for its turn."""
 
 import asyncio
 

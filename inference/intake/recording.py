@@ -1,4 +1,4 @@
-"""Step 4, the record: the request, its text and its quota reservation, in one commit."""
+"""Step 5, the record: the request, its text and its quota reservation, in one commit."""
 
 import asyncio
 from collections.abc import Callable

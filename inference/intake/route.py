@@ -46,11 +46,11 @@ def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
     The tenants of a class take turns: `own` of this one's requests wait, and `tenants` including
     it.
     """
-    line = figures_of(pool.name)
-    of_class = line.waiting.get(klass, 0)
-    before = line.before(klass) - of_class + min(of_class, (own + 1) * tenants)
+    figures = figures_of(pool.name)
+    of_class = figures.waiting.get(klass, 0)
+    before = figures.before(klass) - of_class + min(of_class, (own + 1) * tenants)
     limits = limits_of(pool.policy, klass)
-    in_time = line.wait_s(before) <= limits["wait_s"]
+    in_time = figures.wait_s(before) <= limits["wait_s"]
     return in_time and waiting(pool.name, klass) < limits["waiting"]
 
 

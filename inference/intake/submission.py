@@ -1,4 +1,4 @@
-"""A front end's request, validated and prepared for the engine."""
+"""Step 2, the submission: a request, validated and prepared for the engine."""
 
 from collections.abc import Callable
 from math import inf

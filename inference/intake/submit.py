@@ -1,4 +1,4 @@
-"""Steps 2 to 5 of a request's life, the same for every front end."""
+"""Steps 3 to 6 of a request's life, and its draft before them, for every front end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

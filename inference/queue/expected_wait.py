@@ -85,17 +85,17 @@ class Place(msgspec.Struct, frozen=True):
 
     def now(self, pool: str) -> "Place":
         """Returns the place by what this process knows of the pool now."""
-        line = figures_of(pool)
+        figures = figures_of(pool)
         if not self.position:
             return self
-        started = int(max(0, line.begun - self.begun))
+        started = int(max(0, figures.begun - self.begun))
         # Those that left without having begun are missing among those that wait.
-        position = max(1, min(self.position - started, line.before(self.klass)))
-        return msgspec.structs.replace(self, position=position, wait_s=line.wait_s(position))
+        position = max(1, min(self.position - started, figures.before(self.klass)))
+        return msgspec.structs.replace(self, position=position, wait_s=figures.wait_s(position))
 
 
 NO_WAIT = Place()
-_lines: dict[str, QueueFigures] = {}  # by pool
+_figures: dict[str, QueueFigures] = {}  # by pool
 
 
 def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
@@ -105,25 +105,25 @@ def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
     same time may fill them before a runner reports it.
     """
     if not answer:  # a slot was free
-        _lines[pool] = QueueFigures()
+        _figures[pool] = QueueFigures()
         return NO_WAIT
     pace, running, own, tenants, *counts = answer
     last = figures_of(pool)
     waiting = {**last.waiting, **_counts([*classes.above(klass), klass], counts)}
-    line = QueueFigures.of(pace, waiting)
-    if line.begun == last.begun and line.interval_s < last.interval_s:
+    figures = QueueFigures.of(pace, waiting)
+    if figures.begun == last.begun and figures.interval_s < last.interval_s:
         # The last reading included delays.
-        line = QueueFigures(line.full, last.interval_s, line.begun, waiting)
-    _lines[pool] = line
-    room = 0 if line.full else max(0, slots - int(running))
-    position = max(0, line.in_turns(klass, int(own), int(tenants)) - room)
-    return Place(position, position * line.interval_s, line.begun, klass)
+        figures = QueueFigures(figures.full, last.interval_s, figures.begun, waiting)
+    _figures[pool] = figures
+    room = 0 if figures.full else max(0, slots - int(running))
+    position = max(0, figures.in_turns(klass, int(own), int(tenants)) - room)
+    return Place(position, position * figures.interval_s, figures.begun, klass)
 
 
 def learn(pool: str, answer: Sequence[Any]) -> QueueFigures:
     """Learn the figures in an answer of waiting.lua."""
-    _lines[pool] = line = QueueFigures.parsed(answer)
-    return line
+    _figures[pool] = figures = QueueFigures.parsed(answer)
+    return figures
 
 
 def _counts(names: Sequence[str], numbers: Sequence[Any]) -> dict[str, int]:
@@ -131,13 +131,13 @@ def _counts(names: Sequence[str], numbers: Sequence[Any]) -> dict[str, int]:
 
 
 def figures_of(pool: str) -> QueueFigures:
-    return _lines.get(pool) or QueueFigures()
+    return _figures.get(pool) or QueueFigures()
 
 
 def expected(pool: str, klass: str) -> float:
     """Returns the expected seconds; 0.0 if nothing is known."""
-    line = _lines.get(pool)
-    return line.wait_s(line.before(klass)) if line else 0.0
+    figures = _figures.get(pool)
+    return figures.wait_s(figures.before(klass)) if figures else 0.0
 
 
 def waiting(pool: str, klass: str) -> int:
@@ -147,4 +147,4 @@ def waiting(pool: str, klass: str) -> int:
 
 def forget() -> None:
     """Drop all figures, for tests."""
-    _lines.clear()
+    _figures.clear()

@@ -1,4 +1,4 @@
-"""Step 2 of a request's life: one script decides on every limit at once (admission.lua).
+"""Step 3 of a request's life: one script decides on every limit at once (admission.lua).
 
 These limits are shared by all web processes; rate_limiter.py decides on admission without Redis.
 """

@@ -23,7 +23,7 @@ from audit.keys.keyring import keyring, wrap
 from audit.models import Checkpoint, DataKey
 from audit.proof import seal
 from audit.proof.seal import seal_round
-from audit.verification.verify import Report, verify
+from audit.verification.verify import VerificationReport, verify
 from audit.witnesses.delivery import record_of
 
 ACME, GLOBEX = UUID(int=0xAC), UUID(int=0x6B)
@@ -127,7 +127,7 @@ class Trail:
     def _uuid(self) -> UUID:
         return UUID(bytes=self.random.randbytes(16), version=4)
 
-    def verify(self, **options: Any) -> Report:
+    def verify(self, **options: Any) -> VerificationReport:
         return verify(self.root, **options)
 
 

@@ -40,4 +40,4 @@ def _anchor(heading: str) -> str:
 
 def test_a_heading_has_the_anchor_that_github_gives_it() -> None:
     assert _anchor("Once only: `Idempotency-Key`") == "once-only-idempotency-key"
-    assert _anchor("A request's life, in eight steps") == "a-requests-life-in-eight-steps"
+    assert _anchor("A request's life, in nine steps") == "a-requests-life-in-nine-steps"

@@ -1,4 +1,4 @@
-"""Step 7: delivers an answer to the waiting client, as JSON or as server-sent events."""
+"""Step 8: delivers an answer to the waiting client, as JSON or as server-sent events."""
 
 import asyncio
 import contextlib

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.keys import signing
 from audit.offline import forebay_verify
-from audit.verification.verify import Report, TimeRange, open_trail, verify
+from audit.verification.verify import VerificationRange, VerificationReport, open_trail, verify
 from audit.witnesses.delivery import configured, from_file
 from tenants.management.options import moment, tenant_id
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise SystemExit(FINDINGS)
 
     def _trail(self, **options: Any) -> bool:
-        span = TimeRange(
+        span = VerificationRange(
             tenant_id(options["tenant"]), moment(options["since"]), moment(options["until"])
         )
         files = options["witness"]
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         return result.ok
 
 
-def _summary(report: Report) -> Iterator[str]:
+def _summary(report: VerificationReport) -> Iterator[str]:
     figures = {"sealed": 0, "seals": 0, "checkpoints": 0, **report.figures}
     yield (
         "{sealed} events under {seals} seals and {checkpoints} checkpoints".format(**figures)

@@ -21,7 +21,7 @@ from audit.keys import signing
 from audit.models import PLATFORM, Seal
 from audit.proof import chain, seal
 from audit.verification import events
-from audit.verification.verify import TimeRange, Witness
+from audit.verification.verify import VerificationRange, Witness
 from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 
@@ -78,13 +78,13 @@ def test_an_empty_trail_is_fine(trail: Trail) -> None:
 
 def test_one_tenant_alone(trail: Trail) -> None:
     trail.grow(rounds=5)
-    report = trail.verify(span=TimeRange(ACME))
+    report = trail.verify(span=VerificationRange(ACME))
     assert report.ok, report.findings
     assert 0 < report.figures["sealed"] < 75
     trail.root.execute("update audit_event set model = 'x' where id = (select min(id) from"
                        " audit_event where tenant_id = %s)", [GLOBEX])  # fmt: skip
-    assert trail.verify(span=TimeRange(ACME)).ok
-    assert kinds(trail, span=TimeRange(GLOBEX)) == {"event_changed"}
+    assert trail.verify(span=VerificationRange(ACME)).ok
+    assert kinds(trail, span=VerificationRange(GLOBEX)) == {"event_changed"}
 
 
 @pytest.mark.parametrize(("since", "until"), [(0.3, 0.6), (0.0, 0.5), (0.5, 1.0), (0.98, 0.99)])
@@ -93,7 +93,7 @@ def test_a_time_alone(trail: Trail, since: float, until: float) -> None:
     reach = trail.root.execute("select min(at), max(at) from audit_event").fetchone()
     assert reach
     first, last = reach
-    span = TimeRange(None, first + since * (last - first), first + until * (last - first))
+    span = VerificationRange(None, first + since * (last - first), first + until * (last - first))
     report = trail.verify(span=span)
     assert report.ok, report.findings
     inside = "select id from audit_event where at >= %s and at < %s order by random() limit 1"

@@ -98,7 +98,9 @@ async def test_one_that_hangs_up_over_a_request_does_not_get_it_again(
     engine = an_engine(served.url)
     for stream in (True, False):
         traces, order = Traces(), an_order(stream=stream, deadline=time.time() + 5)
-        await generation(engine, order).run(session, traces.writer, traces.ledger, traces.cipher)
+        await generation(engine, order).work_and_settle(
+            session, traces.writer, traces.ledger, traces.cipher
+        )
         assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
     assert len(served.asked) == 2
 

@@ -98,7 +98,9 @@ async def run(served: Served, session: EngineSession) -> Any:
     async def run(**order: Any) -> tuple[Outcome, Traces]:
         traces = Traces()
         handler = generation(an_sglang(served.url + "/v1"), an_order(**order))
-        outcome = await handler.run(session, traces.writer, traces.ledger, traces.cipher)
+        outcome = await handler.work_and_settle(
+            session, traces.writer, traces.ledger, traces.cipher
+        )
         assert outcome
         return outcome, traces
 
@@ -289,7 +291,7 @@ async def test_a_stream_goes_on_where_another_worker_died(
     before = [chunk(content="Hel").strip()]
     order: Order = an_order(body=orjson.dumps({"messages": [QUESTION], "stream": True}))
     traces, handler = Traces(), generation(an_sglang(served.url + "/v1"), order, 2, before)
-    outcome = await handler.run(session, traces.writer, traces.ledger, traces.cipher)
+    outcome = await handler.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
     assert outcome
     assert (outcome.text, outcome.completion_tokens) == ("Hello", 6)
     asked = orjson.loads(served.asked[-1][1])

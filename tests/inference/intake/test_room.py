@@ -47,7 +47,7 @@ def fresh() -> Iterator[None]:
 def tell(monkeypatch: pytest.MonkeyPatch) -> Any:
     def tell(pool: str, waiting: int, interval_s: float = 0.0) -> None:
         line = QueueFigures(full=True, interval_s=interval_s, waiting={REALTIME: waiting})
-        monkeypatch.setitem(expected_wait._lines, pool, line)
+        monkeypatch.setitem(expected_wait._figures, pool, line)
 
     return tell
 

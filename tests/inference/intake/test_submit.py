@@ -1,4 +1,4 @@
-"""Steps 2 to 5: admitted, on record, queued, or refused with nothing left behind."""
+"""Steps 3 to 6: admitted, on record, queued, or refused with nothing left behind."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -339,7 +339,7 @@ async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
     traces, order = Traces(), an_order()
     running = generation(engine, order)
     assert running.handler.everything_sent() is None
-    await running.run(NO_SESSION, traces.writer, traces.ledger, traces.cipher)
+    await running.work_and_settle(NO_SESSION, traces.writer, traces.ledger, traces.cipher)
     again = running.handler.everything_sent()
     assert again
     assert again.upstream, "who goes on with it has to know who began"

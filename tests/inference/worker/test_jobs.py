@@ -265,7 +265,7 @@ async def test_a_worker_that_lost_its_lease_before_it_began_takes_nothing_over(
     holder = await Checkpoints.begin(order, cipher)
     place = SimpleNamespace(connections=SimpleNamespace(queue=bench.queue), pool=bench.pool)
     late = LeasedRequest(cast(RunnerParts, place), item, ciphertext)
-    assert await late._prepared(order, cipher, bench.pool) is None
+    assert await late._new_run(order, cipher, bench.pool) is None
     assert await holder.write(1, b"[0]", _steps(1), 5)
 
 

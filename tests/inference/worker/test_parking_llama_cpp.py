@@ -109,7 +109,7 @@ async def has_said(work: Run, events: int) -> bool:
 
 async def outcome_of(session: EngineSession, work: Run) -> Outcome | None:
     traces = Traces()
-    return await work.run(session, traces.writer, traces.ledger, traces.cipher)
+    return await work.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
 
 
 async def parked(session: EngineSession, engine: Stepped, work: Run, after: int) -> Outcome | None:
