@@ -1,8 +1,9 @@
-"""Charges each request to its address, once; usually the admission does that.
+"""Charges outside an admission: unknown keys, requests refused before it, and stored bytes.
 
-Before authentication an address pays for each key that is unknown here, so that a client that tries
-keys is soon refused without a query; and for requests without an admission. An address over its
-limit is refused without any query.
+An address is charged once for each request; usually the admission does that. Before authentication
+it pays for each key that is unknown here, so that a client that tries keys is soon refused without
+a query; and for requests without an admission. An address over its limit is refused without any
+query.
 """
 
 import math

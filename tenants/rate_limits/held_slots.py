@@ -1,4 +1,4 @@
-"""Releases a request's charges at its end (release.lua), and restores them after a loss."""
+"""Slots that requests hold: released at their end, undone by a refusal, restored after a loss."""
 
 import time
 from typing import Any
