@@ -13,7 +13,10 @@ FOR_ALL = {"tests/soak.py", "tests/conftest.py"}  # what these read holds for al
 
 
 def recipe() -> str:
-    return re.findall(r"^soak: .*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M)[0]
+    recipes: list[str] = re.findall(
+        r"^soak: .*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M
+    )
+    return recipes[0]
 
 
 def files() -> Iterator[Path]:

@@ -93,15 +93,15 @@ async def test_unfinished_bodies_of_a_key_hold_its_share(
 
 async def test_a_third_key_gets_no_more_than_its_tenants_share(
     client: httpx.AsyncClient,
-    budget: Budget,
+    budget: BodyBudget,
     acme: Tenant,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A key may hold two bodies here, and a tenant four."""
     length = 200 * KILOBYTE
-    monkeypatch.setattr(unadmitted, "MEBIBYTE", 1)
-    monkeypatch.setattr(unadmitted, "counted", lambda _address: "")  # all have the same one
+    monkeypatch.setattr(unadmitted_bodies, "MEBIBYTE", 1)
+    monkeypatch.setattr(unadmitted_bodies, "counted", lambda _address: "")  # all have the same one
     settings.MAX_BODY_BYTES = length + KILOBYTE
     slow = [Slow(chat(length)) for _ in range(4)]
     async with await client_of(acme) as second, await client_of(acme) as third:
@@ -110,7 +110,7 @@ async def test_a_third_key_gets_no_more_than_its_tenants_share(
         await until(lambda: budget.total > 4 * (length - FREE - PIECE))
         refused = await third.post(COMPLETIONS, content=chat(length))
     assert refused.status_code == 429
-    assert refused.json()["error"]["code"] == unadmitted.CODE
+    assert refused.json()["error"]["code"] == unadmitted_bodies.CODE
     assert "this tenant sends more than" in refused.json()["error"]["message"]
     for body in slow:
         body.ends.set()

@@ -132,16 +132,16 @@ def test_shares_grow_with_the_largest_body(settings: Settings) -> None:
 
 def test_all_keys_of_a_tenant_share_what_the_tenant_may_hold() -> None:
     """Each key and each address stays below its own share."""
-    budget, tenant = Budget(128 * unadmitted.MEBIBYTE), uuid4()
-    whole = 32 * unadmitted.MEBIBYTE  # the share of a key
+    budget, tenant = BodyBudget(128 * unadmitted_bodies.MEBIBYTE), uuid4()
+    whole = 32 * unadmitted_bodies.MEBIBYTE  # the share of a key
     first, second, third, stranger = (
-        unadmitted.of_caller(a_caller(tenant_id), f"192.0.2.{n}")
+        unadmitted_bodies.of_caller(a_caller(tenant_id), f"192.0.2.{n}")
         for n, tenant_id in enumerate([tenant, tenant, tenant, uuid4()])
     )
     assert budget.take(first, whole) is None
     assert budget.take(second, whole) is None
     full = budget.take(third, 1)
-    assert full == Owner("tenant", tenant, 2 * whole)
+    assert full == BodyOwner("tenant", tenant, 2 * whole)
     assert budget.take(stranger, whole) is None
 
 

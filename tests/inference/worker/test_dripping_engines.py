@@ -72,7 +72,7 @@ async def watched_to_its_end(engine: OpenAIEngine) -> Traces:
     async with EngineSession() as session:
         watch = SilenceWatch(engine, session)
         watching = asyncio.create_task(watch.keep_watch({"one": run}))
-        work = run.run(session, traces.writer, traces.ledger, traces.cipher)
+        work = run.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
         await asyncio.wait_for(work, 20)
         watching.cancel()
     return traces
@@ -91,9 +91,13 @@ async def test_a_stream_that_drips_ends_at_the_limits_of_an_engine_that_is_silen
     drip: bytes, begun: bool
 ) -> None:
     first = chunk("one word") + b"\n\n" if begun else b""
-    limits = {"first_token_s": 60.0, "between_tokens_s": 0.5} if begun else {"first_token_s": 0.5}
     async with dripping(drip, first) as (engine, url):
-        config = EngineConfig("mock", "openai", url, "theirs", slots=1, **limits)
+        config = EngineConfig(
+            *("mock", "openai", url, "theirs"),
+            slots=1,
+            first_token_s=60.0 if begun else 0.5,
+            between_tokens_s=0.5,
+        )
         traces = await watched_to_its_end(OpenAIEngine(config))
         await asyncio.wait_for(engine.closed.wait(), 10)
     assert traces.row["error_code"] == "engine_failed"
