@@ -20,10 +20,10 @@ LIMIT_S = 1.0
 PROGRAM = """
 import sys, asyncio, time
 from config import life_signs
-from inference import pulses
+from inference import loop_heartbeats
 life_signs.begin()
 async def work():
-    pulse = asyncio.create_task(pulses.keep("web"))
+    pulse = asyncio.create_task(loop_heartbeats.keep("web"))
     await asyncio.to_thread(sys.stdin.read)
     time.sleep(600)
 asyncio.run(work())

@@ -20,10 +20,10 @@ from inference import engine_entries
 _READ = """
 import os, sys
 from config.supervisor import options
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 try:
     options.read()
-except Problem as problem:
+except RunProblem as problem:
     sys.exit(str(problem))
 import config.settings
 import django
