@@ -212,7 +212,7 @@ def test_no_page_needs_a_client_of_redis_that_an_installation_may_lack() -> None
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES_OF_NODE), ids=lambda path: path.name)
 def test_every_example_for_node_can_be_parsed(example: Path) -> None:
-    """It is not run: @grpc/grpc-js is no dependency of the project."""
+    """`make soak` runs it (tests/e2e/test_node_clients.py), for it needs npm."""
     node = shutil.which("node")
     if not node:
         pytest.skip("needs Node (Debian: nodejs)")
