@@ -104,7 +104,7 @@ class Call:
         allowed.check_scope(caller, scope)
         return caller
 
-    async def look(self, caller: Caller) -> None:
+    async def add_limit_headers(self, caller: Caller) -> None:
         """Add limit headers to a call without an admission. Raises NotAdmitted."""
         self.at_admission = True
         admission = await charges_outside_admission.look(*self._address(caller))
@@ -136,7 +136,7 @@ class Call:
         A request that the limits would refuse is refused before its body is read. Raises
         LimitReached, Unavailable, NotAdmitted.
         """
-        if full := self.held.grow(size):
+        if full := self.body_memory.grow(size):
             raise unadmitted_bodies.refusal(full)
         if size > HEAVY and self.caller and not (self._was_heavy or self.at_admission):
             self._was_heavy = True
@@ -153,7 +153,7 @@ class Call:
             raise
 
     @cached_property
-    def held(self) -> BodyMemory:
+    def body_memory(self) -> BodyMemory:
         """The memory that its body takes of this process."""
         return BodyMemory(
             unadmitted_bodies.budget(), lambda: of_caller(self.caller, self.client_ip)
@@ -161,7 +161,7 @@ class Call:
 
     def release_body(self) -> None:
         """Release the memory of its body, which is admitted or refused."""
-        if memory := self.__dict__.get("held"):
+        if memory := self.__dict__.get("body_memory"):
             memory.release()
 
     async def _prompt(self, caller: Caller, body: Body, form: Form) -> FilledTemplate | None:

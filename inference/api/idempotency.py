@@ -49,7 +49,7 @@ async def submit(call: Call, submission: Submission) -> AnswerStream:
 
 async def _replayed(call: Call, caller: Caller, completion: Completion) -> Replay:
     answer = await replay_of(call, caller, completion)
-    await call.look(caller)
+    await call.add_limit_headers(caller)
     call.request_id, call.has_answer = str(completion.pk), True
     call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # it would be today's
     call.headers.append(REPLAYED)

@@ -88,7 +88,7 @@ class Guard:
                 raise EnginePaused(breakers.retry_after(self.engine))
             await asyncio.sleep(LOOK_S)
 
-    def tell(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
+    def report_outcome(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
         """Report the outcome, if the breaker needs it. Does not wait."""
         answered = not (failure or cancelled)
         if answered:

@@ -134,7 +134,7 @@ class LeasedRequest:
         run = await self._new_run(order, cipher, routed_to)
         if run is None:
             return None
-        again = self.item.attempt > 1 or run.past.parked.returns > 0
+        again = self.item.attempt > 1 or run.earlier.parked.returns > 0
         if not again:
             spans.past(order.trace, "queue", order.created_at, run.popped_at)
         self._parts.requests.running[self.item.id] = run
@@ -165,15 +165,15 @@ class LeasedRequest:
                 return None
             checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
             tried = replace(item, attempt=checkpoints.attempts)
-            past = EarlierAttempts(
+            earlier = EarlierAttempts(
                 parked=checkpoints.parked,
                 charged=checkpoints.charged,
                 step=checkpoints.step,
                 state=checkpoints.state(),
             )
         else:
-            past, tried = await self._past(order), item
-        around = RunServices(
+            earlier, tried = await self._earlier_attempts(order), item
+        services = RunServices(
             guard=parts.guard,
             elsewhere=partial(failover.next_pool, order, tried, parts.engine.config.id, routed_to),
             own_pool=partial(failover.own_pool, order),
@@ -185,11 +185,11 @@ class LeasedRequest:
             checkpoints=checkpoints,
             preemption=parts.preemption,
         )
-        run = Run(order, item, parts.engine, past, around)
-        handler_of(order)(run)  # it is the run's handler from here on
+        run = Run(order, item, parts.engine, earlier, services)
+        run.handler = handler_of(order)(run)
         return run
 
-    async def _past(self, order: Order) -> EarlierAttempts:
+    async def _earlier_attempts(self, order: Order) -> EarlierAttempts:
         parts, item, parked = self._parts, self.item, NEVER
         if classes.of(order.klass).preemptible:
             parked = await self._patiently(read, parts.connections.redis, order.id)
@@ -235,7 +235,7 @@ class LeasedRequest:
     # The end -------------------------------------------------------------------------------------
     async def _give_back(self, outcome: Outcome) -> None:
         parts, item, order = self._parts, self.item, self._order
-        before = self._ended.past.charged if self._ended else NEVER
+        before = self._ended.earlier.charged if self._ended else NEVER
         slot = limit_usage.slot(order) if order else await self._slot_on_record()
         set_aside = limit_usage.reserved_tokens(order) if order else 0
         queue = parts.connections.queue
@@ -265,13 +265,13 @@ class LeasedRequest:
             return
         labels = work.labels(self._order, item.klass)
         if pool := run.moves:
-            if checkpoints := run.around.checkpoints:
+            if checkpoints := run.services.checkpoints:
                 await self._patiently(checkpoints.give_attempt_back)
             work.HANDED_OVER.of(*labels).value += 1
             queue = parts.connections.queue
             await self._patiently(failover.fail_over, queue, pool, item, self._ciphertext)
         elif parked := run.parked:
-            before = run.past.charged
+            before = run.earlier.charged
             work.PREEMPTIONS.of(*labels).value += parked.times - before.times
             await self._patiently(parts.preemption.park, self._order, item, before, parked)
 

@@ -47,7 +47,7 @@ class Charging:
 
     def _due(self) -> dict[Item, int]:
         costs = {
-            each.item: each.handler.cost_so_far - each.past.charged.cost
+            each.item: each.handler.cost_so_far - each.earlier.charged.cost
             for each in self._running.values()
         }
         return {

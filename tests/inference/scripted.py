@@ -172,5 +172,5 @@ def generation(
 ) -> Run:
     item = msgspec.structs.replace(order.item, attempt=attempt)
     run = Run(order, item, engine, EarlierAttempts(before or ()))
-    Generation(run)
+    run.handler = Generation(run)
     return run

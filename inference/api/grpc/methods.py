@@ -83,7 +83,7 @@ async def stream(read: Read, rpc: Rpc, caller: Caller, request: Any) -> None:
 
 # Earlier requests --------------------------------------------------------------------------------
 async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
-    await rpc.call.look(caller)
+    await rpc.call.add_limit_headers(caller)
     after = request.after_event
     if not 0 <= after < LATEST_EVENT:
         raise BadRequest("`after_event` must be the number of an event", param="after_event")
@@ -98,7 +98,7 @@ async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
 
 
 async def cancel(rpc: Rpc, caller: Caller, request: pb.CancelRequest) -> pb.CancelResponse:
-    await rpc.call.look(caller)
+    await rpc.call.add_limit_headers(caller)
     was_running = await cancelling.cancel(rpc.call, caller, request.request_id)
     return pb.CancelResponse(was_running=was_running)
 
@@ -106,7 +106,7 @@ async def cancel(rpc: Rpc, caller: Caller, request: pb.CancelRequest) -> pb.Canc
 async def list_models(
     rpc: Rpc, caller: Caller, request: pb.ListModelsRequest
 ) -> pb.ListModelsResponse:
-    await rpc.call.look(caller)
+    await rpc.call.add_limit_headers(caller)
     models = await served_models.listed(caller)
     return pb.ListModelsResponse(models=[pb.Model(**model) for model in models])
 

@@ -118,7 +118,7 @@ class Rpc:
 
     async def read(self) -> bytes:
         """Read its message. Raises RequestTimeout, BadRequest, LimitReached, NotAdmitted."""
-        memory = self.call.held
+        memory = self.call.body_memory
         content: bytes = await message(self._wire, memory, settings.MAX_BODY_BYTES)
         memory.release(len(content))
         if len(content) > FREE:

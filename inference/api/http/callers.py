@@ -25,7 +25,7 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
 async def address_charged_caller(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     """Returns the caller of a request without an admission."""
     caller = await caller_of(request, scope)
-    await request.call.look(caller)
+    await request.call.add_limit_headers(caller)
     return caller
 
 

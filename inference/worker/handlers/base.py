@@ -21,7 +21,8 @@ from inference.worker.run.run import Run
 class Handler(ABC):
     """The work on one order: what it does, what that took, and how it ends.
 
-    Everything else about the order is its run's: attempts, deadline, parking, settlement.
+    Everything else about the order is its run's: attempts, deadline, parking, settlement. Whoever
+    makes a run makes its handler too, and attaches it: `run.handler = handler_of(order)(run)`.
     """
 
     when_broken = "the request could not be processed"  # the client's words for a bug of ours
@@ -29,7 +30,6 @@ class Handler(ABC):
 
     def __init__(self, run: Run) -> None:
         self.run, self.item, self.engine, self.output = run, run.item, run.engine, run.output
-        run.handler = self
 
     @property
     def order(self) -> Order:
@@ -38,59 +38,62 @@ class Handler(ABC):
 
     @abstractmethod
     async def work(self, session: EngineSession, writer: Writer) -> None:
-        """Raises EngineFailed. It is interrupted by `Run.cancel`, and at the order's deadline."""
+        """Do the work. Raises EngineFailed.
+
+        It is interrupted by `Run.cancel`, and at the order's deadline.
+        """
 
     @abstractmethod
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
-        """Return what the work took and what is kept of it, also if it failed or was cancelled."""
+        """Returns what the work took and what is kept of it, also if it failed or was cancelled."""
 
     @abstractmethod
     def last_frame(self) -> Frame:
-        """Return what readers get once work that has not failed is on record."""
+        """Returns what readers get once work that has not failed is on record."""
 
     def everything_sent(self) -> Frame | None:
-        """Return all events so far in one frame, for readers whose Redis lost them."""
+        """Returns all events so far in one frame, for readers whose Redis lost them."""
         return None
 
     # Parking -------------------------------------------------------------------------------------
     def may_be_parked(self) -> bool:
-        """Sooner or later, if a higher class needs its slot."""
+        """Returns whether it can be parked now or later, if a higher class needs its slot."""
         return False
 
     def may_requeue(self) -> bool:
-        """Nothing is lost if it is parked now."""
+        """Returns whether nothing is lost if it is parked now."""
         return False
 
-    def drains_cleanly(self) -> bool:
-        """It can be resumed from the very place where it is."""
+    def can_pause_here(self) -> bool:
+        """Returns whether it can be resumed from the very place where it is."""
         return True
 
     async def park(self, session: EngineSession, writer: Writer) -> Parked:
         """Keep what there is of the work, and return what that took."""
-        parked = self.run.past.parked
+        parked = self.run.earlier.parked
         return msgspec.structs.replace(parked, times=parked.times + 1)
 
     def resumes_in(self, pool: Pool) -> bool:
-        """Each engine of the pool can resume what was given out so far."""
+        """Returns whether each engine of the pool can resume what readers have so far."""
         return False
 
     # Progress ------------------------------------------------------------------------------------
     @property
     def heard(self) -> int:
-        """Events that have come of it, also those that its reader has not been given."""
+        """Returns the number of events so far, also of those that its reader does not have."""
         return self.output.sent
 
     @property
     def is_streamed(self) -> bool:
-        """Something comes of it while it runs."""
+        """Returns whether it produces events while it runs."""
         return self.order.stream
 
     @property
     def is_let_in(self) -> bool:
-        """The engine works for it, as far as can be seen."""
+        """Returns whether the engine seems to work for it."""
         return False
 
     @property
     def cost_so_far(self) -> int:
-        """The visible cost while it works, in the fair queue's unit (Outcome.cost)."""
+        """Returns the visible cost while it works, in the fair queue's unit (Outcome.cost)."""
         return 0

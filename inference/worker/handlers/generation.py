@@ -1,4 +1,4 @@
-"""A completion on one engine: the stream or the whole answer, and what it took."""
+"""Does a completion on one engine: streams its answer or takes it whole, and counts tokens."""
 
 import asyncio
 import contextlib
@@ -40,21 +40,22 @@ from inference.worker import token_counts
 from inference.worker.handlers.base import Handler
 from inference.worker.run.run import Run
 
-ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
-ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
-REFUSES_WITHIN_S = 0.5
+ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within this time
+ELSEWHERE_AFTER_S = 1.0  # the patience if another pool of the model can take the request
+REFUSES_WITHIN_S = 0.5  # an engine that has not refused by then works on the request
 BYTES_OF_A_TOKEN = 4  # on average, of text
-ABORTED = "abort"  # by vLLM or SGLang themselves, as they end: no answer is over that way
+# vLLM and SGLang send this finish reason for requests that they abort as they stop.
+ABORTED = "abort"
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
-FIRST_S, LONGEST_S = 0.2, 4.0
+FIRST_S, LONGEST_S = 0.2, 4.0  # bounds of the pause before the first and before late retries
 
 
 @dataclass
 class AnswerSoFar:
-    """The answer of the engine so far.
+    """The engine's answer so far.
 
-    `held`: events from the finish reason on, shown once it is on record. `over`: it has said
-    [DONE]. `body`: a whole answer.
+    `held` are the events from the finish reason on: readers get them once the answer is on record.
+    `over` is set by [DONE]. `body` is an answer in one piece.
     """
 
     codec: Codec
@@ -66,18 +67,25 @@ class AnswerSoFar:
 
 
 class Generation(Handler):
+    """Generates one completion.
+
+    `asked` is the order as it came; the run's may be replaced by one that continues its answer.
+    `sent_before` counts the events that an earlier attempt gave to readers, which cannot be taken
+    back. `in_pieces` tells whether the engine streams, whatever the client asked for.
+    """
+
     when_broken = "the engine sent no readable answer"
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         order, engine = run.order, run.engine
-        self.asked = order  # the run's may become one that goes on with what there is
-        self.sent_before = len(run.past.events)  # by an earlier attempt: cannot be taken back
-        self.in_pieces = order.stream or bool(run.past.events)  # from the engine, as a stream
-        self._is_followed = False  # what was given out, by more of its text
+        self.asked = order
+        self.sent_before = len(run.earlier.events)
+        self.in_pieces = order.stream or bool(run.earlier.events)
+        self._is_followed = False  # more text follows the events sent so far
         if not order.stream:
-            self.output.sent = 0  # its reader has nothing yet
-        self.asked_at: float | None = None  # None: it was refused, or not asked yet
+            self.output.sent = 0  # its reader gets nothing before the end
+        self.asked_at: float | None = None  # None after a refusal, and before the first call
         self.first_at: float | None = None
         self.tokens_before = 0
         self.answer = AnswerSoFar(
@@ -88,11 +96,12 @@ class Generation(Handler):
                 gives_usage=order.include_usage,
             )
         )
-        self.upstream = ""  # once it has been asked
+        self.upstream = ""  # set when the engine is first called
 
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
-        lost = self.sent_before < self.run.past.parked.events  # Redis has lost some of them
+        # Redis has lost events if it has fewer than were parked.
+        lost = self.sent_before < self.run.earlier.parked.events
         if lost or (self.sent_before and not self._take_up()):
             if self.order.stream:
                 raise WorkerLost(502, "this answer broke off in the middle; send it again")
@@ -104,51 +113,51 @@ class Generation(Handler):
             self.asked_at = time.time()
             try:
                 return await self._ask(session, writer)
-            except EngineAway as failure:  # it has not begun
+            except EngineAway as failure:  # the engine has not begun to answer
                 self.run.has_left = before or (failure.was_asked and self.run.has_left)
-                if self.first_at or self.run.around.guard.phase is Phase.OPEN:
+                if self.first_at or self.run.services.guard.phase is Phase.OPEN:
                     raise
                 await self._back_off(failure, retry, began)
                 retry += 1
 
     async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
-        """Raises the failure where the engine is not waited for any longer."""
+        """Wait before the next retry. Raises the failure once the engine has had its time."""
         if isinstance(failure, EngineFull):
             self.asked_at = None
-            self.run.around.note_full(failure)
+            self.run.services.note_full(failure)
         in_house = self.run.stays_in_house(failure)
-        may_move = not self.output.sent and self.run.around.elsewhere(in_house=in_house)
+        may_move = not self.output.sent and self.run.services.elsewhere(in_house=in_house)
         left = began + (ELSEWHERE_AFTER_S if may_move else ENGINE_PATIENCE_S) - time.time()
         if left <= 0 or failure.asked_to_wait > left:
             raise failure
         await asyncio.sleep(min(left, pause(retry, failure.asked_to_wait)))
 
     def _take_up(self) -> bool:
-        """Goes on where the earlier attempt broke off, if the engine can.
+        """Continue where the earlier attempt broke off. Returns False if the engine cannot.
 
-        Not for another version of it: no answer is half the one's and half the other's.
+        Another version of the engine must not continue: an answer comes from one version alone.
         """
-        if self.run.past.of_another_version:
+        if self.run.earlier.of_another_version:
             return False
         texts = self._texts()
         body = self._continued(self.engine, self.order, texts)
         if body is None:
             return False
-        kept = self.run.past.parked
+        kept = self.run.earlier.parked
         since = sum(1 for event in self.output.events[kept.events :] if sse.said_in(event).text)
         self.tokens_before = kept.completion_tokens + since
         self.run.order = msgspec.structs.replace(self.order, body=body)
         return True
 
     def _begin_anew(self) -> None:
-        """Its reader has nothing of it."""
+        """Forget what earlier attempts produced: the reader has none of it."""
         self.sent_before, self.output.events = 0, []
-        self.run.past.parked = msgspec.structs.replace(
-            self.run.past.parked, events=0, prompt_tokens=0, completion_tokens=0
+        self.run.earlier.parked = msgspec.structs.replace(
+            self.run.earlier.parked, events=0, prompt_tokens=0, completion_tokens=0
         )
 
     def resumes_in(self, pool: Pool) -> bool:
-        """Not in another version, which a client could not tell from this one."""
+        """Returns whether all engines of the pool can resume it, in the version of this one."""
         if self.answer.held or not self.order.keeps_events:
             return False
         version = self.engine.config.version
@@ -162,7 +171,7 @@ class Generation(Handler):
         return all(self._continued(engine, order, texts) is not None for engine, order in own)
 
     def _texts(self) -> list[str] | None:
-        """One for each token that was given out; None after reasoning, which is no such text."""
+        """Returns the texts of the events so far; None after reasoning: it cannot be resumed."""
         said = list(map(sse.said_in, self.output.events))
         if any(piece.reasoning for piece in said):
             return None
@@ -170,7 +179,7 @@ class Generation(Handler):
 
     @staticmethod
     def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
-        """The body that goes on after these texts; None where that might be another answer."""
+        """Returns the body that continues after these texts; None if the answer could change."""
         if texts is None or not continuation.retokenizes_alike(order, "".join(texts[:2])):
             return None
         return engine.continued(order, "".join(texts), len(texts))
@@ -228,14 +237,18 @@ class Generation(Handler):
 
     @property
     def is_let_in(self) -> bool:
-        """A whole answer shows nothing before its end; an engine refuses at once."""
+        """Returns whether the engine seems to work for it.
+
+        An answer in one piece shows nothing before its end, but a refusal comes at once: an engine
+        that has not refused within REFUSES_WITHIN_S works.
+        """
         if self.first_at is not None:
             return True
         return self.asked_at is not None and time.time() - self.asked_at > REFUSES_WITHIN_S
 
     @property
     def cost_so_far(self) -> int:
-        """A whole answer shows nothing before its end."""
+        """Returns the cost of the events so far. An answer in one piece shows none."""
         if self.first_at is None:
             return 0
         guess = len(self.order.body) // BYTES_OF_A_TOKEN
@@ -250,18 +263,18 @@ class Generation(Handler):
         now: list[bytes] = []
         try:
             self._sort(events, now)
-        finally:  # also what came in front of an error
+        finally:  # readers also get the events in front of an error
             if now:
                 self._give_out(now, writer)
 
     def _sort(self, events: list[bytes], now: list[bytes]) -> None:
-        """Into what may be shown now and what is held. Raises EngineFailed at an error event."""
+        """Append to `now` the events that readers may have; hold the tail. Raises EngineFailed."""
         if not (self.sent_before or self.answer.held) and sse.are_text_alone(events):
             now += events
             return
         for event in events:
             if self.sent_before and sse.opens(event):
-                continue  # the reader has seen one
+                continue  # the reader has the opening event of the earlier attempt
             if self.answer.held or sse.ends(event):
                 self._hold(event)
             elif event.startswith((b'data: {"error"', b"error:")):
@@ -277,7 +290,7 @@ class Generation(Handler):
         writer.put(self.order, self.output.frame(Kind.EVENTS, self.answer.codec.blob(now)))
 
     def _hold(self, event: bytes) -> None:
-        """The tail: finish reason, usage, [DONE]."""
+        """Hold an event of the tail: finish reason, usage, [DONE]."""
         if event == sse.DONE:
             self.answer.over = True
             return
@@ -291,15 +304,15 @@ class Generation(Handler):
 
     # Parking --------------------------------------------------------------------------------------
     def may_be_parked(self) -> bool:
-        """Sooner or later. A whole answer is asked for in pieces then, which nobody else sees."""
+        """Returns whether it can be parked. If so, the engine streams, also for a whole answer."""
         goes_on = self.engine.resumes_unchanged(self.asked)
         if not self.order.stream:
             self.in_pieces = self.in_pieces or goes_on
-        here = not self.engine.config.hosted and self.run.past.parked.times < MOST_TIMES
+        here = not self.engine.config.hosted and self.run.earlier.parked.times < MOST_TIMES
         return here and (goes_on or self.order.stream)
 
     def may_requeue(self) -> bool:
-        """While nothing has come, or where the engine goes on as if it had not been stopped."""
+        """Returns whether the engine has sent nothing, or resumes as if it had not been stopped."""
         if self.answer.held or self.answer.over:
             return False
         if not self.output.events:
@@ -308,10 +321,11 @@ class Generation(Handler):
             return False
         return self._continued(self.engine, self.asked, self._texts()) is not None
 
-    def drains_cleanly(self) -> bool:
-        """Some templates cut spaces off the end of a text that is to be gone on with.
+    def can_pause_here(self) -> bool:
+        """Returns whether the answer can be continued after its last event.
 
-        And a text may be all there is, cut off where a stop string began, until more of it comes.
+        Some chat templates cut spaces off the end of a text that the engine is to continue. With
+        stop strings, the last text may end where one began, unless more text has followed it.
         """
         if self._stops and self.output.events and not self._is_followed:
             return False
@@ -319,7 +333,7 @@ class Generation(Handler):
         return not (text[-1:].isspace() or continuation.ends_inside_stop(self._stops, text))
 
     def _stop_before(self, events: list[bytes]) -> None:
-        """Raises what ends the work where these follow the text so far; they are made again."""
+        """Stop before these events, if something ends the work: the engine makes them again."""
         self._is_followed = sse.are_text_alone(events)
         self.run.stop_if_told()
         self._is_followed = False
@@ -329,7 +343,7 @@ class Generation(Handler):
         return continuation.stops_of(self.asked)
 
     def _last_text(self) -> str:
-        """Of a long answer its end alone: this is looked at with each piece of it."""
+        """Returns the end of the text; each event asks for it, so the whole is not joined."""
         pieces, left = deque[str](), continuation.LONGEST_STOP
         for event in reversed(self.output.events):
             pieces.appendleft(text := sse.text_in(event))
@@ -343,18 +357,18 @@ class Generation(Handler):
             self._keep_events(writer)
             await writer.written(self.order.id.bytes)
         prompt, answer = await self._taken(session)
-        times, events = self.run.past.parked.times + 1, len(self.output.events)
+        times, events = self.run.earlier.parked.times + 1, len(self.output.events)
         return Parked(times, events, prompt, answer, self.run.queue_ms, self._ttft_ms())
 
     def _keep_events(self, writer: Writer) -> None:
-        """All of them, for who goes on; readers have had theirs."""
+        """Store all events in the stream for the next attempt. Readers have theirs already."""
         self.output.name_engine_again()
         frame = self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
         frame = msgspec.structs.replace(frame, last=len(self.output.events))
         writer.put(msgspec.structs.replace(self.asked, reply_to="", stream=True), frame)
 
     async def _taken(self, session: EngineSession) -> tuple[int, int]:
-        """Tokens of the prompt and of the answer so far: a piece of it may be several."""
+        """Returns tokens of the prompt and of the answer so far; an event may carry several."""
         texts = self._texts()
         if not texts or (body := self._continued(self.engine, self.asked, texts)) is None:
             return 0, 0
@@ -362,11 +376,11 @@ class Generation(Handler):
         prompt, both = await asyncio.gather(
             self._count_prompt(session), self.engine.count_prompt(session, goes_on)
         )
-        estimated = both == self.engine.estimate_prompt(goes_on)  # it could not be asked
+        estimated = both == self.engine.estimate_prompt(goes_on)  # the engine did not count
         return prompt, len(texts) if estimated else max(len(texts), both - prompt)
 
     async def _count_prompt(self, session: EngineSession) -> int:
-        known = self.run.past.parked.prompt_tokens
+        known = self.run.earlier.parked.prompt_tokens
         return known or await self.engine.count_prompt(session, self.asked)
 
     # Whole answers -------------------------------------------------------------------------------
@@ -403,13 +417,13 @@ class Generation(Handler):
         )
 
     def _ttft_ms(self) -> int | None:
-        before = self.run.past.parked.ttft_ms
+        before = self.run.earlier.parked.ttft_ms
         if before is not None or self.first_at is None:
             return before
         return self.run.since_receipt(self.first_at)
 
     def _prompt_figure(self) -> int | None:
-        """A token is one byte at least, but for images and the like."""
+        """Returns the engine's count, if plausible: a token of text has at least one byte."""
         most = max(self.engine.context_length, len(self.order.body))
         return token_counts.believable(self.answer.usage, "prompt_tokens", most)
 
@@ -419,24 +433,26 @@ class Generation(Handler):
         )
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
-        """Tokens by our own count: the engine could not say."""
+        """Returns our own count of the prompt's tokens, if the engine sent no usable one."""
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
         cut = self.run.signals.cancelled or failure is not None
-        if not (began or self.sent_before or self.run.past.parked.events or not cut):
+        if not (began or self.sent_before or self.run.earlier.parked.events or not cut):
             return 0
         if self.run.must_stay_here:
             return self.engine.estimate_prompt(self.asked)
         return await self._count_prompt(session)
 
     def _counted(self, failure: EngineFailed | None) -> int:
-        """Pieces of text, as an engine sends one for each token; of a whole answer a guess."""
-        if isinstance(failure, AnswerTooLong):  # so many at least
+        """Returns our own count of the answer's tokens: one for each event, else by its bytes."""
+        if isinstance(failure, AnswerTooLong):  # it was at least this long
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
         if self.answer.body:
             text = "".join(sse.said_of(self.answer.body)).encode()
-            return max(1, len(text or self.answer.body) // BYTES_OF_A_TOKEN)  # or a tool's call
-        since = self.output.events[self.run.past.parked.events :]
-        kept = self.run.past.parked.completion_tokens  # also where its events are lost
+            return max(
+                1, len(text or self.answer.body) // BYTES_OF_A_TOKEN
+            )  # a tool call has no text
+        since = self.output.events[self.run.earlier.parked.events :]
+        kept = self.run.earlier.parked.completion_tokens  # it counts also if Redis lost its events
         return kept + sum(1 for event in since if any(sse.said_in(event)))
 
     def _said(self) -> Said:
@@ -447,7 +463,7 @@ class Generation(Handler):
         return sse.said_in_all([*self.output.events, *self.answer.held])
 
     def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
-        """A stream as text alone; as the answer that it was where it may be sent again."""
+        """Returns what the record keeps: the text; the whole answer if it may be sent again."""
         whole = self.order.idempotent or self.order.cached
         if not whole or failure or self.run.signals.cancelled:
             return as_one_text(said).encode()
@@ -459,13 +475,13 @@ class Generation(Handler):
     def last_frame(self) -> Frame:
         if not self.order.stream:
             return self.output.frame(Kind.BODY, self.answer.body)
-        self.output.sent += len(self.answer.held) + 1  # [DONE]
+        self.output.sent += len(self.answer.held) + 1  # and [DONE]
         return self.output.frame(Kind.END, self.answer.codec.blob(self.answer.held, ends=True))
 
     def everything_sent(self) -> Frame | None:
         if not self.output.sent:
             return None
-        self.output.name_engine_again()  # who goes on with it needs to know which version began
+        self.output.name_engine_again()  # an attempt that resumes needs the version that began
         return self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
 
 

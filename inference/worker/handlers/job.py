@@ -18,7 +18,7 @@ MOST = 2**31 - 1  # tokens that a row of usage can hold
 
 
 class Job(Handler):
-    """A handler of a class with `checkpoints`. A subclass says what a step is.
+    """A handler of a class with `checkpoints`. A subclass defines the step.
 
     After each step its state is durable. The work goes on from there after a crash, when a worker
     that stops has put it back, and when a higher class had its slot. Steps that a crash has undone
@@ -29,9 +29,9 @@ class Job(Handler):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        before = run.past.parked
+        before = run.earlier.parked
         self.cost = Cost(before.prompt_tokens, before.completion_tokens, before.gpu_ms)
-        self.steps_done = run.past.step
+        self.steps_done = run.earlier.step
 
     @abstractmethod
     def resume(self, state: bytes) -> None:
@@ -40,7 +40,7 @@ class Job(Handler):
     @property
     @abstractmethod
     def is_done(self) -> bool:
-        """Return whether all steps are done."""
+        """Returns whether all steps are done."""
 
     @abstractmethod
     async def step(self, session: EngineSession) -> Cost:
@@ -48,14 +48,14 @@ class Job(Handler):
 
     @abstractmethod
     def state(self) -> bytes:
-        """Return what the next step needs."""
+        """Returns what the next step needs."""
 
     @abstractmethod
     def result(self) -> bytes:
-        """Return what the client gets, and the audit trail keeps."""
+        """Returns what the client gets, and the audit trail keeps."""
 
     async def work(self, session: EngineSession, writer: Writer) -> None:
-        self.resume(self.run.past.state)
+        self.resume(self.run.earlier.state)
         while not self.is_done:
             self.cost += await self.step(session)
             self.steps_done += 1
@@ -77,8 +77,8 @@ class Job(Handler):
     def may_requeue(self) -> bool:
         return True
 
-    def drains_cleanly(self) -> bool:
-        """Return False: it parks after a step alone (Run.checkpoint)."""
+    def can_pause_here(self) -> bool:
+        """Returns False: it parks after a step alone (Run.checkpoint)."""
         return False
 
     async def park(self, session: EngineSession, writer: Writer) -> Parked:

@@ -51,21 +51,26 @@ SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever
 
 
 class Run:
-    handler: "Handler"  # set by its own constructor
+    """The work on one order by this worker.
+
+    `handler` does the work of the order's class: whoever makes the run sets it.
+    """
+
+    handler: "Handler"
 
     def __init__(
         self,
         order: Order,
         item: Item,
         engine: Engine,
-        past: EarlierAttempts | None = None,
-        around: RunServices | None = None,
+        earlier: EarlierAttempts | None = None,
+        services: RunServices | None = None,
     ) -> None:
         self.order, self.item, self.engine = order, item, engine
-        self.past, self.around = past or EarlierAttempts(), around or RunServices()
+        self.earlier, self.services = earlier or EarlierAttempts(), services or RunServices()
         self.signals = Signals()
-        self.output = Output(order, item, engine, self.past.events)
-        self.output.preemptions = self.past.parked.times
+        self.output = Output(order, item, engine, self.earlier.events)
+        self.output.preemptions = self.earlier.parked.times
         self.popped_at = time.time()
         self.failure: EngineFailed | None = None  # as the work ended here
         self.settling: asyncio.Event | None = None  # set when the settlement has ended
@@ -80,7 +85,7 @@ class Run:
         if signals.cancelled or signals.lost or not self.handler.may_requeue():
             return False
         signals.must_park = True
-        if signals.works and self.handler.drains_cleanly():
+        if signals.works and self.handler.can_pause_here():
             signals.park_now()
         return True
 
@@ -88,13 +93,13 @@ class Run:
         """Raise what ends the work, if anything does; call it between two steps."""
         if not self.signals.must_park:
             return
-        if self.handler.drains_cleanly() and self.handler.may_requeue():
+        if self.handler.can_pause_here() and self.handler.may_requeue():
             self.signals.parks_here = True
             raise ParksHere
 
     def park_at_stop(self) -> None:
         """Go back into the queue after this step: the worker stops. Others run to their end."""
-        if self.around.checkpoints:
+        if self.services.checkpoints:
             self.signals.must_park = self.signals.worker_stops = True
 
     def cancel(self) -> None:
@@ -110,30 +115,30 @@ class Run:
         `cost` is that of all steps so far. Raises what ends the work: another run may have taken
         it over.
         """
-        checkpoints = self.around.checkpoints
+        checkpoints = self.services.checkpoints
         assert checkpoints, f"{self.order.klass} is a class without checkpoints"
-        is_first = step == self.past.step + 1
+        is_first = step == self.earlier.step + 1
         if not await self._patiently(checkpoints.write, step, state, cost, self.queue_ms):
             self.abandon()
             await asyncio.sleep(0)  # raises CancelledError
         if await self._owes_its_slot():
             self.signals.parks_here = True
             raise ParksHere
-        if is_first and self.around.preemption:  # it may have had an exceptional turn: that ends
-            await self.around.preemption.offer(self)
+        if is_first and self.services.preemption:  # it may have had an exceptional turn: that ends
+            await self.services.preemption.offer(self)
 
     async def _owes_its_slot(self) -> bool:
         """Return whether a higher class waits for it still: a step may have lasted for minutes."""
-        preemption = self.around.preemption
+        preemption = self.services.preemption
         if preemption and self.signals.must_park and not self.signals.worker_stops:
             self.signals.must_park = await preemption.wants_slot(self)
         return self.signals.must_park
 
     async def note_parking(self) -> Parked:
         """Count a preemption, or a stop of the worker. Return what the work has taken."""
-        assert self.around.checkpoints
+        assert self.services.checkpoints
         return await self._patiently(
-            partial(self.around.checkpoints.note_parking, stops=self.signals.worker_stops)
+            partial(self.services.checkpoints.note_parking, stops=self.signals.worker_stops)
         )
 
     async def _patiently(self, write: Callable[..., Awaitable[T]], *arguments: Any) -> T:
@@ -159,7 +164,7 @@ class Run:
         if failure:
             failure.cause = self.engine.shown_cause(failure.cause)
         parks = signals.parks_here and not failure
-        self.around.guard.tell(self.item, failure, cancelled=signals.cancelled or parks)
+        self.services.guard.report_outcome(self.item, failure, cancelled=signals.cancelled or parks)
         if parks and await self._park(session, writer):
             return None
         if failure and not signals.cancelled:
@@ -176,7 +181,7 @@ class Run:
 
     async def _park(self, session: EngineSession, writer: Writer) -> bool:
         """Return False for an order that is cancelled meanwhile, and has to be settled."""
-        self.around.free_slot()
+        self.services.free_slot()
         parked = await self.handler.park(session, writer)
         if self.signals.cancelled:
             return False
@@ -216,7 +221,7 @@ class Run:
 
     async def _store(self, outcome: Outcome, frame: Frame | None, cipher: Cipher) -> None:
         """Store a whole answer for identical requests, or tell them to wait no longer."""
-        answers = self.around.answers
+        answers = self.services.answers
         if not (self.order.cached and answers):
             return
         if outcome.state == "cancelled":
@@ -262,13 +267,13 @@ class Run:
     @property
     def _attempts(self) -> int:
         """Return how many workers have had it, this one included: with checkpoints since a step."""
-        checkpoints = self.around.checkpoints
+        checkpoints = self.services.checkpoints
         return checkpoints.attempts if checkpoints else self.item.attempt
 
     async def _handler_work(self, session: EngineSession, writer: Writer) -> None:
-        guard = self.around.guard
+        guard = self.services.guard
         if guard.has_trouble:
-            waits = bool(self.output.sent) or self.around.elsewhere() is None
+            waits = bool(self.output.sent) or self.services.elsewhere() is None
             await guard.enter(str(self.item), waits=waits)
         if self.signals.worker_stops:
             self.signals.parks_here = True
@@ -292,13 +297,13 @@ class Run:
     # Other pools ---------------------------------------------------------------------------------
     def _next_pool(self, failure: EngineFailed) -> Pool | None:
         """Return the pool whose engines begin the order anew, or resume it."""
-        around = self.around
+        services = self.services
         if self.may_move(failure):
             in_house = self.stays_in_house(failure)
             waits = in_house and isinstance(failure, EngineFull)
-            return around.elsewhere(in_house=in_house) or (around.own_pool() if waits else None)
+            return services.elsewhere(in_house=in_house) or (services.own_pool() if waits else None)
         breaks_off = self.output.sent and self.item.attempt == 1 and failure.counts
-        pool = around.elsewhere() if breaks_off else None
+        pool = services.elsewhere() if breaks_off else None
         return pool if pool and self.handler.resumes_in(pool) else None
 
     def may_move(self, failure: EngineFailed) -> bool:
@@ -315,7 +320,7 @@ class Run:
 
     @property
     def must_stay_here(self) -> bool:
-        """This engine may see nothing of an order that may not leave this installation."""
+        """Returns whether the order may not leave this installation, and this engine is hosted."""
         return self.order.local_only and self.engine.config.hosted
 
     # How it ends ---------------------------------------------------------------------------------
@@ -329,14 +334,14 @@ class Run:
             finish_reason=str(reason)[:20],
             error_code=failure.code if failure else "",
             attempts=self.item.attempt,
-            preemptions=self.past.parked.times,
+            preemptions=self.earlier.parked.times,
             queue_ms=self.queue_ms,
         )
 
     @property
     def queue_ms(self) -> int:
         """Milliseconds until it first began."""
-        before = self.past.parked.queue_ms
+        before = self.earlier.parked.queue_ms
         return self.since_receipt(self.popped_at) if before is None else before
 
     def since_receipt(self, at: float) -> int:

@@ -145,14 +145,14 @@ async def test_one_whose_deadline_has_passed_is_cut_at_once() -> None:
 class Listening(Guard):
     """Hears what is told of the engine."""
 
-    def tell(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
+    def report_outcome(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
         self.failure = failure
 
 
 async def test_a_fault_of_ours_is_none_of_the_engine() -> None:
     running = generation(ScriptedEngine([KeyError("ours")]), an_order())
     guard, traces = Listening(), Traces()
-    running.around = replace(running.around, guard=guard)
+    running.services = replace(running.services, guard=guard)
     await traces.run(running)
     assert traces.error["code"] == "engine_failed"
     assert guard.failure
@@ -164,7 +164,7 @@ async def test_a_whole_answer_that_takes_its_time_is_no_fault_of_the_engine(stre
     order = an_order(stream=stream, deadline=time.time() + 0.1)
     running = generation(ScriptedEngine([5.0]), order)
     guard = Listening()
-    running.around = replace(running.around, guard=guard)
+    running.services = replace(running.services, guard=guard)
     running.popped_at = time.time() - 100
     await Traces().run(running)
     assert guard.failure

@@ -22,7 +22,7 @@ class Told:
     def hears(self, tenant: str, failure: EngineFailed | None = None) -> bool:
         """Whether the engine steps back."""
         self.clock.now += 2 * STEP_BACK_S
-        self.guard.tell(an_item(tenant), failure, cancelled=False)
+        self.guard.report_outcome(an_item(tenant), failure, cancelled=False)
         return self.guard.allowed_slots(4, others=True) == 0
 
 

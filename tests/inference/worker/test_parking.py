@@ -138,9 +138,9 @@ async def said_some(bench: Bench, n: int = 1, *, first: bool = True) -> None:
     async def some() -> bool:
         running = [h for each in bench.runners for h in each.requests.running.values()]
         new = [
-            len(h.output.events) - len(h.past.events)
+            len(h.output.events) - len(h.earlier.events)
             for h in running
-            if bool(h.past.events) != first
+            if bool(h.earlier.events) != first
         ]
         return len([each for each in new if each > 3]) >= n
 
@@ -306,7 +306,7 @@ async def test_where_a_long_text_may_be_stopped_its_end_says(
     read = Mock(side_effect=sse.text_in)
     monkeypatch.setattr(sse, "text_in", read)
     handler.output.events += [chunk(" word")] * 5_000
-    assert handler.handler.drains_cleanly()
+    assert handler.handler.can_pause_here()
     assert read.call_count == 200
     del handler.output.events[-5_000:]
     await bench.settled(1)
@@ -338,9 +338,9 @@ async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None
     bench.start(GoesOn())
     await said_some(bench)
     (handler,) = bench.runners[0].requests.running.values()
-    assert handler.handler.drains_cleanly()
+    assert handler.handler.can_pause_here()
     handler.output.events.append(chunk(" \n"))
-    assert not handler.handler.drains_cleanly()
+    assert not handler.handler.can_pause_here()
     handler.output.events.pop()
     await bench.settled(1)
 
@@ -367,9 +367,9 @@ async def test_text_is_not_stopped_inside_a_stop_string(
     handler.output.events += [chunk(" w1"), chunk(" EN")]
     assert isinstance(handler.handler, Generation)
     handler.handler._is_followed = True
-    assert handler.handler.drains_cleanly() is not inside
+    assert handler.handler.can_pause_here() is not inside
     del handler.output.events[-2:]
-    assert handler.handler.drains_cleanly() is (stop is None or len(stop) < 1_000)
+    assert handler.handler.can_pause_here() is (stop is None or len(stop) < 1_000)
     await bench.settled(1)
 
 
@@ -556,7 +556,7 @@ async def test_a_whole_one_goes_on_although_it_may_not_be_parked_again() -> None
     """Its runner stops, and offers nothing."""
     engine, order = GoesOn(), an_order(stream=False, klass="batch")
     work = generation(engine, order, 1, [chunk(word) for word in WORDS[:4]])
-    work.past.parked = Parked(1, 4, PROMPT, 4)
+    work.earlier.parked = Parked(1, 4, PROMPT, 4)
     traces = Traces()
     outcome = await traces.run(work)
     assert outcome

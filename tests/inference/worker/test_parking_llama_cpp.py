@@ -131,11 +131,11 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(engine: Stepped)
             work = generation(engine, order)
             for _ in range(MOST_TIMES):
                 assert work.handler.may_be_parked()
-                assert await parked(session, engine, work, len(work.past.events) + 4) is None
+                assert await parked(session, engine, work, len(work.earlier.events) + 4) is None
                 assert work.parked
                 said, before = work.output.events, work.parked
                 work = generation(engine, order, 1, said)
-                work.past.parked = before
+                work.earlier.parked = before
             assert not work.handler.may_be_parked()
             engine.is_told_to = lambda: False
             again = await outcome_of(session, work)
@@ -178,7 +178,7 @@ async def _resumed(session: EngineSession, engine: Stepped, order: Order, after:
     assert work.parked
     engine.is_told_to = lambda: False
     goes_on = generation(engine, order, 1, work.output.events)
-    goes_on.past.parked = work.parked
+    goes_on.earlier.parked = work.parked
     again = await outcome_of(session, goes_on)
     assert again
     return again
