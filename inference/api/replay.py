@@ -26,7 +26,7 @@ from inference.record import statements
 from inference.record.recorded_requests import recorded_order
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from infrastructure.redis.link import RedisGone
 from tenants.caller import Caller
 from tenants.quotas.ledger_answer import NO_QUOTA
@@ -51,7 +51,7 @@ class Replay(AnswerStream):
         self, call: Call, caller: Caller, completion: Completion, order: Order, ciphertext: bytes
     ) -> None:
         recorded = OnRecord(ciphertext, NO_QUOTA, sha256(ciphertext[16:]).hexdigest())
-        super().__init__(call.context, order, Sink(), Admission(""), recorded)
+        super().__init__(call.context, order, ReaderBuffer(), Admission(""), recorded)
         self._call, self._caller, self._completion = call, caller, completion
         self._last = 0  # number of the last event
         self._lost = ""  # why the caller's access has ended
@@ -88,7 +88,7 @@ class Replay(AnswerStream):
     async def _events(self) -> AsyncGenerator[Frame | None]:
         closed = False
         async for frame in self._looks():
-            if self.sink.hung_up:
+            if self.buffer.hung_up:
                 raise ReaderGone
             if self._lost:
                 status, body = refusal(self._lost)

@@ -16,7 +16,7 @@ from inference.queue.expected_wait import Place
 from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind, error_frame
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from infrastructure.redis.link import RedisGone
 from tenants.quotas.ledger_answer import Verdict
 from tenants.rate_limits.admission import Admission
@@ -37,11 +37,11 @@ class AnswerStream:
         self,
         context: Context,
         order: Order,
-        sink: Sink,
+        buffer: ReaderBuffer,
         admission: Admission,
         on_record: OnRecord,
     ) -> None:
-        self._context, self.order, self.sink = context, order, sink
+        self._context, self.order, self.buffer = context, order, buffer
         self.admission, self.on_record = admission, on_record
         self.place = Place()  # its place when it joined its queue
         self.is_kept = False  # the answer is a cached one of an earlier request
@@ -54,7 +54,7 @@ class AnswerStream:
     @property
     def place_now(self) -> Place:
         """Returns the present place; position 0 once it runs, or if it never waited."""
-        return Place() if self.sink.attempt else self.place.now(self.order.queue)
+        return Place() if self.buffer.attempt else self.place.now(self.order.queue)
 
     @property
     def receipt(self) -> bytes:
@@ -87,21 +87,21 @@ class AnswerStream:
             self._end()
 
     async def _next(self) -> Frame | None:
-        frame = await self.sink.next(LOOK_AROUND_S)
-        if self.sink.hung_up:
+        frame = await self.buffer.next(LOOK_AROUND_S)
+        if self.buffer.hung_up:
             raise ReaderGone
         if frame is None:
-            await recover(self._context, self.order, self.sink)
+            await recover(self._context, self.order, self.buffer)
         return frame
 
     def _end(self) -> None:
         forget_reader(self._context, self.order)
-        if not (self.sink.finished or self.order.outlives_reader):
+        if not (self.buffer.finished or self.order.outlives_reader):
             self._context.cancellation.cancel(self.order)
 
     def hang_up(self) -> None:
         """Note that the reader has disconnected."""
-        self.sink.hang_up()
+        self.buffer.hang_up()
 
     def give_up(self) -> None:
         """Cancel the generation of a reader that is gone before it began. Does not wait."""
@@ -122,28 +122,30 @@ def forget_reader(context: Context, order: Order) -> None:
 
 
 # Recovery of an answer that may have been lost, for example with the data of Redis ----------------
-async def recover(context: Context, order: Order, sink: Sink) -> None:
-    """Put what is available elsewhere into the sink: stored events, or the recorded answer."""
+async def recover(context: Context, order: Order, buffer: ReaderBuffer) -> None:
+    """Put what is available elsewhere into the buffer: stored events, or the recorded answer."""
     if order.stream:
-        await _from_history(context, order, sink)
-    if not sink.finished:
-        frame = await database_sync_to_async(_recorded)(order, sink.last)
+        await _from_history(context, order, buffer)
+    if not buffer.finished:
+        frame = await database_sync_to_async(_recorded)(order, buffer.last)
         if frame:
-            sink.put(frame)
-    if not sink.finished and time.time() > order.deadline + OVERTIME_S:
-        sink.put(error_frame(sink.last + 1, 504, "deadline_exceeded", "the answer took too long"))
+            buffer.put(frame)
+    if not buffer.finished and time.time() > order.deadline + OVERTIME_S:
+        buffer.put(
+            error_frame(buffer.last + 1, 504, "deadline_exceeded", "the answer took too long")
+        )
         context.cancellation.cancel(order)
 
 
-async def _from_history(context: Context, order: Order, sink: Sink) -> None:
+async def _from_history(context: Context, order: Order, buffer: ReaderBuffer) -> None:
     name = frames.history(order.id.bytes)
     try:
-        answer = await context.redis.call("XREAD", "STREAMS", name, str(sink.last))
+        answer = await context.redis.call("XREAD", "STREAMS", name, str(buffer.last))
     except RedisGone:
         return
     for _, entries in answer or ():
         for frame in frames.in_entries(entries, name):
-            sink.put(frame)
+            buffer.put(frame)
 
 
 def _recorded(order: Order, last: int) -> Frame | None:

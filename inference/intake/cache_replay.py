@@ -60,7 +60,7 @@ async def replay_kept(
     if not (settled or await _settles(context, replay)):
         text = error_body("the answer could not be put on record", "not_recorded", 503)
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
-    stream.sink.put(frame)
+    stream.buffer.put(frame)
     context.limits.rate.over(str(order.id))
     # Its place in the limits, and its tokens: no engine has worked for it.
     held = limit_usage.slot(order), limit_usage.reserved_tokens(order), 0, len(replay.body)

@@ -8,14 +8,14 @@ from inference.intake.errors import OutOfService
 from inference.order import Order
 from inference.queue.expected_wait import Place
 from inference.queue.pool_workers import wake_up
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from infrastructure.redis.link import RedisGone
 
 PATIENCE_S = 10.0  # a restart of Redis takes less
 AGAIN_S = 0.2
 
 
-async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> Place:
+async def enqueue(context: Context, order: Order, ciphertext: bytes, buffer: ReaderBuffer) -> Place:
     """Join the queue and return the place in it; wait PATIENCE_S for a Redis that is away.
 
     Raises OutOfService if the order has been settled as not run.
@@ -31,7 +31,7 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
             context.queues.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:
-            if sink.attempt:  # the sweeper queued it, and it runs
+            if buffer.attempt:  # the sweeper queued it, and it runs
                 return Place()
             if loop.time() + AGAIN_S >= until:
                 await _give_up(context, order)

@@ -56,10 +56,10 @@ async def submit(
         return answer
     if before_queue:
         await _call(before_queue, context, order)
-    context.revocation.begin(order, submission.caller.credential, answer.sink)
+    context.revocation.begin(order, submission.caller.credential, answer.buffer)
     try:
         with step("join queue"):
-            answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
+            answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.buffer)
     except asyncio.CancelledError:  # this process stops
         forget_reader(context, order)
         raise
@@ -126,7 +126,7 @@ async def _record(
             replay = CachedReplay.of(order, hit)
             order = replay.order
     settled = replay.settled if replay and replay.fits_one_commit else None
-    sink = context.frame_reader.expect(order.id.bytes, order.tenant_id.bytes)
+    buffer = context.frame_reader.expect(order.id.bytes, order.tenant_id.bytes)
     try:
         with step("put on record"):
             recorded = await put_on_record(
@@ -136,7 +136,7 @@ async def _record(
         context.frame_reader.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)
         raise
-    return AnswerStream(context, order, sink, admitted.admission, recorded), replay
+    return AnswerStream(context, order, buffer, admitted.admission, recorded), replay
 
 
 async def _lookup(

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from inference.stream import frames
-from inference.stream.frames import Frame, Kind
-from inference.stream.sink import repeats_events, restarted, unseen
+from inference.stream.frames import Frame, Kind, repeats_events, restarted, unseen
 from infrastructure.redis.link import RedisLink
 
 POLL_S, IDLE_POLL_S, QUIET_S = 0.025, 0.1, 1.0

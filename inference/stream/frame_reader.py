@@ -1,4 +1,4 @@
-"""The one reader of a web process: it takes frames off its stream and distributes them to sinks."""
+"""Reads frames off a web process's stream, and puts each into the buffer of its reader."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import logging
 import hiredis
 
 from inference.stream import frames
-from inference.stream.sink import Backlog, Sink
+from inference.stream.reader_buffer import Backlog, ReaderBuffer
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisGone
 
@@ -20,18 +20,18 @@ class FrameReader:
     def __init__(self, redis_url: str, web: str) -> None:
         self.web, self._channel = web, frames.channel(web)
         self._redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
-        self.sinks: dict[bytes, Sink] = {}
+        self.buffers: dict[bytes, ReaderBuffer] = {}
         self.backlog = Backlog()
         self._last = b"0"
         self._task = asyncio.create_task(self._read())
 
-    def expect(self, completion_id: bytes, tenant: bytes = b"") -> Sink:
-        sink = self.sinks[completion_id] = Sink(tenant, self.backlog)
-        return sink
+    def expect(self, completion_id: bytes, tenant: bytes = b"") -> ReaderBuffer:
+        buffer = self.buffers[completion_id] = ReaderBuffer(tenant, self.backlog)
+        return buffer
 
     def forget(self, completion_id: bytes) -> None:
-        if sink := self.sinks.pop(completion_id, None):
-            sink.forget()
+        if buffer := self.buffers.pop(completion_id, None):
+            buffer.forget()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -65,6 +65,6 @@ class FrameReader:
 
     def _distribute(self, data: bytes) -> None:
         for frame in frames.decrypted(data, self._channel.encode()):
-            sink = self.sinks.get(frame.id)
-            if sink:
-                sink.put(frame)
+            buffer = self.buffers.get(frame.id)
+            if buffer:
+                buffer.put(frame)

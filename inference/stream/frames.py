@@ -11,7 +11,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
+from inference.codec.events import split
 from inference.errors import error_body
+
+BEGAN_ANEW = "the answer was interrupted and had to begin anew; send the request again"
 
 
 class Kind(IntEnum):
@@ -45,6 +48,42 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 def error_frame(number: int, status: int, code: str, message: str) -> Frame:
     """Returns an error as event `number`, which outranks events of any attempt."""
     return Frame(b"", 99, number, Kind.ERROR, error_body(message, code, status), status)
+
+
+def repeats_events(frame: Frame, last: int) -> bool:
+    """Returns whether it repeats events up to number `last`, which a new attempt may change."""
+    events = frame.kind in (Kind.EVENTS, Kind.END)
+    return events and frame.last - frame.body.count(b"\n\n") < last
+
+
+def restarted(frame: Frame, last: int) -> Frame:
+    """Returns an error frame: a new attempt must not continue events that it does not know."""
+    error = error_frame(last + 1, 502, "stream_lost", BEGAN_ANEW)
+    return msgspec.structs.replace(error, id=frame.id, attempt=frame.attempt)
+
+
+def unseen(frame: Frame, last: int) -> Frame | None:
+    """Returns the frame without the events up to number `last`.
+
+    None if no event remains, and after a gap: events are never skipped.
+    """
+    if frame.last <= last:
+        return None
+    events = split(frame.body)
+    first = frame.last - len(events) + 1
+    if first > last + 1:
+        return None
+    if first == last + 1:
+        return frame
+    fresh = b"\n\n".join(events[last - first + 1 :]) + b"\n\n"
+    return msgspec.structs.replace(frame, body=fresh)
+
+
+def numbered(frame: Frame) -> bytes:
+    """Returns the frame's events with their numbers as SSE ids, for `Last-Event-ID`."""
+    events = split(frame.body)
+    first = frame.last - len(events) + 1
+    return b"".join(b"id: %d\n%b\n\n" % (first + i, event) for i, event in enumerate(events))
 
 
 def upstream(pool: str, *engine: str) -> str:

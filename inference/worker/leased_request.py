@@ -27,7 +27,7 @@ from inference.record import limit_usage, statements
 from inference.record.consumption import NEVER, forget, read
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
-from inference.stream.sink import unseen
+from inference.stream.frames import unseen
 from inference.tracing import span_values, spans
 from inference.worker import failover
 from inference.worker.handlers import handler_of

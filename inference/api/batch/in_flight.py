@@ -59,7 +59,7 @@ class InFlight:
         self._answers[answer.order.id] = answer, line
         try:
             while True:
-                frame = await answer.sink.next(FOREVER_S)
+                frame = await answer.buffer.next(FOREVER_S)
                 if frame and frame.final:
                     return frame
         finally:
@@ -79,7 +79,7 @@ class InFlight:
         for completion in self._suspect & over.keys() & self._answers.keys():
             answer, _line = self._answers[completion]
             status, _code = over[completion]  # an empty frame: the outcome is in the record
-            answer.sink.put(Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status))
+            answer.buffer.put(Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status))
         self._suspect = set(over)
 
     async def _over(self, ids: set[UUID]) -> Settled:

@@ -6,8 +6,7 @@ import time
 
 from inference.api.http.request import JSON, Request, attended, whole
 from inference.intake.answer_stream import AnswerStream
-from inference.stream.frames import Frame, Kind
-from inference.stream.sink import numbered
+from inference.stream.frames import Frame, Kind, numbered
 
 EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

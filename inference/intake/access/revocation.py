@@ -20,7 +20,7 @@ from inference.errors import error_body
 from inference.log_context import about
 from inference.order import Order
 from inference.stream.frames import error_frame
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.authentication.restriction import restricted
 from tenants.key_scopes import Scope
@@ -71,7 +71,7 @@ _REASONS = {
 class _Request:
     credential: Credential
     order: Order
-    sink: Sink | None  # None: it has no reader
+    buffer: ReaderBuffer | None  # None: it has no reader
     ending: bool = False
 
 
@@ -103,16 +103,16 @@ class Revocation:
     def dismiss(self, socket: object) -> None:
         self._sockets.pop(socket, None)
 
-    def begin(self, order: Order, credential: Credential, sink: Sink) -> None:
+    def begin(self, order: Order, credential: Credential, buffer: ReaderBuffer) -> None:
         """Watch a request once it is recorded."""
-        self._requests[order.id] = _Request(credential, order, sink)
+        self._requests[order.id] = _Request(credential, order, buffer)
 
     def leave(self, order: Order) -> None:
         """Note that its reader needs no more. A request that outlives it stays watched."""
         request = self._requests.get(order.id)
-        too_slow = request and request.sink and request.sink.dropped
+        too_slow = request and request.buffer and request.buffer.dropped
         if request and (order.outlives_reader or request.ending or too_slow):
-            request.sink = None
+            request.buffer = None
         else:
             self._requests.pop(order.id, None)
 
@@ -132,7 +132,7 @@ class Revocation:
     async def _look(self) -> None:
         if not len(self):
             return
-        unread = [request for request in self._requests.values() if request.sink is None]
+        unread = [request for request in self._requests.values() if request.buffer is None]
         credentials = {request.credential for request in self._requests.values()}
         credentials |= {credential for credential, _ in self._sockets.values()}
         rows = await self._ask(credentials, [request.order.id for request in unread])
@@ -180,9 +180,9 @@ class Revocation:
         order = request.order
         log.info("ending request %s: %s", order.id, reason, extra=about(order.id, order.tenant_id))
         request.ending = True
-        if request.sink:
+        if request.buffer:
             status, message = _REASONS[reason]
-            request.sink.put(error_frame(request.sink.last + 1, status, reason, message))
+            request.buffer.put(error_frame(request.buffer.last + 1, status, reason, message))
         self._cancel(request.order)
 
     def _follow_up(self, unread: list[_Request], still_open: set[UUID]) -> None:

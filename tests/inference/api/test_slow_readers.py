@@ -15,7 +15,7 @@ from inference.api.openai.delivery import send_events
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.queue.fair_queue import FairQueue
-from inference.stream import sink
+from inference.stream import reader_buffer
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
@@ -36,7 +36,7 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda pool: None)
-    monkeypatch.setattr(sink, "STREAM_BYTES", 500)
+    monkeypatch.setattr(reader_buffer, "STREAM_BYTES", 500)
     engines.forget()
     opened = await Context.open()
     yield opened
@@ -83,7 +83,7 @@ async def test_its_reader_is_told_and_reads_on(
     context: Context, acme: Tenant, link: RedisLink, queue: FairQueue, caller: Caller
 ) -> None:
     answer = await submit(context, caller)
-    order, sink = answer.order, answer.sink
+    order, buffer = answer.order, answer.buffer
     client, out = Client(), Writer(link)
     scope = {"method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
     call = Call(context, "/v1/x", "198.51.100.7")
@@ -96,7 +96,7 @@ async def test_its_reader_is_told_and_reads_on(
                 await out.drained()
                 if n == 1:
                     await client.stuck.wait()
-            while not sink.dropped:
+            while not buffer.dropped:
                 await asyncio.sleep(0.01)
         out.put(order, a_frame(200, 200, of=order.id, kind=Kind.END))
         await out.drained()

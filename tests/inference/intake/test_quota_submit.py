@@ -130,7 +130,7 @@ async def test_a_refusal_leaves_nothing_and_gives_the_other_limits_back(
     assert refused.refusal_id.startswith("ref_")
     assert await in_database(traces)() == (1, 1, 1, 1, 0)
     assert [item.id for item, _ in await queue.pop(9, "runner")] == [str(order.id)]
-    assert len(context.frame_reader.sinks) == 1
+    assert len(context.frame_reader.buffers) == 1
     async with asyncio.timeout(3):
         while await link.call("ZCARD", concurrency_key(str(acme.id))) != 1:
             await asyncio.sleep(0.02)

@@ -18,7 +18,7 @@ from inference.order import Order
 from inference.record import statements
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
@@ -33,7 +33,7 @@ class Waiting:
     """A request whose answer does not arrive, and what is on record about it."""
 
     def __init__(self, dsn: str, acme: Tenant, link: RedisLink) -> None:
-        self.dsn, self.acme, self.sink = dsn, acme, Sink()
+        self.dsn, self.acme, self.buffer = dsn, acme, ReaderBuffer()
         self.cancelled: list[Order] = []
         self.context = cast(
             Context,
@@ -57,9 +57,9 @@ class Waiting:
             await database.execute(statement, [orjson.dumps([row]).decode()])
 
     async def found(self, order: Order) -> list[Frame]:
-        await recover(self.context, order, self.sink)
+        await recover(self.context, order, self.buffer)
         frames = []
-        while frame := await self.sink.next(0):
+        while frame := await self.buffer.next(0):
             frames.append(frame)
         return frames
 
@@ -86,10 +86,10 @@ async def test_events_that_were_kept_are_taken_from_there(
     out.put(order, a_frame(1, 4, of=order.id))
     out.put(order, a_frame(5, 6, of=order.id, kind=Kind.END))
     await out.drained()
-    waiting.sink.put(a_frame(1, 2, of=order.id))
+    waiting.buffer.put(a_frame(1, 2, of=order.id))
     found = await waiting.found(order)
     assert [n for frame in found for n in numbers(frame.body)] == [1, 2, 3, 4, 5, 6]
-    assert waiting.sink.finished
+    assert waiting.buffer.finished
 
 
 async def test_a_whole_answer_is_taken_from_the_record(waiting: Waiting) -> None:
@@ -110,7 +110,7 @@ async def test_a_failure_is_told_as_one(waiting: Waiting) -> None:
 
 async def test_a_stream_whose_events_are_gone_is_lost(waiting: Waiting) -> None:
     order = await waiting.order()
-    waiting.sink.put(a_frame(1, 2, of=order.id))
+    waiting.buffer.put(a_frame(1, 2, of=order.id))
     await waiting.settle(order, response=b"Hello", text="Hello")
     *_, frame = await waiting.found(order)
     assert (frame.kind, code(frame), frame.last) == (Kind.ERROR, "stream_lost", 3)

@@ -17,7 +17,7 @@ from inference.intake.access.revocation import Credential, Revocation
 from inference.models import Completion, State
 from inference.order import Order
 from inference.stream.frames import Kind
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
@@ -86,13 +86,13 @@ async def until(holds: Callable[[], Any], seconds: float = 1.0) -> float:
 async def test_a_revoked_keys_stream_ends_with_an_error(
     watch: Revocation, acme: Tenant, key: ApiKey, cancelled: list[UUID]
 ) -> None:
-    order, sink = await in_database(on_record)(acme), Sink()
-    watch.begin(order, bytes(key.digest), sink)
+    order, buffer = await in_database(on_record)(acme), ReaderBuffer()
+    watch.begin(order, bytes(key.digest), buffer)
     await asyncio.sleep(0.7)
-    assert not sink.finished
+    assert not buffer.finished
     await in_database(key.revoke)(by="test")
-    await until(lambda: sink.finished)
-    frame = await sink.next(1)
+    await until(lambda: buffer.finished)
+    frame = await buffer.next(1)
     assert frame
     assert (frame.kind, frame.status) == (Kind.ERROR, 401)
     assert orjson.loads(frame.body)["error"]["code"] == "access_revoked"
@@ -153,17 +153,17 @@ async def test_a_request_ends_when_its_persons_data_is_restricted(
     watch: Revocation, acme: Tenant, key: ApiKey, bob: Member, cancelled: list[UUID], whose: str
 ) -> None:
     """Nothing of theirs is processed, from when an erasure or a restriction has begun."""
-    order, sink = await in_database(on_record)(acme), Sink()
+    order, buffer = await in_database(on_record)(acme), ReaderBuffer()
     subject = (key if whose == "key" else bob).subject_id
-    watch.begin(order, bytes(key.digest) if whose == "key" else bob.id, sink)
+    watch.begin(order, bytes(key.digest) if whose == "key" else bob.id, buffer)
     await asyncio.sleep(0.7)
-    assert not sink.finished
+    assert not buffer.finished
     now = timezone.now()
     at = {"requested_at": now, "due_at": now, "requested_by": "test", "state": "running"}
     create = in_database(DeletionRequest.objects.create)
     await create(tenant_id=acme.id, subject_id=subject, **at)
-    await until(lambda: sink.finished)
-    frame = await sink.next(1)
+    await until(lambda: buffer.finished)
+    frame = await buffer.next(1)
     assert frame
     assert (frame.kind, frame.status) == (Kind.ERROR, 403)
     assert orjson.loads(frame.body)["error"]["code"] == "restricted"
@@ -239,7 +239,7 @@ async def test_it_is_cancelled_until_it_is_settled(
 ) -> None:
     """The first word may come before the queue knows the request."""
     order = await in_database(on_record)(acme)
-    watch.begin(order, bytes(key.digest), Sink())
+    watch.begin(order, bytes(key.digest), ReaderBuffer())
     await in_database(key.revoke)(by="test")
     await until(lambda: cancelled)
     watch.leave(order)
@@ -253,7 +253,7 @@ async def test_a_chat_is_watched_on_when_its_reader_has_left(
 ) -> None:
     gone_on, finished = [await in_database(on_record)(acme, outlives_reader=True) for _ in range(2)]
     for order in (gone_on, finished):
-        watch.begin(order, bob.id, Sink())
+        watch.begin(order, bob.id, ReaderBuffer())
         watch.leave(order)
     await in_database(settle)(finished)
     await until(lambda: len(watch) == 1, 1.5)
@@ -268,7 +268,7 @@ async def test_what_never_ends_is_forgotten_at_its_deadline(
     watch: Revocation, acme: Tenant, bob: Member
 ) -> None:
     order = await in_database(on_record)(acme, outlives_reader=True, deadline=time.time() + 0.2)
-    watch.begin(order, bob.id, Sink())
+    watch.begin(order, bob.id, ReaderBuffer())
     watch.leave(order)
     await until(lambda: len(watch) == 0, 1.5)
 
@@ -295,7 +295,7 @@ async def test_after_a_thousand_that_came_and_went_nothing_is_left(
         order = an_order(tenant_id=acme.id, outlives_reader=n % 3 == 0)
         credential, socket = dice.choice(credentials), object()
         await asyncio.sleep(dice.random() * 1.5)
-        watch.begin(order, credential, Sink())
+        watch.begin(order, credential, ReaderBuffer())
         watch.attend(socket, credential, lambda why: None)
         await asyncio.sleep(dice.random())
         watch.dismiss(socket)

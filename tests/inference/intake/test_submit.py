@@ -151,13 +151,13 @@ async def test_it_is_on_record_before_it_is_in_the_queue(
 
 async def test_answers_come_to_the_sink(context: Context, caller: Caller, link: RedisLink) -> None:
     answer = await submit(context, caller)
-    order, sink = answer.order, answer.sink
+    order, buffer = answer.order, answer.buffer
     out = Writer(link)
     out.put(order, a_frame(1, 2, of=order.id))
     out.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
     got: list[int] = []
-    while not (sink.finished and len(got) == 3):
-        frame = await sink.next(2)
+    while not (buffer.finished and len(got) == 3):
+        frame = await buffer.next(2)
         assert frame
         got += numbers(frame.body)
     assert got == [1, 2, 3]
@@ -173,7 +173,7 @@ async def test_one_too_many_is_not_admitted_and_leaves_nothing(
     assert refused.value.admission.tier == "concurrency"
     assert len(await on_record()) == 3
     assert len(await queue.pop(9, "runner-1")) == 3
-    assert len(context.frame_reader.sinks) == 3
+    assert len(context.frame_reader.buffers) == 3
 
 
 async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
@@ -187,7 +187,7 @@ async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
             await submit(context, caller)
     await until(lambda: _is(busy(link, caller), 1))
     assert await queue.pop(9, "runner-1") == []
-    assert len(context.frame_reader.sinks) == 1
+    assert len(context.frame_reader.buffers) == 1
     await database.up()
     await submit(context, caller)
     assert len(await on_record()) == 2
@@ -256,7 +256,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
         ("not_queued", 0, 0)
     ] * 2
     assert {completion.state for completion in await on_record()} == {State.FAILED}
-    assert context.frame_reader.sinks == {}
+    assert context.frame_reader.buffers == {}
     if how == "down":
         await redis.up()
     else:
@@ -371,7 +371,7 @@ async def test_a_failure_before_the_queue_is_settled_as_not_run(
     with pytest.raises(psycopg.OperationalError):
         await submit(context, caller, before_queue=fails)
     await until(lambda: _is(busy(link, caller), 0))
-    assert context.frame_reader.sinks == {}
+    assert context.frame_reader.buffers == {}
     assert await queue.pop(9, "runner-1") == []
     (completion,) = await on_record()
     assert completion.state == State.FAILED

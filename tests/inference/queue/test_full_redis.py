@@ -85,7 +85,7 @@ async def test_live_readers_get_every_event_and_nothing_is_kept(
     web = f"web-{uuid4().hex}"
     returns, out = FrameReader(settings.REDIS_URL, web), Writer(link)
     order = an_order(reply_to=web)
-    sink, got = returns.expect(order.id.bytes), list[int]()
+    buffer, got = returns.expect(order.id.bytes), list[int]()
     out.put(order, a_frame(1, 2, of=order.id))
     await out.drained()
     async with full():
@@ -95,7 +95,7 @@ async def test_live_readers_get_every_event_and_nothing_is_kept(
         out.put(order, a_frame(30, 30, of=order.id, kind=Kind.END))
         await asyncio.wait_for(out.drained(), 2)
         while not got or got[-1] != 30:
-            frame = await sink.next(2)
+            frame = await buffer.next(2)
             assert frame
             got += numbers(frame.body)
     assert got == list(range(1, 31))

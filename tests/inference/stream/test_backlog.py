@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.stream import sink as module
+from inference.stream import reader_buffer as module
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Backlog, Sink
+from inference.stream.reader_buffer import Backlog, ReaderBuffer
 
 pytestmark = pytest.mark.unit
 KB = 1024
@@ -27,48 +27,48 @@ def event(n: int, size: int = KB, kind: Kind = Kind.EVENTS) -> Frame:
 
 async def test_a_slow_reader_is_told_from_where_to_read_on() -> None:
     backlog = Backlog()
-    sink = Sink(ACME, backlog)
+    buffer = ReaderBuffer(ACME, backlog)
     for n in range(1, 4):
-        sink.put(event(n))
-        assert await sink.next(0)
+        buffer.put(event(n))
+        assert await buffer.next(0)
     for n in range(4, 40):
-        sink.put(event(n))
-    frame = await sink.next(0)
+        buffer.put(event(n))
+    frame = await buffer.next(0)
     assert frame
-    assert (frame.kind, frame.last, sink.dropped) == (Kind.ERROR, 3, True)
+    assert (frame.kind, frame.last, buffer.dropped) == (Kind.ERROR, 3, True)
     assert orjson.loads(frame.body)["error"]["code"] == "slow_reader"
-    assert await sink.next(0) is None
-    assert (backlog.total, dict(backlog.bytes), sink.waiting) == (0, {}, 0)
+    assert await buffer.next(0) is None
+    assert (backlog.total, dict(backlog.bytes), buffer.waiting) == (0, {}, 0)
 
 
 async def test_who_reads_on_is_never_dropped() -> None:
-    sink = Sink(ACME, Backlog())
+    buffer = ReaderBuffer(ACME, Backlog())
     for n in range(1, 500):
-        sink.put(event(n))
+        buffer.put(event(n))
         if n % 9 == 0:
             for _ in range(9):
-                assert await sink.next(0)
-    assert not sink.dropped
+                assert await buffer.next(0)
+    assert not buffer.dropped
 
 
 async def test_a_tenant_over_its_bound_loses_the_stream_that_holds_most() -> None:
     backlog = Backlog()
-    theirs, mine = [Sink(ACME, backlog) for _ in range(5)], Sink(GLOBEX, backlog)
+    theirs, mine = [ReaderBuffer(ACME, backlog) for _ in range(5)], ReaderBuffer(GLOBEX, backlog)
     for n in range(1, 10):
         mine.put(event(n))
     for n in range(1, 9):
-        for sink in theirs[:4] if n > 5 else theirs:
-            sink.put(event(n))
-    assert sum(sink.dropped for sink in theirs) == 1
+        for buffer in theirs[:4] if n > 5 else theirs:
+            buffer.put(event(n))
+    assert sum(buffer.dropped for buffer in theirs) == 1
     assert not theirs[4].dropped
     assert not mine.dropped
     assert backlog.bytes[ACME] <= 30 * KB
 
 
 async def test_a_whole_answer_is_not_dropped() -> None:
-    sink = Sink(ACME, Backlog())
-    sink.put(Frame(b"id", 1, 0, Kind.BODY, b"x" * 40 * KB))
-    frame = await sink.next(0)
+    buffer = ReaderBuffer(ACME, Backlog())
+    buffer.put(Frame(b"id", 1, 0, Kind.BODY, b"x" * 40 * KB))
+    frame = await buffer.next(0)
     assert frame
     assert frame.kind == Kind.BODY
 
@@ -79,15 +79,17 @@ steps = st.lists(st.tuples(st.integers(0, 11), st.integers(8, 6 * KB), st.boolea
 @given(steps)
 async def test_no_bound_is_ever_exceeded(steps: list[tuple[int, int, bool]]) -> None:
     backlog, last = Backlog(), [0] * 12
-    sinks = [Sink(bytes([n % 3]), backlog) for n in range(12)]
+    buffers = [ReaderBuffer(bytes([n % 3]), backlog) for n in range(12)]
     for n, size, reads in steps:
         if reads:
-            await sinks[n].next(0)
+            await buffers[n].next(0)
         else:
             last[n] += 1
-            sinks[n].put(event(last[n], size))
-        held = [sum(len(f.body) for f in sink._frames if not sink.dropped) for sink in sinks]
-        assert [sink.waiting for sink in sinks] == held
+            buffers[n].put(event(last[n], size))
+        held = [
+            sum(len(f.body) for f in buffer._frames if not buffer.dropped) for buffer in buffers
+        ]
+        assert [buffer.waiting for buffer in buffers] == held
         assert backlog.total == sum(held) <= 50 * KB
         assert max(held) <= 10 * KB
         for tenant in range(3):

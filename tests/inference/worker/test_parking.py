@@ -30,7 +30,7 @@ from inference.record import settle_unrun, statements
 from inference.record.consumption import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink
+from inference.stream.reader_buffer import ReaderBuffer
 from inference.worker.handlers.generation import Generation
 from inference.worker.preemption import Preemption
 from tests.inference.conftest import forget_pool
@@ -541,10 +541,10 @@ async def test_what_redis_forgot_while_it_was_parked_begins_anew_and_pays_once(
     row = await usage_of(batch)
     assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
     assert (row.attempts, row.error_code) == (2, "")
-    sink = Sink()
+    buffer = ReaderBuffer()
     for frame in await frames_of(bench, batch):
-        sink.put(frame)
-    got = [each for _ in range(200) if (each := await sink.next(0)) is not None]
+        buffer.put(frame)
+    got = [each for _ in range(200) if (each := await buffer.next(0)) is not None]
     if stream:  # its reader has had a beginning, and is not given another one's rest
         assert (got[-1].kind, b"stream_lost" in got[-1].body) == (Kind.ERROR, True)
     else:

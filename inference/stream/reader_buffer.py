@@ -1,13 +1,10 @@
-"""Receives the frames of one completion in the web process that waits for them."""
+"""Buffers the frames of one completion in a web process until its reader takes them."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable
 
-import msgspec
-
-from inference.codec.events import split
-from inference.stream.frames import Frame, Kind, error_frame
+from inference.stream.frames import Frame, Kind, error_frame, repeats_events, restarted, unseen
 
 STREAM_BYTES = 4 * 1024 * 1024
 TENANT_BYTES = 32 * 1024 * 1024
@@ -15,10 +12,9 @@ PROCESS_BYTES = 128 * 1024 * 1024
 TOO_SLOW = (
     "this stream was read too slowly; read on at /v1/completions/{id}/events with Last-Event-ID"
 )
-BEGAN_ANEW = "the answer was interrupted and had to begin anew; send the request again"
 
 
-class Sink:
+class ReaderBuffer:
     """Delivers each event once and in order, even if it is sent again."""
 
     def __init__(self, tenant: bytes = b"", backlog: "Backlog | None" = None) -> None:
@@ -97,42 +93,6 @@ class Sink:
             self._waiter.set_result(None)
 
 
-def repeats_events(frame: Frame, last: int) -> bool:
-    """Returns whether it repeats events up to number `last`, which a new attempt may change."""
-    events = frame.kind in (Kind.EVENTS, Kind.END)
-    return events and frame.last - frame.body.count(b"\n\n") < last
-
-
-def restarted(frame: Frame, last: int) -> Frame:
-    """Returns an error frame: a new attempt must not continue events that it does not know."""
-    error = error_frame(last + 1, 502, "stream_lost", BEGAN_ANEW)
-    return msgspec.structs.replace(error, id=frame.id, attempt=frame.attempt)
-
-
-def unseen(frame: Frame, last: int) -> Frame | None:
-    """Returns the frame without the events up to number `last`.
-
-    None if no event remains, and after a gap: events are never skipped.
-    """
-    if frame.last <= last:
-        return None
-    events = split(frame.body)
-    first = frame.last - len(events) + 1
-    if first > last + 1:
-        return None
-    if first == last + 1:
-        return frame
-    fresh = b"\n\n".join(events[last - first + 1 :]) + b"\n\n"
-    return msgspec.structs.replace(frame, body=fresh)
-
-
-def numbered(frame: Frame) -> bytes:
-    """Returns the frame's events with their numbers as SSE ids, for `Last-Event-ID`."""
-    events = split(frame.body)
-    first = frame.last - len(events) + 1
-    return b"".join(b"id: %d\n%b\n\n" % (first + i, event) for i, event in enumerate(events))
-
-
 class Backlog:
     """Bounds the bytes that wait in a web process for slow clients: by stream, tenant and process.
 
@@ -141,11 +101,11 @@ class Backlog:
     """
 
     def __init__(self) -> None:
-        self._streams: set[Sink] = set()  # those with waiting bytes
+        self._streams: set[ReaderBuffer] = set()  # those with waiting bytes
         self.bytes: Counter[bytes] = Counter()  # by tenant
         self.total = 0
 
-    def add(self, stream: Sink, size: int) -> None:
+    def add(self, stream: ReaderBuffer, size: int) -> None:
         self._streams.add(stream)
         self._count(stream, size)
         if stream.waiting > STREAM_BYTES:
@@ -155,12 +115,12 @@ class Backlog:
         if self.total > PROCESS_BYTES:
             _drop_largest(self._streams)
 
-    def take(self, stream: Sink, size: int) -> None:
+    def take(self, stream: ReaderBuffer, size: int) -> None:
         self._count(stream, -size)
         if not stream.waiting:
             self._streams.discard(stream)
 
-    def _count(self, stream: Sink, size: int) -> None:
+    def _count(self, stream: ReaderBuffer, size: int) -> None:
         stream.waiting += size
         self.total += size
         self.bytes[stream.tenant] += size
@@ -168,5 +128,5 @@ class Backlog:
             del self.bytes[stream.tenant]
 
 
-def _drop_largest(streams: Iterable[Sink]) -> None:
+def _drop_largest(streams: Iterable[ReaderBuffer]) -> None:
     max(streams, key=lambda stream: stream.waiting).drop()

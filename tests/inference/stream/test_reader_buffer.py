@@ -1,4 +1,4 @@
-"""The sink lets each event through once, in order, however often it is sent."""
+"""The buffer lets each event through once, in order, however often it is sent."""
 
 import asyncio
 
@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink, numbered, unseen
+from inference.stream.frames import Frame, Kind, numbered, unseen
+from inference.stream.reader_buffer import ReaderBuffer
 from tests.inference.orders import a_frame, numbers
 
 pytestmark = pytest.mark.unit
 ERROR = b'{"error":{}}'
 
 
-async def taken(sink: Sink) -> list[Frame]:
+async def taken(buffer: ReaderBuffer) -> list[Frame]:
     frames = []
-    while frame := await sink.next(0):
+    while frame := await buffer.next(0):
         frames.append(frame)
     return frames
 
@@ -44,14 +44,14 @@ def sendings(draw: st.DrawFn) -> tuple[int, list[Frame]]:
 @given(sendings())
 async def test_every_event_once_and_in_order(sent: tuple[int, list[Frame]]) -> None:
     total, frames = sent
-    sink = Sink()
+    buffer = ReaderBuffer()
     for frame in frames:
-        sink.put(frame)
-    got = await taken(sink)
+        buffer.put(frame)
+    got = await taken(buffer)
     assert seen(got) == list(range(1, total + 1))
     assert [frame.final for frame in got] == [False] * (len(got) - 1) + [True]
-    assert sink.finished
-    assert sink.last == total
+    assert buffer.finished
+    assert buffer.last == total
 
 
 @given(sendings(), st.data())
@@ -59,127 +59,127 @@ async def test_reading_in_between_changes_nothing(
     sent: tuple[int, list[Frame]], data: st.DataObject
 ) -> None:
     total, frames = sent
-    sink, got = Sink(), list[Frame]()
+    buffer, got = ReaderBuffer(), list[Frame]()
     for frame in frames:
-        sink.put(frame)
+        buffer.put(frame)
         if data.draw(st.booleans()):
-            got += await taken(sink)
-    assert seen(got + await taken(sink)) == list(range(1, total + 1))
+            got += await taken(buffer)
+    assert seen(got + await taken(buffer)) == list(range(1, total + 1))
 
 
 async def test_events_are_never_skipped() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 3))
-    sink.put(a_frame(6, 7))  # 4 and 5 were lost with Redis
-    sink.put(a_frame(1, 7))  # the runner puts back everything that it has sent
-    sink.put(a_frame(8, 9, kind=Kind.END))
-    assert seen(await taken(sink)) == list(range(1, 10))
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3))
+    buffer.put(a_frame(6, 7))  # 4 and 5 were lost with Redis
+    buffer.put(a_frame(1, 7))  # the runner puts back everything that it has sent
+    buffer.put(a_frame(8, 9, kind=Kind.END))
+    assert seen(await taken(buffer)) == list(range(1, 10))
 
 
 async def test_an_end_that_came_too_early_does_not_finish() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 3))
-    sink.put(a_frame(6, 7, kind=Kind.END))
-    assert not sink.finished
-    sink.put(a_frame(1, 5))
-    sink.put(a_frame(6, 7, kind=Kind.END))
-    assert seen(await taken(sink)) == list(range(1, 8))
-    assert sink.finished
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3))
+    buffer.put(a_frame(6, 7, kind=Kind.END))
+    assert not buffer.finished
+    buffer.put(a_frame(1, 5))
+    buffer.put(a_frame(6, 7, kind=Kind.END))
+    assert seen(await taken(buffer)) == list(range(1, 8))
+    assert buffer.finished
 
 
 async def test_after_the_end_nothing_passes() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 2, kind=Kind.END))
-    sink.put(a_frame(3, 4))
-    sink.put(a_frame(1, 9, attempt=2))
-    sink.put(Frame(b"", 99, 3, Kind.ERROR, ERROR, 502))
-    assert seen(await taken(sink)) == [1, 2]
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 2, kind=Kind.END))
+    buffer.put(a_frame(3, 4))
+    buffer.put(a_frame(1, 9, attempt=2))
+    buffer.put(Frame(b"", 99, 3, Kind.ERROR, ERROR, 502))
+    assert seen(await taken(buffer)) == [1, 2]
 
 
 async def test_a_later_attempt_silences_an_earlier_one() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 3, attempt=1))
-    sink.put(a_frame(4, 4, attempt=2))  # it goes on where the first broke off
-    sink.put(a_frame(4, 9, attempt=1))  # the runner that was thought dead
-    sink.put(a_frame(5, 5, attempt=2, kind=Kind.END))
-    got = await taken(sink)
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3, attempt=1))
+    buffer.put(a_frame(4, 4, attempt=2))  # it goes on where the first broke off
+    buffer.put(a_frame(4, 9, attempt=1))  # the runner that was thought dead
+    buffer.put(a_frame(5, 5, attempt=2, kind=Kind.END))
+    got = await taken(buffer)
     assert seen(got) == [1, 2, 3, 4, 5]
     assert [frame.attempt for frame in got] == [1, 2, 2]
 
 
 async def test_an_answer_that_begins_anew_is_not_joined_to_what_was_read() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 3, attempt=1))
-    sink.put(a_frame(1, 5, attempt=2))
-    sink.put(a_frame(6, 7, attempt=2, kind=Kind.END))
-    first, second = await taken(sink)
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3, attempt=1))
+    buffer.put(a_frame(1, 5, attempt=2))
+    buffer.put(a_frame(6, 7, attempt=2, kind=Kind.END))
+    first, second = await taken(buffer)
     assert numbers(first.body) == [1, 2, 3]
     assert (second.kind, second.status, second.last) == (Kind.ERROR, 502, 4)
     assert b"stream_lost" in second.body
-    assert sink.finished
+    assert buffer.finished
 
 
 async def test_an_attempt_that_does_not_know_the_last_events_is_not_joined_to_them() -> None:
     """The first one's worker was cut off, and its last events came when it had been taken up."""
-    sink = Sink()
-    sink.put(a_frame(1, 3, attempt=1))
-    sink.put(a_frame(4, 6, attempt=1))
-    sink.put(a_frame(4, 4, attempt=2))
-    sink.put(a_frame(5, 9, attempt=2))
-    *_, error = await taken(sink)
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3, attempt=1))
+    buffer.put(a_frame(4, 6, attempt=1))
+    buffer.put(a_frame(4, 4, attempt=2))
+    buffer.put(a_frame(5, 9, attempt=2))
+    *_, error = await taken(buffer)
     assert (error.kind, error.last) == (Kind.ERROR, 7)
     assert b"stream_lost" in error.body
 
 
 async def test_one_that_begins_anew_is_fine_when_nothing_was_read() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 2, attempt=2))
-    sink.put(a_frame(1, 3, attempt=2, kind=Kind.END))
-    assert seen(await taken(sink)) == [1, 2, 3]
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 2, attempt=2))
+    buffer.put(a_frame(1, 3, attempt=2, kind=Kind.END))
+    assert seen(await taken(buffer)) == [1, 2, 3]
 
 
 async def test_the_same_attempt_may_say_everything_again() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 3))
-    sink.put(a_frame(1, 5))  # after Redis had lost its data
-    sink.put(a_frame(6, 6, kind=Kind.END))
-    assert seen(await taken(sink)) == [1, 2, 3, 4, 5, 6]
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 3))
+    buffer.put(a_frame(1, 5))  # after Redis had lost its data
+    buffer.put(a_frame(6, 6, kind=Kind.END))
+    assert seen(await taken(buffer)) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("kind", [Kind.BODY, Kind.ERROR])
 async def test_an_answer_or_an_error_passes_whole_and_ends_it(kind: Kind) -> None:
-    sink = Sink()
-    sink.put(Frame(b"", 1, 0, kind, ERROR, 502))
-    assert [frame.body for frame in await taken(sink)] == [ERROR]
-    assert sink.finished
+    buffer = ReaderBuffer()
+    buffer.put(Frame(b"", 1, 0, kind, ERROR, 502))
+    assert [frame.body for frame in await taken(buffer)] == [ERROR]
+    assert buffer.finished
 
 
 async def test_an_error_of_an_earlier_attempt_is_not_heard() -> None:
-    sink = Sink()
-    sink.put(a_frame(1, 2, attempt=2))
-    sink.put(Frame(b"", 1, 3, Kind.ERROR, ERROR, 502))
-    assert not sink.finished
+    buffer = ReaderBuffer()
+    buffer.put(a_frame(1, 2, attempt=2))
+    buffer.put(Frame(b"", 1, 3, Kind.ERROR, ERROR, 502))
+    assert not buffer.finished
 
 
 async def test_it_waits_for_the_next_frame() -> None:
-    sink = Sink()
-    waiting = asyncio.ensure_future(sink.next(5))
+    buffer = ReaderBuffer()
+    waiting = asyncio.ensure_future(buffer.next(5))
     await asyncio.sleep(0.01)
-    sink.put(a_frame(1, 1))
+    buffer.put(a_frame(1, 1))
     found = await asyncio.wait_for(waiting, 30)
     assert found
     assert numbers(found.body) == [1]
-    assert await sink.next(0.01) is None
+    assert await buffer.next(0.01) is None
 
 
 async def test_nothing_is_read_once_the_client_has_hung_up() -> None:
-    sink = Sink()
-    waiting = asyncio.ensure_future(sink.next(5))
+    buffer = ReaderBuffer()
+    waiting = asyncio.ensure_future(buffer.next(5))
     await asyncio.sleep(0)
-    sink.hang_up()
+    buffer.hang_up()
     assert await asyncio.wait_for(waiting, 30) is None
-    sink.put(a_frame(1, 1))
-    assert await sink.next(5) is None
+    buffer.put(a_frame(1, 1))
+    assert await buffer.next(5) is None
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 60))
