@@ -31,15 +31,15 @@ class Request:
     parked: int = 0
 
     @property
-    def cost(self) -> int:
-        """The cost so far, in the fair queue's unit."""
-        return Outcome(prompt_tokens=self.prompt, completion_tokens=self.done).cost
+    def work_units(self) -> int:
+        """Returns the work units so far."""
+        return Outcome(prompt_tokens=self.prompt, completion_tokens=self.done).work_units
 
     @property
     def rest(self) -> int:
-        """The cost that is still to come."""
+        """Returns the work units that are still to come."""
         whole = Outcome(prompt_tokens=self.prompt, completion_tokens=self.tokens)
-        return whole.cost - (self.cost if self.parked else 0)
+        return whole.work_units - (self.work_units if self.parked else 0)
 
 
 class Arrivals:

@@ -153,7 +153,7 @@ class SimulatedPool:
     def _begin(self, engine: VirtualEngine, item: Item) -> Running:
         request = self._requests[item.id]
         self.tally.began(request, self._now)
-        before = request.cost if request.parked else 0
+        before = request.work_units if request.parked else 0
         engine.running[item.id] = running = Running(request, item, self._now, before)
         rest = request.tokens - request.done
         ends = self._now + self._day.first_token_s + rest / self._day.tokens_per_s
@@ -168,7 +168,7 @@ class SimulatedPool:
         request.done = request.tokens
         self.tally.classes[request.klass].counts["finished"] += 1
         del self._requests[request.id]
-        calls = [self._queue.ending_lease(running.item, request.cost - running.before)]
+        calls = [self._queue.ending_lease(running.item, request.work_units - running.before)]
         if classes.of(request.klass).preemptible:
             calls.append(self._queue.parking("over", running.item))
         settled = self._link.run_all(calls)
@@ -188,7 +188,7 @@ class SimulatedPool:
         request.parked += 1
         request.done += self._came(running)
         self.tally.parked(request, self._now)
-        await self._queue.park(running.item, request.cost - running.before, request.parked)
+        await self._queue.park(running.item, request.work_units - running.before, request.parked)
         await self._fill(engine)
 
     def _came(self, running: Running) -> int:
@@ -206,7 +206,7 @@ class SimulatedPool:
 
     def _cost(self, running: Running) -> int:
         done = running.request.done + self._came(running)
-        return replace(running.request, done=done).cost - running.before
+        return replace(running.request, done=done).work_units - running.before
 
     def _stops(self, engine: VirtualEngine, running: Running) -> None:
         del engine.running[running.request.id]

@@ -15,8 +15,8 @@ from inference import classes
 from inference.models import Checkpoint
 from inference.order import Order
 from inference.queue.client import client
-from inference.record.cost import fair_cost
 from inference.record.statements import Outcome
+from inference.record.work_units import total_units
 from inference.stream import frames
 from infrastructure.redis.link import RedisLink
 from tenants.scope import tenant_scope
@@ -36,9 +36,9 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     stops: int = 0  # of its workers, which put it back; `times` leaves them out
 
     @property
-    def cost(self) -> int:
-        """Returns what its tenant has been charged, in the fair queue's unit."""
-        return fair_cost(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
+    def work_units(self) -> int:
+        """Returns the work units that the fair queue has charged to its tenant."""
+        return total_units(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
 
     @property
     def returns(self) -> int:

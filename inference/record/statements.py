@@ -24,7 +24,7 @@ from audit.trail.truncated_address import network
 from inference import reasoning
 from inference.order import PASSES, Order, packed
 from inference.reasoning import Said
-from inference.record.cost import fair_cost
+from inference.record.work_units import total_units
 from tenants.quotas import windows
 
 log = logging.getLogger(__name__)
@@ -127,9 +127,9 @@ class Outcome(msgspec.Struct, kw_only=True):
     cache: str = ""  # as in inference.models.Usage
 
     @property
-    def cost(self) -> int:
-        """Returns the cost in the fair queue's unit."""
-        return fair_cost(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
+    def work_units(self) -> int:
+        """Returns the work units that the fair queue charges."""
+        return total_units(self.prompt_tokens, self.completion_tokens, self.gpu_ms)
 
 
 def aad(order: Order, field: str) -> bytes:

@@ -242,7 +242,7 @@ class LeasedRequest:
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             charged = parts.charging.over(item)
             calls = [
-                queue.ending_lease(item, outcome.cost - before.cost, charged=charged),
+                queue.ending_lease(item, outcome.work_units - before.work_units, charged=charged),
                 releasing(
                     slot, set_aside, limit_usage.used(outcome), limit_usage.stored_bytes(outcome)
                 ),

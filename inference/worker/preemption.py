@@ -57,7 +57,7 @@ class Preemption:
         """
         if not classes.of(order.klass).checkpoints:
             await keep(self._redis, order, parked)
-        if await self._queue.park(item, parked.cost - before.cost, parked.returns):
+        if await self._queue.park(item, parked.work_units - before.work_units, parked.returns):
             why = (
                 "its worker stops"
                 if parked.stops > before.stops

@@ -13,7 +13,7 @@ from infrastructure.redis.link import TROUBLE
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream
-LEAST = 32  # cost since the last charge: 16 tokens of an answer
+LEAST = 32  # work units since the last charge: 16 tokens of an answer
 
 
 class Charging:
@@ -47,7 +47,7 @@ class Charging:
 
     def _due(self) -> dict[Item, int]:
         costs = {
-            each.item: each.handler.cost_so_far - each.earlier.charged.cost
+            each.item: each.handler.work_units_so_far - each.earlier.charged.work_units
             for each in self._running.values()
         }
         return {

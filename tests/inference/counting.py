@@ -12,7 +12,7 @@ from inference.classes import WorkClass
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
-from inference.record.cost import Cost
+from inference.record.work_units import WorkUnits
 from inference.worker import handlers
 from inference.worker.handlers.job import Job
 from tests.inference.orders import an_order
@@ -47,15 +47,15 @@ class Counting(Job):
     def is_done(self) -> bool:
         return bool(self.steps_done == self.asked["steps"])
 
-    async def step(self, session: EngineSession) -> Cost:
+    async def step(self, session: EngineSession) -> WorkUnits:
         self._note(f"begins {self.steps_done}")
         await asyncio.sleep(self.asked.get("step_s", 0.01))
         if self.steps_done == self.asked.get("breaks"):
             raise EngineFailed(422, "miscounted", "it lost count")
         self.counted.append(self.steps_done)
         if not self.asked.get("tokens", True):
-            return Cost(gpu_ms=GPU_MS)
-        return Cost(prompt_tokens=1, completion_tokens=2, gpu_ms=GPU_MS)
+            return WorkUnits(gpu_ms=GPU_MS)
+        return WorkUnits(prompt_tokens=1, completion_tokens=2, gpu_ms=GPU_MS)
 
     def state(self) -> bytes:
         padding: int = self.asked.get("padding", 0)

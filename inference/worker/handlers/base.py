@@ -94,6 +94,6 @@ class Handler(ABC):
         return False
 
     @property
-    def cost_so_far(self) -> int:
-        """Returns the visible cost while it works, in the fair queue's unit (Outcome.cost)."""
+    def work_units_so_far(self) -> int:
+        """Returns the visible work units while it works (Outcome.work_units)."""
         return 0

@@ -247,8 +247,8 @@ class Generation(Handler):
         return self.asked_at is not None and time.time() - self.asked_at > REFUSES_WITHIN_S
 
     @property
-    def cost_so_far(self) -> int:
-        """Returns the cost of the events so far. An answer in one piece shows none."""
+    def work_units_so_far(self) -> int:
+        """Returns the work units of the events so far. An answer in one piece shows none."""
         if self.first_at is None:
             return 0
         guess = len(self.order.body) // BYTES_OF_A_TOKEN

@@ -7,8 +7,8 @@ import msgspec
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.record.consumption import Parked
-from inference.record.cost import Cost
 from inference.record.statements import Outcome
+from inference.record.work_units import WorkUnits
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
@@ -30,7 +30,7 @@ class Job(Handler):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         before = run.earlier.parked
-        self.cost = Cost(before.prompt_tokens, before.completion_tokens, before.gpu_ms)
+        self.work_units = WorkUnits(before.prompt_tokens, before.completion_tokens, before.gpu_ms)
         self.steps_done = run.earlier.step
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Job(Handler):
         """Returns whether all steps are done."""
 
     @abstractmethod
-    async def step(self, session: EngineSession) -> Cost:
+    async def step(self, session: EngineSession) -> WorkUnits:
         """Do the next step, and return what it took. Raises EngineFailed."""
 
     @abstractmethod
@@ -57,15 +57,16 @@ class Job(Handler):
     async def work(self, session: EngineSession, writer: Writer) -> None:
         self.resume(self.run.earlier.state)
         while not self.is_done:
-            self.cost += await self.step(session)
+            self.work_units += await self.step(session)
             self.steps_done += 1
-            await self.run.checkpoint(self.steps_done, self.state(), self.cost)
+            await self.run.checkpoint(self.steps_done, self.state(), self.work_units)
 
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         ending = self.run.ending(failure)
         response = self.result() if ending.state == "done" else b""
-        cost = {name: min(most, MOST) for name, most in msgspec.structs.asdict(self.cost).items()}
-        return msgspec.structs.replace(ending, response=response, **cost)
+        counts = msgspec.structs.asdict(self.work_units)
+        units = {name: min(count, MOST) for name, count in counts.items()}
+        return msgspec.structs.replace(ending, response=response, **units)
 
     def last_frame(self) -> Frame:
         return self.output.frame(Kind.BODY, self.result())
@@ -90,5 +91,5 @@ class Job(Handler):
         return self.steps_done
 
     @property
-    def cost_so_far(self) -> int:
-        return self.cost.fair
+    def work_units_so_far(self) -> int:
+        return self.work_units.total

@@ -23,8 +23,8 @@ from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.pool_workers import wake_up
 from inference.record import limit_usage
-from inference.record.cost import GPU_MS_OF_A_TOKEN
 from inference.record.recorded_requests import recorded_order
+from inference.record.work_units import GPU_MS_OF_A_TOKEN
 from tenants.models import Tenant, TierPolicy
 from tenants.rate_limits.held_slots import REACQUIRE, reacquire_arguments
 
@@ -124,7 +124,7 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
         wake_up(pool)
 
 
-class _Service(NamedTuple):
+class _Work(NamedTuple):
     klass: str
     tenant: UUID
     tokens: float  # for its weight
@@ -138,19 +138,19 @@ def recount(pool: str, epoch: bytes) -> None:
     DatabaseError.
     """
     began = datetime.fromtimestamp(int(epoch) / 1000, UTC)
-    words = [word for each in _beyond_the_least(_service(pool, began)) for word in each]
+    words = [word for each in _beyond_the_least(_work_done(pool, began)) for word in each]
     fair_queue.run_blocking(fair_queue.RECOUNT, pool, epoch, *map(str, words))
 
 
-def _service(pool: str, until: datetime) -> list[_Service]:
-    """Returns service in the fair queue's unit: Outcome.cost (inference/record/statements.py)."""
+def _work_done(pool: str, until: datetime) -> list[_Work]:
+    """Returns the work units of each tenant's recent requests."""
     lately = Usage.objects.filter(pool=pool, created_at__gt=until - RECENT, created_at__lte=until)
     used = lately.filter(cache="")  # cached answers use no engine
     of_gpus = 2 * F("gpu_ms") / GPU_MS_OF_A_TOKEN
     cost = Sum(F("prompt_tokens") + 2 * F("completion_tokens") + of_gpus)
     sums = list(used.values_list("klass", "tenant_id").annotate(cost=cost))
     weights = _weights({tenant for _, tenant, _ in sums})
-    return [_Service(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]
+    return [_Work(klass, tenant, tokens / weights[tenant]) for klass, tenant, tokens in sums]
 
 
 def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
@@ -159,11 +159,11 @@ def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
     return {tenant: by_tier[tier] for tenant, tier in tiers.items()}
 
 
-def _beyond_the_least(services: Iterable[_Service]) -> list[_Service]:
+def _beyond_the_least(works: Iterable[_Work]) -> list[_Work]:
     """Returns the service beyond that of the least served tenant, where a new one starts."""
-    by_class: dict[str, list[_Service]] = defaultdict(list)
-    for each in services:
+    by_class: dict[str, list[_Work]] = defaultdict(list)
+    for each in works:
         by_class[each.klass].append(each)
     least = {klass: min(each.tokens for each in all_) for klass, all_ in by_class.items()}
-    moved = [each._replace(tokens=each.tokens - least[each.klass]) for each in services]
+    moved = [each._replace(tokens=each.tokens - least[each.klass]) for each in works]
     return [each for each in moved if each.tokens]

@@ -9,7 +9,7 @@ from audit.keys.keyring import Cipher
 from inference.models import Checkpoint
 from inference.order import Order
 from inference.record.consumption import Parked, at_checkpoint
-from inference.record.cost import Cost
+from inference.record.work_units import WorkUnits
 
 LARGEST_STATE = 16 * 1024 * 1024  # bytes; larger things belong in files (inference/batch)
 
@@ -50,7 +50,7 @@ class Checkpoints:
         ciphertext = bytes(self._row.ciphertext)
         return self._cipher.decrypt(ciphertext, self._aad(self._row.step)) if ciphertext else b""
 
-    async def write(self, step: int, state: bytes, cost: Cost, queue_ms: int) -> bool:
+    async def write(self, step: int, state: bytes, work_units: WorkUnits, queue_ms: int) -> bool:
         """Return False if another run has taken the work over. Raises ValueError."""
         if len(state) > LARGEST_STATE:
             raise ValueError(f"a state has at most {LARGEST_STATE} bytes: put the rest in files")
@@ -58,18 +58,18 @@ class Checkpoints:
             "step": step,
             "ciphertext": self._cipher.encrypt(state, self._aad(step)),
             "queue_ms": queue_ms,
-            **msgspec.structs.asdict(cost),
+            **msgspec.structs.asdict(work_units),
         }
         if not await database_sync_to_async(self._row.advance)(**fields):
             return False
-        costs = msgspec.structs.asdict(cost)
-        self.parked = msgspec.structs.replace(self.parked, queue_ms=queue_ms, **costs)
+        units = msgspec.structs.asdict(work_units)
+        self.parked = msgspec.structs.replace(self.parked, queue_ms=queue_ms, **units)
         return True
 
     async def note_parking(self, *, stops: bool) -> Parked:
         """Count it as a stop of its worker, or a preemption. Return what the work has taken."""
         note = self._row.note_stop if stops else self._row.note_preemption
-        await database_sync_to_async(note)(self.parked.cost)
+        await database_sync_to_async(note)(self.parked.work_units)
         times, stopped = self.parked.times + (not stops), self.parked.stops + stops
         self.parked = msgspec.structs.replace(self.parked, times=times, stops=stopped)
         return self.parked

@@ -33,9 +33,9 @@ from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
 from inference.record.consumption import Parked
-from inference.record.cost import Cost
 from inference.record.settling import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
+from inference.record.work_units import WorkUnits
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.tracing.spans import step
@@ -109,16 +109,16 @@ class Run:
         self.signals.lose_lease()
 
     # What long work tells it ---------------------------------------------------------------------
-    async def checkpoint(self, step: int, state: bytes, cost: Cost) -> None:
+    async def checkpoint(self, step: int, state: bytes, work_units: WorkUnits) -> None:
         """Make a step durable: the work goes on from here, whatever happens to this worker.
 
-        `cost` is that of all steps so far. Raises what ends the work: another run may have taken
-        it over.
+        `work_units` are those of all steps so far. Raises what ends the work: another run may
+        have taken it over.
         """
         checkpoints = self.services.checkpoints
         assert checkpoints, f"{self.order.klass} is a class without checkpoints"
         is_first = step == self.earlier.step + 1
-        if not await self._patiently(checkpoints.write, step, state, cost, self.queue_ms):
+        if not await self._patiently(checkpoints.write, step, state, work_units, self.queue_ms):
             self.abandon()
             await asyncio.sleep(0)  # raises CancelledError
         if await self._owes_its_slot():

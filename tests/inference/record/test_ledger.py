@@ -357,7 +357,7 @@ def test_a_request_nobody_received_cannot_be_settled(
 
 
 def test_the_cost_of_an_answer() -> None:
-    assert Outcome(prompt_tokens=10, completion_tokens=5).cost == 20
+    assert Outcome(prompt_tokens=10, completion_tokens=5).work_units == 20
 
 
 @pytest.mark.unit

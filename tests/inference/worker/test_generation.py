@@ -104,7 +104,7 @@ async def test_cached_tokens_are_counted_where_the_cache_is_the_tenants_own() ->
     outcome = await traces.of(engine, an_order(include_usage=True))
     assert outcome
     assert outcome.cached_tokens == 64
-    assert outcome.cost == 102
+    assert outcome.work_units == 102
     assert b'"cached_tokens":64' in b"".join(traces.events)
 
 

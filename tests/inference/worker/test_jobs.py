@@ -10,6 +10,7 @@ import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
+from inference.queue.total_queue import prefix
 
 from audit.keys.keyring import keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
@@ -19,12 +20,11 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
-from inference.queue.fair_queue import prefix
 from inference.queue.queues import FairQueues
 from inference.record import settle_unrun, statements
 from inference.record.consumption import Parked
-from inference.record.cost import Cost
 from inference.record.statements import Outcome
+from inference.record.work_units import WorkUnits
 from inference.worker import handlers
 from inference.worker.leased_request import LeasedRequest
 from inference.worker.recovery import restoring, sweeper
@@ -162,11 +162,11 @@ async def test_a_run_that_was_taken_over_writes_no_step(acme: Any, bench: Bench)
     order = await count(bench, 9)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     first = await Checkpoints.begin(order, cipher)
-    assert await first.write(1, b"one", Cost(1), 5)
+    assert await first.write(1, b"one", WorkUnits(1), 5)
     second = await Checkpoints.begin(order, cipher)
     assert (second.step, second.state(), second.attempts) == (1, b"one", 1)
-    assert not await first.write(2, b"two", Cost(2), 5)
-    assert await second.write(2, b"TWO", Cost(2), 5)
+    assert not await first.write(2, b"two", WorkUnits(2), 5)
+    assert await second.write(2, b"TWO", WorkUnits(2), 5)
     third = await Checkpoints.begin(order, cipher)
     assert third.state() == b"TWO"
 
@@ -199,8 +199,8 @@ async def test_it_is_given_up_after_three_workers_that_died_in_one_step(bench: B
     await counted_once(order, 5, status=500, error_code="worker_lost")
 
 
-def _steps(n: int) -> Cost:
-    return Cost(n, 2 * n, n * GPU_MS)
+def _steps(n: int) -> WorkUnits:
+    return WorkUnits(n, 2 * n, n * GPU_MS)
 
 
 async def test_redis_loses_everything(bench: Bench) -> None:
@@ -393,9 +393,9 @@ async def test_what_a_worker_left_of_a_settled_one_is_swept(bench: Bench) -> Non
 
 @pytest.mark.unit
 def test_gpu_time_weighs_what_an_answer_would_have_got_in_it() -> None:
-    assert Cost(gpu_ms=16_000).fair == Cost(completion_tokens=1_000).fair
+    assert WorkUnits(gpu_ms=16_000).total == WorkUnits(completion_tokens=1_000).total
     outcome = Outcome(prompt_tokens=5, completion_tokens=2, gpu_ms=16)
-    assert outcome.cost == Cost(5, 2, 16).fair == 5 + 2 * 2 + 2
+    assert outcome.work_units == WorkUnits(5, 2, 16).total == 5 + 2 * 2 + 2
 
 
 @pytest.mark.unit
