@@ -1,4 +1,6 @@
-"""Scopes of row-level security, the second wall behind the ORM's filters (row_security.py).
+"""Scopes of row-level security, the second wall behind the ORM's filters.
+
+See isolation/row_security.py.
 
 A page opens the scope of its tenant and person. Celery, the hot path's own connections and
 manage.py see all tenants by the options of their connections.

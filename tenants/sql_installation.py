@@ -73,7 +73,7 @@ def _install() -> None:
 
 
 def _write_scope_key() -> None:
-    """Writes the key that proves to the database that the platform opened a scope (0_scope.sql)."""
+    """Writes the key that proves that the platform opened a scope (sql/0_scope.sql)."""
     key: bytes = settings.SCOPE_KEY.ljust(_BLOCK, b"\0")
     pads = {"inner": bytes(b ^ 0x36 for b in key), "outer": bytes(b ^ 0x5C for b in key)}
     with connection.cursor() as cursor:

@@ -33,7 +33,7 @@ def size(row: Row) -> int:
     return OVERHEAD + sum(len(row.get(name) or "") for name in TEXTS)
 
 
-class FairLine:
+class CommitQueue:
     def __init__(self) -> None:
         self._heap: list[tuple[tuple[int, int], WaitingRow]] = []
         self._ends: dict[str, int] = {}  # the end of each tenant's last row

@@ -1,8 +1,8 @@
 """Group commit: many rows in one transaction; the next group starts when the last one is durable.
 
 There is no timer and no window: groups grow under load, and a single row does not wait. Tenants
-take turns by bytes (fair_queue.py). Large rows, and those that their tenants write after them, have
-a connection of their own, so that small rows of others do not wait for them.
+take turns by bytes (commit_queue.py). Large rows, and those that their tenants write after them,
+have a connection of their own, so that small rows of others do not wait for them.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.trail.commit_queue import FairLine, Row, WaitingRow, size
+from audit.trail.commit_queue import CommitQueue, Row, WaitingRow, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
@@ -109,7 +109,7 @@ class GroupCommit:
         self._statement, self._with_texts = statement, with_texts
         self._patience_s, self._doubt_s = patience_s, doubt_s
         self._tenant_bytes = tenant_bytes or QUEUE_BYTES // SHARE
-        self._line = FairLine()
+        self._line = CommitQueue()
         self._more = asyncio.Event()
         self._connection = ResilientConnection(dsn, first=_FIRST)
         self._aside: GroupCommit | None = None
@@ -168,7 +168,7 @@ class GroupCommit:
         if tenant_bytes and tenant_bytes + entry.size > self._tenant_bytes:
             raise StoreUnavailable("too many bytes of this tenant wait for the database")
 
-    def _lines(self) -> Iterator[FairLine]:
+    def _lines(self) -> Iterator[CommitQueue]:
         yield self._line
         for lane in filter(None, (self._aside, self._large)):
             yield from lane._lines()

@@ -1,7 +1,7 @@
 """The functions and triggers of audit/sql and the constraints of audit/migrations, as shipped.
 
-catalogue_check.py compares the functions, and the triggers of append-only tables, which are on each
-partition too.
+checks/catalogue_check.py compares the functions, and the triggers of append-only tables, which are
+on each partition too.
 """
 
 import re

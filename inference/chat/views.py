@@ -145,7 +145,10 @@ def _own(user: User, conversation: UUID) -> Conversation:
 
 
 def _locked(user: User, conversation: UUID) -> bool:
-    """Returns whether it is theirs, and locked: the page explains it (accounts/locked_texts.py)."""
+    """Returns whether it is theirs, and locked (tenants/accounts/locked_texts.py).
+
+    The page explains it.
+    """
     return Conversation.objects.filter(verbs.LOCKED, pk=conversation, member__user=user).exists()
 
 

@@ -66,7 +66,7 @@ class EngineConfig:
     normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
     launch: Mapping[str, Any] = field(
         default_factory=dict
-    )  # of a server of ours (engine_launch.py)
+    )  # of a server of ours (inference/engine_launch.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
@@ -231,7 +231,9 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
-        self.computes_here = False  # on this machine's processors (batched_reading.py)
+        self.computes_here = (
+            False  # on this machine's processors (engines/transport/batched_reading.py)
+        )
         self._gets_trace_headers = not config.hosted or settings.TRACES_HOSTED
         self.reported_slots = 0  # 0: it has not reported any
         self.control_tokens: frozenset[str] = frozenset()  # of its model, as it reports them

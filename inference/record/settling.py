@@ -32,7 +32,7 @@ _SETTLED = SETTLED.replace("select %s::jsonb as rows", _THOSE_RECEIVED)
 
 
 def row_of_both(received: Row, settled: Row) -> Row:
-    """Returns a row of both, with the fields that the line counts by: fair_line.py."""
+    """Returns a row of both, with the fields that audit/trail/commit_queue.py counts by."""
     about = {name: received[name] for name in ("id", "tenant_id", "request")}
     return {**about, "response": settled["response"], "received": received, "settled": settled}
 

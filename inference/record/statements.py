@@ -225,7 +225,8 @@ def _repeated(order: Order, outcome: Outcome) -> bool:
 def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
     """Returns what an answer took beyond its reservation, and logs it; None if nothing.
 
-    Then the bound of prompt_bound.py does not hold for this model, and budgets can be overspent.
+    Then the bound of engines/prompt_bound.py does not hold for this model, and budgets can be
+    overspent.
     """
     reserved, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
     within = tokens <= reserved.tokens and cost <= reserved.most

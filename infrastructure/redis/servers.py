@@ -6,9 +6,9 @@
     redis+cluster://:PASSWORD@HOST:6379,HOST:6379,HOST:6379
 
 NAME is the primary's name at the sentinels; `?sentinel_password=...` is for sentinels that require
-one. A URL whose scheme begins with `rediss` uses TLS, for sentinels too (outgoing_tls.py). This
-module imports nothing of Django, because the supervisor reads it before Django's settings are
-loaded.
+one. A URL whose scheme begins with `rediss` uses TLS, for sentinels too
+(infrastructure/outgoing_tls.py). This module imports nothing of Django, because the supervisor
+reads it before Django's settings are loaded.
 """
 
 import re

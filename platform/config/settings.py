@@ -68,7 +68,7 @@ OWN_ORIGINS = own_origins(PUBLIC_URL, [HOST, *FURTHER_HOSTS])
 environment.refuse_counted_proxies()
 WEB_PROXIES = environment.proxies("FOREBAY_WEB_PROXIES")
 GRPC_PROXIES = environment.proxies("FOREBAY_GRPC_PROXIES")
-# Connections, of each web process (bounded_http.py). 0: as many as the system allows.
+# Connections, of each web process (http/bounded_http.py). 0: as many as the system allows.
 CONNECTIONS = environment.number("FOREBAY_CONNECTIONS", 10_000)
 CONNECTIONS_PER_ADDRESS = environment.number("FOREBAY_CONNECTIONS_PER_ADDRESS", 1000)
 HEAD_TIMEOUT_S = environment.number("FOREBAY_HEAD_TIMEOUT_S", 10)

@@ -51,7 +51,7 @@ def record(
 
 
 def _record_own(action: Action, user: User, facts: dict[str, Any]) -> None:
-    """Records where the person's own scope cannot read: in the platform's trail (own_acts.sql)."""
+    """Records in the platform's trail, which the person's scope cannot read (sql/own_acts.sql)."""
     columns = {**facts, "client_net": facts["client_net"] or present_network()}
     event = Event(action=Action(action), actor=user.actor, **columns)
     detail = json.dumps(event.detail)

@@ -1,7 +1,7 @@
 """Sessions in PostgreSQL (SESSION_ENGINE): their duration, and their end.
 
-A request sees only the session whose key it presents (row_security.py). A key is as good as a
-password: with all keys, an SQL injection could act as every person.
+A request sees only the session whose key it presents (isolation/row_security.py). A key is as good
+as a password: with all keys, an SQL injection could act as every person.
 
 A session stores its beginning and its last use (Unix seconds), and how long it may be idle under
 the person's profile.

@@ -88,7 +88,7 @@ def startup_problem() -> str:
 
 
 def _is_scope_accepted() -> bool:
-    """Returns True if the database accepts a scope that we open (0_scope.sql)."""
+    """Returns True if the database accepts a scope that we open (sql/0_scope.sql)."""
     tenant_id = uuid4()
     with tenant_scope(tenant_id), connection.cursor() as cursor:
         cursor.execute("select tenants_scope_tenant()")

@@ -1,4 +1,6 @@
-"""Row-level security: PostgreSQL itself shows a row only to its tenant (scope.py opens the scope).
+"""Row-level security: PostgreSQL itself shows a row only to its tenant.
+
+tenants/scope.py opens the scope.
 
 The policies follow from the models. `enforce` creates missing ones, `check` reports differences:
 both compare the models with the catalogue, so a new table cannot be forgotten.

@@ -250,7 +250,7 @@ class ApiKey(OwnLimits):
             self.revoke(by=by, reason=reason)
 
     def own_group(self) -> Group:
-        """Returns the group of the key's grants (model_access.py), made when first needed."""
+        """Returns the group of the key's grants (tenants/model_access.py), made at first need."""
         if self.group is None:
             self.group = Group.objects.create(name=f"key:{self.id}")
             self.save(update_fields=["group"])

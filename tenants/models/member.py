@@ -45,7 +45,8 @@ class Member(models.Model):
     def permissions(self) -> frozenset[Permission]:
         """The role's permissions under the tenant's security profile.
 
-        A person whose older texts are locked (locked_texts.py) may not read other people's either.
+        A person whose older texts are locked (accounts/locked_texts.py) may not read other people's
+        either.
         """
         granted = permissions(self.role, self.tenant.profile)
         return granted - {Permission.VIEW_PROMPTS} if self._locked else granted

@@ -39,7 +39,7 @@ class Price(models.Model):
 
     1 micro-unit per token is 1 currency unit per million tokens. A request pays the price at its
     admission. A model without a price is free of charge. In the hours of `peak_hours` (see
-    peak_hours.py) all three prices are multiplied by `peak_factor`.
+    quotas/peak_hours.py) all three prices are multiplied by `peak_factor`.
 
     With a `pool`, it is the price of that pool of the model; the model's price applies to pools
     without one. An `ended` row removes its pool's price from then on.

@@ -13,7 +13,7 @@ class RestrictedModel(models.Model):
     """A served model that only teams and keys with a grant may use in this tenant.
 
     A model without such a row is open to everybody in the tenant. Grants are django-guardian's, of
-    the permission `use_restrictedmodel`, to the groups of teams and keys (model_access.py).
+    the permission `use_restrictedmodel`, to the groups of teams and keys (tenants/model_access.py).
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="restricted_models")

@@ -70,7 +70,7 @@ NO_QUOTA = Verdict()
 
 
 def verdict(answer: dict[str, Any] | None) -> Verdict:
-    """Reads PostgreSQL's JSON for a row, and takes it apart (quota_3_reserve.sql)."""
+    """Reads PostgreSQL's JSON for a row, and takes it apart (sql/quota_3_reserve.sql)."""
     if answer is None:
         return NO_QUOTA
     if refusal := answer["refused"]:

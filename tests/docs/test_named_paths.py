@@ -1,10 +1,13 @@
-"""Each path that docs/architecture.md and CONTRIBUTING.md name is there.
+"""Each path that docs/architecture.md, CONTRIBUTING.md and comments of the product name is there.
 
 Their paths may begin under inference/ or platform/, which the page says at its top. A bare name
 stands beside the folder that it is in, and a table's first row may name the folder of all others.
 """
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,10 @@ PATH = re.compile(
     r"(?P<path>[\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|lua|sql|md|toml|yaml|json)))"
     r"(?:: (?P<word>\w[\w.]*))?"
 )
+
+
+PRODUCT = ("audit", "tenants", "inference", "infrastructure", "platform/config", "platform/console")
+FILE = re.compile(r"(?<![\w./<>{}*-])((?:[\w-]+/)*[\w-]+\.(?:py|lua|sql))(?![\w/])")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -62,3 +69,50 @@ def test_a_path_that_is_gone_is_noticed() -> None:
     assert list(missing("`record/statements.py: GONE`")) == ["record/statements.py: GONE"]
     assert list(missing("`intake/submit.py`, and `record/statements.py: RECEIVED`")) == []
     assert list(missing("| `audit/` | |\n|---|---|\n| `trail/` | |\n| `gone/` | |")) == ["gone/"]
+
+
+@pytest.mark.parametrize("package", PRODUCT)
+def test_each_file_that_a_comment_names_is_there(package: str) -> None:
+    app = PROJECT / package
+    modules = (each for each in app.rglob("*.py") if "migrations" not in each.parts)
+    texts = ((each, text) for each in modules for text in _prose(each.read_text()))
+    assert [
+        f"{module.relative_to(PROJECT)}: {name}"
+        for module, text in texts
+        for name in _missing_files(text, module.parent, app)
+    ] == []
+
+
+def _prose(source: str) -> Iterator[str]:
+    """Yields the docstrings and comments of a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def _missing_files(text: str, folder: Path, app: Path) -> list[str]:
+    """Returns the files that are not there.
+
+    A path with a slash begins at the top, below platform/ or in the app. A bare name is a file
+    beside the module, or manage.py at the top.
+    """
+    roots = PROJECT, PROJECT / "platform", app
+    return [
+        name
+        for name in FILE.findall(text)
+        if not any((root / name).exists() for root in (roots if "/" in name else (folder,)))
+        and name != "manage.py"
+    ]
+
+
+def test_a_comment_about_a_file_that_is_gone_is_noticed() -> None:
+    app = PROJECT / "inference"
+    assert _missing_files("see fair_line.py", app / "record", app) == ["fair_line.py"]
+    assert _missing_files("see `record/gone.py`", app / "record", app) == ["record/gone.py"]
+    assert _missing_files("record/settling.py", app / "worker", app) == []
+    assert _missing_files("see settling.py, audit/tasks.py", app / "record", app) == []
+    prose = list(_prose('"""In a.py."""\nx = "b.py"  # c.py\n'))
+    assert prose == ["In a.py.", "# c.py"]

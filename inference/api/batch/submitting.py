@@ -131,7 +131,7 @@ class Asking:
 
     async def _read(self, caller: Caller, line: bytes) -> Submission:
         """Returns the submission of a line. Raises NoSuchModel, ApiError, OutOfService."""
-        parsed: dict[str, Any] = bounded_json.loads(line)["body"]  # an object: validation.py
+        parsed: dict[str, Any] = bounded_json.loads(line)["body"]  # an object: batch/validation.py
         length = len(orjson.dumps(parsed))
         if length > settings.MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {settings.MAX_BODY_BYTES} bytes")

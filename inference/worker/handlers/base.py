@@ -1,6 +1,6 @@
 """The contract of a handler: how the work of a class is done.
 
-One handler, one file, found by the dict HANDLERS in `handlers/__init__.py`.
+One handler, one file, found by the dict HANDLERS in `worker/handlers/__init__.py`.
 """
 
 from abc import ABC, abstractmethod

@@ -160,7 +160,7 @@ def _weights(tenants: Iterable[UUID]) -> dict[UUID, int]:
 
 
 def _beyond_the_least(works: Iterable[_Work]) -> list[_Work]:
-    """Returns the service beyond that of the least served tenant, where a new one starts."""
+    """Returns the work beyond that of the least served tenant, where a new one starts."""
     by_class: dict[str, list[_Work]] = defaultdict(list)
     for each in works:
         by_class[each.klass].append(each)

@@ -1,6 +1,6 @@
 """Repairs once a second, from PostgreSQL, what Redis, a runner or a web process lost.
 
-1. Items with expired leases go back to the head of their lines (sweep.lua).
+1. Items with expired leases go back to the head of their lines (queue/sweep.lua).
 2. Recorded requests that are missing in the queue are queued again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
 4. Requests that an operator put into a lower class wait in that one (queue_control/lowering.py).

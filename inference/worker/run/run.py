@@ -1,6 +1,7 @@
 """One order while a worker has it: attempts, deadline, parking, moves and settlement.
 
-They are the same for all classes of work. The handler does the work of a class (handlers/base.py).
+They are the same for all classes of work. The handler does the work of a class
+(worker/handlers/base.py).
 """
 
 import asyncio

@@ -53,7 +53,7 @@ PRIVATE = (*SECRETS, "FOREBAY_KMS_TOKEN")
 PUBLIC = frozenset((*SECRETS, *_OTHERS.split()))
 # Set by our own processes for each other.
 INTERNAL = frozenset(("FOREBAY_DATABASE_SCOPE", "FOREBAY_RUN_ID", "FOREBAY_ENGINE_API_KEY"))
-# Refused with a message about their replacement (environment.py).
+# Refused with a message about their replacement (platform/config/environment.py).
 RETIRED = frozenset(("FOREBAY_TRUSTED_PROXIES",))
 _FILES = frozenset(f"{name}_FILE" for name in SECRETS)
 KNOWN = PUBLIC | INTERNAL | RETIRED | _FILES

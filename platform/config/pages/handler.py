@@ -1,9 +1,9 @@
 """The handler of pages. It bounds bodies: Django spools one of any size to disk first.
 
 The bytes of forms that are read before their sender can be known are a part of what the process may
-hold of all requests (intake/limits/unadmitted_bodies.py). The first FREE bytes of each count for
-nothing: ordinary forms get through, however many large ones somebody else sends. The number of
-connections bounds those.
+hold of all requests (inference/intake/limits/unadmitted_bodies.py). The first FREE bytes of each
+count for nothing: ordinary forms get through, however many large ones somebody else sends. The
+number of connections bounds those.
 """
 
 from typing import Any, cast

@@ -40,7 +40,7 @@ PATIENCE_S = 300.0  # for a tick: while Redis is away each message waits for it
 
 
 class Work(NamedTuple):
-    """A task that works off a queue; the due_tasks.py of audit and inference look what waits."""
+    """A task for a queue; audit/due_tasks.py and inference/due_tasks.py see whether work waits."""
 
     task: str
     every_s: float  # while something waits

@@ -1,5 +1,5 @@
 """The Celery workers of each engine that PostgreSQL has, and the server of an engine with `launch`
-(launches.py): they are started and stopped as engines are added and removed.
+(supervisor/engines/launches.py): they are started and stopped as engines are added and removed.
 
 A worker that is told to end finishes what it runs first.
 """

@@ -26,7 +26,10 @@ OWN_INVITATION = gettext_lazy(
 
 
 def is_vouched_for(user: User) -> bool:
-    """Returns whether an identity provider has verified the person's address (see oidc.py)."""
+    """Returns whether an identity provider has verified the person's address.
+
+    See account/identity_providers/oidc.py.
+    """
     return bool(SocialAccount.objects.filter(user_id=user.pk).exists())
 
 

@@ -305,7 +305,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
-    # A tenant's texts and nobody's own: under the tenant's key (models/prompt_template.py).
+    # A tenant's texts and nobody's own, under the tenant's key: inference/models/prompt_template.py
     "inference.PromptTemplate": {D.NONE: "id tenant name latest created_at changed_at"},
     "inference.PromptTemplateVersion": {
         D.PSEUDONYM: "created_by",

@@ -1,6 +1,6 @@
 """The reason for the state of an engine or breaker, in the reader's language.
 
-Engines, breakers and logs give it in English (`engines/transport/failure_reason.py`,
+Engines, breakers and logs give it in English (`inference/engines/transport/failure_reason.py`,
 `EngineFailed.cause`).
 """
 

@@ -156,7 +156,7 @@ def _erasures(tenant: Tenant | None) -> Erasures:
 
 
 def _sign_ins(tenant: Tenant | None) -> SignIns:
-    """Count over an index that has only acts (search/events.py)."""
+    """Count over an index that has only acts (audit/search/events.py)."""
     acts = Event.objects.filter(at__gte=timezone.now() - SIGN_INS).exclude(action__in=REQUESTS)
     acts = acts.of_tenant(tenant.id) if tenant else acts.filter(id__gt=0)
     refusals = acts.filter(action__in=(Action.SESSION_DENIED, Action.SESSION_LOCKED))

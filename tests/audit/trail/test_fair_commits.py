@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.trail import group_commit
-from audit.trail.commit_queue import FairLine, WaitingRow
+from audit.trail.commit_queue import CommitQueue, WaitingRow
 from audit.trail.group_commit import LARGE, GroupCommit, StoreUnavailable
 
 ACME, GLOBEX, INITECH = ("a1" + "0" * 30, "b2" + "0" * 30, "c3" + "0" * 30)
@@ -161,7 +161,7 @@ def entry(tenant: str, size: int) -> WaitingRow:
 
 
 def test_rows_of_a_group_that_failed_stand_where_they_stood() -> None:
-    line = FairLine()
+    line = CommitQueue()
     rows = [entry("a", 10), entry("a", 10), entry("b", 10), entry("a", 10)]
     for one in rows:
         line.add(one)
@@ -187,7 +187,11 @@ steps = st.lists(
 @given(steps)
 def test_who_waits_gets_as_many_bytes_as_the_others(steps: list[tuple[str, str, int]]) -> None:
     """While two wait, neither gets more than the other by more than a row of each."""
-    line, sizes, waiting = FairLine(), defaultdict[str, list[int]](list), defaultdict[str, int](int)
+    line, sizes, waiting = (
+        CommitQueue(),
+        defaultdict[str, list[int]](list),
+        defaultdict[str, int](int),
+    )
     served = defaultdict[str, int](int)
     for what, tenant, n in steps:
         if what == "add":

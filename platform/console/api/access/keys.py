@@ -225,5 +225,8 @@ class Keys(Resource):
 
 
 def scopes_to_give(permissions: frozenset[P], profile: str) -> frozenset[str]:
-    """Returns the scopes whose permissions are all among those of the giver (key_powers.py)."""
+    """Returns the scopes whose permissions are all among those of the giver.
+
+    See tenants/models/key_powers.py.
+    """
     return frozenset(s.value for s in Scope if key_permissions([s], profile) <= permissions)
