@@ -142,6 +142,7 @@ def _config(protocol: Any) -> uvicorn.Config:
         http=protocol,
         ws="config.http.bounded_http:BoundedSocket",
         ws_max_size=LARGEST_MESSAGE,
+        ws_ping_interval=20.0,  # uvicorn's default: finds clients of the chat that are gone
         ws_per_message_deflate=False,  # a kilobyte could become a megabyte before any check
         lifespan="on",
         access_log=False,
