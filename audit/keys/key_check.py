@@ -70,7 +70,7 @@ def _opens(row: DataKey) -> bool:
 
 
 def _secret_problem() -> str:
-    """Checks the secret from which sign-ins, API keys and second factors are derived."""
+    """Returns the problem of the platform secret: with another one, nobody could sign in."""
     try:
         check = _stored_check()
     except Unreadable as problem:
@@ -79,7 +79,7 @@ def _secret_problem() -> str:
     if hmac.compare_digest(check, settings.SECRET_CHECK):
         return ""
     return (
-        "wrong platform secret: no API key, session or second factor would be known; restore "
+        "wrong platform secret: it would accept no API key, session or second factor; restore "
         "FOREBAY_HOME/secrets/platform.secret or FOREBAY_PLATFORM_SECRET from your backup (where "
         "there was neither, it is the first FOREBAY_MASTER_KEY)"
     )

@@ -1,4 +1,4 @@
-"""The requests of one pool over the day, by a seed."""
+"""Generates the requests of one pool over a day, at random; a seed repeats them."""
 
 import heapq
 import math

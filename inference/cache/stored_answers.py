@@ -123,4 +123,8 @@ def _free(tenant: Tenant) -> None:
     try:
         purge(tenant.id)
     except redis.RedisError as problem:
-        log.warning("kept answers of %s are left to their time: %s", tenant.name, problem)
+        log.warning(
+            "cannot delete cached answers of %s; they expire by themselves: %s",
+            tenant.name,
+            problem,
+        )

@@ -45,7 +45,7 @@ class FrameReader:
             except RedisGone:
                 await asyncio.sleep(0.2)
             except Exception:
-                log.exception("reader of %s recovered from", self._channel)
+                log.exception("reading frames of %s failed; continuing", self._channel)
                 await asyncio.sleep(0.2)
 
     async def _read_once(self) -> None:

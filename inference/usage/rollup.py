@@ -123,6 +123,9 @@ def _renumber(mark: RollupMark) -> None:
     """Set rolled-up rows to number 0, before the new mark, and others to the present number."""
     with connection.cursor() as cursor:
         cursor.execute(_RENUMBER, [mark.xid, mark.completion_id, mark.at])
-        log.warning("usage rows come from another server; renumbered %d rows", cursor.rowcount)
+        log.warning(
+            "the database was restored into another server; renumbered %d usage rows",
+            cursor.rowcount,
+        )
     mark.xid, mark.completion_id = 1, NOBODY
     mark.save(update_fields=["xid", "completion_id"])

@@ -87,7 +87,7 @@ class StallWatch:
         longest = max(len(run.order.body) for run in silent)
         stall_s = self._stall_s + longest / READS_STANDING_STILL
         if self._done is not None and now - self._moved_at > stall_s:
-            log.warning("%s: it gets nothing done: %d requests wait in vain", name, len(silent))
+            log.warning("engine %s makes no progress; failing %d requests", name, len(silent))
             self._end(silent, EngineStalled())
             return
         late = [run for run, activity in silent.items() if self._is_late(run, activity, now)]

@@ -25,7 +25,11 @@ def alert(engine: str, usage: Any) -> None:
     _alerted[engine] = now
     names = ("prompt_tokens", "completion_tokens")
     figures = {name: _shown(usage.get(name)) for name in names} if isinstance(usage, dict) else {}
-    log.error("ALERT engine:usage %s: it says %.200r; we count tokens ourselves", engine, figures)
+    log.error(
+        "ALERT engine:usage %s: engine reported unusable token counts %.200r; using our own",
+        engine,
+        figures,
+    )
 
 
 def _shown(value: Any) -> Any:

@@ -237,7 +237,7 @@ async def report_in(response: aiohttp.ClientResponse) -> bytes:
         length += len(piece)
         if length > LONGEST_REPORT:
             problem = TooLong(response.url)
-            log.warning("%s: not read on", problem)
+            log.warning("answer of %s is too large; the rest was not read", response.url)
             raise problem
         pieces.append(piece)
     return b"".join(pieces)

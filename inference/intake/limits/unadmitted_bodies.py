@@ -72,7 +72,7 @@ class BodyBudget:
             self._wake(owner)
 
     async def wait(self, owners: Owners, size: int) -> None:
-        """Take it as soon as there is room; whoever came first goes first, as far as it fits."""
+        """Reserve `size` bytes once there is room; those that wait get it in order of arrival."""
         previous: BodyOwner | None = None
         while full := self.take(owners, size):
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -144,7 +144,7 @@ class Invitations(Resource):
         """
         fields = self.body()
         if self.who.key:
-            raise denied(_("A key invites nobody: a person has to."), "person_needed")
+            raise denied(_("A key cannot invite people: sign in to the console."), "person_needed")
         refuse_unless_among(self.who.roles_to_give(), fields["role"])
         if self.url_tenant.members.filter(user__email=fields["email"].lower()).exists():
             raise Problem(409, "already_member", _("This person is a member already."))

@@ -74,7 +74,7 @@ def refused(tenant: Tenant | None) -> int:
 
 
 def platform_health() -> Health:
-    """Returns the health, with engines as they are now: the page's other parts show that too."""
+    """Returns the platform's health; the state of engines is current, not cached."""
     rest = _cached("standing", None, CHART_FOR, health.of_platform)
     rows = _cached("engine_rows", None, CHART_FOR, health.engine_rows)
     busy = _cached("busy_slots", None, LIVE_FOR, health.busy_slots)

@@ -198,8 +198,8 @@ def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[st
     changed = {n for n, v in fields.items() if n == "api_key" or v != getattr(engine, n, None)}
     if hosted != was_hosted or (was_hosted and changed - _LOCAL_FIELDS):
         text = _(
-            "Where requests leave this installation a person decides: sign in to the console to "
-            "add or change a hosted engine."
+            "Only a person decides whether requests leave this installation: sign in to the "
+            "console to add or change a hosted engine."
         )
         raise denied(text, "person_needed")
 

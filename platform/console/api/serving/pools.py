@@ -138,7 +138,7 @@ class Pools(DeclaredResource):
         hosted = Engine.objects.filter(pool__model=pool.model_id, hosted=True)
         if self.who.operator_key and changed and hosted.exists():
             text = _(
-                "Where requests leave this installation a person decides: sign in to the console "
-                "to change when the pools of a model with a hosted engine are tried."
+                "Only a person decides whether requests leave this installation: sign in to the "
+                "console to change when the pools of a model with a hosted engine are tried."
             )
             raise denied(text, "person_needed")

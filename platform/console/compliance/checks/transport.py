@@ -100,9 +100,9 @@ def _is_local(host: str) -> bool:
 
 
 def own_ports() -> list[Port]:
-    """Returns every port of this platform that this machine knows.
+    """Returns the ports of this platform and its databases that are known on this machine.
 
-    Tenants see the result of the check: the names of ports show no address.
+    Tenants see the result of the check, so ports have names that show no address.
     """
     return list(dict.fromkeys(_all_ports()))[:MOST]
 
