@@ -364,7 +364,7 @@ class _Export:
         return since is not None and bool(seal["last_at_us"] < since)
 
     def _check_months(self, seal: dict[str, Any]) -> Iterator[str]:
-        """Checks that events were sealed while new, and dropped half a year later at the earliest."""
+        """Checks that events were sealed while new, and dropped half a year later or more."""
         dropped, months = set(seal.get("dropped", ())), set(_months(seal))
         self._dropped |= dropped
         if not dropped:
