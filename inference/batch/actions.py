@@ -8,9 +8,9 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
-from inference.batch import file_room, file_store
+from inference.batch import file_storage_limit, file_store
 from inference.batch.encryption import metadata_aad
-from inference.batch.file_room import FileGone
+from inference.batch.file_storage_limit import FileGone
 from inference.batch.file_store import FileOwner
 from inference.models import Batch, BatchState, File
 from inference.models.batch import WINDOW
@@ -36,7 +36,7 @@ def create(
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
     if under_way.count() >= settings.BATCHES_UNDER_WAY:
         raise TooMany
-    file_room.check(owner.tenant_id)
+    file_storage_limit.check(owner.tenant_id)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     batch = Batch(
         tenant_id=owner.tenant_id,

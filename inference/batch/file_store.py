@@ -17,9 +17,9 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import Cipher, keyring
 from audit.trail.record import act
-from inference.batch import file_room
+from inference.batch import file_storage_limit
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
-from inference.batch.file_room import FileGone
+from inference.batch.file_storage_limit import FileGone
 from inference.models import Batch, File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
 
@@ -77,7 +77,7 @@ class FileWriter:
         try:
             with tenant_scope(owner.tenant_id):
                 if is_limited:
-                    file_room.check_number(owner.tenant_id)
+                    file_storage_limit.check_number(owner.tenant_id)
                 self.file.save(force_insert=True)
                 self._reserve(1)
         except IntegrityError:  # a part of an upload that is gone
@@ -140,7 +140,7 @@ class FileWriter:
 
     def _reserve(self, size: int) -> None:
         if self._is_limited and size > self._room:
-            self._room = file_room.reserve(self.file, size)
+            self._room = file_storage_limit.reserve(self.file, size)
 
 
 class FileReader:

@@ -8,9 +8,9 @@ from hashlib import md5
 from uuid import UUID
 
 from audit.keys.keyring import keyring
-from inference.batch import file_room
+from inference.batch import file_storage_limit
 from inference.batch.encryption import name_of
-from inference.batch.file_room import FileGone
+from inference.batch.file_storage_limit import FileGone
 from inference.batch.file_store import FileOwner, FileReader, FileWriter, new_file
 from inference.models import File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
@@ -38,7 +38,7 @@ def begin(owner: FileOwner, name: str, size: int, expires_after_s: int | None) -
     fields = {"declared_size": size, "expires_after_s": expires_after_s}
     upload = new_file(owner, cipher, name, purpose=FilePurpose.BATCH, **fields)
     with tenant_scope(owner.tenant_id):
-        file_room.check_number(owner.tenant_id)
+        file_storage_limit.check_number(owner.tenant_id)
         upload.save(force_insert=True)
     return upload
 

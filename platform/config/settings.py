@@ -242,10 +242,10 @@ BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
 BATCH_IN_FLIGHT = environment.number("FOREBAY_BATCH_IN_FLIGHT", 64)  # requests of one batch
 BATCH_TENANT_IN_FLIGHT = environment.number("FOREBAY_BATCH_TENANT_IN_FLIGHT", 128)
 BATCHES_UNDER_WAY = environment.number("FOREBAY_BATCHES_UNDER_WAY", 100)  # of a tenant
-FILES_MOST = environment.number("FOREBAY_FILES_MOST", 100_000)  # parts of uploads among them
+TENANT_FILES_MOST = environment.number("FOREBAY_FILES_MOST", 100_000)  # parts of uploads among them
 BATCH_WINDOW = environment.batch_window()
-FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
-FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)  # of a tenant
+LARGEST_FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
+TENANT_FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)
 
 # Processes that take requests ---------------------------------------------------------------------
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)

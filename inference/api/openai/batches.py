@@ -13,7 +13,7 @@ from inference.api.openai import files, stored_objects
 from inference.api.ownership import in_scope, own
 from inference.batch import actions
 from inference.batch.encryption import known_metadata
-from inference.batch.file_room import FileGone, StorageFull
+from inference.batch.file_storage_limit import FileGone, StorageFull
 from inference.batch.file_store import FileOwner
 from inference.batch.input_lines import ENDPOINTS
 from inference.engines.fields import METADATA, FieldRule, Fields, one_of, only

@@ -12,7 +12,7 @@ from inference.api.openai import files, stored_objects, uploads
 from inference.api.ownership import in_scope, own
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
-from inference.batch.file_room import FileGone, TooManyFiles
+from inference.batch.file_storage_limit import FileGone, TooManyFiles
 from inference.batch.upload_parts import NoSuchPart, OtherContent, OtherSize
 from inference.engines.fields import FieldRule, Fields, integer, only
 from inference.errors import BadRequest, NotFound
@@ -45,7 +45,7 @@ _PARTS: Fields = {
 async def create(request: Request) -> None:
     caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.FILE_BYTES)
+    purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.LARGEST_FILE_BYTES)
     rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
     stored_objects.check_fields(body, rules, (_EXPIRY,))
     name, size, after_s = (

@@ -13,7 +13,7 @@ from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
 from inference.api.http.request import Request
 from inference.api.ownership import readable
-from inference.batch.file_room import StorageFull, TooManyFiles
+from inference.batch.file_storage_limit import StorageFull, TooManyFiles
 from inference.batch.file_store import FileOwner
 from inference.engines.fields import Fields
 from inference.errors import ApiError, BadRequest, Forbidden, LimitReached, must_be
@@ -51,10 +51,10 @@ def storing_error(problem: Barred | StorageFull | TooManyFiles) -> ApiError:
             return Forbidden(RESTRICTED_TEXT, code=RESTRICTED)
         case StorageFull():
             has = f"this tenant's files have {problem.stored} bytes"
-            most = f"{settings.FILES_BYTES} is the most: delete some"
+            most = f"{settings.TENANT_FILES_BYTES} is the most: delete some"
             return LimitReached(f"{has}; {most}", code="file_storage_full")
     return LimitReached(
-        f"this tenant has {settings.FILES_MOST} files and parts of uploads: delete some",
+        f"this tenant has {settings.TENANT_FILES_MOST} files and parts of uploads: delete some",
         code="too_many_files",
     )
 

@@ -25,7 +25,7 @@ from inference.api.http.request import Request, unpacking
 from inference.api.openai import stored_objects
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.api.threads import Threads
-from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
+from inference.batch.file_storage_limit import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.errors import ApiError, BadRequest, Conflict, RequestTimeout, TooLarge
 from inference.models import File, FilePurpose
@@ -51,7 +51,7 @@ async def take_part(request: Request, caller: Caller, upload: File) -> File:
 
 
 async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Upload"]) -> File:
-    most = settings.FILE_BYTES + AROUND
+    most = settings.LARGEST_FILE_BYTES + AROUND
     request.check_declared_length(most)
     kind = request.header(b"content-type")
     if not kind.lower().startswith("multipart/form-data"):
@@ -93,7 +93,7 @@ class _Body:
         data = self._next() if self._unpack is None else self._unpacked(size)
         self._read += len(data)
         if self._read > self._most:
-            raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
+            raise TooLarge(f"a file has at most {settings.LARGEST_FILE_BYTES} bytes")
         return data
 
     def charge(self, size: int) -> None:
@@ -206,8 +206,8 @@ class _Upload(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         assert self._writer
-        if start + len(raw_data) > settings.FILE_BYTES:
-            raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
+        if start + len(raw_data) > settings.LARGEST_FILE_BYTES:
+            raise TooLarge(f"a file has at most {settings.LARGEST_FILE_BYTES} bytes")
         self._writer.write(raw_data)
 
     def _new_writer(self, name: str, part_of: File | None = None) -> FileWriter:

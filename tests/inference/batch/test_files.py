@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.keys.keyring import Barred, keyring
 from audit.models import DataKey, Event
-from inference.batch import actions, file_room, file_store
+from inference.batch import actions, file_storage_limit, file_store
 from inference.models import Batch, File, FileChunk, FilePurpose
 from inference.tasks import forget_files
 from tenants.models import ApiKey, Tenant
@@ -149,7 +149,7 @@ async def test_what_is_no_form(shop: Shop) -> None:
 
 # Limits -----------------------------------------------------------------------------------------
 async def test_one_that_is_too_large_leaves_nothing(shop: Shop, settings: Settings) -> None:
-    settings.FILE_BYTES = 100_000
+    settings.LARGEST_FILE_BYTES = 100_000
     said = await shop.upload(b"x" * 300_000)  # by its length
     assert await code(said) == (413, "request_too_large")
     assert await code(await shop.upload(b"x" * 100_001)) == (413, "request_too_large")
@@ -158,7 +158,7 @@ async def test_one_that_is_too_large_leaves_nothing(shop: Shop, settings: Settin
 
 
 async def test_one_whose_length_is_not_said_is_not_read_on(shop: Shop, settings: Settings) -> None:
-    settings.FILE_BYTES = 100_000
+    settings.LARGEST_FILE_BYTES = 100_000
     sent = 0
 
     async def body() -> Any:
@@ -184,7 +184,7 @@ async def test_a_compressed_form(shop: Shop) -> None:
 async def test_a_zip_bomb_is_unpacked_up_to_the_limit_alone(
     shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.FILE_BYTES, stored = 1_000_000, 0
+    settings.LARGEST_FILE_BYTES, stored = 1_000_000, 0
     write = file_store.FileWriter.write
 
     def counting(self: file_store.FileWriter, data: bytes) -> None:
@@ -211,7 +211,7 @@ async def test_what_is_not_compressed_as_it_says(shop: Shop, encoding: str) -> N
 
 
 async def test_a_tenants_files_have_a_limit_together(shop: Shop, settings: Settings) -> None:
-    settings.FILES_BYTES = 100
+    settings.TENANT_FILES_BYTES = 100
     assert (await shop.upload(b"x" * 100)).status_code == 200
     assert await code(await shop.upload(b"x")) == (429, "file_storage_full")
 
@@ -252,8 +252,8 @@ async def test_two_at_once_cannot_go_past_the_limit_together(
     shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_store, "PIECE", 1000)
-    monkeypatch.setattr(file_room, "AHEAD", 2000)
-    settings.FILES_BYTES = 110_000
+    monkeypatch.setattr(file_storage_limit, "AHEAD", 2000)
+    settings.TENANT_FILES_BYTES = 110_000
     async with slowly(shop, parts=3, size=20_000) as one, slowly(shop, parts=3, size=20_000) as two:
         for each in (one, two):
             each.send(2)
@@ -271,7 +271,7 @@ async def test_results_are_kept_in_any_case_and_count(shop: Shop, settings: Sett
     file = (await shop.upload(jsonl([line(1)]))).json()
     asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
     batch = (await shop.client.post("/v1/batches", json=asked)).json()
-    settings.FILES_BYTES = file["bytes"] + 1
+    settings.TENANT_FILES_BYTES = file["bytes"] + 1
     ended = await shop.done(batch)
     assert len(await shop.lines(ended["output_file_id"])) == 1
     assert await code(await shop.upload(b"x")) == (429, "file_storage_full")

@@ -37,7 +37,7 @@ def peak() -> int:
 
 
 async def test_it_is_stored_and_validated_in_little_memory(shop: Shop, settings: Settings) -> None:
-    settings.BATCH_LINES, settings.FILE_BYTES = LINES, LINES * BYTES
+    settings.BATCH_LINES, settings.LARGEST_FILE_BYTES = LINES, LINES * BYTES
     headers = {"content-type": "multipart/form-data; boundary=x"}
     before = peak()
     stored = await shop.client.post("/v1/files", content=form(), headers=headers, timeout=600)

@@ -148,7 +148,7 @@ async def test_no_tenant_takes_all_threads_with_it(
 
 
 async def test_parts_count_and_their_time_ends(sdk: openai.AsyncOpenAI, settings: Settings) -> None:
-    settings.FILES_BYTES = len(CONTENT) + 1000
+    settings.TENANT_FILES_BYTES = len(CONTENT) + 1000
     upload = await began(sdk)
     part = await sdk.uploads.parts.create(upload.id, data=CONTENT)
     with pytest.raises(openai.RateLimitError):
@@ -193,7 +193,7 @@ async def test_anothers_upload_does_not_exist(
 async def test_uploads_and_parts_are_bounded(
     sdk: openai.AsyncOpenAI, shop: Shop, settings: Settings
 ) -> None:
-    settings.FILES_MOST = 3
+    settings.TENANT_FILES_MOST = 3
     upload = await began(sdk)
     await sdk.uploads.parts.create(upload.id, data=b"x")
     other = await began(sdk)

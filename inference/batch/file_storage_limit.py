@@ -35,13 +35,13 @@ class FileGone(Exception):
 def check_number(tenant_id: UUID) -> None:
     """Check the number of files in the tenant's scope: many may be empty. Raises TooManyFiles."""
     there = File.objects.filter(tenant_id=tenant_id).order_by()
-    if there[: settings.FILES_MOST].count() >= settings.FILES_MOST:
+    if there[: settings.TENANT_FILES_MOST].count() >= settings.TENANT_FILES_MOST:
         raise TooManyFiles
 
 
 def check(tenant_id: UUID) -> None:
     """Check for room in the tenant's scope. Raises StorageFull if nothing more may be stored."""
-    if (stored := _stored(tenant_id)) >= settings.FILES_BYTES:
+    if (stored := _stored(tenant_id)) >= settings.TENANT_FILES_BYTES:
         raise StorageFull(stored)
 
 
@@ -54,9 +54,9 @@ def reserve(file: File, size: int) -> int:
         name = f"files:{file.tenant_id}"
         cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
     others = _stored(file.tenant_id, besides=file)
-    if others + size > settings.FILES_BYTES:
+    if others + size > settings.TENANT_FILES_BYTES:
         raise StorageFull(others)
-    reserved = min(size + AHEAD, settings.FILES_BYTES - others)
+    reserved = min(size + AHEAD, settings.TENANT_FILES_BYTES - others)
     if not File.objects.filter(pk=file.pk).update(size=reserved):
         raise FileGone
     return int(reserved)
