@@ -26,7 +26,12 @@ from inference.engines.transport.session import EngineSession
 from inference.models import Engine as EngineRow
 from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
 from inference.queue.occupancy import occupancy
-from inference.replacing.warming import Unusable, less, until_it_answers, warm_up
+from inference.replacing.acceptance import (
+    Unusable,
+    missing_capabilities,
+    until_it_answers,
+    warm_up,
+)
 from infrastructure.redis.cluster_link import link_to
 
 log = logging.getLogger(__name__)
@@ -116,12 +121,13 @@ class Drive:
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
         took = self._in_time(row, new, warm_up(new, self._session, row.warm_ups))
-        lost = (
-            [] if row.may_take_less else self._meanwhile(less(_engine(row.old), new, self._session))
-        )
-        if lost:
-            raise Unusable(f"it takes less than the old one: {', '.join(lost)}")
+        if not row.may_take_less:
+            self._refuse_if_less(_engine(row.old), new)
         self._decide(Step.WARMING, lambda locked: locked.switch(by=BY, warm_up_ms=took))
+
+    def _refuse_if_less(self, old: Engine, new: Engine) -> None:
+        if missing := self._meanwhile(missing_capabilities(old, new, self._session)):
+            raise Unusable(f"it takes less than the old one: {', '.join(missing)}")
 
     def _in_time(self, row: Replacement, new: Engine, work: Coroutine[Any, Any, T]) -> T:
         """Returns the result of work with the new engine, which is announced meanwhile.

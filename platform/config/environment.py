@@ -22,11 +22,11 @@ import msgspec
 from audit.keys.master_keys import MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
-from audit.keys.master_keys.private_file import make_once
 from config import configuration
 from inference import engine_entries, pool_policy
 from inference.pool_policy import PoolWindow
 from infrastructure import outgoing_tls
+from infrastructure.private_file import make_once
 from infrastructure.redis.servers import is_cluster
 from tenants.rate_limits.proxies import Proxies
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
-from infrastructure.readable import readable
+from infrastructure.descriptor_wait import readable
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_callers"

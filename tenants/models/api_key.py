@@ -17,7 +17,7 @@ from audit.actions import Action
 from audit.trail.record import act
 from tenants import secret_keys
 from tenants.key_scopes import Scope
-from tenants.models import key_powers
+from tenants.models import key_permissions
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
 from tenants.models.restricted_model import copy_grants
@@ -115,7 +115,7 @@ class ApiKey(OwnLimits):
     public_id = models.CharField(max_length=12, unique=True)
     digest = models.BinaryField(unique=True)
     created_by = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
-    grantors = ArrayField(  # actors who made, widened or rotated it; see key_powers.py
+    grantors = ArrayField(  # actors who made, widened or rotated it; see key_permissions.py
         models.CharField(max_length=80), default=list, blank=True, editable=False
     )
     holders = ArrayField(  # those of them who were shown its text by making or rotating it
@@ -203,12 +203,12 @@ class ApiKey(OwnLimits):
             lock(self)
             self._refuse_if_revoked()
             _refuse_the_past(fields.get("expires_at"))
-            key_powers.refuse_beyond_grantors(self, fields.get("scopes", ()))
+            key_permissions.refuse_beyond_grantors(self, fields.get("scopes", ()))
             before = copy(self)
             detail = changed(self, fields, CHANGEABLE)
             if not detail:
                 return
-            if key_powers.wider(self, before) or (self.team_id and "team" in detail):
+            if key_permissions.wider(self, before) or (self.team_id and "team" in detail):
                 self._depend_on(by)
             self.save(update_fields=[*detail, "grantors"])
             self._act(Action.API_KEY_CHANGE, by, detail, reason)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.keys.cipher import Cipher, Unreadable, Wrapped
 from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyProblem
-from audit.keys.master_keys.private_file import exclusive, make_once, replace
+from infrastructure.private_file import exclusive, make_once, replace
 
 SIZE = 32
 OLDER = "FOREBAY_MASTER_KEYS_OLD"

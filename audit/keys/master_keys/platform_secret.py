@@ -17,7 +17,7 @@ from audit.keys.cipher import Unreadable
 from audit.keys.master_keys import MasterKeys
 from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing, MasterKeyProblem
 from audit.keys.master_keys.local import SIZE, LocalKeys, decoded
-from audit.keys.master_keys.private_file import make_once, replace
+from infrastructure.private_file import make_once, replace
 
 VARIABLE, AAD = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
 

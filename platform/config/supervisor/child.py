@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from config.logs.formatting import message
 from config.supervisor.engine_log import EngineLog
-from infrastructure.readable import readable
+from infrastructure.descriptor_wait import readable
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1

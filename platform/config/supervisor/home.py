@@ -5,8 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
-from audit.keys.master_keys import private_file
 from config.supervisor.terminal import RunProblem
+from infrastructure import private_file
 
 
 class Home:

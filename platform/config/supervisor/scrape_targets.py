@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from audit.keys.master_keys.private_file import exclusive
 from config.environment import has_tls
 from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_SCRAPED
 from config.supervisor.terminal import RunProblem
+from infrastructure.private_file import exclusive
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 

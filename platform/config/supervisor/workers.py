@@ -20,7 +20,7 @@ from config.supervisor.processes import Processes
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import RunProblem, say
 from inference.engine_entries import queues
-from infrastructure.readable import readable
+from infrastructure.descriptor_wait import readable
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql

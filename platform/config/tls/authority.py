@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from audit.keys.master_keys.private_file import replace
 from config.tls.key_pair import BadCertificate, Pair, read, read_authorities
+from infrastructure.private_file import replace
 
 YEARS_10, DAYS = 3650, 90
 SKEW = timedelta(hours=1)  # clocks may differ by so much

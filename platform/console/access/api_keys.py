@@ -23,7 +23,7 @@ from console.trail.actors import Actors
 from inference.engines import answering
 from tenants.key_scopes import key_permissions
 from tenants.models import ApiKey
-from tenants.models.key_powers import permissions_of
+from tenants.models.key_permissions import permissions_of
 from tenants.roles import Permission
 
 

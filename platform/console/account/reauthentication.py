@@ -8,7 +8,7 @@
 The decorator comes below `permitted`, `operators_only` or `signed_in`. GET needs no proof, so it
 also fits pages that show a form and act on POST. Signing in counts as proof. Without one, the
 person is redirected to their password or second factor and then back to the page, where the form
-holds their entries again (saved_entries.py). They send it again themselves.
+holds their entries again (saved_form.py). They send it again themselves.
 """
 
 import time
@@ -28,7 +28,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.account import saved_entries
+from console.account import saved_form
 from console.authorization import ConsoleRequest, View
 from console.post_only import page_of
 from tenants.accounts import second_factor
@@ -43,7 +43,7 @@ def recently_proven(view: Callable[..., HttpResponse], method: str = "") -> View
         if request.method in ("GET", "HEAD") or is_proven(request, by):
             return view(request, **kwargs)
         page = _page_of(request)
-        if saved_entries.save(request, urlsplit(page).path):
+        if saved_form.save(request, urlsplit(page).path):
             text = _("Confirm your identity first. Your entries will be restored.")
         else:
             text = _("Confirm your identity, then submit the form again.")

@@ -11,7 +11,7 @@ from console.api.resource import Resource
 from console.api.strict_input import Shape
 from tenants.key_scopes import SCOPES, key_permissions
 from tenants.models import Member, Scope
-from tenants.models.key_powers import permissions_of
+from tenants.models.key_permissions import permissions_of
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import DUTIES, Permission, Profile, Role, operator_permissions, permissions
 

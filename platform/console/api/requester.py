@@ -20,7 +20,7 @@ from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted
 from tenants.key_scopes import ROLES_OF_KEYS
 from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
-from tenants.models.key_powers import permissions_of
+from tenants.models.key_permissions import permissions_of
 from tenants.models.tenant import State
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope

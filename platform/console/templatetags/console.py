@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from audit.models import DeletionRequest, DeletionState
 from console import navigation
 from console.access.roles import WORDS
-from console.account import saved_entries
+from console.account import saved_form
 from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest
 from console.limits.quota_forms import MICRO
@@ -43,7 +43,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 register.filter("without_keys", secret_keys.hidden)
 register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
-register.simple_tag(saved_entries.restore, name="entered")
+register.simple_tag(saved_form.restore, name="entered")
 register.simple_tag(navigation.menu)
 register.simple_tag(navigation.destinations)
 register.simple_tag(navigation.chat_url)

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from audit.keys.master_keys import private_file
+from infrastructure import private_file
 from tenants import secret_keys
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import ApiKey, Link, Tenant, User

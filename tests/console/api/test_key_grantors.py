@@ -13,7 +13,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from tenants.models import ApiKey, Member, Team, Tenant, User
-from tenants.models.key_powers import permissions_of
+from tenants.models.key_permissions import permissions_of
 from tenants.personal_data import erasure
 from tenants.roles import Permission as P
 from tenants.roles import Role

@@ -179,7 +179,7 @@ def test_a_fault_of_ours_ends_it(
     async def fails(*_: object) -> list[str]:
         raise LookupError
 
-    monkeypatch.setattr(driving, "less", fails)
+    monkeypatch.setattr(driving, "missing_capabilities", fails)
     found = driven(begun(engine, version))
     assert (found.step, serving_ones()) == (Step.FAILED, ["gpu-1"])
     assert found.reason == "a fault of the platform: LookupError"

@@ -16,7 +16,7 @@ from inference.engines.base import Engine as Spoken
 from inference.engines.transport.session import EngineSession
 from inference.models import Engine
 from inference.models.replacement import Step
-from inference.replacing import driving, warming
+from inference.replacing import acceptance, driving
 from inference.replacing.driving import Drive, Lost
 from tests.inference.replacing.version import Version, begun
 
@@ -47,9 +47,9 @@ def test_it_notices_a_ready_engine_soon_however_long_that_took(
 ) -> None:
     loading = Loading(load_s)
     clock = SimpleNamespace(sleep=loading.sleep, timeout=asyncio.timeout)
-    monkeypatch.setattr(warming, "asyncio", clock)
-    monkeypatch.setattr(warming, "time", loading)
-    asyncio.run(warming.until_it_answers(cast(Spoken, loading), cast(EngineSession, None)))
+    monkeypatch.setattr(acceptance, "asyncio", clock)
+    monkeypatch.setattr(acceptance, "time", loading)
+    asyncio.run(acceptance.until_it_answers(cast(Spoken, loading), cast(EngineSession, None)))
     assert load_s <= loading.now <= load_s + MOST_WAIT_S
 
 

@@ -19,7 +19,7 @@ from tenants.key_scopes import key_permissions
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, OperatorKey, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
-from tenants.models.key_powers import wider
+from tenants.models.key_permissions import wider
 from tenants.roles import Permission as P
 
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
@@ -227,6 +227,6 @@ class Keys(Resource):
 def scopes_to_give(permissions: frozenset[P], profile: str) -> frozenset[str]:
     """Returns the scopes whose permissions are all among those of the giver.
 
-    See tenants/models/key_powers.py.
+    See tenants/models/key_permissions.py.
     """
     return frozenset(s.value for s in Scope if key_permissions([s], profile) <= permissions)

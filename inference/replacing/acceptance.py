@@ -148,7 +148,7 @@ def _is_noise(text: str) -> bool:
     return "\ufffd" in solid[: len(solid) // 2] or (len(solid) >= TOKENS and len(set(solid)) == 1)
 
 
-async def less(old: Engine, new: Engine, session: EngineSession) -> list[str]:
+async def missing_capabilities(old: Engine, new: Engine, session: EngineSession) -> list[str]:
     """Returns what the new one lacks, as the engines report, else as they are declared."""
     for engine in (old, new):
         await engine.probe(session)
