@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from inference.codec.answer import count
+from inference.codec.answer_translator import count
 from inference.errors import Headers, LimitReached, OutOfQuota
 from inference.intake.errors import NotAdmitted
 from inference.order import Order

@@ -154,7 +154,7 @@ def _recorded(order: Order) -> Frame:
     if not order.stream:
         return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
     try:
-        number, body = pieces.as_events(response, gives_usage=order.include_usage)
+        number, body = pieces.as_events(response, include_usage=order.include_usage)
     except (LookupError, TypeError, ValueError, AttributeError):  # the record has only its text
         error = answer_gone("a worker of an earlier version recorded it")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)

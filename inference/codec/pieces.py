@@ -37,7 +37,7 @@ def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
     return orjson.dumps(whole, default="".join, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
-def of_answer(answer: bytes, *, gives_usage: bool) -> Iterator[bytes]:
+def of_answer(answer: bytes, *, include_usage: bool) -> Iterator[bytes]:
     """Yields the events of an answer that `as_answer` made."""
     whole = orjson.loads(answer)
     head = {name: whole[name] for name in whole if name not in ("choices", "usage")}
@@ -49,7 +49,7 @@ def of_answer(answer: bytes, *, gives_usage: bool) -> Iterator[bytes]:
         nothing: Json = {"delta": {}} if "delta" in delta else {"text": ""}
         end = {"index": delta.get("index", 0), **nothing}
         yield _event(head, [{**end, "finish_reason": choice.get("finish_reason")}])
-    if gives_usage:
+    if include_usage:
         yield _event({**head, "usage": whole["usage"]}, [])
 
 
@@ -111,10 +111,10 @@ def own_body(recorded: bytes, answer_id: str, model: str, cached_tokens: int) ->
     return orjson.dumps({**completion, "id": answer_id, "model": model})
 
 
-def as_events(recorded: bytes, *, gives_usage: bool) -> tuple[int, bytes]:
+def as_events(recorded: bytes, *, include_usage: bool) -> tuple[int, bytes]:
     """Returns the number of events that the answer makes, and the events.
 
     Raises LookupError, TypeError, ValueError or AttributeError for a text that is no answer.
     """
-    events = [*of_answer(recorded, gives_usage=gives_usage), DONE]
+    events = [*of_answer(recorded, include_usage=include_usage), DONE]
     return len(events), b"".join(event + b"\n\n" for event in events)

@@ -100,5 +100,5 @@ def _frame(order: Order, body: bytes) -> Frame:
     served_by = upstream(order.queue)
     if not order.stream:
         return Frame(order.id.bytes, 1, 0, Kind.BODY, body, upstream=served_by)
-    number, text = pieces.as_events(body, gives_usage=order.include_usage)
+    number, text = pieces.as_events(body, include_usage=order.include_usage)
     return Frame(order.id.bytes, 1, number, Kind.END, text, upstream=served_by)

@@ -4,7 +4,7 @@ import logging
 from time import monotonic
 from typing import Any
 
-from inference.codec.answer import count
+from inference.codec.answer_translator import count
 
 log = logging.getLogger(__name__)
 ALERT_EVERY_S = 60.0  # for one engine

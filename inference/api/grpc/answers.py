@@ -7,7 +7,7 @@ import orjson
 from inference.api.grpc import errors
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.codec import events
-from inference.codec.answer import count
+from inference.codec.answer_translator import count
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
 

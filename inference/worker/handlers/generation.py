@@ -13,7 +13,7 @@ import msgspec
 
 from inference.codec import events as sse
 from inference.codec import pieces
-from inference.codec.answer import Codec, count
+from inference.codec.answer_translator import AnswerTranslator, count
 from inference.engines import Pool, continuation
 from inference.engines.base import (
     LONGEST_ANSWER,
@@ -58,7 +58,7 @@ class AnswerSoFar:
     `over` is set by [DONE]. `body` is an answer in one piece.
     """
 
-    codec: Codec
+    translator: AnswerTranslator
     held: list[bytes] = field(default_factory=list)
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str = ""
@@ -89,11 +89,11 @@ class Generation(Handler):
         self.first_at: float | None = None
         self.tokens_before = 0
         self.answer = AnswerSoFar(
-            Codec(
+            AnswerTranslator(
                 order.public_id,
                 order.model,
                 hides_cache=not engine.tells_cache(order),
-                gives_usage=order.include_usage,
+                include_usage=order.include_usage,
             )
         )
         self.upstream = ""  # set when the engine is first called
@@ -198,7 +198,7 @@ class Generation(Handler):
         if self.in_pieces and self.first_at:
             said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
         return said | span_values.of_answer(
-            self.answer.codec.engines_model, self.answer.finish_reason, self.answer.usage
+            self.answer.translator.engines_model, self.answer.finish_reason, self.answer.usage
         )
 
     async def _ask_engine(self, session: EngineSession, writer: Writer) -> None:
@@ -259,7 +259,7 @@ class Generation(Handler):
     def _take(self, events: list[bytes], writer: Writer) -> None:
         if events and self.first_at is None:
             self.first_at = time.time()
-            self.answer.codec.learn(events[0])
+            self.answer.translator.learn(events[0])
         now: list[bytes] = []
         try:
             self._sort(events, now)
@@ -280,21 +280,21 @@ class Generation(Handler):
             elif event.startswith((b'data: {"error"', b"error:")):
                 raise self.engine.broken(event.partition(b":")[2])
             elif event != sse.DONE:
-                now.append(self.answer.codec.piece(event))
+                now.append(self.answer.translator.piece(event))
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
         self.output.events += now
         if not self.order.stream:
             return
         self.output.sent += len(now)
-        writer.put(self.order, self.output.frame(Kind.EVENTS, self.answer.codec.blob(now)))
+        writer.put(self.order, self.output.frame(Kind.EVENTS, self.answer.translator.blob(now)))
 
     def _hold(self, event: bytes) -> None:
         """Hold an event of the tail: finish reason, usage, [DONE]."""
         if event == sse.DONE:
             self.answer.over = True
             return
-        tail = self.answer.codec.tail(event, self.tokens_before)
+        tail = self.answer.translator.tail(event, self.tokens_before)
         if tail.finish_reason == ABORTED:
             raise AnswerBroken
         self.answer.finish_reason = tail.finish_reason or self.answer.finish_reason
@@ -363,7 +363,7 @@ class Generation(Handler):
     def _keep_events(self, writer: Writer) -> None:
         """Store all events in the stream for the next attempt. Readers have theirs already."""
         self.output.name_engine_again()
-        frame = self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
+        frame = self.output.frame(Kind.EVENTS, self.answer.translator.blob(self.output.events))
         frame = msgspec.structs.replace(frame, last=len(self.output.events))
         writer.put(msgspec.structs.replace(self.asked, reply_to="", stream=True), frame)
 
@@ -386,7 +386,7 @@ class Generation(Handler):
     # Whole answers -------------------------------------------------------------------------------
     def _take_whole(self, body: bytes) -> None:
         try:
-            whole = self.answer.codec.whole(body)
+            whole = self.answer.translator.whole(body)
         except ValueError:
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
         if whole.finish_reason == ABORTED:
@@ -470,19 +470,19 @@ class Generation(Handler):
         return pieces.as_answer(self._given(), self.answer.usage)
 
     def _given(self) -> list[bytes]:
-        return sse.split(self.answer.codec.blob([*self.output.events, *self.answer.held]))
+        return sse.split(self.answer.translator.blob([*self.output.events, *self.answer.held]))
 
     def last_frame(self) -> Frame:
         if not self.order.stream:
             return self.output.frame(Kind.BODY, self.answer.body)
         self.output.sent += len(self.answer.held) + 1  # and [DONE]
-        return self.output.frame(Kind.END, self.answer.codec.blob(self.answer.held, ends=True))
+        return self.output.frame(Kind.END, self.answer.translator.blob(self.answer.held, ends=True))
 
     def everything_sent(self) -> Frame | None:
         if not self.output.sent:
             return None
         self.output.name_engine_again()  # an attempt that resumes needs the version that began
-        return self.output.frame(Kind.EVENTS, self.answer.codec.blob(self.output.events))
+        return self.output.frame(Kind.EVENTS, self.answer.translator.blob(self.output.events))
 
 
 def pause(retry: int, at_least: float = 0.0) -> float:

@@ -57,11 +57,11 @@ def test_pieces_become_one_answer_and_its_stream_says_the_same() -> None:
     assert first["finish_reason"] == "tool_calls"
     assert (second["message"]["content"], second["finish_reason"]) == ("Two", "stop")
 
-    again = list(pieces.of_answer(orjson.dumps(answer), gives_usage=True))
+    again = list(pieces.of_answer(orjson.dumps(answer), include_usage=True))
     assert {parsed(each)["object"] for each in again} == {"chat.completion.chunk"}
     assert orjson.loads(pieces.as_answer(again, USAGE)) == answer
     assert parsed(again[-1])["usage"] == USAGE
-    without = pieces.of_answer(orjson.dumps(answer), gives_usage=False)
+    without = pieces.of_answer(orjson.dumps(answer), include_usage=False)
     assert not [each for each in without if parsed(each).get("usage")]
 
 
@@ -78,7 +78,7 @@ def test_a_text_completion_stays_one() -> None:
     assert orjson.loads(answer)["choices"] == [
         {"index": 0, "text": "Once", "finish_reason": "length"}
     ]
-    again = list(pieces.of_answer(answer, gives_usage=False))
+    again = list(pieces.of_answer(answer, include_usage=False))
     assert pieces.as_answer(again, USAGE) == answer
 
 
@@ -99,4 +99,4 @@ def test_what_is_no_answer_is_left_out() -> None:
     (choice,) = orjson.loads(pieces.as_answer(events, USAGE))["choices"]
     assert choice["message"]["content"] == "ABD"
     assert choice["finish_reason"] == "stop"
-    assert list(pieces.of_answer(pieces.as_answer(events, USAGE), gives_usage=True))
+    assert list(pieces.of_answer(pieces.as_answer(events, USAGE), include_usage=True))

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from inference.codec.answer import Codec
+from inference.codec.answer_translator import AnswerTranslator
 from inference.codec.events import parsed
 
 pytestmark = pytest.mark.unit
@@ -17,20 +17,24 @@ def event(*choices: dict[str, Any], **more: Any) -> bytes:
     return b"data: " + orjson.dumps({"id": "1", "model": "m", "choices": list(choices), **more})
 
 
-@pytest.mark.parametrize("gives_usage", [True, False])
-def test_usage_beside_the_finish_reason_is_told_apart(gives_usage: bool) -> None:
-    codec = Codec("chatcmpl-2", "ours", hides_cache=False, gives_usage=gives_usage)
-    tail = codec.tail(event(END, usage=USAGE))
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_usage_beside_the_finish_reason_is_told_apart(include_usage: bool) -> None:
+    translator = AnswerTranslator(
+        "chatcmpl-2", "ours", hides_cache=False, include_usage=include_usage
+    )
+    tail = translator.tail(event(END, usage=USAGE))
     assert (tail.finish_reason, tail.usage) == ("stop", USAGE)
     last, *usage = map(parsed, tail.events)
     assert (last["choices"], "usage" in last) == ([END], False)
     told = [(chunk["choices"], chunk["usage"], chunk["id"]) for chunk in usage]
-    assert told == [([], USAGE, "chatcmpl-2")] * gives_usage
+    assert told == [([], USAGE, "chatcmpl-2")] * include_usage
 
 
-@pytest.mark.parametrize("gives_usage", [True, False])
-def test_a_chunk_with_usage_alone_stays_as_it_is(gives_usage: bool) -> None:
-    codec = Codec("chatcmpl-2", "ours", hides_cache=False, gives_usage=gives_usage)
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_a_chunk_with_usage_alone_stays_as_it_is(include_usage: bool) -> None:
+    translator = AnswerTranslator(
+        "chatcmpl-2", "ours", hides_cache=False, include_usage=include_usage
+    )
     alone, plain = event(usage=USAGE), event(END)
-    assert codec.tail(alone).events == (alone,) * gives_usage
-    assert codec.tail(plain).events == (plain,)
+    assert translator.tail(alone).events == (alone,) * include_usage
+    assert translator.tail(plain).events == (plain,)

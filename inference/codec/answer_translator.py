@@ -33,15 +33,18 @@ class WholeAnswer(msgspec.Struct, frozen=True):
     usage: dict[str, Any]
 
 
-class Codec:
-    """Translates one answer. Readers see `public_id` and `model`.
+class AnswerTranslator:
+    """Translates an engine's answer into the client's: id, model, usage.
 
-    `hides_cache`: no figures of a prompt cache that tenants share.
+    `public_id` and `model` replace the engine's. `hides_cache` removes figures of a prompt cache
+    that tenants share. `include_usage` sends a stream's usage to the client.
     """
 
-    def __init__(self, public_id: str, model: str, *, hides_cache: bool, gives_usage: bool) -> None:
+    def __init__(
+        self, public_id: str, model: str, *, hides_cache: bool, include_usage: bool
+    ) -> None:
         self._own_names = {"id": public_id, "model": model}
-        self._hides_cache, self._gives_usage = hides_cache, gives_usage
+        self._hides_cache, self._include_usage = hides_cache, include_usage
         self._names: list[tuple[bytes, bytes]] = []  # the engine's fields, and their replacements
         self._model = b"{}"  # with the engine's name for it
 
@@ -84,7 +87,7 @@ class Codec:
         if not usage:
             return Tail((event,), finish_reason)
         shown: tuple[bytes, ...] = self._apart(chunk) if chunk.get("choices") else (event,)
-        if not self._gives_usage:
+        if not self._include_usage:
             shown = shown[:-1]
         return Tail(shown, finish_reason, usage if isinstance(usage, dict) else {})
 
