@@ -209,7 +209,7 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(
         cuts += 1
         kept, parked = work.output.events, work.parked
         work = generation(engine, order, 1, kept)
-        work.past.parked = parked
+        work.earlier.parked = parked
     assert (cuts, outcome.preemptions) == (MOST_TIMES, MOST_TIMES)
     assert outcome.text == whole.text
     assert outcome.completion_tokens == whole.completion_tokens
