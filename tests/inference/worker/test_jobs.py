@@ -10,7 +10,6 @@ import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
-from inference.queue.total_queue import prefix
 
 from audit.keys.keyring import keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
@@ -20,6 +19,7 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
+from inference.queue.fair_queue import prefix
 from inference.queue.queues import FairQueues
 from inference.record import settle_unrun, statements
 from inference.record.consumption import Parked
