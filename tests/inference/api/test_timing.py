@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import httpx
 import pytest
 from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.intake.context import Context
@@ -129,9 +130,14 @@ async def test_its_own_kept_answers_show_so_there_is_something_to_see(
 
 
 async def test_the_queue_tells_no_tenant_whether_another_waits_with_the_same(
-    client: httpx.AsyncClient, stranger: httpx.AsyncClient, engine: EngineServer, pool: str
+    client: httpx.AsyncClient,
+    stranger: httpx.AsyncClient,
+    engine: EngineServer,
+    pool: str,
+    settings: Settings,
 ) -> None:
     """Its position, its expected wait, and its time once the engine goes on."""
+    settings.QUEUE_LIMITS = {"realtime": {"headroom": 0}}  # one tenant may have all slots
     slots = engines.pools()[pool].engines[0].config.slots
     positions = set[str]()
     waits: dict[bool, list[float]] = {True: [], False: []}
