@@ -57,9 +57,8 @@ class Call:
         self.headers: Headers = []
         self.counted = Counted(front_end)
         self.caller: Caller | None = None  # once it is known
-        self.address_counted_at = (
-            0  # where its address was charged (intake/charges_outside_admission.py)
-        )
+        # set once its address is charged: intake/charges_outside_admission.py
+        self.address_counted_at = 0
         self.at_admission = False  # the admission charges the address
         self._was_heavy = False  # and was charged before its body was read
         self.found_no_place = False  # refused before it could wait in a queue

@@ -64,15 +64,13 @@ class EngineConfig:
     first_token_s: float = 0.0  # to the first event of a stream
     between_tokens_s: float = 0.0  # from one event of a stream to the next
     normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
-    launch: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of a server of ours (inference/engine_launch.py)
+    # of a server that Forebay starts: inference/engine_launch.py
+    launch: Mapping[str, Any] = field(default_factory=dict)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
-    seat: str = (
-        ""  # the engine that it replaced, and whose workers it has: see inference/engine_entries
-    )
+    # the engine that it replaced, and whose workers it has: inference/engine_entries.py
+    seat: str = ""
     from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
 
     def __post_init__(self) -> None:
@@ -231,9 +229,8 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
-        self.computes_here = (
-            False  # on this machine's processors (engines/transport/batched_reading.py)
-        )
+        # True: on this machine's processors (engines/transport/batched_reading.py)
+        self.computes_here = False
         self._gets_trace_headers = not config.hosted or settings.TRACES_HOSTED
         self.reported_slots = 0  # 0: it has not reported any
         self.control_tokens: frozenset[str] = frozenset()  # of its model, as it reports them

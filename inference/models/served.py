@@ -246,9 +246,8 @@ class Engine(Declared):
     starting_since = models.DateTimeField(null=True, editable=False)
     starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
     staged = models.BooleanField(default=False)  # it is being loaded: nobody uses it yet
-    seat = models.CharField(
-        max_length=LONGEST_NAME, default="", blank=True
-    )  # see inference/engine_entries
+    # the engine that it replaced, and whose workers it has: inference/engine_entries.py
+    seat = models.CharField(max_length=LONGEST_NAME, default="", blank=True)
 
     @property
     def described(self) -> dict[str, Any]:

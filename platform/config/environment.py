@@ -299,9 +299,8 @@ def engines() -> dict[str, dict[str, Any]]:
         return {}
     with _explained("FOREBAY_ENGINES: ", (OSError, ValueError)):
         engines = _parsed_engines(raw)
-        if any(
-            "url" not in entry.fields for entry in engine_entries.entries(engines)
-        ):  # all have `launch`
+        entries = engine_entries.entries(engines)
+        if any("url" not in entry.fields for entry in entries):  # those have `launch`
             # A supervisor that runs here has added their addresses.
             return _parsed_engines(_running().get("FOREBAY_ENGINES") or raw)
         return engines
@@ -367,9 +366,8 @@ def queue_limits() -> dict[str, dict[str, float]]:
     """Returns FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
     with _explained("FOREBAY_QUEUE_LIMITS: "):
         limits = json.loads(os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip() or "{}")
-        pool_policy.check(
-            pool_policy.PoolPolicy(limits=limits), limits
-        )  # classes: inference/apps.py
+        # inference/apps.py checks the names of classes
+        pool_policy.check(pool_policy.PoolPolicy(limits=limits), limits)
     return dict(limits)
 
 

@@ -43,7 +43,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def reported(packages: Path, script: str, platform: Platform) -> dict[str, Any]:
-    """What a script writes about itself, as JSON."""
+    """Returns the JSON that a script prints."""
     printed = run(packages, "node", script, f"{platform.url}/v1", platform.new_key())
     report: dict[str, Any] = json.loads(printed)
     return report

@@ -448,9 +448,8 @@ class Generation(Handler):
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
         if self.answer.body:
             text = "".join(sse.said_of(self.answer.body)).encode()
-            return max(
-                1, len(text or self.answer.body) // BYTES_OF_A_TOKEN
-            )  # a tool call has no text
+            # a tool call has no text
+            return max(1, len(text or self.answer.body) // BYTES_OF_A_TOKEN)
         since = self.output.events[self.run.earlier.parked.events :]
         kept = self.run.earlier.parked.completion_tokens  # it counts also if Redis lost its events
         return kept + sum(1 for event in since if any(sse.said_in(event)))

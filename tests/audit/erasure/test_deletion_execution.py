@@ -321,7 +321,7 @@ def test_an_eraser_that_says_something_is_left_is_not_believed_to_be_done(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = a_member(acme, "alice")
-    stubborn = Eraser("stubborn", "x", ErasureTurn.CONTENT, lambda *_: {}, lambda *_: 1)  # type: ignore[arg-type]
+    stubborn = Eraser("stubborn", "x", ErasureTurn.CONTENT, lambda *_: {}, lambda *_: 1)  # type: ignore[arg-type]  # likewise
     monkeypatch.setattr(erasers, "_known", {**erasers._known, "stubborn": stubborn})
     request = ask(alice)
     execution.work()

@@ -222,7 +222,7 @@ async def test_a_line_that_is_cut_again_and_again_loses_nothing(
 
 
 def _without_repeats(found: list[int]) -> list[int]:
-    """As a buffer sees it: repeats are dropped, and a number too early is a gap."""
+    """Returns what a buffer takes: it drops repeats, and sees a gap in a number too early."""
     seen: list[int] = []
     for n in found:
         if n == len(seen) + 1:
