@@ -1,4 +1,4 @@
-"""Celery as shipped, without a pool or transport of our own.
+"""Celery as shipped: of its transport one step is ours (celery_acknowledgements.py).
 
 A message is a wake-up, not a request.
 """
@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from config.life_signs import tell
+from infrastructure.redis.celery_acknowledgements import free_places
 from infrastructure.redis.servers import celery_broker
 
 # Name -> task, when, and the seconds after which a message that nobody took is dropped.
@@ -35,6 +36,7 @@ _SCHEDULE: dict[str, tuple[str, crontab | float, int]] = {
     # Erases again what a backup brought back under a hold, as soon as the hold is over.
     "erase_again": ("audit.erase_again", 60.0, 50),
 }
+free_places()
 _BROKER = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER.url)
 app.conf.update(
