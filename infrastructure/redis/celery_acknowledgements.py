@@ -1,6 +1,6 @@
 """Celery's acknowledgements over Redis: one that fails does not cost the worker a place.
 
-A worker takes as many messages as it has places. Kombu 5.7 (`transport/redis.py`, `QoS.ack`) frees
+A worker takes as many messages as it has places. Kombu 5.7 (`QoS.ack` of its Redis transport) frees
 a message's place after Redis has confirmed the acknowledgement, and Celery only logs "Couldn't ack"
 where Redis is away. Without free places the worker neither reads nor sends anything, so that it
 does not notice the lost connection either: it stays deaf until it is started anew.

@@ -1,6 +1,6 @@
-"""Celery as shipped: of its transport one step is ours (celery_acknowledgements.py).
+"""Celery as shipped, with one step of its transport mended.
 
-A message is a wake-up, not a request.
+That is infrastructure/redis/celery_acknowledgements.py. A message is a wake-up, not a request.
 """
 
 import os

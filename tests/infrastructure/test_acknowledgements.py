@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import Celery
 from kombu.transport import redis as redis_transport
 
 import config.celery  # noqa: F401  # as a worker's process loads it
@@ -15,7 +16,6 @@ from config.supervisor.embedded.valkey import binary
 from config.supervisor.ports import find_free
 from infrastructure.redis.celery_acknowledgements import FreeingQoS
 from tests.e2e.ask import eventually
-from tests.infrastructure.waiting_tasks import app
 
 pytestmark = pytest.mark.unit
 ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -53,7 +53,7 @@ def test_a_worker_hears_again_after_redis_was_away_while_it_acknowledged(tmp_pat
     valkey = Valkey(tmp_path)
     goes_on, second, third = (tmp_path / name for name in ("goes_on", "second", "third"))
     url = f"redis://127.0.0.1:{valkey.port}/0"
-    app.conf.update(broker_url=url)
+    app = Celery(broker=url, set_as_current=False)
     try:
         with celery_worker(tmp_path, url) as worker:
             app.send_task("wait_for", [str(goes_on)])

@@ -11,7 +11,7 @@ from celery import Celery
 
 from infrastructure.redis.celery_acknowledgements import free_places
 
-app = Celery("waiting")
+app = Celery("waiting", set_as_current=False)
 app.conf.update(
     task_ignore_result=True,
     task_acks_late=False,
