@@ -1,0 +1,118 @@
+"""Base backups: the whole cluster as one tar, and the record of where its log begins."""
+
+import json
+import re
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from config.backup.cluster import Cluster
+from config.backup.repository import Repository
+from config.backup.sealed import Target
+from config.backup.wal import Segment, position
+from config.supervisor.terminal import Problem
+from infrastructure.release import VERSION
+
+_COPY = (
+    "--pgdata=- --format=tar --wal-method=fetch --checkpoint=fast"
+    " --no-manifest --no-password --verbose"
+)
+_LABEL = "%Y%m%dT%H%M%SZ"
+_POINT = re.compile(r"write-ahead log (start|end) point: ([0-9A-F]+/[0-9A-F]+)")
+_TIMELINE = re.compile(r"start point: \S+ on timeline (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    label: str  # the time of its beginning, UTC
+    timeline: int
+    begins: int  # position in the log that a restore reads from
+    ends: int  # position from which the restored database is consistent
+    segment_bytes: int
+    stored_bytes: int
+    ended_at: str
+    forebay: str
+    postgresql: str
+
+    @property
+    def first_segment(self) -> Segment:
+        return Segment.at(self.timeline, self.begins, self.segment_bytes)
+
+    @property
+    def last_segment(self) -> Segment:
+        return Segment.at(self.timeline, self.ends - 1, self.segment_bytes)
+
+    @property
+    def began_at(self) -> datetime:
+        return datetime.strptime(self.label, _LABEL).replace(tzinfo=UTC)
+
+
+def take(repository: Repository, cluster: Cluster) -> Base:
+    """Copy the running cluster into the repository. Raises Problem, StoreError.
+
+    The tar has the log that it needs, so that it opens without any other object.
+    """
+    label = datetime.now(UTC).strftime(_LABEL)
+    with subprocess.Popen(
+        [str(cluster.programs / "pg_basebackup"), *_COPY.split(), f"--label=forebay {label}"],
+        env=cluster.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as copying:
+        assert copying.stdout
+        assert copying.stderr
+        try:
+            stored = repository.put_stream(_tar(label), copying.stdout)
+            report = copying.stderr.read().decode(errors="replace")
+        except BaseException:
+            copying.kill()
+            raise
+    if copying.returncode:
+        repository.delete(_tar(label))
+        raise Problem(f"pg_basebackup: {report.strip().splitlines()[-1]}")
+    base = _base(label, report, cluster, stored)
+    repository.put(_manifest(label), json.dumps(asdict(base)).encode())
+    return base
+
+
+def all_bases(repository: Repository) -> list[Base]:
+    """Returns the whole ones, oldest first. Raises StoreError, sealed.Unreadable."""
+    manifests = [name for name in repository.names("base") if name.endswith("/manifest.json")]
+    return [Base(**json.loads(repository.get(f"base/{name}"))) for name in manifests]
+
+
+def copy_tar(repository: Repository, base: Base, target: Target) -> None:
+    """Raises StoreError, sealed.Unreadable: then what was written is of no use."""
+    repository.get_stream(_tar(base.label), target)
+
+
+def discard(repository: Repository, base: Base) -> None:
+    """Delete the manifest first: a base without one does not count."""
+    repository.delete(_manifest(base.label))
+    repository.delete(_tar(base.label))
+
+
+def _base(label: str, report: str, cluster: Cluster, stored: int) -> Base:
+    points = dict(_POINT.findall(report))
+    timeline = _TIMELINE.search(report)
+    assert timeline
+    return Base(
+        label=label,
+        timeline=int(timeline[1]),
+        begins=position(points["start"]),
+        ends=position(points["end"]),
+        segment_bytes=cluster.segment_bytes,
+        stored_bytes=stored,
+        ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        forebay=VERSION,
+        postgresql=cluster.version,
+    )
+
+
+def _tar(label: str) -> str:
+    return f"base/{label}/base.tar"
+
+
+def _manifest(label: str) -> str:
+    return f"base/{label}/manifest.json"

@@ -1,0 +1,91 @@
+"""The running PostgreSQL that is backed up, as its superuser."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from config.backup.wal import position
+
+SLOT = "forebay_backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    programs: Path  # the folder of pg_basebackup and pg_receivewal
+    variables: Mapping[str, str]  # by which libpq connects
+    system: str  # the identifier of the cluster, which a restore keeps
+    segment_bytes: int
+    version: str
+
+    @classmethod
+    def connect(cls, url: str, programs: Path) -> "Cluster":
+        """Raises psycopg.OperationalError."""
+        variables = _variables(url)
+        row = _one_row(
+            variables,
+            "select system_identifier::text, current_setting('server_version'),"
+            " (select setting::bigint from pg_settings where name = 'wal_segment_size')"
+            " from pg_control_system()",
+        )
+        system, version, segment_bytes = row
+        return cls(programs, variables, system, segment_bytes, version)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Returns the variables of a program that connects."""
+        return {"PATH": os.environ.get("PATH", ""), **self.variables, "LC_ALL": "C"}
+
+    def written(self) -> int:
+        """Returns the position up to which the log is on the primary's disk."""
+        (text,) = _one_row(self.variables, "select pg_current_wal_flush_lsn()::text")
+        return position(text)
+
+    def received(self) -> int | None:
+        """Returns the position up to which the receiver has said it wrote; None if it is away."""
+        row = _row(
+            self.variables,
+            "select write_lsn::text from pg_stat_replication r"
+            " join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s",
+            SLOT,
+        )
+        return position(row[0]) if row and row[0] else None
+
+    def slot_state(self) -> str:
+        """Returns "" without a slot, else PostgreSQL's wal_status, "lost" among them."""
+        query = "select wal_status from pg_replication_slots where slot_name = %s"
+        row = _row(self.variables, query, SLOT)
+        return row[0] or "lost" if row else ""
+
+    def drop_slot(self) -> None:
+        query = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+        _row(self.variables, f"{query} where slot_name = %s", SLOT)
+
+
+def _variables(url: str) -> dict[str, str]:
+    known = conninfo_to_dict(url)
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    return {variable: str(known[name]) for name, variable in names.items() if known.get(name)}
+
+
+def _one_row(variables: Mapping[str, str], query: str) -> tuple[Any, ...]:
+    row = _row(variables, query)
+    assert row is not None
+    return row
+
+
+def _row(variables: Mapping[str, str], query: str, *values: object) -> tuple[Any, ...] | None:
+    with psycopg.connect(
+        host=variables["PGHOST"],
+        port=variables.get("PGPORT", "5432"),
+        user=variables["PGUSER"],
+        password=variables.get("PGPASSWORD", ""),
+        dbname="postgres",
+        autocommit=True,
+        connect_timeout=5,
+    ) as connection:
+        return connection.execute(query, values or None).fetchone()  # type: ignore[arg-type]

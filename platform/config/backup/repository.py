@@ -1,0 +1,136 @@
+"""A folder or a bucket with the backups of one database cluster, named by its system identifier.
+
+    SYSTEM/base/20261130T031500Z/manifest.json.zst.age   written last: with it a base is whole
+    SYSTEM/base/20261130T031500Z/base.tar.zst.age
+    SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
+    SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from config.backup import sealed
+from config.backup.backup_key import BackupKey
+from config.supervisor.terminal import Problem
+
+_CHUNK = 1 << 20
+
+
+class StoreError(Exception):
+    """The folder or bucket cannot be reached, is full, or refuses."""
+
+
+def open_store(address: str) -> ObjectStore:
+    """Returns the store of a folder's path or of a URL such as s3://bucket/prefix. Raises Problem.
+
+    Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID and the like.
+    """
+    try:
+        if "://" in address and not address.startswith("file://"):
+            return from_url(address)
+        return LocalStore(Path(address.removeprefix("file://")).absolute(), mkdir=True)
+    except (BaseError, OSError, ValueError) as error:
+        raise Problem(
+            f"FOREBAY_BACKUP_TO: {address} is no folder or bucket: {_first_line(error)}"
+        ) from None
+
+
+class Repository:
+    def __init__(self, store: ObjectStore, system: str, key: BackupKey) -> None:
+        self._store, self._system, self._key = store, system, key
+
+    def put(self, name: str, content: bytes) -> None:
+        """Raises StoreError; the object is there whole, or not at all."""
+        path = self._path(name)
+        blob = sealed.sealed(path, content, self._key)
+        with _as_store_error(path):
+            obstore.put(self._store, path, blob)
+            self._make_durable(path)
+
+    def put_stream(self, name: str, source: sealed.Source) -> int:
+        """Returns how many bytes were stored. Raises StoreError."""
+        path = self._path(name)
+        with _as_store_error(path), obstore.open_writer(self._store, path) as writer:
+            sealed.seal(path, source, writer, self._key)
+        with _as_store_error(path):
+            self._make_durable(path)
+            return int(obstore.head(self._store, path)["size"])
+
+    def get(self, name: str) -> bytes:
+        """Raises StoreError, FileNotFoundError, sealed.Unreadable."""
+        path = self._path(name)
+        with _as_store_error(path):
+            blob = bytes(obstore.get(self._store, path).bytes())
+        return sealed.opened(path, blob, self._key)
+
+    def get_stream(self, name: str, target: sealed.Target) -> None:
+        """Raises StoreError, FileNotFoundError, sealed.Unreadable: then the target is of no use."""
+        path = self._path(name)
+        with _as_store_error(path):
+            reader = obstore.open_reader(self._store, path, buffer_size=_CHUNK)
+            sealed.open_to(path, _Bytes(reader.read), target, self._key)
+
+    def names(self, folder: str) -> list[str]:
+        """Returns the names in a folder and below it, sorted, without their suffix."""
+        prefix = f"{self._system}/{folder}/"
+        with _as_store_error(prefix):
+            paths = [row["path"] for rows in obstore.list(self._store, prefix) for row in rows]
+        ours = (path for path in paths if path.endswith(sealed.SUFFIX))
+        return sorted(path.removeprefix(prefix).removesuffix(sealed.SUFFIX) for path in ours)
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with _as_store_error(path):
+            obstore.delete(self._store, path)
+
+    def _path(self, name: str) -> str:
+        return f"{self._system}/{name}{sealed.SUFFIX}"
+
+    def _make_durable(self, path: str) -> None:
+        """Write a folder's file through to the disk; buckets do so before they answer."""
+        if isinstance(self._store, LocalStore) and self._store.prefix:
+            file = Path(self._store.prefix) / path
+            for each in (file, file.parent):
+                descriptor = os.open(each, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
+def systems(store: ObjectStore) -> list[str]:
+    """Returns the system identifiers of the clusters that have backups here. Raises StoreError."""
+    with _as_store_error(""):
+        prefixes = obstore.list_with_delimiter(store)["common_prefixes"]
+    return sorted(prefix.strip("/") for prefix in prefixes)
+
+
+class _Bytes:
+    """pyrage takes `bytes` alone."""
+
+    def __init__(self, read: Callable[[int], Any]) -> None:
+        self._read = read
+
+    def read(self, size: int) -> bytes:
+        return bytes(self._read(size))
+
+
+@contextmanager
+def _as_store_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        raise StoreError(f"{path}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,61 @@
+"""The write-ahead log in the repository, as a restore asks for it."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from config.backup.bases import Base
+from config.backup.repository import Repository
+from config.backup.shipping import contiguous
+from config.backup.wal import SEGMENT, Piece, Segment
+
+
+@dataclass(slots=True)
+class StoredLog:
+    repository: Repository
+    names: frozenset[str]  # whole segments and timeline histories
+    pieces: dict[str, list[Piece]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, repository: Repository) -> "StoredLog":
+        """Raises StoreError."""
+        names = repository.names("wal")
+        pieces: defaultdict[str, list[Piece]] = defaultdict(list)
+        for piece in filter(None, map(Piece.named, names)):
+            pieces[piece.segment].append(piece)
+        return cls(repository, frozenset(name for name in names if not Piece.named(name)), pieces)
+
+    def get(self, name: str, segment_bytes: int) -> bytes | None:
+        """Returns a segment or a history; None if there is none. Raises StoreError, Unreadable.
+
+        A segment of pieces ends with zeros, where PostgreSQL takes its log for ended.
+        """
+        if name in self.names:
+            return self.repository.get(f"wal/{name}")
+        pieces = sorted(self.pieces.get(name, ()))
+        content = bytearray(segment_bytes)
+        for piece in pieces:
+            if piece.begins <= contiguous(pieces):
+                content[piece.begins : piece.ends] = self.repository.get(f"wal/{piece.name}")
+        return bytes(content) if contiguous(pieces) else None
+
+    def missing_since(self, base: Base) -> list[int]:
+        """Returns numbers of segments after the base that nobody stored, though later ones were."""
+        segments = [name for name in self.names if SEGMENT.fullmatch(name)]
+        stored = {
+            Segment.named(name, base.segment_bytes).number for name in (*segments, *self.pieces)
+        }
+        needed = range(base.last_segment.number + 1, max(stored, default=0))
+        return [number for number in needed if number not in stored]
+
+    def before(self, base: Base) -> list[str]:
+        """Returns the names of stored segments and pieces that no restore from this base reads."""
+        first = base.first_segment.number
+        pieces = {name: [piece.name for piece in pieces] for name, pieces in self.pieces.items()}
+        segments = {name: [name] for name in self.names if SEGMENT.fullmatch(name)}
+        return [
+            object_name
+            for group in (pieces, segments)
+            for name, object_names in group.items()
+            if Segment.named(name, base.segment_bytes).number < first
+            for object_name in object_names
+        ]
