@@ -45,6 +45,10 @@ class Cluster:
         (text,) = _one_row(self.variables, "select pg_current_wal_flush_lsn()::text")
         return position(text)
 
+    def timeline(self) -> int:
+        (timeline,) = _one_row(self.variables, "select timeline_id from pg_control_checkpoint()")
+        return int(timeline)
+
     def received(self) -> int | None:
         """Returns the position up to which the receiver has said it wrote; None if it is away."""
         row = _row(

@@ -37,7 +37,7 @@ class Recovered:
 
 
 def choose(repository: Repository, at: datetime | None, label: str = "") -> Base:
-    """Returns the newest base that ended before `at`, or the one with this label. Raises Problem."""
+    """Returns the newest base that ended before `at`, or the one of this label. Raises Problem."""
     fitting = [
         base
         for base in bases.all_bases(repository)
@@ -46,7 +46,9 @@ def choose(repository: Repository, at: datetime | None, label: str = "") -> Base
     ]
     if not fitting:
         wanted = f"{f' {label}' if label else ''}{f' from before {at.isoformat()}' if at else ''}"
-        raise Problem(f"there is no base backup{wanted}: `forebay backup list` shows those there are")
+        raise Problem(
+            f"there is no base backup{wanted}: `forebay backup list` shows those there are"
+        )
     return fitting[-1]
 
 
@@ -105,7 +107,10 @@ class _Unpacking(threading.Thread):
 
     def run(self) -> None:
         try:
-            with open(self._descriptor, "rb") as source, tarfile.open(fileobj=source, mode="r|") as tar:
+            with (
+                open(self._descriptor, "rb") as source,
+                tarfile.open(fileobj=source, mode="r|") as tar,
+            ):
                 tar.extractall(self._folder, filter="data")
                 while source.read(1 << 16):  # zeros after the end; the writer is not cut off
                     pass

@@ -1,14 +1,14 @@
 """A folder or a bucket with the backups of one database cluster, named by its system identifier.
 
-    SYSTEM/base/20261130T031500Z/manifest.json.zst.age   written last: with it a base is whole
-    SYSTEM/base/20261130T031500Z/base.tar.zst.age
-    SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
-    SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
+SYSTEM/base/20261130T031500Z/manifest.json.zst.age   written last: with it a base is whole
+SYSTEM/base/20261130T031500Z/base.tar.zst.age
+SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
+SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
 """
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,9 @@ class Repository:
         return sorted(path.removeprefix(prefix).removesuffix(sealed.SUFFIX) for path in ours)
 
     def delete(self, name: str) -> None:
+        """Raises StoreError; what is not there counts as deleted."""
         path = self._path(name)
-        with _as_store_error(path):
+        with suppress(FileNotFoundError), _as_store_error(path):
             obstore.delete(self._store, path)
 
     def _path(self, name: str) -> str:

@@ -30,8 +30,8 @@ _COMMANDS = {
         create_operator create_tenant first_run isolation release_texts remove_operator reset_mfa
         reset_password rotate_keys""",
     Effect.READS: """
-        audit_check audit_verify check check_keys engines_drift findstatic reconcile seal_secret
-        showmigrations spectacular sqlmigrate""",
+        audit_check audit_verify check check_keys check_restored engines_drift findstatic reconcile
+        seal_secret showmigrations spectacular sqlmigrate""",
     Effect.PREPARES: "audit_protect collectstatic migrate prepare_start",
     Effect.DEVELOPS: """
         compilemessages makemessages makemigrations optimizemigration squashmigrations""",

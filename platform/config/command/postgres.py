@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
+from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -36,6 +37,13 @@ def postgres(arguments: Sequence[str]) -> NoReturn:
     except RunProblem as problem:
         sys.exit(f"forebay postgres: {problem}")
     os.execve(program, [str(program), *arguments[1:]], variables)  # noqa: S606  # no shell
+
+
+def superusers_url() -> str:
+    """Returns the URL of the running embedded database's superuser. Raises Problem."""
+    known = _connection()
+    where = f"host={quote(known['PGHOST'], safe='/')}&port={known['PGPORT']}"
+    return f"postgres://{known['PGUSER']}:{quote(known['PGPASSWORD'])}@/forebay?{where}"
 
 
 def _connection() -> Mapping[str, str]:

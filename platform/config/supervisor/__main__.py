@@ -22,6 +22,7 @@ from config.life_signs import tell
 from config.logs import printed_text
 from config.logs.formatting import AsJson
 from config.supervisor import ports
+from config.supervisor.backups import Backups
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import GRPC_PORT, RunOptions
@@ -132,6 +133,7 @@ async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
         servers.note_registered_engines()
         if options.has("workers"):
             await Workers(options, keeper, processes, servers).start()
+        await Backups(home, keeper, variables, servers).start()
         await processes.start()
 
     await run_concurrently(platform(), servers.start_engine())

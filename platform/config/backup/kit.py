@@ -1,0 +1,92 @@
+"""The kit: FOREBAY_HOME/secrets in one file, locked with a passphrase in age's format.
+
+Backups do not open without it: it has the backups' key, the master key unless a KMS holds that, and
+the signing key. `age --decrypt KIT | tar -t` shows what is in it.
+"""
+
+import getpass
+import io
+import sys
+import tarfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+
+from config import environment
+from config.backup.state import Verified
+from config.supervisor.home import Home
+from config.supervisor.terminal import Problem
+
+_SHORTEST = 12  # characters; age makes each guess take a second
+
+
+def passphrase(*, twice: bool) -> str:
+    """Ask at the terminal, or read FOREBAY_BACKUP_PASSPHRASE_FILE. Raises Problem."""
+    if file := environment.variable("FOREBAY_BACKUP_PASSPHRASE_FILE"):
+        return _long_enough(Path(file).read_text().strip())
+    if not sys.stdin.isatty():
+        raise Problem("no terminal to ask at: set FOREBAY_BACKUP_PASSPHRASE_FILE")
+    words = _long_enough(getpass.getpass("Passphrase of the kit: "))
+    if twice and getpass.getpass("The same again: ") != words:
+        raise Problem("the two differ: nothing was written")
+    return words
+
+
+def write(home: Path, file: Path, words: str) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in _secrets(home).items():
+            entry = tarfile.TarInfo(f"secrets/{name}")
+            entry.size, entry.mode = len(content), 0o600
+            tar.addfile(entry, io.BytesIO(content))
+    locked = pyrage.passphrase.encrypt(archive.getvalue(), words)
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_bytes(locked)
+    draft.replace(file)
+
+
+def check(home: Path, file: Path, words: str) -> None:
+    """Raises Problem unless the kit opens and has every secret of this home, as it is now."""
+    contents = read(file, words)
+    differing = [name for name, content in _secrets(home).items() if contents.get(name) != content]
+    if differing:
+        raise Problem(f"{file} is out of date ({', '.join(differing)}): write it again")
+    replace(Verified.read(home), kit_at=time.time()).write(home)
+
+
+def unpack(file: Path, words: str, home: Home) -> list[str]:
+    """Write secrets that this home lacks; return their names. Raises Problem."""
+    written = []
+    for name, content in read(file, words).items():
+        target = home.secrets / name
+        if not target.exists():
+            home.write_private(target, content.decode(), durable=True)
+            written.append(name)
+    return written
+
+
+def read(file: Path, words: str) -> dict[str, bytes]:
+    """Returns the content of each secret. Raises Problem."""
+    try:
+        archive = pyrage.passphrase.decrypt(file.read_bytes(), words)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            entries = {
+                Path(entry.name).name: tar.extractfile(entry) for entry in tar if entry.isreg()
+            }
+            return {name: entry.read() for name, entry in entries.items() if entry}
+    except (pyrage.DecryptError, tarfile.TarError) as error:
+        raise Problem(f"{file} does not open with this passphrase ({error})") from None
+
+
+def _secrets(home: Path) -> Mapping[str, bytes]:
+    files = sorted(file for file in (home / "secrets").iterdir() if file.is_file())
+    return {file.name: file.read_bytes() for file in files if not file.name.startswith(".")}
+
+
+def _long_enough(words: str) -> str:
+    if len(words) < _SHORTEST:
+        raise Problem(f"a passphrase has {_SHORTEST} characters or more: take several words")
+    return words

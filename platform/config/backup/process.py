@@ -1,0 +1,137 @@
+"""The process that keeps the backups: `python -m config.backup`, a child of the supervisor.
+
+It streams the log, makes a base backup once a day, and removes what is older than wanted.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+
+from config.backup import bases, retention
+from config.backup.bases import Base
+from config.backup.cluster import Cluster
+from config.backup.receiver import Receiver
+from config.backup.repository import Repository, StoreError
+from config.backup.sealed import Unreadable
+from config.backup.shipping import Shipping
+from config.backup.state import Progress
+from config.backup.witness_files import WitnessFiles
+from config.supervisor.home import Home
+from config.supervisor.terminal import Problem
+
+log = logging.getLogger(__name__)
+_EVERY_S = 1.0
+_AGAIN_S = 60.0  # after a base backup that failed
+_FAILURES = (StoreError, Unreadable, Problem, OSError, psycopg.Error, subprocess.SubprocessError)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    base_every_s: float = 24 * 3600
+    keep_s: float = 72 * 3600
+    spool_bytes: int = 4 << 30  # above it the receiver pauses: PostgreSQL keeps the log meanwhile
+    synchronous: bool = False
+
+
+class BackupProcess:
+    def __init__(
+        self, home: Path, cluster: Cluster, repository: Repository, wishes: Wishes
+    ) -> None:
+        self._home, self._cluster = home, cluster
+        self._repository, self._wishes = repository, wishes
+        self._spool = home / "backup" / "wal"
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._receiver = Receiver(cluster, self._spool, synchronous=wishes.synchronous)
+        self._shipping = Shipping(repository, cluster, self._spool)
+        self._witness = WitnessFiles(repository, Home(home))
+        self._progress = replace(Progress.read(home), pid=os.getpid())
+        self._stopped = threading.Event()
+        self._base: Future[Base] | None = None
+        self._base_after = 0.0  # a failed base is tried again from this moment on
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        with ThreadPoolExecutor(1, "base-backup") as pool:
+            while not self._stopped.wait(_EVERY_S):
+                self._guarded(lambda: self._once(pool))
+                self._progress.write(self._home)
+            self._guarded(self._ship)
+            self._receiver.stop()
+            self._progress.write(self._home)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Record a failure, and log it once; the next second tries again."""
+        try:
+            act()
+            self._progress = self._progress.went_well()
+        except _FAILURES as error:
+            if not self._progress.failure:
+                log.error("backups fail: %s", error)
+            self._progress = self._progress.failed(str(error), time.time())
+
+    def _once(self, pool: ThreadPoolExecutor) -> None:
+        self._make_up_for_lost_log()
+        self._receive()
+        self._ship()
+        if self._base is None:
+            if time.time() >= self._base_after and self._base_is_due():
+                self._base = pool.submit(bases.take, self._repository, self._cluster)
+        elif self._base.done():
+            ended, self._base = self._base, None
+            self._base_after = time.time() + _AGAIN_S
+            self._record(ended.result())
+            retention.apply(self._repository, time.time() - self._wishes.keep_s)
+
+    def _make_up_for_lost_log(self) -> None:
+        """Begin anew with a base where PostgreSQL has dropped log that was not received."""
+        if self._cluster.slot_state() == "lost":
+            log.error("the write-ahead log has a gap: a new base backup makes up for it")
+            self._receiver.stop()
+            self._cluster.drop_slot()
+            shutil.rmtree(self._spool)
+            self._spool.mkdir(mode=0o700)
+            self._progress = replace(self._progress, gaps=self._progress.gaps + 1, base_at=0.0)
+
+    def _receive(self) -> None:
+        spool_bytes = sum(file.stat().st_size for file in self._spool.iterdir())
+        self._progress = replace(self._progress, spool_bytes=spool_bytes)
+        if spool_bytes > self._wishes.spool_bytes:
+            self._receiver.stop()
+        else:
+            self._receiver.keep_running()
+
+    def _ship(self) -> None:
+        now = time.time()
+        self._witness.ship()
+        written = self._cluster.written()
+        stored = self._shipping.ship()
+        if stored is not None and stored >= written:
+            self._progress = replace(self._progress, stored_until=now)
+
+    def _base_is_due(self) -> bool:
+        """Returns whether there is none, or an old one, or one of before a restore."""
+        if time.time() - self._progress.base_at >= self._wishes.base_every_s:
+            return True
+        last = bases.all_bases(self._repository)[-1:]
+        return not last or last[0].timeline != self._cluster.timeline()
+
+    def _record(self, base: Base) -> None:
+        began = base.began_at.timestamp()
+        self._progress = replace(
+            self._progress,
+            base=base.label,
+            base_at=began,
+            base_bytes=base.stored_bytes,
+            base_s=time.time() - began,
+        )

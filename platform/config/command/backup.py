@@ -1,0 +1,108 @@
+"""`forebay backup COMMAND`: backups of the embedded PostgreSQL, made, listed and proven."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config import environment
+from config.backup import bases, configured, kit, verification
+from config.backup.cluster import Cluster
+from config.backup.repository import StoreError
+from config.backup.sealed import Unreadable
+from config.backup.state import Progress, Verified
+from config.backup.status import Status
+from config.command import postgres
+from config.supervisor.embedded.postgres_files import binaries
+from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.terminal import Problem
+
+Act = Callable[[argparse.Namespace], int]
+FAILURES = (Problem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    act: Act = options.act
+    try:
+        return act(options)
+    except FAILURES as problem:
+        print(f"forebay backup: {problem}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("forebay backup")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: Act, does: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=does, description=does)
+        added.set_defaults(act=act)
+        added.add_argument("--json", action="store_true", help="for programs")
+        return added
+
+    command("status", _status, "how far all is stored, and what was last proven; 1 if behind")
+    command("list", _list, "the base backups")
+    command("now", _now, "make a base backup of the running database")
+    verify = command("verify", _verify, "restore beside the database and check; 1 with findings")
+    verify.add_argument("--at", type=moment, metavar="MOMENT", help="ISO 8601; else the latest")
+    keep = command("kit", _kit, "the secrets that a restore needs, in one file with a passphrase")
+    keep.add_argument("file", type=Path, metavar="FILE")
+    keep.add_argument("--check", action="store_true", help="does FILE open, and is it current?")
+    return parser
+
+
+def moment(text: str) -> datetime:
+    """Returns the moment of an ISO 8601 text, in UTC where it names no offset."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be like 2026-11-30T03:15:00+01:00") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _status(options: argparse.Namespace) -> int:
+    home = environment.HOME
+    status = Status(configured.address(), Progress.read(home), Verified.read(home), time.time())
+    print(json.dumps(status.as_json()) if options.json else status)
+    return 0 if status.is_well else 1
+
+
+def _list(options: argparse.Namespace) -> int:
+    known = bases.all_bases(configured.repository(environment.HOME))
+    if options.json:
+        print(json.dumps([asdict(base) for base in known]))
+        return 0
+    for base in known:
+        print(f"{base.label}  {base.stored_bytes / 1e6:9.1f} MB  PostgreSQL {base.postgresql}")
+    return 0
+
+
+def _now(options: argparse.Namespace) -> int:
+    cluster = Cluster.connect(postgres.superusers_url(), binaries(SystemUser()))
+    base = bases.take(configured.repository(environment.HOME, cluster.system), cluster)
+    print(json.dumps(asdict(base)) if options.json else f"made the base backup {base.label}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    home = environment.HOME
+    repository = configured.repository(home)
+    verified = verification.verify(repository, home, binaries(SystemUser()), options.at)
+    print(json.dumps(asdict(verified)) if options.json else verified)
+    return 1 if verified.findings else 0
+
+
+def _kit(options: argparse.Namespace) -> int:
+    passphrase = kit.passphrase(twice=not options.check)
+    if options.check:
+        kit.check(environment.HOME, options.file, passphrase)
+        print(f"{options.file} opens, and has what this home has")
+    else:
+        kit.write(environment.HOME, options.file, passphrase)
+        print(f"wrote {options.file}: keep it apart from the backups, and the passphrase apart")
+    return 0
