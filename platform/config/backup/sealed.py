@@ -7,6 +7,7 @@ The plaintext of the age file is a zstd frame, and a skippable frame with the si
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
 
@@ -39,8 +40,9 @@ def seal(name: str, source: Source, target: Target, key: BackupKey) -> None:
     """Write the sealed content of `source` to `target`, a chunk at a time."""
     plain = _Reader(_signed_frames(name, source, key))
     parts = _Writer(target)
-    pyrage.encrypt_io(plain, parts, [key.identity.to_public()])
-    parts.flush()
+    with _own_errors(plain, parts):
+        pyrage.encrypt_io(plain, parts, [key.identity.to_public()])
+        parts.flush()
 
 
 def sealed(name: str, content: bytes, key: BackupKey) -> bytes:
@@ -51,11 +53,12 @@ def sealed(name: str, content: bytes, key: BackupKey) -> bytes:
 
 def open_to(name: str, source: Source, target: Target, key: BackupKey) -> None:
     """Write the content to `target`. Raises Unreadable, possibly after parts have been written."""
-    content = _Opening(target)
+    blob, content = _Reader(_chunks(source)), _Opening(target)
     try:
-        pyrage.decrypt_io(_Reader(_chunks(source)), content, [key.identity])
-        content.finish()
-    except (pyrage.DecryptError, zstandard.ZstdError) as error:
+        with _own_errors(blob, content):
+            pyrage.decrypt_io(blob, content, [key.identity])
+            content.finish()
+    except (pyrage.DecryptError, zstandard.ZstdError, _Damaged) as error:
         raise Unreadable(f"{name} does not open with this key ({error})") from None
     if not key.is_signed(name, content.digest.digest(), content.signature):
         raise Unreadable(f"{name} is not signed with this key under this name")
@@ -82,16 +85,39 @@ def _chunks(source: Source) -> Iterator[bytes]:
         yield bytes(chunk)
 
 
+class _Damaged(Exception):
+    """age found a file cut off or changed."""
+
+
+@contextmanager
+def _own_errors(*files: "_Reader | _Writer | _Opening") -> Iterator[None]:
+    """Raise what a file of ours raised: pyrage puts errors of its own in their place."""
+    try:
+        yield
+    except (OSError, pyrage.DecryptError, pyrage.EncryptError) as error:
+        for file in files:
+            if file.error:
+                raise file.error from None
+        if isinstance(error, OSError):
+            raise _Damaged(str(error)) from None
+        raise
+
+
 class _Reader:
     """A file made of parts."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
         self._rest = b""
+        self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
         while not self._rest:
-            part = next(self._parts, None)
+            try:
+                part = next(self._parts, None)
+            except Exception as error:
+                self.error = error
+                raise
             if part is None:
                 return b""
             self._rest = part
@@ -105,6 +131,7 @@ class _Writer:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._parts = bytearray()
+        self.error: Exception | None = None
 
     def write(self, part: bytes) -> int:
         self._parts += part
@@ -113,7 +140,11 @@ class _Writer:
         return len(part)
 
     def flush(self) -> None:
-        self._target.write(bytes(self._parts))
+        try:
+            self._target.write(bytes(self._parts))
+        except Exception as error:
+            self.error = error
+            raise
         self._parts.clear()
 
 
@@ -126,11 +157,16 @@ class _Opening:
         self._tail = b""
         self.digest = sha256()
         self.signature = b""
+        self.error: Exception | None = None
 
     def write(self, part: bytes) -> int:
         whole = self._tail + bytes(part)
         self._tail = whole[-_TRAILER:]
-        self._decompress(whole[:-_TRAILER])
+        try:
+            self._decompress(whole[:-_TRAILER])
+        except Exception as error:
+            self.error = error
+            raise
         return len(part)
 
     def _decompress(self, part: bytes) -> None:
