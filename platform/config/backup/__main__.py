@@ -28,7 +28,7 @@ def main() -> None:
 def _process() -> BackupProcess:
     programs = wheel() / f"pginstall{VERSION}" / "bin"
     cluster = Cluster.connect(os.environ["FOREBAY_BACKUP_DATABASE_URL"], programs)
-    repository = configured.repository(environment.HOME, cluster.system)
+    repository = configured.repository(environment.HOME, configured.address(), cluster.system)
     return BackupProcess(environment.HOME, cluster, repository, configured.wishes())
 
 

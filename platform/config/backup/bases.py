@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from config.backup.cluster import Cluster
+from config.backup.kind import Base
 from config.backup.repository import Repository
 from config.backup.sealed import Target
 from config.backup.wal import Segment, position
@@ -23,16 +24,14 @@ _TIMELINE = re.compile(r"start point: \S+ on timeline (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    label: str  # the time of its beginning, UTC
+class StoredBase(Base):
+    """The label is the moment of its beginning, UTC."""
+
     timeline: int
     begins: int  # position in the log that a restore reads from
     ends: int  # position from which the restored database is consistent
     segment_bytes: int
-    stored_bytes: int
-    ended_at: str
     forebay: str
-    postgresql: str
 
     @property
     def first_segment(self) -> Segment:
@@ -47,7 +46,7 @@ class Base:
         return datetime.strptime(self.label, _LABEL).replace(tzinfo=UTC)
 
 
-def take(repository: Repository, cluster: Cluster) -> Base:
+def take(repository: Repository, cluster: Cluster) -> StoredBase:
     """Copy the running cluster into the repository. Raises Problem, StoreError.
 
     The tar has the log that it needs, so that it opens without any other object.
@@ -76,28 +75,28 @@ def take(repository: Repository, cluster: Cluster) -> Base:
     return base
 
 
-def all_bases(repository: Repository) -> list[Base]:
+def all_bases(repository: Repository) -> list[StoredBase]:
     """Returns the whole ones, oldest first. Raises StoreError, sealed.Unreadable."""
     manifests = [name for name in repository.names("base") if name.endswith("/manifest.json")]
-    return [Base(**json.loads(repository.get(f"base/{name}"))) for name in manifests]
+    return [StoredBase(**json.loads(repository.get(f"base/{name}"))) for name in manifests]
 
 
-def copy_tar(repository: Repository, base: Base, target: Target) -> None:
+def copy_tar(repository: Repository, base: StoredBase, target: Target) -> None:
     """Raises StoreError, sealed.Unreadable: then what was written is of no use."""
     repository.get_stream(_tar(base.label), target)
 
 
-def discard(repository: Repository, base: Base) -> None:
+def discard(repository: Repository, base: StoredBase) -> None:
     """Delete the manifest first: a base without one does not count."""
     repository.delete(_manifest(base.label))
     repository.delete(_tar(base.label))
 
 
-def _base(label: str, report: str, cluster: Cluster, stored: int) -> Base:
+def _base(label: str, report: str, cluster: Cluster, stored: int) -> StoredBase:
     points = dict(_POINT.findall(report))
     timeline = _TIMELINE.search(report)
     assert timeline
-    return Base(
+    return StoredBase(
         label=label,
         timeline=int(timeline[1]),
         begins=position(points["start"]),

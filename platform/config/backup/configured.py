@@ -4,12 +4,18 @@ from pathlib import Path
 
 from config import environment
 from config.backup.backup_key import NAME, BackupKey
+from config.backup.kind import Kind
+from config.backup.kinds.embedded import Embedded
+from config.backup.kinds.pgbackrest import PgBackRest
 from config.backup.process import Wishes
 from config.backup.repository import Repository, StoreError, open_store, systems
+from config.supervisor.embedded.postgres_files import binaries
+from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 
 _HOUR_S = 3600
+_PGBACKREST = "pgbackrest:"
 
 
 def address() -> str:
@@ -45,14 +51,25 @@ def make_key(home: Home) -> None:
     home.write_private(file, BackupKey.create().text, durable=True)
 
 
-def repository(home: Path, system: str = "", place: str = "") -> Repository:
-    """Returns the repository of a cluster; without its identifier there must be one alone.
+def kind(home: Path, place: str = "", system: str = "", superusers_url: str = "") -> Kind:
+    """Returns what keeps the backups of a place, by default FOREBAY_BACKUP_TO. Raises Problem.
 
-    Raises Problem.
+    `system` names the database where a folder or bucket has backups of several.
     """
     place = place or address()
     if not place:
         raise Problem("no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…")
+    if place.startswith(_PGBACKREST):
+        return PgBackRest(place.removeprefix(_PGBACKREST))
+    user = SystemUser()
+    return Embedded(repository(home, place, system), binaries(user), user, superusers_url)
+
+
+def repository(home: Path, place: str, system: str = "") -> Repository:
+    """Returns the repository of a cluster; without its identifier there must be one alone.
+
+    Raises Problem.
+    """
     key = BackupKey.load(key_file(home))
     store = open_store(place)
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 from config.backup import bases, retention
-from config.backup.bases import Base
+from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.receiver import Receiver
 from config.backup.repository import Repository, StoreError
@@ -55,7 +55,7 @@ class BackupProcess:
         self._witness = WitnessFiles(repository, Home(home))
         self._progress = replace(Progress.read(home), pid=os.getpid())
         self._stopped = threading.Event()
-        self._base: Future[Base] | None = None
+        self._base: Future[StoredBase] | None = None
         self._base_after = 0.0  # a failed base is tried again from this moment on
 
     def stop(self) -> None:
@@ -126,7 +126,7 @@ class BackupProcess:
         last = bases.all_bases(self._repository)[-1:]
         return not last or last[0].timeline != self._cluster.timeline()
 
-    def _record(self, base: Base) -> None:
+    def _record(self, base: StoredBase) -> None:
         began = base.began_at.timestamp()
         self._progress = replace(
             self._progress,

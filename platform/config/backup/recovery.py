@@ -1,14 +1,12 @@
-"""A cluster is put back into a folder: the base, and the log after it, to its end or a moment."""
+"""A cluster is put back into a folder, and opened there: to its end or to a moment."""
 
 import os
 import shutil
 import signal
 import subprocess
-import tarfile
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,16 +14,18 @@ from pathlib import Path
 
 import psycopg
 
-from config.backup import bases
-from config.backup.bases import Base
-from config.backup.feeding import Feeder
-from config.backup.repository import Repository, StoreError
-from config.backup.sealed import Unreadable
-from config.backup.stored_log import StoredLog
-from config.supervisor.embedded.system_user import SystemUser
+from config.backup.kind import Base, Kind
 from config.supervisor.terminal import Problem
 
-_OPENS_S = 24 * 3600  # a recovery of a day of log may take hours; it ends earlier if it fails
+_LONGEST_S = 24 * 3600  # the log of a busy day takes hours; a recovery that fails ends by itself
+_SETTINGS = {
+    "recovery_target_action": "promote",
+    "hot_standby": "off",  # nobody connects before all is there
+    "listen_addresses": "",
+    "port": "5432",
+    "archive_mode": "off",
+    "log_min_error_statement": "panic",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,128 +36,73 @@ class Recovered:
     seconds: float
 
 
-def choose(repository: Repository, at: datetime | None, label: str = "") -> Base:
+def choose(kind: Kind, at: datetime | None = None, label: str = "") -> Base:
     """Returns the newest base that ended before `at`, or the one of this label. Raises Problem."""
     fitting = [
         base
-        for base in bases.all_bases(repository)
+        for base in kind.bases()
         if (not label or base.label == label)
         and (at is None or datetime.fromisoformat(base.ended_at) <= at)
     ]
     if not fitting:
-        wanted = f"{f' {label}' if label else ''}{f' from before {at.isoformat()}' if at else ''}"
-        raise Problem(
-            f"there is no base backup{wanted}: `forebay backup list` shows those there are"
-        )
+        wanted = f" {label}" if label else f" from before {at.isoformat()}" if at else ""
+        raise Problem(f"there is no base backup{wanted}: `forebay backup list` shows all")
     return fitting[-1]
 
 
 @contextmanager
 def recovered(
-    repository: Repository, base: Base, data: Path, programs: Path, at: datetime | None = None
+    kind: Kind, base: Base, data: Path, at: datetime | None = None
 ) -> Iterator[tuple[str, Recovered]]:
     """Put the cluster into `data` and let it run: yields its superuser's URL, and what came of it.
 
-    PostgreSQL stops at the end. Raises Problem; then `data` is gone.
+    PostgreSQL stops at the end. Raises Problem; then, and if the context is left by an error,
+    `data` is gone.
     """
     began = time.monotonic()
-    user = SystemUser()
     data.mkdir(mode=0o700)
     try:
-        _unpack(repository, base, data)
-        user.own_tree(data)
-        with _feed(repository, base, user) as (feeder, folder):
-            server = _start(data, folder, programs, feeder.command(data), user, at)
+        with kind.put_back(base, data, at) as settings, _sockets(data) as folder:
+            server = _start(kind, data, folder, settings)
             try:
-                url = _wait_until_open(server, folder, feeder, data)
-                last = _last_commit(url)
-                missing = len(StoredLog.read(repository).missing_since(base)) if not at else 0
-                yield url, Recovered(base, missing, last, time.monotonic() - began)
+                url = _wait_until_open(server, folder)
+                missing = 0 if at else kind.missing(base)
+                yield url, Recovered(base, missing, _last_commit(url), time.monotonic() - began)
             finally:
                 _stop(server)
-    except (StoreError, Unreadable, tarfile.TarError, OSError) as error:
-        shutil.rmtree(data, ignore_errors=True)
-        raise Problem(f"the backup {base.label} cannot be put back: {error}") from None
-    except Problem:
+    except BaseException:
         shutil.rmtree(data, ignore_errors=True)
         raise
 
 
-def _unpack(repository: Repository, base: Base, data: Path) -> None:
-    """Open the base's tar into a folder, while it is read."""
-    reading, writing = os.pipe()
-    unpacking = _Unpacking(reading, data)
-    unpacking.start()
-    try:
-        with open(writing, "wb") as target:
-            bases.copy_tar(repository, base, target)
-    except BrokenPipeError:
-        pass  # it has ended, and knows why
-    finally:
-        unpacking.join()
-    if unpacking.error:
-        raise unpacking.error
-
-
-class _Unpacking(threading.Thread):
-    def __init__(self, descriptor: int, folder: Path) -> None:
-        super().__init__(name="backup-unpacking", daemon=True)
-        self._descriptor, self._folder = descriptor, folder
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            with (
-                open(self._descriptor, "rb") as source,
-                tarfile.open(fileobj=source, mode="r|") as tar,
-            ):
-                tar.extractall(self._folder, filter="data")
-                while source.read(1 << 16):  # zeros after the end; the writer is not cut off
-                    pass
-        except (tarfile.TarError, OSError) as error:
-            self.error = error
-
-
 @contextmanager
-def _feed(repository: Repository, base: Base, user: SystemUser) -> Iterator[tuple[Feeder, Path]]:
+def _sockets(data: Path) -> Iterator[Path]:
+    """A folder that PostgreSQL's user alone may enter: who can connect there is trusted."""
     folder = Path(tempfile.mkdtemp(prefix="forebay-restore-"))
-    user.own(folder)
-    feeder = Feeder(StoredLog.read(repository), base.segment_bytes, folder, user.own)
-    feeder.start()
     try:
-        yield feeder, folder
+        (folder / "pg_hba.conf").write_text("local all all trust\n")
+        (folder / "postgres.log").touch()
+        owner = data.stat()
+        for path in (*folder.iterdir(), folder):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        yield folder
     finally:
-        feeder.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(
-    data: Path, folder: Path, programs: Path, fetch: str, user: SystemUser, at: datetime | None
+    kind: Kind, data: Path, folder: Path, settings: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    (data / "recovery.signal").touch()
-    user.own(data / "recovery.signal")
-    rules = folder / "pg_hba.conf"  # the folder is ours alone, and the socket is in it
-    rules.write_text("local all all trust\n")
-    user.own(rules)
-    settings = {
-        "restore_command": fetch,
-        "recovery_target_action": "promote",
-        "hot_standby": "off",
-        "hba_file": str(rules),
-        "listen_addresses": "",
-        "unix_socket_directories": str(folder),
-        "port": "5432",
-        "archive_mode": "off",
-        "log_min_error_statement": "panic",
-    }
-    if at:
-        settings["recovery_target_time"] = at.isoformat()
-    flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    command = [*user.prefix(data), str(programs / "postgres"), "-D", str(data), *flags]
+    signal_file = data / "recovery.signal"
+    signal_file.touch()
+    os.chown(signal_file, data.stat().st_uid, data.stat().st_gid)
+    ours = {"hba_file": str(folder / "pg_hba.conf"), "unix_socket_directories": str(folder)}
+    every = {**_SETTINGS, **ours, **settings}
+    flags = [part for name, value in every.items() for part in ("-c", f"{name}={value}")]
     with (folder / "postgres.log").open("wb") as log:
         return subprocess.Popen(
-            command,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            [*kind.prefix(data), str(kind.programs / "postgres"), "-D", str(data), *flags],
+            env={**_pgbackrests_variables(), "LC_ALL": "C", "TZ": "UTC"},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -166,34 +111,35 @@ def _start(
         )
 
 
-def _wait_until_open(
-    server: subprocess.Popen[bytes], folder: Path, feeder: Feeder, data: Path
-) -> str:
+def _wait_until_open(server: subprocess.Popen[bytes], folder: Path) -> str:
     """Returns the superuser's URL once the log has been replayed. Raises Problem."""
     url = f"postgres://postgres@/postgres?host={folder}&port=5432"
-    deadline = time.monotonic() + _OPENS_S
+    deadline = time.monotonic() + _LONGEST_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise Problem(_why_it_ended(folder, feeder))
+            raise Problem(_why_it_ended((folder / "postgres.log").read_text(errors="replace")))
         try:
             with psycopg.connect(url, connect_timeout=2) as connection:
-                row = connection.execute("select pg_is_in_recovery()").fetchone()
-                if row == (False,):
+                if connection.execute("select pg_is_in_recovery()").fetchone() == (False,):
                     return url
         except psycopg.OperationalError:
             pass
         time.sleep(0.1)
-    raise Problem(f"PostgreSQL did not open {data} within a day")
+    raise Problem("PostgreSQL did not open the restored database within a day")
 
 
-def _why_it_ended(folder: Path, feeder: Feeder) -> str:
-    if feeder.error:
-        return f"the stored log cannot be read: {feeder.error}"
-    lines = (folder / "postgres.log").read_text(errors="replace").splitlines()
-    reasons = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
+def _pgbackrests_variables() -> dict[str, str]:
+    """Returns what PostgreSQL's restore_command needs of ours."""
+    ours = ("PATH", "PGBACKREST_")
+    return {name: value for name, value in os.environ.items() if name.startswith(ours)}
+
+
+def _why_it_ended(log: str) -> str:
+    fatal = [line.partition("FATAL:")[2].strip() for line in log.splitlines() if "FATAL:" in line]
+    reasons = [reason for reason in fatal if not reason.startswith("the database system is")]
     if any("before configured recovery target" in reason for reason in reasons):
         return "the stored log ends before that moment: choose an earlier one, or none"
-    return f"PostgreSQL does not open the restored database: {(reasons or lines or ['?'])[0]}"
+    return f"PostgreSQL does not open the restored database: {(reasons or [log[-300:]])[-1]}"
 
 
 def _last_commit(url: str) -> datetime | None:

@@ -10,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from config.backup import restored_copy
+from config.backup.kind import Kind
+from config.backup.kinds.embedded import Embedded
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.repository import Repository
 from config.backup.state import Progress
 from config.backup.witness_files import WitnessFiles
-from config.supervisor.embedded.postgres_files import binaries
-from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem, done, say
 
@@ -23,9 +22,8 @@ from config.supervisor.terminal import Problem, done, say
 class Restoration:
     """The home must be locked: nothing runs on it meanwhile."""
 
-    def __init__(self, home: Home, repository: Repository, *, replaces: bool) -> None:
-        self._home, self._repository, self._replaces = home, repository, replaces
-        self._data = home.root / "postgres"
+    def __init__(self, home: Home, kind: Kind, data: Path, *, replaces: bool) -> None:
+        self._home, self._kind, self._data, self._replaces = home, kind, data, replaces
 
     def run(self, at: datetime | None, label: str) -> None:
         """Raises Problem; then the home is as it was."""
@@ -34,12 +32,13 @@ class Restoration:
                 f"{self._data} has a database: --replace sets it aside, or set FOREBAY_HOME to "
                 "another folder"
             )
-        base = choose(self._repository, at, label)
+        base = choose(self._kind, at, label)
         say(f"Restoring {base.label}")
-        draft = self._data.with_name("postgres.restored")
+        draft = self._data.with_name(f"{self._data.name}.restored")
         shutil.rmtree(draft, ignore_errors=True)  # of an interrupted restore
-        WitnessFiles(self._repository, self._home).take()
-        with recovered(self._repository, base, draft, binaries(SystemUser()), at) as (url, result):
+        if isinstance(self._kind, Embedded):
+            WitnessFiles(self._kind.repository, self._home).take()
+        with recovered(self._kind, base, draft, at) as (url, result):
             done(f"restored up to {_moment(result)}")
             restored_copy.erase_again(url)
             done("erased again who was erased since")
@@ -53,7 +52,7 @@ class Restoration:
     def _take_place(self, draft: Path) -> None:
         if self._data.exists():
             now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            aside = self._data.with_name(f"postgres.before-{now}")
+            aside = self._data.with_name(f"{self._data.name}.before-{now}")
             self._data.rename(aside)
             say(f"The database of before is in {aside}")
         draft.rename(self._data)

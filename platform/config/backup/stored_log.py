@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from config.backup.bases import Base
+from config.backup.bases import StoredBase
 from config.backup.repository import Repository
 from config.backup.shipping import contiguous
 from config.backup.wal import SEGMENT, Piece, Segment
@@ -38,7 +38,7 @@ class StoredLog:
                 content[piece.begins : piece.ends] = self.repository.get(f"wal/{piece.name}")
         return bytes(content) if contiguous(pieces) else None
 
-    def missing_since(self, base: Base) -> list[int]:
+    def missing_since(self, base: StoredBase) -> list[int]:
         """Returns numbers of segments after the base that nobody stored, though later ones were."""
         segments = [name for name in self.names if SEGMENT.fullmatch(name)]
         stored = {
@@ -47,7 +47,7 @@ class StoredLog:
         needed = range(base.last_segment.number + 1, max(stored, default=0))
         return [number for number in needed if number not in stored]
 
-    def before(self, base: Base) -> list[str]:
+    def before(self, base: StoredBase) -> list[str]:
         """Returns the names of stored segments and pieces that no restore from this base reads."""
         first = base.first_segment.number
         pieces = {name: [piece.name for piece in pieces] for name, pieces in self.pieces.items()}

@@ -8,23 +8,22 @@ from datetime import datetime
 from pathlib import Path
 
 from config.backup import restored_copy
+from config.backup.kind import Kind
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.repository import Repository
 from config.backup.state import Progress, Verified
 
 
-def verify(
-    repository: Repository, home: Path, programs: Path, at: datetime | None = None
-) -> Verified:
+def verify(kind: Kind, home: Path, at: datetime | None = None) -> Verified:
     """Restore the newest backup beside the running database, check it, remove it again.
 
     Raises Problem where it cannot be restored.
     """
     begun = time.time()
-    base = choose(repository, at)
+    base = choose(kind, at)
+    (home / "backup").mkdir(mode=0o755, exist_ok=True)
     data = home / "backup" / f"verify.{os.getpid()}"
     try:
-        with recovered(repository, base, data, programs, at) as (url, restored):
+        with recovered(kind, base, data, at) as (url, restored):
             checked_from = time.monotonic()
             report = restored_copy.check(url)
             check_s = time.monotonic() - checked_from

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config import environment
-from config.backup import bases, configured, kit, verification
-from config.backup.cluster import Cluster
+from config.backup import configured, kit, verification
 from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.backup.state import Progress, Verified
 from config.backup.status import Status
 from config.command import postgres
-from config.supervisor.embedded.postgres_files import binaries
-from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.terminal import Problem
 
 Act = Callable[[argparse.Namespace], int]
@@ -73,7 +71,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    known = bases.all_bases(configured.repository(environment.HOME))
+    known = configured.kind(environment.HOME).bases()
     if options.json:
         print(json.dumps([asdict(base) for base in known]))
         return 0
@@ -83,16 +81,19 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _now(options: argparse.Namespace) -> int:
-    cluster = Cluster.connect(postgres.superusers_url(), binaries(SystemUser()))
-    base = bases.take(configured.repository(environment.HOME, cluster.system), cluster)
+    base = configured.kind(environment.HOME, superusers_url=_superusers_url()).take()
     print(json.dumps(asdict(base)) if options.json else f"made the base backup {base.label}")
     return 0
 
 
+def _superusers_url() -> str:
+    """Returns "" where the database is not the embedded one."""
+    return "" if os.environ.get("DATABASE_URL") else postgres.superusers_url()
+
+
 def _verify(options: argparse.Namespace) -> int:
     home = environment.HOME
-    repository = configured.repository(home)
-    verified = verification.verify(repository, home, binaries(SystemUser()), options.at)
+    verified = verification.verify(configured.kind(home), home, options.at)
     print(json.dumps(asdict(verified)) if options.json else verified)
     return 1 if verified.findings else 0
 

@@ -20,8 +20,9 @@ def main(arguments: Sequence[str]) -> int:
         if options.kit:
             names = kit.unpack(options.kit, kit.passphrase(twice=False), home)
             print(f"took {len(names)} secrets from {options.kit}")
-        repository = configured.repository(home.root, options.system, options.place)
-        Restoration(home, repository, replaces=options.replace).run(options.at, options.base)
+        kind = configured.kind(home.root, options.place, options.system)
+        data = options.data or home.root / "postgres"
+        Restoration(home, kind, data, replaces=options.replace).run(options.at, options.base)
     except FAILURES as problem:
         print(f"forebay restore: {problem}", file=sys.stderr)
         return 2
@@ -36,5 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="place", default="", metavar="PLACE", help="else FOREBAY_BACKUP_TO")
     add("--system", default="", metavar="ID", help="which database, if PLACE has several")
     add("--kit", type=Path, metavar="FILE", help="take the secrets that are missing here from it")
+    add("--data", type=Path, metavar="FOLDER", help="of a PostgreSQL of your own, stopped")
     add("--replace", action="store_true", help="set the database that is here aside")
     return parser

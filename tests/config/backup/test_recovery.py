@@ -13,6 +13,7 @@ import pytest
 
 from config.backup import bases, recovery, retention
 from config.backup.backup_key import BackupKey
+from config.backup.kinds.embedded import Embedded
 from config.backup.process import BackupProcess, Wishes
 from config.backup.repository import Repository, open_store
 from config.backup.state import Progress
@@ -55,9 +56,9 @@ def restored(
     server: Server, repository: Repository, to: Path, at: datetime | None = None
 ) -> object:
     to.parent.chmod(0o755)
-    base = recovery.choose(repository, at)
+    kind = Embedded(repository, server.programs, server.user)
     with (
-        recovery.recovered(repository, base, to, server.programs, at) as (url, _),
+        recovery.recovered(kind, recovery.choose(kind, at), to, at) as (url, _),
         psycopg.connect(url) as connection,
     ):
         return connection.execute(ALL).fetchone()
