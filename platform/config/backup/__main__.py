@@ -6,7 +6,7 @@ import signal
 import sys
 
 from config import environment, life_signs
-from config.backup import configured
+from config.backup import configured, wishes
 from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
 from config.supervisor.embedded.postgres_files import VERSION, wheel
@@ -28,8 +28,8 @@ def main() -> None:
 def _process() -> BackupProcess:
     programs = wheel() / f"pginstall{VERSION}" / "bin"
     cluster = Cluster.connect(os.environ["FOREBAY_BACKUP_DATABASE_URL"], programs)
-    repository = configured.repository(environment.HOME, configured.address(), cluster.system)
-    return BackupProcess(environment.HOME, cluster, repository, configured.wishes())
+    repository = configured.repository(environment.HOME, wishes.address(), cluster.system)
+    return BackupProcess(environment.HOME, cluster, repository, wishes.read())
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.wal import position
-
-SLOT = "forebay_backup"
+from config.backup.wishes import RECEIVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +54,19 @@ class Cluster:
             self.variables,
             "select write_lsn::text from pg_stat_replication r"
             " join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s",
-            SLOT,
+            RECEIVER,
         )
         return position(row[0]) if row and row[0] else None
 
     def slot_state(self) -> str:
         """Returns "" without a slot, else PostgreSQL's wal_status, "lost" among them."""
         query = "select wal_status from pg_replication_slots where slot_name = %s"
-        row = _row(self.variables, query, SLOT)
+        row = _row(self.variables, query, RECEIVER)
         return row[0] or "lost" if row else ""
 
     def drop_slot(self) -> None:
         query = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-        _row(self.variables, f"{query} where slot_name = %s", SLOT)
+        _row(self.variables, f"{query} where slot_name = %s", RECEIVER)
 
 
 def _variables(url: str) -> dict[str, str]:
@@ -92,4 +91,4 @@ def _row(variables: Mapping[str, str], query: str, *values: object) -> tuple[Any
         autocommit=True,
         connect_timeout=5,
     ) as connection:
-        return connection.execute(query, values or None).fetchone()  # type: ignore[arg-type]
+        return connection.execute(query, values or None).fetchone()

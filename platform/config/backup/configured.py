@@ -1,37 +1,18 @@
-"""Where this installation keeps its backups, and how: the variables FOREBAY_BACKUP_*."""
+"""What keeps the backups of this installation, and their key."""
 
 from pathlib import Path
 
-from config import environment
+from config.backup import wishes
 from config.backup.backup_key import NAME, BackupKey
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
-from config.backup.process import Wishes
 from config.backup.repository import Repository, StoreError, open_store, systems
 from config.supervisor.embedded.postgres_files import binaries
 from config.supervisor.embedded.system_user import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 
-_HOUR_S = 3600
-_PGBACKREST = "pgbackrest:"
-
-
-def address() -> str:
-    """Returns the folder or URL, "" if no backups are wanted."""
-    return environment.variable("FOREBAY_BACKUP_TO")
-
-
-def wishes() -> Wishes:
-    keep = environment.number("FOREBAY_BACKUP_KEEP_H", 72)
-    every = environment.number("FOREBAY_BACKUP_EVERY_H", 24)
-    if not 1 <= every <= keep:
-        raise Problem(
-            f"FOREBAY_BACKUP_EVERY_H ({every}) must be from 1 to FOREBAY_BACKUP_KEEP_H ({keep})"
-        )
-    synchronous = environment.one_of("FOREBAY_BACKUP_SYNCHRONOUS", "off", "on") == "on"
-    return Wishes(every * _HOUR_S, keep * _HOUR_S, synchronous=synchronous)
 
 
 def key_file(home: Path) -> Path:
@@ -43,10 +24,10 @@ def make_key(home: Home) -> None:
     file = key_file(home.root)
     if file.exists():
         return
-    if there := systems(open_store(address())):
+    if there := systems(open_store(wishes.address())):
         raise Problem(
-            f"{file} is missing, and {address()} has backups (of {', '.join(there)}): put the key "
-            "back from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
+            f"{file} is missing, and {wishes.address()} has backups (of {', '.join(there)}): put "
+            "the key back from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
         )
     home.write_private(file, BackupKey.create().text, durable=True)
 
@@ -56,11 +37,11 @@ def kind(home: Path, place: str = "", system: str = "", superusers_url: str = ""
 
     `system` names the database where a folder or bucket has backups of several.
     """
-    place = place or address()
+    place = place or wishes.address()
     if not place:
         raise Problem("no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…")
-    if place.startswith(_PGBACKREST):
-        return PgBackRest(place.removeprefix(_PGBACKREST))
+    if place.startswith(wishes.PGBACKREST):
+        return PgBackRest(place.removeprefix(wishes.PGBACKREST))
     user = SystemUser()
     return Embedded(repository(home, place, system), binaries(user), user, superusers_url)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -24,6 +24,7 @@ from config.backup.repository import Repository, StoreError
 from config.backup.sealed import Unreadable
 from config.backup.shipping import Shipping
 from config.backup.state import Progress
+from config.backup.wishes import Wishes
 from config.backup.witness_files import WitnessFiles
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
@@ -32,14 +33,6 @@ log = logging.getLogger(__name__)
 _EVERY_S = 1.0
 _AGAIN_S = 60.0  # after a base backup that failed
 _FAILURES = (StoreError, Unreadable, Problem, OSError, psycopg.Error, subprocess.SubprocessError)
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    base_every_s: float = 24 * 3600
-    keep_s: float = 72 * 3600
-    spool_bytes: int = 4 << 30  # above it the receiver pauses: PostgreSQL keeps the log meanwhile
-    synchronous: bool = False
 
 
 class BackupProcess:

@@ -4,7 +4,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from config.backup.cluster import SLOT, Cluster
+from config.backup.cluster import Cluster
+from config.backup.wishes import RECEIVER
 
 _PAUSE_S = 5  # between two starts
 
@@ -31,11 +32,12 @@ class Receiver:
         self._process = None
 
     def _start(self) -> subprocess.Popen[bytes]:
-        create = [self._program, f"--slot={SLOT}", "--create-slot", "--if-not-exists"]
+        create = [self._program, f"--slot={RECEIVER}", "--create-slot", "--if-not-exists"]
         subprocess.run(create, env=self._cluster.environment, check=True, timeout=60)
-        words = [f"--slot={SLOT}", f"--directory={self._spool}", "--status-interval=1"]
+        words = [f"--slot={RECEIVER}", f"--directory={self._spool}", "--status-interval=1"]
         words += ["--no-password", *(["--synchronous"] if self._synchronous else [])]
-        return subprocess.Popen([self._program, *words], env=self._cluster.environment)
+        environment = {**self._cluster.environment, "PGAPPNAME": RECEIVER}
+        return subprocess.Popen([self._program, *words], env=environment)
 
     @property
     def _program(self) -> str:

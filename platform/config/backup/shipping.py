@@ -40,8 +40,8 @@ class Shipping:
         if received is None:
             return None
         # An old timeline leaves its last segment behind: the newest is being written.
-        if file := max(self.spool.glob(f"*{_PARTIAL}"), default=None):
-            self._ship_piece(file, received)
+        if partial := max(self.spool.glob(f"*{_PARTIAL}"), default=None):
+            self._ship_piece(partial, received)
         return received
 
     def _ship_segment(self, file: Path) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config import environment
-from config.backup import configured, kit, verification
+from config.backup import configured, kit, verification, wishes
 from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.backup.state import Progress, Verified
@@ -65,7 +65,7 @@ def moment(text: str) -> datetime:
 
 def _status(options: argparse.Namespace) -> int:
     home = environment.HOME
-    status = Status(configured.address(), Progress.read(home), Verified.read(home), time.time())
+    status = Status(wishes.address(), Progress.read(home), Verified.read(home), time.time())
     print(json.dumps(status.as_json()) if options.json else status)
     return 0 if status.is_well else 1
 

@@ -21,8 +21,7 @@ from config import environment, life_signs, machine_clock
 from config.life_signs import tell
 from config.logs import printed_text
 from config.logs.formatting import AsJson
-from config.supervisor import ports
-from config.supervisor.backups import Backups
+from config.supervisor import backups, ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import GRPC_PORT, RunOptions
@@ -129,11 +128,11 @@ async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         nonlocal first_run
         await run_concurrently(database(), servers.start_redis())
+        backups.start(home, processes, servers)  # commits may wait for it
         first_run = await processes.prepare_start(first_run=options.has("web"))
         servers.note_registered_engines()
         if options.has("workers"):
             await Workers(options, keeper, processes, servers).start()
-        await Backups(home, keeper, variables, servers).start()
         await processes.start()
 
     await run_concurrently(platform(), servers.start_engine())

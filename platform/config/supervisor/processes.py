@@ -86,6 +86,13 @@ class Processes:
             starts.append(self._grpc(options.grpc_port))
         await run_concurrently(*starts)
 
+    def keep_backups(self, superusers_url: str) -> None:
+        """Start the process that backs the embedded PostgreSQL up; it stops with that."""
+        line = [sys.executable, "-m", "config.backup"]
+        variables = {**self._variables, "FOREBAY_BACKUP_DATABASE_URL": superusers_url}
+        child = self._keeper.child("backup", line, variables, stage=Stage.SERVER, is_watched=True)
+        self._keeper.keep(child)
+
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"
         child = self._front(name, "web", number)

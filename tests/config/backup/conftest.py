@@ -64,7 +64,7 @@ class Server:
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
-            cursor = connection.execute(statement, values or None)  # type: ignore[arg-type]
+            cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def cluster(self) -> Cluster:

@@ -61,7 +61,7 @@ class Own:
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         url = f"postgres://postgres@/postgres?host={self.folder}"
         with psycopg.connect(url, autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
 

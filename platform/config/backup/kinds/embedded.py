@@ -18,7 +18,7 @@ from config.backup.repository import Repository, StoreError
 from config.backup.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 from config.backup.unpacking import unpack
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import SystemUser
 from config.supervisor.terminal import Problem
 
 

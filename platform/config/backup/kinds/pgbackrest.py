@@ -81,11 +81,10 @@ class PgBackRest:
 
     @cached_property
     def _info(self) -> Mapping[str, Any]:
-        (info,) = json.loads(self._run("--output=json", "info")) or ({},)
-        if not info.get("db"):
+        stanzas: list[Mapping[str, Any]] = json.loads(self._run("--output=json", "info"))
+        if not (stanzas and stanzas[0].get("db")):
             raise Problem(f"pgBackRest knows no stanza {self.stanza}: pgbackrest stanza-create")
-        known: Mapping[str, Any] = info
-        return known
+        return stanzas[0]
 
     def _run(self, *words: str) -> str:
         command = [*self._as_user, "pgbackrest", f"--stanza={self.stanza}", *words]

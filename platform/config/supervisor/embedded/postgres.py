@@ -18,6 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from config.backup import wishes
 from config.supervisor.child import Child, Stage
 from config.supervisor.embedded.postgres_programs import VERSION, SystemUser, binaries
 from config.supervisor.home import Home
@@ -41,6 +42,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     # The text of a failed statement can hold what a tenant wrote: it stays out of the log.
     "log_min_error_statement": "panic",
+    "max_slot_wal_keep_size": "4GB",  # backups that are away must not fill the disk
 }
 
 _PORT_RULE = "host all all 127.0.0.1/32 scram-sha-256"
@@ -126,6 +128,8 @@ class Postgres:
         self._user.own_tree(self._data)
         add_missing_rules(self._data / "pg_hba.conf")
         ours = {"max_connections": str(self._connections)}
+        if wishes.is_synchronous():
+            ours["synchronous_standby_names"] = wishes.RECEIVER
         settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         server = self._child("postgres", "postgres", "-D", str(self._data), *flags)
@@ -166,10 +170,14 @@ class Postgres:
                 await connection.execute(sql.SQL("create role {}").format(role))
             change = sql.SQL("alter role {} login password {}").format(role, password)
             await connection.execute(change)
+            # Migrations come before the process to which backups' commits are sent.
+            await connection.execute("alter role postgres set synchronous_commit = local")
 
     async def _superuser(self) -> psycopg.AsyncConnection[Any]:
         try:
-            return await psycopg.AsyncConnection.connect(self.administrators_url, connect_timeout=5)
+            return await psycopg.AsyncConnection.connect(
+                self.administrators_url, connect_timeout=5, options="-c synchronous_commit=local"
+            )
         except psycopg.OperationalError as error:
             raise RunProblem(
                 f"{self._home.secrets}/postgres.password does not open {self._data} "
