@@ -4,38 +4,70 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from config.supervisor.embedded.valkey import binary
 from config.supervisor.terminal import Problem
 
-_NO_REDIS = "redis://127.0.0.1:9/0"  # nothing is asked of it
+_OPENS_S = 20
 
 
 def erase_again(url: str) -> None:
     """Apply every tombstone that the restored database lacks. Raises Problem."""
-    _manage(url, "apply_tombstones")
+    with _redis() as redis:
+        _manage(url, redis, "apply_tombstones")
 
 
 def resume_sealing(url: str, checkpoints: Path) -> None:
     """Verify the whole trail and put the restore on record. Raises Problem with the findings."""
     witness = ["--witness", str(checkpoints)] if checkpoints.exists() else []
-    _manage(url, "audit_resume", "--after-restore", *witness)
+    with _redis() as redis:
+        _manage(url, redis, "audit_resume", "--after-restore", *witness)
 
 
 def check(url: str) -> Mapping[str, Any]:
     """Returns findings, the number of events, and more. Raises Problem if it cannot look."""
-    answer: Mapping[str, Any] = json.loads(_manage(url, "check_restored"))
+    with _redis() as redis:
+        answer: Mapping[str, Any] = json.loads(_manage(url, redis, "check_restored"))
     return answer
 
 
-def _manage(url: str, *words: str) -> str:
+@contextmanager
+def _redis() -> Iterator[str]:
+    """The platform's own Redis if it has one, where an erasure has to reach; else an empty one."""
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="forebay-valkey-") as folder:
+        socket = Path(folder) / "valkey.sock"
+        words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
+        with subprocess.Popen([str(binary()), *words], stdout=subprocess.DEVNULL) as valkey:
+            try:
+                _wait_for(socket)
+                yield f"unix://{socket}?db=0"
+            finally:
+                valkey.terminate()
+
+
+def _wait_for(socket: Path) -> None:
+    deadline = time.monotonic() + _OPENS_S
+    while not socket.exists():
+        if time.monotonic() > deadline:
+            raise Problem("the embedded Valkey does not start")
+        time.sleep(0.05)
+
+
+def _manage(url: str, redis: str, *words: str) -> str:
     database = url.replace("@/postgres?", "@/forebay?")
     variables = {
         "DATABASE_URL": database,
         "FOREBAY_REQUESTS_DATABASE_URL": database,
-        "REDIS_URL": _NO_REDIS,
+        "REDIS_URL": redis,
     }
     ended = subprocess.run(
         [sys.executable, "-m", "config.command", "manage", *words],
