@@ -17,7 +17,7 @@ import redis
 from django.conf import settings
 
 from audit import figures as of_audit
-from config.metrics import gpus
+from config.metrics import backups, gpus
 from inference.metrics import engines, queues
 from inference.queue.client import client
 from infrastructure.metrics import Gauge, Label
@@ -110,6 +110,7 @@ def sources() -> dict[str, Source]:
         "valkey": Source(_read_valkey, _forget_valkey),
         "engines": Source(engines.ask, engines.forget_reports),
         "postgresql": Source(database.read, database.forget),
+        "backups": Source(backups.read, backups.forget),
     }
 
 
@@ -121,7 +122,7 @@ def of_gpus() -> dict[str, Source]:
 READABLE = Gauge(
     "forebay_figures_readable",
     "1 where the last reading of these figures went well",
-    Label.of("source", "queue", "valkey", "engines", "postgresql", "gpu"),
+    Label.of("source", "queue", "valkey", "engines", "postgresql", "backups", "gpu"),
 )
 AGE = Gauge("forebay_figures_age_seconds", "Since the last reading of them has ended")
 

@@ -1,0 +1,42 @@
+"""How old the stored backups are, and what the last proof of them found (docs/operations/backup.md).
+
+The files are those of this home. A platform without backups has none of these figures.
+"""
+
+from config import environment
+from config.backup import wishes
+from config.backup.state import Progress, Verified
+from infrastructure.metrics import Gauge
+
+STORED = Gauge(
+    "forebay_backup_stored_until_seconds",
+    "Unix time up to which everything is in the backups; 0 before the first",
+)
+FAILING = Gauge("forebay_backup_failing", "1 while the backups cannot be written")
+BASE = Gauge("forebay_backup_base_seconds", "Unix time of the last base backup; 0 without one")
+VERIFIED = Gauge(
+    "forebay_backup_verified_seconds",
+    "Unix time at which a backup was last restored and found right; 0 if never",
+)
+KIT = Gauge(
+    "forebay_backup_kit_checked_seconds",
+    "Unix time at which the kit of secrets was last found whole; 0 if never",
+)
+GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT)
+
+
+def read() -> None:
+    if not wishes.address():
+        forget()
+        return
+    progress, verified = Progress.read(environment.HOME), Verified.read(environment.HOME)
+    STORED.set(progress.stored_until)
+    FAILING.set(float(bool(progress.failure)))
+    BASE.set(progress.base_at)
+    VERIFIED.set(0.0 if verified.findings else verified.at)
+    KIT.set(verified.kit_at)
+
+
+def forget() -> None:
+    for gauge in GAUGES:
+        gauge.forget()
