@@ -1,4 +1,4 @@
-"""How old the stored backups are, and what the last proof of them found (docs/operations/backup.md).
+"""How old the stored backups are, and what their last proof found (docs/operations/backup.md).
 
 The files are those of this home. A platform without backups has none of these figures.
 """
