@@ -16,6 +16,12 @@ ELSEWHERE = "is typed on a machine of the reader, with names of theirs"
 
 _START = "tests/supervisor/test_start_and_stop.py::test_it_says_what_to_open_and_what_to_paste"
 _BACKUP = "tests/supervisor/test_backups.py::test_a_dump_and_a_base_backup_are_made_and_put_back"
+_LOST_DISK = "tests/e2e/test_backup.py::test_a_lost_disk_costs_no_answer_and_brings_nobody_back"
+_KEPT = "tests/config/backup/test_commands.py::test_what_is_typed_each_day"
+_PGBACKREST = (
+    "tests/config/backup/test_pgbackrest.py::"
+    "test_a_base_is_made_listed_and_put_back_to_its_end_and_to_a_moment"
+)
 _COMPOSE = "tests/deploy/test_compose_runs.py::test_all_come_up_in_order_and_are_well"
 _IMAGE = "tests/deploy/test_compose_runs.py::test_without_an_image_nothing_begins"
 _OFFLINE = "tests/audit/exports/test_export_format.py::test_an_export_verifies_offline"
@@ -73,6 +79,12 @@ RULES: list[tuple[str, str]] = [
         r".venv/bin/python manage.py (migrate|audit_protect .*)",
         "tests/supervisor/test_database_roles.py::test_tables_are_handed_over_at_each_start",
     ),
+    (r"FOREBAY_BACKUP_TO=\S+ forebay run", _LOST_DISK),
+    (r"forebay backup (kit|status|verify).*", _LOST_DISK),
+    (r"forebay backup (list|now)", _KEPT),
+    (r"forebay restore --data .*", _PGBACKREST),
+    (r"forebay restore .*", _LOST_DISK),
+    (r"tail \$FOREBAY_HOME/logs/backup.log|df -h \$FOREBAY_HOME", ELSEWHERE),
     (r"pg_dump -U postgres -Fc forebay >forebay.dump", ELSEWHERE),
     (r"make (-s postgres ARGS='.*'( [<>]forebay.dump)?|servers)", _BACKUP),
     (r"mv var/postgres .*|cp -a /backup/.*", _BACKUP),

@@ -9,7 +9,7 @@ from config import environment, life_signs
 from config.backup import configured, wishes
 from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
-from config.supervisor.embedded.postgres_files import VERSION, wheel
+from config.supervisor.embedded.postgres_programs import VERSION, wheel
 from config.supervisor.terminal import Problem
 
 

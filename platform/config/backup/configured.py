@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+from audit.keys.master_keys import private_file
 from config.backup import wishes
 from config.backup.backup_key import NAME, BackupKey
+from config.backup.cluster import Cluster
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
 from config.backup.repository import Repository, StoreError, open_store, systems
-from config.supervisor.embedded.postgres_files import binaries
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
-
 
 
 def key_file(home: Path) -> Path:
@@ -29,7 +29,7 @@ def make_key(home: Home) -> None:
             f"{file} is missing, and {wishes.address()} has backups (of {', '.join(there)}): put "
             "the key back from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
         )
-    home.write_private(file, BackupKey.create().text, durable=True)
+    private_file.replace(file, BackupKey.create().text)
 
 
 def kind(home: Path, place: str = "", system: str = "", superusers_url: str = "") -> Kind:
@@ -43,7 +43,10 @@ def kind(home: Path, place: str = "", system: str = "", superusers_url: str = ""
     if place.startswith(wishes.PGBACKREST):
         return PgBackRest(place.removeprefix(wishes.PGBACKREST))
     user = SystemUser()
-    return Embedded(repository(home, place, system), binaries(user), user, superusers_url)
+    programs = binaries(user)
+    if superusers_url:  # its first backup may be the one that is asked for
+        system = Cluster.connect(superusers_url, programs).system
+    return Embedded(repository(home, place, system), programs, user, superusers_url)
 
 
 def repository(home: Path, place: str, system: str = "") -> Repository:

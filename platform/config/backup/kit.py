@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyrage
 
+from audit.keys.master_keys import private_file
 from config import environment
 from config.backup.state import Verified
 from config.supervisor.home import Home
@@ -63,7 +64,7 @@ def unpack(file: Path, words: str, home: Home) -> list[str]:
     for name, content in read(file, words).items():
         target = home.secrets / name
         if not target.exists():
-            home.write_private(target, content.decode(), durable=True)
+            private_file.replace(target, content.decode())
             written.append(name)
     return written
 

@@ -1,4 +1,4 @@
-"""The variables FOREBAY_BACKUP_*: whether backups are kept, where, and how."""
+"""Whether backups are kept, where, and how: what FOREBAY_BACKUP_TO and its neighbours say."""
 
 from dataclasses import dataclass
 

@@ -5,6 +5,7 @@ The files only grow. A restore takes their latest state, whatever moment the dat
 
 from collections.abc import Iterator
 
+from audit.keys.master_keys import private_file
 from config.backup.repository import Repository
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
@@ -44,7 +45,7 @@ class WitnessFiles:
                 continue
             if not stored.startswith(content):
                 raise Problem(f"{file} and its backup differ: move the wrong one away")
-            self._home.write_private(file, stored.decode(), durable=True)
+            private_file.replace(file, stored.decode())
             yield name
 
     def _stored_content(self, name: str) -> bytes:

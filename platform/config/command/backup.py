@@ -23,7 +23,7 @@ Act = Callable[[argparse.Namespace], int]
 FAILURES = (Problem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
 
 
-def main(arguments: Sequence[str]) -> int:
+def backup(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     act: Act = options.act
     try:

@@ -54,9 +54,7 @@ SUBCOMMANDS = {
     "postgres": Subcommand(
         f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"
     ),
-    "backup": Subcommand(
-        f"{_HERE}.backup", "backups: status, list, now, verify, kit", "COMMAND …"
-    ),
+    "backup": Subcommand(f"{_HERE}.backup", "backups: status, list, now, verify, kit", "COMMAND …"),
     "restore": Subcommand(f"{_HERE}.restore", "puts a backup back, to its end or to a moment"),
     "healthy": Subcommand(f"{_HERE}.healthy", "is it? for the health check of a container"),
     "version": Subcommand(f"{_HERE}.command_line", "which version this is"),

@@ -12,7 +12,7 @@ from config.command.backup import FAILURES, moment
 from config.supervisor.home import Home
 
 
-def main(arguments: Sequence[str]) -> int:
+def restore(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     home = Home(environment.HOME)
     try:

@@ -16,8 +16,7 @@ import pytest
 from config.backup.backup_key import BackupKey
 from config.backup.cluster import Cluster
 from config.backup.repository import Repository, open_store
-from config.supervisor.embedded.postgres_files import binaries
-from config.supervisor.embedded.system_user import SystemUser
+from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 
 OPENS_S = 30
 
