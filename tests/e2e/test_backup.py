@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from bench.servers.forebay import FOREIGN, Forebay
-from bench.servers.processes import all_processes, trees
+from bench.servers.processes import tree
 from config.environment import PROJECT
 from tests.e2e.ask import HI, body, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
@@ -88,7 +88,7 @@ def forebay(home: Path, folder: Path, *words: str) -> str:
     return ended.stdout
 
 
-def ask(platform: Forebay, key: str, word: str) -> None:
+def ask(platform: Platform, key: str, word: str) -> None:
     messages = [{"role": "user", "content": f"{word}: {HI[0]['content']}"}]
     with client(platform, key) as asking:
         answer = asking.post("/v1/chat/completions", json=body(messages=messages))
@@ -104,7 +104,7 @@ def running(platform: Restored) -> Iterator[Restored]:
 
 
 def lose_the_machine(platform: Platform) -> None:
-    for process in trees([platform.child.pid], all_processes()):
+    for process in tree(platform.child.pid):
         with suppress(ProcessLookupError):  # it went with another
             os.kill(process.pid, signal.SIGKILL)
 

@@ -1,14 +1,18 @@
-"""`python -m config.backup`: the supervisor's child that keeps the backups."""
+"""`python -m config.backup`: the supervisor's child that keeps the backups.
+
+With --check it ends once place and key are known to be right.
+"""
 
 import logging
 import os
 import signal
 import sys
 
-from config import environment, life_signs
-from config.backup import configured, wishes
+from config import backup_settings, environment, life_signs
+from config.backup import configured
 from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
+from config.backup.repository import StoreError
 from config.supervisor.embedded.postgres_programs import VERSION, wheel
 from config.supervisor.terminal import Problem
 
@@ -16,9 +20,12 @@ from config.supervisor.terminal import Problem
 def main() -> None:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
+        configured.make_key(environment.HOME)
         process = _process()
-    except Problem as problem:
+    except (Problem, StoreError, environment.EnvironmentProblem) as problem:
         sys.exit(f"forebay backup: {problem}")
+    if "--check" in sys.argv:
+        return
     signal.signal(signal.SIGTERM, lambda *_: process.stop())
     signal.signal(signal.SIGINT, lambda *_: process.stop())
     life_signs.begin()
@@ -28,8 +35,8 @@ def main() -> None:
 def _process() -> BackupProcess:
     programs = wheel() / f"pginstall{VERSION}" / "bin"
     cluster = Cluster.connect(os.environ["FOREBAY_BACKUP_DATABASE_URL"], programs)
-    repository = configured.repository(environment.HOME, wishes.address(), cluster.system)
-    return BackupProcess(environment.HOME, cluster, repository, wishes.read())
+    repository = configured.repository(environment.HOME, backup_settings.address(), cluster.system)
+    return BackupProcess(environment.HOME, cluster, repository, backup_settings.read())
 
 
 if __name__ == "__main__":

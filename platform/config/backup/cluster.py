@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.wal import position
-from config.backup.wishes import RECEIVER
+from config.backup_settings import RECEIVER
 
 
 @dataclass(frozen=True, slots=True)

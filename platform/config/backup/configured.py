@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from audit.keys.master_keys import private_file
-from config.backup import wishes
+from config import backup_settings
 from config.backup.backup_key import NAME, BackupKey
 from config.backup.cluster import Cluster
 from config.backup.kind import Kind
@@ -11,7 +11,6 @@ from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
 from config.backup.repository import Repository, StoreError, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
-from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 
 
@@ -19,15 +18,16 @@ def key_file(home: Path) -> Path:
     return home / "secrets" / NAME
 
 
-def make_key(home: Home) -> None:
+def make_key(home: Path) -> None:
     """Create the key of a home that has none and no backups yet. Raises Problem, StoreError."""
-    file = key_file(home.root)
+    file = key_file(home)
     if file.exists():
         return
-    if there := systems(open_store(wishes.address())):
+    place = backup_settings.address()
+    if there := systems(open_store(place)):
         raise Problem(
-            f"{file} is missing, and {wishes.address()} has backups (of {', '.join(there)}): put "
-            "the key back from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
+            f"{file} is missing, and {place} has backups (of {', '.join(there)}): put the key back "
+            "from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
         )
     private_file.replace(file, BackupKey.create().text)
 
@@ -37,11 +37,11 @@ def kind(home: Path, place: str = "", system: str = "", superusers_url: str = ""
 
     `system` names the database where a folder or bucket has backups of several.
     """
-    place = place or wishes.address()
+    place = place or backup_settings.address()
     if not place:
         raise Problem("no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…")
-    if place.startswith(wishes.PGBACKREST):
-        return PgBackRest(place.removeprefix(wishes.PGBACKREST))
+    if place.startswith(backup_settings.PGBACKREST):
+        return PgBackRest(place.removeprefix(backup_settings.PGBACKREST))
     user = SystemUser()
     programs = binaries(user)
     if superusers_url:  # its first backup may be the one that is asked for

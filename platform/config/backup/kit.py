@@ -17,7 +17,7 @@ import pyrage
 
 from audit.keys.master_keys import private_file
 from config import environment
-from config.backup.state import Verified
+from config.backup_record import Verified
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 

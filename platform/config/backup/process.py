@@ -23,9 +23,9 @@ from config.backup.receiver import Receiver
 from config.backup.repository import Repository, StoreError
 from config.backup.sealed import Unreadable
 from config.backup.shipping import Shipping
-from config.backup.state import Progress
-from config.backup.wishes import Wishes
 from config.backup.witness_files import WitnessFiles
+from config.backup_record import Progress
+from config.backup_settings import Wishes
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from config.backup.cluster import Cluster
-from config.backup.wishes import RECEIVER
+from config.backup_settings import RECEIVER
 
 _PAUSE_S = 5  # between two starts
 

@@ -13,8 +13,8 @@ from config.backup import restored_copy
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.state import Progress
 from config.backup.witness_files import WitnessFiles
+from config.backup_record import Progress
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem, done, say
 

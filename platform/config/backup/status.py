@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from config.backup.state import Progress, Verified
+from config.backup_record import Progress, Verified
 
 _BEHIND_S = 60  # seconds without everything being stored
 

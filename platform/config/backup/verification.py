@@ -10,7 +10,7 @@ from pathlib import Path
 from config.backup import restored_copy
 from config.backup.kind import Kind
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.state import Progress, Verified
+from config.backup_record import Progress, Verified
 
 
 def verify(kind: Kind, home: Path, at: datetime | None = None) -> Verified:

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from config import environment
-from config.backup import configured, kit, verification, wishes
+from config import backup_settings, environment
+from config.backup import configured, kit, verification
 from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
-from config.backup.state import Progress, Verified
 from config.backup.status import Status
+from config.backup_record import Progress, Verified
 from config.command import postgres
 from config.supervisor.terminal import Problem
 
@@ -65,7 +65,9 @@ def moment(text: str) -> datetime:
 
 def _status(options: argparse.Namespace) -> int:
     home = environment.HOME
-    status = Status(wishes.address(), Progress.read(home), Verified.read(home), time.time())
+    status = Status(
+        backup_settings.address(), Progress.read(home), Verified.read(home), time.time()
+    )
     print(json.dumps(status.as_json()) if options.json else status)
     return 0 if status.is_well else 1
 

@@ -3,9 +3,8 @@
 The files are those of this home. A platform without backups has none of these figures.
 """
 
-from config import environment
-from config.backup import wishes
-from config.backup.state import Progress, Verified
+from config import backup_settings, environment
+from config.backup_record import Progress, Verified
 from infrastructure.metrics import Gauge
 
 STORED = Gauge(
@@ -26,7 +25,7 @@ GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT)
 
 
 def read() -> None:
-    if not wishes.address():
+    if not backup_settings.address():
         forget()
         return
     progress, verified = Progress.read(environment.HOME), Verified.read(environment.HOME)

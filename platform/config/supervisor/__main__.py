@@ -128,7 +128,7 @@ async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         nonlocal first_run
         await run_concurrently(database(), servers.start_redis())
-        backups.start(home, processes, servers)  # commits may wait for it
+        await backups.start(processes, servers)  # commits may wait for it
         first_run = await processes.prepare_start(first_run=options.has("web"))
         servers.note_registered_engines()
         if options.has("workers"):

@@ -86,10 +86,15 @@ class Processes:
             starts.append(self._grpc(options.grpc_port))
         await run_concurrently(*starts)
 
-    def keep_backups(self, superusers_url: str) -> None:
-        """Start the process that backs the embedded PostgreSQL up; it stops with that."""
+    async def keep_backups(self, superusers_url: str) -> None:
+        """Start the process that backs the embedded PostgreSQL up; it stops with that.
+
+        Raises Problem if its place or its key are of no use.
+        """
         line = [sys.executable, "-m", "config.backup"]
         variables = {**self._variables, "FOREBAY_BACKUP_DATABASE_URL": superusers_url}
+        trial = [*line, "--check"]
+        await self._keeper.run(self._keeper.child("backup", trial, variables, stage=Stage.WORK))
         child = self._keeper.child("backup", line, variables, stage=Stage.SERVER, is_watched=True)
         self._keeper.keep(child)
 

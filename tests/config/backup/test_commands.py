@@ -11,7 +11,7 @@ import pytest
 
 from config.backup import configured
 from config.backup.kit import check, read, unpack, write
-from config.backup.state import Progress, Verified
+from config.backup_record import Progress, Verified
 from config.command.backup import backup
 from config.command.restore import restore
 from config.supervisor.home import Home
@@ -44,7 +44,7 @@ def servers(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         prepared.home(home.root)
     running = Running(home.root, "--servers", FOREBAY_ENGINES=HOSTED)
     running.line("Ctrl-C stops the servers")
-    configured.make_key(home)
+    configured.make_key(home.root)
     yield
     running.end(signal.SIGINT)
 
@@ -149,7 +149,7 @@ class TestWithoutWhatIsNeeded:
         assert "backup.key is missing" in capsys.readouterr().err
 
     def test_no_backups(self, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-        configured.make_key(home)
+        configured.make_key(home.root)
         assert backup(["list"]) == 2
         assert "has no backups" in capsys.readouterr().err
 
@@ -158,12 +158,12 @@ class TestWithoutWhatIsNeeded:
         (tmp_path / "place" / "7713" / "base").mkdir(parents=True)
         (tmp_path / "place" / "7713" / "base" / "x").write_text("")
         with pytest.raises(Problem, match="put the key back"):
-            configured.make_key(home)
+            configured.make_key(home.root)
 
     def test_a_place_that_is_none(
         self, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        configured.make_key(home)
+        configured.make_key(home.root)
         monkeypatch.setenv("FOREBAY_BACKUP_TO", "ftp://nowhere")
         assert backup(["list"]) == 2
         assert "is no folder or bucket" in capsys.readouterr().err

@@ -16,8 +16,8 @@ from config.backup.backup_key import BackupKey
 from config.backup.kinds.embedded import Embedded
 from config.backup.process import BackupProcess
 from config.backup.repository import Repository, open_store
-from config.backup.state import Progress
-from config.backup.wishes import Wishes
+from config.backup_record import Progress
+from config.backup_settings import Wishes
 from config.supervisor.terminal import Problem
 from tests.config.backup.conftest import Server
 from tests.e2e.ask import eventually

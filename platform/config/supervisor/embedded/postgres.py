@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from config.backup import wishes
+from config import backup_settings
 from config.supervisor.child import Child, Stage
 from config.supervisor.embedded.postgres_programs import VERSION, SystemUser, binaries
 from config.supervisor.home import Home
@@ -128,8 +128,8 @@ class Postgres:
         self._user.own_tree(self._data)
         add_missing_rules(self._data / "pg_hba.conf")
         ours = {"max_connections": str(self._connections)}
-        if wishes.is_synchronous():
-            ours["synchronous_standby_names"] = wishes.RECEIVER
+        if backup_settings.is_synchronous():
+            ours["synchronous_standby_names"] = backup_settings.RECEIVER
         settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         server = self._child("postgres", "postgres", "-D", str(self._data), *flags)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from config.supervisor.home import Home
+from audit.keys.master_keys import private_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Record:
     def write(self, home: Path) -> None:
         file = self.file(home)
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        Home(home).write_private(file, json.dumps(asdict(self)))
+        private_file.replace(file, json.dumps(asdict(self)))
 
     @classmethod
     def file(cls, home: Path) -> Path:

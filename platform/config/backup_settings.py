@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from config import environment
-from config.supervisor.terminal import Problem
 
 RECEIVER = "forebay_backup"  # its slot, and its name as a standby
 PGBACKREST = "pgbackrest:"  # before the name of a stanza
@@ -29,11 +28,11 @@ def is_synchronous() -> bool:
 
 
 def read() -> Wishes:
-    """Raises Problem, environment.EnvironmentProblem."""
+    """Raises environment.EnvironmentProblem."""
     keep = environment.number("FOREBAY_BACKUP_KEEP_H", 72)
     every = environment.number("FOREBAY_BACKUP_EVERY_H", 24)
     if not 1 <= every <= keep:
-        raise Problem(
+        raise environment.EnvironmentProblem(
             f"FOREBAY_BACKUP_EVERY_H ({every}) must be from 1 to FOREBAY_BACKUP_KEEP_H ({keep})"
         )
     return Wishes(every * _HOUR_S, keep * _HOUR_S, synchronous=is_synchronous())
