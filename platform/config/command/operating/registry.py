@@ -5,9 +5,9 @@ All three have list, show, add, set and remove, of an object that is addressed b
 
 import json
 import sys
+import time
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from config.command.operating.program import (
 
 AUTO = "auto"
 _UNSEEN = ("api_key",)  # the API never shows it: whether it has changed is unknown
+LOOK_EVERY_S, QUIET_LOOKS = 2.0, 2  # while an engine drains
 _STEADY = ("kind", "pool", "model")  # cannot be changed
 
 
@@ -93,8 +94,17 @@ class ResourceKind(NamedTuple):
         link.send("DELETE", self._path(present.body), etag=present.etag)
         return outcome(self.noun, typed.name, "removed", present.body)
 
-    def drain(self, link: ApiClient, typed: Namespace, *, act: str, did: str) -> Result:
-        """Run the act `drain` or `resume`."""
+    def drain(self, link: ApiClient, typed: Namespace) -> Result:
+        """Drain an engine; with `--wait`, return once it has no request."""
+        result = self._set_draining(link, typed, "drain", "draining")
+        if typed.wait and not typed.dry_run:
+            _wait_until_idle(link, self._path(result.data[self.noun]), typed.name, typed.wait)
+        return result
+
+    def resume(self, link: ApiClient, typed: Namespace) -> Result:
+        return self._set_draining(link, typed, "resume", "resumed")
+
+    def _set_draining(self, link: ApiClient, typed: Namespace, act: str, did: str) -> Result:
         row = self._require(link, typed.name).body
         if row["draining"] == (act == "drain"):
             return outcome(self.noun, typed.name, "unchanged", row)
@@ -158,6 +168,22 @@ class ResourceKind(NamedTuple):
         differences += [f"{name}: replaced" for name in _UNSEEN if name in fresh]
         did = "changed" if differences else "unchanged"
         return outcome(self.noun, typed.name, did, after, differences)
+
+
+def _wait_until_idle(link: ApiClient, path: str, name: str, seconds: int) -> None:
+    """Return when the engine has had no request for two looks in a row. Raises Trouble.
+
+    A worker may still hand it one that it had taken before it heard of the drain.
+    """
+    until, quiet = time.monotonic() + seconds, 0
+    while quiet < QUIET_LOOKS:
+        running = link.get(path).body["running"]
+        quiet = quiet + 1 if running == 0 else 0
+        if time.monotonic() > until:
+            has = "an unknown number of requests" if running is None else f"{running} requests"
+            raise Trouble(f"engine {name} drains, with {has} after {seconds} s")
+        if quiet < QUIET_LOOKS:
+            time.sleep(LOOK_EVERY_S)
 
 
 def _as_sent(row: Row) -> Row:
@@ -226,10 +252,12 @@ ENGINE = ResourceKind(
 
 def engines(arguments: Sequence[str]) -> int:
     program = ENGINE.program(_engine_options)
-    drain = partial(ENGINE.drain, act="drain", did="draining")
-    program.acts("drain", drain, "takes no new requests").add_argument("name")
-    resume = partial(ENGINE.drain, act="resume", did="resumed")
-    program.acts("resume", resume, "takes requests again").add_argument("name")
+    draining = program.acts("drain", ENGINE.drain, "takes no new requests")
+    draining.add_argument("name")
+    draining.add_argument(
+        "--wait", type=int, metavar="SECONDS", help="until it has finished what it had"
+    )
+    program.acts("resume", ENGINE.resume, "takes requests again").add_argument("name")
     return program.main(arguments)
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
+from redis import RedisError
 from rest_framework import serializers as s
 from rest_framework.fields import empty
 from rest_framework.response import Response
@@ -23,6 +24,7 @@ from inference.engines.health.reachability import Condition, engine_state, state
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.queue.engine_window import EngineFigures
+from inference.queue.occupancy import Occupancy, occupancy
 from inference.registry.checking import OPTIONS, check_fields, with_server
 from tenants.operator_scopes import OperatorScope as Scope
 
@@ -136,6 +138,9 @@ class EngineShape(DeclaredShape):
     )
     starting_since = s.SerializerMethodField(help_text="Start of a server of Forebay.")
     down_since = s.SerializerMethodField()
+    running = s.SerializerMethodField(
+        help_text="Requests that it answers now; null if Redis does not answer."
+    )
     figures = s.SerializerMethodField(help_text="null if Redis does not answer.")
     EXAMPLE = {
         **_EXAMPLE,
@@ -146,6 +151,7 @@ class EngineShape(DeclaredShape):
         "state_reason": "",
         "starting_since": None,
         "down_since": None,
+        "running": 3,
         "figures": of_answer(EngineFiguresShape()),
     }
 
@@ -165,6 +171,10 @@ class EngineShape(DeclaredShape):
     def get_down_since(self, engine: Engine) -> str | None:
         return _since(engine, Condition.DOWN)
 
+    def get_running(self, engine: Engine) -> int | None:
+        occupancy = self._occupancy.get(engine.pool.name)
+        return occupancy.by_engine[engine.name] if occupancy else None
+
     @extend_schema_field(EngineFiguresShape(allow_null=True))
     def get_figures(self, engine: Engine) -> Any:
         figures = pool_lines.figures_of(self._figures, engine.name)
@@ -174,6 +184,14 @@ class EngineShape(DeclaredShape):
     def _figures(self) -> pool_lines.Figures:
         """Returns the figures of all engines, read once for a list."""
         return pool_lines.all_figures()
+
+    @cached_property
+    def _occupancy(self) -> dict[str, Occupancy]:
+        """Returns the occupancy of all pools, read once for a list; {} if Redis is unavailable."""
+        try:
+            return occupancy(Pool.objects.values_list("name", flat=True))
+        except RedisError:
+            return {}
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:
@@ -206,7 +224,7 @@ def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[st
 
 class Engines(DeclaredResource):
     shape = EngineShape
-    volatile = ("state", "state_reason", "starting_since", "down_since", "figures")
+    volatile = ("state", "state_reason", "starting_since", "down_since", "running", "figures")
 
     def rows(self) -> QuerySet[Engine]:
         return Engine.objects.select_related("pool__model")

@@ -1,14 +1,18 @@
 """Models, pools, engines, prices and limits: shown, set, and left alone where nothing is new."""
 
 import io
+import time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from audit.actions import Action
 from audit.models import Event
 from inference.models import Engine, Model, Pool
+from inference.queue.client import client as redis
+from inference.queue.fair_queue import prefix
 from inference.registry.importing import import_file
 from tenants.models import OperatorKey, Price, Tenant, TierPolicy
 from tests.config.command.operating.conftest import Forebay
@@ -124,6 +128,43 @@ def test_an_engine_drains_resumes_and_goes(forebay: Forebay, pool: Pool) -> None
     gone = forebay("engines remove gpu-1")
     assert gone == (0, "engine gpu-1: unchanged, it is not there\n", "")
     assert forebay("engines drain gpu-1").status == 1
+
+
+def test_draining_waits_until_the_engine_has_finished(
+    forebay: Forebay, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look shows a request that came late: only two idle looks in a row count."""
+    forebay(f"engines set {NEW}")
+    running, runner = f"{prefix('here')}:on", f"gpu-1-{'0' * 8}"
+    looks: list[float] = []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) in (1, 3):
+            redis().hdel(running, "request")
+        if len(looks) == 2:
+            redis().hset(running, "request", runner)
+
+    clock = SimpleNamespace(sleep=look, monotonic=time.monotonic)
+    monkeypatch.setattr("config.command.operating.registry.time", clock)
+    redis().hset(running, "request", runner)
+    assert forebay("engines show gpu-1 --json").data["running"] == 1
+    assert forebay("engines drain gpu-1 --wait 60").out == "engine gpu-1: draining\n"
+    assert len(looks) == 4
+    assert forebay("engines drain gpu-1 --wait 60").out == "engine gpu-1: unchanged\n"
+
+
+def test_draining_in_vain_names_what_the_engine_still_has(
+    forebay: Forebay, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forebay(f"engines set {NEW}")
+    monkeypatch.setattr("config.command.operating.registry.LOOK_EVERY_S", 1.1)
+    redis().hset(f"{prefix('here')}:on", "request", f"gpu-1-{'0' * 8}")
+    ended = forebay("engines drain gpu-1 --wait 1")
+    redis().delete(f"{prefix('here')}:on")
+    assert (ended.status, ended.out) == (1, "")
+    assert "engine gpu-1 drains, with 1 requests after 1 s" in ended.err
+    assert Engine.objects.get().draining
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(forebay: Forebay, pool: Pool) -> None:
