@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm image
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-ansible image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make soak               the long fault tests with their full counts (some hours)'
 	@echo 'make mutants            one wrong line after the other: do the tests notice? some hours'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
+	@echo 'make test-ansible       the Ansible collection against machines of namespaces (as root, half an hour)'
 	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
 	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
@@ -97,6 +98,20 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 .venv-vllm/.ready: tests_vllm/requirements.txt tests_vllm/install.sh
 	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
 	@touch $@
+
+# ansible-core and ansible-lint are tools of who operates, in a virtual environment of their own. There the collection of
+# this checkout is forebay.platform.
+.venv-ansible/.ready: requirements/ansible.txt
+	@$(PYTHON) -m venv --clear .venv-ansible
+	@.venv-ansible/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p .venv-ansible/collections/ansible_collections/forebay
+	@ln -sfn ../../../../deploy/ansible .venv-ansible/collections/ansible_collections/forebay/platform
+	@touch $@
+
+# Machines of namespaces with systemd, as root: half an hour or so on two idle cores.
+test-ansible: .venv/.dev .venv-ansible/.ready
+	cd deploy/ansible && PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint --offline
+	FOREBAY_TEST_ANSIBLE=1 $(PY) -m pytest -n 0 tests/ansible --timeout 7200 $(ARGS)
 
 # Renders the chart, for `python -m deploy.kubernetes` and in tests: Helm's own code, as a library.
 .venv-helm/.ready: deploy/kubernetes/helm.txt

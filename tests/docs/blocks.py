@@ -15,11 +15,11 @@ PAGES = [
 # First words of a command line; what stands in a block without any of them is no shell.
 PROGRAMS = set(
     shlex.split("""
-    .venv/bin/pip .venv/bin/pre-commit .venv/bin/python .venv/bin/pytest apt-get cat cd celery chmod
-    chown cp createdb curl docker export forebay git grpcurl haproxy helm install journalctl kubectl
-    kill ls lsof make manage.py mkdir mv nvidia-smi openssl pg_basebackup pg_dump pg_restore pip
-    podman promtool psql pytest python python3 redis-cli rm sh ss ssh sudo systemctl tar useradd
-    valkey-cli vllm
+    ansible-playbook .venv/bin/pip .venv/bin/pre-commit .venv/bin/python .venv/bin/pytest apt-get
+    cat cd celery chmod chown cp createdb curl docker export forebay git grpcurl haproxy helm
+    install journalctl kubectl kill ls lsof make manage.py mkdir mv nvidia-smi openssl
+    pg_basebackup pg_dump pg_restore pip podman promtool psql pytest python python3 redis-cli rm
+    sh ss ssh sudo systemctl tar useradd valkey-cli vllm
     """)
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=")

@@ -37,6 +37,8 @@ _OPERATING = (
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
 
+_FLEET = "tests/ansible/test_fleet.py::"
+
 RULES: list[tuple[str, str]] = [
     (r"make (test|check|coverage)", SUITE),
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
@@ -88,6 +90,25 @@ RULES: list[tuple[str, str]] = [
     (r"pg_dump -U postgres -Fc forebay >forebay.dump", ELSEWHERE),
     (r"make (-s postgres ARGS='.*'( [<>]forebay.dump)?|servers)", _BACKUP),
     (r"mv var/postgres .*|cp -a /backup/.*", _BACKUP),
+    # Ansible.
+    (r"ansible-playbook forebay.platform.secrets .*", _FLEET + "platform"),
+    (
+        r"ansible-playbook -i inventory.yml forebay.platform.site.*",
+        _FLEET + "test_a_second_run_of_the_site_changes_nothing",
+    ),
+    (
+        r"ansible-playbook -i inventory.yml forebay.platform.(model|verify).*",
+        _FLEET + "test_the_fleet_gets_its_first_version_and_answers_through_the_proxy",
+    ),
+    (
+        r"ansible-playbook -i inventory.yml playbook.yml .*",
+        "tests/ansible/test_engine.py::test_the_playbook_with_git_and_compose_serves_a_tag",
+    ),
+    (
+        r"python3 -m venv ~/ansible|~/ansible/bin/.*|python3 -m pip download .*",
+        "needs a package index",
+    ),
+    (r"tar -C wheels -cf wheels.tar .", _FLEET + "platform"),
     # Installations.
     (r"(useradd|install|systemctl|cp deploy/systemd/) ?.*", ROOT),
     (r"(python3 -m venv /opt|/opt/forebay/bin/pip) ?.*", ROOT),
