@@ -112,6 +112,7 @@ class Action(StrEnum):
     AUDIT_RESUME = "audit:resume"  # after a restore: what was lost with it
     AUDIT_DRIFT = "audit:drift"  # the catalogue is not what it should be
     COMPLIANCE_REPORT = "compliance:report"
+    BACKUP_VERIFY = "backup:verify"  # it was restored into a place of its own, and looked at
 
     FILE_CREATE = "file:create"
     FILE_READ = "file:read"  # its content

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import environment
+from config import backup_settings, environment
 from config.http.origins import is_loopback, own_origins
 from config.logs import printed_text
 from config.tls import configured_files as tls
@@ -20,6 +20,8 @@ FOREBAY_HOME = environment.HOME
 environment.tell_libraries()
 env = environ.Env()
 LOG_FORMAT = environment.log_format()
+BACKUP_TO = backup_settings.address()
+BACKUP_STREAMS = bool(BACKUP_TO) and not BACKUP_TO.startswith(backup_settings.PGBACKREST)
 _LOG_LEVEL = environment.one_of(
     "FOREBAY_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"
 )

@@ -77,6 +77,7 @@ PLATFORM: tuple[Page, ...] = (
     ("shield", "all_deletions", _("Deletion requests"), None),
     ("shield", "all_compliance", _("Compliance"), None),
     ("shield", "keys_at_rest", _("Keys at rest"), None),
+    ("shield", "backups", _("Backups"), None),
 )
 
 

@@ -4,6 +4,7 @@ from console import home
 from console.access import api_keys, operator_keys, roles, served_models
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
+from console.backups import page as backups
 from console.compliance import pages as compliance
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
@@ -178,6 +179,7 @@ urlpatterns = [
     path("console/refusals/find/", refusals.all_refusal_search, name="all_refusal_search"),
     path("console/reconciliation/", reconciliations.reconciliations, name="reconciliations"),
     path("console/keys-at-rest/", keys_at_rest.keys_at_rest, name="keys_at_rest"),
+    path("console/backups/", backups.backups, name="backups"),
     path("console/audit/", audit_log.all_audit, name="all_audit"),
     path("console/audit/<int:any_event>/", audit_log.all_audit_event, name="all_audit_event"),
     path("console/retention/", retention.all_retention, name="all_retention"),

@@ -1,15 +1,17 @@
 """Base backups: the whole cluster as one tar, and the record of where its log begins."""
 
-import json
 import re
 import subprocess
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from config.backup.cluster import Cluster
 from config.backup.kind import Base
 from config.backup.repository import Repository
-from config.backup.sealed import Target
+from config.backup.sealed import Source, Target, Unreadable
 from config.backup.wal import Segment, position
 from config.supervisor.terminal import Problem
 from infrastructure.release import VERSION
@@ -19,6 +21,7 @@ _COPY = (
     " --no-manifest --no-password --verbose"
 )
 _LABEL = "%Y%m%dT%H%M%SZ"
+_MANIFEST = "/manifest.json"
 _POINT = re.compile(r"write-ahead log (start|end) point: ([0-9A-F]+/[0-9A-F]+)")
 _TIMELINE = re.compile(r"start point: \S+ on timeline (\d+)")
 
@@ -49,9 +52,22 @@ class StoredBase(Base):
 def take(repository: Repository, cluster: Cluster) -> StoredBase:
     """Copy the running cluster into the repository. Raises Problem, StoreError.
 
-    The tar has the log that it needs, so that it opens without any other object.
+    The tar has the log that it needs, so that it opens without any other object. A second one at
+    the same time is refused.
     """
-    label = datetime.now(UTC).strftime(_LABEL)
+    with cluster.only_one_base():
+        return _take(repository, cluster, _new_label(repository))
+
+
+def _new_label(repository: Repository) -> str:
+    """Returns the present second, or the next one of which there is no base."""
+    known = {name.partition("/")[0] for name in repository.names("base")}
+    while (label := datetime.now(UTC).strftime(_LABEL)) in known:
+        time.sleep(0.05)
+    return label
+
+
+def _take(repository: Repository, cluster: Cluster, label: str) -> StoredBase:
     with subprocess.Popen(
         [str(cluster.programs / "pg_basebackup"), *_COPY.split(), f"--label=forebay {label}"],
         env=cluster.environment,
@@ -62,7 +78,8 @@ def take(repository: Repository, cluster: Cluster) -> StoredBase:
         assert copying.stdout
         assert copying.stderr
         try:
-            stored = repository.put_stream(_tar(label), copying.stdout)
+            content = _Counted(copying.stdout)
+            stored = repository.put_stream(_tar(label), content)
             report = copying.stderr.read().decode(errors="replace")
         except BaseException:
             copying.kill()
@@ -70,15 +87,22 @@ def take(repository: Repository, cluster: Cluster) -> StoredBase:
     if copying.returncode:
         repository.delete(_tar(label))
         raise Problem(f"pg_basebackup: {report.strip().splitlines()[-1]}")
-    base = _base(label, report, cluster, stored)
-    repository.put(_manifest(label), json.dumps(asdict(base)).encode())
+    base = _base(label, report, cluster, stored, content.bytes)
+    repository.put(_manifest(label), msgspec.json.encode(base))
     return base
 
 
 def all_bases(repository: Repository) -> list[StoredBase]:
-    """Returns the whole ones, oldest first. Raises StoreError, sealed.Unreadable."""
-    manifests = [name for name in repository.names("base") if name.endswith("/manifest.json")]
-    return [StoredBase(**json.loads(repository.get(f"base/{name}"))) for name in manifests]
+    """Returns the whole ones, oldest first. Raises StoreError, Unreadable."""
+    manifests = [name for name in repository.names("base") if name.endswith(_MANIFEST)]
+    return [_manifest_content(repository, name) for name in manifests]
+
+
+def _manifest_content(repository: Repository, name: str) -> StoredBase:
+    try:
+        return msgspec.json.decode(repository.get(f"base/{name}"), type=StoredBase)
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"base/{name} is of another version of Forebay ({error})") from None
 
 
 def copy_tar(repository: Repository, base: StoredBase, target: Target) -> None:
@@ -92,7 +116,28 @@ def discard(repository: Repository, base: StoredBase) -> None:
     repository.delete(_tar(base.label))
 
 
-def _base(label: str, report: str, cluster: Cluster, stored: int) -> StoredBase:
+def discard_unfinished(repository: Repository, before: str) -> None:
+    """Delete what has no manifest and began before a base: its process was killed."""
+    labels = {name.partition("/")[0]: name for name in sorted(repository.names("base"))}
+    for label, last_name in labels.items():
+        if label < before and not last_name.endswith(_MANIFEST):
+            repository.delete(_tar(label))
+
+
+class _Counted:
+    """A source that counts what is read from it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.bytes = 0
+
+    def read(self, size: int) -> bytes:
+        part = self._source.read(size)
+        self.bytes += len(part)
+        return part
+
+
+def _base(label: str, report: str, cluster: Cluster, stored: int, content: int) -> StoredBase:
     points = dict(_POINT.findall(report))
     timeline = _TIMELINE.search(report)
     assert timeline
@@ -103,6 +148,7 @@ def _base(label: str, report: str, cluster: Cluster, stored: int) -> StoredBase:
         ends=position(points["end"]),
         segment_bytes=cluster.segment_bytes,
         stored_bytes=stored,
+        content_bytes=content,
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         forebay=VERSION,
         postgresql=cluster.version,
@@ -114,4 +160,4 @@ def _tar(label: str) -> str:
 
 
 def _manifest(label: str) -> str:
-    return f"base/{label}/manifest.json"
+    return f"base/{label}{_MANIFEST}"

@@ -1,7 +1,8 @@
 """The running PostgreSQL that is backed up, as its superuser."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.wal import position
 from config.backup_settings import RECEIVER
+from config.supervisor.terminal import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,15 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """Returns the variables of a program that connects."""
         return {"PATH": os.environ.get("PATH", ""), **self.variables, "LC_ALL": "C"}
+
+    @contextmanager
+    def only_one_base(self) -> Iterator[None]:
+        """Keep other processes from making a base backup meanwhile. Raises Problem."""
+        with _connect(self.variables) as connection:
+            lock = "select pg_try_advisory_lock(hashtext('forebay base backup'))"
+            if connection.execute(lock).fetchone() != (True,):
+                raise Problem("a base backup is being made already: wait until it has ended")
+            yield
 
     def written(self) -> int:
         """Returns the position up to which the log is on the primary's disk."""
@@ -82,7 +93,12 @@ def _one_row(variables: Mapping[str, str], query: str) -> tuple[Any, ...]:
 
 
 def _row(variables: Mapping[str, str], query: str, *values: object) -> tuple[Any, ...] | None:
-    with psycopg.connect(
+    with _connect(variables) as connection:
+        return connection.execute(query, values or None).fetchone()
+
+
+def _connect(variables: Mapping[str, str]) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(
         host=variables["PGHOST"],
         port=variables.get("PGPORT", "5432"),
         user=variables["PGUSER"],
@@ -90,5 +106,4 @@ def _row(variables: Mapping[str, str], query: str, *values: object) -> tuple[Any
         dbname="postgres",
         autocommit=True,
         connect_timeout=5,
-    ) as connection:
-        return connection.execute(query, values or None).fetchone()
+    )

@@ -13,6 +13,8 @@ from config.backup.repository import Repository, StoreError, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from config.supervisor.terminal import Problem
 
+NO_PLACE = "no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…"
+
 
 def key_file(home: Path) -> Path:
     return home / "secrets" / NAME
@@ -39,7 +41,7 @@ def kind(home: Path, place: str = "", system: str = "", superusers_url: str = ""
     """
     place = place or backup_settings.address()
     if not place:
-        raise Problem("no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…")
+        raise Problem(NO_PLACE)
     if place.startswith(backup_settings.PGBACKREST):
         return PgBackRest(place.removeprefix(backup_settings.PGBACKREST))
     user = SystemUser()

@@ -15,6 +15,7 @@ class Base:
     label: str
     ended_at: str  # ISO 8601
     stored_bytes: int
+    content_bytes: int  # of the cluster, on disk
     postgresql: str  # its version
 
 

@@ -17,9 +17,9 @@ import pyrage
 
 from audit.keys.master_keys import private_file
 from config import environment
-from config.backup_record import Verified
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
+from console.backups.record import Verified
 
 _SHORTEST = 12  # characters; age makes each guess take a second
 

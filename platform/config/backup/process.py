@@ -1,6 +1,7 @@
 """The process that keeps the backups: `python -m config.backup`, a child of the supervisor.
 
-It streams the log, makes a base backup once a day, and removes what is older than wanted.
+It streams the log, makes a base backup once a day, removes what is older than wanted, and has the
+newest backup verified at night.
 """
 
 import logging
@@ -23,15 +24,17 @@ from config.backup.receiver import Receiver
 from config.backup.repository import Repository, StoreError
 from config.backup.sealed import Unreadable
 from config.backup.shipping import Shipping
+from config.backup.verification_schedule import VerificationSchedule
 from config.backup.witness_files import WitnessFiles
-from config.backup_record import Progress
+from config.backup.writer import Writing
 from config.backup_settings import Wishes
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
+from console.backups.record import Progress, Verified
 
 log = logging.getLogger(__name__)
-_EVERY_S = 1.0
 _AGAIN_S = 60.0  # after a base backup that failed
+_LOOK_S = 300.0  # between two looks whether the last base is still there and of this timeline
 _FAILURES = (StoreError, Unreadable, Problem, OSError, psycopg.Error, subprocess.SubprocessError)
 
 
@@ -46,19 +49,23 @@ class BackupProcess:
         self._receiver = Receiver(cluster, self._spool, synchronous=wishes.synchronous)
         self._shipping = Shipping(repository, cluster, self._spool)
         self._witness = WitnessFiles(repository, Home(home))
+        self._writing = Writing(repository, home)
+        self._verifications = VerificationSchedule(home, wishes.verify_at, wishes.zone)
         self._progress = replace(Progress.read(home), pid=os.getpid())
         self._stopped = threading.Event()
         self._base: Future[StoredBase] | None = None
         self._base_after = 0.0  # a failed base is tried again from this moment on
+        self._looked_at = 0.0
 
     def stop(self) -> None:
         self._stopped.set()
 
     def run(self) -> None:
         with ThreadPoolExecutor(1, "base-backup") as pool:
-            while not self._stopped.wait(_EVERY_S):
+            while not self._stopped.wait(self._wishes.look_every_s):
                 self._guarded(lambda: self._once(pool))
                 self._progress.write(self._home)
+            self._verifications.stop()
             self._guarded(self._ship)
             self._receiver.stop()
             self._progress.write(self._home)
@@ -76,7 +83,12 @@ class BackupProcess:
     def _once(self, pool: ThreadPoolExecutor) -> None:
         self._make_up_for_lost_log()
         self._receive()
+        self._writing.renew(self._progress, time.time())
         self._ship()
+        self._make_bases(pool)
+        self._verifications.keep(time.time(), self._progress.base_at)
+
+    def _make_bases(self, pool: ThreadPoolExecutor) -> None:
         if self._base is None:
             if time.time() >= self._base_after and self._base_is_due():
                 self._base = pool.submit(bases.take, self._repository, self._cluster)
@@ -94,7 +106,8 @@ class BackupProcess:
             self._cluster.drop_slot()
             shutil.rmtree(self._spool)
             self._spool.mkdir(mode=0o700)
-            self._progress = replace(self._progress, gaps=self._progress.gaps + 1, base_at=0.0)
+            self._forget_base()
+            self._progress = replace(self._progress, gaps=self._progress.gaps + 1)
 
     def _receive(self) -> None:
         spool_bytes = sum(file.stat().st_size for file in self._spool.iterdir())
@@ -106,18 +119,31 @@ class BackupProcess:
 
     def _ship(self) -> None:
         now = time.time()
-        self._witness.ship()
+        self._progress = replace(self._progress, witness=self._witness.ship())
         written = self._cluster.written()
         stored = self._shipping.ship()
         if stored is not None and stored >= written:
-            self._progress = replace(self._progress, stored_until=now)
+            self._progress = replace(self._progress, stored=stored)
+            if self._progress.base:
+                self._progress = replace(self._progress, stored_until=now)
 
     def _base_is_due(self) -> bool:
-        """Returns whether there is none, or an old one, or one of before a restore."""
-        if time.time() - self._progress.base_at >= self._wishes.base_every_s:
-            return True
-        last = bases.all_bases(self._repository)[-1:]
-        return not last or last[0].timeline != self._cluster.timeline()
+        """Returns whether there is none, or an old one, or one that the log does not follow."""
+        if time.time() - self._looked_at > _LOOK_S:
+            self._looked_at = time.time()
+            last = bases.all_bases(self._repository)[-1:]
+            if not last or last[0].timeline != self._cluster.timeline() or self._is_behind():
+                self._forget_base()
+        return time.time() - self._progress.base_at >= self._wishes.base_every_s
+
+    def _is_behind(self) -> bool:
+        """Returns whether a verification since the last base has missed some of what was stored."""
+        verified = Verified.read(self._home)
+        return verified.is_behind and verified.at > self._progress.base_at
+
+    def _forget_base(self) -> None:
+        """Count nothing as stored until there is a new base: the log alone restores nothing."""
+        self._progress = replace(self._progress, base="", base_at=0.0)
 
     def _record(self, base: StoredBase) -> None:
         began = base.began_at.timestamp()

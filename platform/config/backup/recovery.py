@@ -17,6 +17,7 @@ import psycopg
 from config.backup.kind import Base, Kind
 from config.supervisor.terminal import Problem
 
+_LOG_BYTES = 1 << 30  # of the log while it is replayed (max_wal_size)
 _LONGEST_S = 24 * 3600  # the log of a busy day takes hours; a recovery that fails ends by itself
 _SETTINGS = {
     "recovery_target_action": "promote",
@@ -52,18 +53,20 @@ def choose(kind: Kind, at: datetime | None = None, label: str = "") -> Base:
 
 @contextmanager
 def recovered(
-    kind: Kind, base: Base, data: Path, at: datetime | None = None
+    kind: Kind, base: Base, data: Path, at: datetime | None = None, *, is_durable: bool = True
 ) -> Iterator[tuple[str, Recovered]]:
     """Put the cluster into `data` and let it run: yields its superuser's URL, and what came of it.
 
-    PostgreSQL stops at the end. Raises Problem; then, and if the context is left by an error,
-    `data` is gone.
+    A copy to look at is not durable, which spares the disk. PostgreSQL stops at the end. Raises
+    Problem; then, and if the context is left by an error, `data` is gone.
     """
     began = time.monotonic()
+    _refuse_without_room(base, data.parent)
     data.mkdir(mode=0o700)
     try:
         with kind.put_back(base, data, at) as settings, _sockets(data) as folder:
-            server = _start(kind, data, folder, settings)
+            fsync = {"fsync": "on" if is_durable else "off"}
+            server = _start(kind, data, folder, {**settings, **fsync})
             try:
                 url = _wait_until_open(server, folder)
                 missing = 0 if at else kind.missing(base)
@@ -73,6 +76,16 @@ def recovered(
     except BaseException:
         shutil.rmtree(data, ignore_errors=True)
         raise
+
+
+def _refuse_without_room(base: Base, folder: Path) -> None:
+    """Raises Problem: a full disk would stop the running database as well."""
+    needs, free = base.content_bytes * 1.1 + _LOG_BYTES, shutil.disk_usage(folder).free
+    if needs > free:
+        raise Problem(
+            f"{folder} has {free / 1e9:.1f} GB free, and {needs / 1e9:.1f} GB are needed: "
+            "make room there"
+        )
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 SYSTEM/base/20261130T031500Z/manifest.json.zst.age   written last: with it a base is whole
 SYSTEM/base/20261130T031500Z/base.tar.zst.age
+SYSTEM/writer.zst.age                                 who writes here, and how far (writer.py)
 SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
 SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,11 @@ from config.backup import sealed
 from config.backup.backup_key import BackupKey
 from config.supervisor.terminal import Problem
 
-_CHUNK = 1 << 20
+_READ_BYTES = 16 << 20  # a request; its latency is 0.1 s for some stores
+_PART_BYTES = 32 << 20  # S3 takes 10,000 parts of an object: 320 GB
+_PARTS_AT_ONCE = 4
+_REQUEST = timedelta(seconds=60)  # for a part of 32 MiB, too
+_DRAFT_S = 3600  # a file that nobody has written to for so long is of a process that was killed
 
 
 class StoreError(Exception):
@@ -34,7 +41,11 @@ def open_store(address: str) -> ObjectStore:
     """
     try:
         if "://" in address and not address.startswith("file://"):
-            return from_url(address)
+            return from_url(
+                address,
+                client_options={"timeout": _REQUEST},
+                retry_config={"retry_timeout": _REQUEST},
+            )
         return LocalStore(Path(address.removeprefix("file://")).absolute(), mkdir=True)
     except (BaseError, OSError, ValueError) as error:
         raise Problem(
@@ -57,7 +68,10 @@ class Repository:
     def put_stream(self, name: str, source: sealed.Source) -> int:
         """Returns how many bytes were stored. Raises StoreError."""
         path = self._path(name)
-        with _as_store_error(path), obstore.open_writer(self._store, path) as writer:
+        writing = obstore.open_writer(
+            self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+        )
+        with _as_store_error(path), writing as writer:
             sealed.seal(path, source, writer, self._key)
         with _as_store_error(path):
             self._make_durable(path)
@@ -74,14 +88,19 @@ class Repository:
         """Raises StoreError, FileNotFoundError, sealed.Unreadable: then the target is of no use."""
         path = self._path(name)
         with _as_store_error(path):
-            reader = obstore.open_reader(self._store, path, buffer_size=_CHUNK)
+            reader = obstore.open_reader(self._store, path, buffer_size=_READ_BYTES)
             sealed.open_to(path, _Bytes(reader.read), target, self._key)
 
-    def names(self, folder: str) -> list[str]:
-        """Returns the names in a folder and below it, sorted, without their suffix."""
+    def names(self, folder: str, after: str = "") -> list[str]:
+        """Returns the names in a folder and below it, sorted, without their suffix.
+
+        `after` leaves out those up to it, which a bucket then does not list.
+        """
         prefix = f"{self._system}/{folder}/"
+        offset = f"{prefix}{after}" if after else None
         with _as_store_error(prefix):
-            paths = [row["path"] for rows in obstore.list(self._store, prefix) for row in rows]
+            listing = obstore.list(self._store, prefix, offset=offset)
+            paths = [row["path"] for rows in listing for row in rows]
         ours = (path for path in paths if path.endswith(sealed.SUFFIX))
         return sorted(path.removeprefix(prefix).removesuffix(sealed.SUFFIX) for path in ours)
 
@@ -90,6 +109,16 @@ class Repository:
         path = self._path(name)
         with suppress(FileNotFoundError), _as_store_error(path):
             obstore.delete(self._store, path)
+
+    def delete_drafts(self) -> None:
+        """Delete what a process that was killed had half written into a folder.
+
+        Buckets hide such parts, and delete them by a lifecycle rule.
+        """
+        if isinstance(self._store, LocalStore) and self._store.prefix:
+            for file in (Path(self._store.prefix) / self._system).rglob(f"*{sealed.SUFFIX}#*"):
+                if time.time() - file.stat().st_mtime > _DRAFT_S:
+                    file.unlink(missing_ok=True)
 
     def _path(self, name: str) -> str:
         return f"{self._system}/{name}{sealed.SUFFIX}"

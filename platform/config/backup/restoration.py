@@ -6,24 +6,29 @@ place. An interruption leaves the home as it was.
 
 import shutil
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from config.backup import restored_copy
+from config.backup import restored_copy, rollback
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.recovery import Recovered, choose, recovered
+from config.backup.repository import Repository
 from config.backup.witness_files import WitnessFiles
-from config.backup_record import Progress
+from config.backup.writer import Writer
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem, done, say
+from console.backups.record import Progress
 
 
 class Restoration:
     """The home must be locked: nothing runs on it meanwhile."""
 
-    def __init__(self, home: Home, kind: Kind, data: Path, *, replaces: bool) -> None:
+    def __init__(
+        self, home: Home, kind: Kind, data: Path, *, replaces: bool, despite_findings: bool = False
+    ) -> None:
         self._home, self._kind, self._data, self._replaces = home, kind, data, replaces
+        self._despite_findings = despite_findings
 
     def run(self, at: datetime | None, label: str) -> None:
         """Raises Problem; then the home is as it was."""
@@ -32,12 +37,13 @@ class Restoration:
                 f"{self._data} has a database: --replace sets it aside, or set FOREBAY_HOME to "
                 "another folder"
             )
+        _refuse_running(self._data)
         base = choose(self._kind, at, label)
         say(f"Restoring {base.label}")
         draft = self._data.with_name(f"{self._data.name}.restored")
         shutil.rmtree(draft, ignore_errors=True)  # of an interrupted restore
         if isinstance(self._kind, Embedded):
-            WitnessFiles(self._kind.repository, self._home).take()
+            self._take_witness(self._kind.repository, complete=not (at or label))
         with recovered(self._kind, base, draft, at) as (url, result):
             done(f"restored up to {_moment(result)}")
             restored_copy.erase_again(url)
@@ -49,6 +55,32 @@ class Restoration:
             say(f"{result.missing} segments of the log were never stored: it ends before them")
         say("Start the platform now. The next base backup is made at once")
 
+    def _take_witness(self, repository: Repository, *, complete: bool) -> None:
+        """Bring the witness here up to what is stored, and say what is gone from the place.
+
+        Raises Problem where lines of the witness are gone: erased people would come back.
+        """
+        WitnessFiles(repository, self._home).take()
+        writer = Writer.read(repository)
+        if writer is None:
+            say("Nothing in the place says how far it was written: compare the last moment below")
+            return
+        say(f"{writer.host} last wrote there at {_text(writer.at)}")
+        here = self._home.root / "witness"
+        known = {name: size for name, size in writer.witness.items() if _size(here / name) < size}
+        lines = rollback.missing_witness_lines(repository, known)
+        if lines and not self._despite_findings:
+            raise Problem(
+                f"{'; '.join(lines)}: people whose erasure is in them would come back. Put the "
+                f"file from another copy into {here}, or add --despite-findings"
+            )
+        if complete:
+            lines = rollback.missing_objects(
+                repository, stored=writer.stored, base=writer.base, witness=known
+            )
+        for line in lines:
+            say(f"Somebody has changed the place: {line}")
+
     def _take_place(self, draft: Path) -> None:
         if self._data.exists():
             now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -58,6 +90,25 @@ class Restoration:
         draft.rename(self._data)
         shutil.rmtree(self._home.root / "backup" / "wal", ignore_errors=True)
         Progress().write(self._home.root)
+
+
+def _refuse_running(data: Path) -> None:
+    """Raises Problem: a database that runs must not be moved away from under it."""
+    try:
+        process = (data / "postmaster.pid").read_text().split()[0]
+        program = Path(f"/proc/{process}/comm").read_text().strip()
+    except (OSError, IndexError):
+        return
+    if program.startswith("postgres"):
+        raise Problem(f"PostgreSQL runs on {data} (process {process}): stop it first")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def _moment(result: Recovered) -> str:

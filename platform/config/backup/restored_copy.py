@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from config.backup.management import manage
 from config.supervisor.embedded.valkey import binary
 from config.supervisor.terminal import Problem
 
@@ -32,7 +32,7 @@ def resume_sealing(url: str, checkpoints: Path) -> None:
 
 def check(url: str) -> Mapping[str, Any]:
     """Returns findings, the number of events, and more. Raises Problem if it cannot look."""
-    with _redis() as redis:
+    with _empty_redis() as redis:  # a look at a copy must not reach the running platform
         answer: Mapping[str, Any] = json.loads(_manage(url, redis, "check_restored"))
     return answer
 
@@ -43,6 +43,12 @@ def _redis() -> Iterator[str]:
     if given := os.environ.get("REDIS_URL"):
         yield given
         return
+    with _empty_redis() as url:
+        yield url
+
+
+@contextmanager
+def _empty_redis() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="forebay-valkey-") as folder:
         socket = Path(folder) / "valkey.sock"
         words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
@@ -63,19 +69,14 @@ def _wait_for(socket: Path) -> None:
 
 
 def _manage(url: str, redis: str, *words: str) -> str:
+    """Raises Problem."""
     database = url.replace("@/postgres?", "@/forebay?")
     variables = {
         "DATABASE_URL": database,
         "FOREBAY_REQUESTS_DATABASE_URL": database,
         "REDIS_URL": redis,
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "config.command", "manage", *words],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-    )
-    if ended.returncode:
-        lines = [*ended.stdout.splitlines(), *ended.stderr.splitlines()] or ["it said nothing"]
-        raise Problem(f"{words[0]} on the restored database: {' '.join(lines[-3:])}")
-    return ended.stdout
+    try:
+        return manage(*words, variables=variables)
+    except Problem as problem:
+        raise Problem(f"on the restored database, {problem}") from None

@@ -14,7 +14,9 @@ def apply(repository: Repository, before: float) -> int:
     old = [base for base in known[:-1] if base.began_at.timestamp() < before]
     for base in old:
         bases.discard(repository, base)
-    if kept := known[len(old) :]:
-        for name in StoredLog.read(repository).before(kept[0]):
+    if remaining := known[len(old) :]:
+        for name in StoredLog.read(repository).before(remaining[0]):
             repository.delete(f"wal/{name}")
+        bases.discard_unfinished(repository, remaining[-1].label)
+    repository.delete_drafts()
     return len(old)

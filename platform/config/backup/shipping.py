@@ -87,7 +87,7 @@ class Shipping:
     def _stored_pieces(self, segment: str) -> list[Piece]:
         if self.segment == segment and self.pieces is not None:
             return self.pieces
-        pieces = map(Piece.named, self.repository.names("wal"))
+        pieces = map(Piece.named, self.repository.names("wal", after=segment))
         return [piece for piece in pieces if piece and piece.segment == segment]
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from config.backup_record import Progress, Verified
+from console.backups.record import Progress, Verified
 
 _BEHIND_S = 60  # seconds without everything being stored
 
@@ -45,6 +45,9 @@ class Status:
             f"verified     {self._moment(verified.at)}{findings}",
             f"kit checked  {self._moment(verified.kit_at)}",
         ]
+        lines += [f"found        {finding}" for finding in verified.findings]
+        if progress.gaps:
+            lines.append(f"gaps         {progress.gaps}: no restore goes to a moment in them")
         if progress.failure:
             lines.append(f"fails since  {self._moment(progress.failing_since)}: {progress.failure}")
         return "\n".join(lines)

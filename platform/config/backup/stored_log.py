@@ -18,17 +18,30 @@ class StoredLog:
     @classmethod
     def read(cls, repository: Repository) -> "StoredLog":
         """Raises StoreError."""
-        names = repository.names("wal")
+        log = cls(repository, frozenset())
+        log._list()
+        return log
+
+    def _list(self) -> None:
+        names = self.repository.names("wal")
         pieces: defaultdict[str, list[Piece]] = defaultdict(list)
         for piece in filter(None, map(Piece.named, names)):
             pieces[piece.segment].append(piece)
-        return cls(repository, frozenset(name for name in names if not Piece.named(name)), pieces)
+        self.names = frozenset(name for name in names if not Piece.named(name))
+        self.pieces = pieces
 
     def get(self, name: str, segment_bytes: int) -> bytes | None:
         """Returns a segment or a history; None if there is none. Raises StoreError, Unreadable.
 
         A segment of pieces ends with zeros, where PostgreSQL takes its log for ended.
         """
+        try:
+            return self._get(name, segment_bytes)
+        except FileNotFoundError:  # a running platform has put one object in the place of pieces
+            self._list()
+            return self._get(name, segment_bytes)
+
+    def _get(self, name: str, segment_bytes: int) -> bytes | None:
         if name in self.names:
             return self.repository.get(f"wal/{name}")
         pieces = sorted(self.pieces.get(name, ()))
@@ -38,9 +51,18 @@ class StoredLog:
                 content[piece.begins : piece.ends] = self.repository.get(f"wal/{piece.name}")
         return bytes(content) if contiguous(pieces) else None
 
+    def end(self, segment_bytes: int) -> int:
+        """Returns the position after the last byte that is stored."""
+        whole = (Segment.named(name, segment_bytes) for name in self.names if _is_segment(name))
+        begun = (
+            Segment.named(name, segment_bytes).begins + contiguous(pieces)
+            for name, pieces in self.pieces.items()
+        )
+        return max((*(segment.later(1).begins for segment in whole), *begun), default=0)
+
     def missing_since(self, base: StoredBase) -> list[int]:
         """Returns numbers of segments after the base that nobody stored, though later ones were."""
-        segments = [name for name in self.names if SEGMENT.fullmatch(name)]
+        segments = filter(_is_segment, self.names)
         stored = {
             Segment.named(name, base.segment_bytes).number for name in (*segments, *self.pieces)
         }
@@ -51,7 +73,7 @@ class StoredLog:
         """Returns the names of stored segments and pieces that no restore from this base reads."""
         first = base.first_segment.number
         pieces = {name: [piece.name for piece in pieces] for name, pieces in self.pieces.items()}
-        segments = {name: [name] for name in self.names if SEGMENT.fullmatch(name)}
+        segments = {name: [name] for name in self.names if _is_segment(name)}
         return [
             object_name
             for group in (pieces, segments)
@@ -59,3 +81,7 @@ class StoredLog:
             if Segment.named(name, base.segment_bytes).number < first
             for object_name in object_names
         ]
+
+
+def _is_segment(name: str) -> bool:
+    return bool(SEGMENT.fullmatch(name))

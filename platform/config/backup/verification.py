@@ -1,56 +1,106 @@
 """A backup is proven by restoring it into a place of its own and looking at what came back."""
 
+import fcntl
+import json
 import os
 import shutil
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
-from config.backup import restored_copy
+from config.backup import configured, restored_copy, rollback
 from config.backup.kind import Kind
+from config.backup.kinds.embedded import Embedded
+from config.backup.management import manage
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup_record import Progress, Verified
+from config.backup.repository import StoreError
+from config.backup.sealed import Unreadable
+from config.supervisor.terminal import Problem
+from console.backups.record import Progress, Verified
 
 
-def verify(kind: Kind, home: Path, at: datetime | None = None) -> Verified:
+def verify(home: Path, at: datetime | None = None) -> Verified:
     """Restore the newest backup beside the running database, check it, remove it again.
 
-    Raises Problem where it cannot be restored.
+    A backup that cannot be restored is a finding. Raises Problem if another verification runs.
     """
-    begun = time.time()
-    base = choose(kind, at)
-    (home / "backup").mkdir(mode=0o755, exist_ok=True)
-    data = home / "backup" / f"verify.{os.getpid()}"
+    with _only_one(home):
+        begun = time.time()
+        try:
+            verified = _verified(configured.kind(home), home, begun, at)
+        except (Problem, StoreError, Unreadable) as problem:
+            verified = Verified(findings=[f"it cannot be restored: {problem}"])
+        known = Verified.read(home)
+        good_at = known.good_at if verified.findings else begun
+        verified = replace(verified, at=begun, good_at=good_at, kit_at=known.kit_at)
+        if at is None:
+            verified.write(home)
+    return verified
+
+
+def put_on_record(verified: Verified) -> None:
+    """Store the result in the running platform's database. Raises Problem."""
+    manage("record_verification", variables={}, text=json.dumps(asdict(verified)))
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    folder = home / "backup"
+    folder.mkdir(exist_ok=True)
+    lock = os.open(folder / "verify.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        with recovered(kind, base, data, at) as (url, restored):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for copy in folder.glob("verify.*.copy"):  # its process was killed
+            shutil.rmtree(copy, ignore_errors=True)
+        yield
+    except BlockingIOError:
+        raise Problem("another verification runs on this home: wait until it has ended") from None
+    finally:
+        os.close(lock)
+
+
+def _verified(kind: Kind, home: Path, begun: float, at: datetime | None) -> Verified:
+    progress = Progress.read(home)
+    base = choose(kind, at)
+    data = home / "backup" / f"verify.{os.getpid()}.copy"
+    try:
+        with recovered(kind, base, data, at, is_durable=False) as (url, result):
             checked_from = time.monotonic()
             report = restored_copy.check(url)
             check_s = time.monotonic() - checked_from
     finally:
         shutil.rmtree(data, ignore_errors=True)
-    verified = replace(
-        Verified.read(home),
-        at=begun,
+    behind = [*_gaps(result), *(_missing_objects(kind, progress) if at is None else [])]
+    return Verified(
         base=base.label,
-        findings=[*_gaps(restored), *report["findings"]],
-        rpo_s=_age(restored, begun, home),
-        restore_s=round(restored.seconds, 1),
+        findings=[*behind, *report["findings"]],
+        is_behind=bool(behind),
+        rpo_s=_age(result, begun, progress),
+        restore_s=round(result.seconds, 1),
         check_s=round(check_s, 1),
         events=report["events"],
+        keys=report["keys_tried"],
     )
-    if at is None:
-        verified.write(home)
-    return verified
 
 
-def _gaps(restored: Recovered) -> list[str]:
-    if not restored.missing:
+def _gaps(result: Recovered) -> list[str]:
+    if not result.missing:
         return []
-    return [f"{restored.missing} segments of the write-ahead log were never stored"]
+    return [f"{result.missing} segments of the write-ahead log are not in the place"]
 
 
-def _age(restored: Recovered, begun: float, home: Path) -> float:
+def _missing_objects(kind: Kind, progress: Progress) -> list[str]:
+    if not isinstance(kind, Embedded):
+        return []
+    return rollback.missing_objects(
+        kind.repository, stored=progress.stored, base=progress.base, witness=progress.witness
+    )
+
+
+def _age(result: Recovered, begun: float, progress: Progress) -> float:
     """Returns by how many seconds the restored data were older than the running ones, at most."""
-    last_commit = restored.last_commit.timestamp() if restored.last_commit else 0.0
-    return max(0.0, round(begun - max(last_commit, Progress.read(home).stored_until), 1))
+    last_commit = result.last_commit.timestamp() if result.last_commit else 0.0
+    return max(0.0, round(begun - max(last_commit, progress.stored_until), 1))

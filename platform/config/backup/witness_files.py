@@ -18,8 +18,11 @@ class WitnessFiles:
         self._folder = home.root / "witness"
         self._stored: dict[str, bytes] = {}
 
-    def ship(self) -> None:
-        """Store files that have grown. Raises StoreError; Problem for one that has lost lines."""
+    def ship(self) -> dict[str, int]:
+        """Store files that have grown; return how many bytes of each are stored.
+
+        Raises StoreError; Problem for a file that has lost lines.
+        """
         for file in self._folder.glob("*.jsonl"):
             content = file.read_bytes()
             stored = self._stored_content(file.name)
@@ -28,6 +31,7 @@ class WitnessFiles:
             if len(content) > len(stored):
                 self._repository.put(f"witness/{file.name}", content)
                 self._stored[file.name] = content
+        return {name: len(content) for name, content in self._stored.items()}
 
     def take(self) -> list[str]:
         """Bring the files here up to what is stored; return the names of those that changed.

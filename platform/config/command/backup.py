@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +16,9 @@ from config.backup import configured, kit, verification
 from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.backup.status import Status
-from config.backup_record import Progress, Verified
 from config.command import postgres
 from config.supervisor.terminal import Problem
+from console.backups.record import Progress, Verified
 
 Act = Callable[[argparse.Namespace], int]
 FAILURES = (Problem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
@@ -94,10 +95,21 @@ def _superusers_url() -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    home = environment.HOME
-    verified = verification.verify(configured.kind(home), home, options.at)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copy is removed on the way out
+    if not backup_settings.address():
+        raise Problem(configured.NO_PLACE)
+    verified = verification.verify(environment.HOME, options.at)
     print(json.dumps(asdict(verified)) if options.json else verified)
+    if not options.at:
+        _put_on_record(verified)
     return 1 if verified.findings else 0
+
+
+def _put_on_record(verified: Verified) -> None:
+    try:
+        verification.put_on_record(verified)
+    except Problem as problem:
+        print(f"forebay backup: the result is not on record: {problem}", file=sys.stderr)
 
 
 def _kit(options: argparse.Namespace) -> int:

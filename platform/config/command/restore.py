@@ -22,7 +22,14 @@ def restore(arguments: Sequence[str]) -> int:
             print(f"took {len(names)} secrets from {options.kit}")
         kind = configured.kind(home.root, options.place, options.system)
         data = options.data or home.root / "postgres"
-        Restoration(home, kind, data, replaces=options.replace).run(options.at, options.base)
+        restoration = Restoration(
+            home,
+            kind,
+            data,
+            replaces=options.replace,
+            despite_findings=options.despite_findings,
+        )
+        restoration.run(options.at, options.base)
     except FAILURES as problem:
         print(f"forebay restore: {problem}", file=sys.stderr)
         return 2
@@ -39,4 +46,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--kit", type=Path, metavar="FILE", help="take the secrets that are missing here from it")
     add("--data", type=Path, metavar="FOLDER", help="of a PostgreSQL of your own, stopped")
     add("--replace", action="store_true", help="set the database that is here aside")
+    add("--despite-findings", action="store_true", help="go on without lines of erasures")
     return parser

@@ -4,7 +4,7 @@ The files are those of this home. A platform without backups has none of these f
 """
 
 from config import backup_settings, environment
-from config.backup_record import Progress, Verified
+from console.backups.record import Progress, Verified
 from infrastructure.metrics import Gauge
 
 STORED = Gauge(
@@ -21,7 +21,11 @@ KIT = Gauge(
     "forebay_backup_kit_checked_seconds",
     "Unix time at which the kit of secrets was last found whole; 0 if never",
 )
-GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT)
+FINDINGS = Gauge("forebay_backup_findings", "What the last verification of a backup found")
+GAPS = Gauge(
+    "forebay_backup_gaps", "Times that log was lost before it was stored; no restore goes into them"
+)
+GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT, FINDINGS, GAPS)
 
 
 def read() -> None:
@@ -32,7 +36,9 @@ def read() -> None:
     STORED.set(progress.stored_until)
     FAILING.set(float(bool(progress.failure)))
     BASE.set(progress.base_at)
-    VERIFIED.set(0.0 if verified.findings else verified.at)
+    VERIFIED.set(verified.good_at)
+    FINDINGS.set(len(verified.findings))
+    GAPS.set(progress.gaps)
     KIT.set(verified.kit_at)
 
 

@@ -123,14 +123,13 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/prices/", sees=OPERATORS, acts=OPERATORS),
     ExpectedPage("console/prices/<int:price>/ending/", acts=OPERATORS, bare=True),
     ExpectedPage("console/operator-keys/", sees=OPERATORS, acts=OPERATORS),
-    ExpectedPage(
-        "console/operator-keys/<uuid:operator_key>/revocation/", acts=OPERATORS, bare=True
-    ),
+    ExpectedPage("console/operator-keys/<uuid:operator_key>/revocation/", acts=OPERATORS, bare=True),
     ExpectedPage("console/raises/", sees=OPERATORS),
     ExpectedPage("console/refusals/", sees=OPERATORS),
     ExpectedPage("console/refusals/find/", sees=OPERATORS),
     ExpectedPage("console/reconciliation/", sees=OPERATORS),
     ExpectedPage("console/keys-at-rest/", sees=OPERATORS),
+    ExpectedPage("console/backups/", sees=OPERATORS),
     ExpectedPage("console/audit/", sees=OPERATORS),
     ExpectedPage("console/audit/<int:any_event>/", sees=OPERATORS, bare=True),
     ExpectedPage("console/retention/", sees=OPERATORS),

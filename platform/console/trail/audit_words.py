@@ -110,6 +110,7 @@ WORDS: dict[str, Promise] = {
     Action.AUDIT_RESUME: _("Sealing resumed after a restore"),
     Action.AUDIT_DRIFT: _("Database protections differ"),
     Action.COMPLIANCE_REPORT: _("Compliance report made"),
+    Action.BACKUP_VERIFY: _("Backup verified"),
     Action.FILE_CREATE: _("File stored"),
     Action.FILE_READ: _("File read"),
     Action.FILE_DELETE: _("File deleted"),

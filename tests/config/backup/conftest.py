@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own, and a folder for its backups."""
+"""PostgreSQL clusters of their own, and a folder for their backups."""
 
 import contextlib
 import shutil
@@ -13,46 +13,53 @@ from typing import Any
 import psycopg
 import pytest
 
+from config.backup import bases
 from config.backup.backup_key import BackupKey
+from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.repository import Repository, open_store
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 
 OPENS_S = 30
+_INITDB = (
+    "--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync"
+    " --wal-segsize=1"  # MB: a few rows fill a segment
+)
 
 
 @dataclass
 class Server:
-    """A cluster that may be killed and started again."""
+    """A cluster that may be killed and started again; its data are a copy of `template`."""
 
     folder: Path
+    template: Path
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.user = SystemUser()
         self.programs = binaries(self.user)
         self.data, self.sockets = self.folder / "data", self.folder / "s"
-        for made in (self.data, self.sockets):
-            made.mkdir(mode=0o700)
-            self.user.own(made)
-        words = "--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync"
-        self._run("initdb", *words.split(), "-D", str(self.data))
+        self.folder.chmod(0o755)  # PostgreSQL may run as another user
+        self.sockets.mkdir(mode=0o700)
+        self.user.own(self.sockets)
+        shutil.copytree(self.template, self.data)
+        self.user.own_tree(self.data)
 
     @property
     def url(self) -> str:
         return f"postgres://postgres@/postgres?host={self.sockets}&port=5432"
 
     def start(self, **settings: str) -> None:
-        given = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **settings}
-        flags = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+        every = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **settings}
+        flags = [part for name, value in every.items() for part in ("-c", f"{name}={value}")]
         line = [*self.user.prefix(self.data), str(self.programs / "postgres"), "-D", str(self.data)]
         self.process = subprocess.Popen([*line, *flags], cwd="/", stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + OPENS_S
         while time.monotonic() < deadline:
             with contextlib.suppress(psycopg.OperationalError):
-                self.rows("select 1")
+                self.rows("create table if not exists number (n bigint primary key)")
                 return
-            time.sleep(0.1)
+            time.sleep(0.05)
         raise AssertionError("PostgreSQL does not open")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> None:
@@ -69,24 +76,48 @@ class Server:
     def cluster(self) -> Cluster:
         return Cluster.connect(self.url, self.programs)
 
-    def _run(self, program: str, *words: str) -> None:
-        line = [*self.user.prefix(self.data), str(self.programs / program), *words]
-        subprocess.run(line, check=True, capture_output=True, cwd="/")
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a cluster that has never run."""
+    user = SystemUser()
+    folder = tmp_path_factory.mktemp("pg-template")
+    folder.chmod(0o755)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    user.own(data)
+    line = [*user.prefix(data), str(binaries(user) / "initdb"), *_INITDB.split(), "-D", str(data)]
+    subprocess.run(line, check=True, capture_output=True, cwd="/")
+    return data
+
+
+@contextlib.contextmanager
+def a_server(factory: pytest.TempPathFactory, template: Path, **settings: str) -> Iterator[Server]:
+    folder = factory.mktemp("pg")
+    running = Server(folder, template)
+    try:
+        running.start(**settings)
+        yield running
+    finally:
+        running.end(signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Server]:
+    """A cluster for tests that leave it running."""
+    with a_server(tmp_path_factory, template) as running:
+        yield running
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("pg")
-    folder.chmod(0o755)  # PostgreSQL may run as another user
-    running = Server(folder)
-    running.start()
-    running.rows("create table number (n bigint primary key)")
-    yield running
-    running.end(signal.SIGQUIT)
-    shutil.rmtree(folder, ignore_errors=True)
+def server(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Server]:
+    """A cluster that the test may kill."""
+    with a_server(tmp_path_factory, template) as running:
+        yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key() -> BackupKey:
     return BackupKey.create()
 
@@ -96,6 +127,25 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
 
+@pytest.fixture(scope="session")
+def one_base(
+    shared: Server, key: BackupKey, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, StoredBase]:
+    """A place with one base backup of the shared cluster: to be copied."""
+    folder = tmp_path_factory.mktemp("one-base")
+    repository = Repository(open_store(str(folder)), shared.cluster().system, key)
+    return folder, bases.take(repository, shared.cluster())
+
+
 @pytest.fixture
-def repository(server: Server, key: BackupKey, place: Path) -> Repository:
-    return Repository(open_store(str(place)), server.cluster().system, key)
+def base(one_base: tuple[Path, StoredBase], place: Path) -> StoredBase:
+    """The shared cluster's base backup, in this test's place."""
+    folder, taken = one_base
+    shutil.copytree(folder, place)
+    return taken
+
+
+@pytest.fixture
+def repository(shared: Server, key: BackupKey, place: Path) -> Repository:
+    """The shared cluster's, in this test's place."""
+    return Repository(open_store(str(place)), shared.cluster().system, key)

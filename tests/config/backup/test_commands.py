@@ -11,11 +11,11 @@ import pytest
 
 from config.backup import configured
 from config.backup.kit import check, read, unpack, write
-from config.backup_record import Progress, Verified
 from config.command.backup import backup
 from config.command.restore import restore
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
+from console.backups.record import Progress, Verified
 from tests import prepared
 from tests.supervisor.running import HOSTED, Running
 

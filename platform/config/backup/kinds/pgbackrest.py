@@ -48,6 +48,7 @@ class PgBackRest:
                 label=row["label"],
                 ended_at=datetime.fromtimestamp(row["timestamp"]["stop"], UTC).isoformat(),
                 stored_bytes=row["info"]["repository"]["delta"],
+                content_bytes=row["info"]["size"],
                 postgresql=str(self._info["db"][-1]["version"]),
             )
             for row in self._info["backup"]

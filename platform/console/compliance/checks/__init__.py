@@ -4,6 +4,7 @@ from console.compliance.check import Check, CheckProblem, Reach, Run
 from console.compliance.checks import (
     access,
     accounts,
+    backups,
     database,
     erasure,
     keys,
@@ -22,6 +23,7 @@ _GENERAL: dict[str, Run] = {
     "unsealed": trail.unsealed,
     "witnesses": trail.witnesses,
     "verified": trail.verified_at_night,
+    "backups": backups.verified,
     "sessions": accounts.sessions,
     "role_matrix": access.role_matrix,
     "input": requests.bad_input,
@@ -57,6 +59,7 @@ _EACH: dict[str, Run] = {
 _OVER = {
     "trail": "seals",
     "verified": "sealed_events",
+    "backups": "verified_events",
     "recorded": "requests",
     "deletion_clock": "done",
     "erased": "erased",

@@ -1,7 +1,7 @@
 """What is known of the backups of this home: for metrics, the console and `forebay backup status`.
 
 Two files in FOREBAY_HOME/backup, one written by the process that makes backups, one by
-`forebay backup verify`.
+`forebay backup verify`, whose results are in the database as well (CheckRun `VERIFICATION`).
 """
 
 import json
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from audit.keys.master_keys import private_file
+
+VERIFICATION = "backup.verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class _Record:
 
     def write(self, home: Path) -> None:
         file = self.file(home)
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.parent.mkdir(exist_ok=True)  # PostgreSQL may run as another user, in a folder of it
         private_file.replace(file, json.dumps(asdict(self)))
 
     @classmethod
@@ -41,8 +43,9 @@ class Progress(_Record):
     """Moments are seconds since 1970, 0.0 for never."""
 
     pid: int = 0
-    stored_until: float = 0.0  # all that was committed before is in the repository
-    base: str = ""  # label of the last whole one
+    stored_until: float = 0.0  # a restore would bring back all that was committed before
+    stored: int = 0  # the position in the log up to which everything is in the repository
+    base: str = ""  # label of the last whole one that the log can be replayed on
     base_at: float = 0.0
     base_bytes: int = 0
     base_s: float = 0.0
@@ -50,6 +53,7 @@ class Progress(_Record):
     failure: str = ""
     spool_bytes: int = 0
     gaps: int = 0  # times that the log was lost and a new base made up for it
+    witness: dict[str, int] = field(default_factory=dict)  # stored bytes of each witness file
 
     @classmethod
     def file(cls, home: Path) -> Path:
@@ -68,15 +72,18 @@ class Progress(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Verified(_Record):
-    """The last restore into a place of its own."""
+    """The last restore into a place of its own, or the attempt."""
 
     at: float = 0.0
+    good_at: float = 0.0  # the last one without findings
     base: str = ""
     findings: list[str] = field(default_factory=list)
+    is_behind: bool = False  # some of what was stored is not there: a new base makes up for it
     rpo_s: float = 0.0  # how much older than the verification the last restored commit was
     restore_s: float = 0.0
     check_s: float = 0.0
     events: int = 0
+    keys: int = 0  # data keys with which a text was decrypted
     kit_at: float = 0.0
 
     @classmethod
@@ -84,6 +91,8 @@ class Verified(_Record):
         return home / "backup" / "verified.json"
 
     def __str__(self) -> str:
+        if not self.restore_s:
+            return "; ".join(self.findings)
         result = "; ".join(self.findings) or "trail, books and keys are as they should be"
         return (
             f"restored {self.base} in {self.restore_s} s, checked {self.events} events in"

@@ -1,0 +1,78 @@
+"""Who writes to a repository: one installation at a time, which says each 15 s how far it is.
+
+A restored copy that is started with the same FOREBAY_BACKUP_TO would write its log between that of
+the original, and neither could be restored. The second one is refused while the first writes.
+"""
+
+import secrets
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from audit.keys.master_keys import private_file
+from config.backup.repository import Repository
+from config.supervisor.terminal import Problem
+from console.backups.record import Progress
+
+_NAME = "writer"
+_EVERY_S = 15
+_SILENT_S = 120  # then another may write
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """An installation, and what it had stored at a moment: a restore finds what is gone since."""
+
+    installation: str
+    host: str
+    at: float
+    stored: int = 0
+    base: str = ""
+    witness: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, repository: Repository) -> "Writer | None":
+        """Raises StoreError, sealed.Unreadable."""
+        try:
+            return msgspec.json.decode(repository.get(_NAME), type=cls)
+        except FileNotFoundError:
+            return None
+
+
+class Writing:
+    """The right of this home to write to a repository."""
+
+    def __init__(self, repository: Repository, home: Path) -> None:
+        file = home / "backup" / "installation"
+        private_file.make_once(file, secrets.token_hex(16))
+        self._repository, self._installation = repository, file.read_text().strip()
+        self._renewed = 0.0
+
+    def renew(self, progress: Progress, now: float) -> None:
+        """Say that we write here, each 15 s. Raises Problem while another does, StoreError."""
+        if now - self._renewed < _EVERY_S:
+            return
+        self._refuse_another(now)
+        writer = Writer(
+            installation=self._installation,
+            host=socket.gethostname(),
+            at=now,
+            stored=progress.stored,
+            base=progress.base,
+            witness=progress.witness,
+        )
+        self._repository.put(_NAME, msgspec.json.encode(writer))
+        self._renewed = now
+
+    def _refuse_another(self, now: float) -> None:
+        writer = Writer.read(self._repository)
+        if writer is None or writer.installation == self._installation:
+            return
+        silent_s = now - writer.at
+        if silent_s < _SILENT_S:
+            raise Problem(
+                f"{writer.host} writes its backups of this database there too, last "
+                f"{max(silent_s, 0):.0f} s ago: stop it, or set FOREBAY_BACKUP_TO to another place"
+            )

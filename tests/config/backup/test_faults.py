@@ -1,0 +1,261 @@
+"""Backups whose place fails, whose log has a gap, or that somebody tampers with."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.backup import bases, recovery, verification
+from config.backup.backup_key import BackupKey
+from config.backup.bases import StoredBase
+from config.backup.kinds.embedded import Embedded
+from config.backup.repository import Repository, open_store
+from config.backup.restoration import Restoration
+from config.supervisor.home import Home
+from config.supervisor.terminal import Problem
+from console.backups.record import Progress, Verified
+from tests.config.backup.conftest import Server, a_server
+from tests.config.backup.test_recovery import count, is_stored, restored, running
+from tests.e2e.ask import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+SECRET = "acme-bank-of-the-river"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home" / "witness").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def verify(
+    shared: Server, repository: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """`forebay backup verify`, without the platform's own checks of the copy."""
+    kind = Embedded(repository, shared.programs, shared.user)
+    report = {"findings": [], "events": 3, "keys_tried": 2}
+    monkeypatch.setattr("config.backup.configured.kind", lambda _home: kind)
+    monkeypatch.setattr("config.backup.restored_copy.check", lambda _url: report)
+
+    def verified() -> Verified:
+        home.parent.chmod(0o755)
+        return verification.verify(home)
+
+    return verified
+
+
+@pytest.fixture
+def small_disk(place: Path) -> Iterator[Path]:
+    """The place is on a disk of one megabyte."""
+    place.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)])
+    if mounted.returncode:
+        pytest.skip("needs root, who may mount a disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_place_is_reported_and_what_was_not_stored_follows_once_there_is_room(
+    shared: Server, repository: Repository, small_disk: Path, home: Path
+) -> None:
+    with running(shared, repository, home):
+        failure = eventually(lambda: Progress.read(home).failure, 30)
+        assert "No space left" in failure
+        assert Progress.read(home).stored_until == 0, "nothing restores yet"
+        assert bases.all_bases(repository) == []
+        subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
+        eventually(lambda: not Progress.read(home).failure, 30)
+        bases.take(repository, shared.cluster())
+
+
+def test_a_place_that_is_gone_is_reported_and_taken_up_again(
+    shared: Server, key: BackupKey, base: StoredBase, place: Path, home: Path
+) -> None:
+    store = open_store(str(place))
+    away = place.rename(place.with_name("away"))
+    place.write_text("a file where the folder was")
+    repository = Repository(store, shared.cluster().system, key)
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).failure, 30)
+        assert Progress.read(home).failing_since > 0
+        place.unlink()
+        away.rename(place)
+        eventually(lambda: Progress.read(home).stored_until, 60)
+        assert not Progress.read(home).failure
+
+
+def test_log_that_postgresql_dropped_is_a_gap_until_there_is_a_new_base(
+    tmp_path_factory: pytest.TempPathFactory,
+    template: Path,
+    key: BackupKey,
+    place: Path,
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    with a_server(tmp_path_factory, template, max_slot_wal_keep_size="2MB") as server:
+        repository = Repository(open_store(str(place)), server.cluster().system, key)
+        slot = server.cluster()
+        with running(server, repository, home, keeps_slot=True):
+            first = eventually(lambda: Progress.read(home).base, 30)
+            is_stored(server, home)
+        count(server, 1, 60_000)  # five segments that nobody receives
+        server.rows("checkpoint")
+        server.rows("select pg_switch_wal()")
+        server.rows("checkpoint")
+        assert slot.slot_state() == "lost"
+        with slot.only_one_base(), running(server, repository, home, keeps_slot=True):
+            eventually(lambda: Progress.read(home).gaps == 1, 30)
+            before = Progress.read(home).stored_until
+            eventually(lambda: "being made already" in Progress.read(home).failure, 30)
+            assert Progress.read(home).stored_until == before, "the log alone restores nothing"
+        with running(server, repository, home):
+            second = eventually(lambda: Progress.read(home).base, 30)
+            assert second != first
+            is_stored(server, home)
+        assert restored(server, repository, tmp_path / "all") == (60_000, 60_000)
+
+
+def test_segments_and_bases_that_somebody_deleted_are_found_and_a_new_base_makes_up_for_them(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    place: Path,
+    home: Path,
+    verify: Any,
+) -> None:
+    (home / "witness" / "tombstones.jsonl").write_text("one\n")
+    with running(shared, repository, home):
+        first = eventually(lambda: Progress.read(home).base, 30)
+        for _ in range(3):
+            fill_a_segment(shared)
+        is_stored(shared, home)
+        older = shutil.copytree(place, place.with_name("older"))
+        (home / "witness" / "tombstones.jsonl").write_text("one\ntwo\n")
+        fill_a_segment(shared)
+        is_stored(shared, home)
+        good = verify()
+        assert good.findings == []
+        assert good.rpo_s < 60
+        assert good.good_at == good.at
+    shutil.rmtree(place)  # all of it goes back to what it was
+    older.rename(place)
+    bad = verify()
+    assert [line.split()[0] for line in bad.findings] == ["the", "witness/tombstones.jsonl"]
+    assert "of the log that were stored are gone" in bad.findings[0]
+    assert "has 4 of the 8 bytes" in bad.findings[1]
+    assert bad.good_at == good.at
+    (whole, *_others) = sorted(place.glob("*/wal/*[0-9A-F].zst.age"))[1:]
+    whole.unlink()
+    assert "1 segments of the write-ahead log are not in the place" in verify().findings
+    assert Verified.read(home).is_behind
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base not in ("", first), 30)
+        is_stored(shared, home)
+        assert verify().findings == []
+
+
+def test_a_backup_that_does_not_restore_is_a_finding(
+    base: StoredBase, place: Path, home: Path, verify: Any
+) -> None:
+    (file,) = place.glob(f"*/base/{base.label}/base.tar.zst.age")
+    file.write_bytes(file.read_bytes()[:-1000])
+    verified = verify()
+    assert verified.findings[0].startswith("it cannot be restored: the backup")
+    assert verified.good_at == 0
+    assert str(verified) == verified.findings[0]
+    assert list((home / "backup").glob("verify.*.copy")) == []
+
+
+def test_a_second_verification_at_the_same_time_is_refused_and_a_killed_ones_copy_removed(
+    base: StoredBase, home: Path, verify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = home / "backup" / "verify.1.copy"
+    remains.mkdir(parents=True)
+    refusals = []
+
+    def again(_url: str) -> Mapping[str, Any]:
+        with pytest.raises(Problem, match="another verification runs") as refusal:
+            verification.verify(home)
+        refusals.append(refusal)
+        return {"findings": [], "events": 1, "keys_tried": 1}
+
+    monkeypatch.setattr("config.backup.restored_copy.check", again)
+    assert verify().findings == []
+    assert len(refusals) == 1
+    assert not remains.exists()
+
+
+def test_a_copy_that_would_fill_the_disk_is_not_begun(
+    shared: Server, base: StoredBase, repository: Repository, tmp_path: Path
+) -> None:
+    class Large(Embedded):
+        def put_back(self, *_arguments: Any) -> Any:
+            raise AssertionError("it was begun")
+
+    kind = Large(repository, shared.programs, shared.user)
+    large = bases.StoredBase(**{**as_fields(base), "content_bytes": 10**18})
+    with (
+        pytest.raises(Problem, match=r"GB free, and 1100000001.1 GB are needed"),
+        recovery.recovered(kind, large, tmp_path / "copy"),
+    ):
+        raise AssertionError("it was restored")
+    assert not (tmp_path / "copy").exists()
+
+
+def fill_a_segment(server: Server) -> None:
+    server.rows("select pg_logical_emit_message(true, 'x', repeat('x', 1000))")
+    server.rows("select pg_switch_wal()")
+
+
+def as_fields(base: StoredBase) -> dict[str, Any]:
+    return {name: getattr(base, name) for name in StoredBase.__dataclass_fields__}
+
+
+def test_a_restore_over_a_running_database_is_refused(
+    shared: Server, base: StoredBase, repository: Repository, home: Path
+) -> None:
+    kind = Embedded(repository, shared.programs, shared.user)
+    restoration = Restoration(Home(home), kind, shared.data, replaces=True)
+    with pytest.raises(Problem, match=rf"PostgreSQL runs on {shared.data}"):
+        restoration.run(None, "")
+    assert shared.rows("select 1") == [(1,)]
+
+
+def test_a_stolen_place_tells_nothing_not_even_by_its_names(
+    shared: Server, repository: Repository, place: Path, home: Path
+) -> None:
+    """Names, texts and keys are looked for in every byte and every file name."""
+    (home / "witness" / "tombstones.jsonl").write_text(f'{{"subject": "{SECRET}"}}\n')
+    (home / "backup").mkdir()
+    (home / "backup" / "installation").write_text(SECRET)
+    shared.rows("create table if not exists tenant (name text)")
+    shared.rows("insert into tenant select %s from generate_series(1, 1000)", SECRET)
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base, 30)
+        shared.rows("insert into tenant select %s from generate_series(1, 1000)", SECRET)
+        is_stored(shared, home)
+    words = [SECRET, "pg_catalog", "PG_VERSION", "postgres"]
+    files = [file for file in place.rglob("*") if file.is_file()]
+    assert {file.parent.name for file in files} >= {"wal", "witness"}
+    for file in files:
+        content = file.read_bytes()
+        assert content.startswith(b"age-encryption.org/v1"), file
+        assert not [word for word in words if word.encode() in content], file
+        assert not [word for word in words if word in str(file.relative_to(place))], file
+
+
+def test_a_process_whose_place_another_installation_writes_to_stores_nothing(
+    shared: Server, base: StoredBase, repository: Repository, home: Path, tmp_path: Path
+) -> None:
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base, 30)
+    names = repository.names("wal")
+    (tmp_path / "clone").mkdir()
+    with running(shared, repository, tmp_path / "clone"):
+        failure = eventually(lambda: Progress.read(tmp_path / "clone").failure, 30)
+    assert "writes its backups of this database there too" in failure
+    assert repository.names("wal") == names
