@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from config.backup.bases import StoredBase
 from config.backup.repository import Repository
 from config.backup.shipping import contiguous
-from config.backup.wal import SEGMENT, Piece, Segment
+from config.backup.wal import HISTORY, SEGMENT, Piece, Segment, position
 
 
 @dataclass(slots=True)
@@ -51,6 +51,18 @@ class StoredLog:
                 content[piece.begins : piece.ends] = self.repository.get(f"wal/{piece.name}")
         return bytes(content) if contiguous(pieces) else None
 
+    def newest_timeline(self, base: StoredBase) -> int:
+        """Returns the last timeline that goes on from this base. Raises StoreError, Unreadable.
+
+        One that left the base's timeline before the base was made is a restored copy's.
+        """
+        histories = sorted(name for name in self.names if HISTORY.fullmatch(name))
+        for name in reversed(histories):
+            branch = _branches(self.repository.get(f"wal/{name}")).get(base.timeline, -1)
+            if branch >= base.ends:
+                return int(name.partition(".")[0], 16)
+        return base.timeline
+
     def end(self, segment_bytes: int) -> int:
         """Returns the position after the last byte that is stored."""
         whole = (Segment.named(name, segment_bytes) for name in self.names if _is_segment(name))
@@ -81,6 +93,13 @@ class StoredLog:
             if Segment.named(name, base.segment_bytes).number < first
             for object_name in object_names
         ]
+
+
+def _branches(history: bytes) -> dict[int, int]:
+    """Returns the position at which each timeline of a history was left."""
+    lines = [line.split() for line in history.decode().splitlines()]
+    fields = (line for line in lines if len(line) >= 2 and line[0].isdecimal())
+    return {int(line[0]): position(line[1]) for line in fields}
 
 
 def _is_segment(name: str) -> bool:

@@ -48,8 +48,10 @@ class Embedded:
             unpack(lambda target: stored_bases.copy_tar(self.repository, stored, target), data)
             self.user.own_tree(data)
             log = StoredLog.read(self.repository)
+            timeline = str(log.newest_timeline(stored))
         with self._feeder(log, stored.segment_bytes) as feeder:
             target = {"recovery_target_time": at.isoformat()} if at else {}
+            target["recovery_target_timeline"] = timeline
             try:
                 yield {"restore_command": feeder.command(data), **target}
             except Problem:
