@@ -41,7 +41,7 @@ class Running:
         told |= {"FOREBAY_GRPC_PORT": "0", **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "config.supervisor", *options],
-            env={**_bare_environment(), **told},
+            env={**bare_environment(), **told},
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -163,7 +163,7 @@ def eventually(true: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def _bare_environment() -> Mapping[str, str]:
+def bare_environment() -> Mapping[str, str]:
     """Returns the environment without what the tests were told, or have imported and so set."""
     ours = ("FOREBAY_", "DATABASE_URL", "REDIS_URL", "GRPC_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -6,6 +6,7 @@ the signing key. `age --decrypt KIT | tar -t` shows what is in it.
 
 import getpass
 import io
+import os
 import sys
 import tarfile
 import time
@@ -18,6 +19,7 @@ import pyrage
 from audit.keys.master_keys import private_file
 from config import environment
 from config.supervisor.home import Home
+from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import Problem
 from console.backups.record import Verified
 
@@ -45,8 +47,16 @@ def write(home: Path, file: Path, words: str) -> None:
             tar.addfile(entry, io.BytesIO(content))
     locked = pyrage.passphrase.encrypt(archive.getvalue(), words)
     draft = file.with_name(f"{file.name}.new")
-    draft.write_bytes(locked)
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as target:
+        target.write(locked)
+        os.fsync(target.fileno())
     draft.replace(file)
+
+
+def elsewhere() -> list[str]:
+    """Returns the variables that hold a secret which no kit has."""
+    return [name for names in SHARED_KEYS for name in names[::2] if os.environ.get(name)]
 
 
 def check(home: Path, file: Path, words: str) -> None:

@@ -4,6 +4,7 @@ Everything happens in a folder beside the database's, erasures included; only th
 place. An interruption leaves the home as it was.
 """
 
+import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from config.backup.repository import Repository
 from config.backup.witness_files import WitnessFiles
 from config.backup.writer import Writer
 from config.supervisor.home import Home
+from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import Problem, done, say
 from console.backups.record import Progress
 
@@ -38,6 +40,7 @@ class Restoration:
                 "another folder"
             )
         _refuse_running(self._data)
+        _refuse_missing_keys(self._home.secrets)
         base = choose(self._kind, at, label)
         say(f"Restoring {base.label}")
         draft = self._data.with_name(f"{self._data.name}.restored")
@@ -46,6 +49,7 @@ class Restoration:
             self._take_witness(self._kind.repository, complete=not (at or label))
         with recovered(self._kind, base, draft, at) as (url, result):
             done(f"restored up to {_moment(result)}")
+            restored_copy.check_keys(url)
             restored_copy.erase_again(url)
             done("erased again who was erased since")
             restored_copy.resume_sealing(url, self._home.root / "witness" / "checkpoints.jsonl")
@@ -101,6 +105,20 @@ def _refuse_running(data: Path) -> None:
         return
     if program.startswith("postgres"):
         raise Problem(f"PostgreSQL runs on {data} (process {process}): stop it first")
+
+
+def _refuse_missing_keys(secrets: Path) -> None:
+    """Raises Problem: a first start would make new ones, which open nothing."""
+    missing = [
+        file
+        for name, file, replacement in SHARED_KEYS
+        if not (os.environ.get(name) or os.environ.get(replacement) or (secrets / file).exists())
+    ]
+    if missing:
+        raise Problem(
+            f"{', '.join(missing)} missing in {secrets}: without the keys nothing can be read. "
+            "Pass --kit, or put the files there"
+        )
 
 
 def _size(file: Path) -> int:

@@ -17,6 +17,12 @@ from config.supervisor.terminal import Problem
 _OPENS_S = 20
 
 
+def check_keys(url: str) -> None:
+    """Raises Problem unless the master key and the others here are those of the database."""
+    with _empty_redis() as redis:
+        _manage(url, redis, "check_keys")
+
+
 def erase_again(url: str) -> None:
     """Apply every tombstone that the restored database lacks. Raises Problem."""
     with _redis() as redis:

@@ -120,4 +120,6 @@ def _kit(options: argparse.Namespace) -> int:
     else:
         kit.write(environment.HOME, options.file, passphrase)
         print(f"wrote {options.file}: keep it apart from the backups, and the passphrase apart")
+    for name in kit.elsewhere():
+        print(f"{name} is not in it: keep its value apart from the backups as well")
     return 0

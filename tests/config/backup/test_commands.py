@@ -4,29 +4,37 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import psycopg
+import pyrage
 import pytest
 
 from config.backup import configured
 from config.backup.kit import check, read, unpack, write
+from config.command import postgres
 from config.command.backup import backup
 from config.command.restore import restore
+from config.environment import PROJECT
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 from console.backups.record import Progress, Verified
 from tests import prepared
-from tests.supervisor.running import HOSTED, Running
+from tests.supervisor.running import HOSTED, Running, bare_environment
 
 WORDS = "four words of nothing"
+MASTER_KEY = "abc\n"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     made = Home(tmp_path / "home")
     (made.root / "secrets").mkdir(parents=True)
-    (made.root / "secrets" / "master.key").write_text("abc\n")
+    (made.root / "secrets" / "master.key").write_text(MASTER_KEY)
     monkeypatch.setattr("config.environment.HOME", made.root)
     monkeypatch.setenv("FOREBAY_BACKUP_TO", str(tmp_path / "place"))
     (tmp_path / "words").write_text(f"{WORDS}\n")
@@ -64,6 +72,43 @@ def test_what_is_typed_each_day(
     assert "Forebay already runs on" in capsys.readouterr().err
 
 
+@pytest.mark.e2e
+@pytest.mark.soak
+@pytest.mark.slow(seconds=40)
+def test_a_verification_checks_the_copy_and_is_on_record(servers: None, home: Home) -> None:
+    assert backup(["now"]) == 0
+    ended = typed(home, "backup", "verify", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    verified = json.loads(ended.stdout)
+    assert verified["events"] > 0
+    assert verified["keys"] > 0
+    with psycopg.connect(postgres.superusers_url()) as connection:
+        runs = connection.execute(
+            "select ok, (figures->>'events')::int from audit_checkrun"
+            " where name = 'backup.verified'"
+        ).fetchall()
+        acts = connection.execute(
+            "select success, actor from audit_event where action = 'backup:verify'"
+        ).fetchall()
+    assert runs == [(True, verified["events"])]
+    assert acts == [(True, "system:backup")]
+    assert list((home.root / "backup").glob("verify.*.copy")) == []
+
+
+def typed(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
+    """Returns what a command typed on this home prints."""
+    place = os.environ["FOREBAY_BACKUP_TO"]
+    variables = {"FOREBAY_HOME": str(home.root), "FOREBAY_BACKUP_TO": place}
+    return subprocess.run(
+        [sys.executable, "-m", "config.command", *words],
+        cwd=PROJECT,
+        env={**bare_environment(), **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.unit
 class TestStatus:
     def test_all_is_well(self, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,34 +142,49 @@ class TestStatus:
         assert Progress.read(home.root) == Progress()
 
 
+@pytest.fixture(scope="module")
+def a_kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kit of the fixture `home`; age takes a second for each passphrase."""
+    home = tmp_path_factory.mktemp("kit-home")
+    (home / "secrets").mkdir()
+    (home / "secrets" / "master.key").write_text(MASTER_KEY)
+    write(home, home / "kit.age", WORDS)
+    return home / "kit.age"
+
+
+@pytest.fixture(scope="module")
+def decrypt() -> Callable[[bytes, str], bytes]:
+    return cache(pyrage.passphrase.decrypt)
+
+
 @pytest.mark.unit
 class TestKit:
+    @pytest.fixture(autouse=True)
+    def once(self, monkeypatch: pytest.MonkeyPatch, decrypt: Callable[[bytes, str], bytes]) -> None:
+        """The same kit is decrypted once for all tests."""
+        monkeypatch.setattr("pyrage.passphrase.decrypt", decrypt)
+
     def test_it_has_every_secret_and_gives_those_that_are_missing(
-        self, home: Home, tmp_path: Path
+        self, home: Home, a_kit: Path, tmp_path: Path
     ) -> None:
-        file = tmp_path / "kit.age"
-        write(home.root, file, WORDS)
-        assert b"abc" not in file.read_bytes()
-        assert read(file, WORDS) == {"master.key": b"abc\n"}
-        check(home.root, file, WORDS)
+        assert MASTER_KEY.encode() not in a_kit.read_bytes()
+        assert a_kit.stat().st_mode & 0o077 == 0
+        assert read(a_kit, WORDS) == {"master.key": MASTER_KEY.encode()}
+        check(home.root, a_kit, WORDS)
         assert Verified.read(home.root).kit_at > 0
         other = Home(tmp_path / "other")
         (other.root / "secrets").mkdir(parents=True)
-        assert unpack(file, WORDS, other) == ["master.key"]
-        assert unpack(file, WORDS, other) == [], "what is there stays"
+        assert unpack(a_kit, WORDS, other) == ["master.key"]
+        assert unpack(a_kit, WORDS, other) == [], "what is there stays"
 
-    def test_it_is_out_of_date_once_a_secret_is_new(self, home: Home, tmp_path: Path) -> None:
-        file = tmp_path / "kit.age"
-        write(home.root, file, WORDS)
+    def test_it_is_out_of_date_once_a_secret_is_new(self, home: Home, a_kit: Path) -> None:
         (home.secrets / "backup.key").write_text("new")
         with pytest.raises(Problem, match=r"out of date \(backup.key\)"):
-            check(home.root, file, WORDS)
+            check(home.root, a_kit, WORDS)
 
-    def test_another_passphrase_opens_nothing(self, home: Home, tmp_path: Path) -> None:
-        file = tmp_path / "kit.age"
-        write(home.root, file, WORDS)
+    def test_another_passphrase_opens_nothing(self, a_kit: Path) -> None:
         with pytest.raises(Problem, match="does not open with this passphrase"):
-            read(file, WORDS + "!")
+            read(a_kit, WORDS + "!")
 
     def test_a_short_passphrase_is_refused(
         self, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -133,6 +193,34 @@ class TestKit:
         assert backup(["kit", str(tmp_path / "kit.age")]) == 2
         assert "12 characters or more" in capsys.readouterr().err
         assert not (tmp_path / "kit.age").exists()
+
+    def test_a_secret_that_a_variable_has_is_named(
+        self,
+        home: Home,
+        a_kit: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name in ("FOREBAY_KMS_URL", "FOREBAY_AUDIT_SIGNING_KEY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
+        assert backup(["kit", "--check", str(a_kit)]) == 0
+        shown = capsys.readouterr().out
+        assert "opens, and has what this home has" in shown
+        assert "FOREBAY_MASTER_KEY is not in it" in shown
+
+    def test_one_that_is_lost_is_made_again_with_a_new_key_at_a_new_place(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As docs/operations/backup.md says: the old backups stay readable with the old key."""
+        configured.make_key(home.root)
+        old = (home.secrets / "backup.key").rename(tmp_path / "backup.key.old")
+        (tmp_path / "place" / "7713" / "base").mkdir(parents=True)
+        with pytest.raises(Problem, match="put the key back"):
+            configured.make_key(home.root)
+        monkeypatch.setenv("FOREBAY_BACKUP_TO", str(tmp_path / "new-place"))
+        configured.make_key(home.root)
+        assert (home.secrets / "backup.key").read_text() != old.read_text()
 
 
 @pytest.mark.unit
@@ -152,6 +240,15 @@ class TestWithoutWhatIsNeeded:
         configured.make_key(home.root)
         assert backup(["list"]) == 2
         assert "has no backups" in capsys.readouterr().err
+
+    def test_a_restore_opens_nothing(
+        self, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Not even the key that a first start would make is made."""
+        assert restore(["--from", str(tmp_path / "place")]) == 2
+        assert "backup.key is missing: no backup opens without the key" in capsys.readouterr().err
+        assert sorted(file.name for file in home.secrets.iterdir()) == ["master.key"]
+        assert not (home.root / "postgres").exists()
 
     def test_the_key_is_gone_and_backups_are_there(self, home: Home, tmp_path: Path) -> None:
         """A second key would make the first one's backups unreadable in time."""

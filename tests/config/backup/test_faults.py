@@ -14,6 +14,7 @@ from config.backup.bases import StoredBase
 from config.backup.kinds.embedded import Embedded
 from config.backup.repository import Repository, open_store
 from config.backup.restoration import Restoration
+from config.backup.writer import Writing
 from config.supervisor.home import Home
 from config.supervisor.terminal import Problem
 from console.backups.record import Progress, Verified
@@ -223,6 +224,54 @@ def test_a_restore_over_a_running_database_is_refused(
     with pytest.raises(Problem, match=rf"PostgreSQL runs on {shared.data}"):
         restoration.run(None, "")
     assert shared.rows("select 1") == [(1,)]
+
+
+def test_a_restore_without_the_platforms_keys_opens_nothing_and_makes_none(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first start makes keys that are missing; then the right ones would come too late."""
+    for name in ("FOREBAY_MASTER_KEY", "FOREBAY_KMS_URL", "FOREBAY_AUDIT_SIGNING_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    kind = Embedded(repository, shared.programs, shared.user)
+    restoration = Restoration(Home(home), kind, home / "postgres", replaces=False)
+    with pytest.raises(Problem, match="master.key, audit_signing.key missing in"):
+        restoration.run(None, "")
+    assert [each.name for each in home.iterdir()] == ["witness"]
+
+
+def test_a_restore_whose_witness_has_lost_lines_is_refused(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Somebody put the older object back: people who were erased would return."""
+    monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
+    monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
+    for step in ("check_keys", "erase_again"):
+        monkeypatch.setattr(f"config.backup.restored_copy.{step}", lambda _url: None)
+    monkeypatch.setattr("config.backup.restored_copy.resume_sealing", lambda _url, _witness: None)
+    repository.put("witness/tombstones.jsonl", b"one\n")
+    progress = Progress(stored=base.ends + 10**9, base="gone", witness={"tombstones.jsonl": 8})
+    Writing(repository, home.parent / "lost").renew(progress, now=1e9)
+    kind = Embedded(repository, shared.programs, shared.user)
+    home.parent.chmod(0o755)
+    data = home / "postgres"
+    with pytest.raises(Problem, match="people whose erasure is in them would come back"):
+        Restoration(Home(home), kind, data, replaces=False).run(None, "")
+    assert not data.exists()
+    Restoration(Home(home), kind, data, replaces=False, despite_findings=True).run(None, "")
+    shown = capsys.readouterr().out
+    assert "last wrote there at 2001-09-09T01:46:40+00:00" in shown
+    assert "Somebody has changed the place: the base backup gone is gone" in shown
+    assert "bytes of the log that were stored are gone" in shown
+    assert (data / "PG_VERSION").exists()
 
 
 def test_a_stolen_place_tells_nothing_not_even_by_its_names(
