@@ -117,4 +117,8 @@ PARTS = {
     "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
     "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
     "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
+    "backup": Part(
+        "Backups", "backup",
+        {"megabytes": 10_000, **timed(5, 6.0)}, {"megabytes": 100, **timed(1, 3.0)},
+    ),
 }  # fmt: skip

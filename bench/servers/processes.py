@@ -16,6 +16,7 @@ ROLES = {
     "beat": ("celery", " beat"),
     "postgres": ("postgres",),
     "valkey": ("valkey-server",),
+    "backup": ("config.backup",),
     "engine": ("llama_cpp_server",),
 }
 

@@ -22,7 +22,7 @@ from tests.config.backup.conftest import Server, a_server
 from tests.config.backup.test_recovery import count, is_stored, restored, running
 from tests.e2e.ask import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 SECRET = "acme-bank-of-the-river"
 
 

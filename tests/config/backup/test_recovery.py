@@ -24,7 +24,7 @@ from console.backups.record import Progress
 from tests.config.backup.conftest import Server
 from tests.e2e.ask import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 ALL = "select count(*), max(n) from number"
 
 
