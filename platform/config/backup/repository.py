@@ -43,7 +43,7 @@ def open_store(address: str) -> ObjectStore:
         if "://" in address and not address.startswith("file://"):
             return from_url(
                 address,
-                client_options={"timeout": _REQUEST},
+                client_options={"timeout": _REQUEST, "allow_http": _may_use_http()},
                 retry_config={"retry_timeout": _REQUEST},
             )
         return LocalStore(Path(address.removeprefix("file://")).absolute(), mkdir=True)
@@ -51,6 +51,11 @@ def open_store(address: str) -> ObjectStore:
         raise Problem(
             f"FOREBAY_BACKUP_TO: {address} is no folder or bucket: {_first_line(error)}"
         ) from None
+
+
+def _may_use_http() -> bool:
+    """Returns AWS_ALLOW_HTTP, which the library reads only where it gets no other options."""
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
 
 
 class Repository:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 NAME, KEY_ID = "backups", "a-key-id"
 _PAGE = 10  # names in an answer to a listing: S3 has 1,000
@@ -123,6 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
             fields = f"<Bucket>{NAME}</Bucket><Key>{self.key}</Key><UploadId>{upload}</UploadId>"
             self._document("InitiateMultipartUploadResult", fields)
             return
+        if "delete" in self.query:
+            names = re.findall(r"<Key>(.*?)</Key>", self.body.decode())
+            for name in names:
+                self.bucket.objects.pop(unescape(name), None)
+            rows = (f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+            self._document("DeleteResult", "".join(rows))
+            return
         parts = self.bucket.uploads.pop(self.query["uploadId"])
         self.bucket.objects[self.key] = b"".join(parts[number] for number in sorted(parts))
         etag = _etag(self.bucket.objects[self.key])
@@ -131,9 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         if self._begin():
-            self.bucket.uploads.pop(self.query.get("uploadId", ""), None)
-            if "uploadId" not in self.query:
-                self.bucket.objects.pop(self.key, None)
+            self.bucket.uploads.pop(self.query["uploadId"])
             self._answer(204)
 
     def do_HEAD(self) -> None:

@@ -26,7 +26,6 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setattr("config.backup.repository._REQUEST", timedelta(seconds=2))
     with serving() as running:
         for name, value in running.variables.items():
             monkeypatch.setenv(name, value)
@@ -101,12 +100,14 @@ def test_a_bucket_that_is_busy_for_a_moment_is_asked_again(
 
 
 def test_a_bucket_that_stays_busy_or_says_nothing_is_reported_in_time(
-    bucket: Bucket, repository: Repository
+    bucket: Bucket, key: BackupKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("config.backup.repository._REQUEST", timedelta(seconds=1))
+    repository = Repository(open_store(ADDRESS), "7713", key)
     bucket.refusals = 10**6
     with pytest.raises(StoreError, match=r"7713/wal/a.zst.age: .*503"):
         repository.put("wal/a", b"x")
-    bucket.refusals, bucket.stalls_s = 0, 5.0
+    bucket.refusals, bucket.stalls_s = 0, 3.0
     with pytest.raises(StoreError, match="7713/wal/a.zst.age: "):
         repository.put("wal/a", b"x")
 
