@@ -40,12 +40,16 @@ class Action(StrEnum):
     ENGINE_CHANGE = "engine:change"
     ENGINE_DRAIN = "engine:drain"
     ENGINE_RESUME = "engine:resume"
+    ENGINE_REST = "engine:rest"  # it drains to save energy
+    ENGINE_WAKE = "engine:wake"
     ENGINE_REMOVE = "engine:remove"
     ENGINE_REPLACE = "engine:replace"  # a new version is loaded beside it
     ENGINE_REPLACE_CANCEL = "engine:replace_cancel"
     ENGINE_REPLACE_FAIL = "engine:replace_fail"
     ENGINE_SWITCH = "engine:switch"  # the new version serves, the old one finishes
     ENGINE_ROLLBACK = "engine:rollback"
+    GPU_LOCK = "gpu:lock"  # its clock, to save energy
+    GPU_RESET = "gpu:reset"  # the driver has it back
     TEMPLATE_CREATE = "template:create"  # of prompts
     TEMPLATE_PUBLISH = "template:publish"  # a version
     TEMPLATE_DELETE = "template:delete"

@@ -3,6 +3,7 @@
 Each has an SQL expression. All are evaluated in one statement, over indexes, in the system's scope.
 """
 
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from inference.engines import pools
@@ -40,6 +41,9 @@ _FILES = """
             where not whole and created_at < now() - interval '2 hours')
     or exists (select from inference_file where expires_at <= now())"""
 
+# Turned off, it wakes those that rest.
+_RESTS = "true" if settings.ENERGY_RESTS else "exists (select from inference_engine where resting)"
+
 IN_DATABASE = {
     "inference.sweep": "exists (select from inference_completion where state = 'open') "
     "or exists (select from inference_checkpoint)",
@@ -48,6 +52,7 @@ IN_DATABASE = {
     "inference.forget_files": _FILES,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
+    "inference.rest_engines": _RESTS,
 }
 
 

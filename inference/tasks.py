@@ -13,6 +13,7 @@ from inference import loop_heartbeats
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
+from inference.energy.resting import balance
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -52,6 +53,11 @@ def forget_keys() -> None:
 @shared_task(name="inference.replace", ignore_result=True)
 def replace() -> None:
     drive_all()
+
+
+@shared_task(name="inference.rest_engines", ignore_result=True)
+def rest_engines() -> None:
+    balance()
 
 
 @shared_task(name="inference.drive_batches", ignore_result=True)

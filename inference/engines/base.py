@@ -66,6 +66,7 @@ class EngineConfig:
     normal_form: str = "NFC"  # into which the tokenizer brings texts; "": none
     # of a server that Forebay starts: inference/engine_launch.py
     launch: Mapping[str, Any] = field(default_factory=dict)
+    gpus: list[int | str] = field(default_factory=list)  # of its server: NVML's indices or UUIDs
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it

@@ -115,6 +115,7 @@ class Usage(models.Model):
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)
     gpu_ms = models.BigIntegerField(db_default=0)  # milliseconds times GPUs, of long work
+    millijoules = models.BigIntegerField(null=True)  # that its GPUs took; None: not measured
     # Source of a cached answer: "l1", "l2", or "shared" with a request in flight. "miss": there
     # was none. "": the cache was not asked.
     cache = models.CharField(max_length=6, db_default="")

@@ -47,6 +47,7 @@ class Rollup(models.Model):
     hosted_cost = models.BigIntegerField(
         default=0, db_default=0
     )  # the part of `cost` that these took
+    millijoules = models.BigIntegerField(default=0, db_default=0)
     cancelled = models.BigIntegerField(default=0)
     errors_client = models.BigIntegerField(default=0)  # 4xx: what the caller sent
     errors_engine = models.BigIntegerField(default=0)  # the engine failed, or died

@@ -241,6 +241,8 @@ class Engine(Declared):
     hosted = models.BooleanField(default=False)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
+    # It drains to save energy, until its pool needs it (inference/energy/resting.py).
+    resting = models.BooleanField(default=False, db_default=False)
     # Only for a server that `make run` starts, written by the supervisor: since when it has not
     # been ready, and how its last process ended.
     starting_since = models.DateTimeField(null=True, editable=False)
@@ -367,6 +369,29 @@ class Engine(Declared):
             self.save(update_fields=["draining"])
             self.record("resume" if there else "drain", by)
 
+    def rest(self, *, by: str, **detail: Any) -> bool:
+        """Drain it to save energy, also one of the file. Returns whether it was awake."""
+        with transaction.atomic():
+            lock(self)
+            if self.draining or self.staged:
+                return False
+            self._refuse_during_replacement()
+            self.draining = self.resting = True
+            self.save(update_fields=["draining", "resting"])
+            self.record("rest", by, **detail)
+            return True
+
+    def wake(self, *, by: str, **detail: Any) -> bool:
+        """Let it take requests again. Returns False for one that an operator has drained since."""
+        with transaction.atomic():
+            lock(self)
+            if not self.resting or self.seat_is_taken:
+                return False
+            self.draining = self.resting = False
+            self.save(update_fields=["draining", "resting"])
+            self.record("wake", by, **detail)
+            return True
+
     @property
     def seat_is_taken(self) -> bool:
         """Returns whether an engine in use has its seat: a worker serves one engine at a time."""
@@ -379,10 +404,10 @@ class Engine(Declared):
             lock(self)
             self.refuse_from_file()
             self._refuse_staged()
-            if self.draining != draining:
+            if self.draining != draining or self.resting:
                 self._refuse_during_replacement()
-                self.draining = draining
-                self.save(update_fields=["draining"])
+                self.draining, self.resting = draining, False
+                self.save(update_fields=["draining", "resting"])
                 self.record(verb, by)
         return self
 

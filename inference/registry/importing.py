@@ -87,6 +87,8 @@ def _drains(entry: EngineEntry) -> bool:
     """Returns whether it drains. An elastic one waits for its worker, which a new one lacks."""
     if Replacement.objects.in_place_of(entry.engine).exists():
         return True
+    if Engine.objects.filter(name=entry.engine, resting=True).exists():
+        return True
     if not entry.fields.get("elastic"):
         return False
     was_draining = (

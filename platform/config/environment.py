@@ -146,6 +146,14 @@ def fraction(name: str, default: float) -> float:
     return figure
 
 
+def share(name: str, default: float) -> float:
+    """Returns a number above 0 and up to 1."""
+    figure = fraction(name, default)
+    if not 0 < figure <= 1:
+        raise EnvironmentProblem(f"{name} must be above 0 and at most 1, not {figure:g}")
+    return figure
+
+
 # Loopback and private networks: RFC 1918, RFC 4193.
 OWN_NETWORKS = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
 
@@ -388,6 +396,11 @@ def one_of(name: str, default: str, *others: str) -> str:
         known = " or ".join((default, *others))
         raise EnvironmentProblem(f"{name} must be {known}, not {word!r}")
     return word
+
+
+def energy() -> str:
+    """Returns what FOREBAY_ENERGY lets Forebay do to save energy."""
+    return one_of("FOREBAY_ENERGY", "off", "engines", "clocks", "on")
 
 
 def log_format() -> str:

@@ -227,6 +227,15 @@ ADDRESS_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 # The limit on pages for people whose session this process does not know yet.
 PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PER_MINUTE)
 
+# Energy (inference/energy, config/energy) ---------------------------------------------------------
+ENERGY_RESTS = environment.energy() in ("engines", "on")
+ENERGY_FULL = environment.share("FOREBAY_ENERGY_FULL", 0.75)  # of slots: above it an engine wakes
+ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 600)  # of low load until one rests
+ENERGY_SLOWER = environment.fraction("FOREBAY_ENERGY_SLOWER", 0.03)  # p99, at a lower clock
+ENERGY_FIRST_TOKEN_MS = environment.number("FOREBAY_ENERGY_FIRST_TOKEN_MS", 500)
+ENERGY_AGENT = environment.variable("FOREBAY_ENERGY_AGENT", "/run/forebay-energy/agent.sock")
+CARBON_G_PER_KWH = environment.fraction("FOREBAY_CARBON_G_PER_KWH", 0.0)  # 0: unknown
+
 # Metrics (config/metrics) ------------------------------------------------------------------------
 METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process; 0: none
 METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")

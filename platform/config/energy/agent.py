@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from config.energy.bounds import Bounds
-from config.energy.driver import Driver, GpuError
+from infrastructure.gpu_driver import Driver, GpuError
 
 log = logging.getLogger(__name__)
 LEASE_S = 4.0

@@ -133,6 +133,8 @@ async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
         servers.note_registered_engines()
         if options.has("workers"):
             await Workers(options, keeper, processes, servers).start()
+            if options.governs_clocks:
+                processes.govern_clocks()
         await processes.start()
 
     await run_concurrently(platform(), servers.start_engine())

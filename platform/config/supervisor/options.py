@@ -45,6 +45,7 @@ class RunOptions:
     context: int
     metrics_port: int = 0  # of the first process; 0: none listens
     tls: bool = False
+    governs_clocks: bool = False
 
     def has(self, role: str) -> bool:
         return not self.roles or role in self.roles
@@ -84,6 +85,7 @@ def read() -> RunOptions:
         context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),
         metrics_port=_number("FOREBAY_METRICS_PORT", 0, 0, 65535 - MOST_SCRAPED),
         tls=environment.has_tls(),
+        governs_clocks=environment.energy() in ("clocks", "on"),
     )
 
 

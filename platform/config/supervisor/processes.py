@@ -98,6 +98,14 @@ class Processes:
         child = self._keeper.child("backup", line, variables, stage=Stage.SERVER, is_watched=True)
         self._keeper.keep(child)
 
+    def govern_clocks(self) -> None:
+        """Start the process that governs the clocks of this host's GPUs."""
+        line = [sys.executable, "-m", "config.energy", "governor"]
+        child = self._keeper.child(
+            "energy", line, self._variables, stage=Stage.WORK, is_watched=True
+        )
+        self._keeper.keep(child)
+
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"
         child = self._front(name, "web", number)

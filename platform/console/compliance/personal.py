@@ -270,8 +270,8 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
         D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
-        "gpu_ms cost status finish_reason error_code attempts preemptions repeated queue_ms "
-        "ttft_ms duration_ms created_at",
+        "gpu_ms millijoules cost status finish_reason error_code attempts preemptions repeated "
+        "queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
     "inference.File": {
@@ -318,7 +318,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "
-        "hosted options draining staged seat starting_since starting_reason",
+        "hosted options draining resting staged seat starting_since starting_reason",
     },
     "inference.Replacement": {
         D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "
@@ -330,8 +330,8 @@ MAP: dict[str, dict[Data, str]] = {
 _ROLLUP = {
     D.PSEUDONYM: "member_id api_key_id",
     D.BEHAVIOUR: "starts model requests prompt_tokens cached_tokens completion_tokens cost "
-    "hosted hosted_cost cancelled errors_client errors_engine errors_platform ttft inter_token "
-    "queue_wait",
+    "millijoules hosted hosted_cost cancelled errors_client errors_engine errors_platform ttft "
+    "inter_token queue_wait",
     D.NONE: "id tenant team_id",
 }
 MAP |= {"inference.UsageHour": _ROLLUP, "inference.UsageDay": _ROLLUP}

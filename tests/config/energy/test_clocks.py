@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config.energy.agent import LEASE_S, LOOK_S, Clocks
 from config.energy.bounds import Bounds, Range, read
-from config.energy.driver import Driver, GpuError
+from infrastructure.gpu_driver import Driver, GpuError
 from tests.config.energy.gpus import StagedGpus
 
 pytestmark = pytest.mark.unit

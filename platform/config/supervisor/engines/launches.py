@@ -41,6 +41,8 @@ def launched(
             fields = {name: value for name, value in server.fields.items() if name != "name"}
             fields["url"] = fields.get("url") or engine_launch.url_of(server.kind, server.port)
             fields |= {"api_key": server.api_key, "launch": server.launch.shown}
+            if server.launch.gpus:
+                fields.setdefault("gpus", server.launch.gpus)
             entry = replace(entry, fields=fields)
         shown_entries.append(entry)
     return configured(shown_entries), servers

@@ -84,6 +84,8 @@ def nvmlDeviceResetGpuLockedClocks(gpu: str) -> None:
 
 def nvmlDeviceGetTotalEnergyConsumption(gpu: str) -> int:
     with _state("energy", gpu) as state:
+        if watts := state.get("watts"):
+            return int(time.monotonic() * 1000 * watts)
         return int(state.get("millijoules", {}).get(gpu, 0))
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA's driver (NVML), as far as the energy agent and the sweep need it.
+"""NVIDIA's driver (NVML), as far as energy is read and clocks are locked.
 
 A driver that was restarted is opened anew at the next call, and every error becomes a GpuError with
 words for the operator.

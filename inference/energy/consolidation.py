@@ -1,0 +1,69 @@
+"""Decides which engines of a pool rest: few full batches take less energy than many small ones.
+
+An engine that rests drains, with its server loaded and idle. It is woken before the others are
+full, so that nothing waits for it. Two thresholds and Peaks keep it from swinging: an engine rests
+only after the load was low for `hold_s`, and so low that the others are not near being full.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+CALM = 2 / 3  # of the fill that wakes an engine
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`full`: the share of the slots in use above which one more engine is woken."""
+
+    full: float = 0.75
+    hold_s: float = 600.0
+    least: int = 1  # engines that are always awake
+
+    @property
+    def calm(self) -> float:
+        return self.full * CALM
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An engine of the pool. `works`: nothing says that it does not answer."""
+
+    name: str
+    slots: int
+    rests: bool = False
+    works: bool = True
+
+
+class Plan(NamedTuple):
+    wake: tuple[str, ...] = ()
+    rest: str = ""
+
+
+def plan(rules: Rules, members: Sequence[Member], demand: int, peak: float | None) -> Plan:
+    """Returns what to do with a pool's engines, in the order of their positions.
+
+    `demand` is what runs and waits now, `peak` its highest in the last `hold_s`. The first engines
+    stay awake, the last ones rest.
+    """
+    awake = [member for member in members if member.works and not member.rests]
+    if wake := _to_wake(rules, awake, members, demand):
+        return Plan(wake=wake)
+    if peak is None or len(awake) <= rules.least:
+        return Plan()
+    *others, last = awake
+    fits = peak <= rules.calm * sum(member.slots for member in others)
+    return Plan(rest=last.name) if fits else Plan()
+
+
+def _to_wake(
+    rules: Rules, awake: Sequence[Member], members: Sequence[Member], demand: int
+) -> tuple[str, ...]:
+    slots, count, names = sum(member.slots for member in awake), len(awake), []
+    for member in members:
+        if count >= rules.least and demand <= rules.full * slots:
+            break
+        if member.rests and member.works:
+            names.append(member.name)
+            slots, count = slots + member.slots, count + 1
+    return tuple(names)

@@ -1,0 +1,129 @@
+"""Lets engines rest while their pool does not need them, and wakes them before it does.
+
+One process at a time looks, every other second, where FOREBAY_ENERGY asks for it. Left alone are
+pools with a hosted or an elastic engine (an autoscaler has those), with engines that an operator
+has drained, and with a replacement. Where it is turned off, whatever rests is woken.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from redis import RedisError
+
+from inference.energy.consolidation import Member, Plan, Rules, plan
+from inference.energy.peaks import Peaks
+from inference.engines.health import breaker_override
+from inference.engines.health.breakers import Phase
+from inference.models import Engine, Replacement
+from inference.queue.client import client
+from inference.queue.occupancy import occupancy
+from tenants.scope import system_scope
+
+log = logging.getLogger(__name__)
+BY = "system:energy"
+_LOCK = 0x464F5245  # "FORE"
+
+
+def balance(now: float | None = None) -> None:
+    """Let engines of each pool rest or wake them. Does nothing while Redis is away."""
+    with system_scope(), transaction.atomic():
+        if not _is_alone():
+            return
+        rows = _by_pool()
+        if not settings.ENERGY_RESTS:
+            _wake(row for members in rows.values() for row in members)
+            return
+        try:
+            _balance(rows, time.time() if now is None else now)
+        except RedisError as problem:
+            log.warning("cannot see what the engines do, so none rests or wakes: %s", problem)
+
+
+def _is_alone() -> bool:
+    """Take turns until the end of the transaction. Returns False if it is another's."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_xact_lock(%s)", [_LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def _by_pool() -> dict[str, list[Engine]]:
+    pools: dict[str, list[Engine]] = {}
+    for row in Engine.objects.filter(staged=False).select_related("pool"):
+        pools.setdefault(row.pool.name, []).append(row)
+    return pools
+
+
+def _balance(rows: dict[str, list[Engine]], now: float) -> None:
+    rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
+    busy = _being_replaced()
+    working = _working([row.name for members in rows.values() for row in members])
+    load = occupancy(rows)
+    for pool, members in rows.items():
+        if not _may_rest(members, busy):
+            _wake(members)
+            continue
+        demand = load[pool].running + load[pool].waiting
+        peaks = _read_peaks(pool, rules.hold_s)
+        peaks.add(now, demand)
+        decision = plan(rules, [_member(row, working) for row in members], demand, peaks.peak)
+        _carry_out(decision, members, demand, peaks.peak)
+        if decision.wake:
+            peaks.restart(now)
+        client().set(_name(pool), peaks.packed(), ex=max(60, int(2 * rules.hold_s)))
+
+
+def _may_rest(members: list[Engine], busy: set[Any]) -> bool:
+    return len(members) > 1 and not any(
+        row.hosted
+        or row.options.get("elastic")
+        or row.pk in busy
+        or (row.draining and not row.resting)
+        for row in members
+    )
+
+
+def _being_replaced() -> set[Any]:
+    pairs = Replacement.objects.open().values_list("old", "new")
+    return {engine for pair in pairs for engine in pair}
+
+
+def _working(names: list[str]) -> set[str]:
+    """Returns those that nothing is known against. Raises RedisError."""
+    states = breaker_override.breakers_of(client(), names)
+    return {name for name in names if states[name].phase is Phase.CLOSED}
+
+
+def _member(row: Engine, working: set[str]) -> Member:
+    works = row.name in working and row.starting_since is None
+    return Member(row.name, row.slots, row.resting, works)
+
+
+def _carry_out(decision: Plan, members: list[Engine], demand: int, peak: float | None) -> None:
+    by_name = {row.name: row for row in members}
+    for name in decision.wake:
+        by_name[name].wake(by=BY, demand=demand)
+    if decision.rest:
+        try:
+            by_name[decision.rest].rest(by=BY, demand=demand, peak=peak)
+        except ValidationError:  # a replacement has begun since
+            log.info("engine %s does not rest: it is being replaced", decision.rest)
+
+
+def _wake(members: Iterable[Engine]) -> None:
+    for row in members:
+        if row.resting:
+            row.wake(by=BY)
+
+
+def _name(pool: str) -> str:
+    return f"energy:peaks:{pool}"
+
+
+def _read_peaks(pool: str, hold_s: float) -> Peaks:
+    encoded: Any = client().get(_name(pool))
+    return Peaks.parse(encoded, hold_s)

@@ -1,0 +1,176 @@
+"""Engines that rest: which may, who wakes them, and what is on record."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from audit.models import Event
+from inference.due_tasks import IN_DATABASE
+from inference.energy import resting
+from inference.energy.resting import BY, balance
+from inference.models import Engine
+from inference.queue.client import client
+from inference.queue.fair_queue import prefix
+from inference.registry.importing import import_file
+
+pytestmark = pytest.mark.django_db
+NOW = 1_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def rests(settings: Any) -> Iterator[None]:
+    settings.ENERGY_RESTS, settings.ENERGY_HOLD_S = True, 60
+    yield
+    for name in client().scan_iter("energy:peaks:*"):
+        client().delete(name)
+
+
+class Fleet:
+    """A pool of the file, whose load a test plays in Redis."""
+
+    def __init__(self, engines: int = 3, **options: Any) -> None:
+        self.pool, self.now = f"fleet-{uuid4().hex[:8]}", NOW
+        servers = [{"url": f"http://10.0.0.{n}:8000/v1"} for n in range(1, engines + 1)]
+        common = {"kind": "vllm", "slots": 4, "engines": servers, **options}
+        self.file = {"chat": {"pools": {self.pool: common}}}
+        import_file(self.file)
+
+    def see(self, seconds: int, running: int) -> None:
+        leases = f"{prefix(self.pool)}:leases"
+        for _ in range(seconds // 2):
+            client().delete(leases)
+            if running:
+                client().zadd(leases, {str(n): n for n in range(running)})
+            self.now += 2
+            balance(self.now)
+        client().delete(leases)
+
+    @property
+    def awake(self) -> list[str]:
+        rows = Engine.objects.filter(pool__name=self.pool, draining=False)
+        return [name.removeprefix(f"{self.pool}.") for name in rows.values_list("name", flat=True)]
+
+    @property
+    def last(self) -> Engine:
+        return Engine.objects.filter(pool__name=self.pool).last()  # type: ignore[return-value]
+
+
+def acts() -> list[tuple[str, Any]]:
+    events = Event.objects.filter(actor=BY).order_by("at", "id")
+    return [(event.action, event.detail) for event in events]
+
+
+def test_engines_rest_at_low_load_and_wake_when_it_rises_and_all_is_on_record() -> None:
+    fleet = Fleet()
+    fleet.see(120, running=1)
+    assert fleet.awake == ["1"]
+    fleet.see(2, running=4)
+    assert fleet.awake == ["1", "2"]
+    fleet.see(2, running=9)
+    assert fleet.awake == ["1", "2", "3"]
+
+    assert [action for action, _ in acts()] == ["engine:rest"] * 2 + ["engine:wake"] * 2
+    rest, wake = acts()[0][1], acts()[2][1]
+    assert (rest["name"], rest["demand"], rest["peak"]) == (f"{fleet.pool}.3", 1, 1.0)
+    assert (wake["name"], wake["demand"]) == (f"{fleet.pool}.2", 4)
+
+
+def test_another_process_that_starts_leaves_them_resting() -> None:
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    import_file(fleet.file)
+
+    assert fleet.awake == ["1"]
+
+
+def test_turned_off_all_are_woken(settings: Any) -> None:
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    settings.ENERGY_RESTS = False
+    balance()
+
+    assert fleet.awake == ["1", "2", "3"]
+    assert "where resting" in IN_DATABASE["inference.rest_engines"], "beat sends it for that"
+
+
+@pytest.mark.parametrize("option", [{"elastic": True}, {"hosted": True}])
+def test_elastic_and_hosted_engines_are_left_alone(option: dict[str, Any]) -> None:
+    fleet = Fleet(**option)
+    before = fleet.awake
+    fleet.see(120, running=0)
+
+    assert fleet.awake == before
+    assert acts() == []
+
+
+def test_a_pool_in_which_an_operator_drains_an_engine_is_left_alone() -> None:
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    Engine.objects.filter(pool__name=fleet.pool).update(from_file=False)
+    resting_engine = fleet.last
+    resting_engine.drain(by="operator:ann")
+    fleet.see(120, running=0)
+
+    assert fleet.awake == ["1", "2"], "the other one that rested is woken, this one stays"
+    resting_engine.refresh_from_db()
+    assert (resting_engine.draining, resting_engine.resting) == (True, False)
+
+
+def test_an_operator_may_wake_one_that_rests() -> None:
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    Engine.objects.filter(pool__name=fleet.pool).update(from_file=False)
+    fleet.last.resume(by="operator:ann")
+
+    assert fleet.awake == ["1", "3"]
+    assert not fleet.last.resting
+
+
+def test_an_engine_that_is_being_replaced_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet()
+
+    def refuse(_engine: Engine) -> None:
+        raise ValidationError("one version takes the other's place")
+
+    monkeypatch.setattr(Engine, "_refuse_during_replacement", refuse)
+    fleet.see(120, running=0)
+
+    assert fleet.awake == ["1", "2", "3"]
+
+
+def test_while_redis_is_away_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from redis import ConnectionError
+
+    fleet = Fleet()
+    fleet.see(120, running=0)
+
+    def away(_pools: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(resting, "occupancy", away)
+    fleet.see(10, running=12)
+
+    assert fleet.awake == ["1"]
+
+
+def test_redis_that_lost_its_data_makes_nobody_rest_too_early() -> None:
+    fleet = Fleet()
+    fleet.see(50, running=0)
+    client().delete(f"energy:peaks:{fleet.pool}")
+    fleet.see(50, running=0)
+
+    assert fleet.awake == ["1", "2", "3"]
+
+
+def test_an_engine_whose_server_starts_is_not_counted_on() -> None:
+    from django.utils import timezone
+
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    Engine.objects.filter(name=f"{fleet.pool}.1").update(starting_since=timezone.now())
+    fleet.see(2, running=0)
+
+    assert fleet.awake == ["1", "2"]
