@@ -1,4 +1,4 @@
-"""The pictures in docs/scheduling.md are what docs/draw_scheduling.py draws."""
+"""The pictures of the documentation are what its scripts draw."""
 
 import runpy
 
@@ -6,12 +6,15 @@ import pytest
 
 from config.environment import PROJECT
 
+PAGES = {"draw_scheduling": "scheduling.md", "draw_energy": "operations/energy.md"}
+
 
 @pytest.mark.unit
-def test_the_pictures_are_those_that_the_script_draws() -> None:
-    script = runpy.run_path(str(PROJECT / "docs" / "draw_scheduling.py"))
-    text = (PROJECT / "docs" / "scheduling.md").read_text()
-    for name, draw in script["PICTURES"].items():
-        assert f"images/{name}.svg" in text
-        drawn = (script["IMAGES"] / f"{name}.svg").read_text()
-        assert drawn == draw(), "run: python docs/draw_scheduling.py"
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pictures_are_those_that_the_script_draws(name: str) -> None:
+    script = runpy.run_path(str(PROJECT / "docs" / f"{name}.py"))
+    text = (PROJECT / "docs" / PAGES[name]).read_text()
+    for picture, draw in script["PICTURES"].items():
+        assert f"images/{picture}.svg" in text
+        drawn = (script["IMAGES"] / f"{picture}.svg").read_text()
+        assert drawn == draw(), f"run: python docs/{name}.py"

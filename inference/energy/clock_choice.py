@@ -12,7 +12,8 @@ import msgspec
 
 from inference.energy.peaks import Peaks
 
-HOLD_S = 60.0  # of low load, before the clock goes down
+HOLD_S = 600.0  # of low load, before the clock goes down: each change is on record
+EIGHTHS = (1, 2, 3, 4, 6, 8)  # of the slots, which a sweep measures beside a single request
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -42,6 +43,11 @@ class Level(msgspec.Struct, frozen=True):
 
     requests: int
     mhz: int
+
+
+def loads(slots: int) -> list[int]:
+    """Returns the requests at once that a sweep measures."""
+    return sorted({1, *(max(1, slots * eighths // 8) for eighths in EIGHTHS)})
 
 
 def levels(points: Iterable[Point], bound: Bound) -> list[Level]:

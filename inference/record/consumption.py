@@ -34,6 +34,7 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     ttft_ms: int | None = None
     gpu_ms: int = 0
     stops: int = 0  # of its workers, which put it back; `times` leaves them out
+    millijoules: int | None = None  # None: not measured
 
     @property
     def work_units(self) -> int:
@@ -53,6 +54,7 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             gpu_ms=self.gpu_ms,
+            millijoules=self.millijoules,
             queue_ms=self.queue_ms,
             ttft_ms=self.ttft_ms,
         )

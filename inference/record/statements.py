@@ -80,7 +80,7 @@ SETTLED = f"""
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
         team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text,
-        repeated bool, gpu_ms bigint))
+        repeated bool, gpu_ms bigint, millijoules bigint))
         with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
@@ -95,11 +95,11 @@ SETTLED = f"""
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
          attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache,
-         repeated, gpu_ms)
+         repeated, gpu_ms, millijoules)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
            attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, ''),
-           coalesce(repeated, false), coalesce(gpu_ms, 0)
+           coalesce(repeated, false), coalesce(gpu_ms, 0), millijoules
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -115,6 +115,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     gpu_ms: int = 0
+    millijoules: int | None = None  # that its GPUs took; None: not measured
     attempts: int = 1
     preemptions: int = 0  # how often it was preempted
     queue_ms: int | None = None
@@ -202,6 +203,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         "state": outcome.state,
         "cached": outcome.cached_tokens,
         "gpu_ms": outcome.gpu_ms,
+        "millijoules": outcome.millijoules,
         "cache": outcome.cache or ("miss" if order.cached else ""),
         "finish_reason": outcome.finish_reason,
         "attempts": outcome.attempts,

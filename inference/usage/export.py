@@ -44,9 +44,14 @@ def _rows(report: UsageReport, by: Dimension) -> Iterator[list[Row]]:
 
 
 def _figures(figures: UsageFigures) -> Row:
-    """Returns costs in units of the currency, times in milliseconds."""
+    """Returns costs in units of the currency, energy in joules, times in milliseconds."""
     row: Row = {name: getattr(figures, name) for name in SUMS}
-    row |= {"cost": figures.cost / _MICRO, "hosted_cost": figures.hosted_cost / _MICRO}
+    del row["millijoules"]
+    row |= {
+        "joules": figures.millijoules / 1000,
+        "cost": figures.cost / _MICRO,
+        "hosted_cost": figures.hosted_cost / _MICRO,
+    }
     for name in LATENCIES:
         histogram = getattr(figures, name)
         row |= {f"{name}_p50_ms": histogram.p50, f"{name}_p95_ms": histogram.p95}

@@ -95,6 +95,7 @@ class UsageFigures:
     cached_tokens: int = 0
     completion_tokens: int = 0
     cost: int = 0
+    millijoules: int = 0  # of requests whose energy was measured
     hosted: int = 0  # requests that left this installation, and their part of the cost
     hosted_cost: int = 0
     cancelled: int = 0

@@ -26,6 +26,7 @@ SUMS = {
     "cached_tokens": "sum(cached_tokens)",
     "completion_tokens": "sum(completion_tokens)",
     "cost": "sum(cost)",
+    "millijoules": "coalesce(sum(millijoules), 0)",
     "hosted": "count(*) filter (where hosted and not repeated)",
     "hosted_cost": "coalesce(sum(cost) filter (where hosted), 0)",
     "cancelled": "count(*) filter (where outcome = 'cancelled')",
@@ -42,7 +43,7 @@ _CLIENT = "('context_length_exceeded', 'invalid_request')"
 
 _TAKEN = f"""
     select created_at, tenant_id, model, prompt_tokens, cached_tokens, completion_tokens, cost,
-           hosted, ttft_ms, queue_ms, xid, completion_id,
+           millijoules, hosted, ttft_ms, queue_ms, xid, completion_id,
            coalesce(team_id, '{NOBODY}') as team_id,
            coalesce(member_id, '{NOBODY}') as member_id,
            coalesce(api_key_id, '{NOBODY}') as api_key_id,

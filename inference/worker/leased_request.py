@@ -184,6 +184,7 @@ class LeasedRequest:
             answers=parts.connections.answers,
             checkpoints=checkpoints,
             preemption=parts.preemption,
+            energy=parts.energy,
         )
         run = Run(order, item, parts.engine, earlier, services)
         run.handler = handler_of(order)(run)

@@ -19,6 +19,7 @@ from inference.engines.health import breakers
 from inference.engines.transport.session import EngineSession
 from inference.queue.occupancy import new_runner_id
 from inference.queue.pool_workers import workers_of
+from inference.worker.energy_meter import meter_of
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
@@ -89,6 +90,7 @@ class Runner:
             watch=self.watch,
             charging=Charging(connections.queue, self.requests.running),
             preemption=Preemption(connections.redis, connections.queue, lambda: self.stopping),
+            energy=meter_of(self.engine, self.slots.count),
         )
 
     @asynccontextmanager
@@ -98,15 +100,15 @@ class Runner:
         heartbeat = Heartbeat(self.id, parts, self.idling, self.siblings, self.stop)
         inbox = Inbox(self.requests, self.idling, parts.preemption.ask)
         silence = SilenceWatch(self.engine, connections.session)
-        companions = [
-            asyncio.create_task(work)
-            for work in (
-                heartbeat.keep(),
-                inbox.read(connections.inbox, self.id),
-                breakers.keep_fresh(settings.REDIS_URL),
-                silence.keep_watch(self.requests.running),
-            )
+        works = [
+            heartbeat.keep(),
+            inbox.read(connections.inbox, self.id),
+            breakers.keep_fresh(settings.REDIS_URL),
+            silence.keep_watch(self.requests.running),
         ]
+        if place.energy:
+            works.append(place.energy.keep(self.pool, self.engine.config.id))
+        companions = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ from inference.queue.fair_queue import FairQueue
 from inference.record import statements
 from inference.record.recorded_requests import EncryptedRequests
 from inference.stream.writer import Writer
+from inference.worker.energy_meter import EnergyMeter
 from inference.worker.engine_metrics import EngineWatch
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
@@ -62,6 +63,7 @@ class RunnerParts:
     watch: EngineWatch
     charging: Charging
     preemption: Preemption
+    energy: EnergyMeter | None = None
 
     @property
     def guard(self) -> Guard:

@@ -358,7 +358,15 @@ class Generation(Handler):
             await writer.written(self.order.id.bytes)
         prompt, answer = await self._taken(session)
         times, events = self.run.earlier.parked.times + 1, len(self.output.events)
-        return Parked(times, events, prompt, answer, self.run.queue_ms, self._ttft_ms())
+        return Parked(
+            times,
+            events,
+            prompt,
+            answer,
+            self.run.queue_ms,
+            self._ttft_ms(),
+            millijoules=self.run.millijoules,
+        )
 
     def _keep_events(self, writer: Writer) -> None:
         """Store all events in the stream for the next attempt. Readers have theirs already."""

@@ -78,6 +78,7 @@ class Run:
         self.moves: Pool | None = None  # to where: nothing, or half of it, has come of it here
         self.has_left = False  # this installation: a hosted engine may have read it
         self.parked: Parked | None = None  # a higher class has its slot: what it has taken
+        self.millijoules = self.past.parked.millijoules  # so far; None: not measured
 
     # What a runner tells it ----------------------------------------------------------------------
     def park(self) -> bool:
@@ -161,7 +162,7 @@ class Run:
         on record.
         """
         signals = self.signals
-        failure = self.failure = await self._failure_of_work(session, writer)
+        failure = self.failure = await self._measured_work(session, writer)
         if failure:
             failure.cause = self.engine.shown_cause(failure.cause)
         parks = signals.parks_here and not failure
@@ -233,6 +234,16 @@ class Run:
         await answers.end(self.order, outcome if good else None, cipher)
 
     # Its work ------------------------------------------------------------------------------------
+    async def _measured_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
+        """Do the work, and add the energy that it took."""
+        if not (meter := self.around.energy):
+            return await self._failure_of_work(session, writer)
+        mark = meter.begin()
+        try:
+            return await self._failure_of_work(session, writer)
+        finally:
+            self.millijoules = (self.millijoules or 0) + meter.end(mark)
+
     async def _failure_of_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
         if self._attempts > classes.of(self.order.klass).most_attempts:
@@ -337,6 +348,7 @@ class Run:
             attempts=self.item.attempt,
             preemptions=self.earlier.parked.times,
             queue_ms=self.queue_ms,
+            millijoules=self.millijoules,
         )
 
     @property

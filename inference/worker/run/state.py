@@ -18,6 +18,7 @@ from inference.worker.guard import Guard
 from inference.worker.run.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
+    from inference.worker.energy_meter import EnergyMeter
     from inference.worker.preemption import Preemption
 
 
@@ -45,7 +46,8 @@ class RunServices:
     `checkpoints`: for a class of work that has them. `preemption` offers the slot to higher
     classes. `elsewhere` returns another pool that can take the order, `own_pool` its own while that
     takes requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as
-    the engine is free of a parked order. `answers` stores what may be sent again.
+    the engine is free of a parked order. `answers` stores what may be sent again. `energy` measures
+    what the work takes, where that can be known.
     """
 
     guard: Guard = field(default_factory=Guard)
@@ -56,6 +58,7 @@ class RunServices:
     answers: SecondLevel | None = None
     checkpoints: Checkpoints | None = None
     preemption: "Preemption | None" = None
+    energy: "EnergyMeter | None" = None
 
 
 class Output:

@@ -23,7 +23,7 @@ from config.energy.client import AgentClient, AgentError
 from config.energy.governor import record
 from config.energy.measuring import Load, NothingMeasured, measure
 from config.energy.sweep_file import Sweep
-from inference.energy.clock_choice import Point
+from inference.energy.clock_choice import Point, loads
 from inference.engines import engines, pools
 from inference.engines.base import Engine, EngineFailed
 from inference.queue.occupancy import occupancy
@@ -45,7 +45,7 @@ def main() -> int:
         load_once()
         engine = _engine(options.engine)
         clocks = _spread(Driver().clocks(str(engine.config.gpus[0])), options.clocks)
-        plan = [(requests, mhz) for requests in _loads(engine) for mhz in clocks]
+        plan = [(requests, mhz) for requests in loads(engine.config.slots) for mhz in clocks]
         _tell(engine, plan, options.seconds)
         if not options.change_clocks:
             raise NotNow("nothing was changed: say --change-clocks to measure")
@@ -88,11 +88,6 @@ def _spread(clocks: Sequence[int], count: int) -> list[int]:
     step = (highest - lowest) / (count - 1)
     nearest = {min(clocks, key=lambda mhz: abs(mhz - lowest - n * step)) for n in range(count)}
     return sorted(nearest, reverse=True)
-
-
-def _loads(engine: Engine) -> list[int]:
-    slots = engine.config.slots
-    return sorted({1, max(1, slots // 4), max(1, slots // 2), slots})
 
 
 def _tell(engine: Engine, plan: Sequence[tuple[int, int]], seconds: float) -> None:

@@ -89,6 +89,24 @@ def money(micro: int) -> str:
 
 
 @register.filter
+def energy(millijoules: int) -> str:
+    """Formats millijoules: 12.3 kWh, 45.6 Wh, or 789 J below a tenth of a Wh."""
+    watt_hours = millijoules / 3_600_000
+    if watt_hours >= 1000:
+        return f"{watt_hours / 1000:,.1f} kWh"
+    return f"{watt_hours:.1f} Wh" if watt_hours >= 0.1 else f"{millijoules / 1000:.0f} J"
+
+
+@register.filter
+def carbon(millijoules: int) -> str:
+    """Formats what energy emits, "" where FOREBAY_CARBON_G_PER_KWH is not set."""
+    grams = millijoules / 3_600_000_000 * settings.CARBON_G_PER_KWH
+    if not grams:
+        return ""
+    return f"{grams / 1000:,.1f} kg CO₂" if grams >= 1000 else f"{grams:.3g} g CO₂"
+
+
+@register.filter
 def percent(part: int, whole: int) -> str:
     return f"{part * 100 / whole:.1f} %" if whole else "–"
 

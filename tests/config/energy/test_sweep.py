@@ -16,9 +16,9 @@ from config.energy.agent import Clocks
 from config.energy.bounds import Bounds, Range
 from config.energy.client import AgentClient, AgentError
 from config.energy.measuring import Load, Measured, NothingMeasured, measure
-from config.energy.sweep import NotNow, Sweeping, _loads, _spread
+from config.energy.sweep import NotNow, Sweeping, _spread
 from config.energy.sweep_file import Sweep
-from inference.energy.clock_choice import Bound, Level, Point, levels
+from inference.energy.clock_choice import Bound, Level, Point, levels, loads
 from inference.engines.base import Engine, EngineConfig, EngineFailed
 from inference.engines.kinds.vllm import VllmEngine
 from infrastructure.gpu_driver import Driver
@@ -168,7 +168,7 @@ def test_clocks_and_loads_are_spread_evenly() -> None:
     clocks = list(range(210, 1981, 15))
     assert _spread(clocks, 4) == [1980, 1395, 795, 210]
     assert _spread([1005, 1980], 8) == [1980, 1005]
-    assert _loads(engine()) == [1, 4, 8, 16]
+    assert loads(16) == [1, 2, 4, 6, 8, 12, 16]
 
 
 def test_the_file_has_a_sweep_of_each_engine(tmp_path: Path) -> None:

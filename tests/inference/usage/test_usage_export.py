@@ -35,7 +35,7 @@ def lines(report: UsageReport, by: Dimension = Dimension.MODEL) -> list[dict[str
 
 
 def test_a_row_for_each_group_in_each_day(acme: Tenant) -> None:
-    used(acme, NOON, model="a", cost=1_250_000)
+    used(acme, NOON, model="a", cost=1_250_000, millijoules=2_500)
     used(acme, NOON, model="b", cost=1, hosted=True)
     used(acme, NOON - timedelta(days=1), model="a", ttft_ms=None, completion_tokens=1)
     rollup.roll_up()
@@ -46,6 +46,7 @@ def test_a_row_for_each_group_in_each_day(acme: Tenant) -> None:
     assert (third["cost"], third["requests"], third["prompt_tokens"]) == ("0.000001", "1", "12")
     assert (second["hosted"], third["hosted"]) == ("0", "1")
     assert (second["hosted_cost"], third["hosted_cost"]) == ("0", "0.000001")
+    assert (second["joules"], third["joules"]) == ("2.5", "0")
     assert abs(int(second["ttft_p50_ms"]) - 80) <= 16
 
 

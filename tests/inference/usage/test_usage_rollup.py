@@ -88,6 +88,16 @@ def test_what_left_the_house_is_counted_with_its_cost(acme: Tenant) -> None:
         assert (row.requests, row.cost, row.hosted, row.hosted_cost) == (3, 118, 2, 111)
 
 
+def test_energy_is_summed_and_what_was_not_measured_adds_nothing(acme: Tenant) -> None:
+    use(acme, millijoules=1_800_000)
+    use(acme, millijoules=None)
+    rollup.roll_up()
+    use(acme, millijoules=200_000)
+    rollup.roll_up()
+    for row in (UsageHour.objects.get(), UsageDay.objects.get()):
+        assert (row.requests, row.millijoules) == (3, 2_000_000)
+
+
 def test_times_become_histograms(acme: Tenant) -> None:
     use(acme, ttft_ms=100, duration_ms=1100, completion_tokens=11, queue_ms=7)
     use(acme, ttft_ms=400, duration_ms=500, completion_tokens=1, queue_ms=None)  # one token

@@ -30,6 +30,7 @@ class FiguresShape(Shape):
     cached_tokens = s.IntegerField(help_text="Part of the prompt tokens.")
     completion_tokens = s.IntegerField()
     cost = s.IntegerField(help_text="Cost in millionths of the currency.")
+    millijoules = s.IntegerField(help_text="Energy of requests for which it was measured.")
     hosted = s.IntegerField(help_text="Requests that left this installation.")
     hosted_cost = s.IntegerField(help_text="Part of the cost.")
     cancelled = s.IntegerField()
