@@ -42,6 +42,8 @@ class Action(StrEnum):
     ENGINE_RESUME = "engine:resume"
     ENGINE_REST = "engine:rest"  # it drains to save energy
     ENGINE_WAKE = "engine:wake"
+    ENGINE_STOP = "engine:stop"  # the server of one that rests
+    ENGINE_START = "engine:start"
     ENGINE_REMOVE = "engine:remove"
     ENGINE_REPLACE = "engine:replace"  # a new version is loaded beside it
     ENGINE_REPLACE_CANCEL = "engine:replace_cancel"

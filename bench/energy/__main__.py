@@ -11,14 +11,17 @@ from pathlib import Path
 import msgspec
 
 from bench.energy.day import Day, recorded
-from bench.energy.report import Result, compared, table
+from bench.energy.report import BOUND, Result, compared, table
+from inference.energy.consolidation import Rules
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.energy")
     parser.add_argument("--hours", type=float, default=24.0)
-    parser.add_argument("--engines", type=int, default=4)
+    parser.add_argument("--engines", type=int, default=8)
     parser.add_argument("--share", type=float, default=0.25, help="of all slots' time, on average")
+    parser.add_argument("--full", type=float, default=Rules().full, help="FOREBAY_ENERGY_FULL")
+    parser.add_argument("--slower", type=float, default=BOUND.slower, help="FOREBAY_ENERGY_SLOWER")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--day", type=Path, help="CSV: at_s, prompt_tokens, answer_tokens")
     parser.add_argument("--out", type=Path)
@@ -26,7 +29,9 @@ def main() -> None:
     day = replace(Day(), hours=options.hours, engines=options.engines, share=options.share)
     day = replace(day, seed=options.seed)
     requests = list(recorded(options.day)) if options.day else None
-    results: list[Result] = compared(day, requests)
+    results: list[Result] = compared(
+        day, requests, Rules(options.full), msgspec.structs.replace(BOUND, slower=options.slower)
+    )
     print(table(results))
     if options.out:
         options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")

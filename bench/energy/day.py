@@ -22,7 +22,7 @@ class Request:
 class Day:
     """`share`: of all slots' time that the requests take on average."""
 
-    engines: int = 4
+    engines: int = 8
     slots: int = 16
     hours: float = 24.0
     begins_h: float = 0.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bench.energy.day import Request
-from bench.energy.power import OWN_MHZ, Gpu
+from bench.energy.power import BARE_W, OWN_MHZ, START_S, START_W, Gpu
 from inference.energy.clock_choice import ClockChoice, Level
-from inference.energy.consolidation import Member, Rules, plan
+from inference.energy.consolidation import Member, Rules, loaded, plan
 from inference.energy.peaks import Peaks
 
 LOOK_S = 2.0  # as beat sends the task (config/schedule/scheduler.py)
@@ -40,6 +40,7 @@ class Engine:
     choice: ClockChoice | None
     resting: bool = False
     mhz: int = OWN_MHZ
+    ready_at: float | None = 0.0  # of its server; None: it is stopped
     used: int = 0  # slots, prefill included
     at: float = 0.0
     progress: float = 0.0  # tokens that one who had run from the beginning would have
@@ -52,7 +53,14 @@ class Engine:
         running = len(self.ends)
         if running:
             self.progress += seconds / self.gpu.token_s(running, self.mhz)
-        self.joules += seconds * self.gpu.watts(running, self.mhz)
+        self.joules += seconds * (self._server_watts or self.gpu.watts(running, self.mhz))
+
+    @property
+    def _server_watts(self) -> float:
+        """Returns the power while its server is stopped or starts, else 0."""
+        if self.ready_at is None:
+            return BARE_W
+        return START_W if self.at < self.ready_at else 0.0
 
     @property
     def next_end(self) -> float:
@@ -155,7 +163,12 @@ class Fleet:
         assert rules
         demand = sum(engine.used for engine in self._engines) + len(self._waiting)
         peaks.add(now, demand)
-        members = [Member(str(e.number), self._slots, e.resting) for e in self._engines]
+        members = [
+            Member(
+                str(e.number), self._slots, e.resting, e.ready_at is not None and e.ready_at <= now
+            )
+            for e in self._engines
+        ]
         decision = plan(rules, members, demand, peaks.peak)
         for name in decision.wake:
             self._engines[int(name)].resting = False
@@ -166,6 +179,15 @@ class Fleet:
         if decision.rest:
             self._engines[int(decision.rest)].resting = True
             self.acts.append((now, "rest", int(decision.rest)))
+        for engine in self._engines[: loaded(rules, members, demand)]:
+            if engine.ready_at is None:
+                engine.advance(now)
+                engine.ready_at = now + START_S
+        if peaks.peak is not None:
+            for engine in self._engines[loaded(rules, members, peaks.peak) :]:
+                if engine.resting and not engine.used and engine.ready_at is not None:
+                    engine.advance(now)
+                    engine.ready_at = None
 
     def _bucket(self, now: float) -> None:
         for engine in self._engines:

@@ -12,7 +12,6 @@ from bench.energy.power import CLOCKS, OWN_MHZ, Gpu
 from inference.energy.clock_choice import HOLD_S, Bound, Level, Point, levels, loads
 from inference.energy.consolidation import Rules
 
-RULES = Rules()
 BOUND = Bound(slower=0.03, first_token_ms=500)
 
 
@@ -32,10 +31,10 @@ class Result(msgspec.Struct):
     awake: list[int]
 
 
-def swept(gpu: Gpu, day: Day) -> list[Level]:
+def swept(gpu: Gpu, day: Day, bound: Bound = BOUND) -> list[Level]:
     """Returns the clocks that a sweep of the model gives."""
     points = [_point(gpu, requests, mhz, day) for requests in loads(day.slots) for mhz in CLOCKS]
-    return levels(points, BOUND)
+    return levels(points, bound)
 
 
 def _point(gpu: Gpu, requests: int, mhz: int, day: Day) -> Point:
@@ -46,16 +45,22 @@ def _point(gpu: Gpu, requests: int, mhz: int, day: Day) -> Point:
     return Point(requests, mhz, per_token, requests / token_s, answer_s * 1000, first_s * 1000)
 
 
-def compared(day: Day, requests: Sequence[Request] | None = None) -> list[Result]:
+def compared(
+    day: Day,
+    requests: Sequence[Request] | None = None,
+    rules: Rules | None = None,
+    bound: Bound = BOUND,
+) -> list[Result]:
     """Returns the day without any act, with each of the two, and with both."""
+    rules = rules or Rules()
     gpu = Gpu()
     load = requests or list(day.requests(gpu.token_s(day.slots // 2)))
-    clocks = swept(gpu, day)
+    clocks = swept(gpu, day, bound)
     policies = [
         Policy("off"),
         Policy("clocks", levels=clocks),
-        Policy("engines", RULES),
-        Policy("on", RULES, clocks),
+        Policy("engines", rules),
+        Policy("on", rules, clocks),
     ]
     seconds = day.hours * 3600
     fleets = [Fleet(each, day.engines, day.slots, gpu).play(load, seconds) for each in policies]
@@ -89,7 +94,7 @@ def oscillations(acts: Sequence[tuple[float, str, int]]) -> int:
     for at, kind, engine in acts:
         if kind in ("wake", "up"):
             raised[kind, engine] = at
-        counterpart, hold_s = ("wake", RULES.hold_s) if kind == "rest" else ("up", HOLD_S)
+        counterpart, hold_s = ("wake", Rules().hold_s) if kind == "rest" else ("up", HOLD_S)
         if kind in ("rest", "down") and at - raised.get((counterpart, engine), -math.inf) < hold_s:
             number += 1
     return number

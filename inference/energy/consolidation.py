@@ -35,6 +35,9 @@ class Member:
     works: bool = True
 
 
+SPARE = 1  # engine that rests with a loaded server, which takes requests within seconds
+
+
 class Plan(NamedTuple):
     wake: tuple[str, ...] = ()
     rest: str = ""
@@ -54,6 +57,19 @@ def plan(rules: Rules, members: Sequence[Member], demand: int, peak: float | Non
     *others, last = awake
     fits = peak <= rules.calm * sum(member.slots for member in others)
     return Plan(rest=last.name) if fits else Plan()
+
+
+def loaded(rules: Rules, members: Sequence[Member], load: float) -> int:
+    """Returns how many of the first engines need a loaded server: those that serve it, and a spare.
+
+    Servers start by the present load, and stop by its peak.
+    """
+    slots = 0
+    for count, member in enumerate(members):
+        if count >= rules.least and load <= rules.full * slots:
+            return count + SPARE
+        slots += member.slots
+    return len(members)
 
 
 def _to_wake(

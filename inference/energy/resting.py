@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from redis import RedisError
 
-from inference.energy.consolidation import Member, Plan, Rules, plan
+from inference.energy.consolidation import Member, Plan, Rules, loaded, plan
 from inference.energy.peaks import Peaks
 from inference.engines.health import breaker_override
 from inference.engines.health.breakers import Phase
@@ -70,8 +70,15 @@ def _balance(rows: dict[str, list[Engine]], now: float) -> None:
         demand = load[pool].running + load[pool].waiting
         peaks = _read_peaks(pool, rules.hold_s)
         peaks.add(now, demand)
-        decision = plan(rules, [_member(row, working) for row in members], demand, peaks.peak)
+        pool_members = [_member(row, working) for row in members]
+        decision = plan(rules, pool_members, demand, peaks.peak)
         _carry_out(decision, members, demand, peaks.peak)
+        needed = loaded(rules, pool_members, demand)
+        _start_servers(members[:needed], demand)
+        if peaks.peak is not None:
+            needed = loaded(rules, pool_members, peaks.peak)
+            idle = [row for row in members[needed:] if not load[pool].by_engine[row.name]]
+            _stop_servers(idle, demand)
         if decision.wake:
             peaks.restart(now)
         client().set(_name(pool), peaks.packed(), ex=max(60, int(2 * rules.hold_s)))
@@ -99,7 +106,7 @@ def _working(names: list[str]) -> set[str]:
 
 
 def _member(row: Engine, working: set[str]) -> Member:
-    works = row.name in working and row.starting_since is None
+    works = row.name in working and row.starting_since is None and not row.stopped
     return Member(row.name, row.slots, row.resting, works)
 
 
@@ -112,6 +119,18 @@ def _carry_out(decision: Plan, members: list[Engine], demand: int, peak: float |
             by_name[decision.rest].rest(by=BY, demand=demand, peak=peak)
         except ValidationError:  # a replacement has begun since
             log.info("engine %s does not rest: it is being replaced", decision.rest)
+
+
+def _start_servers(members: Iterable[Engine], demand: int) -> None:
+    for row in members:
+        if row.stopped:
+            row.start_server(by=BY, demand=demand)
+
+
+def _stop_servers(members: Iterable[Engine], demand: int) -> None:
+    for row in members:
+        if row.resting and row.launched and not row.stopped:
+            row.stop_server(by=BY, demand=demand)
 
 
 def _wake(members: Iterable[Engine]) -> None:

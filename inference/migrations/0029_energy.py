@@ -16,6 +16,11 @@ class Migration(migrations.Migration):
             field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
+            model_name='engine',
+            name='stopped',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
             model_name='usage',
             name='millijoules',
             field=models.BigIntegerField(null=True),

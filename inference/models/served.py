@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Max, Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
@@ -33,6 +34,7 @@ from inference.pool_policy import KEYS, BadPolicy, PoolPolicy, RouteCondition, c
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
+_REST = ["draining", "resting", "stopped", "starting_since"]
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
 
 
@@ -243,6 +245,7 @@ class Engine(Declared):
     draining = models.BooleanField(default=False)  # it takes no new requests
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).
     resting = models.BooleanField(default=False, db_default=False)
+    stopped = models.BooleanField(default=False, db_default=False)  # its server, while it rests
     # Only for a server that `make run` starts, written by the supervisor: since when it has not
     # been ready, and how its last process ended.
     starting_since = models.DateTimeField(null=True, editable=False)
@@ -387,10 +390,38 @@ class Engine(Declared):
             lock(self)
             if not self.resting or self.seat_is_taken:
                 return False
-            self.draining = self.resting = False
-            self.save(update_fields=["draining", "resting"])
+            self.draining = False
+            self._end_rest()
+            self.save(update_fields=_REST)
             self.record("wake", by, **detail)
             return True
+
+    def stop_server(self, *, by: str, **detail: Any) -> None:
+        """Let the supervisor stop the server of an engine that rests."""
+        with transaction.atomic():
+            lock(self)
+            if self.resting and self.launched and not self.stopped:
+                self.stopped = True
+                self.save(update_fields=["stopped"])
+                self.record("stop", by, **detail)
+
+    def start_server(self, *, by: str, **detail: Any) -> None:
+        """Let the supervisor start it again, so that it is ready when the engine wakes."""
+        with transaction.atomic():
+            lock(self)
+            if self.stopped:
+                self._expect_server()
+                self.save(update_fields=_REST)
+                self.record("start", by, **detail)
+
+    def _end_rest(self) -> None:
+        self.resting = False
+        if self.stopped:
+            self._expect_server()
+
+    def _expect_server(self) -> None:
+        """Count it as starting before the supervisor says so: nobody may use it until it is up."""
+        self.stopped, self.starting_since = False, timezone.now()
 
     @property
     def seat_is_taken(self) -> bool:
@@ -406,8 +437,9 @@ class Engine(Declared):
             self._refuse_staged()
             if self.draining != draining or self.resting:
                 self._refuse_during_replacement()
-                self.draining, self.resting = draining, False
-                self.save(update_fields=["draining", "resting"])
+                self.draining = draining
+                self._end_rest()
+                self.save(update_fields=_REST)
                 self.record(verb, by)
         return self
 

@@ -76,3 +76,14 @@ async def test_what_it_runs_with_starts_it_anew(
     await launches.look([row()])
     await launches.look([other])
     assert (len(set(kept.lines)), kept.retired) == (2, 1)
+
+
+async def test_the_server_of_an_engine_that_rests_stops_and_starts_again(
+    launches: Launches, kept: Kept
+) -> None:
+    await launches.look([row()])
+    await launches.look([row()._replace(stopped=True)])
+    assert (len(kept.lines), kept.retired) == (1, 1)
+    await launches.look([row()._replace(stopped=True)])
+    await launches.look([row()])
+    assert (len(kept.lines), kept.retired) == (2, 1)

@@ -318,7 +318,8 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "
-        "hosted options draining resting staged seat starting_since starting_reason",
+        "hosted options draining resting stopped staged seat starting_since "
+        "starting_reason",
     },
     "inference.Replacement": {
         D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "

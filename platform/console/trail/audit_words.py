@@ -41,6 +41,8 @@ WORDS: dict[str, Promise] = {
     Action.ENGINE_DRAIN: _("Engine drained"),
     Action.ENGINE_REST: _("Engine rests to save energy"),
     Action.ENGINE_WAKE: _("Engine woken"),
+    Action.ENGINE_STOP: _("Server of a resting engine stopped"),
+    Action.ENGINE_START: _("Server of a resting engine started"),
     Action.GPU_LOCK: _("GPU's clock locked"),
     Action.GPU_RESET: _("GPU's clock given back"),
     Action.ENGINE_RESUME: _("Engine resumed"),

@@ -33,7 +33,7 @@ class Fleet:
 
     def __init__(self, engines: int = 3, **options: Any) -> None:
         self.pool, self.now = f"fleet-{uuid4().hex[:8]}", NOW
-        servers = [{"url": f"http://10.0.0.{n}:8000/v1"} for n in range(1, engines + 1)]
+        servers = [{"url": f"http://127.0.0.1:{18000 + n}/v1"} for n in range(1, engines + 1)]
         common = {"kind": "vllm", "slots": 4, "engines": servers, **options}
         self.file = {"chat": {"pools": {self.pool: common}}}
         import_file(self.file)
@@ -174,3 +174,39 @@ def test_an_engine_whose_server_starts_is_not_counted_on() -> None:
     fleet.see(2, running=0)
 
     assert fleet.awake == ["1", "2"]
+
+
+def test_servers_of_ours_stop_while_they_rest_but_for_a_spare_and_start_in_time() -> None:
+    fleet = Fleet(4, launch={"model": "a-model"})
+    fleet.see(120, running=1)
+    assert (fleet.awake, stopped(fleet)) == (["1"], ["3", "4"])
+
+    fleet.see(2, running=4)
+    assert (fleet.awake, stopped(fleet)) == (["1", "2"], ["4"])
+    third = Engine.objects.get(name=f"{fleet.pool}.3")
+    assert third.starting_since, "nobody uses it before it is up"
+    fleet.see(2, running=8)
+    assert fleet.awake == ["1", "2"], "the third one starts still"
+    Engine.objects.filter(pk=third.pk).update(starting_since=None)  # by the supervisor
+    fleet.see(2, running=8)
+    assert fleet.awake == ["1", "2", "3"]
+    assert [action for action, _ in acts()] == [
+        *["engine:rest", "engine:stop", "engine:rest", "engine:stop", "engine:rest"],
+        *["engine:wake", "engine:start", "engine:start", "engine:wake"],
+    ]
+
+
+def test_a_stopped_server_starts_when_resting_is_turned_off(settings: Any) -> None:
+    fleet = Fleet(3, launch={"model": "a-model"})
+    fleet.see(120, running=0)
+    assert stopped(fleet) == ["3"]
+    settings.ENERGY_RESTS = False
+    balance()
+
+    assert (fleet.awake, stopped(fleet)) == (["1", "2", "3"], [])
+    assert fleet.last.starting_since
+
+
+def stopped(fleet: Fleet) -> list[str]:
+    rows = Engine.objects.filter(pool__name=fleet.pool, stopped=True)
+    return [name.removeprefix(f"{fleet.pool}.") for name in rows.values_list("name", flat=True)]

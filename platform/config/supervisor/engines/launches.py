@@ -75,6 +75,7 @@ class EngineRow(NamedTuple):
     from_file: bool
     model: str
     seat: str = ""  # inference/engine_entries.py
+    stopped: bool = False  # it rests without its server (inference/energy/resting.py)
 
 
 class Launches:
@@ -120,13 +121,16 @@ class Launches:
             return
         if running:
             del self._running[row.name]
-            say(f"{running[1].name} ends: its engine was changed")
+            reason = "its engine rests" if row.stopped else "its engine was changed"
+            say(f"{running[1].name} ends: {reason}")
             await self._keeper.retire(running[1], PATIENCE[Stage.SERVER])
         if wanted:
             await self._start(wanted)
 
     def _wanted(self, row: EngineRow) -> EngineServer | None:
         """Returns the server that an engine should have, None for none. Raises ValueError."""
+        if row.stopped:
+            return None
         if row.from_file:
             return self._from_file.get(row.name)
         if not (launch_options := row.options.get("launch")):
