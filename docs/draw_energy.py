@@ -15,7 +15,7 @@ IMAGES, picture, words, box = (_drawing[name] for name in ("IMAGES", "picture", 
 OFF, ON, AWAKE = "#8a97a6", "#2f6fb5", "#d08a2e"
 LEFT, TOP, WIDTH, HEIGHT = 60, 56, 740, 190
 BASE = TOP + HEIGHT
-MOST_W = 2000
+MOST_W = 4000
 AWAKE_TOP, AWAKE_ROW = BASE + 40, 12
 
 
@@ -25,7 +25,7 @@ def day() -> str:
     saved = 1 - on["kwh"] / off["kwh"]
     slower = on["answer_p99_s"] / off["answer_p99_s"] - 1
     parts = [
-        words(LEFT, 24, "Power of four modelled H100 over a day", "strong"),
+        words(LEFT, 24, "Power of eight modelled H100 over a day", "strong"),
         words(LEFT, 42, f"{saved:.0%} less energy, p99 of answers {slower:+.1%}", "small"),
         *_grid(),
         _line(off["watts"], OFF),
@@ -33,7 +33,7 @@ def day() -> str:
         *_legend(),
         *_awake(on["awake"]),
     ]
-    return str(picture(840, AWAKE_TOP + 80, "Power over a day, without and with both", parts))
+    return str(picture(840, AWAKE_TOP + 140, "Power over a day, without and with both", parts))
 
 
 def _x(place: float, length: int) -> float:
@@ -46,7 +46,7 @@ def _y(watts: float) -> float:
 
 def _grid() -> list[str]:
     lines = []
-    for watts in range(0, MOST_W + 1, 500):
+    for watts in range(0, MOST_W + 1, 1000):
         lines.append(f'<path d="M{LEFT} {_y(watts):.0f} H{LEFT + WIDTH}" class="line"/>')
         lines.append(words(LEFT - 8, _y(watts) + 4, f"{watts} W", "small", "end"))
     hours = range(0, 25, 3)

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 OWN_MHZ = 1980  # of the driver's own accord
-CLOCKS = (1980, 1755, 1530, 1305, 1080, 855, 630)
+CLOCKS = (1980, 1785, 1590, 1395, 1200, 1005, 810, 615)
 BARE_W, IDLE_W, ONE_W, MANY_W, MANY = 70.0, 120.0, 300.0, 600.0, 128
 START_S, START_W = 90.0, 200.0  # a server that loads its model
 PREFILL_W = 650.0

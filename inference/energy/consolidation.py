@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-CALM = 2 / 3  # of the fill that wakes an engine
+CALM = 3 / 4  # of the fill that wakes an engine
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`full`: the share of the slots in use above which one more engine is woken."""
 
-    full: float = 0.75
-    hold_s: float = 600.0
+    full: float = 0.58
+    hold_s: float = 300.0
     least: int = 1  # engines that are always awake
 
     @property

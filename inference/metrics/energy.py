@@ -15,5 +15,9 @@ JOULES = Counter(
 CARBON = Gauge(
     "forebay_carbon_grams_per_kwh", "FOREBAY_CARBON_G_PER_KWH, for energy in grams of CO2"
 )
-if settings.CARBON_G_PER_KWH:
-    CARBON.set(settings.CARBON_G_PER_KWH)
+
+
+def show_carbon() -> None:
+    """Show the factor, if there is one, in a process that measures energy."""
+    if settings.CARBON_G_PER_KWH:
+        CARBON.set(settings.CARBON_G_PER_KWH)

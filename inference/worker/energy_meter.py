@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from inference.engines import engines
 from inference.engines.base import Engine
-from inference.metrics.energy import JOULES
+from inference.metrics.energy import JOULES, show_carbon
 from infrastructure.gpu_driver import Driver, GpuError
 from infrastructure.own_addresses import is_here
 
@@ -110,6 +110,7 @@ def meter_of(engine: Engine, slots: int) -> EnergyMeter | None:
     config = engine.config
     if not config.gpus or not is_here(config.url):
         return None
+    show_carbon()
     names = [str(gpu) for gpu in config.gpus]
     return EnergyMeter(_reader(names), slots / config.slots / _sharers(names))
 

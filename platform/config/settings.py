@@ -229,8 +229,8 @@ PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PE
 
 # Energy (inference/energy, config/energy) ---------------------------------------------------------
 ENERGY_RESTS = environment.energy() in ("engines", "on")
-ENERGY_FULL = environment.share("FOREBAY_ENERGY_FULL", 0.75)  # of slots: above it an engine wakes
-ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 600)  # of low load until one rests
+ENERGY_FULL = environment.share("FOREBAY_ENERGY_FULL", 0.58)  # of slots: above it an engine wakes
+ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 300)  # of low load until one rests
 ENERGY_SLOWER = environment.fraction("FOREBAY_ENERGY_SLOWER", 0.03)  # p99, at a lower clock
 ENERGY_FIRST_TOKEN_MS = environment.number("FOREBAY_ENERGY_FIRST_TOKEN_MS", 500)
 ENERGY_AGENT = environment.variable("FOREBAY_ENERGY_AGENT", "/run/forebay-energy/agent.sock")

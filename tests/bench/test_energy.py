@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_day() -> None:
 
 
 def test_an_act_that_is_undone_too_early_counts_as_an_oscillation() -> None:
-    assert oscillations([(0, "wake", 1), (300, "rest", 1)]) == 1
+    assert oscillations([(0, "wake", 1), (299, "rest", 1)]) == 1
     assert oscillations([(0, "wake", 1), (700, "rest", 1), (701, "wake", 1)]) == 0
     assert oscillations([(0, "up", 1), (10, "down", 1), (10, "down", 2)]) == 1
 

@@ -133,10 +133,10 @@ def test_a_clock_that_cannot_be_changed_on_record_is_not_held_either(host: Host)
     host.run(HOLD_S + 1, load(9))
     host.records = False
     asked = len(host.agent.asked)
-    host.run(HOLD_S + 5, load(2))
+    host.run(HOLD_S + 60, load(2))
 
     assert "lock 0 1005" not in host.agent.asked
-    assert len(host.agent.asked) < asked + HOLD_S + 5, "the agent resets it"
+    assert len(host.agent.asked) < asked + HOLD_S + 40, "the agent resets it"
 
 
 def test_an_agent_that_refuses_is_on_record_and_asked_again_after_a_pause(

@@ -22,7 +22,7 @@ NOW = 1_000_000.0
 
 @pytest.fixture(autouse=True)
 def rests(settings: Any) -> Iterator[None]:
-    settings.ENERGY_RESTS, settings.ENERGY_HOLD_S = True, 60
+    settings.ENERGY_RESTS, settings.ENERGY_HOLD_S, settings.ENERGY_FULL = True, 60, 0.75
     yield
     for name in client().scan_iter("energy:peaks:*"):
         client().delete(name)
