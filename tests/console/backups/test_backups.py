@@ -119,6 +119,16 @@ def test_a_host_without_backups(sign_in: SignIn, operator: User, settings: Any) 
     assert "No verification yet" in shown
 
 
+def test_a_web_host_beside_that_of_the_database_shows_its_verifications(
+    sign_in: SignIn, operator: User, settings: Any
+) -> None:
+    settings.BACKUP_TO, settings.BACKUP_STREAMS = "", False
+    store(GOOD)
+    shown = page(sign_in, operator)
+    assert "This host keeps no backups" not in shown
+    assert "12,345" in shown
+
+
 def test_a_database_of_ones_own_has_verifications_alone(
     sign_in: SignIn, operator: User, settings: Any
 ) -> None:
