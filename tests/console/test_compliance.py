@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
@@ -39,6 +40,8 @@ from audit.models import (
 from audit.offline import forebay_verify
 from audit.retention import legal_hold
 from audit.trail.record import act
+from console.backups.record import Verified
+from console.backups.verifications import store
 from console.compliance import figures_words, personal, runs
 from console.compliance.check import BROKEN, Check, CheckOutcome, Reach
 from console.compliance.checks import CHECKS
@@ -145,6 +148,14 @@ def drop_the_floor(acme: Tenant) -> None:
 def an_event_from_long_ago(acme: Tenant) -> None:
     old = timezone.now() - timedelta(days=400)
     Event.objects.create(at=old, action=Action.SESSION_LOGIN, actor="x", tenant_id=acme.id)
+
+
+def a_backup_that_does_not_restore(acme: Tenant) -> None:
+    store(Verified(at=time.time(), findings=["it cannot be restored"]))
+
+
+def a_backup_verified_last_month(acme: Tenant) -> None:
+    store(Verified(at=time.time() - 30 * 86400))
 
 
 def a_witness_that_does_not_hear(acme: Tenant) -> None:
@@ -305,6 +316,8 @@ FAILURES: list[tuple[str, str, Stage]] = [
     ("verified", "findings", a_verification_that_found_something),
     ("verified", "stale", a_verification_from_last_week),
     ("verified", "stale", no_verification_of_an_old_trail),
+    ("backups", "findings", a_backup_that_does_not_restore),
+    ("backups", "stale", a_backup_verified_last_month),
     ("witnesses", "unheard", a_witness_that_does_not_hear),
     ("witnesses", "none", no_witness),
     ("keys", "stuck", a_stuck_rotation),
@@ -543,7 +556,7 @@ def test_where_there_was_nothing_to_look_at_the_page_says_so(
     client.post(PAGE + "run/")
     page = client.get(PAGE)
     empty = {one.check.name for one in page.context["standing"].evidence if one.is_empty}
-    assert empty == {"trail", "verified", "recorded", "erased", "deletion_clock"}
+    assert empty == {"trail", "verified", "backups", "recorded", "erased", "deletion_clock"}
     assert "nothing to check yet" in page.content.decode()
 
 

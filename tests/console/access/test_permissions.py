@@ -174,11 +174,12 @@ ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_
 ELSEWHERE |= {"acceptance"}
 # tests/console/access/test_operator_keys.py, and the walk of tests/isolation
 ELSEWHERE |= {"operator_key_revocation"}
-# tests/console/privacy/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
+# tests/console/privacy/test_deletions.py, test_keys_at_rest.py, tests/console/backups, and the walk
+# of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
 ELSEWHERE |= {"deletion_lifting", "price_ending"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
-ELSEWHERE |= {"all_deletions", "keys_at_rest"}
+ELSEWHERE |= {"all_deletions", "keys_at_rest", "backups"}
 # tests/console/serving
 ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
 ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_log"}
