@@ -14,6 +14,19 @@ from config.backup.wal import position
 from config.backup_settings import RECEIVER
 from config.supervisor.terminal import Problem
 
+_LOOK = """
+    select pg_current_wal_flush_lsn()::text,
+           (select coalesce(wal_status, 'lost') from pg_replication_slots where slot_name = %s),
+           (select write_lsn::text from pg_stat_replication r
+            join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    written: int  # the position up to which the log is on the primary's disk
+    slot_state: str  # "" without a slot, else PostgreSQL's wal_status, "lost" among them
+    received: int | None  # up to which the receiver has said it wrote; None if it is away
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -50,30 +63,14 @@ class Cluster:
                 raise Problem("a base backup is being made already: wait until it has ended")
             yield
 
-    def written(self) -> int:
-        """Returns the position up to which the log is on the primary's disk."""
-        (text,) = _one_row(self.variables, "select pg_current_wal_flush_lsn()::text")
-        return position(text)
+    def look(self) -> Look:
+        """Returns how far the log is; one connection, since this is asked each second."""
+        written, slot_state, received = _one_row(self.variables, _LOOK, RECEIVER, RECEIVER)
+        return Look(position(written), slot_state or "", position(received) if received else None)
 
     def timeline(self) -> int:
         (timeline,) = _one_row(self.variables, "select timeline_id from pg_control_checkpoint()")
         return int(timeline)
-
-    def received(self) -> int | None:
-        """Returns the position up to which the receiver has said it wrote; None if it is away."""
-        row = _row(
-            self.variables,
-            "select write_lsn::text from pg_stat_replication r"
-            " join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s",
-            RECEIVER,
-        )
-        return position(row[0]) if row and row[0] else None
-
-    def slot_state(self) -> str:
-        """Returns "" without a slot, else PostgreSQL's wal_status, "lost" among them."""
-        query = "select wal_status from pg_replication_slots where slot_name = %s"
-        row = _row(self.variables, query, RECEIVER)
-        return row[0] or "lost" if row else ""
 
     def drop_slot(self) -> None:
         query = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
@@ -86,8 +83,8 @@ def _variables(url: str) -> dict[str, str]:
     return {variable: str(known[name]) for name, variable in names.items() if known.get(name)}
 
 
-def _one_row(variables: Mapping[str, str], query: str) -> tuple[Any, ...]:
-    row = _row(variables, query)
+def _one_row(variables: Mapping[str, str], query: str, *values: object) -> tuple[Any, ...]:
+    row = _row(variables, query, *values)
     assert row is not None
     return row
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 
 from config.backup import bases, retention
+from config.backup.backlog import Backlog
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.receiver import Receiver
@@ -48,6 +49,7 @@ class BackupProcess:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._receiver = Receiver(cluster, self._spool, synchronous=wishes.synchronous)
         self._shipping = Shipping(repository, cluster, self._spool)
+        self._backlog = Backlog()
         self._witness = WitnessFiles(repository, Home(home))
         self._writing = Writing(repository, home)
         self._verifications = VerificationSchedule(home, wishes.verify_at, wishes.zone)
@@ -81,7 +83,8 @@ class BackupProcess:
             self._progress = self._progress.failed(str(error), time.time())
 
     def _once(self, pool: ThreadPoolExecutor) -> None:
-        self._make_up_for_lost_log()
+        if self._cluster.look().slot_state == "lost":
+            self._begin_anew()
         self._receive()
         self._writing.renew(self._progress, time.time())
         self._ship()
@@ -98,16 +101,15 @@ class BackupProcess:
             self._record(ended.result())
             retention.apply(self._repository, time.time() - self._wishes.keep_s)
 
-    def _make_up_for_lost_log(self) -> None:
-        """Begin anew with a base where PostgreSQL has dropped log that was not received."""
-        if self._cluster.slot_state() == "lost":
-            log.error("the write-ahead log has a gap: a new base backup makes up for it")
-            self._receiver.stop()
-            self._cluster.drop_slot()
-            shutil.rmtree(self._spool)
-            self._spool.mkdir(mode=0o700)
-            self._forget_base()
-            self._progress = replace(self._progress, gaps=self._progress.gaps + 1)
+    def _begin_anew(self) -> None:
+        """Make up with a new base for log that PostgreSQL dropped before it was received."""
+        log.error("the write-ahead log has a gap: a new base backup makes up for it")
+        self._receiver.stop()
+        self._cluster.drop_slot()
+        shutil.rmtree(self._spool)
+        self._spool.mkdir(mode=0o700)
+        self._forget_base()
+        self._progress = replace(self._progress, gaps=self._progress.gaps + 1)
 
     def _receive(self) -> None:
         spool_bytes = sum(file.stat().st_size for file in self._spool.iterdir())
@@ -118,14 +120,16 @@ class BackupProcess:
             self._receiver.keep_running()
 
     def _ship(self) -> None:
-        now = time.time()
         self._progress = replace(self._progress, witness=self._witness.ship())
-        written = self._cluster.written()
-        stored = self._shipping.ship()
-        if stored is not None and stored >= written:
-            self._progress = replace(self._progress, stored=stored)
-            if self._progress.base:
-                self._progress = replace(self._progress, stored_until=now)
+        now, look = time.time(), self._cluster.look()
+        self._backlog.add(now, look.written)
+        self._shipping.ship(look.received)
+        if look.received is None:
+            return
+        self._progress = replace(self._progress, stored=look.received)
+        until = self._backlog.stored_until(look.received)
+        if until and self._progress.base:
+            self._progress = replace(self._progress, stored_until=until)
 
     def _base_is_due(self) -> bool:
         """Returns whether there is none, or an old one, or one that the log does not follow."""

@@ -25,12 +25,11 @@ class Shipping:
     stored: int = 0  # bytes of it
     pieces: list[Piece] | None = None
 
-    def ship(self) -> int | None:
-        """Store what is new; return the position up to which all is stored, None if unknown.
+    def ship(self, received: int | None) -> None:
+        """Store what is new, up to a position that the receiver has reached; None if unknown.
 
         Raises StoreError: what was not stored is there at the next call.
         """
-        received = self.cluster.received()
         for file in sorted(self.spool.iterdir()):
             if SEGMENT.fullmatch(file.name):
                 self._ship_segment(file)
@@ -38,11 +37,10 @@ class Shipping:
                 self.repository.put(f"wal/{file.name}", file.read_bytes())
                 file.unlink()
         if received is None:
-            return None
+            return
         # An old timeline leaves its last segment behind: the newest is being written.
         if partial := max(self.spool.glob(f"*{_PARTIAL}"), default=None):
             self._ship_piece(partial, received)
-        return received
 
     def _ship_segment(self, file: Path) -> None:
         self.repository.put(f"wal/{file.name}", file.read_bytes())

@@ -76,6 +76,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
         made.control("stop")
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=40)
 def test_a_base_is_made_listed_and_put_back_to_its_end_and_to_a_moment(own: Own) -> None:
     kind = PgBackRest("main")

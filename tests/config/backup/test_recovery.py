@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -108,6 +109,29 @@ def test_a_receiver_and_its_process_that_were_killed_go_on_without_a_gap(
         is_stored(shared, tmp_path)
     folder = tmp_path_factory.mktemp("restored")
     assert restored(shared, repository, folder / "all") == (90_000, 90_000)
+
+
+def test_a_busy_database_is_stored_within_seconds(
+    shared: Server, repository: Repository, tmp_path: Path
+) -> None:
+    """The receiver is never at the end of a log that grows all the time."""
+    over = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(shared.url, autocommit=True) as connection:
+            while not over.wait(0.01):
+                connection.execute("select pg_logical_emit_message(true, 'x', repeat('x', 500))")
+
+    writing = threading.Thread(target=write)
+    with running(shared, repository, tmp_path):
+        eventually(lambda: Progress.read(tmp_path).base, 30)
+        writing.start()
+        try:
+            began = time.time()
+            eventually(lambda: Progress.read(tmp_path).stored_until > began + 2, 30)
+        finally:
+            over.set()
+            writing.join()
 
 
 def test_without_the_key_nothing_opens(
