@@ -1,0 +1,95 @@
+"""The files of a cluster over two zones and a witness, from one list of its hosts.
+
+The templates are Jinja's, as Ansible's are, and take the same variables.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import yaml
+
+HERE = Path(__file__).resolve().parent
+PASSWORDS = ("patroni", "postgres", "replicator", "rewinder", "valkey")
+FILES = {  # the template of each program, and the file that it reads
+    "etcd": "etcd.yml",
+    "postgresql": "patroni.yml",
+    "valkey": "valkey.conf",
+    "sentinel": "sentinel.conf",
+}
+PROXY = "haproxy.cfg"
+ZONES_THAT_VOTE = 3
+Variables = dict[str, Any]
+
+
+class Unsafe(ValueError):
+    """A list of hosts with which a zone's loss would lose commits, or the majority."""
+
+
+class File(NamedTuple):
+    host: str  # "" for those of every host of the platform
+    name: str
+    text: str
+
+
+def variables(cluster: Mapping[str, Any], passwords: Mapping[str, str]) -> Variables:
+    """Returns what the templates take. Raises Unsafe."""
+    values: Variables = yaml.safe_load((HERE / "defaults.yml").read_text())
+    values |= {**cluster, "passwords": dict(passwords)}
+    members = _running("etcd", values)
+    _require_a_majority_without_any_zone(members)
+    peer, client = values["etcd_peer_port"], values["etcd_port"]
+    return values | {
+        "etcd_members": ",".join(f"{m['name']}=http://{m['address']}:{peer}" for m in members),
+        "etcd_hosts": [f"{m['address']}:{client}" for m in members],
+        "first_valkey": _running("valkey", values)[0],
+        "synchronous_node_count": copies(values),
+    }
+
+
+def copies(values: Mapping[str, Any]) -> int:
+    """Returns how many standbys must have a commit before it is answered. Raises Unsafe.
+
+    As many as the largest zone has nodes: the primary is one of these, so that one of the copies is
+    in another zone.
+    """
+    zones = [host["zone"] for host in _running("postgresql", values)]
+    if len(set(zones)) < 2:
+        raise Unsafe("PostgreSQL must run in two zones at least")
+    return max(zones.count(zone) for zone in zones)
+
+
+def files(values: Mapping[str, Any]) -> Iterator[File]:
+    """Yield the files of each host."""
+    for host in values["hosts"]:
+        for program in host["runs"]:
+            yield File(host["name"], FILES[program], render(FILES[program], values, host))
+    yield File("", PROXY, render(PROXY, values))
+
+
+def render(name: str, values: Mapping[str, Any], host: Mapping[str, Any] | None = None) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML
+    )
+    return environment.get_template(f"{name}.j2").render(**values, host=host)
+
+
+def new_passwords() -> dict[str, str]:
+    return {name: secrets.token_urlsafe(24) for name in PASSWORDS}
+
+
+def _running(program: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [host for host in values["hosts"] if program in host["runs"]]
+
+
+def _require_a_majority_without_any_zone(members: list[dict[str, Any]]) -> None:
+    zones = [member["zone"] for member in members]
+    if len(set(zones)) < ZONES_THAT_VOTE:
+        raise Unsafe("etcd must run in three zones, of which one may be a mere witness")
+    if max(zones.count(zone) for zone in zones) * 2 >= len(zones):
+        raise Unsafe("one zone has half of etcd's members or more: its loss would stop all")

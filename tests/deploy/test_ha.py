@@ -1,0 +1,133 @@
+"""deploy/ha: the files of a cluster over two zones and a witness, and the clusters it refuses."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.environment import PROJECT
+from deploy.ha import __main__ as program
+from deploy.ha import rendering
+
+pytestmark = pytest.mark.unit
+EXAMPLE = PROJECT / "deploy" / "ha" / "cluster.example.yml"
+PASSWORDS = dict.fromkeys(rendering.PASSWORDS, 'a "word"')
+
+
+def cluster() -> dict[str, Any]:
+    text: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    return text
+
+
+def rendered(hosts: dict[str, Any]) -> dict[tuple[str, str], str]:
+    files = rendering.files(rendering.variables(hosts, PASSWORDS))
+    return {(file.host, file.name): file.text for file in files}
+
+
+def test_every_host_has_the_files_of_what_it_runs() -> None:
+    files = rendered(cluster())
+    for host in cluster()["hosts"]:
+        own = {name for owner, name in files if owner == host["name"]}
+        assert own == {rendering.FILES[each] for each in host["runs"]}
+    assert ("", "haproxy.cfg") in files
+
+
+def test_a_commit_waits_for_a_copy_in_the_other_zone() -> None:
+    patroni = yaml.safe_load(rendered(cluster())["a1", "patroni.yml"])
+    settings = patroni["bootstrap"]["dcs"]
+    assert settings["synchronous_mode"] == "quorum"
+    assert settings["synchronous_mode_strict"] is True
+    in_zone_a = [h for h in cluster()["hosts"] if h["zone"] == "a" and "postgresql" in h["runs"]]
+    assert settings["synchronous_node_count"] == len(in_zone_a)
+    assert settings["failsafe_mode"] is False
+
+
+def test_a_primary_stops_before_its_lease_ends() -> None:
+    """Patroni's condition for ttl."""
+    values = yaml.safe_load((PROJECT / "deploy" / "ha" / "defaults.yml").read_text())
+    assert values["loop_wait"] + 2 * values["retry_timeout"] <= values["ttl"]
+    assert values["etcd_election_ms"] >= 10 * values["etcd_heartbeat_ms"]
+
+
+def test_passwords_with_quotes_stay_what_they_are() -> None:
+    patroni = yaml.safe_load(rendered(cluster())["b1", "patroni.yml"])
+    authentication = patroni["postgresql"]["authentication"]
+    assert authentication["superuser"] == {"username": "postgres", "password": 'a "word"'}
+
+
+def test_etcds_members_know_each_other() -> None:
+    files = rendered(cluster())
+    members = [name for name, file in files if file == "etcd.yml"]
+    for name in members:
+        text = yaml.safe_load(files[name, "etcd.yml"])
+        known = [each.split("=")[0] for each in text["initial-cluster"].split(",")]
+        assert (text["name"], known) == (name, members)
+
+
+def without(host: str, program: str) -> dict[str, Any]:
+    hosts = cluster()
+    for each in hosts["hosts"]:
+        if each["name"] == host:
+            each["runs"].remove(program)
+    return hosts
+
+
+def test_a_cluster_without_a_majority_or_a_second_zone_is_refused() -> None:
+    with pytest.raises(rendering.Unsafe, match="three zones"):
+        rendered(without("w1", "etcd"))
+    hosts = cluster()
+    hosts["hosts"] = [each for each in hosts["hosts"] if each["zone"] != "b"]
+    with pytest.raises(rendering.Unsafe):
+        rendered(hosts)
+    hosts = cluster()
+    for each in hosts["hosts"]:
+        if each["name"] == "a2":
+            each["runs"].append("etcd")
+    with pytest.raises(rendering.Unsafe, match="half"):
+        rendered(hosts)
+
+
+def test_the_program_makes_passwords_once(tmp_path: Path) -> None:
+    program.main(EXAMPLE, tmp_path / "out")
+    first = (tmp_path / "out" / "passwords.yml").read_text()
+    program.main(EXAMPLE, tmp_path / "out")
+    assert (tmp_path / "out" / "passwords.yml").read_text() == first
+    file = tmp_path / "out" / "a1" / "patroni.yml"
+    assert os.stat(file).st_mode & 0o077 == 0
+    words = yaml.safe_load(first)
+    assert len(set(words.values())) == len(rendering.PASSWORDS)
+    assert words["postgres"] in file.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="needs Debian's haproxy")
+def test_haproxy_takes_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(rendered(cluster())["", "haproxy.cfg"])
+    checked = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(not shutil.which("patroni"), reason="needs Debian's patroni")
+def test_patroni_takes_its_file(tmp_path: Path) -> None:
+    """Its own check, without that of folders and ports, which are another machine's."""
+    text = rendered(cluster())["a1", "patroni.yml"]
+    checked = subprocess.run(
+        ["/usr/bin/python3", "-c", _LOADS], input=text, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+_LOADS = """
+import sys, tempfile
+from patroni.config import Config
+with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+    file.write(sys.stdin.read())
+    file.flush()
+    config = Config(file.name)
+assert config.get("bootstrap")["dcs"]["synchronous_node_count"] == 2
+assert config.get("etcd3")["hosts"]
+"""
