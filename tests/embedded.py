@@ -23,6 +23,7 @@ _folder = Path(tempfile.mkdtemp(prefix="forebay-tests-"))
 _folder.chmod(0o755)  # PostgreSQL may run as another user
 os.environ.setdefault("FOREBAY_TESTS_RUN", str(_folder))  # what the workers of a run share
 os.environ["FOREBAY_HOME"] = str(_folder / "home")
+os.environ["FOREBAY_FAILOVER_WAIT_S"] = "1"  # there is no other server to wait for
 os.environ["FOREBAY_MFA"] = "optional"  # tests of the duty turn it on
 os.environ["FOREBAY_DATABASE_SCOPE"] = "system"  # tests look at every tenant
 os.environ.setdefault(

@@ -20,7 +20,11 @@ import psycopg
 from audit.trail.commit_queue import CommitQueue, Row, WaitingRow, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
-from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
+from infrastructure.postgres.resilient_connection import (
+    Connection,
+    ResilientConnection,
+    hung_up_after,
+)
 
 log = logging.getLogger(__name__)
 GROUP = 500
@@ -57,6 +61,14 @@ AWAY = Counted(
     _WHAT,
 )
 GRACE_S = 0.5  # lets a refusal from the database arrive before patience ends
+FROZEN_S = 15.0  # a group that takes longer is tried again, on another server if there is one
+# A row that an earlier try has written is written again by nobody, and a commit that writes nothing
+# waits for no standby. This makes it wait for all that is in the log before.
+_WAIT_FOR_STANDBYS = "select pg_logical_emit_message(true, 'forebay', '')"
+
+
+class NotReplicated(OSError):
+    """PostgreSQL has committed, and no standby need have it."""
 
 
 class StoreUnavailable(Exception):
@@ -197,7 +209,8 @@ class GroupCommit:
             fresh = [entry for entry in group if not entry.sent]
             _mark(fresh, sent=True)
             rows = [entry.row for entry in group]
-            results = await self._timed(connection, rows) if rows else {}
+            is_repeated = len(fresh) < len(group)
+            results = await self._timed(connection, rows, is_repeated) if rows else {}
         except psycopg.errors.LockNotAvailable:
             _mark(fresh, sent=False)  # PostgreSQL certainly did not accept them
             await self._commit_by_stripe(group)
@@ -211,9 +224,17 @@ class GroupCommit:
                     result = results.get(UUID(entry.row["id"])) if results else None
                     entry.done.set_result(result)
 
-    async def _timed(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
+    async def _timed(
+        self, connection: Connection, rows: list[Row], is_repeated: bool
+    ) -> dict[UUID, Any]:
         began = time.monotonic()
-        results = await self._execute(connection, rows)
+        with hung_up_after(connection, FROZEN_S):
+            if is_repeated:
+                results = await self._execute_again(connection, rows)
+            else:
+                results = await self._execute(connection, rows)
+        if self._connection.is_in_doubt:
+            raise NotReplicated("the wait for standbys was cancelled")
         self._took.observe(time.monotonic() - began)
         self._rows.observe(len(rows))
         return results
@@ -225,6 +246,13 @@ class GroupCommit:
             statement = self._with_texts
         cursor = await connection.execute(statement, parameters, prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
+
+    async def _execute_again(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
+        """Executes rows of which an earlier try may be in the log of this server alone."""
+        async with connection.transaction():
+            results = await self._execute(connection, rows)
+            await connection.execute(_WAIT_FOR_STANDBYS)
+        return results
 
     async def _retry_later(self, group: list[WaitingRow], problem: Exception) -> None:
         """Queues the rows again (they are idempotent) while they may still wait."""

@@ -9,6 +9,8 @@ of two that try, the second finds another one there.
 from functools import partial
 from typing import Any
 
+from django.conf import settings
+
 from audit.trail.group_commit import GroupCommit
 from inference.record import statements
 from inference.record.settling import RecordedAndSettled
@@ -51,7 +53,6 @@ _RESULT = """
     select won.completion_id,
            jsonb_build_object('taken', coalesce(r.taken, '[]'), 'refused', r.refused)
     from won left join reserved r on r.request = won.completion_id"""
-RECORD_PATIENCE_S = 1.0
 RECORD_TENANT_BYTES = 64 * 1024 * 1024
 SETTLE_PATIENCE_S = 30
 
@@ -78,7 +79,7 @@ class Commits:
 
     def __init__(self, dsn: str) -> None:
         recording: dict[str, Any] = {
-            "patience_s": RECORD_PATIENCE_S,
+            "patience_s": float(settings.FAILOVER_WAIT_S),
             "tenant_bytes": RECORD_TENANT_BYTES,
         }
         commit = partial(GroupCommit, dsn)

@@ -4,12 +4,17 @@ It serves code in an event loop that queries all the time: authentication, price
 Its users never hold a connection that has died.
 """
 
+import asyncio
+import os
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
+from psycopg.errors import Diagnostic
 
 from infrastructure.metrics import Histogram
 
@@ -21,15 +26,24 @@ LOOKED_UP = Histogram(
     bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5),
 ).of()
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+ANSWER_S = 5.0  # a server that takes longer has stopped without saying so
+PAUSE_S = 0.1  # between tries while there is no primary
+# PostgreSQL's warnings that a commit is on no standby: its wait for them was cancelled, or ended by
+# a shutdown. Group commits cause no other warnings.
+_NOT_REPLICATED = ("01000", "57P01")
 
 
 class ResilientConnection:
     """Opens and reopens one connection. `first`: statements that each new connection begins
-    with."""
+    with.
+
+    `is_in_doubt`: a commit over the present connection may be on no standby.
+    """
 
     def __init__(self, dsn: str, *, first: tuple[str, ...] = ()) -> None:
         self._dsn, self._first = dsn, first
         self._connection: Connection | None = None
+        self.is_in_doubt = False
 
     async def get(self) -> Connection:
         """Returns the open connection. Raises psycopg.Error or OSError; then call `close` before
@@ -41,22 +55,56 @@ class ResilientConnection:
             )
             for statement in self._first:
                 await self._connection.execute(statement)
+            self._connection.add_notice_handler(self._read_notice)
         return self._connection
 
+    def _read_notice(self, notice: Diagnostic) -> None:
+        if notice.sqlstate in _NOT_REPLICATED:
+            self.is_in_doubt = True
+
     async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        """Runs a query, once more over a new connection if the old one died while idle."""
-        began, is_old = time.monotonic(), self._connection is not None
-        try:
-            answer = await question(await self.get())
-        except BROKEN:
+        """Runs a query. Runs it again over a new connection if the old one died while idle, and
+        until FAILOVER_WAIT_S have passed while no server takes connections.
+        """
+        began = time.monotonic()
+        while True:
+            is_old = self._connection is not None
+            try:
+                connection = await self.get()
+                with hung_up_after(connection, ANSWER_S):
+                    answer = await question(connection)
+            except BROKEN:
+                has_died = self._connection is None or self._connection.broken
+                await self.close()
+                waited_s = time.monotonic() - began
+                if not is_old and not (has_died and waited_s < settings.FAILOVER_WAIT_S):
+                    raise
+            else:
+                LOOKED_UP.observe(time.monotonic() - began)
+                return answer
             if not is_old:
-                raise
-            await self.close()
-            answer = await question(await self.get())
-        LOOKED_UP.observe(time.monotonic() - began)
-        return answer
+                await asyncio.sleep(PAUSE_S)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
+        self.is_in_doubt = False
         if connection:
             await connection.close()
+
+
+@contextmanager
+def hung_up_after(connection: Connection, seconds: float) -> Iterator[None]:
+    """Fails the block's query after `seconds`, as if the server had died.
+
+    A cancellation would ask the server, which does not answer, for ten seconds.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, connection.fileno())
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(file: int) -> None:
+    with suppress(OSError), socket.socket(fileno=os.dup(file)) as line:
+        line.shutdown(socket.SHUT_RDWR)

@@ -201,6 +201,9 @@ def tell_libraries() -> None:
         if value := variable(name):
             os.environ.setdefault(name, value)
     os.environ.setdefault("FOREBAY_TLS_PEERS", str(HOME / "tls" / "peers"))
+    # Of several hosts in a URL, or behind an address, the one that takes writes: a standby may be
+    # behind, and would show a key that was revoked. `?target_session_attrs=` in a URL wins.
+    os.environ.setdefault("PGTARGETSESSIONATTRS", "primary")
     version = one_of("FOREBAY_TLS_OUTGOING", "", *outgoing_tls.VERSIONS)
     if not has_tls():
         return
@@ -231,7 +234,12 @@ def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
     if not config["HOST"] and "," not in f"{query.get('host', '')}{query.get('port', '')}":
         # Django's names for `?host=` and `?port=`: `dbshell` and the compliance page read them.
         address = {name.upper(): query.pop(name) for name in ("host", "port") if name in query}
-    return {**config, **address, "OPTIONS": {**query, **DATABASE_PATIENCE, **options}}
+    return {
+        **config,
+        **address,
+        "ENGINE": "infrastructure.postgres.patient_backend",
+        "OPTIONS": {**query, **DATABASE_PATIENCE, **options},
+    }
 
 
 def nearby(host: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 from psycopg.rows import dict_row
 
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
@@ -189,7 +190,8 @@ class Authenticator:
             self._looking[credential] = looking
             looking.add_done_callback(lambda done: self._looked(credential, done))
         try:
-            return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
+            patience_s = PATIENCE_S + settings.FAILOVER_WAIT_S
+            return await asyncio.wait_for(asyncio.shield(looking), patience_s)
         except TimeoutError:
             raise AuthenticationUnavailable("PostgreSQL does not answer") from None
 

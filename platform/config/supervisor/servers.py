@@ -62,6 +62,8 @@ class Servers:
         external_url = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
         if url := self._postgres.requests_url if self._postgres else external_url:
             variables["FOREBAY_REQUESTS_DATABASE_URL"] = url
+        if self._postgres:  # it has no standby that could become primary
+            variables["FOREBAY_FAILOVER_WAIT_S"] = os.environ.get("FOREBAY_FAILOVER_WAIT_S", "1")
         if self.engines:  # a host without engines names none, so that those of other hosts stay
             variables["FOREBAY_ENGINES"] = json.dumps(self.engines)
         return variables

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,9 @@ async def line(dsn: str) -> AsyncIterator[WeakLine]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(module, "PATIENCE_S", 0.7)
+    settings.FAILOVER_WAIT_S = 0
 
 
 @pytest.fixture
