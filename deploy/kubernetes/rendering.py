@@ -43,6 +43,9 @@ def files() -> Iterator[tuple[Path, str]]:
     for name in ("hpa", "keda"):
         scaled = rendered({**values, "autoscaling": {"by": name}})
         yield FOLDER / "components" / name / f"{name}.yaml", _manifest(scaled[name])
+    database = {**yaml.safe_load((CHART / "values.yaml").read_text())["database"], "enabled": True}
+    objects = rendered({**values, "database": database})["database"]
+    yield FOLDER / "components" / "database" / "database.yaml", _manifest(objects)
     settings, engines = (config_map["data"] for config_map in templates["configuration"])
     for overlay in OVERLAYS:
         lines = [f"{name}={value}\n" for name, value in settings.items()]

@@ -103,6 +103,70 @@ SCHEMAS = {
             {"groups": several(closed({"name": TEXT, "rules": several(_RULE)}, interval=DURATION))}
         ),
     ),
+    # https://cloudnative-pg.io/docs/current/cloudnative-pg.v1
+    "Cluster": kind(
+        "postgresql.cnpg.io/v1",
+        closed(
+            {
+                "instances": WHOLE,
+                "imageName": TEXT,
+                "postgresql": closed(
+                    {
+                        "synchronous": closed(
+                            {
+                                "method": one_of("any", "first"),
+                                "number": WHOLE,
+                                "dataDurability": one_of("required", "preferred"),
+                                "failoverQuorum": {"type": "boolean"},
+                            }
+                        ),
+                        "parameters": TEXTS,
+                    }
+                ),
+                "storage": closed({"size": TEXT}, storageClass=TEXT),
+            },
+            failoverDelay=WHOLE,
+            primaryUpdateStrategy=one_of("unsupervised", "supervised"),
+            primaryUpdateMethod=one_of("switchover", "restart"),
+            enablePDB={"type": "boolean"},
+            enableSuperuserAccess={"type": "boolean"},
+            topologySpreadConstraints=several(
+                closed(
+                    {
+                        "maxSkew": WHOLE,
+                        "topologyKey": TEXT,
+                        "whenUnsatisfiable": one_of("DoNotSchedule", "ScheduleAnyway"),
+                        "labelSelector": closed({"matchLabels": TEXTS}),
+                    }
+                )
+            ),
+            affinity=closed(
+                {"enablePodAntiAffinity": {"type": "boolean"}},
+                podAntiAffinityType=one_of("required", "preferred"),
+                topologyKey=TEXT,
+            ),
+            bootstrap=closed(
+                {
+                    "initdb": closed(
+                        {"database": TEXT}, encoding=TEXT, dataChecksums={"type": "boolean"}
+                    )
+                }
+            ),
+            managed=closed(
+                {
+                    "roles": several(
+                        closed(
+                            {"name": TEXT},
+                            ensure=one_of("present", "absent"),
+                            login={"type": "boolean"},
+                            passwordSecret=closed({"name": TEXT}),
+                        )
+                    )
+                }
+            ),
+            resources={"type": "object"},
+        ),
+    ),
     "ScaledObject": kind(
         "keda.sh/v1alpha1",
         closed(

@@ -46,6 +46,8 @@ WRONG = [
     ("networkPolicies.servers", ["db.example.com"]),
     ("proxies.web", ["0.0.0.0/0"]),
     ("proxies.grpc", ["proxy.example.com"]),
+    ("database.zones", 1),
+    ("database.zones", 2),  # with one instance in each, a lost zone would stop all
     ("networkPolicies.serverPorts", []),  # which would be all ports
     ("engines", [{"name": "Qwen", "model": "q", "kind": "vllm", "slots": 1, "url": "http://q"}]),
     ("engines", [{"name": "qwen", "model": "q", "kind": "vllm", "slots": 1}]),

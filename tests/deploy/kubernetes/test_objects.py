@@ -358,3 +358,29 @@ def test_the_adapter_has_the_figures_that_the_autoscaler_asks_for() -> None:
     asked = {m["type"]: m[m["type"].lower()]["metric"]["name"] for m in spec["metrics"]}
     assert asked["Pods"] in [rule["name"]["as"] for rule in rules["custom"]]
     assert asked["External"] in [rule["name"]["as"] for rule in rules["external"]]
+
+
+# The database ------------------------------------------------------------------------------------
+def test_a_commit_is_in_two_zones_before_it_is_answered() -> None:
+    spec = COMMITTED["Cluster", "forebay-db"]["spec"]
+    values = defaults()["database"]
+    assert spec["instances"] == values["zones"] * values["instancesPerZone"]
+    assert spec["postgresql"]["synchronous"] == {
+        "method": "any",
+        "number": values["instancesPerZone"],
+        "dataDurability": "required",
+        "failoverQuorum": True,
+    }
+    (spread,) = spec["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "topology.kubernetes.io/zone"
+    assert spread["whenUnsatisfiable"] == "DoNotSchedule"
+
+
+def test_the_database_has_the_roles_that_the_job_hands_its_tables_to() -> None:
+    roles = COMMITTED["Cluster", "forebay-db"]["spec"]["managed"]["roles"]
+    migrate = defaults()["migrate"]
+    assert [role["name"] for role in roles] == [migrate["role"], migrate["requestsRole"]]
+
+
+def test_the_chart_has_no_database_unless_it_is_wanted() -> None:
+    assert ("Cluster", "forebay-db") not in helmed(scope())

@@ -57,7 +57,7 @@ labels:
 
 {{/* Pods are rolled when what they read has changed. */}}
 {{- define "forebay.configuration" -}}
-{{- $values := omit .Values "engines" "web" "grpc" "jobs" "beat" "worker" "ingress" }}
+{{- $values := omit .Values "engines" "web" "grpc" "jobs" "beat" "worker" "ingress" "database" }}
 {{- printf "%s %s" (toJson $values) (include "forebay.engines" .) | sha256sum }}
 {{- end }}
 
