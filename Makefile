@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-ansible image
+.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-ansible image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -20,6 +20,7 @@ help:
 	@echo "make test               every test (ARGS='tests/audit -x' for some)"
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (some hours)'
+	@echo 'make drill              failures staged on a cluster of namespaces, and their report (root; an hour or two)'
 	@echo 'make mutants            one wrong line after the other: do the tests notice? some hours'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
 	@echo 'make test-ansible       the Ansible collection against machines of namespaces (as root, half an hour)'
@@ -86,6 +87,10 @@ soak: .venv/.dev
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py \
 		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py --timeout 18000 $(ARGS)
+
+# Needs root and Debian's patroni python3-etcd etcd-server etcd-client haproxy libfaketime.
+drill: .venv/.dev
+	$(PY) -m tests.drills $(ARGS)
 
 # What came of each stays in var/mutants.jsonl: another run tries what was not noticed. ARGS='--only quota' for some.
 mutants: .venv/.dev

@@ -119,6 +119,7 @@ class Action(StrEnum):
     AUDIT_DRIFT = "audit:drift"  # the catalogue is not what it should be
     COMPLIANCE_REPORT = "compliance:report"
     BACKUP_VERIFY = "backup:verify"  # it was restored into a place of its own, and looked at
+    DRILL_REPORT = "drill:report"  # failures were staged; `detail` has what came of it
 
     FILE_CREATE = "file:create"
     FILE_READ = "file:read"  # its content

@@ -54,6 +54,11 @@ FIGURES = {
         "forebay_postgresql_connections_limit", "max_connections of PostgreSQL"
     ): "current_setting('max_connections')::int",
 }
+DRILLED = Gauge(
+    "forebay_drill_seconds",
+    "Unix time of the last drills that went as expected; 0 if never, and none where no drills are "
+    "planned (FOREBAY_DRILLS) and none were recorded",
+)
 CHECK = Gauge(
     "forebay_check_ok",
     "1 where the platform's latest look at a promise of its own found nothing, of the last 3 days",
@@ -63,6 +68,9 @@ SIZE = Gauge("forebay_postgresql_size_bytes", "Size of the database, looked at o
 _CHECKS = """
     select distinct on (name) name, ok::int from audit_checkrun
     where tenant_id is null and at > now() - interval '3 days' order by name, at desc"""
+_DRILLED = """
+    select coalesce(extract(epoch from max(at) filter (where ok)), 0)::float8, count(*)
+    from audit_checkrun where tenant_id is null and name = 'drills.report'"""
 _ALL = "select " + ", ".join(f"coalesce({sql}, 0)::float8" for sql in FIGURES.values())
 
 
@@ -73,6 +81,7 @@ def read(connection: psycopg.Connection[Any]) -> None:
     assert row
     for gauge, figure in zip(FIGURES, row, strict=True):
         gauge.set(figure)
+    _read_drills(connection)
     CHECK.set_all({(name,): ok for name, ok in connection.execute(_CHECKS, prepare=True)})
     if _throttle.due():
         SIZE.forget()
@@ -81,8 +90,17 @@ def read(connection: psycopg.Connection[Any]) -> None:
 
 def forget() -> None:
     _throttle.forget()
-    for gauge in (*FIGURES, CHECK, SIZE):
+    for gauge in (*FIGURES, DRILLED, CHECK, SIZE):
         gauge.forget()
+
+
+def _read_drills(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(_DRILLED, prepare=True).fetchone()
+    at, reports = row or (0.0, 0)
+    if reports or settings.DRILLS:
+        DRILLED.set(at)
+    else:
+        DRILLED.forget()
 
 
 def _read_size(connection: psycopg.Connection[Any]) -> None:

@@ -260,6 +260,9 @@ BATCH_WINDOW = environment.batch_window()
 LARGEST_FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
 TENANT_FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)
 
+# Drills (config/drills) ---------------------------------------------------------------------------
+DRILLS = env.str("FOREBAY_DRILLS", default="")  # what they may break, and how: a TOML file
+
 # Processes that take requests ---------------------------------------------------------------------
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
 _HERE = WEB_PROCESSES + int(GRPC_PORT > 0)

@@ -6,6 +6,7 @@ from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
 from console.backups import page as backups
 from console.compliance import pages as compliance
+from console.compliance.drills import pages as drills
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
@@ -185,6 +186,7 @@ urlpatterns = [
     path("console/retention/", retention.all_retention, name="all_retention"),
     path("console/holds/", legal_holds.all_holds, name="all_holds"),
     path("console/compliance/", compliance.all_compliance, name="all_compliance"),
+    path("console/compliance/drills/", drills.drills, name="all_drills"),
     path("console/compliance/run/", compliance.all_check_run, name="all_check_run"),
     path("console/compliance/report/", compliance.all_report, name="all_compliance_report"),
     path("console/compliance/checks/<slug:check>/", compliance.all_check, name="all_check"),

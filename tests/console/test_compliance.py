@@ -48,7 +48,7 @@ from console.compliance.checks import CHECKS
 from console.compliance.clause import CLAUSES, GDPR, MLPS, REGIMES
 from console.compliance.figures_words import WORDS
 from console.compliance.overview import STATES, ClauseState, overview_of
-from console.compliance.report import PURPOSE
+from console.compliance.signed_report import PURPOSE
 from console.compliance.texts import Text
 from inference.engines import forget
 from tenants.models import Member, Tenant, User

@@ -20,6 +20,7 @@ import yaml
 from bench.simulate import policy
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
+from config.drills import plan as plans
 from config.environment import PROJECT
 from config.supervisor.engines.launches import launched
 from config.supervisor.home import Home
@@ -117,6 +118,9 @@ def test_every_toml(example: Example, tmp_path: Path) -> None:
     if example.page == "docs/scheduling.md":
         (tmp_path / "mine.toml").write_text(example.text)
         assert policy.read(tmp_path / "mine.toml").classes
+    elif example.page == "docs/operations/disaster-recovery.md":
+        (tmp_path / "drills.toml").write_text(example.text)
+        assert plans.read(tmp_path / "drills.toml").possible
     else:
         check_engines(tomllib.loads(example.text), tmp_path)
 

@@ -57,6 +57,9 @@ SUBCOMMANDS = {
     "backup": Subcommand(f"{_HERE}.backup", "backups: status, list, now, verify, kit", "COMMAND …"),
     "restore": Subcommand(f"{_HERE}.restore", "puts a backup back, to its end or to a moment"),
     "energy": Subcommand(f"{_HERE}.energy", "clocks of GPUs: agent, governor, sweep", "COMMAND …"),
+    "drill": Subcommand(
+        f"{_HERE}.drill", "failures, staged and undone: plan, run, status, undo", "COMMAND …"
+    ),
     "healthy": Subcommand(f"{_HERE}.healthy", "is it? for the health check of a container"),
     "version": Subcommand(f"{_HERE}.command_line", "which version this is"),
 }

@@ -13,10 +13,11 @@ from audit.models import CheckRun
 from audit.trail.record import act
 from console.authorization import ConsoleRequest, operators_only, permitted
 from console.compliance import report as reports
-from console.compliance import runs
+from console.compliance import runs, signed_report
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import SHORT
+from console.compliance.drills import evidence
 from console.compliance.overview import known_regime, overview_of
 from console.paging import page
 from console.post_only import require_POST
@@ -58,7 +59,11 @@ def _report(request: ConsoleRequest) -> HttpResponse:
     shape = "html" if request.POST.get("format") == "html" else "json"
     overview, tenant = overview_of(request.tenant, regime), request.tenant
     document = reports.make(overview, tenant, regime, by=request.actor)
-    detail = {"sha256": reports.sha256_of(document), "regime": regime or "all", "format": shape}
+    detail = {
+        "sha256": signed_report.sha256_of(document),
+        "regime": regime or "all",
+        "format": shape,
+    }
     act(
         Action.COMPLIANCE_REPORT,
         actor=request.actor,
@@ -70,7 +75,9 @@ def _report(request: ConsoleRequest) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if shape == "html":
         return HttpResponse(reports.as_html(document, overview), headers=headers)
-    return HttpResponse(reports.as_json(document), content_type="application/json", headers=headers)
+    return HttpResponse(
+        signed_report.as_json(document), content_type="application/json", headers=headers
+    )
 
 
 def _history(request: ConsoleRequest, check: str) -> HttpResponse:
@@ -87,8 +94,19 @@ def _history(request: ConsoleRequest, check: str) -> HttpResponse:
         "lines": [(run, _problem(known, run)) for run in shown.rows],
         "table": table.items(),
         "back": _urls(request.tenant)["home_url"],
+        "reports": _reports(known, request.tenant),
     }
     return render(request, "console/compliance/check.html", context)
+
+
+def _reports(check: Check, tenant: Tenant | None) -> list[tuple[str, object]]:
+    """Returns addresses and names of the files that a check has looked at, for operators."""
+    if check.name != "drills" or tenant or evidence.newest() is None:
+        return []
+    url = reverse("console:all_drills")
+    names = {"html": _("Report to print (HTML)"), "pdf": _("Report (PDF)")}
+    names["json"] = _("Report (JSON)")
+    return [(f"{url}?form={form}", name) for form, name in names.items()]
 
 
 def _problem(check: Check, run: CheckRun) -> object:

@@ -1,31 +1,19 @@
-"""The signed report: the page as it was when the report was made, verifiable without the platform.
-
-JSON: {"body", "public_key", "key_id", "signature"}, Ed25519 over the line `forebay-report/1` and
-the canonical body (audit/erasure/certificate.py has the same form). HTML: the same for people, to
-be printed; it carries the signed JSON, and in its last line a signature over all before it.
+"""The signed compliance report: the page as it was when the report was made, verifiable without the
+platform (signed_report.py).
 """
 
-import base64
-import json
 from datetime import UTC
-from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from audit.erasure.certificate import canonical
-from audit.keys import signing
-from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
-from console.compliance.overview import STATES, ClauseRow, Evidence, Overview
+from console.compliance.overview import STATES, Evidence, ClauseRow, Overview
+from console.compliance.signed_report import FORMAT, Report, checkpoint, inside, signed, signed_page
 from infrastructure import release
 from tenants.models import Tenant
-
-FORMAT = "forebay-report/1"
-PURPOSE, HTML_PURPOSE = "report", "report-html"
-Report = dict[str, Any]
 
 
 def make(overview: Overview, tenant: Tenant | None, regime: str, *, by: str) -> Report:
@@ -42,14 +30,9 @@ def make(overview: Overview, tenant: Tenant | None, regime: str, *, by: str) -> 
         "blockers": [blocker.evidence.check.name for blocker in overview.blockers],
         "clauses": [_clause(line) for line in overview.lines],
         "checks": {one.check.name: _check(one) for one in overview.evidence},
-        "checkpoint": _checkpoint(),
+        "checkpoint": checkpoint(),
     }
-    return {
-        "body": body,
-        "public_key": base64.b64encode(signing.public_key()).decode(),
-        "key_id": signing.key_id(),
-        "signature": base64.b64encode(signing.sign(canonical(body), PURPOSE)).decode(),
-    }
+    return signed(body)
 
 
 NOTE = {
@@ -60,22 +43,16 @@ NOTE = {
 }
 
 
-def as_json(report: Report) -> bytes:
-    return json.dumps(report, ensure_ascii=False, indent=1).encode() + b"\n"
-
-
 def as_html(report: Report, overview: Overview) -> bytes:
     """Render the page in the reader's language, in UTC; the JSON inside has both languages."""
-    inside = json.dumps(report, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
-    context = {"report": report, "body": report["body"], "standing": overview, "inside": inside}
+    context = {
+        "report": report,
+        "body": report["body"],
+        "standing": overview,
+        "inside": inside(report),
+    }
     with timezone.override(UTC):
-        html = render_to_string("console/compliance/report.html", context).encode()
-    signature = base64.b64encode(signing.sign(html, HTML_PURPOSE)).decode()
-    return html + f"<!-- forebay-report-html/1 {signing.key_id()} {signature} -->\n".encode()
-
-
-def sha256_of(report: Report) -> str:
-    return sha256(canonical(report["body"])).hexdigest()
+        return signed_page(render_to_string("console/compliance/report.html", context))
 
 
 def _clause(line: ClauseRow) -> dict[str, Any]:
@@ -110,11 +87,3 @@ def _check(one: Evidence) -> dict[str, Any]:
     if problem := one.problem:
         body |= {"problem": problem.what.both(), "todo": problem.todo.both()}
     return body
-
-
-def _checkpoint() -> dict[str, Any] | None:
-    newest = Checkpoint.objects.order_by("-n").first()
-    if newest is None:
-        return None
-    root = bytes(newest.root).hex()
-    return {"n": newest.n, "size": newest.size, "root": root, "at": newest.at.isoformat()}

@@ -135,6 +135,7 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/retention/", sees=OPERATORS),
     ExpectedPage("console/holds/", sees=OPERATORS),
     ExpectedPage("console/compliance/", sees=OPERATORS),
+    ExpectedPage("console/compliance/drills/", sees=OPERATORS, bare=True),
     ExpectedPage("console/compliance/run/", acts=OPERATORS),
     ExpectedPage("console/compliance/report/", acts=OPERATORS),
     ExpectedPage("console/compliance/checks/<slug:check>/", sees=OPERATORS),

@@ -44,6 +44,12 @@ def in_language(texts: dict[str, str]) -> str:
     return texts["zh-hans" if (get_language() or "").startswith("zh") else "en"]
 
 
+@register.filter
+def in_report(texts: dict[str, str], language: str) -> str:
+    """Returns a report's text in the language of the report."""
+    return texts[language]
+
+
 @register.simple_tag(takes_context=True)
 def check_link(context: Any, check: Check) -> SafeString:
     tenant = context["request"].tenant

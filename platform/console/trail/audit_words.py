@@ -117,6 +117,7 @@ WORDS: dict[str, Promise] = {
     Action.AUDIT_DRIFT: _("Database protections differ"),
     Action.COMPLIANCE_REPORT: _("Compliance report made"),
     Action.BACKUP_VERIFY: _("Backup verified"),
+    Action.DRILL_REPORT: _("Report on drills recorded"),
     Action.FILE_CREATE: _("File stored"),
     Action.FILE_READ: _("File read"),
     Action.FILE_DELETE: _("File deleted"),

@@ -4,6 +4,7 @@ from console.compliance.check import Check, CheckProblem, Reach, Run
 from console.compliance.checks import (
     access,
     accounts,
+    availability,
     backups,
     database,
     erasure,
@@ -31,6 +32,7 @@ _GENERAL: dict[str, Run] = {
     "browsers": transport.browsers,
     "ports": transport.ports,
     "hops": transport.hops,
+    "drills": availability.drills,
 }
 _EACH: dict[str, Run] = {
     "trail": trail.newest_part,
@@ -63,6 +65,7 @@ _OVER = {
     "recorded": "requests",
     "deletion_clock": "done",
     "erased": "erased",
+    "drills": "drills",
 }
 _TEXTS = content("checks")
 

@@ -8,7 +8,7 @@ from django.utils.translation import override
 
 from audit.actions import Action
 from audit.trail.record import act
-from console.compliance import report, runs
+from console.compliance import report, runs, signed_report
 from console.compliance.clause import REGIMES
 from console.compliance.overview import overview_of
 from tenants.management.options import tenant_named
@@ -36,13 +36,13 @@ class Command(BaseCommand):
             state = overview_of(tenant, options["regime"])
             document = report.make(state, tenant, options["regime"], by=BY)
             blockers = document["body"]["blockers"]
-            detail = {"sha256": report.sha256_of(document), "blockers": blockers}
+            detail = {"sha256": signed_report.sha256_of(document), "blockers": blockers}
             tenant_id = tenant.id if tenant else None
             act(Action.COMPLIANCE_REPORT, actor=BY, tenant_id=tenant_id, detail=detail)
             with override(options["language"]):
                 file: Path = options["file"]
                 html = file.suffix == ".html"
-                text = report.as_html(document, state) if html else report.as_json(document)
+                text = report.as_html(document, state) if html else signed_report.as_json(document)
                 file.write_bytes(text)
         self.stdout.write(f"{file}: {len(state.lines)} clauses, {len(state.blockers)} problems")
 

@@ -1,0 +1,1 @@
+"""The front doors as a client sees them: a module for each."""

@@ -1,0 +1,55 @@
+"""Chat over gRPC."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from uuid import UUID
+
+import grpc
+
+from config.drills.load import Refused
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+
+_CHAT = "/forebay.v1.InferenceService/Chat"
+_LONGEST_S = 60
+_TOLD = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+class Grpc:
+    name = "grpc"
+
+    def __init__(self, addresses: Sequence[str], key: str, model: str) -> None:
+        self._addresses, self._key, self._model = cycle(addresses), key, model
+        self._channel = grpc.aio.insecure_channel(next(self._addresses))
+
+    async def ask(self, request: str) -> Sequence[str]:
+        message = pb.ChatRequest(
+            model=self._model,
+            messages=[pb.ChatMessage(role="user", content="Say hello.")],
+            max_tokens=12,
+        )
+        metadata = (("authorization", f"Bearer {self._key}"), ("idempotency-key", request))
+        call = self._channel.unary_unary(
+            _CHAT,
+            request_serializer=pb.ChatRequest.SerializeToString,
+            response_deserializer=pb.ChatResponse.FromString,
+        )
+        try:
+            answer = await call(message, metadata=metadata, timeout=_LONGEST_S)
+        except grpc.aio.AioRpcError as error:
+            await self._other_host()
+            if error.code() in _TOLD or _has_details(error):
+                raise Refused(f"{error.code().name} {error.details()}") from None
+            raise
+        return [str(UUID(answer.request_id))]
+
+    async def _other_host(self) -> None:
+        await self._channel.close()
+        self._channel = grpc.aio.insecure_channel(next(self._addresses))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _has_details(error: grpc.aio.AioRpcError) -> bool:
+    """Returns whether the platform itself has answered, and no broken connection."""
+    return any(name == "grpc-status-details-bin" for name, _ in error.trailing_metadata() or ())
