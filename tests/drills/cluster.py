@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-import psutil
 import psycopg
 import redis
 
 from bench.servers.child import Child
+from bench.servers.processes import tree
 from config.supervisor.embedded import valkey
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from deploy.ha import rendering
@@ -156,18 +156,17 @@ class Cluster:
         if child is None or child.process.poll() is not None:
             here = pids(self.zones.hosts[name])
             return [pid for pid in here if program == "postgresql" and _is_postgres(pid)]
-        process = psutil.Process(child.pid)
-        own = [process.pid, *(each.pid for each in process.children(recursive=True))]
+        own = [each.pid for each in tree(child.pid)]
         more = pids(self.zones.hosts[name]) if program == "postgresql" else []
         return list({*own, *(pid for pid in more if _is_postgres(pid))})
 
-    def signal(self, name: str, program: str, number: signal.Signals) -> None:
+    def send_signal(self, name: str, program: str, number: signal.Signals) -> None:
         for pid in self.pids_of(name, program):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def kill(self, name: str, program: str) -> None:
-        self.signal(name, program, signal.SIGKILL)
+        self.send_signal(name, program, signal.SIGKILL)
         self.children[name, program].process.wait(10)
 
     def stop(self) -> None:
@@ -275,8 +274,8 @@ def _member(each: dict[str, Any]) -> Member:
 
 
 def _is_postgres(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).name() == "postgres"
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
     return False
 
 

@@ -54,8 +54,8 @@ class Faults:
 
     def _freeze_primary(self) -> str:
         name = self._primary()
-        self._cluster.signal(name, "postgresql", signal.SIGSTOP)
-        self._undo.append(lambda: self._cluster.signal(name, "postgresql", signal.SIGCONT))
+        self._cluster.send_signal(name, "postgresql", signal.SIGSTOP)
+        self._undo.append(lambda: self._cluster.send_signal(name, "postgresql", signal.SIGCONT))
         return name
 
     def _mute_primary(self) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 from config.drills import session
 from config.drills.clients import Addresses, clients
-from config.drills.session import Report
 from console.compliance.drills import evidence
 from console.compliance.drills.kinds import KINDS
+from console.compliance.signed_report import Report
 from tenants.scope import system_scope
 from tests.drills.cluster import Cluster
 from tests.drills.installation import ClusterAlone, UnderAPlatform
