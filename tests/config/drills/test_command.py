@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from config.drills.installation import RealInstallation
 from config.drills.load import Load
 from config.drills.undoing import Undoing
 from console.compliance.drills import evidence
+from console.compliance.drills.kinds import KINDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PLAN = """
@@ -72,6 +74,8 @@ def stub(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
     file.write_text(PLAN.format(url=served.url))
     settings.DRILLS = str(file)
     monkeypatch.setattr(environment, "HOME", tmp_path)
+    patient = replace(KINDS["switch_over"], bound_s=120.0)  # of a busy machine
+    monkeypatch.setitem(KINDS, "switch_over", patient)
     yield served
     served.server.shutdown()
     served.server.server_close()

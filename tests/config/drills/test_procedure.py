@@ -85,7 +85,7 @@ async def test_a_good_drill_has_its_silence_and_loses_nothing() -> None:
     result = await drilled(installation)
     assert result.is_good
     assert installation.acts == ["break", "undo", "close"]
-    assert 0.35 < result.rto_s < 5
+    assert 0.35 < result.rto_s < 60
     assert result.consistency.acknowledged >= procedure.WARM_ANSWERS + procedure.AGAIN
     assert result.doors["rest"]["answered"] == result.consistency.acknowledged
 
@@ -121,7 +121,7 @@ async def test_without_a_majority_it_has_to_stop(monkeypatch: pytest.MonkeyPatch
     result = await drilled(PretendedInstallation(), "lose_witness_and_zone")
     assert result.is_good
     assert result.stopped_s
-    assert result.rto_s < 5
+    assert result.rto_s < 60
 
 
 async def test_answers_without_a_majority_fail_the_drill(monkeypatch: pytest.MonkeyPatch) -> None:
