@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import make_conninfo
 
 from bench.compare.comparison import Row, summary
 from bench.figures import Aim, cell, paragraphs, ratio, table, tell
@@ -115,9 +115,9 @@ def _slice(target: Target, seconds: float) -> LoadReport:
 def _fill(forebay: Forebay, megabytes: int) -> None:
     password = (forebay.home / "secrets" / "postgres.password").read_text().strip()
     url = forebay.running()["DATABASE_URL"]
-    known = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
-    known |= {"user": "postgres", "password": password, "dbname": "postgres"}
-    with psycopg.connect(**known) as connection, connection.cursor() as cursor:
+    address = f"postgresql://{url.partition('://')[2]}"
+    superuser = make_conninfo(address, user="postgres", password=password, dbname="postgres")
+    with psycopg.connect(superuser) as connection, connection.cursor() as cursor:
         cursor.execute("create table filler (content bytea storage external)")
         with cursor.copy("copy filler from stdin (format binary)") as copy:
             copy.set_types(["bytea"])

@@ -2,6 +2,7 @@
 and who was erased stays erased, whatever moment it goes back to.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -68,7 +69,14 @@ def platform(engines: dict[str, Any], folder: Path) -> Iterator[Platform]:
 
 
 def forebay(home: Path, folder: Path, *words: str) -> str:
-    """What is typed on the machine of a home, in an environment of its own."""
+    """Returns what is printed for what is typed on the machine of a home."""
+    ended = typed(home, folder, *words)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def typed(home: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs in an environment of its own."""
     foreign = (*FOREIGN, "FOREBAY_ENGINES", "FOREBAY_TEST_SOAK")
     (folder / "passphrase").write_text("four words of nothing")
     variables = {
@@ -76,7 +84,7 @@ def forebay(home: Path, folder: Path, *words: str) -> str:
         "FOREBAY_BACKUP_TO": str(folder / "place"),
         "FOREBAY_BACKUP_PASSPHRASE_FILE": str(folder / "passphrase"),
     }
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "config.command", *words],
         cwd=PROJECT,
         env={**{k: v for k, v in os.environ.items() if k not in foreign}, **variables},
@@ -84,8 +92,6 @@ def forebay(home: Path, folder: Path, *words: str) -> str:
         text=True,
         timeout=300,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 def ask(platform: Platform, key: str, word: str) -> None:
@@ -128,6 +134,19 @@ def check_of_the_trail(restored: Restored) -> None:
     assert "a restore lost" in report["notes"][0]
 
 
+def with_a_wrong_master_key_nothing_opens(folder: Path) -> None:
+    """The key of the backups is right, the platform's keys are another installation's."""
+    secrets = folder / "wrong" / "home" / "secrets"
+    secrets.mkdir(parents=True)
+    shutil.copy(folder / "lost" / "secrets" / "backup.key", secrets)
+    for name in ("master.key", "audit_signing.key"):
+        (secrets / name).write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+    ended = typed(folder / "wrong" / "home", folder, "restore")
+    assert ended.returncode == 2
+    assert "wrong master key" in ended.stderr
+    assert not (folder / "wrong" / "home" / "postgres").exists()
+
+
 @pytest.mark.slow(seconds=200)
 def test_a_lost_disk_costs_no_answer_and_brings_nobody_back(
     platform: Platform,
@@ -158,6 +177,7 @@ def test_a_lost_disk_costs_no_answer_and_brings_nobody_back(
     shutil.move(platform.home, folder / "lost")
 
     kit = str(folder / "kit.age")
+    with_a_wrong_master_key_nothing_opens(folder)
     forebay(folder / "end" / "home", folder, "restore", "--kit", kit)
     with running(Restored(folder / "end", engines, stays.key)) as again:
         assert again.rows(ANSWERS) == [answers]

@@ -13,6 +13,7 @@ from console.backups.record import Verified
 log = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-m", "config.command", "backup", "verify")
 _LOWEST_PRIORITY = 19  # requests go first
+_STOPS_S = 5
 
 
 class VerificationSchedule:
@@ -43,10 +44,15 @@ class VerificationSchedule:
         return 0 < base_at < latest and last < latest
 
     def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait(60)
-            self._process = None
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOPS_S)
+        except subprocess.TimeoutExpired:  # the next one removes its copy
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def _latest(self, now: float) -> float:
         """Returns the last moment at which the time of day was that of the schedule."""
