@@ -2,6 +2,7 @@
 
 import socket
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -16,7 +17,7 @@ def is_here(url: str) -> bool:
     return any(_binds(family, address) for family, _type, _proto, _name, address in addresses)
 
 
-def _binds(family: socket.AddressFamily, address: object) -> bool:
+def _binds(family: socket.AddressFamily, address: Any) -> bool:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind(address)

@@ -125,6 +125,7 @@ class Replacement(models.Model):
         """
         with transaction.atomic():
             lock(engine)
+            engine.wake(by=by)  # if it rests
             refuse_to_replace(engine)
             new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
             new.seat = engine.seat or engine.name

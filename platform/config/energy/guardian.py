@@ -17,6 +17,7 @@ from config.life_signs import tell
 
 log = logging.getLogger(__name__)
 HANGS_S = 3.0  # without a sign of life; with the reset itself within five seconds
+OPENS_S = 50.0  # until the first one: a driver of many GPUs may open slowly, and nothing is locked
 ENDS_S = 2.0  # a killed process that the driver holds back may take longer: it is not awaited
 RESETS, AGAIN_S = 20, 1.0  # while the driver is restarted
 
@@ -93,9 +94,10 @@ class _Guardian:
         self._child = child
         if self.told_to_stop:
             self.stop()
-        self._pair.settimeout(HANGS_S)
+        self._pair.settimeout(OPENS_S)
         try:
             while self._pair.recv(64):
+                self._pair.settimeout(HANGS_S)
                 tell("READY=1\nWATCHDOG=1")
         except TimeoutError:
             log.error("the agent gives no sign of life: it is killed")

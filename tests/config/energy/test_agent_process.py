@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.energy.client import AgentClient, AgentError
+from config.energy.guardian import HANGS_S
 from tests.config.energy.gpus import StagedGpus
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow(seconds=30)]
@@ -121,6 +122,17 @@ def test_an_agent_that_hangs_is_killed_and_its_clocks_are_reset(agent: Agent) ->
     assert agent.process.wait(20) == 1
     assert agent.gpus.clocks == DEFAULT
     assert time.monotonic() - began > 2
+
+
+def test_a_driver_that_opens_slowly_is_waited_for(gpus: StagedGpus, tmp_path: Path) -> None:
+    gpus.change(hangs={"init": HANGS_S + 1})
+    agent = Agent(gpus, tmp_path)
+    try:
+        eventually(lambda: gpus.clocks == DEFAULT)
+        gpus.change(hangs={})
+        lock(agent)
+    finally:
+        agent.end()
 
 
 def test_a_silent_governor_loses_its_clocks_within_five_seconds(agent: Agent) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pynvml
@@ -33,7 +32,7 @@ def hand() -> Hand:
 
 
 @pytest.fixture
-def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedGpus]:
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StagedGpus:
     monkeypatch.setenv("FOREBAY_TEST_NVML_STATE", "")  # restored at the end
     return StagedGpus(tmp_path)
 

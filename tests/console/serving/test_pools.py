@@ -155,6 +155,12 @@ def test_an_engine_that_is_down_says_since_when_and_why(
     assert "draining" in page(client, POOLS)
 
 
+def test_an_engine_that_rests_says_that_it_saves_energy(client: Client, engine: Engine) -> None:
+    assert "to save energy" not in page(client, POOLS)
+    engine.rest(by=BY)
+    assert "to save energy" in page(client, POOLS)
+
+
 def test_an_engine_is_drained_resumed_and_removed(
     client: Client, operator: User, engine: Engine
 ) -> None:

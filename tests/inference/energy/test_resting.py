@@ -11,7 +11,7 @@ from audit.models import Event
 from inference.due_tasks import IN_DATABASE
 from inference.energy import resting
 from inference.energy.resting import BY, balance
-from inference.models import Engine
+from inference.models import Engine, Replacement
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.registry.importing import import_file
@@ -139,6 +139,18 @@ def test_an_engine_that_is_being_replaced_does_not_rest(monkeypatch: pytest.Monk
     fleet.see(120, running=0)
 
     assert fleet.awake == ["1", "2", "3"]
+
+
+def test_a_new_version_of_an_engine_that_rests_wakes_it_first() -> None:
+    fleet = Fleet()
+    fleet.see(120, running=0)
+    old = fleet.last
+    fields = {"kind": "vllm", "url": "http://127.0.0.1:18999/v1", "slots": 4}
+    Replacement.begin(old, f"{old.name}.v2", fields, by="operator:ann")
+
+    assert fleet.awake == ["1", "3"]
+    fleet.see(120, running=0)
+    assert fleet.awake == ["1", "2", "3"], "its pool is left alone until the replacement has ended"
 
 
 def test_while_redis_is_away_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,7 @@ class EngineShape(DeclaredShape):
     hosted = s.BooleanField()
     options = s.DictField()
     draining = s.BooleanField()
+    resting = s.BooleanField(help_text="Whether it drains to save energy.")
     state = s.SerializerMethodField(
         help_text="starting, ready, loading, draining or down, as this process sees it."
     )
@@ -147,6 +148,7 @@ class EngineShape(DeclaredShape):
         "name": "gpu-1",
         "kind": "vllm",
         "has_api_key": False,
+        "resting": False,
         "state": "ready",
         "state_reason": "",
         "starting_since": None,
