@@ -19,11 +19,11 @@ class Agent(AgentClient):
     def __init__(self) -> None:
         super().__init__()
         self.clocks: dict[str, int] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.refusal = ""
 
     def _ask(self, request: str) -> str:
-        self.asked.append(request)
+        self.requests.append(request)
         if self.refusal:
             raise AgentError(self.refusal)
         verb, gpu, *mhz = request.split()
@@ -65,7 +65,7 @@ def load(running: int, waiting: int = 0, name: str = "qwen.1", *gpus: str) -> En
 
 def test_nothing_is_locked_before_the_load_was_seen_for_a_minute(host: Host) -> None:
     host.run(HOLD_S, load(2))
-    assert host.agent.asked == []
+    assert host.agent.requests == []
     host.run(1, load(2))
     assert host.agent.clocks == {"0": 1005}
 
@@ -73,7 +73,7 @@ def test_nothing_is_locked_before_the_load_was_seen_for_a_minute(host: Host) -> 
 def test_a_lock_is_asked_for_each_second_and_recorded_once(host: Host) -> None:
     host.run(HOLD_S + 10, load(2))
 
-    assert host.agent.asked == ["lock 0 1005"] * 10
+    assert host.agent.requests == ["lock 0 1005"] * 10
     assert host.on_record == [
         (
             Action.GPU_LOCK,
@@ -123,7 +123,7 @@ def test_an_engine_that_is_gone_gives_its_clock_back(host: Host) -> None:
 def test_without_a_record_there_is_no_act(host: Host) -> None:
     host.records = False
     host.run(HOLD_S + 5, load(2))
-    assert host.agent.asked == []
+    assert host.agent.requests == []
     host.records = True
     host.run(1, load(2))
     assert host.agent.clocks == {"0": 1005}
@@ -132,11 +132,11 @@ def test_without_a_record_there_is_no_act(host: Host) -> None:
 def test_a_clock_that_cannot_be_changed_on_record_is_not_held_either(host: Host) -> None:
     host.run(HOLD_S + 1, load(9))
     host.records = False
-    asked = len(host.agent.asked)
+    before = len(host.agent.requests)
     host.run(HOLD_S + 60, load(2))
 
-    assert "lock 0 1005" not in host.agent.asked
-    assert len(host.agent.asked) < asked + HOLD_S + 40, "the agent resets it"
+    assert "lock 0 1005" not in host.agent.requests
+    assert len(host.agent.requests) < before + HOLD_S + 40, "the agent resets it"
 
 
 def test_an_agent_that_refuses_is_on_record_and_asked_again_after_a_pause(
