@@ -2,7 +2,9 @@
 
 import pytest
 
+from config import environment
 from config.environment import database
+from config.supervisor import options
 from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
@@ -31,6 +33,10 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
         ("FOREBAY_TRUSTED_PROXIES", "1"),
         ("FOREBAY_PROFILE", "none"),
         ("FOREBAY_LOG_FORMAT", "xml"),
+        ("FOREBAY_ENERGY", "yes"),
+        ("FOREBAY_ENERGY_FULL", "2"),
+        ("FOREBAY_ENERGY_HOLD_S", "0"),
+        ("FOREBAY_CARBON_G_PER_KWH", "-1"),
         ("FOREBAY_LOG_LEVEL", "loud"),
         ("FOREBAY_QUEUE_LIMITS", '{"realtime": {"waiting": 0}}'),
         ("FOREBAY_QUEUE_LIMITS", "none"),
@@ -86,3 +92,26 @@ def test_django_knows_where_the_database_is(url: str, host: str, port: int | str
     assert (told["HOST"], told["PORT"]) == (host, port)
     assert ("host" in told["OPTIONS"]) is ("," in url)
     assert told["OPTIONS"].get("sslmode") == ("require" if "sslmode" in url else None)
+
+
+@pytest.mark.parametrize(("word", "governs"), [("", False), ("engines", False), ("clocks", True)])
+def test_clocks_are_governed_only_where_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, word: str, governs: bool
+) -> None:
+    monkeypatch.setenv("FOREBAY_ENERGY", word)
+    assert options.read().governs_clocks is governs
+
+
+def test_a_wrong_word_for_energy_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_ENERGY", "yes")
+    with pytest.raises(environment.EnvironmentProblem, match="off or engines or clocks or on"):
+        environment.energy()
+
+
+@pytest.mark.parametrize("value", ["0", "1.01", "-1", "half", "nan"])
+def test_a_share_is_above_nothing_and_at_most_all(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FOREBAY_ENERGY_FULL", value)
+    with pytest.raises(environment.EnvironmentProblem, match="FOREBAY_ENERGY_FULL"):
+        environment.share("FOREBAY_ENERGY_FULL", 0.5)

@@ -110,12 +110,15 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, least: int | None = None) -> int:
     raw = os.environ.get(name, "")
     try:
-        return int(raw) if raw else default
+        figure = int(raw) if raw else default
     except ValueError:
         raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
+    if least is not None and figure < least:
+        raise EnvironmentProblem(f"{name} must be at least {least}, not {figure}")
+    return figure
 
 
 def proxies(name: str) -> Proxies:

@@ -232,9 +232,10 @@ PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PE
 # Energy (inference/energy, config/energy) ---------------------------------------------------------
 ENERGY_RESTS = environment.energy() in ("engines", "on")
 ENERGY_FULL = environment.share("FOREBAY_ENERGY_FULL", 0.58)  # of slots: above it an engine wakes
-ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 300)  # of low load until one rests
+# Seconds of low load until an engine rests.
+ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 300, least=60)
 ENERGY_SLOWER = environment.fraction("FOREBAY_ENERGY_SLOWER", 0.03)  # p99, at a lower clock
-ENERGY_FIRST_TOKEN_MS = environment.number("FOREBAY_ENERGY_FIRST_TOKEN_MS", 500)
+ENERGY_FIRST_TOKEN_MS = environment.number("FOREBAY_ENERGY_FIRST_TOKEN_MS", 500, least=0)
 ENERGY_AGENT = environment.variable("FOREBAY_ENERGY_AGENT", "/run/forebay-energy/agent.sock")
 CARBON_G_PER_KWH = environment.fraction("FOREBAY_CARBON_G_PER_KWH", 0.0)  # 0: unknown
 
