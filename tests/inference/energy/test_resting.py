@@ -50,7 +50,7 @@ class Fleet:
 
     @property
     def awake(self) -> list[str]:
-        rows = Engine.objects.filter(pool__name=self.pool, draining=False)
+        rows = Engine.objects.filter(pool__name=self.pool, draining=False, staged=False)
         return [name.removeprefix(f"{self.pool}.") for name in rows.values_list("name", flat=True)]
 
     @property
