@@ -90,6 +90,7 @@ class EnergyMeter:
             JOULES.of(pool, engine, "requests"),
             JOULES.of(pool, engine, "idle"),
         )
+        for_requests, in_idle_time = float(of_requests.value), float(of_idle_time.value)
         while True:
             try:
                 charged, idle = self.take_reading(await asyncio.to_thread(self._read))
@@ -97,8 +98,9 @@ class EnergyMeter:
                 log.warning("cannot read the energy of engine %s: %s", engine, problem)
                 await asyncio.sleep(AGAIN_S)
                 continue
-            of_requests.value += charged / 1000
-            of_idle_time.value += idle / 1000
+            for_requests += charged / 1000
+            in_idle_time += idle / 1000
+            of_requests.value, of_idle_time.value = int(for_requests), int(in_idle_time)
             await asyncio.sleep(EVERY_S)
 
 
