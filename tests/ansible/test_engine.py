@@ -25,6 +25,7 @@ PORT = 9000
 PROGRAM = Path(__file__).with_name("engine_program.py")
 MODELS = "/srv/forebay/models/tiny"
 ENGINE = "/srv/forebay/engines/gpu-1"
+TASKS_APART = int(os.environ.get("FOREBAY_TEST_ANSIBLE_TASKS_APART", "3"))
 PLAYBOOK = "forebay.platform.model"
 
 
@@ -159,16 +160,16 @@ def test_a_first_version_that_does_not_answer_leaves_nothing_running(
 def test_a_run_that_is_killed_after_any_task_is_made_whole_by_the_next(
     machine: Machine, versions: Versions, playbooks: Playbooks
 ) -> None:
-    """Killed after one task more each time, until a run comes to its end."""
-    for number in range(1, 100):
+    """Killed some tasks later each time, until a run comes to its end."""
+    for number in range(1, 100, TASKS_APART):
         version = versions.add(f"v{number}", f"I am {number}")
         if end_after(playbooks, number, version):
             break
         ended = playbooks.succeed(PLAYBOOK, **version)
         assert answer(machine) == f"I am {number}", ended.output[-3000:]
         assert "change.json" not in machine.run(f"ls {ENGINE}")
-        assert playbooks.succeed(PLAYBOOK, **version).changed == []
     assert number > 15
+    assert playbooks.succeed(PLAYBOOK, **version).changed == []
 
 
 def end_after(playbooks: Playbooks, tasks: int, version: dict[str, Any]) -> bool:
