@@ -1,6 +1,5 @@
 """The role engine against one machine, without a platform: versions come, serve, and go back."""
 
-import hashlib
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import pytest
 
 from tests.ansible.machines import Machine, machines
 from tests.ansible.playbooks import COLLECTION, Playbooks
+from tests.ansible.versions import PORT, PROGRAM, Versions
 
 pytestmark = [
     pytest.mark.skipif(
@@ -21,29 +21,10 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.slow(seconds=1800),
 ]
-PORT = 9000
-PROGRAM = Path(__file__).with_name("engine_program.py")
 MODELS = "/srv/forebay/models/tiny"
 ENGINE = "/srv/forebay/engines/gpu-1"
 TASKS_APART = int(os.environ.get("FOREBAY_TEST_ANSIBLE_TASKS_APART", "3"))
 PLAYBOOK = "forebay.platform.model"
-
-
-class Versions:
-    """A folder of the machine, /models/VERSION, from which versions come."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def add(self, version: str, words: str, fault: str = "") -> dict[str, Any]:
-        """Returns the variables with which the role brings it."""
-        text = json.dumps({"words": words, "fault": fault})
-        self._machine.write(f"/models/{version}/model.json", text)
-        return {
-            "engine_version": version,
-            "engine_source": {"kind": "folder", "path": f"/models/{version}"},
-            "engine_checksums": {"model.json": hashlib.sha256(text.encode()).hexdigest()},
-        }
 
 
 @pytest.fixture(scope="module")

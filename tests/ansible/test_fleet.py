@@ -19,7 +19,7 @@ import pytest
 from config.environment import PROJECT
 from tests.ansible.machines import Machine, machines
 from tests.ansible.playbooks import Playbooks
-from tests.ansible.test_engine import PORT, PROGRAM, Versions
+from tests.ansible.versions import PORT, PROGRAM, Versions
 from tests.e2e.ask import eventually
 from tests.hosts.load import Load
 
@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.slow(seconds=7200),
 ]
 SITE, MODEL, VERIFY = (f"forebay.platform.{name}" for name in ("site", "model", "verify"))
+MANAGE = "forebay.platform.manage"
 NAME = "mock"  # of the model, as tests.hosts.load asks for it
 MAKE_KEY = Path(__file__).with_name("make_operator_key.py")
 GROUPS = ("postgresql", "valkey", "web", "grpc", "workers", "jobs", "proxy", "monitoring")
@@ -166,7 +167,7 @@ def platform(fleet: Fleet) -> Fleet:
     secrets = fleet.playbooks.variables["forebay_secrets_folder"]
     fleet.playbooks.succeed("forebay.platform.secrets", forebay_secrets_folder=secrets)
     fleet.playbooks.succeed(SITE)
-    fleet.manage("create_tenant acme --json")
+    fleet.playbooks.succeed(MANAGE, program_command=["create_tenant", "acme", "--json"])
     fleet.key = fleet.manage("create_api_key acme --name load --json")["api_key"]
     key = fleet.front.run(f"{ENVIRONMENT} /opt/forebay/bin/python -", MAKE_KEY.read_text())
     fleet.playbooks.variables["engine_operator_key"] = key.strip()

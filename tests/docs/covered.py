@@ -102,7 +102,10 @@ RULES: list[tuple[str, str]] = [
     (r"make (-s postgres ARGS='.*'( [<>]forebay.dump)?|servers)", _BACKUP),
     (r"mv var/postgres .*|cp -a /backup/.*", _BACKUP),
     # Ansible.
-    (r"ansible-playbook forebay.platform.secrets .*", _FLEET + "platform"),
+    (
+        r"ansible-playbook (-i inventory.yml )?forebay.platform.(secrets|manage) .*",
+        _FLEET + "platform",
+    ),
     (
         r"ansible-playbook -i inventory.yml forebay.platform.site.*",
         _FLEET + "test_a_second_run_of_the_site_changes_nothing",
