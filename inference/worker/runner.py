@@ -106,8 +106,8 @@ class Runner:
             breakers.keep_fresh(settings.REDIS_URL),
             silence.keep_watch(self.requests.running),
         ]
-        if place.energy:
-            works.append(place.energy.keep(self.pool, self.engine.config.id))
+        if parts.energy:
+            works.append(parts.energy.keep(self.pool, self.engine.config.id))
         companions = [asyncio.create_task(work) for work in works]
         try:
             yield

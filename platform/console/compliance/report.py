@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from console.compliance.clause import REGIMES
-from console.compliance.overview import STATES, Evidence, ClauseRow, Overview
+from console.compliance.overview import STATES, ClauseRow, Evidence, Overview
 from console.compliance.signed_report import FORMAT, Report, checkpoint, inside, signed, signed_page
 from infrastructure import release
 from tenants.models import Tenant

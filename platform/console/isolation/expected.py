@@ -123,7 +123,9 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/prices/", sees=OPERATORS, acts=OPERATORS),
     ExpectedPage("console/prices/<int:price>/ending/", acts=OPERATORS, bare=True),
     ExpectedPage("console/operator-keys/", sees=OPERATORS, acts=OPERATORS),
-    ExpectedPage("console/operator-keys/<uuid:operator_key>/revocation/", acts=OPERATORS, bare=True),
+    ExpectedPage(
+        "console/operator-keys/<uuid:operator_key>/revocation/", acts=OPERATORS, bare=True
+    ),
     ExpectedPage("console/raises/", sees=OPERATORS),
     ExpectedPage("console/refusals/", sees=OPERATORS),
     ExpectedPage("console/refusals/find/", sees=OPERATORS),
