@@ -21,7 +21,6 @@ from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
-from inference.record.commits import RECORD_PATIENCE_S
 from inference.record.statements import Outcome
 from inference.validation.requests import Form
 from tenants.caller import Caller
@@ -116,7 +115,7 @@ class BarePath(Path):
         await asyncio.gather(context.commits.received.close(), context.commits.settled.close())
         received = statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
         settled = statements.SETTLED.replace("tenants_settle", "bench_no_settle")
-        context.commits.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
+        context.commits.received = GroupCommit(dsn, received, patience_s=settings.FAILOVER_WAIT_S)
         context.commits.settled = GroupCommit(dsn, settled, patience_s=30)
         context.cancellation = Cancellation(
             context.redis, context.queues, context.commits.settled, context.background

@@ -15,7 +15,6 @@ from bench.parts.catalogue import MODEL
 from inference import request_id
 from inference.order import Order
 from inference.record import statements
-from inference.record.commits import RECORD_PATIENCE_S
 from inference.record.statements import Outcome
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
@@ -90,7 +89,7 @@ class RecordPath:
 
     def __init__(self) -> None:
         dsn = settings.DATABASE_URL
-        self._received = GroupCommit(dsn, statements.RECEIVED, patience_s=RECORD_PATIENCE_S)
+        self._received = GroupCommit(dsn, statements.RECEIVED, patience_s=settings.FAILOVER_WAIT_S)
         self._settled = GroupCommit(dsn, statements.SETTLED, patience_s=SETTLE_PATIENCE_S)
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from config.drills.attempts import Attempt, Outcome
 from config.drills.consistency import Consistency
 from config.drills.procedure import Result
 from console.compliance import runs
-from console.compliance.check import Outcome as CheckOutcome
+from console.compliance.check import CheckOutcome
 from console.compliance.checks import CHECKS
 from console.compliance.drills import document, evidence, report
 from console.compliance.drills.kinds import KINDS
@@ -32,7 +32,7 @@ ANSWERED = Attempt("rest", "rest 0", 1.0, 2.0, Outcome.ANSWERED, ("a",))
 
 def result(name: str = "kill_primary", rto_s: float = 21.5, **fields: Any) -> Result:
     fields = {"consistency": Consistency(acknowledged=250), "broken": "a1", **fields}
-    books = {"audit": [], "ledger": []}
+    books: dict[str, list[str]] = {"audit": [], "ledger": []}
     return Result(
         KINDS[name], began=1e9, broken_at=1e9, rto_s=rto_s, healthy_s=33.0, books=books, **fields
     )

@@ -75,7 +75,7 @@ class Cluster:
         self.variables = rendering.variables(self._values(hosts), self.passwords)
         user = SystemUser()
         for host in hosts:
-            place = self.place(host["name"])
+            place = self.place(str(host["name"]))
             place.mkdir(mode=0o755)
             size = f"size={DISK_BYTES}"
             subprocess.run(["mount", "-t", "tmpfs", "-o", size, "drill", str(place)], check=True)

@@ -14,7 +14,7 @@ from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
 from config.backup.repository import StoreError
 from config.supervisor.embedded.postgres_programs import VERSION, wheel
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         configured.make_key(environment.HOME)
         process = _process()
-    except (Problem, StoreError, environment.EnvironmentProblem) as problem:
+    except (RunProblem, StoreError, environment.EnvironmentProblem) as problem:
         sys.exit(f"forebay backup: {problem}")
     if "--check" in sys.argv:
         return

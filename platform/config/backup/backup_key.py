@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 NAME = "backup.key"
 SIGNATURE_BYTES = 64
@@ -45,16 +45,18 @@ class BackupKey:
 
     @classmethod
     def load(cls, file: Path) -> "BackupKey":
-        """Raises Problem for a file that is missing or is no key."""
+        """Raises RunProblem for a file that is missing or is no key."""
         try:
             return cls.from_text(file.read_text())
         except FileNotFoundError:
-            raise Problem(
+            raise RunProblem(
                 f"{file} is missing: no backup opens without the key that it was made with. "
                 "Put it back from where you keep it"
             ) from None
         except (OSError, ValueError) as error:
-            raise Problem(f"{file} is no backup key ({error}): put the right file there") from None
+            raise RunProblem(
+                f"{file} is no backup key ({error}): put the right file there"
+            ) from None
 
     @property
     def text(self) -> str:

@@ -13,7 +13,7 @@ from config.backup.kind import Base
 from config.backup.repository import Repository
 from config.backup.sealed import Source, Target, Unreadable
 from config.backup.wal import Segment, position
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from infrastructure.release import VERSION
 
 _COPY = (
@@ -50,7 +50,7 @@ class StoredBase(Base):
 
 
 def take(repository: Repository, cluster: Cluster) -> StoredBase:
-    """Copy the running cluster into the repository. Raises Problem, StoreError.
+    """Copy the running cluster into the repository. Raises RunProblem, StoreError.
 
     The tar has the log that it needs, so that it opens without any other object. A second one at
     the same time is refused.
@@ -86,7 +86,7 @@ def _take(repository: Repository, cluster: Cluster, label: str) -> StoredBase:
             raise
     if copying.returncode:
         repository.delete(_tar(label))
-        raise Problem(f"pg_basebackup: {report.strip().splitlines()[-1]}")
+        raise RunProblem(f"pg_basebackup: {report.strip().splitlines()[-1]}")
     base = _base(label, report, cluster, stored, content.bytes)
     repository.put(_manifest(label), msgspec.json.encode(base))
     return base

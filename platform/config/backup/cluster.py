@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.wal import position
 from config.backup_settings import RECEIVER
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _LOOK = """
     select pg_current_wal_flush_lsn()::text,
@@ -56,11 +56,11 @@ class Cluster:
 
     @contextmanager
     def only_one_base(self) -> Iterator[None]:
-        """Keep other processes from making a base backup meanwhile. Raises Problem."""
+        """Keep other processes from making a base backup meanwhile. Raises RunProblem."""
         with _connect(self.variables) as connection:
             lock = "select pg_try_advisory_lock(hashtext('forebay base backup'))"
             if connection.execute(lock).fetchone() != (True,):
-                raise Problem("a base backup is being made already: wait until it has ended")
+                raise RunProblem("a base backup is being made already: wait until it has ended")
             yield
 
     def look(self) -> Look:

@@ -11,7 +11,7 @@ from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
 from config.backup.repository import Repository, StoreError, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 NO_PLACE = "no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…"
 
@@ -21,13 +21,13 @@ def key_file(home: Path) -> Path:
 
 
 def make_key(home: Path) -> None:
-    """Create the key of a home that has none and no backups yet. Raises Problem, StoreError."""
+    """Create the key of a home that has none and no backups yet. Raises RunProblem, StoreError."""
     file = key_file(home)
     if file.exists():
         return
     place = backup_settings.address()
     if there := systems(open_store(place)):
-        raise Problem(
+        raise RunProblem(
             f"{file} is missing, and {place} has backups (of {', '.join(there)}): put the key back "
             "from where you keep it, or set FOREBAY_BACKUP_TO to an empty place"
         )
@@ -35,13 +35,13 @@ def make_key(home: Path) -> None:
 
 
 def kind(home: Path, place: str = "", system: str = "", superusers_url: str = "") -> Kind:
-    """Returns what keeps the backups of a place, by default FOREBAY_BACKUP_TO. Raises Problem.
+    """Returns what keeps the backups of a place, by default FOREBAY_BACKUP_TO. Raises RunProblem.
 
     `system` names the database where a folder or bucket has backups of several.
     """
     place = place or backup_settings.address()
     if not place:
-        raise Problem(NO_PLACE)
+        raise RunProblem(NO_PLACE)
     if place.startswith(backup_settings.PGBACKREST):
         return PgBackRest(place.removeprefix(backup_settings.PGBACKREST))
     user = SystemUser()
@@ -54,19 +54,19 @@ def kind(home: Path, place: str = "", system: str = "", superusers_url: str = ""
 def repository(home: Path, place: str, system: str = "") -> Repository:
     """Returns the repository of a cluster; without its identifier there must be one alone.
 
-    Raises Problem.
+    Raises RunProblem.
     """
     key = BackupKey.load(key_file(home))
     store = open_store(place)
     try:
         return Repository(store, system or _only_system(systems(store), place), key)
     except StoreError as error:
-        raise Problem(f"{place} cannot be read: {error}") from None
+        raise RunProblem(f"{place} cannot be read: {error}") from None
 
 
 def _only_system(known: list[str], place: str) -> str:
     if not known:
-        raise Problem(f"{place} has no backups")
+        raise RunProblem(f"{place} has no backups")
     if len(known) > 1:
-        raise Problem(f"{place} has backups of several databases: --system {' or '.join(known)}")
+        raise RunProblem(f"{place} has backups of several databases: --system {' or '.join(known)}")
     return known[0]

@@ -20,21 +20,21 @@ from audit.keys.master_keys import private_file
 from config import environment
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Verified
 
 _SHORTEST = 12  # characters; age makes each guess take a second
 
 
 def passphrase(*, twice: bool) -> str:
-    """Ask at the terminal, or read FOREBAY_BACKUP_PASSPHRASE_FILE. Raises Problem."""
+    """Ask at the terminal, or read FOREBAY_BACKUP_PASSPHRASE_FILE. Raises RunProblem."""
     if file := environment.variable("FOREBAY_BACKUP_PASSPHRASE_FILE"):
         return _long_enough(Path(file).read_text().strip())
     if not sys.stdin.isatty():
-        raise Problem("no terminal to ask at: set FOREBAY_BACKUP_PASSPHRASE_FILE")
+        raise RunProblem("no terminal to ask at: set FOREBAY_BACKUP_PASSPHRASE_FILE")
     words = _long_enough(getpass.getpass("Passphrase of the kit: "))
     if twice and getpass.getpass("The same again: ") != words:
-        raise Problem("the two differ: nothing was written")
+        raise RunProblem("the two differ: nothing was written")
     return words
 
 
@@ -60,16 +60,16 @@ def elsewhere() -> list[str]:
 
 
 def check(home: Path, file: Path, words: str) -> None:
-    """Raises Problem unless the kit opens and has every secret of this home, as it is now."""
+    """Raises RunProblem unless the kit opens and has every secret of this home, as it is now."""
     contents = read(file, words)
     differing = [name for name, content in _secrets(home).items() if contents.get(name) != content]
     if differing:
-        raise Problem(f"{file} is out of date ({', '.join(differing)}): write it again")
+        raise RunProblem(f"{file} is out of date ({', '.join(differing)}): write it again")
     replace(Verified.read(home), kit_at=time.time()).write(home)
 
 
 def unpack(file: Path, words: str, home: Home) -> list[str]:
-    """Write secrets that this home lacks; return their names. Raises Problem."""
+    """Write secrets that this home lacks; return their names. Raises RunProblem."""
     written = []
     for name, content in read(file, words).items():
         target = home.secrets / name
@@ -80,7 +80,7 @@ def unpack(file: Path, words: str, home: Home) -> list[str]:
 
 
 def read(file: Path, words: str) -> dict[str, bytes]:
-    """Returns the content of each secret. Raises Problem."""
+    """Returns the content of each secret. Raises RunProblem."""
     try:
         archive = pyrage.passphrase.decrypt(file.read_bytes(), words)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -89,7 +89,7 @@ def read(file: Path, words: str) -> dict[str, bytes]:
             }
             return {name: entry.read() for name, entry in entries.items() if entry}
     except (pyrage.DecryptError, tarfile.TarError) as error:
-        raise Problem(f"{file} does not open with this passphrase ({error})") from None
+        raise RunProblem(f"{file} does not open with this passphrase ({error})") from None
 
 
 def _secrets(home: Path) -> Mapping[str, bytes]:
@@ -99,5 +99,5 @@ def _secrets(home: Path) -> Mapping[str, bytes]:
 
 def _long_enough(words: str) -> str:
     if len(words) < _SHORTEST:
-        raise Problem(f"a passphrase has {_SHORTEST} characters or more: take several words")
+        raise RunProblem(f"a passphrase has {_SHORTEST} characters or more: take several words")
     return words

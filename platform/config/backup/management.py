@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 
 def manage(*words: str, variables: Mapping[str, str], text: str = "") -> str:
-    """Returns what the command prints; `text` is its input. Raises Problem with its last lines."""
+    """Returns what the command prints; `text` is its input. Raises RunProblem with its last lines."""
     ended = subprocess.run(
         [sys.executable, "-m", "config.command", "manage", *words],
         env={**os.environ, **variables},
@@ -19,5 +19,5 @@ def manage(*words: str, variables: Mapping[str, str], text: str = "") -> str:
     )
     if ended.returncode:
         lines = [*ended.stdout.splitlines(), *ended.stderr.splitlines()] or ["no output"]
-        raise Problem(f"{words[0]}: {' '.join(lines[-3:])}")
+        raise RunProblem(f"{words[0]}: {' '.join(lines[-3:])}")
     return ended.stdout

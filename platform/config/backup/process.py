@@ -30,13 +30,13 @@ from config.backup.witness_files import WitnessFiles
 from config.backup.writer import Writing
 from config.backup_settings import Wishes
 from config.supervisor.home import Home
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 
 log = logging.getLogger(__name__)
 _AGAIN_S = 60.0  # after a base backup that failed
 _LOOK_S = 300.0  # between two looks whether the last base is still there and of this timeline
-_FAILURES = (StoreError, Unreadable, Problem, OSError, psycopg.Error, subprocess.SubprocessError)
+_FAILURES = (StoreError, Unreadable, RunProblem, OSError, psycopg.Error, subprocess.SubprocessError)
 
 
 class BackupProcess:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from config.backup.kind import Base, Kind
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _LOG_BYTES = 1 << 30  # of the log while it is replayed (max_wal_size)
 _LONGEST_S = 24 * 3600  # the log of a busy day takes hours; a recovery that fails ends by itself
@@ -38,7 +38,7 @@ class Recovered:
 
 
 def choose(kind: Kind, at: datetime | None = None, label: str = "") -> Base:
-    """Returns the newest base that ended before `at`, or the one of this label. Raises Problem."""
+    """Returns the newest base that ended before `at`, or the one of this label. Raises RunProblem."""
     fitting = [
         base
         for base in kind.bases()
@@ -47,7 +47,7 @@ def choose(kind: Kind, at: datetime | None = None, label: str = "") -> Base:
     ]
     if not fitting:
         wanted = f" {label}" if label else f" from before {at.isoformat()}" if at else ""
-        raise Problem(f"there is no base backup{wanted}: `forebay backup list` shows all")
+        raise RunProblem(f"there is no base backup{wanted}: `forebay backup list` shows all")
     return fitting[-1]
 
 
@@ -58,7 +58,7 @@ def recovered(
     """Put the cluster into `data` and let it run: yields its superuser's URL, and what came of it.
 
     A copy to look at is not durable, which spares the disk. PostgreSQL stops at the end. Raises
-    Problem; then, and if the context is left by an error, `data` is gone.
+    RunProblem; then, and if the context is left by an error, `data` is gone.
     """
     began = time.monotonic()
     _refuse_without_room(base, data.parent)
@@ -79,10 +79,10 @@ def recovered(
 
 
 def _refuse_without_room(base: Base, folder: Path) -> None:
-    """Raises Problem: a full disk would stop the running database as well."""
+    """Raises RunProblem: a full disk would stop the running database as well."""
     needs, free = base.content_bytes * 1.1 + _LOG_BYTES, shutil.disk_usage(folder).free
     if needs > free:
-        raise Problem(
+        raise RunProblem(
             f"{folder} has {free / 1e9:.1f} GB free, and {needs / 1e9:.1f} GB are needed: "
             "make room there"
         )
@@ -125,12 +125,12 @@ def _start(
 
 
 def _wait_until_open(server: subprocess.Popen[bytes], folder: Path) -> str:
-    """Returns the superuser's URL once the log has been replayed. Raises Problem."""
+    """Returns the superuser's URL once the log has been replayed. Raises RunProblem."""
     url = f"postgres://postgres@/postgres?host={folder}&port=5432"
     deadline = time.monotonic() + _LONGEST_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise Problem(_why_it_ended((folder / "postgres.log").read_text(errors="replace")))
+            raise RunProblem(_why_it_ended((folder / "postgres.log").read_text(errors="replace")))
         try:
             with psycopg.connect(url, connect_timeout=2) as connection:
                 if connection.execute("select pg_is_in_recovery()").fetchone() == (False,):
@@ -138,7 +138,7 @@ def _wait_until_open(server: subprocess.Popen[bytes], folder: Path) -> str:
         except psycopg.OperationalError:
             pass
         time.sleep(0.1)
-    raise Problem("PostgreSQL did not open the restored database within a day")
+    raise RunProblem("PostgreSQL did not open the restored database within a day")
 
 
 def _pgbackrests_variables() -> dict[str, str]:

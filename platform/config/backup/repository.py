@@ -21,7 +21,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from config.backup import sealed
 from config.backup.backup_key import BackupKey
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _READ_BYTES = 16 << 20  # a request; its latency is 0.1 s for some stores
 _PART_BYTES = 32 << 20  # S3 takes 10,000 parts of an object: 320 GB
@@ -35,7 +35,7 @@ class StoreError(Exception):
 
 
 def open_store(address: str) -> ObjectStore:
-    """Returns the store of a folder's path or of a URL such as s3://bucket/prefix. Raises Problem.
+    """Returns the store of a folder's path or of a URL such as s3://bucket/prefix. Raises RunProblem.
 
     Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID and the like.
     """
@@ -48,7 +48,7 @@ def open_store(address: str) -> ObjectStore:
             )
         return LocalStore(Path(address.removeprefix("file://")).absolute(), mkdir=True)
     except (BaseError, OSError, ValueError) as error:
-        raise Problem(
+        raise RunProblem(
             f"FOREBAY_BACKUP_TO: {address} is no folder or bucket: {_first_line(error)}"
         ) from None
 

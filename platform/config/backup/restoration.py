@@ -19,7 +19,7 @@ from config.backup.witness_files import WitnessFiles
 from config.backup.writer import Writer
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
-from config.supervisor.terminal import Problem, done, say
+from config.supervisor.terminal import RunProblem, done, say
 from console.backups.record import Progress
 
 
@@ -33,9 +33,9 @@ class Restoration:
         self._despite_findings = despite_findings
 
     def run(self, at: datetime | None, label: str) -> None:
-        """Raises Problem; then the home is as it was."""
+        """Raises RunProblem; then the home is as it was."""
         if self._data.exists() and not self._replaces:
-            raise Problem(
+            raise RunProblem(
                 f"{self._data} has a database: --replace sets it aside, or set FOREBAY_HOME to "
                 "another folder"
             )
@@ -62,7 +62,7 @@ class Restoration:
     def _take_witness(self, repository: Repository, *, complete: bool) -> None:
         """Bring the witness here up to what is stored, and say what is gone from the place.
 
-        Raises Problem where lines of the witness are gone: erased people would come back.
+        Raises RunProblem where lines of the witness are gone: erased people would come back.
         """
         WitnessFiles(repository, self._home).take()
         writer = Writer.read(repository)
@@ -74,7 +74,7 @@ class Restoration:
         known = {name: size for name, size in writer.witness.items() if _size(here / name) < size}
         lines = rollback.missing_witness_lines(repository, known)
         if lines and not self._despite_findings:
-            raise Problem(
+            raise RunProblem(
                 f"{'; '.join(lines)}: people whose erasure is in them would come back. Put the "
                 f"file from another copy into {here}, or add --despite-findings"
             )
@@ -97,25 +97,25 @@ class Restoration:
 
 
 def _refuse_running(data: Path) -> None:
-    """Raises Problem: a database that runs must not be moved away from under it."""
+    """Raises RunProblem: a database that runs must not be moved away from under it."""
     try:
         process = (data / "postmaster.pid").read_text().split()[0]
         program = Path(f"/proc/{process}/comm").read_text().strip()
     except (OSError, IndexError):
         return
     if program.startswith("postgres"):
-        raise Problem(f"PostgreSQL runs on {data} (process {process}): stop it first")
+        raise RunProblem(f"PostgreSQL runs on {data} (process {process}): stop it first")
 
 
 def _refuse_missing_keys(secrets: Path) -> None:
-    """Raises Problem: a first start would make new ones, which open nothing."""
+    """Raises RunProblem: a first start would make new ones, which open nothing."""
     missing = [
         file
         for name, file, replacement in SHARED_KEYS
         if not (os.environ.get(name) or os.environ.get(replacement) or (secrets / file).exists())
     ]
     if missing:
-        raise Problem(
+        raise RunProblem(
             f"{', '.join(missing)} missing in {secrets}: without the keys nothing can be read. "
             "Pass --kit, or put the files there"
         )

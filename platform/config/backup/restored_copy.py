@@ -12,32 +12,32 @@ from typing import Any
 
 from config.backup.management import manage
 from config.supervisor.embedded.valkey import binary
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _OPENS_S = 20
 
 
 def check_keys(url: str) -> None:
-    """Raises Problem unless the master key and the others here are those of the database."""
+    """Raises RunProblem unless the master key and the others here are those of the database."""
     with _redis() as redis:
         _manage(url, redis, "check_keys")
 
 
 def erase_again(url: str) -> None:
-    """Apply every tombstone that the restored database lacks. Raises Problem."""
+    """Apply every tombstone that the restored database lacks. Raises RunProblem."""
     with _redis() as redis:
         _manage(url, redis, "apply_tombstones")
 
 
 def resume_sealing(url: str, checkpoints: Path) -> None:
-    """Verify the whole trail and put the restore on record. Raises Problem with the findings."""
+    """Verify the whole trail and put the restore on record. Raises RunProblem with the findings."""
     witness = ["--witness", str(checkpoints)] if checkpoints.exists() else []
     with _redis() as redis:
         _manage(url, redis, "audit_resume", "--after-restore", *witness)
 
 
 def check(url: str) -> Mapping[str, Any]:
-    """Returns findings, the number of events, and more. Raises Problem if it cannot look."""
+    """Returns findings, the number of events, and more. Raises RunProblem if it cannot look."""
     with _redis() as redis:
         answer: Mapping[str, Any] = json.loads(_manage(url, redis, "check_restored"))
     return answer
@@ -64,12 +64,12 @@ def _wait_for(socket: Path) -> None:
     deadline = time.monotonic() + _OPENS_S
     while not socket.exists():
         if time.monotonic() > deadline:
-            raise Problem("the embedded Valkey does not start")
+            raise RunProblem("the embedded Valkey does not start")
         time.sleep(0.05)
 
 
 def _manage(url: str, redis: str, *words: str) -> str:
-    """Raises Problem."""
+    """Raises RunProblem."""
     database = url.replace("@/postgres?", "@/forebay?")
     variables = {
         "DATABASE_URL": database,
@@ -78,5 +78,5 @@ def _manage(url: str, redis: str, *words: str) -> str:
     }
     try:
         return manage(*words, variables=variables)
-    except Problem as problem:
-        raise Problem(f"on the restored database, {problem}") from None
+    except RunProblem as problem:
+        raise RunProblem(f"on the restored database, {problem}") from None

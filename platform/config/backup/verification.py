@@ -18,20 +18,20 @@ from config.backup.management import manage
 from config.backup.recovery import Recovered, choose, recovered
 from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 
 
 def verify(home: Path, at: datetime | None = None) -> Verified:
     """Restore the newest backup beside the running database, check it, remove it again.
 
-    A backup that cannot be restored is a finding. Raises Problem if another verification runs.
+    A backup that cannot be restored is a finding. Raises RunProblem if another verification runs.
     """
     with _only_one(home):
         begun = time.time()
         try:
             verified = _verified(configured.kind(home), home, begun, at)
-        except (Problem, StoreError, Unreadable) as problem:
+        except (RunProblem, StoreError, Unreadable) as problem:
             verified = Verified(findings=[f"it cannot be restored: {problem}"])
         known = Verified.read(home)
         good_at = known.good_at if verified.findings else begun
@@ -42,7 +42,7 @@ def verify(home: Path, at: datetime | None = None) -> Verified:
 
 
 def put_on_record(verified: Verified) -> None:
-    """Store the result in the running platform's database. Raises Problem."""
+    """Store the result in the running platform's database. Raises RunProblem."""
     manage("record_verification", variables={}, text=json.dumps(asdict(verified)))
 
 
@@ -57,7 +57,9 @@ def _only_one(home: Path) -> Iterator[None]:
             shutil.rmtree(copy, ignore_errors=True)
         yield
     except BlockingIOError:
-        raise Problem("another verification runs on this home: wait until it has ended") from None
+        raise RunProblem(
+            "another verification runs on this home: wait until it has ended"
+        ) from None
     finally:
         os.close(lock)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from audit.keys.master_keys import private_file
 from config.backup.repository import Repository
 from config.supervisor.home import Home
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 
 class WitnessFiles:
@@ -21,13 +21,13 @@ class WitnessFiles:
     def ship(self) -> dict[str, int]:
         """Store files that have grown; return how many bytes of each are stored.
 
-        Raises StoreError; Problem for a file that has lost lines.
+        Raises StoreError; RunProblem for a file that has lost lines.
         """
         for file in self._folder.glob("*.jsonl"):
             content = file.read_bytes()
             stored = self._stored_content(file.name)
             if not content.startswith(stored):
-                raise Problem(f"{file} lacks lines that its backup has: put it back from there")
+                raise RunProblem(f"{file} lacks lines that its backup has: put it back from there")
             if len(content) > len(stored):
                 self._repository.put(f"witness/{file.name}", content)
                 self._stored[file.name] = content
@@ -36,7 +36,7 @@ class WitnessFiles:
     def take(self) -> list[str]:
         """Bring the files here up to what is stored; return the names of those that changed.
 
-        Raises Problem for a file whose lines are others than the stored ones.
+        Raises RunProblem for a file whose lines are others than the stored ones.
         """
         return list(self._take())
 
@@ -48,7 +48,7 @@ class WitnessFiles:
             if content.startswith(stored):
                 continue
             if not stored.startswith(content):
-                raise Problem(f"{file} and its backup differ: move the wrong one away")
+                raise RunProblem(f"{file} and its backup differ: move the wrong one away")
             private_file.replace(file, stored.decode())
             yield name
 

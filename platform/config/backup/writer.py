@@ -13,7 +13,7 @@ import msgspec
 
 from audit.keys.master_keys import private_file
 from config.backup.repository import Repository
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
 
 _NAME = "writer"
@@ -51,7 +51,7 @@ class Writing:
         self._renewed = 0.0
 
     def renew(self, progress: Progress, now: float) -> None:
-        """Say that we write here, each 15 s. Raises Problem while another does, StoreError."""
+        """Say that we write here, each 15 s. Raises RunProblem while another does, StoreError."""
         if now - self._renewed < _EVERY_S:
             return
         self._refuse_another(now)
@@ -72,7 +72,7 @@ class Writing:
             return
         silent_s = now - writer.at
         if silent_s < _SILENT_S:
-            raise Problem(
+            raise RunProblem(
                 f"{writer.host} writes its backups of this database there too, last "
                 f"{max(silent_s, 0):.0f} s ago: stop it, or set FOREBAY_BACKUP_TO to another place"
             )

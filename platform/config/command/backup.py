@@ -17,11 +17,11 @@ from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.backup.status import Status
 from config.command import postgres
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 
 Act = Callable[[argparse.Namespace], int]
-FAILURES = (Problem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
+FAILURES = (RunProblem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
 
 
 def backup(arguments: Sequence[str]) -> int:
@@ -97,7 +97,7 @@ def _superusers_url() -> str:
 def _verify(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copy is removed on the way out
     if not backup_settings.address():
-        raise Problem(configured.NO_PLACE)
+        raise RunProblem(configured.NO_PLACE)
     verified = verification.verify(environment.HOME, options.at)
     print(json.dumps(asdict(verified)) if options.json else verified)
     if not options.at:
@@ -108,7 +108,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _put_on_record(verified: Verified) -> None:
     try:
         verification.put_on_record(verified)
-    except Problem as problem:
+    except RunProblem as problem:
         print(f"forebay backup: the result is not on record: {problem}", file=sys.stderr)
 
 

@@ -22,7 +22,7 @@ from config.energy import sweep_file
 from config.energy.client import AgentClient
 from config.energy.host_clocks import EngineLoad, HostClocks
 from config.process_start import follow_engines, release_problem
-from inference import pulses
+from inference import loop_heartbeats
 from inference.energy.clock_choice import Bound, levels
 from inference.engines import pools
 from inference.queue.occupancy import Occupancy, occupancy
@@ -45,7 +45,7 @@ def main() -> None:
     life_signs.begin()
     life_signs.tell("READY=1")
     while not stopping.wait(EVERY_S):
-        pulses.beat("energy")
+        loop_heartbeats.beat("energy")
         _step(clocks)
     clocks.step(time.time(), [])  # gives every clock back
 

@@ -114,9 +114,11 @@ async def test_rows_go_to_another_server_when_one_freezes(
 async def eventually_written(store: GroupCommit) -> None:
     while True:
         try:
-            return await store.write(row())
+            await store.write(row())
         except group_commit.StoreUnavailable:
             await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def first_through(line: WeakLine, dsn: str) -> str:

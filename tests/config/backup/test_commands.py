@@ -21,7 +21,7 @@ from config.command.backup import backup
 from config.command.restore import restore
 from config.environment import PROJECT
 from config.supervisor.home import Home
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 from tests import prepared
 from tests.supervisor.running import HOSTED, Running, bare_environment
@@ -179,11 +179,11 @@ class TestKit:
 
     def test_it_is_out_of_date_once_a_secret_is_new(self, home: Home, a_kit: Path) -> None:
         (home.secrets / "backup.key").write_text("new")
-        with pytest.raises(Problem, match=r"out of date \(backup.key\)"):
+        with pytest.raises(RunProblem, match=r"out of date \(backup.key\)"):
             check(home.root, a_kit, WORDS)
 
     def test_another_passphrase_opens_nothing(self, a_kit: Path) -> None:
-        with pytest.raises(Problem, match="does not open with this passphrase"):
+        with pytest.raises(RunProblem, match="does not open with this passphrase"):
             read(a_kit, WORDS + "!")
 
     def test_a_short_passphrase_is_refused(
@@ -216,7 +216,7 @@ class TestKit:
         configured.make_key(home.root)
         old = (home.secrets / "backup.key").rename(tmp_path / "backup.key.old")
         (tmp_path / "place" / "7713" / "base").mkdir(parents=True)
-        with pytest.raises(Problem, match="put the key back"):
+        with pytest.raises(RunProblem, match="put the key back"):
             configured.make_key(home.root)
         monkeypatch.setenv("FOREBAY_BACKUP_TO", str(tmp_path / "new-place"))
         configured.make_key(home.root)
@@ -254,7 +254,7 @@ class TestWithoutWhatIsNeeded:
         """A second key would make the first one's backups unreadable in time."""
         (tmp_path / "place" / "7713" / "base").mkdir(parents=True)
         (tmp_path / "place" / "7713" / "base" / "x").write_text("")
-        with pytest.raises(Problem, match="put the key back"):
+        with pytest.raises(RunProblem, match="put the key back"):
             configured.make_key(home.root)
 
     def test_a_place_that_is_none(

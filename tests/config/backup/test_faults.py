@@ -16,7 +16,7 @@ from config.backup.repository import Repository, open_store
 from config.backup.restoration import Restoration
 from config.backup.writer import Writing
 from config.supervisor.home import Home
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 from tests.config.backup.conftest import Server, a_server
 from tests.config.backup.test_recovery import count, is_stored, restored, running
@@ -181,7 +181,7 @@ def test_a_second_verification_at_the_same_time_is_refused_and_a_killed_ones_cop
     refusals = []
 
     def again(_url: str) -> Mapping[str, Any]:
-        with pytest.raises(Problem, match="another verification runs") as refusal:
+        with pytest.raises(RunProblem, match="another verification runs") as refusal:
             verification.verify(home)
         refusals.append(refusal)
         return {"findings": [], "events": 1, "keys_tried": 1}
@@ -202,7 +202,7 @@ def test_a_copy_that_would_fill_the_disk_is_not_begun(
     kind = Large(repository, shared.programs, shared.user)
     large = bases.StoredBase(**{**as_fields(base), "content_bytes": 10**18})
     with (
-        pytest.raises(Problem, match=r"GB free, and 1100000001.1 GB are needed"),
+        pytest.raises(RunProblem, match=r"GB free, and 1100000001.1 GB are needed"),
         recovery.recovered(kind, large, tmp_path / "copy"),
     ):
         raise AssertionError("it was restored")
@@ -223,7 +223,7 @@ def test_a_restore_over_a_running_database_is_refused(
 ) -> None:
     kind = Embedded(repository, shared.programs, shared.user)
     restoration = Restoration(Home(home), kind, shared.data, replaces=True)
-    with pytest.raises(Problem, match=rf"PostgreSQL runs on {shared.data}"):
+    with pytest.raises(RunProblem, match=rf"PostgreSQL runs on {shared.data}"):
         restoration.run(None, "")
     assert shared.rows("select 1") == [(1,)]
 
@@ -240,7 +240,7 @@ def test_a_restore_without_the_platforms_keys_opens_nothing_and_makes_none(
         monkeypatch.delenv(name, raising=False)
     kind = Embedded(repository, shared.programs, shared.user)
     restoration = Restoration(Home(home), kind, home / "postgres", replaces=False)
-    with pytest.raises(Problem, match="master.key, audit_signing.key missing in"):
+    with pytest.raises(RunProblem, match="master.key, audit_signing.key missing in"):
         restoration.run(None, "")
     assert [each.name for each in home.iterdir()] == ["witness"]
 
@@ -265,7 +265,7 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     kind = Embedded(repository, shared.programs, shared.user)
     home.parent.chmod(0o755)
     data = home / "postgres"
-    with pytest.raises(Problem, match="people whose erasure is in them would come back"):
+    with pytest.raises(RunProblem, match="people whose erasure is in them would come back"):
         Restoration(Home(home), kind, data, replaces=False).run(None, "")
     assert not data.exists()
     Restoration(Home(home), kind, data, replaces=False, despite_findings=True).run(None, "")

@@ -13,7 +13,7 @@ import pytest
 
 from config.backup import recovery
 from config.backup.kinds.pgbackrest import PgBackRest
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from tests.e2e.ask import eventually
 
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
@@ -106,5 +106,5 @@ def restored(own: Own, kind: PgBackRest, at: datetime | None = None) -> list[int
 
 
 def test_a_stanza_that_it_does_not_know_is_said(own: Own) -> None:
-    with pytest.raises(Problem, match="pgBackRest knows no stanza other"):
+    with pytest.raises(RunProblem, match="pgBackRest knows no stanza other"):
         PgBackRest("other").bases()

@@ -20,7 +20,7 @@ from config.backup.kinds.embedded import Embedded
 from config.backup.process import BackupProcess
 from config.backup.repository import Repository, open_store
 from config.backup_settings import Wishes
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
 from tests.config.backup.conftest import Server
 from tests.e2e.ask import eventually
@@ -138,7 +138,7 @@ def test_without_the_key_nothing_opens(
     shared: Server, base: StoredBase, place: Path, tmp_path: Path
 ) -> None:
     other = Repository(open_store(str(place)), shared.cluster().system, BackupKey.create())
-    with pytest.raises(Problem, match="does not open with this key"):
+    with pytest.raises(RunProblem, match="does not open with this key"):
         restored(shared, other, tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
@@ -150,7 +150,7 @@ def test_a_damaged_base_is_refused_whole(
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(Problem, match="cannot be put back"):
+    with pytest.raises(RunProblem, match="cannot be put back"):
         restored(shared, repository, tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
@@ -160,9 +160,9 @@ def test_a_moment_before_the_first_or_after_the_last_is_refused(
 ) -> None:
     (((before),),) = shared.rows("select clock_timestamp() - interval '1 hour'")
     (((after),),) = shared.rows("select clock_timestamp() + interval '1 hour'")
-    with pytest.raises(Problem, match="there is no base backup from before"):
+    with pytest.raises(RunProblem, match="there is no base backup from before"):
         restored(shared, repository, tmp_path / "all", before)
-    with pytest.raises(Problem, match="the stored log ends before that moment"):
+    with pytest.raises(RunProblem, match="the stored log ends before that moment"):
         restored(shared, repository, tmp_path / "all", after)
 
 
@@ -198,7 +198,7 @@ def test_old_bases_go_with_the_log_that_only_they_need_and_with_half_written_one
 def test_a_second_base_at_the_same_time_is_refused(shared: Server, repository: Repository) -> None:
     with (
         shared.cluster().only_one_base(),
-        pytest.raises(Problem, match="a base backup is being made already"),
+        pytest.raises(RunProblem, match="a base backup is being made already"),
     ):
         bases.take(repository, shared.cluster())
     assert repository.names("base") == []

@@ -7,7 +7,7 @@ import pytest
 from config.backup.backup_key import BackupKey
 from config.backup.repository import Repository, open_store
 from config.backup.writer import Writer, Writing
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
 
 pytestmark = pytest.mark.unit
@@ -23,10 +23,10 @@ def test_a_second_one_is_refused_until_the_first_has_been_silent(
 ) -> None:
     first, second = Writing(repository, tmp_path / "a"), Writing(repository, tmp_path / "b")
     first.renew(Progress(stored=7, base="x", witness={"t.jsonl": 3}), now=1000)
-    with pytest.raises(Problem, match="writes its backups of this database there too"):
+    with pytest.raises(RunProblem, match="writes its backups of this database there too"):
         second.renew(Progress(), now=1100)
     second.renew(Progress(), now=1121)
-    with pytest.raises(Problem, match="last 4 s ago"):
+    with pytest.raises(RunProblem, match="last 4 s ago"):
         first.renew(Progress(), now=1125)
 
 

@@ -15,7 +15,7 @@ from audit.actions import Action
 from audit.models import CheckRun, Event
 from console.backups.record import VERIFICATION, Progress, Verified
 from console.backups.verifications import BY, store
-from console.compliance.check import Outcome
+from console.compliance.check import CheckOutcome
 from console.compliance.checks import CHECKS
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
@@ -165,7 +165,7 @@ def test_a_result_is_on_record_by_the_command_that_a_verification_runs(
 
 
 class TestComplianceCheck:
-    def outcome(self) -> Outcome:
+    def outcome(self) -> CheckOutcome:
         return CHECKS["backups"].run(None)
 
     def test_a_good_one_is_evidence(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.template.loader import render_to_string
 
 from console.templatetags.console import carbon, energy
-from inference.usage.report import Figures
+from inference.usage.report import UsageFigures
 
 pytestmark = pytest.mark.unit
 KWH = 3_600_000_000
@@ -36,7 +36,7 @@ def test_carbon_is_shown_only_with_a_factor(settings: Any) -> None:
 def test_the_usage_page_shows_both_where_energy_was_measured(settings: Any) -> None:
     settings.CARBON_G_PER_KWH = 580.0
     page = render_to_string(
-        "console/usage/_total.html", {"total": Figures(requests=3, millijoules=2 * KWH)}
+        "console/usage/_total.html", {"total": UsageFigures(requests=3, millijoules=2 * KWH)}
     )
     assert "Energy 2.0 kWh · 1.2 kg CO₂" in page
-    assert "Energy" not in render_to_string("console/usage/_total.html", {"total": Figures()})
+    assert "Energy" not in render_to_string("console/usage/_total.html", {"total": UsageFigures()})

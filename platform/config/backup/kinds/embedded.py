@@ -19,7 +19,7 @@ from config.backup.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 from config.backup.unpacking import unpack
 from config.supervisor.embedded.postgres_programs import SystemUser
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Embedded:
             target["recovery_target_timeline"] = timeline
             try:
                 yield {"restore_command": feeder.command(data), **target}
-            except Problem:
+            except RunProblem:
                 if feeder.error:
-                    raise Problem(f"the stored log cannot be read: {feeder.error}") from None
+                    raise RunProblem(f"the stored log cannot be read: {feeder.error}") from None
                 raise
 
     def missing(self, base: Base) -> int:
@@ -84,4 +84,4 @@ def _as_problem(what: str) -> Iterator[None]:
     try:
         yield
     except (StoreError, Unreadable, tarfile.TarError, OSError) as error:
-        raise Problem(f"{what}: {error}") from None
+        raise RunProblem(f"{what}: {error}") from None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from config.backup.kind import Base
-from config.supervisor.terminal import Problem
+from config.supervisor.terminal import RunProblem
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _USER = "postgres"
@@ -33,7 +33,7 @@ class PgBackRest:
             return Path(folder)
         folder_of_debian = _DEBIAN / str(self._info["db"][-1]["version"]) / "bin"
         if not folder_of_debian.exists():
-            raise Problem(
+            raise RunProblem(
                 f"{folder_of_debian} is missing: set FOREBAY_POSTGRES_PROGRAMS to the folder of "
                 "PostgreSQL's programs, of the version that is backed up"
             )
@@ -84,7 +84,7 @@ class PgBackRest:
     def _info(self) -> Mapping[str, Any]:
         stanzas: list[Mapping[str, Any]] = json.loads(self._run("--output=json", "info"))
         if not (stanzas and stanzas[0].get("db")):
-            raise Problem(f"pgBackRest knows no stanza {self.stanza}: pgbackrest stanza-create")
+            raise RunProblem(f"pgBackRest knows no stanza {self.stanza}: pgbackrest stanza-create")
         return stanzas[0]
 
     def _run(self, *words: str) -> str:
@@ -92,8 +92,10 @@ class PgBackRest:
         try:
             ended = subprocess.run(command, capture_output=True, text=True, cwd="/")
         except FileNotFoundError:
-            raise Problem("pgbackrest is not installed here: apt-get install pgbackrest") from None
+            raise RunProblem(
+                "pgbackrest is not installed here: apt-get install pgbackrest"
+            ) from None
         if ended.returncode:
             lines = (ended.stderr or ended.stdout).strip().splitlines() or ["it said nothing"]
-            raise Problem(f"pgbackrest {words[-1]}: {lines[-1]}")
+            raise RunProblem(f"pgbackrest {words[-1]}: {lines[-1]}")
         return ended.stdout

@@ -1,11 +1,11 @@
 """Checks of what keeps the platform available when something fails."""
 
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from console.compliance.drills import evidence
 from tenants.models import Tenant
 
 
-def drills(_tenant: Tenant | None) -> Outcome:
+def drills(_tenant: Tenant | None) -> CheckOutcome:
     """Look at the newest report on drills: how old it is, and what it found."""
     report = evidence.newest()
     if report is None:

@@ -7,13 +7,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from console.backups.verifications import last
-from console.compliance.check import Outcome, outcome
+from console.compliance.check import CheckOutcome, outcome
 from tenants.models import Tenant
 
 _STALE = timedelta(days=8)  # as ForebayBackupUnverified of deploy/prometheus/rules/trust.yml
 
 
-def verified(_tenant: Tenant | None) -> Outcome:
+def verified(_tenant: Tenant | None) -> CheckOutcome:
     """Show the figures of the last verification. Its findings are for operators."""
     run = last()
     figures: dict[str, Any] = {"verified_events": 0, "verified_at": None}
