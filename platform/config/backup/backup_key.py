@@ -55,7 +55,7 @@ class BackupKey:
             ) from None
         except (OSError, ValueError) as error:
             raise RunProblem(
-                f"{file} is no backup key ({error}): put the right file there"
+                f"{file} is no backup key ({error}): put the right one there"
             ) from None
 
     @property

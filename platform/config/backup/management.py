@@ -9,7 +9,7 @@ from config.supervisor.terminal import RunProblem
 
 
 def manage(*words: str, variables: Mapping[str, str], text: str = "") -> str:
-    """Returns what the command prints; `text` is its input. Raises RunProblem with its last lines."""
+    """Returns what the command prints; `text` is its input. Raises RunProblem: its last lines."""
     ended = subprocess.run(
         [sys.executable, "-m", "config.command", "manage", *words],
         env={**os.environ, **variables},

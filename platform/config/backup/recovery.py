@@ -38,7 +38,7 @@ class Recovered:
 
 
 def choose(kind: Kind, at: datetime | None = None, label: str = "") -> Base:
-    """Returns the newest base that ended before `at`, or the one of this label. Raises RunProblem."""
+    """Returns the newest base that ended before `at`, or this label's. Raises RunProblem."""
     fitting = [
         base
         for base in kind.bases()

@@ -35,9 +35,9 @@ class StoreError(Exception):
 
 
 def open_store(address: str) -> ObjectStore:
-    """Returns the store of a folder's path or of a URL such as s3://bucket/prefix. Raises RunProblem.
+    """Returns the store of a folder's path or of a URL such as s3://bucket/prefix.
 
-    Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID and the like.
+    Raises RunProblem. Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID and the like.
     """
     try:
         if "://" in address and not address.startswith("file://"):

@@ -57,9 +57,7 @@ def _only_one(home: Path) -> Iterator[None]:
             shutil.rmtree(copy, ignore_errors=True)
         yield
     except BlockingIOError:
-        raise RunProblem(
-            "another verification runs on this home: wait until it has ended"
-        ) from None
+        raise RunProblem("another verification runs on this home: wait until it ends") from None
     finally:
         os.close(lock)
 

@@ -23,7 +23,7 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.models import Completion, State, Usage
 from inference.queue.fair_queue import FairQueue, Joined
-from inference.record import commits, statements
+from inference.record import statements
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
@@ -77,7 +77,7 @@ async def context(
     settings.DATABASE_URL = through(database, dsn)
     settings.REDIS_URL = over(redis, settings.REDIS_URL)
     settings.ADDRESS_PER_MINUTE = 0
-    monkeypatch.setattr(commits, "RECORD_PATIENCE_S", 0.4)
+    settings.FAILOVER_WAIT_S = 0.4
     monkeypatch.setattr(enqueue, "PATIENCE_S", 1.0)
     engines.forget()
     context = Context()

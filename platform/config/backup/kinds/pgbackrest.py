@@ -92,9 +92,7 @@ class PgBackRest:
         try:
             ended = subprocess.run(command, capture_output=True, text=True, cwd="/")
         except FileNotFoundError:
-            raise RunProblem(
-                "pgbackrest is not installed here: apt-get install pgbackrest"
-            ) from None
+            raise RunProblem("pgbackrest is not installed: apt-get install pgbackrest") from None
         if ended.returncode:
             lines = (ended.stderr or ended.stdout).strip().splitlines() or ["it said nothing"]
             raise RunProblem(f"pgbackrest {words[-1]}: {lines[-1]}")
