@@ -97,7 +97,7 @@ class ResourceKind(NamedTuple):
     def drain(self, link: ApiClient, typed: Namespace) -> Result:
         """Drain an engine; with `--wait`, return once it has no request."""
         result = self._set_draining(link, typed, "drain", "draining")
-        if typed.wait and not typed.dry_run:
+        if typed.wait is not None and not typed.dry_run:
             _wait_until_idle(link, self._path(result.data[self.noun]), typed.name, typed.wait)
         return result
 
@@ -173,13 +173,14 @@ class ResourceKind(NamedTuple):
 def _wait_until_idle(link: ApiClient, path: str, name: str, seconds: int) -> None:
     """Return when the engine has had no request for two looks in a row. Raises Trouble.
 
-    A worker may still hand it one that it had taken before it heard of the drain.
+    A worker may still hand it one that it had taken before it heard of the drain. The second look
+    at an idle engine is not cut short: it is free.
     """
     until, quiet = time.monotonic() + seconds, 0
     while quiet < QUIET_LOOKS:
         running = link.get(path).body["running"]
         quiet = quiet + 1 if running == 0 else 0
-        if time.monotonic() > until:
+        if running != 0 and time.monotonic() > until:
             has = "an unknown number of requests" if running is None else f"{running} requests"
             raise Trouble(f"engine {name} drains, with {has} after {seconds} s")
         if quiet < QUIET_LOOKS:

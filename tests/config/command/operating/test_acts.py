@@ -167,6 +167,24 @@ def test_draining_in_vain_names_what_the_engine_still_has(
     assert Engine.objects.get().draining
 
 
+def test_an_idle_engine_is_drained_however_short_the_wait(
+    forebay: Forebay, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forebay(f"engines set {NEW}")
+    monkeypatch.setattr("config.command.operating.registry.LOOK_EVERY_S", 0.1)
+    ended = forebay("engines drain gpu-1 --wait 0")
+    assert (ended.status, ended.out) == (0, "engine gpu-1: draining\n")
+
+
+def test_a_wait_of_no_time_does_not_pass_over_a_request(forebay: Forebay, pool: Pool) -> None:
+    forebay(f"engines set {NEW}")
+    redis().hset(f"{prefix('here')}:on", "request", f"gpu-1-{'0' * 8}")
+    ended = forebay("engines drain gpu-1 --wait 0")
+    redis().delete(f"{prefix('here')}:on")
+    assert (ended.status, ended.out) == (1, "")
+    assert "with 1 requests after 0 s" in ended.err
+
+
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(forebay: Forebay, pool: Pool) -> None:
     assert forebay(f"engines set {NEW} --dry-run").out == "engine gpu-1: would be added\n"
     assert not Engine.objects.exists()
