@@ -26,7 +26,7 @@ FILES = sorted(
     if ".ansible" not in path.parts
 )
 SECRET = re.compile(r"password|secret|_key$|_passphrase$|database_url$|redis_url$")
-HOSTS = {"data": "10.0.0.1", "front-1": "10.0.0.2", "front-2": "10.0.0.3"}
+HOSTS = {"data": "10.0.0.1", "front-1": "10.0.0.2", "front-2": "10.0.0.3", "back": "fd00::4"}
 needs_ansible = pytest.mark.skipif(
     not (VENV / "bin" / "ansible-playbook").exists(), reason="needs `make .venv-ansible/.ready`"
 )
@@ -83,6 +83,16 @@ def test_what_could_be_a_secret_is_kept_out_of_logs(role: Path) -> None:
                 assert task.get("no_log"), (file.name, task["name"])
 
 
+def test_no_loop_shows_what_a_silent_task_has_asked() -> None:
+    """Its results have its arguments, and a loop that fails prints each item whole."""
+    for file in FILES:
+        listed = list(tasks(yaml.safe_load(file.read_text())))
+        silent = {task["register"] for task in listed if task.get("no_log") and "register" in task}
+        for task in listed:
+            looped = {name for name in silent if f"{name}.results" in str(task.get("loop", ""))}
+            assert not looped, (file.name, task["name"])
+
+
 def test_the_page_of_variables_says_what_the_roles_say() -> None:
     import importlib.util
 
@@ -109,6 +119,7 @@ def test_its_links_lead_to_the_files_of_deploy() -> None:
             "systemd/*.service",
             "systemd/*.socket",
             "systemd/*.target",
+            "systemd/*.timer",
             "systemd/targets.json",
             "prometheus/prometheus.yml",
             "prometheus/rules/*.yml",
@@ -118,6 +129,33 @@ def test_its_links_lead_to_the_files_of_deploy() -> None:
         for path in (PROJECT / "deploy").glob(pattern)
     }
     assert linked == expected
+
+
+def test_no_unit_of_roots_takes_the_folder_of_the_processes() -> None:
+    """systemd would give all of it to root while they run (`StateDirectory=`)."""
+    units = [*(PROJECT / "deploy" / "systemd").glob("*.service"), *COLLECTION.rglob("*.service.j2")]
+    for unit in units:
+        text = unit.read_text()
+        if re.search(r"^StateDirectory=forebay$", text, re.M):
+            assert re.search(r"^User=forebay$", text, re.M), unit.name
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_check_mode_compares_files_with_the_owners_that_they_get(role: Path) -> None:
+    for file in (role / "tasks").rglob("*.yml"):
+        for task in tasks(yaml.safe_load(file.read_text())):
+            for module in (part for part in task.values() if isinstance(part, dict)):
+                owners = f"{module.get('owner')} {module.get('group')} {module.get('mode')}"
+                assert "check_mode" not in owners, (file.name, task["name"])
+
+
+def test_the_address_of_the_databases_superuser_is_written_for_the_migration_alone() -> None:
+    names = {
+        file.relative_to(COLLECTION / "roles").as_posix()
+        for file in (COLLECTION / "roles").rglob("tasks/*.yml")
+        if "forebay_administrators_database_url" in file.read_text()
+    }
+    assert names == {"jobs/tasks/migrate.yml"}
 
 
 def test_it_has_the_version_of_forebay() -> None:
@@ -139,7 +177,7 @@ def test_the_proxy_is_that_of_compose() -> None:
 # Rendered ----------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the templates make of an inventory with three hosts."""
+    """A folder with what the templates make of an inventory with four hosts."""
     folder = tmp_path_factory.mktemp("rendered")
     inventory = {
         "all": {
@@ -152,7 +190,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "proxy": "data",
                     "web": "front-1 front-2",
                     "grpc": "front-1 front-2",
-                    "workers": "front-1 front-2",
+                    "workers": "front-1 front-2 back",
                     "jobs": "front-1",
                     "monitoring": "data",
                 }.items()
@@ -220,6 +258,7 @@ def test_prometheus_finds_the_processes_of_each_host(rendered: Path) -> None:
 
 @needs_ansible
 def test_postgresql_lets_the_hosts_in_and_has_connections_for_them(rendered: Path) -> None:
+    """Its own host too: what verifies backups there looks at the platform's tables."""
     computed = json.loads((rendered / "computed.json").read_text())
-    assert computed["clients"] == ["10.0.0.2/32", "10.0.0.3/32"]
-    assert "max_connections = 440" in (rendered / "forebay.conf").read_text()
+    assert computed["clients"] == ["10.0.0.2/32", "10.0.0.3/32", "fd00::4/128", "10.0.0.1/32"]
+    assert "max_connections = 480" in (rendered / "forebay.conf").read_text()
