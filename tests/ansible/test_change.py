@@ -6,6 +6,7 @@ Each engine is a port of one server here. It answers as the version says that "C
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,7 +85,8 @@ class Hosts:
 
     def platform(self, **engines: dict[str, Any]) -> None:
         common = {"pool": "tiny", "model": "tiny", "kind": "vllm", "from_file": False}
-        state = {"state": "ready", "draining": False, "options": {"version": "v1"}}
+        state = {"state": "ready", "draining": False, "resting": False}
+        state |= {"options": {"version": "v1"}}
         rows = {name: common | state | {"name": name} | row for name, row in engines.items()}
         self.set(engines=rows)
 
@@ -112,7 +114,8 @@ class Hosts:
         return {"engine_version": version, "engine_source": {"kind": "folder", "path": source}}
 
     def served(self) -> list[str]:
-        return [os.readlink(self.engine(name) / "current").partition("-")[0] for name in NAMES]
+        links = [os.readlink(self.engine(name) / "current") for name in NAMES]
+        return [link.removeprefix("releases/").partition("-")[0] for link in links]
 
     def engine(self, name: str) -> Path:
         return self.folder / "engines" / name
@@ -238,7 +241,7 @@ def test_a_link_in_a_repository_reaches_no_file_of_the_host(hosts: Hosts) -> Non
         f"git init -q {repository} && cd {repository} && ln -s {secret} .gitlink && echo '{{}}' > "
         "model.json && git add -A && git -c user.name=a -c user.email=a@a commit -qm a && git tag v2"
     )
-    assert os.system(script) == 0
+    subprocess.run(script, shell=True, check=True)
     source = {"kind": "git", "repository": f"file://{repository}", "lfs": False}
     limits = ("--limit", NAMES[0])
     ended = hosts.run(*limits, engine_version="v2", engine_source=source, engine_on_platform=False)

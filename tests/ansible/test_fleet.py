@@ -340,3 +340,29 @@ def test_the_site_is_made_whole_after_it_was_killed(platform: Fleet) -> None:
     assert platform.playbooks.succeed(SITE).changed == []
     time.sleep(1)
     assert platform.chat()
+
+
+def test_backups_are_made_and_proven_and_leave_the_processes_their_folder(platform: Fleet) -> None:
+    """The role backup runs where backup_passphrase is set: here at the end of the day."""
+    platform.playbooks.variables["backup_passphrase"] = "a passphrase of the backups"
+    platform.playbooks.succeed(SITE)
+    assert platform.playbooks.succeed(SITE).changed == []
+    platform.front.run("systemctl start forebay-backup-verify")
+    verified = platform.front.run("cat /var/lib/forebay-backup/backup/verified.json")
+    assert json.loads(verified)["findings"] == []
+    owners = platform.front.run("stat -c %U:%a /var/lib/forebay /var/lib/forebay/metrics")
+    assert owners.split()[0] == "forebay:750"
+    assert owners.split()[1].startswith("forebay:")
+    platform.front.run("systemctl restart forebay-web@1 forebay-jobs")
+    eventually(lambda: platform.chat().startswith("I am"), 60)
+
+
+def test_another_port_of_the_web_processes_is_opened_and_the_proxy_follows(
+    platform: Fleet,
+) -> None:
+    platform.playbooks.variables["forebay_port"] = 8100
+    platform.playbooks.succeed(SITE)
+    assert "LISTEN" in platform.front.run("ss -tln 'sport = 8100'")
+    assert "LISTEN" not in platform.front.run("ss -tln 'sport = 8000'")
+    eventually(lambda: platform.chat().startswith("I am"), 60)
+    assert platform.playbooks.succeed(SITE).changed == []

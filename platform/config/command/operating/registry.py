@@ -106,7 +106,8 @@ class ResourceKind(NamedTuple):
 
     def _set_draining(self, link: ApiClient, typed: Namespace, act: str, did: str) -> Result:
         row = self._require(link, typed.name).body
-        if row["draining"] == (act == "drain"):
+        # One that rests to save energy drains, and may be woken at any moment.
+        if row["draining"] == (act == "drain") and not row["resting"]:
             return outcome(self.noun, typed.name, "unchanged", row)
         if typed.dry_run:
             return outcome(self.noun, typed.name, f"would be {did}", row)

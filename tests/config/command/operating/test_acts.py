@@ -167,6 +167,16 @@ def test_draining_in_vain_names_what_the_engine_still_has(
     assert Engine.objects.get().draining
 
 
+def test_an_engine_that_rests_is_drained_so_that_nothing_wakes_it(
+    forebay: Forebay, pool: Pool
+) -> None:
+    forebay(f"engines set {NEW}")
+    assert Engine.objects.get().rest(by="energy")
+    assert forebay("engines drain gpu-1").out == "engine gpu-1: draining\n"
+    assert not Engine.objects.get().wake(by="energy")
+    assert forebay("engines drain gpu-1").out == "engine gpu-1: unchanged\n"
+
+
 def test_an_idle_engine_is_drained_however_short_the_wait(
     forebay: Forebay, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
