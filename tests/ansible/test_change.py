@@ -105,11 +105,10 @@ class Hosts:
 
     def add(self, version: str, **messages: dict[str, str]) -> dict[str, Any]:
         """Put a version where the role looks for it, with a message of its own for each host."""
-        sums = {}
         for name in NAMES:
             message = messages.get(name.partition(".")[0].replace("-", "_"), {"content": "I am"})
-            sums[name] = self._version(name, version, json.dumps(message))
-            self.playbooks.hosts[name]["engine_checksums"] = {"model.json": sums[name]}
+            digest = self._write_source(name, json.dumps(message))
+            self.playbooks.hosts[name]["engine_checksums"] = {"model.json": digest}
         source = f"{self.folder}/source/{{{{ inventory_hostname }}}}"
         return {"engine_version": version, "engine_source": {"kind": "folder", "path": source}}
 
@@ -123,7 +122,8 @@ class Hosts:
     def models(self, name: str) -> Path:
         return self.folder / "models" / name / "tiny"
 
-    def _version(self, name: str, version: str, text: str) -> str:
+    def _write_source(self, name: str, text: str) -> str:
+        """Returns its SHA-256."""
         source = self.folder / "source" / name
         source.mkdir(parents=True, exist_ok=True)
         (source / "model.json").write_text(text)
@@ -237,9 +237,10 @@ def test_a_link_in_a_repository_reaches_no_file_of_the_host(hosts: Hosts) -> Non
     secret.write_text("of root")
     secret.chmod(0o600)
     repository = hosts.folder / "repository"
+    commit = "git -c user.name=a -c user.email=a@a commit -qm a && git tag v2"
     script = (
-        f"git init -q {repository} && cd {repository} && ln -s {secret} .gitlink && echo '{{}}' > "
-        "model.json && git add -A && git -c user.name=a -c user.email=a@a commit -qm a && git tag v2"
+        f"git init -q {repository} && cd {repository} && ln -s {secret} .gitlink && "
+        f"echo '{{}}' > model.json && git add -A && {commit}"
     )
     subprocess.run(script, shell=True, check=True)
     source = {"kind": "git", "repository": f"file://{repository}", "lfs": False}

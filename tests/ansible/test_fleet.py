@@ -254,9 +254,7 @@ def test_an_engine_that_an_operator_drained_gets_its_version_and_stays_drained(
     platform: Fleet,
 ) -> None:
     platform.operate("engines drain gpu-2")
-    platform.playbooks.succeed(
-        MODEL, "--limit", "gpu-2", **platform.add("v5", "I am five " * 20)
-    )
+    platform.playbooks.succeed(MODEL, "--limit", "gpu-2", **platform.add("v5", "I am five " * 20))
     assert platform.states() == {"gpu-1": "ready", "gpu-2": "draining"}
     assert platform.releases()[1].startswith("v5-")
 
