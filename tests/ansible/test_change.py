@@ -185,6 +185,7 @@ def test_a_host_that_goes_back_leaves_the_others_of_its_batch_whole(hosts: Hosts
     assert hosts.states() == ["ready", "ready"]
     for name in NAMES:
         assert sorted(os.listdir(hosts.engine(name))) == ["current", "releases"]
+    assert os.listdir(hosts.engine(NAMES[0]) / "releases") == ["v1-0"]
     assert hosts.calls(NAMES[0]) == ["drain", "set", "resume"]
     again = hosts.run("--limit", NAMES[1], **version)
     assert (again.code, again.changed) == (0, [])
@@ -227,8 +228,10 @@ def test_what_a_mended_source_no_longer_has_is_not_refused_again(hosts: Hosts) -
     assert ended.code != 0
     assert "pickle.bin" in ended.output
     stranger.unlink()
+    (hosts.models(NAMES[0]) / "by-hand").mkdir()
     assert hosts.run("--limit", NAMES[0], **version).code == 0
     assert hosts.served() == ["v2", "v1"]
+    assert {"v2", "v1", "by-hand"} <= set(os.listdir(hosts.models(NAMES[0])))
 
 
 def test_a_link_in_a_repository_reaches_no_file_of_the_host(hosts: Hosts) -> None:

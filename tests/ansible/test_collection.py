@@ -158,6 +158,16 @@ def test_the_address_of_the_databases_superuser_is_written_for_the_migration_alo
     assert names == {"jobs/tasks/migrate.yml"}
 
 
+def test_old_versions_of_the_program_are_told_from_other_folders() -> None:
+    """They are removed."""
+    install = yaml.safe_load((COLLECTION / "roles/program/tasks/install.yml").read_text())
+    (listing,) = (task["ansible.builtin.find"] for task in install if "List" in task["name"])
+    assert listing["use_regex"]
+    assert re.match(listing["patterns"], "forebay-0.2.0-0123456789ab")
+    for folder in ("forebay-backup", "forebay-data-of-mine", "forebay-0.2.0"):
+        assert not re.match(listing["patterns"], folder)
+
+
 def test_it_has_the_version_of_forebay() -> None:
     galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
     assert galaxy["version"] == release.VERSION
