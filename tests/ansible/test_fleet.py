@@ -327,7 +327,7 @@ def test_the_site_is_made_whole_after_it_was_killed(platform: Fleet) -> None:
     process = platform.playbooks.start(SITE)
     assert process.stdout
     for line in process.stdout:
-        if line.startswith("TASK [") and "Put the units in place" in line:
+        if line.startswith("TASK [") and "Copy the units" in line:
             os.killpg(process.pid, signal.SIGKILL)
             break
     process.wait()
