@@ -92,6 +92,9 @@ class Fleet:
         text: str = answer.json()["choices"][0]["message"]["content"]
         return text
 
+    def is_ready(self) -> bool:
+        return httpx.get(f"{self.url}/readyz?without=engines").status_code == 200
+
     def states(self) -> dict[str, str]:
         return {row["name"]: row["state"] for row in self.operate("engines list")}
 
@@ -352,7 +355,8 @@ def test_backups_are_made_and_proven_and_leave_the_processes_their_folder(platfo
     assert owners.split()[0] == "forebay:750"
     assert owners.split()[1].startswith("forebay:")
     platform.front.run("systemctl restart forebay-web@1 forebay-jobs")
-    eventually(lambda: platform.chat().startswith("I am"), 60)
+    eventually(platform.is_ready, 60)
+    assert platform.chat().startswith("I am")
 
 
 def test_another_port_of_the_web_processes_is_opened_and_the_proxy_follows(
@@ -362,5 +366,6 @@ def test_another_port_of_the_web_processes_is_opened_and_the_proxy_follows(
     platform.playbooks.succeed(SITE)
     assert "LISTEN" in platform.front.run("ss -tln 'sport = 8100'")
     assert "LISTEN" not in platform.front.run("ss -tln 'sport = 8000'")
-    eventually(lambda: platform.chat().startswith("I am"), 60)
+    eventually(platform.is_ready, 60)
+    assert platform.chat().startswith("I am")
     assert platform.playbooks.succeed(SITE).changed == []
