@@ -27,15 +27,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An engine of the pool. `works`: nothing says that it does not answer."""
+    """An engine of the pool. `works`: nothing says that it does not answer.
+
+    `is_broken`: it does not work, and not because its server is stopped or starts.
+    """
 
     name: str
     slots: int
     rests: bool = False
     works: bool = True
-
-
-SPARE = 1  # engine that rests with a loaded server, which takes requests within seconds
+    is_broken: bool = False
 
 
 class Plan(NamedTuple):
@@ -60,15 +61,18 @@ def plan(rules: Rules, members: Sequence[Member], demand: int, peak: float | Non
 
 
 def loaded(rules: Rules, members: Sequence[Member], load: float) -> int:
-    """Returns how many of the first engines need a loaded server: those that serve it, and a spare.
+    """Returns how many of the first engines need a loaded server.
 
-    Servers start by the present load, and stop by its peak.
+    They are those that serve the load, a spare, which takes requests within seconds, and any broken
+    ones among them. Servers start by the present load, and stop by its peak.
     """
-    slots = 0
-    for count, member in enumerate(members):
+    slots = count = 0
+    for number, member in enumerate(members, start=1):
+        if member.is_broken:
+            continue
         if count >= rules.least and load <= rules.full * slots:
-            return count + SPARE
-        slots += member.slots
+            return number
+        slots, count = slots + member.slots, count + 1
     return len(members)
 
 

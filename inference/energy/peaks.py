@@ -5,7 +5,6 @@ faster than that moves nothing.
 """
 
 import math
-from typing import Self
 
 import msgspec
 
@@ -20,18 +19,6 @@ class Peaks(msgspec.Struct, array_like=True):
     since: float = math.inf  # the first reading of an unbroken series
     last: float = -math.inf
     highest: dict[int, float] = {}  # by number of the bucket
-
-    @classmethod
-    def parse(cls, encoded: bytes | None, hold_s: float) -> Self:
-        """Returns the stored readings, or none: they were lost, or are for another time."""
-        try:
-            peaks = msgspec.msgpack.decode(encoded, type=cls) if encoded else cls(hold_s)
-        except msgspec.DecodeError:
-            return cls(hold_s)
-        return peaks if peaks.hold_s == hold_s else cls(hold_s)
-
-    def packed(self) -> bytes:
-        return msgspec.msgpack.encode(self)
 
     def add(self, now: float, load: float) -> None:
         """Add a reading. After a gap, or a clock that was set back, the series begins anew."""

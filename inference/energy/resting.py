@@ -7,7 +7,7 @@ has drained, and with a replacement. Where it is turned off, whatever rests is w
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,17 +16,19 @@ from django.db import connection, transaction
 from redis import RedisError
 
 from inference.energy.consolidation import Member, Plan, Rules, loaded, plan
-from inference.energy.peaks import Peaks
+from inference.energy.pool_history import PoolHistory
 from inference.engines.health import breaker_override
 from inference.engines.health.breakers import Phase
 from inference.models import Engine, Replacement
 from inference.queue.client import client
-from inference.queue.occupancy import occupancy
+from inference.queue.occupancy import Occupancy, occupancy
 from tenants.scope import system_scope
 
 log = logging.getLogger(__name__)
 BY = "system:energy"
 _LOCK = 0x464F5245  # "FORE"
+STOP_AFTER_S = 60.0  # of rest: a process may hear so late that the engine takes no requests
+START_WITHIN_S = 900.0  # a server that takes longer is not counted on
 
 
 def balance(now: float | None = None) -> None:
@@ -61,27 +63,36 @@ def _by_pool() -> dict[str, list[Engine]]:
 def _balance(rows: dict[str, list[Engine]], now: float) -> None:
     rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
     busy = _being_replaced()
-    working = _working([row.name for members in rows.values() for row in members])
+    phases = _phases([row.name for members in rows.values() for row in members])
     load = occupancy(rows)
     for pool, members in rows.items():
         if not _may_rest(members, busy):
             _wake(members)
             continue
-        demand = load[pool].running + load[pool].waiting
-        peaks = _read_peaks(pool, rules.hold_s)
-        peaks.add(now, demand)
-        pool_members = [_member(row, working) for row in members]
-        decision = plan(rules, pool_members, demand, peaks.peak)
-        _carry_out(decision, members, demand, peaks.peak)
-        needed = loaded(rules, pool_members, demand)
-        _start_servers(members[:needed], demand)
-        if peaks.peak is not None:
-            needed = loaded(rules, pool_members, peaks.peak)
-            idle = [row for row in members[needed:] if not load[pool].by_engine[row.name]]
-            _stop_servers(idle, demand)
-        if decision.wake:
-            peaks.restart(now)
-        client().set(_name(pool), peaks.packed(), ex=max(60, int(2 * rules.hold_s)))
+        history = _read_history(pool, rules.hold_s)
+        _decide(rules, members, load[pool], history, phases, now)
+        client().set(_name(pool), history.packed(), ex=max(60, int(2 * rules.hold_s)))
+
+
+def _decide(
+    rules: Rules,
+    rows: list[Engine],
+    load: Occupancy,
+    history: PoolHistory,
+    phases: Mapping[str, Phase],
+    now: float,
+) -> None:
+    """Let engines of one pool rest or wake, and start or stop their servers."""
+    demand = load.running + load.waiting
+    history.see(now, demand, [row.name for row in rows if row.resting])
+    members, peak = [_member(row, phases[row.name], now) for row in rows], history.peaks.peak
+    _carry_out(plan(rules, members, demand, peak), rows, demand, peak)
+    _start_servers(rows[: loaded(rules, members, demand)], demand)
+    if peak is not None:
+        others = rows[loaded(rules, members, peak) :]
+        idle = [row for row in others if not load.by_engine[row.name]]
+        rested = [row for row in idle if history.rested_s(row.name, now) >= STOP_AFTER_S]
+        _stop_servers(rested, demand)
 
 
 def _may_rest(members: list[Engine], busy: set[Any]) -> bool:
@@ -99,15 +110,25 @@ def _being_replaced() -> set[Any]:
     return {engine for pair in pairs for engine in pair}
 
 
-def _working(names: list[str]) -> set[str]:
-    """Returns those that nothing is known against. Raises RedisError."""
+def _phases(names: list[str]) -> dict[str, Phase]:
+    """Returns the phase of each engine's breaker. Raises RedisError."""
     states = breaker_override.breakers_of(client(), names)
-    return {name for name in names if states[name].phase is Phase.CLOSED}
+    return {name: states[name].phase for name in names}
 
 
-def _member(row: Engine, working: set[str]) -> Member:
-    works = row.name in working and row.starting_since is None and not row.stopped
-    return Member(row.name, row.slots, row.resting, works)
+def _member(row: Engine, phase: Phase, now: float) -> Member:
+    # A breaker closes by a request, and one that rests gets none before it is woken.
+    answers = phase is Phase.CLOSED or (row.resting and phase is Phase.DUE)
+    works = answers and row.starting_since is None and not row.stopped
+    return Member(row.name, row.slots, row.resting, works, not (works or _is_coming(row, now)))
+
+
+def _is_coming(row: Engine, now: float) -> bool:
+    """Returns whether it rests, and its server is stopped or starts for the first time."""
+    if not row.resting or row.starting_reason:
+        return False
+    started = row.starting_since
+    return row.stopped or bool(started and now - started.timestamp() < START_WITHIN_S)
 
 
 def _carry_out(decision: Plan, members: list[Engine], demand: int, peak: float | None) -> None:
@@ -140,9 +161,9 @@ def _wake(members: Iterable[Engine]) -> None:
 
 
 def _name(pool: str) -> str:
-    return f"energy:peaks:{pool}"
+    return f"energy:history:{pool}"
 
 
-def _read_peaks(pool: str, hold_s: float) -> Peaks:
+def _read_history(pool: str, hold_s: float) -> PoolHistory:
     encoded: Any = client().get(_name(pool))
-    return Peaks.parse(encoded, hold_s)
+    return PoolHistory.parse(encoded, hold_s)

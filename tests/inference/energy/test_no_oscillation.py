@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.energy.clock_choice import ClockChoice, Level
-from inference.energy.consolidation import Member, Rules, plan
+from inference.energy.consolidation import Member, Rules, loaded, plan
 from inference.energy.peaks import Peaks
+from inference.energy.pool_history import PoolHistory
 
 pytestmark = pytest.mark.unit
 SLOTS, ENGINES, EVERY_S = 16, 4, 6.0
@@ -175,11 +176,32 @@ def test_requests_that_wait_give_the_clock_back_to_the_driver() -> None:
     assert choice.choose(21.0, 2, waiting=1) == 0
 
 
-def test_peaks_survive_their_store_and_wrong_bytes_begin_anew() -> None:
-    peaks = Peaks(60.0)
+def test_a_history_survives_its_store_and_wrong_bytes_begin_anew() -> None:
+    history = PoolHistory(Peaks(60.0))
     for second in range(0, 70, 2):
-        peaks.add(float(second), 5 if second == 30 else 1)
-    assert Peaks.parse(peaks.packed(), 60.0).peak == 5
-    for encoded in (None, b"", b"\xff\x00", peaks.packed()[:-3]):
-        assert Peaks.parse(encoded, 60.0).peak is None
-    assert Peaks.parse(peaks.packed(), 90.0).peak is None, "another time was asked for"
+        history.see(float(second), 5 if second == 30 else 1, ["gpu-3"])
+    again = PoolHistory.parse(history.packed(), 60.0)
+    assert (again.peaks.peak, again.rested_s("gpu-3", 70.0)) == (5, 70.0)
+    for encoded in (None, b"", b"\xff\x00", history.packed()[:-3], b"\x92\x01\x02"):
+        assert PoolHistory.parse(encoded, 60.0).peaks.peak is None
+    assert PoolHistory.parse(history.packed(), 90.0).peaks.peak is None, "another hold time"
+
+
+def test_whoever_wakes_an_engine_begins_the_hold_time_anew() -> None:
+    history = PoolHistory(Peaks(60.0))
+    for second in range(0, 70, 2):
+        history.see(float(second), 1, ["gpu-2", "gpu-3"])
+    assert history.peaks.peak == 1
+    history.see(70.0, 1, ["gpu-2"])
+    assert history.peaks.peak is None
+    assert history.rested_s("gpu-3", 70.0) == 0
+
+
+def test_broken_engines_need_others_with_a_loaded_server() -> None:
+    pool = [Member(f"gpu-{n}", SLOTS, rests=n > 0, works=n < 2) for n in range(ENGINES)]
+    assert loaded(RULES, pool, load=1) == 2, "the first one, and a spare"
+    pool[0] = replace(pool[0], works=False, is_broken=True)
+    assert loaded(RULES, pool, load=1) == 3
+    pool[1] = replace(pool[1], works=False, is_broken=True)
+    assert loaded(RULES, pool, load=1) == 4
+    assert loaded(RULES, pool, load=100) == ENGINES
