@@ -5,7 +5,7 @@ words for the operator.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -38,6 +38,21 @@ class Driver:
     def millijoules(self, gpu: str) -> int:
         """Returns the energy that it has used since its driver was loaded. Raises GpuError."""
         return int(self._call(gpu, lambda nvml, it: nvml.nvmlDeviceGetTotalEnergyConsumption(it)))
+
+    def uuid(self, gpu: str) -> str:
+        """Returns its UUID, however it was named. Raises GpuError."""
+        uuid = self._call(gpu, lambda nvml, handle: nvml.nvmlDeviceGetUUID(handle))
+        return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
+
+    def uuids(self, gpus: Iterable[str]) -> frozenset[str]:
+        """Returns the UUIDs of GPUs; a name that the driver does not know as it is."""
+        return frozenset(map(self._uuid_or_name, gpus))
+
+    def _uuid_or_name(self, gpu: str) -> str:
+        try:
+            return self.uuid(gpu)
+        except GpuError:
+            return gpu
 
     def clocks(self, gpu: str) -> list[int]:
         """Returns the clocks that it supports at its highest memory clock. Raises GpuError."""

@@ -242,7 +242,8 @@ class Run:
         try:
             return await self._failure_of_work(session, writer)
         finally:
-            self.millijoules = (self.millijoules or 0) + meter.end(mark)
+            if (taken := meter.end(mark)) is not None:
+                self.millijoules = (self.millijoules or 0) + taken
 
     async def _failure_of_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""

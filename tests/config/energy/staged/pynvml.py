@@ -65,9 +65,15 @@ def nvmlDeviceGetHandleByIndex(index: int) -> str:
 
 def nvmlDeviceGetHandleByUUID(uuid: str) -> str:
     with _state("handle", uuid) as state:
-        if uuid not in state["clocks"]:
+        names = {known: index for index, known in state.get("uuids", {}).items()}
+        if names.get(uuid, uuid) not in state["clocks"]:
             raise NVMLError(_real.NVML_ERROR_NOT_FOUND)
-        return uuid
+        return names.get(uuid, uuid)
+
+
+def nvmlDeviceGetUUID(gpu: str) -> str:
+    with _state("uuid", gpu) as state:
+        return str(state.get("uuids", {}).get(gpu, gpu))
 
 
 def nvmlDeviceSetGpuLockedClocks(gpu: str, lowest: int, highest: int) -> None:
