@@ -231,6 +231,7 @@ PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PE
 
 # Energy (inference/energy, config/energy) ---------------------------------------------------------
 ENERGY_RESTS = environment.energy() in ("engines", "on")
+ENERGY_CLOCKS = environment.energy() in ("clocks", "on")
 ENERGY_FULL = environment.share("FOREBAY_ENERGY_FULL", 0.58)  # of slots: above it an engine wakes
 # Seconds of low load until an engine rests.
 ENERGY_HOLD_S = environment.number("FOREBAY_ENERGY_HOLD_S", 300, least=60)

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from config.energy.bounds import Bounds
 from infrastructure.gpu_driver import Driver, GpuError
@@ -22,8 +23,16 @@ LOOK_S = 0.25  # between looks at the leases
 AGAIN_S = 1.0  # after a reset that failed
 SENDER_S = 0.25  # for the packet of a connection, and for its answer
 LONGEST = 128  # bytes of a packet
-_CREDENTIALS = struct.Struct("3i")  # process, user, group
+_CREDENTIALS = struct.Struct("iII")  # process, user, group
 _USAGE = "say `lock GPU MHZ` or `reset GPU`"
+
+
+class Lease(NamedTuple):
+    """`mhz`: 0 where a reset has failed, and is tried again. `sender`: the id of its process."""
+
+    mhz: int
+    until: float
+    sender: int = 0
 
 
 class Clocks:
@@ -33,15 +42,15 @@ class Clocks:
         self, bounds: Bounds, driver: Driver, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._bounds, self._driver, self._clock = bounds, driver, clock
-        self._locks: dict[str, tuple[int, float]] = {}  # by GPU: MHz, end of the lease
+        self._leases: dict[str, Lease] = {}  # by GPU
         self._problems: dict[str, str] = {}  # by GPU: why it could not be reset
 
-    def answer(self, request: str) -> str:
+    def answer(self, request: str, sender: int = 0) -> str:
         """Do what a request says, and return `ok …`, or `refused: …` with the reason."""
         try:
             match request.split():
                 case ["lock", gpu, mhz] if mhz.isascii() and mhz.isdecimal():
-                    return self._lock(gpu, int(mhz))
+                    return self._lock(gpu, int(mhz), sender)
                 case ["reset", gpu]:
                     self._require_known(gpu)
                     self._reset(gpu, "it was asked for")
@@ -54,7 +63,7 @@ class Clocks:
     def expire(self) -> None:
         """Reset what nobody has asked for again in time."""
         now = self._clock()
-        for gpu in [gpu for gpu, (_mhz, until) in self._locks.items() if until <= now]:
+        for gpu in [gpu for gpu, lease in self._leases.items() if lease.until <= now]:
             self._tries_reset(gpu, f"nobody asked for its clock for {LEASE_S:g} s")
 
     def reset_all(self, reason: str) -> bool:
@@ -69,31 +78,33 @@ class Clocks:
             if self._problems.get(gpu) != str(problem):  # it is tried again every second
                 log.error("cannot reset: %s", problem)
             self._problems[gpu] = str(problem)
-            self._locks[gpu] = 0, self._clock() + AGAIN_S
+            self._leases[gpu] = Lease(0, self._clock() + AGAIN_S)
             return False
         self._problems.pop(gpu, None)
         return True
 
-    def _lock(self, gpu: str, mhz: int) -> str:
+    def _lock(self, gpu: str, mhz: int, sender: int) -> str:
         self._require_known(gpu)
         if mhz not in (allowed := self._bounds.gpus[gpu]):
             raise ValueError(
                 f"GPU {gpu} may have {allowed.lowest_mhz} to {allowed.highest_mhz} MHz, not {mhz}"
             )
-        is_new = self._locks.get(gpu, (0, 0.0))[0] != mhz
-        if is_new:
+        before = self._leases.get(gpu, Lease(0, 0.0))
+        if before.mhz and before.sender != sender:  # two governors, or one and a sweep
+            raise ValueError(f"process {before.sender} has locked GPU {gpu}")
+        if before.mhz != mhz:
             log.info("GPU %s: lock at %d MHz%s", gpu, mhz, self._pretence)
         # Before the call: if it fails half-way, the lease resets what it may have done.
-        self._locks[gpu] = mhz, self._clock() + LEASE_S
+        self._leases[gpu] = Lease(mhz, self._clock() + LEASE_S, sender)
         if not self._bounds.dry_run:
             self._driver.lock(gpu, mhz)  # also a known one: the driver may have been restarted
         return f"ok lock {gpu} {mhz}{self._pretence}"
 
     def _reset(self, gpu: str, reason: str) -> None:
-        log.info("GPU %s: reset, %s%s", gpu, reason, self._pretence)
         if not self._bounds.dry_run:
             self._driver.reset(gpu)
-        self._locks.pop(gpu, None)
+        log.info("GPU %s: reset, %s%s", gpu, reason, self._pretence)
+        self._leases.pop(gpu, None)
 
     def _require_known(self, gpu: str) -> None:
         if gpu not in self._bounds.gpus:
@@ -116,18 +127,19 @@ class Server:
         self._socket.listen(16)
         self._socket.settimeout(LOOK_S)
 
-    def serve_one(self, answer: Callable[[str], str]) -> None:
+    def serve_one(self, answer: Callable[[str, int], str]) -> None:
         """Wait LOOK_S for a connection and answer its request."""
         try:
             connection, _address = self._socket.accept()
         except TimeoutError:
             return
         with connection, contextlib.suppress(OSError, UnicodeError):
-            if (user := _user_of(connection)) not in self._users:
+            process, user = _peer_of(connection)
+            if user not in self._users:
                 log.warning("refused: user %d is not in the bounds", user)
                 return  # without waiting for anything from there
             connection.settimeout(SENDER_S)
-            reply = answer(connection.recv(LONGEST).decode("ascii"))
+            reply = answer(connection.recv(LONGEST).decode("ascii"), process)
             connection.sendall(reply.encode()[:1024])
 
     def close(self) -> None:
@@ -146,7 +158,8 @@ def serve(clocks: Clocks, server: Server, goes_on: Callable[[], bool]) -> None:
         server.close()
 
 
-def _user_of(connection: socket.socket) -> int:
-    """Returns the user at the other end, by the kernel's word."""
+def _peer_of(connection: socket.socket) -> tuple[int, int]:
+    """Returns the process and the user at the other end, by the kernel's word."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(packed)[1])
+    process, user, _group = _CREDENTIALS.unpack(packed)
+    return process, user

@@ -20,7 +20,7 @@ from audit.trail.record import act
 from config import life_signs
 from config.energy import sweep_file
 from config.energy.client import AgentClient
-from config.energy.host_clocks import EngineLoad, HostClocks
+from config.energy.host_clocks import EngineLoad, HostClocks, Levels
 from config.process_start import follow_engines, release_problem
 from inference import loop_heartbeats
 from inference.energy.clock_choice import Bound, levels
@@ -51,18 +51,27 @@ def main() -> None:
 
 
 def _host_clocks() -> HostClocks:
+    known: Levels = _levels() if settings.ENERGY_CLOCKS else {}
+    for (name, _gpus), each in known.items():
+        words = ", ".join(f"up to {level.requests}: {level.mhz or 'own'}" for level in each)
+        log.info("clocks in MHz of engine %s, by requests at once: %s", name, words)
+    if not settings.ENERGY_CLOCKS:
+        log.warning("FOREBAY_ENERGY is neither clocks nor on: nothing is locked")
+    elif not known:
+        log.warning("no engine of this host has a sweep: nothing is locked")
+    return HostClocks(AgentClient(Path(settings.ENERGY_AGENT)), known, record)
+
+
+def _levels() -> Levels:
+    """Returns the levels of this host's sweeps. Ends the process if their file cannot be read."""
     try:
         sweeps = sweep_file.read(settings.FOREBAY_HOME)
-    except ValueError as problem:
+    except (ValueError, OSError) as problem:
         sys.exit(str(problem))
     bound = Bound(settings.ENERGY_SLOWER, settings.ENERGY_FIRST_TOKEN_MS)
-    by_engine = {name: levels(sweep.points, bound) for name, sweep in sweeps.items()}
-    for name, known in by_engine.items():
-        words = ", ".join(f"up to {each.requests}: {each.mhz or 'own'}" for each in known)
-        log.info("clocks in MHz of engine %s, by requests at once: %s", name, words)
-    if not by_engine:
-        log.warning("no engine of this host has a sweep: nothing is locked")
-    return HostClocks(AgentClient(Path(settings.ENERGY_AGENT)), by_engine, record)
+    return {
+        (name, tuple(sweep.gpus)): levels(sweep.points, bound) for name, sweep in sweeps.items()
+    }
 
 
 def _step(clocks: HostClocks) -> None:

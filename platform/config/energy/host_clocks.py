@@ -14,6 +14,8 @@ from inference.energy.clock_choice import ClockChoice, Level
 
 log = logging.getLogger(__name__)
 Record = Callable[[Action, dict[str, Any]], bool]  # returns whether it is on record
+# By an engine and the GPUs with which it was swept: with others nothing is known of it.
+Levels = Mapping[tuple[str, tuple[str, ...]], Sequence[Level]]
 _OWN = 0  # the driver's own clock
 PAUSE_S = 300.0  # after a refusal: one that lasts must not fill the trail
 
@@ -28,13 +30,12 @@ class EngineLoad(NamedTuple):
 
 
 class HostClocks:
-    def __init__(
-        self, agent: AgentClient, levels: Mapping[str, Sequence[Level]], record: Record
-    ) -> None:
+    def __init__(self, agent: AgentClient, levels: Levels, record: Record) -> None:
         self._agent, self._record = agent, record
         self._choices = {engine: ClockChoice(known) for engine, known in levels.items()}
         self._locked: dict[str, int] = {}  # by GPU, in MHz
         self._pauses: dict[str, float] = {}  # by GPU, until when
+        self._are_named_twice = False
 
     def step(self, now: float, loads: Iterable[EngineLoad]) -> None:
         """Lock and reset by the present load. Call it every second, `now` in seconds."""
@@ -55,12 +56,20 @@ class HostClocks:
         """Returns the clock of each GPU: the highest that one of its engines needs."""
         wanted: dict[str, int] = {}
         for load in loads:
-            choice = self._choices.get(load.name)
+            choice = self._choices.get((load.name, load.gpus))
             mhz = choice.choose(now, load.running, load.waiting) if choice else _OWN
             for gpu in load.gpus:
                 before = wanted.get(gpu, mhz)
                 wanted[gpu] = _OWN if _OWN in (mhz, before) else max(mhz, before)
-        return wanted
+        return dict.fromkeys(wanted, _OWN) if self._may_be_named_twice(wanted) else wanted
+
+    def _may_be_named_twice(self, gpus: Iterable[str]) -> bool:
+        """Returns whether indices and UUIDs are mixed: two names may then be of one GPU."""
+        before, kinds = self._are_named_twice, {gpu.isdecimal() for gpu in gpus}
+        self._are_named_twice = len(kinds) > 1
+        if self._are_named_twice and not before:
+            log.error("ALERT energy:clocks: name the GPUs of a host all by index or all by UUID")
+        return self._are_named_twice
 
     def _lock(self, gpu: str, mhz: int, load: EngineLoad | None) -> None:
         if self._locked.get(gpu) != mhz:

@@ -2,14 +2,17 @@
 
 import logging
 import os
+import socket
+import struct
 from pathlib import Path
+from typing import cast
 
 import pynvml
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.energy.agent import LEASE_S, LOOK_S, Clocks
+from config.energy.agent import LEASE_S, LOOK_S, Clocks, _peer_of
 from config.energy.bounds import Bounds, Range, read
 from infrastructure.gpu_driver import Driver, GpuError
 from tests.config.energy.gpus import StagedGpus
@@ -104,6 +107,28 @@ def test_a_lock_that_nobody_repeats_is_gone_within_five_seconds(
     assert LEASE_S + LOOK_S < 5
 
 
+def test_a_gpu_that_one_process_has_locked_is_no_others(gpus: StagedGpus, hand: Hand) -> None:
+    """Two governors, or one and a sweep, would change its clock forth and back."""
+    clocks = clocks_of(gpus, hand)
+    clocks.answer("lock 0 1005", 71)
+    assert clocks.answer("lock 0 1200", 72) == "refused: process 71 has locked GPU 0"
+    assert clocks.answer("lock 1 1200", 72) == "ok lock 1 1200"
+    assert gpus.clocks == {"0": 1005, "1": 1200}
+
+    hand.now += LEASE_S
+    clocks.expire()
+    assert clocks.answer("lock 0 1200", 72) == "ok lock 0 1200", "the first one is gone"
+    assert clocks.answer("reset 0", 71) == "ok reset 0", "the driver's own clock harms nobody"
+
+
+def test_the_peer_is_told_by_the_kernel_whatever_its_number() -> None:
+    class Connection:
+        def getsockopt(self, *_arguments: int) -> bytes:
+            return struct.pack("iII", 71, 3_000_000_000, 9)
+
+    assert _peer_of(cast(socket.socket, Connection())) == (71, 3_000_000_000)
+
+
 def test_the_silence_about_one_gpu_does_not_end_the_lock_of_another(
     gpus: StagedGpus, hand: Hand
 ) -> None:
@@ -191,11 +216,12 @@ def test_a_gpu_that_is_lost_harms_no_other_and_is_reset_when_it_is_back(
     clocks.answer("lock 0 1005")
     clocks.answer("lock 1 1200")
     gpus.change(broken={"reset 0": pynvml.NVML_ERROR_GPU_IS_LOST})
+    caplog.set_level(logging.INFO)
     for _look in range(40):  # ten seconds
         hand.now += LOOK_S
         clocks.expire()
     assert gpus.clocks == {"0": 1005, "1": None}
-    assert caplog.text.count("fallen off the bus") == 1
+    assert caplog.text.count("GPU 0") == 1, "it is tried each second, and told once"
 
     gpus.change(broken={})
     hand.now += 1
@@ -225,10 +251,11 @@ def test_gpus_may_be_named_by_uuid(tmp_path: Path, hand: Hand) -> None:
 
 
 def test_energy_and_supported_clocks_are_read_without_a_lock(gpus: StagedGpus) -> None:
-    gpus.change(millijoules={"0": 12_000})
+    gpus.change(millijoules={"0": 12_000}, uuids={"0": "GPU-1b2c"})
     driver = Driver(gpus.load())
 
-    assert driver.millijoules("0") == 12_000
+    assert driver.millijoules("0") == driver.millijoules("GPU-1b2c") == 12_000
+    assert driver.uuids(["0", "GPU-1b2c", "7"]) == {"GPU-1b2c", "7"}
     assert driver.clocks("0") == [510, 810, 1005, 1200, 1500, 1980]
     with pytest.raises(GpuError, match="no such GPU"):
         driver.millijoules("7")

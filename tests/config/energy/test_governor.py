@@ -1,7 +1,9 @@
 """The governor sees the load of this host's engines, and puts its acts on record."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -9,9 +11,12 @@ from django.db import OperationalError
 
 from audit.actions import Action
 from audit.models import Event
-from config.energy import governor
+from config.energy import governor, sweep_file
+from config.energy.client import AgentClient
 from config.energy.governor import present_loads, record
 from config.energy.host_clocks import EngineLoad
+from config.energy.sweep_file import Sweep
+from inference.energy.clock_choice import HOLD_S, Point
 from inference.engines import forget
 from inference.models import Engine
 from inference.queue.client import client
@@ -46,6 +51,36 @@ def test_the_load_of_each_engine_whose_gpus_are_here(pool: str) -> None:
         EngineLoad(f"{pool}.1", ("0", "GPU-1b2c"), running=2, waiting=0),
         EngineLoad(f"{pool}.4", ("1",), running=0, waiting=0),
     ]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_clocks_are_locked_only_where_forebay_energy_asks_for_it(
+    is_on: bool, settings: Any, tmp_path: Path
+) -> None:
+    settings.ENERGY_CLOCKS, settings.FOREBAY_HOME = is_on, tmp_path
+    points = [Point(4, 1980, 3.0, 100, 1000, 50), Point(4, 1005, 2.0, 100, 1010, 50)]
+    sweep_file.write(tmp_path, Sweep("a", ["0"], "2026-01-01T00:00:00+00:00", 30, 9, 9, points))
+    requests = list[str]()
+
+    class Agent(AgentClient):
+        def _ask(self, request: str) -> str:
+            requests.append(request)
+            return f"ok {request}"
+
+    with patch.multiple(governor, AgentClient=Agent, record=lambda *_: True):
+        clocks = governor._host_clocks()
+    for second in range(int(HOLD_S) + 2):
+        clocks.step(float(second), [EngineLoad("a", ("0",), 1, 0)])
+
+    assert set(requests) == ({"lock 0 1005"} if is_on else set())
+
+
+def test_a_file_of_sweeps_that_cannot_be_read_is_named(settings: Any, tmp_path: Path) -> None:
+    settings.ENERGY_CLOCKS, settings.FOREBAY_HOME = True, tmp_path
+    (tmp_path / "energy" / "sweeps.json").mkdir(parents=True)  # as good as another user's
+
+    with pytest.raises(SystemExit, match=r"sweeps\.json"):
+        governor._host_clocks()
 
 
 def test_an_engine_that_drains_is_left_to_the_driver(pool: str) -> None:

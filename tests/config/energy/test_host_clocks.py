@@ -11,6 +11,12 @@ from inference.energy.clock_choice import HOLD_S, Level
 
 pytestmark = pytest.mark.unit
 LEVELS = [Level(4, 1005), Level(16, 1500)]
+KNOWN = {
+    ("qwen.1", ("0",)): LEVELS,
+    ("qwen.1", ("0", "1")): LEVELS,
+    ("qwen.2", ("0",)): LEVELS,
+    ("qwen.2", ("GPU-1b2c",)): LEVELS,
+}
 
 
 class Agent(AgentClient):
@@ -36,8 +42,7 @@ class Host:
         self.agent, self.now = Agent(), 0.0
         self.on_record: list[tuple[Action, dict[str, Any]]] = []
         self.records = True
-        known = {"qwen.1": LEVELS, "qwen.2": LEVELS}
-        self.clocks = HostClocks(self.agent, known, self._record)
+        self.clocks = HostClocks(self.agent, KNOWN, self._record)
 
     def _record(self, action: Action, detail: dict[str, Any]) -> bool:
         if self.records:
@@ -112,6 +117,24 @@ def test_a_gpu_of_two_engines_has_the_higher_clock(host: Host) -> None:
     assert host.agent.clocks == {}
 
 
+def test_a_sweep_of_other_gpus_says_nothing_of_these(host: Host) -> None:
+    host.run(HOLD_S + 1, load(2, 0, "qwen.2", "1"))
+
+    assert host.agent.requests == []
+
+
+def test_gpus_that_may_have_two_names_keep_the_drivers_clock(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One engine would lower the clock of another, which has much to do."""
+    host.run(HOLD_S + 1, load(2))
+    assert host.agent.clocks == {"0": 1005}
+    host.run(HOLD_S + 1, load(2), load(9, 0, "qwen.2", "GPU-1b2c"))
+
+    assert host.agent.clocks == {}
+    assert caplog.text.count("ALERT energy:clocks: name the GPUs of a host") == 1
+
+
 def test_an_engine_that_is_gone_gives_its_clock_back(host: Host) -> None:
     host.run(HOLD_S + 1, load(2))
     host.run(1)
@@ -162,7 +185,7 @@ def test_a_gpu_that_cannot_be_locked_harms_no_other(host: Host) -> None:
             return super()._ask(request)
 
     host.agent = HalfBroken()
-    host.clocks = HostClocks(host.agent, {"qwen.1": LEVELS}, host._record)
+    host.clocks = HostClocks(host.agent, KNOWN, host._record)
     host.run(HOLD_S + 1, load(2, 0, "qwen.1", "0", "1"))
 
     assert host.agent.clocks == {"1": 1005}
