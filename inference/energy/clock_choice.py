@@ -28,7 +28,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """`slower`: how much slower than at the highest clock the p99 of whole answers may be.
+    """`slower`: how much slower than at the best clock the p99 of whole answers may be.
 
     First tokens may be as much slower, or take `first_token_ms`: prefill feels the clock most, and
     is a small part of an answer.
@@ -58,15 +58,17 @@ def levels(points: Iterable[Point], bound: Bound) -> list[Level]:
 
 
 def _best(points: Sequence[Point], bound: Bound) -> int:
-    fastest = points[-1]
-    slowest_answer = fastest.answer_p99_ms * (1 + bound.slower)
-    slowest_start = max(fastest.first_token_p99_ms * (1 + bound.slower), bound.first_token_ms)
+    # Not of the highest clock: one late answer there would allow every other clock to be as late.
+    answer_ms = min(point.answer_p99_ms for point in points) * (1 + bound.slower)
+    start_ms = min(point.first_token_p99_ms for point in points) * (1 + bound.slower)
+    start_ms = max(start_ms, bound.first_token_ms)
     within = [
         point
         for point in points
-        if point.answer_p99_ms <= slowest_answer and point.first_token_p99_ms <= slowest_start
+        if point.answer_p99_ms <= answer_ms and point.first_token_p99_ms <= start_ms
     ]
-    best = min(within, key=lambda point: point.joules_per_token)
+    fastest = points[-1]
+    best = min(within, key=lambda point: point.joules_per_token, default=fastest)
     return 0 if best is fastest else best.mhz
 
 

@@ -40,16 +40,18 @@ class NothingMeasured(Exception):
 
 
 async def measure(engine: Engine, load: Load, millijoules: Callable[[], int]) -> Measured:
-    """Returns what the engine did and used. Raises NothingMeasured, EngineFailed, GpuError."""
+    """Returns what the engine did and used, after a first answer of each client, which is not
+    measured: an engine may compile for a new batch.
+
+    Raises NothingMeasured, EngineFailed, GpuError, TimeoutError.
+    """
     async with EngineSession() as session:
+        await _Clients(engine, session, load).ask_for(0)
         clients = _Clients(engine, session, load)
         began, energy = time.monotonic(), await asyncio.to_thread(millijoules)
-        tokens_before = clients.tokens
-        async with asyncio.TaskGroup() as group:
-            for _ in range(load.requests):
-                group.create_task(clients.ask_on(began + load.seconds))
+        await clients.ask_for(load.seconds)
         used = await asyncio.to_thread(millijoules) - energy
-    seconds, tokens = time.monotonic() - began, clients.tokens - tokens_before
+    seconds, tokens = time.monotonic() - began, clients.tokens
     if not tokens or used <= 0:
         raise NothingMeasured(f"{tokens} tokens and {used} mJ in {seconds:.0f} s")
     slowest = _p99(clients.answer_s), _p99(clients.first_token_s)
@@ -63,8 +65,18 @@ class _Clients:
         self.answer_s: list[float] = []
         self.first_token_s: list[float] = []
 
-    async def ask_on(self, until: float) -> None:
-        """Ask until the time is over; an answer that has begun comes to its end."""
+    async def ask_for(self, seconds: float) -> None:
+        """Ask with all clients, each once at least. An answer that has begun comes to its end."""
+        until = time.monotonic() + seconds
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._load.requests):
+                    group.create_task(self._ask_until(until))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _ask_until(self, until: float) -> None:
+        await self._ask()
         while time.monotonic() < until:
             await self._ask()
 

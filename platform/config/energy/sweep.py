@@ -32,7 +32,15 @@ from infrastructure.gpu_driver import Driver, GpuError
 from infrastructure.own_addresses import is_here
 
 RENEW_S = 1.0
-_FAILURES = (AgentError, EngineFailed, GpuError, NothingMeasured, RedisError, DatabaseError)
+_FAILURES = (
+    AgentError,
+    EngineFailed,
+    GpuError,
+    NothingMeasured,
+    OSError,
+    RedisError,
+    DatabaseError,
+)
 
 
 class NotNow(Exception):
@@ -49,7 +57,8 @@ def main() -> int:
         _tell(engine, plan, options.seconds)
         if not options.change_clocks:
             raise NotNow("nothing was changed: say --change-clocks to measure")
-        _require_idle(engine)
+        for each in _sharers(engine):
+            _require_idle(each, workers_are_stopped=options.workers_are_stopped)
         sweep = Sweeping(engine, AgentClient(Path(settings.ENERGY_AGENT)), options).run(plan)
         print(f"wrote {sweep_file.write(settings.FOREBAY_HOME, sweep)}; restart the governor")
     except (NotNow, ValueError, *_FAILURES) as problem:
@@ -62,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("forebay energy sweep", description=__doc__)
     parser.add_argument("engine", metavar="ENGINE")
     parser.add_argument("--change-clocks", action="store_true", help="measure, at each clock")
+    parser.add_argument(
+        "--workers-are-stopped",
+        action="store_true",
+        help="those of an engine of FOREBAY_ENGINES, which cannot be drained",
+    )
     parser.add_argument("--seconds", type=float, default=30, help="for each measurement")
     parser.add_argument("--clocks", type=int, default=8, help="how many, spread evenly")
     parser.add_argument("--prompt-tokens", type=int, default=500)
@@ -98,11 +112,25 @@ def _tell(engine: Engine, plan: Sequence[tuple[int, int]], seconds: float) -> No
         print(f"  {requests:4} at once, at {clocks} MHz")
 
 
-def _require_idle(engine: Engine) -> None:
+def _sharers(engine: Engine) -> list[Engine]:
+    """Returns the engines of this host that have one of its GPUs, and itself."""
+    driver = Driver()
+    gpus = driver.uuids(map(str, engine.config.gpus))
+    others = [each for each in engines() if each != engine and is_here(each.config.url)]
+    return [
+        engine,
+        *(each for each in others if gpus & driver.uuids(map(str, each.config.gpus))),
+    ]
+
+
+def _require_idle(engine: Engine, *, workers_are_stopped: bool = False) -> None:
+    """Raises NotNow for an engine that has requests, or may get some: they would be measured."""
     name = engine.config.id
     pool = next(pool for pool in pools().values() if engine in pool.all_engines)
-    if engine in pool.engines:
+    if engine in pool.engines and not engine.config.from_file:
         raise NotNow(f"{name} takes requests: drain it first, and resume it afterwards")
+    if engine in pool.engines and not workers_are_stopped:
+        raise NotNow(f"{name} takes requests: stop its workers, and say --workers-are-stopped")
     if running := occupancy([pool.name])[pool.name].by_engine[name]:
         raise NotNow(f"{name} still runs {running} requests: wait until they have ended")
 
@@ -112,10 +140,15 @@ class Sweeping:
         self._engine, self._agent, self._options = engine, agent, options
         self._driver = Driver()
         self._gpus = [str(gpu) for gpu in engine.config.gpus]
+        self._highest_mhz = 0
 
     def run(self, plan: Sequence[tuple[int, int]]) -> Sweep:
-        """Measure all. A clock out of the agent's bounds is left out. Raises one of _FAILURES."""
+        """Measure all. Lower clocks out of the agent's bounds are left out.
+
+        Raises NotNow or one of _FAILURES.
+        """
         options, name = self._options, self._engine.config.id
+        self._highest_mhz = max(mhz for _requests, mhz in plan)
         detail = {"engine": name, "gpus": self._gpus, "sweep": len(plan)}
         if not record(Action.GPU_LOCK, detail):
             raise NotNow("PostgreSQL does not answer: no clock is changed without a record")
@@ -124,8 +157,6 @@ class Sweeping:
         finally:
             self._reset()
             record(Action.GPU_RESET, detail)
-        if not points:
-            raise NotNow("the agent's bounds allow none of these clocks")
         sizes = options.seconds, options.prompt_tokens, options.answer_tokens
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Sweep(name, self._gpus, now, *sizes, points)
@@ -139,6 +170,8 @@ class Sweeping:
         except AgentError as problem:
             if "may have" not in str(problem):
                 raise
+            if mhz == self._highest_mhz:
+                raise NotNow(f"{problem}, and others are compared with that") from None
             print(f"  {mhz} MHz is left out: {problem}")
             return None
         point = Point(
@@ -154,25 +187,30 @@ class Sweeping:
 
     @contextmanager
     def _locked(self, mhz: int) -> Iterator[None]:
-        """Hold a lock, which has to be renewed, meanwhile. Raises AgentError."""
+        """Hold a lock, which has to be renewed, meanwhile.
+
+        Raises AgentError or NotNow, also where the lock was lost for a moment only: what was
+        measured then is of another clock.
+        """
         self._lock(mhz)
-        ended = threading.Event()
+        ended, problems = threading.Event(), list[Exception]()
 
         def renew() -> None:
-            while not ended.wait(RENEW_S):
+            while not (ended.wait(RENEW_S) or problems):
                 try:
                     self._lock(mhz)
-                except AgentError:  # the measurement is of no use: the next lock says why
-                    return
+                except (AgentError, NotNow) as problem:
+                    problems.append(problem)
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
         try:
             yield
-            self._lock(mhz)
         finally:
             ended.set()
             thread.join()
+        if problems:
+            raise problems[0]
 
     def _lock(self, mhz: int) -> None:
         for gpu in self._gpus:
