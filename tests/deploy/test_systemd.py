@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,19 @@ def test_whatever_stands_still_is_started_anew() -> None:
             assert values(unit, "Type") == ["notify"], unit.name
             assert values(unit, "WatchdogSec") == ["60"], unit.name
             assert values(unit, "Restart") == ["on-failure"], unit.name
+
+
+def test_what_asks_nvidias_driver_sees_its_devices_and_its_module() -> None:
+    """Older drivers register nvidia-frontend, and the library looks into /proc/modules."""
+    asking = [unit for unit in SERVICES if values(unit, "DeviceAllow")]
+    names = {unit.name for unit in asking}
+    assert names == {f"forebay-{each}.service" for each in ("energy-agent", "worker@", "workers")}
+    for unit in asking:
+        (device,) = values(unit, "DeviceAllow")
+        pattern = device.removesuffix(" rw").removeprefix("char-")
+        for group in ("nvidia", "nvidia-frontend", "nvidiactl", "nvidia-uvm", "nvidia-caps"):
+            assert fnmatch(group, pattern), f"{unit.name}: {group}"
+        assert values(unit, "ProcSubset") == ["all"], unit.name
 
 
 def test_streams_end_before_systemd_kills() -> None:
