@@ -32,7 +32,9 @@ BREAKER = Gauge(
     Label.of("state", *breakers.Phase),
 )
 UP = Gauge(
-    "forebay_engine_up", "1 where it answered a question for its health; not of hosted ones", *_OF
+    "forebay_engine_up",
+    "1 where it answered a question for its health; not of hosted ones, nor of drained silent ones",
+    *_OF,
 )
 _LOAD = {  # by the fields of engines/load.py
     "running": Gauge(
@@ -88,7 +90,10 @@ def ask() -> None:
     """Ask all of them together, for PATIENCE_S at most."""
     own = {key: engine for key, engine in _by_key().items() if not engine.config.hosted}
     reports = dict(zip(own, asyncio.run(_reports(own.values())), strict=True))
-    UP.set_all({key: report.up for key, report in reports.items()})
+    serving = {engine for pool in pools().values() for engine in pool.engines}
+    # A drained engine may be stopped for repairs, or to save energy: its silence is no fault.
+    watched = {key: report for key, report in reports.items() if report.up or own[key] in serving}
+    UP.set_all({key: report.up for key, report in watched.items()})
     loads = {key: report.load for key, report in reports.items() if report.load}
     for field, gauge in _LOAD.items():
         figures = {key: getattr(load, field) for key, load in loads.items()}

@@ -20,7 +20,8 @@ from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
 from config.metrics import process, scraped_sources
 from inference import request_id
-from inference.engines import forget
+from inference.engine_entries import EngineEntry
+from inference.engines import forget, put_in_force
 from inference.engines.health import breakers
 from inference.metrics import engines, queues
 from inference.queue.client import client
@@ -269,6 +270,16 @@ def test_how_engines_are() -> None:
     assert of("forebay_engine_breaker_state", *key, breakers.Phase.CLOSED) == 1
     assert of("forebay_engine_breaker_state", *key, breakers.Phase.OPEN) == 0
     assert of("forebay_engine_up", *key) == 0  # nobody listens there
+
+
+def test_a_drained_engine_that_is_silent_is_no_fault() -> None:
+    fields = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    names = ("serves", "rests")
+    put_in_force([EngineEntry("m", POOL, name, fields, name == "rests") for name in names])
+    engines.ask()
+    assert of("forebay_engine_up", POOL, "serves") == 0
+    with pytest.raises(StopIteration):
+        of("forebay_engine_up", POOL, "rests")
 
 
 def test_how_full_the_disk_is() -> None:
