@@ -66,6 +66,15 @@ def test_a_recorded_day_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_the_committed_day_is_what_this_code_makes_of_it() -> None:
+    """Its first hour, which is the same however long the day is."""
+    committed = msgspec.json.decode(FIGURES.read_bytes(), type=list[Result])
+    for result, whole in zip(compared(replace(Day(), hours=1)), committed, strict=True):
+        assert result.policy == whole.policy
+        assert result.watts == pytest.approx(whole.watts[: len(result.watts)])
+        assert result.awake == whole.awake[: len(result.awake)]
+
+
 def test_the_committed_day_reaches_its_aims() -> None:
     by_name = {
         each.policy: each for each in msgspec.json.decode(FIGURES.read_bytes(), type=list[Result])
