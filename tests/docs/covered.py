@@ -129,7 +129,8 @@ RULES: list[tuple[str, str]] = [
         "test_each_clock_is_held_while_it_is_measured_and_given_back",
     ),
     # Installations.
-    (r"(useradd|install|systemctl|cp deploy/systemd/) ?.*", ROOT),
+    (r"(useradd|install|systemctl|cp deploy/systemd/|chown) ?.*", ROOT),
+    (r"export (\w+=/(etc|var/lib)/forebay\S* ?)+", ROOT),
     (r"(python3 -m venv /opt|/opt/forebay/bin/pip) ?.*", ROOT),
     (r"for key in .*|\(umask 077; openssl rand .*", ROOT),
     (r"make image|podman run .*", _IMAGE),
