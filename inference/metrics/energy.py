@@ -7,7 +7,7 @@ from infrastructure.metrics import Counter, Gauge, Label
 
 JOULES = Counter(
     "forebay_energy_joules_total",
-    "Energy of an engine's GPUs, for requests and while none ran in this worker",
+    "Energy of an engine's GPUs, for requests and while a worker waits for more",
     POOL,
     ENGINE,
     Label.of("part", "requests", "idle"),
