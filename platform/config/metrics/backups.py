@@ -1,6 +1,7 @@
 """How old the stored backups are, and what their last proof found (docs/operations/backup.md).
 
-The files are those of this home. A platform without backups has none of these figures.
+The files are those of this home. A platform without backups has none of these figures, and one that
+pgBackRest backs up only those of verifications and of the kit: pgBackRest knows the rest.
 """
 
 from config import backup_settings, environment
@@ -29,17 +30,23 @@ GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT, FINDINGS, GAPS)
 
 
 def read() -> None:
-    if not backup_settings.address():
+    place = backup_settings.address()
+    if not place:
         forget()
         return
-    progress, verified = Progress.read(environment.HOME), Verified.read(environment.HOME)
+    verified = Verified.read(environment.HOME)
+    VERIFIED.set(verified.good_at)
+    FINDINGS.set(len(verified.findings))
+    KIT.set(verified.kit_at)
+    if not place.startswith(backup_settings.PGBACKREST):
+        _set_progress(Progress.read(environment.HOME))
+
+
+def _set_progress(progress: Progress) -> None:
     STORED.set(progress.stored_until)
     FAILING.set(float(bool(progress.failure)))
     BASE.set(progress.base_at)
-    VERIFIED.set(verified.good_at)
-    FINDINGS.set(len(verified.findings))
     GAPS.set(progress.gaps)
-    KIT.set(verified.kit_at)
 
 
 def forget() -> None:
