@@ -18,6 +18,7 @@ from config.backup.kind import Base, Kind
 from config.supervisor.terminal import RunProblem
 
 _LOG_BYTES = 1 << 30  # of the log while it is replayed (max_wal_size)
+_ROOM_BYTES = 512 << 20  # a copy beside a running database stops before it takes the last of it
 _LONGEST_S = 24 * 3600  # the log of a busy day takes hours; a recovery that fails ends by itself
 _SETTINGS = {
     "recovery_target_action": "promote",
@@ -26,6 +27,13 @@ _SETTINGS = {
     "port": "5432",
     "archive_mode": "off",
     "log_min_error_statement": "panic",
+    # What the original's configuration may have, and a copy beside it must not.
+    "synchronous_standby_names": "",  # a commit would wait for ever
+    "external_pid_file": "",
+    "ssl": "off",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "lc_messages": "C",
 }
 
 
@@ -68,7 +76,7 @@ def recovered(
             fsync = {"fsync": "on" if is_durable else "off"}
             server = _start(kind, data, folder, {**settings, **fsync})
             try:
-                url = _wait_until_open(server, folder)
+                url = _wait_until_open(server, folder, None if is_durable else data)
                 missing = 0 if at else kind.missing(base)
                 yield url, Recovered(base, missing, _last_commit(url), time.monotonic() - began)
             finally:
@@ -95,6 +103,7 @@ def _sockets(data: Path) -> Iterator[Path]:
     try:
         (folder / "pg_hba.conf").write_text("local all all trust\n")
         (folder / "postgres.log").touch()
+        (folder / "postgresql.conf").touch()
         owner = data.stat()
         for path in (*folder.iterdir(), folder):
             os.chown(path, owner.st_uid, owner.st_gid)
@@ -110,6 +119,8 @@ def _start(
     signal_file.touch()
     os.chown(signal_file, data.stat().st_uid, data.stat().st_gid)
     ours = {"hba_file": str(folder / "pg_hba.conf"), "unix_socket_directories": str(folder)}
+    if not (data / "postgresql.conf").exists():  # Debian has it in /etc, which no backup contains
+        ours["config_file"] = str(folder / "postgresql.conf")
     every = {**_SETTINGS, **ours, **settings}
     flags = [part for name, value in every.items() for part in ("-c", f"{name}={value}")]
     with (folder / "postgres.log").open("wb") as log:
@@ -124,13 +135,18 @@ def _start(
         )
 
 
-def _wait_until_open(server: subprocess.Popen[bytes], folder: Path) -> str:
-    """Returns the superuser's URL once the log has been replayed. Raises RunProblem."""
+def _wait_until_open(server: subprocess.Popen[bytes], folder: Path, copy: Path | None) -> str:
+    """Returns the superuser's URL once the log has been replayed.
+
+    Raises RunProblem, also where a copy grows until the disk of the running database is full.
+    """
     url = f"postgres://postgres@/postgres?host={folder}&port=5432"
     deadline = time.monotonic() + _LONGEST_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise RunProblem(_why_it_ended((folder / "postgres.log").read_text(errors="replace")))
+        if copy and shutil.disk_usage(copy).free < _ROOM_BYTES:
+            raise RunProblem(f"the copy has grown until {copy.parent} was full: make room there")
         try:
             with psycopg.connect(url, connect_timeout=2) as connection:
                 if connection.execute("select pg_is_in_recovery()").fetchone() == (False,):

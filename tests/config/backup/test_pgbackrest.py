@@ -32,7 +32,7 @@ def run(*words: str) -> None:
 
 
 class Own:
-    """A cluster whose log pgBackRest archives."""
+    """A cluster whose log pgBackRest archives; its configuration is elsewhere, as Debian has it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data = folder, folder / "data"
@@ -46,8 +46,13 @@ class Own:
         shutil.chown(folder, "postgres")
         shutil.chown(folder / "pgbackrest.conf", "postgres")
         run(str(self.programs / "initdb"), "-A", "trust", "-E", "UTF8", "-D", str(self.data))
+        (folder / "etc").mkdir()
+        for file in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            (self.data / file).rename(folder / "etc" / file)
+        shutil.chown(folder / "etc", "postgres")
         self.settings = (
-            f"-c listen_addresses= -c unix_socket_directories={folder} -c archive_mode=on"
+            f"-c config_file={folder}/etc/postgresql.conf -c hba_file={folder}/etc/pg_hba.conf"
+            f" -c listen_addresses= -c unix_socket_directories={folder} -c archive_mode=on"
             " -c archive_command='pgbackrest --stanza=main archive-push %p'"
         )
         self.control("start")
@@ -74,6 +79,24 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
         made = Own(folder)
         yield made
         made.control("stop")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.slow(seconds=15)
+def test_a_copy_waits_for_no_standby_and_the_restored_database_archives_its_log_again(
+    own: Own,
+) -> None:
+    own.rows("alter system set synchronous_standby_names = 'nobody'")  # no reload: for the copy
+    kind = PgBackRest("main")
+    kind.take()
+    data = own.folder / "restored"
+    with (
+        recovery.recovered(kind, recovery.choose(kind), data) as (url, _),
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        connection.execute("set statement_timeout = '20s'")
+        connection.execute("create table copied as select 1 as n")
+    assert "archive_mode" not in (data / "postgresql.auto.conf").read_text()
 
 
 @pytest.mark.soak

@@ -66,7 +66,7 @@ class PgBackRest:
             owner = pwd.getpwnam(_USER)
             os.chown(data, owner.pw_uid, owner.pw_gid)
         target = ["--type=time", f"--target={at.isoformat(sep=' ')}"] if at else ["--type=default"]
-        words = [f"--set={base.label}", f"--pg1-path={data}", "--archive-mode=off", *target]
+        words = [f"--set={base.label}", f"--pg1-path={data}", *target]
         self._run(*words, "restore")
         yield {}  # pgBackRest has written them into postgresql.auto.conf
 
