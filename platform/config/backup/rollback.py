@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from config.backup import bases
 from config.backup.repository import Repository
 from config.backup.stored_log import StoredLog
+from config.backup.witness_files import stored_size
 
 
 def missing_objects(
@@ -41,13 +42,6 @@ def _log(repository: Repository, stored: int) -> Iterator[str]:
 
 def _witness(repository: Repository, witness: Mapping[str, int]) -> Iterator[str]:
     for name, size in witness.items():
-        present = _size(repository, f"witness/{name}")
+        present = stored_size(repository, name)
         if present < size:
             yield f"witness/{name} has {present:,} of the {size:,} bytes that were stored"
-
-
-def _size(repository: Repository, name: str) -> int:
-    try:
-        return len(repository.get(name))
-    except FileNotFoundError:
-        return 0
