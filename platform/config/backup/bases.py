@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -48,6 +48,10 @@ class StoredBase(Base):
     def began_at(self) -> datetime:
         return datetime.strptime(self.label, _LABEL).replace(tzinfo=UTC)
 
+    @property
+    def next_label(self) -> str:
+        return (self.began_at + timedelta(seconds=1)).strftime(_LABEL)
+
 
 def take(repository: Repository, cluster: Cluster) -> StoredBase:
     """Copy the running cluster into the repository. Raises RunProblem, StoreError.
@@ -60,11 +64,15 @@ def take(repository: Repository, cluster: Cluster) -> StoredBase:
 
 
 def _new_label(repository: Repository) -> str:
-    """Returns the present second, or the next one of which there is no base."""
+    """Returns the present second, or the next one of which there is no base.
+
+    Labels sort as bases were made, even if the clock was ahead for a time.
+    """
     known = {name.partition("/")[0] for name in repository.names("base")}
     while (label := datetime.now(UTC).strftime(_LABEL)) in known:
         time.sleep(0.05)
-    return label
+    last = all_bases(repository)[-1:]
+    return label if not last or label > last[0].label else last[0].next_label
 
 
 def _take(repository: Repository, cluster: Cluster, label: str) -> StoredBase:
@@ -93,16 +101,35 @@ def _take(repository: Repository, cluster: Cluster, label: str) -> StoredBase:
 
 
 def all_bases(repository: Repository) -> list[StoredBase]:
-    """Returns the whole ones, oldest first. Raises StoreError, Unreadable."""
-    manifests = [name for name in repository.names("base") if name.endswith(_MANIFEST)]
-    return [_manifest_content(repository, name) for name in manifests]
+    """Returns the whole ones, oldest first.
+
+    One manifest that somebody has changed does not hide the others. Raises StoreError, and
+    Unreadable if none opens: the key is another one.
+    """
+    manifests = _manifests(repository)
+    known = [each for each in manifests if isinstance(each, StoredBase)]
+    if manifests and not known:
+        raise next(each for each in manifests if isinstance(each, Unreadable))
+    return known
 
 
-def _manifest_content(repository: Repository, name: str) -> StoredBase:
+def damaged(repository: Repository) -> list[Unreadable]:
+    """Returns why manifests do not open, one problem for each. Raises StoreError."""
+    return [each for each in _manifests(repository) if isinstance(each, Unreadable)]
+
+
+def _manifests(repository: Repository) -> list[StoredBase | Unreadable]:
+    names = (name for name in repository.names("base") if name.endswith(_MANIFEST))
+    return [_manifest_content(repository, name) for name in names]
+
+
+def _manifest_content(repository: Repository, name: str) -> StoredBase | Unreadable:
     try:
         return msgspec.json.decode(repository.get(f"base/{name}"), type=StoredBase)
+    except Unreadable as problem:
+        return problem
     except msgspec.DecodeError as error:
-        raise Unreadable(f"base/{name} is of another version of Forebay ({error})") from None
+        return Unreadable(f"base/{name} is of another version of Forebay ({error})")
 
 
 def copy_tar(repository: Repository, base: StoredBase, target: Target) -> None:

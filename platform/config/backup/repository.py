@@ -5,11 +5,12 @@ SYSTEM/base/20261130T031500Z/base.tar.zst.age
 SYSTEM/writer.zst.age                                 who writes here, and how far (writer.py)
 SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
 SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
+SYSTEM/witness/tombstones.jsonl.00000000.zst.age      erasures and checkpoints (witness_files.py)
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from config.backup import sealed
 from config.backup.backup_key import BackupKey
 from config.supervisor.terminal import RunProblem
 
+_LARGEST = 256 << 20  # an object that is read as a whole; somebody may have put a larger one there
 _READ_BYTES = 16 << 20  # a request; its latency is 0.1 s for some stores
 _PART_BYTES = 32 << 20  # S3 takes 10,000 parts of an object: 320 GB
 _PARTS_AT_ONCE = 4
@@ -86,7 +88,10 @@ class Repository:
         """Raises StoreError, FileNotFoundError, sealed.Unreadable."""
         path = self._path(name)
         with _as_store_error(path):
-            blob = bytes(obstore.get(self._store, path).bytes())
+            answer = obstore.get(self._store, path)
+            if answer.meta["size"] > _LARGEST:
+                raise sealed.Unreadable(f"{path} has {answer.meta['size']:,} bytes: it is not ours")
+            blob = bytes(answer.bytes())
         return sealed.opened(path, blob, self._key)
 
     def get_stream(self, name: str, target: sealed.Target) -> None:
@@ -115,6 +120,12 @@ class Repository:
         with suppress(FileNotFoundError), _as_store_error(path):
             obstore.delete(self._store, path)
 
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete objects that are there, a thousand in a request. Raises StoreError."""
+        if paths := [self._path(name) for name in names]:
+            with suppress(FileNotFoundError), _as_store_error(paths[0]):
+                obstore.delete(self._store, paths)
+
     def delete_drafts(self) -> None:
         """Delete what a process that was killed had half written into a folder.
 
@@ -141,10 +152,14 @@ class Repository:
 
 
 def systems(store: ObjectStore) -> list[str]:
-    """Returns the system identifiers of the clusters that have backups here. Raises StoreError."""
+    """Returns the system identifiers of the clusters that have backups here. Raises StoreError.
+
+    Other folders beside them, such as a disk's `lost+found`, are none.
+    """
     with _as_store_error(""):
         prefixes = obstore.list_with_delimiter(store)["common_prefixes"]
-    return sorted(prefix.strip("/") for prefix in prefixes)
+    names = (prefix.strip("/").rpartition("/")[2] for prefix in prefixes)
+    return sorted(name for name in names if name.isdecimal())
 
 
 class _Bytes:

@@ -27,6 +27,7 @@ def missing_witness_lines(repository: Repository, witness: Mapping[str, int]) ->
 def _bases(repository: Repository, base: str) -> Iterator[str]:
     if base and base not in {each.label for each in bases.all_bases(repository)}:
         yield f"the base backup {base} is gone from the place"
+    yield from (f"a base backup does not open: {problem}" for problem in bases.damaged(repository))
 
 
 def _log(repository: Repository, stored: int) -> Iterator[str]:
@@ -34,7 +35,7 @@ def _log(repository: Repository, stored: int) -> Iterator[str]:
     if not (known and stored):
         return
     for _ in range(2):  # pieces may be merged while they are listed, but not twice within a second
-        lacks = stored - StoredLog.read(repository).end(known[-1].segment_bytes)
+        lacks = stored - StoredLog.read(repository).end(known[-1])
         if lacks <= 0:
             return
     yield f"the last {lacks:,} bytes of the log that were stored are gone from the place"

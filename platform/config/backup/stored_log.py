@@ -1,6 +1,7 @@
 """The write-ahead log in the repository, as a restore asks for it."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from config.backup.bases import StoredBase
@@ -58,28 +59,39 @@ class StoredLog:
         """
         histories = sorted(name for name in self.names if HISTORY.fullmatch(name))
         for name in reversed(histories):
-            branch = _branches(self.repository.get(f"wal/{name}")).get(base.timeline, -1)
-            if branch >= base.ends:
-                return int(name.partition(".")[0], 16)
+            timeline = int(name.partition(".")[0], 16)
+            if self._branches(timeline).get(base.timeline, -1) >= base.ends:
+                return timeline
         return base.timeline
 
-    def end(self, segment_bytes: int) -> int:
-        """Returns the position after the last byte that is stored."""
-        whole = (Segment.named(name, segment_bytes) for name in self.names if _is_segment(name))
-        begun = (
-            Segment.named(name, segment_bytes).begins + contiguous(pieces)
-            for name, pieces in self.pieces.items()
-        )
-        return max((*(segment.later(1).begins for segment in whole), *begun), default=0)
+    def end(self, base: StoredBase) -> int:
+        """Returns the position after the last byte that is stored of what follows a base."""
+        return max((end for _, end in self._following(base)), default=0)
 
     def missing_since(self, base: StoredBase) -> list[int]:
         """Returns numbers of segments after the base that nobody stored, though later ones were."""
-        segments = filter(_is_segment, self.names)
-        stored = {
-            Segment.named(name, base.segment_bytes).number for name in (*segments, *self.pieces)
-        }
+        stored = {segment.number for segment, _ in self._following(base)}
         needed = range(base.last_segment.number + 1, max(stored, default=0))
         return [number for number in needed if number not in stored]
+
+    def _following(self, base: StoredBase) -> Iterator[tuple[Segment, int]]:
+        """Returns stored segments of the timelines that a restore follows, and where each ends.
+
+        A timeline that was left, for an earlier moment, does not count beyond that point.
+        """
+        newest = self.newest_timeline(base)
+        branches = self._branches(newest) if newest != base.timeline else {}
+        for segment, end in self._segments(base.segment_bytes):
+            if segment.timeline == newest or end <= branches.get(segment.timeline, 0):
+                yield segment, end
+
+    def _segments(self, segment_bytes: int) -> Iterator[tuple[Segment, int]]:
+        for name in filter(_is_segment, self.names):
+            segment = Segment.named(name, segment_bytes)
+            yield segment, segment.later(1).begins
+        for name, pieces in self.pieces.items():
+            segment = Segment.named(name, segment_bytes)
+            yield segment, segment.begins + contiguous(pieces)
 
     def before(self, base: StoredBase) -> list[str]:
         """Returns the names of stored segments and pieces that no restore from this base reads."""
@@ -94,12 +106,12 @@ class StoredLog:
             for object_name in object_names
         ]
 
-
-def _branches(history: bytes) -> dict[int, int]:
-    """Returns the position at which each timeline of a history was left."""
-    lines = [line.split() for line in history.decode().splitlines()]
-    fields = (line for line in lines if len(line) >= 2 and line[0].isdecimal())
-    return {int(line[0]): position(line[1]) for line in fields}
+    def _branches(self, timeline: int) -> dict[int, int]:
+        """Returns the position at which each timeline before this one was left."""
+        history = self.repository.get(f"wal/{timeline:08X}.history").decode()
+        lines = [line.split() for line in history.splitlines()]
+        fields = (line for line in lines if len(line) >= 2 and line[0].isdecimal())
+        return {int(line[0]): position(line[1]) for line in fields}
 
 
 def _is_segment(name: str) -> bool:

@@ -1,12 +1,16 @@
 """The log in a place, as a restore reads it, while somebody may write to the place."""
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from config.backup import bases, retention, rollback
 from config.backup.backup_key import BackupKey
 from config.backup.bases import StoredBase
-from config.backup.repository import Repository, open_store
+from config.backup.repository import Repository, open_store, systems
 from config.backup.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 
@@ -51,11 +55,93 @@ def test_pieces_that_are_replaced_by_their_segment_during_a_restore_are_read_fro
 def test_the_end_is_that_of_the_last_piece_without_a_hole_before_it(
     repository: Repository,
 ) -> None:
+    base = a_base(timeline=1, ends=0x200000)
     repository.put("wal/000000010000000000000002", bytes(MEGABYTE))
-    assert StoredLog.read(repository).end(MEGABYTE) == 3 * MEGABYTE
+    assert StoredLog.read(repository).end(base) == 3 * MEGABYTE
     repository.put(f"wal/{NAME}.00000000-00000003", b"abc")
     repository.put(f"wal/{NAME}.00000010-00000020", b"after a hole")
-    assert StoredLog.read(repository).end(MEGABYTE) == 3 * MEGABYTE + 3
+    assert StoredLog.read(repository).end(base) == 3 * MEGABYTE + 3
+
+
+def test_log_of_a_timeline_that_was_left_does_not_hide_what_is_gone_of_the_newest(
+    repository: Repository,
+) -> None:
+    """The database went back to an earlier moment; what it wrote before stays in the place."""
+    for number in range(2, 10):
+        repository.put(f"wal/00000001000000000000000{number}", b"x")
+    repository.put("wal/00000002.history", b"1\t0/480000\tbefore a mistake\n")
+    for number in (4, 6):
+        repository.put(f"wal/00000002000000000000000{number}", b"x")
+    log = StoredLog.read(repository)
+    base = a_base(timeline=1, ends=0x300000)
+    assert log.missing_since(base) == [5]
+    assert log.end(base) == 7 * MEGABYTE
+
+
+def test_log_that_a_newer_base_needs_stays_though_an_older_one_begins_after_it(
+    repository: Repository,
+) -> None:
+    """The older one is of a timeline that was left, for an earlier moment."""
+    left = replace(a_base(timeline=1, ends=0x900000), label="20261130T031500Z")
+    newest = replace(a_base(timeline=2, ends=0x500000), label="20261201T031500Z")
+    for base in (left, newest):
+        repository.put(f"base/{base.label}/manifest.json", msgspec.json.encode(base))
+    repository.put("wal/000000020000000000000003", b"no base needs it")
+    repository.put("wal/000000020000000000000005", b"the newest does")
+    retention.apply(repository, before=0)
+    assert repository.names("wal") == ["000000020000000000000005"]
+
+
+def test_a_clock_that_was_ahead_hides_no_later_base_and_removes_none_too_early(
+    repository: Repository,
+) -> None:
+    ahead = replace(
+        a_base(timeline=1, ends=0x300000),
+        label="20991130T031500Z",
+        ended_at="2099-11-30T03:16:00+00:00",
+    )
+    repository.put(f"base/{ahead.label}/manifest.json", msgspec.json.encode(ahead))
+    later = replace(a_base(timeline=1, ends=0x600000), label=ahead.next_label)
+    repository.put(f"base/{later.label}/manifest.json", msgspec.json.encode(later))
+    assert bases.all_bases(repository) == [ahead, later]
+    made = datetime.fromisoformat(later.ended_at).timestamp()
+    assert retention.apply(repository, before=made - 1) == 0
+    assert retention.apply(repository, before=made + 1) == 1
+    assert bases.all_bases(repository) == [later]
+
+
+def test_a_manifest_that_somebody_changed_hides_no_other_and_is_named(
+    repository: Repository, place: Path, key: BackupKey
+) -> None:
+    base = a_base(timeline=1, ends=0x300000)
+    repository.put(f"base/{base.label}/manifest.json", msgspec.json.encode(base))
+    forged = place / "7713" / "base" / "20991231T000000Z" / "manifest.json.zst.age"
+    forged.parent.mkdir()
+    forged.write_bytes(b"garbage")
+    assert bases.all_bases(repository) == [base]
+    retention.apply(repository, before=0)
+    (line,) = rollback.missing_objects(repository, stored=0, base=base.label, witness={})
+    assert "a base backup does not open: 7713/base/20991231T000000Z/manifest.json" in line
+    other = Repository(open_store(str(place)), "7713", BackupKey.create())
+    with pytest.raises(Unreadable, match="does not open with this key"):
+        bases.all_bases(other)
+
+
+def test_an_object_too_large_to_be_ours_is_not_read(
+    repository: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.backup.repository._LARGEST", 1000)
+    repository.put("writer", b"x")
+    (place / "7713" / "writer.zst.age").write_bytes(bytes(1001))
+    with pytest.raises(Unreadable, match="has 1,001 bytes: it is not ours"):
+        repository.get("writer")
+
+
+def test_other_folders_of_a_disk_are_no_backups(repository: Repository, place: Path) -> None:
+    (place / "lost+found").mkdir(parents=True)
+    assert systems(open_store(str(place))) == []
+    repository.put("writer", b"x")
+    assert systems(open_store(str(place))) == ["7713"]
 
 
 def test_a_timeline_that_left_before_the_base_was_made_is_not_followed(
