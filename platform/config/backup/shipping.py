@@ -4,7 +4,6 @@ pg_receivewal writes into a folder here; a piece follows once a second, as far a
 said that it wrote. Bytes of the log never change once they are written.
 """
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +29,16 @@ class Shipping:
 
         Raises StoreError: what was not stored is there at the next call.
         """
+        # An old timeline leaves its last segment behind: the newest is being written. It is looked
+        # for first: it may become a whole one, and must not be passed over then.
+        partial = max(self.spool.glob(f"*{_PARTIAL}"), default=None)
         for file in sorted(self.spool.iterdir()):
             if SEGMENT.fullmatch(file.name):
                 self._ship_segment(file)
             elif HISTORY.fullmatch(file.name):
                 self.repository.put(f"wal/{file.name}", file.read_bytes())
                 file.unlink()
-        if received is None:
-            return
-        # An old timeline leaves its last segment behind: the newest is being written.
-        if partial := max(self.spool.glob(f"*{_PARTIAL}"), default=None):
+        if partial and received is not None:
             self._ship_piece(partial, received)
 
     def _ship_segment(self, file: Path) -> None:
@@ -56,7 +55,13 @@ class Shipping:
         begin = self._stored_bytes(name)
         if end <= begin:
             return
-        with contextlib.suppress(FileNotFoundError), file.open("rb") as log:  # it is whole by now
+        try:
+            log = file.open("rb")
+        except FileNotFoundError:
+            if (whole := file.with_suffix("")).exists():
+                self._ship_segment(whole)
+            return
+        with log:
             log.seek(begin)
             self._store(Piece(name, begin, end), log.read(end - begin))
             if len(self.pieces or []) >= _MOST_PIECES:
