@@ -35,8 +35,9 @@ def main() -> None:
 def _process() -> BackupProcess:
     programs = wheel() / f"pginstall{VERSION}" / "bin"
     cluster = Cluster.connect(os.environ["FOREBAY_BACKUP_DATABASE_URL"], programs)
-    repository = configured.repository(environment.HOME, backup_settings.address(), cluster.system)
-    return BackupProcess(environment.HOME, cluster, repository, backup_settings.read())
+    place = backup_settings.address()
+    repository = configured.repository(environment.HOME, place, cluster.system)
+    return BackupProcess(environment.HOME, cluster, repository, backup_settings.read(), place)
 
 
 if __name__ == "__main__":

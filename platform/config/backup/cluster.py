@@ -14,17 +14,23 @@ from config.backup.wal import position
 from config.backup_settings import RECEIVER
 from config.supervisor.terminal import RunProblem
 
+_IDENTITY = """
+    select system_identifier::text, current_setting('server_version'),
+           (select setting::bigint from pg_settings where name = 'wal_segment_size')
+    from pg_control_system()"""
 _LOOK = """
     select pg_current_wal_flush_lsn()::text,
-           (select coalesce(wal_status, 'lost') from pg_replication_slots where slot_name = %s),
+           (select coalesce(wal_status, 'new') from pg_replication_slots where slot_name = %s),
            (select write_lsn::text from pg_stat_replication r
             join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s)"""
+
+_KEEP_LOG = "select pg_create_physical_replication_slot('forebay_base', true, true)"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     written: int  # the position up to which the log is on the primary's disk
-    slot_state: str  # "" without a slot, else PostgreSQL's wal_status, "lost" among them
+    slot_state: str  # "" without a slot, "new", or PostgreSQL's wal_status, "lost" among them
     received: int | None  # up to which the receiver has said it wrote; None if it is away
 
 
@@ -38,14 +44,13 @@ class Cluster:
 
     @classmethod
     def connect(cls, url: str, programs: Path) -> "Cluster":
-        """Raises psycopg.OperationalError."""
+        """Raises RunProblem if PostgreSQL does not answer."""
         variables = _variables(url)
-        row = _one_row(
-            variables,
-            "select system_identifier::text, current_setting('server_version'),"
-            " (select setting::bigint from pg_settings where name = 'wal_segment_size')"
-            " from pg_control_system()",
-        )
+        try:
+            row = _one_row(variables, _IDENTITY)
+        except psycopg.OperationalError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RunProblem(f"PostgreSQL does not answer: {reason}") from None
         system, version, segment_bytes = row
         return cls(programs, variables, system, segment_bytes, version)
 
@@ -56,11 +61,15 @@ class Cluster:
 
     @contextmanager
     def only_one_base(self) -> Iterator[None]:
-        """Keep other processes from making a base backup meanwhile. Raises RunProblem."""
+        """Keep other processes from making a base backup meanwhile. Raises RunProblem.
+
+        PostgreSQL keeps the log from now on, as pg_basebackup copies it last.
+        """
         with _connect(self.variables) as connection:
             lock = "select pg_try_advisory_lock(hashtext('forebay base backup'))"
             if connection.execute(lock).fetchone() != (True,):
                 raise RunProblem("a base backup is being made already: wait until it has ended")
+            connection.execute(_KEEP_LOG)  # a temporary slot, which ends with the connection
             yield
 
     def look(self) -> Look:

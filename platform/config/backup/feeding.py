@@ -4,14 +4,13 @@ Its restore_command is a shell script that asks by an empty file and waits for a
 under whom PostgreSQL runs needs neither our code nor the backups' key.
 """
 
+import os
 import shlex
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from config.backup.repository import StoreError
-from config.backup.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 from config.backup.wal import SEGMENT, Segment
 
@@ -21,6 +20,7 @@ cd {folder} || exit 200
 : >"wanted.$1"
 until [ -e "ready.$1" ] || [ -e "absent.$1" ]; do
   [ -e failed ] && exit 200
+  [ -d /proc/{process} ] || exit 200
   sleep 0.02
 done
 if [ -e "absent.$1" ]; then rm "absent.$1"; exit 1; fi
@@ -43,7 +43,8 @@ class Feeder(threading.Thread):
     def command(self, data: Path) -> str:
         """Returns PostgreSQL's restore_command. `%p` is relative to the data folder."""
         script = self._folder / "fetch.sh"
-        script.write_text(_SCRIPT.format(folder=shlex.quote(str(self._folder))))
+        folder = shlex.quote(str(self._folder))
+        script.write_text(_SCRIPT.format(folder=folder, process=os.getpid()))
         self._own(script)
         return f"sh {shlex.quote(str(script))} %f {shlex.quote(str(data))}/%p"
 
@@ -58,7 +59,7 @@ class Feeder(threading.Thread):
                     request.unlink()
                     try:
                         self._answer(request.name.removeprefix("wanted."), pool)
-                    except (StoreError, Unreadable, OSError) as error:
+                    except Exception as error:  # whatever it is, PostgreSQL must not wait for ever
                         self.error = error
                         (self._folder / "failed").touch()
                         return

@@ -36,12 +36,18 @@ from console.backups.record import Progress, Verified
 log = logging.getLogger(__name__)
 _AGAIN_S = 60.0  # after a base backup that failed
 _LOOK_S = 300.0  # between two looks whether the last base is still there and of this timeline
+_ROOM_BYTES = 512 << 20  # of the disk; log that waits to be stored leaves that to the database
 _FAILURES = (StoreError, Unreadable, RunProblem, OSError, psycopg.Error, subprocess.SubprocessError)
 
 
 class BackupProcess:
     def __init__(
-        self, home: Path, cluster: Cluster, repository: Repository, wishes: Wishes
+        self,
+        home: Path,
+        cluster: Cluster,
+        repository: Repository,
+        wishes: Wishes,
+        place: str = "",
     ) -> None:
         self._home, self._cluster = home, cluster
         self._repository, self._wishes = repository, wishes
@@ -53,7 +59,7 @@ class BackupProcess:
         self._witness = WitnessFiles(repository, Home(home))
         self._writing = Writing(repository, home)
         self._verifications = VerificationSchedule(home, wishes.verify_at, wishes.zone)
-        self._progress = replace(Progress.read(home), pid=os.getpid())
+        self._progress = replace(_progress(home, place), pid=os.getpid())
         self._stopped = threading.Event()
         self._base: Future[StoredBase] | None = None
         self._base_after = 0.0  # a failed base is tried again from this moment on
@@ -83,13 +89,19 @@ class BackupProcess:
             self._progress = self._progress.failed(str(error), time.time())
 
     def _once(self, pool: ThreadPoolExecutor) -> None:
-        if self._cluster.look().slot_state == "lost":
+        look = self._cluster.look()
+        if self._has_gap(look.slot_state) or self._fills_the_disk():
             self._begin_anew()
+            return
         self._receive()
         self._writing.renew(self._progress, time.time())
+        self._notice_older_database(look.written)
         self._ship()
-        self._make_bases(pool)
+        if look.slot_state not in ("", "new"):  # a base needs all the log that follows it
+            self._make_bases(pool)
         self._verifications.keep(time.time(), self._progress.base_at)
+        if self._receiver.failure:
+            raise RunProblem(self._receiver.failure)
 
     def _make_bases(self, pool: ThreadPoolExecutor) -> None:
         if self._base is None:
@@ -101,20 +113,39 @@ class BackupProcess:
             self._record(ended.result())
             retention.apply(self._repository, time.time() - self._wishes.keep_s)
 
+    def _has_gap(self, slot_state: str) -> bool:
+        """Returns whether PostgreSQL has dropped log, or somebody the slot that kept it."""
+        return slot_state == "lost" or (not slot_state and bool(self._progress.base))
+
+    def _fills_the_disk(self) -> bool:
+        """Returns whether log that waits for the place would soon stop the database.
+
+        A commit that waits for its backup stops it without harm.
+        """
+        waits = self._progress.spool_bytes > _ROOM_BYTES and not self._wishes.synchronous
+        return waits and shutil.disk_usage(self._home).free < _ROOM_BYTES
+
+    def _notice_older_database(self, written: int) -> None:
+        """Make a new base if the database was put back by other means: the last is not of it."""
+        if self._writing.stored_before > written:
+            log.error("the database is older than its backups: a new base backup is made")
+            self._writing.stored_before = 0
+            self._forget_base()
+
     def _begin_anew(self) -> None:
-        """Make up with a new base for log that PostgreSQL dropped before it was received."""
+        """Make up with a new base for log that was dropped before it was stored."""
         log.error("the write-ahead log has a gap: a new base backup makes up for it")
         self._receiver.stop()
         self._cluster.drop_slot()
         shutil.rmtree(self._spool)
         self._spool.mkdir(mode=0o700)
         self._forget_base()
-        self._progress = replace(self._progress, gaps=self._progress.gaps + 1)
+        self._progress = replace(self._progress, spool_bytes=0, gaps=self._progress.gaps + 1)
 
     def _receive(self) -> None:
         spool_bytes = sum(file.stat().st_size for file in self._spool.iterdir())
         self._progress = replace(self._progress, spool_bytes=spool_bytes)
-        if spool_bytes > self._wishes.spool_bytes:
+        if spool_bytes > self._wishes.spool_bytes and not self._wishes.synchronous:
             self._receiver.stop()
         else:
             self._receiver.keep_running()
@@ -154,7 +185,13 @@ class BackupProcess:
         self._progress = replace(
             self._progress,
             base=base.label,
-            base_at=began,
+            base_at=min(began, time.time()),  # the clock may have been ahead
             base_bytes=base.stored_bytes,
             base_s=time.time() - began,
         )
+
+
+def _progress(home: Path, place: str) -> Progress:
+    """Returns the last process's, unless it stored to another place."""
+    known = Progress.read(home)
+    return known if known.place == place else Progress(place=place, gaps=known.gaps)

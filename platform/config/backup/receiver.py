@@ -17,11 +17,20 @@ class Receiver:
         self._cluster, self._spool, self._synchronous = cluster, spool, synchronous
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self.failure = ""  # why it ended by itself
 
     def keep_running(self) -> None:
         """Start the program, or start it anew some seconds after it ended."""
-        ended = self._process is None or self._process.poll() is not None
-        if ended and time.monotonic() - self._started > _PAUSE_S:
+        status = self._process.poll() if self._process else None
+        if status:
+            self.failure = (
+                f"pg_receivewal ended with {status}: FOREBAY_HOME/logs/backup.log says why"
+            )
+        if time.monotonic() - self._started <= _PAUSE_S:
+            return
+        if self._process and status is None:
+            self.failure = ""
+        else:
             self._started = time.monotonic()
             self._process = self._start()
 
@@ -34,10 +43,13 @@ class Receiver:
     def _start(self) -> subprocess.Popen[bytes]:
         create = [self._program, f"--slot={RECEIVER}", "--create-slot", "--if-not-exists"]
         subprocess.run(create, env=self._cluster.environment, check=True, timeout=60)
-        words = [f"--slot={RECEIVER}", f"--directory={self._spool}", "--status-interval=1"]
-        words += ["--no-password", *(["--synchronous"] if self._synchronous else [])]
         environment = {**self._cluster.environment, "PGAPPNAME": RECEIVER}
-        return subprocess.Popen([self._program, *words], env=environment)
+        return subprocess.Popen([self._program, *self._words], env=environment)
+
+    @property
+    def _words(self) -> list[str]:
+        words = [f"--slot={RECEIVER}", f"--directory={self._spool}", "--status-interval=1"]
+        return [*words, "--no-password", *(["--synchronous"] if self._synchronous else [])]
 
     @property
     def _program(self) -> str:

@@ -26,10 +26,10 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         return {
+            **asdict(self.progress),
             "place": self.place,
             "running": self.progress.is_running,
             "behind_s": self.behind_s,
-            **asdict(self.progress),
             "verified": asdict(self.verified),
         }
 

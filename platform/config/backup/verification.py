@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
+
 from config.backup import configured, restored_copy, rollback
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
@@ -31,7 +33,7 @@ def verify(home: Path, at: datetime | None = None) -> Verified:
         begun = time.time()
         try:
             verified = _verified(configured.kind(home), home, begun, at)
-        except (RunProblem, StoreError, Unreadable) as problem:
+        except (RunProblem, StoreError, Unreadable, OSError, psycopg.Error) as problem:
             verified = Verified(findings=[f"it cannot be restored: {problem}"])
         known = Verified.read(home)
         good_at = known.good_at if verified.findings else begun
@@ -78,7 +80,7 @@ def _verified(kind: Kind, home: Path, begun: float, at: datetime | None) -> Veri
         base=base.label,
         findings=[*behind, *report["findings"]],
         is_behind=bool(behind),
-        rpo_s=_age(result, begun, progress),
+        rpo_s=_age(result, begun, 0.0 if behind or at else progress.stored_until),
         restore_s=round(result.seconds, 1),
         check_s=round(check_s, 1),
         events=report["events"],
@@ -100,7 +102,10 @@ def _missing_objects(kind: Kind, progress: Progress) -> list[str]:
     )
 
 
-def _age(result: Recovered, begun: float, progress: Progress) -> float:
-    """Returns by how many seconds the restored data were older than the running ones, at most."""
-    last_commit = result.last_commit.timestamp() if result.last_commit else 0.0
-    return max(0.0, round(begun - max(last_commit, progress.stored_until), 1))
+def _age(result: Recovered, begun: float, stored_until: float) -> float:
+    """Returns by how many seconds the restored data were older than the running ones, at most.
+
+    An idle database has no commit to show that all is there; then what was stored counts.
+    """
+    last_commit = result.last_commit or datetime.fromisoformat(result.base.ended_at)
+    return max(0.0, round(begun - max(last_commit.timestamp(), stored_until), 1))

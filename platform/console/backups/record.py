@@ -42,6 +42,7 @@ class _Record:
 class Progress(_Record):
     """Moments are seconds since 1970, 0.0 for never."""
 
+    place: str = ""  # FOREBAY_BACKUP_TO; what follows is true of that place
     pid: int = 0
     stored_until: float = 0.0  # a restore would bring back all that was committed before
     stored: int = 0  # the position in the log up to which everything is in the repository

@@ -1,20 +1,30 @@
 """Backups whose place fails, whose log has a gap, or that somebody tampers with."""
 
+import os
+import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from config.backup import bases, recovery, verification
 from config.backup.backup_key import BackupKey
 from config.backup.bases import StoredBase
+from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
 from config.backup.repository import Repository, open_store
 from config.backup.restoration import Restoration
+from config.backup.sealed import Source
+from config.backup.stored_log import StoredLog
 from config.backup.writer import Writing
+from config.backup_settings import RECEIVER
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
@@ -259,7 +269,7 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     for step in ("check_keys", "erase_again"):
         monkeypatch.setattr(f"config.backup.restored_copy.{step}", lambda _url: None)
     monkeypatch.setattr("config.backup.restored_copy.resume_sealing", lambda _url, _witness: None)
-    repository.put("witness/tombstones.jsonl", b"one\n")
+    repository.put("witness/tombstones.jsonl.00000000", b"one\n")
     progress = Progress(stored=base.ends + 10**9, base="gone", witness={"tombstones.jsonl": 8})
     Writing(repository, home.parent / "lost").renew(progress, now=1e9)
     kind = Embedded(repository, shared.programs, shared.user)
@@ -310,3 +320,144 @@ def test_a_process_whose_place_another_installation_writes_to_stores_nothing(
         failure = eventually(lambda: Progress.read(tmp_path / "clone").failure, 30)
     assert "writes its backups of this database there too" in failure
     assert repository.names("wal") == names
+
+
+def test_a_slot_that_nobody_has_read_from_yet_is_no_gap(shared: Server) -> None:
+    """On a busy machine it takes a while until the receiver begins."""
+    cluster = shared.cluster()
+    assert cluster.look().slot_state == ""
+    shared.rows("select pg_create_physical_replication_slot(%s)", RECEIVER)
+    try:
+        assert cluster.look().slot_state not in ("", "lost")
+    finally:
+        cluster.drop_slot()
+
+
+def test_a_base_backup_that_takes_long_keeps_the_log_that_it_needs(
+    tmp_path_factory: pytest.TempPathFactory, template: Path, key: BackupKey, place: Path
+) -> None:
+    """PostgreSQL removes log after each checkpoint, and a base backup copies it last."""
+    with a_server(tmp_path_factory, template, max_wal_size="2MB", min_wal_size="2MB") as server:
+
+        class Slow(Repository):
+            def put_stream(self, name: str, source: Source) -> int:
+                return super().put_stream(name, SlowSource(source, server))
+
+        repository = Slow(open_store(str(place)), server.cluster().system, key)
+        assert bases.take(repository, server.cluster()).ends > 0
+        slots = server.rows("select slot_name from pg_replication_slots")
+        assert slots == [], "nothing keeps log after it"
+
+
+class SlowSource:
+    """After its first part the database writes ten segments."""
+
+    def __init__(self, source: Source, server: Server) -> None:
+        self._source, self._server, self._is_first = source, server, True
+
+    def read(self, size: int) -> bytes:
+        part = self._source.read(size)
+        if self._is_first:
+            self._is_first = False
+            for _ in range(10):
+                fill_a_segment(self._server)
+            self._server.rows("checkpoint")
+        return part
+
+
+def test_a_receiver_that_ends_is_named_as_the_reason(
+    shared: Server, repository: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.backup.receiver.Receiver._words", ["--no-such-option"])
+    with running(shared, repository, home):
+        failure = eventually(lambda: Progress.read(home).failure, 30)
+    assert "pg_receivewal ended with 1: FOREBAY_HOME/logs/backup.log says why" in failure
+
+
+def test_log_that_waits_for_the_place_does_not_fill_the_disk_of_the_database(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = home / "backup" / "wal" / "waits"
+    waiting.parent.mkdir(parents=True)
+    with waiting.open("wb") as file:
+        file.truncate(1 << 30)
+
+    def usage(_folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=1000 if waiting.exists() else 1 << 40)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).gaps == 1, 30)
+        assert eventually(lambda: Progress.read(home).base, 30) != base.label
+    assert not waiting.exists()
+
+
+def test_a_copy_beside_the_running_database_ends_before_the_disk_is_full(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("config.backup.recovery._ROOM_BYTES", 1 << 60)
+    tmp_path.chmod(0o755)
+    kind = Embedded(repository, shared.programs, shared.user)
+    with (
+        pytest.raises(RunProblem, match="the copy has grown until"),
+        recovery.recovered(kind, base, tmp_path / "copy", is_durable=False),
+    ):
+        raise AssertionError("it was opened")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_backup_of_another_postgresql_is_refused_before_it_is_copied(
+    shared: Server, base: StoredBase, repository: Repository, tmp_path: Path
+) -> None:
+    older = StoredBase(**{**as_fields(base), "postgresql": "17.2", "forebay": "0.9"})
+    repository.delete(f"base/{base.label}/base.tar")
+    repository.put(f"base/{base.label}/manifest.json", msgspec.json.encode(older))
+    kind = Embedded(repository, shared.programs, shared.user)
+    with (
+        pytest.raises(RunProblem, match=r"made by Forebay 0.9 with PostgreSQL 17.2.*install that"),
+        recovery.recovered(kind, older, tmp_path / "copy"),
+    ):
+        raise AssertionError("it was restored")
+
+
+def test_a_recovery_whose_command_was_killed_does_not_wait_for_log_for_ever(
+    repository: Repository, tmp_path: Path
+) -> None:
+    feeder = Feeder(StoredLog(repository, frozenset()), 1 << 20, tmp_path, lambda _path: None)
+    line = feeder.command(tmp_path)
+    script = tmp_path / "fetch.sh"
+    script.write_text(script.read_text().replace(f"/proc/{os.getpid()}", f"/proc/{2**22 + 1}"))
+    words = shlex.split(line.replace("%f", "000000010000000000000002").replace("%p", "x"))
+    assert subprocess.run(words, timeout=30).returncode == 200
+
+
+def test_a_database_that_was_put_back_by_other_means_gets_a_new_base(
+    server: Server, key: BackupKey, place: Path, home: Path
+) -> None:
+    """A snapshot of the machine: the place has a base and log that the database never had."""
+    repository = Repository(open_store(str(place)), server.cluster().system, key)
+    with running(server, repository, home, keeps_slot=True):
+        first = eventually(lambda: Progress.read(home).base, 30)
+        is_stored(server, home)
+    ahead = replace(Progress.read(home), stored=1 << 40)
+    Writing(repository, home).renew(ahead, now=time.time())
+    with running(server, repository, home):
+        eventually(lambda: Progress.read(home).base not in ("", first), 30)
+
+
+def test_what_was_stored_in_another_place_does_not_count(
+    shared: Server, repository: Repository, home: Path
+) -> None:
+    far = time.time() + 10**6
+    Progress(place="/old", base="x", base_at=time.time(), stored_until=far).write(home)
+    with running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base not in ("", "x"), 30)
+    assert Progress.read(home).stored_until < far

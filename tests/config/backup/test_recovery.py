@@ -42,7 +42,7 @@ def running(
     finally:
         process.stop()
         thread.join()
-        with suppress(psycopg.OperationalError):  # the test has killed it
+        with suppress(psycopg.OperationalError, RunProblem):  # the test has killed it
             if not keeps_slot:
                 server.cluster().drop_slot()
 

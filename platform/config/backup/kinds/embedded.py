@@ -18,7 +18,7 @@ from config.backup.repository import Repository, StoreError
 from config.backup.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 from config.backup.unpacking import unpack
-from config.supervisor.embedded.postgres_programs import SystemUser
+from config.supervisor.embedded.postgres_programs import VERSION, SystemUser
 from config.supervisor.terminal import RunProblem
 
 
@@ -37,6 +37,11 @@ class Embedded:
             return stored_bases.all_bases(self.repository)
 
     def take(self) -> StoredBase:
+        if not self.superusers_url:
+            raise RunProblem(
+                "DATABASE_URL names a PostgreSQL of yours, which pgBackRest backs up: set "
+                "FOREBAY_BACKUP_TO to pgbackrest:STANZA"
+            )
         with _as_problem("the base backup failed"):
             cluster = Cluster.connect(self.superusers_url, self.programs)
             return stored_bases.take(self.repository, cluster)
@@ -44,6 +49,7 @@ class Embedded:
     @contextmanager
     def put_back(self, base: Base, data: Path, at: datetime | None) -> Iterator[Mapping[str, str]]:
         stored = self._stored(base)
+        _refuse_another_version(stored)
         with _as_problem(f"the backup {base.label} cannot be put back"):
             unpack(lambda target: stored_bases.copy_tar(self.repository, stored, target), data)
             self.user.own_tree(data)
@@ -77,6 +83,15 @@ class Embedded:
         finally:
             feeder.stop()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_another_version(base: StoredBase) -> None:
+    """Raises RunProblem before hours of copying."""
+    if base.postgresql.partition(".")[0] != VERSION:
+        raise RunProblem(
+            f"{base.label} was made by Forebay {base.forebay} with PostgreSQL {base.postgresql}, "
+            f"and this Forebay has PostgreSQL {VERSION}: install that version of Forebay first"
+        )
 
 
 @contextmanager
