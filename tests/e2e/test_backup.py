@@ -138,7 +138,8 @@ def with_a_wrong_master_key_nothing_opens(folder: Path) -> None:
     """The key of the backups is right, the platform's keys are another installation's."""
     secrets = folder / "wrong" / "home" / "secrets"
     secrets.mkdir(parents=True)
-    shutil.copy(folder / "lost" / "secrets" / "backup.key", secrets)
+    for name in ("backup.key", "database.password", "postgres.password"):
+        shutil.copy(folder / "lost" / "secrets" / name, secrets)
     for name in ("master.key", "audit_signing.key"):
         (secrets / name).write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
     ended = typed(folder / "wrong" / "home", folder, "restore")

@@ -17,6 +17,8 @@ from pathlib import Path
 import pyrage
 
 from audit.keys.master_keys import private_file
+from audit.keys.master_keys.local import OLDER
+from audit.keys.master_keys.platform_secret import VARIABLE as PLATFORM_SECRET
 from config import environment
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
@@ -56,7 +58,8 @@ def write(home: Path, file: Path, words: str) -> None:
 
 def elsewhere() -> list[str]:
     """Returns the variables that hold a secret which no kit has."""
-    return [name for names in SHARED_KEYS for name in names[::2] if os.environ.get(name)]
+    names = [name for names in SHARED_KEYS for name in names[::2]]
+    return [name for name in (*names, PLATFORM_SECRET, OLDER) if os.environ.get(name)]
 
 
 def check(home: Path, file: Path, words: str) -> None:
@@ -69,13 +72,21 @@ def check(home: Path, file: Path, words: str) -> None:
 
 
 def unpack(file: Path, words: str, home: Home) -> list[str]:
-    """Write secrets that this home lacks; return their names. Raises RunProblem."""
-    written = []
-    for name, content in read(file, words).items():
-        target = home.secrets / name
-        if not target.exists():
-            private_file.replace(target, content.decode())
-            written.append(name)
+    """Write secrets that this home lacks; return their names.
+
+    Raises RunProblem if it has others: one of the two belongs to another installation.
+    """
+    contents = read(file, words)
+    present = {name for name in contents if (home.secrets / name).exists()}
+    others = sorted(n for n in present if (home.secrets / n).read_bytes() != contents[n])
+    if others:
+        raise RunProblem(
+            f"{file} has other secrets than {home.secrets} ({', '.join(others)}): move those here "
+            "away to take the kit's, or leave out --kit to use them"
+        )
+    written = sorted(contents.keys() - present)
+    for name in written:
+        private_file.replace(home.secrets / name, contents[name].decode())
     return written
 
 

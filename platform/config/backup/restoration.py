@@ -7,6 +7,7 @@ place. An interruption leaves the home as it was.
 import os
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.recovery import Recovered, choose, recovered
 from config.backup.repository import Repository
+from config.backup.sealed import Unreadable
 from config.backup.witness_files import WitnessFiles
 from config.backup.writer import Writer
+from config.supervisor.embedded.postgres import PASSWORDS, SET_ASIDE
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import RunProblem, done, say
@@ -40,7 +43,8 @@ class Restoration:
                 "another folder"
             )
         _refuse_running(self._data)
-        _refuse_missing_keys(self._home.secrets)
+        is_embedded = isinstance(self._kind, Embedded)
+        _refuse_missing_keys(self._home.secrets, PASSWORDS if is_embedded else ())
         base = choose(self._kind, at, label)
         say(f"Restoring {base.label}")
         draft = self._data.with_name(f"{self._data.name}.restored")
@@ -52,7 +56,11 @@ class Restoration:
             restored_copy.check_keys(url)
             restored_copy.erase_again(url)
             done("erased again who was erased since")
-            restored_copy.resume_sealing(url, self._home.root / "witness" / "checkpoints.jsonl")
+            restored_copy.resume_sealing(
+                url,
+                self._home.root / "witness" / "checkpoints.jsonl",
+                despite_findings=self._despite_findings,
+            )
             done("the audit trail is whole, and goes on")
         self._take_place(draft)
         if result.missing:
@@ -64,36 +72,75 @@ class Restoration:
 
         Raises RunProblem where lines of the witness are gone: erased people would come back.
         """
-        WitnessFiles(repository, self._home).take()
-        writer = Writer.read(repository)
+        here = self._home.root / "witness"
+        try:
+            WitnessFiles(repository, self._home).take()
+        except Unreadable as problem:
+            self._refuse_lost_erasures([str(problem)], here)
+        writer = _last_writer(repository)
         if writer is None:
             say("Nothing in the place says how far it was written: compare the last moment below")
             return
         say(f"{writer.host} last wrote there at {_text(writer.at)}")
-        here = self._home.root / "witness"
         known = {name: size for name, size in writer.witness.items() if _size(here / name) < size}
-        lines = rollback.missing_witness_lines(repository, known)
-        if lines and not self._despite_findings:
-            raise RunProblem(
-                f"{'; '.join(lines)}: people whose erasure is in them would come back. Put the "
-                f"file from another copy into {here}, or add --despite-findings"
-            )
+        lines = _missing_lines(repository, known)
+        if lines:
+            self._refuse_lost_erasures(lines, here)
         if complete:
-            lines = rollback.missing_objects(
-                repository, stored=writer.stored, base=writer.base, witness=known
-            )
+            lines = [
+                *lines,
+                *rollback.missing_objects(
+                    repository, stored=writer.stored, base=writer.base, witness={}
+                ),
+            ]
         for line in lines:
             say(f"Somebody has changed the place: {line}")
 
+    def _refuse_lost_erasures(self, lines: list[str], folder: Path) -> None:
+        """Raises RunProblem, unless the operator goes on without those lines."""
+        if not self._despite_findings:
+            raise RunProblem(
+                f"{'; '.join(lines)}: people whose erasure is in them would come back. Put the "
+                f"file from another copy into {folder}, or add --despite-findings"
+            )
+
     def _take_place(self, draft: Path) -> None:
+        """Backups forget the old database before it goes: an interruption costs a base at most."""
+        _refuse_running(self._data)
+        shutil.rmtree(self._home.root / "backup" / "wal", ignore_errors=True)
+        Progress().write(self._home.root)
         if self._data.exists():
             now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            aside = self._data.with_name(f"{self._data.name}.before-{now}")
+            aside = self._data.with_name(f"{self._data.name}{SET_ASIDE}{now}")
             self._data.rename(aside)
             say(f"The database of before is in {aside}")
         draft.rename(self._data)
-        shutil.rmtree(self._home.root / "backup" / "wal", ignore_errors=True)
-        Progress().write(self._home.root)
+        _make_durable(self._data.parent)
+
+
+def _last_writer(repository: Repository) -> Writer | None:
+    """Returns None where there is none, or one that somebody has changed. Raises StoreError."""
+    try:
+        return Writer.read(repository)
+    except Unreadable as problem:
+        say(f"Somebody has changed the place: {problem}")
+        return None
+
+
+def _missing_lines(repository: Repository, sizes: Mapping[str, int]) -> list[str]:
+    """Returns what is gone of the witness; an unreadable one has lost everything."""
+    try:
+        return rollback.missing_witness_lines(repository, sizes)
+    except Unreadable as problem:
+        return [str(problem)]
+
+
+def _make_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_running(data: Path) -> None:
@@ -107,13 +154,14 @@ def _refuse_running(data: Path) -> None:
         raise RunProblem(f"PostgreSQL runs on {data} (process {process}): stop it first")
 
 
-def _refuse_missing_keys(secrets: Path) -> None:
+def _refuse_missing_keys(secrets: Path, passwords: Iterable[str]) -> None:
     """Raises RunProblem: a first start would make new ones, which open nothing."""
     missing = [
         file
         for name, file, replacement in SHARED_KEYS
         if not (os.environ.get(name) or os.environ.get(replacement) or (secrets / file).exists())
     ]
+    missing += [file for file in passwords if not (secrets / file).exists()]
     if missing:
         raise RunProblem(
             f"{', '.join(missing)} missing in {secrets}: without the keys nothing can be read. "

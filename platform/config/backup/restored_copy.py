@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.management import manage
 from config.supervisor.embedded.valkey import binary
@@ -29,11 +32,12 @@ def erase_again(url: str) -> None:
         _manage(url, redis, "apply_tombstones")
 
 
-def resume_sealing(url: str, checkpoints: Path) -> None:
+def resume_sealing(url: str, checkpoints: Path, *, despite_findings: bool) -> None:
     """Verify the whole trail and put the restore on record. Raises RunProblem with the findings."""
-    witness = ["--witness", str(checkpoints)] if checkpoints.exists() else []
+    words = ["--witness", str(checkpoints)] if checkpoints.exists() else []
+    words += ["--despite-findings"] if despite_findings else []
     with _redis() as redis:
-        _manage(url, redis, "audit_resume", "--after-restore", *witness)
+        _manage(url, redis, "audit_resume", "--after-restore", *words)
 
 
 def check(url: str) -> Mapping[str, Any]:
@@ -68,9 +72,16 @@ def _wait_for(socket: Path) -> None:
         time.sleep(0.05)
 
 
+def _database_name() -> str:
+    """Returns the name of the platform's database in its cluster."""
+    url = os.environ.get("DATABASE_URL", "")
+    named = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}").get("dbname")
+    return str(named or "forebay")
+
+
 def _manage(url: str, redis: str, *words: str) -> str:
     """Raises RunProblem."""
-    database = url.replace("@/postgres?", "@/forebay?")
+    database = url.replace("@/postgres?", f"@/{quote(_database_name(), safe='')}?")
     variables = {
         "DATABASE_URL": database,
         "FOREBAY_REQUESTS_DATABASE_URL": database,

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from config import backup_settings, environment
@@ -48,20 +48,33 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "the base backups")
     command("now", _now, "make a base backup of the running database")
     verify = command("verify", _verify, "restore beside the database and check; 1 with findings")
-    verify.add_argument("--at", type=moment, metavar="MOMENT", help="ISO 8601; else the latest")
+    verify.add_argument(
+        "--at", type=moment, metavar="MOMENT", help="ISO 8601 with an offset; else now"
+    )
     keep = command("kit", _kit, "the secrets that a restore needs, in one file with a passphrase")
     keep.add_argument("file", type=Path, metavar="FILE")
     keep.add_argument("--check", action="store_true", help="does FILE open, and is it current?")
     return parser
 
 
+def end_cleanly() -> None:
+    """Remove the copy on the way out if the command is stopped, or its terminal goes away."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, lambda *_: sys.exit(143))
+
+
 def moment(text: str) -> datetime:
-    """Returns the moment of an ISO 8601 text, in UTC where it names no offset."""
+    """Returns the moment of an ISO 8601 text, which must say in which zone its hour is."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError("must be like 2026-11-30T03:15:00+01:00") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text} must be like 2026-11-30T03:15:00+01:00, with an offset from UTC"
+        )
+    return parsed
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -95,7 +108,7 @@ def _superusers_url() -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copy is removed on the way out
+    end_cleanly()
     if not backup_settings.address():
         raise RunProblem(configured.NO_PLACE)
     verified = verification.verify(environment.HOME, options.at)

@@ -15,6 +15,7 @@ import pyrage
 import pytest
 
 from config.backup import configured
+from config.backup.cluster import Cluster
 from config.backup.kit import check, read, unpack, write
 from config.command import postgres
 from config.command.backup import backup
@@ -177,6 +178,16 @@ class TestKit:
         assert unpack(a_kit, WORDS, other) == ["master.key"]
         assert unpack(a_kit, WORDS, other) == [], "what is there stays"
 
+    def test_one_of_another_installation_is_refused_and_takes_nothings_place(
+        self, home: Home, a_kit: Path
+    ) -> None:
+        (home.secrets / "master.key").write_text("another\n")
+        with pytest.raises(
+            RunProblem, match=r"has other secrets than .*\(master.key\): move those"
+        ):
+            unpack(a_kit, WORDS, home)
+        assert (home.secrets / "master.key").read_text() == "another\n"
+
     def test_it_is_out_of_date_once_a_secret_is_new(self, home: Home, a_kit: Path) -> None:
         (home.secrets / "backup.key").write_text("new")
         with pytest.raises(RunProblem, match=r"out of date \(backup.key\)"):
@@ -203,11 +214,13 @@ class TestKit:
     ) -> None:
         for name in ("FOREBAY_KMS_URL", "FOREBAY_AUDIT_SIGNING_KEY"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
+        for name in ("FOREBAY_MASTER_KEY", "FOREBAY_PLATFORM_SECRET"):
+            monkeypatch.setenv(name, "abc")
         assert backup(["kit", "--check", str(a_kit)]) == 0
         shown = capsys.readouterr().out
         assert "opens, and has what this home has" in shown
         assert "FOREBAY_MASTER_KEY is not in it" in shown
+        assert "FOREBAY_PLATFORM_SECRET is not in it" in shown
 
     def test_one_that_is_lost_is_made_again_with_a_new_key_at_a_new_place(
         self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -231,6 +244,31 @@ class TestWithoutWhatIsNeeded:
         monkeypatch.delenv("FOREBAY_BACKUP_TO")
         assert backup(["list"]) == 2
         assert "set FOREBAY_BACKUP_TO" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("text", ["2026-11-30T03:15:00", "2026-11-30", "yesterday"])
+    def test_a_moment_without_its_zone_is_no_moment(
+        self, home: Home, text: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It would be hours off, and what was written in between would be gone."""
+        for command in (lambda: restore(["--at", text]), lambda: backup(["verify", "--at", text])):
+            with pytest.raises(SystemExit):
+                command()
+            assert "with an offset from UTC" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("place", ["pgbackrest:main", ""])
+    def test_the_data_folder_is_named_where_the_database_is_ones_own_and_only_there(
+        self, home: Home, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configured.make_key(home.root)
+        (tmp_path / "place" / "7713").mkdir(parents=True)
+        words = ["--from", place] if place else ["--data", str(tmp_path / "data")]
+        assert restore(words) == 2
+        assert "--data FOLDER names the data folder of a PostgreSQL" in capsys.readouterr().err
+
+    def test_a_database_that_is_away(self, tmp_path: Path) -> None:
+        url = f"postgres://postgres@/postgres?host={tmp_path}&port=5432"
+        with pytest.raises(RunProblem, match="PostgreSQL does not answer"):
+            Cluster.connect(url, tmp_path)
 
     def test_no_key(self, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
         assert backup(["list"]) == 2

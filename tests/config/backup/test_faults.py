@@ -250,7 +250,8 @@ def test_a_restore_without_the_platforms_keys_opens_nothing_and_makes_none(
         monkeypatch.delenv(name, raising=False)
     kind = Embedded(repository, shared.programs, shared.user)
     restoration = Restoration(Home(home), kind, home / "postgres", replaces=False)
-    with pytest.raises(RunProblem, match="master.key, audit_signing.key missing in"):
+    missing = "master.key, audit_signing.key, database.password, postgres.password missing in"
+    with pytest.raises(RunProblem, match=missing):
         restoration.run(None, "")
     assert [each.name for each in home.iterdir()] == ["witness"]
 
@@ -268,7 +269,15 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
     for step in ("check_keys", "erase_again"):
         monkeypatch.setattr(f"config.backup.restored_copy.{step}", lambda _url: None)
-    monkeypatch.setattr("config.backup.restored_copy.resume_sealing", lambda _url, _witness: None)
+    despite: list[bool] = []
+
+    def resume_sealing(_url: str, _witness: Path, *, despite_findings: bool) -> None:
+        despite.append(despite_findings)
+
+    monkeypatch.setattr("config.backup.restored_copy.resume_sealing", resume_sealing)
+    (home / "secrets").mkdir()
+    for name in ("database.password", "postgres.password"):
+        (home / "secrets" / name).write_text("abc")
     repository.put("witness/tombstones.jsonl.00000000", b"one\n")
     progress = Progress(stored=base.ends + 10**9, base="gone", witness={"tombstones.jsonl": 8})
     Writing(repository, home.parent / "lost").renew(progress, now=1e9)
@@ -284,6 +293,32 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     assert "Somebody has changed the place: the base backup gone is gone" in shown
     assert "bytes of the log that were stored are gone" in shown
     assert (data / "PG_VERSION").exists()
+    assert despite == [True]
+
+
+def test_a_restore_whose_witness_somebody_changed_is_refused_and_says_what_to_do(
+    shared: Server,
+    base: StoredBase,
+    repository: Repository,
+    place: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("FOREBAY_MASTER_KEY", "FOREBAY_AUDIT_SIGNING_KEY"):
+        monkeypatch.setenv(name, "abc")
+    (home / "secrets").mkdir()
+    for name in ("database.password", "postgres.password"):
+        (home / "secrets" / name).write_text("abc")
+    repository.put("witness/tombstones.jsonl.00000000", b"one\n")
+    for name in ("witness/tombstones.jsonl.00000000", "writer"):
+        (place / shared.cluster().system / f"{name}.zst.age").write_bytes(b"garbage")
+    restoration = Restoration(
+        Home(home), Embedded(repository, shared.programs, shared.user), home / "p", replaces=False
+    )
+    with pytest.raises(RunProblem, match=r"witness/.*come back.*add --despite-findings"):
+        restoration.run(None, "")
+    assert not (home / "p").exists()
 
 
 def test_a_stolen_place_tells_nothing_not_even_by_its_names(

@@ -33,6 +33,8 @@ _INITDB = shlex.split(
 )
 # By default it goes on after a failed statement, ends with 0, and logs passwords.
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
+PASSWORDS = ("database.password", "postgres.password")
+SET_ASIDE = ".before-"  # in the name of the database that a restore has replaced
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/page_request.py)
 SETTINGS = {
@@ -104,7 +106,7 @@ class Postgres:
         self._user = SystemUser()
         self._binaries = binaries(self._user)
         self._address = Address(port=find_free()) if self.has_port else address(self._data)
-        for name in ("database.password", "postgres.password"):
+        for name in PASSWORDS:
             if self._data.exists() and not (home.secrets / name).exists():
                 raise RunProblem(f"{home.secrets}/{name} is gone: restore it from your backup")
         self.url = self._url(ROLE, "database.password")
@@ -118,6 +120,7 @@ class Postgres:
 
     async def start(self) -> None:
         if not self._data.exists():
+            self._refuse_interrupted_restore()
             await self._create()
         version = (self._data / "PG_VERSION").read_text().strip()
         if version != VERSION:
@@ -135,6 +138,14 @@ class Postgres:
         server = self._child("postgres", "postgres", "-D", str(self._data), *flags)
         await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
+
+    def _refuse_interrupted_restore(self) -> None:
+        """Raises RunProblem where a database was set aside and nothing has taken its place."""
+        if aside := max(self._data.parent.glob(f"{self._data.name}{SET_ASIDE}*"), default=None):
+            raise RunProblem(
+                f"{self._data} is gone, and {aside} is the database of before a restore that was "
+                f"interrupted: restore again, or rename it to {self._data}"
+            )
 
     async def _create(self) -> None:
         """Create the database in a draft folder, then rename it: an interruption leaves no half."""
