@@ -250,9 +250,9 @@ class TestWithoutWhatIsNeeded:
         self, home: Home, text: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """It would be hours off, and what was written in between would be gone."""
-        for command in (lambda: restore(["--at", text]), lambda: backup(["verify", "--at", text])):
+        for command, words in ((restore, ["--at", text]), (backup, ["verify", "--at", text])):
             with pytest.raises(SystemExit):
-                command()
+                command(words)
             assert "with an offset from UTC" in capsys.readouterr().err
 
     @pytest.mark.parametrize("place", ["pgbackrest:main", ""])
