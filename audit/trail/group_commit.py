@@ -21,6 +21,7 @@ from audit.trail.commit_queue import CommitQueue, Row, WaitingRow, size
 from infrastructure.metrics import Counter as Counted
 from infrastructure.metrics import Histogram, Label
 from infrastructure.postgres.resilient_connection import (
+    WAIT_FOR_STANDBYS,
     Connection,
     ResilientConnection,
     hung_up_after,
@@ -62,9 +63,9 @@ AWAY = Counted(
 )
 GRACE_S = 0.5  # lets a refusal from the database arrive before patience ends
 FROZEN_S = 15.0  # a group that takes longer is tried again, on another server if there is one
-# A row that an earlier try has written is written again by nobody, and a commit that writes nothing
-# waits for no standby. This makes it wait for all that is in the log before.
-_WAIT_FOR_STANDBYS = "select pg_logical_emit_message(true, 'forebay', '')"
+# At the next time it may take twice as long, up to this: where no standby is left each try leaves a
+# connection behind that waits for one, and they would soon be all that the server takes.
+MOST_FROZEN_S = 240.0
 
 
 class NotReplicated(OSError):
@@ -124,6 +125,7 @@ class GroupCommit:
         self._line = CommitQueue()
         self._more = asyncio.Event()
         self._connection = ResilientConnection(dsn, first=_FIRST)
+        self._frozen_s = FROZEN_S
         self._aside: GroupCommit | None = None
         self._is_aside = False
         self._stuck: Counter[int] = Counter()  # rows in that lane, by stripe
@@ -228,13 +230,15 @@ class GroupCommit:
         self, connection: Connection, rows: list[Row], is_repeated: bool
     ) -> dict[UUID, Any]:
         began = time.monotonic()
-        with hung_up_after(connection, FROZEN_S):
+        patience_s, self._frozen_s = self._frozen_s, min(2 * self._frozen_s, MOST_FROZEN_S)
+        with hung_up_after(connection, patience_s):
             if is_repeated:
                 results = await self._execute_again(connection, rows)
             else:
                 results = await self._execute(connection, rows)
         if self._connection.is_in_doubt:
             raise NotReplicated("the wait for standbys was cancelled")
+        self._frozen_s = FROZEN_S
         self._took.observe(time.monotonic() - began)
         self._rows.observe(len(rows))
         return results
@@ -251,7 +255,7 @@ class GroupCommit:
         """Executes rows of which an earlier try may be in the log of this server alone."""
         async with connection.transaction():
             results = await self._execute(connection, rows)
-            await connection.execute(_WAIT_FOR_STANDBYS)
+            await connection.execute(WAIT_FOR_STANDBYS)
         return results
 
     async def _retry_later(self, group: list[WaitingRow], problem: Exception) -> None:

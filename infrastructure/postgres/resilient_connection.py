@@ -30,7 +30,10 @@ ANSWER_S = 5.0  # a server that takes longer has stopped without saying so
 PAUSE_S = 0.1  # between tries while there is no primary
 # PostgreSQL's warnings that a commit is on no standby: its wait for them was cancelled, or ended by
 # a shutdown. Group commits cause no other warnings.
-_NOT_REPLICATED = ("01000", "57P01")
+NOT_REPLICATED = ("01000", "57P01")
+# A row that an earlier try has written is written again by nobody, and a commit that writes nothing
+# waits for no standby. This makes it wait for all that is in the log before.
+WAIT_FOR_STANDBYS = "select pg_logical_emit_message(true, 'forebay', '')"
 
 
 class ResilientConnection:
@@ -53,13 +56,14 @@ class ResilientConnection:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
             )
-            for statement in self._first:
-                await self._connection.execute(statement)
+            with hung_up_after(self._connection, ANSWER_S):  # it may freeze at any moment
+                for statement in self._first:
+                    await self._connection.execute(statement)
             self._connection.add_notice_handler(self._read_notice)
         return self._connection
 
     def _read_notice(self, notice: Diagnostic) -> None:
-        if notice.sqlstate in _NOT_REPLICATED:
+        if notice.sqlstate in NOT_REPLICATED:
             self.is_in_doubt = True
 
     async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:

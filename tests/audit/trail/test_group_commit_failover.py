@@ -1,6 +1,7 @@
 """A row counts as written once a standby has it, and another server is asked when one freezes."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -92,6 +93,36 @@ async def test_a_row_that_is_on_no_standby_does_not_count_as_written(
     await store.close()
 
 
+async def test_tries_without_a_standby_do_not_take_all_connections(
+    dsn: str,
+    table: str,
+    administrator: psycopg.Connection,
+    no_standby: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PostgreSQL does not notice that nobody waits for such a commit any more."""
+    monkeypatch.setattr(group_commit, "FROZEN_S", 0.25)
+    named = make_conninfo(dsn, application_name=NAME)
+    store = GroupCommit(named, _STATEMENT.format(table=table), patience_s=0.1)
+    began = asyncio.get_running_loop().time()
+    while waiting_backends(administrator) < 5:
+        with contextlib.suppress(group_commit.StoreUnavailable):
+            await store.write(row())
+    assert asyncio.get_running_loop().time() - began > 0.25 * (1 + 2 + 4 + 8)
+    wait_for_standbys(administrator, "")
+    await asyncio.wait_for(eventually_written(store), 60)
+    await store.close()
+
+
+def waiting_backends(administrator: psycopg.Connection) -> int:
+    query = (
+        "select count(*) from pg_stat_activity"
+        " where application_name = %s and wait_event = 'SyncRep'"
+    )
+    (count,) = administrator.execute(query, [NAME]).fetchone() or (0,)
+    return int(count)
+
+
 async def test_rows_go_to_another_server_when_one_freezes(
     dsn: str, look: psycopg.Connection, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +184,16 @@ async def test_a_question_that_nobody_answers_goes_to_another_server(
         assert await asyncio.wait_for(connection.ask(_one), 30) == (1,)
         await connection.close()
         line.thaw()
+
+
+async def test_a_server_that_freezes_while_a_connection_begins_is_given_up(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resilient_connection, "ANSWER_S", 0.3)
+    connection = ResilientConnection(dsn, first=("select pg_sleep(60)",))
+    with pytest.raises(psycopg.OperationalError):
+        await asyncio.wait_for(connection.get(), 30)
+    await connection.close()
 
 
 async def _one(connection: resilient_connection.Connection) -> object:
