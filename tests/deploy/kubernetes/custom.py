@@ -148,7 +148,9 @@ SCHEMAS = {
             bootstrap=closed(
                 {
                     "initdb": closed(
-                        {"database": TEXT}, encoding=TEXT, dataChecksums={"type": "boolean"}
+                        {"database": TEXT, "owner": TEXT},
+                        encoding=TEXT,
+                        dataChecksums={"type": "boolean"},
                     )
                 }
             ),

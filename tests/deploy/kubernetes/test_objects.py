@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from audit.trail import database_owner
 from config.configuration import variables
 from config.environment import PROJECT
 from deploy.kubernetes.helm import HERE
@@ -380,6 +381,14 @@ def test_the_database_has_the_roles_that_the_job_hands_its_tables_to() -> None:
     roles = COMMITTED["Cluster", "forebay-db"]["spec"]["managed"]["roles"]
     migrate = defaults()["migrate"]
     assert [role["name"] for role in roles] == [migrate["role"], migrate["requestsRole"]]
+
+
+def test_the_databases_first_owner_is_none_of_the_platforms_roles() -> None:
+    """CloudNativePG sets that role's password after each failover, whatever its Secret says."""
+    spec = COMMITTED["Cluster", "forebay-db"]["spec"]
+    roles = [role["name"] for role in spec["managed"]["roles"]]
+    owner = spec["bootstrap"]["initdb"]["owner"]
+    assert owner not in (*roles, database_owner.OWNER, database_owner.SYSTEM, "postgres")
 
 
 def test_the_chart_has_no_database_unless_it_is_wanted() -> None:
