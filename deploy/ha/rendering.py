@@ -40,6 +40,7 @@ def variables(cluster: Mapping[str, Any], passwords: Mapping[str, str]) -> Varia
     values |= {**cluster, "passwords": dict(passwords)}
     members = _running("etcd", values)
     _require_a_majority_without_any_zone(members)
+    _require_a_lease_that_outlasts_its_renewal(values)
     peer, client = values["etcd_peer_port"], values["etcd_port"]
     return values | {
         "etcd_members": ",".join(f"{m['name']}=http://{m['address']}:{peer}" for m in members),
@@ -85,6 +86,12 @@ def new_passwords() -> dict[str, str]:
 
 def _running(program: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [host for host in values["hosts"] if program in host["runs"]]
+
+
+def _require_a_lease_that_outlasts_its_renewal(values: Mapping[str, Any]) -> None:
+    """Patroni's condition: else a primary goes on that another one has taken over from."""
+    if values["loop_wait"] + 2 * values["retry_timeout"] > values["ttl"]:
+        raise Unsafe("loop_wait + 2 * retry_timeout must be no more than ttl")
 
 
 def _require_a_majority_without_any_zone(members: list[dict[str, Any]]) -> None:

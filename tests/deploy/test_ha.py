@@ -3,13 +3,19 @@
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
+from bench.servers.child import Child, wait_until_listening
 from config.environment import PROJECT
+from config.supervisor.embedded import valkey
+from config.supervisor.ports import find_free
 from deploy.ha import __main__ as program
 from deploy.ha import rendering
 
@@ -46,11 +52,18 @@ def test_a_commit_waits_for_a_copy_in_the_other_zone() -> None:
     assert settings["failsafe_mode"] is False
 
 
-def test_a_primary_stops_before_its_lease_ends() -> None:
-    """Patroni's condition for ttl."""
+def test_a_lease_that_ends_before_it_can_be_renewed_is_refused() -> None:
+    with pytest.raises(rendering.Unsafe, match="no more than ttl"):
+        rendered(cluster() | {"retry_timeout": 10})
+
+
+def test_an_election_takes_ten_heartbeats() -> None:
     values = yaml.safe_load((PROJECT / "deploy" / "ha" / "defaults.yml").read_text())
-    assert values["loop_wait"] + 2 * values["retry_timeout"] <= values["ttl"]
     assert values["etcd_election_ms"] >= 10 * values["etcd_heartbeat_ms"]
+
+
+def test_haproxy_does_not_stay_root() -> None:
+    assert "    user haproxy\n" in rendered(cluster())["", "haproxy.cfg"]
 
 
 def test_passwords_with_quotes_stay_what_they_are() -> None:
@@ -109,6 +122,44 @@ def test_haproxy_takes_its_file(tmp_path: Path) -> None:
     file.write_text(rendered(cluster())["", "haproxy.cfg"])
     checked = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path) -> Iterator[int]:
+    """Yields the port of a sentinel over one Valkey, both by their files."""
+    port, sentinel_port = find_free(), find_free()
+    hosts = cluster() | {
+        "valkey_port": port,
+        "sentinel_port": sentinel_port,
+        "valkey_data": str(tmp_path),
+    }
+    for each in hosts["hosts"]:
+        each["address"] = "127.0.0.1"
+    files = rendering.files(rendering.variables(hosts, dict.fromkeys(rendering.PASSWORDS, "word")))
+    texts = {file.name: file.text for file in files if file.host == "a1"}
+    children = []
+    for name, more in (("valkey.conf", []), ("sentinel.conf", ["--sentinel"])):
+        (tmp_path / name).write_text(texts[name])
+        command = [str(valkey.binary()), str(tmp_path / name), *more]
+        children.append(Child(command, tmp_path / f"{name}.log"))
+    try:
+        for each in (port, sentinel_port):
+            wait_until_listening(each, 60)
+        yield sentinel_port
+    finally:
+        for child in children:
+            child.stop(10)
+
+
+def test_a_sentinel_answers_nobody_without_the_password(sentinel: int) -> None:
+    stranger = redis.Redis("127.0.0.1", sentinel)
+    with stranger, pytest.raises(redis.AuthenticationError):
+        stranger.sentinel_master("forebay")
+    until = time.monotonic() + 60
+    with redis.Redis("127.0.0.1", sentinel, password="word") as ours:
+        while not ours.execute_command("SENTINEL", "MASTER", "forebay")["runid"]:
+            assert time.monotonic() < until, "it does not reach Valkey"
+            time.sleep(0.2)
 
 
 @pytest.mark.skipif(not shutil.which("patroni"), reason="needs Debian's patroni")

@@ -244,7 +244,8 @@ class Cluster:
         """Returns the host that the sentinels name, or ""."""
         for name in self.running("sentinel"):
             with contextlib.suppress(redis.RedisError):
-                with redis.Redis(self.address(name), self.variables["sentinel_port"]) as sentinel:
+                where = (self.address(name), self.variables["sentinel_port"])
+                with redis.Redis(*where, password=self.passwords["valkey"]) as sentinel:
                     known: Any = sentinel.sentinel_master(self.variables["cluster"])
                 return next(
                     (host for host in self.running("valkey") if self.address(host) == known["ip"]),

@@ -72,7 +72,10 @@ class Platforms:
             "FOREBAY_REQUESTS_DATABASE_URL": self._database(
                 place, "forebay_requests", "requests.password"
             ),
-            "REDIS_URL": f"redis+sentinel://:{password}@{sentinels}/{values['cluster']}/0",
+            "REDIS_URL": (
+                f"redis+sentinel://:{password}@{sentinels}/{values['cluster']}/0"
+                f"?sentinel_password={password}"
+            ),
             "FOREBAY_ENGINES": engines(c=self._engine.url),
             "FOREBAY_ADMITTING_PROCESSES": str(2 * len(self._places)),
             "FOREBAY_IP_PER_MINUTE": "0",
