@@ -124,7 +124,16 @@ def test_a_drill_that_did_not_go_as_expected_is_a_problem() -> None:
     evidence.record(made(result(problems=["no answers within 120 s"])), by="command:drill")
     outcome = checked()
     assert outcome.problem == "failed"
-    assert outcome.figures["found"] == ["The primary is killed: no answers within 120 s"]
+    assert outcome.figures["found"] == ["The primary is killed"]
+
+
+def test_a_chain_that_is_not_exact_is_a_problem() -> None:
+    broken = result()
+    broken.books["audit"] = ["seal 7: it has been changed"]
+    evidence.record(made(broken), by="command:drill")
+    outcome = checked()
+    assert outcome.problem == "failed"
+    assert outcome.figures["found"] == ["The primary is killed"]
 
 
 def test_a_report_of_91_days_ago_is_old() -> None:
@@ -135,7 +144,8 @@ def test_a_report_of_91_days_ago_is_old() -> None:
 
 
 def test_tenants_see_the_figures_and_not_the_report(acme: Any) -> None:
-    evidence.record(made(), by="command:drill")
+    failed = result(problems=["two primaries: a1, b1", "ssh drill@a1 reboot: exit code 1"])
+    evidence.record(made(failed), by="command:drill")
     runs.run_general_if_old()
     run = CheckRun.objects.get(name="drills")
     assert run.general

@@ -94,13 +94,23 @@ class Faults:
         clock = self._cluster.place(name) / "clock"
         self._undo.append(lambda: _write(clock, "+0"))
         _write(clock, "-10m")
+        wait(
+            lambda: self._is_behind(name), 30, "the clock does not go back: libfaketime is missing"
+        )
         return name
 
+    def _is_behind(self, name: str) -> bool:
+        at = self._cluster.value(name, "select extract(epoch from clock_timestamp())")
+        return time.time() - float(at) > 500
+
     def _diverge_primary(self) -> str:
-        """Cut the primary off, commit there what no standby has, and wait for another."""
+        """Cut the primary off, commit there what no standby has, and wait for another.
+
+        Raises psycopg.Error if it does not commit: nothing has diverged then.
+        """
         name = self._primary()
         self._cut(name)
-        with contextlib.suppress(psycopg.Error), self._inside(name) as connection:
+        with self._inside(name) as connection:
             connection.execute(_OWN_COMMIT)
         others = set(self._cluster.running("postgresql")) - {name}
         wait(lambda: self._cluster.primary() in others, TAKEN_OVER_S, "nobody takes over")

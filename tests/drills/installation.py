@@ -7,7 +7,7 @@ from channels.db import database_sync_to_async
 
 from config.drills import recorded
 from config.drills.clients import Clients
-from config.drills.consistency import Recorded
+from config.drills.consistency import Mark, Recorded
 from config.drills.load import Load
 from console.compliance.drills.kinds import Kind
 from tests.drills import record_door
@@ -48,10 +48,19 @@ class ClusterAlone:
         primaries = await asyncio.to_thread(self.cluster.primaries)
         return f"two primaries: {', '.join(primaries)}" if len(primaries) > 1 else ""
 
+    async def primary(self) -> str:
+        return await asyncio.to_thread(self.cluster.primary)
+
+    async def mark(self) -> Mark:
+        return Mark(event=await asyncio.to_thread(record_door.newest, self._dsn))
+
     async def record(self, ids: Sequence[str]) -> Mapping[str, Recorded]:
         return await asyncio.to_thread(record_door.recorded, self._dsn, ids)
 
-    async def books(self) -> Mapping[str, list[str]]:
+    async def others(self, ids: Sequence[str], since: Mark) -> Sequence[str]:
+        return await asyncio.to_thread(record_door.others, self._dsn, ids, since.event)
+
+    async def books(self, since: Mark) -> Mapping[str, list[str]]:
         return {}
 
     def stop(self) -> None:
@@ -83,5 +92,11 @@ class UnderAPlatform(ClusterAlone):
             await asyncio.sleep(1)
         return await database_sync_to_async(recorded.read)(ids)
 
-    async def books(self) -> Mapping[str, list[str]]:
-        return await database_sync_to_async(recorded.books)(self._asking.tenant)
+    async def mark(self) -> Mark:
+        return await database_sync_to_async(recorded.mark)(self._asking.tenant)
+
+    async def others(self, ids: Sequence[str], since: Mark) -> Sequence[str]:
+        return await database_sync_to_async(recorded.others)(self._asking.tenant, ids, since)
+
+    async def books(self, since: Mark) -> Mapping[str, list[str]]:
+        return await database_sync_to_async(recorded.books)(self._asking.tenant, since)

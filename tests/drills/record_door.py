@@ -16,10 +16,15 @@ _WRITE = """
     insert into drill_row (id) select id from jsonb_to_recordset(%s::jsonb) as x(id uuid)
     on conflict (id) do nothing"""
 _READ = "select id::text, position from drill_row where id = any(%s::uuid[])"
+_NEWEST = "select coalesce(max(position), 0) from drill_row"
+_OTHERS = """
+    select id::text from drill_row where position > %s and not id = any(%s::uuid[])
+    order by position"""
 
 
 class RecordDoor:
     name = "record"
+    size = 1
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -41,6 +46,18 @@ def prepare(dsn: str) -> None:
 
 
 def recorded(dsn: str, ids: Sequence[str]) -> Mapping[str, Recorded]:
+    return {name: Recorded(1, position) for name, position in _rows(dsn, _READ, list(ids))}
+
+
+def newest(dsn: str) -> int:
+    """Returns the position of the newest row."""
+    return int(_rows(dsn, _NEWEST)[0][0])
+
+
+def others(dsn: str, ids: Sequence[str], after: int) -> list[str]:
+    return [name for (name,) in _rows(dsn, _OTHERS, after, list(ids))]
+
+
+def _rows(dsn: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn, connect_timeout=5) as connection:
-        rows: list[tuple[Any, ...]] = connection.execute(_READ, [list(ids)]).fetchall()
-    return {name: Recorded(1, position) for name, position in rows}
+        return connection.execute(query, parameters).fetchall()

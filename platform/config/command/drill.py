@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from config.drills.plan import Plan
     from console.compliance.drills.kinds import Kind
 
+MOST_ROUNDS = 20
 Act = Callable[[argparse.Namespace], int]
-MISUSE = 2
+MISUSE, STOPPED = 2, 130
 
 
 def drill(arguments: Sequence[str]) -> int:
@@ -28,15 +30,20 @@ def drill(arguments: Sequence[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")
     django.setup()
+    from django.db import Error
+
     from config.drills.lock import Taken
     from config.drills.procedure import Unhealthy
 
     act: Act = options.act
     try:
         return act(options)
-    except (Unhealthy, Taken, ValueError, OSError) as problem:
+    except (Unhealthy, Taken, ValueError, OSError, Error) as problem:
         print(f"forebay drill: {problem}", file=sys.stderr)
         return MISUSE
+    except (KeyboardInterrupt, EOFError):  # the end of the input, where a yes was asked for
+        print("forebay drill: stopped", file=sys.stderr)
+        return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,13 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "break one thing after the other under load, undo it, and compare")
     for each in (plan, run):
         each.add_argument("--only", default="", metavar="KIND,…", help="some of the plan's drills")
-        each.add_argument("--rounds", type=int, default=1, help="how often each")
+        each.add_argument("--rounds", type=_rounds, default=1, help="how often each, 20 at most")
         each.add_argument("--seed", type=int, help="of an earlier report, for its order")
     run.add_argument("--yes", action="store_true", help="ask nothing, for a timer")
     run.add_argument("--out", type=Path, metavar="FOLDER", help="for the report's files")
     command("status", _status, "the last report; 1 if it is old or a drill failed")
     command("undo", _undo, "undo what a drill that was killed has left broken")
     return parser
+
+
+def _rounds(text: str) -> int:
+    """Raises ValueError, which argparse reports."""
+    if not 1 <= (rounds := int(text)) <= MOST_ROUNDS:
+        raise ValueError(text)
+    return rounds
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -91,18 +105,23 @@ def _run(options: argparse.Namespace) -> int:
 
     plan, seed = plans.read(_file()), _seed(options)
     kinds = _order(options, plan, seed)
-    if Undoing(environment.HOME).is_open:
-        raise ValueError("a drill was killed and has left something broken: `forebay drill undo`")
     addresses = Addresses(plan.http, plan.grpc, plan.chat, plan.model)
-    signal.signal(signal.SIGTERM, _stop)
-    with lock.drilling(_who()), clients(addresses) as asking:
-        installation = RealInstallation(plan, asking, environment.HOME)
-        results = session.drill(kinds, installation, _say, _asks(yes=options.yes))
-    drills = [session.as_drill(result) for result in results]
-    return _report(drills, seed, plan.topology, options.out)
+    signal.signal(signal.SIGTERM, stop)
+    with lock.here(environment.HOME):
+        if Undoing(environment.HOME).is_open:
+            raise ValueError("a drill was killed, something is broken still: `forebay drill undo`")
+        with lock.drilling(_who()) as renew, clients(addresses) as asking:
+            installation = RealInstallation(plan, asking, environment.HOME)
+            allowed = _asks(renew, yes=options.yes)
+            results = session.drill(kinds, installation, _say, allowed)
+            drills = [session.as_drill(result) for result in results]
+            return _report(drills, seed, plan.topology, options.out)
 
 
 def _report(drills: list[dict[str, object]], seed: int, topology: str, out: Path | None) -> int:
+    """Write the report, and put it on record where the database answers still."""
+    from django.db import Error
+
     from config import environment
     from config.drills import session
     from console.compliance.drills import evidence, report
@@ -111,14 +130,26 @@ def _report(drills: list[dict[str, object]], seed: int, topology: str, out: Path
     if not drills:
         _say("nothing was broken")
         return 0
-    with system_scope():
-        versions = {"Python": platform.python_version()}
-        made = report.make(drills, by=_who(), seed=seed, topology=topology, versions=versions)
-        evidence.record(made, by="command:drill")
+    make = partial(
+        report.make,
+        drills,
+        by=_who(),
+        seed=seed,
+        topology=topology,
+        versions={"Python": platform.python_version()},
+    )
+    problem = ""
+    try:
+        with system_scope():
+            evidence.record(made := make(), by="command:drill")
+    except Error as error:
+        made, problem = make(with_checkpoint=False), f"the report is not on record: {error}"
     folder = out or environment.HOME / "drill" / f"{time.strftime('%Y%m%d-%H%M%S')}"
     for file in session.write(made, folder):
         print(file)
-    return 0 if evidence.is_good(made) else 1
+    if problem:
+        print(f"forebay drill: {problem}", file=sys.stderr)
+    return 0 if evidence.is_good(made) and not problem else 1
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -141,12 +172,13 @@ def _undo(options: argparse.Namespace) -> int:
     from config.drills import lock
     from config.drills.undoing import Undoing
 
-    failures = Undoing(environment.HOME).undo()
-    for failure in failures:
-        print(f"forebay drill: {failure}", file=sys.stderr)
-    if not failures:
-        lock.release()
-        print("nothing is broken")
+    with lock.here(environment.HOME):
+        failures = Undoing(environment.HOME).undo()
+        for failure in failures:
+            print(f"forebay drill: {failure}", file=sys.stderr)
+        if not failures:
+            print("nothing is broken")
+            lock.release(socket.gethostname())
     return 1 if failures else 0
 
 
@@ -157,12 +189,14 @@ def _order(options: argparse.Namespace, plan: "Plan", seed: int) -> "list[Kind]"
     return session.ordered(plan.chosen(names), options.rounds, seed)
 
 
-def _asks(*, yes: bool) -> "Callable[[Kind], bool]":
+def _asks(renew: Callable[[], None], *, yes: bool) -> "Callable[[Kind], bool]":
     def allowed(kind: "Kind") -> bool:
-        if yes:
-            return True
-        print(f"  {kind.breaks.en}")
-        return input("  Break it now? Type yes: ").strip() == "yes"
+        if not yes:
+            print(f"  {kind.breaks.en}")
+            if input("  Break it now? Type yes: ").strip() != "yes":
+                return False
+        renew()
+        return True
 
     return allowed
 
@@ -187,6 +221,6 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
+def stop(number: int, frame: FrameType | None) -> NoReturn:
     """End as by Ctrl-C: what is broken is undone on the way out."""
     raise KeyboardInterrupt

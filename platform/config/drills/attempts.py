@@ -8,7 +8,7 @@ from itertools import pairwise
 
 class Outcome(StrEnum):
     ANSWERED = "answered"  # it is on record, or the platform has lost it
-    REFUSED = "refused"  # with an error that says so; asked again
+    REFUSED = "refused"  # with an error that says so
     UNKNOWN = "unknown"  # the connection broke, or the answer did; asked again
 
 
@@ -23,6 +23,9 @@ class Attempt:
     outcome: Outcome
     ids: tuple[str, ...] = ()  # of the answered requests: a batch has several
     detail: str = ""
+    request: str = ""  # its client's name for it, the same each time it is asked
+    size: int = 1  # of a batch: its lines
+    may_have_run: bool = True  # unless it was refused before anything began
 
 
 def answered(attempts: Iterable[Attempt]) -> list[Attempt]:

@@ -19,6 +19,14 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the record ends before a drill: the newest event, or row, and the newest seal."""
+
+    event: int = 0
+    seal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Consistency:
     acknowledged: int = 0
     lost: list[str] = field(default_factory=list)
@@ -30,13 +38,24 @@ class Consistency:
         return not (self.lost or self.doubled or self.out_of_order)
 
 
-def compare(attempts: Sequence[Attempt], record: Mapping[str, Recorded]) -> Consistency:
+def compare(
+    attempts: Sequence[Attempt], record: Mapping[str, Recorded], others: Sequence[str] = ()
+) -> Consistency:
+    """Compare all attempts of a drill with the record.
+
+    `others`: completions of the same time that nobody was answered with. Each belongs to a request
+    that may have run, and whose client got no answer. If there are more, one has run twice.
+    """
     ids = [name for each in answered(attempts) for name in each.ids]
     heard = [name for name in ids if name in record]
     return Consistency(
         acknowledged=len(ids),
         lost=[name for name in ids if name not in record or record[name].times < 1],
-        doubled=[name for name in heard if record[name].times > 1] + _answered_twice(attempts),
+        doubled=[
+            *(name for name in heard if record[name].times > 1),
+            *_answered_twice(attempts),
+            *others[_unanswered(attempts) :],
+        ],
         out_of_order=_out_of_order(attempts, record),
     )
 
@@ -49,6 +68,14 @@ def _answered_twice(attempts: Sequence[Attempt]) -> list[str]:
         twice += [name for name in each.ids if name in seen]
         seen.update(each.ids)
     return twice
+
+
+def _unanswered(attempts: Sequence[Attempt]) -> int:
+    """Returns how many completions may have run whose answers their clients did not get."""
+    sizes = {each.request: each.size for each in attempts if each.may_have_run}
+    for each in answered(attempts):
+        sizes.pop(each.request, None)
+    return sum(sizes.values())
 
 
 def _out_of_order(attempts: Sequence[Attempt], record: Mapping[str, Recorded]) -> list[str]:

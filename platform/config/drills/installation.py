@@ -1,6 +1,7 @@
 """A running installation, broken by the commands of its plan."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from channels.db import database_sync_to_async
 
 from config.drills import recorded, undoing
 from config.drills.clients import Clients
-from config.drills.consistency import Recorded
+from config.drills.consistency import Mark, Recorded
 from config.drills.load import Load
 from config.drills.patroni import Cluster, opened
 from config.drills.plan import BY_PATRONI, Plan, filled
@@ -24,6 +25,10 @@ class RealInstallation:
     def __init__(self, plan: Plan, clients: Clients, home: Path) -> None:
         self._plan, self._clients = plan, clients
         self._cluster, self._undoing = Cluster(plan.patroni), Undoing(home)
+        # Who stops a drill does not stop the thread in which a command breaks something. Undoing
+        # waits for that command, and none follows it.
+        self._commands = threading.Lock()
+        self._is_ending = False
 
     def load(self) -> Load:
         return self._clients.load(self._plan.clients)
@@ -31,27 +36,44 @@ class RealInstallation:
     async def problem(self) -> str:
         return await asyncio.to_thread(problem, self._plan, self._cluster)
 
+    async def primary(self) -> str:
+        return await asyncio.to_thread(self._cluster.primary_name)
+
     async def break_(self, kind: Kind) -> str:
         """Raises Unhealthy where a command fails: it is undone like the others."""
+        self._is_ending = False
         return await asyncio.to_thread(self._break, kind)
 
     def _break(self, kind: Kind) -> str:
         if kind.name == BY_PATRONI:
             return self._cluster.switch_over()
         values, step = self._cluster.values(), self._plan.kinds[kind.name]
-        self._undoing.note([filled(each, values) for each in step.undo])
-        for command in step.break_:
-            if failure := undoing.run(filled(command, values)):
-                raise Unhealthy(f"{' '.join(command)}: {failure}")
+        commands = [filled(each, values) for each in step.break_]
+        with self._commands:
+            self._undoing.note([filled(each, values) for each in step.undo])
+            for command in commands:
+                if self._is_ending:
+                    raise Unhealthy("the drill was stopped")
+                if failure := undoing.run(command):
+                    raise Unhealthy(f"{' '.join(command)}: {failure}")
         return values["name"]
 
     async def undo(self, kind: Kind) -> None:
-        if failures := await asyncio.to_thread(self._undoing.undo):
+        """Raises Unhealthy where a command fails twice."""
+        self._is_ending = True
+        if failures := await asyncio.to_thread(self._undo):
             raise Unhealthy(f"not undone, run `forebay drill undo`: {failures[0]}")
+
+    def _undo(self) -> list[str]:
+        with self._commands:
+            return self._undoing.undo()
 
     async def split(self) -> str:
         primaries = await asyncio.to_thread(self._cluster.primaries)
         return f"two primaries: {', '.join(primaries)}" if len(primaries) > 1 else ""
+
+    async def mark(self) -> Mark:
+        return await database_sync_to_async(recorded.mark)(self._clients.tenant)
 
     async def record(self, ids: Sequence[str]) -> Mapping[str, Recorded]:
         await self._until_settled()
@@ -68,8 +90,11 @@ class RealInstallation:
                 return
             await asyncio.sleep(1)
 
-    async def books(self) -> Mapping[str, list[str]]:
-        return await database_sync_to_async(recorded.books)(self._clients.tenant)
+    async def others(self, ids: Sequence[str], since: Mark) -> Sequence[str]:
+        return await database_sync_to_async(recorded.others)(self._clients.tenant, ids, since)
+
+    async def books(self, since: Mark) -> Mapping[str, list[str]]:
+        return await database_sync_to_async(recorded.books)(self._clients.tenant, since)
 
 
 def problem(plan: Plan, cluster: Cluster) -> str:

@@ -1,7 +1,8 @@
 """Clients that ask without pause, each one request after the other, through the front doors.
 
-Whoever does not know what became of a request asks it again under the same name, as the SDKs do:
-front ends run one name once. One that was refused is over, and the next has a name of its own.
+Whoever does not know what became of a request, or got an error of the server's, asks it again under
+the same name, as the SDKs do: front ends run one name once. Else one that was refused is over, and
+the next has a name of its own.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 from uuid import uuid4
 
-from config.drills.attempts import Attempt, Outcome
+from config.drills.attempts import Attempt, Outcome, answered
 
 PAUSE_S = 0.05  # between two requests of a client
 AGAIN_S = 0.25  # before the same request again
@@ -21,11 +22,19 @@ LAST_S = 60.0  # for those that are open at the end
 
 
 class Refused(Exception):
-    """The platform answered that it has not done what was asked."""
+    """The platform answered with an error.
+
+    `began`: the request may have run nevertheless. `again`: the same request is asked again.
+    """
+
+    def __init__(self, text: str, *, began: bool = False, again: bool = False) -> None:
+        super().__init__(text)
+        self.began, self.again = began, again
 
 
 class Door(Protocol):
     name: str
+    size: int  # how many completions a call asks for
 
     async def ask(self, request: str) -> Sequence[str]:
         """Returns the ids of answered requests. Raises Refused, or what broke it off.
@@ -43,8 +52,12 @@ class Load:
         self._over = asyncio.Event()
 
     def answers(self, since: float = 0.0) -> int:
-        outcome = Outcome.ANSWERED
-        return sum(1 for a in self.attempts if a.outcome is outcome and a.ended > since)
+        return sum(1 for each in answered(self.attempts) if each.ended > since)
+
+    def silent_doors(self, since: float) -> list[str]:
+        """Returns the front doors at which nobody has got an answer since then."""
+        doors = {each.door for each in answered(self.attempts) if each.ended > since}
+        return [door.name for door in self._doors if door.name not in doors]
 
     async def _client(self, door: Door, name: str) -> None:
         while not self._over.is_set():
@@ -53,25 +66,29 @@ class Load:
             await asyncio.sleep(PAUSE_S)
 
     async def _until_known(self, door: Door, client: str, request: str) -> None:
-        while True:
-            outcome = await self._attempt(door, client, request)
-            if outcome is not Outcome.UNKNOWN:
-                return
+        is_done = await self._attempt(door, client, request)
+        while not is_done:
             await asyncio.sleep(AGAIN_S)
+            is_done = await self._attempt(door, client, request)
 
-    async def _attempt(self, door: Door, client: str, request: str) -> Outcome:
-        began, ids, detail = time.time(), tuple[str, ...](), ""
-        outcome = Outcome.UNKNOWN
+    async def _attempt(self, door: Door, client: str, request: str) -> bool:
+        """Returns whether the client is done with the request."""
+        began, ids = time.time(), tuple[str, ...]()
+        outcome, detail = Outcome.UNKNOWN, "no answer until the end"
+        is_done, may_have_run = False, True
         try:
             async with asyncio.timeout(LONGEST_S):
                 ids = tuple(await door.ask(request))
-            outcome = Outcome.ANSWERED
+            outcome, detail, is_done = Outcome.ANSWERED, "", True
         except Refused as refusal:
             outcome, detail = Outcome.REFUSED, str(refusal)
+            is_done, may_have_run = not refusal.again, refusal.began
         except Exception as problem:  # whatever broke it off, the next attempt tells
             detail = f"{type(problem).__name__}: {problem}"[:200]
-        self.attempts.append(Attempt(door.name, client, began, time.time(), outcome, ids, detail))
-        return outcome
+        finally:  # also if it is cancelled because its answer never comes
+            heard = (outcome, ids, detail, request, door.size, may_have_run)
+            self.attempts.append(Attempt(door.name, client, began, time.time(), *heard))
+        return is_done
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from config.drills.plan import Patroni
 
 _PATIENCE_S, _SWITCH_S = 3, 60
 _PRIMARIES = ("leader", "standby_leader")
+# Names and hosts become words of commands, on other hosts too.
+_PLAIN = re.compile(r"[0-9A-Za-z_.:][0-9A-Za-z_.:-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +34,38 @@ class Cluster:
 
     def members(self) -> tuple[list[Member], bool]:
         """Returns the members, and whether Patroni is paused. Raises OSError if none answers."""
-        problem: OSError = OSError("no Patroni is named")
+        _, answer = self._asked()
+        return [_member(each) for each in answer["members"]], bool(answer.get("pause"))
+
+    def _asked(self) -> tuple[str, dict[str, Any]]:
+        """Returns the first URL whose Patroni knows the cluster, and what it knows."""
+        problem: Exception = OSError("no Patroni is named")
         for url in self._access.urls:
             try:
                 answer = _json(f"{url}/cluster")
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 problem = error
                 continue
-            return [_member(each) for each in answer["members"]], bool(answer.get("pause"))
-        raise problem
+            if isinstance(answer, dict) and "members" in answer:  # one without etcd has no such
+                return url, answer
+            problem = OSError(f"{url} knows no cluster")
+        raise OSError(str(problem))
 
     def problem(self) -> str:
         """Returns what is not as it should be, "" if nothing is."""
         try:
             members, paused = self.members()
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, KeyError) as error:
             return f"Patroni does not answer: {error}"
-        return "Patroni is paused" if paused else whole(members)
+        return "Patroni is paused" if paused else whole(members) or self._missing(members)
+
+    def _missing(self, members: Sequence[Member]) -> str:
+        """Returns who is not there: Patroni forgets a server that is away."""
+        names = {each.name for each in members}
+        if absent := sorted(set(self._access.zones) - names):
+            return f"not there: {', '.join(absent)}"
+        servers = len(set(self._access.urls))
+        return f"{len(names)} of {servers} servers are there" if len(names) < servers else ""
 
     def primary(self) -> Member:
         """Raises OSError where there is none."""
@@ -57,8 +75,18 @@ class Cluster:
                 return each
         raise OSError("there is no primary")
 
+    def primary_name(self) -> str:
+        """Returns its name, "" while there is none."""
+        try:
+            return self.primary().name
+        except (OSError, KeyError):
+            return ""
+
     def values(self) -> dict[str, str]:
+        """Returns the words for a plan's commands. Raises OSError for odd ones."""
         primary = self.primary()
+        if odd := [word for word in (primary.name, primary.host) if not _PLAIN.fullmatch(word)]:
+            raise OSError(f"{odd[0]!r} is no name of a server")
         zone = self._access.zones.get(primary.name, "")
         return {"name": primary.name, "host": primary.host, "zone": zone}
 
@@ -75,16 +103,21 @@ class Cluster:
 
     def switch_over(self) -> str:
         """Hand the role to a synchronous standby. Raises OSError."""
-        members, _ = self.members()
-        primary = self.primary()
-        standby = next(each for each in members if each.role.endswith("_standby"))
-        body = json.dumps({"leader": primary.name, "candidate": standby.name}).encode()
-        url = next(u for u in self._access.urls if urlsplit(u).hostname == primary.host)
+        url, answer = self._asked()
+        members = [_member(each) for each in answer["members"]]
+        standbys = [each.name for each in members if each.role.endswith("_standby")]
+        if not standbys:
+            raise OSError("no standby counts for commits")
+        primary = self.primary().name
+        body = json.dumps({"leader": primary, "candidate": standbys[0]}).encode()
         request = urllib.request.Request(f"{url}/switchover", body, method="POST")  # noqa: S310 as below
         request.add_header("Authorization", f"Basic {self._token()}")
-        with opened(request, _SWITCH_S) as answer:
-            answer.read()
-        return f"{primary.name} to {standby.name}"
+        try:
+            opened(request, _SWITCH_S).close()
+        except HTTPError as refusal:
+            reason = refusal.read().decode(errors="replace").strip()
+            raise OSError(f"Patroni does not switch over: {refusal.code} {reason[:200]}") from None
+        return f"{primary} to {standbys[0]}"
 
     def _token(self) -> str:
         file = self._access.password_file

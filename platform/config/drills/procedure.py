@@ -5,22 +5,24 @@ What breaks and how it is undone is the installation's (installation.py); this i
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from config.drills.attempts import Attempt, Outcome, by_door, first_after, longest_gap
-from config.drills.consistency import Consistency, Recorded, compare
+from config.drills.consistency import Consistency, Mark, Recorded, compare
 from config.drills.load import Load
 from console.compliance.drills.kinds import Kind
 
 WARM_ANSWERS = 5  # before anything breaks
 WARM_S = 60.0
-AGAIN = 3  # answers after which it works again: those under way may still come before it does not
+AGAIN = 3  # answers after which it works again
 STEADY_S = 3.0  # the clients go on for so long after all is well
 STOPPED_S = 30.0  # for so long nothing may be answered where it has to stop
 HEALTHY_S = 180.0
-SETTLE_S = 90.0
+DOORS_S = 120.0  # after the undoing, until each front door has answered
+
+Say = Callable[[str], None]
 
 
 class Unhealthy(Exception):
@@ -28,12 +30,15 @@ class Unhealthy(Exception):
 
 
 class Installation(Protocol):
-    """What drills break. Every method may raise Unhealthy."""
+    """What drills break. Every method may raise an exception: the drill has failed then."""
 
     def load(self) -> Load: ...
 
     async def problem(self) -> str:
         """Returns what is not as it should be, "" if nothing is."""
+
+    async def primary(self) -> str:
+        """Returns the name of the server that is primary, "" while there is none."""
 
     async def break_(self, kind: Kind) -> str:
         """Returns what was broken, in words for the report."""
@@ -44,9 +49,15 @@ class Installation(Protocol):
     async def split(self) -> str:
         """Returns "" unless more than one server takes writes."""
 
+    async def mark(self) -> Mark:
+        """Returns where the record ends."""
+
     async def record(self, ids: Sequence[str]) -> Mapping[str, Recorded]: ...
 
-    async def books(self) -> Mapping[str, list[str]]:
+    async def others(self, ids: Sequence[str], since: Mark) -> Sequence[str]:
+        """Returns completed requests since the mark that are none of these."""
+
+    async def books(self, since: Mark) -> Mapping[str, list[str]]:
         """Returns findings by what was compared: the audit chain, the ledger."""
 
 
@@ -56,7 +67,7 @@ class Result:
     began: float
     broken: str = ""
     broken_at: float = 0.0
-    undone_at: float = 0.0
+    undone_at: float = 0.0  # 0: it could not be undone
     rto_s: float = 0.0
     healthy_s: float = 0.0  # from the break until all is as before
     stopped_s: float = 0.0  # where it has to stop: for how long nothing was answered
@@ -70,44 +81,74 @@ class Result:
         return self.consistency.is_exact and not self.problems and not any(self.books.values())
 
 
-async def run(kind: Kind, installation: Installation, say: Callable[[str], None]) -> Result:
-    """Raises Unhealthy where the drill cannot begin. Whatever was broken is undone."""
+async def run(result: Result, installation: Installation, say: Say) -> None:
+    """Make a drill and fill in its result. Whatever was broken is undone.
+
+    Raises Unhealthy where it cannot begin. From the break on, what goes wrong is in the result.
+    """
     if problem := await installation.problem():
         raise Unhealthy(problem)
-    result, load = Result(kind, time.time()), installation.load()
+    mark, primary = await installation.mark(), await installation.primary()
+    load = installation.load()
     async with load.running():
         await _wait(lambda: load.answers() >= WARM_ANSWERS, WARM_S, "clients get no answers")
         try:
-            await _broken(result, installation, load, say)
+            result.broken_at = time.time()
+            await _noting(result, _broken(result, installation, load, primary, say))
         finally:
-            await installation.undo(kind)
-            result.undone_at = time.time()
-        await _mended(result, installation, load, say)
+            await _noting(result, _undone(result, installation))
+        if result.undone_at:
+            await _noting(result, _mended(result, installation, load, say))
         await asyncio.sleep(STEADY_S)
         until = time.time()
-    await _compared(result, installation, load, until)
-    return result
+    await _noting(result, _compared(result, installation, load, until, mark))
+
+
+async def _noting(result: Result, step: Awaitable[None]) -> None:
+    """Await a step. Whatever fails it is a problem of the drill, which the report must not lack."""
+    try:
+        await step
+    except Exception as problem:
+        result.problems.append(str(problem) or repr(problem))
 
 
 async def _broken(
-    result: Result, installation: Installation, load: Load, say: Callable[[str], None]
+    result: Result, installation: Installation, load: Load, primary: str, say: Say
 ) -> None:
-    result.broken_at = time.time()
     result.broken = await installation.break_(result.kind)
     say(f"  broken: {result.broken}")
     if result.kind.must_stop:
         await _stays_stopped(result, installation, load)
-    elif not await _answers_again(result, load):
-        result.problems.append(f"no answers within {result.kind.bound_s} s")
+    else:
+        await _overcome(result, installation, load, primary)
     if split := await installation.split():
         result.problems.append(split)
 
 
-async def _answers_again(result: Result, load: Load) -> bool:
-    """Wait as long as the break lasts at least, then for answers. Returns whether they came."""
-    await asyncio.sleep(result.kind.lasts_s)
-    since = time.time() if result.kind.lasts_s else result.broken_at
-    return await _until(lambda: load.answers(since) >= AGAIN, result.kind.bound_s)
+async def _overcome(result: Result, installation: Installation, load: Load, primary: str) -> None:
+    """Wait until the break has had its effect, and then for answers while it lasts."""
+    kind = result.kind
+    await asyncio.sleep(kind.lasts_s)
+    if kind.takes_over and not await _taken_over(installation, primary, kind.bound_s):
+        result.problems.append(f"no other server became primary within {kind.bound_s:g} s")
+        return
+    since = time.time()
+    if not await _until(lambda: load.answers(since) >= AGAIN, kind.bound_s):
+        result.problems.append(f"no answers within {kind.bound_s:g} s")
+
+
+async def _taken_over(installation: Installation, primary: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while await installation.primary() in ("", primary):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.25)
+    return True
+
+
+async def _undone(result: Result, installation: Installation) -> None:
+    await installation.undo(result.kind)
+    result.undone_at = time.time()
 
 
 async def _stays_stopped(result: Result, installation: Installation, load: Load) -> None:
@@ -120,16 +161,15 @@ async def _stays_stopped(result: Result, installation: Installation, load: Load)
         result.problems.append(f"{answers} answers without a majority")
 
 
-async def _mended(
-    result: Result, installation: Installation, load: Load, say: Callable[[str], None]
-) -> None:
+async def _mended(result: Result, installation: Installation, load: Load, say: Say) -> None:
     since = time.time()
     problem = await _healthy(installation)
     result.healthy_s = round(time.time() - result.broken_at, 1)
     if problem:
         result.problems.append(f"after {HEALTHY_S:.0f} s: {problem}")
-    if not await _until(lambda: load.answers(since) >= AGAIN, result.kind.bound_s):
-        result.problems.append("no answers after the break was undone")
+    if not await _until(lambda: not load.silent_doors(since), DOORS_S):
+        doors = ", ".join(load.silent_doors(since))
+        result.problems.append(f"no answers after the break was undone: {doors}")
     say(f"  as before after {result.healthy_s} s")
 
 
@@ -142,9 +182,9 @@ async def _healthy(installation: Installation) -> str:
         await asyncio.sleep(1)
 
 
-async def _compared(result: Result, installation: Installation, load: Load, until: float) -> None:
-    ids = [name for attempt in load.attempts for name in attempt.ids]
-    result.consistency = compare(load.attempts, await installation.record(ids))
+async def _compared(
+    result: Result, installation: Installation, load: Load, until: float, mark: Mark
+) -> None:
     result.rto_s = round(_rto_s(result, load, until), 2)
     if result.rto_s > result.kind.bound_s:
         result.problems.append(f"no answers for {result.rto_s} s")
@@ -152,15 +192,19 @@ async def _compared(result: Result, installation: Installation, load: Load, unti
         door: _figures(attempts, result.broken_at, until)
         for door, attempts in by_door(load.attempts).items()
     }
-    result.books = {name: list(lines) for name, lines in (await installation.books()).items()}
     refused = sum(each["refused"] + each["unknown"] for each in result.doors.values())
     if result.kind.none_fails and refused:
         result.problems.append(f"{refused} requests failed")
+    ids = [name for attempt in load.attempts for name in attempt.ids]
+    record = await installation.record(ids)
+    others = await installation.others(ids, mark)
+    result.consistency = compare(load.attempts, record, others)
+    result.books = {name: list(lines) for name, lines in (await installation.books(mark)).items()}
 
 
 def _rto_s(result: Result, load: Load, until: float) -> float:
     """Returns the longest time without an answer; where it had to stop, from the mend on."""
-    if result.kind.must_stop:
+    if result.kind.must_stop and result.undone_at:
         return first_after(load.attempts, result.undone_at, until)
     return longest_gap(load.attempts, result.broken_at, until)
 

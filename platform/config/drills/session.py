@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,33 +34,42 @@ def drill(
     say: Say,
     allowed: Callable[[Kind], bool] = lambda kind: True,
 ) -> list[Result]:
-    """Returns the results so far where the installation is no longer well: no further one begins.
+    """Returns the results, of each drill that broke something: also where no further one begins.
 
-    Raises Unhealthy where not even the first could begin.
+    Raises what kept even the first from beginning: Unhealthy, KeyboardInterrupt, and others.
     """
+    results: list[Result] = []
     try:
-        return asyncio.run(_drill(kinds, installation, say, allowed))
+        for number, kind in enumerate(kinds, 1):
+            if allowed(kind):
+                say(f"{number}/{len(kinds)} {kind.label.en}")
+                _make(kind, installation, say, results)
+    except (Exception, KeyboardInterrupt) as problem:  # the report on the others is worth more
+        if not results:
+            raise
+        say(f"  stopped: {str(problem) or 'by whoever began it'}")
     finally:
         connections.close_all()  # the server that they led to may be gone
-
-
-async def _drill(
-    kinds: Sequence[Kind], installation: Installation, say: Say, allowed: Callable[[Kind], bool]
-) -> list[Result]:
-    results: list[Result] = []
-    for number, kind in enumerate(kinds, 1):
-        if not allowed(kind):
-            continue
-        say(f"{number}/{len(kinds)} {kind.label.en}")
-        try:
-            results.append(await procedure.run(kind, installation, say))
-        except Unhealthy as problem:
-            if not results:
-                raise
-            say(f"  stopped: {problem}")
-            return results
-        say(f"  {in_words(results[-1])}")
     return results
+
+
+def _make(kind: Kind, installation: Installation, say: Say, results: list[Result]) -> None:
+    """Make a drill. Its result is one of the results as soon as anything was broken.
+
+    Raises Unhealthy, or what stopped it, where no further one may begin.
+    """
+    result = Result(kind, time.time())
+    try:
+        asyncio.run(procedure.run(result, installation, say))
+    except KeyboardInterrupt:
+        result.problems.append("stopped before its end")
+        raise
+    finally:
+        if result.broken_at:
+            results.append(result)
+            say(f"  {in_words(result)}")
+    if not result.undone_at:
+        raise Unhealthy("something is still broken: `forebay drill undo`")
 
 
 def in_words(result: Result) -> str:

@@ -41,9 +41,20 @@ class Undoing:
 
 
 def run(command: Sequence[str]) -> str:
-    """Returns what went wrong, "" if nothing did."""
+    """Returns what went wrong, "" if nothing did.
+
+    The command has neither our input, which may be an answer to us, nor our terminal, whose Ctrl-C
+    would end it half done.
+    """
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S)
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            start_new_session=True,
+        )
     except (OSError, subprocess.TimeoutExpired) as problem:
         return str(problem)
     if ended.returncode == 0:

@@ -1,15 +1,20 @@
 """`forebay drill`, as operators type it, before a Patroni and front doors that only pretend."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from django.utils import timezone
 
+from audit.models import CheckRun
 from config import environment
 from config.command.drill import drill
 from config.drills import lock, procedure
@@ -45,6 +50,7 @@ class Stub:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 stub.switched = True
+                stub.members = [_member("a1", "quorum_standby"), _member("b1", "leader")]
                 self._answer({})
 
             def _answer(self, answer: Mapping[str, Any]) -> None:
@@ -84,7 +90,7 @@ def stub(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
 class InstantDoor:
     """It answers at once; what it answered is on record."""
 
-    name = "rest"
+    name, size = "rest", 1
 
     def __init__(self) -> None:
         self.record: dict[str, Recorded] = {}
@@ -156,8 +162,60 @@ def test_the_second_of_two_operators_is_refused(
 ) -> None:
     with lock.drilling("alice@a1"):
         assert drill(["run", "--yes"]) == 2
+        assert "alice@a1 drills since" in capsys.readouterr().err
+        assert drill(["undo"]) == 0  # what another host has broken is not ours to forget
+        assert drill(["run", "--yes"]) == 2
     assert not stub.switched
-    assert "alice@a1 drills since" in capsys.readouterr().err
+
+
+def test_what_a_drill_that_still_runs_has_broken_is_not_undone_by_another(
+    stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undoing = Undoing(environment.HOME)
+    undoing.note([["true"]])
+    with lock.here(environment.HOME):
+        assert drill(["undo"]) == 2
+    assert "a drill runs on this host" in capsys.readouterr().err
+    assert undoing.is_open
+
+
+def test_a_drill_that_was_killed_bars_nobody_once_it_is_undone(
+    stub: Stub, door: InstantDoor
+) -> None:
+    lock.drilling(f"bob@{socket.gethostname()}").__enter__()
+    assert drill(["run", "--yes"]) == 2
+    assert drill(["undo"]) == 0
+    assert drill(["run", "--yes"]) == 0
+
+
+def test_a_drill_that_waited_too_long_for_its_yes_breaks_nothing(
+    stub: Stub, door: InstantDoor, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def long_pause(prompt: str) -> str:
+        CheckRun.objects.update(at=timezone.now() - timedelta(hours=4))
+        lock.drilling("alice@a1").__enter__()
+        return "yes"
+
+    monkeypatch.setattr("builtins.input", long_pause)
+    assert drill(["run"]) == 2
+    assert not stub.switched
+    assert "somebody else may drill now" in capsys.readouterr().err
+
+
+def test_the_report_is_written_where_the_database_is_away_at_the_end(
+    stub: Stub,
+    door: InstantDoor,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("the server is away")
+
+    monkeypatch.setattr(evidence, "record", away)
+    assert drill(["run", "--yes", "--out", str(tmp_path / "out")]) == 1
+    assert (tmp_path / "out" / "drills.json").exists()
+    assert "not on record: the server is away" in capsys.readouterr().err
 
 
 def test_nothing_begins_while_something_is_still_broken(

@@ -54,6 +54,31 @@ def test_requests_nobody_was_answered_may_be_on_record_or_not() -> None:
     assert compare(attempts, {"x": Recorded(1, 1)}).is_exact
 
 
+def test_what_ran_for_a_client_without_an_answer_is_on_record_once() -> None:
+    unknown = Attempt("rest", "rest 0", 1, 2, Outcome.UNKNOWN, request="r1")
+    attempts = [unknown, answer(3, "a")]
+    assert compare(attempts, {"a": Recorded(1, 1)}, others=["x"]).is_exact
+    assert compare(attempts, {"a": Recorded(1, 1)}, others=["x", "y"]).doubled == ["y"]
+
+
+def test_a_request_that_ran_twice_and_was_answered_once_is_doubled() -> None:
+    """Its client asked again after its connection broke, and knows the second answer alone."""
+    first = Attempt("rest", "rest 0", 1, 2, Outcome.UNKNOWN, request="r1")
+    second = Attempt("rest", "rest 0", 2, 3, Outcome.ANSWERED, ("b",), request="r1")
+    assert compare([first, second], {"b": Recorded(1, 2)}, others=["a"]).doubled == ["a"]
+
+
+def test_a_request_that_was_refused_before_it_began_must_not_have_run() -> None:
+    refused = Attempt("rest", "rest 0", 1, 2, Outcome.REFUSED, request="r1", may_have_run=False)
+    assert compare([refused], {}, others=["x"]).doubled == ["x"]
+
+
+def test_a_batch_without_an_answer_may_have_run_all_its_lines() -> None:
+    unknown = Attempt("batch", "batch 0", 1, 2, Outcome.UNKNOWN, request="r1", size=4)
+    assert compare([unknown], {}, others=["1", "2", "3", "4"]).is_exact
+    assert compare([unknown], {}, others=["1", "2", "3", "4", "5"]).doubled == ["5"]
+
+
 def test_the_longest_silence_begins_with_the_last_answer_before_the_break() -> None:
     attempts = [answer(at, str(at)) for at in (1.0, 9.5, 31.0, 32.0)]
     assert longest_gap(attempts, broken_at=10.0, until=33.0) == pytest.approx(21.5)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from config.drills import plan as plans
-from config.drills import session
+from config.drills import session, undoing
 from config.drills.patroni import Cluster
 from config.drills.plan import Patroni
 from config.drills.undoing import Undoing
@@ -57,6 +57,12 @@ def test_a_plan_allows_what_it_names_and_the_switch_over(tmp_path: Path) -> None
         (PLAN.replace("undo =", "undone ="), "unknown field `undone`|missing required field"),
         (PLAN.replace("http://10.1.0.1:8000", "file:///etc/passwd"), "must begin with http"),
         ("topology = ", "Invalid value"),
+        (PLAN.replace("{host}", "{hots}", 1), r"known are \{name\}, \{host\}, \{zone\}"),
+        (PLAN.replace("start patroni", "awk '{print $1}'"), "known are"),
+        (PLAN.replace("undo = [[", "undo = [] #"), "length >= 1"),
+        (PLAN.replace('["http://10.1.0.1:8000"]', "[]"), "length >= 1"),
+        (PLAN.replace("[patroni]", "clients = 1000\n[patroni]"), "<= 20"),
+        (PLAN.replace("kill_primary", "switch_over"), "takes no commands"),
     ],
 )
 def test_a_plan_that_is_wrong_says_where(tmp_path: Path, text: str, says: str) -> None:
@@ -90,6 +96,12 @@ def test_what_a_killed_drill_broke_is_undone_later(tmp_path: Path) -> None:
     assert another.undo() == []
 
 
+def test_a_command_has_neither_our_input_nor_our_terminal() -> None:
+    """An operator's `yes` is for us, and Ctrl-C must not end a command half done."""
+    reads = "import os, sys; sys.exit(bool(sys.stdin.read()) or os.getsid(0) != os.getpid())"
+    assert undoing.run([sys.executable, "-c", reads]) == ""
+
+
 def test_what_cannot_be_undone_stays_on_the_list(tmp_path: Path) -> None:
     undoing = Undoing(tmp_path)
     undoing.note([["/nonexistent"]])
@@ -100,7 +112,8 @@ def test_what_cannot_be_undone_stays_on_the_list(tmp_path: Path) -> None:
 # Patroni ------------------------------------------------------------------------------------------
 def member(name: str, role: str = "quorum_standby", **more: Any) -> dict[str, Any]:
     state = "running" if role == "leader" else "streaming"
-    return {"name": name, "role": role, "state": state, "host": "127.0.0.1", "timeline": 3, **more}
+    usual = {"role": role, "state": state, "host": "127.0.0.1", "timeline": 3}
+    return {"name": name, **usual, **more}
 
 
 @contextmanager
@@ -112,6 +125,12 @@ def patroni(answer: dict[str, Any]) -> Iterator[str]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200 if request["candidate"] == "b1" else 412)
+            self.end_headers()
+            self.wfile.write(b"switchover is not possible")
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -146,6 +165,30 @@ def test_a_cluster_that_is_not_whole_may_not_be_drilled(
 ) -> None:
     with patroni(answer) as url:
         assert Cluster(Patroni(urls=["http://127.0.0.1:9", url])).problem() == problem
+
+
+def test_a_server_that_patroni_has_forgotten_is_missing() -> None:
+    with patroni({"members": WHOLE}) as url:
+        zones = {"a1": "a", "a2": "a", "b1": "b", "b2": "b"}
+        assert Cluster(Patroni(urls=[url], zones=zones)).problem() == "not there: b2"
+        urls = [url, *(f"http://127.0.0.1:{port}" for port in (7, 8, 9))]
+        assert Cluster(Patroni(urls=urls)).problem() == "3 of 4 servers are there"
+
+
+def test_a_switch_over_goes_to_any_patroni_that_knows_the_cluster() -> None:
+    """The plan may name servers where Patroni has addresses."""
+    with patroni({"members": [member("a1", "leader", host="10.1.0.11"), member("b1")]}) as url:
+        assert Cluster(Patroni(urls=["http://127.0.0.1:9", url])).switch_over() == "a1 to b1"
+    refusing = patroni({"members": [member("a1", "leader"), member("a2")]})
+    with refusing as url, pytest.raises(OSError, match="412 switchover is not possible"):
+        Cluster(Patroni(urls=[url])).switch_over()
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=touch x", "a1; reboot", ""])
+def test_a_name_that_is_no_plain_word_is_not_put_into_a_command(host: str) -> None:
+    odd = patroni({"members": [member("a1", "leader", host=host), member("b1")]})
+    with odd as url, pytest.raises(OSError, match="no name of a server"):
+        Cluster(Patroni(urls=[url])).values()
 
 
 def test_where_no_patroni_answers_nothing_is_well() -> None:

@@ -18,6 +18,7 @@ _OVER = ("completed", "failed", "expired", "cancelled")
 
 class Batch:
     name = "batch"
+    size = LINES
 
     def __init__(self, hosts: Hosts, model: str) -> None:
         self._hosts, self._model = hosts, model
@@ -28,7 +29,8 @@ class Batch:
             await asyncio.sleep(_EVERY_S)
             batch = await self._json(f"/v1/batches/{batch['id']}")
         if batch["status"] != "completed" or batch.get("error_file_id"):
-            raise Refused(f"batch {batch['id']}: {batch['status']}, {batch['request_counts']}")
+            text = f"batch {batch['id']}: {batch['status']}, {batch['request_counts']}"
+            raise Refused(text, began=True)
         response = await self._hosts.get(f"/v1/files/{batch['output_file_id']}/content")
         lines = [json.loads(line) for line in (await response.text()).splitlines()]
         return [str(UUID(line["response"]["request_id"])) for line in lines]

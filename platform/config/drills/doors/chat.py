@@ -18,6 +18,7 @@ _OPEN_S = 5
 
 class Chat:
     name = "chat"
+    size = 1
 
     def __init__(self, urls: Sequence[str], session: str, tenant: str, model: str) -> None:
         self._urls, self._session = cycle(urls), session
@@ -42,7 +43,7 @@ class Chat:
         answer = started["answer"]
         end = await _heard(socket, "end", "error")
         if end["type"] == "error" or end.get("error"):
-            raise Refused(str(end.get("error") or end["code"]))
+            raise Refused(str(end.get("error") or end["code"]), began=True)
         return [str(UUID(answer["completion"]))]
 
     async def _opened(self) -> ClientConnection:

@@ -11,11 +11,12 @@ from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 
 _CHAT = "/forebay.v1.InferenceService/Chat"
 _LONGEST_S = 60
-_TOLD = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.FAILED_PRECONDITION)
+_FINAL = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 class Grpc:
     name = "grpc"
+    size = 1
 
     def __init__(self, addresses: Sequence[str], key: str, model: str) -> None:
         self._addresses, self._key, self._model = cycle(addresses), key, model
@@ -37,8 +38,9 @@ class Grpc:
             answer = await call(message, metadata=metadata, timeout=_LONGEST_S)
         except grpc.aio.AioRpcError as error:
             await self._other_host()
-            if error.code() in _TOLD or _has_details(error):
-                raise Refused(f"{error.code().name} {error.details()}") from None
+            text, is_final = f"{error.code().name} {error.details()}", error.code() in _FINAL
+            if is_final or _has_details(error):
+                raise Refused(text, began=not is_final, again=not is_final) from None
             raise
         return [str(UUID(answer.request_id))]
 

@@ -47,7 +47,8 @@ class Hosts:
             text = await response.text()
             if response.status in (502, 503, 504):
                 self.next()
-            raise Refused(f"{response.status} {text[:150]}")
+            is_ours = response.status >= 500  # not a fault of the request: SDKs ask again
+            raise Refused(f"{response.status} {text[:150]}", began=is_ours, again=is_ours)
         return response
 
     async def close(self) -> None:
@@ -56,6 +57,8 @@ class Hosts:
 
 class Rest:
     """A chat completion, whole or streamed."""
+
+    size = 1
 
     def __init__(self, hosts: Hosts, model: str, *, stream: bool) -> None:
         self.name = "stream" if stream else "rest"
@@ -88,5 +91,5 @@ async def _read_to_the_end(response: aiohttp.ClientResponse) -> None:
         if text == "data: [DONE]":
             return
         if text.startswith("data: ") and "error" in json.loads(text[6:]):
-            raise Refused(text[6:156])
+            raise Refused(text[6:156], began=True, again=True)
     raise ConnectionError("the stream ended without its end")

@@ -29,7 +29,15 @@ _LINES = f"select id, {LINE} from audit_event where id = any(%s) and at between 
 
 def newest_part(tenant: Tenant | None) -> CheckOutcome:
     recent = Seal.objects.filter(sealed_at__gte=timezone.now() - timedelta(days=DAYS))
-    seals = list(recent.order_by("-id")[:SEALS])
+    return _verified(list(recent.order_by("-id")[:SEALS]), tenant)
+
+
+def part_after(pk: int) -> CheckOutcome:
+    """Verify every seal after one of them, however many there are."""
+    return _verified(list(Seal.objects.filter(pk__gt=pk).order_by("-id")), None)
+
+
+def _verified(seals: list[Seal], tenant: Tenant | None) -> CheckOutcome:
     checkpoints = list(Checkpoint.objects.filter(n__in={seal.checkpoint for seal in seals}))
     wrong = [f"seal {s.batch}: {why}" for s in seals for why in _seal_problems(s)]
     wrong += [

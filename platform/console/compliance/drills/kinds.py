@@ -12,6 +12,7 @@ class Kind:
     breaks: Text
     lasts_s: float = 0.0  # it stays broken for so long, however early answers come again
     bound_s: float = 120.0  # answers come again within
+    takes_over: bool = False  # another server has to become primary before it is undone
     must_stop: bool = False  # without a majority nothing may be answered
     none_fails: bool = False
 
