@@ -130,6 +130,7 @@ SCHEMAS = {
             primaryUpdateMethod=one_of("switchover", "restart"),
             enablePDB={"type": "boolean"},
             enableSuperuserAccess={"type": "boolean"},
+            superuserSecret=closed({"name": TEXT}),
             topologySpreadConstraints=several(
                 closed(
                     {

@@ -383,6 +383,15 @@ def test_the_database_has_the_roles_that_the_job_hands_its_tables_to() -> None:
     assert [role["name"] for role in roles] == [migrate["role"], migrate["requestsRole"]]
 
 
+def test_every_password_of_the_database_is_known_before_it_is_made() -> None:
+    """The Job that migrates needs the superuser's, and all Secrets are made at once."""
+    spec = COMMITTED["Cluster", "forebay-db"]["spec"]
+    secrets = [role["passwordSecret"]["name"] for role in spec["managed"]["roles"]]
+    text = (PROJECT / "docs" / "operations" / "disaster-recovery.md").read_text()
+    for name in (*secrets, spec["superuserSecret"]["name"]):
+        assert f"`{name}`" in text
+
+
 def test_the_databases_first_owner_is_none_of_the_platforms_roles() -> None:
     """CloudNativePG sets that role's password after each failover, whatever its Secret says."""
     spec = COMMITTED["Cluster", "forebay-db"]["spec"]
