@@ -52,6 +52,12 @@ def test_a_report_sums_up_its_drills() -> None:
     assert (summary["acknowledged"], summary["lost"], summary["failed"]) == (750, 0, 0)
 
 
+def test_a_drill_that_was_stopped_has_no_rto_to_sum_up() -> None:
+    stopped = result(rto_s=0.0, problems=["stopped before its end"])
+    summary = made(stopped, result(rto_s=30))["body"]["summary"]
+    assert (summary["rto_p50_s"], summary["rto_max_s"], summary["failed"]) == (30, 30, 1)
+
+
 def test_every_form_verifies_without_the_platform(tmp_path: Path, capsys: Any) -> None:
     key = base64.b64encode(signing.public_key()).decode()
     files = session.write(made(), tmp_path)

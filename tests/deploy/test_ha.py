@@ -157,7 +157,7 @@ def test_a_sentinel_answers_nobody_without_the_password(sentinel: int) -> None:
         stranger.sentinel_master("forebay")
     until = time.monotonic() + 60
     with redis.Redis("127.0.0.1", sentinel, password="word") as ours:
-        while not ours.execute_command("SENTINEL", "MASTER", "forebay")["runid"]:
+        while not ours.sentinel_master("forebay").get("runid"):
             assert time.monotonic() < until, "it does not reach Valkey"
             time.sleep(0.2)
 

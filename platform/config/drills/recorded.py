@@ -94,5 +94,5 @@ def _ledger(tenant: Tenant) -> list[str]:
         f"ledger and usage differ by {day.difference}" for day in compared if day.difference
     ]
     if waiting := open_requests(tenant):
-        findings.append(f"{waiting} requests never ended")
+        findings.append(f"requests that never ended: {waiting}")
     return findings

@@ -15,7 +15,8 @@ from config.drills.consistency import Mark, Recorded
 from inference.order import Order
 from inference.record import statements
 from inference.record.statements import Outcome
-from tenants.models import Tenant
+from tenants.models import Quota, Tenant
+from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded
 
@@ -24,7 +25,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def tenant(db: None) -> Tenant:
-    return Tenant.open("drill", by="test")
+    """It has a quota, so that the ledger has each request."""
+    tenant = Tenant.open("drill", by="test")
+    Quota.set(tenant, unit="tokens", window="day", limit=10**12, by="test")
+    return tenant
 
 
 def write(statement: str, row: Any) -> None:
@@ -33,7 +37,8 @@ def write(statement: str, row: Any) -> None:
 
 
 def received(tenant: Tenant) -> Order:
-    order = an_order(tenant_id=tenant.id, created_at=datetime.now(UTC).timestamp())
+    charge = Charge(prompt_tokens=100, completion_tokens=100, prompt_price=1, completion_price=3)
+    order = an_order(tenant_id=tenant.id, created_at=datetime.now(UTC).timestamp(), charge=charge)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
     encrypted = statements.encrypted_order(order, cipher)
     write(statements.RECEIVED, statements.received_row(order, encrypted, tenant.time_zone))
@@ -69,7 +74,7 @@ def test_completions_that_nobody_heard_of_are_those_of_the_drill_alone(tenant: T
 def test_a_seal_that_was_changed_since_the_drill_began_is_found(tenant: Tenant) -> None:
     """However many there are by then: a drill lasts longer than a page's check reaches back."""
     mark = recorded.mark(tenant)
-    for _ in range(45):
+    for _ in range(42):
         completed(tenant)
         seal_round()
     assert recorded.books(tenant, mark) == {"audit": [], "ledger": []}
@@ -84,4 +89,6 @@ def test_a_seal_that_was_changed_since_the_drill_began_is_found(tenant: Tenant) 
 
 def test_a_request_that_never_ends_is_a_finding(tenant: Tenant) -> None:
     received(tenant)
-    assert recorded.books(tenant, recorded.mark(tenant))["ledger"] == ["1 requests never ended"]
+    assert recorded.books(tenant, recorded.mark(tenant))["ledger"] == [
+        "requests that never ended: 1"
+    ]

@@ -54,7 +54,8 @@ def make(
 
 
 def summary(drills: Sequence[Drill]) -> dict[str, Any]:
-    times = [drill["rto_s"] for drill in drills]
+    # One that was stopped before its end has none.
+    times = [drill["rto_s"] for drill in drills if drill["rto_s"]]
     return {
         "drills": len(drills),
         "failed": sum(1 for drill in drills if not drill["good"]),
