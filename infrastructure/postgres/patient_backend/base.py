@@ -41,10 +41,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if notice.sqlstate in NOT_REPLICATED:
             self.is_in_doubt = True
 
-    def _commit(self) -> None:
-        super()._commit()
+    def commit(self) -> None:
+        super().commit()
         while self.is_in_doubt:
             self.is_in_doubt = False
             with self.wrap_database_errors:
                 self.connection.execute(WAIT_FOR_STANDBYS)
-            super()._commit()
+                self.connection.commit()
