@@ -182,7 +182,8 @@ def test_what_a_drill_that_still_runs_has_broken_is_not_undone_by_another(
 def test_a_drill_that_was_killed_bars_nobody_once_it_is_undone(
     stub: Stub, door: InstantDoor
 ) -> None:
-    lock.drilling(f"bob@{socket.gethostname()}").__enter__()
+    killed = lock.drilling(f"bob@{socket.gethostname()}")
+    killed.__enter__()
     assert drill(["run", "--yes"]) == 2
     assert drill(["undo"]) == 0
     assert drill(["run", "--yes"]) == 0
@@ -191,9 +192,11 @@ def test_a_drill_that_was_killed_bars_nobody_once_it_is_undone(
 def test_a_drill_that_waited_too_long_for_its_yes_breaks_nothing(
     stub: Stub, door: InstantDoor, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
+    another = lock.drilling("alice@a1")
+
     def long_pause(prompt: str) -> str:
         CheckRun.objects.update(at=timezone.now() - timedelta(hours=4))
-        lock.drilling("alice@a1").__enter__()
+        another.__enter__()
         return "yes"
 
     monkeypatch.setattr("builtins.input", long_pause)
