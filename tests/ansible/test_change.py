@@ -31,8 +31,8 @@ PLATFORM = Path(__file__).with_name("forebay_program.py")
 COMPOSE = """#!/bin/sh
 # `compose --project-name NAME --env-file FILE …`: notes the model that is served now.
 case $2 in *[!a-z0-9_-]*) echo "invalid project name: $2" >&2; exit 1 ;; esac
-case "$*" in *" down") rm -f FOLDER/$2; exit ;; esac
-. "$4" && echo "$MODEL_FOLDER" > FOLDER/$2
+case "$*" in *" down") rm -f @HERE@/$2; exit ;; esac
+. "$4" && echo "$MODEL_FOLDER" > @HERE@/$2
 """
 NAMES = ("Gpu-1.example", "Gpu-2.example")
 
@@ -72,7 +72,7 @@ class Hosts:
         self.playbooks.variables = self._variables()
         self.platform(**{name: {} for name in NAMES})
         program = folder / "compose"
-        program.write_text(COMPOSE.replace("FOLDER", str(folder)))
+        program.write_text(COMPOSE.replace("@HERE@", str(folder)))
         program.chmod(0o755)
         play = {"hosts": "all", "gather_facts": False, "serial": 2, "max_fail_percentage": 0}
         roles = {"name": "Change", "roles": ["forebay.platform.engine"]}
