@@ -45,7 +45,7 @@ class Agent:
 
     def reset(self) -> int:
         process = run(self.gpus, "--reset")
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         return process.returncode
 
     def end(self) -> str:

@@ -217,6 +217,7 @@ def test_a_gpu_that_is_lost_harms_no_other_and_is_reset_when_it_is_back(
     clocks.answer("lock 1 1200")
     gpus.change(broken={"reset 0": pynvml.NVML_ERROR_GPU_IS_LOST})
     caplog.set_level(logging.INFO)
+    caplog.clear()
     for _look in range(40):  # ten seconds
         hand.now += LOOK_S
         clocks.expire()

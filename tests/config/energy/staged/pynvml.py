@@ -39,6 +39,9 @@ def _state(call: str, gpu: Any = None) -> Iterator[dict[str, Any]]:
         if seconds := state.get("hangs", {}).get(call):
             fcntl.flock(file, fcntl.LOCK_UN)
             time.sleep(seconds)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            state = json.load(file)
         if code := state["broken"].get(f"{call} {gpu}") or state["broken"].get(call):
             raise NVMLError(code)
         yield state
