@@ -186,7 +186,7 @@ async def test_a_front_door_that_stays_silent_fails_the_drill(
     monkeypatch.setattr(load, "LAST_S", 0.1)
     result = await drilled(TwoDoors())
     assert result.problems == ["no answers after the break was undone: grpc"]
-    assert result.doors["grpc"]["failures"] == ["no answer until the end"]
+    assert "no answer until the end" in result.doors["grpc"]["failures"]
     assert result.consistency.is_exact
 
 
