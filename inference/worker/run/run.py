@@ -78,7 +78,7 @@ class Run:
         self.moves: Pool | None = None  # to where: nothing, or half of it, has come of it here
         self.has_left = False  # this installation: a hosted engine may have read it
         self.parked: Parked | None = None  # a higher class has its slot: what it has taken
-        self.millijoules = self.past.parked.millijoules  # so far; None: not measured
+        self.millijoules = self.earlier.parked.millijoules  # so far; None: not measured
 
     # What a runner tells it ----------------------------------------------------------------------
     def park(self) -> bool:
@@ -236,7 +236,7 @@ class Run:
     # Its work ------------------------------------------------------------------------------------
     async def _measured_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work, and add the energy that it took."""
-        if not (meter := self.around.energy):
+        if not (meter := self.services.energy):
             return await self._failure_of_work(session, writer)
         mark = meter.begin()
         try:

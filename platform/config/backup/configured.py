@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from audit.keys.master_keys import private_file
 from config import backup_settings
 from config.backup.backup_key import NAME, BackupKey
 from config.backup.cluster import Cluster
@@ -12,6 +11,7 @@ from config.backup.kinds.pgbackrest import PgBackRest
 from config.backup.repository import Repository, StoreError, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from config.supervisor.terminal import RunProblem
+from infrastructure import private_file
 
 NO_PLACE = "no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…"
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pyrage
 
-from audit.keys.master_keys import private_file
 from audit.keys.master_keys.local import OLDER
 from audit.keys.master_keys.platform_secret import VARIABLE as PLATFORM_SECRET
 from config import environment
@@ -24,6 +23,7 @@ from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Verified
+from infrastructure import private_file
 
 _SHORTEST = 12  # characters; age makes each guess take a second
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from audit.keys.master_keys import private_file
 from config.backup.repository import Repository
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
+from infrastructure import private_file
 
 _NAME = "writer"
 _EVERY_S = 15

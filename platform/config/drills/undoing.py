@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.keys.master_keys import private_file
+from infrastructure import private_file
 
 _LONGEST_S = 60.0
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from audit.keys.master_keys import private_file
 from inference.energy.clock_choice import Point
+from infrastructure import private_file
 
 
 class Sweep(msgspec.Struct, frozen=True):

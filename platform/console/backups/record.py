@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from audit.keys.master_keys import private_file
+from infrastructure import private_file
 
 VERIFICATION = "backup.verified"
 

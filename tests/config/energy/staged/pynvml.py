@@ -68,7 +68,7 @@ def nvmlDeviceGetHandleByIndex(index: int) -> str:
 
 def nvmlDeviceGetHandleByUUID(uuid: str) -> str:
     with _state("handle", uuid) as state:
-        names = {known: index for index, known in state.get("uuids", {}).items()}
+        names: dict[str, str] = {known: index for index, known in state.get("uuids", {}).items()}
         if names.get(uuid, uuid) not in state["clocks"]:
             raise NVMLError(_real.NVML_ERROR_NOT_FOUND)
         return names.get(uuid, uuid)
