@@ -4,6 +4,7 @@ Commands are another matter. Here are TOML, YAML, JSON and environment variables
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from bench.simulate import policy
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
 from config.drills import plan as plans
+from config.energy import bounds
 from config.environment import PROJECT
 from config.supervisor.engines.launches import launched
 from config.supervisor.home import Home
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.unit
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 PAGES.append(PROJECT / "deploy" / "kubernetes" / "chart" / "forebay" / "README.md")
 PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+ANSIBLE = PROJECT / "deploy" / "ansible"
 EXAMPLES_OF_NODE = set((PROJECT / "docs" / "examples").glob("*.js"))
 
 
@@ -55,8 +58,10 @@ class Example:
     @property
     def kind(self) -> str:
         """What it is written in, "" for a command, an output or a drawing."""
-        if self.language in ("toml", "json"):
+        if self.language in ("toml", "json", "yaml"):
             return self.language
+        if self.first == "[Service]":
+            return "systemd"
         if re.match(r"\[[\w.-]+\]( +#.*)?$", self.first):
             return "toml"
         if re.match(r"[A-Za-z_]+:( [\[{].*)?( +#.*)?$", self.first):
@@ -96,7 +101,7 @@ def test_examples_are_seen() -> None:
     assert EXAMPLES_OF_NODE
 
 
-LEAST = {"toml": 12, "yaml": 4, "json": 2}
+LEAST = {"toml": 12, "yaml": 4, "json": 2, "systemd": 1}
 
 
 def check_engines(named: dict[str, Any], folder: Path) -> None:
@@ -121,19 +126,57 @@ def test_every_toml(example: Example, tmp_path: Path) -> None:
     elif example.page == "docs/operations/disaster-recovery.md":
         (tmp_path / "drills.toml").write_text(example.text)
         assert plans.read(tmp_path / "drills.toml").possible
+    elif "[gpus." in example.text:
+        check_bounds(example.text, tmp_path)
     else:
         check_engines(tomllib.loads(example.text), tmp_path)
+
+
+def check_bounds(text: str, folder: Path) -> None:
+    """Has the energy agent read it, with a user of this machine in place of `forebay`."""
+    (folder / "energy.toml").write_text(text.replace('"forebay"', '"root"'))
+    (folder / "energy.toml").chmod(0o644)
+    assert bounds.read(folder / "energy.toml", os.geteuid()).gpus
+
+
+@each_of("systemd")
+def test_every_part_of_a_unit(example: Example, tmp_path: Path) -> None:
+    """systemd takes it beside Debian's unit, in the folder that the page names."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("needs systemd-analyze (Debian: systemd)")
+    page = (PROJECT / example.page).read_text()
+    (unit, name) = re.findall(r"`/etc/systemd/system/([\w.-]+)\.d/([\w.-]+)`", page)[0]
+    (tmp_path / unit).write_text("[Service]\nExecStart=/bin/true\n")
+    (tmp_path / f"{unit}.d").mkdir()
+    (tmp_path / f"{unit}.d" / name).write_text(example.text.replace("/sbin/modprobe", "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", tmp_path / unit]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, [line for line in ended.stderr.splitlines() if unit in line]) == (0, [])
 
 
 @each_of("yaml")
 def test_every_yaml(example: Example, tmp_path: Path) -> None:
     shown = yaml.safe_load(example.text)
-    if "scrape_configs" in shown:
+    if example.page == "docs/operations/ansible.md":
+        check_ansible(example.text)
+    elif "scrape_configs" in shown:
         check_prometheus(shown, tmp_path)
     elif "metric_relabel_configs" in shown:
         check_prometheus({"scrape_configs": [{"job_name": "forebay", **shown}]}, tmp_path)
     else:
         check_chart_values(shown)
+
+
+def check_ansible(text: str) -> None:
+    """A play is part of the example's playbook, and variables are of the role and of Forebay."""
+    shown = yaml.safe_load(text)
+    if isinstance(shown, list):
+        assert text in (ANSIBLE / "examples" / "git-and-compose" / "playbook.yml").read_text()
+        return
+    specified = (ANSIBLE / "roles" / "program" / "meta" / "argument_specs.yml").read_text()
+    roles = yaml.safe_load(specified)["argument_specs"]["main"]["options"]
+    assert shown.keys() <= roles.keys()
+    assert shown["program_settings"].keys() <= KNOWN
 
 
 def check_chart_values(shown: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """deploy/ha: the files of a cluster over two zones and a witness, and the clusters it refuses."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -21,6 +22,7 @@ from deploy.ha import rendering
 
 pytestmark = pytest.mark.unit
 EXAMPLE = PROJECT / "deploy" / "ha" / "cluster.example.yml"
+DEBIANS_ETCD = Path("/usr/lib/systemd/system/etcd.service")
 PASSWORDS = dict.fromkeys(rendering.PASSWORDS, 'a "word"')
 
 
@@ -122,6 +124,32 @@ def test_haproxy_takes_its_file(tmp_path: Path) -> None:
     file.write_text(rendered(cluster())["", "haproxy.cfg"])
     checked = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(not DEBIANS_ETCD.exists(), reason="needs Debian's etcd-server")
+def test_etcd_starts_by_the_page_with_its_file_alone(tmp_path: Path) -> None:
+    """Debian's unit sets a name and a data folder, which the file has to outdo."""
+    page = (PROJECT / "docs" / "operations" / "disaster-recovery.md").read_text()
+    found = re.search(r"echo 'DAEMON_ARGS=(\S+)' >/etc/default/etcd\n", page)
+    assert found
+    unit = DEBIANS_ETCD.read_text()
+    assert "\nEnvironmentFile=-/etc/default/%p\n" in unit
+    assert "\nExecStart=/usr/bin/etcd $DAEMON_ARGS\n" in unit
+    port, peer_port = find_free(), find_free()
+    changed = {"etcd_port": port, "etcd_peer_port": peer_port, "etcd_data": str(tmp_path / "data")}
+    own = yaml.safe_load(rendered(cluster() | changed)["a1", "etcd.yml"])
+    text = yaml.safe_dump(own | {"initial-cluster": own["initial-cluster"].split(",")[0]})
+    address = next(each["address"] for each in cluster()["hosts"] if each["name"] == "a1")
+    (tmp_path / "etcd.yml").write_text(text.replace(address, "127.0.0.1"))
+
+    command = ["/usr/bin/etcd", found[1].replace("/etc/etcd.yml", str(tmp_path / "etcd.yml"))]
+    environment = {"ETCD_NAME": "host", "ETCD_DATA_DIR": str(tmp_path / "default")}
+    etcd = Child(command, tmp_path / "etcd.log", env=environment)
+    try:
+        wait_until_listening(port, 60)
+    finally:
+        etcd.stop(10)
+    assert (tmp_path / "data" / "member").is_dir()
 
 
 @pytest.fixture

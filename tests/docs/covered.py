@@ -18,7 +18,7 @@ _START = "tests/supervisor/test_start_and_stop.py::test_it_says_what_to_open_and
 _BACKUP = "tests/supervisor/test_backups.py::test_a_dump_and_a_base_backup_are_made_and_put_back"
 _LOST_DISK = "tests/e2e/test_backup.py::test_a_lost_disk_costs_no_answer_and_brings_nobody_back"
 _KEPT = "tests/config/backup/test_commands.py::test_what_is_typed_each_day"
-_HA = "tests/deploy/test_ha.py::test_the_program_makes_passwords_once"
+_HA = "tests/deploy/test_ha.py::"
 _DRILL = "tests/config/drills/test_command.py::"
 _PGBACKREST = (
     "tests/config/backup/test_pgbackrest.py::"
@@ -90,10 +90,8 @@ RULES: list[tuple[str, str]] = [
     (r"forebay drill (plan|run --only switch_over)", f"{_DRILL}test_a_plan_is_printed_and_run"),
     (r"forebay drill run", f"{_DRILL}test_nothing_is_broken_where_not_all_is_well"),
     (r"forebay drill (status|undo)", f"{_DRILL}test_what_is_typed_between_drills"),
-    (
-        r"python -m deploy\.ha cluster.yml OUT",
-        "tests/deploy/test_ha.py::test_the_program_makes_passwords_once",
-    ),
+    (r"python -m deploy\.ha cluster.yml OUT", _HA + "test_the_program_makes_passwords_once"),
+    (r"echo 'DAEMON_ARGS=.*", _HA + "test_etcd_starts_by_the_page_with_its_file_alone"),
     (r"make drill", "a cluster of namespaces, as root; tests/drills is that program"),
     (r"forebay restore --data .*", _PGBACKREST),
     (r"forebay restore .*", _LOST_DISK),

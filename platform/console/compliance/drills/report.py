@@ -1,4 +1,6 @@
-"""The signed report on drills, in the form of the compliance report: forebay_verify.py reads both.
+"""The signed report on drills, in the form of the compliance report.
+
+audit/offline/forebay_verify.py reads both.
 
 Its body says of each drill what was broken, how long nobody was answered, and what became of the
 answered requests.
