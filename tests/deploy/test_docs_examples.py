@@ -148,10 +148,11 @@ def test_every_part_of_a_unit(example: Example, tmp_path: Path) -> None:
     (unit, name) = re.findall(r"`/etc/systemd/system/([\w.-]+)\.d/([\w.-]+)`", page)[0]
     (tmp_path / unit).write_text("[Service]\nExecStart=/bin/true\n")
     (tmp_path / f"{unit}.d").mkdir()
-    (tmp_path / f"{unit}.d" / name).write_text(example.text.replace("/sbin/modprobe", "/bin/true"))
+    (tmp_path / f"{unit}.d" / name).write_text(example.text)
     command = ["systemd-analyze", "verify", "--man=no", tmp_path / unit]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, [line for line in ended.stderr.splitlines() if unit in line]) == (0, [])
+    complaints = [line for line in ended.stderr.splitlines() if unit in line]
+    assert (ended.returncode, complaints) == (0, [])
 
 
 @each_of("yaml")
