@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from bench.simulate import policy
+from config.command.command_line import SUBCOMMANDS
 from config.configuration import lines
 from config.configuration.variables import KNOWN, RETIRED
 from config.drills import plan as plans
@@ -158,8 +159,11 @@ def test_every_part_of_a_unit(example: Example, tmp_path: Path) -> None:
 @each_of("yaml")
 def test_every_yaml(example: Example, tmp_path: Path) -> None:
     shown = yaml.safe_load(example.text)
-    if example.page == "docs/operations/ansible.md":
-        check_ansible(example.text)
+    if isinstance(shown, list):
+        check_play(example.text)
+    elif "program_settings" in shown:
+        assert shown.keys() <= options_of_the_program().keys()
+        assert shown["program_settings"].keys() <= KNOWN
     elif "scrape_configs" in shown:
         check_prometheus(shown, tmp_path)
     elif "metric_relabel_configs" in shown:
@@ -168,16 +172,24 @@ def test_every_yaml(example: Example, tmp_path: Path) -> None:
         check_chart_values(shown)
 
 
-def check_ansible(text: str) -> None:
-    """A play is part of the example's playbook, and variables are of the role and of Forebay."""
-    shown = yaml.safe_load(text)
-    if isinstance(shown, list):
+def check_play(text: str) -> None:
+    """A play is the example's; a task runs a command of `forebay`."""
+    (shown,) = yaml.safe_load(text)
+    if "hosts" in shown:
         assert text in (ANSIBLE / "examples" / "git-and-compose" / "playbook.yml").read_text()
         return
-    specified = (ANSIBLE / "roles" / "program" / "meta" / "argument_specs.yml").read_text()
-    roles = yaml.safe_load(specified)["argument_specs"]["main"]["options"]
-    assert shown.keys() <= roles.keys()
-    assert shown["program_settings"].keys() <= KNOWN
+    program, name, *_ = shown["ansible.builtin.command"].split()
+    assert program == "forebay"
+    assert name in SUBCOMMANDS
+    assert shown["environment"].keys() <= KNOWN
+
+
+def options_of_the_program() -> dict[str, Any]:
+    """Returns the variables of the role that writes Forebay's configuration."""
+    specified = ANSIBLE / "roles" / "program" / "meta" / "argument_specs.yml"
+    main = yaml.safe_load(specified.read_text())["argument_specs"]["main"]
+    options: dict[str, Any] = main["options"]
+    return options
 
 
 def check_chart_values(shown: dict[str, Any]) -> None:
