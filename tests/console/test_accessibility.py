@@ -64,6 +64,7 @@ ELSEWHERE = {
     "console/pools/engines/<uuid:engine>/log/": "a part of a page",
     "console/pools/replacements/<uuid:replacement>/live/": "a part of a page",
     "console/usage/export/": "a file",
+    "console/compliance/drills/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",

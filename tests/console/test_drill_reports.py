@@ -18,31 +18,14 @@ from audit.offline import forebay_verify
 from config.drills import lock, session
 from config.drills.attempts import Attempt, Outcome
 from config.drills.consistency import Consistency
-from config.drills.procedure import Result
 from console.compliance import runs
 from console.compliance.check import CheckOutcome
 from console.compliance.checks import CHECKS
 from console.compliance.drills import document, evidence, report
-from console.compliance.drills.kinds import KINDS
-from console.compliance.signed_report import Report
+from tests.console.drill_results import made, result
 
 pytestmark = pytest.mark.django_db
 ANSWERED = Attempt("rest", "rest 0", 1.0, 2.0, Outcome.ANSWERED, ("a",))
-
-
-def result(name: str = "kill_primary", rto_s: float = 21.5, **fields: Any) -> Result:
-    fields = {"consistency": Consistency(acknowledged=250), "broken": "a1", **fields}
-    books: dict[str, list[str]] = {"audit": [], "ledger": []}
-    return Result(
-        KINDS[name], began=1e9, broken_at=1e9, rto_s=rto_s, healthy_s=33.0, books=books, **fields
-    )
-
-
-def made(*results: Result) -> Report:
-    drills = [session.as_drill(each) for each in results or (result(), result("switch_over", 3.2))]
-    return report.make(
-        drills, by="test", seed=7, topology="zones <a> & b", versions={"PostgreSQL": "18.4"}
-    )
 
 
 def test_a_report_sums_up_its_drills() -> None:

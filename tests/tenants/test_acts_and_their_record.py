@@ -108,6 +108,19 @@ def _switched(w: World) -> Replacement:
     return found
 
 
+def _resting(w: World, launched: dict[str, str]) -> Engine:
+    Engine.objects.filter(pk=w.engine.pk).update(options={"launch": launched})
+    engine = Engine.objects.get(pk=w.engine.pk)
+    engine.rest(by=BY)
+    return engine
+
+
+def _stopped(w: World) -> Engine:
+    engine = _resting(w, {"model": "a-model"})
+    engine.stop_server(by=BY)
+    return engine
+
+
 def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
 
@@ -138,6 +151,10 @@ ACTS: dict[Action, Act] = {
     Action.ENGINE_CHANGE: lambda w: lambda: w.engine.change(by=BY, slots=3),
     Action.ENGINE_DRAIN: lambda w: lambda: w.engine.drain(by=BY),
     Action.ENGINE_RESUME: lambda w: partial(w.engine.drain(by=BY).resume, by=BY),
+    Action.ENGINE_REST: lambda w: lambda: w.engine.rest(by=BY),
+    Action.ENGINE_WAKE: lambda w: partial(_resting(w, {}).wake, by=BY),
+    Action.ENGINE_STOP: lambda w: partial(_resting(w, {"model": "a-model"}).stop_server, by=BY),
+    Action.ENGINE_START: lambda w: partial(_stopped(w).start_server, by=BY),
     Action.ENGINE_REMOVE: lambda w: lambda: w.engine.remove(by=BY),
     Action.ENGINE_REPLACE: lambda w: lambda: _replaced(w),
     Action.ENGINE_REPLACE_CANCEL: lambda w: partial(_replaced(w).cancel, by=BY),

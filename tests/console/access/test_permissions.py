@@ -174,6 +174,8 @@ ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_
 ELSEWHERE |= {"acceptance"}
 # tests/console/access/test_operator_keys.py, and the walk of tests/isolation
 ELSEWHERE |= {"operator_key_revocation"}
+# tests/console/test_drill_reports.py, and the walk of tests/isolation
+ELSEWHERE |= {"all_drills"}
 # tests/console/privacy/test_deletions.py, test_keys_at_rest.py, tests/console/backups, and the walk
 # of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
