@@ -35,11 +35,22 @@ def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
 def followed(
     dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Following]:
-    """Looks by itself are too seldom to help: what arrives was told."""
+    """Looks by itself are too seldom to help: what arrives was told.
+
+    Its thread has read once as the test begins.
+    """
     monkeypatch.setattr(following, "LOOK_S", 300.0)
+    waits, wait = Event(), Following._wait
+
+    def notes_that_it_waits(self: Following, connection: psycopg.Connection[Any]) -> None:
+        waits.set()
+        wait(self, connection)
+
+    monkeypatch.setattr(Following, "_wait", notes_that_it_waits)
     import_file(FILE)
     found = Following(dsn)
     found.start()
+    assert waits.wait(30)
     yield found
     found.stop()
     engines.forget()
