@@ -36,6 +36,8 @@ async def engine(
     running = Runner(pool, engines.pools()[pool].engines[0])
     drain = asyncio.create_task(running.drain())
     yield engine
+    for held in (engine.goes_on, engine.second_half):  # by a test that has failed
+        held.set()
     running.stop()
     await drain
     server.close()
