@@ -110,7 +110,7 @@ def _switched(w: World) -> Replacement:
 
 def _resting(w: World, launched: dict[str, str]) -> Engine:
     Engine.objects.filter(pk=w.engine.pk).update(options={"launch": launched})
-    engine = Engine.objects.get(pk=w.engine.pk)
+    engine: Engine = Engine.objects.get(pk=w.engine.pk)
     engine.rest(by=BY)
     return engine
 
