@@ -92,6 +92,7 @@ class Fleet:
         while self._events and now < seconds:
             now, _number, kind, details = heapq.heappop(self._events)
             if kind == "arrives":
+                # The details of an event are its kind's: here a request.
                 self._waiting.append(details[0])  # type: ignore[arg-type]
                 self._dispatch(now)
                 self._next_arrival(arrivals)

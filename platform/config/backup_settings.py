@@ -1,4 +1,4 @@
-"""Whether backups are kept, where, and how: what FOREBAY_BACKUP_TO and its neighbours say."""
+"""The settings of backups: FOREBAY_BACKUP_TO and its neighbours."""
 
 from dataclasses import dataclass, field
 from datetime import time

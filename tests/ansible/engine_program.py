@@ -28,10 +28,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send({"error": {"message": "no such path"}}, 404)
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.model.get("fault") == "silent":
             self._send({"choices": [{"index": 0, "message": {"content": ""}}]})
-        elif asked.get("stream"):
+        elif request.get("stream"):
             self._stream(self.model["words"].split())
         else:
             time.sleep(INTERVAL_S * len(self.model["words"].split()))

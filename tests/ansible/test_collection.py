@@ -35,8 +35,8 @@ needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="needs De
 
 def options(role: Path) -> dict[str, dict[str, Any]]:
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
-    found: dict[str, dict[str, Any]] = specs["main"]["options"]
-    return found
+    entries: dict[str, dict[str, Any]] = specs["main"]["options"]
+    return entries
 
 
 def defaults(role: Path) -> dict[str, Any]:

@@ -130,8 +130,8 @@ def test_haproxy_takes_its_file(tmp_path: Path) -> None:
 def test_etcd_starts_by_the_page_with_its_file_alone(tmp_path: Path) -> None:
     """Debian's unit sets a name and a data folder, which the file has to outdo."""
     page = (PROJECT / "docs" / "operations" / "disaster-recovery.md").read_text()
-    found = re.search(r"echo 'DAEMON_ARGS=(\S+)' >/etc/default/etcd\n", page)
-    assert found
+    documented = re.search(r"echo 'DAEMON_ARGS=(\S+)' >/etc/default/etcd\n", page)
+    assert documented
     unit = DEBIANS_ETCD.read_text()
     assert "\nEnvironmentFile=-/etc/default/%p\n" in unit
     assert "\nExecStart=/usr/bin/etcd $DAEMON_ARGS\n" in unit
@@ -142,7 +142,7 @@ def test_etcd_starts_by_the_page_with_its_file_alone(tmp_path: Path) -> None:
     address = next(each["address"] for each in cluster()["hosts"] if each["name"] == "a1")
     (tmp_path / "etcd.yml").write_text(text.replace(address, "127.0.0.1"))
 
-    command = ["/usr/bin/etcd", found[1].replace("/etc/etcd.yml", str(tmp_path / "etcd.yml"))]
+    command = ["/usr/bin/etcd", documented[1].replace("/etc/etcd.yml", str(tmp_path / "etcd.yml"))]
     environment = {"ETCD_NAME": "host", "ETCD_DATA_DIR": str(tmp_path / "default")}
     etcd = Child(command, tmp_path / "etcd.log", env=environment)
     try:

@@ -24,6 +24,8 @@ from bench.servers.processes import tree
 from config.environment import PROJECT
 from tests.e2e.ask import HI, body, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
+
+# Fixtures: a test takes them by name, which looks unused here and shadowed there.
 from tests.e2e.test_erasure_under_load import a_person, decider, done, manager  # noqa: F401
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(900)]

@@ -1,4 +1,4 @@
-"""What keeps the backups of this installation, and their key."""
+"""The kind of backup that this installation keeps, and the key of its backups."""
 
 from pathlib import Path
 

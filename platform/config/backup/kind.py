@@ -1,4 +1,4 @@
-"""What every kind of backup can do: the words of `forebay backup` and `forebay restore`."""
+"""The acts of every kind of backup: the words of `forebay backup` and `forebay restore`."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""Who writes to a repository: one installation at a time, which says each 15 s how far it is.
+"""The writer of a repository: one installation at a time, which reports its position each 15 s.
 
 A restored copy that is started with the same FOREBAY_BACKUP_TO would write its log between that of
 the original, and neither could be restored. The second one is refused while the first writes. A

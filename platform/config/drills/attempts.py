@@ -1,4 +1,4 @@
-"""What clients heard of their requests during a drill."""
+"""The requests of clients during a drill, and the answers to them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

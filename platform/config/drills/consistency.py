@@ -20,7 +20,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where the record ends before a drill: the newest event, or row, and the newest seal."""
+    """The end of the record before a drill: the newest event, or row, and the newest seal."""
 
     event: int = 0
     seal: int = 0

@@ -1,4 +1,4 @@
-"""What drills may break in a real installation, and how: the file that FOREBAY_DRILLS names."""
+"""The plan of drills in a real installation, and what they may break: FOREBAY_DRILLS names it."""
 
 import tomllib
 from collections.abc import Mapping, Sequence

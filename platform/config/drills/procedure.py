@@ -30,7 +30,7 @@ class Unhealthy(Exception):
 
 
 class Installation(Protocol):
-    """What drills break. Every method may raise an exception: the drill has failed then."""
+    """The cluster that drills break. A drill fails where a method raises an exception."""
 
     def load(self) -> Load: ...
 

@@ -1,4 +1,4 @@
-"""What the platform has on record of a drill's requests, and whether its books agree.
+"""The platform's record of a drill's requests, and a check that its books agree.
 
 It is read over Django's connection, which goes to the server that is primary now.
 """

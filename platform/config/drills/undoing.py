@@ -1,4 +1,4 @@
-"""What a drill has broken, on disk, so that it is undone also after the drill was killed."""
+"""The note on disk of what a drill has broken: it is undone even after the drill was killed."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""How old the stored backups are, and what their last proof found (docs/operations/backup.md).
+"""Metrics of backups: their age, and the result of their last proof (docs/operations/backup.md).
 
 The files are those of this home. A platform without backups has none of these figures, and one that
 pgBackRest backs up only those of verifications and of the kit: pgBackRest knows the rest.

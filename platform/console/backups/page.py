@@ -20,7 +20,7 @@ _BEHIND_S = 60  # the log is stored each second
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the backups' process of this host says; moments are None for never."""
+    """The report of this host's backup process; moments are None for never."""
 
     progress: Progress
     now: float

@@ -1,4 +1,4 @@
-"""What is known of the backups of this home: for metrics, the console and `forebay backup status`.
+"""The state of this home's backups: for metrics, the console and `forebay backup status`.
 
 Two files in FOREBAY_HOME/backup, one written by the process that makes backups, one by
 `forebay backup verify`, whose results are in the database as well (CheckRun `VERIFICATION`).

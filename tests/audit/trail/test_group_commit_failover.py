@@ -66,8 +66,8 @@ async def backend_that_waits(administrator: psycopg.Connection) -> int:
         "select pid from pg_stat_activity where application_name = %s and wait_event = 'SyncRep'"
     )
     for _ in range(200):
-        if found := administrator.execute(query, [NAME]).fetchone():
-            return int(found[0])
+        if row := administrator.execute(query, [NAME]).fetchone():
+            return int(row[0])
         await asyncio.sleep(0.02)
     raise AssertionError("no commit waits")
 

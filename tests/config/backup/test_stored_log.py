@@ -82,9 +82,9 @@ def test_log_that_a_newer_base_needs_stays_though_an_older_one_begins_after_it(
     repository: Repository,
 ) -> None:
     """The older one is of a timeline that was left, for an earlier moment."""
-    left = replace(a_base(timeline=1, ends=0x900000), label="20261130T031500Z")
+    abandoned = replace(a_base(timeline=1, ends=0x900000), label="20261130T031500Z")
     newest = replace(a_base(timeline=2, ends=0x500000), label="20261201T031500Z")
-    for base in (left, newest):
+    for base in (abandoned, newest):
         repository.put(f"base/{base.label}/manifest.json", msgspec.json.encode(base))
     repository.put("wal/000000020000000000000003", b"no base needs it")
     repository.put("wal/000000020000000000000005", b"the newest does")

@@ -59,6 +59,7 @@ class Fleet:
 
     @property
     def last(self) -> Engine:
+        # A fleet is never empty.
         return Engine.objects.filter(pool__name=self.pool).last()  # type: ignore[return-value]
 
 

@@ -1,1 +1,1 @@
-"""What keeps the backups: one module each, named by the beginning of FOREBAY_BACKUP_TO."""
+"""The kinds of backups: one module each, named by the beginning of FOREBAY_BACKUP_TO."""
