@@ -4,6 +4,7 @@ One handler, one file, found by the dict HANDLERS in `worker/handlers/__init__.p
 """
 
 from abc import ABC, abstractmethod
+from weakref import proxy
 
 import msgspec
 
@@ -29,7 +30,10 @@ class Handler(ABC):
     waits_for_engine = True  # an engine that says nothing for long is at fault
 
     def __init__(self, run: Run) -> None:
-        self.run, self.item, self.engine, self.output = run, run.item, run.engine, run.output
+        # The run holds its handler: a strong reference back is left to the garbage collector, which
+        # then runs between requests.
+        self.run: Run = proxy(run)
+        self.item, self.engine, self.output = run.item, run.engine, run.output
 
     @property
     def order(self) -> Order:

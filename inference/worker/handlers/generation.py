@@ -212,16 +212,18 @@ class Generation(Handler):
         asked = self.engine.events(
             session, order, lambda came: writer.turn(len(self.output.events), came, pace)
         )
+        signals, output = self.run.signals, self.output.events
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
-                if self.run.signals.must_park and self._stops:
+                if signals.must_park and self._stops:
                     self._stop_before(events)
-                had = len(self.output.events)
+                had = len(output)
                 self._take(sse.relevant(events), writer)
-                gaps.came(len(self.output.events) - had)
+                gaps.came(len(output) - had)
                 if self.answer.over:
                     break
-                self.run.stop_if_told()
+                if signals.must_park:
+                    self.run.stop_if_told()
         if not self.answer.finish_reason:
             raise AnswerBroken
         if not self.order.stream:

@@ -1,7 +1,9 @@
 """A completion that goes well: what readers see, what is settled, and in which order."""
 
 import base64
+import gc
 import json
+import weakref
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from inference.record.statements import aad, message_aad
 from inference.stream.frames import Kind
 from inference.worker import token_counts
 from tests.inference.orders import an_order, chunk, event, usage
-from tests.inference.scripted import ScriptedEngine, Step, Traces
+from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
 
 pytestmark = pytest.mark.unit
 ROLE = chunk(role="assistant")
@@ -48,6 +50,21 @@ async def test_the_last_frame_leaves_after_the_settlement() -> None:
     whole = Traces()
     await whole.of(ScriptedEngine([answer("Hello")]), an_order(stream=False))
     assert whole.order == ["settled", "body"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_run_that_has_ended_leaves_nothing_to_the_garbage_collector(stream: bool) -> None:
+    """The collector would stop the worker between requests."""
+    traces, engine = Traces(), ScriptedEngine(HELLO if stream else [answer("Hello")])
+    run = generation(engine, an_order(stream=stream))
+    parts = [weakref.ref(part) for part in (run, run.handler, run.output, run.signals)]
+    gc.disable()
+    try:
+        assert await traces.run(run)
+        del run
+        assert [part() for part in parts] == [None] * 4
+    finally:
+        gc.enable()
 
 
 async def test_the_names_are_ours() -> None:
