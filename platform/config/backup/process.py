@@ -110,7 +110,8 @@ class BackupProcess:
         elif self._base.done():
             ended, self._base = self._base, None
             self._base_after = time.time() + _AGAIN_S
-            self._record(ended.result())
+            base = ended.result()
+            self._record(base, took_s=time.time() - base.began_at.timestamp())
             retention.apply(self._repository, time.time() - self._wishes.keep_s)
 
     def _has_gap(self, slot_state: str) -> bool:
@@ -169,6 +170,8 @@ class BackupProcess:
             last = bases.all_bases(self._repository)[-1:]
             if not last or last[0].timeline != self._cluster.timeline() or self._is_behind():
                 self._forget_base()
+            elif last[0].label > self._progress.base:  # `forebay backup now` made it
+                self._record(last[0], took_s=0.0)
         return time.time() - self._progress.base_at >= self._wishes.base_every_s
 
     def _is_behind(self) -> bool:
@@ -180,14 +183,15 @@ class BackupProcess:
         """Count nothing as stored until there is a new base: the log alone restores nothing."""
         self._progress = replace(self._progress, base="", base_at=0.0)
 
-    def _record(self, base: StoredBase) -> None:
+    def _record(self, base: StoredBase, took_s: float) -> None:
+        """Note it as the newest; `took_s` is 0 if that is not known."""
         began = base.began_at.timestamp()
         self._progress = replace(
             self._progress,
             base=base.label,
             base_at=min(began, time.time()),  # the clock may have been ahead
             base_bytes=base.stored_bytes,
-            base_s=time.time() - began,
+            base_s=took_s,
         )
 
 

@@ -94,6 +94,18 @@ def test_a_lost_disk_costs_what_was_not_stored_yet_and_no_more(
     assert restored(server, own_repository, folder / "then", moment) == (1000, 1000)
 
 
+def test_a_base_that_somebody_orders_counts_as_the_newest(
+    shared: Server, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wait in ("_LOOK_S", "_AGAIN_S"):
+        monkeypatch.setattr(f"config.backup.process.{wait}", 0.0)
+    with running(shared, repository, tmp_path):
+        first = eventually(lambda: Progress.read(tmp_path).base, 30)
+        ordered = bases.take(repository, shared.cluster())
+        assert eventually(lambda: Progress.read(tmp_path).base == ordered.label, 30), first
+        assert Progress.read(tmp_path).base_bytes == ordered.stored_bytes
+
+
 @pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 def test_a_receiver_and_its_process_that_were_killed_go_on_without_a_gap(
