@@ -1,7 +1,8 @@
 """`POST /v1/files`: multipart/form-data (RFC 7578), stored as it arrives.
 
 Django's parser runs in a thread of its own, and waits there for the client; the parsed data are
-encrypted and written. Memory holds a piece of the file and a few buffers, however large it is.
+encrypted and written. Memory holds a piece of the file and a few buffers, however large it is, and
+counts in the budget of bytes that are not admitted yet.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from inference.api.openai import stored_objects
 from inference.api.openai.upload_slots import UploadPlaces
 from inference.api.threads import Threads
 from inference.batch.file_storage_limit import FileGone, StorageFull, TooManyFiles
-from inference.batch.file_store import FileOwner, FileWriter
+from inference.batch.file_store import PIECE, FileOwner, FileWriter
 from inference.errors import ApiError, BadRequest, Conflict, RequestTimeout, TooLarge
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
@@ -34,6 +35,7 @@ from tenants.caller import Caller
 AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body besides the file
 LONGEST_NAME = 255
+MEMORY = 2 * PIECE  # bytes of an upload that waits for its client: at most a piece, and buffers
 _uploading = Threads(AT_ONCE, "upload")
 # For work that may take as long as a file does, and waits for no client.
 in_thread = Threads(4, "upload-acts").run
@@ -52,7 +54,7 @@ async def take_part(request: Request, caller: Caller, upload: File) -> File:
 
 async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Upload"]) -> File:
     most = settings.LARGEST_FILE_BYTES + AROUND
-    request.check_declared_length(most)
+    declared = request.check_declared_length(most)
     kind = request.header(b"content-type")
     if not kind.lower().startswith("multipart/form-data"):
         raise BadRequest("send it as multipart/form-data, in the field `file` (of a part: `data`)")
@@ -60,10 +62,17 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
     body = _Body(request, loop, most, caller.tenant_id)
     owner = stored_objects.owner_of(caller, request.call.client_ip)
     async with counted(caller, body):
+        await request.call.hold(_memory(request, declared))
         try:
             return await _uploading.run(kind_of(body, owner, kind).take)
         finally:
             body.give_way()  # or its thread would read on if only this task was cancelled
+
+
+def _memory(request: Request, declared: int) -> int:
+    """Returns the most bytes of an upload that are in memory at once."""
+    has_known_length = declared and b"content-encoding" not in request.headers
+    return min(declared, MEMORY) if has_known_length else MEMORY
 
 
 def counted(caller: Caller, upload: "_Body | None" = None) -> AbstractAsyncContextManager[None]:
