@@ -80,13 +80,20 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
     context = engine.context_length
     if isinstance(messages, list):
         raw_length -= sum(map(media_length, messages))
-    fits = raw_length <= context * LONGEST_TOKEN
+    fits = may_fit(raw_length, engine)
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], int):
         fits = len(prompt) <= context
     if not fits:
-        what = "messages" if messages else "prompt"
-        message = context_exceeded(context, what=what)
-        raise BadRequest(message, code="context_length_exceeded", param=what)
+        raise too_long(engine, "messages" if messages else "prompt")
+
+
+def may_fit(raw_length: int, engine: Engine) -> bool:
+    return raw_length <= engine.context_length * LONGEST_TOKEN
+
+
+def too_long(engine: Engine, field: str) -> BadRequest:
+    message = context_exceeded(engine.context_length, what=field)
+    return BadRequest(message, code="context_length_exceeded", param=field)
 
 
 def check_count(messages: int, engine: Engine) -> None:

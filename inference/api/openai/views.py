@@ -9,6 +9,7 @@ from inference.api.openai import delivery
 from inference.api.openai.balance import balance_of
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.limits import body_length
 from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
@@ -80,6 +81,7 @@ async def events(request: Request, completion_id: str) -> None:
 
 async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream:
     caller, raw, call = await caller_of(request), await request.body(), request.call
+    body_length.check(caller, raw, model)
     body = requests.parsed(raw)
     if model:
         body["model"] = model

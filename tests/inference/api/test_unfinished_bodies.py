@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from inference.api.call import HEAVY
 from inference.api.http import request
+from inference.api.openai import views
 from inference.intake.context import Context
 from inference.intake.limits import unadmitted_bodies
 from inference.intake.limits.unadmitted_bodies import FREE, BodyBudget
@@ -142,6 +143,17 @@ async def test_whatever_becomes_of_a_body_its_room_is_free_again(
     await until(lambda: budget.total > 200 * KILOBYTE)
     gone.cancel()
     await until(lambda: budget.total == 0)
+
+
+async def test_what_cannot_fit_is_refused_before_it_is_parsed(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model has 100,000 tokens of context."""
+    monkeypatch.setattr(views.requests, "parsed", lambda _: pytest.fail("it was parsed"))
+    for path in (COMPLETIONS, "/openai/deployments/small/chat/completions"):
+        answer = await client.post(path, content=chat(1_700 * KILOBYTE))
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "context_length_exceeded"
 
 
 # The limits come first ---------------------------------------------------------------------------

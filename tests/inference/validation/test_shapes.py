@@ -296,6 +296,16 @@ def test_tokens_are_counted_and_not_measured() -> None:
             assert refused.value.code == "context_length_exceeded"
 
 
+@pytest.mark.parametrize("form", requests.Form)
+def test_length_is_the_first_check_of_a_body(form: requests.Form) -> None:
+    """Each of the others would refuse it, too."""
+    wrong = [{"role": "god", "content": 5}]
+    body = {"model": "smol", "messages": wrong, "prompt": 5, "n": "x", "no": 1}
+    with pytest.raises(BadRequest) as refused:
+        requests.checked(body, 2048 * requests.LONGEST_TOKEN + 1, form, ENGINE)
+    assert refused.value.code == "context_length_exceeded"
+
+
 @pytest.mark.parametrize(
     ("fields", "says"), [({"suffix": " end"}, "empty"), ({"echo": True}, "false")]
 )
