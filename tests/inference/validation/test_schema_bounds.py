@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.kinds.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.validation import requests
@@ -21,7 +22,8 @@ from inference.validation.pattern_bounds import PatternBudget, WrongPattern, che
 
 pytestmark = pytest.mark.unit
 CONFIG = EngineConfig("m", "x", "http://127.0.0.1:1", "m")
-VLLM, LLAMA_CPP = VllmEngine(CONFIG), LlamaCppEngine(CONFIG)
+VLLM, LLAMA_CPP, SGLANG = VllmEngine(CONFIG), LlamaCppEngine(CONFIG), SglangEngine(CONFIG)
+KINDS = {"vLLM": VLLM, "llama.cpp": LLAMA_CPP, "SGLang": SGLANG}
 FIELDS = ("response_format", "guided_json", "structured_outputs", "tools")
 Schema = dict[str, Any]
 
@@ -219,6 +221,25 @@ def test_a_schema_that_would_stop_an_engine_is_refused(
     assert refused.value.param == field
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["response_format", "tools"])
+@pytest.mark.parametrize("schema", [schema for schema, _ in REFUSED])
+def test_no_kind_of_engine_is_sent_one_of_these(schema: Schema, field: str, kind: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        check(schema, KINDS[kind], field)
+    assert refused.value.param == field
+
+
+@pytest.mark.parametrize(
+    "field", ["regex", "ebnf", "guided_regex", "guided_grammar", "json_schema", "guided_json"]
+)
+def test_sglang_is_sent_no_grammar_by_another_way(field: str) -> None:
+    body = {"messages": [{"role": "user", "content": "a"}], field: "^(a?){300}a{300}$"}
+    with pytest.raises(BadRequest) as refused:
+        requests.check_chat(body, SGLANG)
+    assert refused.value.param == field
+
+
 def test_the_choices_of_a_list_of_words_are_bounded_too() -> None:
     words = [f"word-{n}" for n in range(2001)]
     for field in ({"guided_choice": words}, {"structured_outputs": {"choice": words}}):
@@ -239,10 +260,12 @@ def test_llama_cpp_takes_fewer_choices_than_others() -> None:
         check({"enum": list(range(501))}, LLAMA_CPP)
 
 
-def test_a_most_that_is_no_limit_to_anybody_is_not_passed_on() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_most_that_is_no_limit_to_anybody_is_not_passed_on(kind: str) -> None:
     """Generated schemas have such ones; llama.cpp reads 2**32 + 1 as 1, xgrammar writes it out."""
     items = {"type": "array", "items": {}, "maxItems": 2**32 + 1}
-    body = check({"properties": {"a": {"maxLength": 10_001}, "b": items, "c": {"maxLength": 99}}})
+    schema = {"properties": {"a": {"maxLength": 10_001}, "b": items, "c": {"maxLength": 99}}}
+    body = check(schema, KINDS[kind])
     passed = body["response_format"]["json_schema"]["schema"]["properties"]
     assert passed == {"a": {}, "b": {"type": "array", "items": {}}, "c": {"maxLength": 99}}
 
@@ -268,7 +291,7 @@ def test_a_most_that_is_no_limit_to_anybody_is_not_passed_on() -> None:
     ],
 )
 def test_what_people_write_passes(schema: Schema) -> None:
-    for engine in (VLLM, LLAMA_CPP):
+    for engine in KINDS.values():
         check(schema, engine)
 
 
