@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
+from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from audit.trail.request_origin import present_network
 from console.client_network import ClientNetwork
 from inference.chat import conversations
 from tenants.models import ApiKey, Member, Tenant
+from tenants.rate_limits.proxies import Proxies
 from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +78,39 @@ async def test_so_it_is_where_pages_are_served_from_a_loop() -> None:
     assert iscoroutinefunction(served)
     await served(RequestFactory().get("/", REMOTE_ADDR=ADDRESS))
     assert (seen, present_network()) == ([NETWORK], None)
+
+
+# TLS in front of us ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("proxies", "peer", "is_believed"),
+    [
+        ("", ADDRESS, False),  # nobody is named: anybody can write that
+        ("10.0.0.0/24", ADDRESS, False),
+        (ADDRESS, ADDRESS, True),
+        (ADDRESS, f"::ffff:{ADDRESS}", True),
+        (ADDRESS, "", False),  # a socket file
+        ("unix", "", True),
+    ],
+)
+def test_clear_text_is_tls_only_if_a_named_proxy_says_so(
+    settings: Settings, client: Client, proxies: str, peer: str, is_believed: bool
+) -> None:
+    """The platform redirects a page of clear text, and sets HSTS for one of TLS."""
+    settings.WEB_PROXIES = Proxies(proxies)
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 60
+    answer = client.get("/login/", headers={"X-Forwarded-Proto": "https"}, REMOTE_ADDR=peer)
+    assert answer.status_code == (200 if is_believed else 301)
+    assert answer.has_header("Strict-Transport-Security") == is_believed
+    assert client.get("/login/", REMOTE_ADDR=peer).status_code == 301
+
+
+@pytest.mark.parametrize("value", ["http", "http,https", "HTTPS", "on", ""])
+def test_a_proxy_that_does_not_say_https_takes_nothing_for_tls(
+    settings: Settings, client: Client, value: str
+) -> None:
+    settings.WEB_PROXIES, settings.SECURE_SSL_REDIRECT = Proxies(ADDRESS), True
+    answer = client.get("/login/", headers={"X-Forwarded-Proto": value}, **FROM)
+    assert answer.status_code == 301
 
 
 def test_what_nobody_asked_for_has_none(acme: Tenant) -> None:
