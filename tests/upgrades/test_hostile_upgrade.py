@@ -1,0 +1,123 @@
+"""Whoever speaks SQL as a request or as the application cannot use an upgrade, nor prevent one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations import CreateModel
+
+from config.supervisor.embedded.postgres import REQUESTS_ROLE
+from infrastructure.postgres import schema_release
+from tenants import sql_installation
+from tenants.isolation import row_security
+from tenants.models import Tenant
+from tests.unguarded import administrator, as_requests, protected
+from tests.upgrades.linting import since_the_release
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+@contextmanager
+def as_application() -> Iterator[None]:
+    yield  # `protected` is on that role
+
+
+ROLES = {"a request": as_requests, "the application": as_application}
+
+
+def is_refused(statement: str) -> bool:
+    """Returns whether the database does not let the present role do it."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+    except DatabaseError:
+        return True
+    return False
+
+
+# What an upgrade goes by --------------------------------------------------------------------------
+FORGERIES = [
+    "insert into django_migrations (app, name, applied) values ('inference', '9999_x', now())",
+    "delete from django_migrations where app = 'inference'",
+    "update tenants_schemarelease set version = '99.0.0', oldest_beside = '99.0.0'",
+    "delete from tenants_schemarelease",
+    "insert into tenants_schemarelease (id, version, oldest_beside) values (2, '9.0.0', '9.0.0')",
+    "create table inference_next (id int)",
+    "create view inference_next as select 1 one",
+    "create type inference_next as enum ('a')",
+    "create function lower(tenants_team) returns text return 'x'",
+    "create or replace function tenants_scope_is_proven() returns boolean return true",
+    "create schema inference",
+    "alter table tenants_team add column next int",
+    "alter table tenants_team disable row level security",
+    "create policy forebay_next on tenants_team using (true)",
+    "create trigger next after insert on tenants_team execute function audit_refuse_truncate()",
+    "drop table tenants_schemarelease",
+    "set role forebay_owner",
+]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_forges_what_an_upgrade_goes_by(acme: Tenant, role: str) -> None:
+    """Or is there before it, with a table or function that it would take for its own."""
+    with protected(), ROLES[role]():
+        assert [attack for attack in FORGERIES if not is_refused(attack)] == []
+        assert schema_release.mismatch() == ""
+
+
+# An upgrade that was interrupted ----------------------------------------------------------------
+def newer_migrations(executor: MigrationExecutor) -> list[Migration]:
+    """Returns those since the last release that make tables, in the order in which they run."""
+    newer = {(each.app_label, each.name) for each in since_the_release(executor.loader)}
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+    migrations = [each for each, _ in plan if (each.app_label, each.name) in newer]
+    return [each for each in migrations if tables_of(each)]
+
+
+def tables_of(migration: Migration) -> list[str]:
+    made = [each for each in migration.operations if isinstance(each, CreateModel)]
+    return [f"{migration.app_label}_{each.name_lower}" for each in made]
+
+
+def made_anew(executor: MigrationExecutor, migration: Migration) -> None:
+    """Run a migration of tables once more, and nothing of what follows all migrations."""
+    state = executor.loader.project_state((migration.app_label, migration.name), at_end=False)
+    with connection.schema_editor() as editor:
+        for table in tables_of(migration):
+            editor.execute(f'drop table "{table}" cascade')
+        for operation in migration.operations:
+            before = state.clone()
+            operation.state_forwards(migration.app_label, state)
+            if isinstance(operation, CreateModel):
+                operation.database_forwards(migration.app_label, editor, before, state)
+
+
+def test_half_an_upgrade_opens_no_new_table_and_a_whole_one_guards_it(acme: Tenant) -> None:
+    """It is killed between its migrations and what sets rights and policies."""
+    with protected():
+        with administrator():
+            executor = MigrationExecutor(connection)
+            migrations = newer_migrations(executor)
+            for migration in migrations:
+                made_anew(executor, migration)
+        tables = [table for each in migrations for table in tables_of(each)]
+        assert tables
+        for role in ROLES.values():
+            with role():
+                for table in tables:
+                    assert is_refused(f'select from "{table}"')
+                    assert is_refused(f'insert into "{table}" default values')
+                    assert is_refused(f'drop table "{table}"')
+        assert any("checkpoint" in problem for problem in row_security.check())
+        with administrator():
+            row_security.enforce()
+            sql_installation.hand_over("forebay", REQUESTS_ROLE)
+        assert row_security.check() == []
