@@ -96,6 +96,9 @@ OWN = django_on_own_servers
 PARTS = {
     "memory": Part("Memory", "memory", {"requests": 200_000}, {"requests": 10_000}),
     "bodies": Part("Long prompts", "big_bodies", timed(3, 4.0), timed(1, 2.0)),
+    "refusals": Part(
+        "Refused bodies", "refusals", {"rounds": 15}, {"rounds": 3}, partial(OWN, database=False)
+    ),
     "admission": Part(
         "Admission", "admission", timed(5, 6.0), timed(2, 3.0),
         partial(OWN, FOREBAY_ENGINES=ENGINES),

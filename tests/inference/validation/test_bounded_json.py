@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench.parts.hostile_bodies import COUNTED, LARGEST, calling, chat, filled, read_chats, tokens
 from inference.batch.input_lines import Malformed, line_request
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
@@ -29,31 +30,12 @@ from inference.validation.bounded_json import (
 from inference.validation.requests import Form, checked
 
 pytestmark = pytest.mark.unit
-LARGEST = 4 * 1024 * 1024  # bytes of a body, as shipped
 # Seconds of this thread's own time. Measured: 0.08 at most. Without the bounds: 0.3 to 2 each.
 SOON = 0.25
 TRIES = 3  # a neighbour on the same core slows any single one down
 ENGINE = OpenAIEngine(
     EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=1_000_000)
 )
-
-
-def filled(unit: bytes, around: tuple[bytes, bytes] = (b'{"a":[', b"0]}")) -> bytes:
-    first, last = around
-    return first + unit * ((LARGEST - len(first) - len(last)) // len(unit)) + last
-
-
-HOSTILE = {
-    "empty lists": filled(b"[],"),
-    "empty objects": filled(b"{},"),
-    "lists 60 levels deep": filled(b"[" * 60 + b"]" * 60 + b","),
-    "numbers": filled(b"0,"),
-    "fractions": filled(b"1.1,"),
-    "short texts": filled(b'"a",'),
-    "fields": b"{" + b",".join(b'"%x":0' % i for i in range(LARGEST // 10)) + b"}",
-    "lists behind escaped quotes": filled(b"[],", (b'{"b":"' + b'\\"[' * 99 + b'","a":[', b"0]}")),
-    "lists behind backslashes": filled(b"[],", (b'{"b":"' + b"\\\\" * 99 + b'","a":[', b"0]}")),
-}  # fmt: skip
 
 
 def soon(work: Any, *args: Any) -> bool:
@@ -73,7 +55,7 @@ def refused(raw: bytes, form: Form = Form.CHAT) -> ApiError:
 
 
 # What is refused ---------------------------------------------------------------------------------
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("raw", COUNTED.values(), ids=COUNTED)
 def test_a_body_of_many_values_is_refused_before_it_is_read(
     raw: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +66,7 @@ def test_a_body_of_many_values_is_refused_before_it_is_read(
     assert soon(refused, raw)
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("raw", COUNTED.values(), ids=COUNTED)
 def test_refusing_it_takes_no_more_memory_than_copies_of_it(raw: bytes) -> None:
     tracemalloc.start()
     try:
@@ -95,41 +77,14 @@ def test_refusing_it_takes_no_more_memory_than_copies_of_it(raw: bytes) -> None:
 
 
 def test_some_kilobytes_of_gzip_are_such_a_body() -> None:
-    assert len(gzip.compress(HOSTILE["empty lists"])) < LIGHT
-
-
-def chat(messages: list[Any] | None = None, **fields: Any) -> bytes:
-    hello = [{"role": "user", "content": "Hello"}]
-    return orjson.dumps({"model": "smol", "messages": messages or hello, **fields})
-
-
-def calling(*arguments: str) -> list[Any]:
-    calls = [{"type": "function", "function": {"name": "f", "arguments": a}} for a in arguments]
-    return [{"role": "assistant", "content": "x", "tool_calls": calls}]
+    assert len(gzip.compress(COUNTED["empty lists"])) < LIGHT
 
 
 def test_all_that_is_read_and_then_refused_is_refused_soon() -> None:
-    text = {"type": "text", "text": "a"}
-    image = {"type": "image_url", "image_url": {"url": "data:"}}
-    many = [
-        chat([{"role": "user", "content": "a"}] * 16_000 + [{"role": "x"}]),
-        chat([{"role": "user", "content": [text] * 16_000 + [{"type": "x"}]}]),
-        chat([{"role": "user", "content": [image] * 9_000 + [{"type": "x"}]}]),
-        chat([{"role": "user", "content": [text | {f"k{i}": 1 for i in range(60_000)}]}]),
-        chat([{"role": "user", "content": "w, " * 1_300_000}], unknown=1),
-        chat([{"role": "user", "content": "中文" * 600_000}], unknown=1),
-        chat(logit_bias={str(i): 1 for i in range(60_000)}),
-        chat(stop=["x"] * 60_000),
-        chat(**{f"k{i}": None for i in range(60_000)}, unknown=1),
-        orjson.dumps({"model": "smol", "n" * 4_000_000: 1}),
-        chat(calling("[" + "[]," * 1_300_000 + "[]]")),
-        chat(calling(*["[" + "[]," * 18_000 + "[]]"] * 60)),
-        b'{"model":"smol","prompt":' + b"1" * 4_000_000 + b"}",
-    ]
-    for raw in many:
-        assert soon(refused, raw), raw[:80]
-    tokens = orjson.dumps({"model": "smol", "prompt": [100_000] * 260_000 + ["x"]})
-    assert soon(refused, tokens, Form.TEXT)
+    """bench/parts/refusals.py holds 50 ms."""
+    for name, raw in read_chats():
+        assert soon(refused, raw), name
+    assert soon(refused, tokens(), Form.TEXT)
 
 
 def test_a_line_of_a_batch_is_bounded_like_a_body() -> None:
