@@ -10,6 +10,14 @@ from infrastructure import release
 MIGRATE = "run `forebay migrate` of this version as the administrator of the database"
 ANOTHER_RUNS = "another migration is running on this database: let it end, and run this one again"
 _LOCK = 1096107082
+# Any role may take an advisory lock. One that cannot change tables does not migrate.
+_END_STRANGERS = """
+    select pg_terminate_backend(l.pid, 5000) from pg_locks l
+    join pg_stat_activity a on a.pid = l.pid
+    join pg_database d on d.oid = l.database and d.datname = current_database()
+    join pg_class c on c.oid = to_regclass('audit_event')
+    where l.locktype = 'advisory' and l.classid = 0 and l.objid = %s and l.objsubid = 1
+      and not pg_has_role(a.usesysid, c.relowner, 'USAGE')"""
 _EXISTS = "select to_regclass('tenants_schemarelease') is not null"
 _READ = "select version, oldest_beside from tenants_schemarelease"
 _WRITE = """
@@ -85,9 +93,13 @@ def is_newer() -> bool:
 
 
 def lock(*, waits: bool) -> bool:
-    """Excludes other migrations of this database, until `unlock` or the connection's end."""
+    """Excludes other migrations of this database, until `unlock` or the connection's end.
+
+    Ends connections that hold this lock and cannot be a migration: they would prevent all of them.
+    """
     function = "pg_advisory_lock" if waits else "pg_try_advisory_lock"
     with connection.cursor() as cursor:
+        cursor.execute(_END_STRANGERS, [_LOCK])
         cursor.execute(f"select {function}(%s)", [_LOCK])
         return waits or bool(cursor.fetchone()[0])
 

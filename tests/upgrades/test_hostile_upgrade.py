@@ -1,13 +1,18 @@
 """Whoever speaks SQL as a request or as the application cannot use an upgrade, nor prevent one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations import CreateModel
+from psycopg.conninfo import make_conninfo
 
 from config.supervisor.embedded.postgres import REQUESTS_ROLE
 from infrastructure.postgres import schema_release
@@ -71,6 +76,29 @@ def test_nobody_forges_what_an_upgrade_goes_by(acme: Tenant, role: str) -> None:
     with protected(), ROLES[role]():
         assert [attack for attack in FORGERIES if not is_refused(attack)] == []
         assert schema_release.mismatch() == ""
+
+
+@contextmanager
+def a_request() -> Iterator[psycopg.Connection]:
+    """A connection of its own, as the web process has it for requests."""
+    secret = Path(os.environ["FOREBAY_HOME"]) / "secrets" / "requests.password"
+    if not secret.exists():
+        pytest.skip("needs the embedded PostgreSQL's role for requests")
+    name = connection.settings_dict["NAME"]
+    changes = {"dbname": name, "user": REQUESTS_ROLE, "password": secret.read_text().strip()}
+    with psycopg.connect(make_conninfo(settings.DATABASE_URL, **changes)) as own:
+        yield own
+
+
+def test_no_request_keeps_an_upgrade_waiting(acme: Tenant) -> None:
+    """Any role may take the lock by which two upgrades exclude each other."""
+    with a_request() as request:
+        request.execute("select pg_advisory_lock(%s)", [schema_release._LOCK])
+        with protected(), administrator():
+            assert schema_release.lock(waits=False)
+            schema_release.unlock()
+        with pytest.raises(psycopg.OperationalError):
+            request.execute("select 1")
 
 
 # An upgrade that was interrupted ----------------------------------------------------------------
