@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,7 +17,6 @@ from audit.models import Event
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, read_on
-from inference.engines.continuation import append_to_answer, rest_of
 from inference.engines.transport.session import EngineSession
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
@@ -34,63 +32,12 @@ from inference.stream.reader_buffer import ReaderBuffer
 from inference.worker.handlers.generation import Generation
 from inference.worker.preemption import Preemption
 from tests.inference.conftest import forget_pool
-from tests.inference.orders import CHAT, an_order, chunk, usage
+from tests.inference.continuing import PROMPT, WHOLE, WORDS, GoesOn, answer_so_far
+from tests.inference.orders import CHAT, an_order, chunk
 from tests.inference.running import Bench, in_database, until
-from tests.inference.scripted import ScriptedEngine, Traces, generation
+from tests.inference.scripted import Traces, generation
 
-WORDS = [f" w{n}" for n in range(40)]
-WHOLE = "".join(WORDS)
-PROMPT = 7  # tokens
 BATCH = {"klass": "batch", "stream": False, "reply_to": "web-1", "body": CHAT}
-
-
-class GoesOn(ScriptedEngine):
-    """Says WORDS, one by one, from where a text that it is given ends."""
-
-    def __init__(self, slots: int = 1, version: str = "") -> None:
-        super().__init__([], slots=slots)
-        self.config = replace(self.config, version=version)
-        self.going = asyncio.Event()
-        self.going.set()
-        self.begun: list[str] = []  # classes, in the order in which they were asked
-        self.most = 0  # at once
-
-    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        body = rest_of(order, tokens)
-        if body is None:
-            return None
-        if text:
-            append_to_answer(body["messages"], text, open_ended=False)
-        return orjson.dumps(body)
-
-    async def count_prompt(self, session: EngineSession, order: Order) -> int:
-        return PROMPT + _said(order).count(" w")
-
-    async def events(
-        self, session: EngineSession, order: Order, turn: Turn = read_on
-    ) -> AsyncGenerator[list[bytes]]:
-        self.asked.append(order)
-        self.begun.append(order.klass)
-        self.speaking += 1
-        self.most = max(self.most, self.speaking)
-        said, limit = _said(order).count(" w"), orjson.loads(order.body).get("max_tokens") or 99
-        rest = WORDS[said : said + limit]
-        try:
-            yield [chunk(role="assistant", content="")]
-            for word in rest:
-                await asyncio.sleep(0.01)
-                await self.going.wait()
-                yield [chunk(word)]
-            finish = "length" if said + len(rest) < len(WORDS) else "stop"
-            yield [chunk(finish=finish), usage(PROMPT + said, len(rest)), sse.DONE]
-        finally:
-            self.speaking -= 1
-
-    async def answer(self, session: EngineSession, order: Order) -> bytes:
-        self.begun.append(f"{order.klass}, whole")
-        await asyncio.sleep(0.2)
-        said = {"message": {"role": "assistant", "content": WHOLE}, "finish_reason": "stop"}
-        return orjson.dumps({"choices": [said], "usage": {}})
 
 
 @pytest.fixture
@@ -98,11 +45,6 @@ async def settlement(dsn: str) -> AsyncIterator[GroupCommit]:
     commits = GroupCommit(dsn, statements.SETTLED, patience_s=10)
     yield commits
     await commits.close()
-
-
-def _said(order: Order) -> str:
-    last = orjson.loads(order.body)["messages"][-1]
-    return str(last["content"]) if last["role"] == "assistant" else ""
 
 
 async def frames_of(bench: Bench, order: Order) -> list[Frame]:
@@ -496,7 +438,7 @@ async def test_no_version_goes_on_with_what_another_one_has_said(
         assert (row.error_code, second.begun) == ("worker_lost", [])
     else:
         assert (row.error_code, row.completion_tokens) == ("", len(WORDS))
-        assert _said(second.asked[0]) == ""
+        assert answer_so_far(second.asked[0]) == ""
 
 
 async def again(bench: Bench, order: Order, pool: str) -> None:
@@ -519,7 +461,7 @@ async def test_moved_to_another_pool_while_it_is_parked_it_goes_on_there(
     (row,) = await bench.settled(1)
     assert (row.completion_id, row.preemptions, row.error_code) == (batch.id, 1, "")
     assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
-    assert _said(engine.asked[0]).startswith(" w0 w1")
+    assert answer_so_far(engine.asked[0]).startswith(" w0 w1")
     if stream:
         assert await read(bench, batch) == WHOLE
     await forget_pool(bench.link, pool)
