@@ -15,7 +15,7 @@ _END_STRANGERS = """
     select pg_terminate_backend(l.pid, 5000) from pg_locks l
     join pg_stat_activity a on a.pid = l.pid
     join pg_database d on d.oid = l.database and d.datname = current_database()
-    join pg_class c on c.oid = to_regclass('audit_event')
+    join pg_class c on c.oid = to_regclass('django_migrations')
     where l.locktype = 'advisory' and l.classid = 0 and l.objid = %s and l.objsubid = 1
       and not pg_has_role(a.usesysid, c.relowner, 'USAGE')"""
 _EXISTS = "select to_regclass('tenants_schemarelease') is not null"
