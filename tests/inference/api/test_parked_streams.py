@@ -116,7 +116,7 @@ async def test_openais_sdk_reads_a_batch_stream_through_its_silence_while_it_is_
         engine.going.set()
         texts = await asyncio.gather(batch, rereading, realtime)
     assert engine.begun == ["batch", "realtime", "batch"]
-    assert texts == [WHOLE, WHOLE, " w0 w1 w2"]
+    assert [*texts] == [WHOLE, WHOLE, " w0 w1 w2"]
 
 
 async def has_text(wire: Wire) -> bool:
