@@ -2,6 +2,9 @@
 
 import logging
 
+import psycopg
+from django import db
+
 from inference.api.limits import limit_reached
 from inference.errors import ApiError, Forbidden, NotFound, Unavailable
 from inference.intake.access.allowed import NoSuchModel, NotAllowed
@@ -32,9 +35,15 @@ def as_error(refusal: Exception) -> ApiError:
             )
         case OutOfService():
             log.warning("out of service: %s", refusal)
-            message = "the platform cannot take requests right now; try again"
-            return Unavailable(message, retry_after=2)
+            return _out_of_service()
+        case db.OperationalError() | psycopg.OperationalError():  # PostgreSQL is away, or too slow
+            return _out_of_service()
     return ApiError("something broke; it has been logged")
+
+
+def _out_of_service() -> Unavailable:
+    message = "the platform cannot take requests right now; try again"
+    return Unavailable(message, retry_after=2)
 
 
 def is_recorded(refusal: Exception, error: ApiError) -> bool:
