@@ -29,6 +29,7 @@ COPY tenants tenants
 COPY infrastructure infrastructure
 COPY inference inference
 COPY audit audit
+COPY trainer trainer
 COPY templates templates
 COPY static static
 COPY locale locale

@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-ansible image
+.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-models test-ansible image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make drill              failures staged on a cluster of namespaces, and their report (root; an hour or two)'
 	@echo 'make mutants            one wrong line after the other: do the tests notice? some hours'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
+	@echo 'make test-models        the trainer with real PyTorch and a real engine (1.3 GB, minutes)'
 	@echo 'make test-ansible       the Ansible collection against machines of namespaces (as root, half an hour)'
 	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
@@ -102,6 +103,14 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 
 .venv-vllm/.ready: tests_vllm/requirements.txt tests_vllm/install.sh
 	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
+	@touch $@
+
+# The trainer's tests that need PyTorch, in its own environment's process: tests/README.md.
+test-models: .venv/.dev .venv-train/.ready
+	FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer --timeout 3600 $(ARGS)
+
+.venv-train/.ready: requirements/train.txt requirements/torch.txt requirements/install-train.sh
+	@sh requirements/install-train.sh $(PYTHON) .venv-train
 	@touch $@
 
 # ansible-core and ansible-lint are tools of who operates, in a virtual environment of their own. There the collection of

@@ -1,0 +1,56 @@
+"""Runs the trainer as Forebay does: a process, an order in a file, events in another."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.environment import PROJECT
+
+
+@dataclass(frozen=True)
+class Run:
+    code: int
+    events: list[dict[str, Any]]
+    stderr: str
+    output: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        assert self.code == 0, (self.events[-1:], self.stderr)
+        return self.events[-1]
+
+    @property
+    def error(self) -> str:
+        return str(self.events[-1]["code"])
+
+
+def order(folder: Path, kind: str, **fields: object) -> Path:
+    """Writes an order whose folders are in this one."""
+    path = folder / "order.json"
+    folders = {"output": str(folder / "output"), "checkpoints": str(folder / "checkpoints")}
+    fields = {"kind": kind, "base": None, "data": {}, "parameters": {}, **folders} | fields
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def run(folder: Path, kind: str, *, python: str = sys.executable, **fields: object) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    process = subprocess.run(
+        [python, "-m", "trainer", str(order(folder, kind, **fields))],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    return Run(process.returncode, events(folder), process.stderr, folder / "output")
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "output" / "events.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
