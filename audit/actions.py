@@ -57,6 +57,14 @@ class Action(StrEnum):
     TEMPLATE_DELETE = "template:delete"
     CACHE_RULE = "cache:rule"  # whether answers are kept
     CACHE_PURGE = "cache:purge"
+    MODEL_VERSION_IMPORT = "model_version:import"  # into the registry; its files are to come
+    MODEL_VERSION_READY = "model_version:ready"
+    MODEL_VERSION_FAIL = "model_version:fail"
+    MODEL_VERSION_READ = "model_version:read"  # its files were downloaded
+    MODEL_VERSION_MARK = "model_version:mark"  # trained on data that has been erased since
+    MODEL_VERSION_PROMOTE = "model_version:promote"  # an engine is to serve it
+    MODEL_VERSION_REFUSE = "model_version:refuse"  # a gate did not let it serve
+    MODEL_VERSION_DELETE = "model_version:delete"
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"

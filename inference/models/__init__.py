@@ -3,6 +3,15 @@ from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
+from inference.models.model_version import (
+    ModelDataSet,
+    ModelFile,
+    ModelParent,
+    ModelVersion,
+    VersionFormat,
+    VersionKind,
+    VersionState,
+)
 from inference.models.prompt_template import PromptTemplate, PromptTemplateVersion
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
@@ -25,6 +34,10 @@ __all__ = [
     "LineState",
     "Message",
     "Model",
+    "ModelDataSet",
+    "ModelFile",
+    "ModelParent",
+    "ModelVersion",
     "Pool",
     "PromptTemplate",
     "PromptTemplateVersion",
@@ -34,4 +47,7 @@ __all__ = [
     "Usage",
     "UsageDay",
     "UsageHour",
+    "VersionFormat",
+    "VersionKind",
+    "VersionState",
 ]

@@ -241,6 +241,8 @@ class Engine(Declared):
     # Whether `slots` follow the number that the engine reports.
     auto_slots = models.BooleanField(default=False, db_default=False)
     hosted = models.BooleanField(default=False)
+    # The version of the registry that it serves: a bare id, because no tenant owns an engine.
+    model_version_id = models.UUIDField(null=True)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).

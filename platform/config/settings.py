@@ -262,6 +262,12 @@ BATCH_WINDOW = environment.batch_window()
 LARGEST_FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
 TENANT_FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)
 
+# Models (inference/model_registry) ----------------------------------------------------------------
+MODEL_STORE = environment.variable("FOREBAY_MODEL_STORE") or str(FOREBAY_HOME / "model-store")
+MODEL_COPIES = FOREBAY_HOME / "model-copies"  # those that this host uses
+MODEL_COPIES_BYTES = environment.number("FOREBAY_MODEL_COPIES_BYTES", 200 * 1000 * 1000 * 1000)
+TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
+
 # Drills (config/drills) ---------------------------------------------------------------------------
 DRILLS = env.str("FOREBAY_DRILLS", default="")  # what they may break, and how: a TOML file
 

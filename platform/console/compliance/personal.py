@@ -319,8 +319,18 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "
         "hosted options draining resting stopped staged seat starting_since "
-        "starting_reason",
+        "starting_reason model_version_id",
     },
+    # A tenant's models and nobody's own. What was trained on a person's data says so in marked_at.
+    "inference.ModelVersion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name number kind format dtype architecture parameters context_length "
+        "size licence card state problem source made_by_job created_at touched_at "
+        "deleted_at marked_at marked_reason manifest_sha256 signature",
+    },
+    "inference.ModelParent": {D.NONE: "id tenant version parent"},
+    "inference.ModelDataSet": {D.NONE: "id tenant version data_set_version_id"},
+    "inference.ModelFile": {D.NONE: "id tenant version name sha256 size"},
     "inference.Replacement": {
         D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "
         "may_take_less created_at loaded_at warmed_at switched_at ended_at driver driven_until "
