@@ -55,6 +55,12 @@ class Action(StrEnum):
     TEMPLATE_CREATE = "template:create"  # of prompts
     TEMPLATE_PUBLISH = "template:publish"  # a version
     TEMPLATE_DELETE = "template:delete"
+    JOB_CREATE = "job:create"  # of the trainer
+    JOB_PAUSE = "job:pause"
+    JOB_RESUME = "job:resume"
+    JOB_CANCEL = "job:cancel"
+    JOB_SUCCEED = "job:succeed"
+    JOB_FAIL = "job:fail"
     CACHE_RULE = "cache:rule"  # whether answers are kept
     CACHE_PURGE = "cache:purge"
     MODEL_VERSION_IMPORT = "model_version:import"  # into the registry; its files are to come

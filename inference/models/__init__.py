@@ -3,6 +3,8 @@ from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
+from inference.models.job import Job, JobKind, JobState
+from inference.models.job_progress import JobCheckpoint, JobEvent, JobMetric
 from inference.models.model_version import (
     ModelDataSet,
     ModelFile,
@@ -31,6 +33,12 @@ __all__ = [
     "FilePurpose",
     "FromFile",
     "IdempotencyKey",
+    "Job",
+    "JobCheckpoint",
+    "JobEvent",
+    "JobKind",
+    "JobMetric",
+    "JobState",
     "LineState",
     "Message",
     "Model",

@@ -20,7 +20,7 @@ from inference import classes
 from inference.cache import stored_answers
 from inference.models import Checkpoint, Completion, Conversation, Message
 from inference.models.completion import CheckpointQuerySet
-from inference.personal_data import files, recipients
+from inference.personal_data import files, jobs, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import settle_unrun
@@ -140,5 +140,7 @@ def register_erasers() -> None:
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     batches = _("Files and batches")
     register(Eraser("files", batches, content, files.erase, files.remaining))
+    trained = _("Jobs and their checkpoints")
+    register(Eraser("jobs", trained, content, jobs.erase, jobs.remaining))
     notices, turn = _("Recipients: services that had answered"), ErasureTurn.RECIPIENTS
     register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))

@@ -163,6 +163,7 @@ def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row
         **_common(order, order.created_at),
         "tokens": order.charge.tokens,
         "cost": order.charge.most,
+        "gpu_ms": order.charge.gpu_ms,
         "day_starts": day.starts_text,
         "day_ends": day.ends_text,
         "month_starts": month.starts_text,

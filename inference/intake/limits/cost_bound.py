@@ -15,6 +15,7 @@ from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge, Prices
 
+BY_TOKENS = ("tokens", "cost")  # units of quotas that an answer can exceed
 ANSWER = 4096  # tokens of an answer under a budget, without a limit of the request
 # As orjson writes a part's type. In a text the quotes would be escaped.
 _MEDIA = re.compile(b'"type":"(?:%b)"' % "|".join(MEDIA).encode())
@@ -28,7 +29,7 @@ def bound_answer(body: Body, caller: Caller, engine: Engine) -> None:
     if body.get("max_tokens") or body.get("max_completion_tokens"):
         return
     name, context = engine.config.name, engine.context_length
-    if any(quota.unit != "requests" and quota.model in ("", name) for quota in caller.quotas):
+    if any(quota.unit in BY_TOKENS and quota.model in ("", name) for quota in caller.quotas):
         body["max_tokens"] = min(ANSWER, context // 2)
 
 

@@ -205,12 +205,12 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.LedgerEntry": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "at counts_at model requests tokens cost",
+        D.BEHAVIOUR: "at counts_at model requests tokens cost gpu_ms",
         D.NONE: "id tenant request_id kind",
     },
     "tenants.Reconciliation": {
         D.NONE: "id tenant day ran_at requests_ledger requests_usage tokens_ledger tokens_usage "
-        "cost_ledger cost_usage counters_off"
+        "cost_ledger cost_usage gpu_ms_ledger gpu_ms_usage counters_off"
     },
     "tenants.Link": {
         D.IDENTITY: "email",
@@ -225,7 +225,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id created_at",
     },
     "tenants.Price": {
-        D.NONE: "id model pool prompt cached completion peak_hours peak_factor since ended"
+        D.NONE: "id model pool prompt cached completion gpu_hour peak_hours peak_factor since ended"
     },
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
@@ -293,6 +293,24 @@ MAP: dict[str, dict[Data, str]] = {
         D.CONTENT: "error_ciphertext",
         D.BEHAVIOUR: "state status",
         D.NONE: "id tenant batch number offset length model completion_id",
+    },
+    "inference.Job": {
+        D.PSEUDONYM: "api_key member_id team_id subject_id actor data_subjects",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "kind state reason problems model pool base parameters seed orders gpu_ms "
+        "cost done of unit tokens active_ms result created_at validated_at started_at paused_at "
+        "ended_at",
+        D.NONE: "id tenant data_key_id base_version_id training_file_id validation_file_id "
+        "data_set_version_id order_id result_version_id result_data_set_version_id due_at",
+    },
+    "inference.JobEvent": {D.BEHAVIOUR: "at level code message detail", D.NONE: "id tenant job"},
+    "inference.JobMetric": {
+        D.BEHAVIOUR: "at",
+        D.NONE: "id tenant job step epoch train_loss held_out_loss tokens",
+    },
+    "inference.JobCheckpoint": {
+        D.BEHAVIOUR: "created_at",
+        D.NONE: "id tenant job step files size train_loss held_out_loss",
     },
     "inference.Conversation": {
         D.PSEUDONYM: "member",

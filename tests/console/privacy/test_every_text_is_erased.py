@@ -23,6 +23,7 @@ ERASED_BY = {  # field -> eraser
     "inference.Conversation.title_ciphertext": "conversations",
     "inference.File.name_ciphertext": "files",
     "inference.FileChunk.ciphertext": "files",
+    "inference.Job.ciphertext": "jobs",
     "inference.Message.ciphertext": "conversations",
     "tenants.IdempotentRequest.body": "answers",
     "tenants.IdempotentRequest.ciphertext": "answers",

@@ -1,0 +1,58 @@
+"""Erasure, retention and export of a person's jobs, with their events, metrics and checkpoints."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q
+
+from audit.erasure.erasers import Evidence
+from audit.erasure.own_erasers import key_ids
+from audit.exports.portability import Row
+from inference.models import Job, JobCheckpoint, JobEvent, JobMetric
+from inference.models.job import OVER, JobQuerySet
+
+ROWS = 100  # deleted in one step, with all that belongs to them
+KINDS = {"jobs": ("inference_job", "created_at")}  # for data_classes.by_month
+
+
+def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Delete them. The eraser of requests has ended the work of those under way."""
+    return {"jobs": _delete(_of_subject(tenant_id, subject_id))}
+
+
+def remaining(tenant_id: UUID, subject_id: UUID) -> int:
+    jobs = _of_subject(tenant_id, subject_id)
+    parts = (JobEvent, JobMetric, JobCheckpoint)
+    return jobs.count() + sum(part.objects.filter(job__in=jobs).count() for part in parts)
+
+
+def _of_subject(tenant_id: UUID, subject_id: UUID) -> JobQuerySet:
+    encrypted = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    return Job.objects.filter(encrypted | Q(subject_id=subject_id), tenant_id=tenant_id)
+
+
+def _delete(jobs: JobQuerySet) -> int:
+    count = 0
+    while pks := list(jobs.values_list("pk", flat=True)[:ROWS]):
+        Job.objects.filter(pk__in=pks).delete()
+        count += len(pks)
+    return count
+
+
+def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+    """Delete jobs that had ended by then."""
+    old = Job.objects.filter(tenant_id=tenant_id, ended_at__lt=before, state__in=OVER)
+    return _delete(old.exclude(subject_id__in=list(spare)))
+
+
+_EXPORTED = ("kind", "state", "reason", "base", "model", "parameters", "seed", "done", "of")
+_FIGURES = ("tokens", "gpu_ms", "cost", "result", "created_at", "started_at", "ended_at")
+
+
+def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    """Yields a row for each job of the person."""
+    jobs = Job.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    for job in jobs.order_by("created_at").iterator():
+        fields = {name: getattr(job, name) for name in (*_EXPORTED, *_FIGURES)}
+        yield {"id": job.public_id, **fields}
