@@ -147,3 +147,11 @@ class Action(StrEnum):
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"
+
+    DATA_SET_CREATE = "data_set:create"
+    DATA_SET_ADD = "data_set:add"  # a version
+    DATA_SET_IMPORT = "data_set:import"  # what came of reading a version
+    DATA_SET_READ = "data_set:read"  # its texts
+    DATA_SET_DELETE = "data_set:delete"  # with its versions, or one version
+    DATA_SET_PURGE = "data_set:purge"  # rows of an erased person, and what was made from them
+    DATA_SET_POLICY = "data_set:policy"  # whether recorded conversations may be used

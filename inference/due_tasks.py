@@ -41,6 +41,13 @@ _FILES = """
             where not whole and created_at < now() - interval '2 hours')
     or exists (select from inference_file where expires_at <= now())"""
 
+_DATA_SETS = """
+    exists (select from inference_datasetversion
+            where state = 'importing' and source <> 'job'
+              and (leased_until is null or leased_until <= now()))
+    or exists (select from inference_datasetversion
+               where state = 'uploading' and created_at < now() - interval '24 hours')"""
+
 # Turned off, it wakes those that rest.
 _RESTS = "true" if settings.ENERGY_RESTS else "exists (select from inference_engine where resting)"
 
@@ -50,6 +57,7 @@ IN_DATABASE = {
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
     "inference.forget_files": _FILES,
+    "inference.import_data_sets": _DATA_SETS,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
     "inference.rest_engines": _RESTS,

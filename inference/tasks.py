@@ -13,6 +13,7 @@ from inference import loop_heartbeats
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
+from inference.data_sets import importing
 from inference.energy.resting import balance
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
@@ -69,6 +70,11 @@ def drive_batches() -> None:
 def forget_files() -> None:
     forget_abandoned()
     forget_expired()
+
+
+@shared_task(name="inference.import_data_sets", ignore_result=True)
+def import_data_sets() -> None:
+    importing.wake()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -1,6 +1,19 @@
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
+from inference.models.data_set import (
+    ChunkPart,
+    ConversationUse,
+    DataSet,
+    DataSetChunk,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
+    DataSetPerson,
+    DataSetSource,
+    DataSetState,
+    DataSetVersion,
+)
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.job import Job, JobKind, JobState
@@ -25,8 +38,19 @@ __all__ = [
     "BatchLine",
     "BatchState",
     "Checkpoint",
+    "ChunkPart",
     "Completion",
     "Conversation",
+    "ConversationUse",
+    "DataSet",
+    "DataSetChunk",
+    "DataSetFormat",
+    "DataSetNotice",
+    "DataSetNoticeKind",
+    "DataSetPerson",
+    "DataSetSource",
+    "DataSetState",
+    "DataSetVersion",
     "Engine",
     "File",
     "FileChunk",

@@ -268,6 +268,10 @@ MODEL_COPIES = FOREBAY_HOME / "model-copies"  # those that this host uses
 MODEL_COPIES_BYTES = environment.number("FOREBAY_MODEL_COPIES_BYTES", 200 * 1000 * 1000 * 1000)
 TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
 
+# Data sets (inference/data_sets) ------------------------------------------------------------------
+DATA_SET_BYTES = environment.number("FOREBAY_DATA_SET_BYTES", 2 * 1000 * 1000 * 1000)  # a version
+DATA_SETS_BYTES = environment.number("FOREBAY_DATA_SETS_BYTES", 20 * 1000 * 1000 * 1000)
+
 # Drills (config/drills) ---------------------------------------------------------------------------
 DRILLS = env.str("FOREBAY_DRILLS", default="")  # what they may break, and how: a TOML file
 

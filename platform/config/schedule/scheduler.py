@@ -59,6 +59,7 @@ WORK = (
     Work("audit.export_subjects", 10, 10),
     Work("audit.export", 30, 30),
     Work("inference.drive_batches", 1, 5),
+    Work("inference.import_data_sets", 1, 60),
     Work("inference.forget_files", 60, 60),
     Work("inference.forget_keys", 60, 60),
 )

@@ -323,6 +323,31 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    "inference.DataSet": {
+        D.PSEUDONYM: "subject_id",
+        D.NONE: "id tenant name latest created_at changed_at deleted_at",
+    },
+    "inference.DataSetVersion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant data_set number parent made_by_job state source form source_file_id "
+        "selection stored_bytes rows held_out_rows report problem created_at ready_at "
+        "traces_people purged_rows purged_at attempts leased_until",
+    },
+    "inference.DataSetChunk": {
+        D.PSEUDONYM: "subject_id",
+        D.CONTENT: "ciphertext",
+        D.NONE: "id tenant version part number data_key_id rows size",
+    },
+    "inference.DataSetPerson": {D.PSEUDONYM: "subject_id", D.NONE: "id tenant version rows"},
+    "inference.DataSetNotice": {
+        D.PSEUDONYM: "subject_id",
+        D.NONE: "id tenant version model_version_id kind name rows created_at",
+    },
+    "inference.ConversationUse": {
+        D.PSEUDONYM: "changed_by",
+        D.CONTENT: "reason",
+        D.NONE: "id tenant allowed changed_at",
+    },
     # A tenant's texts and nobody's own, under the tenant's key: inference/models/prompt_template.py
     "inference.PromptTemplate": {D.NONE: "id tenant name latest created_at changed_at"},
     "inference.PromptTemplateVersion": {

@@ -129,5 +129,12 @@ WORDS: dict[str, Promise] = {
     Action.CONVERSATION_CREATE: _("Conversation started"),
     Action.CONVERSATION_DELETE: _("Conversation deleted"),
     Action.PROMPT_VIEW: _("Prompt read"),
+    Action.DATA_SET_CREATE: _("Data set created"),
+    Action.DATA_SET_ADD: _("Version of a data set added"),
+    Action.DATA_SET_IMPORT: _("Version of a data set read in"),
+    Action.DATA_SET_READ: _("Texts of a data set read"),
+    Action.DATA_SET_DELETE: _("Data set deleted"),
+    Action.DATA_SET_PURGE: _("Data set purged after an erasure"),
+    Action.DATA_SET_POLICY: _("Use of recorded conversations set"),
 }
 REQUESTS = (Action.COMPLETION_RECEIVED, Action.COMPLETION_COMPLETED)
