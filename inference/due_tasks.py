@@ -36,6 +36,10 @@ _BATCHES = """
     exists (select from inference_batch
             where due_at <= now() and (leased_until is null or leased_until <= now()))"""
 
+_IMPORTS = """
+    exists (select from inference_modelversion
+            where state = 'importing' and touched_at < now() - interval '1 minute')"""
+
 _FILES = """
     exists (select from inference_file
             where not whole and created_at < now() - interval '2 hours')
@@ -58,6 +62,7 @@ IN_DATABASE = {
     "inference.drive_batches": _BATCHES,
     "inference.forget_files": _FILES,
     "inference.import_data_sets": _DATA_SETS,
+    "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
     "inference.rest_engines": _RESTS,

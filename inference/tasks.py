@@ -15,6 +15,8 @@ from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
 from inference.energy.resting import balance
+from inference.model_registry.importing import import_all
+from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -54,6 +56,16 @@ def forget_keys() -> None:
 @shared_task(name="inference.replace", ignore_result=True)
 def replace() -> None:
     drive_all()
+
+
+@shared_task(name="inference.import_models", ignore_result=True)
+def import_models() -> None:
+    import_all()
+
+
+@shared_task(name="inference.tidy_models", ignore_result=True)
+def tidy_models() -> None:
+    tidy()
 
 
 @shared_task(name="inference.rest_engines", ignore_result=True)

@@ -16,9 +16,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name='model',
+            name='only_for',
+            field=models.UUIDField(blank=True, null=True),
+        ),
+        migrations.AddField(
             model_name='engine',
             name='model_version_id',
-            field=models.UUIDField(null=True),
+            field=models.UUIDField(blank=True, null=True),
         ),
         migrations.CreateModel(
             name='ModelParent',

@@ -101,7 +101,7 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _walked(folder: Path, depth: int) -> Iterator[Path]:
     count = 0
     for path in folder.iterdir():
-        if path.name in _LEFT_OUT:
+        if is_left_out(path.name):
             continue
         if (count := count + 1) > MOST_FILES or depth >= DEEPEST:
             raise BadFile(f"there are more than {MOST_FILES} files, or too many folders")
@@ -112,6 +112,11 @@ def _walked(folder: Path, depth: int) -> Iterator[Path]:
             yield from _walked(path, depth + 1)
         else:
             yield path
+
+
+def is_left_out(name: str) -> bool:
+    """Returns whether a file or folder is none of the model's, such as .git."""
+    return name in _LEFT_OUT
 
 
 def check_name(name: str) -> None:

@@ -127,6 +127,7 @@ def _facts(version: ModelVersion, checked: Contents) -> dict[str, object]:
         "parameters": header.parameters,
         "context_length": header.context_length,
         "size": checked.size,
+        "source": version.source,
         "licence": version.licence or header.licence[:LONGEST_LICENCE],
         "card": version.card or _card(checked),
         **manifest.signed(version, checked.files),

@@ -6,6 +6,7 @@ there.
 """
 
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
@@ -51,6 +52,8 @@ class VersionState(models.TextChoices):
 
 
 S = VersionState
+UNATTENDED = timedelta(minutes=1)  # since its importer last showed that it lives
+MOST_ATTEMPTS = 3
 
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
@@ -61,6 +64,11 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def of(self, tenant_id: UUID | None) -> Self:
         """Versions of the tenant alone; of None the platform's."""
         return self.filter(tenant=tenant_id)
+
+    def waiting(self, kinds: Iterable[str]) -> Self:
+        """Imports from these kinds of sources that no living process has, the oldest first."""
+        rows = self.filter(state=S.IMPORTING, source__type__in=list(kinds))
+        return rows.filter(touched_at__lt=Now() - UNATTENDED).order_by("created_at")
 
     def ready(self) -> Self:
         return self.filter(state=S.READY)
@@ -86,7 +94,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
             known |= step
             children = ModelParent.objects.filter(parent__in=step)
             step = set(children.values_list("version", flat=True)) - known
-        return self.model._base_manager.filter(pk__in=known)  # type: ignore[return-value]
+        return ModelVersion.objects.filter(pk__in=known)  # type: ignore[return-value]
 
 
 class ModelVersion(models.Model):
@@ -151,6 +159,11 @@ class ModelVersion(models.Model):
         """Returns the name of its owner in the store of objects."""
         return str(self.tenant_id) if self.tenant_id else "platform"
 
+    @property
+    def label(self) -> str:
+        """Returns the version that engines which serve it state (`options.version`)."""
+        return f"{self.name[:45]}-{self.number}"
+
     @classmethod
     def begin(
         cls,
@@ -183,12 +196,27 @@ class ModelVersion(models.Model):
             raise ValidationError({"parents": _("There is no such version of a model.")})
 
     def _descend_from(self, parents: Iterable[UUID], data_sets: Iterable[UUID]) -> None:
-        links = [ModelParent(version=self, parent_id=pk) for pk in {*parents}]
-        uses = [ModelDataSet(version=self, data_set_version_id=pk) for pk in {*data_sets}]
-        for link in (*links, *uses):
-            link.tenant_id = self.tenant_id
+        own = self.tenant_id
+        links = [ModelParent(tenant_id=own, version=self, parent_id=pk) for pk in {*parents}]
+        uses = [
+            ModelDataSet(tenant_id=own, version=self, data_set_version_id=pk) for pk in {*data_sets}
+        ]
         ModelParent.objects.bulk_create(links)
         ModelDataSet.objects.bulk_create(uses)
+
+    def claim_import(self) -> bool:
+        """Returns whether the caller is to import it now: one process at a time.
+
+        After three processes that died with it, it fails.
+        """
+        attempts = int(self.source.get("attempts", 0)) + 1
+        rows = ModelVersion.objects.filter(pk=self.pk).waiting([self.source["type"]])
+        self.source = {**self.source, "attempts": attempts}
+        if not rows.update(touched_at=Now(), source=self.source):
+            return False
+        if attempts > MOST_ATTEMPTS:
+            self.fail("its import ended the process that tried it", by="system:models")
+        return attempts <= MOST_ATTEMPTS
 
     def alive(self) -> bool:
         """Show that its import goes on. Returns False if it was deleted or given up meanwhile."""

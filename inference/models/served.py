@@ -121,6 +121,9 @@ class Model(Declared):
 
     noun = "model"
 
+    # The tenant that alone may use it; None: all tenants. A bare id: the model is the platform's.
+    only_for = models.UUIDField(null=True, blank=True)
+
     @classmethod
     def add(cls, name: str, *, by: str) -> "Model":
         """Add a model, which is served once a pool of it has an engine. Raises ValidationError."""
@@ -242,7 +245,7 @@ class Engine(Declared):
     auto_slots = models.BooleanField(default=False, db_default=False)
     hosted = models.BooleanField(default=False)
     # The version of the registry that it serves: a bare id, because no tenant owns an engine.
-    model_version_id = models.UUIDField(null=True)
+    model_version_id = models.UUIDField(null=True, blank=True)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).

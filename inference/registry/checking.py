@@ -88,10 +88,13 @@ def _check_launch(entry: EngineEntry, launch: Any) -> None:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
 
 
-def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
+def check_fields(
+    pool: Pool, name: str, values: Mapping[str, Any], *, checked_launch: Any = None
+) -> None:
     """Check the fields of the API or a form for an engine of this name.
 
-    Raises ValidationError.
+    `checked_launch` is one that the engine has already, or a promotion's, whose file may still be
+    to come. Raises ValidationError.
     """
     options = values["options"]
     if unknown := sorted(options.keys() - OPTIONS):
@@ -100,7 +103,7 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
     if problem := secret_problem(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": in_words(problem)})
-    if launch := options.get("launch"):
+    if (launch := options.get("launch")) and launch != checked_launch:
         check_launch(str(values["kind"]), launch)
     own = in_numbers({field: value for field, value in values.items() if field != "options"})
     try:

@@ -18,7 +18,6 @@ from infrastructure.objects.place import (
     PART_BYTES,
     PARTS_AT_ONCE,
     READ_BYTES,
-    StoreError,
     as_store_error,
     local_file,
     make_durable,
@@ -142,6 +141,3 @@ def digest_of(file: Path) -> str:
 
 def _path(owner: str, digest: str) -> str:
     return f"{owner}/{digest[:2]}/{digest}"
-
-
-__all__ = ["ContentStore", "Damaged", "StoreError", "Stored", "digest_of"]

@@ -266,6 +266,8 @@ TENANT_FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 *
 MODEL_STORE = environment.variable("FOREBAY_MODEL_STORE") or str(FOREBAY_HOME / "model-store")
 MODEL_COPIES = FOREBAY_HOME / "model-copies"  # those that this host uses
 MODEL_COPIES_BYTES = environment.number("FOREBAY_MODEL_COPIES_BYTES", 200 * 1000 * 1000 * 1000)
+MODEL_IMPORTS = FOREBAY_HOME / "model-imports"  # while they arrive
+MODEL_HOSTS = environment.words(environment.variable("FOREBAY_MODEL_HOSTS"))
 TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
 
 # Data sets (inference/data_sets) ------------------------------------------------------------------

@@ -354,7 +354,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "created_by",
         D.NONE: "id tenant template number data_key_id ciphertext created_at",
     },
-    "inference.Model": {D.NONE: "id name position from_file created_at"},
+    "inference.Model": {D.NONE: "id name position from_file created_at only_for"},
     "inference.Pool": {
         D.NONE: "id name position from_file created_at model condition overflow_after_ms limits "
         "window",

@@ -8,13 +8,11 @@ from typing import Any
 F32, Q8_0, TEXT, UINT32 = 0, 8, 8, 4
 
 
-def safetensors(
-    path: Path, tensors: dict[str, list[int]] | None = None, fill: bytes = b"\1"
-) -> Path:
+def safetensors(path: Path, fill: bytes = b"\1", **shapes: list[int]) -> Path:
     """Write F32 tensors of these shapes."""
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name, shape in (tensors or {"weight": [2, 3]}).items():
+    for name, shape in (shapes or {"weight": [2, 3]}).items():
         size = 4
         for extent in shape:
             size *= extent
