@@ -14,6 +14,8 @@ from trainer.kinds import KINDS
 from trainer.order import Order
 from trainer.refusals import Exit, Paused, Refusal
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main(arguments: list[str], stderr: TextIO) -> Exit:
     if len(arguments) != 1:
@@ -52,7 +54,7 @@ def _failure(events: Events, error: BaseException) -> Exit:
     if isinstance(error, MemoryError):
         events.error("out_of_memory", "The memory of this host is too small for the order")
         return Exit.OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _FULL:
         _unless_full(events, "disk_full", "The disk is full; the last whole checkpoint is there")
         return Exit.DISK_FULL
     # The words of an error may hold data: only its class and its line are told.

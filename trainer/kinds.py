@@ -82,7 +82,10 @@ KINDS = {
         "trainer.formats.quantising",
         True,
         False,
-        (choice("format", "q8_0", ("q8_0", "int8"), "Q8_0 in a GGUF, or int8 rows for vLLM"),),
+        (
+            choice("format", "q8_0", ("q8_0", "int8"), "Q8_0 in a GGUF, or int8 rows for vLLM"),
+            choice("embedding", "once", ("once", "twice", "f16"), "a tied one, as int8"),
+        ),
     ),
     "convert": Kind(
         "trainer.formats.converting",

@@ -5,10 +5,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from config.environment import PROJECT
+from trainer.events import Events
+from trainer.job import Job
+from trainer.kinds import KINDS
+from trainer.order import Order
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ def run(folder: Path, kind: str, *, python: str = sys.executable, **fields: obje
         check=False,
     )
     return Run(process.returncode, events(folder), process.stderr, folder / "output")
+
+
+def work(folder: Path, kind: str, **fields: object) -> Run:
+    """Does the same in this process, which takes a tenth of the time. Refusals are raised."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checked = Order.read(order(folder, kind, **fields))
+    with Events(checked.output) as events_:
+        result = import_module(KINDS[kind].module).run(Job(checked, events_))
+        events_.result(**result)
+    return Run(0, events(folder), "", folder / "output")
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
