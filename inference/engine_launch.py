@@ -10,6 +10,7 @@ Django is not imported: the supervisor reads this before it is set up.
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def port_of(url: str) -> int:
 
 def url_of(kind: str, port: int) -> str:
     return f"http://{HOST}:{port}" + ("/v1" if kind == "vllm" else "")
+
+
+def adapters_folder(home: Path) -> Path:
+    """Returns FOREBAY_ADAPTERS: the files of adapters that engines load."""
+    return Path(os.environ.get("FOREBAY_ADAPTERS") or home / "adapters").expanduser()
 
 
 def model_file(folders: Sequence[Path], name: str) -> Path:

@@ -32,7 +32,7 @@ from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import BrokenOff, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
 from infrastructure.redis.link import RedisLink
@@ -67,6 +67,11 @@ class EngineConfig:
     # of a server that Forebay starts: inference/engine_launch.py
     launch: Mapping[str, Any] = field(default_factory=dict)
     gpus: list[int | str] = field(default_factory=list)  # of its server: NVML's indices or UUIDs
+    # LoRA adapters (docs/models/adapters.md): versions that a llama.cpp loads at its start; whether
+    # a vLLM loads them while it runs, and the folder of FOREBAY_ADAPTERS as it sees it.
+    adapters: list[str] = field(default_factory=list)
+    loads_adapters: bool = False
+    adapters_folder: str = ""
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
@@ -164,6 +169,18 @@ class NotOffered(EngineFailed):
         """Name the path in the message, and the other path, as clients know them."""
         self.message = f"the engine of this model does not serve POST {PATHS[chat]}"
         self.message += f": {self.words}" if self.words else f"; try POST {PATHS[not chat]}"
+
+
+class AdapterMissing(NotOffered):
+    """The engine does not have the request's adapter in its version. Another engine may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status, self.code, self.retry_after = 503, "adapter_unavailable", 2
+        self.message = "no engine has this adapter at the moment; send the request again"
+
+    def name_path(self, *, chat: bool) -> None:
+        """Keep the message: the path is not at fault."""
 
 
 class AnswerBroken(EngineFailed):
@@ -385,6 +402,10 @@ class Engine:
         if body.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return body
+
+    def serves_adapter(self, adapter: OrderAdapter) -> bool:
+        """Returns whether requests with this adapter may be sent to it."""
+        return False
 
     @property
     def body_form(self) -> str:

@@ -13,6 +13,7 @@ from config import backup_settings, environment
 from config.http.origins import is_loopback, own_origins
 from config.logs import printed_text
 from config.tls import configured_files as tls
+from inference import engine_launch
 from infrastructure.redis.servers import channels_host
 
 BASE_DIR = environment.PROJECT
@@ -216,6 +217,9 @@ ENGINES_DECLARED = bool(environment.variable("FOREBAY_ENGINES"))
 SEVERAL_HOSTS = bool(environment.variable("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()
 ENGINE_KEYS_FILE = FOREBAY_HOME / "secrets" / "engines.key"  # of servers that `make run` starts
+ADAPTERS_FOLDER = engine_launch.adapters_folder(FOREBAY_HOME)  # for engines to load
+ADAPTERS_PER_TENANT = environment.number("FOREBAY_ADAPTERS_PER_TENANT", 20, least=0)
+ADAPTERS_PER_ENGINE = environment.number("FOREBAY_ADAPTERS_PER_ENGINE", 8, least=0)  # llama.cpp
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
 WORK_CLASSES = environment.work_classes()  # of plans and routes, before inference/classes.py
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
