@@ -71,6 +71,14 @@ class Action(StrEnum):
     MODEL_VERSION_PROMOTE = "model_version:promote"  # an engine is to serve it
     MODEL_VERSION_REFUSE = "model_version:refuse"  # a gate did not let it serve
     MODEL_VERSION_DELETE = "model_version:delete"
+    ADAPTER_CREATE = "adapter:create"  # a tenant's name on a base model
+    ADAPTER_PROMOTE = "adapter:promote"  # engines load a version of it
+    ADAPTER_ROLLBACK = "adapter:rollback"  # the version before is to serve again
+    ADAPTER_REFUSE = "adapter:refuse"  # its evaluation did not let it pass
+    ADAPTER_SERVE = "adapter:serve"  # the version serves from now on
+    ADAPTER_FAIL = "adapter:fail"  # engines could not load it
+    ADAPTER_CANCEL = "adapter:cancel"
+    ADAPTER_REMOVE = "adapter:remove"
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"

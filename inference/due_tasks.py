@@ -52,6 +52,22 @@ _DATA_SETS = """
     or exists (select from inference_datasetversion
                where state = 'uploading' and created_at < now() - interval '24 hours')"""
 
+# The second: engines that lack an adapter which serves (inference/adapters/supplying.py).
+_ADAPTERS = """
+    exists (select from inference_adapterpromotion where step = 'loading')
+    or exists (select from inference_adapterpromotion p
+               join inference_adapter a on a.id = p.adapter_id
+               join inference_model m on m.name = a.base
+               join inference_pool o on o.model_id = m.id
+               join inference_engine e on e.pool_id = o.id
+               where p.step = 'serving' and a.removed_at is null and p.formats like '%%gguf%%'
+                 and e.kind = 'llama_cpp' and e.options ? 'launch'
+                 and not (e.draining or e.staged)
+                 and not coalesce(e.options -> 'adapters', '[]') ? p.version_id::text)
+    or exists (select from inference_adapterpromotion p
+               join inference_modelversion v on v.id = p.version_id
+               where p.forgotten_at is null and p.step <> 'loading' and v.state = 'deleted')"""
+
 # Turned off, it wakes those that rest.
 _RESTS = "true" if settings.ENERGY_RESTS else "exists (select from inference_engine where resting)"
 
@@ -65,6 +81,7 @@ IN_DATABASE = {
     "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
+    "inference.load_adapters": _ADAPTERS,
     "inference.rest_engines": _RESTS,
 }
 

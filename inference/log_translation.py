@@ -53,6 +53,7 @@ _PROBLEMS = Wordings(
         gettext_noop("capabilities must be an object like %s"),
         gettext_noop("Expected %s, got %s - at %s"),
         gettext_noop("a name is %s characters too long"),
+        gettext_noop("adapters must be ids of versions"),
         gettext_noop("the url must begin with http:// or https:// and name a host"),
         gettext_noop("the url holds a blank, a line break or a character beyond ASCII"),
         gettext_noop("the url must name its host by a name or an address"),

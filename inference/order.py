@@ -16,6 +16,7 @@ class OrderAdapter(msgspec.Struct, frozen=True, array_like=True):
     name: str  # of the tenant, behind the base model's: `BASE:NAME`
     version: UUID  # of inference.models.ModelVersion
     label: str  # of that version: `name@number`
+    formats: str = ""  # of its files: inference/adapters/files.py
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):

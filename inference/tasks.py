@@ -10,6 +10,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
 from inference import loop_heartbeats
+from inference.adapters.loading import load_all
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
@@ -66,6 +67,11 @@ def import_models() -> None:
 @shared_task(name="inference.tidy_models", ignore_result=True)
 def tidy_models() -> None:
     tidy()
+
+
+@shared_task(name="inference.load_adapters", ignore_result=True)
+def load_adapters() -> None:
+    load_all()
 
 
 @shared_task(name="inference.rest_engines", ignore_result=True)

@@ -40,6 +40,8 @@ class Permission(StrEnum):
     MANAGE_TEAMS = "teams:manage"
     VIEW_TEMPLATES = "templates:view"
     MANAGE_TEMPLATES = "templates:manage"
+    VIEW_ADAPTERS = "adapters:view"
+    MANAGE_ADAPTERS = "adapters:manage"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -62,12 +64,12 @@ class Duty(models.TextChoices):
 
 P = Permission
 _SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
-SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES}
+SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES, P.VIEW_ADAPTERS}
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
-    Role.DEVELOPER: SEES_ALL | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES},
+    Role.DEVELOPER: SEES_ALL | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES, P.MANAGE_ADAPTERS},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
 }
@@ -75,6 +77,7 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_KEYS: Duty.SYSTEM,
     P.MANAGE_TEAMS: Duty.SYSTEM,
     P.MANAGE_TEMPLATES: Duty.SYSTEM,
+    P.MANAGE_ADAPTERS: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,

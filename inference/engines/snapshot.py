@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine
+from inference.order import OrderAdapter
 from inference.pool_policy import PoolPolicy, RouteCondition
 
 
@@ -31,6 +32,13 @@ class Pool:
     def takes(self, name: str) -> Engine | None:
         """Returns the engine of that name if it takes requests."""
         return next((engine for engine in self.engines if engine.config.id == name), None)
+
+    def serves(self, adapter: OrderAdapter | None) -> bool:
+        """Returns whether each of its engines that takes requests has the adapter."""
+        if adapter is None:
+            return True
+        engines = self.engines or self.draining
+        return bool(engines) and all(engine.serves_adapter(adapter) for engine in engines)
 
     @property
     def shares_processors(self) -> bool:

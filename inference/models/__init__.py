@@ -1,3 +1,4 @@
+from inference.models.adapter import Adapter, AdapterPromotion, PromotionStep
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
@@ -33,6 +34,8 @@ from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
 
 __all__ = [
+    "Adapter",
+    "AdapterPromotion",
     "Author",
     "Batch",
     "BatchLine",
@@ -71,6 +74,7 @@ __all__ = [
     "ModelParent",
     "ModelVersion",
     "Pool",
+    "PromotionStep",
     "PromptTemplate",
     "PromptTemplateVersion",
     "Replacement",

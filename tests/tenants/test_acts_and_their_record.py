@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from inference.models import Engine, Model, Pool, Replacement
+from inference.models import Adapter, AdapterPromotion, Engine, Model, Pool, Replacement
 from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
@@ -24,6 +24,7 @@ from tenants.models.restricted_model import RestrictedModel
 from tenants.models.tier import TierPolicy
 from tenants.roles import Role
 from tests import people
+from tests.inference.adapters.rows import a_version, serve
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a forebay holds the river"
@@ -121,6 +122,18 @@ def _stopped(w: World) -> Engine:
     return engine
 
 
+def _adapter(w: World) -> Adapter:
+    """One whose second version serves."""
+    adapter = Adapter.create(w.acme, "mock", "support", by=BY)
+    for number in (1, 2):
+        serve(adapter, a_version(w.acme, number))
+    return adapter
+
+
+def _loading(w: World) -> AdapterPromotion:
+    return _adapter(w).promote(a_version(w.acme, 3), by=BY)
+
+
 def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
 
@@ -161,6 +174,13 @@ ACTS: dict[Action, Act] = {
     Action.ENGINE_REPLACE_FAIL: lambda w: partial(_replaced(w).fail, "no memory", by=BY),
     Action.ENGINE_SWITCH: lambda w: partial(_replaced(w).switch, by=BY),
     Action.ENGINE_ROLLBACK: lambda w: partial(_switched(w).roll_back, by=BY),
+    Action.ADAPTER_CREATE: lambda w: lambda: Adapter.create(w.acme, "mock", "new", by=BY),
+    Action.ADAPTER_PROMOTE: lambda w: partial(_adapter(w).promote, a_version(w.acme, 3), by=BY),
+    Action.ADAPTER_ROLLBACK: lambda w: partial(_adapter(w).roll_back, by=BY),
+    Action.ADAPTER_SERVE: lambda w: partial(_loading(w).serve, by=BY),
+    Action.ADAPTER_FAIL: lambda w: partial(_loading(w).fail, "no memory", by=BY),
+    Action.ADAPTER_CANCEL: lambda w: partial(_loading(w).cancel, by=BY),
+    Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
     Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
@@ -188,9 +208,10 @@ ACTS: dict[Action, Act] = {
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
-SUBJECTS |= {"link", "operator", "pool", "engine"}
+SUBJECTS |= {"link", "operator", "pool", "engine", "adapter"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
+    Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
     Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
     Action.QUOTA_REACHED,
@@ -204,7 +225,7 @@ def everything() -> dict[str, list[Any]]:
     """All rows of all tables but the record's own."""
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
-        *(Model, Pool, Engine),
+        *(Model, Pool, Engine, Adapter, AdapterPromotion),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

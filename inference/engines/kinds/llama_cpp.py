@@ -246,6 +246,10 @@ class LlamaCppEngine(Engine):
     def serves_adapter(self, adapter: OrderAdapter) -> bool:
         return str(adapter.version) in self.config.adapters
 
+    async def load_adapter(self, session: EngineSession, adapter: OrderAdapter) -> None:
+        """Check that the server read it at its start. Raises AdapterMissing, EngineAway."""
+        await self._number_of(session, adapter)
+
     async def _number_of(self, session: EngineSession, adapter: OrderAdapter) -> int:
         """Returns the server's number of an adapter. Raises AdapterMissing, EngineAway.
 

@@ -108,7 +108,7 @@ class VllmEngine(OpenEndedEngine):
 
     # Adapters ------------------------------------------------------------------------------------
     def serves_adapter(self, adapter: OrderAdapter) -> bool:
-        return self.config.loads_adapters
+        return self.config.loads_adapters and "peft" in adapter.formats
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
         if not order.adapter:

@@ -10,12 +10,15 @@ it (worker/run/run.py).
 
 from dataclasses import replace
 from enum import StrEnum
+from typing import NamedTuple
 
-from inference.engines import answering, pools_of, served
+from inference.engines import adapters, answering, pools_of, served
+from inference.engines.adapters import AdapterInForce
 from inference.engines.base import Engine
 from inference.errors import BadRequest, Unavailable
 from inference.intake.route import open_to
 from inference.local_only import HEADER, LOCAL, local_only_reason
+from inference.order import OrderAdapter
 from tenants.caller import Caller, LocalOnlyBy
 from tenants.key_scopes import Scope
 from tenants.model_access import withheld_from
@@ -91,16 +94,30 @@ def visible(caller: Caller, engine: Engine) -> bool:
     return bool(open_to(caller, model)) and caller.may_use(model)
 
 
+class Target(NamedTuple):
+    """The engine that a request is prepared for, and its adapter on that engine's model."""
+
+    engine: Engine
+    adapter: OrderAdapter | None = None
+
+
 def engine_for(caller: Caller, model: str) -> Engine:
-    """Returns the engine that a request is prepared for.
+    """Returns the engine of `target_for`. Raises as it does."""
+    return target_for(caller, model).engine
+
+
+def target_for(caller: Caller, model: str) -> Target:
+    """Returns the target of a model's name, or of an adapter's: rules for its base hold for it.
 
     Raises NoSuchModel, and Unavailable if the request would have to leave this installation.
     """
-    engine = served().get(model)
-    if engine is None or not caller.may_use(model):
+    engine, adapter = served().get(model), None
+    if engine is None and (row := adapters.find(caller.tenant_id, model)):
+        engine, adapter = served().get(row.base), row.adapter
+    if engine is None or not caller.may_use(engine.config.name):
         raise NoSuchModel(model, hidden=engine is not None)
-    check_residency(caller, model)
-    return engine
+    check_residency(caller, engine.config.name)
+    return Target(engine, adapter)
 
 
 def listed(caller: Caller, model: str) -> Engine:
@@ -109,6 +126,12 @@ def listed(caller: Caller, model: str) -> Engine:
     if engine is None or not visible(caller, engine):
         raise NoSuchModel(model, hidden=engine is not None)
     return engine
+
+
+def adapters_for(caller: Caller) -> list[AdapterInForce]:
+    """Returns the adapters of the caller's tenant whose base the caller may use."""
+    own = adapters.of_tenant(caller.tenant_id)
+    return [row for row in own if (base := served().get(row.base)) and visible(caller, base)]
 
 
 def first_for(caller: Caller) -> str:
@@ -127,7 +150,9 @@ def engines_for(caller: Caller) -> list[Engine]:
 def models_for(member: Member) -> list[str]:
     """Returns the models that a person can choose from, without those for embeddings alone."""
     hidden = withheld_from(member)
-    return [name for name in _models_of(member.tenant) if name not in hidden]
+    models = [name for name in _models_of(member.tenant) if name not in hidden]
+    own = adapters.of_tenant(member.tenant_id)
+    return [*models, *(row.model for row in own if row.base in models)]
 
 
 class NoModels(StrEnum):

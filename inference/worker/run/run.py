@@ -18,7 +18,7 @@ from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
 from inference.cache.canonical import is_present
-from inference.engines import Pool, pools_of
+from inference.engines import Pool, adapters, pools_of
 from inference.engines.base import (
     AnswerBroken,
     Engine,
@@ -253,6 +253,8 @@ class Run:
             reason = local_only_reason(self.order.local_only_by)
             message = f"this request may not leave this installation: {reason}"
             return EngineFailed(403, "local_only", message)
+        if self.order.adapter and adapters.has_ended(self.order.adapter.version):
+            return EngineFailed(404, "model_not_found", "this adapter has been deleted")
         if self.signals.cancelled:
             return None
         until = classes.of(self.order.klass).run_deadline(self.order.deadline, self.popped_at)

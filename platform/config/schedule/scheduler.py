@@ -50,6 +50,7 @@ class Work(NamedTuple):
 WORK = (
     Work("inference.sweep", 1, 5),
     Work("inference.replace", 1, 5),
+    Work("inference.load_adapters", 1, 5),
     Work("inference.rest_engines", 2, 5),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),

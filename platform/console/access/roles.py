@@ -23,6 +23,8 @@ WORDS: dict[Permission, Promise] = {
     Permission.MANAGE_TEAMS: _("Manage teams and grants of models"),
     Permission.VIEW_TEMPLATES: _("See prompt templates"),
     Permission.MANAGE_TEMPLATES: _("Write and remove prompt templates"),
+    Permission.VIEW_ADAPTERS: _("See adapters"),
+    Permission.MANAGE_ADAPTERS: _("Create, promote and remove adapters"),
     Permission.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
     Permission.APPROVE_RAISES: _("Approve raises of quotas"),
     Permission.MANAGE_SECURITY: _("Change security settings"),

@@ -253,8 +253,8 @@ MAP: dict[str, dict[Data, str]] = {
     # Requests and conversations
     "inference.Completion": {
         D.PSEUDONYM: "api_key member",
-        D.BEHAVIOUR: "model pool klass route stream state created_at deadline lowered_at "
-        "settled_at",
+        D.BEHAVIOUR: "model adapter adapter_version pool klass route stream state created_at "
+        "deadline lowered_at settled_at",
         D.NONE: "id tenant",
     },
     "inference.Checkpoint": {
@@ -269,9 +269,9 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
-        "gpu_ms millijoules cost status finish_reason error_code attempts preemptions repeated "
-        "queue_ms ttft_ms duration_ms created_at",
+        D.BEHAVIOUR: "model adapter adapter_version pool klass hosted prompt_tokens "
+        "completion_tokens cached_tokens cache gpu_ms millijoules cost status finish_reason "
+        "error_code attempts preemptions repeated queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
     "inference.File": {
@@ -370,6 +370,15 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant name number kind format dtype architecture parameters context_length "
         "size licence card state problem source made_by_job created_at touched_at "
         "deleted_at marked_at marked_reason manifest_sha256 signature",
+    },
+    "inference.Adapter": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant base name created_at removed_at",
+    },
+    "inference.AdapterPromotion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant adapter version step is_rollback formats replacement report reason "
+        "created_at served_at ended_at forgotten_at",
     },
     "inference.ModelParent": {D.NONE: "id tenant version parent"},
     "inference.ModelDataSet": {D.NONE: "id tenant version data_set_version_id"},

@@ -19,7 +19,7 @@ from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
-ADAPTER = OrderAdapter("support", uuid4(), "support@1")
+ADAPTER = OrderAdapter("support", uuid4(), "support@1", "peft")
 NAME = served_name(ADAPTER.version)
 WHOLE = b'{"model":"theirs","messages":[]}'
 _CHOICE = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
@@ -121,3 +121,9 @@ async def test_an_unloaded_one_is_gone_from_the_server(vllm: Vllm, session: Engi
 
 def test_without_the_option_it_serves_no_adapter() -> None:
     assert not an_engine("http://x/v1", VllmEngine).serves_adapter(ADAPTER)
+
+
+def test_it_serves_those_with_the_files_that_it_reads() -> None:
+    engine = an_engine("http://x/v1", VllmEngine, loads_adapters=True)
+    assert engine.serves_adapter(ADAPTER)
+    assert not engine.serves_adapter(OrderAdapter("support", uuid4(), "support@1", "gguf"))
