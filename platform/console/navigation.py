@@ -41,6 +41,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),
     ("key", "api_keys", _("API keys"), P.VIEW_KEYS),
     ("key", "models", _("Models"), P.VIEW_TEAMS),
+    ("key", "adapters", _("Adapters"), P.VIEW_ADAPTERS),
     ("pencil", "prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
     ("pencil", "cache", _("Kept answers"), P.VIEW_USAGE),
     ("users", "members", _("Members"), P.VIEW_MEMBERS),

@@ -12,12 +12,13 @@ from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
-from console.serving import engines, models, pools, queue, versions
+from console.serving import adapters, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import batches, overview, request_log, usage_pages, waiting_requests
 
 app_name = "console"
+_ADAPTER = "adapters/<uuid:adapter>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
@@ -60,6 +61,13 @@ in_tenant = [
     path(f"{_TEMPLATE}edition/", prompt_templates.edition, name="prompt_template_edition"),
     path(_TRIAL, prompt_templates.trial, name="prompt_template_trial"),
     path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
+    path("adapters/", adapters.adapters, name="adapters"),
+    path("adapters/addition/", adapters.addition, name="adapter_addition"),
+    path(_ADAPTER, adapters.adapter, name="adapter"),
+    path(f"{_ADAPTER}promotion/", adapters.promotion, name="adapter_promotion"),
+    path(f"{_ADAPTER}rollback/", adapters.rollback, name="adapter_rollback"),
+    path(f"{_ADAPTER}cancellation/", adapters.cancellation, name="adapter_cancellation"),
+    path(f"{_ADAPTER}removal/", adapters.removal, name="adapter_removal"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),

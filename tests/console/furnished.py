@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from inference.models import Engine, Model, Pool, PromptTemplate
+from inference.models import Adapter, Engine, Model, Pool, PromptTemplate
 from inference.registry.importing import import_file
 from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
@@ -27,6 +27,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
+from tests.inference.adapters.rows import a_version, serve
 
 IN_PLATFORM = (
     "/console/",
@@ -57,6 +58,7 @@ LISTS = (
     "models/",
     "templates/",
     "templates/addition/",
+    "adapters/",
     "cache/",
     "members/",
     "teams/",
@@ -92,7 +94,7 @@ def furnish(owner: Member) -> list[str]:
     email = "somebody.with.a.long.address@subsidiary.acme.example"
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
-    template = _template(owner)
+    template, adapter = _template(owner), _adapter(owner)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     _operator_key(owner)
@@ -105,6 +107,7 @@ def furnish(owner: Member) -> list[str]:
         f"teams/{team.pk}/",
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
+        f"adapters/{adapter.pk}/",
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]
@@ -120,6 +123,16 @@ def _template(owner: Member) -> PromptTemplate:
     template = PromptTemplate.create(owner.tenant, name, content, by=owner.actor)
     template.publish(Content(prompt="Sum up."), by=owner.actor)
     return template
+
+
+def _adapter(owner: Member) -> Adapter:
+    """One with a version that failed and one that serves, trained on what was erased."""
+    adapter = Adapter.create(owner.tenant, "mock", "an-adapter-with-quite-a-long-name", by="test")
+    versions = [a_version(owner.tenant, number) for number in (1, 2)]
+    adapter.promote(versions[0], by=owner.actor).fail("its server ended with status 1", by="test")
+    serve(adapter, versions[1])
+    versions[1].mark("trained on data of a person who was erased", by="test")
+    return adapter
 
 
 def engine_room() -> Engine:

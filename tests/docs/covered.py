@@ -38,6 +38,7 @@ _OPERATING = (
     "tests/config/command/operating/test_documentation.py::"
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
+_ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
 
 _FLEET = "tests/ansible/test_fleet.py::"
 
@@ -61,6 +62,7 @@ RULES: list[tuple[str, str]] = [
         "tests/audit/keys/test_rotation.py::test_the_command",
     ),
     (r"FOREBAY_ENGINES=engines.toml make manage ARGS='engines_drift'", _DRIFT),
+    (r"curl \$URL/v1/chat/completions .*smollm2-135m:support.*", _ADAPTER),
     (r"curl (http://127.0.0.1:8000|http://HOST:8000|\$URL)/.*", RUN),
     (
         r"curl -X POST …/api/v1/deletion-requests/ .*",

@@ -50,6 +50,9 @@ SUBCOMMANDS = {
     "limits": Subcommand(
         f"{_HERE}.operating.limits", f"limits of tenants and tiers {_OPERATING}", "COMMAND …"
     ),
+    "adapters": Subcommand(
+        f"{_HERE}.operating.adapters", f"adapters of tenants {_OPERATING}", "COMMAND …"
+    ),
     "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
     "postgres": Subcommand(
         f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"

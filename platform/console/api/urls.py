@@ -22,6 +22,7 @@ from console.api.prompts.cache import Cache, CacheRules
 from console.api.prompts.templates import Templates, TemplateVersions
 from console.api.resource import Resource
 from console.api.schema_pages import Docs, Schema
+from console.api.serving.adapters import Adapters, Promotions
 from console.api.serving.breakers import Breakers
 from console.api.serving.engines import Engines
 from console.api.serving.models import Models
@@ -90,6 +91,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("restricted-models/", "int:model", RestrictedModels, "grant", "withdraw"),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
+    *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),
+    at("adapters/<uuid:adapter>/usage/", Adapters, get="usage"),
+    at("adapters/<uuid:adapter>/promotions/", Promotions, get="list"),
     at("cache/", Cache, get="show"),
     at("cache/purge/", Cache, post="purge"),
     *several("cache/rules/", "int:rule", CacheRules),

@@ -181,6 +181,13 @@ PAGES: tuple[ExpectedPage, ...] = (
             "templates/<uuid:template>/versions/<int:number>/trial/", acts=P.VIEW_TEMPLATES
         ),
         ExpectedPage("templates/<uuid:template>/removal/", acts=P.MANAGE_TEMPLATES),
+        ExpectedPage("adapters/", sees=P.VIEW_ADAPTERS),
+        ExpectedPage("adapters/addition/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/", sees=P.VIEW_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/promotion/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/rollback/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/cancellation/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/removal/", acts=P.MANAGE_ADAPTERS),
         ExpectedPage("cache/", sees=P.VIEW_USAGE),
         ExpectedPage("cache/rules/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("cache/rules/<int:rule>/removal/", acts=P.MANAGE_QUOTAS),

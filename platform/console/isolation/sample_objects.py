@@ -27,6 +27,7 @@ from audit.trail.record import act
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.models import (
+    Adapter,
     Batch,
     BatchState,
     Completion,
@@ -89,6 +90,7 @@ class Objects:
             "completion": self._completion,
             "model": self._restricted,
             "template": self._template,
+            "adapter": self._adapter,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
@@ -307,6 +309,12 @@ class Objects:
         name = self._new_name().replace(" ", "-").lower()
         content = Content(prompt=self._secret)
         return PromptTemplate.create(self._tenant, name, content, by=BY).id
+
+    def _adapter(self) -> Any:
+        name = f"a{next(_number)}"
+        return Adapter.objects.create(
+            tenant=self._tenant, base=self._secret, name=name, created_by=BY
+        ).id
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
         nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())

@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
-from inference.models import PromptTemplate
+from inference.models import Adapter, PromptTemplate
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
@@ -72,6 +72,13 @@ IN_TENANT: list[Row] = [
     ("post", "prompt_template_edition", WRITERS, 200),
     ("post", "prompt_template_trial", SEE_TEMPLATES, 200),
     ("post", "prompt_template_removal", WRITERS, 302),
+    ("get", "adapters", STAFF, 200),
+    ("post", "adapter_addition", MAKERS, 200),
+    ("get", "adapter", STAFF, 200),
+    ("post", "adapter_promotion", MAKERS, 200),
+    ("post", "adapter_rollback", MAKERS, 302),
+    ("post", "adapter_cancellation", MAKERS, 302),
+    ("post", "adapter_removal", MAKERS, 302),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -206,6 +213,7 @@ def targets(acme: Tenant) -> Targets:
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
     prompt = PromptTemplate.create(acme, "greeting", Content(prompt="Hello"), by="t")
     template = {"template": prompt.pk}
+    adapter = {"adapter": Adapter.create(acme, "mock", "support", by="t").pk}
     objects: Targets = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
@@ -214,6 +222,8 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"quota_raise": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
         "prompt_template_trial": {**template, "number": 1},
+        **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
+        "adapter_removal": adapter,
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
