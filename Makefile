@@ -76,15 +76,15 @@ check-rest:
 	$(PY) -m pytest -m unit -n 2 --dist loadscope $(ARGS)
 
 # Hours: everything with the counts that are asked for, and long work of an hour.
-soak: .venv/.dev
-	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 FOREBAY_TEST_TIMINGS=500 \
+soak: .venv/.dev .venv-train/.ready
+	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 FOREBAY_TEST_TIMINGS=500 \
 		FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
 		FOREBAY_SCHEMATHESIS_EXAMPLES=20 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
 		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_SILENCE_S=16 FOREBAY_TEST_COUNT_S=3600 FOREBAY_TEST_UPGRADE=1 FOREBAY_TEST_ISOLATION=1 \
 		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_STARTS=1 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_COMPOSE=1 FOREBAY_TEST_WHEEL=1 FOREBAY_TEST_NODE=1 FOREBAY_TEST_PROMETHEUS=150 \
-		$(PYTEST) tests/e2e tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
+		$(PYTEST) tests/e2e tests/trainer tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py \
 		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py --timeout 18000 $(ARGS)

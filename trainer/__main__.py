@@ -8,11 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
-from trainer.events import Events
+from trainer.events import Events, events_of
 from trainer.job import Job
 from trainer.kinds import KINDS
 from trainer.order import Order
-from trainer.refusals import Exit, Paused, Refusal
+from trainer.refusals import EndedElsewhere, Exit, Paused, Refusal
+
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -23,7 +24,7 @@ def main(arguments: list[str], stderr: TextIO) -> Exit:
         return Exit.BAD_ORDER
     try:
         order = Order.read(Path(arguments[0]))
-        with Events(order.output) as events:
+        with events_of(order.output) as events:
             return _end_of(Job(order, events))
     except Refusal as refusal:
         stderr.write(f"{refusal.message}\n")
@@ -41,6 +42,8 @@ def _end_of(job: Job) -> Exit:
         result = import_module(KINDS[job.order.kind].module).run(job)
     except Paused:
         return Exit.PAUSED
+    except EndedElsewhere as end:
+        return end.ending
     except BaseException as error:
         return _failure(job.events, error)
     job.events.result(**result)

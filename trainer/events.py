@@ -12,8 +12,8 @@ NAME = "events.jsonl"
 class Events:
     """Writes events that a reader may follow while they are written."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, name: str = NAME) -> None:
+        self.path = folder / name
         _drop_half_line(self.path)
         self._file = self.path.open("a", encoding="utf-8")
 
@@ -74,6 +74,21 @@ class Events:
 
     def close(self) -> None:
         self._file.close()
+
+
+class Silent(Events):
+    """Writes none: of several processes that share an order, the first one reports."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull).parent, os.path.basename(os.devnull))
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Has none to drop."""
+
+
+def events_of(folder: Path) -> Events:
+    """Returns the events of this process, by the number that torchrun gave it."""
+    return Silent() if int(os.environ.get("RANK", "0")) else Events(folder)
 
 
 def _drop_half_line(path: Path) -> None:

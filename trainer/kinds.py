@@ -20,6 +20,8 @@ _TRAINING = (
     whole("patience", 3, 0, 1000, "held-out losses without gain before it stops; 0: never"),
     whole("most_steps", None, 1, 10**9, "ends after so many steps"),
     choice("precision", "auto", ("auto", "fp32", "bf16"), "auto takes the faster one of this host"),
+    whole("micro_batch", None, 1, 4096, "sequences at once; by default what fits and is fast"),
+    whole("memory", None, 64, 1 << 30, "MiB that it may take; by default what is free"),
     whole("processes", 1, 1, 64, "processes that share each step, by torchrun"),
 )
 _DISTILLATION = (
@@ -29,9 +31,11 @@ _DISTILLATION = (
     number("kl", 1.0, 0, 100, "weight of the divergence from the teacher"),
     number("hidden", 1.0, 0, 100, "weight of the distance of hidden states"),
     number("cross_entropy", 1.0, 0, 100, "weight of the loss on the text"),
-    whole("teacher_steps", 0, 0, 10**6, "steps in which the teacher learns the text first"),
+    whole("teacher_epochs", 1, 0, 1000, "how often the teacher goes through the data first"),
+    number("teacher_rate", 5e-5, 0, 1, "the teacher's learning rate"),
+    flag("embedding", False, "trains the embedding too"),
+    text("tasks", None, "a task set as JSON lines: teacher and student are scored on it"),
     whole("epochs", 1, 1, 1000, "how often the data is gone through"),
-    number("minutes", None, 0, 10**5, "ends after so many minutes of work"),
     number("learning_rate", 8e-4, 0, 1, "reached after warm_up steps"),
     whole("batch", 8, 1, 4096, "sequences of a step"),
     whole("length", 256, 16, 131_072, "tokens of a sequence"),
@@ -42,6 +46,8 @@ _DISTILLATION = (
     ),
     whole("most_steps", None, 1, 10**9, "ends after so many steps"),
     choice("precision", "auto", ("auto", "fp32", "bf16"), "auto takes the faster one of this host"),
+    whole("micro_batch", None, 1, 4096, "sequences at once; by default what fits and is fast"),
+    whole("memory", None, 64, 1 << 30, "MiB that it may take; by default what is free"),
 )
 _PREPARATION = (
     choice(
@@ -61,6 +67,7 @@ _SCORING = (
     whole("most_tokens", None, 16, 10**9, "ends after so many tokens"),
     text("adapter", None, "the folder of an adapter on the base"),
     choice("precision", "fp32", ("fp32", "bf16"), "of the sums"),
+    choice("calibrate", None, ("platt", "isotonic"), "fits a calibrator of two choices' scores"),
 )
 
 

@@ -62,6 +62,16 @@ class Order:
         )
         return order._with_what_it_needs(kind)
 
+    def fields(self) -> dict[str, object]:
+        """Returns what `of` reads, for another process."""
+        paths = {name: getattr(self, name) for name in ("base", "train", "held_out")}
+        texts = {name: str(path) for name, path in paths.items() if path is not None}
+        return {
+            "kind": self.kind, "base": texts.pop("base", None), "data": texts,
+            "output": str(self.output), "checkpoints": str(self.checkpoints),
+            "parameters": dict(self.parameters), "threads": self.threads, "seed": self.seed,
+        }  # fmt: skip
+
     def _with_what_it_needs(self, kind: Kind) -> "Order":
         if kind.needs_base and self.base is None:
             raise bad_order("missing_key", f"An order of kind {self.kind} needs a base")

@@ -39,3 +39,11 @@ def unusable(code: str, message: str) -> Refusal:
 
 class Paused(Exception):
     """SIGTERM was obeyed: all that is needed to go on is in the checkpoint."""
+
+
+class EndedElsewhere(Exception):
+    """Other processes did the order, and have reported how it ended."""
+
+    def __init__(self, ending: Exit) -> None:
+        super().__init__(ending.name)
+        self.ending = ending
