@@ -102,8 +102,7 @@ class Loop:
         batch = part.batch.to(task.plan.device)
         with torch.autocast(task.plan.device, torch.bfloat16, enabled=task.plan.bf16):
             loss = task.loss(task.model, batch) * part.share
-        # FSDP takes the mean over the processes: the sum is theirs times their count.
-        (loss * task.ranks.count / targets).backward()
+        (loss / targets).backward()
         position.loss += self._finite(task.ranks.sum(loss.item()))
         position.micro_steps = number + 1
 

@@ -15,9 +15,11 @@ def shard(model: Any, ranks: Ranks, device: str) -> None:
     if ranks.count == 1:
         return
     mesh = init_device_mesh(device, (ranks.count,))
-    for layer in decoder(model).layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    for part in (*decoder(model).layers, model):
+        fully_shard(part, mesh=mesh)
+        # Each loss is a share of the step's: gradients are summed, which CPUs can do as well.
+        part.set_gradient_divide_factor(1.0)
+        part.set_force_sum_reduction_for_comms(True)
 
 
 def decoder(model: Any) -> Any:
