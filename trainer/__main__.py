@@ -14,7 +14,6 @@ from trainer.kinds import KINDS
 from trainer.order import Order
 from trainer.refusals import EndedElsewhere, Exit, Paused, Refusal
 
-
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -5,8 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from trainer.formats import model as formats
+from trainer.formats.as_folder import write_folder
+from trainer.formats.converting import progress
+from trainer.formats.model import gguf_file
 from trainer.job import Job
-from trainer.refusals import bad_order, unusable
+from trainer.refusals import unusable
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -16,15 +20,27 @@ TOKENIZER_FILES = (
 
 
 def base_folder(job: Job) -> Path:
-    """Returns the folder of the base, after a look at what it must have."""
+    """Returns the folder of the base, after a look at what it must have.
+
+    A GGUF becomes such a folder beside the checkpoints, once.
+    """
     base = job.order.base
-    if base is None or not base.is_dir():
-        raise bad_order("base", "The base must be a folder with config.json and safetensors files")
+    assert base is not None  # the table of kinds says so
+    if (file := gguf_file(base)) is not None:
+        return _converted(job, file)
     if not (base / "config.json").is_file() or not list(base.glob("*.safetensors")):
         raise unusable("base_format", "The base has no config.json or no safetensors file")
     if not any((base / name).is_file() for name in TOKENIZER_FILES if name.startswith("LICENSE")):
         job.events.warning("no_licence", "The base has no file with its licence")
     return base
+
+
+def _converted(job: Job, file: Path) -> Path:
+    folder = job.order.checkpoints / "base"
+    if not (folder / "config.json").is_file():  # is written last
+        folder.mkdir(exist_ok=True)
+        write_folder(formats.open_model(file), folder, "f32", progress(job))
+    return folder
 
 
 def read_config(base: Path) -> dict[str, Any]:

@@ -63,9 +63,13 @@ def identity(job: Job) -> str:
     parts = [order.kind, str(order.seed), json.dumps(dict(order.parameters), sort_keys=True)]
     parts += [_hash(path) for path in files]
     if order.base is not None:
-        parts += [_hash(order.base / "config.json")]
-        parts += [f"{each.name} {each.stat().st_size}" for each in sorted(order.base.iterdir())]
+        parts += [f"{each.name} {each.stat().st_size}" for each in _files(order.base)]
+        parts += [_hash(each) for each in _files(order.base) if each.name == "config.json"]
     return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _files(base: Path) -> list[Path]:
+    return sorted(base.iterdir()) if base.is_dir() else [base]
 
 
 def _hash(path: Path) -> str:

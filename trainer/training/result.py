@@ -2,9 +2,12 @@
 
 import math
 import shutil
+from pathlib import Path
 from typing import Any
 
+from trainer.formats.adapter import write_adapter
 from trainer.job import Job
+from trainer.refusals import Refusal
 from trainer.training.checkpoints.position import Position
 from trainer.training.checkpoints.weights import Weights
 from trainer.training.processes.ranks import Ranks
@@ -19,8 +22,18 @@ def write_result(job: Job, weights: Weights, position: Position, ranks: Ranks) -
         weights.write(part, tensors)
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
+        if weights.folder == "adapter":
+            _write_gguf(job, target, weights.base)
     ranks.wait()
     return {weights.folder: str(target), **figures(position)}
+
+
+def _write_gguf(job: Job, adapter: Path, base: Path) -> None:
+    """Writes the adapter for llama.cpp too, where that has such models."""
+    try:
+        write_adapter(adapter, base, job.order.output / "adapter.gguf")
+    except Refusal as refusal:
+        job.events.warning("no_gguf", f"There is no GGUF of the adapter: {refusal.message}")
 
 
 def figures(position: Position) -> dict[str, Any]:

@@ -33,7 +33,9 @@ def train(job: Job, form: Form) -> dict[str, Any]:
     launch_if_wanted(job)
     ranks = join_ranks()
     try:
-        return _Run(job, ranks, base_folder(job)).result(form)
+        base = base_folder(job) if ranks.is_first else None
+        ranks.wait()
+        return _Run(job, ranks, base or base_folder(job)).result(form)
     finally:
         leave_ranks(ranks)
 

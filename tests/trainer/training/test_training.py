@@ -31,6 +31,7 @@ def test_an_adapter_learns_texts(trainer: WarmTrainer, base: Path, tmp_path: Pat
     assert (settings["r"], settings["lora_alpha"]) == (16, 32)
     tensors = load_file(run.output / "adapter" / "adapter_model.safetensors")
     assert len(tensors) == 4 * 7 * 2
+    assert (run.output / "adapter.gguf").read_bytes()[:4] == b"GGUF"
     assert np.abs(tensors["base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"]).max() > 0
 
 
@@ -48,6 +49,18 @@ def test_all_weights_become_a_model_with_its_tokenizer(
         base / "tokenizer.json"
     ).read_bytes()
     assert (run.output / "model" / "LICENSE").exists()
+
+
+def test_a_gguf_is_a_base_too(trainer: WarmTrainer, base: Path, tmp_path: Path) -> None:
+    parameters = {"to": "gguf", "dtype": "f32"}
+    made = trainer.run(tmp_path / "gguf", "convert", base=str(base), parameters=parameters)
+    assert made.code == 0, made.events[-1]
+    texts = write_texts(tmp_path / "texts.jsonl")
+    runs = [
+        trainer.run(tmp_path / name, "pretrain", **fields(folder, texts, epochs=1))
+        for name, folder in (("hf", base), ("file", made.output / "model.gguf"))
+    ]
+    assert train_losses(runs[1]) == pytest.approx(train_losses(runs[0]), rel=1e-4)
 
 
 def test_it_stops_early_and_gives_back_the_best_weights(

@@ -18,6 +18,9 @@ class Weights(Protocol):
     @property
     def folder(self) -> str: ...
 
+    @property
+    def base(self) -> Path: ...
+
     def tensors(self) -> dict[str, Any]:
         """Returns them whole, by their names in files. All processes must call it alike."""
 
