@@ -38,8 +38,8 @@ class Footprint:
     ) -> "Footprint":
         """Reads the shape; with a rank, an adapter on seven matrices is what is trained."""
         names = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
-        sizes = [config.get(name) for name in names]
-        if not all(isinstance(size, int) for size in sizes):
+        sizes = [size for name in names if isinstance(size := config.get(name), int)]
+        if len(sizes) < len(names):
             raise unusable("architecture", "The base is no decoder with layers, such as Llama's")
         layers, width, feed_forward, words = sizes
         adapter = (rank or 0) * layers * (11 * width + 3 * feed_forward)
