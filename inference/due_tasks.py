@@ -40,6 +40,11 @@ _IMPORTS = """
     exists (select from inference_modelversion
             where state = 'importing' and touched_at < now() - interval '1 minute')"""
 
+_JOBS = """
+    exists (select from inference_job where due_at <= now())
+    or exists (select from inference_job job join inference_completion done
+               on done.id = job.order_id where done.state <> 'open')"""
+
 _FILES = """
     exists (select from inference_file
             where not whole and created_at < now() - interval '2 hours')
@@ -76,6 +81,7 @@ IN_DATABASE = {
     "or exists (select from inference_checkpoint)",
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
+    "inference.drive_jobs": _JOBS,
     "inference.forget_files": _FILES,
     "inference.import_data_sets": _DATA_SETS,
     "inference.import_models": _IMPORTS,

@@ -16,6 +16,7 @@ from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
 from inference.energy.resting import balance
+from inference.jobs.driving import drive_due
 from inference.model_registry.importing import import_all
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
@@ -82,6 +83,11 @@ def rest_engines() -> None:
 @shared_task(name="inference.drive_batches", ignore_result=True)
 def drive_batches() -> None:
     driver.wake()
+
+
+@shared_task(name="inference.drive_jobs", ignore_result=True)
+def drive_jobs() -> None:
+    drive_due()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

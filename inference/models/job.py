@@ -1,7 +1,7 @@
 """Jobs: long work of the trainer on the GPUs of a pool, in the words of its life."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db import models, transaction
@@ -64,9 +64,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def under_way(self) -> "JobQuerySet":
         return self.filter(state__in=UNDER_WAY)
 
-    def due(self) -> "JobQuerySet":
-        """Jobs that the driver has work for (inference/jobs)."""
-        return self.filter(due_at__lte=Now())
+    def reading(self, file_id: uuid.UUID) -> "JobQuerySet":
+        """Jobs over this file."""
+        training = models.Q(training_file_id=file_id)
+        return self.filter(training | models.Q(validation_file_id=file_id))
 
 
 class Job(models.Model):
@@ -193,7 +194,7 @@ class Job(models.Model):
     def succeed(self) -> None:
         """End it as succeeded; what it made is in `result`. Raises WrongState."""
         with transaction.atomic():
-            self._enter(S.SUCCEEDED, UNDER_WAY, ended_at=timezone.now())
+            self._enter(S.SUCCEEDED, (*UNDER_WAY, S.PAUSED), ended_at=timezone.now())
             version = self.result_version_id or self.result_data_set_version_id
             self._act(Action.JOB_SUCCEED, PLATFORM, {"made": str(version)} if version else {})
 
@@ -232,7 +233,3 @@ class Job(models.Model):
         self.order_id = None
         self.gpu_ms, self.cost = self.gpu_ms + gpu_ms, self.cost + cost
         self.save(update_fields=["order_id", "gpu_ms", "cost"])
-
-    def be_due(self, at: datetime) -> None:
-        """Have the driver look at it then, unless something changes before."""
-        Job.objects.filter(pk=self.pk, due_at=self.due_at).update(due_at=at)

@@ -1,6 +1,10 @@
-"""Erasure, retention and export of a person's jobs, with their events, metrics and checkpoints."""
+"""Erasure, retention and export of a person's jobs, with their events, metrics and checkpoints.
+
+Files of checkpoints go first: their store may be away (StoreError), and then the rows stay.
+"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -9,22 +13,44 @@ from django.db.models import Q
 from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
-from inference.models import Job, JobCheckpoint, JobEvent, JobMetric
-from inference.models.job import OVER, JobQuerySet
+from inference.jobs import checkpoint_files
+from inference.models import Job, JobCheckpoint, JobEvent, JobMetric, ModelVersion
+from inference.models.job import OVER, JobQuerySet, WrongState
 
+BY = "system:erasure"
 ROWS = 100  # deleted in one step, with all that belongs to them
 KINDS = {"jobs": ("inference_job", "created_at")}  # for data_classes.by_month
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Delete them. The eraser of requests has ended the work of those under way."""
-    return {"jobs": _delete(_of_subject(tenant_id, subject_id))}
+    """Delete them. The eraser of requests has ended the work of those under way.
+
+    What others trained on the person's files is marked, and what still trains on them fails.
+    """
+    marked = [_mark(job) for job in _over_files_of(tenant_id, subject_id)]
+    return {"jobs": _delete(_of_subject(tenant_id, subject_id)), "marked": sum(marked)}
+
+
+def _over_files_of(tenant_id: UUID, subject_id: UUID) -> JobQuerySet:
+    return Job.objects.filter(tenant_id=tenant_id, data_subjects__contains=[str(subject_id)])
+
+
+def _mark(job: Job) -> bool:
+    """Mark the version that the job made. Returns whether there is one."""
+    with suppress(WrongState):
+        job.fail("erased", [{"code": "erased", "message": "its data has been erased"}])
+    version = ModelVersion.objects.filter(pk=job.result_version_id).first()
+    if version:
+        version.mark("trained on files of a person who was erased", by=BY)
+    return version is not None
 
 
 def remaining(tenant_id: UUID, subject_id: UUID) -> int:
     jobs = _of_subject(tenant_id, subject_id)
     parts = (JobEvent, JobMetric, JobCheckpoint)
-    return jobs.count() + sum(part.objects.filter(job__in=jobs).count() for part in parts)
+    rows = sum(part.objects.filter(job__in=jobs).count() for part in parts)
+    reading = _over_files_of(tenant_id, subject_id).exclude(state__in=OVER)
+    return jobs.count() + rows + reading.count()
 
 
 def _of_subject(tenant_id: UUID, subject_id: UUID) -> JobQuerySet:
@@ -34,9 +60,11 @@ def _of_subject(tenant_id: UUID, subject_id: UUID) -> JobQuerySet:
 
 def _delete(jobs: JobQuerySet) -> int:
     count = 0
-    while pks := list(jobs.values_list("pk", flat=True)[:ROWS]):
-        Job.objects.filter(pk__in=pks).delete()
-        count += len(pks)
+    while rows := list(jobs[:ROWS]):
+        for job in rows:
+            checkpoint_files.forget(job)
+        Job.objects.filter(pk__in=[job.pk for job in rows]).delete()
+        count += len(rows)
     return count
 
 

@@ -16,7 +16,7 @@ def takes_slot(klass: str, route: str) -> bool:
     A request that its client has lowered does in any class: while it waits it holds a connection,
     and its body in a web process.
     """
-    own = classes.of(klass)
+    own = classes.of(klass, route)
     lowered = own.for_clients and klass != classes.assigned("", route)
     return own.takes_slot or lowered
 

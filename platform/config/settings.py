@@ -1,5 +1,6 @@
 """The settings of Django and the platform. Differences between places are in environment.py."""
 
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -277,6 +278,16 @@ TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 100
 # Data sets (inference/data_sets) ------------------------------------------------------------------
 DATA_SET_BYTES = environment.number("FOREBAY_DATA_SET_BYTES", 2 * 1000 * 1000 * 1000)  # a version
 DATA_SETS_BYTES = environment.number("FOREBAY_DATA_SETS_BYTES", 20 * 1000 * 1000 * 1000)
+
+# Jobs (inference/jobs) ----------------------------------------------------------------------------
+TRAINER_PYTHON = environment.variable("FOREBAY_TRAINER_PYTHON") or str(
+    FOREBAY_HOME / "trainer" / "bin" / "python"
+)
+TRAINER_THREADS = environment.number("FOREBAY_TRAINER_THREADS", max(1, (os.cpu_count() or 2) // 2))
+JOB_STORE = environment.variable("FOREBAY_JOB_STORE") or str(FOREBAY_HOME / "job-store")
+JOB_FOLDER = FOREBAY_HOME / "jobs"  # of jobs that this host's workers have
+JOB_ORDER_GPU_S = environment.number("FOREBAY_JOB_ORDER_GPU_S", 3600)  # set aside at once
+JOBS_UNDER_WAY = environment.number("FOREBAY_JOBS_UNDER_WAY", 20)  # of a tenant
 
 # Drills (config/drills) ---------------------------------------------------------------------------
 DRILLS = env.str("FOREBAY_DRILLS", default="")  # what they may break, and how: a TOML file
