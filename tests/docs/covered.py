@@ -40,6 +40,8 @@ _OPERATING = (
 )
 _ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
 
+_JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
+_TRAINER = "tests/config/command/test_trainer.py::test_it_installs_with_the_script_of_the_checkout"
 _FLEET = "tests/ansible/test_fleet.py::"
 
 RULES: list[tuple[str, str]] = [
@@ -55,6 +57,9 @@ RULES: list[tuple[str, str]] = [
     (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
     (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
     (r"export FOREBAY_(URL|OPERATOR_KEY_FILE)=.*", ELSEWHERE),
+    (r"forebay jobs (list|create|follow|pause) .*", _JOBS),
+    (r"forebay trainer (install|check)", _TRAINER),
+    (r"export FOREBAY_OPERATOR_KEY=.*", ELSEWHERE),
     (r"forebay manage (breaker|reconcile|audit_check|audit_verify|compliance_report).*", RUN),
     (r"forebay manage (rotate_keys --tenant|seal_secret) .*", RUN),
     (

@@ -32,7 +32,14 @@ SUBCOMMANDS = {
     "worker": Subcommand(
         _PROCESSES, "one worker of an engine, or all workers of this host", "ENGINE | --all"
     ),
-    "jobs": Subcommand(_PROCESSES, "sweeper, seals, exports, nightly checks"),
+    "jobs": Subcommand(
+        f"{_HERE}.operating.jobs",
+        "sweeper, seals, exports, nightly checks; with a command, jobs of a tenant",
+        "[COMMAND …]",
+    ),
+    "trainer": Subcommand(
+        f"{_HERE}.trainer", "the environment of what trains: install, check", "COMMAND"
+    ),
     "beat": Subcommand(_PROCESSES, "what sends the jobs; of several one sends"),
     "migrate": Subcommand(
         f"{_HERE}.management_commands", "makes or changes the tables, once for each version"

@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
 from console.api.limits.limits import Limits, Tiers
 from console.api.limits.prices import Prices
 from console.api.limits.quotas import Notices, Quotas, Raises
@@ -75,6 +76,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("notices/", Notices, get="list"),
     at("queue/", OwnQueue, get="show"),
     *several("batches/", "uuid:batch", Batches, "pause", "resume", "cancel"),
+    *several("jobs/", "uuid:job", Jobs, "pause", "resume", "cancel"),
+    at("jobs/<uuid:job>/events/", JobEvents, get="list"),
+    at("jobs/<uuid:job>/metrics/", JobMetrics, get="list"),
+    at("jobs/<uuid:job>/checkpoints/", JobCheckpoints, get="list"),
     *several("events/", "int:event", Events),
     *several("audit-exports/", "uuid:audit_export", AuditExports),
     at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),

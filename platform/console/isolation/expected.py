@@ -294,6 +294,19 @@ V1: tuple[Endpoint, ...] = (
             ("/v1/batches/batch_<uuid:batch>/cancel", "POST", (200, 404)),
         )
     ),
+    *(
+        Endpoint(path, method, Scope.INFERENCE, answers)
+        for path, method, answers in (
+            ("/v1/fine_tuning/jobs", "GET", (200,)),
+            ("/v1/fine_tuning/jobs", "POST", (400,)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/events", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/checkpoints", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/pause", "POST", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/resume", "POST", (404, 409)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/cancel", "POST", (200, 404)),
+        )
+    ),
 )
 SOCKETS = ("ws/chat/",)
 

@@ -33,6 +33,9 @@ from inference.models import (
     Completion,
     Conversation,
     FilePurpose,
+    Job,
+    JobKind,
+    JobState,
     PromptTemplate,
     State,
     Usage,
@@ -94,6 +97,7 @@ class Objects:
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
+            "job": self._job,
         }
 
     @property
@@ -280,6 +284,23 @@ class Objects:
             input_file_id=uuid4(),
             state=BatchState.IN_PROGRESS,
             expires_at=expires_at,
+        ).pk
+
+    def _job(self) -> Any:
+        """Make a queued job that nobody drives."""
+        owner = self._owner()
+        key = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+        return Job.objects.create(
+            tenant=self._tenant,
+            api_key_id=owner.api_key_id,
+            subject_id=owner.subject_id,
+            data_key_id=key.key_id,
+            actor=BY,
+            kind=JobKind.FINE_TUNE,
+            state=JobState.QUEUED,
+            base=self._secret,
+            model="model",
+            pool="pool",
         ).pk
 
     def _owner(self) -> FileOwner:
