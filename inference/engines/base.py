@@ -27,6 +27,7 @@ from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.load import Load, LoadMetrics
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
+from inference.engines.scoring import Scoring
 from inference.engines.statuses import Meaning, meaning
 from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import BrokenOff, EngineResponse, NoConnection
@@ -236,6 +237,7 @@ class Engine:
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
     knows_refusals = False  # refusal parts of an assistant; others get them as text
+    scores_texts = False  # `scoring` says how likely given texts are
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
     most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
 
@@ -425,15 +427,33 @@ class Engine:
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
         """Returns the whole JSON answer. Raises EngineFailed."""
+        return await self._whole_body(self._post(session, order), chat=order.chat)
+
+    async def ask(self, session: EngineSession, path: str, body: Any) -> Any:
+        """Returns the JSON answer to a question of the platform's own. Raises EngineFailed."""
+        url, hosted = self.root + path, self.config.hosted
+        question = session.post(url, orjson.dumps(body), self.headers(), hosted=hosted)
         try:
-            async with self._post(session, order) as answer:
+            return orjson.loads(await self._whole_body(question, chat=False))
+        except orjson.JSONDecodeError:
+            raise EngineFailed(502, "engine_failed", "the engine sent no JSON") from None
+
+    async def _whole_body(
+        self, question: AbstractAsyncContextManager[EngineResponse], *, chat: bool
+    ) -> bytes:
+        try:
+            async with question as answer:
                 body = await _whole(answer)
         except NoConnection as problem:
             raise away(problem) from None
         except BrokenOff as problem:
             raise broken_off(problem) from None
-        self._check(answer.status, answer.headers, body, chat=order.chat)
+        self._check(answer.status, answer.headers, body, chat=chat)
         return body
+
+    def scoring(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Scoring]:
+        """Returns the use of the engine to score one item's texts. Raises NotOffered."""
+        raise NotOffered("it does not say how likely a given text is")
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = read_on

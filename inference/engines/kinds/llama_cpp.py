@@ -34,6 +34,7 @@ from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.kinds.bundled_model import template_for
 from inference.engines.kinds.exclusive_use import EngineUse
 from inference.engines.kinds.llama_cpp_answers import Logprobs, RequiredCall, Translation
+from inference.engines.kinds.llama_cpp_scoring import LlamaCppScoring
 from inference.engines.kinds.prompt_slots import Lease, Owner, Slots
 from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
@@ -109,6 +110,7 @@ class LlamaCppEngine(Engine):
     )
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
+    scores_texts = True
     most_choices = 500  # it follows each by itself: 1000 take ten seconds for a few tokens
     most_readings = 500
 
@@ -223,6 +225,27 @@ class LlamaCppEngine(Engine):
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
             raise
+
+    @asynccontextmanager
+    async def scoring(self, session: EngineSession, order: Order) -> AsyncIterator[LlamaCppScoring]:
+        ask, count = partial(self.ask, session), partial(self._count_slots, session)
+        vocabulary, fields = await self._vocabulary_size(session), dict[str, Any]()
+        if order.adapter:
+            number = await self._number_of(session, order.adapter)
+            fields["lora"] = [{"id": number, "scale": 1}]
+        try:
+            async with self._slots.lease(_owner(order), order.body, count) as lease:
+                yield LlamaCppScoring(ask, lease, self._slots.knowledge, vocabulary, fields)
+        except EngineAway:
+            self._slots.forget()
+            raise
+
+    async def _vocabulary_size(self, session: EngineSession) -> int:
+        """Returns the number of the model's tokens; 0 if the server does not say it."""
+        with contextlib.suppress(*_UNREADABLE):
+            listed = await self._report(session, self.base + "/v1/models")
+            return int(listed["data"][0]["meta"]["n_vocab"])
+        return 0
 
     async def _count_slots(self, session: EngineSession) -> int:
         """Returns the number of slots. Raises EngineAway.

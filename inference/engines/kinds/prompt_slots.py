@@ -99,7 +99,7 @@ class Slots:
         """Lease a slot, and wait while all are in use. `count` asks the engine for their number."""
         head = body[:REMEMBERED]
         slot = await self._take(owner, head, count)
-        knowledge = self._knowledge()
+        knowledge = self.knowledge()
         own_cache = knowledge is not None and slot.contents == (owner, knowledge)
         lease = Lease(slot.number, own_cache)
         try:
@@ -111,7 +111,8 @@ class Slots:
                 slot.contents, slot.head = (owner, knowledge), head
             self._release(slot)
 
-    def _knowledge(self) -> Knowledge | None:
+    def knowledge(self) -> Knowledge | None:
+        """Returns a mark that stays the same while nobody else can have used the slots."""
         mark = self._use.mark
         return None if mark is None else (mark, self._generation)
 

@@ -1,8 +1,8 @@
 """vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from inference.engines.base import (
 )
 from inference.engines.continuation import stops_of
 from inference.engines.fields import BOOL, FORMAT, FieldRule, integer, tokens
-from inference.engines.kinds.open_ended import OpenEndedEngine
+from inference.engines.kinds.open_ended import OpenEndedEngine, salt
 from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.vllm_scoring import VllmScoring
 from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away
@@ -73,6 +74,7 @@ class VllmEngine(OpenEndedEngine):
     }
     own_text_fields = {"response_format": FORMAT}
     product = "vLLM"
+    scores_texts = True
     metrics = load.VLLM
 
     def __init__(self, config: EngineConfig) -> None:
@@ -101,6 +103,16 @@ class VllmEngine(OpenEndedEngine):
         body = super().outgoing(order)
         rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
         return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
+
+    @asynccontextmanager
+    async def scoring(self, session: EngineSession, order: Order) -> AsyncIterator[VllmScoring]:
+        common: dict[str, Any] = {"model": self.config.model, "cache_salt": salt(order.tenant_id)}
+        if order.adapter:
+            await self.load_adapter(session, order.adapter)
+            common["model"] = served_name(order.adapter.version)
+        if self.config.priority_scheduling:
+            common["priority"] = classes.rank(order.klass) * PRIORITY_STEP
+        yield VllmScoring(partial(self.ask, session), common)
 
     def resumes_unchanged(self, order: Order) -> bool:
         """False with a longer stop string, whose beginning vLLM holds back inside of tokens."""
