@@ -61,6 +61,15 @@ class Action(StrEnum):
     JOB_CANCEL = "job:cancel"
     JOB_SUCCEED = "job:succeed"
     JOB_FAIL = "job:fail"
+    TASK_SET_CREATE = "task_set:create"  # a version, for evaluations
+    TASK_SET_DELETE = "task_set:delete"
+    EVALUATION_CREATE = "evaluation:create"
+    EVALUATION_CANCEL = "evaluation:cancel"
+    EVALUATION_END = "evaluation:end"  # `detail.state` says how
+    EVALUATION_DELETE = "evaluation:delete"
+    EVALUATION_EXPORT = "evaluation:export"  # its report as a file
+    GATE_ADD = "gate:add"  # what a new version in a pool must reach
+    GATE_REMOVE = "gate:remove"
     CACHE_RULE = "cache:rule"  # whether answers are kept
     CACHE_PURGE = "cache:purge"
     MODEL_VERSION_IMPORT = "model_version:import"  # into the registry; its files are to come

@@ -53,6 +53,11 @@ class WorkClass:
         return min(deadline, began + longest)
 
     @property
+    def serves_completions(self) -> bool:
+        """Returns whether plans and routes may give it to completions."""
+        return self.handler == "completion"
+
+    @property
     def price_factor(self) -> float:
         factor: float = settings.PRICE_FACTORS.get(self.name, 1)
         return factor
@@ -79,6 +84,15 @@ CLASSES = table(
     ),
     WorkClass("finetune", preemptible=True),
     WorkClass("preprocess", preemptible=True),
+    WorkClass(
+        "evaluation",
+        handler="evaluation",
+        deadline_s=24 * 3600,
+        takes_slot=False,
+        longest_wait_s=24 * 3600,
+        preemptible=True,
+        checkpoints=True,
+    ),
 )
 
 

@@ -39,6 +39,7 @@ _BATCHES = """
 _IMPORTS = """
     exists (select from inference_modelversion
             where state = 'importing' and touched_at < now() - interval '1 minute')"""
+_EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
 
 _JOBS = """
     exists (select from inference_job where due_at <= now())
@@ -82,6 +83,7 @@ IN_DATABASE = {
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
     "inference.drive_jobs": _JOBS,
+    "inference.evaluate": _EVALUATIONS,
     "inference.forget_files": _FILES,
     "inference.import_data_sets": _DATA_SETS,
     "inference.import_models": _IMPORTS,

@@ -12,6 +12,7 @@ from django.dispatch import receiver
 from inference import loop_heartbeats
 from inference.adapters.loading import load_all
 from inference.api.batch.driver import driver
+from inference.api.evaluations.driver import drive_all as drive_evaluations
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
@@ -88,6 +89,11 @@ def drive_batches() -> None:
 @shared_task(name="inference.drive_jobs", ignore_result=True)
 def drive_jobs() -> None:
     drive_due()
+
+
+@shared_task(name="inference.evaluate", ignore_result=True)
+def evaluate() -> None:
+    drive_evaluations()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

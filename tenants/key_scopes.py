@@ -29,6 +29,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_MEMBERS,
             P.MANAGE_TEMPLATES,
             P.MANAGE_ADAPTERS,
+            P.MANAGE_EVALUATIONS,
         }
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),

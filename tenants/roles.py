@@ -42,6 +42,8 @@ class Permission(StrEnum):
     MANAGE_TEMPLATES = "templates:manage"
     VIEW_ADAPTERS = "adapters:view"
     MANAGE_ADAPTERS = "adapters:manage"
+    VIEW_EVALUATIONS = "evaluations:view"
+    MANAGE_EVALUATIONS = "evaluations:manage"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -64,12 +66,13 @@ class Duty(models.TextChoices):
 
 P = Permission
 _SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
-SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES, P.VIEW_ADAPTERS}
+SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES, P.VIEW_ADAPTERS, P.VIEW_EVALUATIONS}
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
-    Role.DEVELOPER: SEES_ALL | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES, P.MANAGE_ADAPTERS},
+    Role.DEVELOPER: SEES_ALL
+    | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES, P.MANAGE_ADAPTERS, P.MANAGE_EVALUATIONS},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
 }
@@ -78,6 +81,7 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_TEAMS: Duty.SYSTEM,
     P.MANAGE_TEMPLATES: Duty.SYSTEM,
     P.MANAGE_ADAPTERS: Duty.SYSTEM,
+    P.MANAGE_EVALUATIONS: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
@@ -99,7 +103,8 @@ DUTY_OF: dict[Role, Duty | None] = {
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
 _WRITES = {P.CHAT, P.VIEW_PROMPTS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
-OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES
+_EVALUATES = {P.VIEW_EVALUATIONS, P.MANAGE_EVALUATIONS}
+OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES - _EVALUATES
 
 
 def permissions(role: str, profile: str) -> frozenset[Permission]:

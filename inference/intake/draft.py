@@ -99,6 +99,7 @@ def _charge(
         body=submission.body,
         chat=submission.chat,
         max_tokens=submission.max_tokens,
+        reserve=submission.reserve,
         elsewhere={each.name: in_pools.get(each.name, prices).times(factor) for each in reached},
     )
 

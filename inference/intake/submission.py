@@ -50,6 +50,7 @@ class Submission(msgspec.Struct, frozen=True):
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
     adapter: OrderAdapter | None = None  # on the engine's model
+    reserve: tuple[int, int] | None = None  # tokens that long work may take; None: by its body
 
 
 class Arrival(msgspec.Struct, frozen=True):

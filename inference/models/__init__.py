@@ -15,6 +15,8 @@ from inference.models.data_set import (
     DataSetState,
     DataSetVersion,
 )
+from inference.models.evaluation import Evaluation, EvaluationState
+from inference.models.evaluation_gate import EvaluationGate
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.job import Job, JobKind, JobState
@@ -32,6 +34,7 @@ from inference.models.prompt_template import PromptTemplate, PromptTemplateVersi
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
+from inference.models.task_set import TaskSet
 
 __all__ = [
     "Adapter",
@@ -55,6 +58,9 @@ __all__ = [
     "DataSetState",
     "DataSetVersion",
     "Engine",
+    "Evaluation",
+    "EvaluationGate",
+    "EvaluationState",
     "File",
     "FileChunk",
     "FilePurpose",
@@ -80,6 +86,7 @@ __all__ = [
     "Replacement",
     "RollupMark",
     "State",
+    "TaskSet",
     "Usage",
     "UsageDay",
     "UsageHour",

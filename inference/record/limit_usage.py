@@ -54,5 +54,16 @@ def used(outcome: Outcome) -> int | None:
     return tokens if tokens or outcome.gpu_ms or outcome.state != "done" else None
 
 
+def used_of_a_minute(order: Order | None, outcome: Outcome) -> int | None:
+    """Returns the tokens that count in the limits per minute.
+
+    Long work counts no more than was set aside: else all of it would count in its last minute.
+    """
+    tokens = used(outcome)
+    if tokens is None or order is None or not classes.of(order.klass, order.route).checkpoints:
+        return tokens
+    return min(tokens, reserved_tokens(order))
+
+
 def stored_bytes(outcome: Outcome) -> int:
     return len(outcome.response)

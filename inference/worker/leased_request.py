@@ -239,14 +239,13 @@ class LeasedRequest:
         before = self._ended.earlier.charged if self._ended else NEVER
         slot = limit_usage.slot(order) if order else await self._slot_on_record()
         set_aside = limit_usage.reserved_tokens(order) if order else 0
+        used = limit_usage.used_of_a_minute(order, outcome)
         queue = parts.connections.queue
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             charged = parts.charging.over(item)
             calls = [
                 queue.ending_lease(item, outcome.work_units - before.work_units, charged=charged),
-                releasing(
-                    slot, set_aside, limit_usage.used(outcome), limit_usage.stored_bytes(outcome)
-                ),
+                releasing(slot, set_aside, used, limit_usage.stored_bytes(outcome)),
             ]
             if classes.of(item.klass).preemptible:
                 calls.append(queue.parking("over", item))

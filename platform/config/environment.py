@@ -410,6 +410,13 @@ def work_classes() -> list[tuple[str, str, str]]:
         return msgspec.json.decode(raw or "[]", type=list[tuple[str, str, str]])
 
 
+def benchmarks() -> dict[str, str]:
+    """Returns FOREBAY_BENCHMARKS, inline JSON: names of benchmarks -> hashes of licensed copies."""
+    raw = os.environ.get("FOREBAY_BENCHMARKS", "").strip()
+    with _explained("FOREBAY_BENCHMARKS: ", (ValueError, msgspec.DecodeError)):
+        return msgspec.json.decode(raw or "{}", type=dict[str, str])
+
+
 def one_of(name: str, default: str, *others: str) -> str:
     """Returns a variable that must be one of a few words."""
     word = os.environ.get(name) or default

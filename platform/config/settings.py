@@ -275,6 +275,9 @@ MODEL_IMPORTS = FOREBAY_HOME / "model-imports"  # while they arrive
 MODEL_HOSTS = environment.words(environment.variable("FOREBAY_MODEL_HOSTS"))
 TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
 
+# Task sets that may bear the name of a public benchmark, by their hashes (inference/evaluation)
+BENCHMARKS = environment.benchmarks()
+
 # Data sets (inference/data_sets) ------------------------------------------------------------------
 DATA_SET_BYTES = environment.number("FOREBAY_DATA_SET_BYTES", 2 * 1000 * 1000 * 1000)  # a version
 DATA_SETS_BYTES = environment.number("FOREBAY_DATA_SETS_BYTES", 20 * 1000 * 1000 * 1000)

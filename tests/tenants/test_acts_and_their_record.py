@@ -14,7 +14,18 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from inference.models import Adapter, AdapterPromotion, Engine, Model, Pool, Replacement
+from inference.evaluation.content import Content, Item, Kind
+from inference.models import (
+    Adapter,
+    AdapterPromotion,
+    Engine,
+    Evaluation,
+    EvaluationGate,
+    Model,
+    Pool,
+    Replacement,
+    TaskSet,
+)
 from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
@@ -134,6 +145,25 @@ def _loading(w: World) -> AdapterPromotion:
     return _adapter(w).promote(a_version(w.acme, 3), by=BY)
 
 
+def _task_set(w: World) -> TaskSet:
+    content = Content(Kind.EXACT, [Item(prompt="1 + 1 =", answers=["2"])])
+    return TaskSet.publish(w.acme, "sums", content, by=BY)
+
+
+def _evaluation(w: World, task_set: TaskSet) -> Evaluation:
+    return Evaluation.create(task_set, "mock", by=BY, caller=w.key)
+
+
+def _cancelled(w: World) -> Evaluation:
+    return _evaluation(w, _task_set(w)).cancel(by=BY)
+
+
+def _gate(w: World) -> EvaluationGate:
+    fields = {"metric": "accuracy", "bound": "absolute", "limit": 0.5}
+    names = {"task_set_name": "sums", "sha256": "0" * 64}
+    return EvaluationGate.add(w.engine.pool, **names, **fields, by=BY)  # type: ignore[arg-type]
+
+
 def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
 
@@ -181,6 +211,14 @@ ACTS: dict[Action, Act] = {
     Action.ADAPTER_FAIL: lambda w: partial(_loading(w).fail, "no memory", by=BY),
     Action.ADAPTER_CANCEL: lambda w: partial(_loading(w).cancel, by=BY),
     Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
+    Action.TASK_SET_CREATE: lambda w: lambda: _task_set(w),
+    Action.TASK_SET_DELETE: lambda w: partial(_task_set(w).remove, by=BY),
+    Action.EVALUATION_CREATE: lambda w: partial(_evaluation, w, _task_set(w)),
+    Action.EVALUATION_CANCEL: lambda w: partial(_evaluation(w, _task_set(w)).cancel, by=BY),
+    Action.EVALUATION_END: lambda w: partial(_evaluation(w, _task_set(w)).fail, "model_not_found"),
+    Action.EVALUATION_DELETE: lambda w: partial(_cancelled(w).remove, by=BY),
+    Action.GATE_ADD: lambda w: lambda: _gate(w),
+    Action.GATE_REMOVE: lambda w: partial(_gate(w).remove, by=BY),
     Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
@@ -209,10 +247,12 @@ ACTS: dict[Action, Act] = {
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter"}
+SUBJECTS |= {"link", "operator", "pool", "engine", "task_set", "evaluation", "gate"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
     Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
+    Action.EVALUATION_EXPORT,
     Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
     Action.QUOTA_REACHED,
     Action.QUOTA_OVERRUN,
@@ -226,6 +266,7 @@ def everything() -> dict[str, list[Any]]:
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
         *(Model, Pool, Engine, Adapter, AdapterPromotion),
+        *(Model, Pool, Engine, TaskSet, Evaluation, EvaluationGate),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

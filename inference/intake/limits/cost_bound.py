@@ -41,15 +41,20 @@ def charge(
     body: bytes,
     chat: bool,
     max_tokens: int | None,
+    reserve: tuple[int, int] | None = None,
     elsewhere: Mapping[str, Prices] = {},
 ) -> Charge:
     """Returns the charge of a prepared body; without `max_tokens` up to the context's end.
 
     `prices` are those of its pool, `elsewhere` those of the other pools that it may reach.
+    `reserve` bounds long work, which asks an engine many times.
     """
     context = engine.context_length
-    longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
-    tokens = min(longest, context), min(max_tokens or context, context)
+    if reserve:
+        tokens, context = reserve, sum(reserve)
+    else:
+        longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
+        tokens = min(longest, context), min(max_tokens or context, context)
     prompt, answer = _fitting(*tokens, context, prices)
     others = {pool: other for pool, other in elsewhere.items() if other != prices}
     return Charge(

@@ -354,6 +354,21 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "created_by",
         D.NONE: "id tenant template number data_key_id ciphertext created_at",
     },
+    # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
+    "inference.TaskSet": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name number kind sha256 items test_items options data_key_id ciphertext "
+        "created_at",
+    },
+    "inference.Evaluation": {
+        D.PSEUDONYM: "api_key member subject_id created_by",
+        D.BEHAVIOUR: "model against state error_code done against_done created_at ended_at",
+        D.NONE: "id tenant task_set task_set_name task_set_number sha256 kind version "
+        "against_version due_at total completion_id against_completion_id report",
+    },
+    "inference.EvaluationGate": {
+        D.NONE: "id pool task_set_name sha256 metric bound limit created_at",
+    },
     "inference.Model": {D.NONE: "id name position from_file created_at only_for"},
     "inference.Pool": {
         D.NONE: "id name position from_file created_at model condition overflow_after_ms limits "
