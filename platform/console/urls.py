@@ -7,6 +7,7 @@ from console.account import own_account as account
 from console.backups import page as backups
 from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
+from console.evaluations import evaluations, gates, task_sets
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
@@ -21,12 +22,15 @@ app_name = "console"
 _ADAPTER = "adapters/<uuid:adapter>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
+_EVALUATION = "evaluations/<uuid:evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
+_GATES = "console/pools/<uuid:pool>/gates/"
 _OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
 _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_TASK_SET = "task-sets/<uuid:task_set>/"
 _TEMPLATE = "templates/<uuid:template>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
@@ -68,6 +72,17 @@ in_tenant = [
     path(f"{_ADAPTER}rollback/", adapters.rollback, name="adapter_rollback"),
     path(f"{_ADAPTER}cancellation/", adapters.cancellation, name="adapter_cancellation"),
     path(f"{_ADAPTER}removal/", adapters.removal, name="adapter_removal"),
+    path("task-sets/", task_sets.task_sets, name="task_sets"),
+    path("task-sets/addition/", task_sets.addition, name="task_set_addition"),
+    path(_TASK_SET, task_sets.task_set, name="task_set"),
+    path(f"{_TASK_SET}removal/", task_sets.removal, name="task_set_removal"),
+    path("evaluations/", evaluations.evaluations, name="evaluations"),
+    path("evaluations/addition/", evaluations.addition, name="evaluation_addition"),
+    path(_EVALUATION, evaluations.evaluation, name="evaluation"),
+    path(f"{_EVALUATION}live/", evaluations.live, name="evaluation_live"),
+    path(f"{_EVALUATION}cancellation/", evaluations.cancellation, name="evaluation_cancellation"),
+    path(f"{_EVALUATION}removal/", evaluations.removal, name="evaluation_removal"),
+    path(f"{_EVALUATION}file/", evaluations.file, name="evaluation_file"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
@@ -157,6 +172,8 @@ urlpatterns = [
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
     path("console/pools/<uuid:pool>/", pools.pool, name="pool"),
+    path(_GATES, gates.gates, name="gates"),
+    path(f"{_GATES}<uuid:gate>/removal/", gates.removal, name="gate_removal"),
     path(_QUEUE, queue.queue, name="queue"),
     path(f"{_QUEUE}live/", queue.live, name="queue_live"),
     path(f"{_QUEUE}lowering/", queue.lowering, name="queue_lowering"),

@@ -27,6 +27,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
+from tests.console.evaluations.reported import reported
 from tests.inference.adapters.rows import a_version, serve
 
 IN_PLATFORM = (
@@ -59,6 +60,10 @@ LISTS = (
     "templates/",
     "templates/addition/",
     "adapters/",
+    "task-sets/",
+    "task-sets/addition/",
+    "evaluations/",
+    "evaluations/addition/",
     "cache/",
     "members/",
     "teams/",
@@ -95,6 +100,7 @@ def furnish(owner: Member) -> list[str]:
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
     template, adapter = _template(owner), _adapter(owner)
+    evaluation = reported(tenant)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     _operator_key(owner)
@@ -108,6 +114,8 @@ def furnish(owner: Member) -> list[str]:
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
+        f"task-sets/{evaluation.task_set_id}/",
+        f"evaluations/{evaluation.pk}/",
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]

@@ -39,6 +39,9 @@ _OPERATING = (
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
 _ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
+_EVALUATE = (
+    "tests/config/command/test_evaluate.py::test_it_waits_and_prints_figures_beside_their_baselines"
+)
 
 _JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
 _TRAINER = "tests/config/command/test_trainer.py::test_it_installs_with_the_script_of_the_checkout"
@@ -56,6 +59,10 @@ RULES: list[tuple[str, str]] = [
     (r"\.venv/bin/python manage\.py audit_check", RUN),
     (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
     (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
+    (r"forebay evaluate .*", _EVALUATE),
+    (r"FOREBAY_BENCHMARKS=.*", ELSEWHERE),
+    (r"\.venv-train/bin/pip install lm-eval", ELSEWHERE),
+    (r"HF_HUB_OFFLINE=1 .*lm_eval .*", ELSEWHERE),
     (r"export FOREBAY_(URL|OPERATOR_KEY_FILE)=.*", ELSEWHERE),
     (r"forebay jobs (list|create|follow|pause) .*", _JOBS),
     (r"forebay trainer (install|check)", _TRAINER),

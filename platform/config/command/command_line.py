@@ -60,6 +60,9 @@ SUBCOMMANDS = {
     "adapters": Subcommand(
         f"{_HERE}.operating.adapters", f"adapters of tenants {_OPERATING}", "COMMAND …"
     ),
+    "evaluate": Subcommand(
+        f"{_HERE}.evaluate", "a model by a file of tasks, with a tenant's key", "MODEL …"
+    ),
     "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
     "postgres": Subcommand(
         f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"

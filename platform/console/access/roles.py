@@ -25,6 +25,8 @@ WORDS: dict[Permission, Promise] = {
     Permission.MANAGE_TEMPLATES: _("Write and remove prompt templates"),
     Permission.VIEW_ADAPTERS: _("See adapters"),
     Permission.MANAGE_ADAPTERS: _("Create, promote and remove adapters"),
+    Permission.VIEW_EVALUATIONS: _("See task sets and evaluations"),
+    Permission.MANAGE_EVALUATIONS: _("Write task sets, evaluate models"),
     Permission.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
     Permission.APPROVE_RAISES: _("Approve raises of quotas"),
     Permission.MANAGE_SECURITY: _("Change security settings"),

@@ -9,6 +9,9 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.evaluations.evaluations import Evaluations
+from console.api.evaluations.gates import Gates
+from console.api.evaluations.task_sets import TaskSets
 from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
 from console.api.limits.limits import Limits, Tiers
 from console.api.limits.prices import Prices
@@ -99,6 +102,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),
     at("adapters/<uuid:adapter>/usage/", Adapters, get="usage"),
     at("adapters/<uuid:adapter>/promotions/", Promotions, get="list"),
+    *several("task-sets/", "uuid:task_set", TaskSets),
+    *several("evaluations/", "uuid:evaluation", Evaluations, "cancel"),
+    at("evaluations/<uuid:evaluation>/report/", Evaluations, get="file"),
     at("cache/", Cache, get="show"),
     at("cache/purge/", Cache, post="purge"),
     *several("cache/rules/", "int:rule", CacheRules),
@@ -121,6 +127,7 @@ urlpatterns = [
     *several("prices/", "int:price", Prices, "end"),
     *several("models/", "uuid:served_model", Models),
     *several("pools/", "uuid:pool", Pools),
+    *several("pools/<uuid:pool>/gates/", "uuid:gate", Gates),
     at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),
     at("pools/<uuid:pool>/queue/lower/", Queues, post="lower"),
     at("pools/<uuid:pool>/queue/cancel/", Queues, post="cancel"),

@@ -42,6 +42,7 @@ def _inside(*pages: ExpectedPage) -> tuple[ExpectedPage, ...]:
 
 _BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
+_GATES = "console/pools/<uuid:pool>/gates/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 PAGES: tuple[ExpectedPage, ...] = (
     # Before and around the console
@@ -101,6 +102,8 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/pools/<uuid:pool>/queue/live/", sees=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/queue/lowering/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/queue/cancellation/", acts=OPERATORS, bare=True),
+    ExpectedPage(_GATES, sees=OPERATORS, acts=OPERATORS, bare=True),
+    ExpectedPage(_GATES + "<uuid:gate>/removal/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/addition/", acts=OPERATORS),
     ExpectedPage("console/pools/<uuid:pool>/", sees=OPERATORS, acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/removal/", acts=OPERATORS, bare=True),
@@ -169,6 +172,17 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("models/opening/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/granting/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/withdrawal/", acts=P.MANAGE_TEAMS, bare=True),
+        ExpectedPage("task-sets/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("task-sets/addition/", sees=P.MANAGE_EVALUATIONS, acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("task-sets/<uuid:task_set>/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("task-sets/<uuid:task_set>/removal/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/addition/", sees=P.MANAGE_EVALUATIONS, acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/live/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/cancellation/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/removal/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/file/", acts=P.VIEW_EVALUATIONS),
         ExpectedPage("templates/", sees=P.VIEW_TEMPLATES),
         ExpectedPage("templates/addition/", sees=P.MANAGE_TEMPLATES, acts=P.MANAGE_TEMPLATES),
         ExpectedPage("templates/<uuid:template>/", sees=P.VIEW_TEMPLATES),

@@ -26,18 +26,23 @@ from audit.trail.partitions import erase_texts
 from audit.trail.record import act
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
+from inference.evaluation.content import Content as Tasks
+from inference.evaluation.content import Item, Kind
 from inference.models import (
     Adapter,
     Batch,
     BatchState,
     Completion,
     Conversation,
+    Evaluation,
+    EvaluationState,
     FilePurpose,
     Job,
     JobKind,
     JobState,
     PromptTemplate,
     State,
+    TaskSet,
     Usage,
     UsageDay,
     UsageHour,
@@ -94,6 +99,8 @@ class Objects:
             "model": self._restricted,
             "template": self._template,
             "adapter": self._adapter,
+            "task_set": self._task_set,
+            "evaluation": self._evaluation,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
@@ -335,6 +342,31 @@ class Objects:
         name = f"a{next(_number)}"
         return Adapter.objects.create(
             tenant=self._tenant, base=self._secret, name=name, created_by=BY
+        ).id
+
+    def _task_set(self) -> Any:
+        name = self._new_name().replace(" ", "-").lower()
+        tasks = Tasks(Kind.AGREEMENT, [Item(prompt=self._secret)])
+        return TaskSet.publish(self._tenant, name, tasks, by=BY).id
+
+    def _evaluation(self) -> Any:
+        """Make one that is over: no engine is asked for it."""
+        task_set = TaskSet.objects.get(pk=self._task_set())
+        models = {"model": self._secret, "against": "another"}
+        return Evaluation.objects.create(
+            tenant=self._tenant,
+            task_set=task_set,
+            task_set_name=task_set.name,
+            task_set_number=1,
+            sha256=task_set.sha256,
+            kind=task_set.kind,
+            **models,
+            subject_id=uuid4(),
+            created_by=BY,
+            due_at=None,
+            state=EvaluationState.SUCCEEDED,
+            total=1,
+            report={"figures": [], "agreement": None, "candidate": None, "against": None},
         ).id
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:

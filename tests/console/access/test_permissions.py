@@ -25,6 +25,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.console.asked import refusal
 from tests.console.conftest import SignIn
+from tests.console.evaluations.reported import reported
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
@@ -79,6 +80,19 @@ IN_TENANT: list[Row] = [
     ("post", "adapter_rollback", MAKERS, 302),
     ("post", "adapter_cancellation", MAKERS, 302),
     ("post", "adapter_removal", MAKERS, 302),
+    ("get", "task_sets", SEE_TEMPLATES, 200),
+    ("get", "task_set_addition", WRITERS, 200),
+    ("post", "task_set_addition", WRITERS, 200),
+    ("get", "task_set", SEE_TEMPLATES, 200),
+    ("post", "task_set_removal", WRITERS, 302),
+    ("get", "evaluations", SEE_TEMPLATES, 200),
+    ("get", "evaluation_addition", WRITERS, 200),
+    ("post", "evaluation_addition", WRITERS, 200),
+    ("get", "evaluation", SEE_TEMPLATES, 200),
+    ("get", "evaluation_live", SEE_TEMPLATES, 200),
+    ("post", "evaluation_cancellation", WRITERS, 302),
+    ("post", "evaluation_removal", WRITERS, 302),
+    ("post", "evaluation_file", SEE_TEMPLATES, 200),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -175,6 +189,7 @@ PLATFORM: list[Row] = [
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
+ALSO_SHOWN |= {"task_set_addition", "evaluation_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -195,6 +210,7 @@ ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_
 ELSEWHERE |= {"engine_live", "pool"}
 ELSEWHERE |= {"new_version", "replacement", "replacement_live", "replacement_cancellation"}
 ELSEWHERE |= {"replacement_rollback"}
+ELSEWHERE |= {"gates", "gate_removal"}  # tests/console/evaluations
 ELSEWHERE |= {"queue", "queue_live", "queue_lowering", "queue_cancellation"}
 ELSEWHERE |= {"all_batch_pause", "all_batch_resume", "all_batch_cancel"}
 # tests/console/usage/test_batches.py, and the walk of tests/isolation
@@ -224,6 +240,7 @@ def targets(acme: Tenant) -> Targets:
         "prompt_template_trial": {**template, "number": 1},
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
+        **_evaluations(acme),
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
@@ -232,6 +249,16 @@ def targets(acme: Tenant) -> Targets:
         "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
     }
     return objects
+
+
+def _evaluations(tenant: Tenant) -> Targets:
+    row = reported(tenant)
+    evaluation, task_set = {"evaluation": row.pk}, {"task_set": row.task_set_id}
+    verbs = ("", "_live", "_cancellation", "_removal", "_file")
+    return {
+        **{f"evaluation{verb}": evaluation for verb in verbs},
+        **{f"task_set{verb}": task_set for verb in ("", "_removal")},
+    }
 
 
 def _trail(tenant: Tenant) -> Targets:

@@ -68,7 +68,9 @@ class Program:
         except (Trouble, ValueError) as problem:
             self._refused(str(problem))
             return 2 if isinstance(problem, Misuse | ValueError) else 1
-        _print(json.dumps(result.data, indent=2, ensure_ascii=False) if typed.json else result.text)
+        print_visibly(
+            json.dumps(result.data, indent=2, ensure_ascii=False) if typed.json else result.text
+        )
         return 0
 
     def _refused(self, why: str) -> int:
@@ -76,7 +78,7 @@ class Program:
         return 1
 
 
-def _print(text: str) -> None:
+def print_visibly(text: str) -> None:
     """Print all of it, or as much as its reader takes: the command has done its work."""
     try:
         print("\n".join(map(_visible, text.split("\n"))), flush=True)
