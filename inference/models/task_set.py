@@ -20,6 +20,7 @@ from inference.evaluation.benchmark_names import benchmark_in, is_refused
 from inference.evaluation.content import Content, Kind
 from inference.models.prompt_template import LONGEST_NAME, is_name
 from tenants.models import Tenant
+from tenants.models.model_changes import lock
 
 MOST = 1_000  # of a tenant
 
@@ -58,7 +59,7 @@ class TaskSet(models.Model):
         task_set = cls(tenant=tenant, name=name, kind=content.kind, sha256=content.sha256)
         task_set._check(content)
         with transaction.atomic():
-            Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+            lock(tenant)  # two versions at once get two numbers
             own = tenant.task_sets.filter(name=name)
             if same := own.filter(sha256=task_set.sha256).first():
                 return same
