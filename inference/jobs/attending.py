@@ -1,5 +1,6 @@
 """What a worker reads and writes of a job while it has it, each call in the tenant's scope."""
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from inference.jobs.events_file import Event
 from inference.models import Job, JobCheckpoint, JobMetric, JobState
 from inference.models.job import UNDER_WAY
 from inference.order import Order
+from infrastructure.objects.place import StoreError
 from tenants.scope import tenant_scope
 
 
@@ -95,7 +97,8 @@ def note_checkpoint(order: Order, position: Position) -> None:
             "held_out_loss": point.held_out_loss if point else None,
         }
         JobCheckpoint.objects.update_or_create(job=job, step=position.step, defaults=fields)
-        checkpoint_files.keep_newest(job)
+        with suppress(StoreError):  # the next checkpoint, or the end of the row, deletes them
+            checkpoint_files.keep_newest(job)
 
 
 def note_failure(job: Job, code: str, message: str) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from audit.keys.keyring import Barred, Unreadable
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.jobs import access, ordering, validation
-from inference.jobs.endings import PASSING, PAUSING
+from inference.jobs.endings import PAUSING, passes
 from inference.jobs.progress import note
 from inference.models import Completion, Job, JobState, Usage
 from inference.models.completion import State
@@ -89,7 +89,7 @@ def _settle(job: Job) -> bool:
         return False
     job.note_settlement(usage.gpu_ms if usage else 0, usage.cost if usage else 0)
     _judge(job, usage)
-    return bool(usage and usage.error_code in PASSING)
+    return bool(usage and passes(usage.error_code, usage.status))
 
 
 def _judge(job: Job, usage: Usage | None) -> None:
@@ -97,7 +97,7 @@ def _judge(job: Job, usage: Usage | None) -> None:
     code = usage.error_code if usage else ""
     if job.result is not None and job.state in (*UNDER_WAY, JobState.PAUSED):
         return job.succeed()
-    if job.state not in UNDER_WAY or not code or code in PASSING:
+    if usage is None or job.state not in UNDER_WAY or not code or passes(code, usage.status):
         return None
     if code in PAUSING:
         return job.pause(by=PLATFORM, reason=code)

@@ -16,11 +16,17 @@ _KILLED = ("trainer_killed", "the trainer's process was killed again and again")
 _UNKNOWN = ("trainer_broken", "the trainer could not be started, or broke")
 
 # Ends of an order after which the job waits for a person, and can be resumed.
-PAUSING = frozenset({"disk_full", "registry_full", "no_trainer", "cancelled_by_operator"})
-# Ends after which it is tried again.
-PASSING = frozenset(
-    {"store_unavailable", "aborted", "not_queued", "recorded_late", "not_recorded", "engine_paused"}
+PAUSING = frozenset(
+    {"disk_full", "registry_full", "no_trainer", "no_progress", "cancelled_by_operator"}
 )
+# Ends after which it is tried again.
+PASSING = frozenset({"store_unavailable"})
+_PASSES = (429, 503, 504)  # statuses
+
+
+def passes(code: str, status: int) -> bool:
+    """Returns whether an order that ended so is to be followed by another one, after a while."""
+    return code in PASSING or status in _PASSES
 
 
 class TrainerFailed(Exception):

@@ -28,7 +28,7 @@ from tenants.quotas.ledger_answer import QuotaWithoutRoom, verdict
 
 log = logging.getLogger(__name__)
 LEAST_MS = 5_000  # GPU time that is worth an order
-ESTIMATE = 1_000  # tokens, for the figures of the queue
+ESTIMATE = 1  # tokens: GPU time is charged as it is taken
 
 
 def begin(job: Job) -> QuotaWithoutRoom | None:

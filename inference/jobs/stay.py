@@ -5,22 +5,20 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
-from channels.db import database_sync_to_async
 from django.conf import settings
 
 from inference.jobs import attending, checkpoint_files
 from inference.jobs.attending import Position
 from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
 from inference.jobs.events_file import Event, EventsFile
+from inference.jobs.patience import in_database, in_thread
 from inference.jobs.trainer_process import TrainerProcess
 from inference.jobs.work_folder import WorkFolder
 from inference.models import Job
 from infrastructure.objects.place import StoreError
 
-T = TypeVar("T")
 LOOK_S = 0.2
 STOP_S = 25.0  # within which the trainer ends a micro-step and writes a checkpoint
 MOST_DEATHS = 3  # of its process between two checkpoints
@@ -60,7 +58,7 @@ class Stay:
         """
         stay = cls(job, position, counted_ms)
         try:
-            await _in_thread(stay._folder.furnish, position.files)
+            await in_thread(stay._folder.furnish, position.files)
         except BaseException:
             await stay.leave()
             raise
@@ -75,7 +73,7 @@ class Stay:
         if self._process:
             await self._process.kill()
             self._process = None
-        await _in_thread(self._folder.remove)
+        await in_thread(self._folder.remove)
 
     async def advance(self, wish: Callable[[], Awaitable[Wish]]) -> Advance:
         """Work until the next checkpoint, or until the trainer's process ends.
@@ -86,7 +84,7 @@ class Stay:
             if self._process is None:
                 if await wish() is not Wish.GO_ON:
                     return Advance()
-                await self._start()
+                self._start()
             code = self._process.code if self._process else None  # before its last events are read
             await self._read()
             if code is not None:
@@ -97,8 +95,8 @@ class Stay:
                 return Advance()
             await asyncio.sleep(LOOK_S)
 
-    async def _start(self) -> None:
-        self._process = await TrainerProcess.start(
+    def _start(self) -> None:
+        self._process = TrainerProcess(
             self._folder.order, self._folder.path, settings.TRAINER_THREADS
         )
         self._since, self._stop_asked_at, self._error = time.monotonic(), 0.0, None
@@ -125,7 +123,7 @@ class Stay:
                 self._error = event
         if events:
             active_ms = self._counted_ms + self.uncounted_ms
-            await database_sync_to_async(attending.write)(self.job, events, active_ms)
+            await in_database(attending.write, self.job, events, active_ms)
 
     async def _checkpoint(self) -> int:
         """Store the newest checkpoint. Returns the time that led to it, in milliseconds."""
@@ -140,7 +138,7 @@ class Stay:
     async def _stored(self) -> checkpoint_files.Files:
         for attempt in range(STORE_TRIES):
             try:
-                return await _in_thread(checkpoint_files.store, self.job, self._folder.checkpoints)
+                return await in_thread(checkpoint_files.store, self.job, self._folder.checkpoints)
             except StoreError:
                 if attempt + 1 == STORE_TRIES:
                     raise
@@ -162,13 +160,6 @@ class Stay:
         self._deaths += 1
         if code > BY_SIGNAL and self._deaths < MOST_DEATHS:
             text = "the trainer's process was killed; it goes on from the last checkpoint"
-            await database_sync_to_async(attending.note)(
-                self.job, "trainer_killed", text, "warning"
-            )
+            await in_database(attending.note, self.job, "trainer_killed", text, "warning")
             return Advance(took_ms)
         raise TrainerFailed(*failure_of(code, self._error), took_ms)
-
-
-async def _in_thread(work: Callable[..., T], *arguments: object) -> T:
-    """Run what may take minutes, beside the thread of short queries."""
-    return await database_sync_to_async(work, thread_sensitive=False)(*arguments)

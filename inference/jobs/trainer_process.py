@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,49 +17,44 @@ _KEPT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMP
 
 
 class TrainerProcess:
-    """One run of `python -m trainer ORDER.json`."""
+    """One run of `python -m trainer ORDER.json`, by a keeper that leads its process group."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def start(cls, order: Path, folder: Path, threads: int) -> "TrainerProcess":
+    def __init__(self, order: Path, folder: Path, threads: int) -> None:
         """Start it in `folder`, with a log there. Raises OSError."""
+        trainer = [str(settings.TRAINER_PYTHON), "-m", "trainer", str(order)]
         with (folder / "trainer.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                str(_KEEPER),
-                str(settings.TRAINER_PYTHON),
-                "-m",
-                "trainer",
-                str(order),
+            # Not asyncio's: its watching of children depends on the loop and the thread.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(_KEEPER), *trainer],
                 cwd=folder,
                 env=_environment(os.environ, threads),
-                stdin=asyncio.subprocess.PIPE,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        return cls(process)
 
     @property
     def code(self) -> int | None:
         """Returns the exit code, None while it runs; over 128 after a signal."""
-        code = self._process.returncode
+        code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
     def stop(self) -> None:
         """Ask it to pause: it writes a checkpoint and ends."""
-        if self._process.stdin and self.code is None:
-            with contextlib.suppress(OSError):
+        if self._process.stdin:
+            with contextlib.suppress(OSError, ValueError):
                 self._process.stdin.write(b"stop\n")
+                self._process.stdin.flush()
 
     async def kill(self) -> None:
         """Kill it with all its children; one that has ended may have left some."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
+        await asyncio.to_thread(self._process.wait)
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
 
 def _environment(own: Mapping[str, str], threads: int) -> dict[str, str]:

@@ -38,6 +38,7 @@ class WorkFolder:
 
         Raises MaterialGone, StoreError, Unreadable, OSError.
         """
+        self.remove()  # of a call that PostgreSQL broke off
         self.path.mkdir(parents=True, mode=0o700)
         self.output.mkdir()
         if files:

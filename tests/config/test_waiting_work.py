@@ -27,7 +27,7 @@ from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
 from config.schedule import scheduler
 from config.schedule.scheduler import IN_DATABASE, WORK, WaitingWork
-from inference.models import Batch, Completion, File, FilePurpose, State
+from inference.models import Batch, Completion, File, FilePurpose, Job, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.usage.rollup import roll_up
@@ -104,6 +104,24 @@ def test_driving_waits_for_a_batch_that_is_due_and_that_nobody_drives(
     ):
         Batch.objects.filter(pk=batch.pk).update(due_at=due_at, leased_until=leased_until)
         assert work.tasks() == ({"inference.drive_batches"} if waits else set())
+
+
+def test_driving_waits_for_a_job_that_is_due_or_whose_order_is_settled(
+    work: WaitingWork, acme: Tenant
+) -> None:
+    now, hour = timezone.now(), timedelta(hours=1)
+    own = {"tenant": acme, "model": "large", "created_at": now}
+    order = Completion.objects.create(route="job", **own, deadline=now + hour, state="done")
+    own = {"tenant": acme, "subject_id": uuid4(), "data_key_id": uuid4(), "model": "large"}
+    job = Job.objects.create(kind="quantise", pool="here", actor="test", **own)
+    for due_at, order_id, waits in (
+        (None, None, False),
+        (now + hour, None, False),
+        (now, None, True),
+        (None, order.pk, True),
+    ):
+        Job.objects.filter(pk=job.pk).update(due_at=due_at, order_id=order_id)
+        assert work.tasks() == ({"inference.drive_jobs"} if waits else set())
 
 
 def test_a_file_waits_to_be_forgotten_once_its_time_is_over(

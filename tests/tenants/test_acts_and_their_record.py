@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -21,6 +22,9 @@ from inference.models import (
     Engine,
     Evaluation,
     EvaluationGate,
+    Job,
+    JobKind,
+    JobState,
     Model,
     Pool,
     Replacement,
@@ -168,6 +172,19 @@ def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
 
 
+def _job(world: World, state: JobState = JobState.RUNNING) -> Job:
+    return Job.objects.create(
+        tenant=world.acme,
+        subject_id=world.alice.subject_id,
+        data_key_id=uuid4(),
+        actor=world.alice.actor,
+        kind=JobKind.QUANTISE,
+        state=state,
+        model="large",
+        pool="here",
+    )
+
+
 # What each does, ready to be done: whatever it needs first is there before it is called.
 Act = Callable[[World], Callable[[], Any]]
 ACTS: dict[Action, Act] = {
@@ -244,15 +261,21 @@ ACTS: dict[Action, Act] = {
     Action.OPERATOR_CREATE: lambda w: partial(_first_run(w).use, "new@forebay.example", PASSWORD),
     Action.OPERATOR_REMOVE: lambda w: partial(_second_operator().stop_operating, by=BY),
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
+    Action.JOB_PAUSE: lambda w: partial(_job(w).pause, by=BY),
+    Action.JOB_RESUME: lambda w: partial(_job(w, JobState.PAUSED).resume, by=BY),
+    Action.JOB_CANCEL: lambda w: partial(_job(w).cancel, by=BY),
+    Action.JOB_FAIL: lambda w: partial(_job(w).fail, "bad_data", [{"code": "bad_data"}]),
+    Action.JOB_SUCCEED: lambda w: _job(w).succeed,
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
-SUBJECTS |= {"link", "operator", "pool", "engine", "adapter"}
-SUBJECTS |= {"link", "operator", "pool", "engine", "task_set", "evaluation", "gate"}
+SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
+SUBJECTS |= {"job"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
     Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
     Action.EVALUATION_EXPORT,
+    Action.JOB_CREATE,
     Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
     Action.QUOTA_REACHED,
     Action.QUOTA_OVERRUN,
@@ -265,8 +288,8 @@ def everything() -> dict[str, list[Any]]:
     """All rows of all tables but the record's own."""
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
-        *(Model, Pool, Engine, Adapter, AdapterPromotion),
-        *(Model, Pool, Engine, TaskSet, Evaluation, EvaluationGate),
+        *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
+        *(TaskSet, Evaluation, EvaluationGate),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

@@ -5,11 +5,11 @@ on meanwhile; it is asked to stop when a higher class wants the slot, when the w
 the job is paused, and when the order's GPU time is used up.
 """
 
+import contextlib
 import errno
 import time
 
 import orjson
-from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
 from inference.engines.base import EngineFailed
@@ -18,6 +18,7 @@ from inference.jobs import attending
 from inference.jobs.attending import Position
 from inference.jobs.endings import TrainerFailed
 from inference.jobs.finishing import CannotFinish, finish
+from inference.jobs.patience import in_database, in_thread
 from inference.jobs.stay import Advance, Stay, Wish
 from inference.jobs.work_folder import MaterialGone
 from inference.model_registry.opening import NoRoom, NotThere
@@ -26,13 +27,12 @@ from inference.record.work_units import WorkUnits
 from inference.stream.writer import Writer
 from inference.worker.handlers.job import Job
 from inference.worker.run.run import Run
+from inference.worker.run.state import ParksHere
 from infrastructure.objects.content import Damaged
 from infrastructure.objects.place import StoreError
 
 ASK_S = 1.0  # between two looks at the job's row
 STOP_AHEAD_MS = 2_000  # before the order's GPU time is used up
-
-in_database = database_sync_to_async
 
 
 class Training(Job):
@@ -41,7 +41,7 @@ class Training(Job):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._stay: Stay | None = None
-        self._leaves = False
+        self._leaves = self._is_used_up = False
         self._state, self._asked_at = "", 0.0
 
     def resume(self, state: bytes) -> None:
@@ -49,12 +49,18 @@ class Training(Job):
 
     @property
     def is_done(self) -> bool:
-        return self._leaves or self._position.is_over
+        return self._leaves or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Returns whether the job's result is durable."""
+        return self._position.is_over
 
     async def work(self, session: EngineSession, writer: Writer) -> None:
         try:
             await super().work(session, writer)
         except TrainerFailed as failed:
+            await self._keep_last_steps(failed)
             raise await self._failure(failed.code, failed.message) from None
         finally:
             if self._stay:
@@ -70,7 +76,9 @@ class Training(Job):
         except StoreError:
             raise await self._failure(*_NO_STORE) from None
         units = WorkUnits(gpu_ms=min(advance.gpu_ms, self._room_ms))
-        self._leaves = not await self._is_wanted() or self._room_ms - units.gpu_ms < STOP_AHEAD_MS
+        self._leaves = not await self._is_wanted() or self._is_used_up
+        if self._is_used_up and not (self.work_units.gpu_ms + units.gpu_ms or self.is_over):
+            raise await self._failure(*_NO_PROGRESS)
         return units
 
     async def _advanced(self, stay: Stay) -> Advance:
@@ -78,19 +86,27 @@ class Training(Job):
             advance = await stay.advance(self._wish)
             self._position = stay.position
             if advance.has_ended:
-                await database_sync_to_async(finish, thread_sensitive=False)(stay.job, stay.output)
+                await in_thread(finish, stay.job, stay.output)
                 self._position = Position(stay.position.step, stay.position.files, is_over=True)
-        except TrainerFailed as failed:
+        except TrainerFailed:
             self._position = stay.position
-            self.work_units += WorkUnits(gpu_ms=min(failed.gpu_ms, self._room_ms))
             raise
         except CannotFinish as problem:
             raise await self._failure(problem.code, problem.message) from None
         return advance
 
+    async def _keep_last_steps(self, failed: TrainerFailed) -> None:
+        """Have the steps count that led to a checkpoint before the trainer failed."""
+        if failed.gpu_ms:
+            self.work_units += WorkUnits(gpu_ms=min(failed.gpu_ms, self._room_ms))
+            self.steps_done += 1
+            with contextlib.suppress(ParksHere):
+                await self.run.checkpoint(self.steps_done, self.state(), self.work_units)
+            await self.kept()
+
     async def _begun(self) -> Stay | None:
         """Returns a stay on this host; None if the job does not want this order any more."""
-        begun = await in_database(attending.begin)(self.order, self._position)
+        begun = await in_database(attending.begin, self.order, self._position)
         if begun is None:
             return None
         job, self._position = begun
@@ -112,14 +128,15 @@ class Training(Job):
     async def _wish(self) -> Wish:
         if not await self._is_wanted():
             return Wish.STOP if attending.is_paused(self._state) else Wish.LEAVE
-        stay = self._stay
-        used_up = stay and stay.uncounted_ms + STOP_AHEAD_MS > self._room_ms
-        return Wish.STOP if used_up or self.run.signals.must_park else Wish.GO_ON
+        taken_ms = self._stay.uncounted_ms if self._stay else 0
+        self._is_used_up = taken_ms + STOP_AHEAD_MS > self._room_ms
+        stops = self._is_used_up or self.run.signals.must_park
+        return Wish.STOP if stops else Wish.GO_ON
 
     async def _is_wanted(self) -> bool:
         """Returns whether the job goes on, by a look at its row once a second."""
         if self._stay and time.monotonic() - self._asked_at > ASK_S:
-            self._state = await in_database(attending.wants)(self._stay.job, self.order.id)
+            self._state = await in_database(attending.wants, self._stay.job, self.order.id)
             self._asked_at = time.monotonic()
         return attending.is_wanted(self._state)
 
@@ -133,7 +150,7 @@ class Training(Job):
         return await self._fails(self._stay.job, code, message)
 
     async def _fails(self, job: JobRow, code: str, message: str) -> EngineFailed:
-        await in_database(attending.note_failure)(job, code, message)
+        await in_database(attending.note_failure, job, code, message)
         failure = EngineFailed(422, code, message)
         failure.engines_fault = False
         return failure
@@ -143,12 +160,17 @@ class Training(Job):
         return self._position.packed()
 
     async def kept(self) -> None:
-        await in_database(attending.note_checkpoint)(self.order, self._position)
+        await in_database(attending.note_checkpoint, self.order, self._position)
 
     def result(self) -> bytes:
         return orjson.dumps({"step": self._position.step, "is_over": self._position.is_over})
 
 
+_NO_PROGRESS = (
+    "no_progress",
+    "the GPU time that could be set aside is too short for a checkpoint: raise the quota, or save "
+    "more often",
+)
 _NO_STORE = ("store_unavailable", "the store of files cannot be reached; it will be tried again")
 
 
