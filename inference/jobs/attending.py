@@ -41,7 +41,7 @@ def begin(order: Order, position: Position) -> tuple[Job, Position] | None:
         job = Job.objects.filter(pk=_job_id(order)).first()
         if job is None or not job.begin(order.id):
             return None
-        if not position.step:  # the job's first order, or the first step of a later one
+        if not position.files:  # the first step of an order: an earlier one may have got further
             position = _last(job)
         progress.drop_beyond(job, position.step)
         progress.note(job, "started", f"started at step {position.step}", step=position.step)

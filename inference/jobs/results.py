@@ -10,6 +10,7 @@ from typing import Any
 from audit.models import DeletionRequest, DeletionState
 from inference.data_sets import prepared, purging
 from inference.jobs import texts
+from inference.jobs.events_file import EventsFile
 from inference.jobs.progress import note
 from inference.model_registry.registering import register
 from inference.models import (
@@ -21,6 +22,7 @@ from inference.models import (
 from tenants.scope import tenant_scope
 
 BY = "system:job"
+_TEXTS = ("samples", "examples")  # fields with texts of the data
 LARGEST_REPORT = 256 * 1024  # bytes
 _ERASED = (DeletionState.RUNNING, DeletionState.DONE)
 _REPORT = "report.json"
@@ -137,14 +139,16 @@ def _folder_or_file(output: Path) -> Path:
 
 
 def _report(output: Path) -> dict[str, Any]:
-    """Returns the trainer's report; {} without one that fits."""
+    """Returns the trainer's report and the figures of its last event, without texts and paths."""
     path = output / _REPORT
-    if not path.is_file() or path.stat().st_size > LARGEST_REPORT:
-        return {}
-    report = json.loads(path.read_text())
-    if not isinstance(report, dict):
-        return {}
-    return {name: value for name, value in report.items() if name not in ("samples", "examples")}
+    report: Any = {}
+    if path.is_file() and path.stat().st_size <= LARGEST_REPORT:
+        report = json.loads(path.read_text())
+    ends = [event for event in EventsFile(output).read() if event["type"] == "result"]
+    figures = ends[-1] if ends else {}
+    figures = {name: v for name, v in figures.items() if isinstance(v, int | float)}
+    known = report.items() if isinstance(report, dict) else ()
+    return {**figures, **{name: value for name, value in known if name not in _TEXTS}}
 
 
 def _save(job: Job, **fields: Any) -> None:

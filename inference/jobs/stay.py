@@ -15,7 +15,7 @@ from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failu
 from inference.jobs.events_file import Event, EventsFile
 from inference.jobs.patience import in_database, in_thread
 from inference.jobs.trainer_process import TrainerProcess
-from inference.jobs.work_folder import WorkFolder
+from inference.jobs.work_folder import WorkFolder, newest_step
 from inference.models import Job
 from infrastructure.objects.place import StoreError
 
@@ -46,7 +46,8 @@ class Stay:
         self._events = EventsFile(self.output)
         self._process: TrainerProcess | None = None
         self._since = self._stop_asked_at = 0.0
-        self._reached, self._deaths = position.step, 0
+        self._has_new, self._deaths = False, 0
+        self._names = frozenset[str]()  # of the checkpoints that are stored
         self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
         self._error: Event | None = None
 
@@ -59,6 +60,7 @@ class Stay:
         stay = cls(job, position, counted_ms)
         try:
             await in_thread(stay._folder.furnish, position.files)
+            stay._names = stay._folder.checkpoint_names()
         except BaseException:
             await stay.leave()
             raise
@@ -89,8 +91,10 @@ class Stay:
             await self._read()
             if code is not None:
                 return await self._ended(code)
-            if self._reached > self.position.step and not self._stop_asked_at:
-                return Advance(await self._checkpoint())
+            if self._has_new and not self._stop_asked_at:
+                self._has_new = False
+                if self._unstored():
+                    return Advance(await self._checkpoint())
             if await self._obeys(await wish()):
                 return Advance()
             await asyncio.sleep(LOOK_S)
@@ -117,8 +121,7 @@ class Stay:
     async def _read(self) -> None:
         events = self._events.read()
         for event in events:
-            if event["type"] == "checkpoint" and isinstance(event.get("step"), int):
-                self._reached = max(self._reached, event["step"])
+            self._has_new |= event["type"] == "checkpoint"
             if event["type"] == "error":
                 self._error = event
         if events:
@@ -128,12 +131,16 @@ class Stay:
     async def _checkpoint(self) -> int:
         """Store the newest checkpoint. Returns the time that led to it, in milliseconds."""
         now = time.monotonic()
-        step = max(self._reached, self._folder.newest_checkpoint())
+        names = self._folder.checkpoint_names()
         files = await self._stored()
         took_ms, self._since = round((now - self._since) * 1000), now
-        self.position, self._reached, self._deaths = Position(step, files), step, 0
+        self.position, self._names = Position(newest_step(names), files), names
+        self._deaths = 0
         self._counted_ms += took_ms
         return took_ms
+
+    def _unstored(self) -> frozenset[str]:
+        return self._folder.checkpoint_names() - self._names
 
     async def _stored(self) -> checkpoint_files.Files:
         for attempt in range(STORE_TRIES):
@@ -150,11 +157,10 @@ class Stay:
         assert self._process
         await self._process.kill()  # its children
         self._process = None
+        ran_ms = round((time.monotonic() - self._since) * 1000)
+        took_ms = await self._checkpoint() if self._unstored() else 0
         if code == DONE:
-            return Advance(round((time.monotonic() - self._since) * 1000), has_ended=True)
-        took_ms = 0
-        if self._folder.newest_checkpoint() > self.position.step:
-            took_ms = await self._checkpoint()
+            return Advance(took_ms or ran_ms, has_ended=True)
         if code == PAUSED:
             return Advance(took_ms)
         self._deaths += 1

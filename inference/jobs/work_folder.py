@@ -4,7 +4,9 @@ It has clear texts, so only this account reads it, and it goes when the worker l
 """
 
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,6 +20,8 @@ from inference.jobs.checkpoint_files import Files
 from inference.model_registry.opening import local_copy
 from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
 from tenants.scope import tenant_scope
+
+_STEP = re.compile(r"step-(\d{6,})(-\w+)?")
 
 
 class MaterialGone(Exception):
@@ -63,11 +67,10 @@ class WorkFolder:
         if self.path.parent.exists() and not os.listdir(self.path.parent):
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
-    def newest_checkpoint(self) -> int:
-        """Returns the step of the newest whole checkpoint here, 0 without any."""
-        names = [path.name for path in self.checkpoints.glob("step-*") if path.is_dir()]
-        steps = [int(n.removeprefix("step-")) for n in names if n.removeprefix("step-").isdigit()]
-        return max(steps, default=0)
+    def checkpoint_names(self) -> frozenset[str]:
+        """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
+        folders = [path for path in self.checkpoints.rglob("step-*") if path.is_dir()]
+        return frozenset(path.name for path in folders if _STEP.fullmatch(path.name))
 
     def _base(self) -> Path | None:
         base_id = self._job.base_version_id
@@ -109,3 +112,9 @@ class WorkFolder:
         with target.open("wb") as copy:
             copy.writelines(FileReader(file).pieces())
         return target
+
+
+def newest_step(names: Iterable[str]) -> int:
+    """Returns the highest step of checkpoints, 0 without any."""
+    matches = [match for name in names if (match := _STEP.fullmatch(name))]
+    return max((int(match[1]) for match in matches), default=0)
