@@ -75,7 +75,7 @@ def _unless_full(events: Events, code: str, message: str) -> None:
 
 
 def _bound_threads(threads: int) -> None:
-    """Must come before numpy and torch: OpenMP spins where threads outnumber cores."""
+    """Bounds numpy and torch, before they load: OpenMP spins where threads outnumber cores."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

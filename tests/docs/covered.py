@@ -46,9 +46,14 @@ _EVALUATE = (
 _JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
 _TRAINER = "tests/config/command/test_trainer.py::test_it_installs_with_the_script_of_the_checkout"
 _FLEET = "tests/ansible/test_fleet.py::"
+_TRAINER = (
+    "tests/trainer/formats/test_in_the_engine.py::"
+    "test_q8_0_takes_27_percent_and_one_percent_of_perplexity_at_most"
+)
 
 RULES: list[tuple[str, str]] = [
     (r"make (test|check|coverage)", SUITE),
+    (r"python -m trainer ORDER\.json", _TRAINER),
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
     (r"git (clone .*|pull)", ELSEWHERE),
     (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),

@@ -27,10 +27,10 @@ class Architecture:
         table = gguf.get_tensor_name_map(self.code, layers)
 
         def name_of(name: str) -> str:
-            found = table.get_name(name, try_suffixes=(".weight", ".bias"))
-            if found is None:
+            gguf_name = table.get_name(name, try_suffixes=(".weight", ".bias"))
+            if gguf_name is None:
                 raise unusable("unknown_weight", f"{self.class_name} has no weight {name[:80]}")
-            return str(found)
+            return str(gguf_name)
 
         return name_of
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from tests.trainer.formats import tiny
 from tests.trainer.process import Run, work
-from trainer.formats.gguf_file import GgufFile
+from trainer.formats.gguf_file import GgufFile, Written, fitting, write_gguf
 from trainer.refusals import Refusal
 
 pytestmark = pytest.mark.unit
@@ -35,6 +36,21 @@ def test_matrices_are_q8_0_and_vectors_stay(base: Path, tmp_path: Path) -> None:
     before, after = tiny.weights()["blk.0.ffn_up.weight"], file.floats("blk.0.ffn_up.weight")
     assert np.abs(after - before).max() <= np.abs(before).max() / 127
     assert done.result["bytes"] == (done.output / "model.gguf").stat().st_size
+
+
+def test_a_base_of_few_bits_is_warned_of(base: Path, tmp_path: Path) -> None:
+    file = GgufFile.open(base)
+    plan = [
+        Written(info.name, info.shape, fitting(info.shape, GGMLQuantizationType.Q4_1))
+        for info in file.header.tensors.values()
+    ]
+    few = tmp_path / "few.gguf"
+    write_gguf(few, "llama", file.header.fields, plan, (file.floats(each.name) for each in plan))
+    events = quantise(tmp_path, few).events
+    assert {event["message"] for event in events if event["type"] == "message"} == {
+        "The base has weights of Q4_1 already"
+    }
+    assert "few_bits" not in {event.get("code") for event in quantise(tmp_path / "b", base).events}
 
 
 def test_rows_that_no_block_fits_are_f16(tmp_path: Path) -> None:
