@@ -7,17 +7,22 @@ Runs in .venv-train: an order's path comes on a line of stdin, `{"pid": ...}` an
 import json
 import os
 import sys
+from importlib import import_module
 from threading import Thread
 
-import peft  # noqa: F401
 import torch
-import transformers  # noqa: F401
 
 from trainer.__main__ import main
+
+# What they import only when it is first used would be imported by each child anew.
+SLOW = ("torch._dynamo", "transformers.models.llama.modeling_llama", "peft", "sklearn.isotonic")
+WORK = ("trainer.training.running", "trainer.compression.distilling", "trainer.scoring.scoring")
 
 
 def serve() -> None:
     torch.set_num_threads(1)  # no thread of it runs when a child is forked
+    for name in (*SLOW, *WORK):
+        import_module(name)
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

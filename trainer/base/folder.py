@@ -22,7 +22,7 @@ TOKENIZER_FILES = (
 def base_folder(job: Job) -> Path:
     """Returns the folder of the base, after a look at what it must have.
 
-    A GGUF becomes such a folder beside the checkpoints, once.
+    A GGUF becomes such a folder in the output: checkpoints are to stay small.
     """
     base = job.order.base
     assert base is not None  # the table of kinds says so
@@ -36,7 +36,7 @@ def base_folder(job: Job) -> Path:
 
 
 def _converted(job: Job, file: Path) -> Path:
-    folder = job.order.checkpoints / "base"
+    folder = job.order.output / "base"
     if not (folder / "config.json").is_file():  # is written last
         folder.mkdir(exist_ok=True)
         write_folder(formats.open_model(file), folder, "f32", progress(job))

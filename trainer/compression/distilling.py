@@ -1,6 +1,5 @@
 """Orders of kind distil: a tuned teacher, a student cut out of it, and what that one keeps."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
@@ -31,7 +30,7 @@ from trainer.training.loop import Loop
 from trainer.training.plan import Plan, device_here, identity, read_plan, write_plan
 from trainer.training.precision import wants_bf16
 from trainer.training.processes.ranks import Ranks
-from trainer.training.result import figures, write_result
+from trainer.training.result import figures, write_report, write_result
 from trainer.training.running import micro_batch
 from trainer.training.settings import Settings
 from trainer.training.task import Task
@@ -138,8 +137,8 @@ class _Run:
         )  # fmt: skip
         position = Loop(task).run()
         report = self._report(teacher, student, data, cut)
-        (self.job.order.output / "report.json").write_text(json.dumps(report, indent=1))
         write_result(self.job, weights, position, Ranks())
+        write_report(self.job, figures(position) | report)
         return {"model": str(self.job.order.output / "model"), **figures(position), **report}
 
     def _report(self, teacher: Any, student: Any, data: Data, cut: Cut) -> dict[str, Any]:

@@ -172,7 +172,9 @@ class Loop:
             position.write(folder)
 
         if task.ranks.is_first:
-            folder = folders.write(task.folder, position.name, fill)
+            taken = (task.folder / position.name).exists()
+            name = position.second_name if taken else position.name
+            folder = folders.write(task.folder, name, fill)
             if position.step:
                 task.job.events.checkpoint(task.steps_before + position.step, folder)
             best = None if position.best_step is None else Position(position.best_step).name

@@ -12,6 +12,7 @@ from trainer.job import Job
 from trainer.refusals import bad_order
 
 FILE = "plan.json"
+_OF_A_HOST = ("memory", "tasks")  # parameters that may change: no step depends on them
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def device_here() -> str:
 def identity(job: Job) -> str:
     order = job.order
     files = [path for path in (order.train, order.held_out) if path is not None and path.is_file()]
-    parts = [order.kind, str(order.seed), json.dumps(dict(order.parameters), sort_keys=True)]
+    given = {name: each for name, each in order.parameters.items() if name not in _OF_A_HOST}
+    parts = [order.kind, str(order.seed), json.dumps(given, sort_keys=True)]
     parts += [_hash(path) for path in files]
     if order.base is not None:
         parts += [f"{each.name} {each.stat().st_size}" for each in _files(order.base)]

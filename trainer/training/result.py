@@ -1,5 +1,6 @@
 """What a run leaves in its output: the best weights, as a model or adapter that serves."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -24,8 +25,13 @@ def write_result(job: Job, weights: Weights, position: Position, ranks: Ranks) -
         part.rename(target)
         if weights.folder == "adapter":
             _write_gguf(job, target, weights.base)
+        write_report(job, figures(position))
     ranks.wait()
     return {weights.folder: str(target), **figures(position)}
+
+
+def write_report(job: Job, report: dict[str, Any]) -> None:
+    (job.order.output / "report.json").write_text(json.dumps(report, indent=1))
 
 
 def _write_gguf(job: Job, adapter: Path, base: Path) -> None:

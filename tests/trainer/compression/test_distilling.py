@@ -27,7 +27,7 @@ def fields(base: Path, texts: Path, **parameters: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("data") / "texts.jsonl", 80)
+    return write_texts(tmp_path_factory.mktemp("data") / "texts.jsonl", 30)
 
 
 def changed(base: Path, folder: Path, change: dict[str, float]) -> Path:

@@ -8,17 +8,17 @@ import pytest
 
 from tests.trainer.process import Run
 from tests.trainer.tiny_model import write_texts
-from tests.trainer.training.runs import checkpoints, fields, metrics, weights
+from tests.trainer.training.runs import fields, metrics, weights
 from tests.trainer.warm_trainer import WarmTrainer
 
 pytestmark = pytest.mark.unit  # needs no server
 
-LONG = {"epochs": 12, "save_every": 5, "micro_batch": 2, "patience": 0}
+LONG = {"epochs": 10, "save_every": 5, "micro_batch": 2, "patience": 0}
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("data") / "texts.jsonl", 60)
+    return write_texts(tmp_path_factory.mktemp("data") / "texts.jsonl", 24)
 
 
 @pytest.fixture(scope="module", params=["lora", "full"])
@@ -46,12 +46,14 @@ def test_killed_at_random_steps(
     trainer: WarmTrainer, base: Path, texts: Path, tmp_path: Path, through: Run
 ) -> None:
     order = fields(base, texts, method=method(through), **LONG)
-    kills = random.Random(7)
+    kills, steps = random.Random(7), 0
     for _kill in range(3):
         process = trainer.start(tmp_path, "pretrain", **order)
-        process.until("metric", len(checkpoints(tmp_path)) * 5 + kills.randint(6, 16))
+        process.until("metric", steps + kills.randint(4, 9))
         process.signal(signal.SIGKILL)
-        assert process.end().code == -signal.SIGKILL
+        killed = process.end()
+        assert killed.code == -signal.SIGKILL
+        steps = len(metrics(killed))
     run = trainer.run(tmp_path, "pretrain", **order)
     assert any(event.get("code") == "resumed" for event in run.events)
     assert is_same(run, through)

@@ -26,10 +26,13 @@ class Position:
 
     @property
     def name(self) -> str:
-        """Names its checkpoint: `-e` before its evaluation, `-m0002` two micro-steps later."""
+        return f"step-{self.step:06d}"
+
+    @property
+    def second_name(self) -> str:
+        """Names it where that is taken: `-e` before the evaluation, `-m0002` micro-steps later."""
         part = f"-m{self.micro_steps:04d}" if self.micro_steps else ""
-        part = part if self.unjudged_loss is None else "-e"
-        return f"step-{self.step:06d}{part}"
+        return self.name + (part if self.unjudged_loss is None else "-e")
 
     def judge(self, loss: float) -> None:
         """Notes a loss on the held-out part."""
