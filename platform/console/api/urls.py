@@ -83,6 +83,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("jobs/<uuid:job>/events/", JobEvents, get="list"),
     at("jobs/<uuid:job>/metrics/", JobMetrics, get="list"),
     at("jobs/<uuid:job>/checkpoints/", JobCheckpoints, get="list"),
+    at("jobs/<uuid:job>/checkpoints/<uuid:checkpoint>/register/", JobCheckpoints, post="register"),
     *several("events/", "int:event", Events),
     *several("audit-exports/", "uuid:audit_export", AuditExports),
     at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),

@@ -38,6 +38,7 @@ from inference.models import (
     EvaluationState,
     FilePurpose,
     Job,
+    JobCheckpoint,
     JobKind,
     JobState,
     PromptTemplate,
@@ -105,6 +106,7 @@ class Objects:
             "file": self._file,
             "batch": self._batch,
             "job": self._job,
+            "checkpoint": self._checkpoint,
         }
 
     @property
@@ -309,6 +311,13 @@ class Objects:
             model="model",
             pool="pool",
         ).pk
+
+    def _checkpoint(self) -> Any:
+        job_id = self._standing.get("job") or self._job()
+        row = JobCheckpoint.objects.order_by("-step").first()
+        step = row.step + 1 if row else 1
+        own = {"tenant": self._tenant, "job_id": job_id, "step": step}
+        return JobCheckpoint.objects.create(**own).pk
 
     def _owner(self) -> FileOwner:
         assert self.asked_with

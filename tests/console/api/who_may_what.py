@@ -48,6 +48,7 @@ TABLE = {
     f"GET {T}jobs/{NIL}/events/": SEES,
     f"GET {T}jobs/{NIL}/metrics/": SEES,
     f"GET {T}jobs/{NIL}/checkpoints/": SEES,
+    f"POST {T}jobs/{NIL}/checkpoints/{NIL}/register/": KEYS,
     f"GET {T}events/": AUDITS,
     f"GET {T}events/0/": AUDITS,
     f"GET {T}receipts/{NIL}/": AUDITS,

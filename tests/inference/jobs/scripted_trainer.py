@@ -85,6 +85,7 @@ class Trainer:
         draft.mkdir(exist_ok=True)
         (draft / "state.json").write_text(json.dumps({"step": done}))
         (draft / "weights.safetensors").write_bytes(tensors(done))
+        write_adapter(draft / "adapter", done)
         with contextlib.suppress(FileExistsError, OSError):
             draft.rename(self.checkpoints / f"step-{done:06d}")
         self.event("checkpoint", step=done, folder=str(self.checkpoints / f"step-{done:06d}"))
@@ -92,10 +93,7 @@ class Trainer:
     def _result(self) -> None:
         kind, output = self.order["kind"], self.output
         if kind in ("fine-tune", "pretrain"):
-            adapter = output / "adapter"
-            adapter.mkdir()
-            (adapter / "adapter_config.json").write_text('{"r": 8, "peft_type": "LORA"}')
-            (adapter / "adapter_model.safetensors").write_bytes(tensors(1))
+            write_adapter(output / "adapter", 1)
         elif kind in ("distil", "quantise", "convert"):
             (output / "model").mkdir()
             (output / "model/model.safetensors").write_bytes(tensors(2))
@@ -105,6 +103,12 @@ class Trainer:
         report = {"steps": self.wishes["steps"], "samples": ["a secret"]}
         (output / "report.json").write_text(json.dumps(report))
         self.event("result", folder=str(output))
+
+
+def write_adapter(folder: Path, seed: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text('{"r": 8, "peft_type": "LORA"}')
+    (folder / "adapter_model.safetensors").write_bytes(tensors(seed))
 
 
 def tensors(seed: int) -> bytes:

@@ -1,8 +1,10 @@
 """A job from its creation to its end: states, events, curves, checkpoints, result and bill."""
 
+import pytest
 from channels.db import database_sync_to_async
 
 from audit.models import Event
+from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
 from inference.models import (
     Completion,
     Job,
@@ -53,6 +55,19 @@ async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
     }
     codes = await rows(JobEvent.objects.filter(job=job).values_list("code", flat=True))
     assert codes == ["started", "registered"]
+
+
+async def test_a_checkpoint_becomes_a_version_that_serves(works: Works) -> None:
+    job = await works.create(steps=6, save_every=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    kept = await rows(JobCheckpoint.objects.filter(job=job, step=4).select_related("job"))
+    for _ in range(2):  # again is the same
+        version = await in_database(register_checkpoint)(kept[0], by="test")
+        assert (str(version), version.kind) == ("tiny-fine-tune-step-4@1", VersionKind.ADAPTER)
+    kept[0].files = []
+    with pytest.raises(NoFiles):
+        await in_database(register_checkpoint)(kept[0], by="test")
 
 
 async def test_each_act_is_on_record(works: Works) -> None:

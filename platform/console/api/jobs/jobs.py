@@ -10,11 +10,12 @@ from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, showing
 from console.api.jobs.owner import owner_of
-from console.api.jobs.progress import CheckpointShape, EventShape, MetricShape
-from console.api.problem import bad_request
+from console.api.jobs.progress import CheckpointShape, EventShape, MetricShape, VersionMade
+from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.jobs import creating
+from inference.jobs.checkpoint_versions import NoAdapter, NoFiles, register_checkpoint
 from inference.jobs.creating import Wanted
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import (
@@ -150,8 +151,9 @@ class _OfJob(Resource):
     """Serves the rows of one job, which is of the tenant."""
 
     def job(self) -> Job:
-        rows = Job.objects.filter(tenant=self.url_tenant)
-        job: Job = self.row(rows)
+        rows = Job.objects.filter(tenant=self.url_tenant, pk=self.kwargs["job"])
+        if (job := rows.first()) is None:
+            raise not_found()
         return job
 
 
@@ -181,8 +183,19 @@ class JobMetrics(_OfJob):
 
 class JobCheckpoints(_OfJob):
     shape = CheckpointShape
+    refusals = {
+        NoFiles: (409, "conflict", _("The checkpoint has no files any more.")),
+        NoAdapter: (409, "conflict", _("It is no adapter: register the job's result instead.")),
+    }
 
     def rows(self) -> QuerySet[JobCheckpoint]:
-        return JobCheckpoint.objects.filter(job=self.job())
+        return JobCheckpoint.objects.filter(job=self.job()).select_related("job")
 
     list = listing(P.VIEW_REQUESTS, "List the checkpoints of a job.")
+
+    @Act(P.MANAGE_KEYS, gives=VersionMade)
+    def register(self, request: Any, job: Any, checkpoint: Any) -> Response:
+        """Register the adapter of a checkpoint as a version, which can be promoted."""
+        row = self.named(self.rows(), "checkpoint", _("There is none."), pk=checkpoint)
+        version = register_checkpoint(row, by=self.actor)
+        return Response({"version": version.pk, "name": str(version)}, 200)

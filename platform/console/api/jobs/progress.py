@@ -36,3 +36,9 @@ class CheckpointShape(Row):
 
     def get_has_files(self, row: object) -> bool:
         return bool(getattr(row, "files", None))
+
+
+class VersionMade(Shape):
+    version = s.UUIDField()
+    name = s.CharField()
+    EXAMPLE = {"name": "smollm2-support-step-20@1"}
