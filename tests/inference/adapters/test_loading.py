@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from channels.db import database_sync_to_async
@@ -31,7 +31,7 @@ in_database = database_sync_to_async
 
 
 @pytest.fixture
-def pool(transactional_db: None) -> Pool:
+def here(transactional_db: None) -> Pool:
     return Pool.add(Model.add(BASE, by=BY), "here", by=BY)
 
 
@@ -46,16 +46,16 @@ def engine(pool: Pool, kind: str, url: str, **options: Any) -> Engine:
 
 
 @pytest.fixture
-def launched(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def launched(here: Pool, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """A llama.cpp that Forebay starts, as far as the rows say."""
 
     def proposed(old: Engine, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        count = Engine.objects.count()
-        options = {**old.options, **changes["options"], "version": f"v{count + 1}"}
-        return f"gpu-1.v{count + 1}", {"kind": old.kind, "url": old.url, "options": options}
+        version = uuid4().hex[:8]
+        options = {**old.options, **changes["options"], "version": version}
+        return f"gpu-1.{version}", {"kind": old.kind, "url": old.url, "options": options}
 
     monkeypatch.setattr(targets.versions, "proposed", proposed)
-    return engine(pool, "llama_cpp", "http://127.0.0.1:9", launch={"model": "base.gguf"})
+    return engine(here, "llama_cpp", "http://127.0.0.1:9", launch={"model": "base.gguf"})
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ async def test_a_vllm_loads_it_and_then_it_serves(
 
 
 def test_until_a_server_answers_the_version_before_serves(
-    pool: Pool, acme: Tenant, answered: Callable[[Exception | None], None]
+    here: Pool, acme: Tenant, answered: Callable[[Exception | None], None]
 ) -> None:
-    engine(pool, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
+    engine(here, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
     before = promoted(acme)
     loading.load_all()
     answered(EngineAway("it is starting"))
@@ -125,9 +125,9 @@ def test_until_a_server_answers_the_version_before_serves(
 
 
 def test_one_that_a_server_cannot_load_fails_and_others_load(
-    pool: Pool, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    here: Pool, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine(pool, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
+    engine(here, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
     broken, sound = promoted(acme), promoted(acme, 2, "sales")
     faults: list[Exception | None] = [AdapterMissing(), None]
 
@@ -142,12 +142,12 @@ def test_one_that_a_server_cannot_load_fails_and_others_load(
 
 
 def test_a_fault_of_ours_keeps_no_other_from_loading(
-    pool: Pool,
+    here: Pool,
     acme: Tenant,
     answered: Callable[[Exception | None], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine(pool, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
+    engine(here, "vllm", "http://127.0.0.1:9/v1", loads_adapters=True)
     broken, sound = promoted(acme), promoted(acme, 2, "sales")
 
     def place(version: ModelVersion) -> str:
@@ -160,8 +160,8 @@ def test_a_fault_of_ours_keeps_no_other_from_loading(
     assert (state(broken)[0], state(sound)[0]) == ("loading", "serving")
 
 
-def test_without_an_engine_that_could_have_it_the_reason_is_said(pool: Pool, acme: Tenant) -> None:
-    engine(pool, "vllm", "http://127.0.0.1:9/v1")  # it loads none
+def test_without_an_engine_that_could_have_it_the_reason_is_said(here: Pool, acme: Tenant) -> None:
+    engine(here, "vllm", "http://127.0.0.1:9/v1")  # it loads none
     promotion = promoted(acme)
     loading.load_all()
     assert state(promotion) == ("failed", targets.NO_ENGINE)
@@ -222,8 +222,8 @@ def test_places_are_for_those_that_serve_and_the_others_go_first(
     assert (state(present)[0], state(later)[0]) == ("serving", "serving")
 
 
-def test_one_of_an_operators_own_server_says_what_to_do(pool: Pool, acme: Tenant) -> None:
-    engine(pool, "llama_cpp", "http://127.0.0.1:9")
+def test_one_of_an_operators_own_server_says_what_to_do(here: Pool, acme: Tenant) -> None:
+    engine(here, "llama_cpp", "http://127.0.0.1:9")
     promotion = promoted(acme)
     loading.load_all()
     assert state(promotion)[1].startswith("gpu-1 is started by its operator")
