@@ -90,6 +90,12 @@ def switch(replacement: Replacement) -> Engine:
     return new
 
 
+def adapters_of(replacement: Replacement) -> list[str]:
+    """Those that its new engine reads at its start."""
+    assert replacement.new
+    return list(replacement.new.options["adapters"])
+
+
 # vLLM --------------------------------------------------------------------------------------------
 async def test_a_vllm_loads_it_and_then_it_serves(
     vllm: Vllm, acme: Tenant, settings: Settings
@@ -175,7 +181,7 @@ def test_a_llama_cpp_is_replaced_by_one_with_the_adapter(
     for _ in range(3):
         loading.load_all()
     replacement = Replacement.objects.get()
-    assert replacement.new.options["adapters"] == [str(promotion.version_id)]
+    assert adapters_of(replacement) == [str(promotion.version_id)]
     assert state(promotion)[0] == "loading"
     switch(replacement)
     loading.load_all()
@@ -213,7 +219,7 @@ def test_places_are_for_those_that_serve_and_the_others_go_first(
     Engine.objects.update(options={**launched.options, "adapters": names})
     loading.load_all()
     replacement = Replacement.objects.open().get()
-    assert replacement.new.options["adapters"] == [names[1], str(later.version_id)]
+    assert adapters_of(replacement) == [names[1], str(later.version_id)]
     switch(replacement)
     loading.load_all()
     third = an_adapter(acme, BASE, "third").promote(a_version(acme, 9), by=BY)
@@ -264,7 +270,7 @@ def test_an_engine_that_joins_the_pool_gets_what_serves(
     for _ in range(3):
         loading.load_all()
     replacement = Replacement.objects.get()
-    assert replacement.new.options["adapters"] == [str(version.pk)]
+    assert adapters_of(replacement) == [str(version.pk)]
     replacement.fail("no memory", by=BY)
     loading.load_all()
     assert Replacement.objects.count() == 1, "not again and again"
