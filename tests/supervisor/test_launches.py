@@ -87,3 +87,14 @@ async def test_the_server_of_an_engine_that_rests_stops_and_starts_again(
     await launches.look([row()._replace(stopped=True)])
     await launches.look([row()])
     assert (len(kept.lines), kept.retired) == (2, 1)
+
+
+async def test_it_reads_the_adapters_of_its_engine(
+    launches: Launches, kept: Kept, tmp_path: Path
+) -> None:
+    await launches.look([row()])
+    await launches.look([row(options={"adapters": ["one", "two"]})])
+    before, after = kept.lines
+    assert "--adapter" not in before
+    folder = tmp_path / "home" / "adapters"
+    assert after.endswith(f" --adapter {folder}/one.gguf --adapter {folder}/two.gguf")

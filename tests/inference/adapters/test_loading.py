@@ -1,6 +1,7 @@
 """Engines load what was promoted: a vLLM by its API, a llama.cpp by a new version of its engine."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from inference.models import (
     Replacement,
 )
 from inference.models.replacement import Step
+from inference.registry import versions
 from tenants.models import Tenant
 from tests.inference.adapters.conftest import Vllm
 from tests.inference.adapters.rows import BY, a_version, an_adapter, serve
@@ -54,7 +56,7 @@ def launched(here: Pool, monkeypatch: pytest.MonkeyPatch) -> Engine:
         options = {**old.options, **changes["options"], "version": version}
         return f"gpu-1.{version}", {"kind": old.kind, "url": old.url, "options": options}
 
-    monkeypatch.setattr(targets.versions, "proposed", proposed)
+    monkeypatch.setattr(versions, "proposed", proposed)
     return engine(here, "llama_cpp", "http://127.0.0.1:9", launch={"model": "base.gguf"})
 
 
@@ -189,8 +191,8 @@ def test_a_llama_cpp_is_replaced_by_one_with_the_adapter(
     second = promoted(acme, 2, "sales")
     loading.load_all()
     new = switch(Replacement.objects.open().get())
-    versions = [str(promotion.version_id), str(second.version_id)]
-    assert new.options["adapters"] == versions  # each keeps what the other has
+    names = [str(promotion.version_id), str(second.version_id)]
+    assert new.options["adapters"] == names  # each keeps what the other has
 
 
 def test_a_new_server_that_dies_ends_the_promotion_and_the_old_one_serves(
@@ -274,3 +276,22 @@ def test_an_engine_that_joins_the_pool_gets_what_serves(
     replacement.fail("no memory", by=BY)
     loading.load_all()
     assert Replacement.objects.count() == 1, "not again and again"
+
+
+def test_a_server_of_ours_gets_a_new_version_with_the_same_model(
+    here: Pool, settings: Settings, tmp_path: Path
+) -> None:
+    """Also the embedded one, whose model lies in no folder of FOREBAY_MODELS."""
+    model, key = tmp_path / "base.gguf", tmp_path / "engines.key"
+    model.write_bytes(b"GGUF....")
+    key.write_text("secret of the home")
+    settings.MODEL_FOLDERS, settings.ENGINE_KEYS_FILE = [model], key
+    old = engine(here, "llama_cpp", "http://127.0.0.1:17001", launch={"model": str(model)})
+    names = [str(uuid4())]
+    new = targets.replace(old, names).new
+    assert new
+    assert new.options["adapters"] == names
+    assert new.options["launch"] == old.options["launch"]
+    assert new.url != old.url
+    with pytest.raises(targets.Refused, match="ids of versions"):
+        targets.replace(new, ["../../etc/passwd"])

@@ -1,6 +1,7 @@
 """Requests that name an adapter: their answers, their record, and the rules of their base."""
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -8,13 +9,16 @@ import pytest
 from channels.db import database_sync_to_async
 
 from audit.models import Event
+from inference.api.call import Call
+from inference.api.grpc import methods
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.engines import adapters
 from inference.engines.kinds.vllm import served_name
 from inference.intake.access.allowed import models_for
 from inference.intake.context import Context
 from inference.models import Completion, ModelVersion, Usage
 from tenants import model_access
-from tenants.models import Quota, Tenant, User
+from tenants.models import ApiKey, Quota, Tenant, User
 from tenants.roles import Role
 from tests.inference.adapters.conftest import BASE, Vllm, client_of
 from tests.inference.adapters.rows import a_version, an_adapter, put_in_force, serve
@@ -117,6 +121,22 @@ async def test_lists_have_it_with_its_base(
     assert (own["parent"], own["version"]) == (BASE, "tuned@1")
     assert own["context_length"] == base["context_length"]
     assert (await client.get(f"/v1/models/{SUPPORT}")).json() == own
+
+
+async def test_grpc_lists_and_takes_it(
+    version: ModelVersion, context: Context, acme: Tenant
+) -> None:
+    _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    caller = await context.authenticator.by_key(text)
+    call = Call(context, "/forebay.v1.InferenceService/Chat", "198.51.100.7", "grpc")
+    rpc: Any = SimpleNamespace(call=call, header=lambda name: None, time_left_s=30.0)
+    listed = await methods.list_models(rpc, caller, pb.ListModelsRequest())
+    assert [model.id for model in listed.models] == [BASE, SUPPORT]
+    request = pb.ChatRequest(model=SUPPORT, messages=[pb.ChatMessage(role="user", content="hi")])
+    submission = await methods.chat(rpc, caller, request, streamed=False)
+    assert submission.engine.config.name == BASE
+    assert submission.adapter
+    assert submission.adapter.version == version.pk
 
 
 async def test_a_quota_of_the_base_counts_requests_of_its_adapters(
