@@ -43,8 +43,9 @@ _EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
 
 _JOBS = """
     exists (select from inference_job where due_at <= now())
-    or exists (select from inference_job job join inference_completion done
-               on done.id = job.order_id where done.state <> 'open')"""
+    or exists (select from inference_job job where job.order_id is not null
+               and (select done.state from inference_completion done
+                    where done.id = job.order_id) <> 'open')"""
 
 _FILES = """
     exists (select from inference_file
