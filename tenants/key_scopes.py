@@ -28,6 +28,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_QUOTAS,
             P.MANAGE_MEMBERS,
             P.MANAGE_TEMPLATES,
+            P.MANAGE_MODELS,
             P.MANAGE_ADAPTERS,
             P.MANAGE_EVALUATIONS,
         }

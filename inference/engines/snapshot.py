@@ -5,6 +5,7 @@ Requests that hold an older one may finish with it.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine
@@ -63,6 +64,7 @@ class Snapshot:
     pools: dict[str, Pool] = field(default_factory=dict)
     pools_of: dict[str, tuple[Pool, ...]] = field(default_factory=dict)
     served: dict[str, Engine] = field(default_factory=dict)
+    only_for: dict[str, UUID] = field(default_factory=dict)  # models of one tenant alone
 
 
 def snapshot(
@@ -79,7 +81,8 @@ def snapshot(
     for entry in entries:
         if engine := built.get(_key(entry)) or build(entry):
             pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
-    return Snapshot(entries, pools, *_by_model(pools))
+    only_for = {entry.model: entry.only_for for entry in entries if entry.only_for}
+    return Snapshot(entries, pools, *_by_model(pools), only_for)
 
 
 def _key(entry: EngineEntry) -> str:

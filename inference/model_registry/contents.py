@@ -90,9 +90,9 @@ def _paths(folder: Path) -> dict[str, Path]:
     """Returns the files by their names. Raises BadFile."""
     if folder.is_symlink() or not folder.exists():
         raise BadFile(f"there is no folder {folder.name!r}, or it is a symbolic link")
-    found = [folder] if folder.is_file() else sorted(_walked(folder, 0))
+    files = [folder] if folder.is_file() else sorted(_walked(folder, 0))
     root = folder.parent if folder.is_file() else folder
-    paths = {path.relative_to(root).as_posix(): path for path in found}
+    paths = {path.relative_to(root).as_posix(): path for path in files}
     if len({name.casefold() for name in paths}) < len(paths):
         raise BadFile("two files differ by upper and lower case alone")
     return paths
@@ -129,7 +129,8 @@ def _checked(name: str, path: Path) -> Header | None:
     suffix = path.suffix.lower()
     if is_lfs_pointer(path):
         raise BadFile(
-            f"{name} is a pointer of Git LFS without its content: run `git lfs pull` first"
+            f"{name} is a pointer of Git LFS without its content: run `git lfs pull` first, or "
+            "import the file by https"
         )
     if read_header := WEIGHTS.get(suffix):
         return read_header(path)

@@ -5,6 +5,7 @@ A file leaves the store once no version of its owner has it. Both are decided un
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -14,7 +15,7 @@ from audit.retention import legal_hold
 from inference.model_registry.opening import remove_copy
 from inference.model_registry.registering import scope_of
 from inference.model_registry.storage import store
-from inference.models import Engine, ModelFile, ModelVersion
+from inference.models import AdapterPromotion, ModelFile, ModelVersion
 from inference.models.model_version import lock_registry
 
 Use = Callable[[ModelVersion], str]  # returns who uses the version, for people; "" for nobody
@@ -36,14 +37,21 @@ def delete(version: ModelVersion, *, by: str) -> None:
             legal_hold.refuse_if_held(version.tenant_id, version.pk)
         _refuse_used(version)
         version.delete_files(by=by)
-        transaction.on_commit(lambda: remove_files(version))
+        # What fails here, `tidying.give_up` does within the hour.
+        transaction.on_commit(partial(remove_files, version), robust=True)
 
 
 def _refuse_used(version: ModelVersion) -> None:
-    engines = Engine.objects.filter(model_version_id=version.pk)
-    users = [*engines.values_list("name", flat=True)[:1], *(use(version) for use in _uses)]
-    if user := next(filter(None, users), ""):
-        raise ValidationError(_("It is in use: %s.") % user)
+    if present := user(version):
+        raise ValidationError(_("It is in use: %s.") % present)
+
+
+def user(version: ModelVersion) -> str:
+    """Returns an engine or another user of the version; "" if nobody uses it."""
+    adapters = AdapterPromotion.objects.wanted().filter(version=version)
+    names = (row.adapter.model for row in adapters.select_related("adapter")[:1])
+    others = (use(version) for use in _uses)
+    return next(filter(None, (*version.engine_names, *names, *others)), "")
 
 
 def remove_files(version: ModelVersion) -> None:

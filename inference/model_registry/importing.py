@@ -90,7 +90,7 @@ def begin(
     `fields` are parents, licence and card.
     """
     source.check(by_tenant=tenant_id is not None)
-    if room.left(tenant_id) <= 0:
+    if room.remaining(tenant_id) <= 0:
         raise ValidationError(_("There is no room for it: delete versions that nobody needs."))
     version = ModelVersion.begin(
         tenant_id=tenant_id,
@@ -141,7 +141,7 @@ def import_now(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool
     """Get the files into an empty folder, check them and register them. Raises Stopped."""
     try:
         with scope_of(version.tenant_id):
-            budget = Budget(room.left(version.tenant_id), is_wanted)
+            budget = Budget(room.remaining(version.tenant_id), is_wanted)
         files = _fetched(version, folder, budget)
         checked = contents.read(files, VersionKind(version.kind))
         with scope_of(version.tenant_id):

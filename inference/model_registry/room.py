@@ -38,7 +38,7 @@ def check(tenant_id: UUID | None, files: Iterable[Named]) -> None:
         raise RegistryFull(stored)
 
 
-def left(tenant_id: UUID | None) -> int:
+def remaining(tenant_id: UUID | None) -> int:
     """Returns the bytes that an import may still bring, in the owner's scope."""
     if tenant_id is None:
         return int(settings.MODEL_COPIES_BYTES)

@@ -20,7 +20,9 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
+from inference.log_translation import in_words
 from inference.models.prompt_template import is_name
+from inference.models.served import Engine
 from tenants.models import Tenant
 from tenants.models.model_changes import lock
 
@@ -158,6 +160,17 @@ class ModelVersion(models.Model):
     def owner(self) -> str:
         """Returns the name of its owner in the store of objects."""
         return str(self.tenant_id) if self.tenant_id else "platform"
+
+    @property
+    def problem_in_words(self) -> str:
+        """Returns why its import failed, in the reader's language."""
+        return in_words(self.problem)
+
+    @property
+    def engine_names(self) -> list[str]:
+        """Returns the engines that serve it."""
+        rows = Engine.objects.filter(model_version_id=self.pk)
+        return sorted(rows.values_list("name", flat=True))
 
     @property
     def label(self) -> str:

@@ -26,7 +26,7 @@ from inference.pool_policy import PoolPolicy
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
-           e.auto_slots, e.hosted, e.options, e.from_file, p.condition,
+           e.auto_slots, e.hosted, e.options, e.from_file, m.only_for, p.condition,
            p.overflow_after_ms, p.limits, p.window
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
@@ -79,17 +79,19 @@ def entry_of(engine: Engine) -> EngineEntry:
     """Returns the entry of an engine's row."""
     pool = engine.pool
     names = (pool.model.name, pool.name, engine.name)
-    fields, policy, from_file = engine.fields, pool.policy, engine.from_file
-    return EngineEntry(*names, fields, engine.draining, policy, engine.seat, from_file)
+    fields, policy, only_for = engine.fields, pool.policy, pool.model.only_for
+    own = engine.seat, engine.from_file, only_for
+    return EngineEntry(*names, fields, engine.draining, policy, *own)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> EngineEntry:
-    url, api_key, slots, auto_slots, hosted, options, from_file, *policy = more
+    url, api_key, slots, auto_slots, hosted, options, from_file, only_for, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
     fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
-    return EngineEntry(model, pool, engine, fields, draining, PoolPolicy(*policy), seat, from_file)
+    own = (fields, draining, PoolPolicy(*policy), seat, from_file, only_for)
+    return EngineEntry(model, pool, engine, *own)
 
 
 def _adapter(tenant_id: UUID, base: str, created: int, *adapter: Any) -> AdapterInForce:

@@ -13,6 +13,7 @@ from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
+from console.registry import pages as registry
 from console.serving import adapters, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
@@ -32,6 +33,7 @@ _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _TASK_SET = "task-sets/<uuid:task_set>/"
 _TEMPLATE = "templates/<uuid:template>/"
+_VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
 in_tenant = [
@@ -83,6 +85,10 @@ in_tenant = [
     path(f"{_EVALUATION}cancellation/", evaluations.cancellation, name="evaluation_cancellation"),
     path(f"{_EVALUATION}removal/", evaluations.removal, name="evaluation_removal"),
     path(f"{_EVALUATION}file/", evaluations.file, name="evaluation_file"),
+    path("versions/", registry.versions, name="model_versions"),
+    path("versions/import/", registry.importing, name="model_version_import"),
+    path(_VERSION, registry.version, name="model_version"),
+    path(f"{_VERSION}removal/", registry.removal, name="model_version_removal"),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
@@ -169,6 +175,11 @@ urlpatterns = [
     path(
         "console/models/<uuid:served_model>/removal/", models.removal, name="served_model_removal"
     ),
+    path("console/versions/", registry.all_versions, name="all_model_versions"),
+    path("console/versions/import/", registry.all_importing, name="all_model_version_import"),
+    path(f"console/{_VERSION}", registry.any_version, name="any_model_version"),
+    path(f"console/{_VERSION}removal/", registry.any_removal, name="any_model_version_removal"),
+    path(f"console/{_VERSION}promotion/", registry.promotion, name="model_version_promotion"),
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
     path("console/pools/<uuid:pool>/", pools.pool, name="pool"),

@@ -4,7 +4,16 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from inference.models import Adapter, Engine, Model, Pool, PromptTemplate
+from inference.models import (
+    Adapter,
+    Engine,
+    Model,
+    ModelFile,
+    ModelVersion,
+    Pool,
+    PromptTemplate,
+    VersionKind,
+)
 from inference.registry.importing import import_file
 from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
@@ -64,6 +73,8 @@ LISTS = (
     "task-sets/addition/",
     "evaluations/",
     "evaluations/addition/",
+    "versions/",
+    "versions/import/",
     "cache/",
     "members/",
     "teams/",
@@ -111,6 +122,7 @@ def furnish(owner: Member) -> list[str]:
         f"keys/{key.pk}/",
         f"members/{owner.pk}/",
         f"teams/{team.pk}/",
+        f"versions/{_version(owner).pk}/",
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
@@ -120,6 +132,19 @@ def furnish(owner: Member) -> list[str]:
         f"refusals/{found.pk}/",
     ]
     return [inside + page for page in (*LISTS, *details)]
+
+
+def _version(owner: Member) -> ModelVersion:
+    """One that failed, with a parent and a file."""
+    names = {"name": "a-model-with-quite-a-long-name-for-a-phone", "created_by": owner.actor}
+    of = {"tenant": owner.tenant, "kind": VersionKind.FULL, **names}
+    base = ModelVersion.objects.create(number=1, state="ready", card="A card.", **of)
+    version = ModelVersion.objects.create(number=2, state="failed", problem="x is not JSON", **of)
+    version.parents.add(base, through_defaults={"tenant": owner.tenant})
+    ModelFile.objects.create(
+        tenant=owner.tenant, version=version, name="m.gguf", sha256="0" * 64, size=123_456
+    )
+    return version
 
 
 def _template(owner: Member) -> PromptTemplate:

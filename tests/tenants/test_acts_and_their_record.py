@@ -16,6 +16,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from inference.evaluation.content import Content, Item, Kind
+from inference.model_registry.promoting import promote
 from inference.models import (
     Adapter,
     AdapterPromotion,
@@ -26,9 +27,11 @@ from inference.models import (
     JobKind,
     JobState,
     Model,
+    ModelVersion,
     Pool,
     Replacement,
     TaskSet,
+    VersionKind,
 )
 from inference.registry.versions import proposed
 from tenants import model_access
@@ -100,6 +103,10 @@ def _pool() -> Pool:
 
 def _engine(pool: Pool, name: str) -> Engine:
     return Engine.add(pool, name, by=BY, kind="openai", url="http://127.0.0.1:9/v1")
+
+
+def _version(w: World) -> ModelVersion:
+    return ModelVersion.begin(tenant_id=None, name="m", kind=VersionKind.BASE, by=BY)
 
 
 def _suspended(w: World) -> Tenant:
@@ -203,6 +210,7 @@ ACTS: dict[Action, Act] = {
     Action.TEAM_JOIN: lambda w: lambda: w.team.add(w.alice, by=BY),
     Action.TEAM_LEAVE: lambda w: lambda: w.team.take_out(w.bob, by=BY),
     Action.MODEL_ADD: lambda w: lambda: Model.add("large", by=BY),
+    Action.MODEL_CHANGE: lambda w: lambda: w.engine.pool.model.change(by=BY, only_for=w.acme.pk),
     Action.MODEL_REMOVE: lambda w: lambda: w.engine.pool.model.remove(by=BY),
     Action.POOL_ADD: lambda w: lambda: Pool.add(w.engine.pool.model, "second", by=BY),
     Action.POOL_CHANGE: lambda w: lambda: w.engine.pool.change(by=BY, position=3),
@@ -240,6 +248,18 @@ ACTS: dict[Action, Act] = {
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
     Action.MODEL_WITHDRAW: lambda w: lambda: model_access.withdraw(w.restricted, w.team, by=BY),
+    Action.MODEL_VERSION_IMPORT: lambda w: lambda: _version(w),
+    Action.MODEL_VERSION_READY: lambda w: partial(_version(w).finish, by=BY),
+    Action.MODEL_VERSION_FAIL: lambda w: partial(_version(w).fail, "it is broken", by=BY),
+    Action.MODEL_VERSION_MARK: lambda w: partial(_version(w).mark, "an erasure", by=BY),
+    Action.MODEL_VERSION_PROMOTE: lambda w: partial(
+        promote,
+        _version(w).finish(by=BY),
+        w.engine,
+        by=BY,
+        changes={"url": "http://127.0.0.1:8/v1"},
+    ),
+    Action.MODEL_VERSION_DELETE: lambda w: partial(_version(w).delete_files, by=BY),
     Action.API_KEY_CREATE: lambda w: lambda: ApiKey.issue(w.acme, "new", by=BY),
     Action.API_KEY_CHANGE: lambda w: lambda: w.key.change(by=BY, burst=5),
     Action.API_KEY_ROTATE: lambda w: lambda: w.key.rotate(by=BY, overlap=timedelta(hours=1)),
@@ -270,13 +290,15 @@ ACTS: dict[Action, Act] = {
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
 SUBJECTS |= {"job"}
+SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
     Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
     Action.EVALUATION_EXPORT,
     Action.JOB_CREATE,
-    Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
+    Action.MODEL_VERSION_READ,
+    Action.MODEL_VERSION_REFUSE,
     Action.QUOTA_REACHED,
     Action.QUOTA_OVERRUN,
     Action.QUOTA_DIFFERENCE,
@@ -289,7 +311,7 @@ def everything() -> dict[str, list[Any]]:
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
         *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
-        *(TaskSet, Evaluation, EvaluationGate),
+        *(TaskSet, Evaluation, EvaluationGate, ModelVersion),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

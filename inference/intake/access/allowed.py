@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from inference.engines import adapters, answering, pools_of, served
+from inference.engines import adapters, answering, is_open_to, pools_of, served
 from inference.engines.adapters import AdapterInForce
 from inference.engines.base import Engine
 from inference.errors import BadRequest, Unavailable
@@ -91,7 +91,12 @@ def check(caller: Caller, engine: Engine, client_ip: str, scope: str = Scope.INF
 def visible(caller: Caller, engine: Engine) -> bool:
     """Hides models served only by hosted pools from local-only callers."""
     model = engine.config.name
-    return bool(open_to(caller, model)) and caller.may_use(model)
+    return bool(open_to(caller, model)) and may_use(caller, model)
+
+
+def may_use(caller: Caller, model: str) -> bool:
+    """Returns whether the model is open to the caller's tenant, and to the caller there."""
+    return is_open_to(caller.tenant_id, model) and caller.may_use(model)
 
 
 class Target(NamedTuple):
@@ -114,7 +119,7 @@ def target_for(caller: Caller, model: str) -> Target:
     engine, adapter = served().get(model), None
     if engine is None and (row := adapters.find(caller.tenant_id, model)):
         engine, adapter = served().get(row.base), row.adapter
-    if engine is None or not caller.may_use(engine.config.name):
+    if engine is None or not may_use(caller, engine.config.name):
         raise NoSuchModel(model, hidden=engine is not None)
     check_residency(caller, engine.config.name)
     return Target(engine, adapter)
@@ -139,7 +144,7 @@ def first_for(caller: Caller) -> str:
 
     If residency forbids all of them, it is the first of those.
     """
-    allowed = [name for name in answering() if caller.may_use(name)]
+    allowed = [name for name in answering() if may_use(caller, name)]
     return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
 
 
@@ -174,5 +179,6 @@ def _models_of(tenant: Tenant) -> list[str]:
     return [
         name
         for name in answering()
-        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
+        if is_open_to(tenant.pk, name)
+        and not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
     ]

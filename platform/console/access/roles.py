@@ -21,6 +21,8 @@ WORDS: dict[Permission, Promise] = {
     Permission.MANAGE_MEMBERS: _("Invite, change and remove members"),
     Permission.VIEW_TEAMS: _("See teams and models"),
     Permission.MANAGE_TEAMS: _("Manage teams and grants of models"),
+    Permission.VIEW_MODELS: _("See versions of models"),
+    Permission.MANAGE_MODELS: _("Import, download and delete versions of models"),
     Permission.VIEW_TEMPLATES: _("See prompt templates"),
     Permission.MANAGE_TEMPLATES: _("Write and remove prompt templates"),
     Permission.VIEW_ADAPTERS: _("See adapters"),

@@ -18,6 +18,7 @@ from console.api.limits.prices import Prices
 from console.api.limits.quotas import Notices, Quotas, Raises
 from console.api.limits.refusals import Refusals
 from console.api.me import Me, Roles
+from console.api.models.versions import AllModelVersions, ModelVersions
 from console.api.no_route import no_route
 from console.api.people import Invitations, Members, Places, Teams
 from console.api.privacy.deletions import Deletions, OwnDeletions
@@ -69,6 +70,7 @@ def several(route: str, one: str, resource: type[Resource], *posts: str) -> list
     return [at(route, resource, **many), at(row, resource, **single), *further]
 
 
+_MODEL_FILES = "model-versions/<uuid:model_version>/files/"
 in_tenant: list[URLPattern | URLResolver] = [
     at("", Tenants, get="retrieve", patch="partial_update"),
     at("suspend/", Tenants, post="suspend"),
@@ -106,6 +108,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("task-sets/", "uuid:task_set", TaskSets),
     *several("evaluations/", "uuid:evaluation", Evaluations, "cancel"),
     at("evaluations/<uuid:evaluation>/report/", Evaluations, get="file"),
+    *several("model-versions/", "uuid:model_version", ModelVersions),
+    at(_MODEL_FILES, ModelVersions, get="files"),
+    at(f"{_MODEL_FILES}<int:model_file>/", ModelVersions, get="file"),
     at("cache/", Cache, get="show"),
     at("cache/purge/", Cache, post="purge"),
     *several("cache/rules/", "int:rule", CacheRules),
@@ -127,6 +132,9 @@ urlpatterns = [
     at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
     *several("prices/", "int:price", Prices, "end"),
     *several("models/", "uuid:served_model", Models),
+    *several("model-versions/", "uuid:model_version", AllModelVersions, "promote"),
+    at(_MODEL_FILES, AllModelVersions, get="files"),
+    at(f"{_MODEL_FILES}<int:model_file>/", AllModelVersions, get="file"),
     *several("pools/", "uuid:pool", Pools),
     *several("pools/<uuid:pool>/gates/", "uuid:gate", Gates),
     at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),

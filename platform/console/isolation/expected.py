@@ -44,6 +44,7 @@ _BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_VERSION = "versions/<uuid:model_version>/"
 PAGES: tuple[ExpectedPage, ...] = (
     # Before and around the console
     ExpectedPage("", sees=ANYBODY),
@@ -96,6 +97,11 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/models/", sees=OPERATORS, acts=OPERATORS),
     ExpectedPage("console/models/live/", sees=OPERATORS),
     ExpectedPage("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),
+    ExpectedPage("console/versions/", sees=OPERATORS),
+    ExpectedPage("console/versions/import/", sees=OPERATORS, acts=OPERATORS),
+    ExpectedPage("console/" + _VERSION, sees=OPERATORS, bare=True),
+    ExpectedPage("console/" + _VERSION + "removal/", acts=OPERATORS, bare=True),
+    ExpectedPage("console/" + _VERSION + "promotion/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/", sees=OPERATORS),
     ExpectedPage("console/pools/live/", sees=OPERATORS),
     ExpectedPage("console/pools/<uuid:pool>/queue/", sees=OPERATORS, bare=True),
@@ -202,6 +208,10 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("adapters/<uuid:adapter>/rollback/", acts=P.MANAGE_ADAPTERS),
         ExpectedPage("adapters/<uuid:adapter>/cancellation/", acts=P.MANAGE_ADAPTERS),
         ExpectedPage("adapters/<uuid:adapter>/removal/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("versions/", sees=P.VIEW_MODELS),
+        ExpectedPage("versions/import/", sees=P.MANAGE_MODELS, acts=P.MANAGE_MODELS),
+        ExpectedPage(_VERSION, sees=P.VIEW_MODELS),
+        ExpectedPage(_VERSION + "removal/", acts=P.MANAGE_MODELS),
         ExpectedPage("cache/", sees=P.VIEW_USAGE),
         ExpectedPage("cache/rules/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("cache/rules/<int:rule>/removal/", acts=P.MANAGE_QUOTAS),

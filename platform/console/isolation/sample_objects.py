@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +30,7 @@ from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.evaluation.content import Content as Tasks
 from inference.evaluation.content import Item, Kind
+from inference.model_registry.registering import register
 from inference.models import (
     Adapter,
     Batch,
@@ -41,12 +44,14 @@ from inference.models import (
     JobCheckpoint,
     JobKind,
     JobState,
+    ModelFile,
     PromptTemplate,
     State,
     TaskSet,
     Usage,
     UsageDay,
     UsageHour,
+    VersionKind,
 )
 from inference.templating.content import Content
 from tenants import model_access
@@ -102,6 +107,8 @@ class Objects:
             "adapter": self._adapter,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
+            "model_version": self._model_version,
+            "model_file": self._model_file,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
@@ -377,6 +384,21 @@ class Objects:
             total=1,
             report={"figures": [], "agreement": None, "candidate": None, "against": None},
         ).id
+
+    def _model_version(self) -> Any:
+        """Register a small file with the tenant's secret word in its card."""
+        raw = b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)  # without keys and tensors
+        name = self._new_name().replace(" ", "-").lower()
+        with TemporaryDirectory() as folder:
+            file = Path(folder, "model.gguf")
+            file.write_bytes(raw)
+            kind, card = VersionKind.BASE, self._secret
+            return register(
+                tenant_id=self._tenant.id, name=name, folder=file, kind=kind, card=card, by=BY
+            ).pk
+
+    def _model_file(self) -> Any:
+        return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
         nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())

@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
-from inference.models import Adapter, PromptTemplate
+from inference.models import Adapter, ModelVersion, PromptTemplate, VersionKind
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
@@ -38,6 +38,7 @@ READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
 SEE_TEMPLATES = WRITERS | {"carol"}
+SEE_VERSIONS = SEE_TEMPLATES | {"operator"}
 
 Row = tuple[str, str, frozenset[str], int]
 Found = dict[tuple[str, str], int | str]
@@ -93,6 +94,11 @@ IN_TENANT: list[Row] = [
     ("post", "evaluation_cancellation", WRITERS, 302),
     ("post", "evaluation_removal", WRITERS, 302),
     ("post", "evaluation_file", SEE_TEMPLATES, 200),
+    ("get", "model_versions", SEE_VERSIONS, 200),
+    ("get", "model_version", SEE_VERSIONS, 200),
+    ("get", "model_version_import", WRITERS, 200),
+    ("post", "model_version_import", WRITERS, 200),
+    ("post", "model_version_removal", WRITERS, 302),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -181,6 +187,9 @@ PLATFORM: list[Row] = [
     ("get", "served_models", OPERATOR, 200),
     ("post", "served_models", OPERATOR, 200),
     ("get", "served_models_live", OPERATOR, 200),
+    ("get", "all_model_versions", OPERATOR, 200),
+    ("get", "all_model_version_import", OPERATOR, 200),
+    ("post", "all_model_version_import", OPERATOR, 200),
     ("get", "pools", OPERATOR, 200),
     ("get", "pools_live", OPERATOR, 200),
     ("post", "pool_addition", OPERATOR, 200),
@@ -188,6 +197,7 @@ PLATFORM: list[Row] = [
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
+ALSO_SHOWN |= {"model_version_import"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
@@ -204,6 +214,8 @@ ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", 
 ELSEWHERE |= {"deletion_lifting", "price_ending"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
 ELSEWHERE |= {"all_deletions", "keys_at_rest", "backups"}
+# tests/console/registry
+ELSEWHERE |= {"any_model_version", "any_model_version_removal", "model_version_promotion"}
 # tests/console/serving
 ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
 ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_log"}
@@ -237,6 +249,7 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"quota_raise": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
+        **{f"model_version{verb}": _version(acme) for verb in ("", "_removal")},
         "prompt_template_trial": {**template, "number": 1},
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
@@ -259,6 +272,12 @@ def _evaluations(tenant: Tenant) -> Targets:
         **{f"evaluation{verb}": evaluation for verb in verbs},
         **{f"task_set{verb}": task_set for verb in ("", "_removal")},
     }
+
+
+def _version(tenant: Tenant) -> dict[str, Any]:
+    fields = {"tenant": tenant, "name": "own", "kind": VersionKind.BASE, "created_by": "t"}
+    number = ModelVersion.objects.count() + 1
+    return {"model_version": ModelVersion.objects.create(number=number, **fields).pk}
 
 
 def _trail(tenant: Tenant) -> Targets:

@@ -22,7 +22,15 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from inference.models import Engine, EvaluationGate, Model, Pool, PromptTemplate, Replacement
+from inference.models import (
+    Engine,
+    EvaluationGate,
+    Model,
+    ModelVersion,
+    Pool,
+    PromptTemplate,
+    Replacement,
+)
 from inference.registry.versions import proposed
 from inference.templating.content import Content
 from inference.templating.variables import Variable
@@ -73,6 +81,8 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         limit=0.0,
         by="test",
     )
+    fields = {"kind": "base", "state": "ready", "created_by": "test"}
+    version = ModelVersion.objects.create(tenant=tenant, name="own", number=1, **fields)
     prompt = Content(prompt="Greet {{who}}", variables=[Variable("who")])
     return {
         "replacement": str(replacement.pk),
@@ -93,6 +103,8 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "task_set": str(evaluation.task_set_id),
         "evaluation": str(evaluation.pk),
         "gate": str(gate.pk),
+        "model_version": str(version.pk),
+        "model_file": "1",
         "rule": str(CacheRule.set(tenant, on=True, by="test").pk),
         "price": str(Price.set("large", 1, 1, 1, by="test").pk),
         "key": str(issued(tenant, ["inference"])[0].pk),

@@ -18,6 +18,7 @@ from inference.model_registry.promoting import promote
 from inference.model_registry.registering import register
 from inference.model_registry.storage import store
 from inference.models import Engine, Model, ModelVersion, Pool, VersionKind, VersionState
+from inference.personal_data import model_versions
 from tenants.models import Tenant
 from tests.inference.model_registry.files import folder, gguf
 
@@ -165,6 +166,20 @@ def test_objects_without_a_row_go_after_a_day(
     monkeypatch.setattr(tidying, "UNKNOWN", timedelta(seconds=-1))
     assert tidying.remove_unknown() == 1
     assert len(list(store().stored(str(acme.pk)))) == 2
+
+
+def test_old_versions_go_with_their_retention_unless_they_serve(
+    of_acme: ModelVersion, acme: Tenant, engine: Engine, tmp_path: Path
+) -> None:
+    served = register(tenant_id=acme.pk, name="served", folder=folder(tmp_path / "s"), kind=FULL)
+    Engine.objects.update(model_version_id=served.pk)
+    later = timezone.now() + timedelta(days=1)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1
+    of_acme.refresh_from_db()
+    assert of_acme.state == VersionState.DELETED
+    assert not of_acme.files.exists()
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1  # its row
+    assert list(ModelVersion.objects.of(acme.pk)) == [served]
 
 
 # Copies and marks --------------------------------------------------------------------------------
