@@ -55,7 +55,7 @@ def run_order(
     with tempfile.NamedTemporaryFile("w", suffix=".json") as order:
         json.dump(fields, order)
         order.flush()
-        command = [TRAINER, "-m", "trainer", order.name]
+        command = [str(TRAINER), "-m", "trainer", order.name]
         ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(f"{kind} ended with {ran.returncode}: {ran.stderr[-500:]}")

@@ -106,9 +106,9 @@ class FileWriter:
         if expires_after_s is not None:
             file.expires_at = file.created_at + timedelta(seconds=expires_after_s)
         with tenant_scope(owner.tenant_id):
-            fields = {"size": file.size, "whole": True, "expires_at": file.expires_at}
-            fields["purpose"] = file.purpose
-            if not File.objects.filter(pk=file.pk).update(**fields):
+            fields = ("size", "whole", "expires_at", "purpose")
+            values = {name: getattr(file, name) for name in fields}
+            if not File.objects.filter(pk=file.pk).update(**values):
                 raise FileGone
             on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
         return file

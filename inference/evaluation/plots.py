@@ -57,8 +57,8 @@ def _bar(side: dict[str, Any], y: int, most: float, colour: str) -> Iterator[str
 
 def _most(row: dict[str, Any]) -> float:
     """Returns the value at the end of the row's scale, which far baselines do not stretch."""
-    shown = [row[side]["high"] for side in COLOURS if row[side]]
-    near = [value for value in row["baselines"].values() if value <= 3 * max(shown)]
+    shown: list[float] = [row[side]["high"] for side in COLOURS if row[side]]
+    near: list[float] = [value for value in row["baselines"].values() if value <= 3 * max(shown)]
     return max([*shown, *near, 1e-9])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from inference.evaluation.content import SCORED, Content
 from inference.evaluation.figures import LOWER, Figure, agreement, figures_of
-from inference.evaluation.results import SideResults
+from inference.evaluation.results import ChoiceResult, SideResults, TextResult
 from inference.evaluation.statistics import bootstrap_difference
 
 FORMAT = "forebay-evaluation/1"
@@ -43,7 +43,7 @@ def _side(content: Content, results: SideResults) -> Report:
         "completion_tokens": results.completion_tokens,
     }
     if content.kind in SCORED:
-        scored = [*results.texts, *results.choices]
+        scored: list[TextResult | ChoiceResult] = [*results.texts, *results.choices]
         side["tokens"] = sum(each.tokens for each in scored)
         side["outside"] = sum(each.outside for each in scored)
     else:

@@ -39,7 +39,8 @@ def _mark(job: Job) -> bool:
     """Mark the version that the job made. Returns whether there is one."""
     with suppress(WrongState):
         job.fail("erased", [{"code": "erased", "message": "its data has been erased"}])
-    version = ModelVersion.objects.filter(pk=job.result_version_id).first()
+    made = job.result_version_id
+    version = ModelVersion.objects.filter(pk=made).first() if made else None
     if version:
         version.mark("trained on files of a person who was erased", by=BY)
     return version is not None

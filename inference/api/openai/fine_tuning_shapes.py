@@ -48,8 +48,8 @@ def job(row: Job) -> dict[str, Any]:
 
 
 def _model(row: Job) -> str | None:
-    versions = ModelVersion.objects.filter(pk=row.result_version_id)
-    version = versions.first() if row.result_version_id else None
+    made = row.result_version_id
+    version = ModelVersion.objects.filter(pk=made).first() if made else None
     return str(version) if version else None
 
 

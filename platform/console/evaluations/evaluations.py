@@ -68,8 +68,7 @@ def live(request: TenantRequest, evaluation: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_EVALUATIONS)
 def cancellation(request: TenantRequest, evaluation: UUID) -> HttpResponse:
     row, text = _evaluation(request, evaluation), _("The evaluation is cancelled.")
-    place = {"evaluation": row.pk}
-    return report_and_leave(request, row.cancel, text, "console:evaluation", **place)
+    return report_and_leave(request, row.cancel, text, "console:evaluation", evaluation=row.pk)
 
 
 @require_POST

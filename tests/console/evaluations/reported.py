@@ -44,5 +44,5 @@ def reported(tenant: Tenant, right: int = 18, **fields: Any) -> Evaluation:
 
 def _side(right: int, version: str) -> SideResults:
     choices = [ChoiceResult([-1.0, -2.0] if n < right else [-2.0, -1.0], [4, 3]) for n in range(20)]
-    names = {"versions": [version], "engines": [f"llama_cpp@{version}/gpu-1"]}
-    return SideResults("support", "choices", choices=choices, **names)
+    engines = [f"llama_cpp@{version}/gpu-1"]
+    return SideResults("support", "choices", [version], engines, choices=choices)

@@ -103,9 +103,14 @@ def engine(db: None) -> Engine:
 
 
 def gate(engine: Engine, row: Evaluation, bound: str, limit: float) -> EvaluationGate:
-    fields: dict[str, Any] = {"metric": "accuracy", "bound": bound, "limit": limit}
-    names = {"task_set_name": row.task_set_name, "sha256": row.sha256}
-    return EvaluationGate.add(engine.pool, **names, **fields, by="test")
+    fields: dict[str, Any] = {
+        "task_set_name": row.task_set_name,
+        "sha256": row.sha256,
+        "metric": "accuracy",
+        "bound": bound,
+        "limit": limit,
+    }
+    return EvaluationGate.add(engine.pool, **fields, by="test")
 
 
 def begin(engine: Engine, version: str) -> Replacement:

@@ -122,7 +122,7 @@ class Lab:
         return evaluation
 
     async def usage(self) -> list[Usage]:
-        return await in_database(list)(Usage.objects.order_by("created_at"))
+        return await in_database(lambda: list(Usage.objects.order_by("created_at")))()
 
 
 def _drive() -> None:

@@ -74,8 +74,8 @@ async def test_each_act_is_on_record(works: Works) -> None:
     job = await works.create(steps=2)
     works.start()
     await works.reaches(job, "succeeded")
-    rows = Event.objects.filter(detail__job=job.public_id).order_by("id")
-    actions = await rows(rows.values_list("action", "actor"))
+    events = Event.objects.filter(detail__job=job.public_id).order_by("id")
+    actions = await rows(events.values_list("action", "actor"))
     assert actions == [("job:create", job.actor), ("job:succeed", "platform")]
 
 

@@ -75,7 +75,7 @@ def test_choices_are_ranked_by_their_likelihood(
 def test_an_exact_answer_is_the_rest_of_the_line(
     trainer: WarmTrainer, taught: Path, tmp_path: Path
 ) -> None:
-    items = [
+    items: list[dict[str, Any]] = [
         {"prompt": "the river is", "answer": "Blue."},
         {"prompt": "the snow is", "answer": ["pale", "white"]},
         {"prompt": "the coal is", "answer": "green"},

@@ -1,6 +1,6 @@
 """Gates of a pool: what a new version must reach in an evaluation before it may serve there."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from rest_framework import serializers as s
@@ -29,7 +29,7 @@ class NewGate(Shape):
         "the one that serves. `absolute`: `limit` is a figure.",
     )
     limit = s.FloatField()
-    EXAMPLE: Any = {
+    EXAMPLE: ClassVar[dict[str, Any]] = {
         "task_set_name": "capitals",
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "metric": "accuracy",
@@ -69,7 +69,7 @@ class Gates(Resource):
         return self.respond(gate, 201)
 
     def _pool(self) -> Pool:
-        pool = Pool.objects.filter(pk=self.kwargs["pool"]).first()
+        pool: Pool | None = Pool.objects.filter(pk=self.kwargs["pool"]).first()
         if pool is None:
             raise not_found()
         return pool
