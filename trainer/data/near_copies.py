@@ -19,8 +19,8 @@ _MOST_CANDIDATES = 8
 _EAST = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_EAST}]|[^\W{_EAST}]+")
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS band (hash INTEGER PRIMARY KEY, document INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS exact (hash INTEGER PRIMARY KEY, document INTEGER NOT NULL);
+CREATE TABLE band (hash INTEGER PRIMARY KEY, document INTEGER NOT NULL);
+CREATE TABLE exact (hash INTEGER PRIMARY KEY, document INTEGER NOT NULL);
 """
 
 
@@ -47,51 +47,43 @@ class NearCopies:
         self._bands, self._rows = best.b, best.r
         database.executescript(_SCHEMA)
 
-    def original(self, text: str) -> tuple[int, float] | None:
+    def hashes(self, text: str) -> list[int]:
+        """Returns the hash of a text, and one for each band of its MinHash."""
+        minhash = MinHash(num_perm=PERMUTATIONS)
+        minhash.update_batch([each.encode() for each in sorted(shingles(text))])
+        values = np.asarray(minhash.hashvalues, np.uint64)
+        bands = [
+            _number(bytes([band]) + values[band * self._rows : (band + 1) * self._rows].tobytes())
+            for band in range(self._bands)
+        ]
+        return [_number(text.encode()), *bands]
+
+    def original(self, text: str, hashes: list[int]) -> tuple[int, float] | None:
         """Returns the earlier document that a text is a copy of, and how similar they are."""
-        row = self._database.execute(
-            "SELECT document FROM exact WHERE hash = ?", [_number(text.encode())]
-        ).fetchone()
-        if row:
+        query = "SELECT document FROM exact WHERE hash = ?"
+        if row := self._database.execute(query, hashes[:1]).fetchone():
             return int(row[0]), 1.0
         own = shingles(text)
-        for number in self._candidates(own):
+        for number in self._candidates(hashes[1:]):
             similarity = jaccard(own, shingles(self._text_of(number)))
             if similarity >= self._similarity:
                 return number, similarity
         return None
 
-    def add(self, number: int, text: str) -> None:
+    def add(self, number: int, hashes: list[int]) -> None:
         """Adds a document; the first one in a band stays its representative."""
-        exact = [(_number(text.encode()), number)]
-        self._database.executemany("INSERT OR IGNORE INTO exact VALUES (?, ?)", exact)
-        rows = [(hash, number) for hash in self._hashes(shingles(text))]
-        self._database.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", rows)
+        rows = [(each, number) for each in hashes]
+        self._database.executemany("INSERT OR IGNORE INTO exact VALUES (?, ?)", rows[:1])
+        self._database.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", rows[1:])
 
-    def forget_from(self, number: int) -> None:
-        """Drops documents from a number on, which an interrupted run has added."""
-        for table in ("band", "exact"):
-            self._database.execute(f"DELETE FROM {table} WHERE document >= ?", [number])
-
-    def _candidates(self, own: set[str]) -> list[int]:
-        hashes = self._hashes(own)
-        marks = ", ".join("?" * len(hashes))
+    def _candidates(self, bands: list[int]) -> list[int]:
+        marks = ", ".join("?" * len(bands))
         rows = self._database.execute(
             f"SELECT document, count(*) FROM band WHERE hash IN ({marks})"
             " GROUP BY document ORDER BY count(*) DESC, document LIMIT ?",
-            [*hashes, _MOST_CANDIDATES],
+            [*bands, _MOST_CANDIDATES],
         )
         return [int(document) for document, _count in rows]
-
-    def _hashes(self, own: set[str]) -> list[int]:
-        """Returns a number for each band of the MinHash: equal where its rows are."""
-        minhash = MinHash(num_perm=PERMUTATIONS)
-        minhash.update_batch([each.encode() for each in sorted(own)])
-        values = np.asarray(minhash.hashvalues, np.uint64)
-        return [
-            _number(bytes([band]) + values[band * self._rows : (band + 1) * self._rows].tobytes())
-            for band in range(self._bands)
-        ]
 
 
 def _number(data: bytes) -> int:

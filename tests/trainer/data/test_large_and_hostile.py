@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,7 +160,9 @@ def test_a_preparation_that_was_paused_and_killed_ends_as_one_that_ran_through(
         wait_for(cut, size)
         process.send_signal(how)
         assert process.wait(60) == code
+        shutil.rmtree(cut / "output")  # another host has the checkpoints alone
     assert start(cut, path).wait(100) == 0
+    assert [each.name for each in (cut / "checkpoints").iterdir()] == ["step-000001"]
     for name in ("train.jsonl", "held_out.jsonl", "report.json"):
         assert (cut / "output" / name).read_bytes() == (whole.output / name).read_bytes(), name
     assert report(whole)["copies"] == 300
