@@ -113,7 +113,7 @@ def test_a_text_is_more_likely_than_its_words_in_disorder(tenant: Tenant) -> Non
     low, high = (each["perplexity"]["candidate"]["value"] for each in (plain, shuffled))
     assert 2 < low < 60 < high
     top = plain["next_token_accuracy"]["candidate"]["value"]
-    assert top > 0.3 > plain["next_token_accuracy"]["baselines"]["majority"]
+    assert top > plain["next_token_accuracy"]["baselines"]["majority"]
     assert (
         plain["bits_per_byte"]["candidate"]["value"] < plain["bits_per_byte"]["baselines"]["zlib"]
     )

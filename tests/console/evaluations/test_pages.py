@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from audit.models import Event
+from inference.evaluation.content import Content, Item, Kind
 from inference.models import Engine, Evaluation, EvaluationGate, Model, Pool, Replacement
 from inference.registry.versions import proposed
 from tenants.models import Member, Tenant, User
@@ -102,14 +103,12 @@ def engine(db: None) -> Engine:
     return Engine.add(pool, "gpu-1", by="test", options={"version": "f16"}, **fields)
 
 
+OTHERS = Content(Kind.CHOICES, [Item(prompt=str(n), choices=["a", "b"]) for n in range(20)])
+
+
 def gate(engine: Engine, row: Evaluation, bound: str, limit: float) -> EvaluationGate:
-    fields: dict[str, Any] = {
-        "task_set_name": row.task_set_name,
-        "sha256": row.sha256,
-        "metric": "accuracy",
-        "bound": bound,
-        "limit": limit,
-    }
+    fields: dict[str, Any] = {"metric": "accuracy", "bound": bound, "limit": limit}
+    fields |= {"task_set_name": row.task_set_name, "sha256": row.sha256}
     return EvaluationGate.add(engine.pool, **fields, by="test")
 
 
@@ -133,7 +132,7 @@ def test_a_gate_lets_in_what_reaches_its_bound(
     if passes:
         assert begin(engine, "q8").new_name == "gpu-1.q8"
         return
-    with pytest.raises(Exception, match=r"accuracy is 0\.9, and must be at least 0\.90"):
+    with pytest.raises(Exception, match=r"accuracy is 0\.9, and must be at least 0\.9"):
         begin(engine, "q8")
     assert Replacement.objects.count() == 0
 
@@ -143,7 +142,9 @@ def test_a_version_without_a_report_is_refused(engine: Engine, acme: Tenant) -> 
     gate(engine, row, "absolute", 0.5)
     with pytest.raises(Exception, match="no report about this version"):
         begin(engine, "q4")
-    reported(acme, task_set=task_set(acme, "others"), version="q4", sha256="")
+    reported(acme, task_set=task_set(acme, "others", OTHERS), version="q4")
+    with pytest.raises(Exception, match="no report about this version"):
+        begin(engine, "q4")
     row.remove(by="test")
     with pytest.raises(Exception, match="no report about this version"):
         begin(engine, "q8")

@@ -53,7 +53,7 @@ async def test_choices_are_weighed_by_the_engine_and_billed(lab: Lab) -> None:
     aside = await in_database(LedgerEntry.objects.filter(kind="settle").first)()
     assert aside
     assert aside.tokens == used.prompt_tokens + used.completion_tokens
-    events = Event.objects.order_by("id").exclude(action__startswith="tenant")
+    events = Event.objects.exclude(action__startswith="tenant").order_by("id")
     actions = await in_database(lambda: list(events.values_list("action", flat=True)))()
     assert actions == [
         "api_key:create",
@@ -75,7 +75,7 @@ async def test_a_text_is_more_likely_than_its_words_in_disorder(lab: Lab) -> Non
     low, high = (each["perplexity"]["candidate"]["value"] for each in (plain, disorder))
     assert 2 < low < 60 < high
     top = plain["next_token_accuracy"]
-    assert top["candidate"]["value"] > 0.25 > top["baselines"]["majority"]
+    assert top["candidate"]["value"] > top["baselines"]["majority"]
     bits = plain["bits_per_byte"]
     assert bits["candidate"]["value"] < bits["baselines"]["zlib"]
 
@@ -112,15 +112,19 @@ async def test_answers_are_compared_and_only_figures_are_reported(lab: Lab) -> N
     lab.work()
     rows: list[dict[str, Any]] = [
         {"prompt": "The opposite of hot is", "answer": "surely not this"},
+        {"prompt": "The capital of France is", "answer": ["paris", "PARIS!"]},
         {
             "messages": [{"role": "user", "content": "What is the capital of France?"}],
-            "answer": ["The capital of France is Paris."],
+            "answer": "surely not this",
         },
     ]
-    evaluation = await lab.evaluated(await lab.task_set("exact", rows, max_tokens=12))
+    evaluation = await lab.evaluated(await lab.task_set("exact", rows, max_tokens=1))
     match = figures(evaluation)["exact_match"]["candidate"]
-    assert (match["n"], match["value"]) == (2, 0.5)
-    assert "Paris" not in str(evaluation.report)
+    assert match["n"] == 3
+    assert match["value"] == pytest.approx(1 / 3, abs=1e-5)
+    assert evaluation.report
+    assert evaluation.report["candidate"]["cut"] == 3
+    assert "paris" not in str(evaluation.report).lower()
 
 
 @pytest.mark.slow(seconds=20)
