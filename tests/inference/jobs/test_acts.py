@@ -3,14 +3,11 @@
 import asyncio
 
 import pytest
-from channels.db import database_sync_to_async
 
 from audit.models import Event
 from inference.models import Completion, Job, JobCheckpoint, JobMetric
 from inference.models.job import WrongState
-from tests.inference.jobs.works import Works, rows
-
-in_database = database_sync_to_async
+from tests.inference.jobs.works import Works, in_database, rows
 
 
 async def test_a_paused_job_keeps_its_last_step_and_goes_on_from_there(works: Works) -> None:

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference.jobs import checkpoint_files, stay
@@ -15,9 +14,7 @@ from inference.worker.recovery import restoring
 from infrastructure.objects.place import StoreError
 from tenants.models import Quota
 from tests.inference.conftest import forget_pool
-from tests.inference.jobs.works import Works, rows
-
-in_database = database_sync_to_async
+from tests.inference.jobs.works import Works, in_database, rows
 
 
 async def test_a_killed_trainer_goes_on_from_its_last_checkpoint(works: Works) -> None:

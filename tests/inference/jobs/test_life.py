@@ -1,7 +1,6 @@
 """A job from its creation to its end: states, events, curves, checkpoints, result and bill."""
 
 import pytest
-from channels.db import database_sync_to_async
 
 from audit.models import Event
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
@@ -17,9 +16,7 @@ from inference.models import (
 )
 from inference.models.completion import Checkpoint
 from tenants.models import LedgerEntry, Price
-from tests.inference.jobs.works import Works, rows
-
-in_database = database_sync_to_async
+from tests.inference.jobs.works import Works, in_database, rows
 
 
 async def test_a_job_succeeds_and_registers_what_it_made(works: Works) -> None:

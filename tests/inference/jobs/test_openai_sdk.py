@@ -7,14 +7,12 @@ import httpx2
 import openai
 import orjson
 import pytest
-from channels.db import database_sync_to_async
 
 from inference.models import Job
 from tenants.models import ApiKey, Quota, Tenant
-from tests.inference.jobs.works import LINES, Works
+from tests.inference.jobs.works import LINES, Works, in_database
 from tests.inference.web import served, serving
 
-in_database = database_sync_to_async
 BASE = "http://forebay.example/v1"
 
 

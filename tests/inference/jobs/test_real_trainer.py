@@ -4,15 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference.model_registry.registering import register
 from inference.models import JobCheckpoint, JobMetric, ModelVersion, VersionKind
-from tests.inference.jobs.works import Works, rows
+from tests.inference.jobs.works import Works, in_database, rows
 from tests.trainer.tiny_model import write_tiny_model
 
-in_database = database_sync_to_async
 PYTORCH = os.environ.get("FOREBAY_TEST_MODELS")
 pytestmark = [
     pytest.mark.skipif(not PYTORCH, reason="needs PyTorch: make test-models runs it"),

@@ -1,15 +1,16 @@
 """What a test of jobs needs around them: a base, a file, an owner, and a driver."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from channels.db import database_sync_to_async
 
 from inference.batch.file_store import FileOwner, FileWriter
-from inference.jobs import creating
+from inference.jobs import creating, patience
 from inference.jobs.bases import Place
 from inference.jobs.creating import JobOwner, Wanted
 from inference.jobs.driving import drive_due
@@ -22,7 +23,14 @@ from tests.inference.jobs.scripted_trainer import tensors
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine
 
-in_database = database_sync_to_async
+
+def in_database(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Returns the call in a thread, which is repeated where a busy machine is slow to connect."""
+
+    async def call(*arguments: Any, **named: Any) -> Any:
+        return await patience.in_database(partial(work, *arguments, **named))
+
+    return call
 
 
 async def rows(of: Any) -> list[Any]:
