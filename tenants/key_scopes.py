@@ -31,6 +31,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_MODELS,
             P.MANAGE_ADAPTERS,
             P.MANAGE_EVALUATIONS,
+            P.MANAGE_DATA_SETS,
         }
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),

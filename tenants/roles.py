@@ -46,6 +46,8 @@ class Permission(StrEnum):
     MANAGE_ADAPTERS = "adapters:manage"
     VIEW_EVALUATIONS = "evaluations:view"
     MANAGE_EVALUATIONS = "evaluations:manage"
+    VIEW_DATA_SETS = "data_sets:view"
+    MANAGE_DATA_SETS = "data_sets:manage"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -74,6 +76,7 @@ SEES_ALL = _SEES | {
     P.VIEW_TEMPLATES,
     P.VIEW_ADAPTERS,
     P.VIEW_EVALUATIONS,
+    P.VIEW_DATA_SETS,
 }
 _MAKES = {
     P.MANAGE_KEYS,
@@ -81,6 +84,7 @@ _MAKES = {
     P.MANAGE_TEMPLATES,
     P.MANAGE_ADAPTERS,
     P.MANAGE_EVALUATIONS,
+    P.MANAGE_DATA_SETS,
 }
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
@@ -97,6 +101,7 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_TEMPLATES: Duty.SYSTEM,
     P.MANAGE_ADAPTERS: Duty.SYSTEM,
     P.MANAGE_EVALUATIONS: Duty.SYSTEM,
+    P.MANAGE_DATA_SETS: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
@@ -118,6 +123,7 @@ DUTY_OF: dict[Role, Duty | None] = {
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
 _WRITES = {P.CHAT, P.VIEW_PROMPTS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
+_WRITES |= {P.MANAGE_DATA_SETS}
 _EVALUATES = {P.VIEW_EVALUATIONS, P.MANAGE_EVALUATIONS}
 OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES - _EVALUATES
 

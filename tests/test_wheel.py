@@ -104,6 +104,11 @@ def test_what_is_typed_wrongly_is_one_line_that_helps(installed: Path) -> None:
     ]
 
 
+def test_what_the_trainer_installs_is_in_it(installed: Path) -> None:
+    locks = installed / "config" / "files" / "requirements"
+    assert {file.name for file in locks.iterdir()} == {"train.txt", "torch.txt", "torch.in"}
+
+
 def test_the_trainer_is_in_it(installed: Path) -> None:
     process = ran(installed, "-m", "trainer")
     assert (process.returncode, process.stderr) == (64, "usage: python -m trainer ORDER.json\n")

@@ -4,20 +4,22 @@ A program that makes rows of rows keeps the field `person`. If it loses it, the 
 say whose its rows are: the erasure of any person of the old version then empties it.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from inference.data_sets import importing, people, purging, rows
+import orjson
+
+from inference.data_sets import chunks, importing, people, purging, rows
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.reading import lines
 from inference.data_sets.report import ImportReport
 from inference.data_sets.rows import LONGEST_LINE, BadRow
 from inference.models import (
     ChunkPart,
+    DataSetChunk,
     DataSetFormat,
     DataSetPerson,
     DataSetSource,
@@ -28,7 +30,7 @@ from tenants.scope import tenant_scope
 
 FILES = {ChunkPart.TRAIN: "train.jsonl", ChunkPart.HELD_OUT: "held_out.jsonl"}
 LONGEST_REPORT = 256 * 1024  # bytes
-_TEXTS = ("samples", "examples")  # fields of the trainer's report that hold texts
+SAMPLES = "samples"  # the field of the trainer's report that holds texts
 
 
 def write_files(version: DataSetVersion, folder: Path) -> dict[ChunkPart, Path]:
@@ -79,7 +81,11 @@ def _fill(version: DataSetVersion, parent: DataSetVersion, folder: Path) -> None
             writer.add(row, part)
     writer.finish()
     _note_people(version, parent, writer)
-    figures = {"people": writer.people, "bytes": writer.bytes, "job": _report(folder)}
+    job_report = _report(folder)
+    if samples := job_report.pop(SAMPLES, None):
+        chunk = DataSetChunk(version=version, part=ChunkPart.SAMPLES, number=0)
+        chunks.store(chunk, orjson.dumps(samples), writer.bytes)
+    figures = {"people": writer.people, "bytes": writer.bytes, "job": job_report}
     importing.complete(version, writer, report.as_json(**figures))
 
 
@@ -128,9 +134,9 @@ def _form(parent: DataSetVersion) -> DataSetFormat:
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    """Returns the trainer's report without texts; {} if it has none that fits."""
+    """Returns the trainer's report; {} if it has none that fits."""
     path = folder / "report.json"
     if not path.exists() or path.stat().st_size > LONGEST_REPORT:
         return {}
-    report = json.loads(path.read_text())
-    return {name: value for name, value in report.items() if name not in _TEXTS}
+    report = orjson.loads(path.read_bytes())
+    return report if isinstance(report, dict) else {}

@@ -76,6 +76,7 @@ def _purge_rows(version: DataSetVersion, subject_id: UUID) -> int:
     counts = {part: _sum(chunks.filter(part=part), "rows") for part in ChunkPart}
     size, rows = _sum(chunks, "size"), sum(counts.values())
     chunks.delete()
+    version.chunks.filter(part=ChunkPart.SAMPLES).delete()  # they may quote the person
     if rows:
         DataSetVersion.objects.filter(pk=version.pk).update(
             rows=F("rows") - counts[ChunkPart.TRAIN],

@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
             name='DataSetChunk',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('part', models.CharField(choices=[('upload', 'Upload as it came'), ('train', 'Rows to train on'), ('held_out', 'Rows held out')], max_length=8)),
+                ('part', models.CharField(choices=[('upload', 'Upload as it came'), ('train', 'Rows to train on'), ('held_out', 'Rows held out'), ('samples', "Samples of a job's report")], max_length=8)),
                 ('number', models.PositiveIntegerField()),
                 ('subject_id', models.UUIDField(null=True)),
                 ('data_key_id', models.UUIDField()),

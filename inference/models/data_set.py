@@ -49,6 +49,7 @@ class ChunkPart(models.TextChoices):
     UPLOAD = "upload", _("Upload as it came")
     TRAIN = "train", _("Rows to train on")
     HELD_OUT = "held_out", _("Rows held out")
+    SAMPLES = "samples", _("Samples of a job's report")  # JSON, no rows
 
 
 class DataSetQuerySet(models.QuerySet["DataSet"]):

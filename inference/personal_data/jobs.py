@@ -70,9 +70,11 @@ def _delete(jobs: JobQuerySet) -> int:
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete jobs that had ended by then."""
+    """Delete jobs that had ended by then, but for those that tell whose files made a model."""
     old = Job.objects.filter(tenant_id=tenant_id, ended_at__lt=before, state__in=OVER)
-    return _delete(old.exclude(subject_id__in=list(spare)))
+    made = ModelVersion.objects.of(tenant_id).present().exclude(made_by_job=None)
+    lineage = Q(pk__in=made.values("made_by_job")) & ~Q(data_subjects=[])
+    return _delete(old.exclude(lineage).exclude(subject_id__in=list(spare)))
 
 
 _EXPORTED = ("kind", "state", "reason", "base", "model", "parameters", "seed", "done", "of")

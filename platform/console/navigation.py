@@ -48,6 +48,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("pencil", "cache", _("Kept answers"), P.VIEW_USAGE),
     ("scale", "evaluations", _("Evaluations"), P.VIEW_EVALUATIONS),
     ("scale", "task_sets", _("Task sets"), P.VIEW_EVALUATIONS),
+    ("cpu", "data_sets", _("Data sets"), P.VIEW_DATA_SETS),
     ("users", "members", _("Members"), P.VIEW_MEMBERS),
     ("users", "teams", _("Teams"), P.VIEW_TEAMS),
     ("users", "roles", _("Roles"), P.VIEW_MEMBERS),

@@ -7,6 +7,8 @@ from console.account import own_account as account
 from console.backups import page as backups
 from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
+from console.data_sets import pages as data_sets
+from console.data_sets import versions as data_set_versions
 from console.evaluations import evaluations, gates, task_sets
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
@@ -22,6 +24,8 @@ from console.usage import batches, overview, request_log, usage_pages, waiting_r
 app_name = "console"
 _ADAPTER = "adapters/<uuid:adapter>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
+_DATA_SET = "data-sets/<uuid:data_set>/"
+_DATA_SET_VERSION = f"{_DATA_SET}versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _EVALUATION = "evaluations/<uuid:evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
@@ -89,6 +93,22 @@ in_tenant = [
     path("versions/import/", registry.importing, name="model_version_import"),
     path(_VERSION, registry.version, name="model_version"),
     path(f"{_VERSION}removal/", registry.removal, name="model_version_removal"),
+    path("data-sets/", data_sets.data_sets, name="data_sets"),
+    path("data-sets/addition/", data_sets.addition, name="data_set_addition"),
+    path("data-sets/conversations/", data_sets.conversation_use, name="conversation_use"),
+    path(_DATA_SET, data_sets.data_set, name="data_set"),
+    path(f"{_DATA_SET}upload/", data_sets.upload, name="data_set_upload"),
+    path(f"{_DATA_SET}selection/", data_sets.selection, name="data_set_selection"),
+    path(f"{_DATA_SET}deletion/", data_sets.deletion, name="data_set_deletion"),
+    path(_DATA_SET_VERSION, data_set_versions.version, name="data_set_version"),
+    path(f"{_DATA_SET_VERSION}pieces/", data_set_versions.pieces, name="data_set_pieces"),
+    path(f"{_DATA_SET_VERSION}samples/", data_set_versions.samples, name="data_set_samples"),
+    path(f"{_DATA_SET_VERSION}download/", data_set_versions.download, name="data_set_download"),
+    path(
+        f"{_DATA_SET_VERSION}deletion/",
+        data_set_versions.deletion,
+        name="data_set_version_deletion",
+    ),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),

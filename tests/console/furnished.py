@@ -4,8 +4,14 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from inference.data_sets import importing, uploading
 from inference.models import (
     Adapter,
+    ConversationUse,
+    DataSet,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
     Engine,
     Model,
     ModelFile,
@@ -76,6 +82,7 @@ LISTS = (
     "versions/",
     "versions/import/",
     "cache/",
+    "data-sets/",
     "members/",
     "teams/",
     "roles/",
@@ -112,6 +119,7 @@ def furnish(owner: Member) -> list[str]:
     quota = _quota(owner, key)
     template, adapter = _template(owner), _adapter(owner)
     evaluation = reported(tenant)
+    data_set = _data_set(owner)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     _operator_key(owner)
@@ -128,6 +136,8 @@ def furnish(owner: Member) -> list[str]:
         f"adapters/{adapter.pk}/",
         f"task-sets/{evaluation.task_set_id}/",
         f"evaluations/{evaluation.pk}/",
+        f"data-sets/{data_set.pk}/",
+        f"data-sets/{data_set.pk}/versions/1/",
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]
@@ -166,6 +176,27 @@ def _adapter(owner: Member) -> Adapter:
     serve(adapter, versions[1])
     versions[1].mark("trained on data of a person who was erased", by="test")
     return adapter
+
+
+def _data_set(owner: Member) -> DataSet:
+    """With a version, rows that were left out, and a notice."""
+    ConversationUse.of(owner.tenant).change(allowed=True, reason="Works agreement 7", by="test")
+    name = "a-data-set-with-quite-a-long-name-for-a-phone"
+    data_set = DataSet.create(owner.tenant, name, owner.subject_id, by=owner.actor)
+    version = uploading.begin(data_set, DataSetFormat.CHATS, by=owner.actor)
+    line = '{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}'
+    uploading.add_piece(version, 0, f"{line}\nno JSON\n".encode())
+    uploading.finish(version)
+    importing.import_due()
+    DataSetNotice.objects.create(
+        tenant=owner.tenant,
+        version=version,
+        kind=DataSetNoticeKind.PURGED,
+        name=str(version),
+        subject_id=owner.subject_id,
+        rows=2,
+    )
+    return data_set
 
 
 def engine_room() -> Engine:

@@ -44,7 +44,6 @@ _EVALUATE = (
 )
 
 _JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
-_TRAINER = "tests/config/command/test_trainer.py::test_it_installs_with_the_script_of_the_checkout"
 _FLEET = "tests/ansible/test_fleet.py::"
 _TRAINER = (
     "tests/trainer/formats/test_in_the_engine.py::"
@@ -65,10 +64,18 @@ RULES: list[tuple[str, str]] = [
     (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
     (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
     (r"forebay evaluate .*", _EVALUATE),
-    (r"export FOREBAY_(URL|OPERATOR_KEY_FILE)=.*", ELSEWHERE),
     (r"forebay jobs (list|create|follow|pause) .*", _JOBS),
-    (r"forebay trainer (install|check)", _TRAINER),
     (r"export FOREBAY_OPERATOR_KEY=.*", ELSEWHERE),
+    (
+        r"forebay data-sets (upload|show|report) .*",
+        "tests/config/command/operating/test_data_sets.py::"
+        "test_a_file_is_uploaded_shown_and_removed",
+    ),
+    (
+        r"forebay trainer (install|check)",
+        "tests/config/command/test_trainer.py::test_it_says_what_it_takes_installs_and_is_ready",
+    ),
+    (r"export FOREBAY_(URL|(OPERATOR|API)_KEY_FILE)=.*", ELSEWHERE),
     (r"forebay manage (breaker|reconcile|audit_check|audit_verify|compliance_report).*", RUN),
     (r"forebay manage (rotate_keys --tenant|seal_secret) .*", RUN),
     (

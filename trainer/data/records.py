@@ -18,13 +18,22 @@ class Fault(Exception):
 
 
 def parsed(text: str) -> Record:
-    """Returns the record of a line of JSON: `messages`, `prompt` and `completion`, or `text`."""
+    """Returns the record of a line of JSON: `messages`, `prompt` and `completion`, or `text`.
+
+    `person` stays: it says whose the record is, and without it the erasure of one person would
+    empty the whole data set (docs/models/data-sets.md).
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Fault("bad_json") from error
     if not isinstance(value, dict):
         raise Fault("no_object")
+    person = {"person": value["person"]} if isinstance(value.get("person"), str) else {}
+    return {**_texts(value), **person}
+
+
+def _texts(value: dict[str, Any]) -> Record:
     if "messages" in value:
         return {"messages": _messages(value["messages"])}
     if "prompt" in value and "completion" in value:
@@ -96,7 +105,6 @@ def text_of(record: Record) -> str:
 def changed(record: Record, change: Callable[[str], str]) -> Record:
     """Returns the record with each of its texts changed."""
     if "text" in record:
-        return {"text": change(record["text"])}
-    return {
-        "messages": [each | {"content": change(each["content"])} for each in record["messages"]]
-    }
+        return {**record, "text": change(record["text"])}
+    messages = [each | {"content": change(each["content"])} for each in record["messages"]]
+    return {**record, "messages": messages}

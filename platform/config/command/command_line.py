@@ -63,6 +63,9 @@ SUBCOMMANDS = {
     "evaluate": Subcommand(
         f"{_HERE}.evaluate", "a model by a file of tasks, with a tenant's key", "MODEL …"
     ),
+    "data-sets": Subcommand(
+        f"{_HERE}.data_sets", "data sets of a tenant, with its key", "COMMAND …"
+    ),
     "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
     "postgres": Subcommand(
         f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"
@@ -96,7 +99,7 @@ def main() -> None:
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int | None]:
     run: Callable[[Sequence[str]], int | None]
-    run = getattr(importlib.import_module(SUBCOMMANDS[name].module), name)
+    run = getattr(importlib.import_module(SUBCOMMANDS[name].module), name.replace("-", "_"))
     return run
 
 

@@ -29,6 +29,8 @@ WORDS: dict[Permission, Promise] = {
     Permission.MANAGE_ADAPTERS: _("Create, promote and remove adapters"),
     Permission.VIEW_EVALUATIONS: _("See task sets and evaluations"),
     Permission.MANAGE_EVALUATIONS: _("Write task sets, evaluate models"),
+    Permission.VIEW_DATA_SETS: _("See data sets and their figures"),
+    Permission.MANAGE_DATA_SETS: _("Upload and delete data sets"),
     Permission.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
     Permission.APPROVE_RAISES: _("Approve raises of quotas"),
     Permission.MANAGE_SECURITY: _("Change security settings"),

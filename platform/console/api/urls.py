@@ -9,6 +9,8 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
+from console.api.data_sets.versions import DataSetVersions
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
 from console.api.evaluations.task_sets import TaskSets
@@ -41,6 +43,7 @@ from console.api.usage.batches import AllBatches, Batches
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
 app_name = "api"
+_VERSIONS = "data-sets/<uuid:data_set>/versions/"
 
 _VERBS = {
     "list": "get",
@@ -80,6 +83,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("limits/", Limits, get="retrieve", patch="partial_update"),
     at("notices/", Notices, get="list"),
     at("queue/", OwnQueue, get="show"),
+    *several("data-sets/", "uuid:data_set", DataSets, "select"),
+    *several(_VERSIONS, "int:number", DataSetVersions, "pieces", "finish", "samples", "file"),
+    at("data-set-notices/", DataSetNotices, get="list"),
+    at("conversation-use/", ConversationUses, get="show", patch="partial_update"),
     *several("batches/", "uuid:batch", Batches, "pause", "resume", "cancel"),
     *several("jobs/", "uuid:job", Jobs, "pause", "resume", "cancel"),
     at("jobs/<uuid:job>/events/", JobEvents, get="list"),

@@ -41,6 +41,8 @@ def _inside(*pages: ExpectedPage) -> tuple[ExpectedPage, ...]:
 
 
 _BATCH = "console/batches/<uuid:any_batch>/"
+_DATA_SET = "data-sets/<uuid:data_set>/"
+_DATA_SET_VERSION = _DATA_SET + "versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
@@ -212,6 +214,18 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("versions/import/", sees=P.MANAGE_MODELS, acts=P.MANAGE_MODELS),
         ExpectedPage(_VERSION, sees=P.VIEW_MODELS),
         ExpectedPage(_VERSION + "removal/", acts=P.MANAGE_MODELS),
+        ExpectedPage("data-sets/", sees=P.VIEW_DATA_SETS),
+        ExpectedPage("data-sets/addition/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage("data-sets/conversations/", acts=P.MANAGE_RETENTION),
+        ExpectedPage(_DATA_SET, sees=P.VIEW_DATA_SETS),
+        ExpectedPage(_DATA_SET + "upload/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET + "selection/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET + "deletion/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION, sees=P.VIEW_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION + "pieces/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION + "samples/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET_VERSION + "download/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET_VERSION + "deletion/", acts=P.MANAGE_DATA_SETS),
         ExpectedPage("cache/", sees=P.VIEW_USAGE),
         ExpectedPage("cache/rules/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("cache/rules/<int:rule>/removal/", acts=P.MANAGE_QUOTAS),

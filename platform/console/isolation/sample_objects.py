@@ -28,6 +28,9 @@ from audit.trail.partitions import erase_texts
 from audit.trail.record import act
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
+from inference.data_sets import uploading
+from inference.data_sets.chunks import RowWriter
+from inference.data_sets.rows import Row
 from inference.evaluation.content import Content as Tasks
 from inference.evaluation.content import Item, Kind
 from inference.model_registry.registering import register
@@ -37,6 +40,12 @@ from inference.models import (
     BatchState,
     Completion,
     Conversation,
+    DataSet,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
+    DataSetState,
+    DataSetVersion,
     Evaluation,
     EvaluationState,
     FilePurpose,
@@ -114,6 +123,7 @@ class Objects:
             "batch": self._batch,
             "job": self._job,
             "checkpoint": self._checkpoint,
+            "data_set": self._data_set,
         }
 
     @property
@@ -399,6 +409,20 @@ class Objects:
 
     def _model_file(self) -> Any:
         return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk
+
+    def _data_set(self) -> Any:
+        """Make a data set with a version of one row."""
+        name = self._new_name().replace(" ", "-").lower()
+        data_set = DataSet.create(self._tenant, name, uuid4(), by=BY)
+        version = uploading.begin(data_set, DataSetFormat.TEXTS, by=BY)
+        writer = RowWriter(version)
+        writer.add(Row(None, b'{"text": "%b"}' % self._secret.encode()))
+        writer.finish()
+        DataSetVersion.objects.filter(pk=version.pk).update(state=DataSetState.READY, rows=1)
+        DataSetNotice.objects.create(
+            tenant=self._tenant, version=version, kind=DataSetNoticeKind.PURGED, name=str(version)
+        )
+        return data_set.id
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
         nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())

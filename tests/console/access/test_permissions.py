@@ -16,7 +16,15 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
-from inference.models import Adapter, ModelVersion, PromptTemplate, VersionKind
+from inference.data_sets import uploading
+from inference.models import (
+    Adapter,
+    DataSet,
+    DataSetFormat,
+    ModelVersion,
+    PromptTemplate,
+    VersionKind,
+)
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
@@ -99,6 +107,18 @@ IN_TENANT: list[Row] = [
     ("get", "model_version_import", WRITERS, 200),
     ("post", "model_version_import", WRITERS, 200),
     ("post", "model_version_removal", WRITERS, 302),
+    ("get", "data_sets", STAFF, 200),
+    ("post", "data_set_addition", WRITERS, 200),
+    ("post", "conversation_use", OWNERS, 200),
+    ("get", "data_set", STAFF, 200),
+    ("post", "data_set_upload", WRITERS, 200),
+    ("post", "data_set_selection", READERS, 200),
+    ("get", "data_set_version", STAFF, 200),
+    ("post", "data_set_pieces", WRITERS, 400),
+    ("post", "data_set_samples", READERS, 200),
+    ("post", "data_set_download", READERS, 200),
+    ("post", "data_set_version_deletion", WRITERS, 302),
+    ("post", "data_set_deletion", WRITERS, 302),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -254,6 +274,7 @@ def targets(acme: Tenant) -> Targets:
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
         **_evaluations(acme),
+        **_data_set(acme),
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
@@ -278,6 +299,20 @@ def _version(tenant: Tenant) -> dict[str, Any]:
     fields = {"tenant": tenant, "name": "own", "kind": VersionKind.BASE, "created_by": "t"}
     number = ModelVersion.objects.count() + 1
     return {"model_version": ModelVersion.objects.create(number=number, **fields).pk}
+
+
+def _data_set(tenant: Tenant) -> Targets:
+    """A data set with a version that takes pieces."""
+    data_set = DataSet.create(tenant, "manual", uuid.uuid4(), by="t")
+    version = uploading.begin(data_set, DataSetFormat.TEXTS, by="t")
+    named = {"data_set": data_set.pk}
+    numbered = {**named, "number": version.number}
+    of_version = ("version", "pieces", "samples", "download", "version_deletion")
+    return {
+        **dict.fromkeys(("data_set", "data_set_upload", "data_set_selection"), named),
+        "data_set_deletion": named,
+        **{f"data_set_{name}": numbered for name in of_version},
+    }
 
 
 def _trail(tenant: Tenant) -> Targets:

@@ -19,6 +19,7 @@ OPERATOR = "operator"
 READS = "owner admin developer auditor management:read"
 WRITES = "owner admin developer management:write"
 SECURITY = "owner operator"
+TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
 TABLE = {
     "GET me/": ALL,
@@ -34,6 +35,22 @@ TABLE = {
     f"PATCH {T}limits/": OPERATOR,
     f"GET {T}notices/": SEES,
     f"GET {T}queue/": SEES,
+    f"GET {T}data-sets/": SEES,
+    f"POST {T}data-sets/": WRITES,
+    f"GET {T}data-sets/{NIL}/": SEES,
+    f"DELETE {T}data-sets/{NIL}/": WRITES,
+    f"POST {T}data-sets/{NIL}/select/": TEXTS,
+    f"GET {T}data-sets/{NIL}/versions/": SEES,
+    f"POST {T}data-sets/{NIL}/versions/": WRITES,
+    f"GET {T}data-sets/{NIL}/versions/0/": SEES,
+    f"DELETE {T}data-sets/{NIL}/versions/0/": WRITES,
+    f"POST {T}data-sets/{NIL}/versions/0/pieces/": WRITES,
+    f"POST {T}data-sets/{NIL}/versions/0/finish/": WRITES,
+    f"POST {T}data-sets/{NIL}/versions/0/samples/": TEXTS,
+    f"POST {T}data-sets/{NIL}/versions/0/file/": TEXTS,
+    f"GET {T}data-set-notices/": SEES,
+    f"GET {T}conversation-use/": SEES,
+    f"PATCH {T}conversation-use/": SECURITY,
     f"GET {T}batches/": SEES,
     f"GET {T}batches/{NIL}/": SEES,
     f"POST {T}batches/{NIL}/pause/": KEYS,

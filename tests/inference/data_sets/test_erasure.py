@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pytest
 from django.utils import timezone
 
@@ -14,7 +15,7 @@ from audit.erasure.erasers import Evidence
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Event
 from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
-from inference.data_sets import deleting, prepared, uploading
+from inference.data_sets import deleting, prepared, reading, uploading
 from inference.models import (
     ChunkPart,
     DataSet,
@@ -80,17 +81,18 @@ def made_from(
         lines = [line.replace(b'"person"', b'"source"') for line in lines]
     (folder / "train.jsonl").write_bytes(b"".join(lines[held_out:]))
     (folder / "held_out.jsonl").write_bytes(b"".join(lines[:held_out]))
-    (folder / "report.json").write_text('{"kept": 4, "samples": ["bob\'s words"]}')
+    samples = {"kept": [{"line": 1, "text": "bob's words"}]}
+    (folder / "report.json").write_bytes(orjson.dumps({"kept": 4, "samples": samples}))
     return prepared.register(parent, folder, job_id=uuid4(), by=BY)
 
 
 def test_rows_of_the_person_go_and_no_others(version: DataSetVersion, bob: Member) -> None:
-    assert erase(bob) == {"data_set_versions": 1, "rows": 2, "emptied": 0}
+    assert erase(bob) == {"data_set_versions": 1, "rows": 2, "emptied": 0, "models": 0}
     version.refresh_from_db()
     assert len(texts(version)) == version.rows == 2
     assert (version.state, version.purged_rows) == (DataSetState.READY, 2)
     assert version.stored_bytes == sum(version.chunks.values_list("size", flat=True))
-    assert erase_again(bob) == {"data_set_versions": 0, "rows": 0, "emptied": 0}
+    assert erase_again(bob) == {"data_set_versions": 0, "rows": 0, "emptied": 0, "models": 0}
 
 
 def test_the_owner_is_told_who_is_not_named(
@@ -121,10 +123,13 @@ def test_what_was_made_from_the_rows_loses_them_too(
     assert (child.number, child.parent, child.traces_people) == (2, version, True)
     assert (child.rows, child.held_out_rows) == (3, 1)
     assert child.report["job"] == {"kept": 4}
+    read = reading.samples(child, by=BY, reason="a look")
+    assert read[-1].text == 'kept: {"line":1,"text":"bob\'s words"}'
     assert erase(bob)["rows"] == 4
     child.refresh_from_db()
     assert child.rows + child.held_out_rows == 2
-    assert "bob" not in " ".join(texts(child) + texts(child, ChunkPart.HELD_OUT))
+    read = reading.samples(child, by=BY, reason="a look")
+    assert "bob" not in " ".join(texts(child) + texts(child, ChunkPart.HELD_OUT)) + str(read)
 
 
 def test_what_lost_track_of_its_people_is_emptied(
@@ -134,7 +139,7 @@ def test_what_lost_track_of_its_people_is_emptied(
     assert not child.traces_people
     grandchild = made_from(child, tmp_path, traces=False)
     deleting.delete_version(version, by=BY)
-    assert erase(bob) == {"data_set_versions": 3, "rows": 0, "emptied": 2}
+    assert erase(bob) == {"data_set_versions": 3, "rows": 0, "emptied": 2, "models": 0}
     for made in (child, grandchild):
         made.refresh_from_db()
         assert (made.state, made.rows, texts(made)) == (DataSetState.EMPTIED, 0, [])

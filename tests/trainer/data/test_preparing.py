@@ -269,3 +269,12 @@ def test_tokens_of_the_base_are_counted(tmp_path: Path) -> None:
         parameters={"held_out": 0},
     )
     assert run.result["tokens"] == 5  # the, a space, in, a space, an
+
+
+def test_a_record_keeps_its_person(tmp_path: Path) -> None:
+    person = "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e"
+    of_text = json.dumps({"text": f"{sentence(1)} mail me: a.b@example.com", "person": person})
+    of_chat = json.dumps({**json.loads(chat("Where?", "There.")), "person": person})
+    run = prepare(tmp_path, write(tmp_path / "set.jsonl", of_text, of_chat), held_out=0)
+    assert [row["person"] for row in rows(run)] == [person, person]
+    assert "a.b@example.com" not in rows(run)[0]["text"]

@@ -1,7 +1,8 @@
-"""A client of a running platform's management API, with an operator's key.
+"""A client of a running platform's management API, with an operator's key or a tenant's.
 
 FOREBAY_URL           where the platform is; default: FOREBAY_PUBLIC_URL, else http://localhost:8000
 FOREBAY_OPERATOR_KEY  the key, or FOREBAY_OPERATOR_KEY_FILE; never an argument, which `ps` shows
+FOREBAY_API_KEY       in its place: a tenant's key, for what belongs to the tenant
 FOREBAY_TLS_CA        the authority behind an https URL, beside those of the system or SSL_CERT_FILE
 """
 
