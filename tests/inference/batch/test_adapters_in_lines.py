@@ -1,6 +1,7 @@
 """Lines that name an adapter of their tenant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
@@ -29,6 +30,11 @@ def _serve(tenant: Tenant, dsn: str) -> ModelVersion:
     return version
 
 
+@database_sync_to_async
+def listed(rows: Iterable[Any]) -> list[Any]:
+    return list(rows)
+
+
 async def test_each_line_gets_its_own_and_counts_as_one_of_the_base(
     shop: Shop, echo: Echo, dsn: str
 ) -> None:
@@ -45,6 +51,6 @@ async def test_each_line_gets_its_own_and_counts_as_one_of_the_base(
     (failed,) = await shop.lines(ended["error_file_id"])
     assert failed["response"]["status_code"] == 404
     models = BatchLine.objects.order_by("number").values_list("model", flat=True)
-    assert await in_database(list)(models) == ["mock", "mock", ""]
+    assert await listed(models) == ["mock", "mock", ""]
     used = Usage.objects.exclude(adapter="").values_list("model", "adapter", "adapter_version")
-    assert await in_database(list)(used) == [("mock", "support", "tuned@1")]
+    assert await listed(used) == [("mock", "support", "tuned@1")]
