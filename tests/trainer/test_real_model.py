@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from config.environment import PROJECT
 from config.supervisor.engines.embedded_engine import bundled_model
-from tests.trainer.process import Run, run
+from tests.trainer.process import Run, events, order, run
 from tests.trainer.training.pages import write_pages
 
 pytestmark = [pytest.mark.unit, pytest.mark.soak, pytest.mark.timeout(7200)]
@@ -45,6 +46,29 @@ def test_ten_epochs_over_200_kb_lower_the_perplexity_of_other_pages_by_a_quarter
     )  # fmt: skip
     result = tuned.result
     assert result["held_out_perplexity"] <= 0.75 * result["held_out_perplexity_before"]
+
+
+def test_a_pause_takes_a_step_and_a_second_at_most(
+    pytorch: str, smollm2: Path, tmp_path: Path
+) -> None:
+    parameters = {"length": 128, "batch": 8, "micro_batch": 1, "epochs": 10}
+    path = order(
+        tmp_path, "pretrain", base=str(smollm2), data=write_pages(tmp_path / "data", 50_000),
+        parameters=parameters, threads=2,
+    )  # fmt: skip
+    trainer = subprocess.Popen([pytorch, "-m", "trainer", str(path)], cwd=PROJECT)
+    times = [_time_of(tmp_path, step) for step in (2, 3)]
+    time.sleep((times[1] - times[0]) / 2)
+    began = time.monotonic()
+    trainer.terminate()
+    assert trainer.wait(timeout=600) == 75
+    assert time.monotonic() - began <= times[1] - times[0] + 1
+
+
+def _time_of(folder: Path, step: int) -> float:
+    while not any(e["type"] == "metric" and e["step"] == step for e in events(folder)):
+        time.sleep(0.01)
+    return time.monotonic()
 
 
 @pytest.mark.parametrize(("steps", "floor"), [(TEN_MINUTES, 0.70), (AN_HOUR, 0.89)])

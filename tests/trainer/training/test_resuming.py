@@ -1,5 +1,6 @@
 """A run that was killed or paused ends as one that ran through: bit for bit."""
 
+import json
 import random
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from tests.trainer.process import Run
 from tests.trainer.tiny_model import write_texts
-from tests.trainer.training.runs import fields, metrics, weights
+from tests.trainer.training.runs import fields, metrics, train_losses, weights
 from tests.trainer.warm_trainer import WarmTrainer
 
 pytestmark = pytest.mark.unit  # needs no server
@@ -110,3 +111,35 @@ def test_another_order_does_not_go_on_from_its_checkpoints(
     trainer.run(tmp_path, "pretrain", **fields(base, texts, epochs=1))
     run = trainer.run(tmp_path, "pretrain", **fields(base, texts, epochs=2))
     assert (run.code, run.error) == (64, "changed_order")
+
+
+def test_the_precision_is_tried_once(
+    trainer: WarmTrainer, base: Path, texts: Path, tmp_path: Path
+) -> None:
+    """A look at the clock must not decide it again: sums in bfloat16 are others."""
+    order = fields(base, texts, precision="auto", epochs=2)
+    process = trainer.start(tmp_path, "pretrain", **order)
+    process.until("metric", 3)
+    process.signal(signal.SIGTERM)
+    assert process.end().code == 75
+    path = tmp_path / "checkpoints" / "plan.json"
+    plan = json.loads(path.read_text())
+    path.write_text(json.dumps({**plan, "bf16": not plan["bf16"]}))
+    assert trainer.run(tmp_path, "pretrain", **order).code == 0
+    assert json.loads(path.read_text())["bf16"] is not plan["bf16"]
+
+
+def test_sums_in_bfloat16_are_near_the_others(
+    trainer: WarmTrainer, base: Path, texts: Path, tmp_path: Path
+) -> None:
+    losses = {
+        precision: train_losses(
+            trainer.run(
+                tmp_path / precision, "pretrain",
+                **fields(base, texts, precision=precision, epochs=1),
+            )
+        )
+        for precision in ("fp32", "bf16")
+    }  # fmt: skip
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
