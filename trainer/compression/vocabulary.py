@@ -15,7 +15,6 @@ from trainer.base.folder import TOKENIZER_FILES
 from trainer.refusals import unusable
 
 _SMALL_FILES = ("chat_template.jinja", "special_tokens_map.json")
-_BYTES = 256
 
 
 def write_smaller_tokenizer(base: Path, folder: Path, size: int) -> list[int]:
@@ -41,8 +40,6 @@ def _kept(document: dict[str, Any], size: int) -> list[int]:
     vocabulary = document["model"]["vocab"]
     special = {token["id"] for token in document["added_tokens"]}
     single = {number for word, number in vocabulary.items() if len(word) == 1}
-    if len(single) < _BYTES:
-        raise unusable("vocabulary", "The encoding has no word for each byte")
     known = set(vocabulary.values()) | special
     needed = special | single
     rest = sorted(known - needed)[: max(0, size - len(needed))]
