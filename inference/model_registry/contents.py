@@ -90,6 +90,8 @@ def _paths(folder: Path) -> dict[str, Path]:
     """Returns the files by their names. Raises BadFile."""
     if folder.is_symlink() or not folder.exists():
         raise BadFile(f"there is no folder {folder.name!r}, or it is a symbolic link")
+    if folder.is_file():
+        check_name(folder.name)
     files = [folder] if folder.is_file() else sorted(_walked(folder, 0))
     root = folder.parent if folder.is_file() else folder
     paths = {path.relative_to(root).as_posix(): path for path in files}

@@ -36,6 +36,7 @@ from inference.models import ModelVersion, VersionKind
 log = logging.getLogger(__name__)
 BY = "system:import"
 BEAT_S, AT_ONCE = 5.0, 2
+MOST_IMPORTS = 20  # of an owner: others wait behind them
 KINDS = ("folder", "https", "git")
 _running: set[UUID] = set()
 
@@ -90,6 +91,10 @@ def begin(
     `fields` are parents, licence and card.
     """
     source.check(by_tenant=tenant_id is not None)
+    under_way = ModelVersion.objects.of(tenant_id).under_way(KINDS)
+    if under_way.count() >= MOST_IMPORTS:
+        text = _("There are %d imports under way: wait until some have ended.")
+        raise ValidationError(text % MOST_IMPORTS)
     if room.remaining(tenant_id) <= 0:
         raise ValidationError(_("There is no room for it: delete versions that nobody needs."))
     version = ModelVersion.begin(

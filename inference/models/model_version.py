@@ -67,9 +67,13 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Versions of the tenant alone; of None the platform's."""
         return self.filter(tenant=tenant_id)
 
+    def under_way(self, kinds: Iterable[str]) -> Self:
+        """Imports from these kinds of sources, whether or not they have begun."""
+        return self.filter(state=S.IMPORTING, source__type__in=list(kinds))
+
     def waiting(self, kinds: Iterable[str]) -> Self:
-        """Imports from these kinds of sources that no living process has, the oldest first."""
-        rows = self.filter(state=S.IMPORTING, source__type__in=list(kinds))
+        """Those of them that no living process has, the oldest first."""
+        rows = self.under_way(kinds)
         return rows.filter(touched_at__lt=Now() - UNATTENDED).order_by("created_at")
 
     def ready(self) -> Self:
