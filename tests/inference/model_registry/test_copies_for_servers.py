@@ -30,7 +30,7 @@ def promotion(tmp_path: Path, settings: Settings) -> Replacement:
 
 def driven(promotion: Replacement) -> Replacement:
     for thread in drive_all():
-        thread.join(60)
+        thread.join(300)
     promotion.refresh_from_db()
     return promotion
 

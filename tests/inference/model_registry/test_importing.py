@@ -58,7 +58,7 @@ def imported(source: Source, tenant: Tenant | None = None) -> ModelVersion:
         by=BY,
     )
     for thread in import_all():
-        thread.join(60)
+        thread.join(300)
     version.refresh_from_db()
     return version
 
@@ -381,7 +381,7 @@ def test_another_process_goes_on_with_an_import(tmp_path: Path) -> None:
     assert not import_all()
     ModelVersion.objects.update(touched_at=timezone.now() - timedelta(minutes=2))
     for thread in import_all():
-        thread.join(60)
+        thread.join(300)
     version.refresh_from_db()
     assert (version.state, version.source["attempts"]) == (VersionState.READY, 2)
 
