@@ -48,6 +48,7 @@ class Works:
         self.bench, self.folder = bench, folder
         self.diary = folder / "diary"
         self._base: ModelVersion | None = None
+        self._wakes = False  # a runner that was idle and left is woken, as by Celery
 
     def place(self, *_: Any) -> Place:
         return Place(self.bench.pool, self.bench.pool)
@@ -95,8 +96,13 @@ class Works:
         return writer.finish()
 
     # Its life ------------------------------------------------------------------------------------
-    def start(self, **engine: Any) -> Runner:
-        return self.bench.start(ScriptedEngine(**engine))
+    def start(self) -> Runner:
+        self._wakes = True
+        return self.bench.start(ScriptedEngine())
+
+    def _wake(self) -> None:
+        if self._wakes and self.bench.drains[-1].done():
+            self.bench.start(ScriptedEngine())
 
     async def drive(self) -> None:
         await in_database(drive_due)()
@@ -116,6 +122,7 @@ class Works:
 
         async def look() -> Job | None:
             await self.drive()
+            self._wake()
             await asyncio.sleep(0.05)
             row = await in_database(Job.objects.get)(pk=job.pk)
             if order is not None and (row.order_id is not None) != order:
@@ -138,6 +145,7 @@ class Works:
         await in_database(getattr(fresh, verb))(by="test")
 
     async def stop(self, runner: Runner) -> None:
+        self._wakes = False
         runner.stop()
         await asyncio.wait_for(self.bench.drains[self.bench.runners.index(runner)], 60)
 
