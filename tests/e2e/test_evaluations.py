@@ -11,7 +11,7 @@ from tests.e2e.ask import eventually
 from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-MODEL = "smollm2-135m-instruct"
+MODEL = "smollm2-135m"
 PATIENCE_S = 300.0  # of a busy machine
 CAPITALS = [
     ("France", ["Paris", "Rome", "Oslo", "Lima"], 0),

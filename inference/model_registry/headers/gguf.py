@@ -43,7 +43,7 @@ def read(file: Path) -> Header:
         alignment = values.get("general.alignment", _DEFAULT_ALIGNMENT)
         if not (isinstance(alignment, int) and 0 < alignment <= _LARGEST_ALIGNMENT):
             raise BadFile(f"{file.name} has an impossible alignment")
-        if -(-content.tell() // alignment) * alignment + end > reader.size:
+        if end and -(-content.tell() // alignment) * alignment + end > reader.size:
             raise BadFile(f"{file.name} is cut off: its tensors end beyond the file")
     return header
 
