@@ -78,6 +78,7 @@ _FILES = {
     "text/csv": _TEXT,
     "text/html": _TEXT,
     "application/x-ndjson": _TEXT,
+    "application/octet-stream": _TEXT,
     "application/json": _JSON,
 }
 _NEEDS: dict[Need, str] = {

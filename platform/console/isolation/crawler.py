@@ -60,7 +60,9 @@ PLAIN: dict[str, Any] = {
     "data_class": "audit",
     "number": 1,
     **dict.fromkeys(("session", "pk", "price", "any_event"), 0),
-    **dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS),
+    **dict.fromkeys(
+        ("served_model", "pool", "engine", "replacement", "gate", "any_batch"), NOBODYS
+    ),
     **dict.fromkeys(("own_export", "operator_key"), NOBODYS),
 }
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})

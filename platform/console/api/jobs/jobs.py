@@ -194,7 +194,7 @@ class JobCheckpoints(_OfJob):
     list = listing(P.VIEW_REQUESTS, "List the checkpoints of a job.")
 
     @Act(P.MANAGE_KEYS, gives=VersionMade)
-    def register(self, request: Any, job: Any, checkpoint: Any) -> Response:
+    def register(self, request: Any, tenant: str, job: Any, checkpoint: Any) -> Response:
         """Register the adapter of a checkpoint as a version, which can be promoted."""
         row = self.named(self.rows(), "checkpoint", _("There is none."), pk=checkpoint)
         version = register_checkpoint(row, by=self.actor)
