@@ -95,8 +95,8 @@ def test_a_broken_install_is_not_in_use_and_goes_on_where_it_was(
 
 
 def test_a_wheel_with_another_hash_is_refused(wheels: Path, tmp_path: Path) -> None:
-    a_wheel(wheels, "littlepeft").encode()
-    (wheels / "littlepeft-1.0-py3-none-any.whl").open("ab").write(b"more")
+    wheel = wheels / "littlepeft-1.0-py3-none-any.whl"
+    wheel.write_bytes(wheel.read_bytes() + b"more")
     assert typed(tmp_path / "home", "install", "--torch", CPU, "--yes") == 1
     assert not (tmp_path / "home" / "trainer").exists()
 
