@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -144,7 +145,7 @@ class Adapters(Resource):
         """Stop loading a version. The one before serves on."""
         loading = self.row().loading
         if loading is None:
-            raise not_found()
+            raise ValidationError(_("No version is being loaded."))
         loading.cancel(by=self.actor)
         return _shown(loading)
 
