@@ -130,7 +130,8 @@ def test_a_life_of_an_adapter(adapted: Adapted) -> None:
         adapted.promote(one)
         eventually(lambda: adapted.serves(one), 120)
     assert not faults
-    with_one = eventually(lambda: adapted.says(SUPPORT))
+    eventually(lambda: adapted.asked(SUPPORT).status_code == 200)
+    with_one = adapted.says(SUPPORT)
     assert with_one != base
     assert adapted.says(BASE) == base
     with asked_all_the_time(adapted, SUPPORT) as faults:
