@@ -29,10 +29,12 @@ COPY tenants tenants
 COPY infrastructure infrastructure
 COPY inference inference
 COPY audit audit
+COPY trainer trainer
 COPY templates templates
 COPY static static
 COPY locale locale
 COPY proto proto
+COPY requirements/train.txt requirements/torch.txt requirements/torch.in requirements/
 # compileall fails by a template of code in somebody's package; what it could compile is there.
 RUN python3 deploy/image/lock.py requirements/base.txt for hatchling > /opt/builder.txt; \
     python3 -m venv /opt/builder; \

@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-ansible image
+.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm test-models test-ansible image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make drill              failures staged on a cluster of namespaces, and their report (root; an hour or two)'
 	@echo 'make mutants            one wrong line after the other: do the tests notice? some hours'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
+	@echo 'make test-models        the trainer with real PyTorch and a real engine (1.3 GB, minutes)'
 	@echo 'make test-ansible       the Ansible collection against machines of namespaces (as root, half an hour)'
 	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
@@ -75,17 +76,17 @@ check-rest:
 	$(PY) -m pytest -m unit -n 2 --dist loadscope $(ARGS)
 
 # Hours: everything with the counts that are asked for, and long work of an hour.
-soak: .venv/.dev
-	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 FOREBAY_TEST_TIMINGS=500 \
+soak: .venv/.dev .venv-train/.ready
+	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_ENGINE_KILLS=20 FOREBAY_TEST_ABORTS=1000 FOREBAY_TEST_CALLS=1000 FOREBAY_TEST_TWINS=20 FOREBAY_TEST_LOCAL_REQUESTS=10000 FOREBAY_TEST_TIMINGS=500 \
 		FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
 		FOREBAY_SCHEMATHESIS_EXAMPLES=20 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
 		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_SILENCE_S=16 FOREBAY_TEST_COUNT_S=3600 FOREBAY_TEST_LOAD_S=1200 FOREBAY_TEST_UPGRADE=1 FOREBAY_TEST_ISOLATION=1 \
 		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_STARTS=1 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_COMPOSE=1 FOREBAY_TEST_WHEEL=1 FOREBAY_TEST_NODE=1 FOREBAY_TEST_FRAMEWORKS=1 FOREBAY_TEST_PROMETHEUS=150 \
-		$(PYTEST) tests/e2e tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
+		$(PYTEST) tests/e2e tests/trainer tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
-		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/chat/test_browser.py \
+		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/evaluation/test_eight_bits.py tests/inference/chat/test_browser.py \
 		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py --timeout 18000 $(ARGS)
 
 # Needs root and Debian's patroni python3-etcd etcd-server etcd-client haproxy libfaketime.
@@ -102,6 +103,14 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 
 .venv-vllm/.ready: tests_vllm/requirements.txt tests_vllm/install.sh
 	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
+	@touch $@
+
+# The trainer's tests that need PyTorch, in its own environment's process: tests/README.md.
+test-models: .venv/.dev .venv-train/.ready
+	FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer tests/inference/jobs/test_real_trainer.py --timeout 3600 $(ARGS)
+
+.venv-train/.ready: requirements/train.txt requirements/torch.txt requirements/install-train.sh
+	@sh requirements/install-train.sh $(PYTHON) .venv-train
 	@touch $@
 
 # ansible-core and ansible-lint are tools of who operates, in a virtual environment of their own. There the collection of

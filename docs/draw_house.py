@@ -21,7 +21,8 @@ APPS = (
     "tenants",
     "audit",
     "infrastructure",
-)  # the upper ones import the lower
+    "trainer",
+)  # the upper ones import the lower; the trainer stands apart
 WIDTH, ROW, GAP, LEFT, HEAD = 980, 34, 8, 118, 14
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1d2733 }
@@ -77,7 +78,7 @@ def drawn() -> str:
         y += height + GAP
     size = f'viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
-    title = "<title>The packages of Forebay: each imports only what stands below it</title>"
+    title = "<title>The packages of Forebay: each imports only what stands below</title>"
     return "\n".join([head, title, f"<style>{_STYLE}</style>", *parts, "</svg>", ""])
 
 

@@ -10,6 +10,8 @@ class InferenceConfig(AppConfig):
         from audit.trail import database_owner
         from inference.batch import windows
         from inference.engines.health import breaker_override
+        from inference.model_registry import gates
+        from inference.model_registry.evaluation_gates import evaluation_gates
         from inference.personal_data import erasure, portability, retention, texts
 
         breaker_override.connect_breaker_deletion()
@@ -18,6 +20,7 @@ class InferenceConfig(AppConfig):
         texts.register()
         erasure.register_erasers()
         portability.register_portables()
+        gates.register("evaluations", evaluation_gates)
         served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
         database_owner.register(read_by_requests=["inference_rollupmark", *served])
         check_queue_limits()
@@ -42,7 +45,7 @@ def check_work_classes() -> None:
     allowed = {
         "plan": ["*", *Tier.values],
         "route of requests": ["*", *classes.ROUTES],
-        "class": classes.names(),
+        "class": [name for name in classes.names() if classes.of(name).serves_completions],
     }
     for line in settings.WORK_CLASSES:
         for (what, choices), word in zip(allowed.items(), line, strict=True):

@@ -4,7 +4,8 @@ The queue's scripts get them as arguments, intake reads deadline and slot, a run
 "Add a class of work" in CONTRIBUTING.md lists all else that a new one needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 from math import inf
 
@@ -52,6 +53,11 @@ class WorkClass:
         return min(deadline, began + longest)
 
     @property
+    def serves_completions(self) -> bool:
+        """Returns whether plans and routes may give it to completions."""
+        return self.handler == "completion"
+
+    @property
     def price_factor(self) -> float:
         factor: float = settings.PRICE_FACTORS.get(self.name, 1)
         return factor
@@ -78,6 +84,15 @@ CLASSES = table(
     ),
     WorkClass("finetune", preemptible=True),
     WorkClass("preprocess", preemptible=True),
+    WorkClass(
+        "evaluation",
+        handler="evaluation",
+        deadline_s=24 * 3600,
+        takes_slot=False,
+        longest_wait_s=24 * 3600,
+        preemptible=True,
+        checkpoints=True,
+    ),
 )
 
 
@@ -117,9 +132,24 @@ def lowerable(highest: str) -> list[str]:
     ]
 
 
-def of(name: str) -> WorkClass:
-    """Returns the class; defaults for one that has been removed from the table."""
-    return CLASSES.get(name) or WorkClass(name)
+# Orders of jobs (inference/jobs) have this route. They wait in the line of their class, and are
+# long work there, whatever else the class has.
+JOB = "job"
+JOB_DEADLINE_S = 30 * 24 * 3600.0
+
+
+def of(name: str, route: str = "") -> WorkClass:
+    """Returns the class; defaults for one that has been removed from the table.
+
+    With a `route`, as it treats orders of that route.
+    """
+    own = CLASSES.get(name) or WorkClass(name)
+    return _of_jobs(own) if route == JOB else own
+
+
+@lru_cache(16)
+def _of_jobs(own: WorkClass) -> WorkClass:
+    return replace(own, handler=JOB, checkpoints=True, takes_slot=False, deadline_s=JOB_DEADLINE_S)
 
 
 def rank(name: str) -> int:

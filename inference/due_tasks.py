@@ -36,10 +36,44 @@ _BATCHES = """
     exists (select from inference_batch
             where due_at <= now() and (leased_until is null or leased_until <= now()))"""
 
+_IMPORTS = """
+    exists (select from inference_modelversion
+            where state = 'importing' and touched_at < now() - interval '1 minute')"""
+_EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
+
+_JOBS = """
+    exists (select from inference_job where due_at <= now())
+    or exists (select from inference_job job where job.order_id is not null
+               and (select done.state from inference_completion done
+                    where done.id = job.order_id) <> 'open')"""
+
 _FILES = """
     exists (select from inference_file
             where not whole and created_at < now() - interval '2 hours')
     or exists (select from inference_file where expires_at <= now())"""
+
+_DATA_SETS = """
+    exists (select from inference_datasetversion
+            where state = 'importing' and source <> 'job'
+              and (leased_until is null or leased_until <= now()))
+    or exists (select from inference_datasetversion
+               where state = 'uploading' and created_at < now() - interval '24 hours')"""
+
+# The second: engines that lack an adapter which serves (inference/adapters/supplying.py).
+_ADAPTERS = """
+    exists (select from inference_adapterpromotion where step = 'loading')
+    or exists (select from inference_adapterpromotion p
+               join inference_adapter a on a.id = p.adapter_id
+               join inference_model m on m.name = a.base
+               join inference_pool o on o.model_id = m.id
+               join inference_engine e on e.pool_id = o.id
+               where p.step = 'serving' and a.removed_at is null and p.formats like '%%gguf%%'
+                 and e.kind = 'llama_cpp' and e.options ? 'launch'
+                 and not (e.draining or e.staged)
+                 and not coalesce(e.options -> 'adapters', '[]') ? p.version_id::text)
+    or exists (select from inference_adapterpromotion p
+               join inference_modelversion v on v.id = p.version_id
+               where p.forgotten_at is null and p.step <> 'loading' and v.state = 'deleted')"""
 
 # Turned off, it wakes those that rest.
 _RESTS = "true" if settings.ENERGY_RESTS else "exists (select from inference_engine where resting)"
@@ -49,9 +83,14 @@ IN_DATABASE = {
     "or exists (select from inference_checkpoint)",
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
+    "inference.drive_jobs": _JOBS,
+    "inference.evaluate": _EVALUATIONS,
     "inference.forget_files": _FILES,
+    "inference.import_data_sets": _DATA_SETS,
+    "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
+    "inference.load_adapters": _ADAPTERS,
     "inference.rest_engines": _RESTS,
 }
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from inference import pool_policy
 from inference.pool_policy import PoolPolicy
@@ -46,6 +47,7 @@ class EngineEntry:
     policy: PoolPolicy = field(default_factory=PoolPolicy)  # of its pool
     seat: str = ""  # the engine whose workers it has; "": its own
     from_file: bool = True  # from FOREBAY_ENGINES: no operator chose its address
+    only_for: UUID | None = None  # the tenant that alone may use its model
 
     def queues(self, workers: int) -> list[str]:
         slots = self.fields.get("slots", SLOTS)

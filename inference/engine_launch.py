@@ -10,6 +10,7 @@ Django is not imported: the supervisor reads this before it is set up.
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import msgspec
 KINDS = ("llama_cpp", "vllm")
 HOST = "127.0.0.1"
 LEAST_PORT = 1024
+_OF_REGISTRY = "registry:"
 _PRIVATE = ("127.0.0.1", "localhost")
 # Set by the platform, would log prompts, or would reveal a key in the process list.
 _NOT_IN_ARGS = (
@@ -90,6 +92,11 @@ def url_of(kind: str, port: int) -> str:
     return f"http://{HOST}:{port}" + ("/v1" if kind == "vllm" else "")
 
 
+def adapters_folder(home: Path) -> Path:
+    """Returns FOREBAY_ADAPTERS: the files of adapters that engines load."""
+    return Path(os.environ.get("FOREBAY_ADAPTERS") or home / "adapters").expanduser()
+
+
 def model_file(folders: Sequence[Path], name: str) -> Path:
     """Returns a GGUF file inside of one of these folders, links resolved. Raises ValueError."""
     file = next((path for folder in folders if (path := _within(folder, name))), None)
@@ -98,6 +105,21 @@ def model_file(folders: Sequence[Path], name: str) -> Path:
     if _beginning(file) != b"GGUF":
         raise ValueError(f"launch: {name!r} is not a GGUF file, or cannot be read")
     return file
+
+
+def registry_name(version: str, file: str) -> str:
+    """Returns the model of a launch whose file is a copy of a version in the registry."""
+    return f"{_OF_REGISTRY}{version}/{file}"
+
+
+def is_of_registry(name: str) -> bool:
+    return name.startswith(_OF_REGISTRY)
+
+
+def registry_file(copies: Path, name: str) -> Path | None:
+    """Returns the copy of a version's file, None before it is made. Raises ValueError."""
+    file = name.removeprefix(_OF_REGISTRY)
+    return model_file([copies], file) if (copies / file).exists() else None
 
 
 def _beginning(file: Path) -> bytes:

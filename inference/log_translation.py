@@ -25,7 +25,7 @@ def _pattern(text: str) -> str:
     return re.escape(text).replace("%s", "(.+)")
 
 
-# Problems of pools' policies (pool_policy.py), then of engines (registry/checking.py).
+# Problems of pools' policies (pool_policy.py), of engines (registry/checking.py), of imports.
 _PROBLEMS = Wordings(
     [
         gettext_noop("there is no class %s, only %s"),
@@ -53,6 +53,7 @@ _PROBLEMS = Wordings(
         gettext_noop("capabilities must be an object like %s"),
         gettext_noop("Expected %s, got %s - at %s"),
         gettext_noop("a name is %s characters too long"),
+        gettext_noop("adapters must be ids of versions"),
         gettext_noop("the url must begin with http:// or https:// and name a host"),
         gettext_noop("the url holds a blank, a line break or a character beyond ASCII"),
         gettext_noop("the url must name its host by a name or an address"),
@@ -65,6 +66,71 @@ _PROBLEMS = Wordings(
         gettext_noop(
             "its address is outside FOREBAY_INTERNAL_NETWORKS: such an engine must be hosted"
         ),
+        # Of imports of model versions (model_registry).
+        gettext_noop("there is no safetensors or GGUF file"),
+        gettext_noop("there are safetensors and GGUF files: register them apart"),
+        gettext_noop("there is no folder %s, or it is a symbolic link"),
+        gettext_noop("two files differ by upper and lower case alone"),
+        gettext_noop("there are more than %s files, or too many folders"),
+        gettext_noop("%s is a symbolic link or no plain file"),
+        gettext_noop("%s is no name for a file of a model"),
+        gettext_noop(
+            "%s is a pointer of Git LFS without its content: run `git lfs pull` first, or "
+            "import the file by https"
+        ),
+        gettext_noop(
+            "%s may run code when it is loaded: convert it to safetensors, or leave it out"
+        ),
+        gettext_noop("%s is neither weights in safetensors or GGUF nor a text: leave it out"),
+        gettext_noop("%s has more than %s MiB, too much for a text"),
+        gettext_noop("%s is an archive or a pickle under another name"),
+        gettext_noop("%s is not JSON"),
+        gettext_noop("%s is not UTF-8"),
+        gettext_noop("%s is not a safetensors file: its header has a wrong length"),
+        gettext_noop("%s is not a safetensors file: its header is not readable"),
+        gettext_noop("%s: the places of its tensors do not fit together"),
+        gettext_noop("%s has bytes that belong to no tensor, or is cut off"),
+        gettext_noop("%s has a tensor of the unknown type %s"),
+        gettext_noop("%s has a tensor of an impossible shape"),
+        gettext_noop("%s is not a GGUF file"),
+        gettext_noop("%s is GGUF of version %s: 2 and 3 are known"),
+        gettext_noop("%s says that it has %s tensors and %s keys"),
+        gettext_noop("%s has a tensor with %s dimensions"),
+        gettext_noop("%s has a value of the unknown type %s"),
+        gettext_noop("%s has an array that is too large"),
+        gettext_noop("%s has a text of %s bytes"),
+        gettext_noop("%s has an impossible alignment"),
+        gettext_noop("%s is cut off: its tensors end beyond the file"),
+        gettext_noop("%s is cut off in its header, or the header is too long"),
+        gettext_noop("it is larger than the room that is left for versions of models"),
+        gettext_noop("the archive has more than %s files"),
+        gettext_noop("the archive is broken, or protected by a password"),
+        gettext_noop("the archive is compressed in a way that is not known here"),
+        gettext_noop("the archive has a header that is too large"),
+        gettext_noop("the archive has a link: %s"),
+        gettext_noop("the archive has a link or a device: %s"),
+        gettext_noop("the archive has two files called %s"),
+        gettext_noop("the archive has a name that leaves its folder: %s"),
+        gettext_noop("the archive has too many folders in each other"),
+        gettext_noop("the url must begin with https:// and name a host, without a user name"),
+        gettext_noop("%s is not in FOREBAY_MODEL_HOSTS: the operator names hosts there"),
+        gettext_noop("%s has no address from which models may be imported"),
+        gettext_noop("its SHA-256 is %s, not the one that was given"),
+        gettext_noop("the download broke off"),
+        gettext_noop("the server answered %s"),
+        gettext_noop("the server redirects without end"),
+        gettext_noop("the server's certificate is not trusted (FOREBAY_TLS_CA)"),
+        gettext_noop("the server does not answer"),
+        gettext_noop("a revision is a branch, a tag or the id of a commit"),
+        gettext_noop("git cannot %s this: is the revision there, without a password?"),
+        gettext_noop("it did not end in time"),
+        gettext_noop("the repository has no folder %s"),
+        gettext_noop("no folder of FOREBAY_MODELS has %s"),
+        gettext_noop("there is no room for its files: delete versions that nobody needs"),
+        gettext_noop("its files could not be stored"),
+        gettext_noop("the version was deleted while it was imported"),
+        gettext_noop("the process that imported it has ended"),
+        gettext_noop("its import ended the process that tried it"),
     ]
 )
 _ENGINE_NAME = re.compile(r"^engine '[^']*': ")

@@ -10,6 +10,15 @@ from tenants.quotas.charge import Charge
 PASSES = frozenset({401, 403, 429, 503})
 
 
+class OrderAdapter(msgspec.Struct, frozen=True, array_like=True):
+    """The LoRA adapter that a request is answered with, in one version."""
+
+    name: str  # of the tenant, behind the base model's: `BASE:NAME`
+    version: UUID  # of inference.models.ModelVersion
+    label: str  # of that version: `name@number`
+    formats: str = ""  # of its files: inference/adapters/files.py
+
+
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """An order, encrypted in transit beside the id of its key. Times are seconds since the epoch.
 
@@ -46,11 +55,17 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
     trace: str = ""  # its trace, as W3C's `traceparent tracestate`; "": none
     may_be_repeated: bool = False  # a line of a batch, retried after a transient failure
+    adapter: OrderAdapter | None = None  # on `model`, its base; None: the base itself
 
     @property
     def queue(self) -> str:
         """Returns its pool's name. Orders of earlier versions have none: it was the model's."""
         return self.pool or self.model
+
+    @property
+    def public_model(self) -> str:
+        """Returns the model's name for clients."""
+        return f"{self.model}:{self.adapter.name}" if self.adapter else self.model
 
     @property
     def item(self) -> "Item":

@@ -10,10 +10,16 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
 from inference import loop_heartbeats
+from inference.adapters.loading import load_all
 from inference.api.batch.driver import driver
+from inference.api.evaluations.driver import drive_all as drive_evaluations
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
+from inference.data_sets import importing
 from inference.energy.resting import balance
+from inference.jobs.driving import drive_due
+from inference.model_registry.importing import import_all
+from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -55,6 +61,21 @@ def replace() -> None:
     drive_all()
 
 
+@shared_task(name="inference.import_models", ignore_result=True)
+def import_models() -> None:
+    import_all()
+
+
+@shared_task(name="inference.tidy_models", ignore_result=True)
+def tidy_models() -> None:
+    tidy()
+
+
+@shared_task(name="inference.load_adapters", ignore_result=True)
+def load_adapters() -> None:
+    load_all()
+
+
 @shared_task(name="inference.rest_engines", ignore_result=True)
 def rest_engines() -> None:
     balance()
@@ -65,10 +86,25 @@ def drive_batches() -> None:
     driver.wake()
 
 
+@shared_task(name="inference.drive_jobs", ignore_result=True)
+def drive_jobs() -> None:
+    drive_due()
+
+
+@shared_task(name="inference.evaluate", ignore_result=True)
+def evaluate() -> None:
+    drive_evaluations()
+
+
 @shared_task(name="inference.forget_files", ignore_result=True)
 def forget_files() -> None:
     forget_abandoned()
     forget_expired()
+
+
+@shared_task(name="inference.import_data_sets", ignore_result=True)
+def import_data_sets() -> None:
+    importing.wake()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -16,8 +16,9 @@ DIFFERENCES = Gauge(
 )
 _DIFFERENCES = """
     select count(*) from tenants_tenant t join tenants_reconciliation r on r.tenant_id = t.id
-    where r.day > current_date - 8 and (requests_ledger, tokens_ledger, cost_ledger, counters_off)
-          is distinct from (requests_usage, tokens_usage, cost_usage, 0)"""
+    where r.day > current_date - 8
+      and (requests_ledger, tokens_ledger, cost_ledger, gpu_ms_ledger, counters_off)
+          is distinct from (requests_usage, tokens_usage, cost_usage, gpu_ms_usage, 0)"""
 _throttle = Throttle()
 
 

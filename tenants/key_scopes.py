@@ -22,7 +22,17 @@ SCOPES: dict[Scope, frozenset[P]] = {
     Scope.BATCH: frozenset(),
     Scope.MANAGEMENT_READ: SEES_ALL,
     Scope.MANAGEMENT_WRITE: frozenset(
-        {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS, P.MANAGE_TEMPLATES}
+        {
+            P.MANAGE_KEYS,
+            P.MANAGE_TEAMS,
+            P.MANAGE_QUOTAS,
+            P.MANAGE_MEMBERS,
+            P.MANAGE_TEMPLATES,
+            P.MANAGE_MODELS,
+            P.MANAGE_ADAPTERS,
+            P.MANAGE_EVALUATIONS,
+            P.MANAGE_DATA_SETS,
+        }
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
 }

@@ -85,6 +85,15 @@ def withheld_from(member: Member) -> set[str]:
     return set(withheld.values_list("name", flat=True))
 
 
+def withheld_from_key(key: ApiKey) -> set[str]:
+    """Returns the tenant's models that neither the key nor its team has been granted."""
+    groups = [key.group_id, key.team.group_id if key.team else None]
+    grants = RestrictedModelGroupObjectPermission.objects.filter(group__in=filter(None, groups))
+    restricted = RestrictedModel.objects.filter(tenant_id=key.tenant_id)
+    withheld = restricted.exclude(pk__in=grants.values("content_object"))
+    return set(withheld.values_list("name", flat=True))
+
+
 def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
     """Returns True if the key has a team or a model that the member has no access to."""
     if key.team_id and not (member and member.team_memberships.filter(team=key.team_id).exists()):

@@ -38,8 +38,16 @@ class Permission(StrEnum):
     MANAGE_MEMBERS = "members:manage"
     VIEW_TEAMS = "teams:view"
     MANAGE_TEAMS = "teams:manage"
+    VIEW_MODELS = "models:view"
+    MANAGE_MODELS = "models:manage"
     VIEW_TEMPLATES = "templates:view"
     MANAGE_TEMPLATES = "templates:manage"
+    VIEW_ADAPTERS = "adapters:view"
+    MANAGE_ADAPTERS = "adapters:manage"
+    VIEW_EVALUATIONS = "evaluations:view"
+    MANAGE_EVALUATIONS = "evaluations:manage"
+    VIEW_DATA_SETS = "data_sets:view"
+    MANAGE_DATA_SETS = "data_sets:manage"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -62,19 +70,38 @@ class Duty(models.TextChoices):
 
 P = Permission
 _SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
-SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES}
+SEES_ALL = _SEES | {
+    P.VIEW_TEAMS,
+    P.VIEW_MODELS,
+    P.VIEW_TEMPLATES,
+    P.VIEW_ADAPTERS,
+    P.VIEW_EVALUATIONS,
+    P.VIEW_DATA_SETS,
+}
+_MAKES = {
+    P.MANAGE_KEYS,
+    P.MANAGE_MODELS,
+    P.MANAGE_TEMPLATES,
+    P.MANAGE_ADAPTERS,
+    P.MANAGE_EVALUATIONS,
+    P.MANAGE_DATA_SETS,
+}
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
-    Role.DEVELOPER: SEES_ALL | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES},
+    Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
 }
 DUTIES: dict[Permission, Duty] = {
     P.MANAGE_KEYS: Duty.SYSTEM,
     P.MANAGE_TEAMS: Duty.SYSTEM,
+    P.MANAGE_MODELS: Duty.SYSTEM,
     P.MANAGE_TEMPLATES: Duty.SYSTEM,
+    P.MANAGE_ADAPTERS: Duty.SYSTEM,
+    P.MANAGE_EVALUATIONS: Duty.SYSTEM,
+    P.MANAGE_DATA_SETS: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
@@ -95,8 +122,10 @@ DUTY_OF: dict[Role, Duty | None] = {
 }
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
-_WRITES = {P.CHAT, P.VIEW_PROMPTS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
-OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES
+_WRITES = {P.CHAT, P.VIEW_PROMPTS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
+_WRITES |= {P.MANAGE_DATA_SETS}
+_EVALUATES = {P.VIEW_EVALUATIONS, P.MANAGE_EVALUATIONS}
+OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES - _EVALUATES
 
 
 def permissions(role: str, profile: str) -> frozenset[Permission]:

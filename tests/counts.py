@@ -11,7 +11,16 @@ from pathlib import Path
 
 from config.environment import PROJECT
 
-ROOMS = ("infrastructure", "audit", "tenants", "inference", "platform", "bench", "deploy")
+ROOMS = (
+    "infrastructure",
+    "audit",
+    "tenants",
+    "inference",
+    "platform",
+    "trainer",
+    "bench",
+    "deploy",
+)
 PARTICIPLES = ("found", "told", "said", "asked", "given", "kept", "stood", "left")
 OPENINGS = {
     "preposition": "of with by for in on at to from as without beside behind before after about "

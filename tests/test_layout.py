@@ -24,7 +24,10 @@ PACKAGES = {
     "inference": PROJECT / "inference",
     "audit": PROJECT / "audit",
     "infrastructure": PROJECT / "infrastructure",
+    "trainer": PROJECT / "trainer",
 }
+FOREBAY = {*PACKAGES, "django", "bench"} - {"trainer"}
+PYTORCH = {"torch", "transformers", "peft", "accelerate"}
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "services", "service", "managers", "manager"}
 EMPTY_WORDS |= {"common", "misc", "base_classes", "stuff"}
 
@@ -102,6 +105,24 @@ def test_the_bottom_packages_know_nobody_above(name: str) -> None:
     above = {"tenants", "inference", "config", "console", "audit"} - {name}
     for path in PACKAGES[name].rglob("*.py"):
         assert not {module.split(".")[0] for module in _imported(path)} & above, path
+
+
+def test_the_trainer_knows_nothing_of_forebay_and_django() -> None:
+    for path in PACKAGES["trainer"].rglob("*.py"):
+        assert not {module.split(".")[0] for module in _imported(path)} & FOREBAY, path
+
+
+@pytest.mark.parametrize("name", sorted({*PACKAGES} - {"trainer"}))
+def test_nobody_imports_the_trainer(name: str) -> None:
+    for path in PACKAGES[name].rglob("*.py"):
+        assert "trainer" not in {module.split(".")[0] for module in _imported(path)}, path
+
+
+def test_formats_and_data_need_no_pytorch() -> None:
+    trainer = PACKAGES["trainer"]
+    paths = [*trainer.glob("*.py"), *(trainer / "formats").rglob("*.py")]
+    for path in [*paths, *(trainer / "data").rglob("*.py")]:
+        assert not {module.split(".")[0] for module in _imported(path)} & PYTORCH, path
 
 
 def _imported(path: Path) -> list[str]:

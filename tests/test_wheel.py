@@ -77,7 +77,7 @@ def test_templates_translations_and_static_files_are_in_it(installed: Path) -> N
 
 def test_every_file_of_the_packages_is_in_it(installed: Path) -> None:
     listed = subprocess.run(
-        ["git", "ls-files", "platform", "tenants", "inference", "audit"],
+        ["git", "ls-files", "platform", "tenants", "inference", "audit", "trainer"],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -102,6 +102,24 @@ def test_what_is_typed_wrongly_is_one_line_that_helps(installed: Path) -> None:
     assert ended.stderr.splitlines() == [
         "forebay: there is no 'wrker' (do you mean 'worker'?); `forebay help` lists what there is"
     ]
+
+
+def test_what_the_trainer_installs_is_in_it(installed: Path) -> None:
+    locks = installed / "config" / "files" / "requirements"
+    assert {file.name for file in locks.iterdir()} == {"train.txt", "torch.txt", "torch.in"}
+
+
+def test_the_trainer_is_in_it(installed: Path) -> None:
+    process = ran(installed, "-m", "trainer")
+    assert (process.returncode, process.stderr) == (64, "usage: python -m trainer ORDER.json\n")
+
+
+@pytest.mark.parametrize("extra", ["models", "train"])
+def test_the_extras_of_the_trainer_ask_for_what_their_locks_have(extra: str) -> None:
+    """PyTorch has a lock of its own."""
+    lines = (PROJECT / "requirements" / f"{extra}.in").read_text().splitlines()
+    wanted = set(project()["optional-dependencies"][extra]) - {"forebay[models]", "torch>=2.9,<3"}
+    assert wanted <= set(lines)
 
 
 def test_it_asks_for_what_the_lock_has() -> None:

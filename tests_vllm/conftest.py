@@ -30,7 +30,8 @@ def url(models: Path) -> Iterator[str]:
         yield given
         return
     port = _free_port()
-    server = subprocess.Popen(_command(models, port), env=os.environ | OFFLINE)
+    own = OFFLINE | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+    server = subprocess.Popen(_command(models, port), env=os.environ | own)
     try:
         asyncio.run(_healthy(f"http://127.0.0.1:{port}/health", server))
         yield f"http://127.0.0.1:{port}/v1"

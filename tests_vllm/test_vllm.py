@@ -3,16 +3,19 @@
 import asyncio
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import orjson
 import pytest
 
-from inference.engines.base import EngineFailed
+from inference.engines.base import AdapterMissing, EngineConfig, EngineFailed
 from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.load import Load
 from inference.engines.transport.session import EngineSession
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from inference.record.consumption import MOST_TIMES
 from inference.stream.frames import Kind
 from inference.worker.run.run import Run
@@ -290,3 +293,25 @@ async def test_an_adapter_is_a_model_of_its_own(
     assert first["model"] == "adapter"
     assert text_of(first) != base
     assert text_of(await answer(adapter, session, asked(adapter))) == text_of(first)
+
+
+async def test_an_adapter_is_loaded_for_its_requests_and_forgotten(
+    url: str, models: Path, tmp_path: Path, session: EngineSession
+) -> None:
+    version = uuid4()
+    (tmp_path / str(version)).symlink_to(models / "adapter")
+    config = EngineConfig(
+        "smol", "vllm", url, "smol", loads_adapters=True, adapters_folder=str(tmp_path)
+    )
+    engine = VllmEngine(config)
+    base = asked(engine)
+    adapted = msgspec.structs.replace(
+        base, adapter=OrderAdapter("support", version, "support@1", "peft")
+    )
+    said = text_of(await answer(engine, session, adapted))
+    assert said != text_of(await answer(engine, session, base))
+    await engine.unload_adapter(session, version)
+    assert text_of(await answer(engine, session, adapted)) == said  # it is loaded again
+    unknown = OrderAdapter("support", uuid4(), "support@2", "peft")
+    with pytest.raises(AdapterMissing):
+        await engine.answer(session, msgspec.structs.replace(base, adapter=unknown))

@@ -38,9 +38,9 @@ RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
 # A person's recorded acts other than requests: all of their own things, and some others. No holds,
 # which may be secret, and no reasons given by other people: only the details listed here.
-_OWN = ("api_key", "batch", "conversation", "file", "link", "member", "mfa", "session", "texts")
+_OWN = ("api_key", "batch", "conversation", "data_set", "file", "link", "member", "mfa", "session")
 ACTIONS = (
-    *(action for action in Action if action.partition(":")[0] in _OWN),
+    *(action for action in Action if action.partition(":")[0] in (*_OWN, "texts")),
     Action.ACCESS_DENIED,
     Action.AUDIT_SEARCH,
     Action.DELETION_APPROVE,

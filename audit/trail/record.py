@@ -41,7 +41,8 @@ COMPLETED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
     client_net inet, route text, model text, upstream text, status int, error_code text,
     response_length int, processing_ms int, tokens_in int, tokens_out int, data_key_id uuid,
-    response text, payload_sha256 text, preemptions int, engine text"""
+    response text, payload_sha256 text, preemptions int, engine text, adapter text,
+    adapter_version text"""
 COMPLETED = f"""
     completed as (
         insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
@@ -52,7 +53,8 @@ COMPLETED = f"""
                client_net, route, model, upstream, error_code = '', status, error_code,
                response_length, processing_ms, tokens_in, tokens_out,
                decode(payload_sha256, 'hex'), jsonb_strip_nulls(jsonb_build_object(
-                   'preemptions', nullif(preemptions, 0), 'engine', nullif(engine, '')))
+                   'preemptions', nullif(preemptions, 0), 'engine', nullif(engine, ''),
+                   'adapter', adapter, 'adapter_version', adapter_version))
         from j),
     response_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)

@@ -120,6 +120,9 @@ PARTS = {
     "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
     "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
     "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
+    "small-model": Part(
+        "A smaller model", "small_model", {"rounds": 10, "tokens": 128}, {"rounds": 3, "tokens": 32}
+    ),
     "backup": Part(
         "Backups", "backup",
         {"megabytes": 10_000, **timed(5, 6.0)}, {"megabytes": 100, **timed(1, 3.0)},

@@ -106,7 +106,8 @@ def duration(ms: int) -> str:
 def quota_headers(verdict: Verdict) -> Headers:
     """Returns `x-quota-*` of the tightest quota for each unit; nothing without quotas."""
     lines: Headers = []
-    for unit, quota in verdict.tightest.items():
+    for name, quota in verdict.tightest.items():
+        unit = name.replace("_", "-")
         lines += [
             (f"x-quota-limit-{unit}".encode(), b"%d" % quota.limit),
             (f"x-quota-remaining-{unit}".encode(), b"%d" % quota.remaining),

@@ -9,18 +9,19 @@ from django.db.models import QuerySet
 
 from inference.api.call import Call
 from inference.errors import NotFound
-from inference.models import Batch, Completion, File
+from inference.models import Batch, Completion, File, Job
 from inference.models.batch import BatchQuerySet
 from inference.models.completion import CompletionQuerySet
 from inference.models.file import FileQuerySet
+from inference.models.job import JobQuerySet
 from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
-Row = TypeVar("Row", Completion, File, Batch)
+Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet, JobQuerySet)
+Row = TypeVar("Row", Completion, File, Batch, Job)
 
 
 def readable(rows: Rows, caller: Caller) -> Rows:

@@ -7,6 +7,8 @@ from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min
 
+from inference.engines import served
+from inference.engines.adapters import AdapterInForce
 from inference.engines.base import Engine
 from inference.intake.access import allowed
 from inference.intake.errors import OutOfService
@@ -16,11 +18,15 @@ from tenants.caller import Caller
 async def listed(caller: Caller) -> list[dict[str, Any]]:
     """Returns the caller's models. Raises OutOfService."""
     created = await _installed_at()
-    return [_described(engine, created) for engine in allowed.engines_for(caller)]
+    models = [_described(engine, created) for engine in allowed.engines_for(caller)]
+    return [*models, *map(_adapted, allowed.adapters_for(caller))]
 
 
 async def one(caller: Caller, name: str) -> dict[str, Any]:
     """Returns one of the caller's models. Raises NoSuchModel, OutOfService."""
+    own = {row.model: row for row in allowed.adapters_for(caller)}
+    if name in own and name not in served():
+        return _adapted(own[name])
     engine = allowed.listed(caller, name)
     return _described(engine, await _installed_at())
 
@@ -34,6 +40,12 @@ def _described(engine: Engine, installed_at: int) -> dict[str, Any]:
         "context_length": engine.context_length,
         "capabilities": dict(engine.known),
     }
+
+
+def _adapted(row: AdapterInForce) -> dict[str, Any]:
+    """Returns an adapter as a model. `parent` names its base, as vLLM has it."""
+    own = {"id": row.model, "created": row.created, "parent": row.base}
+    return _described(served()[row.base], row.created) | own | {"version": row.adapter.label}
 
 
 _known: list[int] = []  # the Unix time of this installation, once it is known

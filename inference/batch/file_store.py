@@ -20,7 +20,7 @@ from audit.trail.record import act
 from inference.batch import file_storage_limit
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
 from inference.batch.file_storage_limit import FileGone
-from inference.models import Batch, File, FileChunk, FilePurpose
+from inference.models import Batch, File, FileChunk, FilePurpose, Job
 from tenants.scope import tenant_scope
 
 PIECE = 1024 * 1024  # bytes of the content in each chunk but the last
@@ -91,19 +91,24 @@ class FileWriter:
             self._store(bytes(self._piece[:PIECE]))
             del self._piece[:PIECE]
 
-    def finish(self, expires_after_s: int | None = None) -> File:
+    def finish(
+        self, expires_after_s: int | None = None, *, purpose: FilePurpose | None = None
+    ) -> File:
         """Make the file readable, and record it in the same transaction.
 
-        `expires_after_s` counts from its creation. Raises StorageFull, FileGone.
+        `purpose`: if it became known while the content came. `expires_after_s` counts from the
+        file's creation. Raises StorageFull, FileGone.
         """
         self._store_rest()
         file, owner = self.file, self._owner
         file.whole = True
+        file.purpose = purpose or file.purpose
         if expires_after_s is not None:
             file.expires_at = file.created_at + timedelta(seconds=expires_after_s)
         with tenant_scope(owner.tenant_id):
-            fields = {"size": file.size, "whole": True, "expires_at": file.expires_at}
-            if not File.objects.filter(pk=file.pk).update(**fields):
+            fields = ("size", "whole", "expires_at", "purpose")
+            values = {name: getattr(file, name) for name in fields}
+            if not File.objects.filter(pk=file.pk).update(**values):
                 raise FileGone
             on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
         return file
@@ -200,7 +205,7 @@ def forget_abandoned() -> None:
 
 
 def forget_expired() -> None:
-    """Delete expired files, except for those that a batch under way reads."""
+    """Delete expired files, except for those that a batch under way or a job reads."""
     input_ids = Batch.objects.under_way().values("input_file_id")
     expired = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=input_ids)
     for file in expired.order_by("expires_at")[:EXPIRED_BATCH]:
@@ -220,6 +225,7 @@ def lock_if_whole(file: File) -> bool:
 
 
 def is_in_use(file: File) -> bool:
-    """Returns whether a batch under way reads it."""
+    """Returns whether a batch under way or an unfinished job reads it."""
     batches = Batch.objects.filter(tenant_id=file.tenant_id, input_file_id=file.pk)
-    return batches.under_way().exists()
+    jobs = Job.objects.filter(tenant_id=file.tenant_id).reading(file.pk)
+    return batches.under_way().exists() or jobs.unfinished().exists()

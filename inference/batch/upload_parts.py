@@ -32,11 +32,17 @@ class OtherContent(Exception):
     """The parts have another checksum."""
 
 
-def begin(owner: FileOwner, name: str, size: int, expires_after_s: int | None) -> File:
+def begin(
+    owner: FileOwner,
+    name: str,
+    size: int,
+    expires_after_s: int | None,
+    purpose: FilePurpose = FilePurpose.BATCH,
+) -> File:
     """Create an upload. Raises Barred, TooManyFiles."""
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     fields = {"declared_size": size, "expires_after_s": expires_after_s}
-    upload = new_file(owner, cipher, name, purpose=FilePurpose.BATCH, **fields)
+    upload = new_file(owner, cipher, name, purpose=purpose, **fields)
     with tenant_scope(owner.tenant_id):
         file_storage_limit.check_number(owner.tenant_id)
         upload.save(force_insert=True)

@@ -22,7 +22,7 @@ from inference.batch.input_lines import (
     longest,
     split,
 )
-from inference.engines import served
+from inference.engines import adapters, served
 from inference.models import Batch, BatchLine, BatchState, File
 
 MOST_PROBLEMS = 50  # that are reported
@@ -77,7 +77,9 @@ class _Check:
         self._batch = batch
         self._seen: set[bytes] = set()  # hashes of custom ids
         self._models: set[str] = set()
-        self._served = frozenset(served())
+        self._bases = {name: name for name in served()}
+        own = adapters.of_tenant(batch.tenant_id)
+        self._bases |= {row.model: row.base for row in own if row.base in self._bases}
         self.total = 0
         self.problems: list[InputProblem] = []
 
@@ -127,7 +129,9 @@ class _Check:
         )
 
     def _checked(self, line: InputLine) -> tuple[int, str]:
-        """Returns its length, and its model if that is served: other names are not stored in clear.
+        """Returns its length, and its model if that is served, of an adapter the base.
+
+        Other names are not stored in clear.
 
         Raises Malformed.
         """
@@ -141,6 +145,6 @@ class _Check:
         if digest in self._seen:
             raise Malformed("duplicate_custom_id", "an earlier line has this id", "custom_id")
         self._seen.add(digest)
-        model = model if model in self._served else ""
+        model = self._bases.get(model, "")
         self._models.add(model)
         return len(line.text), model

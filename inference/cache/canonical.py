@@ -17,6 +17,7 @@ from inference import engines
 from inference.engine_entries import EngineEntry
 from inference.engines.base import EngineConfig
 from inference.engines.snapshot import Snapshot
+from inference.order import OrderAdapter
 
 LENGTH = 8
 # Fields that do not change answers: the number of slots, and a secret.
@@ -85,13 +86,24 @@ def is_deterministic(body: Body) -> bool:
     return body.get("temperature") == 0 or body.get("seed") is not None
 
 
-def name_of(tenant_id: UUID, epoch: int, model: str, body: Body, *, chat: bool) -> bytes:
+def name_of(
+    tenant_id: UUID,
+    epoch: int,
+    model: str,
+    body: Body,
+    *,
+    chat: bool,
+    adapter: OrderAdapter | None = None,
+) -> bytes:
     """Returns 32 bytes, and those of the version.
 
-    `body` is prepared for the engine. `epoch` is the tenant's, from purge to purge.
+    `body` is prepared for the engine. `epoch` is the tenant's, from purge to purge. Each version of
+    an adapter has answers of its own.
     """
     version = version_of(model)
-    where = [tenant_id.hex, epoch, model, chat, version.hex()]
+    where: list[Any] = [tenant_id.hex, epoch, model, chat, version.hex()]
+    if adapter:
+        where.append(adapter.version.hex)
     text = orjson.dumps([where, canonical(body)], option=orjson.OPT_SORT_KEYS)
     return hmac.digest(settings.API_KEY_PEPPER, b"answer cache|" + text, sha256) + version
 

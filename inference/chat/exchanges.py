@@ -67,7 +67,7 @@ def _earlier(rows: list[Message], usage: dict[UUID, Usage], model: str, older: i
         end = usage.get(row.completion_id) if row.completion_id else None
         if _was_too_long(row, usage):
             too_long += 1
-        elif end and not end.error_code and end.prompt_tokens and end.model == model:
+        elif end and not end.error_code and end.prompt_tokens and end.public_model == model:
             count = max(1, len(messages) + dropped - row.left_out)  # messages of that prompt
             scale, too_long = prompt.scale(messages[-count:], end.prompt_tokens), 0
         if _was_too_long(following, usage):

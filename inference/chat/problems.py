@@ -55,6 +55,8 @@ _USED_UP: dict[tuple[str, str], Promise] = {
     ("tokens", "month"): _("The quota of %(limit)s tokens per month is used up."),
     ("cost", "day"): _("The budget of %(limit)s per day is used up."),
     ("cost", "month"): _("The budget of %(limit)s per month is used up."),
+    ("gpu_seconds", "day"): _("The quota of %(limit)s GPU seconds per day is used up."),
+    ("gpu_seconds", "month"): _("The quota of %(limit)s GPU seconds per month is used up."),
 }
 _TOO_LITTLE_LEFT: dict[tuple[str, str], Promise] = {
     ("tokens", "day"): _(

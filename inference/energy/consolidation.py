@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-CALM = 3 / 4  # of the fill that wakes an engine
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`full`: the share of the slots in use above which one more engine is woken."""
+    """`full`: the share of the slots in use above which one more engine is woken.
+
+    An engine rests while the others would be no fuller than `margin` of that.
+    """
 
     full: float = 0.58
     hold_s: float = 300.0
     least: int = 1  # engines that are always awake
+    margin: float = 3 / 4
 
     @property
     def calm(self) -> float:
-        return self.full * CALM
+        return self.full * self.margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from uuid import UUID
 
 from django.conf import settings
 
@@ -89,6 +90,11 @@ def answering() -> dict[str, Engine]:
 def pools_of(model: str) -> tuple[Pool, ...]:
     """Returns the pools with an engine that takes requests; if all drain, all of them."""
     return in_force().pools_of.get(model, ())
+
+
+def is_open_to(tenant_id: UUID, model: str) -> bool:
+    """Returns whether a tenant may use a model: some are for one tenant alone."""
+    return in_force().only_for.get(model, tenant_id) == tenant_id
 
 
 def engines_of(model: str) -> list[Engine]:

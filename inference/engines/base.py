@@ -27,12 +27,13 @@ from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.load import Load, LoadMetrics
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
+from inference.engines.scoring import Scoring
 from inference.engines.statuses import Meaning, meaning
 from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import BrokenOff, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
 from infrastructure.redis.link import RedisLink
@@ -67,6 +68,11 @@ class EngineConfig:
     # of a server that Forebay starts: inference/engine_launch.py
     launch: Mapping[str, Any] = field(default_factory=dict)
     gpus: list[int | str] = field(default_factory=list)  # of its server: NVML's indices or UUIDs
+    # LoRA adapters (docs/models/adapters.md): versions that a llama.cpp loads at its start; whether
+    # a vLLM loads them while it runs, and the folder of FOREBAY_ADAPTERS as it sees it.
+    adapters: list[str] = field(default_factory=list)
+    loads_adapters: bool = False
+    adapters_folder: str = ""
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
@@ -166,6 +172,18 @@ class NotOffered(EngineFailed):
         self.message += f": {self.words}" if self.words else f"; try POST {PATHS[not chat]}"
 
 
+class AdapterMissing(NotOffered):
+    """The engine does not have the request's adapter in its version. Another engine may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status, self.code, self.retry_after = 503, "adapter_unavailable", 2
+        self.message = "no engine has this adapter at the moment; send the request again"
+
+    def name_path(self, *, chat: bool) -> None:
+        """Keep the message: the path is not at fault."""
+
+
 class AnswerBroken(EngineFailed):
     """The answer broke off. Its request is sent to one other engine at most: it may be fatal."""
 
@@ -219,6 +237,7 @@ class Engine:
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
     knows_refusals = False  # refusal parts of an assistant; others get them as text
+    scores_texts = False  # `scoring` says how likely given texts are
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
     most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
 
@@ -386,6 +405,10 @@ class Engine:
             body["stream_options"] = {"include_usage": True}
         return body
 
+    def serves_adapter(self, adapter: OrderAdapter) -> bool:
+        """Returns whether requests with this adapter may be sent to it."""
+        return False
+
     @property
     def body_form(self) -> str:
         """Returns the form of its bodies. Engines of the same form share prepared bodies."""
@@ -404,15 +427,33 @@ class Engine:
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
         """Returns the whole JSON answer. Raises EngineFailed."""
+        return await self._whole_body(self._post(session, order), chat=order.chat)
+
+    async def ask(self, session: EngineSession, path: str, body: Any) -> Any:
+        """Returns the JSON answer to a question of the platform's own. Raises EngineFailed."""
+        url, hosted = self.root + path, self.config.hosted
+        question = session.post(url, orjson.dumps(body), self.headers(), hosted=hosted)
         try:
-            async with self._post(session, order) as answer:
+            return orjson.loads(await self._whole_body(question, chat=False))
+        except orjson.JSONDecodeError:
+            raise EngineFailed(502, "engine_failed", "the engine sent no JSON") from None
+
+    async def _whole_body(
+        self, question: AbstractAsyncContextManager[EngineResponse], *, chat: bool
+    ) -> bytes:
+        try:
+            async with question as answer:
                 body = await _whole(answer)
         except NoConnection as problem:
             raise away(problem) from None
         except BrokenOff as problem:
             raise broken_off(problem) from None
-        self._check(answer.status, answer.headers, body, chat=order.chat)
+        self._check(answer.status, answer.headers, body, chat=chat)
         return body
+
+    def scoring(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Scoring]:
+        """Returns the use of the engine to score one item's texts. Raises NotOffered."""
+        raise NotOffered("it does not say how likely a given text is")
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = read_on

@@ -5,9 +5,11 @@ Requests that hold an older one may finish with it.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine
+from inference.order import OrderAdapter
 from inference.pool_policy import PoolPolicy, RouteCondition
 
 
@@ -32,6 +34,13 @@ class Pool:
         """Returns the engine of that name if it takes requests."""
         return next((engine for engine in self.engines if engine.config.id == name), None)
 
+    def serves(self, adapter: OrderAdapter | None) -> bool:
+        """Returns whether each of its engines that takes requests has the adapter."""
+        if adapter is None:
+            return True
+        engines = self.engines or self.draining
+        return bool(engines) and all(engine.serves_adapter(adapter) for engine in engines)
+
     @property
     def shares_processors(self) -> bool:
         """Returns whether each stream slows all others, as on a llama.cpp that Forebay starts."""
@@ -55,6 +64,7 @@ class Snapshot:
     pools: dict[str, Pool] = field(default_factory=dict)
     pools_of: dict[str, tuple[Pool, ...]] = field(default_factory=dict)
     served: dict[str, Engine] = field(default_factory=dict)
+    only_for: dict[str, UUID] = field(default_factory=dict)  # models of one tenant alone
 
 
 def snapshot(
@@ -71,7 +81,8 @@ def snapshot(
     for entry in entries:
         if engine := built.get(_key(entry)) or build(entry):
             pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
-    return Snapshot(entries, pools, *_by_model(pools))
+    only_for = {entry.model: entry.only_for for entry in entries if entry.only_for}
+    return Snapshot(entries, pools, *_by_model(pools), only_for)
 
 
 def _key(entry: EngineEntry) -> str:

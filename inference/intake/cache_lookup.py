@@ -21,7 +21,7 @@ from inference.cache.canonical import Body, is_deterministic, name_of
 from inference.cache.levels import ALONE, TROUBLE, FirstLevel, SecondLevel
 from inference.errors import BadRequest, NotFound
 from inference.metrics.requests import LOOKED, MISS
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller
 
@@ -42,7 +42,13 @@ class CachePreference:
 
 
 def cache_preference(
-    caller: Caller, model: str, body: Body, header: str | None, *, chat: bool
+    caller: Caller,
+    model: str,
+    body: Body,
+    header: str | None,
+    *,
+    chat: bool,
+    adapter: OrderAdapter | None = None,
 ) -> CachePreference | None:
     """Returns the preference; None if its answer is generated and not stored.
 
@@ -55,7 +61,9 @@ def cache_preference(
     rule = caller.caches(model)
     caches = word in ("use", "no-cache", "only") if rule is None else rule and word != "no-store"
     if caches and caller.api_key_id and is_deterministic(body):
-        name = name_of(caller.tenant_id, caller.cache_epoch, model, body, chat=chat)
+        name = name_of(
+            caller.tenant_id, caller.cache_epoch, model, body, chat=chat, adapter=adapter
+        )
         return CachePreference(name, reads=word != "no-cache", only=word == "only")
     if word == "only":
         raise not_cached()

@@ -39,7 +39,9 @@ class CachedReplay:
     def of(cls, order: Order, hit: CacheHit) -> "CachedReplay":
         order = priced(order)
         answer = hit.answer
-        body = pieces.own_body(answer.body, order.public_id, order.model, answer.prompt_tokens)
+        body = pieces.own_body(
+            answer.body, order.public_id, order.public_model, answer.prompt_tokens
+        )
         return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:

@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 
 from inference import classes, request_id
-from inference.engines import Pool
+from inference.engines import Pool, pools_of
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
 from inference.intake.limits import cost_bound
@@ -61,6 +61,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         cached=submission.cache.name if submission.cache else b"",
         trace=continuation(),
         may_be_repeated=submission.may_be_repeated,
+        adapter=submission.adapter,
     )
 
 
@@ -98,6 +99,7 @@ def _charge(
         body=submission.body,
         chat=submission.chat,
         max_tokens=submission.max_tokens,
+        reserve=submission.reserve,
         elsewhere={each.name: in_pools.get(each.name, prices).times(factor) for each in reached},
     )
 
@@ -105,7 +107,7 @@ def _charge(
 async def _pool(context: Context, submission: Submission, model: str) -> Pool:
     caller, klass = submission.caller, submission.klass
     try:
-        return route(caller, model, klass, submission.among)
+        return route(caller, model, klass, _among(submission, model))
     except QueueFull as full:
         for pool in full.pools:
             with suppress(*TROUBLE):
@@ -113,6 +115,14 @@ async def _pool(context: Context, submission: Submission, model: str) -> Pool:
                 if has_a_turn(pool, klass, *turns):
                     return pool
         raise
+
+
+def _among(submission: Submission, model: str) -> frozenset[str] | None:
+    """Returns the pools that may take it: all engines of such a pool have its adapter."""
+    if submission.adapter is None:
+        return submission.among
+    serving = {pool.name for pool in pools_of(model) if pool.serves(submission.adapter)}
+    return frozenset(serving if submission.among is None else serving & submission.among)
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:

@@ -13,12 +13,14 @@ from inference.engines.base import Engine
 from inference.errors import BadRequest
 from inference.intake import cache_lookup
 from inference.intake.access import allowed
+from inference.intake.access.allowed import Target
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
 from inference.intake.idempotency_claim import Claim
 from inference.intake.limits import cost_bound
 from inference.intake.prompt_templates import FilledTemplate
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
+from inference.order import OrderAdapter
 from inference.validation import requests
 from inference.validation.requests import Form, checked
 from inference.validation.schemas import Body
@@ -47,6 +49,8 @@ class Submission(msgspec.Struct, frozen=True):
     cache: cache_lookup.CachePreference | None = None  # a cached answer may do
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
+    adapter: OrderAdapter | None = None  # on the engine's model
+    reserve: tuple[int, int] | None = None  # tokens that long work may take; None: by its body
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -111,7 +115,7 @@ def read(
         length = len(orjson.dumps(body))
     if (options.streamed or body.get("stream")) and classes.of(klass).checkpoints:
         raise BadRequest("long work has no stream; ask for it without `stream`", param="stream")
-    engine = _engine(bound_caller, body, form)
+    engine, adapter = _target(bound_caller, body, form)
     body = checked(body, length, form, engine)
     if body.get("moderation"):
         _check_moderated(engine)
@@ -138,8 +142,9 @@ def read(
         time_limit_s=inf if claim else options.time_limit_s,
         claim=claim,
         cache=cache_lookup.cache_preference(
-            bound_caller, engine.config.name, prepared, options.cache, chat=chat
+            bound_caller, engine.config.name, prepared, options.cache, chat=chat, adapter=adapter
         ),
+        adapter=adapter,
     )
 
 
@@ -164,11 +169,11 @@ def _claim(body: Body, arrival: Arrival, options: Options, klass: str) -> Claim 
     return Claim.of(options.idempotency_key, arrival.route, body | changed)
 
 
-def _engine(caller: Caller, body: Body, form: Form) -> Engine:
-    """Returns the engine. A plain call without a model gets the first that may serve it."""
+def _target(caller: Caller, body: Body, form: Form) -> Target:
+    """Returns the target. A plain call without a model gets the first that may serve it."""
     if form is Form.PLAIN and not body.get("model"):
         body = {"model": allowed.first_for(caller)}
-    return allowed.engine_for(caller, requests.model_of(body))
+    return allowed.target_for(caller, requests.model_of(body))
 
 
 def work_class(caller: Caller, route: str, requested: str | None = None) -> str:

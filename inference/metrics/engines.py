@@ -25,6 +25,7 @@ SLOTS = Gauge("forebay_engine_slots", "Requests that an engine may run at once",
 BUSY = Gauge(
     "forebay_engine_slots_busy", "Requests that it runs; of its slots: how full a batch is", *_OF
 )
+ADAPTERS = Gauge("forebay_engine_adapters", "Adapters that an engine reads at its start", *_OF)
 BREAKER = Gauge(
     "forebay_engine_breaker_state",
     "1 for the state that its breaker is in: `due` and `half_open` let one request through",
@@ -71,6 +72,7 @@ def read_queue() -> None:
     by_pool, each = occupancy(pools()), _by_key()
     by_engine = breaker_override.breakers_of(client(), [engine for _, engine in each])
     SLOTS.set_all({key: engine.config.slots for key, engine in each.items()})
+    ADAPTERS.set_all({key: len(engine.config.adapters) for key, engine in each.items()})
     BUSY.set_all({key: by_pool[key[0]].by_engine[key[1]] for key in each})
     BREAKER.set_all(
         {

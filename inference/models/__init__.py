@@ -1,37 +1,96 @@
+from inference.models.adapter import Adapter, AdapterPromotion, PromotionStep
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
+from inference.models.data_set import (
+    ChunkPart,
+    ConversationUse,
+    DataSet,
+    DataSetChunk,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
+    DataSetPerson,
+    DataSetSource,
+    DataSetState,
+    DataSetVersion,
+)
+from inference.models.evaluation import Evaluation, EvaluationState
+from inference.models.evaluation_gate import EvaluationGate
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
+from inference.models.job import Job, JobKind, JobState
+from inference.models.job_progress import JobCheckpoint, JobEvent, JobMetric
+from inference.models.model_version import (
+    ModelDataSet,
+    ModelFile,
+    ModelParent,
+    ModelVersion,
+    VersionFormat,
+    VersionKind,
+    VersionState,
+)
 from inference.models.prompt_template import PromptTemplate, PromptTemplateVersion
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
+from inference.models.task_set import TaskSet
 
 __all__ = [
+    "Adapter",
+    "AdapterPromotion",
     "Author",
     "Batch",
     "BatchLine",
     "BatchState",
     "Checkpoint",
+    "ChunkPart",
     "Completion",
     "Conversation",
+    "ConversationUse",
+    "DataSet",
+    "DataSetChunk",
+    "DataSetFormat",
+    "DataSetNotice",
+    "DataSetNoticeKind",
+    "DataSetPerson",
+    "DataSetSource",
+    "DataSetState",
+    "DataSetVersion",
     "Engine",
+    "Evaluation",
+    "EvaluationGate",
+    "EvaluationState",
     "File",
     "FileChunk",
     "FilePurpose",
     "FromFile",
     "IdempotencyKey",
+    "Job",
+    "JobCheckpoint",
+    "JobEvent",
+    "JobKind",
+    "JobMetric",
+    "JobState",
     "LineState",
     "Message",
     "Model",
+    "ModelDataSet",
+    "ModelFile",
+    "ModelParent",
+    "ModelVersion",
     "Pool",
+    "PromotionStep",
     "PromptTemplate",
     "PromptTemplateVersion",
     "Replacement",
     "RollupMark",
     "State",
+    "TaskSet",
     "Usage",
     "UsageDay",
     "UsageHour",
+    "VersionFormat",
+    "VersionKind",
+    "VersionState",
 ]

@@ -62,6 +62,9 @@ class Completion(models.Model):
     klass = models.CharField(max_length=20, db_default="realtime")  # of work
     settled_at = models.DateTimeField(null=True)
     lowered_at = models.DateTimeField(null=True)  # by an operator, to `klass`
+    # On `model`, by name and version (`name@number`); "": the model itself.
+    adapter = models.CharField(max_length=80, db_default="")
+    adapter_version = models.CharField(max_length=100, db_default="")
 
     objects: ClassVar[CompletionQuerySet] = CompletionQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -131,6 +134,9 @@ class Usage(models.Model):
     ttft_ms = models.IntegerField(null=True)  # time to first token, from the authenticator
     duration_ms = models.IntegerField()
     created_at = models.DateTimeField()
+    # On `model`, as in Completion.
+    adapter = models.CharField(max_length=80, db_default="")
+    adapter_version = models.CharField(max_length=100, db_default="")
     # The writing transaction (set by the database): the roll-up takes rows in this order.
     xid = models.BigIntegerField(db_default=Xid())
 
@@ -142,10 +148,22 @@ class Usage(models.Model):
             models.Index(
                 "tenant", "created_at", name="usage_of_cache", condition=~models.Q(cache="")
             ),
+            models.Index(
+                "tenant",
+                "adapter",
+                "created_at",
+                name="usage_of_adapter",
+                condition=~models.Q(adapter=""),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"usage of {self.completion_id}"
+
+    @property
+    def public_model(self) -> str:
+        """Returns the name that the request asked for."""
+        return f"{self.model}:{self.adapter}" if self.adapter else self.model
 
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):

@@ -15,6 +15,7 @@ class FilePurpose(models.TextChoices):
     """The purpose of a file, in OpenAI's words."""
 
     BATCH = "batch", _("Input of a batch")
+    FINE_TUNE = "fine-tune", _("Training data")
     BATCH_OUTPUT = "batch_output", _("Output of a batch")
 
 

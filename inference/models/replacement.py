@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
+from inference.models.evaluation_gate import reasons
 from inference.models.served import LONGEST_NAME, Engine, Pool
 from tenants.models.model_changes import lock
 
@@ -127,6 +128,7 @@ class Replacement(models.Model):
             lock(engine)
             engine.wake(by=by)  # if it rests
             refuse_to_replace(engine)
+            _refuse_at_gates(engine, fields)
             new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
             new.seat = engine.seat or engine.name
             for field, value in fields.items():
@@ -273,6 +275,14 @@ def _wake() -> None:
         current_app.send_task("inference.replace", ignore_result=True)
     except Exception:  # the broker is away: beat sends the task within seconds
         log.warning("cannot start the replacement now; beat retries it", exc_info=True)
+
+
+def _refuse_at_gates(engine: Engine, fields: Mapping[str, Any]) -> None:
+    """Refuse a version that its evaluations do not let in. Raises ValidationError."""
+    options = fields.get("options") or {}
+    version, serving = (str(o.get("version") or "") for o in (options, engine.options))
+    if missed := reasons(engine.pool, version, serving):
+        raise ValidationError({"version": missed})
 
 
 def refuse_to_replace(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -120,11 +120,32 @@ class Model(Declared):
     """A model that tenants call by name. It routes to pools."""
 
     noun = "model"
+    CHANGEABLE = ("only_for",)
+
+    # The tenant that alone may use it; None: all tenants. A bare id: the model is the platform's.
+    only_for = models.UUIDField(null=True, blank=True)
 
     @classmethod
-    def add(cls, name: str, *, by: str) -> "Model":
+    def add(cls, name: str, *, by: str, only_for: UUID | None = None) -> "Model":
         """Add a model, which is served once a pool of it has an engine. Raises ValidationError."""
-        return cls(name=name, position=_last(cls.objects.all()))._added(by)
+        at = _last(cls.objects.all())
+        return cls(name=name, position=at, only_for=only_for)._added(by)
+
+    def change(self, *, by: str, **fields: Any) -> "Model":
+        """Change for whom it is. Raises FromFile, ValidationError."""
+        with transaction.atomic():
+            lock(self)
+            self.refuse_from_file()
+            self._refuse_to_open(fields)
+            return self._changed(fields, self.CHANGEABLE, by)
+
+    def _refuse_to_open(self, fields: dict[str, Any]) -> None:
+        """Refuse to open a model to others while it serves a tenant's own version."""
+        served = Engine.objects.filter(pool__model=self).exclude(model_version_id=None)
+        if self.only_for and fields.get("only_for") != self.only_for and served.exists():
+            raise ValidationError(
+                {"only_for": _("It serves versions of that tenant: remove their engines first.")}
+            )
 
 
 class Pool(Declared):
@@ -241,6 +262,8 @@ class Engine(Declared):
     # Whether `slots` follow the number that the engine reports.
     auto_slots = models.BooleanField(default=False, db_default=False)
     hosted = models.BooleanField(default=False)
+    # The version of the registry that it serves: a bare id, because no tenant owns an engine.
+    model_version_id = models.UUIDField(null=True, blank=True)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).

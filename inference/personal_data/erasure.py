@@ -18,9 +18,10 @@ from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored_answers
+from inference.data_sets import purging
 from inference.models import Checkpoint, Completion, Conversation, Message
 from inference.models.completion import CheckpointQuerySet
-from inference.personal_data import files, recipients
+from inference.personal_data import data_sets, evaluations, files, jobs, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import settle_unrun
@@ -140,5 +141,11 @@ def register_erasers() -> None:
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     batches = _("Files and batches")
     register(Eraser("files", batches, content, files.erase, files.remaining))
+    trained = _("Jobs and their checkpoints")
+    register(Eraser("jobs", trained, content, jobs.erase, jobs.remaining))
+    sets = _("Data sets, and marks on models that were trained on them")
+    register(Eraser("data_sets", sets, content, data_sets.erase, purging.remaining))
+    reports = _("Evaluations without a report")
+    register(Eraser("evaluations", reports, content, evaluations.erase, evaluations.remaining))
     notices, turn = _("Recipients: services that had answered"), ErasureTurn.RECIPIENTS
     register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.retention import data_classes
 from audit.retention.data_classes import DataClass
-from inference.personal_data import files
+from inference.personal_data import data_sets, evaluations, files, jobs, model_versions
 
 BATCH = 10_000
 USAGE_FLOOR_DAYS = 62  # quotas of a month, and the nights that compare them with usage
@@ -56,6 +56,17 @@ def register() -> None:
     for name, label, days, floor_days, kinds, erase in (
         ("conversations", _("Chats"), 400, 1, chats, erase_chats),
         ("files", _("Files and batches"), 60, 1, files.KINDS, files.erase_old),
+        ("jobs", _("Jobs and their checkpoints"), 400, 1, jobs.KINDS, jobs.erase_old),
+        (
+            "models",
+            _("Versions of models"),
+            1100,
+            1,
+            model_versions.KINDS,
+            model_versions.erase_old,
+        ),
+        ("data_sets", _("Data sets"), 1100, 1, data_sets.KINDS, data_sets.erase_old),
+        ("evaluations", _("Evaluations"), 400, 1, evaluations.KINDS, evaluations.erase_old),
         ("requests", _("Requests and their usage"), 400, floor, requests, erase_requests),
         ("usage", _("Sums of usage"), 1100, floor, sums, erase_sums),
     ):

@@ -99,7 +99,7 @@ def _checkpoint(order: Order) -> Checkpoint | None:
 
 async def taken(redis: RedisLink, order: Order) -> Parked:
     """Returns what a request without a runner has taken. Raises RedisGone, DatabaseError."""
-    if classes.of(order.klass).checkpoints:
+    if classes.of(order.klass, order.route).checkpoints:
         checkpoint = await _checkpoint(order)
         return at_checkpoint(checkpoint) if checkpoint else NEVER
     return await read(redis, order.id)

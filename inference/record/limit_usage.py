@@ -16,7 +16,7 @@ def takes_slot(klass: str, route: str) -> bool:
     A request that its client has lowered does in any class: while it waits it holds a connection,
     and its body in a web process.
     """
-    own = classes.of(klass)
+    own = classes.of(klass, route)
     lowered = own.for_clients and klass != classes.assigned("", route)
     return own.takes_slot or lowered
 
@@ -52,6 +52,17 @@ def used(outcome: Outcome) -> int | None:
     """Returns the tokens; None if another has settled the request, so that they are unknown."""
     tokens = outcome.prompt_tokens + outcome.completion_tokens
     return tokens if tokens or outcome.gpu_ms or outcome.state != "done" else None
+
+
+def used_of_a_minute(order: Order | None, outcome: Outcome) -> int | None:
+    """Returns the tokens that count in the limits per minute.
+
+    Long work counts no more than was set aside: else all of it would count in its last minute.
+    """
+    tokens = used(outcome)
+    if tokens is None or order is None or not classes.of(order.klass, order.route).checkpoints:
+        return tokens
+    return min(tokens, reserved_tokens(order))
 
 
 def stored_bytes(outcome: Outcome) -> int:

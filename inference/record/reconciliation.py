@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 _SUMS = """
     with entries as (
         select coalesce(sum(requests), 0) as requests, coalesce(sum(tokens), 0) as tokens,
-               coalesce(sum(cost), 0) as cost
+               coalesce(sum(cost), 0) as cost, coalesce(sum(gpu_ms), 0) as gpu_ms
         from tenants_ledgerentry where tenant_id = %(tenant)s and kind <> 'reserve'
             and counts_at >= %(starts)s and counts_at < %(ends)s),
     used as (
         select count(*) filter (where status = 200 or u.prompt_tokens + u.completion_tokens > 0
                                 or u.gpu_ms > 0) as requests,
                coalesce(sum(u.prompt_tokens + u.completion_tokens), 0) as tokens,
-               coalesce(sum(u.cost), 0) as cost
+               coalesce(sum(u.cost), 0) as cost, coalesce(sum(u.gpu_ms), 0) as gpu_ms
         from inference_completion c join inference_usage u on u.completion_id = c.id
         where c.tenant_id = %(tenant)s
             and c.created_at >= %(starts)s and c.created_at < %(ends)s),
@@ -40,7 +40,7 @@ _SUMS = """
         where c.tenant_id = %(tenant)s and c.starts < %(ends)s and c.ends > %(starts)s
             and (s.used, s.reserved) is distinct from (c.used, c.reserved))
     select entries.requests, used.requests, entries.tokens, used.tokens, entries.cost, used.cost,
-           off.counters
+           entries.gpu_ms, used.gpu_ms, off.counters
     from entries, used, off"""
 _FIELDS = (
     "requests_ledger",
@@ -49,6 +49,8 @@ _FIELDS = (
     "tokens_usage",
     "cost_ledger",
     "cost_usage",
+    "gpu_ms_ledger",
+    "gpu_ms_usage",
     "counters_off",
 )
 

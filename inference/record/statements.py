@@ -35,14 +35,14 @@ RECEIVED = f"""
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text,
-        klass text)
+        adapter text, adapter_version text, klass text)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     begun as (
         insert into inference_completion
             (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at,
-             deadline, pool, klass)
+             deadline, pool, klass, adapter, adapter_version)
         select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline,
-               pool, klass
+               pool, klass, coalesce(adapter, ''), coalesce(adapter_version, '')
         from j on conflict (id) do nothing returning id),
     opened as (select j.* from begun join j using (id)),{record.RECEIVED}
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
@@ -95,11 +95,12 @@ SETTLED = f"""
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
          attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache,
-         repeated, gpu_ms, millijoules)
+         repeated, gpu_ms, millijoules, adapter, adapter_version)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
            attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, ''),
-           coalesce(repeated, false), coalesce(gpu_ms, 0), millijoules
+           coalesce(repeated, false), coalesce(gpu_ms, 0), millijoules, coalesce(adapter, ''),
+           coalesce(adapter_version, '')
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -163,6 +164,7 @@ def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row
         **_common(order, order.created_at),
         "tokens": order.charge.tokens,
         "cost": order.charge.most,
+        "gpu_ms": order.charge.gpu_ms,
         "day_starts": day.starts_text,
         "day_ends": day.ends_text,
         "month_starts": month.starts_text,
@@ -276,6 +278,13 @@ def milliseconds(seconds: float) -> int:
 
 
 def _common(order: Order, at: float) -> Row:
+    row = _plain(order, at)
+    if adapter := order.adapter:
+        row |= {"adapter": adapter.name, "adapter_version": adapter.label}
+    return row
+
+
+def _plain(order: Order, at: float) -> Row:
     return {
         "id": order.id.hex,
         "at": datetime.fromtimestamp(at, UTC).isoformat(),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -62,9 +63,19 @@ def check(entry: EngineEntry) -> None:
         msgspec.convert(values, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
+    if not all(map(_is_id, entry.fields.get("adapters") or ())):
+        raise ValueError(f"engine {entry.engine!r}: adapters must be ids of versions")
     if out_of_range := _out_of_range(entry.fields):
         raise ValueError(f"engine {entry.engine!r}: {out_of_range}")
     built(entry)
+
+
+def _is_id(text: str) -> bool:
+    """Returns whether it is a version's id: the name of a file that a server reads."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _out_of_range(fields: Mapping[str, Any]) -> str:
@@ -88,10 +99,13 @@ def _check_launch(entry: EngineEntry, launch: Any) -> None:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
 
 
-def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
+def check_fields(
+    pool: Pool, name: str, values: Mapping[str, Any], *, checked_launch: Any = None
+) -> None:
     """Check the fields of the API or a form for an engine of this name.
 
-    Raises ValidationError.
+    `checked_launch` is one that the engine has already, or a promotion's, whose file may still be
+    to come. Raises ValidationError.
     """
     options = values["options"]
     if unknown := sorted(options.keys() - OPTIONS):
@@ -100,7 +114,7 @@ def check_fields(pool: Pool, name: str, values: Mapping[str, Any]) -> None:
         raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
     if problem := secret_problem(str(values.get("api_key") or "")):
         raise ValidationError({"api_key": in_words(problem)})
-    if launch := options.get("launch"):
+    if (launch := options.get("launch")) and launch != checked_launch:
         check_launch(str(values["kind"]), launch)
     own = in_numbers({field: value for field, value in values.items() if field != "options"})
     try:

@@ -11,24 +11,42 @@ import select
 import time
 from threading import Event, Thread
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from django.conf import settings
 from django.dispatch import Signal
 
 from inference.engine_entries import EngineEntry
-from inference.engines import forget, put_in_force
+from inference.engines import adapters, forget, put_in_force
+from inference.engines.adapters import AdapterInForce
 from inference.models import Engine
+from inference.order import OrderAdapter
 from inference.pool_policy import PoolPolicy
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
-           e.auto_slots, e.hosted, e.options, e.from_file, p.condition,
+           e.auto_slots, e.hosted, e.options, e.from_file, m.only_for, p.condition,
            p.overflow_after_ms, p.limits, p.window
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     where not e.staged
     order by m.position, m.created_at, p.position, p.created_at, e.position, e.created_at"""
+_ADAPTERS = """
+    select a.tenant_id, a.base, extract(epoch from a.created_at)::bigint,
+           a.name, v.id, v.name || '@' || v.number, p.formats
+    from inference_adapterpromotion p join inference_adapter a on a.id = p.adapter_id
+    join inference_modelversion v on v.id = p.version_id
+    where p.step = 'serving' and a.removed_at is null and v.state = 'ready'
+    order by a.base, a.name"""
+# Requests that wait are older than that.
+_ENDED = """
+    select p.version_id
+    from inference_adapterpromotion p join inference_adapter a on a.id = p.adapter_id
+    join inference_modelversion v on v.id = p.version_id
+    group by p.version_id, v.state, v.deleted_at
+    having (v.state = 'deleted' and v.deleted_at > now() - interval '2 days')
+        or (bool_and(a.removed_at is not null) and max(a.removed_at) > now() - interval '2 days')"""
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"
 LOOK_S = 30.0
@@ -39,7 +57,14 @@ changed = Signal()
 
 def load(connection: psycopg.Connection[Any]) -> bool:
     """Load them. Returns whether anything has changed. Raises psycopg.Error."""
+    load_adapters(connection)
     return put_in_force([_entry(*row) for row in connection.execute(_ENGINES)])
+
+
+def load_adapters(connection: psycopg.Connection[Any]) -> None:
+    """Load the adapters that serve, before their engines drop any. Raises psycopg.Error."""
+    rows = [_adapter(*row) for row in connection.execute(_ADAPTERS)]
+    adapters.put_in_force(rows, [version for (version,) in connection.execute(_ENDED)])
 
 
 def load_once() -> None:
@@ -47,23 +72,30 @@ def load_once() -> None:
     fields = ("position", "created_at")
     order = [f"{table}{field}" for table in ("pool__model__", "pool__", "") for field in fields]
     rows = Engine.objects.filter(staged=False).select_related("pool__model").order_by(*order)
-    put_in_force([_of_row(engine) for engine in rows])
+    put_in_force([entry_of(engine) for engine in rows])
 
 
-def _of_row(engine: Engine) -> EngineEntry:
+def entry_of(engine: Engine) -> EngineEntry:
+    """Returns the entry of an engine's row."""
     pool = engine.pool
     names = (pool.model.name, pool.name, engine.name)
-    fields, policy, from_file = engine.fields, pool.policy, engine.from_file
-    return EngineEntry(*names, fields, engine.draining, policy, engine.seat, from_file)
+    fields, policy, only_for = engine.fields, pool.policy, pool.model.only_for
+    own = engine.seat, engine.from_file, only_for
+    return EngineEntry(*names, fields, engine.draining, policy, *own)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> EngineEntry:
-    url, api_key, slots, auto_slots, hosted, options, from_file, *policy = more
+    url, api_key, slots, auto_slots, hosted, options, from_file, only_for, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
     fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
-    return EngineEntry(model, pool, engine, fields, draining, PoolPolicy(*policy), seat, from_file)
+    own = (fields, draining, PoolPolicy(*policy), seat, from_file, only_for)
+    return EngineEntry(model, pool, engine, *own)
+
+
+def _adapter(tenant_id: UUID, base: str, created: int, *adapter: Any) -> AdapterInForce:
+    return AdapterInForce(tenant_id, base, created, OrderAdapter(*adapter))
 
 
 class Following:
@@ -89,6 +121,7 @@ class Following:
             self._thread.join(10)
         if not self._thread.is_alive():
             os.close(self._bell)
+        adapters.put_in_force([], [])
         forget()
 
     def _run(self) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -16,10 +17,13 @@ _NUMBERED = re.compile(r"(.+)\.v(\d{1,9})")
 _SAME = ("kind", "url", "hosted")
 
 
-def proposed(engine: Engine, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def proposed(
+    engine: Engine, changes: Mapping[str, Any], *, promoted: UUID | None = None
+) -> tuple[str, dict[str, Any]]:
     """Returns a free name and all fields. `changes` are an engine's fields, `name` and `version`.
 
-    Options are added to those of the old one; null removes one. Raises ValidationError.
+    Options are added to those of the old one; null removes one. `promoted` is the registry's
+    version that is to serve, whose launch was checked. Raises ValidationError.
     """
     version = str(changes.get("version") or "")
     name = str(changes.get("name") or _free_name(engine.name, version))
@@ -33,9 +37,14 @@ def proposed(engine: Engine, changes: Mapping[str, Any]) -> tuple[str, dict[str,
         "version": version or name.rpartition(".")[2][-60:]
     }
     _refuse_the_same(engine, fields["options"]["version"])
-    if fields["options"].get("launch"):
-        return name, _launched(engine, name, fields, changes)
-    check_fields(engine.pool, name, fields)
+    launch, before = fields["options"].get("launch"), engine.options.get("launch")
+    if promoted or (launch and launch == before):
+        fields["model_version_id"] = promoted or engine.model_version_id
+    if launch:
+        checked = launch if promoted else before
+        return name, _launched(engine, name, fields, changes, checked)
+    values = {field: value for field, value in fields.items() if field != "model_version_id"}
+    check_fields(engine.pool, name, values)
     return name, {**fields, "api_key": _api_key(engine, changes, fields["url"])}
 
 
@@ -54,12 +63,13 @@ def _options(engine: Engine, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _launched(
-    engine: Engine, name: str, fields: dict[str, Any], changes: Mapping[str, Any]
+    engine: Engine, name: str, fields: dict[str, Any], changes: Mapping[str, Any], checked: Any
 ) -> dict[str, Any]:
     others = {n: v for n, v in fields.items() if n != "url"}
     own = {n: changes[n] for n in ("url", "api_key") if changes.get(n)}
     completed = with_server(name, {**others, **own})
-    check_fields(engine.pool, name, completed)
+    values = {field: value for field, value in completed.items() if field != "model_version_id"}
+    check_fields(engine.pool, name, values, checked_launch=checked)
     api_key = encrypted(completed["api_key"], engine.pool.name, completed["url"])
     return {**completed, "api_key": api_key}
 

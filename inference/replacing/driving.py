@@ -23,6 +23,7 @@ from inference.engine_entries import EngineEntry
 from inference.engines import built
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
+from inference.model_registry.promoting import COPY_PROBLEMS, is_of_registry, make_copy
 from inference.models import Engine as EngineRow
 from inference.models.replacement import BEFORE_SWITCH, LEASE, OPEN, Replacement, Step
 from inference.queue.occupancy import occupancy
@@ -115,8 +116,20 @@ class Drive:
     # Steps ---------------------------------------------------------------------------------------
     def _load(self, row: Replacement) -> None:
         new = _engine(row.new)
+        if row.new and is_of_registry(row.new):
+            self._copy(row, row.new)
         self._in_time(row, new, until_it_answers(new, self._session))
         self._decide(Step.LOADING, lambda locked: locked.loaded())
+
+    def _copy(self, row: Replacement, engine: EngineRow) -> None:
+        until = row.created_at + timedelta(seconds=row.load_within_s)
+        try:
+            self._meanwhile(asyncio.to_thread(_make_copy, engine), until)
+        except TimeoutError:
+            raise Unusable(_silence_reason(row)) from None
+        except COPY_PROBLEMS as problem:
+            log.warning("replacement %s: no copy of its files: %s", self._pk, problem)
+            raise Unusable(f"its files cannot be brought here: {type(problem).__name__}") from None
 
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
@@ -194,6 +207,13 @@ class Drive:
             raise Lost
         if owned.filter(Q(old=None) | Q(new=None), step__in=BEFORE_SWITCH).exists():
             raise Unusable("an engine was removed")
+
+
+def _make_copy(engine: EngineRow) -> None:
+    try:
+        make_copy(engine)
+    finally:
+        connection.close()  # of this thread
 
 
 def _check_engines(row: Replacement) -> None:

@@ -45,7 +45,7 @@ def next_pool(
     """
     is_last = item.attempt >= classes.of(item.klass).most_attempts
     stays_here = order.local_only or in_house
-    pools = [pool for pool in pools_of(order.model) if not (stays_here and pool.hosted)]
+    pools = [pool for pool in _serving(order) if not (stays_here and pool.hosted)]
     own = next((pool for pool in pools if pool.name == order.queue), None)
     if own is None:  # it drains, or was removed
         return None if is_last else _first_up(pools)
@@ -60,8 +60,13 @@ def next_pool(
 
 def own_pool(order: Order) -> Pool | None:
     """Returns its present pool, if an engine of that is available."""
-    own = [pool for pool in pools_of(order.model) if pool.name == order.queue]
+    own = [pool for pool in _serving(order) if pool.name == order.queue]
     return _first_up(own)
+
+
+def _serving(order: Order) -> list[Pool]:
+    """Returns the pools of its model that have its adapter."""
+    return [pool for pool in pools_of(order.model) if pool.serves(order.adapter)]
 
 
 def _untried(pools: list[Pool], own: str, start: str) -> list[Pool]:

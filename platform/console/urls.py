@@ -7,26 +7,37 @@ from console.account import own_account as account
 from console.backups import page as backups
 from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
+from console.data_sets import pages as data_sets
+from console.data_sets import versions as data_set_versions
+from console.evaluations import evaluations, gates, task_sets
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
-from console.serving import engines, models, pools, queue, versions
+from console.registry import pages as registry
+from console.serving import adapters, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import batches, overview, request_log, usage_pages, waiting_requests
 
 app_name = "console"
+_ADAPTER = "adapters/<uuid:adapter>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
+_DATA_SET = "data-sets/<uuid:data_set>/"
+_DATA_SET_VERSION = f"{_DATA_SET}versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
+_EVALUATION = "evaluations/<uuid:evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
+_GATES = "console/pools/<uuid:pool>/gates/"
 _OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
 _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_TASK_SET = "task-sets/<uuid:task_set>/"
 _TEMPLATE = "templates/<uuid:template>/"
+_VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
 in_tenant = [
@@ -60,6 +71,44 @@ in_tenant = [
     path(f"{_TEMPLATE}edition/", prompt_templates.edition, name="prompt_template_edition"),
     path(_TRIAL, prompt_templates.trial, name="prompt_template_trial"),
     path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
+    path("adapters/", adapters.adapters, name="adapters"),
+    path("adapters/addition/", adapters.addition, name="adapter_addition"),
+    path(_ADAPTER, adapters.adapter, name="adapter"),
+    path(f"{_ADAPTER}promotion/", adapters.promotion, name="adapter_promotion"),
+    path(f"{_ADAPTER}rollback/", adapters.rollback, name="adapter_rollback"),
+    path(f"{_ADAPTER}cancellation/", adapters.cancellation, name="adapter_cancellation"),
+    path(f"{_ADAPTER}removal/", adapters.removal, name="adapter_removal"),
+    path("task-sets/", task_sets.task_sets, name="task_sets"),
+    path("task-sets/addition/", task_sets.addition, name="task_set_addition"),
+    path(_TASK_SET, task_sets.task_set, name="task_set"),
+    path(f"{_TASK_SET}removal/", task_sets.removal, name="task_set_removal"),
+    path("evaluations/", evaluations.evaluations, name="evaluations"),
+    path("evaluations/addition/", evaluations.addition, name="evaluation_addition"),
+    path(_EVALUATION, evaluations.evaluation, name="evaluation"),
+    path(f"{_EVALUATION}live/", evaluations.live, name="evaluation_live"),
+    path(f"{_EVALUATION}cancellation/", evaluations.cancellation, name="evaluation_cancellation"),
+    path(f"{_EVALUATION}removal/", evaluations.removal, name="evaluation_removal"),
+    path(f"{_EVALUATION}file/", evaluations.file, name="evaluation_file"),
+    path("versions/", registry.versions, name="model_versions"),
+    path("versions/import/", registry.importing, name="model_version_import"),
+    path(_VERSION, registry.version, name="model_version"),
+    path(f"{_VERSION}removal/", registry.removal, name="model_version_removal"),
+    path("data-sets/", data_sets.data_sets, name="data_sets"),
+    path("data-sets/addition/", data_sets.addition, name="data_set_addition"),
+    path("data-sets/conversations/", data_sets.conversation_use, name="conversation_use"),
+    path(_DATA_SET, data_sets.data_set, name="data_set"),
+    path(f"{_DATA_SET}upload/", data_sets.upload, name="data_set_upload"),
+    path(f"{_DATA_SET}selection/", data_sets.selection, name="data_set_selection"),
+    path(f"{_DATA_SET}deletion/", data_sets.deletion, name="data_set_deletion"),
+    path(_DATA_SET_VERSION, data_set_versions.version, name="data_set_version"),
+    path(f"{_DATA_SET_VERSION}pieces/", data_set_versions.pieces, name="data_set_pieces"),
+    path(f"{_DATA_SET_VERSION}samples/", data_set_versions.samples, name="data_set_samples"),
+    path(f"{_DATA_SET_VERSION}download/", data_set_versions.download, name="data_set_download"),
+    path(
+        f"{_DATA_SET_VERSION}deletion/",
+        data_set_versions.deletion,
+        name="data_set_version_deletion",
+    ),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
@@ -146,9 +195,16 @@ urlpatterns = [
     path(
         "console/models/<uuid:served_model>/removal/", models.removal, name="served_model_removal"
     ),
+    path("console/versions/", registry.all_versions, name="all_model_versions"),
+    path("console/versions/import/", registry.all_importing, name="all_model_version_import"),
+    path(f"console/{_VERSION}", registry.any_version, name="any_model_version"),
+    path(f"console/{_VERSION}removal/", registry.any_removal, name="any_model_version_removal"),
+    path(f"console/{_VERSION}promotion/", registry.promotion, name="model_version_promotion"),
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
     path("console/pools/<uuid:pool>/", pools.pool, name="pool"),
+    path(_GATES, gates.gates, name="gates"),
+    path(f"{_GATES}<uuid:gate>/removal/", gates.removal, name="gate_removal"),
     path(_QUEUE, queue.queue, name="queue"),
     path(f"{_QUEUE}live/", queue.live, name="queue_live"),
     path(f"{_QUEUE}lowering/", queue.lowering, name="queue_lowering"),

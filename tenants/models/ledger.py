@@ -30,6 +30,7 @@ class LedgerEntry(models.Model):
     requests = models.IntegerField(default=1)
     tokens = models.BigIntegerField(default=0)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
+    gpu_ms = models.BigIntegerField(default=0, db_default=0)  # milliseconds times GPUs, of jobs
 
     class Meta:
         constraints = [
@@ -58,6 +59,8 @@ class Reconciliation(models.Model):
     tokens_usage = models.BigIntegerField()
     cost_ledger = models.BigIntegerField()
     cost_usage = models.BigIntegerField()
+    gpu_ms_ledger = models.BigIntegerField(default=0, db_default=0)
+    gpu_ms_usage = models.BigIntegerField(default=0, db_default=0)
     counters_off = models.IntegerField(default=0)  # counters that differ from the ledger's sum
 
     class Meta:
@@ -68,10 +71,11 @@ class Reconciliation(models.Model):
 
     @property
     def difference(self) -> int:
-        """The sum of differences in tokens, requests and micro-units; 0 if the books agree."""
+        """The sum of all differences; 0 if the books agree."""
         return (
             abs(self.requests_ledger - self.requests_usage)
             + abs(self.tokens_ledger - self.tokens_usage)
             + abs(self.cost_ledger - self.cost_usage)
+            + abs(self.gpu_ms_ledger - self.gpu_ms_usage)
             + self.counters_off
         )

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -54,4 +55,6 @@ def _plain(value: Any) -> Any:
     """Returns the value in a form for the audit trail's JSON."""
     if isinstance(value, models.Model):
         return str(value.pk)
+    if isinstance(value, UUID):
+        return str(value)
     return value.isoformat() if isinstance(value, datetime) else value

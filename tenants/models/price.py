@@ -33,13 +33,20 @@ class PriceQuerySet(models.QuerySet["Price"]):
         latest = same.order_by("-since").values("pk")[:1]
         return past.filter(pk=models.Subquery(latest), ended=False).order_by("model", "pool")
 
+    def of(self, model: str, pool: str) -> "Price | None":
+        """Returns the price in force in a pool of a model; None where all is free of charge."""
+        rows = self.holding().filter(model=model, pool__in=("", pool))
+        return rows.order_by("-pool").first()
+
 
 class Price(models.Model):
     """A price of a model's tokens from a moment on, in micro-units of the currency per token.
 
     1 micro-unit per token is 1 currency unit per million tokens. A request pays the price at its
     admission. A model without a price is free of charge. In the hours of `peak_hours` (see
-    quotas/peak_hours.py) all three prices are multiplied by `peak_factor`.
+    quotas/peak_hours.py) all prices are multiplied by `peak_factor`.
+
+    `gpu_hour` is in currency units: jobs (inference/jobs) pay for the time of GPUs.
 
     With a `pool`, it is the price of that pool of the model; the model's price applies to pools
     without one. An `ended` row removes its pool's price from then on.
@@ -50,6 +57,9 @@ class Price(models.Model):
     prompt = models.DecimalField(_("per million prompt tokens"), **_PRICE)
     cached = models.DecimalField(_("per million cached tokens"), **_PRICE)
     completion = models.DecimalField(_("per million completion tokens"), **_PRICE)
+    gpu_hour = models.DecimalField(
+        _("per GPU-hour of jobs"), default=Decimal(0), db_default=Decimal(0), **_PRICE
+    )
     peak_hours = models.CharField(
         _("peak hours in UTC"),
         max_length=120,
@@ -84,6 +94,7 @@ class Price(models.Model):
         cached: Decimal | int | str,
         completion: Decimal | int | str,
         *,
+        gpu_hour: Decimal | int | str = 0,
         pool: str = "",
         peak_hours: str = "",
         peak_factor: Decimal | int | str = 1,
@@ -99,6 +110,7 @@ class Price(models.Model):
             prompt=prompt,
             cached=cached,
             completion=completion,
+            gpu_hour=gpu_hour,
             peak_hours=peak_hours.strip(),
             peak_factor=peak_factor,
         )
@@ -118,10 +130,16 @@ class Price(models.Model):
         with transaction.atomic():
             if not Price.objects.holding().filter(pk=self.pk).exists():
                 raise ValidationError(_("This price holds no longer."))
-            none = {"prompt": 0, "cached": 0, "completion": 0, "ended": True}
+            none = {"prompt": 0, "cached": 0, "completion": 0, "gpu_hour": 0, "ended": True}
             ended = Price.objects.create(model=self.model, pool=self.pool, **none)
             act(Action.PRICE_CHANGE, actor=by, detail=ended._description())
         return ended
+
+    def gpu_second(self, at: float) -> float:
+        """Returns micro-units per GPU-second at `at`, seconds since the epoch."""
+        peak = self.peak_hours and PeakHours.parse(self.peak_hours).covers(at)
+        factor = self.peak_factor if peak else Decimal(1)
+        return float(self.gpu_hour * factor * 1_000_000 / 3600)
 
     def _description(self) -> dict[str, str]:
         if self.ended:
@@ -131,6 +149,7 @@ class Price(models.Model):
             "prompt": str(self.prompt),
             "cached": str(self.cached),
             "completion": str(self.completion),
+            "gpu_hour": str(self.gpu_hour),
         }
         if self.pool:
             detail["pool"] = self.pool

@@ -34,6 +34,7 @@ class Unit(models.TextChoices):
     REQUESTS = "requests", _("Requests")
     TOKENS = "tokens", _("Tokens")  # prompt and completion together
     COST = "cost", _("Cost")  # in micro-units of the currency
+    GPU_SECONDS = "gpu_seconds", _("GPU-seconds")  # of jobs; each order rounded up
 
 
 class Window(models.TextChoices):
@@ -54,7 +55,7 @@ class Quota(models.Model):
     )
     member = models.ForeignKey(Member, models.CASCADE, null=True, blank=True, related_name="quotas")
     model = models.CharField(_("model"), max_length=120, blank=True, default="")
-    unit = models.CharField(_("unit"), max_length=10, choices=Unit)
+    unit = models.CharField(_("unit"), max_length=12, choices=Unit)
     window = models.CharField(_("window"), max_length=10, choices=Window)
     limit = models.BigIntegerField(
         _("limit"), validators=[MinValueValidator(0), MaxValueValidator(MOST)]

@@ -63,6 +63,11 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
         prices = self.elsewhere.get(pool) or self._prices
         return prices.cost(prompt, cached, completion)
 
+    @property
+    def gpu_seconds(self) -> int:
+        """The reserved GPU time in the unit of quotas, rounded up."""
+        return -(-self.gpu_ms // 1000)
+
     def gpu_cost(self, gpu_ms: int) -> int:
         """Returns micro-units."""
         return round(gpu_ms * self.gpu_price / 1000)

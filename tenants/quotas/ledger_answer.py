@@ -12,6 +12,7 @@ from tenants.quotas.charge import Charge
 
 TTL_S, IN_PROGRESS_TTL_S = 0.5, 0.05
 MOST = 10_000
+_WORDS = {"cost": "millionths of the currency", "gpu_seconds": "GPU-seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class QuotaWithoutRoom:
 
     def __str__(self) -> str:
         """The message for the refused caller, in English like all messages of the API."""
-        unit = {"cost": "millionths of the currency"}.get(self.unit, self.unit)
+        unit = _WORDS.get(self.unit, self.unit)
         text = f"the quota of {self.limit} {unit} per {self.window} has no room for {self.asked}: "
         return f"{text}{self.used} are used, {self.reserved} are set aside by requests in progress"
 
@@ -108,6 +109,7 @@ class Exhausted:
         if not self._known:
             return None
         amounts = {"requests": 1, "tokens": charge.tokens, "cost": charge.most}
+        amounts["gpu_seconds"] = charge.gpu_seconds
         for quota in caller.quotas:
             until, out_of = self._known.get(quota.id, (0.0, None))
             if out_of is None or quota.model not in ("", model):

@@ -13,6 +13,10 @@ language sql stable as $$
     where quota_id = quota and state = 'approved' and expires_at > now()
 $$;
 
+-- GPU time in the unit of quotas; what was begun counts as a whole second.
+create or replace function tenants_gpu_seconds(gpu_ms bigint) returns bigint
+language sql immutable as $$ select (gpu_ms + 999) / 1000 $$;
+
 -- From the ledger: a request that is over counts with its second entry alone.
 create or replace function tenants_ledger_until(
     quota uuid, window_starts timestamptz, window_ends timestamptz, last_entry bigint,
@@ -21,7 +25,9 @@ create or replace function tenants_ledger_until(
 language sql stable as $$
     with e as (
         select e.request_id, e.kind, case q.unit when 'requests' then e.requests
-                                                 when 'tokens' then e.tokens else e.cost end as n
+                                                 when 'tokens' then e.tokens
+                                                 when 'gpu_seconds' then tenants_gpu_seconds(e.gpu_ms)
+                                                 else e.cost end as n
         from tenants_quota q join tenants_ledgerentry e on e.tenant_id = q.tenant_id
         where q.id = quota and e.counts_at >= window_starts and e.counts_at < window_ends
           and e.id <= last_entry and (q.model = '' or q.model = e.model)
@@ -55,10 +61,14 @@ language sql stable set enable_seqscan = off as $$
     with fresh as materialized (select * from tenants_ledgerentry where id > last_entry),
     e as (
         select e.kind, case q.unit when 'requests' then e.requests
-                                   when 'tokens' then e.tokens else e.cost end as n,
+                                   when 'tokens' then e.tokens
+                                   when 'gpu_seconds' then tenants_gpu_seconds(e.gpu_ms)
+                                   else e.cost end as n,
                case when e.kind = 'reserve' then 0 else coalesce((
                    select case q.unit when 'requests' then r.requests
-                                      when 'tokens' then r.tokens else r.cost end
+                                      when 'tokens' then r.tokens
+                                      when 'gpu_seconds' then tenants_gpu_seconds(r.gpu_ms)
+                                      else r.cost end
                    from tenants_ledgerentry r
                    where r.request_id = e.request_id and r.kind = 'reserve'), 0) end as given_back
         from tenants_quota q join fresh e on e.tenant_id = q.tenant_id

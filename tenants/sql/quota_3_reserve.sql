@@ -15,13 +15,21 @@ language sql stable as $$
         day_starts, day_ends, month_starts, month_ends, n)
 $$;
 
+-- The GPU time of the request at this place, from 1. Rows of earlier versions have none.
+create or replace function tenants_asked_gpu_ms(rows jsonb, n bigint) returns bigint
+language sql immutable as $$
+    select coalesce((rows -> (n - 1)::int ->> 'gpu_ms')::bigint, 0)
+$$;
+
 -- Each request with each quota that counts it, and that quota's window.
 create or replace function tenants_counted(rows jsonb)
 returns table (n bigint, id uuid, at timestamptz, quota uuid, amount bigint,
                starts timestamptz, ends timestamptz)
 language sql stable as $$
     select r.n, r.id, r.at, q.id,
-           case q.unit when 'requests' then 1 when 'tokens' then r.tokens else r.cost end,
+           case q.unit when 'requests' then 1 when 'tokens' then r.tokens
+                       when 'gpu_seconds' then tenants_gpu_seconds(tenants_asked_gpu_ms(rows, r.n))
+                       else r.cost end,
            case q."window" when 'day' then r.day_starts else r.month_starts end,
            case q."window" when 'day' then r.day_ends else r.month_ends end
     from tenants_asked(rows) r
@@ -181,9 +189,9 @@ begin
     end if;
 
     insert into tenants_ledgerentry (at, counts_at, tenant_id, request_id, kind, api_key_id,
-                                     member_id, model, requests, tokens, cost)
+                                     member_id, model, requests, tokens, cost, gpu_ms)
     select r.at, r.at, r.tenant_id, r.id, 'reserve', r.api_key_id, r.member_id, r.model, 1,
-           r.tokens, r.cost
+           r.tokens, r.cost, tenants_asked_gpu_ms(rows, r.n)
     from tenants_asked(rows) r where r.id <> all(out_of_room) order by r.id
     on conflict do nothing;
 end $$;

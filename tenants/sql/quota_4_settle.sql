@@ -24,13 +24,14 @@ begin
 
     with fresh as (
         insert into tenants_ledgerentry as e (at, counts_at, tenant_id, request_id, kind,
-                                              api_key_id, member_id, model, requests, tokens, cost)
+                                              api_key_id, member_id, model, requests, tokens, cost,
+                                              gpu_ms)
         select x.at, coalesce(r.counts_at, x.at), coalesce(r.tenant_id, x.tenant_id), x.id,
                case when x.nothing then 'release' else 'settle' end,
                case when r.id is null then x.api_key_id else r.api_key_id end,
                case when r.id is null then x.member_id else r.member_id end,
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
-               case when x.nothing then 0 else x.cost end
+               case when x.nothing then 0 else x.cost end, coalesce(x.gpu_ms, 0)
         from (select distinct on (id) *, tokens_in + tokens_out as tokens,
                      tokens_in + tokens_out + coalesce(gpu_ms, 0) = 0
                          and status <> 200 as nothing
@@ -58,11 +59,13 @@ begin
             select c.id,
                    sum(case q.unit when 'requests' then e.requests_aside
                                    when 'tokens' then e.tokens_aside
+                                   when 'gpu_seconds' then tenants_gpu_seconds(e.gpu_ms_aside)
                                    else e.cost_aside end) as given_back,
                    sum(case q.unit when 'requests' then e.requests when 'tokens' then e.tokens
+                                   when 'gpu_seconds' then tenants_gpu_seconds(e.gpu_ms)
                                    else e.cost end) as spent
             from (select e.*, r.requests as requests_aside, r.tokens as tokens_aside,
-                         r.cost as cost_aside
+                         r.cost as cost_aside, r.gpu_ms as gpu_ms_aside
                   from unnest(ended) e
                   left join lateral (
                       select * from tenants_ledgerentry r

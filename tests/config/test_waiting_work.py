@@ -27,7 +27,18 @@ from audit.trail import unsealed_notes
 from audit.witnesses.delivery import feed_all
 from config.schedule import scheduler
 from config.schedule.scheduler import IN_DATABASE, WORK, WaitingWork
-from inference.models import Batch, Completion, File, FilePurpose, State
+from inference.data_sets import uploading
+from inference.models import (
+    Batch,
+    Completion,
+    DataSet,
+    DataSetFormat,
+    DataSetVersion,
+    File,
+    FilePurpose,
+    Job,
+    State,
+)
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.usage.rollup import roll_up
@@ -106,6 +117,24 @@ def test_driving_waits_for_a_batch_that_is_due_and_that_nobody_drives(
         assert work.tasks() == ({"inference.drive_batches"} if waits else set())
 
 
+def test_driving_waits_for_a_job_that_is_due_or_whose_order_is_settled(
+    work: WaitingWork, acme: Tenant
+) -> None:
+    now, hour = timezone.now(), timedelta(hours=1)
+    own = {"tenant": acme, "model": "large", "created_at": now}
+    order = Completion.objects.create(route="job", **own, deadline=now + hour, state="done")
+    own = {"tenant": acme, "subject_id": uuid4(), "data_key_id": uuid4(), "model": "large"}
+    job = Job.objects.create(kind="quantise", pool="here", actor="test", **own)
+    for due_at, order_id, waits in (
+        (None, None, False),
+        (now + hour, None, False),
+        (now, None, True),
+        (None, order.pk, True),
+    ):
+        Job.objects.filter(pk=job.pk).update(due_at=due_at, order_id=order_id)
+        assert work.tasks() == ({"inference.drive_jobs"} if waits else set())
+
+
 def test_a_file_waits_to_be_forgotten_once_its_time_is_over(
     work: WaitingWork, acme: Tenant
 ) -> None:
@@ -127,6 +156,23 @@ def test_a_file_waits_to_be_forgotten_once_its_time_is_over(
         told = {"whole": whole, "created_at": created_at, "expires_at": expires_at}
         File.objects.filter(pk=file.pk).update(**told)
         assert work.tasks() == ({"inference.forget_files"} if waits else set())
+
+
+def test_a_version_of_a_data_set_waits_to_be_read(work: WaitingWork, acme: Tenant) -> None:
+    now, day = timezone.now(), timedelta(days=1)
+    data_set = DataSet.create(acme, "manual", uuid4(), by="test")
+    version = uploading.begin(data_set, DataSetFormat.TEXTS, by="test")
+    for state, source, created_at, leased_until, waits in (
+        ("uploading", "upload", now, None, False),
+        ("uploading", "upload", now - 2 * day, None, True),
+        ("importing", "upload", now, None, True),
+        ("importing", "upload", now, now + day, False),
+        ("importing", "job", now, None, False),
+        ("ready", "upload", now - 2 * day, None, False),
+    ):
+        fields = {"state": state, "source": source, "created_at": created_at}
+        DataSetVersion.objects.filter(pk=version.pk).update(**fields, leased_until=leased_until)
+        assert work.tasks() == ({"inference.import_data_sets"} if waits else set())
 
 
 def test_every_task_that_is_sent_is_looked_for() -> None:

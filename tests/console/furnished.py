@@ -4,7 +4,22 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from inference.models import Engine, Model, Pool, PromptTemplate
+from inference.data_sets import importing, uploading
+from inference.models import (
+    Adapter,
+    ConversationUse,
+    DataSet,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
+    Engine,
+    Model,
+    ModelFile,
+    ModelVersion,
+    Pool,
+    PromptTemplate,
+    VersionKind,
+)
 from inference.registry.importing import import_file
 from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
@@ -27,6 +42,8 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
+from tests.console.evaluations.reported import reported
+from tests.inference.adapters.rows import a_version, serve
 
 IN_PLATFORM = (
     "/console/",
@@ -57,7 +74,15 @@ LISTS = (
     "models/",
     "templates/",
     "templates/addition/",
+    "adapters/",
+    "task-sets/",
+    "task-sets/addition/",
+    "evaluations/",
+    "evaluations/addition/",
+    "versions/",
+    "versions/import/",
     "cache/",
+    "data-sets/",
     "members/",
     "teams/",
     "roles/",
@@ -92,7 +117,9 @@ def furnish(owner: Member) -> list[str]:
     email = "somebody.with.a.long.address@subsidiary.acme.example"
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
-    template = _template(owner)
+    template, adapter = _template(owner), _adapter(owner)
+    evaluation = reported(tenant)
+    data_set = _data_set(owner)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     _operator_key(owner)
@@ -103,12 +130,31 @@ def furnish(owner: Member) -> list[str]:
         f"keys/{key.pk}/",
         f"members/{owner.pk}/",
         f"teams/{team.pk}/",
+        f"versions/{_version(owner).pk}/",
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
+        f"adapters/{adapter.pk}/",
+        f"task-sets/{evaluation.task_set_id}/",
+        f"evaluations/{evaluation.pk}/",
+        f"data-sets/{data_set.pk}/",
+        f"data-sets/{data_set.pk}/versions/1/",
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]
     return [inside + page for page in (*LISTS, *details)]
+
+
+def _version(owner: Member) -> ModelVersion:
+    """One that failed, with a parent and a file."""
+    names = {"name": "a-model-with-quite-a-long-name-for-a-phone", "created_by": owner.actor}
+    of = {"tenant": owner.tenant, "kind": VersionKind.FULL, **names}
+    base = ModelVersion.objects.create(number=1, state="ready", card="A card.", **of)
+    version = ModelVersion.objects.create(number=2, state="failed", problem="x is not JSON", **of)
+    version.parents.add(base, through_defaults={"tenant": owner.tenant})
+    ModelFile.objects.create(
+        tenant=owner.tenant, version=version, name="m.gguf", sha256="0" * 64, size=123_456
+    )
+    return version
 
 
 def _template(owner: Member) -> PromptTemplate:
@@ -120,6 +166,37 @@ def _template(owner: Member) -> PromptTemplate:
     template = PromptTemplate.create(owner.tenant, name, content, by=owner.actor)
     template.publish(Content(prompt="Sum up."), by=owner.actor)
     return template
+
+
+def _adapter(owner: Member) -> Adapter:
+    """One with a version that failed and one that serves, trained on what was erased."""
+    adapter = Adapter.create(owner.tenant, "mock", "an-adapter-with-quite-a-long-name", by="test")
+    versions = [a_version(owner.tenant, number) for number in (1, 2)]
+    adapter.promote(versions[0], by=owner.actor).fail("its server ended with status 1", by="test")
+    serve(adapter, versions[1])
+    versions[1].mark("trained on data of a person who was erased", by="test")
+    return adapter
+
+
+def _data_set(owner: Member) -> DataSet:
+    """With a version, rows that were left out, and a notice."""
+    ConversationUse.of(owner.tenant).change(allowed=True, reason="Works agreement 7", by="test")
+    name = "a-data-set-with-quite-a-long-name-for-a-phone"
+    data_set = DataSet.create(owner.tenant, name, owner.subject_id, by=owner.actor)
+    version = uploading.begin(data_set, DataSetFormat.CHATS, by=owner.actor)
+    line = '{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}'
+    uploading.add_piece(version, 0, f"{line}\nno JSON\n".encode())
+    uploading.finish(version)
+    importing.import_due()
+    DataSetNotice.objects.create(
+        tenant=owner.tenant,
+        version=version,
+        kind=DataSetNoticeKind.PURGED,
+        name=str(version),
+        subject_id=owner.subject_id,
+        rows=2,
+    )
+    return data_set
 
 
 def engine_room() -> Engine:

@@ -8,7 +8,7 @@ from tenants.models.member import LastOwner
 from tenants.roles import Role
 
 
-async def answered(body: bytes, query: bytes = b"") -> int:
+async def answered(body: bytes, query: bytes = b"", kind: bytes = b"") -> int:
     """The status that a page behind the bound answers; the page itself says 200."""
     sent = []
     pieces = [body[i : i + 65536] for i in range(0, len(body), 65536)] or [b""]
@@ -26,7 +26,8 @@ async def answered(body: bytes, query: bytes = b"") -> int:
         assert got["body"] == body
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
 
-    scope = {"type": "http", "path": "/login/", "query_string": query, "headers": []}
+    headers = [(b"content-type", kind)] if kind else []
+    scope = {"type": "http", "path": "/login/", "query_string": query, "headers": headers}
     await bounded(page, scope, receive, send)
     return int(sent[0]["status"])  # type: ignore[call-overload, no-any-return]
 
@@ -41,6 +42,12 @@ async def test_a_form_of_any_size_is_not_read() -> None:
 async def test_nul_bytes_are_refused() -> None:
     assert await answered(b"username=a%00b") == 400
     assert await answered(b"", b"tenant=%00") == 400
+
+
+@pytest.mark.unit
+async def test_a_file_may_have_the_characters_of_an_encoded_nul() -> None:
+    kind = b"multipart/form-data; boundary=x"
+    assert await answered(b"100%00 rows", kind=kind) == 200
 
 
 @pytest.mark.django_db

@@ -38,11 +38,21 @@ _OPERATING = (
     "tests/config/command/operating/test_documentation.py::"
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
+_ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
+_EVALUATE = (
+    "tests/config/command/test_evaluate.py::test_it_waits_and_prints_figures_beside_their_baselines"
+)
 
+_JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
 _FLEET = "tests/ansible/test_fleet.py::"
+_TRAINER = (
+    "tests/trainer/formats/test_in_the_engine.py::"
+    "test_q8_0_takes_27_percent_and_one_percent_of_perplexity_at_most"
+)
 
 RULES: list[tuple[str, str]] = [
     (r"make (test|check|coverage)", SUITE),
+    (r"python -m trainer ORDER\.json", _TRAINER),
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
     (r"git (clone .*|pull)", ELSEWHERE),
     (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),
@@ -53,7 +63,19 @@ RULES: list[tuple[str, str]] = [
     (r"\.venv/bin/python manage\.py audit_check", RUN),
     (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
     (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
-    (r"export FOREBAY_(URL|OPERATOR_KEY_FILE)=.*", ELSEWHERE),
+    (r"forebay evaluate .*", _EVALUATE),
+    (r"forebay jobs (list|create|follow|pause) .*", _JOBS),
+    (r"export FOREBAY_OPERATOR_KEY=.*", ELSEWHERE),
+    (
+        r"forebay data-sets (upload|show|report) .*",
+        "tests/config/command/operating/test_data_sets.py::"
+        "test_a_file_is_uploaded_shown_and_removed",
+    ),
+    (
+        r"forebay trainer (install|check)",
+        "tests/config/command/test_trainer.py::test_it_says_what_it_takes_installs_and_is_ready",
+    ),
+    (r"export FOREBAY_(URL|(OPERATOR|API)_KEY_FILE)=.*", ELSEWHERE),
     (r"forebay manage (breaker|reconcile|audit_check|audit_verify|compliance_report).*", RUN),
     (r"forebay manage (rotate_keys --tenant|seal_secret) .*", RUN),
     (
@@ -61,6 +83,7 @@ RULES: list[tuple[str, str]] = [
         "tests/audit/keys/test_rotation.py::test_the_command",
     ),
     (r"FOREBAY_ENGINES=engines.toml make manage ARGS='engines_drift'", _DRIFT),
+    (r"curl \$URL/v1/chat/completions .*smollm2-135m:support.*", _ADAPTER),
     (r"curl (http://127.0.0.1:8000|http://HOST:8000|\$URL)/.*", RUN),
     (
         r"curl -X POST …/api/v1/deletion-requests/ .*",

@@ -28,7 +28,15 @@ PATH = re.compile(
 )
 
 
-PRODUCT = ("audit", "tenants", "inference", "infrastructure", "platform/config", "platform/console")
+PRODUCT = (
+    "audit",
+    "tenants",
+    "inference",
+    "infrastructure",
+    "platform/config",
+    "platform/console",
+    "trainer",
+)
 FILE = re.compile(r"(?<![\w./<>{}*-])((?:[\w-]+/)*[\w-]+\.(?:py|lua|sql))(?![\w/])")
 
 

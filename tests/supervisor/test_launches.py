@@ -87,3 +87,35 @@ async def test_the_server_of_an_engine_that_rests_stops_and_starts_again(
     await launches.look([row()._replace(stopped=True)])
     await launches.look([row()])
     assert (len(kept.lines), kept.retired) == (2, 1)
+
+
+async def test_it_reads_the_adapters_of_its_engine(
+    launches: Launches, kept: Kept, tmp_path: Path
+) -> None:
+    await launches.look([row()])
+    await launches.look([row(options={"adapters": ["one", "two"]})])
+    before, after = kept.lines
+    assert "--adapter" not in before
+    folder = tmp_path / "home" / "adapters"
+    assert after.endswith(f" --adapter {folder}/one.gguf --adapter {folder}/two.gguf")
+
+
+async def test_a_version_of_the_registry_starts_once_its_copy_is_there(
+    launches: Launches, kept: Kept, tmp_path: Path
+) -> None:
+    promoted = row(options={"launch": {"model": "registry:0192/b.gguf"}})
+    await launches.look([promoted])
+    assert kept.lines == []
+    copy = tmp_path / "home" / "model-copies" / "0192" / "b.gguf"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"GGUF")
+    await launches.look([promoted])
+    assert str(copy) in kept.lines[0]
+
+
+async def test_a_copy_elsewhere_starts_nothing(
+    launches: Launches, kept: Kept, tmp_path: Path
+) -> None:
+    (tmp_path / "home" / "model-copies").mkdir()
+    await launches.look([row(options={"launch": {"model": "registry:../../a.gguf"}})])
+    assert kept.lines == []

@@ -23,6 +23,7 @@ class Asked:
     model: str = "mock"
     tokens: int = 100
     cost: int = 0
+    gpu_ms: int = 0
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     id: UUID = field(default_factory=uuid4)
 
@@ -45,6 +46,7 @@ class Asked:
             "at": self.at.isoformat(),
             "tokens": self.tokens,
             "cost": self.cost,
+            "gpu_ms": self.gpu_ms,
             "day_starts": day.starts_text,
             "day_ends": day.ends_text,
             "month_starts": month.starts_text,
@@ -52,7 +54,12 @@ class Asked:
         }
 
     def over(
-        self, tokens: int = 30, cost: int = 0, status: int = 200, at: datetime | None = None
+        self,
+        tokens: int = 30,
+        cost: int = 0,
+        status: int = 200,
+        at: datetime | None = None,
+        gpu_ms: int = 0,
     ) -> dict[str, Any]:
         """Its settlement."""
         return {
@@ -61,6 +68,7 @@ class Asked:
             "tokens_in": tokens // 2,
             "tokens_out": tokens - tokens // 2,
             "cost": cost,
+            "gpu_ms": gpu_ms,
             "status": status,
         }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -14,7 +15,24 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from inference.models import Engine, Model, Pool, Replacement
+from inference.evaluation.content import Content, Item, Kind
+from inference.model_registry.promoting import promote
+from inference.models import (
+    Adapter,
+    AdapterPromotion,
+    Engine,
+    Evaluation,
+    EvaluationGate,
+    Job,
+    JobKind,
+    JobState,
+    Model,
+    ModelVersion,
+    Pool,
+    Replacement,
+    TaskSet,
+    VersionKind,
+)
 from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
@@ -24,6 +42,7 @@ from tenants.models.restricted_model import RestrictedModel
 from tenants.models.tier import TierPolicy
 from tenants.roles import Role
 from tests import people
+from tests.inference.adapters.rows import a_version, serve
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a forebay holds the river"
@@ -86,6 +105,10 @@ def _engine(pool: Pool, name: str) -> Engine:
     return Engine.add(pool, name, by=BY, kind="openai", url="http://127.0.0.1:9/v1")
 
 
+def _version(w: World) -> ModelVersion:
+    return ModelVersion.begin(tenant_id=None, name="m", kind=VersionKind.BASE, by=BY)
+
+
 def _suspended(w: World) -> Tenant:
     Tenant.objects.filter(pk=w.acme.pk).update(state="suspended")
     return Tenant.objects.get(pk=w.acme.pk)
@@ -121,8 +144,52 @@ def _stopped(w: World) -> Engine:
     return engine
 
 
+def _adapter(w: World) -> Adapter:
+    """One whose second version serves."""
+    adapter = Adapter.create(w.acme, "mock", "support", by=BY)
+    for number in (1, 2):
+        serve(adapter, a_version(w.acme, number))
+    return adapter
+
+
+def _loading(w: World) -> AdapterPromotion:
+    return _adapter(w).promote(a_version(w.acme, 3), by=BY)
+
+
+def _task_set(w: World) -> TaskSet:
+    content = Content(Kind.EXACT, [Item(prompt="1 + 1 =", answers=["2"])])
+    return TaskSet.publish(w.acme, "sums", content, by=BY)
+
+
+def _evaluation(w: World, task_set: TaskSet) -> Evaluation:
+    return Evaluation.create(task_set, "mock", by=BY, caller=w.key)
+
+
+def _cancelled(w: World) -> Evaluation:
+    return _evaluation(w, _task_set(w)).cancel(by=BY)
+
+
+def _gate(w: World) -> EvaluationGate:
+    fields = {"metric": "accuracy", "bound": "absolute", "limit": 0.5}
+    names = {"task_set_name": "sums", "sha256": "0" * 64}
+    return EvaluationGate.add(w.engine.pool, **names, **fields, by=BY)  # type: ignore[arg-type]
+
+
 def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
+
+
+def _job(world: World, state: JobState = JobState.RUNNING) -> Job:
+    return Job.objects.create(
+        tenant=world.acme,
+        subject_id=world.alice.subject_id,
+        data_key_id=uuid4(),
+        actor=world.alice.actor,
+        kind=JobKind.QUANTISE,
+        state=state,
+        model="large",
+        pool="here",
+    )
 
 
 # What each does, ready to be done: whatever it needs first is there before it is called.
@@ -143,6 +210,7 @@ ACTS: dict[Action, Act] = {
     Action.TEAM_JOIN: lambda w: lambda: w.team.add(w.alice, by=BY),
     Action.TEAM_LEAVE: lambda w: lambda: w.team.take_out(w.bob, by=BY),
     Action.MODEL_ADD: lambda w: lambda: Model.add("large", by=BY),
+    Action.MODEL_CHANGE: lambda w: lambda: w.engine.pool.model.change(by=BY, only_for=w.acme.pk),
     Action.MODEL_REMOVE: lambda w: lambda: w.engine.pool.model.remove(by=BY),
     Action.POOL_ADD: lambda w: lambda: Pool.add(w.engine.pool.model, "second", by=BY),
     Action.POOL_CHANGE: lambda w: lambda: w.engine.pool.change(by=BY, position=3),
@@ -161,10 +229,37 @@ ACTS: dict[Action, Act] = {
     Action.ENGINE_REPLACE_FAIL: lambda w: partial(_replaced(w).fail, "no memory", by=BY),
     Action.ENGINE_SWITCH: lambda w: partial(_replaced(w).switch, by=BY),
     Action.ENGINE_ROLLBACK: lambda w: partial(_switched(w).roll_back, by=BY),
+    Action.ADAPTER_CREATE: lambda w: lambda: Adapter.create(w.acme, "mock", "new", by=BY),
+    Action.ADAPTER_PROMOTE: lambda w: partial(_adapter(w).promote, a_version(w.acme, 3), by=BY),
+    Action.ADAPTER_ROLLBACK: lambda w: partial(_adapter(w).roll_back, by=BY),
+    Action.ADAPTER_SERVE: lambda w: partial(_loading(w).serve, by=BY),
+    Action.ADAPTER_FAIL: lambda w: partial(_loading(w).fail, "no memory", by=BY),
+    Action.ADAPTER_CANCEL: lambda w: partial(_loading(w).cancel, by=BY),
+    Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
+    Action.TASK_SET_CREATE: lambda w: lambda: _task_set(w),
+    Action.TASK_SET_DELETE: lambda w: partial(_task_set(w).remove, by=BY),
+    Action.EVALUATION_CREATE: lambda w: partial(_evaluation, w, _task_set(w)),
+    Action.EVALUATION_CANCEL: lambda w: partial(_evaluation(w, _task_set(w)).cancel, by=BY),
+    Action.EVALUATION_END: lambda w: partial(_evaluation(w, _task_set(w)).fail, "model_not_found"),
+    Action.EVALUATION_DELETE: lambda w: partial(_cancelled(w).remove, by=BY),
+    Action.GATE_ADD: lambda w: lambda: _gate(w),
+    Action.GATE_REMOVE: lambda w: partial(_gate(w).remove, by=BY),
     Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
     Action.MODEL_WITHDRAW: lambda w: lambda: model_access.withdraw(w.restricted, w.team, by=BY),
+    Action.MODEL_VERSION_IMPORT: lambda w: lambda: _version(w),
+    Action.MODEL_VERSION_READY: lambda w: partial(_version(w).finish, by=BY),
+    Action.MODEL_VERSION_FAIL: lambda w: partial(_version(w).fail, "it is broken", by=BY),
+    Action.MODEL_VERSION_MARK: lambda w: partial(_version(w).mark, "an erasure", by=BY),
+    Action.MODEL_VERSION_PROMOTE: lambda w: partial(
+        promote,
+        _version(w).finish(by=BY),
+        w.engine,
+        by=BY,
+        changes={"url": "http://127.0.0.1:8/v1"},
+    ),
+    Action.MODEL_VERSION_DELETE: lambda w: partial(_version(w).delete_files, by=BY),
     Action.API_KEY_CREATE: lambda w: lambda: ApiKey.issue(w.acme, "new", by=BY),
     Action.API_KEY_CHANGE: lambda w: lambda: w.key.change(by=BY, burst=5),
     Action.API_KEY_ROTATE: lambda w: lambda: w.key.rotate(by=BY, overlap=timedelta(hours=1)),
@@ -186,13 +281,24 @@ ACTS: dict[Action, Act] = {
     Action.OPERATOR_CREATE: lambda w: partial(_first_run(w).use, "new@forebay.example", PASSWORD),
     Action.OPERATOR_REMOVE: lambda w: partial(_second_operator().stop_operating, by=BY),
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
+    Action.JOB_PAUSE: lambda w: partial(_job(w).pause, by=BY),
+    Action.JOB_RESUME: lambda w: partial(_job(w, JobState.PAUSED).resume, by=BY),
+    Action.JOB_CANCEL: lambda w: partial(_job(w).cancel, by=BY),
+    Action.JOB_FAIL: lambda w: partial(_job(w).fail, "bad_data", [{"code": "bad_data"}]),
+    Action.JOB_SUCCEED: lambda w: _job(w).succeed,
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
-SUBJECTS |= {"link", "operator", "pool", "engine"}
+SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
+SUBJECTS |= {"job"}
+SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
+    Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
-    Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
+    Action.EVALUATION_EXPORT,
+    Action.JOB_CREATE,
+    Action.MODEL_VERSION_READ,
+    Action.MODEL_VERSION_REFUSE,
     Action.QUOTA_REACHED,
     Action.QUOTA_OVERRUN,
     Action.QUOTA_DIFFERENCE,
@@ -204,7 +310,8 @@ def everything() -> dict[str, list[Any]]:
     """All rows of all tables but the record's own."""
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
-        *(Model, Pool, Engine),
+        *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
+        *(TaskSet, Evaluation, EvaluationGate, ModelVersion),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

@@ -12,8 +12,10 @@ from tests.upgrades.linting import objections, since_the_release
 
 pytestmark = pytest.mark.django_db
 
-# What takes away that the last release used no more: the name, and why it may go.
-CONTRACTIONS: dict[str, str] = {}
+# Migrations that the linter objects to: the name, and why it may go.
+CONTRACTIONS: dict[str, str] = {
+    "tenants.0022_longer_units": "a longer varchar takes all words of the last release",
+}
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,12 @@ async def list_models(
 ) -> pb.ListModelsResponse:
     await rpc.call.add_limit_headers(caller)
     models = await served_models.listed(caller)
-    return pb.ListModelsResponse(models=[pb.Model(**model) for model in models])
+    return pb.ListModelsResponse(models=map(_model, models))
+
+
+def _model(fields: dict[str, Any]) -> pb.Model:
+    known = pb.Model.DESCRIPTOR.fields_by_name
+    return pb.Model(**{name: fields[name] for name in fields if name in known})
 
 
 # The services ------------------------------------------------------------------------------------

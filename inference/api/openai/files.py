@@ -28,7 +28,6 @@ _PURPOSES = (
     "assistants",
     "assistants_output",
     "evals",
-    "fine-tune",
     "fine-tune-results",
     "user_data",
     "vision",
@@ -103,7 +102,9 @@ def _delete(file: File, by: str, client_net: str | None) -> None:
     if not lock_if_whole(file):
         raise no_such_file()
     if is_in_use(file):
-        raise Conflict("a batch is under way with this file; cancel it first", code="file_in_use")
+        raise Conflict(
+            "a batch or a job is under way with this file; cancel it first", code="file_in_use"
+        )
     on_record(Action.FILE_DELETE, file, by, client_net)
     File.objects.filter(pk=file.pk).delete()
 

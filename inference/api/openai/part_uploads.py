@@ -14,7 +14,7 @@ from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_storage_limit import FileGone, TooManyFiles
 from inference.batch.upload_parts import NoSuchPart, OtherContent, OtherSize
-from inference.engines.fields import FieldRule, Fields, integer, only
+from inference.engines.fields import FieldRule, Fields, integer, one_of
 from inference.errors import BadRequest, NotFound
 from inference.models import File, FilePurpose
 from inference.models.file import IN_PARTS
@@ -45,16 +45,17 @@ _PARTS: Fields = {
 async def create(request: Request) -> None:
     caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    purpose, size = only(FilePurpose.BATCH.value, "batch"), integer(1, settings.LARGEST_FILE_BYTES)
+    purpose, size = one_of(*uploads.UPLOADED), integer(1, settings.LARGEST_FILE_BYTES)
     rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
     stored_objects.check_fields(body, rules, (_EXPIRY,))
+    kind = FilePurpose(body["purpose"])
     name, size, after_s = (
         body["filename"],
         body["bytes"],
         stored_objects.expiry_in_json(body, _EXPIRY),
     )
     owner = stored_objects.owner_of(caller, request.call.client_ip)
-    upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s))
+    upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s, kind))
     await request.answer_json(_as_openai(upload, name, "pending"))
 
 

@@ -8,7 +8,7 @@ clients use /openai and /openai/v1, with the same views. Their older paths name 
 import re
 
 from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.api.openai import batches, files, part_uploads, views
+from inference.api.openai import batches, files, fine_tuning, part_uploads, views
 from inference.errors import ApiError
 from inference.metrics.labels import ROUTES as COUNTED
 
@@ -30,6 +30,13 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/batches": {"GET": batches.listed, "POST": batches.create},
     "/v1/batches/{id}": {"GET": batches.retrieve},
     "/v1/batches/{id}/cancel": {"POST": batches.cancel},
+    "/v1/fine_tuning/jobs": {"GET": fine_tuning.listed, "POST": fine_tuning.create},
+    "/v1/fine_tuning/jobs/{id}": {"GET": fine_tuning.retrieve},
+    "/v1/fine_tuning/jobs/{id}/cancel": {"POST": fine_tuning.cancel},
+    "/v1/fine_tuning/jobs/{id}/pause": {"POST": fine_tuning.pause},
+    "/v1/fine_tuning/jobs/{id}/resume": {"POST": fine_tuning.resume},
+    "/v1/fine_tuning/jobs/{id}/events": {"GET": fine_tuning.events},
+    "/v1/fine_tuning/jobs/{id}/checkpoints": {"GET": fine_tuning.checkpoints},
 }
 COUNTED.update(ROUTES)
 _BESIDE_V1 = ("/beta", "/openai/v1", "/openai")

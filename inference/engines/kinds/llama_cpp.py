@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from inference.engines import load
 from inference.engines.base import (
     REPORT_S,
     UNREADABLE,
+    AdapterMissing,
     Engine,
     EngineAway,
     EngineConfig,
@@ -32,12 +34,13 @@ from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.kinds.bundled_model import template_for
 from inference.engines.kinds.exclusive_use import EngineUse
 from inference.engines.kinds.llama_cpp_answers import Logprobs, RequiredCall, Translation
-from inference.engines.kinds.prompt_slots import Lease, Slots
+from inference.engines.kinds.llama_cpp_scoring import LlamaCppScoring
+from inference.engines.kinds.prompt_slots import Lease, Owner, Slots
 from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away
 from inference.engines.transport.session import EngineSession, report_in
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from inference.templating import control_tokens
 from infrastructure.redis.link import RedisLink
 
@@ -107,6 +110,7 @@ class LlamaCppEngine(Engine):
     )
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
+    scores_texts = True
     most_choices = 500  # it follows each by itself: 1000 take ten seconds for a few tokens
     most_readings = 500
 
@@ -208,8 +212,11 @@ class LlamaCppEngine(Engine):
         """Yields the order with its slot, and the lease of the slot."""
         count = partial(self._count_slots, session)
         try:
-            async with self._slots.lease(order.tenant_id, order.body, count) as lease:
+            async with self._slots.lease(_owner(order), order.body, count) as lease:
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
+                if order.adapter:
+                    number = await self._number_of(session, order.adapter)
+                    body += b',"lora":[{"id":%d,"scale":1}]' % number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
                 for shape in shapes:
@@ -218,6 +225,27 @@ class LlamaCppEngine(Engine):
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
             raise
+
+    @asynccontextmanager
+    async def scoring(self, session: EngineSession, order: Order) -> AsyncIterator[LlamaCppScoring]:
+        ask, count = partial(self.ask, session), partial(self._count_slots, session)
+        vocabulary, fields = await self._vocabulary_size(session), dict[str, Any]()
+        if order.adapter:
+            number = await self._number_of(session, order.adapter)
+            fields["lora"] = [{"id": number, "scale": 1}]
+        try:
+            async with self._slots.lease(_owner(order), order.body, count) as lease:
+                yield LlamaCppScoring(ask, lease, self._slots.knowledge, vocabulary, fields)
+        except EngineAway:
+            self._slots.forget()
+            raise
+
+    async def _vocabulary_size(self, session: EngineSession) -> int:
+        """Returns the number of the model's tokens; 0 if the server does not say it."""
+        with contextlib.suppress(*_UNREADABLE):
+            listed = await self._report(session, self.base + "/v1/models")
+            return int(listed["data"][0]["meta"]["n_vocab"])
+        return 0
 
     async def _count_slots(self, session: EngineSession) -> int:
         """Returns the number of slots. Raises EngineAway.
@@ -236,6 +264,29 @@ class LlamaCppEngine(Engine):
             message = "the engine does not say how many slots it has: is it llama.cpp's server?"
             raise EngineFailed(502, "engine_failed", message) from None
         return max(1, min(total, self.config.slots))
+
+    # Adapters ------------------------------------------------------------------------------------
+    def serves_adapter(self, adapter: OrderAdapter) -> bool:
+        return str(adapter.version) in self.config.adapters
+
+    async def load_adapter(self, session: EngineSession, adapter: OrderAdapter) -> None:
+        """Check that the server read it at its start. Raises AdapterMissing, EngineAway."""
+        await self._number_of(session, adapter)
+
+    async def _number_of(self, session: EngineSession, adapter: OrderAdapter) -> int:
+        """Returns the server's number of an adapter. Raises AdapterMissing, EngineAway.
+
+        It is asked each time: a server that was started anew may count other files, and an unknown
+        number would be answered by the base.
+        """
+        try:
+            loaded = await self._report(session, self.base + "/lora-adapters")
+            numbers = {Path(each["path"]).stem: int(each["id"]) for each in loaded}
+            return numbers[str(adapter.version)]
+        except (aiohttp.ClientConnectionError, TimeoutError) as problem:
+            raise away(NoConnection(why_away(problem))) from None
+        except (aiohttp.ClientError, *UNREADABLE):
+            raise AdapterMissing from None
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """Continue after `text`, with only the new part in the answer.
@@ -270,6 +321,10 @@ class LlamaCppEngine(Engine):
     async def _tokens(self, session: EngineSession, text: dict[str, Any]) -> int:
         body = {**text, "add_special": True}
         return len((await self._report(session, self.base + "/tokenize", body))["tokens"])
+
+
+def _owner(order: Order) -> Owner:
+    return (order.tenant_id, order.adapter.version) if order.adapter else order.tenant_id
 
 
 def _name(tool: dict[str, Any]) -> Any:

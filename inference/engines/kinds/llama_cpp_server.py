@@ -49,6 +49,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=2048, help="tokens per slot")
     parser.add_argument("--alias", default="model", help="the model's name in the API")
     parser.add_argument("--chat-template", type=Path, help="a file; else the model's own")
+    parser.add_argument(
+        "--adapter", type=Path, action="append", default=[], help="a LoRA file; may be repeated"
+    )
     parser.add_argument("--threads", type=int, default=_processors())
     return parser.parse_args()
 
@@ -93,6 +96,8 @@ def _parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     key = os.environ.get("FOREBAY_ENGINE_API_KEY")
     params.api_keys = [key] if key else []
     params.cors_origins = "null"  # or any web page in a browser on this machine could use it
+    params.lora_adapters = _adapters(options.adapter)
+    params.lora_init_without_apply = True
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context
     params.fit_params = False  # it would shrink the context that the platform was configured with
@@ -106,6 +111,18 @@ def _parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
         cpu.n_threads = options.threads
         cpu.poll = 0  # spinning gains nothing here and starves web and worker
     return params
+
+
+def _adapters(files: list[Path]) -> list[xllamacpp.CommonAdapterLoraInfo]:
+    """Returns the adapters that requests may name. A file that is gone must not stop the base.
+
+    Their scale is 0, or requests that name none would be answered by all of them.
+    """
+    for file in files:
+        if problem := _file_problem(file):
+            print(f"an adapter is left out: {problem}", flush=True)
+    there = [file for file in files if not _file_problem(file)]
+    return [xllamacpp.CommonAdapterLoraInfo(str(file), 0.0) for file in there]
 
 
 if __name__ == "__main__":

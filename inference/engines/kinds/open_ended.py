@@ -37,7 +37,8 @@ class OpenEndedEngine(OpenAIEngine):
         return True
 
     def outgoing(self, order: Order) -> bytes:
-        return order.body[:-1] + b',"cache_salt":"%b"}' % salt(order.tenant_id).encode()
+        own = salt(order.tenant_id, order.adapter.version if order.adapter else None)
+        return order.body[:-1] + b',"cache_salt":"%b"}' % own.encode()
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         if chat and takes_prefix(body.get("messages") or []):
@@ -86,6 +87,10 @@ class OpenEndedEngine(OpenAIEngine):
             self.learn_context(int(longest))
 
 
-def salt(tenant_id: UUID) -> str:
-    """Returns 256 bits in hex, the same on every worker and after every restart."""
-    return hmac.digest(settings.CACHE_SALT_KEY, tenant_id.bytes, sha256).hex()
+def salt(tenant_id: UUID, adapter: UUID | None = None) -> str:
+    """Returns 256 bits in hex, the same on every worker and after every restart.
+
+    Each version of an adapter has its own.
+    """
+    owner = tenant_id.bytes + (adapter.bytes if adapter else b"")
+    return hmac.digest(settings.CACHE_SALT_KEY, owner, sha256).hex()

@@ -2,7 +2,8 @@
 
 llama.cpp keeps the last prompt of each slot in its cache, and a request that begins alike skips
 that part: `cached_tokens` and the time to the first token would tell one tenant how far its guess
-at another's prompt is right. So the slot is chosen here, and its cache is used by its tenant only.
+at another's prompt is right. So the slot is chosen here, and its cache is used by its tenant only,
+and with the adapter only that computed it.
 
 A long beginning that was used again, such as a template's, stays warm: prompts that come only once
 go elsewhere for a while.
@@ -23,6 +24,7 @@ WORTH_REUSING = 10  # a slot is chosen for its prompt when that covers 1/10 of t
 LESS_THAN_A_GAP = 1024  # bytes of a prompt that cost less to compute again than a gap does
 WARM_ROUNDS = 16  # a warm slot is spared until all slots were used so many times
 Knowledge = tuple[object, int]
+Owner = UUID | tuple[UUID, UUID]  # a tenant, or a tenant and a version of its adapter
 Count = Callable[[], Awaitable[int]]
 
 
@@ -46,18 +48,18 @@ class SingleRunner:
 
 @dataclass(slots=True, eq=False)
 class PromptSlot:
-    """A slot. `contents`: the tenant of its last prompt, and the knowledge of that; or None."""
+    """A slot. `contents`: the owner of its last prompt, and the knowledge of that; or None."""
 
     number: int
-    contents: tuple[UUID, Knowledge] | None = None
+    contents: tuple[Owner, Knowledge] | None = None
     head: bytes = b""
     freed: int = 0  # a counter: the larger, the later
     in_use: bool = False
     used_again: bool = False  # its prompt shares a long beginning with the one before
 
-    def reusable(self, tenant: UUID, head: bytes) -> int:
-        """Returns how many bytes of a tenant's prompt are cached here; 0 if too few to matter."""
-        if not self.contents or self.contents[0] != tenant:
+    def reusable(self, owner: Owner, head: bytes) -> int:
+        """Returns how many bytes of an owner's prompt are cached here; 0 if too few to matter."""
+        if not self.contents or self.contents[0] != owner:
             return 0
         common = common_prefix(self.head, head)
         return common if common * WORTH_REUSING >= len(head) else 0
@@ -93,12 +95,12 @@ class Slots:
         self._count = 0
 
     @asynccontextmanager
-    async def lease(self, tenant: UUID, body: bytes, count: Count) -> AsyncIterator[Lease]:
+    async def lease(self, owner: Owner, body: bytes, count: Count) -> AsyncIterator[Lease]:
         """Lease a slot, and wait while all are in use. `count` asks the engine for their number."""
         head = body[:REMEMBERED]
-        slot = await self._take(tenant, head, count)
-        knowledge = self._knowledge()
-        own_cache = knowledge is not None and slot.contents == (tenant, knowledge)
+        slot = await self._take(owner, head, count)
+        knowledge = self.knowledge()
+        own_cache = knowledge is not None and slot.contents == (owner, knowledge)
         lease = Lease(slot.number, own_cache)
         try:
             yield lease
@@ -106,14 +108,15 @@ class Slots:
             # A failed request may have changed nothing: the contents are unknown.
             slot.contents, slot.head = None, b""
             if lease.served and knowledge:
-                slot.contents, slot.head = (tenant, knowledge), head
+                slot.contents, slot.head = (owner, knowledge), head
             self._release(slot)
 
-    def _knowledge(self) -> Knowledge | None:
+    def knowledge(self) -> Knowledge | None:
+        """Returns a mark that stays the same while nobody else can have used the slots."""
         mark = self._use.mark
         return None if mark is None else (mark, self._generation)
 
-    async def _take(self, tenant: UUID, head: bytes, count: Count) -> PromptSlot:
+    async def _take(self, owner: Owner, head: bytes, count: Count) -> PromptSlot:
         while True:
             if not self._count:
                 await self._ask(count)
@@ -121,9 +124,9 @@ class Slots:
             if not free:
                 await self._wait_for_release()
                 continue
-            slot, generation = self._best(free, tenant, head), self._generation
+            slot, generation = self._best(free, owner, head), self._generation
             slot.in_use = True
-            slot.used_again = slot.reusable(tenant, head) >= LESS_THAN_A_GAP
+            slot.used_again = slot.reusable(owner, head) >= LESS_THAN_A_GAP
             try:
                 await self._use.ready()
             except BaseException:
@@ -142,11 +145,11 @@ class Slots:
     def _all(self) -> list[PromptSlot]:
         return [self._slots.setdefault(n, PromptSlot(n)) for n in range(self._count)]
 
-    def _best(self, free: list[PromptSlot], tenant: UUID, head: bytes) -> PromptSlot:
+    def _best(self, free: list[PromptSlot], owner: Owner, head: bytes) -> PromptSlot:
         warm = self._warm()
 
         def worth(slot: PromptSlot) -> tuple[int, int, int, bool, int]:
-            reusable = slot.reusable(tenant, head)
+            reusable = slot.reusable(owner, head)
             return (
                 reusable // LESS_THAN_A_GAP,
                 self._busy_neighbours(slot),

@@ -1,24 +1,45 @@
 """vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
+import msgspec
 import orjson
+from django.conf import settings
 
 from inference import classes
 from inference.engines import load
-from inference.engines.base import UNREADABLE
+from inference.engines.base import (
+    UNREADABLE,
+    AdapterMissing,
+    EngineConfig,
+    EngineFailed,
+    Turn,
+    away,
+    error_in,
+    read_on,
+)
 from inference.engines.continuation import stops_of
 from inference.engines.fields import BOOL, FORMAT, FieldRule, integer, tokens
-from inference.engines.kinds.open_ended import OpenEndedEngine
+from inference.engines.kinds.open_ended import OpenEndedEngine, salt
 from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.vllm_scoring import VllmScoring
 from inference.engines.prompt_bound import counted_template
+from inference.engines.transport.connection import NoConnection
+from inference.engines.transport.failure_reason import why_away
 from inference.engines.transport.session import EngineSession
-from inference.order import Order
+from inference.order import Order, OrderAdapter
 from inference.templating.control_tokens import TAGS
 
+log = logging.getLogger(__name__)
+LOAD_S = 60.0  # for an adapter
+_SERVED = "forebay-"  # begins the names of adapters
 PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
 _WORDS = FieldRule(
     lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
@@ -53,7 +74,12 @@ class VllmEngine(OpenEndedEngine):
     }
     own_text_fields = {"response_format": FORMAT}
     product = "vLLM"
+    scores_texts = True
     metrics = load.VLLM
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(config)
+        self._loaded: set[UUID] = set()  # adapters, as far as this process knows
 
     @property
     def health_url(self) -> str:
@@ -71,13 +97,106 @@ class VllmEngine(OpenEndedEngine):
         body["add_generation_prompt"] = False
 
     def outgoing(self, order: Order) -> bytes:
+        if order.adapter:
+            named = orjson.loads(order.body) | {"model": served_name(order.adapter.version)}
+            order = msgspec.structs.replace(order, body=orjson.dumps(named))
         body = super().outgoing(order)
         rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
         return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
 
+    @asynccontextmanager
+    async def scoring(self, session: EngineSession, order: Order) -> AsyncIterator[VllmScoring]:
+        common: dict[str, Any] = {"model": self.config.model, "cache_salt": salt(order.tenant_id)}
+        if order.adapter:
+            await self.load_adapter(session, order.adapter)
+            common["model"] = served_name(order.adapter.version)
+        if self.config.priority_scheduling:
+            common["priority"] = classes.rank(order.klass) * PRIORITY_STEP
+        yield VllmScoring(partial(self.ask, session), common)
+
     def resumes_unchanged(self, order: Order) -> bool:
         """False with a longer stop string, whose beginning vLLM holds back inside of tokens."""
         return all(len(stop) < 2 for stop in stops_of(order)) and super().resumes_unchanged(order)
+
+    # Adapters ------------------------------------------------------------------------------------
+    def serves_adapter(self, adapter: OrderAdapter) -> bool:
+        return self.config.loads_adapters and "peft" in adapter.formats
+
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
+        if not order.adapter:
+            return await super().answer(session, order)
+        await self.load_adapter(session, order.adapter)
+        try:
+            return await super().answer(session, order)
+        except AdapterMissing:  # it was started anew
+            await self._load_again(session, order.adapter)
+            return await super().answer(session, order)
+
+    def events(
+        self, session: EngineSession, order: Order, turn: Turn = read_on
+    ) -> AsyncGenerator[list[bytes]]:
+        if order.adapter:
+            return self._adapted_events(session, order, order.adapter, turn)
+        return super().events(session, order, turn)
+
+    async def _adapted_events(
+        self, session: EngineSession, order: Order, adapter: OrderAdapter, turn: Turn
+    ) -> AsyncGenerator[list[bytes]]:
+        await self.load_adapter(session, adapter)
+        try:
+            async with aclosing(super().events(session, order, turn)) as stream:
+                async for events in stream:
+                    yield events
+        except AdapterMissing:  # it was started anew
+            await self._load_again(session, adapter)
+            async with aclosing(super().events(session, order, turn)) as stream:
+                async for events in stream:
+                    yield events
+
+    async def load_adapter(self, session: EngineSession, adapter: OrderAdapter) -> None:
+        """Have the server load it, if it has not. Raises AdapterMissing, EngineAway.
+
+        The paths are documented in docs.vllm.ai, "LoRA Adapters", "Dynamically serving".
+        """
+        if adapter.version in self._loaded:
+            return
+        try:
+            name = served_name(adapter.version)
+            if name not in await self._served_names(session):
+                folder = Path(self.config.adapters_folder or settings.ADAPTERS_FOLDER)
+                body = {"lora_name": name, "lora_path": str(folder / str(adapter.version))}
+                await self._command(session, "/v1/load_lora_adapter", body)
+        except (aiohttp.ClientConnectionError, TimeoutError) as problem:
+            raise away(NoConnection(why_away(problem))) from None
+        except (aiohttp.ClientError, *UNREADABLE) as problem:
+            log.warning("%s: cannot load %s: %s", self.config.id, adapter.label, problem)
+            raise AdapterMissing from None
+        self._loaded.add(adapter.version)
+
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        if status == 404 and _SERVED in str(error_in(body).get("message")):
+            return AdapterMissing()
+        return super().refusal(status, body)
+
+    async def unload_adapter(self, session: EngineSession, version: UUID) -> None:
+        """Have the server forget it. Raises ClientError, TimeoutError."""
+        self._loaded.discard(version)
+        name = served_name(version)
+        if name in await self._served_names(session):
+            await self._command(session, "/v1/unload_lora_adapter", {"lora_name": name})
+
+    async def _load_again(self, session: EngineSession, adapter: OrderAdapter) -> None:
+        self._loaded.discard(adapter.version)
+        await self.load_adapter(session, adapter)
+
+    async def _served_names(self, session: EngineSession) -> set[str]:
+        listed = await self._report(session, self.base + "/models")
+        return {str(each["id"]) for each in listed["data"]}
+
+    async def _command(self, session: EngineSession, path: str, body: dict[str, str]) -> None:
+        """Post it. The answer is a sentence, no JSON. Raises ClientError, TimeoutError."""
+        async with self._asking(session, self.root + path, body, LOAD_S) as response:
+            response.raise_for_status()
 
     # What it says of itself -----------------------------------------------------------------------
     def questions(self) -> tuple[Callable[[EngineSession], Awaitable[None]], ...]:
@@ -117,3 +236,8 @@ class VllmEngine(OpenEndedEngine):
     async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
         body = {"model": self.config.model, **prompt}
         return int((await self._report(session, self.root + "/tokenize", body))["count"])
+
+
+def served_name(version: UUID) -> str:
+    """Returns an adapter's name as a model of the server. It is never for clients."""
+    return f"{_SERVED}{version.hex}"

@@ -10,12 +10,15 @@ it (worker/run/run.py).
 
 from dataclasses import replace
 from enum import StrEnum
+from typing import NamedTuple
 
-from inference.engines import answering, pools_of, served
+from inference.engines import adapters, answering, is_open_to, pools_of, served
+from inference.engines.adapters import AdapterInForce
 from inference.engines.base import Engine
 from inference.errors import BadRequest, Unavailable
 from inference.intake.route import open_to
 from inference.local_only import HEADER, LOCAL, local_only_reason
+from inference.order import OrderAdapter
 from tenants.caller import Caller, LocalOnlyBy
 from tenants.key_scopes import Scope
 from tenants.model_access import withheld_from
@@ -88,19 +91,38 @@ def check(caller: Caller, engine: Engine, client_ip: str, scope: str = Scope.INF
 def visible(caller: Caller, engine: Engine) -> bool:
     """Hides models served only by hosted pools from local-only callers."""
     model = engine.config.name
-    return bool(open_to(caller, model)) and caller.may_use(model)
+    return bool(open_to(caller, model)) and may_use(caller, model)
+
+
+def may_use(caller: Caller, model: str) -> bool:
+    """Returns whether the model is open to the caller's tenant, and to the caller there."""
+    return is_open_to(caller.tenant_id, model) and caller.may_use(model)
+
+
+class Target(NamedTuple):
+    """The engine that a request is prepared for, and its adapter on that engine's model."""
+
+    engine: Engine
+    adapter: OrderAdapter | None = None
 
 
 def engine_for(caller: Caller, model: str) -> Engine:
-    """Returns the engine that a request is prepared for.
+    """Returns the engine of `target_for`. Raises as it does."""
+    return target_for(caller, model).engine
+
+
+def target_for(caller: Caller, model: str) -> Target:
+    """Returns the target of a model's name, or of an adapter's: rules for its base hold for it.
 
     Raises NoSuchModel, and Unavailable if the request would have to leave this installation.
     """
-    engine = served().get(model)
-    if engine is None or not caller.may_use(model):
+    engine, adapter = served().get(model), None
+    if engine is None and (row := adapters.find(caller.tenant_id, model)):
+        engine, adapter = served().get(row.base), row.adapter
+    if engine is None or not may_use(caller, engine.config.name):
         raise NoSuchModel(model, hidden=engine is not None)
-    check_residency(caller, model)
-    return engine
+    check_residency(caller, engine.config.name)
+    return Target(engine, adapter)
 
 
 def listed(caller: Caller, model: str) -> Engine:
@@ -111,12 +133,18 @@ def listed(caller: Caller, model: str) -> Engine:
     return engine
 
 
+def adapters_for(caller: Caller) -> list[AdapterInForce]:
+    """Returns the adapters of the caller's tenant whose base the caller may use."""
+    own = adapters.of_tenant(caller.tenant_id)
+    return [row for row in own if (base := served().get(row.base)) and visible(caller, base)]
+
+
 def first_for(caller: Caller) -> str:
     """Returns the first model that may answer the caller; "" if there is none.
 
     If residency forbids all of them, it is the first of those.
     """
-    allowed = [name for name in answering() if caller.may_use(name)]
+    allowed = [name for name in answering() if may_use(caller, name)]
     return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
 
 
@@ -127,7 +155,9 @@ def engines_for(caller: Caller) -> list[Engine]:
 def models_for(member: Member) -> list[str]:
     """Returns the models that a person can choose from, without those for embeddings alone."""
     hidden = withheld_from(member)
-    return [name for name in _models_of(member.tenant) if name not in hidden]
+    models = [name for name in _models_of(member.tenant) if name not in hidden]
+    own = adapters.of_tenant(member.tenant_id)
+    return [*models, *(row.model for row in own if row.base in models)]
 
 
 class NoModels(StrEnum):
@@ -149,5 +179,6 @@ def _models_of(tenant: Tenant) -> list[str]:
     return [
         name
         for name in answering()
-        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
+        if is_open_to(tenant.pk, name)
+        and not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
     ]

@@ -15,6 +15,7 @@ from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge, Prices
 
+BY_TOKENS = ("tokens", "cost")  # units of quotas that an answer can exceed
 ANSWER = 4096  # tokens of an answer under a budget, without a limit of the request
 # As orjson writes a part's type. In a text the quotes would be escaped.
 _MEDIA = re.compile(b'"type":"(?:%b)"' % "|".join(MEDIA).encode())
@@ -28,7 +29,7 @@ def bound_answer(body: Body, caller: Caller, engine: Engine) -> None:
     if body.get("max_tokens") or body.get("max_completion_tokens"):
         return
     name, context = engine.config.name, engine.context_length
-    if any(quota.unit != "requests" and quota.model in ("", name) for quota in caller.quotas):
+    if any(quota.unit in BY_TOKENS and quota.model in ("", name) for quota in caller.quotas):
         body["max_tokens"] = min(ANSWER, context // 2)
 
 
@@ -40,15 +41,20 @@ def charge(
     body: bytes,
     chat: bool,
     max_tokens: int | None,
+    reserve: tuple[int, int] | None = None,
     elsewhere: Mapping[str, Prices] = {},
 ) -> Charge:
     """Returns the charge of a prepared body; without `max_tokens` up to the context's end.
 
     `prices` are those of its pool, `elsewhere` those of the other pools that it may reach.
+    `reserve` bounds long work, which asks an engine many times.
     """
     context = engine.context_length
-    longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
-    tokens = min(longest, context), min(max_tokens or context, context)
+    if reserve:
+        tokens, context = reserve, sum(reserve)
+    else:
+        longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
+        tokens = min(longest, context), min(max_tokens or context, context)
     prompt, answer = _fitting(*tokens, context, prices)
     others = {pool: other for pool, other in elsewhere.items() if other != prices}
     return Charge(

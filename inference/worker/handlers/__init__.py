@@ -3,10 +3,16 @@
 from inference import classes
 from inference.order import Order
 from inference.worker.handlers.base import Handler
+from inference.worker.handlers.evaluation import Evaluation
 from inference.worker.handlers.generation import Generation
+from inference.worker.handlers.training import Training
 
-HANDLERS: dict[str, type[Handler]] = {"completion": Generation}
+HANDLERS: dict[str, type[Handler]] = {
+    "completion": Generation,
+    "evaluation": Evaluation,
+    classes.JOB: Training,
+}
 
 
 def handler_of(order: Order) -> type[Handler]:
-    return HANDLERS[classes.of(order.klass).handler]
+    return HANDLERS[classes.of(order.klass, order.route).handler]

@@ -91,7 +91,7 @@ class Generation(Handler):
         self.answer = AnswerSoFar(
             AnswerTranslator(
                 order.public_id,
-                order.model,
+                order.public_model,
                 hides_cache=not engine.tells_cache(order),
                 include_usage=order.include_usage,
             )

@@ -13,6 +13,7 @@ from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
 from inference.worker.run.run import Run
+from inference.worker.run.state import ParksHere
 
 MOST = 2**31 - 1  # tokens that a row of usage can hold
 
@@ -54,12 +55,20 @@ class Job(Handler):
     def result(self) -> bytes:
         """Returns what the client gets, and the audit trail keeps."""
 
+    async def kept(self) -> None:
+        """A step is durable. It may be called again for the same step, and not for each."""
+
     async def work(self, session: EngineSession, writer: Writer) -> None:
         self.resume(self.run.earlier.state)
         while not self.is_done:
             self.work_units += await self.step(session)
             self.steps_done += 1
-            await self.run.checkpoint(self.steps_done, self.state(), self.work_units)
+            try:
+                await self.run.checkpoint(self.steps_done, self.state(), self.work_units)
+            except ParksHere:
+                await self.kept()
+                raise
+            await self.kept()
 
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         ending = self.run.ending(failure)

@@ -94,7 +94,7 @@ def _other_pool(model: str, order: Order | None) -> str | None:
     if order is None:
         return None
     open_ones = (pool for pool in pools_of(model) if not (order.local_only and pool.hosted))
-    return next((pool.name for pool in open_ones), None)
+    return next((pool.name for pool in open_ones if pool.serves(order.adapter)), None)
 
 
 def _record_pool(completion_id: UUID, pool: str, to: str) -> bool:

@@ -18,7 +18,7 @@ from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference import classes
 from inference.cache.canonical import is_present
-from inference.engines import Pool, pools_of
+from inference.engines import Pool, adapters, pools_of
 from inference.engines.base import (
     AnswerBroken,
     Engine,
@@ -247,15 +247,19 @@ class Run:
 
     async def _failure_of_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
-        if self._attempts > classes.of(self.order.klass).most_attempts:
+        if self._attempts > classes.of(self.order.klass, self.order.route).most_attempts:
             return WorkerLost(500, "every worker that ran this died")
         if self.must_stay_here:  # whatever routed it here
             reason = local_only_reason(self.order.local_only_by)
             message = f"this request may not leave this installation: {reason}"
             return EngineFailed(403, "local_only", message)
+        if self.order.adapter and adapters.has_ended(self.order.adapter.version):
+            return EngineFailed(404, "model_not_found", "this adapter has been deleted")
         if self.signals.cancelled:
             return None
-        until = classes.of(self.order.klass).run_deadline(self.order.deadline, self.popped_at)
+        until = classes.of(self.order.klass, self.order.route).run_deadline(
+            self.order.deadline, self.popped_at
+        )
         try:
             await self.signals.bounded(self._handler_work(session, writer), until)
         except EngineAway as away:

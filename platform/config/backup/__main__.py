@@ -12,9 +12,9 @@ from config import backup_settings, environment, life_signs
 from config.backup import configured
 from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
-from config.backup.repository import StoreError
 from config.supervisor.embedded.postgres_programs import VERSION, wheel
 from config.supervisor.terminal import RunProblem
+from infrastructure.objects.place import StoreError
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ from config.backup.cluster import Cluster
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
-from config.backup.repository import Repository, StoreError, open_store, systems
+from config.backup.repository import Repository, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from config.supervisor.terminal import RunProblem
 from infrastructure import private_file
+from infrastructure.objects.place import StoreError
 
 NO_PLACE = "no backups are kept here: set FOREBAY_BACKUP_TO to a folder or s3://…"
 

@@ -22,7 +22,7 @@ from config.backup.backlog import Backlog
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.receiver import Receiver
-from config.backup.repository import Repository, StoreError
+from config.backup.repository import Repository
 from config.backup.sealed import Unreadable
 from config.backup.shipping import Shipping
 from config.backup.verification_schedule import VerificationSchedule
@@ -32,6 +32,7 @@ from config.backup_settings import Wishes
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
+from infrastructure.objects.place import StoreError
 
 log = logging.getLogger(__name__)
 _AGAIN_S = 60.0  # after a base backup that failed

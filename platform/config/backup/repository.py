@@ -8,56 +8,41 @@ SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one b
 SYSTEM/witness/tombstones.jsonl.00000000.zst.age      erasures and checkpoints (witness_files.py)
 """
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
 from config.backup import sealed
 from config.backup.backup_key import BackupKey
 from config.supervisor.terminal import RunProblem
+from infrastructure.objects.place import (
+    PART_BYTES,
+    PARTS_AT_ONCE,
+    READ_BYTES,
+    StoreError,
+    as_store_error,
+    make_durable,
+    open_place,
+)
 
 _LARGEST = 256 << 20  # an object that is read as a whole; somebody may have put a larger one there
-_READ_BYTES = 16 << 20  # a request; its latency is 0.1 s for some stores
-_PART_BYTES = 32 << 20  # S3 takes 10,000 parts of an object: 320 GB
-_PARTS_AT_ONCE = 4
-_REQUEST = timedelta(seconds=60)  # for a part of 32 MiB, too
 _DRAFT_S = 3600  # a file that nobody has written to for so long is of a process that was killed
-
-
-class StoreError(Exception):
-    """The folder or bucket cannot be reached, is full, or refuses."""
 
 
 def open_store(address: str) -> ObjectStore:
     """Returns the store of a folder's path or of a URL such as s3://bucket/prefix.
 
-    Raises RunProblem. Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID and the like.
+    Raises RunProblem.
     """
     try:
-        if "://" in address and not address.startswith("file://"):
-            return from_url(
-                address,
-                client_options={"timeout": _REQUEST, "allow_http": _may_use_http()},
-                retry_config={"retry_timeout": _REQUEST},
-            )
-        return LocalStore(Path(address.removeprefix("file://")).absolute(), mkdir=True)
-    except (BaseError, OSError, ValueError) as error:
-        raise RunProblem(
-            f"FOREBAY_BACKUP_TO: {address} is no folder or bucket: {_first_line(error)}"
-        ) from None
-
-
-def _may_use_http() -> bool:
-    """Returns AWS_ALLOW_HTTP, which the library reads only where it gets no other options."""
-    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
+        return open_place(address)
+    except StoreError as error:
+        raise RunProblem(f"FOREBAY_BACKUP_TO: {error}") from None
 
 
 class Repository:
@@ -68,26 +53,26 @@ class Repository:
         """Raises StoreError; the object is there whole, or not at all."""
         path = self._path(name)
         blob = sealed.sealed(path, content, self._key)
-        with _as_store_error(path):
+        with as_store_error(path):
             obstore.put(self._store, path, blob)
-            self._make_durable(path)
+            make_durable(self._store, path)
 
     def put_stream(self, name: str, source: sealed.Source) -> int:
         """Returns how many bytes were stored. Raises StoreError."""
         path = self._path(name)
         writing = obstore.open_writer(
-            self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+            self._store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
         )
-        with _as_store_error(path), writing as writer:
+        with as_store_error(path), writing as writer:
             sealed.seal(path, source, writer, self._key)
-        with _as_store_error(path):
-            self._make_durable(path)
+        with as_store_error(path):
+            make_durable(self._store, path)
             return int(obstore.head(self._store, path)["size"])
 
     def get(self, name: str) -> bytes:
         """Raises StoreError, FileNotFoundError, sealed.Unreadable."""
         path = self._path(name)
-        with _as_store_error(path):
+        with as_store_error(path):
             answer = obstore.get(self._store, path)
             if answer.meta["size"] > _LARGEST:
                 raise sealed.Unreadable(f"{path} has {answer.meta['size']:,} bytes: it is not ours")
@@ -97,8 +82,8 @@ class Repository:
     def get_stream(self, name: str, target: sealed.Target) -> None:
         """Raises StoreError, FileNotFoundError, sealed.Unreadable: then the target is of no use."""
         path = self._path(name)
-        with _as_store_error(path):
-            reader = obstore.open_reader(self._store, path, buffer_size=_READ_BYTES)
+        with as_store_error(path):
+            reader = obstore.open_reader(self._store, path, buffer_size=READ_BYTES)
             sealed.open_to(path, _Bytes(reader.read), target, self._key)
 
     def names(self, folder: str, after: str = "") -> list[str]:
@@ -108,7 +93,7 @@ class Repository:
         """
         prefix = f"{self._system}/{folder}/"
         offset = f"{prefix}{after}" if after else None
-        with _as_store_error(prefix):
+        with as_store_error(prefix):
             listing = obstore.list(self._store, prefix, offset=offset)
             paths = [row["path"] for rows in listing for row in rows]
         ours = (path for path in paths if path.endswith(sealed.SUFFIX))
@@ -117,13 +102,13 @@ class Repository:
     def delete(self, name: str) -> None:
         """Raises StoreError; what is not there counts as deleted."""
         path = self._path(name)
-        with suppress(FileNotFoundError), _as_store_error(path):
+        with suppress(FileNotFoundError), as_store_error(path):
             obstore.delete(self._store, path)
 
     def delete_all(self, names: Iterable[str]) -> None:
         """Delete objects that are there, a thousand in a request. Raises StoreError."""
         if paths := [self._path(name) for name in names]:
-            with suppress(FileNotFoundError), _as_store_error(paths[0]):
+            with suppress(FileNotFoundError), as_store_error(paths[0]):
                 obstore.delete(self._store, paths)
 
     def delete_drafts(self) -> None:
@@ -139,24 +124,13 @@ class Repository:
     def _path(self, name: str) -> str:
         return f"{self._system}/{name}{sealed.SUFFIX}"
 
-    def _make_durable(self, path: str) -> None:
-        """Write a folder's file through to the disk; buckets do so before they answer."""
-        if isinstance(self._store, LocalStore) and self._store.prefix:
-            file = Path(self._store.prefix) / path
-            for each in (file, file.parent):
-                descriptor = os.open(each, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-
 
 def systems(store: ObjectStore) -> list[str]:
     """Returns the system identifiers of the clusters that have backups here. Raises StoreError.
 
     Other folders beside them, such as a disk's `lost+found`, are none.
     """
-    with _as_store_error(""):
+    with as_store_error(""):
         prefixes = obstore.list_with_delimiter(store)["common_prefixes"]
     names = (prefix.strip("/").rpartition("/")[2] for prefix in prefixes)
     return sorted(name for name in names if name.isdecimal())
@@ -170,17 +144,3 @@ class _Bytes:
 
     def read(self, size: int) -> bytes:
         return bytes(self._read(size))
-
-
-@contextmanager
-def _as_store_error(path: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (BaseError, OSError) as error:
-        raise StoreError(f"{path}: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -18,10 +18,10 @@ from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.management import manage
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
+from infrastructure.objects.place import StoreError
 
 
 def verify(home: Path, at: datetime | None = None) -> Verified:

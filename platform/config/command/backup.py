@@ -13,12 +13,12 @@ from pathlib import Path
 
 from config import backup_settings, environment
 from config.backup import configured, kit, verification
-from config.backup.repository import StoreError
 from config.backup.sealed import Unreadable
 from config.backup.status import Status
 from config.command import postgres
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
+from infrastructure.objects.place import StoreError
 
 Act = Callable[[argparse.Namespace], int]
 FAILURES = (RunProblem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)

@@ -32,7 +32,14 @@ SUBCOMMANDS = {
     "worker": Subcommand(
         _PROCESSES, "one worker of an engine, or all workers of this host", "ENGINE | --all"
     ),
-    "jobs": Subcommand(_PROCESSES, "sweeper, seals, exports, nightly checks"),
+    "jobs": Subcommand(
+        f"{_HERE}.operating.jobs",
+        "sweeper, seals, exports, nightly checks; with a command, jobs of a tenant",
+        "[COMMAND …]",
+    ),
+    "trainer": Subcommand(
+        f"{_HERE}.trainer", "the environment of what trains: install, check", "COMMAND"
+    ),
     "beat": Subcommand(_PROCESSES, "what sends the jobs; of several one sends"),
     "migrate": Subcommand(
         f"{_HERE}.management_commands", "makes or changes the tables, once for each version"
@@ -49,6 +56,15 @@ SUBCOMMANDS = {
     "prices": Subcommand(f"{_HERE}.operating.prices", f"prices {_OPERATING}", "COMMAND …"),
     "limits": Subcommand(
         f"{_HERE}.operating.limits", f"limits of tenants and tiers {_OPERATING}", "COMMAND …"
+    ),
+    "adapters": Subcommand(
+        f"{_HERE}.operating.adapters", f"adapters of tenants {_OPERATING}", "COMMAND …"
+    ),
+    "evaluate": Subcommand(
+        f"{_HERE}.evaluate", "a model by a file of tasks, with a tenant's key", "MODEL …"
+    ),
+    "data-sets": Subcommand(
+        f"{_HERE}.data_sets", "data sets of a tenant, with its key", "COMMAND …"
     ),
     "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
     "postgres": Subcommand(
@@ -83,7 +99,7 @@ def main() -> None:
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int | None]:
     run: Callable[[Sequence[str]], int | None]
-    run = getattr(importlib.import_module(SUBCOMMANDS[name].module), name)
+    run = getattr(importlib.import_module(SUBCOMMANDS[name].module), name.replace("-", "_"))
     return run
 
 

@@ -50,7 +50,9 @@ class Work(NamedTuple):
 WORK = (
     Work("inference.sweep", 1, 5),
     Work("inference.replace", 1, 5),
+    Work("inference.load_adapters", 1, 5),
     Work("inference.rest_engines", 2, 5),
+    Work("inference.evaluate", 2, 5),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),
     Work("audit.delete", 2, 5),
@@ -59,7 +61,10 @@ WORK = (
     Work("audit.export_subjects", 10, 10),
     Work("audit.export", 30, 30),
     Work("inference.drive_batches", 1, 5),
+    Work("inference.import_data_sets", 1, 60),
+    Work("inference.drive_jobs", 1, 5),
     Work("inference.forget_files", 60, 60),
+    Work("inference.import_models", 5, 5),
     Work("inference.forget_keys", 60, 60),
 )
 

@@ -15,6 +15,7 @@ class Home:
         self.run = root / "run"
         self.logs = root / "logs"
         self.secrets = root / "secrets"
+        self.model_copies = root / "model-copies"  # settings.MODEL_COPIES
         self.env_file = self.run / "env.json"
 
     def take(self) -> None:

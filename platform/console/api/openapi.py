@@ -73,7 +73,14 @@ _KINDS: dict[type[django_filters.Filter], dict[str, Any]] = {
 
 _TEXT: dict[str, Any] = {"type": "string", "format": "binary"}
 _ROWS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
-_FILES = {"text/csv": _TEXT, "application/x-ndjson": _TEXT, "application/json": _ROWS}
+_JSON: dict[str, Any] = {"anyOf": [_ROWS, {"type": "object"}]}
+_FILES = {
+    "text/csv": _TEXT,
+    "text/html": _TEXT,
+    "application/x-ndjson": _TEXT,
+    "application/octet-stream": _TEXT,
+    "application/json": _JSON,
+}
 _NEEDS: dict[Need, str] = {
     Who.OPERATOR: "For operators of the platform.",
     Who.ANYBODY: "For everybody who is signed in or has a key.",

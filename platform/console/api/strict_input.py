@@ -15,6 +15,7 @@ from inference.validation import bounded_json
 _TAKES: dict[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
     serializers.BooleanField: (bool,),
     serializers.IntegerField: (int,),
+    serializers.FloatField: (int, float),
     serializers.DecimalField: (str,),
     serializers.ListField: (list,),
     serializers.DictField: (dict,),

@@ -9,11 +9,18 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
+from console.api.data_sets.versions import DataSetVersions
+from console.api.evaluations.evaluations import Evaluations
+from console.api.evaluations.gates import Gates
+from console.api.evaluations.task_sets import TaskSets
+from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
 from console.api.limits.limits import Limits, Tiers
 from console.api.limits.prices import Prices
 from console.api.limits.quotas import Notices, Quotas, Raises
 from console.api.limits.refusals import Refusals
 from console.api.me import Me, Roles
+from console.api.models.versions import AllModelVersions, ModelVersions
 from console.api.no_route import no_route
 from console.api.people import Invitations, Members, Places, Teams
 from console.api.privacy.deletions import Deletions, OwnDeletions
@@ -22,6 +29,7 @@ from console.api.prompts.cache import Cache, CacheRules
 from console.api.prompts.templates import Templates, TemplateVersions
 from console.api.resource import Resource
 from console.api.schema_pages import Docs, Schema
+from console.api.serving.adapters import Adapters, Promotions
 from console.api.serving.breakers import Breakers
 from console.api.serving.engines import Engines
 from console.api.serving.models import Models
@@ -35,6 +43,7 @@ from console.api.usage.batches import AllBatches, Batches
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
 app_name = "api"
+_VERSIONS = "data-sets/<uuid:data_set>/versions/"
 
 _VERBS = {
     "list": "get",
@@ -64,6 +73,7 @@ def several(route: str, one: str, resource: type[Resource], *posts: str) -> list
     return [at(route, resource, **many), at(row, resource, **single), *further]
 
 
+_MODEL_FILES = "model-versions/<uuid:model_version>/files/"
 in_tenant: list[URLPattern | URLResolver] = [
     at("", Tenants, get="retrieve", patch="partial_update"),
     at("suspend/", Tenants, post="suspend"),
@@ -73,7 +83,16 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("limits/", Limits, get="retrieve", patch="partial_update"),
     at("notices/", Notices, get="list"),
     at("queue/", OwnQueue, get="show"),
+    *several("data-sets/", "uuid:data_set", DataSets, "select"),
+    *several(_VERSIONS, "int:number", DataSetVersions, "pieces", "finish", "samples", "file"),
+    at("data-set-notices/", DataSetNotices, get="list"),
+    at("conversation-use/", ConversationUses, get="show", patch="partial_update"),
     *several("batches/", "uuid:batch", Batches, "pause", "resume", "cancel"),
+    *several("jobs/", "uuid:job", Jobs, "pause", "resume", "cancel"),
+    at("jobs/<uuid:job>/events/", JobEvents, get="list"),
+    at("jobs/<uuid:job>/metrics/", JobMetrics, get="list"),
+    at("jobs/<uuid:job>/checkpoints/", JobCheckpoints, get="list"),
+    at("jobs/<uuid:job>/checkpoints/<uuid:checkpoint>/register/", JobCheckpoints, post="register"),
     *several("events/", "int:event", Events),
     *several("audit-exports/", "uuid:audit_export", AuditExports),
     at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),
@@ -90,6 +109,15 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("restricted-models/", "int:model", RestrictedModels, "grant", "withdraw"),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
+    *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),
+    at("adapters/<uuid:adapter>/usage/", Adapters, get="usage"),
+    at("adapters/<uuid:adapter>/promotions/", Promotions, get="list"),
+    *several("task-sets/", "uuid:task_set", TaskSets),
+    *several("evaluations/", "uuid:evaluation", Evaluations, "cancel"),
+    at("evaluations/<uuid:evaluation>/report/", Evaluations, get="file"),
+    *several("model-versions/", "uuid:model_version", ModelVersions),
+    at(_MODEL_FILES, ModelVersions, get="files"),
+    at(f"{_MODEL_FILES}<int:model_file>/", ModelVersions, get="file"),
     at("cache/", Cache, get="show"),
     at("cache/purge/", Cache, post="purge"),
     *several("cache/rules/", "int:rule", CacheRules),
@@ -111,7 +139,11 @@ urlpatterns = [
     at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
     *several("prices/", "int:price", Prices, "end"),
     *several("models/", "uuid:served_model", Models),
+    *several("model-versions/", "uuid:model_version", AllModelVersions, "promote"),
+    at(_MODEL_FILES, AllModelVersions, get="files"),
+    at(f"{_MODEL_FILES}<int:model_file>/", AllModelVersions, get="file"),
     *several("pools/", "uuid:pool", Pools),
+    *several("pools/<uuid:pool>/gates/", "uuid:gate", Gates),
     at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),
     at("pools/<uuid:pool>/queue/lower/", Queues, post="lower"),
     at("pools/<uuid:pool>/queue/cancel/", Queues, post="cancel"),

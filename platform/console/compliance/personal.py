@@ -205,12 +205,12 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.LedgerEntry": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "at counts_at model requests tokens cost",
+        D.BEHAVIOUR: "at counts_at model requests tokens cost gpu_ms",
         D.NONE: "id tenant request_id kind",
     },
     "tenants.Reconciliation": {
         D.NONE: "id tenant day ran_at requests_ledger requests_usage tokens_ledger tokens_usage "
-        "cost_ledger cost_usage counters_off"
+        "cost_ledger cost_usage gpu_ms_ledger gpu_ms_usage counters_off"
     },
     "tenants.Link": {
         D.IDENTITY: "email",
@@ -225,7 +225,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id created_at",
     },
     "tenants.Price": {
-        D.NONE: "id model pool prompt cached completion peak_hours peak_factor since ended"
+        D.NONE: "id model pool prompt cached completion gpu_hour peak_hours peak_factor since ended"
     },
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
@@ -253,8 +253,8 @@ MAP: dict[str, dict[Data, str]] = {
     # Requests and conversations
     "inference.Completion": {
         D.PSEUDONYM: "api_key member",
-        D.BEHAVIOUR: "model pool klass route stream state created_at deadline lowered_at "
-        "settled_at",
+        D.BEHAVIOUR: "model adapter adapter_version pool klass route stream state created_at "
+        "deadline lowered_at settled_at",
         D.NONE: "id tenant",
     },
     "inference.Checkpoint": {
@@ -269,9 +269,9 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
-        "gpu_ms millijoules cost status finish_reason error_code attempts preemptions repeated "
-        "queue_ms ttft_ms duration_ms created_at",
+        D.BEHAVIOUR: "model adapter adapter_version pool klass hosted prompt_tokens "
+        "completion_tokens cached_tokens cache gpu_ms millijoules cost status finish_reason "
+        "error_code attempts preemptions repeated queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
     "inference.File": {
@@ -294,6 +294,24 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "state status",
         D.NONE: "id tenant batch number offset length model completion_id",
     },
+    "inference.Job": {
+        D.PSEUDONYM: "api_key member_id team_id subject_id actor data_subjects",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "kind state reason problems model pool base parameters seed orders gpu_ms "
+        "cost done of unit tokens active_ms result created_at validated_at started_at paused_at "
+        "ended_at",
+        D.NONE: "id tenant data_key_id base_version_id training_file_id validation_file_id "
+        "data_set_version_id order_id result_version_id result_data_set_version_id due_at",
+    },
+    "inference.JobEvent": {D.BEHAVIOUR: "at level code message detail", D.NONE: "id tenant job"},
+    "inference.JobMetric": {
+        D.BEHAVIOUR: "at",
+        D.NONE: "id tenant job step epoch train_loss held_out_loss tokens",
+    },
+    "inference.JobCheckpoint": {
+        D.BEHAVIOUR: "created_at",
+        D.NONE: "id tenant job step files size train_loss held_out_loss",
+    },
     "inference.Conversation": {
         D.PSEUDONYM: "member",
         D.CONTENT: "title_ciphertext",
@@ -305,13 +323,53 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    "inference.DataSet": {
+        D.PSEUDONYM: "subject_id",
+        D.NONE: "id tenant name latest created_at changed_at deleted_at",
+    },
+    "inference.DataSetVersion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant data_set number parent made_by_job state source form source_file_id "
+        "selection stored_bytes rows held_out_rows report problem created_at ready_at "
+        "traces_people purged_rows purged_at attempts leased_until",
+    },
+    "inference.DataSetChunk": {
+        D.PSEUDONYM: "subject_id",
+        D.CONTENT: "ciphertext",
+        D.NONE: "id tenant version part number data_key_id rows size",
+    },
+    "inference.DataSetPerson": {D.PSEUDONYM: "subject_id", D.NONE: "id tenant version rows"},
+    "inference.DataSetNotice": {
+        D.PSEUDONYM: "subject_id",
+        D.NONE: "id tenant version model_version_id kind name rows created_at",
+    },
+    "inference.ConversationUse": {
+        D.PSEUDONYM: "changed_by",
+        D.CONTENT: "reason",
+        D.NONE: "id tenant allowed changed_at",
+    },
     # A tenant's texts and nobody's own, under the tenant's key: inference/models/prompt_template.py
     "inference.PromptTemplate": {D.NONE: "id tenant name latest created_at changed_at"},
     "inference.PromptTemplateVersion": {
         D.PSEUDONYM: "created_by",
         D.NONE: "id tenant template number data_key_id ciphertext created_at",
     },
-    "inference.Model": {D.NONE: "id name position from_file created_at"},
+    # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
+    "inference.TaskSet": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name number kind sha256 items test_items options data_key_id ciphertext "
+        "created_at",
+    },
+    "inference.Evaluation": {
+        D.PSEUDONYM: "api_key member subject_id created_by",
+        D.BEHAVIOUR: "model against state error_code done against_done created_at ended_at",
+        D.NONE: "id tenant task_set task_set_name task_set_number sha256 kind version "
+        "against_version due_at total completion_id against_completion_id report",
+    },
+    "inference.EvaluationGate": {
+        D.NONE: "id pool task_set_name sha256 metric bound limit created_at",
+    },
+    "inference.Model": {D.NONE: "id name position from_file created_at only_for"},
     "inference.Pool": {
         D.NONE: "id name position from_file created_at model condition overflow_after_ms limits "
         "window",
@@ -319,8 +377,27 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "
         "hosted options draining resting stopped staged seat starting_since "
-        "starting_reason",
+        "starting_reason model_version_id",
     },
+    # A tenant's models and nobody's own. What was trained on a person's data says so in marked_at.
+    "inference.ModelVersion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name number kind format dtype architecture parameters context_length "
+        "size licence card state problem source made_by_job created_at touched_at "
+        "deleted_at marked_at marked_reason manifest_sha256 signature",
+    },
+    "inference.Adapter": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant base name created_at removed_at",
+    },
+    "inference.AdapterPromotion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant adapter version step is_rollback formats replacement report reason "
+        "created_at served_at ended_at forgotten_at",
+    },
+    "inference.ModelParent": {D.NONE: "id tenant version parent"},
+    "inference.ModelDataSet": {D.NONE: "id tenant version data_set_version_id"},
+    "inference.ModelFile": {D.NONE: "id tenant version name sha256 size"},
     "inference.Replacement": {
         D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "
         "may_take_less created_at loaded_at warmed_at switched_at ended_at driver driven_until "

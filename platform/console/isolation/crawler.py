@@ -60,7 +60,9 @@ PLAIN: dict[str, Any] = {
     "data_class": "audit",
     "number": 1,
     **dict.fromkeys(("session", "pk", "price", "any_event"), 0),
-    **dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS),
+    **dict.fromkeys(
+        ("served_model", "pool", "engine", "replacement", "gate", "any_batch"), NOBODYS
+    ),
     **dict.fromkeys(("own_export", "operator_key"), NOBODYS),
 }
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
@@ -128,8 +130,12 @@ def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
     for method, act in methods.items():
         need = view.cls.needs[act]
         for place in _places(path, caller):
+            operates = caller.name in (OPERATOR, OPERATOR_KEY)
+            if operates and need is Who.OPERATOR and place == CROSSED:
+                continue  # without a tenant in the address operators may see all
             if caller.name == OPERATOR_KEY:
-                expected = IN if act in view.cls.operator_scopes else DENIED
+                allowed = act in view.cls.operator_scopes
+                expected = (IN if place == OWN else HIDDEN) if allowed else DENIED
             else:
                 expected = _in_api(path, need, caller, place)
             if path.endswith(("/suspend/", "/resume/", "/close/")) and expected == IN:

@@ -41,8 +41,12 @@ def _inside(*pages: ExpectedPage) -> tuple[ExpectedPage, ...]:
 
 
 _BATCH = "console/batches/<uuid:any_batch>/"
+_DATA_SET = "data-sets/<uuid:data_set>/"
+_DATA_SET_VERSION = _DATA_SET + "versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
+_GATES = "console/pools/<uuid:pool>/gates/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_VERSION = "versions/<uuid:model_version>/"
 PAGES: tuple[ExpectedPage, ...] = (
     # Before and around the console
     ExpectedPage("", sees=ANYBODY),
@@ -95,12 +99,19 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("console/models/", sees=OPERATORS, acts=OPERATORS),
     ExpectedPage("console/models/live/", sees=OPERATORS),
     ExpectedPage("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),
+    ExpectedPage("console/versions/", sees=OPERATORS),
+    ExpectedPage("console/versions/import/", sees=OPERATORS, acts=OPERATORS),
+    ExpectedPage("console/" + _VERSION, sees=OPERATORS, bare=True),
+    ExpectedPage("console/" + _VERSION + "removal/", acts=OPERATORS, bare=True),
+    ExpectedPage("console/" + _VERSION + "promotion/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/", sees=OPERATORS),
     ExpectedPage("console/pools/live/", sees=OPERATORS),
     ExpectedPage("console/pools/<uuid:pool>/queue/", sees=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/queue/live/", sees=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/queue/lowering/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/queue/cancellation/", acts=OPERATORS, bare=True),
+    ExpectedPage(_GATES, sees=OPERATORS, acts=OPERATORS, bare=True),
+    ExpectedPage(_GATES + "<uuid:gate>/removal/", acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/addition/", acts=OPERATORS),
     ExpectedPage("console/pools/<uuid:pool>/", sees=OPERATORS, acts=OPERATORS, bare=True),
     ExpectedPage("console/pools/<uuid:pool>/removal/", acts=OPERATORS, bare=True),
@@ -169,6 +180,17 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("models/opening/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/granting/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/withdrawal/", acts=P.MANAGE_TEAMS, bare=True),
+        ExpectedPage("task-sets/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("task-sets/addition/", sees=P.MANAGE_EVALUATIONS, acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("task-sets/<uuid:task_set>/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("task-sets/<uuid:task_set>/removal/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/addition/", sees=P.MANAGE_EVALUATIONS, acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/live/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/cancellation/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/removal/", acts=P.MANAGE_EVALUATIONS),
+        ExpectedPage("evaluations/<uuid:evaluation>/file/", acts=P.VIEW_EVALUATIONS),
         ExpectedPage("templates/", sees=P.VIEW_TEMPLATES),
         ExpectedPage("templates/addition/", sees=P.MANAGE_TEMPLATES, acts=P.MANAGE_TEMPLATES),
         ExpectedPage("templates/<uuid:template>/", sees=P.VIEW_TEMPLATES),
@@ -181,6 +203,29 @@ PAGES: tuple[ExpectedPage, ...] = (
             "templates/<uuid:template>/versions/<int:number>/trial/", acts=P.VIEW_TEMPLATES
         ),
         ExpectedPage("templates/<uuid:template>/removal/", acts=P.MANAGE_TEMPLATES),
+        ExpectedPage("adapters/", sees=P.VIEW_ADAPTERS),
+        ExpectedPage("adapters/addition/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/", sees=P.VIEW_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/promotion/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/rollback/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/cancellation/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("adapters/<uuid:adapter>/removal/", acts=P.MANAGE_ADAPTERS),
+        ExpectedPage("versions/", sees=P.VIEW_MODELS),
+        ExpectedPage("versions/import/", sees=P.MANAGE_MODELS, acts=P.MANAGE_MODELS),
+        ExpectedPage(_VERSION, sees=P.VIEW_MODELS),
+        ExpectedPage(_VERSION + "removal/", acts=P.MANAGE_MODELS),
+        ExpectedPage("data-sets/", sees=P.VIEW_DATA_SETS),
+        ExpectedPage("data-sets/addition/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage("data-sets/conversations/", acts=P.MANAGE_RETENTION),
+        ExpectedPage(_DATA_SET, sees=P.VIEW_DATA_SETS),
+        ExpectedPage(_DATA_SET + "upload/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET + "selection/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET + "deletion/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION, sees=P.VIEW_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION + "pieces/", acts=P.MANAGE_DATA_SETS),
+        ExpectedPage(_DATA_SET_VERSION + "samples/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET_VERSION + "download/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_DATA_SET_VERSION + "deletion/", acts=P.MANAGE_DATA_SETS),
         ExpectedPage("cache/", sees=P.VIEW_USAGE),
         ExpectedPage("cache/rules/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("cache/rules/<int:rule>/removal/", acts=P.MANAGE_QUOTAS),
@@ -285,6 +330,19 @@ V1: tuple[Endpoint, ...] = (
             ("/v1/batches", "POST", (400,)),
             ("/v1/batches/batch_<uuid:batch>", "GET", (200, 404)),
             ("/v1/batches/batch_<uuid:batch>/cancel", "POST", (200, 404)),
+        )
+    ),
+    *(
+        Endpoint(path, method, Scope.INFERENCE, answers)
+        for path, method, answers in (
+            ("/v1/fine_tuning/jobs", "GET", (200,)),
+            ("/v1/fine_tuning/jobs", "POST", (400,)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/events", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/checkpoints", "GET", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/pause", "POST", (200, 404)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/resume", "POST", (404, 409)),
+            ("/v1/fine_tuning/jobs/ftjob-<uuid:job>/cancel", "POST", (200, 404)),
         )
     ),
 )

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -26,17 +28,39 @@ from audit.trail.partitions import erase_texts
 from audit.trail.record import act
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
+from inference.data_sets import uploading
+from inference.data_sets.chunks import RowWriter
+from inference.data_sets.rows import Row
+from inference.evaluation.content import Content as Tasks
+from inference.evaluation.content import Item, Kind
+from inference.model_registry.registering import register
 from inference.models import (
+    Adapter,
     Batch,
     BatchState,
     Completion,
     Conversation,
+    DataSet,
+    DataSetFormat,
+    DataSetNotice,
+    DataSetNoticeKind,
+    DataSetState,
+    DataSetVersion,
+    Evaluation,
+    EvaluationState,
     FilePurpose,
+    Job,
+    JobCheckpoint,
+    JobKind,
+    JobState,
+    ModelFile,
     PromptTemplate,
     State,
+    TaskSet,
     Usage,
     UsageDay,
     UsageHour,
+    VersionKind,
 )
 from inference.templating.content import Content
 from tenants import model_access
@@ -89,9 +113,17 @@ class Objects:
             "completion": self._completion,
             "model": self._restricted,
             "template": self._template,
+            "adapter": self._adapter,
+            "task_set": self._task_set,
+            "evaluation": self._evaluation,
+            "model_version": self._model_version,
+            "model_file": self._model_file,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
+            "job": self._job,
+            "checkpoint": self._checkpoint,
+            "data_set": self._data_set,
         }
 
     @property
@@ -280,6 +312,30 @@ class Objects:
             expires_at=expires_at,
         ).pk
 
+    def _job(self) -> Any:
+        """Make a queued job that nobody drives."""
+        owner = self._owner()
+        key = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+        return Job.objects.create(
+            tenant=self._tenant,
+            api_key_id=owner.api_key_id,
+            subject_id=owner.subject_id,
+            data_key_id=key.key_id,
+            actor=BY,
+            kind=JobKind.FINE_TUNE,
+            state=JobState.QUEUED,
+            base=self._secret,
+            model="model",
+            pool="pool",
+        ).pk
+
+    def _checkpoint(self) -> Any:
+        job_id = self._standing.get("job") or self._job()
+        row = JobCheckpoint.objects.order_by("-step").first()
+        step = row.step + 1 if row else 1
+        own = {"tenant": self._tenant, "job_id": job_id, "step": step}
+        return JobCheckpoint.objects.create(**own).pk
+
     def _owner(self) -> FileOwner:
         assert self.asked_with
         key = self.asked_with
@@ -307,6 +363,66 @@ class Objects:
         name = self._new_name().replace(" ", "-").lower()
         content = Content(prompt=self._secret)
         return PromptTemplate.create(self._tenant, name, content, by=BY).id
+
+    def _adapter(self) -> Any:
+        name = f"a{next(_number)}"
+        return Adapter.objects.create(
+            tenant=self._tenant, base=self._secret, name=name, created_by=BY
+        ).id
+
+    def _task_set(self) -> Any:
+        name = self._new_name().replace(" ", "-").lower()
+        tasks = Tasks(Kind.AGREEMENT, [Item(prompt=self._secret)])
+        return TaskSet.publish(self._tenant, name, tasks, by=BY).id
+
+    def _evaluation(self) -> Any:
+        """Make one that is over: no engine is asked for it."""
+        task_set = TaskSet.objects.get(pk=self._task_set())
+        models = {"model": self._secret, "against": "another"}
+        return Evaluation.objects.create(
+            tenant=self._tenant,
+            task_set=task_set,
+            task_set_name=task_set.name,
+            task_set_number=1,
+            sha256=task_set.sha256,
+            kind=task_set.kind,
+            **models,
+            subject_id=uuid4(),
+            created_by=BY,
+            due_at=None,
+            state=EvaluationState.SUCCEEDED,
+            total=1,
+            report={"figures": [], "agreement": None, "candidate": None, "against": None},
+        ).id
+
+    def _model_version(self) -> Any:
+        """Register a small file with the tenant's secret word in its card."""
+        raw = b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)  # without keys and tensors
+        name = self._new_name().replace(" ", "-").lower()
+        with TemporaryDirectory() as folder:
+            file = Path(folder, "model.gguf")
+            file.write_bytes(raw)
+            kind, card = VersionKind.BASE, self._secret
+            return register(
+                tenant_id=self._tenant.id, name=name, folder=file, kind=kind, card=card, by=BY
+            ).pk
+
+    def _model_file(self) -> Any:
+        return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk
+
+    def _data_set(self) -> Any:
+        """Make a data set with a version of one row."""
+        name = self._new_name().replace(" ", "-").lower()
+        data_set = DataSet.create(self._tenant, name, uuid4(), by=BY)
+        version = uploading.begin(data_set, DataSetFormat.TEXTS, by=BY)
+        writer = RowWriter(version)
+        writer.add(Row(None, b'{"text": "%b"}' % self._secret.encode()))
+        writer.finish()
+        DataSetVersion.objects.filter(pk=version.pk).update(state=DataSetState.READY, rows=1)
+        DataSetNotice.objects.create(
+            tenant=self._tenant, version=version, kind=DataSetNoticeKind.PURGED, name=str(version)
+        )
+        return data_set.id
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
         nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())

@@ -50,6 +50,7 @@ class PriceForm(ConsoleForm):
     prompt = PriceField(label=_("Per million prompt tokens"))
     cached = PriceField(label=_("Per million cached tokens"))
     completion = PriceField(label=_("Per million completion tokens"))
+    gpu_hour = PriceField(label=_("Per GPU-hour of jobs"), required=False, initial=0)
     peak_hours = forms.CharField(
         label=_("Peak hours in UTC"),
         required=False,
@@ -67,6 +68,9 @@ class PriceForm(ConsoleForm):
 
     def clean_pool(self) -> str:
         return check_pool(self.cleaned_data.get("model", ""), self.cleaned_data["pool"])
+
+    def clean_gpu_hour(self) -> Decimal:
+        return self.cleaned_data["gpu_hour"] or Decimal(0)
 
     def clean_peak_factor(self) -> Decimal:
         factor: Decimal | None = self.cleaned_data["peak_factor"]

@@ -13,6 +13,7 @@ EVEN = Q(
     requests_ledger=F("requests_usage"),
     tokens_ledger=F("tokens_usage"),
     cost_ledger=F("cost_usage"),
+    gpu_ms_ledger=F("gpu_ms_usage"),
 )
 
 

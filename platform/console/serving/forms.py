@@ -218,7 +218,8 @@ class ChangedEngineForm(EngineForm):
             raise ValidationError(_CHANGED_MEANWHILE)
         if fields["url"] == engine.shown_url:  # parts that were not shown stay
             fields["url"] = engine.url
-        check_fields(engine.pool, engine.name, {"kind": engine.kind, **fields})
+        values, launch = {"kind": engine.kind, **fields}, engine.options.get("launch")
+        check_fields(engine.pool, engine.name, values, checked_launch=launch)
         engine.change(by=by, **fields)
 
 

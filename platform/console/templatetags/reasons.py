@@ -33,6 +33,21 @@ _WORDS = Wordings(
         gettext_noop("the probe was answered"),
         gettext_noop("one request is let through"),
         gettext_noop("an operator"),
+        # Of adapters: inference/adapters/targets.py
+        gettext_noop(
+            "no engine of this model can have it: llama.cpp needs a GGUF file, vLLM peft's files"
+        ),
+        gettext_noop("the version was deleted"),
+        gettext_noop("the engines did not load it within %s minutes"),
+        gettext_noop("the server of %s did not load it: its log says why"),
+        gettext_noop("the server of %s did not load it: %s"),
+        gettext_noop(
+            "%s is started by its operator: start a server with the adapter, and name the version "
+            "in the engine's option `adapters`"
+        ),
+        gettext_noop("the server with it %s: is it an adapter of this model?"),
+        gettext_noop("each engine of this model has room for %s adapters"),
+        gettext_noop("an operator ended its loading"),
     ]
 )
 

@@ -12,10 +12,11 @@ import pytest
 from config.backup import bases
 from config.backup.backup_key import BackupKey
 from config.backup.configured import make_key
-from config.backup.repository import Repository, StoreError, open_store, systems
+from config.backup.repository import Repository, open_store, systems
 from config.backup.sealed import Unreadable
 from config.command.backup import backup
 from config.command.restore import restore
+from infrastructure.objects.place import StoreError
 from tests.config.backup.bucket import NAME, Bucket, serving
 from tests.config.backup.conftest import Server
 from tests.config.backup.test_recovery import restored
@@ -62,8 +63,8 @@ def test_only_names_from_there_on_are_asked_for(bucket: Bucket, repository: Repo
 def test_a_large_object_goes_in_parts_and_is_read_in_ranges(
     bucket: Bucket, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository._PART_BYTES", 5 * MEGABYTE)
-    monkeypatch.setattr("config.backup.repository._READ_BYTES", 2 * MEGABYTE)
+    monkeypatch.setattr("config.backup.repository.PART_BYTES", 5 * MEGABYTE)
+    monkeypatch.setattr("config.backup.repository.READ_BYTES", 2 * MEGABYTE)
     content = os.urandom(12 * MEGABYTE)
     repository.put_stream("base/a/base.tar", io.BytesIO(content))
     assert sum("partNumber" in request for request in bucket.requests) == 3
@@ -76,7 +77,7 @@ def test_a_large_object_goes_in_parts_and_is_read_in_ranges(
 def test_an_upload_that_breaks_off_leaves_no_object(
     bucket: Bucket, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository._PART_BYTES", 5 * MEGABYTE)
+    monkeypatch.setattr("config.backup.repository.PART_BYTES", 5 * MEGABYTE)
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -102,7 +103,7 @@ def test_a_bucket_that_is_busy_for_a_moment_is_asked_again(
 def test_a_bucket_that_stays_busy_or_says_nothing_is_reported_in_time(
     bucket: Bucket, key: BackupKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository._REQUEST", timedelta(seconds=1))
+    monkeypatch.setattr("infrastructure.objects.place._REQUEST", timedelta(seconds=1))
     repository = Repository(open_store(ADDRESS), "7713", key)
     bucket.refusals = 10**6
     with pytest.raises(StoreError, match=r"7713/wal/a.zst.age: .*503"):

@@ -16,7 +16,15 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
-from inference.models import PromptTemplate
+from inference.data_sets import uploading
+from inference.models import (
+    Adapter,
+    DataSet,
+    DataSetFormat,
+    ModelVersion,
+    PromptTemplate,
+    VersionKind,
+)
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
@@ -25,6 +33,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.console.asked import refusal
 from tests.console.conftest import SignIn
+from tests.console.evaluations.reported import reported
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
@@ -37,6 +46,7 @@ READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
 SEE_TEMPLATES = WRITERS | {"carol"}
+SEE_VERSIONS = SEE_TEMPLATES | {"operator"}
 
 Row = tuple[str, str, frozenset[str], int]
 Found = dict[tuple[str, str], int | str]
@@ -72,6 +82,43 @@ IN_TENANT: list[Row] = [
     ("post", "prompt_template_edition", WRITERS, 200),
     ("post", "prompt_template_trial", SEE_TEMPLATES, 200),
     ("post", "prompt_template_removal", WRITERS, 302),
+    ("get", "adapters", STAFF, 200),
+    ("post", "adapter_addition", MAKERS, 200),
+    ("get", "adapter", STAFF, 200),
+    ("post", "adapter_promotion", MAKERS, 200),
+    ("post", "adapter_rollback", MAKERS, 302),
+    ("post", "adapter_cancellation", MAKERS, 302),
+    ("post", "adapter_removal", MAKERS, 302),
+    ("get", "task_sets", SEE_TEMPLATES, 200),
+    ("get", "task_set_addition", WRITERS, 200),
+    ("post", "task_set_addition", WRITERS, 200),
+    ("get", "task_set", SEE_TEMPLATES, 200),
+    ("post", "task_set_removal", WRITERS, 302),
+    ("get", "evaluations", SEE_TEMPLATES, 200),
+    ("get", "evaluation_addition", WRITERS, 200),
+    ("post", "evaluation_addition", WRITERS, 200),
+    ("get", "evaluation", SEE_TEMPLATES, 200),
+    ("get", "evaluation_live", SEE_TEMPLATES, 200),
+    ("post", "evaluation_cancellation", WRITERS, 302),
+    ("post", "evaluation_removal", WRITERS, 302),
+    ("post", "evaluation_file", SEE_TEMPLATES, 200),
+    ("get", "model_versions", SEE_VERSIONS, 200),
+    ("get", "model_version", SEE_VERSIONS, 200),
+    ("get", "model_version_import", WRITERS, 200),
+    ("post", "model_version_import", WRITERS, 200),
+    ("post", "model_version_removal", WRITERS, 302),
+    ("get", "data_sets", STAFF, 200),
+    ("post", "data_set_addition", WRITERS, 200),
+    ("post", "conversation_use", OWNERS, 200),
+    ("get", "data_set", STAFF, 200),
+    ("post", "data_set_upload", WRITERS, 200),
+    ("post", "data_set_selection", READERS, 200),
+    ("get", "data_set_version", STAFF, 200),
+    ("post", "data_set_pieces", WRITERS, 400),
+    ("post", "data_set_samples", READERS, 200),
+    ("post", "data_set_download", READERS, 200),
+    ("post", "data_set_version_deletion", WRITERS, 302),
+    ("post", "data_set_deletion", WRITERS, 302),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -160,6 +207,9 @@ PLATFORM: list[Row] = [
     ("get", "served_models", OPERATOR, 200),
     ("post", "served_models", OPERATOR, 200),
     ("get", "served_models_live", OPERATOR, 200),
+    ("get", "all_model_versions", OPERATOR, 200),
+    ("get", "all_model_version_import", OPERATOR, 200),
+    ("post", "all_model_version_import", OPERATOR, 200),
     ("get", "pools", OPERATOR, 200),
     ("get", "pools_live", OPERATOR, 200),
     ("post", "pool_addition", OPERATOR, 200),
@@ -167,7 +217,9 @@ PLATFORM: list[Row] = [
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
+ALSO_SHOWN |= {"model_version_import"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
+ALSO_SHOWN |= {"task_set_addition", "evaluation_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -182,12 +234,15 @@ ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", 
 ELSEWHERE |= {"deletion_lifting", "price_ending"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
 ELSEWHERE |= {"all_deletions", "keys_at_rest", "backups"}
+# tests/console/registry
+ELSEWHERE |= {"any_model_version", "any_model_version_removal", "model_version_promotion"}
 # tests/console/serving
 ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
 ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_log"}
 ELSEWHERE |= {"engine_live", "pool"}
 ELSEWHERE |= {"new_version", "replacement", "replacement_live", "replacement_cancellation"}
 ELSEWHERE |= {"replacement_rollback"}
+ELSEWHERE |= {"gates", "gate_removal"}  # tests/console/evaluations
 ELSEWHERE |= {"queue", "queue_live", "queue_lowering", "queue_cancellation"}
 ELSEWHERE |= {"all_batch_pause", "all_batch_resume", "all_batch_cancel"}
 # tests/console/usage/test_batches.py, and the walk of tests/isolation
@@ -206,6 +261,7 @@ def targets(acme: Tenant) -> Targets:
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
     prompt = PromptTemplate.create(acme, "greeting", Content(prompt="Hello"), by="t")
     template = {"template": prompt.pk}
+    adapter = {"adapter": Adapter.create(acme, "mock", "support", by="t").pk}
     objects: Targets = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
@@ -213,7 +269,12 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"quota_raise": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
+        **{f"model_version{verb}": _version(acme) for verb in ("", "_removal")},
         "prompt_template_trial": {**template, "number": 1},
+        **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
+        "adapter_removal": adapter,
+        **_evaluations(acme),
+        **_data_set(acme),
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
@@ -222,6 +283,36 @@ def targets(acme: Tenant) -> Targets:
         "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
     }
     return objects
+
+
+def _evaluations(tenant: Tenant) -> Targets:
+    row = reported(tenant)
+    evaluation, task_set = {"evaluation": row.pk}, {"task_set": row.task_set_id}
+    verbs = ("", "_live", "_cancellation", "_removal", "_file")
+    return {
+        **{f"evaluation{verb}": evaluation for verb in verbs},
+        **{f"task_set{verb}": task_set for verb in ("", "_removal")},
+    }
+
+
+def _version(tenant: Tenant) -> dict[str, Any]:
+    fields = {"tenant": tenant, "name": "own", "kind": VersionKind.BASE, "created_by": "t"}
+    number = ModelVersion.objects.count() + 1
+    return {"model_version": ModelVersion.objects.create(number=number, **fields).pk}
+
+
+def _data_set(tenant: Tenant) -> Targets:
+    """A data set with a version that takes pieces."""
+    data_set = DataSet.create(tenant, "manual", uuid.uuid4(), by="t")
+    version = uploading.begin(data_set, DataSetFormat.TEXTS, by="t")
+    named = {"data_set": data_set.pk}
+    numbered = {**named, "number": version.number}
+    of_version = ("version", "pieces", "samples", "download", "version_deletion")
+    return {
+        **dict.fromkeys(("data_set", "data_set_upload", "data_set_selection"), named),
+        "data_set_deletion": named,
+        **{f"data_set_{name}": numbered for name in of_version},
+    }
 
 
 def _trail(tenant: Tenant) -> Targets:

@@ -22,7 +22,15 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from inference.models import Engine, Model, Pool, PromptTemplate, Replacement
+from inference.models import (
+    Engine,
+    EvaluationGate,
+    Model,
+    ModelVersion,
+    Pool,
+    PromptTemplate,
+    Replacement,
+)
 from inference.registry.versions import proposed
 from inference.templating.content import Content
 from inference.templating.variables import Variable
@@ -31,6 +39,7 @@ from tenants.models import CacheRule, Link, Member, Price, Quota, Refusal, Team,
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued, operator_key
+from tests.console.evaluations.reported import reported
 
 EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "1"))
 CHECKS = [
@@ -62,6 +71,18 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     engine = Engine.add(pool, "large", by="test", kind="vllm", url=url)
     replaced = Engine.add(pool, "larger", by="test", kind="vllm", url=url)
     replacement = Replacement.begin(replaced, *proposed(replaced, {}), by="test")
+    evaluation = reported(tenant)
+    gate = EvaluationGate.add(
+        pool,
+        task_set_name="capitals",
+        sha256="0" * 64,
+        metric="accuracy",
+        bound="absolute",
+        limit=0.0,
+        by="test",
+    )
+    fields = {"kind": "base", "state": "ready", "created_by": "test"}
+    version = ModelVersion.objects.create(tenant=tenant, name="own", number=1, **fields)
     prompt = Content(prompt="Greet {{who}}", variables=[Variable("who")])
     return {
         "replacement": str(replacement.pk),
@@ -79,6 +100,11 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "model": str(model_access.restrict(tenant, "large", by="test").pk),
         "template": str(PromptTemplate.create(tenant, "greeting", prompt, by="test").pk),
         "number": "1",
+        "task_set": str(evaluation.task_set_id),
+        "evaluation": str(evaluation.pk),
+        "gate": str(gate.pk),
+        "model_version": str(version.pk),
+        "model_file": "1",
         "rule": str(CacheRule.set(tenant, on=True, by="test").pk),
         "price": str(Price.set("large", 1, 1, 1, by="test").pk),
         "key": str(issued(tenant, ["inference"])[0].pk),

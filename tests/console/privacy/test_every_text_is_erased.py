@@ -21,8 +21,10 @@ ERASED_BY = {  # field -> eraser
     "inference.BatchLine.error_ciphertext": "files",
     "inference.Checkpoint.ciphertext": "requests",
     "inference.Conversation.title_ciphertext": "conversations",
+    "inference.DataSetChunk.ciphertext": "data_sets",
     "inference.File.name_ciphertext": "files",
     "inference.FileChunk.ciphertext": "files",
+    "inference.Job.ciphertext": "jobs",
     "inference.Message.ciphertext": "conversations",
     "tenants.IdempotentRequest.body": "answers",
     "tenants.IdempotentRequest.ciphertext": "answers",
@@ -32,6 +34,7 @@ STAYS = {  # field -> why
     "audit.DeletionRequest.answer": "shows what the person was told",
     "audit.LegalHold.reason": "shows why a text was kept against the will of its person",
     "audit.LegalHold.release_reason": "shows why it could go after all",
+    "inference.ConversationUse.reason": "says on what ground conversations may be trained on",
     "tenants.QuotaRaise.reason": "says what a budget is for; who asked is taken out of it",
 }
 

@@ -36,7 +36,8 @@ def test_a_quota_is_named_with_its_unit_and_window(unit: str, window: str) -> No
         "quota", limit=limit, used=limit, frees_in_ms=67_552_000, unit=unit, window=window
     )
     told = not_admitted(refused(admission))
-    assert ("12.50" if unit == "cost" else f"12,500,000 {unit}") in told.text
+    words = unit.replace("gpu_", "GPU ")
+    assert ("12.50" if unit == "cost" else f"12,500,000 {words}") in told.text
     assert f"per {window} is used up" in told.text
     assert "your" not in told.text.lower()  # it may be the tenant's, a team's or the person's
     assert (told.code, told.retry_after) == ("insufficient_quota", 67_552)

@@ -235,7 +235,7 @@ async def test_an_answer_that_it_aborts_is_not_over(served: Served, run: Any, st
 
 
 # Requests ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("klass", "priority"), [("realtime", 0), ("batch", -10), ("gone", -40)])
+@pytest.mark.parametrize(("klass", "priority"), [("realtime", 0), ("batch", -10), ("gone", -50)])
 def test_with_priorities_each_request_has_one(klass: str, priority: int) -> None:
     """The higher goes first, and none at all would be the lowest."""
     order = an_order(klass=klass, tenant_id=uuid4())

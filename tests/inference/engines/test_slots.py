@@ -327,3 +327,12 @@ async def test_who_shares_a_prefix_cache_is_told_a_secret_of_the_tenant(
     assert salts[2] == salt(GLOBEX) != salts[0]
     assert len(bytes.fromhex(salts[0])) == 32
     assert "cache_salt" not in engine.fields(chat=True)  # a client's own does not get through
+
+
+async def test_a_prompt_computed_with_an_adapter_is_of_no_use_without_it() -> None:
+    slots, adapter = Slots(), uuid4()
+    async with slots.lease((ACME, adapter), b"a long prompt about herons", has(1)) as lease:
+        lease.served = True
+    assert await use(slots, ACME, b"a long prompt about herons", 1) == (0, False)
+    async with slots.lease((ACME, adapter), b"a long prompt about herons", has(1)) as lease:
+        assert not lease.own_cache

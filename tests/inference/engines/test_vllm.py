@@ -52,7 +52,7 @@ def sent(engine: VllmEngine, order: Order) -> dict[str, Any]:
 
 # What is added ----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("klass", "priority"), [("realtime", None), ("batch", 10), ("preprocess", 30), ("gone", 40)]
+    ("klass", "priority"), [("realtime", None), ("batch", 10), ("preprocess", 30), ("gone", 50)]
 )
 def test_the_lower_the_class_the_later_vllm_serves_it(klass: str, priority: int | None) -> None:
     engine = an_vllm(priority_scheduling=True)

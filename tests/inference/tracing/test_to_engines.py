@@ -60,7 +60,8 @@ def test_an_order_takes_its_trace_along_and_costs_a_byte_without() -> None:
     plain, traced = an_order(), an_order(trace=trace)
     assert unpacked(packed(traced)).trace == trace
     assert len(packed(traced)) - len(packed(plain)) == len(trace) + 1  # its length
-    assert packed(plain)[-2:] == b"\xa0\xc2"  # and one for whether it may be repeated
+    # And one each for whether it may be repeated, and for its adapter.
+    assert packed(plain)[-3:] == b"\xa0\xc2\xc0"
 
 
 @pytest.mark.parametrize(

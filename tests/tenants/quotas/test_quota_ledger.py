@@ -356,3 +356,36 @@ def test_what_a_group_reads_does_not_grow_with_the_ledger(
         assert len(book.settle(*[each.over() for each in asked])) == 8
         [(read,)] = book.connection.execute(_READ).fetchall()
     assert read < 200
+
+
+# GPU time ----------------------------------------------------------------------------------------
+def test_a_quota_of_gpu_seconds_counts_jobs_and_no_other_request(book: Book, acme: Tenant) -> None:
+    hour = quota(acme, 60, "gpu_seconds")
+    job, answer = Asked(acme, gpu_ms=40_000), Asked(acme)
+    assert book.take(job, answer) == [True, True]
+    assert stands(hour) == (0, 40)
+    refusal = book.reserve(second := Asked(acme, gpu_ms=20_001))[second.id].out_of
+    assert refusal
+    assert (refusal.unit, refusal.limit, refusal.asked) == ("gpu_seconds", 60, 21)
+    assert "60 GPU-seconds per day" in str(refusal)
+    book.settle(job.over(gpu_ms=1_500), answer.over())
+    assert stands(hour) == (2, 0)
+    assert book.take(Asked(acme, gpu_ms=58_000)) == [True]
+
+
+def test_a_quota_of_gpu_seconds_set_in_mid_window_counts_what_was_before(
+    book: Book, acme: Tenant
+) -> None:
+    ended, runs = Asked(acme, gpu_ms=9_000), Asked(acme, gpu_ms=4_000)
+    book.reserve(ended, runs)
+    book.settle(ended.over(tokens=0, gpu_ms=7_001))
+    assert stands(quota(acme, 60, "gpu_seconds")) == (8, 4)
+
+
+def test_a_row_of_an_earlier_version_sets_no_gpu_time_aside(book: Book, acme: Tenant) -> None:
+    hour, asked = quota(acme, 60, "gpu_seconds"), Asked(acme)
+    row = {name: value for name, value in asked.row.items() if name != "gpu_ms"}
+    book._run("tenants_reserve", [row])
+    ending = {name: value for name, value in asked.over().items() if name != "gpu_ms"}
+    book._run("tenants_settle", [ending])
+    assert stands(hour) == (0, 0)

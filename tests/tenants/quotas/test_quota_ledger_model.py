@@ -106,7 +106,7 @@ class Ledger(RuleBasedStateMachine):
     )
     def reserve(self, group: list[tuple[int, int, int, str]], again: bool) -> None:
         asked = [
-            Asked(self.acme, [*self.keys, None][key], None, model, tokens, cost, self.now)
+            Asked(self.acme, [*self.keys, None][key], None, model, tokens, cost, at=self.now)
             for tokens, cost, key, model in group
         ]
         if again and self.known:

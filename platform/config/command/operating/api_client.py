@@ -1,7 +1,8 @@
-"""A client of a running platform's management API, with an operator's key.
+"""A client of a running platform's management API, with an operator's key or a tenant's.
 
 FOREBAY_URL           where the platform is; default: FOREBAY_PUBLIC_URL, else http://localhost:8000
 FOREBAY_OPERATOR_KEY  the key, or FOREBAY_OPERATOR_KEY_FILE; never an argument, which `ps` shows
+FOREBAY_API_KEY       in its place: a tenant's key, for what belongs to the tenant
 FOREBAY_TLS_CA        the authority behind an https URL, beside those of the system or SSL_CERT_FILE
 """
 
@@ -21,7 +22,12 @@ USUAL_URL = "http://localhost:8000"
 PATIENCE_S = 60.0
 LONGEST_WAIT_S, MOST_WAITS = 60, 3  # after a 429
 _API = "/api/v1/"
-_MAKES_ONE = "an operator makes one in the console, under Operator keys"
+OF_TENANT = "FOREBAY_API_KEY"
+_MAKERS = {
+    KEY: "an operator makes one in the console, under Operator keys",
+    OF_TENANT: "a tenant makes one in the console, under API keys",
+}
+_BEGINS = {KEY: "sk-fbop-", OF_TENANT: "sk-fb-"}
 Row = dict[str, Any]
 
 
@@ -43,13 +49,15 @@ class ApiAnswer(NamedTuple):
 class ApiClient:
     """A client. Each call has a connection of its own, as commands make few."""
 
-    def __init__(self, variables: Mapping[str, str], *, in_clear: bool) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], *, in_clear: bool, key_name: str = KEY
+    ) -> None:
         """Read key and URL; `in_clear`: the key may cross a network without TLS. Raises Misuse."""
-        key = variables.get(KEY, "").strip()
+        key, self._key_name = variables.get(key_name, "").strip(), key_name
         if not key:
-            raise Misuse(f"set {KEY} or {KEY}_FILE: {_MAKES_ONE}")
+            raise Misuse(f"set {key_name} or {key_name}_FILE: {_MAKERS[key_name]}")
         if not (key.isascii() and key.isprintable()):
-            raise Misuse(f"{KEY} is no key: it begins with sk-fbop-")
+            raise Misuse(f"{key_name} is no key: it begins with {_BEGINS[key_name]}")
         url = variables.get(URL) or variables.get("FOREBAY_PUBLIC_URL") or USUAL_URL
         parts = urlsplit(url)
         if "@" in parts.netloc:  # it would appear in messages, and be sent nowhere
@@ -151,7 +159,9 @@ class ApiClient:
         wrong = [f"{n + ': ' if n else ''}{' '.join(map(str, t))}" for n, t in fields.items()]
         text = "; ".join(wrong) or problem.get("detail") or f"it answers {answer.status}"
         if answer.status == 401:
-            return f"{self._url} refuses the key in {KEY}, it is wrong or has ended: {_MAKES_ONE}"
+            name = self._key_name
+            wrong_key = f"{self._url} refuses the key in {name}, it is wrong or has ended"
+            return f"{wrong_key}: {_MAKERS[name]}"
         if answer.status == 412:
             return f"{text} Run the command again."
         return str(text)

@@ -17,9 +17,10 @@ from config.command.operating.program import (
 )
 
 _AMOUNTS = ("prompt", "cached", "completion")
-_PEAK = ("peak_hours", "peak_factor")
+_OPTIONAL = ("gpu_hour", "peak_hours", "peak_factor")
 _COLUMNS = {
     **{name.upper(): name for name in ("model", "pool", *_AMOUNTS)},
+    "GPU-HOUR": "gpu_hour",
     "PEAK HOURS (UTC)": "peak_hours",
     "TIMES": "peak_factor",
     "SINCE": "since",
@@ -38,8 +39,9 @@ def prices(arguments: Sequence[str]) -> int:
     _add_subject(setting)
     for name in _AMOUNTS:
         setting.add_argument(f"--{name}", type=_decimal, help="per million tokens")
+    setting.add_argument("--gpu-hour", type=_decimal, help="per GPU-hour of jobs")
     setting.add_argument("--peak-hours", help="in UTC, such as 'Mon-Fri 01:00-04:00'")
-    setting.add_argument("--peak-factor", type=_decimal, help="by which all three are multiplied")
+    setting.add_argument("--peak-factor", type=_decimal, help="by which all are multiplied")
     ending = "a pool's own price: from now on it costs what its model does"
     _add_subject(program.acts("end", _end, ending))
     return program.main(arguments)
@@ -74,8 +76,8 @@ def _show(link: ApiClient, typed: Namespace) -> Result:
 
 def _set(link: ApiClient, typed: Namespace) -> Result:
     before = _price_in_force(link, typed)
-    wanted = typed_fields(typed, (*_AMOUNTS, *_PEAK))
-    same = {name: (before or {}).get(name) for name in (*_AMOUNTS, *_PEAK)}
+    wanted = typed_fields(typed, (*_AMOUNTS, *_OPTIONAL))
+    same = {name: (before or {}).get(name) for name in (*_AMOUNTS, *_OPTIONAL)}
     body = {**{name: value for name, value in same.items() if value is not None}, **wanted}
     if missing := [name for name in _AMOUNTS if name not in body]:
         options = ", ".join(f"--{name}" for name in missing)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config import configuration
-from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
+from config.command.operating.api_client import KEY, ApiClient, Misuse, Row, Trouble
 
 # Title -> the field of a row, or the function that makes the cell.
 Columns = Mapping[str, str | Callable[[Row], Any]]
 _ENDS = "Ends with 0 when it is so, changed or not; 1: refused or away; 2: the command is wrong."
-_ENVIRONMENT = "Reads FOREBAY_URL, FOREBAY_OPERATOR_KEY (or …_FILE) and FOREBAY_TLS_CA."
+_ENVIRONMENT = "Reads FOREBAY_URL, {} (or …_FILE) and FOREBAY_TLS_CA."
 
 
 class Result(NamedTuple):
@@ -35,9 +35,9 @@ Run = Callable[[ApiClient, Namespace], Result]
 class Program:
     """A subcommand such as `forebay engines …`, with one parser for each of its commands."""
 
-    def __init__(self, name: str, does: str) -> None:
-        epilog = f"{_ENVIRONMENT} {_ENDS}"
-        self._name = f"forebay {name}"
+    def __init__(self, name: str, does: str, key_name: str = KEY) -> None:
+        epilog = f"{_ENVIRONMENT.format(key_name)} {_ENDS}"
+        self._name, self._key_name = f"forebay {name}", key_name
         self._parser = ArgumentParser(self._name, description=does, epilog=epilog)
         self._commands = self._parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -61,14 +61,17 @@ class Program:
         typed = self._parser.parse_args(arguments)
         try:
             configuration.apply(os.environ)
-            link = ApiClient(os.environ, in_clear=typed.plain_http)
+            plain, key = typed.plain_http, self._key_name
+            link = ApiClient(os.environ, in_clear=plain, key_name=key)
             result = typed.run(link, typed)
         except KeyError as missing:
             return self._refused(f"the answer has no {missing}: is it a Forebay of this version?")
         except (Trouble, ValueError) as problem:
             self._refused(str(problem))
             return 2 if isinstance(problem, Misuse | ValueError) else 1
-        _print(json.dumps(result.data, indent=2, ensure_ascii=False) if typed.json else result.text)
+        print_visibly(
+            json.dumps(result.data, indent=2, ensure_ascii=False) if typed.json else result.text
+        )
         return 0
 
     def _refused(self, why: str) -> int:
@@ -76,7 +79,7 @@ class Program:
         return 1
 
 
-def _print(text: str) -> None:
+def print_visibly(text: str) -> None:
     """Print all of it, or as much as its reader takes: the command has done its work."""
     try:
         print("\n".join(map(_visible, text.split("\n"))), flush=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from config.command.operating import versions
 from config.command.operating.api_client import ApiAnswer, ApiClient, Misuse, Row, Trouble
 from config.command.operating.program import (
     Columns,
@@ -195,9 +196,22 @@ def _as_sent(row: Row) -> Row:
 
 # Models ----------------------------------------------------------------------------------------
 def models(arguments: Sequence[str]) -> int:
-    columns = {"NAME": "name", "POOLS": "pools", "FROM FILE": "from_file"}
+    columns: Columns = {
+        "NAME": "name",
+        "POOLS": "pools",
+        "ONLY FOR": "only_for",
+        "FROM FILE": "from_file",
+    }
     removal = "with its pools and engines; fine where there is none"
-    return ResourceKind("model", columns, removal=removal).program().main(arguments)
+    program = ResourceKind("model", columns, ("only_for",), removal=removal).program(_model_options)
+    versions.add_commands(program)
+    return program.main(arguments)
+
+
+def _model_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--only-for", metavar="TENANT", help="the tenant that alone may use it; else all may"
+    )
 
 
 # Pools -----------------------------------------------------------------------------------------

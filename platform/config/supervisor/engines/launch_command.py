@@ -17,7 +17,7 @@ from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
 from config.supervisor.terminal import RunProblem
 from inference.engine_entries import SLOTS
-from inference.engine_launch import HOST, Launch
+from inference.engine_launch import HOST, Launch, adapters_folder
 from inference.engines.kinds.bundled_model import template_for
 
 _GROUP = Path(__file__).with_name("server_group.py")
@@ -54,7 +54,7 @@ class EngineServer:
         """Everything that its command depends on: a change of it restarts the server."""
         own = (self.kind, self.port, self.api_key, self.slots, self.served_name)
         flags = (self.fields.get("context_length"), self.fields.get("priority_scheduling"))
-        return (*own, *flags, self.launch)
+        return (*own, *flags, *self.fields.get("adapters", ()), self.launch)
 
 
 def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
@@ -72,7 +72,7 @@ def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
     inherited = {name: it for name, it in os.environ.items() if not name.startswith(_OURS)}
     return keeper.child(
         f"engine.{server.engine}",
-        _vllm(server) if is_vllm else _llama_cpp(server),
+        _vllm(server) if is_vllm else _llama_cpp(server, adapters_folder(home.root)),
         variables,
         stage=Stage.SERVER,
         inherited=inherited,
@@ -83,7 +83,7 @@ def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
     )
 
 
-def _llama_cpp(server: EngineServer) -> list[str]:
+def _llama_cpp(server: EngineServer, folder: Path) -> list[str]:
     model = Path(server.launch.model)
     flags: dict[str, object] = {
         "--model": model,
@@ -93,7 +93,9 @@ def _llama_cpp(server: EngineServer) -> list[str]:
     }
     if template := template_for(model):
         flags["--chat-template"] = template
-    parts = (str(part) for flag in flags.items() for part in flag)
+    parts = [str(part) for flag in flags.items() for part in flag]
+    for version in server.fields.get("adapters", ()):
+        parts += ["--adapter", str(folder / f"{version}.gguf")]
     # With =, as a name may begin with a dash.
     return [*_LLAMA_CPP, f"--alias={server.served_name}", *parts]
 

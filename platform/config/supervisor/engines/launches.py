@@ -137,10 +137,18 @@ class Launches:
             return None
         if row.kind != "llama_cpp":
             raise ValueError("FOREBAY_ENGINES alone can say that a command is run")
-        launch = Launch(str(engine_launch.model_file(self._folders, str(launch_options["model"]))))
+        if (file := self._file(str(launch_options["model"]))) is None:
+            return None  # its replacement's driver makes the copy, and touches the row then
+        launch = Launch(str(file))
         key = engine_launch.api_key(self._secret, row.name)
         fields = {"name": row.model, "slots": row.slots, **row.options}
         return EngineServer(row.name, row.kind, engine_launch.port_of(row.url), key, fields, launch)
+
+    def _file(self, model: str) -> Path | None:
+        """Returns the file; None for a copy that is still to come. Raises ValueError."""
+        if engine_launch.is_of_registry(model):
+            return engine_launch.registry_file(self._home.model_copies, model)
+        return engine_launch.model_file(self._folders, model)
 
     async def _start(self, server: EngineServer) -> None:
         """Start a server and record the engine as starting. Raises RunProblem, OSError."""

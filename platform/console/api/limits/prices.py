@@ -32,6 +32,13 @@ class NewPrice(Shape):
     prompt = _amount()
     cached = _amount()
     completion = _amount()
+    gpu_hour = s.DecimalField(
+        max_digits=12,
+        decimal_places=4,
+        min_value=0,
+        default=Decimal(0),
+        help_text="Of jobs, per GPU-hour, in currency units.",
+    )
     peak_hours = s.CharField(
         max_length=120,
         allow_blank=True,
@@ -43,7 +50,7 @@ class NewPrice(Shape):
         decimal_places=4,
         min_value=0,
         default=Decimal(1),
-        help_text="Factor for all three prices in these hours.",
+        help_text="Factor for all prices in these hours.",
     )
     EXAMPLE = {
         "model": "llama-3.1-70b",
@@ -51,6 +58,7 @@ class NewPrice(Shape):
         "prompt": "0.5500",
         "cached": "0.1400",
         "completion": "2.1900",
+        "gpu_hour": "1.8000",
         "peak_hours": "Mon-Fri 01:00-04:00, 06:00-10:00",
         "peak_factor": "2.0000",
     }

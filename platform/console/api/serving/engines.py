@@ -272,5 +272,6 @@ class Engines(DeclaredResource):
         fields, row = self.body(), self.row_to_change()
         refuse_hosting_by_key(self.who, row, fields)
         current = {name: getattr(row, name) for name in ("kind", "url", "hosted", "options")}
-        check_fields(row.pool, row.name, {**current, **fields})
+        launch = row.options.get("launch")
+        check_fields(row.pool, row.name, {**current, **fields}, checked_launch=launch)
         return self.respond(row.change(by=self.actor, **fields))

@@ -3,20 +3,22 @@
 Models, pools and engines are added here or declared in FOREBAY_ENGINES.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters as f
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.acts import Act, Who, filters, listing, shape_of, showing
+from console.api.acts import Act, Who, filters, listing, showing
 from console.api.problem import scope_missing
 from console.api.resource import Resource
-from console.api.strict_input import Row
+from console.api.strict_input import Row, Shape
 from inference.engine_entries import name_problem
 from inference.models import Engine, FromFile, Model
 from inference.models.served import LONGEST_NAME
+from tenants.models import Tenant
 from tenants.operator_scopes import OperatorScope as Scope
 
 
@@ -49,12 +51,31 @@ class DeclaredResource(Resource):
             raise scope_missing([Scope.ENGINES_WRITE])
 
 
-NewModel = shape_of("NewModel", name=s.CharField(max_length=LONGEST_NAME, validators=[is_name]))
+class ModelChange(Shape):
+    only_for = s.CharField(
+        max_length=60,
+        required=False,
+        allow_null=True,
+        help_text="The tenant that alone may use it; null: all tenants.",
+    )
+    EXAMPLE: ClassVar[dict[str, Any]] = {"only_for": None}
+
+
+class NewModel(ModelChange):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    EXAMPLE = {"name": "deepseek-r1", "only_for": None}
 
 
 class ModelShape(DeclaredShape):
     pools: Any = s.StringRelatedField(many=True, help_text="In the order in which they are tried.")
-    EXAMPLE = {"name": "deepseek-r1", "pools": ["here", "there"]}
+    only_for = s.SerializerMethodField(
+        help_text="The name of the tenant that alone may use it; null: all tenants."
+    )
+    EXAMPLE = {"name": "deepseek-r1", "pools": ["here", "there"], "only_for": None}
+
+    def get_only_for(self, model: Model) -> str | None:
+        rows = Tenant.objects.filter(pk=model.only_for) if model.only_for else Tenant.objects.none()
+        return rows.values_list("name", flat=True).first()
 
 
 class Models(DeclaredResource):
@@ -69,9 +90,22 @@ class Models(DeclaredResource):
     @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=NewModel)
     def create(self, request: Any) -> Response:
         """Add a model. It is served once a pool of it has an engine."""
-        name = self.body()["name"]
-        self.refuse_taken(name)
-        return self.respond(Model.add(name, by=self.actor), 201)
+        fields = self.body()
+        self.refuse_taken(fields["name"])
+        return self.respond(Model.add(**self._with_tenant(fields), by=self.actor), 201)
+
+    @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=ModelChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
+        """Change for whom a model is. For other tenants, it does not exist."""
+        fields, row = self._with_tenant(self.body()), self.row_to_change()
+        return self.respond(row.change(by=self.actor, **fields))
+
+    def _with_tenant(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Returns the fields with the id of the tenant that they name. Raises Problem."""
+        if name := fields.get("only_for"):
+            text = _("There is no such tenant.")
+            fields["only_for"] = self.named(Tenant.objects, "only_for", text, name=name).pk
+        return fields
 
     @Act(Who.OPERATOR, (Scope.POOLS_WRITE,))
     def destroy(self, request: Any, **path: Any) -> Response:

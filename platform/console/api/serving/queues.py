@@ -26,7 +26,7 @@ from inference.queue_control.tenant_queue import Reason
 from tenants.models import Tenant
 from tenants.roles import Permission as P
 
-_CLASS = "Class of work: realtime, batch, finetune or preprocess."
+_CLASS = "Class of work: realtime, batch, finetune, preprocess or evaluation."
 _PARKED = "Waiting requests that gave their slots to a higher class."
 
 

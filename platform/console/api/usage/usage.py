@@ -186,6 +186,8 @@ class ReconciliationShape(Shape):
     tokens_usage = s.IntegerField()
     cost_ledger = s.IntegerField()
     cost_usage = s.IntegerField()
+    gpu_ms_ledger = s.IntegerField(help_text="Milliseconds times GPUs, of jobs.")
+    gpu_ms_usage = s.IntegerField()
     counters_off = s.IntegerField(help_text="Counters that differ from the sum of the ledger.")
     difference = s.IntegerField()
     EXAMPLE = {"counters_off": 0, "difference": 0}

@@ -1,0 +1,61 @@
+"""What people do with adapters. Each act is on record."""
+
+import logging
+
+from celery import current_app
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from inference.adapters.targets import serving
+from inference.engines import served
+from inference.model_registry import gates
+from inference.models import Adapter, AdapterPromotion, Engine, ModelVersion
+from tenants.models import Tenant
+
+log = logging.getLogger(__name__)
+
+
+def create(tenant: Tenant, base: str, name: str, *, by: str) -> Adapter:
+    """Create a tenant's adapter on a served model. Raises ValidationError."""
+    if base not in served():
+        raise ValidationError({"base": _("There is no such model.")})
+    if f"{base}:{name}" in served():
+        raise ValidationError({"name": _("A model has this name.")})
+    return Adapter.create(tenant, base, name, by=by)
+
+
+def promote(adapter: Adapter, version: ModelVersion, *, by: str) -> AdapterPromotion:
+    """Have engines load a version and serve it. Raises GateRefused, ValidationError."""
+    for engine in _first_of_each_pool(adapter.base):
+        gates.check(version, engine)
+    with transaction.atomic():
+        promotion = adapter.promote(version, by=by)
+        transaction.on_commit(_wake)
+    return promotion
+
+
+def record_refusal(adapter: Adapter, refused: gates.GateRefused, *, by: str) -> None:
+    """Put the refusal of a gate on record, in a transaction that commits."""
+    adapter.record(Action.ADAPTER_REFUSE, by, reasons=refused.reasons)
+
+
+def _first_of_each_pool(base: str) -> list[Engine]:
+    """Returns an engine of each pool: gates belong to pools."""
+    return list({engine.pool_id: engine for engine in serving(base)}.values())
+
+
+def roll_back(adapter: Adapter, *, by: str) -> AdapterPromotion:
+    """Have the version before serve again, which needs no evaluation. Raises ValidationError."""
+    with transaction.atomic():
+        promotion = adapter.roll_back(by=by)
+        transaction.on_commit(_wake)
+    return promotion
+
+
+def _wake() -> None:
+    try:
+        current_app.send_task("inference.load_adapters", ignore_result=True)
+    except Exception:  # the broker is away: beat sends the task within seconds
+        log.warning("cannot start the loading now; beat retries it", exc_info=True)

@@ -1,0 +1,69 @@
+"""Drives the evaluations of all tenants: submits their requests, and writes their reports.
+
+It has no state: everything is in rows, so any process goes on where one has died.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import redis
+from django.db import DatabaseError
+
+from audit.keys.keyring import Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
+from inference.api.evaluations import collecting, submitting
+from inference.evaluation.content import Content
+from inference.intake.context import Context
+from inference.models import Evaluation
+
+log = logging.getLogger(__name__)
+AT_ONCE = 50
+
+
+def drive_all() -> None:
+    """Do what is due for each evaluation. Two of these at once do no harm."""
+    waiting = list[tuple[Evaluation, Content]]()
+    rows = Evaluation.objects.due().select_related("task_set", "tenant", "api_key", "member")
+    for evaluation in rows.order_by("due_at")[:AT_ONCE]:
+        evaluation.look_again()
+        if evaluation.is_over:
+            _patiently(collecting.end_requests, evaluation)
+        elif (content := _content(evaluation)) is None:
+            continue
+        elif any(completion_id is None for _side, _model, completion_id in evaluation.sides):
+            waiting.append((evaluation, content))
+        else:
+            _patiently(collecting.collect, evaluation, content)
+    if waiting:
+        asyncio.run(_begin(waiting))
+
+
+def _content(evaluation: Evaluation) -> Content | None:
+    """Returns the task set's content; None if it is gone, or cannot be read now."""
+    try:
+        if evaluation.task_set:
+            return evaluation.task_set.content
+    except Unreadable:
+        pass
+    except MasterKeyUnavailable:
+        return None
+    evaluation.fail("task_set_gone")
+    return None
+
+
+def _patiently(do: Callable[..., None], evaluation: Evaluation, *more: Content) -> None:
+    """Do it, or leave it to the next look where a server is away."""
+    try:
+        do(evaluation, *more)
+    except (DatabaseError, MasterKeyUnavailable, redis.RedisError) as problem:
+        log.warning("evaluation %s: %s", evaluation.pk, problem)
+
+
+async def _begin(waiting: list[tuple[Evaluation, Content]]) -> None:
+    context = await Context.open()
+    try:
+        for evaluation, content in waiting:
+            await submitting.begin(context, evaluation, content)
+    finally:
+        await context.close()

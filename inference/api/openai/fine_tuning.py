@@ -1,0 +1,158 @@
+"""`/v1/fine_tuning/jobs`: fine-tuning with a file of chats (OpenAI, Fine-tuning)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from audit.keys.keyring import Barred
+from audit.trail.truncated_address import network
+from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.request import Request
+from inference.api.openai import files, fine_tuning_shapes, stored_objects
+from inference.api.openai.fine_tuning_fields import checked, hyperparameters, trainer_parameters
+from inference.api.ownership import in_scope, own
+from inference.errors import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    LimitReached,
+    NotFound,
+    OutOfQuota,
+    Unavailable,
+)
+from inference.jobs import creating
+from inference.jobs.creating import JobOwner, Wanted
+from inference.jobs.refusals import JobRefused, NoPool, NoRoom
+from inference.models import File, Job, JobKind
+from inference.models.job import WrongState
+from inference.validation import requests
+from tenants.caller import Caller
+from tenants.key_scopes import Scope
+
+PREFIX = "ftjob-"
+BOUNDS = PREFIX, 20, 100  # of a list
+SCOPE = Scope.INFERENCE
+
+
+async def create(request: Request) -> None:
+    caller = await charged_caller(request, SCOPE)
+    body = checked(requests.parsed(await request.body()))
+    training = await _file(request, caller, body["training_file"], "training_file")
+    validation = None
+    if name := body.get("validation_file"):
+        validation = await _file(request, caller, name, "validation_file")
+    wanted = Wanted(
+        kind=JobKind.FINE_TUNE,
+        base=body["model"],
+        training_file=training,
+        validation_file=validation,
+        parameters=trainer_parameters(hyperparameters(body)),
+        suffix=body.get("suffix") or "",
+        metadata=body.get("metadata"),
+        seed=body.get("seed"),
+    )
+    owner = owner_of(caller, request.call.client_ip)
+    await request.answer_json(await in_scope(caller.tenant_id, _create, owner, wanted))
+
+
+async def listed(request: Request) -> None:
+    caller = await address_charged_caller(request, SCOPE)
+    page = stored_objects.query(request)
+    listing = partial(stored_objects.listed, caller, _jobs(), fine_tuning_shapes.job, page, BOUNDS)
+    await request.answer_json(await in_scope(caller.tenant_id, listing))
+
+
+async def retrieve(request: Request, job_id: str) -> None:
+    caller = await address_charged_caller(request, SCOPE)
+    job = await _own(request, caller, job_id)
+    await request.answer_json(await in_scope(caller.tenant_id, fine_tuning_shapes.job, job))
+
+
+async def cancel(request: Request, job_id: str) -> None:
+    await _act(request, job_id, Job.cancel)
+
+
+async def pause(request: Request, job_id: str) -> None:
+    await _act(request, job_id, Job.pause)
+
+
+async def resume(request: Request, job_id: str) -> None:
+    await _act(request, job_id, Job.resume)
+
+
+async def events(request: Request, job_id: str) -> None:
+    caller = await address_charged_caller(request, SCOPE)
+    job = await _own(request, caller, job_id)
+    page = stored_objects.query(request)
+    await request.answer_json(
+        await in_scope(caller.tenant_id, fine_tuning_shapes.events, job, page)
+    )
+
+
+async def checkpoints(request: Request, job_id: str) -> None:
+    caller = await address_charged_caller(request, SCOPE)
+    job = await _own(request, caller, job_id)
+    page = stored_objects.query(request)
+    await request.answer_json(
+        await in_scope(caller.tenant_id, fine_tuning_shapes.checkpoints, job, page)
+    )
+
+
+def owner_of(caller: Caller, client_ip: str) -> JobOwner:
+    return JobOwner(
+        tenant_id=caller.tenant_id,
+        subject_id=caller.subject_id,
+        actor=caller.actor,
+        api_key_id=caller.api_key_id,
+        member_id=caller.member_id or caller.maker_id,
+        team_id=caller.team_id,
+        client_net=network(client_ip),
+        may_use=caller.may_use,
+    )
+
+
+def _jobs() -> Any:
+    return Job.objects.filter(kind=JobKind.FINE_TUNE)
+
+
+async def _file(request: Request, caller: Caller, file_id: str, param: str) -> File:
+    return await files.own_file(request.call, caller, file_id, param)
+
+
+async def _own(request: Request, caller: Caller, job_id: str) -> Job:
+    pk, code = stored_objects.parsed_id(job_id, PREFIX), "fine_tuning_job_not_found"
+    refusal = NotFound("there is no such fine-tuning job", code=code)
+    return await own(request.call, caller, _jobs(), pk, refusal, code)
+
+
+async def _act(request: Request, job_id: str, verb: Callable[..., None]) -> None:
+    caller = await address_charged_caller(request, SCOPE)
+    job = await _own(request, caller, job_id)
+    shown = await in_scope(caller.tenant_id, _acted, job, verb, caller.actor)
+    await request.answer_json(shown)
+
+
+def _acted(job: Job, verb: Callable[..., None], by: str) -> dict[str, Any]:
+    try:
+        verb(job, by=by)
+    except WrongState as problem:
+        raise Conflict(f"{problem}: it is too late, or too early, for this") from None
+    return fine_tuning_shapes.job(job)
+
+
+def _create(owner: JobOwner, wanted: Wanted) -> dict[str, Any]:
+    try:
+        return fine_tuning_shapes.job(creating.create(owner, wanted))
+    except Barred as problem:
+        raise stored_objects.storing_error(problem) from None
+    except JobRefused as refusal:
+        raise _as_error(refusal) from None
+
+
+def _as_error(refusal: JobRefused) -> ApiError:
+    if isinstance(refusal, NoPool):
+        return Unavailable(refusal.message, code=refusal.code, retry_after=60)
+    if isinstance(refusal, NoRoom):
+        kind = OutOfQuota if refusal.code == "insufficient_quota" else LimitReached
+        return kind(refusal.message, code=refusal.code, retry_after=60)
+    return BadRequest(refusal.message, code=refusal.code, param=refusal.param or None)

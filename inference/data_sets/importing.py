@@ -1,0 +1,265 @@
+"""Reads uploads, files and recorded conversations into versions, in the background.
+
+A process that reads a version holds its lease. After a death another one begins anew: the rows that
+were stored are deleted first.
+"""
+
+import contextlib
+import io
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.keys.keyring import Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
+from inference.data_sets import (
+    archives,
+    chunks,
+    conversations,
+    encryption,
+    people,
+    rows,
+    sources,
+)
+from inference.data_sets.archives import BadArchive
+from inference.data_sets.chunks import RowWriter
+from inference.data_sets.report import ImportReport, TooManyProblems
+from inference.data_sets.rows import LONGEST_LINE, BadRow, Row
+from inference.data_sets.selecting import NotAllowed
+from inference.data_sets.sources import SourceGone
+from inference.data_sets.storage_limit import StorageFull, TooLarge, VersionGone
+from inference.data_sets.uploading import PATIENCE_H
+from inference.models import (
+    ChunkPart,
+    ConversationUse,
+    DataSetFormat,
+    DataSetPerson,
+    DataSetSource,
+    DataSetState,
+    DataSetVersion,
+)
+from tenants.scope import tenant_scope
+
+log = logging.getLogger(__name__)
+BY = "system:data-sets"
+LEASE = timedelta(minutes=2)
+RENEWED_EVERY = 2_000  # rows
+ATTEMPTS = 3
+_CODES: dict[type[Exception], str] = {
+    TooManyProblems: "too_many_problems",
+    TooLarge: "too_large",
+    StorageFull: "storage_full",
+    SourceGone: "source_gone",
+    Unreadable: "source_unreadable",
+}
+_busy = threading.Lock()
+
+
+class LeaseLost(Exception):
+    """Another process reads the version."""
+
+
+def wake() -> None:
+    """Start a thread that reads what waits, unless one is at it: Celery's threads stay free."""
+    if _busy.acquire(blocking=False):
+        threading.Thread(target=_run, name="data-sets", daemon=True).start()
+
+
+def _run() -> None:
+    try:
+        import_due()
+    finally:
+        connection.close()
+        _busy.release()
+
+
+def import_due() -> None:
+    """Read all versions that wait, one after the other, and give up uploads that are left over."""
+    give_up_uploads()
+    while version := _claimed():
+        _import(version)
+
+
+def give_up_uploads() -> None:
+    """Fail uploads to which nobody has added a piece for a day since they began."""
+    before = timezone.now() - timedelta(hours=PATIENCE_H)
+    old = DataSetVersion.objects.filter(state=DataSetState.UPLOADING, created_at__lt=before)
+    for version in old.select_related("data_set"):
+        _fail(version, "abandoned")
+
+
+def _claimed() -> DataSetVersion | None:
+    """Returns a version under a new lease."""
+    with transaction.atomic():
+        due = DataSetVersion.objects.due().order_by("created_at").select_related("data_set")
+        version = due.select_for_update(of=("self",), skip_locked=True).first()
+        if version:
+            version.attempts = version.attempts + 1
+            lease = {"attempts": version.attempts, "leased_until": Now() + LEASE}
+            DataSetVersion.objects.filter(pk=version.pk).update(**lease)
+    return version
+
+
+def _import(version: DataSetVersion) -> None:
+    try:
+        if version.attempts > ATTEMPTS:
+            _fail(version, "broken_off")
+        else:
+            _read(version)
+    except VersionGone:
+        _forget_all(version)
+    except LeaseLost:
+        pass
+    except MasterKeyUnavailable:
+        _release(version)
+    except NotAllowed:
+        _fail(version, "not_allowed")
+    except BadArchive as problem:
+        _fail(version, str(problem))
+    except tuple(_CODES) as problem:
+        _fail(version, next(code for kind, code in _CODES.items() if isinstance(problem, kind)))
+    except Exception:
+        log.exception("cannot read a version of a data set")
+        if version.attempts >= ATTEMPTS:
+            _fail(version, "broken_off")
+
+
+def _read(version: DataSetVersion) -> None:
+    _forget_rows(version)
+    report, writer = ImportReport(), RowWriter(version)
+    for number, row in enumerate(_rows(version, report), 1):
+        writer.add(row)
+        report.kept(len(rows.text_of(row.line)))
+        if number % RENEWED_EVERY == 0:
+            _renew(version)
+    writer.finish()
+    if writer.barred:
+        report.skipped("erased_person", writer.barred)
+    if not sum(writer.rows.values()):
+        _fail(version, "no_rows", report)
+    else:
+        complete(version, writer, report.as_json(people=writer.people, bytes=writer.bytes))
+
+
+def complete(version: DataSetVersion, writer: RowWriter, report: dict[str, object]) -> None:
+    """Make a version ready whose rows are stored, and record that. Raises VersionGone."""
+    with tenant_scope(version.tenant_id):
+        version.chunks.filter(part=ChunkPart.UPLOAD).delete()
+        lost = chunks.drop_unreadable(version)
+        figures = {
+            "rows": writer.rows[ChunkPart.TRAIN] - lost,
+            "held_out_rows": writer.rows[ChunkPart.HELD_OUT],
+            "stored_bytes": writer.bytes,
+        }
+        _end(version, DataSetState.READY, report=report, ready_at=timezone.now(), **figures)
+        version.record(Action.DATA_SET_IMPORT, BY, state=str(version.state), **figures)
+
+
+def _rows(version: DataSetVersion, report: ImportReport) -> Iterator[Row]:
+    if version.source == DataSetSource.CONVERSATIONS:
+        return _of_conversations(version)
+    source = sources.opened(version)
+    if version.form == DataSetFormat.MARKDOWN:
+        return _of_archive(source, report)
+    return _of_lines(version, source, report)
+
+
+def _of_conversations(version: DataSetVersion) -> Iterator[Row]:
+    with tenant_scope(version.tenant_id):
+        rule = ConversationUse.objects.filter(tenant_id=version.tenant_id).first()
+    if not (rule and rule.allowed):
+        raise NotAllowed
+    selection = conversations.Selection.of_json(version.selection or {})
+    return conversations.rows(version.tenant_id, selection)
+
+
+def _of_archive(source: io.BufferedReader, report: ImportReport) -> Iterator[Row]:
+    for number, page in enumerate(archives.pages(source), 1):
+        if page.problem == "not_a_page":
+            report.skipped(page.problem)
+            continue
+        try:
+            if page.problem:
+                raise BadRow(page.problem)
+            yield rows.page(page.name, page.text)
+        except BadRow as problem:
+            report.left_out(number, str(problem))
+
+
+def _of_lines(
+    version: DataSetVersion, source: io.BufferedReader, report: ImportReport
+) -> Iterator[Row]:
+    find_person, form = people.finder(version.tenant_id), DataSetFormat(version.form)
+    for number, line in enumerate(_lines(source), 1):
+        if not line.strip():
+            continue
+        try:
+            if len(line) > LONGEST_LINE:
+                raise BadRow("too_long")
+            yield rows.parse(line, form, find_person)
+        except BadRow as problem:
+            report.left_out(number, str(problem))
+
+
+def _lines(source: io.BufferedReader) -> Iterator[bytes]:
+    """Yields lines; of one that is too long the beginning, so that memory stays bounded."""
+    if source.peek(3)[:3] == b"\xef\xbb\xbf":
+        source.read(3)
+    while line := source.readline(LONGEST_LINE + 1):
+        rest = line
+        while not rest.endswith(b"\n") and (rest := source.readline(LONGEST_LINE)):
+            pass
+        yield line
+
+
+def _forget_rows(version: DataSetVersion) -> None:
+    with tenant_scope(version.tenant_id):
+        version.chunks.exclude(part=ChunkPart.UPLOAD).delete()
+        DataSetPerson.objects.filter(version=version).delete()
+
+
+def _forget_all(version: DataSetVersion) -> None:
+    """Delete what was stored after the version had been deleted."""
+    with tenant_scope(version.tenant_id):
+        version.chunks.all().delete()
+        encryption.destroy_key(version)
+
+
+def _renew(version: DataSetVersion) -> None:
+    mine = DataSetVersion.objects.filter(pk=version.pk, attempts=version.attempts)
+    with tenant_scope(version.tenant_id):
+        if not mine.update(leased_until=Now() + LEASE):
+            raise LeaseLost
+
+
+def _release(version: DataSetVersion) -> None:
+    """Have another attempt later: a key store was away, which is no fault of the source."""
+    with tenant_scope(version.tenant_id):
+        lease = {"attempts": F("attempts") - 1, "leased_until": Now() + LEASE}
+        DataSetVersion.objects.filter(pk=version.pk).update(**lease)
+
+
+def _fail(version: DataSetVersion, code: str, report: ImportReport | None = None) -> None:
+    """End it without rows; what was uploaded goes too."""
+    with tenant_scope(version.tenant_id), contextlib.suppress(VersionGone):
+        version.chunks.all().delete()
+        DataSetPerson.objects.filter(version=version).delete()
+        figures = report.as_json() if report else {}
+        _end(version, DataSetState.FAILED, problem=code, report=figures, stored_bytes=0)
+        version.record(Action.DATA_SET_IMPORT, BY, state=str(version.state), problem=code)
+
+
+def _end(version: DataSetVersion, state: DataSetState, **fields: Any) -> None:
+    """Change the state of a version that is being made. Raises VersionGone."""
+    moving = DataSetVersion.objects.moving().filter(pk=version.pk)
+    if not moving.update(state=state, leased_until=None, source_file_id=None, **fields):
+        raise VersionGone
+    version.refresh_from_db()

@@ -1,0 +1,1 @@
+"""Evaluations without I/O: task sets, statistics, figures, reports and their plots."""

@@ -1,0 +1,107 @@
+"""Files of checkpoints in a store of objects, under an owner of the job's own (FOREBAY_JOB_STORE).
+
+A checkpoint is stored before it counts, so one that counts can be restored on any worker.
+"""
+
+import contextlib
+import os
+import shutil
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+
+from inference.models import Job, JobCheckpoint
+from infrastructure.objects.content import ContentStore, Damaged, digest_of
+
+TRIES = 5
+KEPT = 3  # checkpoints of a job that keep their files
+Files = list[list[str | int]]  # [path, sha256, bytes]
+
+
+class Poisoned(Exception):
+    """A checkpoint names a file outside its folder, or has a symbolic link."""
+
+
+@lru_cache(4)
+def _opened(address: str) -> ContentStore:
+    return ContentStore.open(address)
+
+
+def _store() -> ContentStore:
+    return _opened(settings.JOB_STORE)
+
+
+def _owner(job: Job) -> str:
+    return f"job-{job.id.hex}"
+
+
+def store(job: Job, folder: Path) -> Files:
+    """Store the files of a folder of checkpoints, but for those that are being written.
+
+    The trainer may delete old ones meanwhile: then it begins again. Raises StoreError, OSError.
+    """
+    for _ in range(TRIES):
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            return [_stored(job, path, folder) for path in _whole(folder)]
+    return [_stored(job, path, folder) for path in _whole(folder)]
+
+
+def _whole(folder: Path) -> list[Path]:
+    paths = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(part.endswith(".part") for part in name.parts):
+            continue
+        if path.is_symlink():
+            raise Poisoned(str(name))
+        if path.is_file():
+            paths.append(path)
+    return paths
+
+
+def _stored(job: Job, path: Path, folder: Path) -> list[str | int]:
+    digest, size = digest_of(path), path.stat().st_size
+    if not _store().has(_owner(job), digest):
+        _store().put(_owner(job), digest, path)
+    return [path.relative_to(folder).as_posix(), digest, size]
+
+
+def restore(job: Job, files: Files, folder: Path) -> None:
+    """Make `folder` what was stored: whole, or not at all. Raises StoreError, FileNotFoundError."""
+    draft = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, digest, _size in files:
+        target = draft / str(name)
+        if not target.resolve().is_relative_to(draft.resolve()):
+            raise Poisoned(str(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A copy, not a link: the trainer may write into its own checkpoint.
+        with target.open("xb") as file:
+            for chunk in _store().read(_owner(job), str(digest)):
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest_of(target) != digest:
+            raise Poisoned(str(name))
+    draft.rename(folder)
+
+
+def keep_newest(job: Job) -> None:
+    """Take the files from older checkpoints, in the tenant's scope. Raises StoreError."""
+    rows = list(JobCheckpoint.objects.filter(job=job).exclude(files=[]).order_by("-step"))
+    used = {digest for row in rows[:KEPT] for _name, digest, _size in row.files}
+    for row in rows[KEPT:]:
+        for _name, digest, _size in row.files:
+            if digest not in used:
+                _store().delete(_owner(job), digest)
+        row.files = []
+        row.save(update_fields=["files"])
+
+
+def forget(job: Job) -> None:
+    """Delete all files of a job's checkpoints. Raises StoreError."""
+    owner = _owner(job)
+    for stored in list(_store().stored(owner)):
+        _store().delete(owner, stored.sha256)

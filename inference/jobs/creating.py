@@ -1,0 +1,154 @@
+"""Creates jobs, whatever front end asks: base, data, limits and quotas are checked before."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.keys.keyring import keyring
+from audit.trail.record import act
+from inference.batch import file_store
+from inference.jobs import bases, texts
+from inference.jobs.kinds import KINDS
+from inference.jobs.refusals import JobRefused, NoRoom
+from inference.models import DataSetVersion, File, FilePurpose, Job, JobKind
+from tenants.models import Quota
+
+SUFFIX = 64  # characters at most
+
+
+@dataclass(frozen=True, slots=True)
+class JobOwner:
+    """Who creates a job: their pseudonym, the payer of its GPU time, and what they may use."""
+
+    tenant_id: UUID
+    subject_id: UUID
+    actor: str
+    api_key_id: UUID | None = None
+    member_id: UUID | None = None
+    team_id: UUID | None = None
+    client_net: str | None = None
+    may_use: Callable[[str], bool] = field(default=lambda _model: True)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job as it is asked for. `base` is a name (inference/jobs/bases.py)."""
+
+    kind: str
+    base: str = ""
+    training_file: File | None = None
+    validation_file: File | None = None
+    data_set_version: DataSetVersion | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    suffix: str = ""
+    metadata: Mapping[str, str] | None = None
+    seed: int | None = None
+    pool: str = ""
+
+
+def create(owner: JobOwner, wanted: Wanted) -> Job:
+    """Create a job in the owner's scope and transaction. The driver takes it up.
+
+    Raises JobRefused, Barred.
+    """
+    kind = _kind(wanted)
+    _check_limits(owner)
+    for file in (wanted.training_file, wanted.validation_file):
+        if file and not file_store.lock_if_whole(file):
+            raise JobRefused("there is no such file", code="file_not_found")
+    base = bases.base_version(owner.tenant_id, wanted.base, owner.may_use) if wanted.base else None
+    place = bases.place(wanted.base, owner.may_use, wanted.pool)
+    _check_quotas(owner, place.model)
+    cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+    job = Job(
+        tenant_id=owner.tenant_id,
+        api_key_id=owner.api_key_id,
+        member_id=owner.member_id,
+        team_id=owner.team_id,
+        subject_id=owner.subject_id,
+        data_key_id=cipher.key_id,
+        actor=owner.actor,
+        kind=kind,
+        model=place.model,
+        pool=place.pool,
+        base=str(base) if base else "",
+        base_version_id=base.pk if base else None,
+        parameters=dict(wanted.parameters),
+        seed=secrets.randbelow(2**31) if wanted.seed is None else wanted.seed,
+        due_at=timezone.now(),
+        **_data(wanted),
+    )
+    own = {"suffix": wanted.suffix, "metadata": wanted.metadata, "model": wanted.base}
+    texts.encrypt(job, cipher, {name: value for name, value in own.items() if value})
+    job.save(force_insert=True)
+    _record(job, owner)
+    return job
+
+
+def _kind(wanted: Wanted) -> JobKind:
+    """Returns the kind, whose needs are there. Raises JobRefused."""
+    if wanted.kind not in KINDS:
+        raise JobRefused(f"`kind` must be one of {', '.join(KINDS)}", param="kind")
+    kind = KINDS[wanted.kind]
+    has_data = bool(wanted.training_file or wanted.data_set_version)
+    if wanted.training_file and wanted.data_set_version:
+        raise JobRefused("name a file or a data set, not both", param="training_file")
+    if kind.needs_base and not wanted.base:
+        raise JobRefused(f"a job of kind {wanted.kind} needs a base model", param="model")
+    if kind.needs_data and not has_data:
+        text = f"a job of kind {wanted.kind} needs a training file or a data set"
+        raise JobRefused(text, param="training_file")
+    for file, name in (
+        (wanted.training_file, "training_file"),
+        (wanted.validation_file, "validation_file"),
+    ):
+        if file and file.purpose != FilePurpose.FINE_TUNE:
+            raise JobRefused("the file's purpose must be fine-tune", param=name)
+    if len(wanted.suffix) > SUFFIX:
+        raise JobRefused(f"`suffix` has at most {SUFFIX} characters", param="suffix")
+    return JobKind(wanted.kind)
+
+
+def _check_limits(owner: JobOwner) -> None:
+    under_way = Job.objects.filter(tenant_id=owner.tenant_id).under_way().count()
+    if under_way >= settings.JOBS_UNDER_WAY:
+        text = f"{settings.JOBS_UNDER_WAY} jobs of this tenant are under way, which is the most"
+        raise NoRoom(text, code="too_many_jobs")
+
+
+def _check_quotas(owner: JobOwner, model: str) -> None:
+    """Refuse a job that no quota would let begin. Raises NoRoom."""
+    rows = Quota.objects.filter(tenant_id=owner.tenant_id, unit__in=("gpu_seconds", "cost"))
+    for quota in rows.filter(model__in=("", model)).select_related("tenant"):
+        counts = quota.api_key_id in (None, owner.api_key_id)
+        counts = counts and quota.member_id in (None, owner.member_id)
+        if counts and quota.balance().remaining <= 0:
+            raise NoRoom(f"the quota of {quota} is used up", code="insufficient_quota")
+
+
+def _data(wanted: Wanted) -> dict[str, Any]:
+    files = [file for file in (wanted.training_file, wanted.validation_file) if file]
+    version = wanted.data_set_version
+    return {
+        "training_file_id": wanted.training_file and wanted.training_file.pk,
+        "validation_file_id": wanted.validation_file and wanted.validation_file.pk,
+        "data_set_version_id": version and version.pk,
+        "data_subjects": sorted({str(file.subject_id) for file in files}),
+    }
+
+
+def _record(job: Job, owner: JobOwner) -> None:
+    act(
+        Action.JOB_CREATE,
+        actor=owner.actor,
+        tenant_id=job.tenant_id,
+        subject_id=job.subject_id,
+        client_net=owner.client_net,
+        detail={"job": job.public_id, "kind": str(job.kind), "base": job.base},
+    )

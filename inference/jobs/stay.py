@@ -1,0 +1,171 @@
+"""One stay of a job on this host: its folder, the trainer's process, and what comes of it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+
+from inference.jobs import attending, checkpoint_files
+from inference.jobs.attending import Position
+from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
+from inference.jobs.events_file import Event, EventsFile
+from inference.jobs.patience import in_database, in_thread
+from inference.jobs.trainer_process import TrainerProcess
+from inference.jobs.work_folder import WorkFolder, newest_step
+from inference.models import Job
+from infrastructure.objects.place import StoreError
+
+LOOK_S = 0.2
+STOP_S = 25.0  # within which the trainer ends a micro-step and writes a checkpoint
+MOST_DEATHS = 3  # of its process between two checkpoints
+STORE_TRIES, STORE_AGAIN_S = 5, 2.0
+
+
+class Wish(Enum):
+    GO_ON = "go on"
+    STOP = "stop"  # with a checkpoint
+    LEAVE = "leave"  # at once: nobody wants what it does
+
+
+class Advance(msgspec.Struct, frozen=True):
+    """A part of the trainer's work. Time that leads to no checkpoint is not in `gpu_ms`."""
+
+    gpu_ms: int = 0
+    has_ended: bool = False  # the output is whole
+
+
+class Stay:
+    def __init__(self, job: Job, position: Position, counted_ms: int = 0) -> None:
+        self.job, self.position = job, position
+        self._folder = WorkFolder(job)
+        self.output: Path = self._folder.output
+        self._events = EventsFile(self.output)
+        self._process: TrainerProcess | None = None
+        self._since = self._stop_asked_at = 0.0
+        self._has_new, self._deaths = False, 0
+        self._names = frozenset[str]()  # of the checkpoints that are stored
+        self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
+        self._error: Event | None = None
+
+    @classmethod
+    async def begin(cls, job: Job, position: Position, counted_ms: int = 0) -> "Stay":
+        """Furnish the folder. `counted_ms`: what its order has taken before.
+
+        Raises MaterialGone, StoreError, Unreadable, OSError.
+        """
+        stay = cls(job, position, counted_ms)
+        try:
+            await in_thread(stay._folder.furnish, position.files)
+            stay._names = stay._folder.checkpoint_names()
+        except BaseException:
+            await stay.leave()
+            raise
+        return stay
+
+    @property
+    def uncounted_ms(self) -> int:
+        """Returns the time since the last checkpoint, while the process runs."""
+        return round((time.monotonic() - self._since) * 1000) if self._process else 0
+
+    async def leave(self) -> None:
+        if self._process:
+            await self._process.kill()
+            self._process = None
+        await in_thread(self._folder.remove)
+
+    async def advance(self, wish: Callable[[], Awaitable[Wish]]) -> Advance:
+        """Work until the next checkpoint, or until the trainer's process ends.
+
+        Raises TrainerFailed, StoreError.
+        """
+        while True:
+            if self._process is None:
+                if await wish() is not Wish.GO_ON:
+                    return Advance()
+                self._start()
+            code = self._process.code if self._process else None  # before its last events are read
+            await self._read()
+            if code is not None:
+                return await self._ended(code)
+            if self._has_new and not self._stop_asked_at:
+                self._has_new = False
+                if self._unstored():
+                    return Advance(await self._checkpoint())
+            if await self._obeys(await wish()):
+                return Advance()
+            await asyncio.sleep(LOOK_S)
+
+    def _start(self) -> None:
+        self._process = TrainerProcess(
+            self._folder.order, self._folder.path, settings.TRAINER_THREADS
+        )
+        self._since, self._stop_asked_at, self._error = time.monotonic(), 0.0, None
+
+    async def _obeys(self, wish: Wish) -> bool:
+        """Returns whether the process is gone, without a checkpoint."""
+        assert self._process
+        if wish is Wish.STOP and not self._stop_asked_at:
+            self._process.stop()
+            self._stop_asked_at = time.monotonic()
+        late = self._stop_asked_at and time.monotonic() - self._stop_asked_at > STOP_S
+        if not (late or wish is Wish.LEAVE):
+            return False
+        await self._process.kill()
+        self._process = None
+        return True
+
+    async def _read(self) -> None:
+        events = self._events.read()
+        for event in events:
+            self._has_new |= event["type"] == "checkpoint"
+            if event["type"] == "error":
+                self._error = event
+        if events:
+            active_ms = self._counted_ms + self.uncounted_ms
+            await in_database(attending.write, self.job, events, active_ms)
+
+    async def _checkpoint(self) -> int:
+        """Store the newest checkpoint. Returns the time that led to it, in milliseconds."""
+        now = time.monotonic()
+        names = self._folder.checkpoint_names()
+        files = await self._stored()
+        took_ms, self._since = round((now - self._since) * 1000), now
+        self.position, self._names = Position(newest_step(names), files), names
+        self._deaths = 0
+        self._counted_ms += took_ms
+        return took_ms
+
+    def _unstored(self) -> frozenset[str]:
+        return self._folder.checkpoint_names() - self._names
+
+    async def _stored(self) -> checkpoint_files.Files:
+        for attempt in range(STORE_TRIES):
+            try:
+                return await in_thread(checkpoint_files.store, self.job, self._folder.checkpoints)
+            except StoreError:
+                if attempt + 1 == STORE_TRIES:
+                    raise
+                await asyncio.sleep(STORE_AGAIN_S)
+        raise AssertionError
+
+    async def _ended(self, code: int) -> Advance:
+        """Returns what came of a process that has ended. Raises TrainerFailed."""
+        assert self._process
+        await self._process.kill()  # its children
+        self._process = None
+        ran_ms = round((time.monotonic() - self._since) * 1000)
+        took_ms = await self._checkpoint() if self._unstored() else 0
+        if code == DONE:
+            return Advance(took_ms or ran_ms, has_ended=True)
+        if code == PAUSED:
+            return Advance(took_ms)
+        self._deaths += 1
+        if code > BY_SIGNAL and self._deaths < MOST_DEATHS:
+            text = "the trainer's process was killed; it goes on from the last checkpoint"
+            await in_database(attending.note, self.job, "trainer_killed", text, "warning")
+            return Advance(took_ms)
+        raise TrainerFailed(*failure_of(code, self._error), took_ms)

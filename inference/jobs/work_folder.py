@@ -1,0 +1,120 @@
+"""A job's folder on the host of its worker: data, checkpoints, output and the trainer's order.
+
+It has clear texts, so only this account reads it, and it goes when the worker leaves the job.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import orjson
+from django.conf import settings
+
+from inference.batch.file_store import FileReader
+from inference.data_sets import prepared
+from inference.jobs import checkpoint_files
+from inference.jobs.checkpoint_files import Files
+from inference.model_registry.opening import local_copy
+from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
+from tenants.scope import tenant_scope
+
+_STEP = re.compile(r"step-(\d{6,})(-\w+)?")
+
+
+class MaterialGone(Exception):
+    """The base, a file or a data set of the job has been deleted. The argument says which."""
+
+
+class WorkFolder:
+    """One stay of a job on this host."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.path: Path = settings.JOB_FOLDER / job.id.hex / uuid4().hex
+        self.output, self.checkpoints = self.path / "output", self.path / "checkpoints"
+        self.order = self.path / "order.json"
+
+    def furnish(self, files: Files) -> None:
+        """Write everything that the trainer needs; `files` are those of the last checkpoint.
+
+        Raises MaterialGone, StoreError, Unreadable, OSError.
+        """
+        self.remove()  # of a call that PostgreSQL broke off
+        self.path.mkdir(parents=True, mode=0o700)
+        self.output.mkdir()
+        if files:
+            checkpoint_files.restore(self._job, files, self.checkpoints)
+        else:
+            self.checkpoints.mkdir()
+        base, data = self._base(), self._data()
+        order = {
+            "kind": self._job.kind,
+            "base": str(base) if base else None,
+            "data": {name: str(path) for name, path in data.items()},
+            "output": str(self.output),
+            "checkpoints": str(self.checkpoints),
+            "parameters": self._job.parameters,
+            "threads": settings.TRAINER_THREADS,
+            "seed": self._job.seed,
+        }
+        self.order.write_bytes(orjson.dumps(order))
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.parent.exists() and not os.listdir(self.path.parent):
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def checkpoint_names(self) -> frozenset[str]:
+        """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
+        folders = [path for path in self.checkpoints.rglob("step-*") if path.is_dir()]
+        return frozenset(path.name for path in folders if _STEP.fullmatch(path.name))
+
+    def _base(self) -> Path | None:
+        base_id = self._job.base_version_id
+        if base_id is None:
+            return None
+        with tenant_scope(self._job.tenant_id):
+            versions = ModelVersion.objects.visible_to(self._job.tenant_id).ready()
+            version = versions.filter(pk=base_id).first()
+        if version is None:
+            raise MaterialGone("base")
+        folder = local_copy(version)
+        files = list(folder.glob("*.gguf"))
+        is_single = version.format == VersionFormat.GGUF and len(files) == 1
+        return files[0] if is_single else folder
+
+    def _data(self) -> dict[str, Path]:
+        folder = self.path / "data"
+        folder.mkdir()
+        if version_id := self._job.data_set_version_id:
+            return self._rows(folder, version_id)
+        files = {"train": self._job.training_file_id, "held_out": self._job.validation_file_id}
+        return {name: self._file(folder / f"{name}.jsonl", pk) for name, pk in files.items() if pk}
+
+    def _rows(self, folder: Path, version_id: UUID) -> dict[str, Path]:
+        with tenant_scope(self._job.tenant_id):
+            rows = DataSetVersion.objects.ready().select_related("data_set")
+            version = rows.filter(pk=version_id).first()
+        if version is None:
+            raise MaterialGone("data set")
+        paths = prepared.write_files(version, folder)
+        names = {"train": ChunkPart.TRAIN, "held_out": ChunkPart.HELD_OUT}
+        return {name: paths[part] for name, part in names.items() if part in paths}
+
+    def _file(self, target: Path, pk: UUID) -> Path:
+        with tenant_scope(self._job.tenant_id):
+            file = File.objects.whole().filter(pk=pk).first()
+        if file is None:
+            raise MaterialGone("file")
+        with target.open("wb") as copy:
+            copy.writelines(FileReader(file).pieces())
+        return target
+
+
+def newest_step(names: Iterable[str]) -> int:
+    """Returns the highest step of checkpoints, 0 without any."""
+    matches = [match for name in names if (match := _STEP.fullmatch(name))]
+    return max((int(match[1]) for match in matches), default=0)

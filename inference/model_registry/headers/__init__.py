@@ -1,0 +1,1 @@
+"""Reads and bounds the headers of model files, without numpy and without running anything."""

@@ -1,0 +1,232 @@
+"""Imports versions in the background: the jobs process gets the files, checks and registers them.
+
+A version that is importing is its own queue. Whoever claims it shows every few seconds that it
+lives; after a minute of silence another process begins the import anew.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Literal
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from inference.log_translation import in_words
+from inference.model_registry import contents, room
+from inference.model_registry.headers.header import BadFile
+from inference.model_registry.registering import claim, complete, reason, scope_of
+from inference.model_registry.sources import archives, git, https
+from inference.model_registry.sources.folders import folder_of
+from inference.model_registry.sources.hosts import url_refusal
+from inference.model_registry.sources.progress import Budget, Stopped
+from inference.models import ModelVersion, VersionKind
+
+log = logging.getLogger(__name__)
+BY = "system:import"
+BEAT_S, AT_ONCE = 5.0, 2
+MOST_IMPORTS = 20  # of an owner: others wait behind them
+KINDS = ("folder", "https", "git")
+_running: set[UUID] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the files come from. `sha256` is of an https file, `revision` of a git repository."""
+
+    type: Literal["folder", "https", "git"]
+    url: str = ""
+    path: str = ""  # in a folder of FOREBAY_MODELS, or of a repository
+    sha256: str = ""
+    revision: str = "HEAD"
+
+    def check(self, *, by_tenant: bool) -> None:
+        """Raises ValidationError."""
+        if self.type == "folder":
+            self._check_folder(by_tenant=by_tenant)
+        elif refusal := url_refusal(self.url, by_tenant=by_tenant):
+            raise ValidationError({"url": in_words(refusal)})
+        elif self.type == "https" and not _is_digest(self.sha256):
+            raise ValidationError(
+                {"sha256": _("Give the SHA-256 of the file: 64 digits, 0-9 a-f.")}
+            )
+        elif self.type == "git" and not git.REVISION.fullmatch(self.revision):
+            raise ValidationError({"revision": _("Give a branch, a tag or the id of a commit.")})
+
+    def _check_folder(self, *, by_tenant: bool) -> None:
+        if by_tenant:
+            raise ValidationError(_("Only operators import from folders of this machine."))
+        try:
+            folder_of(self.path)
+        except BadFile as problem:
+            raise ValidationError({"path": in_words(str(problem))}) from None
+
+    @property
+    def row(self) -> dict[str, str]:
+        """Returns the fields that count for its type."""
+        fields = {
+            "folder": ("path",),
+            "https": ("url", "sha256"),
+            "git": ("url", "revision", "path"),
+        }
+        return {"type": self.type, **{name: getattr(self, name) for name in fields[self.type]}}
+
+
+def begin(
+    *, tenant_id: UUID | None, name: str, kind: VersionKind, source: Source, by: str, **fields: Any
+) -> ModelVersion:
+    """Create a version and let it be imported. Runs in its owner's scope. Raises ValidationError.
+
+    `fields` are parents, licence and card.
+    """
+    source.check(by_tenant=tenant_id is not None)
+    under_way = ModelVersion.objects.of(tenant_id).under_way(KINDS)
+    if under_way.count() >= MOST_IMPORTS:
+        text = _("There are %d imports under way: wait until some have ended.")
+        raise ValidationError(text % MOST_IMPORTS)
+    if room.remaining(tenant_id) <= 0:
+        raise ValidationError(_("There is no room for it: delete versions that nobody needs."))
+    version = ModelVersion.begin(
+        tenant_id=tenant_id,
+        name=name,
+        kind=kind,
+        by=by,
+        source=source.row,
+        touched_at=timezone.now() - timedelta(days=1),
+        **fields,
+    )
+    transaction.on_commit(wake)
+    return version
+
+
+def wake() -> None:
+    try:
+        current_app.send_task("inference.import_models", ignore_result=True)
+    except Exception:  # the broker is away: beat sends the task within seconds
+        log.warning("cannot start the import now; beat retries it", exc_info=True)
+
+
+def import_all() -> list[Thread]:
+    """Import what waits, each version in a thread, in the system's scope."""
+    threads = []
+    for version in ModelVersion.objects.waiting(KINDS)[:AT_ONCE]:
+        if len(_running) < AT_ONCE and version.claim_import():
+            _running.add(version.pk)
+            threads.append(Thread(target=_import, args=[version], daemon=True))
+            threads[-1].start()
+    return threads
+
+
+def _import(version: ModelVersion) -> None:
+    try:
+        with _pulse(version) as is_wanted, _working_folder(version) as folder:
+            import_now(version, folder, is_wanted)
+    except Stopped:
+        log.info("import of %s: it is no longer wanted", version.pk)
+    except Exception:
+        log.exception("import of %s failed", version.pk)
+    finally:
+        _running.discard(version.pk)
+        connection.close()
+        wake()
+
+
+def import_now(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool]) -> None:
+    """Get the files into an empty folder, check them and register them. Raises Stopped."""
+    try:
+        with scope_of(version.tenant_id):
+            budget = Budget(room.remaining(version.tenant_id), is_wanted)
+        files = _fetched(version, folder, budget)
+        checked = contents.read(files, VersionKind(version.kind))
+        with scope_of(version.tenant_id):
+            claim(version, checked)
+    except (BadFile, ValidationError, room.RegistryFull, OSError) as problem:
+        with scope_of(version.tenant_id):
+            version.fail(reason(problem), by=BY)
+        return
+    complete(version, checked, by=BY)
+
+
+def _fetched(version: ModelVersion, folder: Path, budget: Budget) -> Path:
+    """Returns the folder or file with what the source has. Raises BadFile, Stopped, OSError."""
+    source, by_tenant = version.source, version.tenant_id is not None
+    if source["type"] == "git":
+        repository = git.Repository(source["url"], folder, budget, by_tenant=by_tenant)
+        version.source = {**source, "commit": repository.check_out(source["revision"])}
+        return _below(folder, source["path"])
+    if source["type"] == "https":
+        name = Path(source["url"].partition("?")[0]).name or "model"
+        file = folder / "download" / name
+        file.parent.mkdir()
+        https.download(source["url"], source["sha256"], file, budget, by_tenant=by_tenant)
+    else:
+        file = folder_of(source["path"])
+    if file.is_dir() or not archives.is_archive(file):
+        return file
+    (folder / "unpacked").mkdir()
+    return archives.unpack(file, folder / "unpacked", budget)
+
+
+def _below(folder: Path, path: str) -> Path:
+    inside = (folder / path).resolve()
+    if not inside.is_relative_to(folder.resolve()) or not inside.exists():
+        raise BadFile(f"the repository has no folder {path[:60]!r}")
+    return inside
+
+
+@contextmanager
+def _pulse(version: ModelVersion) -> Iterator[Callable[[], bool]]:
+    """Shows that the import lives. Yields a function that says whether it is wanted."""
+    ended, unwanted = Event(), Event()
+
+    def beat() -> None:
+        try:
+            while not ended.wait(BEAT_S):
+                with scope_of(version.tenant_id):
+                    if not version.alive():
+                        unwanted.set()
+        except Exception:  # PostgreSQL is away: the import fails where it needs it
+            log.warning("import of %s: cannot show that it lives", version.pk, exc_info=True)
+        finally:
+            connection.close()
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield lambda: not unwanted.is_set()
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _working_folder(version: ModelVersion) -> Iterator[Path]:
+    folder = settings.MODEL_IMPORTS / str(version.pk)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Remove folders of imports that died with their process a day ago."""
+    for folder in settings.MODEL_IMPORTS.glob("*"):
+        if time.time() - folder.stat().st_mtime > timedelta(days=1).total_seconds():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and set(text.lower()) <= set("0123456789abcdef")

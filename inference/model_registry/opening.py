@@ -1,0 +1,125 @@
+"""Brings the files of a version onto this host, verified, and keeps them within a bound.
+
+Where the store is a folder on the same disk, the copies are hard links and take no room.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+
+from inference.model_registry import manifest
+from inference.model_registry.registering import scope_of
+from inference.model_registry.storage import store
+from inference.models import Engine, ModelFile, ModelVersion, VersionState
+
+RECENT_S = 900  # a copy that was opened so lately is not removed: its reader may not have begun
+
+
+class NotThere(Exception):
+    """The version is not ready, or was deleted."""
+
+
+class NoRoom(Exception):
+    """The copies on this host fill FOREBAY_MODEL_COPIES_BYTES, and all of them are in use."""
+
+
+def local_copy(version: ModelVersion) -> Path:
+    """Returns a folder on this host with the version's files, which nobody may change.
+
+    It stays while an engine serves it, and for 15 minutes after each call. Raises NotThere, NoRoom,
+    Tampered, Damaged, StoreError, OSError.
+    """
+    files = _files(version)
+    folder = settings.MODEL_COPIES / str(version.pk)
+    with _alone(folder):
+        if not folder.exists():
+            make_room(sum(file.size for file in files))
+            _copy(version, files, folder)
+        os.utime(folder)
+    return folder
+
+
+def _files(version: ModelVersion) -> list[ModelFile]:
+    with scope_of(version.tenant_id):
+        rows = ModelVersion.objects.filter(pk=version.pk, state=VersionState.READY)
+        if (current := rows.first()) is None:
+            raise NotThere(str(version))
+        manifest.check(current)
+        return list(current.files.all())
+
+
+def _copy(version: ModelVersion, files: list[ModelFile], folder: Path) -> None:
+    """Make the folder whole, or not at all."""
+    draft = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    for file in files:
+        target = draft / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        store().copy(version.owner, file.sha256, target)
+        target.chmod(0o444)
+    draft.rename(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets one process of this host at a time make or remove a copy."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make_room(size: int) -> None:
+    """Remove copies, the least recently opened first, until `size` bytes fit. Raises NoRoom."""
+    copies = sorted(_copies(), key=lambda folder: folder.stat().st_mtime)
+    sizes = {folder: _size(folder) for folder in copies}
+    excess = sum(sizes.values()) + size - settings.MODEL_COPIES_BYTES
+    served = _served()
+    for folder in copies:
+        if excess <= 0:
+            return
+        recent = time.time() - folder.stat().st_mtime < RECENT_S
+        if not recent and folder.name not in served:
+            shutil.rmtree(folder)
+            excess -= sizes[folder]
+    if excess > 0:
+        raise NoRoom
+
+
+def remove_copy(version_id: UUID) -> None:
+    """Remove the copy of a deleted version from this host."""
+    folder = settings.MODEL_COPIES / str(version_id)
+    if folder.exists():
+        with _alone(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_stale() -> None:
+    """Remove copies of versions that are deleted, in the system's scope."""
+    ready = {str(pk) for pk in ModelVersion.objects.ready().values_list("pk", flat=True)}
+    for folder in list(_copies()):
+        if folder.name not in ready:
+            remove_copy(UUID(folder.name))
+
+
+def _copies() -> Iterator[Path]:
+    for folder in settings.MODEL_COPIES.glob("*"):
+        if folder.is_dir() and not folder.name.endswith(".part"):
+            yield folder
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _served() -> set[str]:
+    """Returns the ids of versions that engines serve."""
+    ids = Engine.objects.exclude(model_version_id=None).values_list("model_version_id", flat=True)
+    return {str(pk) for pk in ids}

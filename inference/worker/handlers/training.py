@@ -1,0 +1,180 @@
+"""The trainer's work on a job, from checkpoint to checkpoint (inference/jobs/stay.py).
+
+A step ends with the trainer's next checkpoint, which is stored before it counts. The process works
+on meanwhile; it is asked to stop when a higher class wants the slot, when the worker stops, when
+the job is paused, and when the order's GPU time is used up.
+"""
+
+import contextlib
+import errno
+import time
+
+import orjson
+
+from audit.keys.keyring import Unreadable
+from inference.engines.base import EngineFailed
+from inference.engines.transport.session import EngineSession
+from inference.jobs import attending
+from inference.jobs.attending import Position
+from inference.jobs.endings import TrainerFailed
+from inference.jobs.finishing import CannotFinish, finish
+from inference.jobs.patience import in_database, in_thread
+from inference.jobs.stay import Advance, Stay, Wish
+from inference.jobs.work_folder import MaterialGone
+from inference.model_registry.opening import NoRoom, NotThere
+from inference.models import Job as JobRow
+from inference.record.work_units import WorkUnits
+from inference.stream.writer import Writer
+from inference.worker.handlers.job import Job
+from inference.worker.run.run import Run
+from inference.worker.run.state import ParksHere
+from infrastructure.objects.content import Damaged
+from infrastructure.objects.place import StoreError
+
+ASK_S = 1.0  # between two looks at the job's row
+STOP_AHEAD_MS = 2_000  # before the order's GPU time is used up
+
+
+class Training(Job):
+    when_broken = "the job could not be processed"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._stay: Stay | None = None
+        self._leaves = self._is_used_up = False
+        self._state, self._asked_at = "", 0.0
+
+    def resume(self, state: bytes) -> None:
+        self._position = Position.of(state)
+
+    @property
+    def is_done(self) -> bool:
+        return self._leaves or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Returns whether the job's result is durable."""
+        return self._position.is_over
+
+    async def work(self, session: EngineSession, writer: Writer) -> None:
+        try:
+            await super().work(session, writer)
+        except TrainerFailed as failed:
+            await self._keep_last_steps(failed)
+            raise await self._failure(failed.code, failed.message) from None
+        finally:
+            if self._stay:
+                await self._stay.leave()
+
+    async def step(self, session: EngineSession) -> WorkUnits:
+        stay = self._stay or await self._begun()
+        if stay is None:
+            self._leaves = True
+            return WorkUnits()
+        try:
+            advance = await self._advanced(stay)
+        except StoreError:
+            raise await self._failure(*_NO_STORE) from None
+        units = WorkUnits(gpu_ms=min(advance.gpu_ms, self._room_ms))
+        self._leaves = not await self._is_wanted() or self._is_used_up
+        if self._is_used_up and not (self.work_units.gpu_ms + units.gpu_ms or self.is_over):
+            raise await self._failure(*_NO_PROGRESS)
+        return units
+
+    async def _advanced(self, stay: Stay) -> Advance:
+        try:
+            advance = await stay.advance(self._wish)
+            self._position = stay.position
+            if advance.has_ended:
+                await in_thread(finish, stay.job, stay.output)
+                self._position = Position(stay.position.step, stay.position.files, is_over=True)
+        except TrainerFailed:
+            self._position = stay.position
+            raise
+        except CannotFinish as problem:
+            raise await self._failure(problem.code, problem.message) from None
+        return advance
+
+    async def _keep_last_steps(self, failed: TrainerFailed) -> None:
+        """Have the steps count that led to a checkpoint before the trainer failed."""
+        if failed.gpu_ms:
+            self.work_units += WorkUnits(gpu_ms=min(failed.gpu_ms, self._room_ms))
+            self.steps_done += 1
+            with contextlib.suppress(ParksHere):
+                await self.run.checkpoint(self.steps_done, self.state(), self.work_units)
+            await self.kept()
+
+    async def _begun(self) -> Stay | None:
+        """Returns a stay on this host; None if the job does not want this order any more."""
+        begun = await in_database(attending.begin, self.order, self._position)
+        if begun is None:
+            return None
+        job, self._position = begun
+        try:
+            self._stay = await Stay.begin(job, self._position, self.work_units.gpu_ms)
+        except MaterialGone as gone:
+            raise await self._fails(job, "material_gone", f"its {gone} was deleted") from None
+        except Unreadable:
+            raise await self._fails(job, "erased", "its data has been erased") from None
+        except NotThere:
+            raise await self._fails(job, "material_gone", "its base was deleted") from None
+        except (StoreError, Damaged, NoRoom):
+            raise await self._fails(job, *_NO_STORE) from None
+        except OSError as problem:
+            raise await self._fails(job, *_of_disk(problem)) from None
+        return self._stay
+
+    # Why it stops --------------------------------------------------------------------------------
+    async def _wish(self) -> Wish:
+        if not await self._is_wanted():
+            return Wish.STOP if attending.is_paused(self._state) else Wish.LEAVE
+        taken_ms = self._stay.uncounted_ms if self._stay else 0
+        self._is_used_up = taken_ms + STOP_AHEAD_MS > self._room_ms
+        stops = self._is_used_up or self.run.signals.must_park
+        return Wish.STOP if stops else Wish.GO_ON
+
+    async def _is_wanted(self) -> bool:
+        """Returns whether the job goes on, by a look at its row once a second."""
+        if self._stay and time.monotonic() - self._asked_at > ASK_S:
+            self._state = await in_database(attending.wants, self._stay.job, self.order.id)
+            self._asked_at = time.monotonic()
+        return attending.is_wanted(self._state)
+
+    @property
+    def _room_ms(self) -> int:
+        """Returns the GPU time that the order has set aside, and not taken yet."""
+        return max(0, self.order.charge.gpu_ms - self.work_units.gpu_ms)
+
+    async def _failure(self, code: str, message: str) -> EngineFailed:
+        assert self._stay
+        return await self._fails(self._stay.job, code, message)
+
+    async def _fails(self, job: JobRow, code: str, message: str) -> EngineFailed:
+        await in_database(attending.note_failure, job, code, message)
+        failure = EngineFailed(422, code, message)
+        failure.engines_fault = False
+        return failure
+
+    # What there is of it -------------------------------------------------------------------------
+    def state(self) -> bytes:
+        return self._position.packed()
+
+    async def kept(self) -> None:
+        await in_database(attending.note_checkpoint, self.order, self._position)
+
+    def result(self) -> bytes:
+        return orjson.dumps({"step": self._position.step, "is_over": self._position.is_over})
+
+
+_NO_PROGRESS = (
+    "no_progress",
+    "the GPU time that could be set aside is too short for a checkpoint: raise the quota, or save "
+    "more often",
+)
+_NO_STORE = ("store_unavailable", "the store of files cannot be reached; it will be tried again")
+
+
+def _of_disk(problem: OSError) -> tuple[str, str]:
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk_full", "the disk of the worker is full"
+    return _NO_STORE

@@ -1,0 +1,1 @@
+"""Stores of objects: a folder, or a bucket of an S3-compatible service."""

@@ -1,0 +1,119 @@
+"""`forebay adapters`: the adapters of a tenant of a running platform."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
+from config.command.operating.program import Program, Result, fields, outcome, table
+
+_COLUMNS = {
+    "MODEL": "model",
+    "VERSION": "version",
+    "LOADING": "loading",
+    "MARKED": "marked",
+    "CREATED": "created_at",
+}
+_HISTORY = {
+    "VERSION": "version",
+    "STEP": "step",
+    "ROLL-BACK": "is_rollback",
+    "REASON": "reason",
+    "PROMOTED": "created_at",
+    "SERVED": "served_at",
+}
+
+
+def adapters(arguments: Sequence[str]) -> int:
+    program = Program("adapters", "The adapters of a tenant, with an operator key.")
+    _add_tenant(program.shows("list", _list, "a tenant's adapters"))
+    _add_subject(program.shows("show", _show, "an adapter"))
+    _add_subject(program.shows("history", _history, "its versions so far, the latest first"))
+    _add_subject(program.acts("create", _create, "a name on a model, if there is none yet"))
+    promoting = program.acts("promote", _promote, "load a version, and serve it once engines can")
+    _add_subject(promoting)
+    promoting.add_argument("--version", required=True, metavar="ID", help="of the registry")
+    _add_subject(program.acts("roll-back", _roll_back, "serve the version before again"))
+    _add_subject(program.acts("remove", _remove, "serve the name no longer"))
+    return program.main(arguments)
+
+
+def _add_tenant(parser: ArgumentParser) -> None:
+    parser.add_argument("tenant")
+
+
+def _add_subject(parser: ArgumentParser) -> None:
+    _add_tenant(parser)
+    parser.add_argument("model", metavar="BASE:NAME")
+
+
+def _path(typed: Namespace) -> str:
+    return f"tenants/{quote(typed.tenant, safe='')}/adapters/"
+
+
+def _list(link: ApiClient, typed: Namespace) -> Result:
+    return table(link.rows(_path(typed)), _COLUMNS)
+
+
+def _show(link: ApiClient, typed: Namespace) -> Result:
+    return fields(_row(link, typed))
+
+
+def _history(link: ApiClient, typed: Namespace) -> Result:
+    return table(link.rows(f"{_path(typed)}{_row(link, typed)['id']}/promotions/"), _HISTORY)
+
+
+def _create(link: ApiClient, typed: Namespace) -> Result:
+    base, colon, name = typed.model.rpartition(":")
+    if not (base and colon and name):
+        raise Misuse("an adapter is called BASE:NAME, such as deepseek-r1:support")
+    if before := _found(link, typed):
+        return outcome("adapter", typed.model, "unchanged", before)
+    if typed.dry_run:
+        return outcome("adapter", typed.model, "would be created", None)
+    after = link.send("POST", _path(typed), {"base": base, "name": name}).body
+    return outcome("adapter", typed.model, "created", after)
+
+
+def _promote(link: ApiClient, typed: Namespace) -> Result:
+    row = _row(link, typed)
+    history = link.rows(f"{_path(typed)}{row['id']}/promotions/")
+    under_way = (each for each in history if each["step"] in ("serving", "loading"))
+    if any(each["version_id"] == typed.version for each in under_way):
+        return outcome("adapter", typed.model, "unchanged", row)
+    if typed.dry_run:
+        return outcome("adapter", typed.model, "would be promoted", row)
+    path = f"{_path(typed)}{row['id']}/promote/"
+    after = link.send("POST", path, {"version": typed.version}).body
+    return outcome("promotion", typed.model, f"{after['version']} is {after['step']}", after)
+
+
+def _roll_back(link: ApiClient, typed: Namespace) -> Result:
+    row = _row(link, typed)
+    if typed.dry_run:
+        return outcome("adapter", typed.model, "would be rolled back", row)
+    after = link.send("POST", f"{_path(typed)}{row['id']}/rollback/", {}).body
+    return outcome("promotion", typed.model, f"{after['version']} is {after['step']}", after)
+
+
+def _remove(link: ApiClient, typed: Namespace) -> Result:
+    row = _found(link, typed)
+    if row is None:
+        return outcome("adapter", typed.model, "unchanged, there is none", None)
+    if typed.dry_run:
+        return outcome("adapter", typed.model, "would be removed", row)
+    path = f"{_path(typed)}{row['id']}/"
+    link.send("DELETE", path, etag=link.get(path).etag)
+    return outcome("adapter", typed.model, "removed", row)
+
+
+def _row(link: ApiClient, typed: Namespace) -> Row:
+    """Raises Trouble."""
+    if row := _found(link, typed):
+        return row
+    raise Trouble(f"{typed.tenant} has no adapter {typed.model}")
+
+
+def _found(link: ApiClient, typed: Namespace) -> Row | None:
+    rows = link.rows(_path(typed))
+    return next((row for row in rows if row["model"] == typed.model), None)

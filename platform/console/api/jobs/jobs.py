@@ -1,0 +1,201 @@
+"""Jobs of the trainer, of all kinds: creation, life, log, curves and checkpoints."""
+
+from typing import Any
+
+import django_filters as f
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.acts import Act, calling, listing, showing
+from console.api.jobs.owner import owner_of
+from console.api.jobs.progress import CheckpointShape, EventShape, MetricShape, VersionMade
+from console.api.problem import bad_request, not_found
+from console.api.resource import Resource
+from console.api.strict_input import Row, Shape
+from inference.jobs import creating
+from inference.jobs.checkpoint_versions import NoAdapter, NoFiles, register_checkpoint
+from inference.jobs.creating import Wanted
+from inference.jobs.refusals import JobRefused, NoRoom
+from inference.models import (
+    DataSetVersion,
+    File,
+    Job,
+    JobCheckpoint,
+    JobEvent,
+    JobKind,
+    JobMetric,
+    JobState,
+)
+from inference.models.job import OVER, WrongState
+from tenants.roles import Permission as P
+
+
+class JobShape(Row):
+    name = s.CharField(source="public_id", help_text="Its id at `/v1/fine_tuning/jobs`.")
+    kind = s.ChoiceField(JobKind.choices)
+    state = s.ChoiceField(JobState.choices)
+    reason = s.CharField(help_text="A code: why it is paused, or has failed.")
+    problems = s.ListField(child=s.DictField(), help_text="With lines of the data, no texts.")
+    base = s.CharField()
+    model = s.CharField(help_text="The served model whose pool it uses.")
+    pool = s.CharField()
+    parameters = s.DictField()
+    seed = s.IntegerField()
+    done = s.IntegerField(help_text="Of `of`, in `unit`.")
+    of = s.IntegerField(help_text="0: not known yet.")
+    unit = s.CharField()
+    tokens = s.IntegerField()
+    seconds_left = s.SerializerMethodField(help_text="GPU time that the rest is likely to take.")
+    gpu_ms = s.IntegerField(help_text="Milliseconds times GPUs, of settled orders.")
+    cost = s.IntegerField(help_text="Of these, in micro-units of the currency.")
+    result = s.DictField(allow_null=True)
+    version = s.UUIDField(source="result_version_id", allow_null=True)
+    data_set_version = s.UUIDField(source="result_data_set_version_id", allow_null=True)
+    started_at = s.DateTimeField(allow_null=True)
+    ended_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "name": "ftjob-0192e6a05d0b7c6e9f6e1f2a3b4c5d6e",
+        "kind": "fine-tune",
+        "state": "running",
+        "reason": "",
+        "base": "smollm2@1",
+        "unit": "steps",
+        "seconds_left": 340,
+    }
+
+    def get_seconds_left(self, row: Job) -> int | None:
+        left = row.time_left
+        return None if left is None else round(left.total_seconds())
+
+
+class NewJob(Shape):
+    kind = s.ChoiceField(JobKind.choices)
+    base = s.CharField(
+        max_length=120,
+        required=False,
+        default="",
+        help_text="A version of the registry, as `name@3` or `name`, or a served model.",
+    )
+    data_set_version = s.UUIDField(required=False, help_text="The id of a version.")
+    training_file = s.CharField(
+        max_length=40, required=False, help_text="An own file of `/v1/files`, of `fine-tune`."
+    )
+    parameters = s.DictField(required=False, default=dict, help_text="Of the trainer.")
+    suffix = s.CharField(max_length=creating.SUFFIX, required=False, default="")
+    seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    pool = s.CharField(max_length=120, required=False, default="", help_text="Whose GPUs it uses.")
+    EXAMPLE = {"kind": "quantise", "base": "smollm2@1", "parameters": {"format": "q8_0"}}
+
+
+class JobFilter(f.FilterSet):
+    kind = f.ChoiceFilter(choices=JobKind.choices)
+    state = f.ChoiceFilter(choices=JobState.choices)
+    unfinished = f.BooleanFilter(method="_unfinished")
+
+    def _unfinished(self, rows: QuerySet[Job], _name: str, value: bool) -> QuerySet[Job]:
+        return rows.exclude(state__in=OVER) if value else rows.filter(state__in=OVER)
+
+
+class Jobs(Resource):
+    shape = JobShape
+    volatile = (
+        *("state", "reason", "problems", "done", "of", "tokens", "seconds_left", "gpu_ms"),
+        *("cost", "result", "version", "data_set_version", "started_at", "ended_at"),
+    )
+    refusals = {
+        WrongState: (409, "conflict", _("The state of the job does not allow this.")),
+        NoRoom: (429, "no_room", ""),
+        JobRefused: (400, "invalid_request", ""),
+    }
+
+    def rows(self) -> QuerySet[Job]:
+        return Job.objects.filter(tenant=self.url_tenant)
+
+    list = listing(P.VIEW_REQUESTS, "List a tenant's jobs.", asks=JobFilter)
+    retrieve = showing(P.VIEW_REQUESTS, "Show the state and the progress of a job.")
+    pause = calling("pause", P.MANAGE_KEYS, "Pause a job: it stops after its present step.")
+    resume = calling("resume", P.MANAGE_KEYS, "Resume a paused job from its last checkpoint.")
+    cancel = calling("cancel", P.MANAGE_KEYS, "Cancel a job for good; its checkpoints stay.")
+
+    @Act(P.MANAGE_KEYS, takes=NewJob)
+    def create(self, request: Any, **path: Any) -> Response:
+        """Create a job of any kind. It is validated, then waits for a GPU."""
+        fields = self.body()
+        version, file = fields.pop("data_set_version", None), fields.pop("training_file", None)
+        wanted = Wanted(
+            data_set_version=self._data_set_version(version) if version else None,
+            training_file=self._file(file) if file else None,
+            **fields,
+        )
+        return self.respond(creating.create(owner_of(self.who, self.url_tenant), wanted), 201)
+
+    def _data_set_version(self, pk: Any) -> DataSetVersion:
+        rows = DataSetVersion.objects.ready().filter(data_set__tenant=self.url_tenant)
+        row: DataSetVersion = self.named(rows, "data_set_version", _("There is none."), pk=pk)
+        return row
+
+    def _file(self, file_id: str) -> File:
+        """Returns a file of the caller's key."""
+        rows = File.objects.whole().filter(tenant=self.url_tenant)
+        rows = rows.of_key(self.who.key.pk) if self.who.key else rows.none()
+        digits = file_id.removeprefix("file-")
+        if len(digits) != 32 or any(c not in "0123456789abcdef" for c in digits):
+            raise bad_request({"training_file": [_("There is none.")]})
+        file: File = self.named(rows, "training_file", _("There is none."), pk=digits)
+        return file
+
+
+class _OfJob(Resource):
+    """Serves the rows of one job, which is of the tenant."""
+
+    def job(self) -> Job:
+        rows = Job.objects.filter(tenant=self.url_tenant, pk=self.kwargs["job"])
+        if (job := rows.first()) is None:
+            raise not_found()
+        return job
+
+
+class JobEvents(_OfJob):
+    shape = EventShape
+    orderings = ("-id", "id")
+
+    def rows(self) -> QuerySet[JobEvent]:
+        return JobEvent.objects.filter(job=self.job())
+
+    list = listing(P.VIEW_REQUESTS, "List the log of a job.")
+
+
+class JobMetrics(_OfJob):
+    shape = MetricShape
+    orderings = ("id", "-id")
+
+    def rows(self) -> QuerySet[JobMetric]:
+        return JobMetric.objects.filter(job=self.job())
+
+    list = listing(
+        P.VIEW_REQUESTS,
+        "List the points of a job's curves, also while it runs: `after` is the last one's id.",
+        asks=type("MetricFilter", (f.FilterSet,), {"after": f.NumberFilter("id", "gt")}),
+    )
+
+
+class JobCheckpoints(_OfJob):
+    shape = CheckpointShape
+    refusals = {
+        NoFiles: (409, "conflict", _("The checkpoint has no files any more.")),
+        NoAdapter: (409, "conflict", _("It is no adapter: register the job's result instead.")),
+    }
+
+    def rows(self) -> QuerySet[JobCheckpoint]:
+        return JobCheckpoint.objects.filter(job=self.job()).select_related("job")
+
+    list = listing(P.VIEW_REQUESTS, "List the checkpoints of a job.")
+
+    @Act(P.MANAGE_KEYS, gives=VersionMade)
+    def register(self, request: Any, tenant: str, job: Any, checkpoint: Any) -> Response:
+        """Register the adapter of a checkpoint as a version, which can be promoted."""
+        row = self.named(self.rows(), "checkpoint", _("There is none."), pk=checkpoint)
+        version = register_checkpoint(row, by=self.actor)
+        return Response({"version": version.pk, "name": str(version)}, 200)

@@ -1,0 +1,1 @@
+"""Pages of versions of models: a tenant's, and all of them for operators."""

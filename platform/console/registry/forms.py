@@ -1,0 +1,127 @@
+"""Forms of versions of models: import one, promote one."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from console.forms import ConsoleForm
+from console.serving.forms import KeyField, OptionsField, is_url
+from inference.model_registry.importing import Source
+from inference.models import Engine, ModelVersion, VersionKind
+from inference.models.model_version import LONGEST_CARD, LONGEST_LICENCE, LONGEST_NAME
+from inference.models.prompt_template import is_name
+
+_SOURCES = (
+    ("https", _("A file or archive by https")),
+    ("git", _("A git repository by https")),
+    ("folder", _("A folder, file or archive of this machine")),
+)
+_MOST_PARENTS_SHOWN = 200
+
+
+class ImportForm(ConsoleForm):
+    """The import of a version. Tenants have no folders of the machine."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=LONGEST_NAME,
+        validators=[is_name],
+        help_text=_("The version gets the next number of this name."),
+    )
+    kind = forms.ChoiceField(label=_("Kind"), choices=VersionKind.choices)
+    url = forms.CharField(
+        label=_("Address"),
+        max_length=2000,
+        required=False,
+        help_text=_("Begins with https://. Tenants import from the hosts that the operator names."),
+    )
+    sha256 = forms.CharField(
+        label="SHA-256",
+        max_length=64,
+        required=False,
+        help_text=_("Of a file by https: 64 digits, 0-9 a-f."),
+    )
+    revision = forms.CharField(
+        label=_("Revision"),
+        max_length=200,
+        required=False,
+        help_text=_("Of a git repository: a branch, a tag or the id of a commit."),
+    )
+    path = forms.CharField(
+        label=_("Folder"),
+        max_length=500,
+        required=False,
+        help_text=_("In the repository, or in a folder of FOREBAY_MODELS."),
+    )
+    licence = forms.CharField(
+        label=_("Licence"),
+        max_length=LONGEST_LICENCE,
+        required=False,
+        help_text=_("Empty: as the files say."),
+    )
+    card = forms.CharField(
+        label=_("Card"),
+        max_length=LONGEST_CARD,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("What it is for. Empty: the README of the files."),
+    )
+
+    def __init__(
+        self, data: Any, visible: QuerySet[ModelVersion], *, folders: bool = False
+    ) -> None:
+        super().__init__(data)
+        choices = [each for each in _SOURCES if folders or each[0] != "folder"]
+        self.fields["type"] = forms.ChoiceField(label=_("Source"), choices=choices)
+        parents = [(row.pk, str(row)) for row in visible[:_MOST_PARENTS_SHOWN]]
+        self.fields["parents"] = forms.MultipleChoiceField(
+            label=_("Made from"), choices=parents, required=False
+        )
+        self.order_fields(["name", "kind", "type"])
+
+    @property
+    def source(self) -> Source:
+        names = ("type", "url", "path", "sha256", "revision")
+        fields = {name: self.cleaned_data[name] for name in names}
+        return Source(**{name: value for name, value in fields.items() if value})
+
+    @property
+    def values(self) -> dict[str, Any]:
+        names = ("name", "licence", "card", "parents")
+        values = {name: self.cleaned_data[name] for name in names}
+        return {**values, "kind": VersionKind(self.cleaned_data["kind"])}
+
+
+class PromotionForm(ConsoleForm):
+    url = forms.CharField(
+        label=_("Address"),
+        required=False,
+        max_length=500,
+        validators=[is_url],
+        help_text=_("Of a server that has this version. Empty: Forebay starts it."),
+    )
+    api_key = KeyField()
+    options = OptionsField(
+        label=_("Options as JSON"),
+        required=False,
+        help_text=_("They are added to those of the old one; null takes one away."),
+    )
+    keeps_old = forms.BooleanField(
+        label=_("Keep the old one for a rollback"), required=False, initial=True
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id="promotion_%s")
+        engines = Engine.objects.filter(staged=False).select_related("pool__model")
+        self.fields["engine"] = forms.ModelChoiceField(
+            engines, label=_("Engine"), help_text=_("The one whose place it takes.")
+        )
+        self.order_fields(["engine"])
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Returns the fields of the new engine as `promote` takes them."""
+        names = ("url", "api_key", "options")
+        return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}

@@ -1,0 +1,95 @@
+"""Jobs over the management API: created, followed, paused; never another tenant's."""
+
+from typing import Any
+
+import pytest
+
+from inference.jobs.bases import Place
+from inference.jobs.progress import note
+from inference.models import Job, JobCheckpoint, JobMetric
+from tenants.models import Quota, Tenant
+from tests.console.api.conftest import Api, Enter
+
+pytestmark = pytest.mark.django_db
+LIST = "tenants/acme/jobs/"
+
+
+@pytest.fixture
+def api(acme: Tenant, with_key: Enter) -> Api:
+    return with_key(acme, ["management:read", "management:write"])
+
+
+@pytest.fixture(autouse=True)
+def _stands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.jobs.bases.place", lambda *_: Place("large", "here"))
+    monkeypatch.setattr("inference.jobs.bases.base_version", lambda *_: None)
+
+
+def created(api: Api, **more: Any) -> Any:
+    answer = api.post(LIST, **{"kind": "quantise", "base": "tiny", **more})
+    assert answer.status_code == 201, answer.content
+    return answer.json()
+
+
+def test_a_job_is_created_and_goes_through_its_acts(api: Api, acme: Tenant) -> None:
+    job = created(api, parameters={"format": "q8_0"}, seed=3)
+    assert (job["state"], job["pool"], job["seed"]) == ("validating", "here", 3)
+    assert job["name"].startswith("job-")
+    path = f"{LIST}{job['id']}/"
+    assert api.post(f"{path}pause/").json()["state"] == "paused"
+    assert api.post(f"{path}pause/").status_code == 409
+    assert api.post(f"{path}resume/").json()["state"] == "validating"
+    assert api.post(f"{path}cancel/").json()["state"] == "cancelled"
+    assert api.post(f"{path}resume/").status_code == 409
+    assert [each["id"] for each in api.get(f"{LIST}?unfinished=false").json()["results"]] == [
+        job["id"]
+    ]
+    assert api.get(f"{LIST}?unfinished=true").json()["results"] == []
+
+
+def test_its_curve_is_read_from_a_point_on(api: Api, acme: Tenant) -> None:
+    job = created(api)
+    row = Job.objects.get()
+    for step in range(1, 4):
+        JobMetric.objects.create(tenant=acme, job=row, step=step, train_loss=1 / step)
+    path = f"{LIST}{job['id']}/"
+    points = api.get(f"{path}metrics/").json()["results"]
+    assert [point["step"] for point in points] == [1, 2, 3]
+    later = api.get(f"{path}metrics/?after={points[1]['id']}").json()["results"]
+    assert [point["step"] for point in later] == [3]
+    note(row, "started", "started at step 0")
+    JobCheckpoint.objects.create(tenant=acme, job=row, step=2, files=[["a", "b", 1]], size=1)
+    assert api.get(f"{path}events/").json()["results"][0]["message"] == "started at step 0"
+    (checkpoint,) = api.get(f"{path}checkpoints/").json()["results"]
+    assert (checkpoint["step"], checkpoint["has_files"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"kind": "sing"}, 400),
+        ({"kind": "fine-tune", "base": "tiny"}, 400),
+        ({"kind": "quantise"}, 400),
+        ({"kind": "score", "base": "tiny", "training_file": "file-1"}, 400),
+        ({"kind": "prepare", "data_set_version": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e"}, 400),
+    ],
+)
+def test_what_cannot_be_is_refused(api: Api, body: dict[str, Any], status: int) -> None:
+    assert api.post(LIST, **body).status_code == status
+    assert not Job.objects.exists()
+
+
+def test_without_room_in_a_quota_none_begins(api: Api, acme: Tenant) -> None:
+    Quota.set(acme, unit="gpu_seconds", window="month", limit=0, by="test")
+    answer = api.post(LIST, kind="quantise", base="tiny")
+    assert (answer.status_code, answer.json()["code"]) == (429, "no_room")
+
+
+def test_a_stranger_finds_none(api: Api, globex: Tenant, with_key: Enter) -> None:
+    job = created(api)
+    charlie = with_key(globex, ["management:read", "management:write"])
+    for path in (LIST, f"{LIST}{job['id']}/", f"tenants/globex/jobs/{job['id']}/"):
+        assert charlie.get(path).status_code == 404
+    for part in ("events", "metrics", "checkpoints"):
+        assert charlie.get(f"tenants/globex/jobs/{job['id']}/{part}/").status_code == 404
+    assert charlie.post(f"tenants/globex/jobs/{job['id']}/cancel/").status_code == 404

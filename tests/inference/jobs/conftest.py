@@ -1,0 +1,39 @@
+"""Jobs with the scripted trainer, on a runner in the tests' own process."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from tests.inference.jobs.works import Works
+from tests.inference.running import Bench
+
+SCRIPT = Path(__file__).with_name("scripted_trainer.py")
+
+
+@pytest.fixture
+def trainer(settings: Settings, tmp_path: Path) -> Path:
+    """A program in place of the trainer's Python, which runs the scripted trainer."""
+    program = tmp_path / "python"
+    run = shlex.join([sys.executable, "-S", str(SCRIPT)])
+    program.write_text(f'#!/bin/sh\nexec {run} "$3"\n')
+    program.chmod(0o755)
+    settings.TRAINER_PYTHON = str(program)
+    return program
+
+
+@pytest.fixture
+async def works(
+    bench: Bench,
+    trainer: Path,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Works:
+    settings.JOB_FOLDER, settings.JOB_STORE = tmp_path / "jobs", str(tmp_path / "job-store")
+    settings.MODEL_STORE, settings.MODEL_COPIES = str(tmp_path / "models"), tmp_path / "copies"
+    works = Works(bench, tmp_path)
+    monkeypatch.setattr("inference.jobs.bases.place", works.place)
+    return works

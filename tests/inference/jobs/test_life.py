@@ -1,0 +1,108 @@
+"""A job from its creation to its end: states, events, curves, checkpoints, result and bill."""
+
+import pytest
+
+from audit.models import Event
+from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
+from inference.models import (
+    Completion,
+    Job,
+    JobCheckpoint,
+    JobEvent,
+    JobMetric,
+    JobState,
+    ModelVersion,
+    VersionKind,
+)
+from inference.models.completion import Checkpoint
+from tenants.models import LedgerEntry, Price
+from tests.inference.jobs.works import Works, in_database, rows
+
+
+async def test_a_job_succeeds_and_registers_what_it_made(works: Works) -> None:
+    job = await works.create(steps=6, suffix="Support Team")
+    assert job.state == JobState.VALIDATING
+    await works.drive()
+    assert (await works.reaches(job, "queued")).validated_at
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    version = await in_database(ModelVersion.objects.get)(pk=job.result_version_id)
+    assert (str(version), version.kind) == ("tiny-support-team@1", VersionKind.ADAPTER)
+    assert version.licence == "mit"
+    assert (await in_database(version.parents.get)()).name == "tiny"
+    assert job.result == {"steps": 6, "model": "tiny-support-team@1"}
+    assert (job.done, job.of, job.tokens, job.time_left) == (6, 6, 600, None)
+
+
+async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
+    job = await works.create(steps=6, save_every=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    points = await rows(JobMetric.objects.filter(job=job).since(0))
+    assert [(p.step, p.train_loss) for p in points] == [(n, 5 / n) for n in range(1, 7)]
+    assert [p.held_out_loss for p in points] == [None, 3, None, 1.5, None, 1]
+    later = await rows(JobMetric.objects.filter(job=job).since(points[3].pk))
+    assert [p.step for p in later] == [5, 6]
+    kept = await rows(JobCheckpoint.objects.filter(job=job).order_by("step"))
+    assert kept[-1].step == 6
+    assert kept[-1].held_out_loss == 1
+    assert {name for name, *_ in kept[-1].files} >= {
+        "step-000006/state.json",
+        "step-000006/weights.safetensors",
+    }
+    codes = await rows(JobEvent.objects.filter(job=job).values_list("code", flat=True))
+    assert codes == ["started", "registered"]
+
+
+async def test_a_checkpoint_becomes_a_version_that_serves(works: Works) -> None:
+    job = await works.create(steps=6, save_every=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    kept = await rows(JobCheckpoint.objects.filter(job=job, step=4).select_related("job"))
+    for _ in range(2):  # again is the same
+        version = await in_database(register_checkpoint)(kept[0], by="test")
+        assert (str(version), version.kind) == ("tiny-fine-tune-step-4@1", VersionKind.ADAPTER)
+    kept[0].files = []
+    with pytest.raises(NoFiles):
+        await in_database(register_checkpoint)(kept[0], by="test")
+
+
+async def test_each_act_is_on_record(works: Works) -> None:
+    job = await works.create(steps=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    events = Event.objects.filter(detail__job=job.public_id).order_by("id")
+    actions = await rows(events.values_list("action", "actor"))
+    assert actions == [("job:create", job.actor), ("job:succeed", "platform")]
+
+
+async def test_the_bill_is_the_time_up_to_each_checkpoint(works: Works) -> None:
+    await in_database(Price.set)(works.bench.pool, 0, 0, 0, gpu_hour=36, by="test")
+    job = await works.create(steps=4, step_s=0.3, save_every=2)
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    gpu_ms, cost = await works.bill()
+    assert (job.gpu_ms, job.cost) == (gpu_ms, cost)
+    assert 1_000 <= gpu_ms <= 20_000
+    assert cost == round(gpu_ms * 10_000 / 1000), "36 an hour is a cent a second"
+    entry = await in_database(LedgerEntry.objects.get)(kind="settle")
+    assert (entry.gpu_ms, entry.cost) == (gpu_ms, cost)
+    assert not await in_database(Checkpoint.objects.exists)()
+    assert not await in_database(Completion.objects.open().exists)()
+
+
+async def test_nothing_of_it_stays_on_the_workers_disk(works: Works) -> None:
+    job = await works.create(steps=2)
+    runner = works.start()
+    await works.reaches(job, "succeeded")
+    await works.stop(runner)
+    assert not list((works.folder / "jobs").glob("*"))
+
+
+async def test_a_job_waits_for_its_turn_behind_other_work(works: Works) -> None:
+    """Without a runner it is queued, and takes no GPU time."""
+    job = await works.create(steps=2)
+    job = await works.reaches(job, "queued")
+    assert job.order_id
+    assert await works.bill() == (0, 0)
+    assert (await in_database(Job.objects.get)(pk=job.pk)).started_at is None

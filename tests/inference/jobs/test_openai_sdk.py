@@ -1,0 +1,190 @@
+"""`/v1/fine_tuning/jobs` with OpenAI's own SDK, and what a stranger sees of it: nothing."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+import pytest
+
+from inference.models import Job
+from tenants.models import ApiKey, Quota, Tenant
+from tests.inference.jobs.works import LINES, Works, in_database
+from tests.inference.web import served, serving
+
+BASE = "http://forebay.example/v1"
+
+
+async def client_of(tenant: Tenant) -> openai.AsyncOpenAI:
+    _key, secret = await in_database(ApiKey.issue)(tenant, "sdk", by="test")
+    transport = httpx2.ASGITransport(served, client=("198.51.100.7", 1234))
+    return openai.AsyncOpenAI(
+        api_key=secret,
+        base_url=BASE,
+        max_retries=0,
+        http_client=httpx2.AsyncClient(transport=transport, base_url=BASE),
+    )
+
+
+@pytest.fixture
+async def alice(works: Works) -> AsyncIterator[openai.AsyncOpenAI]:
+    await in_database(works.base)()
+    async with serving():
+        client = await client_of(works.bench.acme)
+        yield client
+        await client.close()
+
+
+async def uploaded(client: openai.AsyncOpenAI, content: bytes = LINES) -> str:
+    file = await client.files.create(file=("chats.jsonl", content), purpose="fine-tune")
+    assert file.purpose == "fine-tune"
+    return file.id
+
+
+async def job_of(client: openai.AsyncOpenAI, **more: Any) -> Any:
+    fields = {"model": "tiny", "training_file": await uploaded(client), **more}
+    return await client.fine_tuning.jobs.create(**fields)
+
+
+async def row_of(job: Any) -> Job:
+    row: Job = await in_database(Job.objects.get)(pk=job.id.removeprefix("ftjob-"))
+    return row
+
+
+async def test_a_job_from_its_file_to_its_model(works: Works, alice: openai.AsyncOpenAI) -> None:
+    supervised = {"hyperparameters": {"n_epochs": 2, "batch_size": "auto"}}
+    method = {"type": "supervised", "supervised": supervised}
+    job = await job_of(alice, suffix="support", method=method, seed=7, metadata={"case": "1"})
+    assert (job.object, job.status, job.model) == ("fine_tuning.job", "validating_files", "tiny")
+    assert (job.seed, job.metadata, job.error) == (7, {"case": "1"}, None)
+    assert job.method.supervised.hyperparameters.n_epochs == 2
+    row = await row_of(job)
+    assert row.parameters == {"epochs": 2}
+    works.start()
+    await works.reaches(row, "succeeded")
+    job = await alice.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.fine_tuned_model) == ("succeeded", "tiny-support@1")
+    assert job.finished_at
+    assert job.trained_tokens == 600
+    listing = await alice.fine_tuning.jobs.list(limit=1)
+    assert ([each.id for each in listing.data], listing.has_more) == ([job.id], False)
+    events = await alice.fine_tuning.jobs.list_events(job.id)
+    assert [event.message for event in events.data][-1] == "started at step 0"
+    points = await alice.fine_tuning.jobs.checkpoints.list(job.id)
+    assert points.data[0].step_number == 6
+    assert points.data[0].metrics.valid_loss == 1
+
+
+async def test_pause_resume_and_cancel(works: Works, alice: openai.AsyncOpenAI) -> None:
+    job = await job_of(alice)
+    row = await works.reaches(await row_of(job), "queued")
+    paused = await alice.fine_tuning.jobs.pause(job.id)
+    assert paused.model_dump()["status"] == "paused", "a state that the SDK's types lack"
+    with pytest.raises(openai.ConflictError):
+        await alice.fine_tuning.jobs.pause(job.id)
+    await works.reaches(row, "paused", order=False)
+    assert (await alice.fine_tuning.jobs.resume(job.id)).status == "queued"
+    assert (await alice.fine_tuning.jobs.cancel(job.id)).status == "cancelled"
+    with pytest.raises(openai.ConflictError):
+        await alice.fine_tuning.jobs.resume(job.id)
+
+
+async def test_problems_name_their_lines(works: Works, alice: openai.AsyncOpenAI) -> None:
+    user_alone = orjson.dumps({"messages": [{"role": "user", "content": "a secret"}]})
+    lines = [LINES.strip(), b"{broken", user_alone, b'{"messages": []}', b"\xff\xfe"]
+    file = await uploaded(alice, b"\n".join(lines))
+    job = await alice.fine_tuning.jobs.create(model="tiny", training_file=file)
+    row = await works.reaches(await row_of(job), "failed")
+    assert [(p["line"], p["message"]) for p in row.problems] == [
+        (11, "this line is not valid JSON"),
+        (12, "the chat has no answer of an assistant with text"),
+        (13, "`messages` must be a list with at least one message"),
+        (14, "this line is not UTF-8"),
+    ]
+    job = await alice.fine_tuning.jobs.retrieve(job.id)
+    assert job.error
+    assert job.error.code == "invalid_training_file"
+    assert job.error.message
+    assert job.error.message.startswith("line 11: this line is not valid JSON")
+    assert "secret" not in str(row.problems)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "nobody-has-it"}, "model"),
+        ({"training_file": "file-00000000000000000000000000000000"}, "training_file"),
+        ({"method": {"type": "dpo"}}, "method.type"),
+        ({"method": {"type": "reinforcement"}}, "method.type"),
+        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations"),
+        ({"hyperparameters": {"n_epochs": 0}}, "n_epochs"),
+        ({"hyperparameters": {"beta": 1}}, "beta"),
+        ({"suffix": "x" * 65}, "suffix"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+async def test_what_cannot_be_is_refused_in_words(
+    alice: openai.AsyncOpenAI, fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises((openai.BadRequestError, openai.NotFoundError)) as refusal:
+        await job_of(alice, **fields)
+    assert refusal.value.param == param
+    assert not await in_database(Job.objects.exists)()
+
+
+async def test_a_file_for_batches_trains_nothing(alice: openai.AsyncOpenAI) -> None:
+    file = await alice.files.create(file=("lines.jsonl", LINES), purpose="batch")
+    with pytest.raises(openai.BadRequestError, match="fine-tune"):
+        await alice.fine_tuning.jobs.create(model="tiny", training_file=file.id)
+
+
+async def test_a_file_in_use_stays(works: Works, alice: openai.AsyncOpenAI) -> None:
+    file = await uploaded(alice)
+    job = await alice.fine_tuning.jobs.create(model="tiny", training_file=file)
+    with pytest.raises(openai.ConflictError):
+        await alice.files.delete(file)
+    await alice.fine_tuning.jobs.cancel(job.id)
+    await works.drive()
+    assert (await alice.files.delete(file)).deleted
+
+
+async def test_without_gpu_time_no_job_begins(works: Works, alice: openai.AsyncOpenAI) -> None:
+    await in_database(Quota.set)(
+        works.bench.acme, unit="gpu_seconds", window="day", limit=0, by="test"
+    )
+    with pytest.raises(openai.RateLimitError) as refusal:
+        await job_of(alice)
+    assert refusal.value.code == "insufficient_quota"
+
+
+async def test_charlie_can_neither_read_nor_tell_apart_acmes_jobs(
+    works: Works, alice: openai.AsyncOpenAI
+) -> None:
+    job = await job_of(alice)
+    globex = await in_database(Tenant.open)("globex", by="test")
+    charlie = await client_of(globex)
+    jobs = charlie.fine_tuning.jobs
+    nobodys = "ftjob-" + "0" * 32
+    acts = (jobs.retrieve, jobs.cancel, jobs.pause, jobs.resume, jobs.list_events)
+    for act in (*acts, jobs.checkpoints.list):
+        answers = []
+        for name in (job.id, nobodys):
+            with pytest.raises(openai.NotFoundError) as refusal:
+                await act(name)
+            answers.append((refusal.value.body, refusal.value.status_code))
+        assert answers[0] == answers[1], "a job of another is as if there were none"
+    assert (await jobs.list()).data == []
+    with pytest.raises(openai.NotFoundError):
+        await jobs.create(model="tiny", training_file=job.training_file)
+    assert (await alice.fine_tuning.jobs.retrieve(job.id)).status == "validating_files"
+    await charlie.close()
+
+
+async def test_a_key_sees_its_own_jobs_alone(works: Works, alice: openai.AsyncOpenAI) -> None:
+    job = await job_of(alice)
+    bob = await client_of(works.bench.acme)
+    with pytest.raises(openai.NotFoundError):
+        await bob.fine_tuning.jobs.retrieve(job.id)
+    assert (await bob.fine_tuning.jobs.list()).data == []
+    await bob.close()

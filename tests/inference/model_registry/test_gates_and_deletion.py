@@ -1,0 +1,238 @@
+"""What may serve, what may be deleted, and what is left when a process dies."""
+
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from audit.actions import Action
+from audit.models import Event
+from audit.retention import legal_hold
+from inference.model_registry import deleting, gates, marking, opening, tidying
+from inference.model_registry.opening import local_copy
+from inference.model_registry.promoting import promote
+from inference.model_registry.registering import register
+from inference.model_registry.storage import store
+from inference.models import Engine, Model, ModelVersion, Pool, VersionKind, VersionState
+from inference.personal_data import model_versions
+from tenants.models import Tenant
+from tests.inference.model_registry.files import folder, gguf
+
+BASE, FULL = VersionKind.BASE, VersionKind.FULL
+BY = "test"
+
+
+@pytest.fixture
+def base(db: None, tmp_path: Path) -> ModelVersion:
+    file = gguf(tmp_path / "base" / "base.gguf")
+    return register(tenant_id=None, name="base", folder=file, kind=BASE)
+
+
+@pytest.fixture
+def engine(db: None) -> Engine:
+    pool = Pool.add(Model.add("chat", by=BY), "here", by=BY)
+    return Engine.add(pool, "gpu-1", by=BY, kind="llama_cpp", url="http://127.0.0.1:17001")
+
+
+@pytest.fixture
+def of_acme(acme: Tenant, tmp_path: Path) -> ModelVersion:
+    return register(tenant_id=acme.pk, name="own", folder=folder(tmp_path / "own"), kind=FULL)
+
+
+@pytest.fixture
+def no_gates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "_gates", {})
+
+
+# Promotion ---------------------------------------------------------------------------------------
+def test_a_version_takes_the_place_of_an_engine(base: ModelVersion, engine: Engine) -> None:
+    changes = {"url": "http://127.0.0.1:17002"}
+    replacement = promote(base, engine, by=BY, changes=changes, keeps_old=True)
+    assert replacement.new
+    assert replacement.new.model_version_id == base.pk
+    assert replacement.new.options["version"] == "base-1"
+    event = Event.objects.get(action=Action.MODEL_VERSION_PROMOTE)
+    assert event.detail["engine"] == "gpu-1"
+
+
+def test_a_server_of_this_machine_gets_a_copy_of_the_file(
+    base: ModelVersion, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    settings.ENGINE_KEYS_FILE = tmp_path / "engines.key"
+    settings.ENGINE_KEYS_FILE.write_text("secret")
+    Engine.objects.filter(pk=engine.pk).update(options={"launch": {"model": "old.gguf"}})
+    engine.refresh_from_db()
+    new = promote(base, engine, by=BY).new
+    assert new
+    assert new.options["launch"] == {"model": f"registry:{base.pk}/base.gguf"}
+
+
+def test_a_gate_that_misses_a_report_refuses(
+    base: ModelVersion, engine: Engine, no_gates: None
+) -> None:
+    gates.register("reports", lambda version, engine: [f"{version}: there is no report"])
+    with pytest.raises(gates.GateRefused, match="base@1: there is no report") as refusal:
+        promote(base, engine, by=BY, changes={"url": "http://127.0.0.1:17002"})
+    refusal.value.record(BY)
+    event = Event.objects.get(action=Action.MODEL_VERSION_REFUSE)
+    assert event.detail["reasons"] == ["base@1: there is no report"]
+    assert not engine.replaced_by.exists()
+
+
+def test_a_tenants_version_serves_in_that_tenants_model_alone(
+    of_acme: ModelVersion, engine: Engine, acme: Tenant, globex: Tenant
+) -> None:
+    changes = {"url": "http://127.0.0.1:17002"}
+    for owner in (None, globex.pk):
+        Model.objects.update(only_for=owner)
+        with pytest.raises(ValidationError, match="tenant's own"):
+            promote(of_acme, Engine.objects.get(), by=BY, changes=changes)
+    Model.objects.update(only_for=acme.pk)
+    assert promote(of_acme, Engine.objects.get(), by=BY, changes=changes).new
+
+
+def test_adapters_and_unready_versions_do_not_serve(base: ModelVersion, engine: Engine) -> None:
+    ModelVersion.objects.update(kind=VersionKind.ADAPTER)
+    base.refresh_from_db()
+    with pytest.raises(ValidationError, match="serves no requests alone"):
+        promote(base, engine, by=BY)
+    ModelVersion.objects.update(state=VersionState.IMPORTING)
+    base.refresh_from_db()
+    with pytest.raises(ValidationError, match="not ready"):
+        promote(base, engine, by=BY)
+
+
+# Deletion ----------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_files_go_with_the_last_version_that_has_them(acme: Tenant, tmp_path: Path) -> None:
+    where = folder(tmp_path / "m")
+    first, second = (
+        register(tenant_id=acme.pk, name="x", folder=where, kind=BASE) for _ in range(2)
+    )
+    digest = first.files.get(name="model.safetensors").sha256
+    deleting.delete(first, by=BY)
+    assert store().has(str(acme.pk), digest)
+    copy = local_copy(second)
+    deleting.delete(second, by=BY)
+    assert not store().has(str(acme.pk), digest)
+    assert not copy.exists()
+    assert not second.files.exists()
+
+
+def test_what_serves_stays(base: ModelVersion, engine: Engine) -> None:
+    promote(base, engine, by=BY, changes={"url": "http://127.0.0.1:17002"})
+    with pytest.raises(ValidationError, match=r"It is in use: gpu-1\.base-1\."):
+        deleting.delete(base, by=BY)
+    base.refresh_from_db()
+    assert base.state == VersionState.READY
+
+
+def test_others_say_that_they_use_a_version(
+    base: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleting, "_uses", [lambda version: "an adapter"])
+    with pytest.raises(ValidationError, match="It is in use: an adapter"):
+        deleting.delete(base, by=BY)
+
+
+def test_a_hold_of_the_tenant_keeps_its_versions(of_acme: ModelVersion, acme: Tenant) -> None:
+    ends = timezone.now() + timedelta(hours=1)
+    legal_hold.request(acme.pk, by=BY, reason="court", expires_at=ends, subject_id=uuid4())
+    whole = legal_hold.request(acme.pk, by=BY, reason="court", expires_at=ends)
+    legal_hold.approve(whole, by="other", person="other")
+    with pytest.raises(legal_hold.OnHold):
+        deleting.delete(of_acme, by=BY)
+
+
+def test_a_dead_import_is_given_up(of_acme: ModelVersion, acme: Tenant) -> None:
+    old = timezone.now() - tidying.GIVEN_UP
+    ModelVersion.objects.update(state=VersionState.IMPORTING, touched_at=old)
+    tidying.give_up()
+    of_acme.refresh_from_db()
+    assert of_acme.state == VersionState.FAILED
+    assert not of_acme.files.exists()
+    assert list(store().stored(str(acme.pk))) == []
+
+
+def test_objects_without_a_row_go_after_a_day(
+    of_acme: ModelVersion, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_acme.files.filter(name="config.json").delete()
+    assert tidying.remove_unknown() == 0
+    monkeypatch.setattr(tidying, "UNKNOWN", timedelta(seconds=-1))
+    assert tidying.remove_unknown() == 1
+    assert len(list(store().stored(str(acme.pk)))) == 2
+
+
+def test_old_versions_go_with_their_retention_unless_they_serve(
+    of_acme: ModelVersion, acme: Tenant, engine: Engine, tmp_path: Path
+) -> None:
+    served = register(tenant_id=acme.pk, name="served", folder=folder(tmp_path / "s"), kind=FULL)
+    Engine.objects.update(model_version_id=served.pk)
+    later = timezone.now() + timedelta(days=1)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1
+    of_acme.refresh_from_db()
+    assert of_acme.state == VersionState.DELETED
+    assert not of_acme.files.exists()
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1  # its row
+    assert list(ModelVersion.objects.of(acme.pk)) == [served]
+
+
+# Copies and marks --------------------------------------------------------------------------------
+@pytest.fixture
+def old_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "RECENT_S", -1)
+
+
+def test_copies_that_nobody_uses_make_room(
+    base: ModelVersion, of_acme: ModelVersion, settings: Settings, old_copies: None
+) -> None:
+    first = local_copy(base)
+    settings.MODEL_COPIES_BYTES = of_acme.size
+    assert local_copy(of_acme).exists()
+    assert not first.exists()
+
+
+def test_copies_that_serve_stay(
+    base: ModelVersion,
+    of_acme: ModelVersion,
+    engine: Engine,
+    settings: Settings,
+    old_copies: None,
+) -> None:
+    first = local_copy(base)
+    Engine.objects.update(model_version_id=base.pk)
+    settings.MODEL_COPIES_BYTES = of_acme.size
+    with pytest.raises(opening.NoRoom):
+        local_copy(of_acme)
+    assert first.exists()
+
+
+def test_a_mark_reaches_what_was_made_from_a_version(acme: Tenant, tmp_path: Path) -> None:
+    data = uuid4()
+    trained = register(
+        tenant_id=acme.pk,
+        name="x",
+        folder=folder(tmp_path / "m"),
+        kind=FULL,
+        data_set_versions=[data],
+    )
+    quantised = register(
+        tenant_id=acme.pk,
+        name="x-q8",
+        folder=gguf(tmp_path / "q.gguf"),
+        kind=VersionKind.QUANTISED,
+        parents=[trained.pk],
+    )
+    other = register(tenant_id=acme.pk, name="y", folder=folder(tmp_path / "m"), kind=FULL)
+    marked = marking.mark_trained_on(acme.pk, [data], "a person was erased", by=BY)
+    assert {version.pk for version in marked} == {trained.pk, quantised.pk}
+    assert marking.mark_trained_on(acme.pk, [data], "another", by=BY) == []
+    trained.refresh_from_db()
+    other.refresh_from_db()
+    assert trained.marked_reason == "a person was erased"
+    assert other.marked_at is None

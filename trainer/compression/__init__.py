@@ -1,0 +1,1 @@
+"""A smaller model out of a larger one: layers, words and width cut, then taught by the larger."""

@@ -1,0 +1,1 @@
+"""Scores of a Hugging Face folder on task sets, and calibrators of its scores; imports torch."""

@@ -1,0 +1,1 @@
+"""Training of a model on texts or chats, by an adapter or all weights; imports torch."""

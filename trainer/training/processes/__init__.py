@@ -1,0 +1,1 @@
+"""The processes that share the steps of one run."""

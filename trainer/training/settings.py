@@ -1,0 +1,53 @@
+"""How a loop trains: the parameters of an order that all kinds of training share."""
+
+from dataclasses import dataclass
+
+from trainer.order import Order
+from trainer.training.input.sequences import Sequences
+
+LEAST_SHARE = 0.05  # of the learning rate, at the end
+_RATES = {"lora": 4e-4, "full": 5e-5}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    epochs: int
+    learning_rate: float
+    batch: int
+    warm_up: int
+    save_every: int
+    evaluate_every: int | None
+    patience: int
+    most_steps: int | None
+    seed: int
+
+    @classmethod
+    def of(cls, order: Order) -> "Settings":
+        given = order.parameters
+        return cls(
+            epochs=given["epochs"],
+            learning_rate=given["learning_rate"] or _RATES[given.get("method", "full")],
+            batch=given["batch"],
+            warm_up=given["warm_up"],
+            save_every=given["save_every"],
+            evaluate_every=given["evaluate_every"],
+            patience=given.get("patience", 0),
+            most_steps=given["most_steps"],
+            seed=order.seed,
+        )
+
+    def steps_of_epoch(self, data: Sequences) -> int:
+        return -(-len(data) // self.batch)
+
+    def total_steps(self, data: Sequences) -> int:
+        steps = self.epochs * self.steps_of_epoch(data)
+        return min(steps, self.most_steps or steps)
+
+    def rate(self, step: int, total: int) -> float:
+        """Rises over the warm-up, a fifth of the run at most, then falls evenly."""
+        warm_up = max(1, min(self.warm_up, total // 5))
+        rise = min(1.0, (step + 1) / warm_up)
+        return self.learning_rate * rise * max(LEAST_SHARE, 1 - step / total)
+
+    def evaluates_after(self, step: int, data: Sequences) -> bool:
+        return step % (self.evaluate_every or self.steps_of_epoch(data)) == 0
