@@ -37,7 +37,6 @@ tenant = Tenant.objects.get(name='bench')
 adapter = Adapter.objects.of(tenant).first() or acts.create(tenant, '{base}', 'support', by='test')
 {act}
 """
-STEP = "print(AdapterPromotion.objects.filter(version_id='{version}').first().step)"
 
 
 class Adapted(Platform):

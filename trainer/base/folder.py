@@ -30,6 +30,7 @@ def base_folder(job: Job) -> Path:
         return _converted(job, file)
     if not (base / "config.json").is_file() or not list(base.glob("*.safetensors")):
         raise unusable("base_format", "The base has no config.json or no safetensors file")
+    read_config(base)
     if not any((base / name).is_file() for name in TOKENIZER_FILES if name.startswith("LICENSE")):
         job.events.warning("no_licence", "The base has no file with its licence")
     return base

@@ -54,9 +54,9 @@ async def test_the_trainers_exit_code_decides(
 
 async def test_a_worker_that_stops_puts_the_job_back_and_another_goes_on(works: Works) -> None:
     job = await works.create(steps=20, step_s=0.2, save_every=100)
-    runner = works.start()
+    works.start()
     await works.reaches(job, "running", step=3)
-    await works.stop(runner)
+    await works.stop()
     checkpoint = await in_database(Checkpoint.objects.get)()
     assert (checkpoint.stops, checkpoint.preemptions) == (1, 0)
     assert checkpoint.gpu_ms > 0
@@ -83,9 +83,9 @@ async def test_a_lost_lease_loses_the_steps_since_the_last_checkpoint_alone(work
 
 async def test_redis_loses_everything(works: Works) -> None:
     job = await works.create(steps=12, step_s=0.2, save_every=2)
-    runner = works.start()
+    works.start()
     await works.reaches(job, "running", step=4)
-    await works.stop(runner)
+    await works.stop()
     await forget_pool(works.bench.link, works.bench.pool)
     row = await in_database(Job.objects.get)(pk=job.pk)
     assert row.order_id

@@ -93,9 +93,9 @@ async def test_the_bill_is_the_time_up_to_each_checkpoint(works: Works) -> None:
 
 async def test_nothing_of_it_stays_on_the_workers_disk(works: Works) -> None:
     job = await works.create(steps=2)
-    runner = works.start()
+    works.start()
     await works.reaches(job, "succeeded")
-    await works.stop(runner)
+    await works.stop()
     assert not list((works.folder / "jobs").glob("*"))
 
 

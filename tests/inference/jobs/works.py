@@ -144,10 +144,12 @@ class Works:
         fresh = await in_database(Job.objects.get)(pk=job.pk)
         await in_database(getattr(fresh, verb))(by="test")
 
-    async def stop(self, runner: Runner) -> None:
+    async def stop(self) -> None:
+        """Stop the runner, whichever has been woken last."""
         self._wakes = False
-        runner.stop()
-        await asyncio.wait_for(self.bench.drains[self.bench.runners.index(runner)], 60)
+        for runner in self.bench.runners:
+            runner.stop()
+        await asyncio.wait_for(asyncio.gather(*self.bench.drains), 60)
 
     async def bill(self) -> tuple[int, int]:
         """Returns GPU milliseconds and cost of all settled orders."""

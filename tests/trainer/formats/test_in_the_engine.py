@@ -155,7 +155,7 @@ model = get_peft_model(model, config).eval()
 with torch.no_grad():
     for name, weight in model.named_parameters():
         if "lora_B" in name:
-            weight.normal_(0, 0.02)
+            weight.normal_(0, 0.2)
 model.save_pretrained(target)
 tokens = AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
 ids = torch.tensor([tokens])
