@@ -49,6 +49,7 @@ def _of_files(tenant_id: UUID, subject_id: UUID) -> list[UUID]:
 
 def _tell(version: ModelVersion) -> None:
     """Give a notice to the owner of a model: whoever ordered the job that made it."""
+    assert version.tenant_id
     job = Job.objects.filter(pk__in=[version.made_by_job]).first()
     DataSetNotice.objects.create(
         tenant_id=version.tenant_id,

@@ -159,8 +159,9 @@ class Following:
             _has_notification(connection)
 
     def _connected(self) -> psycopg.Connection[Any]:
-        patience = settings.DATABASE_PATIENCE
-        return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **patience)
+        # Adapters are rows of tenants: only the system's scope shows those of all.
+        options = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
+        return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **options)
 
 
 def _has_notification(connection: psycopg.Connection[Any]) -> bool:

@@ -149,7 +149,8 @@ async def test_what_cannot_fit_is_refused_before_it_is_parsed(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its model has 100,000 tokens of context."""
-    monkeypatch.setattr(views.requests, "parsed", lambda _: pytest.fail("it was parsed"))
+    parsed = "inference.api.openai.views.requests.parsed"
+    monkeypatch.setattr(parsed, lambda _: pytest.fail("it was parsed"))
     for path in (COMPLETIONS, "/openai/deployments/small/chat/completions"):
         answer = await client.post(path, content=chat(1_700 * KILOBYTE))
         assert answer.status_code == 400
