@@ -171,7 +171,8 @@ class BackupProcess:
             last = bases.all_bases(self._repository)[-1:]
             if not last or last[0].timeline != self._cluster.timeline() or self._is_behind():
                 self._forget_base()
-            elif last[0].label > self._progress.base:  # `forebay backup now` made it
+            elif self._progress.base and last[0].label > self._progress.base:
+                # `forebay backup now` made it. Before a new base, those of the past do not count.
                 self._record(last[0], took_s=0.0)
         return time.time() - self._progress.base_at >= self._wishes.base_every_s
 
