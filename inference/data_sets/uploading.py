@@ -1,5 +1,7 @@
 """An upload: encrypted pieces in order, read by a background process once it is complete."""
 
+from django.db import transaction
+
 from inference.data_sets.chunks import store
 from inference.models import (
     ChunkPart,
@@ -35,6 +37,7 @@ def begin(data_set: DataSet, form: DataSetFormat, *, by: str) -> DataSetVersion:
     return data_set.add_version(by=by, source=DataSetSource.UPLOAD, form=form, state=state)
 
 
+@transaction.atomic
 def add_piece(version: DataSetVersion, number: int, content: bytes) -> None:
     """Store a piece; the last one may be sent again. Raises NotUploading, WrongPiece, TooLarge,
     StorageFull.
@@ -53,6 +56,7 @@ def add_piece(version: DataSetVersion, number: int, content: bytes) -> None:
     store(chunk, content, uploaded_bytes(version) + len(content))
 
 
+@transaction.atomic
 def finish(version: DataSetVersion) -> None:
     """Have the upload read. Raises NotUploading."""
     lock(version)

@@ -67,6 +67,7 @@ ELSEWHERE = {
     "console/compliance/drills/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
+    "console/t/<slug:tenant>/evaluations/<uuid:evaluation>/live/": "a part of a page",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",
     "console/t/<slug:tenant>/chart/": "a part of a page",
     "console/t/<slug:tenant>/shares/": "a part of a page",
@@ -216,6 +217,7 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
         "conversation": conversation(alice),
         "deletion": certified.pk,
         "replacement": replacement().pk,
+        "number": 1,
     }
     return lambda name: str(named.get(name) or objects.standing(name))
 

@@ -223,7 +223,8 @@ def test_every_role_that_reads_texts_has_the_duty(
 
 def _reading_acts() -> list[str]:
     pages = [page for page in PAGES if Permission.VIEW_PROMPTS in (page.sees, page.acts)]
-    return [re.sub("<uuid:.*?>", str(uuid4()), page.path) for page in pages]
+    paths = [page.path.replace("<int:number>", "1") for page in pages]
+    return [re.sub("<uuid:.*?>", str(uuid4()), path) for path in paths]
 
 
 @pytest.mark.django_db

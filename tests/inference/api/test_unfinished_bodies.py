@@ -12,7 +12,6 @@ from pytest_django.fixtures import Settings
 
 from inference.api.call import HEAVY
 from inference.api.http import request
-from inference.api.openai import views
 from inference.intake.context import Context
 from inference.intake.limits import unadmitted_bodies
 from inference.intake.limits.unadmitted_bodies import FREE, BodyBudget

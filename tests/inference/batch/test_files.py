@@ -124,7 +124,7 @@ async def test_a_list_that_cannot_be_read(shop: Shop) -> None:
 
 async def test_a_form_that_asks_for_something_else(shop: Shop) -> None:
     form: dict[str, str]
-    for form in ({"purpose": "fine-tune"}, {"metadata": "x"}):
+    for form in ({"purpose": "assistants"}, {"metadata": "x"}):
         answer = await shop.upload(b"{}", **form)
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == next(iter(form))
@@ -308,9 +308,9 @@ async def test_what_is_erased_after_its_last_byte_is_not_told_as_stored(
 ) -> None:
     finish = file_store.FileWriter.finish
 
-    def after_an_erasure(self: file_store.FileWriter, *more: Any) -> File:
+    def after_an_erasure(self: file_store.FileWriter, *more: Any, **fields: Any) -> File:
         File.objects.all().delete()
-        return finish(self, *more)
+        return finish(self, *more, **fields)
 
     monkeypatch.setattr(file_store.FileWriter, "finish", after_an_erasure)
     assert await code(await shop.upload(SECRET)) == (409, "file_gone")

@@ -45,7 +45,7 @@ async def test_classes_are_served_in_strict_order(queue: FairQueue) -> None:
     assert await popped(queue, 2) == items["realtime"][:2]
     late = an_item(tenant="globex", klass="realtime")
     await queue.enqueue(late, SEALED)
-    rest = [*items["batch"], *items["finetune"], *items["preprocess"]]
+    rest = [item for klass in CLASSES if klass != "realtime" for item in items[klass]]
     assert set(await popped(queue, 2)) == {items["realtime"][2], late}
     assert await popped(queue, 20) == rest
 
