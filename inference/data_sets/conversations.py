@@ -21,6 +21,7 @@ from inference.data_sets.rows import Row
 from inference.models import Author, Conversation, Message
 from inference.order import unpacked
 from inference.reasoning import Said, parted
+from tenants.authentication.restriction import is_restricted
 from tenants.scope import tenant_scope
 
 CHATS, REQUESTS = "chats", "requests"
@@ -102,8 +103,15 @@ def _subjects(tenant_id: UUID, ids: list[UUID]) -> dict[UUID, UUID]:
     """Returns the person of each request that ended well."""
     events: QuerySet[Event] = Event.objects.filter(tenant_id=tenant_id, request_id__in=ids)
     ended = events.filter(action=Action.COMPLETION_COMPLETED, success=True)
-    pairs = ended.values_list("request_id", "subject_id")
-    return {request_id: subject for request_id, subject in pairs if request_id and subject}
+    pairs = list(ended.values_list("request_id", "subject_id"))
+    # Their keys do not open either; a process may have one of them still.
+    people = {subject for _request, subject in pairs if subject}
+    barred = {subject for subject in people if is_restricted(tenant_id, subject)}
+    return {
+        request_id: subject
+        for request_id, subject in pairs
+        if request_id and subject and subject not in barred
+    }
 
 
 def _messages(request: Payload, response: Payload) -> list[dict[str, str]]:

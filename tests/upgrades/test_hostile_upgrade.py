@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.operations import CreateModel
+from django.db.migrations.operations import AddField, CreateModel
+from django.db.migrations.operations.base import Operation
 from psycopg.conninfo import make_conninfo
 
 from config.supervisor.embedded.postgres import REQUESTS_ROLE
@@ -124,8 +125,14 @@ def made_anew(executor: MigrationExecutor, migration: Migration) -> None:
         for operation in migration.operations:
             before = state.clone()
             operation.state_forwards(migration.app_label, state)
-            if isinstance(operation, CreateModel):
+            if isinstance(operation, CreateModel) or _completes(operation, migration):
                 operation.database_forwards(migration.app_label, editor, before, state)
+
+
+def _completes(operation: Operation, migration: Migration) -> bool:
+    """Returns whether it adds a field to a table of the same migration."""
+    made = {each.name_lower for each in migration.operations if isinstance(each, CreateModel)}
+    return isinstance(operation, AddField) and operation.model_name_lower in made
 
 
 def test_half_an_upgrade_opens_no_new_table_and_a_whole_one_guards_it(acme: Tenant) -> None:

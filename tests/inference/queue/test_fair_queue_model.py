@@ -403,6 +403,7 @@ class QueueWithTurns(Queue):
         WorkClass("batch", minimum_share=0.25, share_after_s=HOUR_S),
         WorkClass("finetune", minimum_share=0, ageing_s=HOUR_S),
         WorkClass("preprocess", minimum_share=0.4, share_after_s=0, ageing_s=HOUR_S),
+        WorkClass("evaluation", minimum_share=0),
     )
 
     @precondition(lambda self: self.turns.hours)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, showing
 from console.api.jobs.owner import owner_of
-from console.api.jobs.progress import CheckpointShape, EventShape, MetricShape, VersionMade
+from console.api.jobs.progress import CheckpointShape, JobEventShape, MetricShape, VersionMade
 from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
@@ -158,7 +158,7 @@ class _OfJob(Resource):
 
 
 class JobEvents(_OfJob):
-    shape = EventShape
+    shape = JobEventShape
     orderings = ("-id", "id")
 
     def rows(self) -> QuerySet[JobEvent]:

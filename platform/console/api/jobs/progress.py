@@ -6,7 +6,7 @@ from console.api.strict_input import Row, Shape
 from inference.models.job_progress import Level
 
 
-class EventShape(Shape):
+class JobEventShape(Shape):
     id = s.IntegerField()
     at = s.DateTimeField()
     level = s.ChoiceField(Level.choices)
