@@ -44,7 +44,7 @@ class MixedDay:
 
 
 class FleetDay(msgspec.Struct):
-    """What one fleet did. GPU-hours; waits and first tokens in seconds."""
+    """The figures of one fleet: GPU-hours; waits and first tokens in seconds."""
 
     name: str
     requests: int

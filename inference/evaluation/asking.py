@@ -20,8 +20,8 @@ class Asked(msgspec.Struct, frozen=True):
     items: int
 
 
-def body_of(asked: Asked, model: str) -> bytes:
-    prompt = msgspec.json.encode(asked).decode()
+def body_of(work: Asked, model: str) -> bytes:
+    prompt = msgspec.json.encode(work).decode()
     return msgspec.json.encode({"model": model, "prompt": prompt})
 
 

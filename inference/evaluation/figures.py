@@ -136,8 +136,8 @@ def _guesses(items: Sequence[Item]) -> dict[str, float]:
 def _of_answers(content: Content, items: Sequence[Item], results: SideResults) -> list[Figure]:
     match = content.options.match
     wanted = [{normal(answer, match) for answer in item.answers} for item in items]
-    given = [normal(answer.text, match) for answer in results.answers]
-    right = [float(text in answers) for text, answers in zip(given, wanted, strict=True)]
+    answers_given = [normal(answer.text, match) for answer in results.answers]
+    right = [float(text in answers) for text, answers in zip(answers_given, wanted, strict=True)]
     commonest = Counter(word for answers in wanted for word in answers)
     majority = max(commonest.values(), default=0) / max(1, len(items))
     return _shares("exact_match", items, right, {"majority": majority})

@@ -45,7 +45,7 @@ class AnswerResult(msgspec.Struct, array_like=True):
 
 
 class SideResults(msgspec.Struct):
-    """All that one model gave. `versions` are those of the engines that were asked."""
+    """The results of one model. `versions` are those of the engines that were asked."""
 
     model: str
     kind: str

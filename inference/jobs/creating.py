@@ -24,7 +24,7 @@ SUFFIX = 64  # characters at most
 
 @dataclass(frozen=True, slots=True)
 class JobOwner:
-    """Who creates a job: their pseudonym, the payer of its GPU time, and what they may use."""
+    """The creator of a job: their pseudonym, the payer of its GPU time, and what they may use."""
 
     tenant_id: UUID
     subject_id: UUID

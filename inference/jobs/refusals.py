@@ -14,4 +14,4 @@ class NoRoom(JobRefused):
 
 
 class NoPool(JobRefused):
-    """No pool of this installation can do it now."""
+    """The installation has no pool that can do it now."""

@@ -58,8 +58,8 @@ class TrainerProcess:
 
 
 def _environment(own: Mapping[str, str], threads: int) -> dict[str, str]:
-    kept = {name: own[name] for name in _KEPT if name in own}
-    return kept | {
+    inherited = {name: own[name] for name in _KEPT if name in own}
+    return inherited | {
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),

@@ -43,7 +43,7 @@ _running: set[UUID] = set()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the files come from. `sha256` is of an https file, `revision` of a git repository."""
+    """The place of the files. `sha256` is of an https file, `revision` of a git repository."""
 
     type: Literal["folder", "https", "git"]
     url: str = ""

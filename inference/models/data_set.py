@@ -275,7 +275,7 @@ class DataSetNotice(models.Model):
 
 
 class ConversationUse(models.Model):
-    """Whether a tenant's data sets may be made of its recorded conversations; without a row: no."""
+    """A tenant's leave to make data sets of its conversations; without a row there is none."""
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="conversation_use")
     allowed = models.BooleanField(default=False)

@@ -84,7 +84,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(state__in=[S.IMPORTING, S.READY])
 
     def listed(self) -> Self:
-        """All but deleted ones, the latest first."""
+        """Leaves out deleted ones; the latest comes first."""
         return self.exclude(state=S.DELETED).order_by("-created_at")
 
     def trained_on(self, data_set_versions: Iterable[UUID]) -> Self:

@@ -119,12 +119,12 @@ def _submission(
     if scored and not all(each.scores_texts for each in engines_of(name)):
         raise Refused("cannot_score")
     ids = evaluation.pk, side, evaluation.task_set_id, evaluation.sha256
-    asked = Asked(*ids, evaluation.kind, evaluation.total)  # type: ignore[arg-type]
+    work = Asked(*ids, evaluation.kind, evaluation.total)  # type: ignore[arg-type]
     reserve = cost.reserve(content)
     return Submission(
         caller=caller,
         engine=engine,
-        body=asking.body_of(asked, engine.config.model),
+        body=asking.body_of(work, engine.config.model),
         chat=False,
         route=ROUTE,
         stream=False,

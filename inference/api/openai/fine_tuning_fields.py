@@ -49,10 +49,10 @@ def hyperparameters(body: Mapping[str, Any]) -> dict[str, int | float]:
     own = (method.get("supervised") or {}).get("hyperparameters") or {}
     values = {**(body.get("hyperparameters") or {}), **own}
     stored_objects.check_known(values, _HYPERPARAMETERS)
-    given = {name: value for name, value in values.items() if value not in (None, "auto")}
-    for name, value in given.items():
+    chosen = {name: value for name, value in values.items() if value not in (None, "auto")}
+    for name, value in chosen.items():
         _check(name, value)
-    return given
+    return chosen
 
 
 def _check(name: str, value: Any) -> None:

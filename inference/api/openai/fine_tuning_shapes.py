@@ -67,9 +67,9 @@ def _error(row: Job) -> dict[str, Any] | None:
 
 
 def _estimated(row: Job) -> int | None:
-    left = row.time_left
+    rest = row.time_left
     running = row.state == JobState.RUNNING
-    return int(time.time() + left.total_seconds()) if left is not None and running else None
+    return int(time.time() + rest.total_seconds()) if rest is not None and running else None
 
 
 def _file(pk: UUID | None) -> str | None:

@@ -45,7 +45,7 @@ print(json.dumps({"packages": found, "cuda": cuda, "gpu": usable}))
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a build of PyTorch takes, with all that goes with it."""
+    """The download, disk and time of a build of PyTorch, with all that goes with it."""
 
     download_mb: int
     disk_mb: int

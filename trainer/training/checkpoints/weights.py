@@ -58,7 +58,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class FullModel:
-    """All weights, in Hugging Face's format."""
+    """The whole model, in Hugging Face's format."""
 
     model: Any
     base: Path  # has the tokenizer

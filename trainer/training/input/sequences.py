@@ -29,7 +29,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """All tokens one after the other; sequence n goes from `starts[n]` to `starts[n + 1]`."""
+    """The tokens, one after the other; sequence n goes from `starts[n]` to `starts[n + 1]`."""
 
     tokens: Any
     counted: Any

@@ -66,8 +66,8 @@ class JobShape(Row):
     }
 
     def get_seconds_left(self, row: Job) -> int | None:
-        left = row.time_left
-        return None if left is None else round(left.total_seconds())
+        rest = row.time_left
+        return None if rest is None else round(rest.total_seconds())
 
 
 class NewJob(Shape):

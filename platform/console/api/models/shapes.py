@@ -23,7 +23,7 @@ _ID = "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"
 
 
 class SourceShape(Shape):
-    """Where the files are: `https` needs url and sha256, `git` a url, `folder` a path."""
+    """The place of the files: `https` needs url and sha256, `git` a url, `folder` a path."""
 
     type = s.ChoiceField(KINDS)
     url = s.CharField(max_length=2000, required=False)
