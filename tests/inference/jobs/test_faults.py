@@ -92,7 +92,8 @@ async def test_redis_loses_everything(works: Works) -> None:
     await in_database(restoring.enqueue_again)(works.bench.pool, row.order_id)
     works.start()
     await works.reaches(job, "succeeded")
-    assert works.steps() == list(range(1, 13))
+    assert sorted(set(works.steps())) == list(range(1, 13))
+    assert works.steps().count(2) == 1, "its checkpoint was stored long before"
 
 
 async def test_children_of_a_trainer_end_with_its_worker(works: Works) -> None:
