@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import django_filters as f
 from rest_framework import serializers as s
 
-from console.api.serving.engines import EngineChange
+from console.api.serving.replacements import SwitchChange
 from console.api.strict_input import Row, Shape
 from inference.model_registry.importing import KINDS, Source
 from inference.models import ModelVersion, VersionFormat, VersionKind, VersionState
@@ -15,7 +15,6 @@ from inference.models.model_version import (
     LONGEST_NAME,
     MOST_PARENTS,
 )
-from inference.models.replacement import LOAD_WITHIN_S, LONGEST_LOAD_S, MOST_WARM_UPS, WARM_UPS
 
 _SHA256 = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 _SOURCE = {"type": "https", "url": "https://models.example.com/m.gguf", "sha256": _SHA256}
@@ -134,26 +133,8 @@ class ModelFiles(Shape):
     EXAMPLE = {"files": [ModelFileShape.EXAMPLE], "manifest": {}, "signature": ""}
 
 
-class Promotion(EngineChange):
+class Promotion(SwitchChange):
     engine = s.UUIDField(help_text="The engine whose place it takes.")
-    warm_ups = s.IntegerField(
-        min_value=0,
-        max_value=MOST_WARM_UPS,
-        required=False,
-        help_text=f"Short answers before it serves. Default: {WARM_UPS}.",
-    )
-    load_within_s = s.IntegerField(
-        min_value=1,
-        max_value=LONGEST_LOAD_S,
-        required=False,
-        help_text=f"Seconds within which it must be warm. Default: {LOAD_WITHIN_S}.",
-    )
-    keeps_old = s.BooleanField(
-        required=False, help_text="The old engine stays, drained, for a rollback."
-    )
-    may_take_less = s.BooleanField(
-        required=False, help_text="Accept a shorter context, or the lack of a capability."
-    )
     EXAMPLE: ClassVar[dict[str, Any]] = {"engine": _ID, "keeps_old": True}
 
 

@@ -29,20 +29,9 @@ from tenants.operator_scopes import OperatorScope as Scope
 _SWITCH_OPTIONS = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
 
 
-class NewVersion(EngineChange):
-    name = s.CharField(
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        required=False,
-        help_text="Name of the new engine. Default: the old one's, with the version.",
-    )
-    version = s.CharField(
-        max_length=LONGEST_VERSION,
-        validators=[is_name],
-        required=False,
-        help_text="Default: v2, v3 and so on.",
-    )
-    kind = s.ChoiceField(sorted(KINDS), required=False)
+class SwitchChange(EngineChange):
+    """A change of an engine that serves, and how the new one takes its place."""
+
     warm_ups = s.IntegerField(
         min_value=0,
         max_value=MOST_WARM_UPS,
@@ -61,6 +50,22 @@ class NewVersion(EngineChange):
     may_take_less = s.BooleanField(
         required=False, help_text="Accept a shorter context, or the lack of a capability."
     )
+
+
+class NewVersion(SwitchChange):
+    name = s.CharField(
+        max_length=LONGEST_NAME,
+        validators=[is_name],
+        required=False,
+        help_text="Name of the new engine. Default: the old one's, with the version.",
+    )
+    version = s.CharField(
+        max_length=LONGEST_VERSION,
+        validators=[is_name],
+        required=False,
+        help_text="Default: v2, v3 and so on.",
+    )
+    kind = s.ChoiceField(sorted(KINDS), required=False)
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "url": "http://gpu-2:8000/v1",
         "version": "2026-01",
