@@ -70,8 +70,11 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
 def _answer(url: str, *, by_tenant: bool) -> Iterator[http.client.HTTPResponse]:
     """Follow redirects, each to a host that is allowed as well. Raises BadFile."""
     for _ in range(MOST_REDIRECTS + 1):
-        with closing(_Connection(place_of(url, by_tenant=by_tenant))) as connection:
-            answer = _ask(connection, url)
+        # An answer that is not read to its end keeps the socket open.
+        with (
+            closing(_Connection(place_of(url, by_tenant=by_tenant))) as connection,
+            closing(_ask(connection, url)) as answer,
+        ):
             if answer.status == http.client.OK:
                 yield answer
                 return
