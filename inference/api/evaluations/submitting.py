@@ -118,6 +118,7 @@ def _submission(
     scored, name = content.kind in SCORED, engine.config.name
     if scored and not all(each.scores_texts for each in engines_of(name)):
         raise Refused("cannot_score")
+    # The task set is there: `content` was read from it.
     ids = evaluation.pk, side, evaluation.task_set_id, evaluation.sha256
     work = Asked(*ids, evaluation.kind, evaluation.total)  # type: ignore[arg-type]
     reserve = cost.reserve(content)
