@@ -109,13 +109,13 @@ PARTS = {
         {"requests": 10_000, "prompts": 5_000}, {"requests": 1_000, "prompts": 500},
     ),
     "usage": Part("Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
-    "audit": Part("Audit", "audit", timed(5, 6.0), timed(1, 3.0), OWN),
+    "audit": Part("Audit", "audit.load", timed(5, 6.0), timed(1, 3.0), OWN),
     "audit-verify": Part(
-        "Verification of the audit trail", "audit_verify",
+        "Verification of the audit trail", "audit.verify",
         {"events": 1_000_000}, {"events": 100_000}, OWN,
     ),
     "audit-search": Part(
-        "Search in the audit trail", "audit_search", {"rows": 10_000_000}, {"rows": 500_000}, OWN
+        "Search in the audit trail", "audit.search", {"rows": 10_000_000}, {"rows": 500_000}, OWN
     ),
     "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
     "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bench.figures import Spread
-from bench.parts.audit import AuditReport, Flood, FloodRow
-from bench.parts.audit_sealing import Sealed
+from bench.parts.audit.load import AuditReport, Flood, FloodRow
+from bench.parts.audit.sealing import Sealed
 from bench.parts.catalogue import PARTS
 from bench.report import page
 from tests.bench.runs import results

@@ -10,8 +10,8 @@ import msgspec
 
 from config.backup.cluster import Cluster
 from config.backup.kind import Base
-from config.backup.repository import Repository
-from config.backup.sealed import Source, Target, Unreadable
+from config.backup.storage.repository import Repository
+from config.backup.storage.sealed import Source, Target, Unreadable
 from config.backup.wal import Segment, position
 from config.supervisor.terminal import RunProblem
 from infrastructure.release import VERSION

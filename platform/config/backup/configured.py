@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from config import backup_settings
-from config.backup.backup_key import NAME, BackupKey
 from config.backup.cluster import Cluster
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.kinds.pgbackrest import PgBackRest
-from config.backup.repository import Repository, open_store, systems
+from config.backup.storage.backup_key import NAME, BackupKey
+from config.backup.storage.repository import Repository, open_store, systems
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 from config.supervisor.terminal import RunProblem
 from infrastructure import private_file

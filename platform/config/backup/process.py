@@ -22,12 +22,12 @@ from config.backup.backlog import Backlog
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.receiver import Receiver
-from config.backup.repository import Repository
-from config.backup.sealed import Unreadable
 from config.backup.shipping import Shipping
+from config.backup.storage.repository import Repository
+from config.backup.storage.sealed import Unreadable
+from config.backup.storage.writer import Writing
 from config.backup.verification_schedule import VerificationSchedule
 from config.backup.witness_files import WitnessFiles
-from config.backup.writer import Writing
 from config.backup_settings import Wishes
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from config.backup import bases
 from config.backup.bases import StoredBase
-from config.backup.repository import Repository
+from config.backup.storage.repository import Repository
 from config.backup.stored_log import StoredLog
 
 

@@ -7,7 +7,7 @@ and put older ones back. What the writer remembers shows it.
 from collections.abc import Iterator, Mapping
 
 from config.backup import bases
-from config.backup.repository import Repository
+from config.backup.storage.repository import Repository
 from config.backup.stored_log import StoredLog
 from config.backup.witness_files import stored_size
 

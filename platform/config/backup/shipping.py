@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.backup.cluster import Cluster
-from config.backup.repository import Repository
+from config.backup.storage.repository import Repository
 from config.backup.wal import HISTORY, SEGMENT, Piece, Segment
 
 _PARTIAL = ".partial"

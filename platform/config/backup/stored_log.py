@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from config.backup.bases import StoredBase
-from config.backup.repository import Repository
 from config.backup.shipping import contiguous
+from config.backup.storage.repository import Repository
 from config.backup.wal import HISTORY, SEGMENT, Piece, Segment, position
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
 
-from config.backup.repository import Repository
+from config.backup.storage.repository import Repository
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 

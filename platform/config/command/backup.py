@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from config import backup_settings, environment
-from config.backup import configured, kit, verification
-from config.backup.sealed import Unreadable
+from config.backup import configured, kit
+from config.backup.restoring import verification
 from config.backup.status import Status
+from config.backup.storage.sealed import Unreadable
 from config.command import postgres
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified

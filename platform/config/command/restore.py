@@ -9,7 +9,7 @@ from config import environment
 from config.backup import configured, kit
 from config.backup.kind import Kind
 from config.backup.kinds.pgbackrest import PgBackRest
-from config.backup.restoration import Restoration
+from config.backup.restoring.restoration import Restoration
 from config.command.backup import FAILURES, end_cleanly, moment
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem

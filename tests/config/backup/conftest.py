@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from config.backup import bases
-from config.backup.backup_key import BackupKey
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
-from config.backup.repository import Repository, open_store
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store
 from config.supervisor.embedded.postgres_programs import SystemUser, binaries
 
 OPENS_S = 30

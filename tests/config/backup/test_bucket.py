@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from config.backup import bases
-from config.backup.backup_key import BackupKey
 from config.backup.configured import make_key
-from config.backup.repository import Repository, open_store, systems
-from config.backup.sealed import Unreadable
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store, systems
+from config.backup.storage.sealed import Unreadable
 from config.command.backup import backup
 from config.command.restore import restore
 from infrastructure.objects.place import StoreError
@@ -63,8 +63,8 @@ def test_only_names_from_there_on_are_asked_for(bucket: Bucket, repository: Repo
 def test_a_large_object_goes_in_parts_and_is_read_in_ranges(
     bucket: Bucket, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository.PART_BYTES", 5 * MEGABYTE)
-    monkeypatch.setattr("config.backup.repository.READ_BYTES", 2 * MEGABYTE)
+    monkeypatch.setattr("config.backup.storage.repository.PART_BYTES", 5 * MEGABYTE)
+    monkeypatch.setattr("config.backup.storage.repository.READ_BYTES", 2 * MEGABYTE)
     content = os.urandom(12 * MEGABYTE)
     repository.put_stream("base/a/base.tar", io.BytesIO(content))
     assert sum("partNumber" in request for request in bucket.requests) == 3
@@ -77,7 +77,7 @@ def test_a_large_object_goes_in_parts_and_is_read_in_ranges(
 def test_an_upload_that_breaks_off_leaves_no_object(
     bucket: Bucket, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository.PART_BYTES", 5 * MEGABYTE)
+    monkeypatch.setattr("config.backup.storage.repository.PART_BYTES", 5 * MEGABYTE)
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

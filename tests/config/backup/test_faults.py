@@ -14,16 +14,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from config.backup import bases, recovery, verification
-from config.backup.backup_key import BackupKey
+from config.backup import bases, recovery
 from config.backup.bases import StoredBase
 from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
-from config.backup.repository import Repository, open_store
-from config.backup.restoration import Restoration
-from config.backup.sealed import Source
+from config.backup.restoring import verification
+from config.backup.restoring.restoration import Restoration
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store
+from config.backup.storage.sealed import Source
+from config.backup.storage.writer import Writing
 from config.backup.stored_log import StoredLog
-from config.backup.writer import Writing
 from config.backup_settings import RECEIVER
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
@@ -50,7 +51,7 @@ def verify(
     kind = Embedded(repository, shared.programs, shared.user)
     report = {"findings": [], "events": 3, "keys_tried": 2}
     monkeypatch.setattr("config.backup.configured.kind", lambda _home: kind)
-    monkeypatch.setattr("config.backup.restored_copy.check", lambda _url: report)
+    monkeypatch.setattr("config.backup.restoring.restored_copy.check", lambda _url: report)
 
     def verified() -> Verified:
         home.parent.chmod(0o755)
@@ -196,7 +197,7 @@ def test_a_second_verification_at_the_same_time_is_refused_and_a_killed_ones_cop
         refusals.append(refusal)
         return {"findings": [], "events": 1, "keys_tried": 1}
 
-    monkeypatch.setattr("config.backup.restored_copy.check", again)
+    monkeypatch.setattr("config.backup.restoring.restored_copy.check", again)
     assert verify().findings == []
     assert len(refusals) == 1
     assert not remains.exists()
@@ -268,13 +269,13 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
     monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
     for step in ("check_keys", "erase_again"):
-        monkeypatch.setattr(f"config.backup.restored_copy.{step}", lambda _url: None)
+        monkeypatch.setattr(f"config.backup.restoring.restored_copy.{step}", lambda _url: None)
     despite: list[bool] = []
 
     def resume_sealing(_url: str, _witness: Path, *, despite_findings: bool) -> None:
         despite.append(despite_findings)
 
-    monkeypatch.setattr("config.backup.restored_copy.resume_sealing", resume_sealing)
+    monkeypatch.setattr("config.backup.restoring.restored_copy.resume_sealing", resume_sealing)
     (home / "secrets").mkdir()
     for name in ("database.password", "postgres.password"):
         (home / "secrets" / name).write_text("abc")

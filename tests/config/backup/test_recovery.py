@@ -14,11 +14,11 @@ import psycopg
 import pytest
 
 from config.backup import bases, recovery, retention
-from config.backup.backup_key import BackupKey
 from config.backup.bases import StoredBase
 from config.backup.kinds.embedded import Embedded
 from config.backup.process import BackupProcess
-from config.backup.repository import Repository, open_store
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store
 from config.backup_settings import Wishes
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from config.backup import restored_copy
 from config.backup.kinds.embedded import Embedded
+from config.backup.restoring import restored_copy
 from config.supervisor.embedded.postgres import Postgres
 from config.supervisor.embedded.postgres_programs import SystemUser
 from config.supervisor.home import Home
@@ -38,7 +38,7 @@ def test_findings_of_the_trail_are_passed_over_if_the_operator_says_so(
         return ""
 
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
-    monkeypatch.setattr("config.backup.restored_copy.manage", manage)
+    monkeypatch.setattr("config.backup.restoring.restored_copy.manage", manage)
     restored_copy.resume_sealing("", tmp_path / "none", despite_findings=despite_findings)
     assert ("--despite-findings" in typed[0]) == despite_findings
 
@@ -62,7 +62,7 @@ def test_a_copy_is_looked_at_in_the_platforms_database(
 
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
     monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setattr("config.backup.restored_copy.manage", manage)
+    monkeypatch.setattr("config.backup.restoring.restored_copy.manage", manage)
     restored_copy.check_keys("postgres://postgres@/postgres?host=/tmp/copy&port=5432")
     assert looked_at == [f"postgres://postgres@/{name}?host=/tmp/copy&port=5432"]
 

@@ -9,8 +9,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.backup import sealed
-from config.backup.backup_key import BackupKey
+from config.backup.storage import sealed
+from config.backup.storage.backup_key import BackupKey
 
 pytestmark = pytest.mark.unit
 KEY = BackupKey.create()

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from config.backup import bases, retention, rollback
-from config.backup.backup_key import BackupKey
 from config.backup.bases import StoredBase
-from config.backup.repository import Repository, open_store, systems
-from config.backup.sealed import Unreadable
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store, systems
+from config.backup.storage.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 
 pytestmark = pytest.mark.unit
@@ -130,7 +130,7 @@ def test_a_manifest_that_somebody_changed_hides_no_other_and_is_named(
 def test_an_object_too_large_to_be_ours_is_not_read(
     repository: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.repository._LARGEST", 1000)
+    monkeypatch.setattr("config.backup.storage.repository._LARGEST", 1000)
     repository.put("writer", b"x")
     (place / "7713" / "writer.zst.age").write_bytes(bytes(1001))
     with pytest.raises(Unreadable, match="has 1,001 bytes: it is not ours"):

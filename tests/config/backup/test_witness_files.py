@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from config.backup import rollback, witness_files
-from config.backup.backup_key import BackupKey
-from config.backup.repository import Repository, open_store
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store
 from config.backup.witness_files import WitnessFiles
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem

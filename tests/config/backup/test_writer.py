@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from config.backup.backup_key import BackupKey
-from config.backup.repository import Repository, open_store
-from config.backup.writer import Writer, Writing
+from config.backup.storage.backup_key import BackupKey
+from config.backup.storage.repository import Repository, open_store
+from config.backup.storage.writer import Writer, Writing
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
 

@@ -14,8 +14,8 @@ from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
 from config.backup.feeding import Feeder
 from config.backup.kind import Base
-from config.backup.repository import Repository
-from config.backup.sealed import Unreadable
+from config.backup.storage.repository import Repository
+from config.backup.storage.sealed import Unreadable
 from config.backup.stored_log import StoredLog
 from config.backup.unpacking import unpack
 from config.supervisor.embedded.postgres_programs import VERSION, SystemUser

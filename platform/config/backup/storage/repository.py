@@ -5,7 +5,7 @@ SYSTEM/base/20261130T031500Z/base.tar.zst.age
 SYSTEM/writer.zst.age                                 who writes here, and how far (writer.py)
 SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
 SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
-SYSTEM/witness/tombstones.jsonl.00000000.zst.age      erasures and checkpoints (witness_files.py)
+SYSTEM/witness/tombstones.jsonl.00000000.zst.age      erasures and checkpoints (backup/witness_files.py)
 """
 
 import time
@@ -17,8 +17,8 @@ from typing import Any
 import obstore
 from obstore.store import LocalStore, ObjectStore
 
-from config.backup import sealed
-from config.backup.backup_key import BackupKey
+from config.backup.storage import sealed
+from config.backup.storage.backup_key import BackupKey
 from config.supervisor.terminal import RunProblem
 from infrastructure.objects.place import (
     PART_BYTES,

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import psycopg
 
-from config.backup import configured, restored_copy, rollback
+from config.backup import configured, rollback
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
-from config.backup.management import manage
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.sealed import Unreadable
+from config.backup.restoring import restored_copy
+from config.backup.restoring.management import manage
+from config.backup.storage.sealed import Unreadable
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
 from infrastructure.objects.place import StoreError

@@ -15,8 +15,8 @@ from channels.db import database_sync_to_async as in_database
 from audit.keys.keyring import keyring
 from bench.figures import Aim, Spread, cell, median, paragraphs, table, tell
 from bench.parts import tenants_with_quotas as tenants
-from bench.parts.audit_path import RecordPath, make_old_completions, orders
-from bench.parts.audit_sealing import COMMAND, Sealed, Sealer
+from bench.parts.audit.path import RecordPath, make_old_completions, orders
+from bench.parts.audit.sealing import COMMAND, Sealed, Sealer
 from bench.servers import machine
 from bench.servers.processes import Use, cpu_ms_since, use_by_role
 from inference.order import Order

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config.backup.management import manage
+from config.backup.restoring.management import manage
 from config.supervisor.embedded.valkey import binary
 from config.supervisor.terminal import RunProblem
 

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from config.backup import restored_copy, rollback
+from config.backup import rollback
 from config.backup.kind import Kind
 from config.backup.kinds.embedded import Embedded
 from config.backup.recovery import Recovered, choose, recovered
-from config.backup.repository import Repository
-from config.backup.sealed import Unreadable
+from config.backup.restoring import restored_copy
+from config.backup.storage.repository import Repository
+from config.backup.storage.sealed import Unreadable
+from config.backup.storage.writer import Writer
 from config.backup.witness_files import WitnessFiles
-from config.backup.writer import Writer
 from config.supervisor.embedded.postgres import PASSWORDS, SET_ASIDE
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from config.backup.repository import Repository
+from config.backup.storage.repository import Repository
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress
 from infrastructure import private_file

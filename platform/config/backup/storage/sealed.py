@@ -14,7 +14,7 @@ from typing import Protocol
 import pyrage
 import zstandard
 
-from config.backup.backup_key import SIGNATURE_BYTES, BackupKey
+from config.backup.storage.backup_key import SIGNATURE_BYTES, BackupKey
 
 SUFFIX = ".zst.age"
 _SKIPPABLE = 0x184D2A50
