@@ -2,10 +2,10 @@
 
 SYSTEM/base/20261130T031500Z/manifest.json.zst.age   written last: with it a base is whole
 SYSTEM/base/20261130T031500Z/base.tar.zst.age
-SYSTEM/writer.zst.age                                 who writes here, and how far (writer.py)
-SYSTEM/wal/000000010000000000000002.zst.age           a segment of the write-ahead log
-SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age   a piece of one being written
-SYSTEM/witness/tombstones.jsonl.00000000.zst.age      erasures and checkpoints (backup/witness_files.py)
+SYSTEM/writer.zst.age  who writes here, and how far (writer.py)
+SYSTEM/wal/000000010000000000000002.zst.age  a segment of the write-ahead log
+SYSTEM/wal/000000010000000000000003.00000000-0000a3c8.zst.age  a piece of one being written
+SYSTEM/witness/tombstones.jsonl.00000000.zst.age  no restore undoes it (backup/witness_files.py)
 """
 
 import time
