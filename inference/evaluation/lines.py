@@ -1,6 +1,9 @@
-"""Reads the JSONL of a task set. A refusal names the lines that are wrong, never their text."""
+"""Reads and writes the JSONL of a task set.
 
-from collections.abc import Iterator
+A refusal names the lines that are wrong, never their text.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -50,6 +53,20 @@ def items_in(data: bytes, kind: str) -> list[Item]:
     if problems:
         raise BadLines(problems)
     return items
+
+
+def as_lines(items: Iterable[Item]) -> bytes:
+    """Returns a file with the items, for a program that reads task sets."""
+    return b"".join(orjson.dumps(_fields_of(item)) + b"\n" for item in items)
+
+
+def _fields_of(item: Item) -> dict[str, Any]:
+    if item.text:
+        return {"text": item.text}
+    asked = {"messages": item.messages} if item.messages else {"prompt": item.prompt}
+    if item.choices:
+        return {**asked, "choices": item.choices, "answer": item.right}
+    return {**asked, "answer": item.answers} if item.answers else asked
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

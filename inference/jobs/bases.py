@@ -23,7 +23,7 @@ def base_version(tenant_id: UUID, name: str, may_use: MayUse) -> ModelVersion:
     `NAME@NUMBER` is that version of the registry, `NAME` the latest; a tenant's own go before the
     platform's. The name of a served model means the version that its engine serves.
     """
-    version = _registered(tenant_id, name) or _served(name, may_use)
+    version = _registered(tenant_id, name) or _served(tenant_id, name, may_use)
     if version is None:
         text = f"there is no model `{name[:80]}` in the registry: register it, or check its name"
         raise JobRefused(text, code="model_not_found", param="model")
@@ -35,7 +35,7 @@ def base_version(tenant_id: UUID, name: str, may_use: MayUse) -> ModelVersion:
 
 def _registered(tenant_id: UUID, name: str) -> ModelVersion | None:
     stem, at, number = name.partition("@")
-    if at and not (number.isascii() and number.isdigit() and len(number) < 9):
+    if at and not is_number(number):
         return None
     rows = ModelVersion.objects.visible_to(tenant_id).ready().filter(name=stem)
     if at:
@@ -44,13 +44,30 @@ def _registered(tenant_id: UUID, name: str) -> ModelVersion | None:
     return own.order_by("-number").first() or platform.order_by("-number").first()
 
 
-def _served(name: str, may_use: MayUse) -> ModelVersion | None:
+def is_number(text: str) -> bool:
+    """Returns whether a text is the number of a version."""
+    return text.isascii() and text.isdigit() and len(text) < 9
+
+
+def adapter_version(tenant_id: UUID, name: str) -> ModelVersion:
+    """Returns the adapter that `NAME@NUMBER` or `NAME` means, in the tenant's scope.
+
+    Raises JobRefused.
+    """
+    version = _registered(tenant_id, name)
+    if version is None or version.kind != VersionKind.ADAPTER:
+        text = f"there is no adapter `{name[:80]}` in the registry"
+        raise JobRefused(text, code="model_not_found", param="parameters")
+    return version
+
+
+def _served(tenant_id: UUID, name: str, may_use: MayUse) -> ModelVersion | None:
     if not may_use(name):
         return None
     ids = [engine.config.id for pool in pools_of(name) for engine in pool.engines]
     rows = Engine.objects.filter(name__in=ids).exclude(model_version_id=None)
     pks = list(rows.order_by("position").values_list("model_version_id", flat=True))
-    return ModelVersion.objects.filter(pk__in=pks).ready().first()
+    return ModelVersion.objects.visible_to(tenant_id).filter(pk__in=pks).ready().first()
 
 
 def place(model: str, may_use: MayUse, wanted: str = "") -> Place:

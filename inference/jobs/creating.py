@@ -13,7 +13,8 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
 from inference.batch import file_store
-from inference.jobs import bases, texts
+from inference.engines import is_open_to
+from inference.jobs import bases, parameters, texts
 from inference.jobs.kinds import KINDS
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import DataSetVersion, File, FilePurpose, Job, JobKind
@@ -34,6 +35,10 @@ class JobOwner:
     team_id: UUID | None = None
     client_net: str | None = None
     may_use: Callable[[str], bool] = field(default=lambda _model: True)
+
+    def can_use(self, model: str) -> bool:
+        """Returns whether the model is open to the tenant, and to the creator there."""
+        return is_open_to(self.tenant_id, model) and self.may_use(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,8 @@ def create(owner: JobOwner, wanted: Wanted) -> Job:
     for file in (wanted.training_file, wanted.validation_file):
         if file and not file_store.lock_if_whole(file):
             raise JobRefused("there is no such file", code="file_not_found")
-    base = bases.base_version(owner.tenant_id, wanted.base, owner.may_use) if wanted.base else None
-    place = bases.place(wanted.base, owner.may_use, wanted.pool)
+    base = bases.base_version(owner.tenant_id, wanted.base, owner.can_use) if wanted.base else None
+    place = bases.place(wanted.base, owner.can_use, wanted.pool)
     _check_quotas(owner, place.model)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     job = Job(
@@ -79,7 +84,7 @@ def create(owner: JobOwner, wanted: Wanted) -> Job:
         pool=place.pool,
         base=str(base) if base else "",
         base_version_id=base.pk if base else None,
-        parameters=dict(wanted.parameters),
+        parameters=parameters.checked(owner.tenant_id, kind, wanted.parameters),
         seed=secrets.randbelow(2**31) if wanted.seed is None else wanted.seed,
         due_at=timezone.now(),
         **_data(wanted),

@@ -3,15 +3,19 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from audit.models import DeletionRequest, DeletionState
 from inference.data_sets import prepared, purging
 from inference.jobs import texts
 from inference.jobs.events_file import EventsFile
+from inference.jobs.parameters import adapter_of
 from inference.jobs.progress import note
+from inference.jobs.refusals import JobRefused
 from inference.model_registry.registering import register
 from inference.models import (
     DataSetVersion,
@@ -53,6 +57,11 @@ def finish_quantisation(job: Job, output: Path) -> None:
 
 def finish_conversion(job: Job, output: Path) -> None:
     """Register the converted files as what they were: another format is no other model."""
+    with tenant_scope(job.tenant_id):
+        adapter = _adapter(job)
+    if adapter:
+        _register(job, output, output / "adapter.gguf", VersionKind.ADAPTER, made_of=[adapter.pk])
+        return
     base = _base(job)
     kind = VersionKind(base.kind) if base else VersionKind.BASE
     _register(job, output, _folder_or_file(output), kind)
@@ -71,7 +80,17 @@ def finish_scoring(job: Job, output: Path) -> None:
     _save(job, result=_report(output))
 
 
-def _register(job: Job, output: Path, folder: Path, kind: VersionKind) -> None:
+def _adapter(job: Job) -> ModelVersion | None:
+    """Returns the adapter that the job has converted. Raises NoResult."""
+    try:
+        return adapter_of(job)
+    except JobRefused:
+        raise NoResult("its adapter was deleted") from None
+
+
+def _register(
+    job: Job, output: Path, folder: Path, kind: VersionKind, made_of: Sequence[UUID] = ()
+) -> None:
     if not folder.exists():
         raise NoResult(folder.name)
     sets = [job.data_set_version_id] if job.data_set_version_id else []
@@ -80,7 +99,7 @@ def _register(job: Job, output: Path, folder: Path, kind: VersionKind) -> None:
         name=result_name(job),
         folder=folder,
         kind=kind,
-        parents=[job.base_version_id] if job.base_version_id else [],
+        parents=[pk for pk in (job.base_version_id, *made_of) if pk],
         data_set_versions=sets,
         licence=_licence(job),
         made_by_job=job.id,
@@ -143,12 +162,16 @@ def _report(output: Path) -> dict[str, Any]:
     path = output / _REPORT
     report: Any = {}
     if path.is_file() and path.stat().st_size <= LARGEST_REPORT:
-        report = json.loads(path.read_text())
+        report = json.loads(path.read_text(), parse_constant=_no_number)
     ends = [event for event in EventsFile(output).read() if event["type"] == "result"]
     figures = ends[-1] if ends else {}
     figures = {name: v for name, v in figures.items() if isinstance(v, int | float)}
     known = report.items() if isinstance(report, dict) else ()
     return {**figures, **{name: value for name, value in known if name not in _TEXTS}}
+
+
+def _no_number(_constant: str) -> None:
+    """Returns null for NaN and infinities, which no JSON has, and no jsonb takes."""
 
 
 def _save(job: Job, **fields: Any) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -15,8 +16,9 @@ from django.conf import settings
 
 from inference.batch.file_store import FileReader
 from inference.data_sets import prepared
-from inference.jobs import checkpoint_files
+from inference.jobs import checkpoint_files, parameters
 from inference.jobs.checkpoint_files import Files
+from inference.jobs.refusals import JobRefused
 from inference.model_registry.opening import local_copy
 from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
 from tenants.scope import tenant_scope
@@ -56,7 +58,7 @@ class WorkFolder:
             "data": {name: str(path) for name, path in data.items()},
             "output": str(self.output),
             "checkpoints": str(self.checkpoints),
-            "parameters": self._job.parameters,
+            "parameters": self._parameters(),
             "threads": settings.TRAINER_THREADS,
             "seed": self._job.seed,
         }
@@ -71,6 +73,12 @@ class WorkFolder:
         """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
         folders = [path for path in self.checkpoints.rglob("step-*") if path.is_dir()]
         return frozenset(path.name for path in folders if _STEP.fullmatch(path.name))
+
+    def _parameters(self) -> dict[str, Any]:
+        try:
+            return parameters.on_host(self._job, self.path / "data")
+        except JobRefused:
+            raise MaterialGone("adapter or task set") from None
 
     def _base(self) -> Path | None:
         base_id = self._job.base_version_id
