@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from inference.adapters.targets import serving
-from inference.engines import served
+from inference.engines import is_open_to, served
 from inference.model_registry import gates
 from inference.models import Adapter, AdapterPromotion, Engine, ModelVersion
 from tenants.models import Tenant
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def create(tenant: Tenant, base: str, name: str, *, by: str) -> Adapter:
     """Create a tenant's adapter on a served model. Raises ValidationError."""
-    if base not in served():
+    if base not in served() or not is_open_to(tenant.pk, base):
         raise ValidationError({"base": _("There is no such model.")})
     if f"{base}:{name}" in served():
         raise ValidationError({"name": _("A model has this name.")})
@@ -28,6 +28,7 @@ def create(tenant: Tenant, base: str, name: str, *, by: str) -> Adapter:
 
 def promote(adapter: Adapter, version: ModelVersion, *, by: str) -> AdapterPromotion:
     """Have engines load a version and serve it. Raises GateRefused, ValidationError."""
+    _refuse_closed(adapter)
     for engine in _first_of_each_pool(adapter.base):
         gates.check(version, engine)
     with transaction.atomic():
@@ -41,6 +42,12 @@ def record_refusal(adapter: Adapter, refused: gates.GateRefused, *, by: str) -> 
     adapter.record(Action.ADAPTER_REFUSE, by, reasons=refused.reasons)
 
 
+def _refuse_closed(adapter: Adapter) -> None:
+    """Refuse a base that has become another tenant's. Raises ValidationError."""
+    if not is_open_to(adapter.tenant_id, adapter.base):
+        raise ValidationError(_("There is no such model."))
+
+
 def _first_of_each_pool(base: str) -> list[Engine]:
     """Returns an engine of each pool: gates belong to pools."""
     return list({engine.pool_id: engine for engine in serving(base)}.values())
@@ -48,6 +55,7 @@ def _first_of_each_pool(base: str) -> list[Engine]:
 
 def roll_back(adapter: Adapter, *, by: str) -> AdapterPromotion:
     """Have the version before serve again, which needs no evaluation. Raises ValidationError."""
+    _refuse_closed(adapter)
     with transaction.atomic():
         promotion = adapter.roll_back(by=by)
         transaction.on_commit(_wake)

@@ -17,7 +17,7 @@ from console.post_only import require_POST
 from console.reported_acts import act_and_report, report_and_leave, saved
 from console.trail.actors import Actors
 from inference.adapters import acts, usage
-from inference.engines import served
+from inference.engines import is_open_to, served
 from inference.model_registry.gates import GateRefused
 from inference.models import Adapter, ModelVersion, VersionKind
 from inference.models.adapter import LONGEST_ADAPTER
@@ -37,9 +37,10 @@ class AdapterForm(ConsoleForm):
         help_text=gettext_lazy("Lower-case letters, digits and . _ -"),
     )
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        self.fields["base"].choices = [(name, name) for name in served()]  # type: ignore[attr-defined]
+        names = [name for name in served() if is_open_to(tenant.pk, name)]
+        self.fields["base"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
 
 
 class VersionForm(ConsoleForm):
@@ -54,13 +55,13 @@ class VersionForm(ConsoleForm):
 
 @permitted(Permission.VIEW_ADAPTERS)
 def adapters(request: TenantRequest) -> HttpResponse:
-    return _list(request, AdapterForm())
+    return _list(request, AdapterForm(None, request.tenant))
 
 
 @require_POST
 @permitted(Permission.MANAGE_ADAPTERS)
 def addition(request: TenantRequest) -> HttpResponse:
-    form = AdapterForm(request.POST)
+    form = AdapterForm(request.POST, request.tenant)
     create = partial(acts.create, request.tenant, by=request.actor)
     if row := saved(form, lambda: create(**form.cleaned_data)):
         return redirect("console:adapter", tenant=request.tenant.name, adapter=row.pk)

@@ -7,6 +7,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
+from inference.engine_entries import EngineEntry
 from inference.model_registry import gates
 from inference.models import Adapter, AdapterPromotion, Engine, Model, Pool
 from tenants.models import Tenant
@@ -98,3 +99,22 @@ def test_a_mark_shows_and_a_removed_one_is_gone(api: Api, acme: Tenant) -> None:
     assert api.get(path).status_code == 404
     assert Adapter.objects.get().removed_at
     assert created(api) != path  # the name is free again
+
+
+def test_a_base_of_another_tenant_does_not_exist(
+    api: Api, acme: Tenant, globex: Tenant, settings: Settings
+) -> None:
+    """Else its adapters would be loaded into the engines of somebody else's model."""
+    fields = {"kind": "vllm", "url": "http://127.0.0.1:9/v1"}
+    entries = [
+        EngineEntry("own", "own", "own", fields, only_for=globex.pk),
+        EngineEntry("large", "large", "large", fields),
+    ]
+    engines.put_in_force(entries)
+    nowhere = errors(api.post(LIST, base="nowhere", name="support"))
+    assert errors(api.post(LIST, base="own", name="support")) == nowhere
+    path, version = created(api), a_version(acme)
+    entries[1] = EngineEntry("large", "large", "large", fields, only_for=globex.pk)
+    engines.put_in_force(entries)  # the operator gives the model to somebody else
+    assert api.post(f"{path}promote/", version=str(version.pk)).status_code == 400
+    assert not AdapterPromotion.objects.exists()
