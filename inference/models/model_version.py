@@ -251,7 +251,14 @@ class ModelVersion(models.Model):
             self.state, self.problem = S.READY, ""
             self.save()
             self.record(Action.MODEL_VERSION_READY, by, manifest=self.manifest_sha256)
+            self._inherit_mark(by=by)
         return self
+
+    def _inherit_mark(self, *, by: str) -> None:
+        """Mark what is made of a marked version: its weights hold what those of its parent do."""
+        marked = self.parents.exclude(marked_at=None).order_by("marked_at").first()
+        if marked:
+            self.mark(marked.marked_reason, by=by)
 
     def fail(self, problem: str, *, by: str) -> None:
         """End an import that cannot go on."""

@@ -236,3 +236,19 @@ def test_a_mark_reaches_what_was_made_from_a_version(acme: Tenant, tmp_path: Pat
     other.refresh_from_db()
     assert trained.marked_reason == "a person was erased"
     assert other.marked_at is None
+
+
+def test_what_is_made_of_a_marked_version_later_has_its_mark(acme: Tenant, tmp_path: Path) -> None:
+    trained = register(tenant_id=acme.pk, name="t", folder=folder(tmp_path / "t"), kind=FULL)
+    marking.mark([trained.pk], "a person was erased", by=BY)
+    made = register(
+        tenant_id=acme.pk,
+        name="q",
+        folder=folder(tmp_path / "q"),
+        kind=VersionKind.QUANTISED,
+        parents=[trained.pk],
+    )
+    made.refresh_from_db()
+    assert made.marked_reason == "a person was erased"
+    other = register(tenant_id=acme.pk, name="o", folder=folder(tmp_path / "o"), kind=FULL)
+    assert other.marked_at is None
