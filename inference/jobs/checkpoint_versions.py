@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inference.jobs import checkpoint_files
 from inference.jobs.checkpoint_files import Files
-from inference.jobs.results import result_name
+from inference.jobs.results import mark_erased, result_name
 from inference.model_registry.registering import register
 from inference.models import JobCheckpoint, ModelVersion, VersionKind
 
@@ -34,7 +34,7 @@ def register_checkpoint(checkpoint: JobCheckpoint, *, by: str) -> ModelVersion:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / _ADAPTER
         checkpoint_files.restore(job, own, target)
-        return register(
+        version = register(
             tenant_id=job.tenant_id,
             name=f"{result_name(job)[:60]}-step-{checkpoint.step}",
             folder=target,
@@ -44,6 +44,8 @@ def register_checkpoint(checkpoint: JobCheckpoint, *, by: str) -> ModelVersion:
             made_by_job=job.id,
             by=by,
         )
+    mark_erased(job, version)
+    return version
 
 
 def _adapter_files(checkpoint: JobCheckpoint) -> Files:

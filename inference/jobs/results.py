@@ -105,13 +105,19 @@ def _register(
         made_by_job=job.id,
         by=BY,
     )
+    mark_erased(job, version)
+    figures = _report(output) | {"model": str(version)}
+    _save(job, result=figures, result_version_id=version.pk)
+
+
+def mark_erased(job: Job, version: ModelVersion) -> None:
+    """Mark what a job has made if a person in its data was erased since it got them."""
+    sets = [job.data_set_version_id] if job.data_set_version_id else []
     with tenant_scope(job.tenant_id):
         if sets and purging.purged_since(sets, _since(job)):
             version.mark("rows of an erased person were in its training data", by=BY)
         if _data_erased(job):
             version.mark("its training files are of a person who was erased", by=BY)
-    figures = _report(output) | {"model": str(version)}
-    _save(job, result=figures, result_version_id=version.pk)
 
 
 def result_name(job: Job) -> str:

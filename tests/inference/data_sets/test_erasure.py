@@ -25,11 +25,14 @@ from inference.models import (
     DataSetPerson,
     DataSetState,
     DataSetVersion,
+    Job,
+    ModelVersion,
 )
 from inference.personal_data import data_sets, erasure
 from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
 from tests.inference.data_sets.conftest import BY, chat, imported, jsonl, texts, uploaded
+from tests.inference.data_sets.made import a_job, a_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -239,3 +242,21 @@ def test_their_export_has_their_rows(version: DataSetVersion, bob: Member) -> No
     rows = list(data_sets.exported(bob.tenant_id, bob.subject_id))
     assert [row["text"].split("\n")[0] for row in rows] == ["user: bob's 1", "user: bob's 2"]
     assert {(row["data_set"], row["version"]) for row in rows} == {("manual", 1)}
+
+
+def test_models_of_jobs_over_files_of_the_person_are_marked_with_all_made_of_them(
+    alice: Member, bob: Member
+) -> None:
+    """Also those of the person's own job, which goes itself."""
+    own, alices = a_job(bob, bob.subject_id), a_job(alice, bob.subject_id)
+    for job, name in ((own, "his"), (alices, "hers")):
+        tuned = a_model(bob.tenant, name, made_by_job=job.pk)
+        a_model(bob.tenant, f"{name}-step-2", made_by_job=job.pk)
+        a_model(bob.tenant, f"{name}-q8", tuned.pk)
+    a_model(bob.tenant, "another")
+    Job.objects.filter(pk=alices.pk).update(result_version_id=tuned.pk)
+    assert erase(bob)["models"] == 6
+    assert not Job.objects.filter(pk=own.pk).exists()
+    unmarked = ModelVersion.objects.filter(marked_at=None)
+    assert list(unmarked.values_list("name", flat=True)) == ["another"]
+    assert DataSetNotice.objects.filter(kind="model").count() == 6

@@ -1,7 +1,6 @@
 """Models that were trained on words of an erased person are marked, and their owners told."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -12,16 +11,12 @@ from inference.models import (
     DataSet,
     DataSetNotice,
     DataSetVersion,
-    Job,
-    JobKind,
-    JobState,
     ModelVersion,
-    VersionKind,
-    VersionState,
 )
 from inference.personal_data import data_sets, jobs
 from tenants.models import Member, Tenant
 from tests.inference.data_sets.conftest import BY, chat, jsonl, uploaded
+from tests.inference.data_sets.made import a_job, a_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,35 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def version(manual: DataSet, bob: Member) -> DataSetVersion:
     return uploaded(manual, jsonl([chat("his", person=str(bob.subject_id)), chat("nobody's")]))
-
-
-def a_model(tenant: Tenant, name: str, *parents: UUID, **fields: object) -> ModelVersion:
-    made = ModelVersion.begin(
-        tenant_id=tenant.pk,
-        name=name,
-        kind=VersionKind.ADAPTER,
-        by=BY,
-        parents=parents,
-        **fields,  # type: ignore[arg-type]
-    )
-    ModelVersion.objects.filter(pk=made.pk).update(state=VersionState.READY)
-    return made
-
-
-def a_job(owner: Member, *data_subjects: UUID) -> Job:
-    ended = timezone.now() - timedelta(days=500)
-    return Job.objects.create(
-        tenant=owner.tenant,
-        subject_id=owner.subject_id,
-        data_key_id=uuid4(),
-        actor=owner.actor,
-        kind=JobKind.FINE_TUNE,
-        state=JobState.SUCCEEDED,
-        model="m",
-        pool="m",
-        data_subjects=[str(one) for one in data_subjects],
-        ended_at=ended,
-    )
 
 
 def marked() -> set[str]:

@@ -1,8 +1,9 @@
 """A job from its creation to its end: states, events, curves, checkpoints, result and bill."""
 
 import pytest
+from django.utils import timezone
 
-from audit.models import Event
+from audit.models import DeletionRequest, DeletionState, Event
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
 from inference.models import (
     Completion,
@@ -68,6 +69,25 @@ async def test_a_checkpoint_becomes_a_version_that_serves(works: Works) -> None:
     kept[0].files = []
     with pytest.raises(NoFiles):
         await in_database(register_checkpoint)(kept[0], by="test")
+
+
+async def test_a_checkpoint_over_files_of_an_erased_person_becomes_a_marked_version(
+    works: Works,
+) -> None:
+    job = await works.create(steps=6, save_every=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    kept = await rows(JobCheckpoint.objects.filter(job=job).select_related("job").order_by("step"))
+    await in_database(DeletionRequest.objects.create)(
+        tenant_id=job.tenant_id,
+        subject_id=job.data_subjects[0],
+        state=DeletionState.DONE,
+        requested_at=timezone.now(),
+        due_at=timezone.now(),
+    )
+    version = await in_database(register_checkpoint)(kept[0], by="test")
+    await in_database(version.refresh_from_db)()
+    assert "person who was erased" in version.marked_reason
 
 
 async def test_each_act_is_on_record(works: Works) -> None:
