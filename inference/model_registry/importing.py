@@ -24,37 +24,44 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from inference.log_translation import in_words
-from inference.model_registry import contents, room
+from inference.model_registry import contents, room, uploading
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.registering import claim, complete, reason, scope_of
-from inference.model_registry.sources import archives, git, https
+from inference.model_registry.sources import archives, git, https, uploads
 from inference.model_registry.sources.folders import folder_of
 from inference.model_registry.sources.hosts import url_refusal
 from inference.model_registry.sources.progress import Budget, Stopped
 from inference.models import ModelVersion, VersionKind
+from infrastructure.objects.content import digest_of
 
 log = logging.getLogger(__name__)
 BY = "system:import"
 BEAT_S, AT_ONCE = 5.0, 2
 MOST_IMPORTS = 20  # of an owner: others wait behind them
-KINDS = ("folder", "https", "git")
+KINDS = ("folder", "https", "git", "files")
 _running: set[UUID] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The place of the files. `sha256` is of an https file, `revision` of a git repository."""
+    """The place of the files. `sha256` is of one file, `revision` of a git repository.
 
-    type: Literal["folder", "https", "git"]
+    `files` are ids of uploaded files, which the caller has found to be the tenant's.
+    """
+
+    type: Literal["folder", "https", "git", "files"]
     url: str = ""
     path: str = ""  # in a folder of FOREBAY_MODELS, or of a repository
     sha256: str = ""
     revision: str = "HEAD"
+    files: tuple[str, ...] = ()
 
     def check(self, *, by_tenant: bool) -> None:
         """Raises ValidationError."""
         if self.type == "folder":
             self._check_folder(by_tenant=by_tenant)
+        elif self.type == "files":
+            self._check_files(by_tenant=by_tenant)
         elif refusal := url_refusal(self.url, by_tenant=by_tenant):
             raise ValidationError({"url": in_words(refusal)})
         elif self.type == "https" and not _is_digest(self.sha256):
@@ -72,10 +79,21 @@ class Source:
         except BadFile as problem:
             raise ValidationError({"path": in_words(str(problem))}) from None
 
+    def _check_files(self, *, by_tenant: bool) -> None:
+        if not by_tenant:
+            raise ValidationError(_("Operators import from folders of this machine instead."))
+        if not 1 <= len(self.files) <= uploads.MOST_FILES:
+            text = _("Name 1 to %d uploaded files.") % uploads.MOST_FILES
+            raise ValidationError({"files": text})
+        if self.sha256 and (len(self.files) > 1 or not _is_digest(self.sha256)):
+            text = _("Give the SHA-256 of the file: 64 digits, 0-9 a-f.")
+            raise ValidationError({"sha256": text})
+
     @property
-    def row(self) -> dict[str, str]:
+    def row(self) -> dict[str, Any]:
         """Returns the fields that count for its type."""
         fields = {
+            "files": ("files", "sha256"),
             "folder": ("path",),
             "https": ("url", "sha256"),
             "git": ("url", "revision", "path"),
@@ -144,6 +162,13 @@ def _import(version: ModelVersion) -> None:
 
 def import_now(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool]) -> None:
     """Get the files into an empty folder, check them and register them. Raises Stopped."""
+    _register(version, folder, is_wanted)
+    if version.source["type"] == "files" and version.tenant_id:
+        with scope_of(version.tenant_id):
+            uploading.forget(version.tenant_id, version.source["files"])
+
+
+def _register(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool]) -> None:
     try:
         with scope_of(version.tenant_id):
             budget = Budget(room.remaining(version.tenant_id), is_wanted)
@@ -170,12 +195,25 @@ def _fetched(version: ModelVersion, folder: Path, budget: Budget) -> Path:
         file = folder / "download" / name
         file.parent.mkdir()
         https.download(source["url"], source["sha256"], file, budget, by_tenant=by_tenant)
+    elif source["type"] == "files":
+        file = _uploaded(version, folder / "uploads", budget)
     else:
         file = folder_of(source["path"])
     if file.is_dir() or not archives.is_archive(file):
         return file
     (folder / "unpacked").mkdir()
     return archives.unpack(file, folder / "unpacked", budget)
+
+
+def _uploaded(version: ModelVersion, folder: Path, budget: Budget) -> Path:
+    """Returns the file, or the folder with several. Raises BadFile, Stopped, OSError."""
+    assert version.tenant_id
+    folder.mkdir()
+    files = uploads.write(version.tenant_id, version.source["files"], folder, budget)
+    digest = version.source["sha256"].lower()
+    if digest and (actual := digest_of(files[0])) != digest:
+        raise BadFile(f"its SHA-256 is {actual}, not the one that was given")
+    return files[0] if len(files) == 1 else folder
 
 
 def _below(folder: Path, path: str) -> Path:

@@ -12,10 +12,11 @@ IN_PARTS = timedelta(hours=1)  # parts of an upload may arrive for this long
 
 
 class FilePurpose(models.TextChoices):
-    """The purpose of a file, in OpenAI's words."""
+    """The purpose of a file, mostly in OpenAI's words."""
 
     BATCH = "batch", _("Input of a batch")
     FINE_TUNE = "fine-tune", _("Training data")
+    MODEL = "model", _("Files of a model")  # not OpenAI's
     BATCH_OUTPUT = "batch_output", _("Output of a batch")
 
 

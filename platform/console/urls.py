@@ -16,6 +16,7 @@ from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
 from console.registry import pages as registry
+from console.registry import uploads as model_uploads
 from console.serving import adapters, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
@@ -91,6 +92,8 @@ in_tenant = [
     path(f"{_EVALUATION}file/", evaluations.file, name="evaluation_file"),
     path("versions/", registry.versions, name="model_versions"),
     path("versions/import/", registry.importing, name="model_version_import"),
+    path("versions/uploads/", model_uploads.uploads, name="model_uploads"),
+    path("versions/uploads/<uuid:upload>/", model_uploads.pieces, name="model_upload_pieces"),
     path(_VERSION, registry.version, name="model_version"),
     path(f"{_VERSION}removal/", registry.removal, name="model_version_removal"),
     path("data-sets/", data_sets.data_sets, name="data_sets"),

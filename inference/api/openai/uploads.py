@@ -36,7 +36,7 @@ AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body besides the file
 LONGEST_NAME = 255
 MEMORY = 2 * PIECE  # bytes of an upload that waits for its client: at most a piece, and buffers
-UPLOADED = (FilePurpose.BATCH, FilePurpose.FINE_TUNE)  # purposes
+UPLOADED = (FilePurpose.BATCH, FilePurpose.FINE_TUNE, FilePurpose.MODEL)  # purposes
 _uploading = Threads(AT_ONCE, "upload")
 # For work that may take as long as a file does, and waits for no client.
 in_thread = Threads(4, "upload-acts").run
@@ -186,7 +186,7 @@ class _Upload(FileUploadHandler):
             raise BadRequest(f"`{self.field}` must be a file, with a name", param=self.field)
         stored_objects.check_known(fields, ("purpose", *stored_objects.FORM_FIELDS))
         if purpose not in UPLOADED:
-            raise BadRequest("`purpose` must be batch or fine-tune", param="purpose")
+            raise BadRequest("`purpose` must be batch, fine-tune or model", param="purpose")
         if self._writer is None:
             raise BadRequest("`file` is missing: send the file in this field", param="file")
         return self._writer.finish(

@@ -212,6 +212,8 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("adapters/<uuid:adapter>/removal/", acts=P.MANAGE_ADAPTERS),
         ExpectedPage("versions/", sees=P.VIEW_MODELS),
         ExpectedPage("versions/import/", sees=P.MANAGE_MODELS, acts=P.MANAGE_MODELS),
+        ExpectedPage("versions/uploads/", acts=P.MANAGE_MODELS),
+        ExpectedPage("versions/uploads/<uuid:upload>/", acts=P.MANAGE_MODELS),
         ExpectedPage(_VERSION, sees=P.VIEW_MODELS),
         ExpectedPage(_VERSION + "removal/", acts=P.MANAGE_MODELS),
         ExpectedPage("data-sets/", sees=P.VIEW_DATA_SETS),

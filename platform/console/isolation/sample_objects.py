@@ -33,6 +33,7 @@ from inference.data_sets.chunks import RowWriter
 from inference.data_sets.rows import Row
 from inference.evaluation.content import Content as Tasks
 from inference.evaluation.content import Item, Kind
+from inference.model_registry import uploading as model_uploading
 from inference.model_registry.registering import register
 from inference.models import (
     Adapter,
@@ -118,6 +119,7 @@ class Objects:
             "evaluation": self._evaluation,
             "model_version": self._model_version,
             "model_file": self._model_file,
+            "upload": self._upload,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
@@ -406,6 +408,10 @@ class Objects:
             return register(
                 tenant_id=self._tenant.id, name=name, folder=file, kind=kind, card=card, by=BY
             ).pk
+
+    def _upload(self) -> Any:
+        owner = FileOwner(self._tenant.pk, uuid4(), None, BY)
+        return model_uploading.begin(owner, self._secret).pk
 
     def _model_file(self) -> Any:
         return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk

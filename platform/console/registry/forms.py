@@ -16,13 +16,19 @@ from inference.models.prompt_template import is_name
 _SOURCES = (
     ("https", _("A file or archive by https")),
     ("git", _("A git repository by https")),
-    ("folder", _("A folder, file or archive of this machine")),
+    ("files", _("A file or archive of this computer")),
+    ("folder", _("A folder, file or archive of the server")),
 )
+_OTHERS = {True: "files", False: "folder"}  # what operators have not, what tenants have not
+LARGEST_PIECE = 700_000  # bytes: a form has at most 1 MiB (config/pages/handler.py)
 _MOST_PARENTS_SHOWN = 200
 
 
 class ImportForm(ConsoleForm):
-    """The import of a version. Tenants have no folders of the machine."""
+    """The import of a version. Tenants upload files; operators have folders of the server.
+
+    A script uploads a file in pieces before and sends `upload` in its place.
+    """
 
     name = forms.CharField(
         label=_("Name"),
@@ -55,6 +61,12 @@ class ImportForm(ConsoleForm):
         required=False,
         help_text=_("In the repository, or in a folder of FOREBAY_MODELS."),
     )
+    file = forms.FileField(
+        label=_("File"),
+        required=False,
+        help_text=_("Weights, or an archive (tar, zip) with all files of the model."),
+    )
+    upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
     licence = forms.CharField(
         label=_("Licence"),
         max_length=LONGEST_LICENCE,
@@ -70,28 +82,53 @@ class ImportForm(ConsoleForm):
     )
 
     def __init__(
-        self, data: Any, visible: QuerySet[ModelVersion], *, folders: bool = False
+        self, data: Any, files: Any, visible: QuerySet[ModelVersion], *, folders: bool = False
     ) -> None:
-        super().__init__(data)
-        choices = [each for each in _SOURCES if folders or each[0] != "folder"]
+        super().__init__(data, files)
+        choices = [each for each in _SOURCES if each[0] != _OTHERS[folders]]
         self.fields["type"] = forms.ChoiceField(label=_("Source"), choices=choices)
         parents = [(row.pk, str(row)) for row in visible[:_MOST_PARENTS_SHOWN]]
         self.fields["parents"] = forms.MultipleChoiceField(
             label=_("Made from"), choices=parents, required=False
         )
-        self.order_fields(["name", "kind", "type"])
+        if folders:
+            del self.fields["file"], self.fields["upload"]
+        self.order_fields(["name", "kind", "type", "file"])
 
-    @property
-    def source(self) -> Source:
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file and file.size > LARGEST_PIECE:
+            raise forms.ValidationError(_("Without JavaScript a file has at most 700 kB."))
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        fields = self.cleaned_data
+        is_upload = fields.get("type") == "files" and "file" not in self.errors
+        if is_upload and not (fields["file"] or fields["upload"]):
+            self.add_error("file", _("Choose a file."))
+        return fields
+
+    def source(self, files: tuple[str, ...] = ()) -> Source:
         names = ("type", "url", "path", "sha256", "revision")
         fields = {name: self.cleaned_data[name] for name in names}
-        return Source(**{name: value for name, value in fields.items() if value})
+        return Source(**{name: value for name, value in fields.items() if value}, files=files)
 
     @property
     def values(self) -> dict[str, Any]:
         names = ("name", "licence", "card", "parents")
         values = {name: self.cleaned_data[name] for name in names}
         return {**values, "kind": VersionKind(self.cleaned_data["kind"])}
+
+
+class PieceForm(ConsoleForm):
+    piece = forms.IntegerField(min_value=0, max_value=2**31 - 1)
+    file = forms.FileField()
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST_PIECE:
+            raise forms.ValidationError(_("A piece has 1 to %d bytes.") % LARGEST_PIECE)
+        return file
 
 
 class PromotionForm(ConsoleForm):

@@ -4,7 +4,7 @@ Operators see those of all tenants, import the platform's, and promote.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -18,7 +18,8 @@ from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.paging import page
 from console.post_only import require_POST
-from console.registry.forms import ImportForm, PromotionForm
+from console.registry import uploads
+from console.registry.forms import LARGEST_PIECE, ImportForm, PromotionForm
 from console.reported_acts import report_and_leave, saved
 from inference.model_registry import deleting
 from inference.model_registry import importing as imports
@@ -150,16 +151,28 @@ def _page(request: ConsoleRequest, row: ModelVersion, more: dict[str, Any]) -> H
 
 
 def _import_page(request: ConsoleRequest, tenant_id: UUID | None) -> HttpResponse:
-    data = request.POST if request.method == "POST" else None
-    form = ImportForm(data, _visible(tenant_id).ready(), folders=tenant_id is None)
+    sent = request.method == "POST"
+    data, files = (request.POST, request.FILES) if sent else (None, None)
+    form = ImportForm(data, files, _visible(tenant_id).ready(), folders=tenant_id is None)
 
     def begin() -> ModelVersion:
-        fields = {**form.values, "source": form.source}
+        fields = {**form.values, "source": form.source(_uploaded(request, form))}
         return imports.begin(tenant_id=tenant_id, by=request.actor, **fields)
 
     if row := saved(form, begin):
         return _to_page(request, row)
-    return render(request, "console/registry/import.html", {"form": form})
+    return render(request, "console/registry/import.html", {"form": form, "piece": LARGEST_PIECE})
+
+
+def _uploaded(request: ConsoleRequest, form: ImportForm) -> tuple[str, ...]:
+    """Returns the upload that the form names, or stores its small file. Raises ValidationError."""
+    fields, person = form.cleaned_data, cast(TenantRequest, request)
+    if fields["type"] != "files":
+        return ()
+    if fields["upload"]:
+        return (str(uploads.own_upload(person, fields["upload"]).pk),)
+    file = fields["file"]
+    return (str(uploads.uploaded(person, file.name, file.read()).pk),)
 
 
 def _to_page(request: ConsoleRequest, row: ModelVersion) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Versions of models over the management API, and what a stranger learns of them: nothing."""
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,24 @@ from pytest_django.fixtures import Settings
 from audit.actions import Action
 from audit.keys import signing
 from audit.models import Event
+from inference.batch.file_store import FileOwner, FileWriter
 from inference.model_registry import gates
+from inference.model_registry.importing import import_all
 from inference.model_registry.registering import register
-from inference.models import Engine, Model, ModelVersion, Pool, VersionKind, VersionState
-from tenants.models import Tenant, User
+from inference.models import (
+    Engine,
+    File,
+    FilePurpose,
+    Model,
+    ModelVersion,
+    Pool,
+    VersionKind,
+    VersionState,
+)
+from tenants.models import ApiKey, Tenant, User
 from tenants.scope import tenant_scope
-from tests.console.api.conftest import Answer, Api, Enter, errors, operator_key
-from tests.inference.model_registry.files import folder
+from tests.console.api.conftest import Answer, Api, Enter, errors, issued, operator_key
+from tests.inference.model_registry.files import folder, gguf
 
 pytestmark = pytest.mark.django_db
 LIST = "tenants/acme/model-versions/"
@@ -36,6 +48,7 @@ def places(tmp_path: Path, settings: Settings) -> None:
     settings.MODEL_STORE = str(tmp_path / "store")
     settings.MODEL_COPIES = tmp_path / "copies"
     settings.MODEL_FOLDERS = [tmp_path / "models"]
+    settings.MODEL_IMPORTS = tmp_path / "imports"
     settings.MODEL_HOSTS = ["models.example.com"]
 
 
@@ -72,6 +85,94 @@ def sent(answer: Answer) -> bytes:
 
 
 # A tenant ----------------------------------------------------------------------------------------
+def uploaded(tenant: Tenant, key: ApiKey, name: str, content: bytes, purpose: Any) -> str:
+    owner = FileOwner(tenant.pk, key.subject_id, key.pk, key.actor)
+    writer = FileWriter(owner, purpose, name)
+    writer.write(content)
+    return writer.finish().public_id
+
+
+@pytest.fixture
+def files(acme: Tenant, tmp_path: Path) -> tuple[Api, list[str], Callable[..., str]]:
+    """An API of a key, and its files of a model."""
+    key, secret = issued(acme, WRITE)
+    where, purpose = folder(tmp_path / "m"), FilePurpose.MODEL
+    paths = sorted(where.iterdir())
+    names = [uploaded(acme, key, path.name, path.read_bytes(), purpose) for path in paths]
+    return Api(Client(), secret), names, partial(uploaded, acme, key)
+
+
+def by_files(api: Api, files: list[str], **more: Any) -> Answer:
+    return api.post(LIST, name="up", kind="full", source={"type": "files", "files": files, **more})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_imports_files_that_it_has_uploaded(files: Any) -> None:
+    api, names, _upload = files
+    made = by_files(api, names)
+    assert made.status_code == 201
+    for thread in import_all():
+        thread.join(60)
+    row = ModelVersion.objects.get()
+    assert (row.state, row.problem) == (VersionState.READY, "")
+    assert row.files.count() == len(names)
+    assert File.objects.whole().count() == len(names)  # they are the key's, as before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("right", [True, False])
+def test_the_hash_of_an_uploaded_file_is_checked(files: Any, tmp_path: Path, right: bool) -> None:
+    api, _names, upload = files
+    content = gguf(tmp_path / "m.gguf").read_bytes()
+    name = upload("m.gguf", content, FilePurpose.MODEL)
+    digest = sha256(content if right else b"x").hexdigest()
+    assert by_files(api, [name], sha256=digest).status_code == 201
+    for thread in import_all():
+        thread.join(60)
+    row = ModelVersion.objects.get()
+    assert row.state == (VersionState.READY if right else VersionState.FAILED)
+    assert ("SHA-256" in row.problem) is not right
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("case", ["double", "deleted", "a name that leaves"])
+def test_an_import_of_files_that_do_not_fit_fails_with_the_reason(files: Any, case: str) -> None:
+    api, names, upload = files
+    if case == "double":
+        names.append(upload("config.json", b"{}", FilePurpose.MODEL))
+    elif case == "a name that leaves":
+        names.append(upload("../../..", b"{}", FilePurpose.MODEL))
+    by_files(api, names)
+    if case == "deleted":
+        File.objects.filter(pk=names[0].removeprefix("file-")).delete()
+    for thread in import_all():
+        thread.join(60)
+    assert (
+        ModelVersion.objects.get().problem
+        == {
+            "double": "two files are called 'config.json'",
+            "deleted": "an uploaded file was deleted before it was read",
+            "a name that leaves": "'..' is no name for a file of a model",
+        }[case]
+    )
+
+
+def test_files_of_others_and_of_another_purpose_are_refused(
+    files: Any, globex: Tenant, with_key: Enter, acme: Tenant
+) -> None:
+    api, names, upload = files
+    batch = upload("x.jsonl", b"{}", FilePurpose.BATCH)
+    for wrong in ([], [batch], ["file-x"], [f"file-{uuid4().hex}"]):
+        assert by_files(api, wrong).status_code == 400
+    assert by_files(api, names, sha256="0" * 64).status_code == 400  # of which file?
+    assert by_files(with_key(acme, WRITE), names).status_code == 400  # another key
+    stranger = with_key(globex, WRITE)
+    source = {"type": "files", "files": names}
+    path = "tenants/globex/model-versions/"
+    assert stranger.post(path, name="up", kind="full", source=source).status_code == 400
+    assert not ModelVersion.objects.exists()
+
+
 def test_a_tenant_sees_its_own_and_the_platforms(
     api: Api, acme: Tenant, globex: Tenant, registered: Registered
 ) -> None:

@@ -1,15 +1,19 @@
 """Versions of models in the console: seen, imported, deleted; promoted by operators."""
 
+import zipfile
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference.model_registry import gates
+from inference.model_registry.importing import import_all
 from inference.model_registry.registering import register
-from inference.models import Engine, Model, ModelVersion, Pool, VersionKind, VersionState
+from inference.models import Engine, File, Model, ModelVersion, Pool, VersionKind, VersionState
 from tenants.models import Member, Tenant, User
 from tests.console.conftest import SignIn
 from tests.inference.model_registry.files import folder
@@ -30,6 +34,7 @@ def places(tmp_path: Path, settings: Settings) -> None:
     settings.MODEL_STORE = str(tmp_path / "store")
     settings.MODEL_COPIES = tmp_path / "copies"
     settings.MODEL_HOSTS = ["models.example.com"]
+    settings.MODEL_IMPORTS = tmp_path / "imports"
 
 
 def version(tenant: Tenant | None, tmp_path: Path, name: str = "own") -> ModelVersion:
@@ -105,6 +110,102 @@ def test_a_form_says_what_is_wrong(bob: Member, sign_in: SignIn) -> None:
     wrong = {**SENT, "type": "folder", "path": "x"}
     assert client.post(f"{LIST}import/", wrong).status_code == 200
     assert not ModelVersion.objects.exists()
+
+
+# Uploads -----------------------------------------------------------------------------------------
+UPLOAD = {"name": "small", "kind": "base", "type": "files"}
+
+
+def archive(tmp_path: Path) -> bytes:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as packed:
+        for file in folder(tmp_path / "m").iterdir():
+            packed.write(file, f"m/{file.name}")
+    return (tmp_path / "m.zip").read_bytes()
+
+
+def pieces_sent(client: Client, content: bytes, size: int = 300) -> str:
+    begun = client.post(f"{LIST}uploads/", {"file_name": "m.zip"}).json()
+    for number in range(-(-len(content) // size)):
+        piece = SimpleUploadedFile("piece", content[number * size : (number + 1) * size])
+        for _twice in range(2):  # as after a broken connection
+            piece.seek(0)
+            answer = client.post(begun["pieces"], {"piece": number, "file": piece})
+            assert answer.status_code == 204
+    return str(begun["upload"])
+
+
+def imported() -> ModelVersion:
+    for thread in import_all():
+        thread.join(60)
+    return ModelVersion.objects.get()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bob_uploads_an_archive_in_pieces(bob: Member, sign_in: SignIn, tmp_path: Path) -> None:
+    client = sign_in(bob)
+    upload = pieces_sent(client, archive(tmp_path))
+    wrong = client.post(f"{LIST}import/", {**UPLOAD, "name": "Not a name", "upload": upload})
+    assert upload in wrong.content.decode()  # the form keeps it
+    client.post(f"{LIST}import/", {**UPLOAD, "upload": upload})
+    row = imported()
+    assert (row.state, row.format) == (VersionState.READY, "safetensors")
+    assert {file.name for file in row.files.all()} == {
+        "model.safetensors",
+        "config.json",
+        "README.md",
+    }
+    assert not File.objects.exists()  # the pieces are gone
+    assert "Uploaded" in client.get(f"{LIST}{row.pk}/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_small_file_needs_no_script(bob: Member, sign_in: SignIn, tmp_path: Path) -> None:
+    file = SimpleUploadedFile("m.zip", archive(tmp_path))
+    sign_in(bob).post(f"{LIST}import/", {**UPLOAD, "file": file})
+    assert imported().state == VersionState.READY
+
+
+def test_a_piece_out_of_order_is_told_the_next(bob: Member, sign_in: SignIn) -> None:
+    client = sign_in(bob)
+    pieces = client.post(f"{LIST}uploads/", {"file_name": "m.zip"}).json()["pieces"]
+    sent = {"piece": 2, "file": SimpleUploadedFile("piece", b"x")}
+    assert client.post(pieces, sent).json() == {"next": 0}
+    sent = {"piece": 0, "file": SimpleUploadedFile("piece", b"x" * 700_001)}
+    assert client.post(pieces, sent).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("LARGEST_FILE_BYTES", "too large"), ("TENANT_FILES_BYTES", "files of this tenant are full")],
+)
+def test_an_upload_counts_in_the_files_of_the_tenant(
+    bob: Member, sign_in: SignIn, settings: Settings, limit: str, words: str
+) -> None:
+    client = sign_in(bob)
+    pieces = client.post(f"{LIST}uploads/", {"file_name": "m.zip"}).json()["pieces"]
+    setattr(settings, limit, 1000)
+    for number, status in enumerate((204, 409)):
+        piece = SimpleUploadedFile("piece", b"x" * 600)
+        answer = client.post(pieces, {"piece": number, "file": piece})
+        assert answer.status_code == status
+    assert words in answer.content.decode()
+
+
+def test_an_upload_of_somebody_else_is_not_there(
+    bob: Member, alice: Member, charlie: Member, sign_in: SignIn
+) -> None:
+    begun = sign_in(bob).post(f"{LIST}uploads/", {"file_name": "m.zip"}).json()
+    for other, inside in ((alice, LIST), (charlie, "/console/t/globex/versions/")):
+        client, piece = sign_in(other), SimpleUploadedFile("piece", b"x")
+        pieces = f"{inside}uploads/{begun['upload']}/"
+        assert client.post(pieces, {"piece": 0, "file": piece}).status_code == 404
+        answer = client.post(f"{inside}import/", {**UPLOAD, "upload": begun["upload"]})
+        assert answer.status_code == 404
+
+
+def test_a_form_without_a_file_is_refused(bob: Member, sign_in: SignIn) -> None:
+    page = sign_in(bob).post(f"{LIST}import/", UPLOAD).content.decode()
+    assert "Choose a file." in page
 
 
 def test_a_failed_import_says_why(bob: Member, sign_in: SignIn) -> None:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from typing import Any
-from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -15,6 +14,7 @@ from audit.retention.legal_hold import OnHold
 from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import is_proven
 from console.api.acts import Act, listing, shape_of, showing
+from console.api.own_files import own_file
 from console.api.problem import bad_request, not_found
 from console.api.requester import proof_needed
 from console.api.resource import Resource
@@ -29,7 +29,6 @@ from inference.models import (
     DataSetSource,
     DataSetState,
     DataSetVersion,
-    File,
 )
 from tenants.roles import Permission as P
 
@@ -122,7 +121,7 @@ class DataSetVersions(Resource):
         data_set, fields = self._data_set(), self.body()
         form = DataSetFormat(fields["format"])
         if "file" in fields:
-            file = self._file(fields["file"])
+            file = own_file(self, "file", fields["file"])
             version = uploading.from_file(data_set, file, form, by=self.actor)
         else:
             version = uploading.begin(data_set, form, by=self.actor)
@@ -187,23 +186,6 @@ class DataSetVersions(Resource):
         if data_set is None:
             raise not_found()
         return data_set
-
-    def _file(self, name: str) -> File:
-        """Returns a whole file of the caller's. Raises Problem."""
-        files = File.objects.whole().filter(tenant=self.url_tenant)
-        if self.who.key:
-            files = File.objects.of_key(self.who.key.pk) & files
-        else:
-            files = files.filter(subject_id__in=[m.subject_id for m in [self.who.member] if m])
-        text = _("There is no such file of yours.")
-        return self.named(files, "file", text, pk__in=_file_ids(name))  # type: ignore[no-any-return]
-
-
-def _file_ids(name: str) -> list[UUID]:
-    try:
-        return [UUID(name.removeprefix("file-"))]
-    except ValueError:
-        return []
 
 
 def _decoded(text: str) -> bytes:

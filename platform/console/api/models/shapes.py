@@ -7,7 +7,8 @@ from rest_framework import serializers as s
 
 from console.api.serving.replacements import SwitchChange
 from console.api.strict_input import Row, Shape
-from inference.model_registry.importing import KINDS, Source
+from inference.model_registry.importing import KINDS
+from inference.model_registry.sources.uploads import MOST_FILES
 from inference.models import ModelVersion, VersionFormat, VersionKind, VersionState
 from inference.models.model_version import (
     LONGEST_CARD,
@@ -22,7 +23,10 @@ _ID = "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"
 
 
 class SourceShape(Shape):
-    """The place of the files: `https` needs url and sha256, `git` a url, `folder` a path."""
+    """The place of the files: `https` needs url and sha256, `git` a url, `folder` a path.
+
+    `files` needs uploaded files: weights and what stands beside them, or one archive.
+    """
 
     type = s.ChoiceField(KINDS)
     url = s.CharField(max_length=2000, required=False)
@@ -30,6 +34,12 @@ class SourceShape(Shape):
     revision = s.CharField(max_length=200, required=False, help_text="Default: HEAD.")
     path = s.CharField(
         max_length=500, required=False, help_text="In the repository, or in FOREBAY_MODELS."
+    )
+    files = s.ListField(
+        child=s.CharField(max_length=40),
+        required=False,
+        max_length=MOST_FILES,
+        help_text="Own files of `/v1/files` with the purpose `model`.",
     )
     EXAMPLE: ClassVar[dict[str, Any]] = _SOURCE
 
@@ -146,7 +156,3 @@ class VersionFilter(f.FilterSet):
 
 class AnyVersionFilter(VersionFilter):
     tenant = f.CharFilter(field_name="tenant__name", max_length=60)
-
-
-def source_of(fields: dict[str, Any]) -> Source:
-    return Source(**fields)

@@ -23,18 +23,19 @@ from console.api.models.shapes import (
     NewVersionOfModel,
     Promotion,
     VersionFilter,
-    source_of,
 )
-from console.api.problem import Problem, not_found
+from console.api.own_files import own_file
+from console.api.problem import Problem, bad_request, not_found
 from console.api.resource import Resource
 from console.api.serving.engines import refuse_hosting_by_key
 from console.api.serving.replacements import ReplacementShape
 from console.usage.usage_pages import streamed
 from inference.model_registry import deleting, importing, manifest
 from inference.model_registry.gates import GateRefused
+from inference.model_registry.importing import Source
 from inference.model_registry.promoting import promote
 from inference.model_registry.storage import store
-from inference.models import Engine, ModelFile, ModelVersion, VersionKind, VersionState
+from inference.models import Engine, FilePurpose, ModelFile, ModelVersion, VersionKind, VersionState
 from infrastructure.objects.place import StoreError
 from tenants.operator_scopes import OperatorScope as Scope
 from tenants.roles import Permission as P
@@ -82,11 +83,19 @@ class ModelVersions(Resource):
 
     def import_version(self) -> Response:
         fields = self.body()
-        source, kind = source_of(dict(fields.pop("source"))), VersionKind(fields.pop("kind"))
+        source, kind = self._source(dict(fields.pop("source"))), VersionKind(fields.pop("kind"))
         version = importing.begin(
             tenant_id=self.owner_id, kind=kind, source=source, by=self.actor, **fields
         )
         return self.respond(version, 201)
+
+    def _source(self, fields: dict[str, Any]) -> Source:
+        """Returns the source, whose files are the caller's own. Raises Problem."""
+        names = fields.pop("files", []) if self.owner_id else []
+        files = [own_file(self, "source", name) for name in names]
+        if any(file.purpose != FilePurpose.MODEL for file in files):
+            raise bad_request({"source": [_("The purpose of the files must be model.")]})
+        return Source(**fields, files=tuple(str(file.pk) for file in files))
 
     @Act(P.MANAGE_MODELS)
     def destroy(self, request: Any, **path: Any) -> Response:
