@@ -28,16 +28,8 @@ if joins then
   end
 end
 
-local function wake(runners)
-  local runner = redis.call('SPOP', p .. runners)
-  if not runner then return false end
-  redis.call('LPUSH', p .. ':inbox:' .. runner, 'wake')
-  redis.call('PEXPIRE', p .. ':inbox:' .. runner, 5000)
-  return true
-end
-
-if wake(':parked') then return {1} end
-local perhaps = length <= SHORT and wake(':keeping') -- it begins if the free slots are kept for it
+if wake(p, ':parked') then return {1} end
+local perhaps = length <= SHORT and wake(p, ':keeping') -- it begins if the free slots are kept for it
 
 -- Each key counts once, twice or four times, so that the sum tells which exist in one command.
 local parkable = p .. ':parkable'

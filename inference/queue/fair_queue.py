@@ -25,16 +25,15 @@ def _text(name: str) -> str:
 
 
 AHEAD = 128  # most tokens that a request is charged at its start
-_PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
+_PACE, _LOWER, _PUSH_OUT, _WAKE = (_text(name) for name in ("pace", "lower", "push_out", "wake"))
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _HEADROOM = _text("headroom")
 _LEASES = _CHARGED + _HEADROOM  # needed wherever a lease begins or ends
-ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
+ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _WAKE + _text("enqueue"))  # a full Redis takes nothing new
 END_LEASE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("end_lease"))
-POP, SWEEP, PARK = (
-    Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _PUSH_OUT + _text(name))
-    for name in ("pop", "sweep", "park")
-)
+_TURNS = _PACE + _LOWER + _LEASES + _PUSH_OUT
+POP, SWEEP = (Script.of(WHEN_FULL + _TURNS + _text(name)) for name in ("pop", "sweep"))
+PARK = Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _WAKE + _text("park"))
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
 CHARGE = Script.of(WHEN_FULL + _CHARGED + _text("charge"))
 ADOPT = Script.of(WHEN_FULL + _LEASES + _text("adopt"))

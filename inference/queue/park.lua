@@ -54,4 +54,6 @@ redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant, item)
 redis.call('ZADD', p .. ':' .. class .. ':active', counter, tenant)
 waits_below(p, id, class)
 redis.call('HSET', p .. ':aside', id, class .. '|' .. tenant)
+-- The request that took its slot may be over already, and its runner idle.
+if not wake(p, ':parked') then wake(p, ':keeping') end
 return 1

@@ -1,5 +1,7 @@
 """Who has to wait again when a higher class comes to a full pool: the scripts, one by one."""
 
+import asyncio
+
 import pytest
 from msgspec import structs
 
@@ -180,6 +182,19 @@ async def test_parked_it_stands_in_front_of_its_line_as_it_was(told: Told) -> No
     now = await told.join()
     assert await told.queue.park(item, 40)
     assert [found for found, _ in await told.queue.pop(3, "runner-1")] == [now, item, behind]
+
+
+async def test_it_wakes_a_runner_that_has_become_idle(told: Told) -> None:
+    """The request that took its slot was over before it was back in its line."""
+    item = an_item(klass="batch")
+    await told.run(item)
+    now = await told.join()
+    assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [now]
+    await told.queue.end_lease(now, 10)
+    assert await told.queue.pop(1, "runner-1") == []
+    await told.notes()
+    assert await told.queue.park(item, 0)
+    assert await asyncio.wait_for(told.queue.inbox("runner-1"), 1) == b"wake"
 
 
 async def test_its_tenant_pays_once(told: Told) -> None:
