@@ -126,6 +126,7 @@ _PROBLEMS = Wordings(
         gettext_noop("it did not end in time"),
         gettext_noop("the repository has no folder %s"),
         gettext_noop("two files are called %s"),
+        gettext_noop("the checkpoint has no files any more"),
         gettext_noop("an uploaded file cannot be read any more"),
         gettext_noop("an uploaded file was deleted before it was read"),
         gettext_noop("no folder of FOREBAY_MODELS has %s"),

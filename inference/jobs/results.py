@@ -101,7 +101,7 @@ def _register(
         kind=kind,
         parents=[pk for pk in (job.base_version_id, *made_of) if pk],
         data_set_versions=sets,
-        licence=_licence(job),
+        licence=licence_of(job),
         made_by_job=job.id,
         by=BY,
     )
@@ -128,7 +128,7 @@ def result_name(job: Job) -> str:
     return f"{base[: 78 - len(end)]}-{end}".strip("-._")
 
 
-def _licence(job: Job) -> str:
+def licence_of(job: Job) -> str:
     """Returns the base's licence, which holds for what is made of it."""
     base = _base(job)
     return base.licence if base else ""

@@ -9,11 +9,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Literal
+from typing import Any, Protocol
 from uuid import UUID
 
 from celery import current_app
@@ -23,13 +22,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from inference.log_translation import in_words
 from inference.model_registry import contents, room, uploading
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.registering import claim, complete, reason, scope_of
+from inference.model_registry.source import KINDS
 from inference.model_registry.sources import archives, git, https, uploads
 from inference.model_registry.sources.folders import folder_of
-from inference.model_registry.sources.hosts import url_refusal
 from inference.model_registry.sources.progress import Budget, Stopped
 from inference.models import ModelVersion, VersionKind
 from infrastructure.objects.content import digest_of
@@ -38,78 +36,46 @@ log = logging.getLogger(__name__)
 BY = "system:import"
 BEAT_S, AT_ONCE = 5.0, 2
 MOST_IMPORTS = 20  # of an owner: others wait behind them
-KINDS = ("folder", "https", "git", "files")
 _running: set[UUID] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The place of the files. `sha256` is of one file, `revision` of a git repository.
-
-    `files` are ids of uploaded files, which the caller has found to be the tenant's.
-    """
-
-    type: Literal["folder", "https", "git", "files"]
-    url: str = ""
-    path: str = ""  # in a folder of FOREBAY_MODELS, or of a repository
-    sha256: str = ""
-    revision: str = "HEAD"
-    files: tuple[str, ...] = ()
+class AnySource(Protocol):
+    """The place of the files; `row` is kept with the version."""
 
     def check(self, *, by_tenant: bool) -> None:
         """Raises ValidationError."""
-        if self.type == "folder":
-            self._check_folder(by_tenant=by_tenant)
-        elif self.type == "files":
-            self._check_files(by_tenant=by_tenant)
-        elif refusal := url_refusal(self.url, by_tenant=by_tenant):
-            raise ValidationError({"url": in_words(refusal)})
-        elif self.type == "https" and not _is_digest(self.sha256):
-            raise ValidationError(
-                {"sha256": _("Give the SHA-256 of the file: 64 digits, 0-9 a-f.")}
-            )
-        elif self.type == "git" and not git.REVISION.fullmatch(self.revision):
-            raise ValidationError({"revision": _("Give a branch, a tag or the id of a commit.")})
-
-    def _check_folder(self, *, by_tenant: bool) -> None:
-        if by_tenant:
-            raise ValidationError(_("Only operators import from folders of this machine."))
-        try:
-            folder_of(self.path)
-        except BadFile as problem:
-            raise ValidationError({"path": in_words(str(problem))}) from None
-
-    def _check_files(self, *, by_tenant: bool) -> None:
-        if not by_tenant:
-            raise ValidationError(_("Operators import from folders of this machine instead."))
-        if not 1 <= len(self.files) <= uploads.MOST_FILES:
-            text = _("Name 1 to %d uploaded files.") % uploads.MOST_FILES
-            raise ValidationError({"files": text})
-        if self.sha256 and (len(self.files) > 1 or not _is_digest(self.sha256)):
-            text = _("Give the SHA-256 of the file: 64 digits, 0-9 a-f.")
-            raise ValidationError({"sha256": text})
 
     @property
-    def row(self) -> dict[str, Any]:
-        """Returns the fields that count for its type."""
-        fields = {
-            "files": ("files", "sha256"),
-            "folder": ("path",),
-            "https": ("url", "sha256"),
-            "git": ("url", "revision", "path"),
-        }
-        return {"type": self.type, **{name: getattr(self, name) for name in fields[self.type]}}
+    def row(self) -> dict[str, Any]: ...
+
+
+Fetch = Callable[[ModelVersion, Path, Budget], Path]
+_fetches: dict[str, Fetch] = {}
+
+
+def register_source(kind: str, fetch: Fetch) -> None:
+    """Add a kind of source. `fetch` writes into an empty folder, and returns what to register.
+
+    It raises BadFile, Stopped, OSError; after another exception the import is begun anew.
+    """
+    _fetches[kind] = fetch
 
 
 def begin(
-    *, tenant_id: UUID | None, name: str, kind: VersionKind, source: Source, by: str, **fields: Any
+    *,
+    tenant_id: UUID | None,
+    name: str,
+    kind: VersionKind,
+    source: AnySource,
+    by: str,
+    **fields: Any,
 ) -> ModelVersion:
     """Create a version and let it be imported. Runs in its owner's scope. Raises ValidationError.
 
     `fields` are parents, licence and card.
     """
     source.check(by_tenant=tenant_id is not None)
-    under_way = ModelVersion.objects.of(tenant_id).under_way(KINDS)
+    under_way = ModelVersion.objects.of(tenant_id).under_way(_kinds())
     if under_way.count() >= MOST_IMPORTS:
         text = _("There are %d imports under way: wait until some have ended.")
         raise ValidationError(text % MOST_IMPORTS)
@@ -128,6 +94,10 @@ def begin(
     return version
 
 
+def _kinds() -> tuple[str, ...]:
+    return (*KINDS, *_fetches)
+
+
 def wake() -> None:
     try:
         current_app.send_task("inference.import_models", ignore_result=True)
@@ -138,7 +108,7 @@ def wake() -> None:
 def import_all() -> list[Thread]:
     """Import what waits, each version in a thread, in the system's scope."""
     threads = []
-    for version in ModelVersion.objects.waiting(KINDS)[:AT_ONCE]:
+    for version in ModelVersion.objects.waiting(_kinds())[:AT_ONCE]:
         if len(_running) < AT_ONCE and version.claim_import():
             _running.add(version.pk)
             threads.append(Thread(target=_import, args=[version], daemon=True))
@@ -186,6 +156,8 @@ def _register(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool]
 def _fetched(version: ModelVersion, folder: Path, budget: Budget) -> Path:
     """Returns the folder or file with what the source has. Raises BadFile, Stopped, OSError."""
     source, by_tenant = version.source, version.tenant_id is not None
+    if fetch := _fetches.get(source["type"]):
+        return fetch(version, folder, budget)
     if source["type"] == "git":
         repository = git.Repository(source["url"], folder, budget, by_tenant=by_tenant)
         version.source = {**source, "commit": repository.check_out(source["revision"])}
@@ -264,7 +236,3 @@ def remove_leftovers() -> None:
     for folder in settings.MODEL_IMPORTS.glob("*"):
         if time.time() - folder.stat().st_mtime > timedelta(days=1).total_seconds():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_digest(text: str) -> bool:
-    return len(text) == 64 and set(text.lower()) <= set("0123456789abcdef")

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
 from console.serving.forms import KeyField, OptionsField, is_url
-from inference.model_registry.importing import Source
+from inference.model_registry.source import Source
 from inference.models import Engine, ModelVersion, VersionKind
 from inference.models.model_version import LONGEST_CARD, LONGEST_LICENCE, LONGEST_NAME
 from inference.models.prompt_template import is_name

@@ -33,6 +33,7 @@ async def works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Works:
     settings.JOB_FOLDER, settings.JOB_STORE = tmp_path / "jobs", str(tmp_path / "job-store")
+    settings.MODEL_IMPORTS = tmp_path / "imports"
     settings.MODEL_STORE, settings.MODEL_COPIES = str(tmp_path / "models"), tmp_path / "copies"
     works = Works(bench, tmp_path)
     monkeypatch.setattr("inference.jobs.bases.place", works.place)

@@ -85,7 +85,10 @@ class Trainer:
         draft.mkdir(exist_ok=True)
         (draft / "state.json").write_text(json.dumps({"step": done}))
         (draft / "weights.safetensors").write_bytes(tensors(done))
-        write_adapter(draft / "adapter", done)
+        if self.wishes.get("method") == "full":
+            write_model(draft / "model", done)
+        else:
+            write_adapter(draft / "adapter", done)
         with contextlib.suppress(FileExistsError, OSError):
             draft.rename(self.checkpoints / f"step-{done:06d}")
         self.event("checkpoint", step=done, folder=str(self.checkpoints / f"step-{done:06d}"))
@@ -95,9 +98,7 @@ class Trainer:
         if kind in ("fine-tune", "pretrain"):
             write_adapter(output / "adapter", 1)
         elif kind in ("distil", "quantise", "convert"):
-            (output / "model").mkdir()
-            (output / "model/model.safetensors").write_bytes(tensors(2))
-            (output / "model/config.json").write_text('{"model_type": "llama"}')
+            write_model(output / "model", 2)
         elif kind == "prepare":
             (output / "train.jsonl").write_text('{"text": "clean"}\n')
         report = {"steps": self.wishes["steps"], "samples": ["a secret"]}
@@ -109,6 +110,12 @@ def write_adapter(folder: Path, seed: int) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text('{"r": 8, "peft_type": "LORA"}')
     (folder / "adapter_model.safetensors").write_bytes(tensors(seed))
+
+
+def write_model(folder: Path, seed: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(tensors(seed))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
 
 
 def tensors(seed: int) -> bytes:

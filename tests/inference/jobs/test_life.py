@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from audit.models import DeletionRequest, DeletionState, Event
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
+from inference.model_registry.importing import import_all
 from inference.models import (
     Completion,
     Job,
@@ -14,6 +15,7 @@ from inference.models import (
     JobState,
     ModelVersion,
     VersionKind,
+    VersionState,
 )
 from inference.models.completion import Checkpoint
 from tenants.models import LedgerEntry, Price
@@ -69,6 +71,50 @@ async def test_a_checkpoint_becomes_a_version_that_serves(works: Works) -> None:
     kept[0].files = []
     with pytest.raises(NoFiles):
         await in_database(register_checkpoint)(kept[0], by="test")
+
+
+async def checkpoints_of_models(works: Works, kind: str = "fine-tune") -> list[JobCheckpoint]:
+    job = await works.create(kind, steps=6, save_every=2, method="full")
+    works.start()
+    await works.reaches(job, "succeeded")
+    checkpoints = JobCheckpoint.objects.filter(job=job).select_related("job")
+    return await rows(checkpoints.order_by("step"))
+
+
+def imported(version: ModelVersion) -> ModelVersion:
+    for thread in import_all():
+        thread.join(60)
+    version.refresh_from_db()
+    return version
+
+
+@pytest.mark.parametrize(("kind", "made"), [("fine-tune", "full"), ("distil", "distilled")])
+async def test_a_checkpoint_of_a_whole_model_becomes_a_version_in_the_background(
+    works: Works, kind: str, made: str
+) -> None:
+    checkpoint = (await checkpoints_of_models(works, kind))[-1]
+    version = await in_database(register_checkpoint)(checkpoint, by="test")
+    assert (version.state, version.kind) == (VersionState.IMPORTING, made)
+    again = await in_database(register_checkpoint)(checkpoint, by="test")
+    assert again == version
+    version = await in_database(imported)(version)
+    assert (version.state, version.problem) == (VersionState.READY, "")
+    assert str(version) == f"tiny-{kind}-step-{checkpoint.step}@1"
+    assert version.licence == "mit"
+    assert (await in_database(version.parents.get)()).name == "tiny"
+    files = await rows(version.files.values_list("name", flat=True))
+    assert files == ["config.json", "model.safetensors"]
+    assert await in_database(register_checkpoint)(checkpoint, by="test") == version
+
+
+async def test_a_checkpoint_whose_files_go_before_its_import_is_told(works: Works) -> None:
+    checkpoint = (await checkpoints_of_models(works))[-1]
+    version = await in_database(register_checkpoint)(checkpoint, by="test")
+    checkpoint.files = []
+    await in_database(checkpoint.save)()
+    version = await in_database(imported)(version)
+    assert version.state == VersionState.FAILED
+    assert version.problem == "the checkpoint has no files any more"
 
 
 async def test_a_checkpoint_over_files_of_an_erased_person_becomes_a_marked_version(

@@ -20,7 +20,8 @@ from pytest_django.fixtures import Settings
 
 from config.tls.authority import Authority
 from inference.model_registry import importing
-from inference.model_registry.importing import Source, begin, import_all
+from inference.model_registry.importing import begin, import_all
+from inference.model_registry.source import Source
 from inference.model_registry.sources import progress
 from inference.models import ModelVersion, VersionKind, VersionState
 from tenants.models import Tenant

@@ -15,7 +15,7 @@ from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.jobs import creating
-from inference.jobs.checkpoint_versions import NoAdapter, NoFiles, register_checkpoint
+from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.jobs.creating import Wanted
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import (
@@ -185,7 +185,7 @@ class JobCheckpoints(_OfJob):
     shape = CheckpointShape
     refusals = {
         NoFiles: (409, "conflict", _("The checkpoint has no files any more.")),
-        NoAdapter: (409, "conflict", _("It is no adapter: register the job's result instead.")),
+        NoWeights: (409, "conflict", _("The checkpoint has no weights that serve.")),
     }
 
     def rows(self) -> QuerySet[JobCheckpoint]:
@@ -195,7 +195,10 @@ class JobCheckpoints(_OfJob):
 
     @Act(P.MANAGE_KEYS, gives=VersionMade)
     def register(self, request: Any, tenant: str, job: Any, checkpoint: Any) -> Response:
-        """Register the adapter of a checkpoint as a version, which can be promoted."""
+        """Register the adapter or the model of a checkpoint as a version, which can be promoted.
+
+        A model is copied in the background: poll the version until it is `ready` or `failed`.
+        """
         row = self.named(self.rows(), "checkpoint", _("There is none."), pk=checkpoint)
         version = register_checkpoint(row, by=self.actor)
         return Response({"version": version.pk, "name": str(version)}, 200)

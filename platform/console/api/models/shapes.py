@@ -7,7 +7,7 @@ from rest_framework import serializers as s
 
 from console.api.serving.replacements import SwitchChange
 from console.api.strict_input import Row, Shape
-from inference.model_registry.importing import KINDS
+from inference.model_registry.source import KINDS
 from inference.model_registry.sources.uploads import MOST_FILES
 from inference.models import ModelVersion, VersionFormat, VersionKind, VersionState
 from inference.models.model_version import (

@@ -32,8 +32,8 @@ from console.api.serving.replacements import ReplacementShape
 from console.usage.usage_pages import streamed
 from inference.model_registry import deleting, importing, manifest
 from inference.model_registry.gates import GateRefused
-from inference.model_registry.importing import Source
 from inference.model_registry.promoting import promote
+from inference.model_registry.source import Source
 from inference.model_registry.storage import store
 from inference.models import Engine, FilePurpose, ModelFile, ModelVersion, VersionKind, VersionState
 from infrastructure.objects.place import StoreError
