@@ -7,8 +7,8 @@ from typing import Any
 
 from trainer.formats import model as formats
 from trainer.formats.as_folder import write_folder
-from trainer.formats.converting import progress
 from trainer.formats.model import gguf_file
+from trainer.formats.units import Units
 from trainer.job import Job
 from trainer.refusals import unusable
 
@@ -40,7 +40,7 @@ def _converted(job: Job, file: Path) -> Path:
     folder = job.order.output / "base"
     if not (folder / "config.json").is_file():  # is written last
         folder.mkdir(exist_ok=True)
-        write_folder(formats.open_model(file), folder, "f32", progress(job))
+        write_folder(formats.open_model(file), folder, "f32", Units(job, saves=False))
     return folder
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from trainer.formats.adapter import write_adapter
 from trainer.formats.as_folder import DTYPES, write_folder
-from trainer.formats.as_gguf import Progress, write_model, write_types
+from trainer.formats.as_gguf import write_model, write_types
 from trainer.formats.gguf_file import GgufFile
 from trainer.formats.model import gguf_file, open_model
+from trainer.formats.units import Units
 from trainer.job import Job
 from trainer.refusals import bad_order
 
@@ -21,7 +22,7 @@ def run(job: Job) -> dict[str, object]:
     if parameters["to"] == "hf":
         return _to_folder(job, base, parameters["dtype"])
     target = job.order.output / "model.gguf"
-    to_gguf(base, target, parameters["dtype"], progress(job))
+    to_gguf(base, target, parameters["dtype"], Units(job))
     return {"model": target.name, "bytes": size_of(target)}
 
 
@@ -41,27 +42,16 @@ def _to_folder(job: Job, base: Path, dtype: str) -> dict[str, object]:
     if dtype not in DTYPES:
         raise bad_order("bad_parameter", "Folders of Hugging Face get f16 or f32")
     target = job.order.output / "model"
-    write_folder(open_model(base), target, dtype, progress(job))
+    write_folder(open_model(base), target, dtype, Units(job))
     return {"model": target.name, "bytes": size_of(target)}
 
 
-def to_gguf(base: Path, target: Path, dtype: str, report: Progress) -> None:
+def to_gguf(base: Path, target: Path, dtype: str, units: Units) -> None:
     """Writes a GGUF; one that is a GGUF already keeps its metadata, whatever its architecture."""
     if (file := gguf_file(base)) is not None:
-        write_types(GgufFile.open(file), target, dtype, report)
+        write_types(GgufFile.open(file), target, dtype, units)
     else:
-        write_model(open_model(base), target, dtype, report)
-
-
-def progress(job: Job) -> Progress:
-    """Returns a function that reports each tensor, and ends the work after SIGTERM."""
-
-    def report(done: int, of: int) -> None:
-        job.pause_if_asked()
-        if done == of or done % 16 == 0:
-            job.events.progress(done, of, "tensors")
-
-    return report
+        write_model(open_model(base), target, dtype, units)
 
 
 def size_of(path: Path) -> int:

@@ -4,17 +4,17 @@ Format `pack-quantized`: four weights in an int32, the lowest byte first, each p
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainer.formats.as_folder import write_config
-from trainer.formats.as_gguf import Progress
 from trainer.formats.gguf_file import Floats
 from trainer.formats.model import Model
 from trainer.formats.safetensors_file import SINGLE, Written, write_file
+from trainer.formats.units import Arrays, Units
 from trainer.refusals import unusable
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -29,7 +29,7 @@ _WEIGHTS = {
 }
 
 
-def write_int8(model: Model, folder: Path, embedding: str, progress: Progress) -> None:
+def write_int8(model: Model, folder: Path, embedding: str, units: Units) -> None:
     """Writes the folder. A tied embedding is written `once`, `twice` or as `f16`."""
     tied = bool(model.config.get("tie_word_embeddings"))
     sources = {name: name for name in model.shapes}
@@ -38,13 +38,12 @@ def write_int8(model: Model, folder: Path, embedding: str, progress: Progress) -
     packed = {name for name in sources if _is_packed(model, sources[name], embedding)}
     plan = [each for name in sources for each in _plan(model, name, sources[name], name in packed)]
 
-    def tensors() -> Iterator[NDArray[Any]]:
-        for number, (name, source) in enumerate(sources.items(), 1):
-            weights = model.floats(source)
-            yield from quantised(weights) if name in packed else [weights.astype(np.float16)]
-            progress(number, len(sources))
+    def made(name: str) -> Arrays:
+        weights = model.floats(sources[name])
+        return quantised(weights) if name in packed else [weights.astype(np.float16)]
 
-    write_file(folder / SINGLE, plan, tensors())
+    makes = [partial(made, name) for name in sources]
+    write_file(folder / SINGLE, plan, units.arrays(makes))
     model.save_tokenizer(folder)
     config = model.config | {"dtype": "float16", "torch_dtype": "float16"}
     config["tie_word_embeddings"] = tied and embedding != "twice"
@@ -72,7 +71,7 @@ def _plan(model: Model, name: str, source: str, packed: bool) -> Iterator[Writte
     yield Written(f"{stem}.weight_shape", "I64", (2,))
 
 
-def quantised(weights: Floats) -> list[NDArray[Any]]:
+def quantised(weights: Floats) -> Arrays:
     """Returns the packed weights, the scale of each row, and the shape."""
     scale = np.abs(weights).max(axis=1, keepdims=True) / 127
     scale[scale == 0] = 1  # a row of zeros

@@ -3,10 +3,11 @@
 from math import prod
 from pathlib import Path
 
-from trainer.formats.converting import progress, size_of, to_gguf
+from trainer.formats.converting import size_of, to_gguf
 from trainer.formats.gguf_file import GgufFile
 from trainer.formats.int8 import write_int8
 from trainer.formats.model import only_header, open_model
+from trainer.formats.units import Units
 from trainer.job import Job
 
 
@@ -20,7 +21,7 @@ def run(job: Job) -> dict[str, object]:
 
 def _q8_0(job: Job, base: Path) -> dict[str, object]:
     target = job.order.output / "model.gguf"
-    to_gguf(base, target, "q8_0", progress(job))
+    to_gguf(base, target, "q8_0", Units(job))
     tensors = GgufFile.open(target).header.tensors.values()
     return _result(target, 4 * sum(prod(each.shape) for each in tensors))
 
@@ -33,7 +34,7 @@ def _int8(job: Job, base: Path) -> dict[str, object]:
             "vLLM up to 0.32 loads no tied embedding of int8: take the embedding twice or f16",
         )
     target = job.order.output / "model"
-    write_int8(model, target, embedding, progress(job))
+    write_int8(model, target, embedding, Units(job))
     return _result(target, model.bytes_in_fp32)
 
 
