@@ -15,7 +15,7 @@ from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failu
 from inference.jobs.events_file import Event, EventsFile
 from inference.jobs.patience import in_database, in_thread
 from inference.jobs.trainer_process import TrainerProcess
-from inference.jobs.work_folder import WorkFolder, newest_step
+from inference.jobs.work_folder import WorkFolder, names_in, newest_step
 from inference.models import Job
 from infrastructure.objects.place import StoreError
 
@@ -131,8 +131,8 @@ class Stay:
     async def _checkpoint(self) -> int:
         """Store the newest checkpoint. Returns the time that led to it, in milliseconds."""
         now = time.monotonic()
-        names = self._folder.checkpoint_names()
         files = await self._stored()
+        names = names_in(files)  # the trainer works on meanwhile: there may be more than before
         took_ms, self._since = round((now - self._since) * 1000), now
         self.position, self._names = Position(newest_step(names), files), names
         self._deaths = 0

@@ -122,6 +122,12 @@ class WorkFolder:
         return target
 
 
+def names_in(files: Files) -> frozenset[str]:
+    """Returns the checkpoints that have these files."""
+    parts = {part for name, *_rest in files for part in Path(str(name)).parts[:-1]}
+    return frozenset(filter(_STEP.fullmatch, parts))
+
+
 def newest_step(names: Iterable[str]) -> int:
     """Returns the highest step of checkpoints, 0 without any."""
     matches = [match for name in names if (match := _STEP.fullmatch(name))]

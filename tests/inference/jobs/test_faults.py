@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
 
 from inference.jobs import checkpoint_files, stay
-from inference.models import Completion, Job, JobEvent, JobMetric
+from inference.models import Completion, Job, JobCheckpoint, JobEvent, JobMetric
 from inference.models.completion import Checkpoint
 from inference.worker.recovery import restoring
 from infrastructure.objects.place import StoreError
@@ -27,6 +28,26 @@ async def test_a_killed_trainer_goes_on_from_its_last_checkpoint(works: Works) -
     assert codes.count("trainer_killed") == 2
     points = await rows(JobMetric.objects.filter(job=job).values_list("step", flat=True))
     assert sorted(points) == list(range(1, 9))
+
+
+async def test_a_checkpoint_is_called_by_the_newest_step_that_is_stored(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer works on while they are: from an older step, its points would be dropped."""
+    store = checkpoint_files.store
+
+    def slowly(job: Job, folder: Path) -> checkpoint_files.Files:
+        time.sleep(0.5)
+        return store(job, folder)
+
+    monkeypatch.setattr(checkpoint_files, "store", slowly)
+    job = await works.create(steps=20, step_s=0.1, save_every=1)
+    works.start()
+    await works.reaches(job, "succeeded")
+    kept = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
+    assert len(kept) >= 2
+    for each in kept:
+        assert each.step == max(int(str(name)[5:11]) for name, *_rest in each.files)
 
 
 async def test_a_trainer_that_dies_at_the_same_step_ends_the_job(works: Works) -> None:
@@ -102,7 +123,8 @@ async def test_children_of_a_trainer_end_with_its_worker(works: Works) -> None:
     works.start()
     await works.reaches(job, "running", step=2)
     keeper = _keeper_of(works.folder)
-    (run,) = works.bench.runners[0].requests.running.values()
+    runners = works.bench.runners  # one that was idle has left
+    (run,) = (run for runner in runners for run in runner.requests.running.values())
     process = run.handler._stay._process._process  # type: ignore[attr-defined]
     process.stdin.close()
     for _ in range(100):
