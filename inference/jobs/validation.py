@@ -29,6 +29,7 @@ MOST_PROBLEMS = 50
 CLAIM = timedelta(seconds=60)
 Problem = dict[str, Any]
 CODE = "invalid_training_file"
+_JUDGED_BY_TRAINER = (JobKind.PREPARE, JobKind.SCORE)  # raw data, and task sets
 _WORDS = {
     "not_utf8": "this line is not UTF-8",
     "not_json": "this line is not valid JSON",
@@ -109,7 +110,7 @@ class _Check:
     def _line_problem(self, text: bytes | None) -> str:
         if text is None or len(text) > rows.LONGEST_LINE:
             return f"this line is longer than {rows.LONGEST_LINE} bytes"
-        if self._job.kind == JobKind.PREPARE:  # the trainer judges each line itself
+        if self._job.kind in _JUDGED_BY_TRAINER:
             return ""
         try:
             rows.parse(text, self._form, self._find_person)

@@ -168,6 +168,16 @@ async def test_nothing_of_it_stays_on_the_workers_disk(works: Works) -> None:
     assert not list((works.folder / "jobs").glob("*"))
 
 
+@pytest.mark.parametrize("kind", ["score", "prepare"])
+async def test_the_trainer_itself_judges_task_sets_and_raw_data(works: Works, kind: str) -> None:
+    """They have fields that no text to train on has."""
+    owner = await in_database(works.owner)(works.bench.acme)
+    line = b'{"prompt": "2+2=", "answer": "4"}\n'
+    file = await in_database(works.file)(works.bench.acme, kind, owner, line)
+    job = await works.create(kind, owner=owner, training_file=file)
+    await works.reaches(job, "queued")
+
+
 async def test_a_job_waits_for_its_turn_behind_other_work(works: Works) -> None:
     """Without a runner it is queued, and takes no GPU time."""
     job = await works.create(steps=2)
