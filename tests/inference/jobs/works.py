@@ -16,6 +16,7 @@ from inference.jobs.creating import JobOwner, Wanted
 from inference.jobs.driving import drive_due
 from inference.model_registry.registering import register
 from inference.models import File, FilePurpose, Job, ModelVersion, Usage, VersionKind
+from inference.models.job import OVER
 from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
@@ -65,9 +66,9 @@ class Works:
         tenant = more.pop("tenant", self.bench.acme)
         owner = more.pop("owner", None) or self.owner(tenant)
         parameters = {"diary": str(self.diary), **more}
-        fields = {"base": self.base(), "parameters": parameters, **fields}
-        if kind == "prepare":
-            fields.pop("base")
+        if kind != "prepare":
+            fields.setdefault("base", self.base())
+        fields = {"parameters": parameters, **fields}
         if kind in ("fine-tune", "pretrain", "distil", "score", "prepare"):
             fields.setdefault("training_file", self.file(tenant, kind, owner))
         with tenant_scope(tenant.id):
@@ -125,6 +126,8 @@ class Works:
             self._wake()
             await asyncio.sleep(0.05)
             row = await in_database(Job.objects.get)(pk=job.pk)
+            if row.state in OVER and row.state not in states:
+                raise AssertionError  # it goes nowhere from there
             if order is not None and (row.order_id is not None) != order:
                 return None
             return row if row.state in states and row.done >= step else None
