@@ -103,7 +103,7 @@ async def test_a_kind_of_job_registers_what_it_makes(tiny: Works, case: str) -> 
     assert (job.gpu_ms, job.cost) == await tiny.bill()
 
 
-TASKS = {
+TASKS: dict[str, list[dict[str, Any]]] = {
     "texts": [{"text": sentence} for sentence in SENTENCES],
     "choices": [
         {"prompt": "the workers run", "choices": ["them in order", "away"], "answer": n % 2}
@@ -123,16 +123,23 @@ async def test_a_base_is_scored_on_a_file_of_tasks(tiny: Works, tasks: str) -> N
     )
     tiny.start()
     job = await tiny.reaches(job, "succeeded", seconds=1800)
-    assert job.result["items"] == len(TASKS[tasks])
-    assert job.result["figures"]
+    report = _report(job)
+    assert report["items"] == len(TASKS[tasks])
+    assert report["figures"]
 
 
 async def test_data_is_prepared_and_counted_in_a_bases_tokens(tiny: Works) -> None:
     job = await tiny.create("prepare", base="tiny-real", parameters={"deduplicate": False})
     tiny.start()
     job = await tiny.reaches(job, "succeeded", seconds=600)
-    assert job.result["documents"] == 5
-    assert job.result["tokens"] > 0
+    report = _report(job)
+    assert report["documents"] == 5
+    assert report["tokens"] > 0
+
+
+def _report(job: Job) -> dict[str, Any]:
+    assert job.result is not None
+    return job.result
 
 
 async def _result(job: Job) -> tuple[str, str, set[str]]:

@@ -1,12 +1,15 @@
 """`forebay adapters`: the adapters of a tenant of a running platform."""
 
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
+from config.command.operating import names
+from config.command.operating.api_client import KEY, OF_TENANT, ApiClient, Misuse, Row, Trouble
 from config.command.operating.program import Program, Result, fields, outcome, table
 
+LOOK_EVERY_S = 1.0
 _COLUMNS = {
     "MODEL": "model",
     "VERSION": "version",
@@ -25,14 +28,16 @@ _HISTORY = {
 
 
 def adapters(arguments: Sequence[str]) -> int:
-    program = Program("adapters", "The adapters of a tenant, with an operator key.")
+    text = "The adapters of a tenant, with a key of the tenant or an operator key."
+    program = Program("adapters", text, OF_TENANT, KEY)
     _add_tenant(program.shows("list", _list, "a tenant's adapters"))
     _add_subject(program.shows("show", _show, "an adapter"))
     _add_subject(program.shows("history", _history, "its versions so far, the latest first"))
     _add_subject(program.acts("create", _create, "a name on a model, if there is none yet"))
     promoting = program.acts("promote", _promote, "load a version, and serve it once engines can")
     _add_subject(promoting)
-    promoting.add_argument("--version", required=True, metavar="ID", help="of the registry")
+    promoting.add_argument("--version", required=True, help="NAME, NAME@2, or its id")
+    promoting.add_argument("--wait", type=int, metavar="SECONDS", help="until it serves")
     _add_subject(program.acts("roll-back", _roll_back, "serve the version before again"))
     _add_subject(program.acts("remove", _remove, "serve the name no longer"))
     return program.main(arguments)
@@ -77,15 +82,34 @@ def _create(link: ApiClient, typed: Namespace) -> Result:
 
 def _promote(link: ApiClient, typed: Namespace) -> Result:
     row = _row(link, typed)
-    history = link.rows(f"{_path(typed)}{row['id']}/promotions/")
-    under_way = (each for each in history if each["step"] in ("serving", "loading"))
-    if any(each["version_id"] == typed.version for each in under_way):
-        return outcome("adapter", typed.model, "unchanged", row)
-    if typed.dry_run:
+    version = names.model_version(link, typed.tenant, typed.version)
+    place = f"{_path(typed)}{row['id']}/"
+    history = link.rows(f"{place}promotions/")
+    present = (each for each in history if each["step"] in ("serving", "loading"))
+    promotion = next((each for each in present if each["version_id"] == version), None)
+    if typed.dry_run and promotion is None:
         return outcome("adapter", typed.model, "would be promoted", row)
-    path = f"{_path(typed)}{row['id']}/promote/"
-    after = link.send("POST", path, {"version": typed.version}).body
+    after = promotion or link.send("POST", f"{place}promote/", {"version": version}).body
+    if typed.wait and not typed.dry_run:
+        after = _served(link, place, after, typed.wait)
+    if promotion and promotion["step"] == after["step"]:
+        return outcome("adapter", typed.model, "unchanged", row)
     return outcome("promotion", typed.model, f"{after['version']} is {after['step']}", after)
+
+
+def _served(link: ApiClient, place: str, promotion: Row, seconds: int) -> Row:
+    """Returns the promotion once it serves. Raises Trouble if it does not."""
+    until = time.monotonic() + seconds
+    while promotion["step"] == "loading":
+        if time.monotonic() > until:
+            raise Trouble(f"{promotion['version']} is not loaded after {seconds} s")
+        time.sleep(LOOK_EVERY_S)
+        rows = link.rows(f"{place}promotions/")
+        promotion = next(row for row in rows if row["id"] == promotion["id"])
+    if promotion["step"] != "serving":
+        reason = promotion["reason"] or "another version was promoted"
+        raise Trouble(f"{promotion['version']} is {promotion['step']}: {reason}")
+    return promotion
 
 
 def _roll_back(link: ApiClient, typed: Namespace) -> Result:

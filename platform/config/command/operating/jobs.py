@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from config.command import processes
-from config.command.operating.api_client import ApiClient, Misuse, Row, Trouble
+from config.command.operating import names
+from config.command.operating.api_client import KEY, OF_TENANT, ApiClient, Misuse, Row, Trouble
 from config.command.operating.program import (
     Columns,
     Program,
@@ -24,6 +25,7 @@ from config.command.operating.program import (
 
 LOOK_EVERY_S = 2.0
 OVER = ("succeeded", "failed", "cancelled")
+_NEW = ("kind", "base", "training_file", "parameters", "suffix", "pool")
 _COLUMNS: Columns = {
     "NAME": "name",
     "KIND": "kind",
@@ -39,8 +41,7 @@ _COLUMNS: Columns = {
 def jobs(arguments: Sequence[str]) -> int:
     if not arguments:
         processes.jobs(arguments)
-    text = "Jobs of a tenant. FOREBAY_OPERATOR_KEY is a key of the tenant, for its management."
-    program = Program("jobs", text)
+    program = Program("jobs", "Jobs of a tenant, with a key of the tenant.", OF_TENANT, KEY)
     listing = program.shows("list", _list, "all jobs, the latest first")
     listing.add_argument("tenant")
     listing.add_argument("--unfinished", action="store_true", help="those that are not over")
@@ -53,11 +54,12 @@ def jobs(arguments: Sequence[str]) -> int:
     creating.add_argument("tenant")
     creating.add_argument("kind", help="fine-tune, pretrain, distil, quantise, convert, …")
     creating.add_argument("--base", metavar="MODEL", help="NAME or NAME@3 of the registry")
-    creating.add_argument("--data-set-version", metavar="ID")
+    creating.add_argument("--data-set-version", metavar="DATA_SET", help="NAME, NAME@2, or its id")
     creating.add_argument("--training-file", metavar="ID", help="of /v1/files, of the same key")
     creating.add_argument("--parameters", type=json_object, metavar="JSON", help="of the trainer")
     creating.add_argument("--suffix", help="of the name of what it makes")
     creating.add_argument("--pool", help="whose GPUs it uses")
+    creating.add_argument("--follow", action="store_true", help="until it is over or paused")
     return program.main(arguments)
 
 
@@ -90,11 +92,14 @@ def _show(link: ApiClient, typed: Namespace) -> Result:
 
 
 def _create(link: ApiClient, typed: Namespace) -> Result:
-    names = ("kind", "base", "data_set_version", "training_file", "parameters", "suffix", "pool")
-    body = {name: value for name in names if (value := getattr(typed, name)) is not None}
+    body = {name: value for name in _NEW if (value := getattr(typed, name)) is not None}
+    if name := typed.data_set_version:
+        body["data_set_version"] = names.data_set_version(link, typed.tenant, name)
     if typed.dry_run:
         return outcome("job", typed.kind, "would be created", body)
     row = link.send("POST", _path(typed), body).body
+    if typed.follow:
+        return _followed(link, f"{_path(typed)}{row['id']}/")
     return outcome("job", row["name"], "created", row)
 
 
@@ -123,7 +128,11 @@ def _act(link: ApiClient, typed: Namespace, verb: str, done: str, wanted: Sequen
 # Following ---------------------------------------------------------------------------------------
 def _follow(link: ApiClient, typed: Namespace) -> Result:
     """Print log and curve as they come, on stderr with --json."""
-    place, point, line = _place(typed), 0, 0
+    return _followed(link, _place(typed))
+
+
+def _followed(link: ApiClient, place: str) -> Result:
+    point = line = 0
     while True:
         row = link.get(place).body
         line = _print_new(link, f"{place}events/", line, _event_line)

@@ -35,9 +35,10 @@ Run = Callable[[ApiClient, Namespace], Result]
 class Program:
     """A subcommand such as `forebay engines …`, with one parser for each of its commands."""
 
-    def __init__(self, name: str, does: str, key_name: str = KEY) -> None:
-        epilog = f"{_ENVIRONMENT.format(key_name)} {_ENDS}"
-        self._name, self._key_name = f"forebay {name}", key_name
+    def __init__(self, name: str, does: str, *key_names: str) -> None:
+        """`key_names` are variables with a key; the first that is set counts."""
+        self._name, self._key_names = f"forebay {name}", key_names or (KEY,)
+        epilog = f"{_ENVIRONMENT.format(' or '.join(self._key_names))} {_ENDS}"
         self._parser = ArgumentParser(self._name, description=does, epilog=epilog)
         self._commands = self._parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -61,7 +62,7 @@ class Program:
         typed = self._parser.parse_args(arguments)
         try:
             configuration.apply(os.environ)
-            plain, key = typed.plain_http, self._key_name
+            plain, key = typed.plain_http, self._key_name()
             link = ApiClient(os.environ, in_clear=plain, key_name=key)
             result = typed.run(link, typed)
         except KeyError as missing:
@@ -73,6 +74,10 @@ class Program:
             json.dumps(result.data, indent=2, ensure_ascii=False) if typed.json else result.text
         )
         return 0
+
+    def _key_name(self) -> str:
+        present = (name for name in self._key_names if os.environ.get(name, "").strip())
+        return next(present, self._key_names[0])
 
     def _refused(self, why: str) -> int:
         print(f"{self._name}: {_visible(why)}", file=sys.stderr)

@@ -1,13 +1,23 @@
 """`forebay jobs`: jobs of a tenant, created, followed, and ended from a command line."""
 
 import json
+import os
+from uuid import uuid4
 
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from inference.jobs.bases import Place
 from inference.jobs.progress import note
-from inference.models import Job, JobMetric
+from inference.models import (
+    DataSet,
+    DataSetFormat,
+    DataSetSource,
+    DataSetState,
+    Job,
+    JobMetric,
+    JobState,
+)
 from tenants.key_scopes import Scope
 from tenants.models import ApiKey, Tenant
 from tests.config.command.operating.conftest import Forebay
@@ -21,7 +31,8 @@ def acme(
     scopes = [Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE]
     _key, secret = ApiKey.issue(tenant, "ci", scopes=scopes, by="test")
     monkeypatch.setenv("FOREBAY_URL", live_server.url)
-    monkeypatch.setenv("FOREBAY_OPERATOR_KEY", secret)
+    monkeypatch.setenv("FOREBAY_API_KEY", secret)
+    monkeypatch.delenv("FOREBAY_OPERATOR_KEY", raising=False)
     monkeypatch.setattr("inference.jobs.bases.place", lambda *_: Place("large", "here"))
     monkeypatch.setattr("inference.jobs.bases.base_version", lambda *_: None)
     return tenant
@@ -47,6 +58,37 @@ def test_a_job_is_created_followed_and_cancelled(forebay: Forebay, acme: Tenant)
     job.refresh_from_db()
     assert job.state == "cancelled"
     assert forebay(f"jobs resume acme {job.id}").status == 1
+
+
+def test_a_data_set_is_named_and_the_job_followed_to_its_end(
+    forebay: Forebay, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_set = DataSet.create(acme, "manual", uuid4(), by="test")
+    fields = {"state": DataSetState.READY, "source": DataSetSource.UPLOAD, "rows": 1}
+    version = data_set.add_version(by="test", form=DataSetFormat.TEXTS, **fields)
+
+    def succeed(_seconds: float) -> None:
+        Job.objects.update(state=JobState.SUCCEEDED)
+
+    monkeypatch.setattr("time.sleep", succeed)
+    create = "jobs create acme pretrain --base tiny --follow --data-set-version"
+    for name in ("manual", "manual@1", str(version.pk)):
+        ended = forebay(f"{create} {name}")
+        job = Job.objects.latest("created_at")
+        assert (ended.status, ended.out) == (0, f"job {job.public_id}: succeeded\n")
+        assert job.data_set_version_id == version.pk
+    for name, status in (("other", 1), ("manual@2", 1), ("manual@x", 2)):
+        assert forebay(f"{create} {name}").status == status
+
+
+def test_the_key_may_be_in_the_variable_of_operators(
+    forebay: Forebay, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREBAY_OPERATOR_KEY", os.environ["FOREBAY_API_KEY"])
+    monkeypatch.delenv("FOREBAY_API_KEY")
+    assert forebay("jobs list acme").status == 0
+    monkeypatch.delenv("FOREBAY_OPERATOR_KEY")
+    assert "set FOREBAY_API_KEY or FOREBAY_API_KEY_FILE" in forebay("jobs list acme").err
 
 
 @pytest.mark.parametrize("name", ["", "job", "ftjob-12"])
