@@ -70,6 +70,7 @@ class Action(StrEnum):
     EVALUATION_EXPORT = "evaluation:export"  # its report as a file
     GATE_ADD = "gate:add"  # what a new version in a pool must reach
     GATE_REMOVE = "gate:remove"
+    GATE_REFUSE = "gate:refuse"  # it kept a new version from an engine's place
     CACHE_RULE = "cache:rule"  # whether answers are kept
     CACHE_PURGE = "cache:purge"
     MODEL_VERSION_IMPORT = "model_version:import"  # into the registry; its files are to come

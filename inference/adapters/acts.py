@@ -12,9 +12,21 @@ from inference.adapters.targets import serving
 from inference.engines import is_open_to, served
 from inference.model_registry import gates
 from inference.models import Adapter, AdapterPromotion, Engine, ModelVersion
+from inference.models.recorded_refusal import RecordedRefusal
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
+
+
+class AdapterRefused(RecordedRefusal):
+    """A gate of the base's pools does not let the version serve."""
+
+    def __init__(self, adapter: Adapter, reasons: list[str], by: str) -> None:
+        super().__init__({"version": reasons})
+        self._adapter, self._reasons, self._by = adapter, reasons, by
+
+    def record(self) -> None:
+        self._adapter.record(Action.ADAPTER_REFUSE, self._by, reasons=self._reasons)
 
 
 def create(tenant: Tenant, base: str, name: str, *, by: str) -> Adapter:
@@ -27,19 +39,17 @@ def create(tenant: Tenant, base: str, name: str, *, by: str) -> Adapter:
 
 
 def promote(adapter: Adapter, version: ModelVersion, *, by: str) -> AdapterPromotion:
-    """Have engines load a version and serve it. Raises GateRefused, ValidationError."""
+    """Have engines load a version and serve it. Raises AdapterRefused, ValidationError."""
     _refuse_closed(adapter)
     for engine in _first_of_each_pool(adapter.base):
-        gates.check(version, engine)
+        try:
+            gates.check(version, engine, by=by)
+        except gates.GateRefused as refused:
+            raise AdapterRefused(adapter, refused.reasons, by) from None
     with transaction.atomic():
         promotion = adapter.promote(version, by=by)
         transaction.on_commit(_wake)
     return promotion
-
-
-def record_refusal(adapter: Adapter, refused: gates.GateRefused, *, by: str) -> None:
-    """Put the refusal of a gate on record, in a transaction that commits."""
-    adapter.record(Action.ADAPTER_REFUSE, by, reasons=refused.reasons)
 
 
 def _refuse_closed(adapter: Adapter) -> None:

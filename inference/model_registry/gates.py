@@ -7,10 +7,9 @@ version that has any is not promoted.
 from collections.abc import Sequence
 from typing import Protocol
 
-from django.core.exceptions import ValidationError
-
 from audit.actions import Action
 from inference.models import Engine, ModelVersion
+from inference.models.recorded_refusal import RecordedRefusal
 
 
 class Gate(Protocol):
@@ -21,24 +20,26 @@ class Gate(Protocol):
 _gates: dict[str, Gate] = {}
 
 
-class GateRefused(ValidationError):
-    """The version may not serve. `record` puts that on record, in a transaction that commits."""
+class GateRefused(RecordedRefusal):
+    """The version may not serve."""
 
-    def __init__(self, version: ModelVersion, engine: Engine, reasons: Sequence[str]) -> None:
+    def __init__(
+        self, version: ModelVersion, engine: Engine, reasons: Sequence[str], by: str
+    ) -> None:
         super().__init__({"version": list(reasons)})
-        self._version, self._engine, self.reasons = version, engine, list(reasons)
+        self._version, self._engine, self.reasons, self._by = version, engine, list(reasons), by
 
-    def record(self, by: str) -> None:
+    def record(self) -> None:
         names = {"engine": self._engine.name, "pool": self._engine.pool.name}
-        self._version.record(Action.MODEL_VERSION_REFUSE, by, **names, reasons=self.reasons)
+        self._version.record(Action.MODEL_VERSION_REFUSE, self._by, **names, reasons=self.reasons)
 
 
 def register(name: str, gate: Gate) -> None:
     _gates[name] = gate
 
 
-def check(version: ModelVersion, engine: Engine) -> None:
+def check(version: ModelVersion, engine: Engine, *, by: str) -> None:
     """Raises GateRefused with the reasons of all gates."""
     reasons = [reason for gate in _gates.values() for reason in gate(version, engine)]
     if reasons:
-        raise GateRefused(version, engine, reasons)
+        raise GateRefused(version, engine, reasons, by)

@@ -41,7 +41,7 @@ def promote(
     GateRefused and ValidationError.
     """
     _refuse_unservable(version, engine)
-    gates.check(version, engine)
+    gates.check(version, engine, by=by)
     wanted = {**(changes or {}), "version": version.label}
     if not wanted.get("url"):
         wanted["options"] = {**wanted.get("options", {}), "launch": _launch(version, engine)}

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 from audit.actions import Action
 from audit.trail.record import act
 from inference.models.evaluation_gate import reasons
+from inference.models.recorded_refusal import RecordedRefusal
 from inference.models.served import LONGEST_NAME, Engine, Pool
 from tenants.models.model_changes import lock
 
@@ -128,7 +129,7 @@ class Replacement(models.Model):
             lock(engine)
             engine.wake(by=by)  # if it rests
             refuse_to_replace(engine)
-            _refuse_at_gates(engine, fields)
+            _refuse_at_gates(engine, fields, by)
             new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
             new.seat = engine.seat or engine.name
             for field, value in fields.items():
@@ -277,12 +278,24 @@ def _wake() -> None:
         log.warning("cannot start the replacement now; beat retries it", exc_info=True)
 
 
-def _refuse_at_gates(engine: Engine, fields: Mapping[str, Any]) -> None:
-    """Refuse a version that its evaluations do not let in. Raises ValidationError."""
+class GateMissed(RecordedRefusal):
+    """The evaluations of the new version do not let it in."""
+
+    def __init__(self, engine: Engine, version: str, missed: list[str], by: str) -> None:
+        super().__init__({"version": missed})
+        names = {"engine": engine.name, "pool": engine.pool.name, "version": version}
+        self._detail, self._by = {**names, "reasons": missed}, by
+
+    def record(self) -> None:
+        act(Action.GATE_REFUSE, actor=self._by, detail=self._detail)
+
+
+def _refuse_at_gates(engine: Engine, fields: Mapping[str, Any], by: str) -> None:
+    """Raises GateMissed."""
     options = fields.get("options") or {}
     version, serving = (str(o.get("version") or "") for o in (options, engine.options))
     if missed := reasons(engine.pool, version, serving):
-        raise ValidationError({"version": missed})
+        raise GateMissed(engine, version, missed, by)
 
 
 def refuse_to_replace(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from redis import RedisError
 from console.authorization import ConsoleRequest
 from console.forms import ConsoleForm
 from inference.models import FromFile
+from inference.models.recorded_refusal import RecordedRefusal
 
 Refusals = Mapping[Any, str | Promise]  # by the class of the exception
 
@@ -35,6 +36,7 @@ def act_and_report(
     except FromFile as problem:
         messages.error(request, str(problem))
     except ValidationError as problem:
+        _record(problem)
         messages.error(request, " ".join(problem.messages))
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
@@ -73,9 +75,16 @@ def saved(form: ConsoleForm, act: Callable[[], Any], refusals: Refusals | None =
     except FromFile as problem:
         form.add_error(None, str(problem))
     except ValidationError as problem:
+        _record(problem)
         form.refuse(problem)
     except IntegrityError:  # somebody else took the name in the same moment
         form.add_error("name" if "name" in form.fields else None, _("This name is taken."))
     except tuple(refusals or ()) as problem:
         form.add_error(None, str((refusals or {})[type(problem)]))
     return None
+
+
+def _record(problem: ValidationError) -> None:
+    """Put a gate's refusal on record, now that what it refused is undone."""
+    if isinstance(problem, RecordedRefusal):
+        problem.record()

@@ -1,7 +1,8 @@
 """The steps of every request to the management API.
 
 A request is one transaction, inside the scope of its tenant: an answer that is an error undoes all
-of it. A denial is put on record afterwards, in a transaction of its own.
+of it. A denial, and a refusal of a gate, are put on record afterwards, in a transaction of their
+own.
 """
 
 from contextlib import AbstractContextManager, ExitStack
@@ -26,6 +27,7 @@ from console.api.problem import problem_of
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
 from inference.intake.context import context_if_any
+from inference.models.recorded_refusal import RecordedRefusal
 from tenants.models import Tenant
 from tenants.refusals.recorder import RefusedCall
 from tenants.scope import person_scope, system_scope, tenant_scope
@@ -52,15 +54,17 @@ class TransactionalView(GenericViewSet[Any]):
     who: Requester
     tenant: Tenant | None
     idempotent: IdempotentCall | None
+    refusal: RecordedRefusal | None
     while_restricted: ClassVar[tuple[str, ...]] = ()  # acts that check for themselves
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.tenant = self.idempotent = None
+        self.tenant = self.idempotent = self.refusal = None
         try:
             answer = self._in_transaction(request, *args, **kwargs)
         except _Undone as undone:
             answer = undone.answer
             self._record_if_denied(request, answer)
+            self._record_refusal()
         except Exception as problem:  # of the transaction itself: at its begin or its commit
             answer = problem_of(problem).answer(request)
         add_never_cache_headers(answer)
@@ -110,6 +114,8 @@ class TransactionalView(GenericViewSet[Any]):
         if isinstance(exc, _AnsweredBefore):
             self.idempotent = None
             return exc.answer
+        if isinstance(exc, RecordedRefusal):
+            self.refusal = exc
         return problem_of(exc).answer(self.request._request)
 
     def refuse_beyond_scopes(self) -> None:
@@ -139,6 +145,11 @@ class TransactionalView(GenericViewSet[Any]):
         if user and not user.is_operator:
             return person_scope(user.pk)
         return system_scope()
+
+    def _record_refusal(self) -> None:
+        if self.refusal:
+            with self.scope(), acting_with(self._operator_key_detail()):
+                self.refusal.record()
 
     def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
         """Record a 403, and a stranger's try of a tenant: 404 for them, denied in that trail."""

@@ -23,7 +23,6 @@ from console.registry.forms import LARGEST_PIECE, ImportForm, PromotionForm
 from console.reported_acts import report_and_leave, saved
 from inference.model_registry import deleting
 from inference.model_registry import importing as imports
-from inference.model_registry.gates import GateRefused
 from inference.model_registry.promoting import promote
 from inference.models import Engine, ModelVersion, Replacement, VersionState
 from inference.models.model_version import ModelVersionQuerySet
@@ -94,28 +93,17 @@ def any_removal(request: ConsoleRequest, model_version: UUID) -> HttpResponse:
 @recently_proven
 def promotion(request: ConsoleRequest, model_version: UUID) -> HttpResponse:
     row, form = _any(model_version), PromotionForm(request.POST)
-    refusals: list[GateRefused] = []
-    if replacement := saved(form, lambda: _promoted(request, row, form, refusals)):
+    if replacement := saved(form, lambda: _promoted(request, row, form)):
         return redirect("console:replacement", replacement=replacement.pk)
-    for refusal in refusals:
-        refusal.record(request.actor)
     return _any_page(request, row, form)
 
 
-def _promoted(
-    request: ConsoleRequest, row: ModelVersion, form: PromotionForm, refusals: list[GateRefused]
-) -> Replacement:
-    """Begin the switch; a gate's refusal is added to `refusals`, to be put on record."""
+def _promoted(request: ConsoleRequest, row: ModelVersion, form: PromotionForm) -> Replacement:
     rows = Engine.objects.select_related("pool__model")
     locked = rows.select_for_update(of=("self",), no_key=True)
     engine: Engine = get_object_or_404(locked, pk=form.cleaned_data["engine"].pk)
     keeps_old = form.cleaned_data["keeps_old"]
-    try:
-        changes = form.changes
-        return promote(row, engine, by=request.actor, changes=changes, keeps_old=keeps_old)
-    except GateRefused as refusal:
-        refusals.append(refusal)
-        raise
+    return promote(row, engine, by=request.actor, changes=form.changes, keeps_old=keeps_old)
 
 
 def _any(model_version: UUID) -> ModelVersion:

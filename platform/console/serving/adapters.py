@@ -18,7 +18,6 @@ from console.reported_acts import act_and_report, report_and_leave, saved
 from console.trail.actors import Actors
 from inference.adapters import acts, usage
 from inference.engines import is_open_to, served
-from inference.model_registry.gates import GateRefused
 from inference.models import Adapter, ModelVersion, VersionKind
 from inference.models.adapter import LONGEST_ADAPTER
 from inference.models.prompt_template import is_name
@@ -77,19 +76,9 @@ def adapter(request: TenantRequest, adapter: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_ADAPTERS)
 def promotion(request: TenantRequest, adapter: UUID) -> HttpResponse:
     row, form = _row(request, adapter), VersionForm(request.POST, request.tenant)
-    refusals: list[GateRefused] = []
-
-    def promote() -> object:
-        try:
-            return acts.promote(row, form.cleaned_data["version"], by=request.actor)
-        except GateRefused as refused:
-            refusals.append(refused)
-            raise
-
-    if saved(form, promote):
+    promote = partial(acts.promote, row, by=request.actor)
+    if saved(form, lambda: promote(form.cleaned_data["version"])):
         return _to_page(request, row)
-    for refused in refusals:  # what the act itself did is undone
-        acts.record_refusal(row, refused, by=request.actor)
     return _page(request, row, form)
 
 

@@ -160,6 +160,7 @@ WORDS: dict[str, Promise] = {
     Action.EVALUATION_EXPORT: _("Report of an evaluation downloaded"),
     Action.GATE_ADD: _("Gate of a pool added"),
     Action.GATE_REMOVE: _("Gate of a pool removed"),
+    Action.GATE_REFUSE: _("New version of an engine refused by a gate"),
     Action.DATA_SET_CREATE: _("Data set created"),
     Action.DATA_SET_ADD: _("Version of a data set added"),
     Action.DATA_SET_IMPORT: _("Version of a data set read in"),

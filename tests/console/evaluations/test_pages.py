@@ -150,6 +150,27 @@ def test_a_version_without_a_report_is_refused(engine: Engine, acme: Tenant) -> 
         begin(engine, "q8")
 
 
+def test_a_refusal_is_on_record_through_the_page_and_the_api(
+    engine: Engine, acme: Tenant, operator: User, sign_in: SignIn
+) -> None:
+    gate(engine, reported(acme, 10), "absolute", 0.9)
+    client = sign_in(operator)
+    form = {"version": "q8", "warm_ups": 1, "load_within_s": 60}
+    page = client.post(f"/console/pools/engines/{engine.pk}/version/", form)
+    assert "must be at least 0.9" in page.content.decode()
+    path = f"/api/v1/engines/{engine.pk}/replace/"
+    answer = client.post(path, {"version": "q8"}, content_type="application/json")
+    assert (answer.status_code, "version" in answer.json()["errors"]) == (400, True)
+    events = list(Event.objects.filter(action="gate:refuse"))
+    assert [event.actor for event in events] == [f"operator:{operator.pk}"] * 2
+    for event in events:
+        assert event.tenant_id is None
+        assert event.detail["reasons"][0].endswith("must be at least 0.9.")
+        names = {name: event.detail[name] for name in ("engine", "pool", "version")}
+        assert names == {"engine": "gpu-1", "pool": "support", "version": "q8"}
+    assert Replacement.objects.count() == 0
+
+
 def test_the_latest_report_decides(engine: Engine, acme: Tenant) -> None:
     row = reported(acme, 18)
     gate(engine, row, "absolute", 0.8)

@@ -77,7 +77,7 @@ def test_a_gate_that_misses_a_report_refuses(
     gates.register("reports", lambda version, engine: [f"{version}: there is no report"])
     with pytest.raises(gates.GateRefused, match="base@1: there is no report") as refusal:
         promote(base, engine, by=BY, changes={"url": "http://127.0.0.1:17002"})
-    refusal.value.record(BY)
+    refusal.value.record()
     event = Event.objects.get(action=Action.MODEL_VERSION_REFUSE)
     assert event.detail["reasons"] == ["base@1: there is no report"]
     assert not engine.replaced_by.exists()

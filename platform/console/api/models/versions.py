@@ -5,14 +5,13 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.retention.legal_hold import OnHold
-from audit.trail.request_origin import acting_with
 from console.api.acts import Act, Who, listing, showing
 from console.api.models.shapes import (
     AnyModelVersionShape,
@@ -39,7 +38,6 @@ from inference.models import Engine, FilePurpose, ModelFile, ModelVersion, Versi
 from infrastructure.objects.place import StoreError
 from tenants.operator_scopes import OperatorScope as Scope
 from tenants.roles import Permission as P
-from tenants.scope import system_scope
 
 _SWITCH_OPTIONS = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
 _READ, _WRITE = Scope.ENGINES_READ, Scope.ENGINES_WRITE
@@ -214,22 +212,12 @@ class AllModelVersions(ModelVersions):
         try:
             replacement = promote(version, engine, by=self.actor, changes=fields, **options)
         except GateRefused as refusal:
-            self.refused = refusal
+            self.refusal = refusal
             text = _("A gate of the pool refuses this version.")
             raise Problem(409, "gate_refused", text, errors=refusal.message_dict) from None
         body = ReplacementShape(replacement).data
         place = f"{request.path.partition('model-versions/')[0]}replacements/{replacement.pk}/"
         return Response(body, 201, headers={"Location": place})
-
-    refused: GateRefused | None = None
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Put a gate's refusal on record, which the transaction of the answer does not keep."""
-        answer = super().dispatch(request, *args, **kwargs)
-        if self.refused:
-            with system_scope(), acting_with(self._operator_key_detail()):
-                self.refused.record(self.actor)
-        return answer
 
 
 def _start(header: str, size: int) -> int:

@@ -4,8 +4,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
@@ -15,13 +13,11 @@ from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.adapters import acts, usage
-from inference.model_registry.gates import GateRefused
 from inference.models import Adapter, AdapterPromotion, ModelVersion, PromotionStep
 from inference.models.adapter import LONGEST_ADAPTER
 from inference.models.served import LONGEST_NAME
 from tenants.operator_scopes import OperatorScope as Scope
 from tenants.roles import Permission as P
-from tenants.scope import tenant_scope
 
 _WRITE = (Scope.POOLS_WRITE,)
 _ID = "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"
@@ -92,7 +88,6 @@ UsageShape = shape_of("AdapterUsage", days=s.IntegerField(), versions=s.ListFiel
 class Adapters(Resource):
     shape = AdapterShape
     volatile = ("version", "loading", "marked")
-    _refused: tuple[Adapter, GateRefused] | None = None
 
     def rows(self) -> QuerySet[Adapter]:
         return Adapter.objects.live().filter(tenant=self.url_tenant)
@@ -121,19 +116,7 @@ class Adapters(Resource):
         row, text = self.row(), _("There is no such version of an adapter.")
         own = ModelVersion.objects.of(self.url_tenant.id)
         version = self.named(own, "version", text, pk=self.body()["version"])
-        try:
-            return _shown(acts.promote(row, version, by=self.actor))
-        except GateRefused as refused:
-            self._refused = row, refused
-            raise
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer, and put a gate's refusal on record: the transaction itself is undone."""
-        answer = super().dispatch(request, *args, **kwargs)
-        if self._refused:
-            with tenant_scope(self.url_tenant.id):
-                acts.record_refusal(*self._refused, by=self.actor)
-        return answer
+        return _shown(acts.promote(row, version, by=self.actor))
 
     @Act(P.MANAGE_ADAPTERS, _WRITE, gives=PromotionShape)
     def rollback(self, request: Any, **path: Any) -> Response:
