@@ -108,6 +108,7 @@ ROUTES = (
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/inference",
+    "/v1/messages",
     "/forebay.v1.InferenceService/Inference",
     "/forebay.v1.InferenceService/InferenceStream",
     "/forebay.v1.InferenceService/Chat",

@@ -39,7 +39,7 @@ class ApiError(Exception):
         self.message, self.param, self.retry_after = message, param, retry_after
         self.code = code or type(self).code
         self.extra: Headers = []
-        self.refusal_id = ""
+        self.refusal_id = self.request_id = ""
         self.caller: Caller | None = None  # the caller, if the front end does not know it
 
     def body(self) -> bytes:

@@ -246,6 +246,7 @@ class Call:
         """Returns the error to write, after recording it and charging the limits."""
         assert self.request_id  # log lines name it from here on
         error = as_error(refusal)
+        error.request_id = self.request_id
         self.caller = self.caller or error.caller
         if error.is_refusal:
             self.counted.refused(getattr(error, "tier", "") or error.code)

@@ -236,6 +236,7 @@ class Engine:
     can: ClassVar[Mapping[str, bool]] = {}  # with any model: see capabilities.py
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
+    reads_reasoning = True  # an assistant's `reasoning_content`
     knows_refusals = False  # refusal parts of an assistant; others get them as text
     scores_texts = False  # `scoring` says how likely given texts are
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
@@ -511,6 +512,23 @@ class Engine:
     def estimate_prompt(self, order: Order) -> int:
         """Returns the tokens of the prompt, estimated without the engine."""
         return max(1, len(order.body) // 4)
+
+    async def count_chat(self, session: EngineSession, body: dict[str, Any]) -> int | None:
+        """Returns the tokens of a chat's prompt, by its own tokenizer and template.
+
+        None for a kind that has no such question. Raises ClientError, TimeoutError, and UNREADABLE.
+        """
+        return None
+
+    def thinking(self, *, on: bool, budget: int | None) -> dict[str, Any]:
+        """Returns the fields of a chat that turn its model's thinking on or off.
+
+        `budget` is in tokens, None without one.
+        """
+        arguments: dict[str, Any] = {"enable_thinking": on, "thinking": on}
+        if budget:
+            arguments["thinking_budget"] = budget
+        return {"chat_template_kwargs": arguments}
 
     def outgoing(self, order: Order) -> bytes:
         """Returns the body on the wire: the recorded one, with fields for this server alone."""

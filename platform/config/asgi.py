@@ -59,7 +59,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if router := router_of(path):
+    if router := router_of(scope):
         await router(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)

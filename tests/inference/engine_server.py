@@ -15,6 +15,8 @@ class EngineServer:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.words = ["One", " two", " three"]
+        self.deltas: list[dict[str, Any]] = []  # of a streamed chat, in place of the words
+        self.finish_reason = "stop"
         self.numbered = False
         self.status = 200
         self.breaks_off = False  # in the middle of a stream
@@ -60,7 +62,7 @@ class EngineServer:
 
     def _whole(self, body: dict[str, Any]) -> bytes:
         text = "".join(self._said)
-        said: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+        said: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
         if "messages" in body:
             said["message"] = {"role": "assistant", "content": text}
             kind = "chat.completion"
@@ -75,12 +77,12 @@ class EngineServer:
             {
                 "index": 0,
                 "finish_reason": None,
-                **({"delta": {"content": w}} if chat else {"text": w}),
+                **({"delta": each} if chat else {"text": each["content"]}),
             }
-            for w in self._said
+            for each in self.deltas or [{"content": word} for word in self._said]
         ]
         end: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
-        pieces.append({"index": 0, "finish_reason": "stop", **end})
+        pieces.append({"index": 0, "finish_reason": self.finish_reason, **end})
         events = [{**_NAMES, "object": kind, "choices": [piece]} for piece in pieces]
         events.append({**_NAMES, "object": kind, "choices": [], "usage": _USAGE})
         lines = [*(b"data: " + orjson.dumps(event) for event in events), b"data: [DONE]", b""]

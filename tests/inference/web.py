@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from inference.api.openai.routes import router
+from config.http.front_ends import router_of
+from inference.api.openai import routes
 from inference.intake.context import Context
 
 _open: list[Context] = []
@@ -25,4 +26,5 @@ def current() -> Context:
 
 
 async def served(scope: Any, receive: Any, send: Any) -> None:
+    router = router_of(scope) or routes.router
     await router({**scope, "state": {"context": current()}}, receive, send)

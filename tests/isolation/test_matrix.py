@@ -25,7 +25,8 @@ from console.isolation import expected, report
 from console.isolation.callers import NAMES, OPERATOR, ProofCaller
 from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, steps
 from console.isolation.proof import IsolationProof, prove
-from inference.api.openai.routes import ROUTES
+from inference.api.anthropic import routes as anthropic
+from inference.api.openai import routes as openai
 from inference.chat.urls import websocket_urlpatterns
 from tenants.isolation import row_security
 from tenants.models import Scope, Tenant, User
@@ -90,7 +91,8 @@ def test_the_table_has_every_address() -> None:
     known = {page.path for page in expected.PAGES} | set(expected.API)
     assert set(expected.addresses()) == known
     v1 = {re.sub(r"[^/]*<[^>]+>", "{}", endpoint.path) for endpoint in expected.V1}
-    assert {re.sub(r"{\w+}", "{}", path) for path in ROUTES} <= v1
+    routes = openai.ROUTES | anthropic.ROUTES
+    assert {re.sub(r"{\w+}", "{}", path) for path in routes} <= v1
     assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(expected.SOCKETS)
 
 

@@ -33,6 +33,7 @@ class Request:
         send: Callable[[Any], Any],
         call: Call | None = None,
         error_body: Callable[[ApiError], bytes] = ApiError.body,
+        own_headers: Callable[[Headers], Headers] | None = None,
     ) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.method: str = scope["method"]
@@ -42,7 +43,7 @@ class Request:
         self.started = self.read_whole = False
         self.extra: Headers = []
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
-        self._call, self._error_body = call, error_body
+        self._call, self._error_body, self._own_headers = call, error_body, own_headers
 
     @property
     def call(self) -> Call:
@@ -141,6 +142,8 @@ class Request:
             self._call.counted.status = status
         own = self._call.response_headers() if self._call else [request_id_header(str(uuid4()))]
         headers = [*headers, *self.extra, *own]
+        if self._own_headers:
+            headers += self._own_headers(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

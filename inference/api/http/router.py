@@ -10,7 +10,7 @@ from inference.api.call import Call
 from inference.api.http import cors
 from inference.api.http.request import Request
 from inference.api.refusals import LONGEST_NAME, REFUSALS
-from inference.errors import ApiError, MethodNotAllowed, NotFound, ServerStopped
+from inference.errors import ApiError, Headers, MethodNotAllowed, NotFound, ServerStopped
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.context import context_of
 from inference.metrics.labels import CANCELLED
@@ -54,7 +54,8 @@ class Router:
     """The ASGI application of a front end.
 
     `find` gives a path's route. `owns` says whether a path is the front end's own, also if nothing
-    is there: then its errors are in its form.
+    is there: then its errors are in its form. `claims` says whether a request is for it, where
+    other front ends have the same path. `headers` gives what it adds to the headers of an answer.
     """
 
     def __init__(
@@ -62,12 +63,16 @@ class Router:
         find: Callable[[str], Route | None],
         owns: Callable[[str], bool],
         errors: ErrorWriter,
+        *,
+        claims: Callable[[Any], bool] = lambda scope: True,
+        headers: Callable[[Headers], Headers] | None = None,
     ) -> None:
-        self.find, self.owns, self._errors = find, owns, errors
+        self.find, self.owns, self.claims = find, owns, claims
+        self._errors, self._headers = errors, headers
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
-        request = Request(scope, receive, send, call, self._errors.body)
+        request = Request(scope, receive, send, call, self._errors.body, self._headers)
         call.span = spans.front(request.method, lambda name: request.header(name.encode()))
         try:
             if b"origin" in request.headers:

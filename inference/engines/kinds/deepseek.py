@@ -70,6 +70,9 @@ class DeepSeekEngine(Engine):
         body.pop("user", None)  # may name a person
         return super().prepare(body, chat=chat)
 
+    def thinking(self, *, on: bool, budget: int | None) -> dict[str, Any]:
+        return {"thinking": {"type": "enabled" if on else "disabled"}}
+
     def outgoing(self, order: Order) -> bytes:
         if not order.chat:
             return order.body

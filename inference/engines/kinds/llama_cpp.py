@@ -51,6 +51,7 @@ _CLIENTS_MISTAKE = re.compile(
 )
 _MODALITIES = (("images", "vision"), ("audio", "audio"), ("video", "video"))
 _HERE = ("127.0.0.1", "::1", "localhost")
+_OF_A_PROMPT = ("messages", "tools", "chat_template_kwargs")
 _UNREADABLE = (aiohttp.ClientError, TimeoutError, *UNREADABLE)
 
 
@@ -314,6 +315,9 @@ class LlamaCppEngine(Engine):
             return await self._tokens(session, {"content": prompt})
         except _UNREADABLE:
             return await super().count_prompt(session, order)
+
+    async def count_chat(self, session: EngineSession, body: dict[str, Any]) -> int:
+        return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
 
     async def _rendered(self, session: EngineSession, chat: dict[str, Any]) -> Any:
         return (await self._report(session, self.base + "/apply-template", chat))["prompt"]

@@ -56,16 +56,27 @@ class OpenAIEngine(Engine):
         self.is_openais = self.knows_refusals = _is_openais(config.url)
         if self.is_openais:
             self._chat_fields = {**self._chat_fields, **SERVICE}
+            self.reads_reasoning = False
 
     @property
     def body_form(self) -> str:
         form = super().body_form
         return f"{form} at OpenAI" if self.is_openais else form
 
+    def thinking(self, *, on: bool, budget: int | None) -> dict[str, Any]:
+        """Returns the effort nearest to a budget at the service, whose models have no switch."""
+        if not self.is_openais:
+            return super().thinking(on=on, budget=budget)
+        if not on or budget is None:
+            return {}
+        efforts = ((most, name) for most, name in _EFFORTS if budget <= most)
+        return {"reasoning_effort": next(efforts, (0, "high"))[1]}
+
     def outgoing(self, order: Order) -> bytes:
         return _in_its_names(order) if self.is_openais else order.body
 
 
+_EFFORTS = ((4_096, "low"), (16_384, "medium"))  # tokens of thinking at most
 _HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
 # Fields that may name a person, or would mix two tenants' users and caches.
 _OF_A_TENANT = ("user", "safety_identifier", "prompt_cache_key")

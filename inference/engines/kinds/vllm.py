@@ -225,13 +225,16 @@ class VllmEngine(OpenEndedEngine):
         body = orjson.loads(order.body)
         try:
             if order.chat:
-                return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
+                return await self.count_chat(session, body)
             prompt = body["prompt"]
             if isinstance(prompt, list):
                 return len(prompt)
             return await self._count(session, {"prompt": prompt})
         except (aiohttp.ClientError, TimeoutError, *UNREADABLE):
             return await super().count_prompt(session, order)
+
+    async def count_chat(self, session: EngineSession, body: dict[str, Any]) -> int:
+        return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
 
     async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
         body = {"model": self.config.model, **prompt}

@@ -1,14 +1,21 @@
-"""The HTTP front ends of the inference API, and which of them answers a path."""
+"""The HTTP front ends of the inference API, and which of them answers a request."""
 
+from typing import Any
+
+from inference.api.anthropic import routes as anthropic
 from inference.api.http.router import Router
-from inference.api.openai import routes
+from inference.api.openai import routes as openai
 
-ROUTERS: list[Router] = [routes.router]
+ROUTERS: list[Router] = [anthropic.router, openai.router]
 
 
-def router_of(path: str) -> Router | None:
-    """Returns the front end that has the path, else the first that owns it; None for pages."""
+def router_of(scope: Any) -> Router | None:
+    """Returns the front end that has the path, else the first that owns it; None for pages.
+
+    Where several have it, the first that claims the request.
+    """
+    path: str = scope["path"]
     for router in ROUTERS:
-        if router.find(path):
+        if router.find(path) and router.claims(scope):
             return router
     return next((router for router in ROUTERS if router.owns(path)), None)

@@ -311,6 +311,9 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/chat/completions", "POST", Scope.INFERENCE, (400,)),  # the body is empty
     Endpoint("/v1/completions", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/inference", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/messages", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/messages/count_tokens", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/messages/msg_<uuid:completion>/events", "GET", Scope.INFERENCE),
     Endpoint("/v1/models", "GET", Scope.INFERENCE),
     Endpoint("/v1/user/balance", "GET", Scope.INFERENCE),
     Endpoint("/user/balance", "GET", Scope.INFERENCE),

@@ -77,9 +77,12 @@ class RestClient:
     def _stream(self, reply: httpx.Response) -> Stream:
         return RestStream(reply)
 
+    def _body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {"model": "mock", "messages": HI, **fields}
+
     def chat(self, **fields: Any) -> Answer:
         try:
-            return self._answer(self._client.post(self.CHAT, json=_body(fields)))
+            return self._answer(self._client.post(self.CHAT, json=self._body(fields)))
         except httpx.ReadTimeout:
             return Answer(504)
 
@@ -89,7 +92,7 @@ class RestClient:
 
     @contextmanager
     def chat_stream(self, **fields: Any) -> Iterator[Stream]:
-        body = {**_body(fields), "stream": True}
+        body = {**self._body(fields), "stream": True}
         with self._client.stream("POST", self.CHAT, json=body) as reply:
             yield self._stream(reply)
 
@@ -106,7 +109,7 @@ class RestClient:
     async def _at_once(self, n: int, how: str, fields: dict[str, Any]) -> list[Answer]:
         limits = httpx.Limits(max_connections=n)
         url, headers = self._client.base_url, self._client.headers
-        path, body = self.CHAT, _body(fields)
+        path, body = self.CHAT, self._body(fields)
         if how == "plain":
             path, body = self.PLAIN, {"prompt": "Say hi.", **fields}
         elif how == "chat_stream":
@@ -148,7 +151,3 @@ class Rest:
         sent |= headers or {}
         with httpx.Client(base_url=self._url, headers=sent, timeout=timeout_s) as client:
             yield self.client_class(client)
-
-
-def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model": "mock", "messages": HI, **fields}

@@ -1,0 +1,221 @@
+"""Turns the chunks of a stream into the events of a message.
+
+Each frame becomes events of one piece of text, since its chunks arrived together. Its last event
+has the number of the last chunk as its id, from which the stream can be read again.
+"""
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from inference.api.anthropic import answers, errors
+from inference.api.anthropic.answers import SIGNATURE, Json, Stop, Thoughts
+from inference.codec.events import DONE, split
+from inference.errors import Cancelled
+from inference.order import Order
+from inference.stream.frames import Frame, Kind
+
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+_DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"%b","%b":%b}}\n\n'
+)
+_BLOCK_STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
+_TEXT, _THINKING, _TOOL = "text", "thinking", "tool_use"
+# The type of a block's deltas, and the field of them that grows.
+_GROWS = {
+    _TEXT: (b"text_delta", b"text"),
+    _THINKING: (b"thinking_delta", b"thinking"),
+    _TOOL: (b"input_json_delta", b"partial_json"),
+}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    stop_reason: Any = None  # vLLM's: the stop sequence
+    matched_stop: Any = None  # SGLang's
+
+
+class _Chunk(msgspec.Struct):
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
+_chunks = msgspec.json.Decoder(list[_Chunk]).decode
+
+
+class EventWriter:
+    """Writes one stream. `order` is None for one that is read again.
+
+    Chunks up to number `after` are read, and not written: the reader has them.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        order: Order | None,
+        thoughts: Thoughts = Thoughts.SHOWN,
+        *,
+        after: int = 0,
+    ) -> None:
+        self._identity, self._order = identity, order
+        self._thoughts, self._after = thoughts, after
+        self._events: list[bytes] = []  # of this frame
+        self._begun = False
+        self._block, self._index = "", -1  # the open block's type, and its number
+        self._call: int | None = None  # the number of the open call
+        self._pieces: list[str] = []  # of the open block, in this frame
+        self._stop: Stop | None = None
+        self._usage: Any = None
+        self._has_calls = False
+
+    def written(self, frame: Frame, request_id: str) -> bytes:
+        """Returns the events of a frame; b"" where the reader has them already."""
+        if frame.kind == Kind.ERROR:
+            return self._with_id(errors.event(errors.frame_body(frame, request_id)), frame.last)
+        chunks = split(frame.body)
+        seen = max(0, min(len(chunks), self._after - (frame.last - len(chunks))))
+        if seen:
+            self._read(chunks[:seen])
+            self._flush()
+            self._events.clear()
+        self._read(chunks[seen:])
+        self._flush()
+        if frame.kind == Kind.END and self._after < frame.last:
+            self._end(request_id)
+        text, self._events = b"".join(self._events[:-1]), self._events[-1:]
+        last = self._events.pop() if self._events else b""
+        return text + self._with_id(last, frame.last) if last else b""
+
+    @staticmethod
+    def _with_id(event: bytes, number: int) -> bytes:
+        return b"id: %d\n%b" % (number, event)
+
+    # Chunks --------------------------------------------------------------------------------------
+    def _read(self, events: list[bytes]) -> None:
+        for chunk in _decoded([event for event in events if event != DONE]):
+            if not self._begun:
+                self._begin(chunk.model)
+            if chunk.usage:
+                self._usage = chunk.usage
+            if chunk.choices:
+                self._choice(chunk.choices[0])
+
+    def _choice(self, choice: _Choice) -> None:
+        if delta := choice.delta:
+            thought = delta.reasoning_content or delta.reasoning
+            if isinstance(thought, str) and thought and self._thoughts is not Thoughts.HIDDEN:
+                self._grow(_THINKING, thought)
+            if text := delta.content or delta.refusal:
+                self._grow(_TEXT, text)
+            for call in delta.tool_calls or ():
+                self._grow_call(call)
+        if choice.finish_reason:
+            self._stop = Stop(choice.finish_reason, choice.stop_reason or choice.matched_stop)
+
+    def _begin(self, model: Any) -> None:
+        self._begun = True
+        usage = {**answers.NO_USAGE, "service_tier": "standard"}
+        stop = {"stop_reason": None, "stop_sequence": None}
+        message = {**answers.head(self._identity, model), "content": [], **stop, "usage": usage}
+        self._write("message_start", {"message": message})
+        self._events.append(PING)
+
+    # Blocks --------------------------------------------------------------------------------------
+    def _grow(self, block: str, text: str) -> None:
+        if block != self._block:
+            self._open(block, {block: ""})
+        if block != _THINKING or self._thoughts is Thoughts.SHOWN:
+            self._pieces.append(text)
+
+    def _grow_call(self, call: _Call) -> None:
+        function, number = call.function or _Function(), call.index or 0
+        if self._block != _TOOL or number != self._call:
+            self._call, self._has_calls = number, True
+            identity = call.id or f"toolu_{number}"
+            self._open(_TOOL, {"id": identity, "name": function.name or "", "input": {}})
+        if function.arguments:
+            self._pieces.append(function.arguments)
+
+    def _open(self, block: str, fields: Json) -> None:
+        self._close()
+        self._block, self._index = block, self._index + 1
+        signature = {"signature": ""} if block == _THINKING else {}
+        content = {"type": block, **fields, **signature}
+        self._write("content_block_start", {"index": self._index, "content_block": content})
+
+    def _close(self) -> None:
+        if not self._block:
+            return
+        self._flush()
+        if self._block == _THINKING:
+            signature = orjson.dumps(SIGNATURE)
+            delta = (self._index, b"signature_delta", b"signature", signature)
+            self._events.append(_DELTA % delta)
+        self._events.append(_BLOCK_STOP % self._index)
+        self._block = ""
+
+    def _flush(self) -> None:
+        if self._pieces:
+            text = orjson.dumps("".join(self._pieces))
+            self._events.append(_DELTA % (self._index, *_GROWS[self._block], text))
+            self._pieces.clear()
+
+    # The end -------------------------------------------------------------------------------------
+    def _end(self, request_id: str) -> None:
+        """Write the end; of a stream that was ended early, an error."""
+        if self._stop is None:
+            error = Cancelled()
+            error.request_id = request_id
+            self._events.append(errors.last_words(error))
+            return
+        self._close()
+        usage = answers.usage_of(self._usage)
+        tokens, calls = usage["output_tokens"], self._has_calls
+        delta = answers.stop_fields(self._stop, self._order, tokens, has_calls=calls)
+        self._write("message_delta", {"delta": delta, "usage": usage})
+        self._events.append(_STOP)
+
+    def _write(self, name: str, fields: Json) -> None:
+        data = orjson.dumps({"type": name, **fields})
+        self._events.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
+
+
+def _decoded(events: list[bytes]) -> list[_Chunk]:
+    """Parse all events at once. What is no chunk is left out."""
+    data = [event.partition(b"data:")[2] for event in events]
+    try:
+        return _chunks(b"[%b]" % b",".join(data))
+    except msgspec.DecodeError:
+        return [chunk for text in data if (chunk := _decoded_alone(text))]
+
+
+def _decoded_alone(text: bytes) -> _Chunk | None:
+    try:
+        return _chunk(text)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,80 @@
+"""The endpoints of Anthropic's Messages API. Each checks its shape, submits, and delivers."""
+
+from inference.api import idempotency, served_models, stream_resumption
+from inference.api.anthropic import answers, counting, delivery, models, requests
+from inference.api.anthropic.events import PING, EventWriter
+from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
+from inference.api.http.request import Request, watched
+from inference.errors import BadRequest
+from inference.intake.answer_stream import ReaderGone
+from inference.intake.limits import body_length
+from inference.intake.submission import Options
+from inference.local_only import HEADER as RESIDENCY
+from inference.stream.frames import Frame
+from inference.validation.requests import Form, parsed
+from tenants.key_scopes import Scope
+
+_MEDIA = b'"source"'  # of an image or a document, whose length counts for nothing
+
+
+async def messages(request: Request) -> None:
+    caller, raw, call = await caller_of(request), await request.body(), request.call
+    if _MEDIA not in raw:
+        body_length.check(caller, raw)
+    chat = requests.chat(caller, parsed(raw))
+    streamed = bool(chat.body.get("stream"))
+    options = Options.of(request.header_or_none, streamed=streamed)
+    submission = await call.read(caller, chat.body, len(raw), Form.CHAT, options)
+    try:
+        answer = await idempotency.submit(call, submission)
+    finally:
+        call.release_body()
+    send = delivery.send_events if streamed else delivery.send_message
+    await send(request, answer, chat.thoughts)
+
+
+async def count_tokens(request: Request) -> None:
+    """Answer the tokens of a prompt. It counts as a request, and is not recorded."""
+    caller, raw = await charged_caller(request, Scope.INFERENCE), await request.body()
+    if _MEDIA not in raw:
+        body_length.check(caller, raw)
+    chat = requests.chat(caller, parsed(raw), for_answer=False)
+    options = Options(requested_residency=request.header_or_none(RESIDENCY))
+    submission = await request.call.read(caller, chat.body, len(raw), Form.CHAT, options)
+    await request.answer_json({"input_tokens": await counting.input_tokens(submission)})
+
+
+async def list_models(request: Request) -> None:
+    listed = await served_models.listed(await address_charged_caller(request))
+    await request.answer_json(models.page(listed, request.query))
+
+
+async def model(request: Request, name: str) -> None:
+    fields = await served_models.one(await address_charged_caller(request), name)
+    await request.answer_json(models.described(fields))
+
+
+async def events(request: Request, identity: str) -> None:
+    """Stream again from the event after `Last-Event-ID`."""
+    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
+    completion_id = identity.removeprefix("msg_")
+    completion = await stream_resumption.own(call, caller, completion_id)
+    writer = EventWriter(answers.message_id(completion.pk.hex), None, after=after)
+    with stream_resumption.counted(call, caller), watched(request) as closed:
+
+        async def write(frame: Frame | None) -> None:
+            if closed.done():
+                raise ReaderGone
+            if text := writer.written(frame, call.request_id) if frame else PING:
+                await request.write(text)
+
+        await request.start(200, delivery.EVENT_STREAM)
+        await stream_resumption.read_on(call, caller, completion, 0, write)
+        await request.write(b"", more=False)
+
+
+def _last_event(request: Request) -> int:
+    text = request.header(b"last-event-id") or "0"
+    if not text.isdecimal() or len(text) > 12:
+        raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
+    return int(text)
