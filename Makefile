@@ -137,7 +137,8 @@ test-ansible: .venv/.dev .venv-ansible/.ready
 stubs: .venv/.dev
 	$(PY) proto/generate.py
 
-bench: .venv/.dev
+# The smaller model of one part is cut out by the trainer.
+bench: .venv/.dev .venv-train/.ready
 	$(PY) -m bench $(ARGS)
 
 bench-check: .venv/.dev

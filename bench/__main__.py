@@ -1,6 +1,8 @@
 """python -m bench [--quick] [--only mock|engine|…] [--no-litellm] [--no-router] …"""
 
 import argparse
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 from bench.compare import comparison, engine, idle
@@ -44,14 +46,29 @@ def main() -> None:
         results.engine = engine.measure(results.rounds, 5.0 if quick else 15.0)
     file = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     file += "".join(f"-{name}" for name in options.only or ())
+    files.write(results, file)
+    parts = [name for name in PARTS if name in names and not options.no_forebay]
+    failed = measure_parts(results, parts, options, file)
     paths = files.write(results, file)
-    for name, part in PARTS.items():
-        if name in names and not options.no_forebay:
-            size = part.size(quick=quick, rounds=options.rounds, seconds=options.seconds)
-            results.parts[name] = measure_apart(name, size)
-            paths = files.write(results, file)  # after each, since the next may fail
     print(page.page(results))
     tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
+    if failed:
+        sys.exit(f"bench: not measured, for the reason above: {', '.join(failed)}")
+
+
+def measure_parts(
+    results: Results, names: list[str], options: argparse.Namespace, file: str
+) -> list[str]:
+    """Measure each part, and write what there is after each. Return those that failed."""
+    failed = []
+    for name in names:
+        size = PARTS[name].size(quick=results.quick, rounds=options.rounds, seconds=options.seconds)
+        try:
+            results.parts[name] = measure_apart(name, size)
+        except subprocess.CalledProcessError:
+            failed.append(name)
+        files.write(results, file)
+    return failed
 
 
 def measure_mock(results: Results, options: argparse.Namespace) -> None:
