@@ -18,6 +18,7 @@ from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
 from inference.energy.resting import balance
 from inference.jobs.driving import drive_due
+from inference.jobs.work_folder import remove_left_behind
 from inference.model_registry.importing import import_all
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
@@ -139,6 +140,7 @@ def _is_there(sender: Any, **_: object) -> None:
     if "jobs" in queues:  # windows may have changed, now and with each change of engines
         changed.connect(wake_resting_soon)
         wake_resting_soon()
+    threading.Thread(target=remove_left_behind, daemon=True).start()
     _attended.update(q for q in queues if q.startswith("engine."))
     if _attended:
         attend_soon(frozenset(_attended))

@@ -35,7 +35,7 @@ def base_version(tenant_id: UUID, name: str, may_use: MayUse) -> ModelVersion:
 
 def _registered(tenant_id: UUID, name: str) -> ModelVersion | None:
     stem, at, number = name.partition("@")
-    if at and not is_number(number):
+    if "\0" in stem or (at and not is_number(number)):
         return None
     rows = ModelVersion.objects.visible_to(tenant_id).ready().filter(name=stem)
     if at:

@@ -38,6 +38,12 @@ class Advance(msgspec.Struct, frozen=True):
     has_ended: bool = False  # the output is whole
 
 
+def gpus_of(job: Job) -> int:
+    """Returns the GPUs that the trainer uses: one for each of its processes."""
+    processes = job.parameters.get("processes")
+    return processes if isinstance(processes, int) and processes > 1 else 1
+
+
 class Stay:
     def __init__(self, job: Job, position: Position, counted_ms: int = 0) -> None:
         self.job, self.position = job, position
@@ -49,6 +55,7 @@ class Stay:
         self._has_new, self._deaths = False, 0
         self._names = frozenset[str]()  # of the checkpoints that are stored
         self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
+        self.gpus = gpus_of(job)
         self._error: Event | None = None
 
     @classmethod
@@ -69,7 +76,11 @@ class Stay:
     @property
     def uncounted_ms(self) -> int:
         """Returns the time since the last checkpoint, while the process runs."""
-        return round((time.monotonic() - self._since) * 1000) if self._process else 0
+        return self._gpu_ms(time.monotonic()) if self._process else 0
+
+    def _gpu_ms(self, now: float) -> int:
+        """Returns the GPU time since the last checkpoint."""
+        return round((now - self._since) * 1000) * self.gpus
 
     async def leave(self) -> None:
         if self._process:
@@ -133,7 +144,7 @@ class Stay:
         now = time.monotonic()
         files = await self._stored()
         names = names_in(files)  # the trainer works on meanwhile: there may be more than before
-        took_ms, self._since = round((now - self._since) * 1000), now
+        took_ms, self._since = self._gpu_ms(now), now
         self.position, self._names = Position(newest_step(names), files), names
         self._deaths = 0
         self._counted_ms += took_ms
@@ -157,7 +168,7 @@ class Stay:
         assert self._process
         await self._process.kill()  # its children
         self._process = None
-        ran_ms = round((time.monotonic() - self._since) * 1000)
+        ran_ms = self._gpu_ms(time.monotonic())
         took_ms = await self._checkpoint() if self._unstored() else 0
         if code == DONE:
             return Advance(took_ms or ran_ms, has_ended=True)

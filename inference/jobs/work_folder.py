@@ -1,14 +1,17 @@
 """A job's folder on the host of its worker: data, checkpoints, output and the trainer's order.
 
-It has clear texts, so only this account reads it, and it goes when the worker leaves the job.
+It has clear texts, so only this account reads it, and it goes when the worker leaves the job. A
+worker that is killed leaves it behind: the lock that it held is free then, and `remove_left_behind`
+deletes the folder.
 """
 
-import os
+import contextlib
+import fcntl
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID, uuid4
 
 import orjson
@@ -23,6 +26,7 @@ from inference.model_registry.opening import local_copy
 from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
 from tenants.scope import tenant_scope
 
+_LOCK = ".lock"
 _STEP = re.compile(r"step-(\d{6,})(-\w+)?")
 
 
@@ -38,6 +42,7 @@ class WorkFolder:
         self.path: Path = settings.JOB_FOLDER / job.id.hex / uuid4().hex
         self.output, self.checkpoints = self.path / "output", self.path / "checkpoints"
         self.order = self.path / "order.json"
+        self._lock: TextIO | None = None
 
     def furnish(self, files: Files) -> None:
         """Write everything that the trainer needs; `files` are those of the last checkpoint.
@@ -45,7 +50,10 @@ class WorkFolder:
         Raises MaterialGone, StoreError, Unreadable, OSError.
         """
         self.remove()  # of a call that PostgreSQL broke off
-        self.path.mkdir(parents=True, mode=0o700)
+        remove_left_behind()
+        with _alone():  # else it would be taken for one that was left behind
+            self.path.mkdir(parents=True, mode=0o700)
+            self._lock = _locked(self.path)
         self.output.mkdir()
         if files:
             checkpoint_files.restore(self._job, files, self.checkpoints)
@@ -65,9 +73,9 @@ class WorkFolder:
         self.order.write_bytes(orjson.dumps(order))
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self.path.parent.exists() and not os.listdir(self.path.parent):
-            shutil.rmtree(self.path.parent, ignore_errors=True)
+        _remove(self.path)
+        if self._lock:
+            self._lock.close()
 
     def checkpoint_names(self) -> frozenset[str]:
         """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
@@ -126,6 +134,42 @@ def names_in(files: Files) -> frozenset[str]:
     """Returns the checkpoints that have these files."""
     parts = {part for name, *_rest in files for part in Path(str(name)).parts[:-1]}
     return frozenset(filter(_STEP.fullmatch, parts))
+
+
+def remove_left_behind() -> None:
+    """Delete the folders of workers on this host that were killed."""
+    with _alone():
+        for path in settings.JOB_FOLDER.glob("*/*"):
+            with contextlib.suppress(OSError):
+                if lock := _locked(path):
+                    with lock:
+                        _remove(path)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Lets one process of this host at a time make or remove folders."""
+    settings.JOB_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (settings.JOB_FOLDER / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _locked(path: Path) -> TextIO | None:
+    """Returns the open lock of a folder, which ends with this process; None if another has it."""
+    lock = (path / _LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another stay of the job has a folder there
+        path.parent.rmdir()
 
 
 def newest_step(names: Iterable[str]) -> int:

@@ -46,13 +46,22 @@ def hyperparameters(body: Mapping[str, Any]) -> dict[str, int | float]:
         what = "`method.type` must be supervised: dpo and reinforcement are not supported here"
         raise BadRequest(what, param="method.type", code="unsupported_value")
     stored_objects.check_known(method, ("type", "supervised"))
-    own = (method.get("supervised") or {}).get("hyperparameters") or {}
-    values = {**(body.get("hyperparameters") or {}), **own}
+    supervised = _object(method, "supervised", "method.supervised")
+    own = _object(supervised, "hyperparameters", "method.supervised.hyperparameters")
+    values = {**_object(body, "hyperparameters", "hyperparameters"), **own}
     stored_objects.check_known(values, _HYPERPARAMETERS)
     chosen = {name: value for name, value in values.items() if value not in (None, "auto")}
     for name, value in chosen.items():
         _check(name, value)
     return chosen
+
+
+def _object(fields: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
+    """Returns the object of a field, {} without one. Raises BadRequest."""
+    value = fields.get(name) or {}
+    if not isinstance(value, dict):
+        raise must_be(path, "an object")
+    return value
 
 
 def _check(name: str, value: Any) -> None:

@@ -128,8 +128,8 @@ class Training(Job):
     async def _wish(self) -> Wish:
         if not await self._is_wanted():
             return Wish.STOP if attending.is_paused(self._state) else Wish.LEAVE
-        taken_ms = self._stay.uncounted_ms if self._stay else 0
-        self._is_used_up = taken_ms + STOP_AHEAD_MS > self._room_ms
+        taken_ms, gpus = (self._stay.uncounted_ms, self._stay.gpus) if self._stay else (0, 1)
+        self._is_used_up = taken_ms + STOP_AHEAD_MS * gpus > self._room_ms
         stops = self._is_used_up or self.run.signals.must_park
         return Wish.STOP if stops else Wish.GO_ON
 

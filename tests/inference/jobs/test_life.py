@@ -1,10 +1,14 @@
 """A job from its creation to its end: states, events, curves, checkpoints, result and bill."""
 
+from pathlib import Path
+from uuid import uuid4
+
 import pytest
 from django.utils import timezone
 
 from audit.models import DeletionRequest, DeletionState, Event
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
+from inference.jobs.work_folder import remove_left_behind
 from inference.model_registry.importing import import_all
 from inference.models import (
     Completion,
@@ -19,7 +23,7 @@ from inference.models import (
 )
 from inference.models.completion import Checkpoint
 from tenants.models import LedgerEntry, Price
-from tests.inference.jobs.works import Works, in_database, rows
+from tests.inference.jobs.works import LINES, Works, in_database, rows
 
 
 async def test_a_job_succeeds_and_registers_what_it_made(works: Works) -> None:
@@ -160,12 +164,45 @@ async def test_the_bill_is_the_time_up_to_each_checkpoint(works: Works) -> None:
     assert not await in_database(Completion.objects.open().exists)()
 
 
+async def test_each_process_of_the_trainer_pays_for_its_gpu(works: Works) -> None:
+    job = await works.create(steps=4, step_s=0.3, save_every=2, processes=3)
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    assert (job.gpu_ms, job.cost) == await works.bill()
+    assert job.gpu_ms >= 3 * 4 * 300
+
+
+async def test_without_memory_the_kernel_ends_the_trainer_first(works: Works) -> None:
+    job = await works.create(steps=2, oom=str(works.folder / "oom"))
+    works.start()
+    await works.reaches(job, "succeeded")
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int((works.folder / "oom").read_text()) >= max(own, 800)
+
+
 async def test_nothing_of_it_stays_on_the_workers_disk(works: Works) -> None:
     job = await works.create(steps=2)
     works.start()
     await works.reaches(job, "succeeded")
     await works.stop()
-    assert not list((works.folder / "jobs").glob("*"))
+    assert not list((works.folder / "jobs").glob("*/"))
+
+
+async def test_what_a_killed_worker_left_on_the_disk_goes_and_nothing_else(works: Works) -> None:
+    """Its training data is in clear there."""
+    dead = works.folder / "jobs" / uuid4().hex / uuid4().hex
+    (dead / "data").mkdir(parents=True)
+    (dead / "data/train.jsonl").write_bytes(LINES)
+    job = await works.create(steps=1000, step_s=0.1, save_every=1000)
+    works.start()
+    await works.reaches(job, "running", step=1)
+    assert not dead.parent.exists()
+    remove_left_behind()  # as another worker does as it starts
+    (living,) = (works.folder / "jobs").glob("*/*/data/train.jsonl")
+    await works.act(job, "cancel")
+    await works.reaches(job, "cancelled", order=False)
+    await works.stop()
+    assert not living.exists()
 
 
 @pytest.mark.parametrize("kind", ["score", "prepare"])
