@@ -1,25 +1,40 @@
-"""Whether the maker of a job still has access: asked before each of its orders."""
+"""Whether the maker of a job still has access: asked before each of its orders, and meanwhile."""
 
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
+from inference.engines import is_open_to
 from inference.models import Job
+from tenants.authentication.restriction import is_restricted
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.tenant import State
+from tenants.roles import Permission, may
+
+NEEDED = Permission.MANAGE_KEYS  # to create a job (console/api/jobs/jobs.py)
 
 
 def lost(job: Job) -> str:
     """Returns why a job may not go on now, as a code; "" if it may."""
-    if Tenant.objects.get(pk=job.tenant_id).state != State.ACTIVE:
+    tenant = Tenant.objects.get(pk=job.tenant_id)
+    if tenant.state != State.ACTIVE:
         return "tenant_suspended"
+    if is_restricted(job.tenant_id, job.subject_id):
+        return "restricted"
+    if not (is_open_to(job.tenant_id, job.model) and _has_access(job, tenant)):
+        return "access_revoked"
+    return ""
+
+
+def _has_access(job: Job, tenant: Tenant) -> bool:
     if job.api_key_id:
-        return "" if _key_works(job.api_key_id) else "access_revoked"
+        return _key_works(job.api_key_id)
     if job.member_id is None:
-        return ""
-    is_member = Member.objects.filter(pk=job.member_id, tenant_id=job.tenant_id).exists()
-    return "" if is_member else "access_revoked"
+        return True
+    rows = Member.objects.filter(pk=job.member_id, tenant_id=job.tenant_id, user__is_active=True)
+    member = rows.first()
+    return member is not None and may(member.role, NEEDED, tenant.profile)
 
 
 def _key_works(api_key_id: UUID) -> bool:

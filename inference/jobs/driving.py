@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 MOST = 200  # jobs of one round
 CLAIM = timedelta(seconds=60)
 AGAIN = timedelta(seconds=20)  # after what passes, such as a store that is away
+LOOK_AT_ACCESS = timedelta(seconds=10)  # while an order waits or runs
 LOOK_AGAIN = timedelta(seconds=2)  # at an order that has to leave its queue or its worker
 GONE = Outcome(state="cancelled", status=499, finish_reason="cancelled", error_code="job_stopped")
 
@@ -119,12 +120,20 @@ def _go_on(job: Job, *, waits: bool) -> bool:
     began, due_at = False, None
     if needs_order and not waits:
         began = _began(job)
+        due_at = timezone.now() + LOOK_AT_ACCESS if began else None
     elif needs_order:
         due_at = timezone.now() + AGAIN
-    elif job.order_id and job.state not in UNDER_WAY:
-        due_at = timezone.now() + LOOK_AGAIN
+    elif job.order_id:
+        due_at = timezone.now() + _attended(job)
     Job.objects.filter(pk=job.pk).update(due_at=due_at)
     return began
+
+
+def _attended(job: Job) -> timedelta:
+    """Pause a job whose maker has lost access. Returns when to look at its open order again."""
+    if job.state in UNDER_WAY and (problem := access.lost(job)):
+        job.pause(by=PLATFORM, reason=problem)
+    return LOOK_AT_ACCESS if job.state in UNDER_WAY else LOOK_AGAIN
 
 
 def _began(job: Job) -> bool:

@@ -121,7 +121,7 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    due_at = models.DateTimeField(null=True)  # when the driver has work; None: never
+    due_at = models.DateTimeField(null=True)  # when the driver looks at it; None: never
 
     objects: ClassVar[JobQuerySet] = JobQuerySet.as_manager()  # type: ignore[assignment]
 
