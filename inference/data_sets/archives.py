@@ -5,6 +5,7 @@ in bytes and in files before it is read.
 """
 
 import io
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -14,13 +15,22 @@ from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
 from inference.data_sets.rows import LONGEST_LINE
+from infrastructure.untrusted_archives import (
+    METHODS,
+    HeadTooLarge,
+    decompressed,
+    tar_members,
+    zip_directory,
+)
 
 MOST_FILES = 100_000
 MOST_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes, of skipped files too
 LARGEST_DIRECTORY = 64 * 1024 * 1024  # bytes of a ZIP's directory, which is read at once
 LONGEST_NAME = 300
 _SUFFIXES = {".md", ".markdown", ".mdx", ".txt", ".rst"}
-_END_OF_ZIP, _END_SIZE = b"PK\x05\x06", 22
+# A name that is no text, a place before the beginning: ValueError; a cut field: struct.error.
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, LZMAError, zlib.error, struct.error)
+_BROKEN = (*_DAMAGED, EOFError, OSError, ValueError)
 
 
 class BadArchive(Exception):
@@ -53,7 +63,9 @@ def pages(source: io.BufferedReader) -> Iterator[Page]:
     """Yields every page, and every file that is none, with the reason. Raises BadArchive."""
     try:
         yield from _pages(source)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, LZMAError, zlib.error):
+    except HeadTooLarge:
+        raise BadArchive("archive_too_large") from None
+    except _BROKEN:
         raise BadArchive("archive_broken") from None
     except (NotImplementedError, RuntimeError):  # a compression, or a password
         raise BadArchive("archive_encrypted") from None
@@ -77,6 +89,8 @@ def _of_zip(source: io.BufferedReader) -> Iterator[Page]:
             budget.take(0 if entry.is_dir() else entry.file_size)
             if entry.is_dir():
                 continue
+            if entry.compress_type not in METHODS:
+                raise NotImplementedError(entry.compress_type)
             if problem := _name_problem(entry.filename):
                 yield Page(_label(entry.filename), problem=problem)
                 continue
@@ -86,20 +100,15 @@ def _of_zip(source: io.BufferedReader) -> Iterator[Page]:
 
 def _check_directory(source: io.BufferedReader) -> None:
     """Refuses a ZIP whose directory alone would fill the memory. Raises BadArchive."""
-    end = source.seek(0, io.SEEK_END)
-    source.seek(max(0, end - 65_536 - _END_SIZE))
-    tail = source.read()
-    at = tail.rfind(_END_OF_ZIP)
-    source.seek(0)
-    if at >= 0 and int.from_bytes(tail[at + 12 : at + 16], "little") > LARGEST_DIRECTORY:
+    _entries, size = zip_directory(source)
+    if size > LARGEST_DIRECTORY:
         raise BadArchive("archive_too_large")
 
 
 def _is_tar(source: io.BufferedReader) -> bool:
     try:
-        with tarfile.open(fileobj=source, mode="r:*"):
-            return True
-    except tarfile.ReadError:
+        return next(tar_members(decompressed(source)), None) is not None
+    except (tarfile.ReadError, EOFError):
         return False
     finally:
         source.seek(0)
@@ -107,17 +116,14 @@ def _is_tar(source: io.BufferedReader) -> bool:
 
 def _of_tar(source: io.BufferedReader) -> Iterator[Page]:
     budget = _Budget()
-    with tarfile.open(fileobj=source, mode="r:*") as archive:
-        while entry := archive.next():
-            budget.take(entry.size)
-            archive.members = []  # type: ignore[attr-defined]  # else it remembers every one
-            if entry.isdir():
-                continue
-            problem = "" if entry.isfile() else "not_a_file"
-            if problem := problem or _name_problem(entry.name):
-                yield Page(_label(entry.name), problem=problem)
-            elif file := archive.extractfile(entry):
-                yield _read(entry.name, file)
+    for entry, file in tar_members(decompressed(source)):
+        budget.take(entry.size)
+        if entry.isdir():
+            continue
+        if (problem := "" if file else "not_a_file") or (problem := _name_problem(entry.name)):
+            yield Page(_label(entry.name), problem=problem)
+        elif file:
+            yield _read(entry.name, file)
 
 
 def _read(name: str, file: IO[bytes]) -> Page:

@@ -7,25 +7,26 @@ is left out of the names.
 """
 
 import gzip
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 from inference.model_registry.contents import DEEPEST, MOST_FILES, check_name, is_left_out
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.sources.progress import Budget
+from infrastructure.untrusted_archives import METHODS, HeadTooLarge, tar_members, zip_directory
 
 _CHUNK = 1 << 20
 _LARGEST_DIRECTORY = 8 << 20  # of a zip
-_LARGEST_READ = 2 * _CHUNK  # a header of a tar may announce any size
 _ZIP, _GZIP, _TAR, _TAR_AT = b"PK\x03\x04", b"\x1f\x8b", b"ustar", 257
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError)
-_BROKEN = (*_DAMAGED, NotImplementedError, RuntimeError, ValueError)  # a password, a wrong name
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, gzip.BadGzipFile)
+# A password or an unknown method, a name that is no text, the end before its time.
+_BROKEN = (*_DAMAGED, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 class _Member(NamedTuple):
@@ -54,6 +55,8 @@ def unpack(file: Path, target: Path, budget: Budget) -> Path:
             _write(member, target, budget)
     except BadFile:
         raise
+    except HeadTooLarge:
+        raise BadFile("the archive has a header that is too large") from None
     except _BROKEN:
         raise BadFile("the archive is broken, or protected by a password") from None
     return _inner(target)
@@ -71,7 +74,7 @@ def _of_zip(file: Path) -> Iterator[_Member]:
             _count(number)
             if (info.external_attr >> 16) & 0o170000 == 0o120000:
                 raise BadFile(f"the archive has a link: {info.filename[:60]!r}")
-            if info.compress_type not in _METHODS:
+            if info.compress_type not in METHODS:
                 raise BadFile("the archive is compressed in a way that is not known here")
             if not info.is_dir():
                 with archive.open(info) as content:
@@ -81,24 +84,18 @@ def _of_zip(file: Path) -> Iterator[_Member]:
 def _check_directory(file: Path) -> None:
     """Refuse a zip whose directory, which the library reads as a whole, is too large."""
     with file.open("rb") as content:
-        end = cast(Any, zipfile)._EndRecData(content)  # what ZipFile itself goes by
-    if end is None:
-        raise zipfile.BadZipFile
-    _count(end[zipfile._ECD_ENTRIES_TOTAL])  # type: ignore[attr-defined]
-    if end[zipfile._ECD_SIZE] > _LARGEST_DIRECTORY:  # type: ignore[attr-defined]
+        entries, size = zip_directory(content)
+    _count(entries)
+    if size > _LARGEST_DIRECTORY:
         raise BadFile(f"the archive has more than {MOST_FILES} files")
 
 
 def _of_tar(file: Path) -> Iterator[_Member]:
-    with (
-        _plain(file) as content,
-        tarfile.open(fileobj=cast("IO[bytes]", _Bounded(content)), mode="r:") as archive,
-    ):
-        for number, info in enumerate(archive, 1):
+    with _plain(file) as content:
+        for number, (info, member) in enumerate(tar_members(content), 1):
             _count(number)
             if info.isdir():
                 continue
-            member = archive.extractfile(info) if info.isfile() else None
             if member is None:
                 raise BadFile(f"the archive has a link or a device: {info.name[:60]!r}")
             yield _Member(info.name, info.size, member)
@@ -112,19 +109,6 @@ def _plain(file: Path) -> Iterator[IO[bytes]]:
     else:
         with file.open("rb") as content:
             yield content
-
-
-class _Bounded:
-    """A file that gives no more at once than files of an archive are read in."""
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self.seek, self.tell = content.seek, content.tell
-
-    def read(self, size: int) -> bytes:
-        if size > _LARGEST_READ:
-            raise BadFile("the archive has a header that is too large")
-        return self._content.read(size)
 
 
 def _write(member: _Member, target: Path, budget: Budget) -> None:

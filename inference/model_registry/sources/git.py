@@ -22,6 +22,7 @@ from infrastructure import outgoing_tls
 
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 LOOK_S = 0.5
+MOST_ENTRIES, BLOCK = 20_000, 512  # files and folders, git's own too; bytes that each takes
 _SETTINGS = (
     "core.symlinks=false",
     "core.hooksPath=/dev/null",
@@ -76,8 +77,13 @@ class Repository:
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         while process.poll() is None:
-            replace(self._budget).spend(_size(self._folder))  # it has written so much so far
+            self._look()
             time.sleep(LOOK_S)
+        self._look()
+
+    def _look(self) -> None:
+        """Compare what git has written so far with the room. Raises BadFile, Stopped."""
+        replace(self._budget).spend(_size(self._folder))
 
 
 def is_installed() -> bool:
@@ -85,13 +91,19 @@ def is_installed() -> bool:
 
 
 def _size(folder: Path) -> int:
-    """Returns the bytes that are there at this moment, while git writes others."""
-    size = 0
-    for top, _, names in os.walk(folder):
+    """Returns the bytes that are there at this moment, while git writes others.
+
+    Empty files and folders take room, too: a repository of some kilobytes can have millions.
+    Raises BadFile.
+    """
+    size = count = 0
+    for top, folders, names in os.walk(folder):
+        if (count := count + len(folders) + len(names)) > MOST_ENTRIES:
+            raise BadFile(f"there are more than {MOST_ENTRIES} files, or too many folders")
         for name in names:
             with contextlib.suppress(OSError):
                 size += os.lstat(os.path.join(top, name)).st_size
-    return size
+    return size + count * BLOCK
 
 
 def _options(place: Place) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,29 @@ def test_texts_are_texts(tmp_path: Path) -> None:
 def test_too_many_folders_in_each_other_are_refused(tmp_path: Path) -> None:
     folder(tmp_path / "m" / "a" / "b" / "c" / "d" / "e")
     assert "too many folders" in refusal(tmp_path / "m")
+
+
+def test_too_many_files_in_many_folders_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "MOST_FILES", 20)
+    where = folder(tmp_path / "m")
+    for number in range(30):
+        (where / f"part-{number // 10}").mkdir(exist_ok=True)
+        (where / f"part-{number // 10}" / f"{number}.txt").touch()
+    assert "files, or too many folders" in refusal(where)
+
+
+def test_a_text_of_json_is_checked_without_its_values(tmp_path: Path) -> None:
+    """64 MiB of empty lists would be gigabytes of values."""
+    where = folder(tmp_path / "m")
+    (where / "tokenizer.json").write_bytes(b"[" + b"[]," * 700_000 + b"[]]")
+    tracemalloc.start()
+    try:
+        contents.read(where, BASE)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+    (where / "tokenizer.json").write_bytes(b"[" * 100_000)
+    assert "tokenizer.json is not JSON" in refusal(where)

@@ -22,7 +22,7 @@ from config.tls.authority import Authority
 from inference.model_registry import importing
 from inference.model_registry.importing import begin, import_all
 from inference.model_registry.source import Source
-from inference.model_registry.sources import progress
+from inference.model_registry.sources import git, progress
 from inference.models import ModelVersion, VersionKind, VersionState
 from tenants.models import Tenant
 from tests.inference.model_registry.files import folder, gguf, safetensors
@@ -320,6 +320,21 @@ def test_pointers_of_large_files_are_refused_with_advice(server: Served, tmp_pat
     (where / "model.safetensors").write_text(pointer)
     repository(server, where)
     assert "git lfs pull" in problem_of(Source("git", url=server.url("/git/m.git")))
+
+
+@needs_git
+def test_a_repository_of_endless_empty_files_is_left(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trees may name the same empty file a million times: no bytes, but the disk's inodes."""
+    monkeypatch.setattr(git, "MOST_ENTRIES", 200)
+    monkeypatch.setattr(git, "LOOK_S", 0.01)
+    where = folder(tmp_path / "m")
+    for number in range(3_000):
+        (where / f"{number}.txt").touch()
+    repository(server, where)
+    assert "more than 200 files" in problem_of(Source("git", url=server.url("/git/m.git")))
+    assert not list((tmp_path / "imports").iterdir())
 
 
 @needs_git
