@@ -4,13 +4,13 @@ A process that reads a version holds its lease. After a death another one begins
 were stored are deleted first.
 """
 
-import contextlib
 import io
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -49,9 +49,10 @@ from inference.models import (
 from tenants.scope import tenant_scope
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 BY = "system:data-sets"
 LEASE = timedelta(minutes=2)
-RENEWED_EVERY = 2_000  # rows
+RENEWED_EVERY_S = 20.0
 ATTEMPTS = 3
 _CODES: dict[type[Exception], str] = {
     TooManyProblems: "too_many_problems",
@@ -115,7 +116,7 @@ def _import(version: DataSetVersion) -> None:
         else:
             _read(version)
     except VersionGone:
-        _forget_all(version)
+        _forget_unless_anothers(version)
     except LeaseLost:
         pass
     except MasterKeyUnavailable:
@@ -134,12 +135,10 @@ def _import(version: DataSetVersion) -> None:
 
 def _read(version: DataSetVersion) -> None:
     _forget_rows(version)
-    report, writer = ImportReport(), RowWriter(version)
-    for number, row in enumerate(_rows(version, report), 1):
+    report, writer, lease = ImportReport(), RowWriter(version), _Lease(version)
+    for row in _rows(version, report, lease):
         writer.add(row)
         report.kept(len(rows.text_of(row.line)))
-        if number % RENEWED_EVERY == 0:
-            _renew(version)
     writer.finish()
     if writer.barred:
         report.skipped("erased_person", writer.barred)
@@ -163,13 +162,13 @@ def complete(version: DataSetVersion, writer: RowWriter, report: dict[str, objec
         version.record(Action.DATA_SET_IMPORT, BY, state=str(version.state), **figures)
 
 
-def _rows(version: DataSetVersion, report: ImportReport) -> Iterator[Row]:
+def _rows(version: DataSetVersion, report: ImportReport, lease: "_Lease") -> Iterator[Row]:
     if version.source == DataSetSource.CONVERSATIONS:
-        return _of_conversations(version)
+        return map(lease.passed, _of_conversations(version))
     source = sources.opened(version)
     if version.form == DataSetFormat.MARKDOWN:
-        return _of_archive(source, report)
-    return _of_lines(version, source, report)
+        return _of_archive(map(lease.passed, archives.pages(source)), report)
+    return _of_lines(version, map(lease.passed, _lines(source)), report)
 
 
 def _of_conversations(version: DataSetVersion) -> Iterator[Row]:
@@ -181,8 +180,8 @@ def _of_conversations(version: DataSetVersion) -> Iterator[Row]:
     return conversations.rows(version.tenant_id, selection)
 
 
-def _of_archive(source: io.BufferedReader, report: ImportReport) -> Iterator[Row]:
-    for number, page in enumerate(archives.pages(source), 1):
+def _of_archive(pages: Iterable[archives.Page], report: ImportReport) -> Iterator[Row]:
+    for number, page in enumerate(pages, 1):
         if page.problem == "not_a_page":
             report.skipped(page.problem)
             continue
@@ -195,10 +194,10 @@ def _of_archive(source: io.BufferedReader, report: ImportReport) -> Iterator[Row
 
 
 def _of_lines(
-    version: DataSetVersion, source: io.BufferedReader, report: ImportReport
+    version: DataSetVersion, lines: Iterable[bytes], report: ImportReport
 ) -> Iterator[Row]:
     find_person, form = people.finder(version.tenant_id), DataSetFormat(version.form)
-    for number, line in enumerate(_lines(source), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -226,18 +225,37 @@ def _forget_rows(version: DataSetVersion) -> None:
         DataSetPerson.objects.filter(version=version).delete()
 
 
-def _forget_all(version: DataSetVersion) -> None:
-    """Delete what was stored after the version had been deleted."""
+def _forget_unless_anothers(version: DataSetVersion) -> None:
+    """Delete what was stored after the version had been deleted.
+
+    Where another process has taken the version over, all of it is that one's.
+    """
     with tenant_scope(version.tenant_id):
-        version.chunks.all().delete()
-        encryption.destroy_key(version)
+        rows = DataSetVersion.objects.filter(pk=version.pk).exclude(state=DataSetState.DELETED)
+        if not rows.exclude(attempts=version.attempts).exists():
+            version.chunks.all().delete()
+            encryption.destroy_key(version)
 
 
-def _renew(version: DataSetVersion) -> None:
-    mine = DataSetVersion.objects.filter(pk=version.pk, attempts=version.attempts)
-    with tenant_scope(version.tenant_id):
-        if not mine.update(leased_until=Now() + LEASE):
-            raise LeaseLost
+class _Lease:
+    """The lease of this attempt, renewed by what passes: empty and broken lines, too."""
+
+    def __init__(self, version: DataSetVersion) -> None:
+        self._version, self._due_at = version, time.monotonic() + RENEWED_EVERY_S
+
+    def passed(self, item: T) -> T:
+        """Returns the item. Raises LeaseLost."""
+        if time.monotonic() > self._due_at:
+            self._renew()
+            self._due_at = time.monotonic() + RENEWED_EVERY_S
+        return item
+
+    def _renew(self) -> None:
+        version = self._version
+        mine = DataSetVersion.objects.filter(pk=version.pk, attempts=version.attempts)
+        with tenant_scope(version.tenant_id):
+            if not mine.update(leased_until=Now() + LEASE):
+                raise LeaseLost
 
 
 def _release(version: DataSetVersion) -> None:
@@ -249,17 +267,21 @@ def _release(version: DataSetVersion) -> None:
 
 def _fail(version: DataSetVersion, code: str, report: ImportReport | None = None) -> None:
     """End it without rows; what was uploaded goes too."""
-    with tenant_scope(version.tenant_id), contextlib.suppress(VersionGone):
-        version.chunks.all().delete()
-        DataSetPerson.objects.filter(version=version).delete()
-        figures = report.as_json() if report else {}
-        _end(version, DataSetState.FAILED, problem=code, report=figures, stored_bytes=0)
-        version.record(Action.DATA_SET_IMPORT, BY, state=str(version.state), problem=code)
+    figures = report.as_json() if report else {}
+    try:
+        with tenant_scope(version.tenant_id):
+            _end(version, DataSetState.FAILED, problem=code, report=figures, stored_bytes=0)
+            version.chunks.all().delete()
+            DataSetPerson.objects.filter(version=version).delete()
+            version.record(Action.DATA_SET_IMPORT, BY, state=str(version.state), problem=code)
+    except VersionGone:
+        _forget_unless_anothers(version)
 
 
 def _end(version: DataSetVersion, state: DataSetState, **fields: Any) -> None:
-    """Change the state of a version that is being made. Raises VersionGone."""
-    moving = DataSetVersion.objects.moving().filter(pk=version.pk)
+    """Change the state of a version that this process makes. Raises VersionGone."""
+    mine = {"pk": version.pk, "attempts": version.attempts}
+    moving = DataSetVersion.objects.moving().filter(**mine)
     if not moving.update(state=state, leased_until=None, source_file_id=None, **fields):
         raise VersionGone
     version.refresh_from_db()

@@ -56,7 +56,7 @@ def hidden_directory() -> bytes:
 
 
 def read_pages(content: bytes) -> list[pages.Page]:
-    return list(pages.pages(io.BufferedReader(io.BytesIO(content))))  # type: ignore[arg-type]
+    return list(pages.pages(io.BufferedReader(io.BytesIO(content))))
 
 
 @pytest.mark.parametrize("bomb", [sparse(10_000), pax(6_000_000), hidden_directory()])
@@ -106,12 +106,12 @@ def test_members_of_any_size_are_read_one_after_the_other(mode: str) -> None:
             entry.size = size
             archive.addfile(entry, io.BytesIO(b"%d" % (number % 10) * size))
     packed.seek(0)
-    file = decompressed(io.BufferedReader(packed))  # type: ignore[arg-type]
+    file = decompressed(io.BufferedReader(packed))
     read = []
     for number, (_info, content) in enumerate(tar_members(file)):
         assert content
         # Some are read as a whole, some in part, one not at all.
-        read.append(len(content.read([None, 10, 0][number % 3])))  # type: ignore[arg-type]
+        read.append(len(content.read([None, 10, 0][number % 3])))
     assert read == [0, 1, 0, BLOCK + 1, 10, 0, 5_000_000]
 
 

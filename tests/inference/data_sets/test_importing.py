@@ -2,6 +2,7 @@
 
 import zipfile
 from io import BytesIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,8 @@ from pytest_django.fixtures import Settings
 
 from audit.actions import Action
 from audit.models import Event
-from inference.data_sets import archives, importing, storage_limit, uploading
+from inference.data_sets import archives, importing, rows, storage_limit, uploading
+from inference.data_sets.report import ImportReport
 from inference.data_sets.storage_limit import StorageFull, TooLarge
 from inference.models import ChunkPart, DataSet, DataSetChunk, DataSetFormat, DataSetState
 from tenants.models import Member
@@ -230,6 +232,45 @@ def test_a_reader_that_dies_is_followed_by_another(
     manual.versions.update(leased_until=None)
     assert len(texts(imported(version))) == 2
     assert version.state == DataSetState.READY
+
+
+@pytest.mark.parametrize("lines", [jsonl([chat("one"), chat("two")]), b"\n" * 100 + b"broken\n"])
+def test_a_reader_that_was_given_up_leaves_the_version_to_its_follower(
+    manual: DataSet, monkeypatch: pytest.MonkeyPatch, lines: bytes
+) -> None:
+    """It had stood still for longer than its lease."""
+    monkeypatch.setattr(importing, "RENEWED_EVERY_S", -1.0)
+    read, stands = rows.parse, [True]
+
+    def taken_over(*arguments: Any) -> Any:
+        if stands.pop() if stands else False:
+            manual.versions.update(leased_until=None)
+            importing.import_due()
+        return read(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "parse", taken_over)
+        version = uploaded(manual, lines)
+    good = lines.startswith(b"{")
+    assert (version.attempts, version.state) == (2, "ready" if good else "failed")
+    assert len(texts(version)) == version.rows == (2 if good else 0)
+    assert Event.objects.filter(action=Action.DATA_SET_IMPORT).count() == 1
+
+
+def test_a_reader_shows_that_it_lives_while_it_passes_over_lines(
+    manual: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "RENEWED_EVERY_S", -1.0)
+    leases = []
+
+    def look(*_: object) -> None:
+        lease = manual.versions.get().leased_until
+        assert lease
+        leases.append(lease)
+
+    monkeypatch.setattr(ImportReport, "left_out", look)
+    uploaded(manual, b"broken\n" * 3)
+    assert leases == sorted(set(leases)), "each is later than the one before"
 
 
 def test_a_source_that_kills_its_reader_each_time_is_given_up(

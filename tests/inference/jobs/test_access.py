@@ -25,15 +25,15 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def revoke(job: Job) -> None:
-    ApiKey.objects.get(pk=job.api_key_id).revoke(by="test")
+    ApiKey.objects.get(tenant=job.tenant_id).revoke(by="test")
 
 
 def leave(job: Job) -> None:
-    Member.objects.get(pk=job.member_id).remove(by="test")
+    Member.objects.get(tenant=job.tenant_id).remove(by="test")
 
 
 def get_a_weak_role(job: Job) -> None:
-    Member.objects.get(pk=job.member_id).change_role(Role.AUDITOR, by="test")
+    Member.objects.get(tenant=job.tenant_id).change_role(Role.AUDITOR, by="test")
 
 
 def be_disabled(job: Job) -> None:
