@@ -12,13 +12,13 @@ from inference.jobs.events_file import Event
 from inference.models import Job, JobEvent, JobMetric
 from inference.models.job_progress import Level
 
-_METRIC = ("epoch", "train_loss", "held_out_loss", "tokens")
+_METRIC = ("epoch", "train_loss", "held_out_loss", "learning_rate", "tokens", "active_ms")
 MOST_EVENTS = 10_000  # of a job
 
 
 def write(job: Job, events: Sequence[Event], active_ms: int) -> None:
     """Write new events, in the tenant's scope. `active_ms`: the GPU time so far."""
-    _write_metrics(job, [event for event in events if event["type"] == "metric"])
+    _write_metrics(job, [event for event in events if event["type"] == "metric"], active_ms)
     for event in events:
         if event["type"] == "message":
             note(job, event.get("code"), event.get("message"), event.get("level"))
@@ -28,7 +28,7 @@ def write(job: Job, events: Sequence[Event], active_ms: int) -> None:
     Job.objects.filter(pk=job.pk).update(**fields)
 
 
-def _write_metrics(job: Job, events: Iterable[Event]) -> None:
+def _write_metrics(job: Job, events: Iterable[Event], active_ms: int) -> None:
     points = {
         step: JobMetric(
             tenant_id=job.tenant_id,
@@ -38,7 +38,9 @@ def _write_metrics(job: Job, events: Iterable[Event]) -> None:
             epoch=_number(event.get("epoch")),
             train_loss=_number(event.get("train_loss")),
             held_out_loss=_number(event.get("held_out_loss")),
+            learning_rate=_number(event.get("learning_rate")),
             tokens=_whole(event.get("tokens")),
+            active_ms=active_ms,
         )
         for event in events
         if (step := _whole(event.get("step"))) >= 0

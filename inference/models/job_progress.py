@@ -52,7 +52,9 @@ class JobMetric(models.Model):
     epoch = models.FloatField(null=True)
     train_loss = models.FloatField(null=True)
     held_out_loss = models.FloatField(null=True)
+    learning_rate = models.FloatField(null=True)  # of the step
     tokens = models.BigIntegerField(default=0)
+    active_ms = models.BigIntegerField(db_default=0)  # GPU time of the job so far
 
     objects: ClassVar[MetricQuerySet] = MetricQuerySet.as_manager()  # type: ignore[assignment]
 

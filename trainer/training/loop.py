@@ -149,8 +149,16 @@ class Loop:
         self.task.job.events.metric(
             step=self.task.steps_before + self.position.step, epoch=round(epoch, 4),
             train_loss=train_loss, held_out_loss=held_out_loss, tokens=self.position.tokens,
+            **self._rate(),
         )  # fmt: skip
         self._tell_progress()
+
+    def _rate(self) -> dict[str, float]:
+        """Returns the learning rate of the last step; none before the first."""
+        step = self.position.step - 1
+        return (
+            {"learning_rate": self.task.settings.rate(step, self.task.total)} if step >= 0 else {}
+        )
 
     def _tell_progress(self, *, at_once: bool = False) -> None:
         if at_once or time.monotonic() >= self._progress_due:

@@ -306,7 +306,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.JobEvent": {D.BEHAVIOUR: "at level code message detail", D.NONE: "id tenant job"},
     "inference.JobMetric": {
         D.BEHAVIOUR: "at",
-        D.NONE: "id tenant job step epoch train_loss held_out_loss tokens",
+        D.NONE: "id tenant job step epoch train_loss held_out_loss learning_rate tokens active_ms",
     },
     "inference.JobCheckpoint": {
         D.BEHAVIOUR: "created_at",

@@ -66,6 +66,7 @@ class Trainer:
     def _point(self, done: int) -> None:
         of = self.wishes["steps"]
         loss = {"train_loss": 5 / done, "held_out_loss": 6 / done if done % 2 == 0 else None}
+        loss["learning_rate"] = 4e-4 * (1 - done / of)
         self.event("metric", step=done, epoch=done / of, tokens=100 * done, **loss)
         self.event("progress", done=done, of=of, unit="steps")
 

@@ -47,6 +47,8 @@ async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
     await works.reaches(job, "succeeded")
     points = await rows(JobMetric.objects.filter(job=job).since(0))
     assert [(p.step, p.train_loss) for p in points] == [(n, 5 / n) for n in range(1, 7)]
+    assert [p.learning_rate for p in points] == [4e-4 * (1 - n / 6) for n in range(1, 7)]
+    assert 0 < points[0].active_ms <= points[-1].active_ms
     assert [p.held_out_loss for p in points] == [None, 3, None, 1.5, None, 1]
     later = await rows(JobMetric.objects.filter(job=job).since(points[3].pk))
     assert [p.step for p in later] == [5, 6]

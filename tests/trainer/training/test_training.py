@@ -35,6 +35,19 @@ def test_an_adapter_learns_texts(trainer: WarmTrainer, base: Path, tmp_path: Pat
     assert np.abs(tensors["base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"]).max() > 0
 
 
+def test_the_learning_rate_of_each_step_is_told(
+    trainer: WarmTrainer, base: Path, tmp_path: Path
+) -> None:
+    """It rises for the warm-up of four steps, then falls."""
+    texts = write_texts(tmp_path / "texts.jsonl", 80)
+    run = trainer.run(tmp_path, "pretrain", **fields(base, texts, epochs=4))
+    before, *rates = [each.get("learning_rate") for each in metrics(run)]
+    assert before is None  # nothing has been learned
+    assert rates[:4] == sorted(rates[:4])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert 0 < rates[-1] < rates[0] < max(rates) <= 2e-2
+
+
 def test_all_weights_become_a_model_with_its_tokenizer(
     trainer: WarmTrainer, base: Path, tmp_path: Path
 ) -> None:

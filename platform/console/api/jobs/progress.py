@@ -22,7 +22,9 @@ class MetricShape(Shape):
     epoch = s.FloatField(allow_null=True)
     train_loss = s.FloatField(allow_null=True)
     held_out_loss = s.FloatField(allow_null=True)
+    learning_rate = s.FloatField(allow_null=True)
     tokens = s.IntegerField()
+    active_ms = s.IntegerField(help_text="GPU time of the job so far.")
     EXAMPLE = {"step": 12, "epoch": 0.5, "train_loss": 2.31, "held_out_loss": None}
 
 
