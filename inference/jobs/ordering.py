@@ -38,7 +38,7 @@ def begin(job: Job) -> QuotaWithoutRoom | None:
     """
     tenant = Tenant.objects.get(pk=job.tenant_id)
     cipher = keyring.of_subject_now(job.tenant_id, job.subject_id)
-    price = _gpu_price(job)
+    price = gpu_price(job)
     gpu_ms = settings.JOB_ORDER_GPU_S * 1000
     while True:
         order = _order(job, tenant, Charge(gpu_ms=gpu_ms, gpu_price=price, **_payers(job)))
@@ -58,7 +58,7 @@ def _payers(job: Job) -> dict[str, Any]:
     return {"api_key_id": job.api_key_id, "member_id": job.member_id, "team_id": job.team_id}
 
 
-def _gpu_price(job: Job) -> float:
+def gpu_price(job: Job) -> float:
     """Returns micro-units per GPU-second, now and in the job's pool."""
     price = Price.objects.of(job.model, job.pool)
     factor = classes.of(KINDS[job.kind].klass).price_factor

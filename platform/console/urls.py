@@ -10,6 +10,8 @@ from console.compliance.drills import pages as drills
 from console.data_sets import pages as data_sets
 from console.data_sets import versions as data_set_versions
 from console.evaluations import evaluations, gates, task_sets
+from console.jobs import creation as job_creation
+from console.jobs import pages as jobs
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
@@ -31,6 +33,7 @@ _ENGINE = "console/pools/engines/<uuid:engine>/"
 _EVALUATION = "evaluations/<uuid:evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
+_JOB = "jobs/<uuid:job>/"
 _OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
 _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
@@ -111,6 +114,19 @@ in_tenant = [
         f"{_DATA_SET_VERSION}deletion/",
         data_set_versions.deletion,
         name="data_set_version_deletion",
+    ),
+    path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/addition/", job_creation.addition, name="job_addition"),
+    path("jobs/addition/estimate/", job_creation.estimate, name="job_estimate"),
+    path(_JOB, jobs.job, name="job"),
+    path(f"{_JOB}curves/", jobs.curves, name="job_curves"),
+    path(f"{_JOB}pause/", jobs.pause, name="job_pause"),
+    path(f"{_JOB}resume/", jobs.resume, name="job_resume"),
+    path(f"{_JOB}cancel/", jobs.cancel, name="job_cancel"),
+    path(
+        f"{_JOB}checkpoints/<uuid:checkpoint>/registration/",
+        jobs.registration,
+        name="job_checkpoint_registration",
     ),
     path("cache/", cache.cache, name="cache"),
     path("cache/rules/", cache.rule, name="cache_rule"),

@@ -24,8 +24,11 @@ document.addEventListener("submit", (event) => {
   dialog.querySelector("[data-question]").textContent = form.dataset.confirm;
   dialog.querySelector("[data-yes]").textContent = form.dataset.yes;
   dialog.querySelector("[data-yes]").onclick = () => {
-    form.dataset.confirmed = "yes";
-    form.requestSubmit();
+    // A poll may have put an equal form in its place meanwhile.
+    const present = form.isConnected ? form : [...document.forms].find(({ action }) => action === form.action);
+    if (!present) return location.reload();
+    present.dataset.confirmed = "yes";
+    present.requestSubmit();
   };
   tabler.Modal.getOrCreateInstance(dialog).show();
 });

@@ -1,4 +1,6 @@
 // The two charts of the overview: the last 30 minutes, one point a minute.
+import { axis, colour } from "./charts.js";
+
 (() => {
   const holder = document.querySelector("[data-chart-url]");
   if (!holder) return;
@@ -6,24 +8,10 @@
   const plots = [];
   let latest = null;
 
-  // A canvas knows no CSS variables: let an element work the colour out.
-  const colour = (name) => {
-    holder.style.setProperty("outline-color", `var(--tblr-${name})`);
-    return getComputedStyle(holder).outlineColor;
-  };
-
-  const axis = (extra) => ({
-    stroke: colour("secondary"),
-    grid: { stroke: colour("border-color"), width: 1 },
-    ticks: { show: false },
-    font: "12px system-ui",
-    ...extra,
-  });
-
   const series = (label, name, fill) => ({
     label,
-    stroke: colour(name),
-    fill: fill ? `color-mix(in srgb, ${colour(name)} 15%, transparent)` : undefined,
+    stroke: colour(holder, name),
+    fill: fill ? `color-mix(in srgb, ${colour(holder, name)} 15%, transparent)` : undefined,
     width: 2,
     points: { show: false },
   });
@@ -43,8 +31,8 @@
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
       series: [{}, ...lines.map(([label, name], i) => series(label, name, i === 0))],
       axes: [
-        axis({ values: (_, ticks) => ticks.map(clock), space: 60 }),
-        axis({ size: 44, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString()) }),
+        axis(holder, { values: (_, ticks) => ticks.map(clock), space: 60 }),
+        axis(holder, { size: 44, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString()) }),
       ],
     };
     element.replaceChildren();

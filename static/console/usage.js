@@ -1,20 +1,8 @@
 // The charts of the usage pages, and the two dates that only a time of one's own needs.
+import { axis, colour } from "./charts.js";
+
 (() => {
   const plots = [];
-
-  // A canvas knows no CSS variables: let an element work the colour out.
-  const colour = (element, name) => {
-    element.style.setProperty("outline-color", `var(--tblr-${name})`);
-    return getComputedStyle(element).outlineColor;
-  };
-
-  const axis = (element, extra) => ({
-    stroke: colour(element, "secondary"),
-    grid: { stroke: colour(element, "border-color"), width: 1 },
-    ticks: { show: false },
-    font: "12px system-ui",
-    ...extra,
-  });
 
   const line = (element, label, name, few, first) => ({
     label,

@@ -12,7 +12,9 @@ from inference.models import (
     DataSetFormat,
     DataSetNotice,
     DataSetNoticeKind,
+    DataSetVersion,
     Engine,
+    Job,
     Model,
     ModelFile,
     ModelVersion,
@@ -43,6 +45,7 @@ from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
 from tests.console.evaluations.reported import reported
+from tests.console.jobs.rows import a_checkpoint, a_job, learned
 from tests.inference.adapters.rows import a_version, serve
 
 IN_PLATFORM = (
@@ -83,6 +86,9 @@ LISTS = (
     "versions/import/",
     "cache/",
     "data-sets/",
+    "jobs/",
+    "jobs/addition/",
+    "jobs/addition/?kind=quantise",
     "members/",
     "teams/",
     "roles/",
@@ -120,6 +126,7 @@ def furnish(owner: Member) -> list[str]:
     template, adapter = _template(owner), _adapter(owner)
     evaluation = reported(tenant)
     data_set = _data_set(owner)
+    jobs = _jobs(owner, data_set)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     _operator_key(owner)
@@ -138,6 +145,7 @@ def furnish(owner: Member) -> list[str]:
         f"evaluations/{evaluation.pk}/",
         f"data-sets/{data_set.pk}/",
         f"data-sets/{data_set.pk}/versions/1/",
+        *(f"jobs/{job.pk}/" for job in jobs),
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]
@@ -197,6 +205,19 @@ def _data_set(owner: Member) -> DataSet:
         rows=2,
     )
     return data_set
+
+
+def _jobs(owner: Member, data_set: DataSet) -> list[Job]:
+    """One with curves that runs, one that has failed with many words, and one that is paused."""
+    version = DataSetVersion.objects.get(data_set=data_set)
+    Quota.set(owner.tenant, unit="gpu_seconds", window="month", limit=7200, by="test")
+    base = "a-model-with-quite-a-long-name-for-a-phone@1"
+    running = a_job(owner.tenant, "running", base=base, data_set_version_id=version.pk)
+    learned(running, 12)
+    a_checkpoint(running, 10)
+    problems = [{"line": n, "code": "x", "message": "this line is not UTF-8"} for n in range(1, 9)]
+    failed = a_job(owner.tenant, "failed", reason="invalid_training_file", problems=problems)
+    return [running, failed, a_job(owner.tenant, "paused", reason="quota")]
 
 
 def engine_room() -> Engine:

@@ -68,6 +68,8 @@ ELSEWHERE = {
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
     "console/t/<slug:tenant>/evaluations/<uuid:evaluation>/live/": "a part of a page",
+    "console/t/<slug:tenant>/jobs/addition/estimate/": "a part of a page",
+    "console/t/<slug:tenant>/jobs/<uuid:job>/curves/": "for the page's script",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",
     "console/t/<slug:tenant>/chart/": "a part of a page",
     "console/t/<slug:tenant>/shares/": "a part of a page",

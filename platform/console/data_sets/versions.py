@@ -18,9 +18,11 @@ from console.reported_acts import report_and_leave, saved
 from console.trail.actors import Actors
 from console.usage.usage_pages import streamed
 from inference.data_sets import deleting, reading, uploading
-from inference.models import DataSetVersion, ModelVersion
+from inference.models import DataSetVersion, Job, ModelVersion
 from tenants.roles import Permission
 from tenants.scope import tenant_scope
+
+JOBS = 10  # over a version, the latest
 
 
 @permitted(Permission.VIEW_DATA_SETS)
@@ -104,6 +106,8 @@ def _page(request: TenantRequest, row: DataSetVersion, **shown: Any) -> HttpResp
         "problems": [(one["line"], words.left_out(one["code"])) for one in listed],
         "people": row.people.count(),
         "models": models,
+        "jobs": Job.objects.filter(data_set_version_id=row.pk).order_by("-created_at")[:JOBS],
+        "maker": row.made_by_job and Job.objects.filter(pk=row.made_by_job).first(),
         "reason_form": ReasonForm(),
         **shown,
     }

@@ -24,7 +24,14 @@ from console.reported_acts import report_and_leave, saved
 from inference.model_registry import deleting
 from inference.model_registry import importing as imports
 from inference.model_registry.promoting import promote
-from inference.models import Engine, ModelVersion, Replacement, VersionState
+from inference.models import (
+    DataSetVersion,
+    Engine,
+    Job,
+    ModelVersion,
+    Replacement,
+    VersionState,
+)
 from inference.models.model_version import ModelVersionQuerySet
 from tenants.roles import Permission
 
@@ -131,11 +138,27 @@ def _page(request: ConsoleRequest, row: ModelVersion, more: dict[str, Any]) -> H
         "moving": row.state == VersionState.IMPORTING,
         "parents": visible.filter(pk__in=row.parents.all())[:_MOST_SHOWN],
         "children": visible.filter(pk__in=row.children.all())[:_MOST_SHOWN],
-        "data_sets": row.data_set_links.all()[:_MOST_SHOWN],
+        "data_sets": _data_sets(row),
+        "job": _job(request, row),
         "files": row.files.all(),
         "source": row.source if row.tenant_id or not request.tenant else {},
     }
     return render(request, "console/registry/version.html", {**context, **more})
+
+
+def _data_sets(row: ModelVersion) -> list[tuple[UUID, DataSetVersion | None]]:
+    """Returns ids of versions of data sets that it was trained on, with those that are there."""
+    ids = list(row.data_set_links.values_list("data_set_version_id", flat=True)[:_MOST_SHOWN])
+    versions = DataSetVersion.objects.present().filter(pk__in=ids, data_set__deleted_at=None)
+    present = {version.pk: version for version in versions.select_related("data_set")}
+    return [(pk, present.get(pk)) for pk in ids]
+
+
+def _job(request: ConsoleRequest, row: ModelVersion) -> Job | None:
+    """Returns the tenant's job that made it."""
+    if request.tenant is None or row.made_by_job is None:
+        return None
+    return Job.objects.filter(tenant=request.tenant, pk=row.made_by_job).first()
 
 
 def _import_page(request: ConsoleRequest, tenant_id: UUID | None) -> HttpResponse:

@@ -34,6 +34,7 @@ from tenants.roles import Role
 from tests.console.asked import refusal
 from tests.console.conftest import SignIn
 from tests.console.evaluations.reported import reported
+from tests.console.jobs.rows import a_checkpoint, a_job
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
@@ -121,6 +122,16 @@ IN_TENANT: list[Row] = [
     ("post", "data_set_download", READERS, 200),
     ("post", "data_set_version_deletion", WRITERS, 302),
     ("post", "data_set_deletion", WRITERS, 302),
+    ("get", "jobs", STAFF, 200),
+    ("get", "job_addition", MAKERS, 200),
+    ("post", "job_addition", MAKERS, 200),
+    ("get", "job_estimate", MAKERS, 200),
+    ("get", "job", STAFF, 200),
+    ("get", "job_curves", STAFF, 200),
+    ("post", "job_pause", MAKERS, 302),
+    ("post", "job_resume", MAKERS, 302),
+    ("post", "job_cancel", MAKERS, 302),
+    ("post", "job_checkpoint_registration", MAKERS, 302),
     ("get", "cache", STAFF, 200),
     ("post", "cache_rule", MANAGERS, 200),
     ("post", "cache_rule_drop", MANAGERS, 302),
@@ -221,7 +232,7 @@ ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
 ALSO_SHOWN |= {"model_version_import"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
-ALSO_SHOWN |= {"task_set_addition", "evaluation_addition"}
+ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -278,6 +289,7 @@ def targets(acme: Tenant) -> Targets:
         "adapter_removal": adapter,
         **_evaluations(acme),
         **_data_set(acme),
+        **_job(acme),
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
@@ -315,6 +327,17 @@ def _data_set(tenant: Tenant) -> Targets:
         **dict.fromkeys(("data_set", "data_set_upload", "data_set_selection"), named),
         "data_set_deletion": named,
         **{f"data_set_{name}": numbered for name in of_version},
+    }
+
+
+def _job(tenant: Tenant) -> Targets:
+    row = a_job(tenant)
+    job = {"job": row.pk}
+    checkpoint = {**job, "checkpoint": a_checkpoint(row, 2).pk}
+    verbs = ("", "_curves", "_pause", "_resume", "_cancel")
+    return {
+        **{f"job{verb}": job for verb in verbs},
+        "job_checkpoint_registration": checkpoint,
     }
 
 

@@ -1,0 +1,1 @@
+"""Jobs before they begin: the parameters that people set, and what a job is likely to take."""

@@ -1,0 +1,107 @@
+"""Pages of a tenant's jobs: the list, one job and its curves; pause, resume, cancel."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from console.authorization import TenantRequest, View, permitted
+from console.jobs import curves as curve_points
+from console.jobs.creation import gpu_quotas
+from console.jobs.forms import JobFilter
+from console.jobs.particulars import Particulars
+from console.paging import page
+from console.post_only import require_POST
+from console.reported_acts import report_and_leave
+from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
+from inference.model_registry.headers.header import BadFile
+from inference.model_registry.room import RegistryFull
+from inference.models import Job, JobCheckpoint
+from inference.models.job import JobQuerySet, WrongState
+from infrastructure.objects.place import StoreError
+from tenants.roles import Permission
+
+_TOO_LATE = {WrongState: _("The job is in another state by now: look at it again.")}
+_NO_VERSION: dict[type[Exception], Promise] = {
+    NoFiles: _("The checkpoint has no files any more."),
+    NoWeights: _("The checkpoint has no weights that serve."),
+    BadFile: _("The files of the checkpoint cannot be registered."),
+    RegistryFull: _("There is no room for it: delete versions that nobody needs."),
+    StoreError: _("The store of files cannot be reached. Try again in a moment."),
+}
+
+
+@permitted(Permission.VIEW_REQUESTS)
+def jobs(request: TenantRequest) -> HttpResponse:
+    form, rows = JobFilter(request.GET), _rows(request)
+    shown = page(form.of(rows), "created_at", request.GET.get("cursor", ""))
+    context = {
+        "form": form,
+        "page": shown,
+        "filtered": form.is_set,
+        "moving": any(not job.is_over for job in shown.rows),
+        "under_way": rows.under_way().count(),
+        "most": settings.JOBS_UNDER_WAY,
+    }
+    return render(request, "console/jobs/list.html", context)
+
+
+@permitted(Permission.VIEW_REQUESTS)
+def job(request: TenantRequest, job: UUID) -> HttpResponse:
+    row = _job(request, job)
+    about = Particulars(row, request.tenant)
+    context = {"job": row, "about": about, "quotas": gpu_quotas(request.tenant)}
+    return render(request, "console/jobs/job.html", context)
+
+
+@permitted(Permission.VIEW_REQUESTS)
+def curves(request: TenantRequest, job: UUID) -> HttpResponse:
+    """Return the points of the curves after `?after=`, for the script that draws them."""
+    after = request.GET.get("after", "0")
+    number = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
+    return JsonResponse(curve_points.columns(_job(request, job), number))
+
+
+@require_POST
+@permitted(Permission.MANAGE_KEYS)
+def registration(request: TenantRequest, job: UUID, checkpoint: UUID) -> HttpResponse:
+    """Make a version of a checkpoint's adapter, or of its model."""
+    row = _job(request, job)
+    rows = JobCheckpoint.objects.select_related("job")
+    chosen = get_object_or_404(rows, job=row, pk=checkpoint)
+    text = _("The checkpoint is a version of the registry now, as soon as its files are copied.")
+    register = partial(register_checkpoint, chosen)
+    return report_and_leave(request, register, text, "console:job", _NO_VERSION, job=row.pk)
+
+
+def _rows(request: TenantRequest) -> JobQuerySet:
+    return Job.objects.filter(tenant=request.tenant)
+
+
+def _job(request: TenantRequest, pk: UUID) -> Job:
+    return get_object_or_404(_rows(request), pk=pk)
+
+
+def _act_page(act: Callable[..., Any], text: Promise) -> View:
+    """Return the page of an act on a job, which leads back to it."""
+
+    @require_POST
+    @permitted(Permission.MANAGE_KEYS)
+    def acted(request: TenantRequest, job: UUID) -> HttpResponse:
+        row = _job(request, job)
+        return report_and_leave(
+            request, partial(act, row), text, "console:job", _TOO_LATE, job=row.pk
+        )
+
+    return acted
+
+
+pause = _act_page(Job.pause, _("The job pauses after its present step."))
+resume = _act_page(Job.resume, _("The job goes on from its last checkpoint."))
+cancel = _act_page(Job.cancel, _("The job is cancelled."))
