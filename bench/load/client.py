@@ -36,6 +36,9 @@ class Outcome:
 class LoadClient(asyncio.Protocol):
     """Calls `on_end(self, outcome)` once per request sent. `tokens`: what a right answer has."""
 
+    counts = COUNTED  # the tokens of an answer, in its usage
+    last_event = DONE
+
     def __init__(
         self, stream: bool, tokens: int | None, on_end: Callable[["LoadClient", Outcome], None]
     ) -> None:
@@ -121,11 +124,11 @@ class LoadClient(asyncio.Protocol):
                 outcome.first_token = self.now
             self.last_read = self.now
             outcome.tokens += tokens
-        if b'"usage"' in lines and (counted := COUNTED.search(lines)):
-            self.counted = int(counted[1])
+        if b'"usage"' in lines and (counted := self.counts.findall(lines)):
+            self.counted = int(counted[-1])
         if ERROR.search(lines):
             outcome.wrong = "error frame: " + lines[:200].decode(errors="replace")
-        if DONE in lines:
+        if self.last_event in lines:
             self.done = True
 
     def on_message_complete(self) -> None:
@@ -139,8 +142,8 @@ class LoadClient(asyncio.Protocol):
         if self.status != 200:
             return f"status {self.status}: " + self.rest[:200].decode(errors="replace")
         if self.stream and not self.done:
-            return "no [DONE]"
-        if not self.stream and (counted := COUNTED.search(self.rest)):
+            return "no last event"
+        if not self.stream and (counted := self.counts.search(self.rest)):
             outcome.tokens = int(counted[1])
         if self.tokens is None:
             # A real engine decides on the length itself, and may merge tokens into one event.

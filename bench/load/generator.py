@@ -101,23 +101,33 @@ def total(reports: Sequence[LoadReport]) -> dict[str, Any]:
     }
 
 
-def request_bytes(options: Options) -> Iterator[bytes]:
-    """Endless requests of one length, no two alike, so that no cache can answer them."""
-    body = {
+def chat_body(options: Options) -> dict[str, Any]:
+    """Returns the fields that chat completions and messages have alike."""
+    body: dict[str, Any] = {
         "model": options.model,
         "messages": [{"role": "user", "content": _prompt(options)}],
         "max_tokens": options.max_tokens,
         "temperature": 0.7,
     }
+    return body | ({"stream": True} if options.stream else {})
+
+
+def chat_requests(options: Options) -> Iterator[bytes]:
+    body = chat_body(options)
     if options.ignore_eos:
         body["ignore_eos"] = True
     if options.stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        body["stream_options"] = {"include_usage": True}
+    return request_bytes(options, "/chat/completions", body)
+
+
+def request_bytes(options: Options, path: str, body: dict[str, Any]) -> Iterator[bytes]:
+    """Yields endless requests of one length, no two alike, so that no cache can answer them."""
     head, _, tail = json.dumps(body).partition("%010d")
     length = len(head) + 10 + len(tail)
     address = urlsplit(options.url)
     lines = [
-        f"POST {address.path}/chat/completions HTTP/1.1",
+        f"POST {address.path}{path} HTTP/1.1",
         f"host: {address.netloc}",
         f"authorization: Bearer {options.key}",
         "content-type: application/json",
@@ -145,9 +155,12 @@ def prompt(length: int) -> str:
 class Load:
     """Runs one slice of load and keeps every outcome."""
 
+    client: type[LoadClient] = LoadClient
+    requests = staticmethod(chat_requests)
+
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.source = request_bytes(options)
+        self.source = self.requests(options)
         self.outcomes: list[Outcome] = []
         self.idle: list[LoadClient] = []
         self.sent = 0
@@ -161,7 +174,7 @@ class Load:
     async def connect(self) -> LoadClient:
         options, address = self.options, urlsplit(self.options.url)
         _, client = await asyncio.get_running_loop().create_connection(
-            lambda: LoadClient(options.stream, options.tokens, self.on_end),
+            lambda: self.client(options.stream, options.tokens, self.on_end),
             address.hostname or "",
             address.port or 80,
         )

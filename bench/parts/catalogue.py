@@ -104,6 +104,9 @@ PARTS = {
         partial(OWN, FOREBAY_ENGINES=ENGINES),
     ),
     "grpc": Part("gRPC beside REST", "grpc_unary", timed(3, 4.0), timed(1, 2.0)),
+    "messages": Part(
+        "Messages beside chat completions", "messages", timed(3, 4.0), timed(1, 2.0)
+    ),
     "cache": Part(
         "Kept answers: a trace by Zipf's law", "cache_trace",
         {"requests": 10_000, "prompts": 5_000}, {"requests": 1_000, "prompts": 500},

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -19,6 +20,7 @@ from inference.engines.base import (
 )
 from inference.engines.health.reachability import probe
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.kinds.openai import OpenAIEngine
 from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.prompt_bound import Template
 from inference.engines.transport.session import EngineSession
@@ -399,6 +401,28 @@ async def test_llama_cpp_counts_with_its_own_tokenizer(
     assert await engine.count_prompt(session, tokens) == 3
     served.says(b"no", 500)
     assert await engine.count_prompt(session, plain) >= 1
+
+
+async def test_llama_cpp_counts_a_chat_with_its_tools_by_its_template(
+    served: Served, session: EngineSession
+) -> None:
+    templated, tokenized = list[Any](), list[Any]()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        (templated if request.path == "/apply-template" else tokenized).append(body)
+        return web.json_response({"prompt": "<s>hi"} | {"tokens": [1, 2, 3]})
+
+    served.handler = handler
+    prompt = {"messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function"}]}
+    body = {**prompt, "model": "theirs", "temperature": 0}
+    assert await an_engine(served.url, LlamaCppEngine).count_chat(session, body) == 3
+    assert templated == [prompt]
+    assert tokenized == [{"content": "<s>hi", "parse_special": True, "add_special": True}]
+    served.says(b"no", 500)
+    with pytest.raises(aiohttp.ClientError):
+        await an_engine(served.url, LlamaCppEngine).count_chat(session, body)
+    assert await an_engine(served.url, OpenAIEngine).count_chat(session, body) is None
 
 
 def test_llama_cpp_goes_on_from_a_text_when_it_can() -> None:

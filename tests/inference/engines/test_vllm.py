@@ -325,6 +325,8 @@ async def test_vllm_counts_a_prompt_with_its_own_tokenizer(
     assert await engine.count_prompt(session, an_order(body=orjson.dumps(chat))) == 7
     asked = {"model": "theirs", "messages": [QUESTION], "continue_final_message": True}
     assert vllm.tokenized == [asked]
+    assert await engine.count_chat(session, chat) == 7
+    assert vllm.tokenized == [asked, asked]
     text = an_order(body=b'{"prompt":"hello"}', chat=False)
     assert await engine.count_prompt(session, text) == 3
     tokens = an_order(body=b'{"prompt":[11,12,13]}', chat=False)
