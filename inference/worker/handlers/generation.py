@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -20,12 +19,9 @@ from inference.engines.base import (
     AnswerBroken,
     AnswerTooLong,
     Engine,
-    EngineAway,
     EngineFailed,
-    EngineFull,
     WorkerLost,
 )
-from inference.engines.health.breakers import Phase
 from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
 from inference.order import Order
@@ -37,17 +33,13 @@ from inference.stream.writer import Pace, Writer
 from inference.tracing import attributes, span_values
 from inference.tracing.spans import Value, client_step
 from inference.worker import token_counts
-from inference.worker.handlers.base import Handler
+from inference.worker.handlers.asking import Asking
 from inference.worker.run.run import Run
 
-ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within this time
-ELSEWHERE_AFTER_S = 1.0  # the patience if another pool of the model can take the request
-REFUSES_WITHIN_S = 0.5  # an engine that has not refused by then works on the request
 BYTES_OF_A_TOKEN = 4  # on average, of text
 # vLLM and SGLang send this finish reason for requests that they abort as they stop.
 ABORTED = "abort"
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
-FIRST_S, LONGEST_S = 0.2, 4.0  # bounds of the pause before the first and before late retries
 
 
 @dataclass
@@ -66,7 +58,7 @@ class AnswerSoFar:
     body: bytes = b""
 
 
-class Generation(Handler):
+class Generation(Asking):
     """Generates one completion.
 
     `asked` is the order as it came; the run's may be replaced by one that continues its answer.
@@ -85,8 +77,6 @@ class Generation(Handler):
         self._is_followed = False  # more text follows the events sent so far
         if not order.stream:
             self.output.sent = 0  # its reader gets nothing before the end
-        self.asked_at: float | None = None  # None after a refusal, and before the first call
-        self.first_at: float | None = None
         self.tokens_before = 0
         self.answer = AnswerSoFar(
             AnswerTranslator(
@@ -96,7 +86,6 @@ class Generation(Handler):
                 include_usage=order.include_usage,
             )
         )
-        self.upstream = ""  # set when the engine is first called
 
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
@@ -106,31 +95,7 @@ class Generation(Handler):
             if self.order.stream:
                 raise WorkerLost(502, "this answer broke off in the middle; send it again")
             self._begin_anew()
-        self.upstream = self.engine.upstream
-        began, retry = time.time(), 0
-        while True:
-            before, self.run.has_left = self.run.has_left, self.engine.config.hosted
-            self.asked_at = time.time()
-            try:
-                return await self._ask(session, writer)
-            except EngineAway as failure:  # the engine has not begun to answer
-                self.run.has_left = before or (failure.was_asked and self.run.has_left)
-                if self.first_at or self.run.services.guard.phase is Phase.OPEN:
-                    raise
-                await self._back_off(failure, retry, began)
-                retry += 1
-
-    async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
-        """Wait before the next retry. Raises the failure once the engine has had its time."""
-        if isinstance(failure, EngineFull):
-            self.asked_at = None
-            self.run.services.note_full(failure)
-        in_house = self.run.stays_in_house(failure)
-        may_move = not self.output.sent and self.run.services.elsewhere(in_house=in_house)
-        left = began + (ELSEWHERE_AFTER_S if may_move else ENGINE_PATIENCE_S) - time.time()
-        if left <= 0 or failure.asked_to_wait > left:
-            raise failure
-        await asyncio.sleep(min(left, pause(retry, failure.asked_to_wait)))
+        await self.ask_patiently(partial(self._ask, session, writer))
 
     def _take_up(self) -> bool:
         """Continue where the earlier attempt broke off. Returns False if the engine cannot.
@@ -236,17 +201,6 @@ class Generation(Handler):
     @property
     def is_streamed(self) -> bool:
         return self.in_pieces
-
-    @property
-    def is_let_in(self) -> bool:
-        """Returns whether the engine seems to work for it.
-
-        An answer in one piece shows nothing before its end, but a refusal comes at once: an engine
-        that has not refused within REFUSES_WITHIN_S works.
-        """
-        if self.first_at is not None:
-            return True
-        return self.asked_at is not None and time.time() - self.asked_at > REFUSES_WITHIN_S
 
     @property
     def work_units_so_far(self) -> int:
@@ -492,13 +446,3 @@ class Generation(Handler):
             return None
         self.output.name_engine_again()  # an attempt that resumes needs the version that began
         return self.output.frame(Kind.EVENTS, self.answer.translator.blob(self.output.events))
-
-
-def pause(retry: int, at_least: float = 0.0) -> float:
-    """Returns seconds before the `retry`th retry, from 0, added to the engine's `at_least`.
-
-    It grows exponentially, with full jitter: many requests that met the same failure come back
-    spread out (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-    """
-    most = min(LONGEST_S, FIRST_S * 2**retry)
-    return at_least + random.uniform(0, most)  # noqa: S311 (no secret)

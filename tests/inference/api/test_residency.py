@@ -17,7 +17,7 @@ from inference import engines
 from inference.engines import pools
 from inference.models import Usage
 from inference.worker import runner
-from inference.worker.handlers import generation
+from inference.worker.handlers import asking as asking_module
 from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
 from tests.inference.web import served, serving
@@ -68,8 +68,8 @@ async def asking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A tenant's client. `hybrid` has an engine here, which is away, and a hosted one."""
-    monkeypatch.setattr(generation, "ELSEWHERE_AFTER_S", 0.05)
-    monkeypatch.setattr(generation, "ENGINE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(asking_module, "ELSEWHERE_AFTER_S", 0.05)
+    monkeypatch.setattr(asking_module, "ENGINE_PATIENCE_S", 0.1)
     monkeypatch.setattr(runner, "LINGER_S", 3600)  # while breakers are open, nothing comes
     hosted = {**AWAY, "url": sink[1], "hosted": True}
     near, far = f"{pool}-near", f"{pool}-far"
