@@ -14,7 +14,16 @@ django.setup()
 
 from inference.engines import KINDS  # noqa: E402 - after Django is set up
 from inference.engines.base import Engine, EngineConfig  # noqa: E402
-from inference.engines.fields import CHAT, HINTS, SERVICE, TEXT, FieldRule  # noqa: E402
+from inference.engines.fields import (  # noqa: E402
+    CHAT,
+    EMBEDDINGS,
+    HINTS,
+    RERANKING,
+    SERVICE,
+    TEXT,
+    FieldRule,
+    Fields,
+)
 
 PAGE = Path(__file__).with_name("parameters.md")
 SERVICE_NAME = "OpenAI"
@@ -84,7 +93,19 @@ def _lines() -> Iterator[str]:
     yield "\n## Beyond OpenAI's parameters\n"
     yield "These hold for chats and, where the engine knows them there, for completions.\n"
     yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)))
+    yield "\n## `POST /v1/embeddings`\n"
+    yield from _whole(EMBEDDINGS)
+    yield "\n## `POST /v1/rerank`, `POST /v2/rerank`\n"
+    yield from _whole(RERANKING)
     yield ""
+
+
+def _whole(fields: Fields) -> Iterator[str]:
+    """Yields the table of an endpoint whose parameters no kind adds to or refuses."""
+    yield "| parameter | values |"
+    yield "|---|---|"
+    for name in sorted(fields):
+        yield f"| `{name}` | {_escaped(fields[name].should)} |"
 
 
 def _columns() -> Iterator[tuple[str, Engine]]:

@@ -8,6 +8,7 @@ from tenants.quotas.charge import Charge
 
 # Statuses after which a batch's line is retried: they are transient.
 PASSES = frozenset({401, 403, 429, 503})
+EMBED, RERANK = "embed", "rerank"  # tasks beside completions
 
 
 class OrderAdapter(msgspec.Struct, frozen=True, array_like=True):
@@ -56,6 +57,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     trace: str = ""  # its trace, as W3C's `traceparent tracestate`; "": none
     may_be_repeated: bool = False  # a line of a batch, retried after a transient failure
     adapter: OrderAdapter | None = None  # on `model`, its base; None: the base itself
+    task: str = ""  # EMBED or RERANK; "": a completion
 
     @property
     def queue(self) -> str:
@@ -79,7 +81,12 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     @property
     def public_id(self) -> str:
         """Returns the body's `id` for clients."""
-        return f"{'chatcmpl' if self.chat else 'cmpl'}-{self.id.hex}"
+        return f"{self.task or ('chatcmpl' if self.chat else 'cmpl')}-{self.id.hex}"
+
+    @property
+    def form(self) -> str:
+        """Returns the name of its API: chat, text, or its task."""
+        return self.task or ("chat" if self.chat else "text")
 
 
 class Item(msgspec.Struct, frozen=True):

@@ -170,7 +170,7 @@ class Call:
 
         Raises BadRequest, NotFound, OutOfService.
         """
-        if FIELD not in body or form is Form.PLAIN:
+        if FIELD not in body or form is Form.PLAIN or form.task:
             return None
         templates = self.context.prompt_templates
         prompt = await templates.prompt(caller, body, chat=form is Form.CHAT)

@@ -14,6 +14,7 @@ AROUND_BODY = 4096  # bytes of a line besides its body
 ENDPOINTS: dict[str, Form] = {
     "/v1/chat/completions": Form.CHAT,
     "/v1/completions": Form.TEXT,
+    "/v1/embeddings": Form.EMBEDDINGS,
 }
 
 

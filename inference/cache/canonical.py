@@ -94,6 +94,7 @@ def name_of(
     *,
     chat: bool,
     adapter: OrderAdapter | None = None,
+    task: str = "",
 ) -> bytes:
     """Returns 32 bytes, and those of the version.
 
@@ -101,7 +102,7 @@ def name_of(
     an adapter has answers of its own.
     """
     version = version_of(model)
-    where: list[Any] = [tenant_id.hex, epoch, model, chat, version.hex()]
+    where: list[Any] = [tenant_id.hex, epoch, model, task or chat, version.hex()]
     if adapter:
         where.append(adapter.version.hex)
     text = orjson.dumps([where, canonical(body)], option=orjson.OPT_SORT_KEYS)

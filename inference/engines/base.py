@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
@@ -24,7 +24,8 @@ from inference.engine_entries import MOST_SLOTS, SLOTS
 from inference.engine_progress import EngineProgress
 from inference.engines import continuation, load
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
-from inference.engines.fields import CHAT, TEXT, Fields
+from inference.engines.fields import CHAT, OF_TASK, TEXT, Fields
+from inference.engines.inputs import prompt_tokens_bound
 from inference.engines.load import Load, LoadMetrics
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.scoring import Scoring
@@ -33,7 +34,7 @@ from inference.engines.transport.batched_reading import ALONE_EVENTS
 from inference.engines.transport.connection import BrokenOff, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import without_ports
 from inference.engines.transport.session import CONNECT_S, EngineSession, report_in
-from inference.order import Order, OrderAdapter
+from inference.order import EMBED, RERANK, Order, OrderAdapter
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
 from infrastructure.redis.link import RedisLink
@@ -95,7 +96,19 @@ LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 REPORT_S = 5.0  # for an engine's report of itself
 # Causes of an answer that teaches nothing; another one may come later.
 UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
-PATHS = {True: "/v1/chat/completions", False: "/v1/completions"}  # as clients know them; True: chat
+PATHS = {  # as clients know them, by the order's form
+    "chat": "/v1/chat/completions",
+    "text": "/v1/completions",
+    EMBED: "/v1/embeddings",
+    RERANK: "/v1/rerank",
+}
+_INSTEAD = {"chat": "text", "text": "chat"}  # forms of which an engine may have the other one
+# A small question of each task, and the field of its answer.
+_QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    EMBED: ({"input": "a"}, "data"),
+    RERANK: ({"query": "a", "documents": ["a"]}, "results"),
+}
+_SAYS_NOTHING = frozenset({401, 403, 408, 429, 502, 503, 504})
 _TOO_LONG = re.compile(
     r"context (length|size|window).{0,80}(exceed|maximum|longer|only|too )"
     r"|(exceed|maximum|longer|larger|too long).{0,80}context",
@@ -166,10 +179,13 @@ class NotOffered(EngineFailed):
         super().__init__(404, "not_offered", words)
         self.words = words  # the engine's own
 
-    def name_path(self, *, chat: bool) -> None:
-        """Name the path in the message, and the other path, as clients know them."""
-        self.message = f"the engine of this model does not serve POST {PATHS[chat]}"
-        self.message += f": {self.words}" if self.words else f"; try POST {PATHS[not chat]}"
+    def name_path(self, form: str) -> None:
+        """Name the path in the message, and what to do instead, as clients know them."""
+        self.message = f"the engine of this model does not serve POST {PATHS[form]}"
+        if other := _INSTEAD.get(form):
+            self.message += f": {self.words}" if self.words else f"; try POST {PATHS[other]}"
+        else:
+            self.message += "; GET /v1/models says what each model is for"
 
 
 class AdapterMissing(NotOffered):
@@ -180,7 +196,7 @@ class AdapterMissing(NotOffered):
         self.status, self.code, self.retry_after = 503, "adapter_unavailable", 2
         self.message = "no engine has this adapter at the moment; send the request again"
 
-    def name_path(self, *, chat: bool) -> None:
+    def name_path(self, form: str) -> None:
         """Keep the message: the path is not at fault."""
 
 
@@ -228,6 +244,7 @@ class Engine:
     alive_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
+    task_paths: ClassVar[Mapping[str, str]] = {EMBED: "/embeddings", RERANK: "/rerank"}
     metrics: ClassVar[LoadMetrics | None] = None  # of its Prometheus metrics, if it has some
     own_fields: ClassVar[Fields] = {}  # fields of this kind beyond OpenAI's
     own_chat_fields: ClassVar[Fields] = {}  # for chats only
@@ -348,6 +365,23 @@ class Engine:
             response.raise_for_status()
             return orjson.loads(await report_in(response))
 
+    async def _does(self, session: EngineSession, task: str) -> bool:
+        """Returns whether it does a task, by a question of one letter.
+
+        Raises ClientError, TimeoutError where the answer says nothing about that.
+        """
+        question, field = _QUESTIONS[task]
+        url, body = self.base + self.task_paths[task], {"model": self.config.model, **question}
+        async with self._asking(session, url, body, REPORT_S) as response:
+            if response.status in _SAYS_NOTHING:
+                response.raise_for_status()
+            with suppress(ValueError):
+                answer = orjson.loads(await report_in(response))
+                return response.status == 200 and bool(
+                    isinstance(answer, dict) and answer.get(field)
+                )
+        return False
+
     def _asking(
         self, session: EngineSession, url: str, body: Any = None, within_s: float | None = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -406,6 +440,15 @@ class Engine:
             body["stream_options"] = {"include_usage": True}
         return body
 
+    def prepare_task(self, body: dict[str, Any], task: str) -> dict[str, Any]:
+        """Turn a validated body of embeddings or a ranking into the engine's."""
+        own = {name: body[name] for name in OF_TASK[task] if body.get(name) is not None}
+        return own | {"model": self.config.model}
+
+    def inputs_bound(self, body: dict[str, Any], task: str) -> int:
+        """Returns the most tokens that the inputs of a task can be."""
+        return prompt_tokens_bound(body, task, GROWTH[self._form] if self._form else 1)
+
     def serves_adapter(self, adapter: OrderAdapter) -> bool:
         """Returns whether requests with this adapter may be sent to it."""
         return False
@@ -417,8 +460,12 @@ class Engine:
 
     def adopted(self, order: Order) -> Order:
         """Prepare an order that was prepared for an engine of another form."""
-        body = self.prepare(orjson.loads(order.body), chat=order.chat)
-        return msgspec.structs.replace(order, body=orjson.dumps(body))
+        body = orjson.loads(order.body)
+        if order.task:
+            prepared = self.prepare_task(body, order.task)
+        else:
+            prepared = self.prepare(body, chat=order.chat)
+        return msgspec.structs.replace(order, body=orjson.dumps(prepared))
 
     def headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -428,19 +475,19 @@ class Engine:
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
         """Returns the whole JSON answer. Raises EngineFailed."""
-        return await self._whole_body(self._post(session, order), chat=order.chat)
+        return await self._whole_body(self._post(session, order), order.form)
 
     async def ask(self, session: EngineSession, path: str, body: Any) -> Any:
         """Returns the JSON answer to a question of the platform's own. Raises EngineFailed."""
         url, hosted = self.root + path, self.config.hosted
         question = session.post(url, orjson.dumps(body), self.headers(), hosted=hosted)
         try:
-            return orjson.loads(await self._whole_body(question, chat=False))
+            return orjson.loads(await self._whole_body(question, "text"))
         except orjson.JSONDecodeError:
             raise EngineFailed(502, "engine_failed", "the engine sent no JSON") from None
 
     async def _whole_body(
-        self, question: AbstractAsyncContextManager[EngineResponse], *, chat: bool
+        self, question: AbstractAsyncContextManager[EngineResponse], form: str
     ) -> bytes:
         try:
             async with question as answer:
@@ -449,7 +496,7 @@ class Engine:
             raise away(problem) from None
         except BrokenOff as problem:
             raise broken_off(problem) from None
-        self._check(answer.status, answer.headers, body, chat=chat)
+        self._check(answer.status, answer.headers, body, form)
         return body
 
     def scoring(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Scoring]:
@@ -467,7 +514,7 @@ class Engine:
             async with self._post(session, order) as answer:
                 if answer.status != 200:
                     body = await _whole(answer)
-                    self._check(answer.status, answer.headers, body, chat=order.chat)
+                    self._check(answer.status, answer.headers, body, order.form)
                 rest, event_count = b"", 0
                 while data := await answer.piece():
                     rest += data
@@ -542,10 +589,12 @@ class Engine:
         return session.post(endpoint, body, self.headers(), traced, hosted=hosted)
 
     def endpoint(self, order: Order) -> str:
+        if order.task:
+            return self.base + self.task_paths[order.task]
         return self.base + (self.chat_path if order.chat else self.text_path)
 
     def _check(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, chat: bool = True
+        self, status: int, headers: Mapping[str, str], body: bytes, form: str = "chat"
     ) -> None:
         """Raises EngineFailed for any status but 200. Header names are in lower case."""
         if status == 200:
@@ -556,7 +605,7 @@ class Engine:
         if failure.retry_after:  # the engine's own time is the better one
             failure.retry_after = failure.asked_to_wait or failure.retry_after
         if isinstance(failure, NotOffered):
-            failure.name_path(chat=chat)
+            failure.name_path(form)
         raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:

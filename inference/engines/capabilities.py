@@ -16,6 +16,8 @@ class Capabilities:
 
     text: bool = True  # it generates; else only embeddings or scores
     embeddings: bool = True
+    rerank: bool = True
+    dimensions: bool = True  # its embeddings may be shortened
     images: bool = True
     audio: bool = True
     video: bool = True

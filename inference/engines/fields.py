@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from inference.order import EMBED, RERANK
+
 
 class FieldRule(NamedTuple):
     holds: Callable[[Any], bool]
@@ -184,6 +186,28 @@ TEXT: Fields = {
     "logprobs": integer(0, 20),
     "echo": BOOL,
 }
+# Texts into vectors, and documents by their relevance (inference/validation/vectors.py).
+MOST_INPUTS, MOST_DOCUMENTS, MOST_DIMENSIONS = 2048, 1000, 65536
+EMBEDDINGS: Fields = {
+    "model": COMMON["model"],
+    "input": checked_elsewhere(
+        f"a text, a list of tokens, or a list of at most {MOST_INPUTS} of one of these"
+    ),
+    "encoding_format": one_of("float", "base64"),
+    "dimensions": integer(1, MOST_DIMENSIONS),
+    "user": STRING,
+}
+RERANKING: Fields = {
+    "model": COMMON["model"],
+    "query": checked_elsewhere("a text"),
+    "documents": checked_elsewhere(
+        f"a list of at most {MOST_DOCUMENTS} texts, each a string or an object with `text`"
+    ),
+    "top_n": integer(1, 2**31 - 1),
+    "return_documents": BOOL,
+    "user": STRING,
+}
+OF_TASK: dict[str, Fields] = {EMBED: EMBEDDINGS, RERANK: RERANKING}
 _TIERS = FieldRule(
     lambda v: v in ("auto", "default"),
     "auto or default: who goes first is said by the header `x-forebay-class`",

@@ -49,6 +49,7 @@ def cache_preference(
     *,
     chat: bool,
     adapter: OrderAdapter | None = None,
+    task: str = "",
 ) -> CachePreference | None:
     """Returns the preference; None if its answer is generated and not stored.
 
@@ -60,9 +61,15 @@ def cache_preference(
     word = _word(header)
     rule = caller.caches(model)
     caches = word in ("use", "no-cache", "only") if rule is None else rule and word != "no-store"
-    if caches and caller.api_key_id and is_deterministic(body):
+    if caches and caller.api_key_id and (task or is_deterministic(body)):
         name = name_of(
-            caller.tenant_id, caller.cache_epoch, model, body, chat=chat, adapter=adapter
+            caller.tenant_id,
+            caller.cache_epoch,
+            model,
+            body,
+            chat=chat,
+            adapter=adapter,
+            task=task,
         )
         return CachePreference(name, reads=word != "no-cache", only=word == "only")
     if word == "only":

@@ -10,7 +10,7 @@ from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import LARGE, StoreUnavailable
-from inference.codec import events, pieces
+from inference.codec import events, pieces, vectors
 from inference.errors import error_body
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.cache_lookup import CacheHit
@@ -39,9 +39,8 @@ class CachedReplay:
     def of(cls, order: Order, hit: CacheHit) -> "CachedReplay":
         order = priced(order)
         answer = hit.answer
-        body = pieces.own_body(
-            answer.body, order.public_id, order.public_model, answer.prompt_tokens
-        )
+        own_body = vectors.own_body if order.task else pieces.own_body
+        body = own_body(answer.body, order.public_id, order.public_model, answer.prompt_tokens)
         return cls(order, body, _outcome(hit, body))
 
     def settled(self, cipher: Cipher) -> Row:

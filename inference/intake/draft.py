@@ -62,6 +62,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         trace=continuation(),
         may_be_repeated=submission.may_be_repeated,
         adapter=submission.adapter,
+        task=submission.task,
     )
 
 

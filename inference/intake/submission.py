@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -10,6 +10,7 @@ import orjson
 from inference import classes
 from inference.engines import engines_of
 from inference.engines.base import Engine
+from inference.engines.inputs import likely_tokens
 from inference.errors import BadRequest
 from inference.intake import cache_lookup
 from inference.intake.access import allowed
@@ -50,7 +51,8 @@ class Submission(msgspec.Struct, frozen=True):
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
     may_be_repeated: bool = False  # as in Order
     adapter: OrderAdapter | None = None  # on the engine's model
-    reserve: tuple[int, int] | None = None  # tokens that long work may take; None: by its body
+    reserve: tuple[int, int] | None = None  # tokens that it may take; None: by its body
+    task: str = ""  # as in Order
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -116,6 +118,8 @@ def read(
     if (options.streamed or body.get("stream")) and classes.of(klass).checkpoints:
         raise BadRequest("long work has no stream; ask for it without `stream`", param="stream")
     engine, adapter = _target(bound_caller, body, form)
+    if adapter and form.task:
+        raise BadRequest("an adapter answers chats and completions alone", param="model")
     body = checked(body, length, form, engine)
     if body.get("moderation"):
         _check_moderated(engine)
@@ -123,9 +127,8 @@ def read(
     if options.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    estimate, chat = requests.estimate(length, body), form is Form.CHAT
-    cost_bound.bound_answer(body, caller, engine)
-    prepared = engine.prepare(body, chat=chat)
+    chat = form is Form.CHAT
+    prepared, estimate, reserve = _prepared(body, length, form, caller, engine)
     return Submission(
         caller=bound_caller,
         engine=engine,
@@ -142,10 +145,36 @@ def read(
         time_limit_s=inf if claim else options.time_limit_s,
         claim=claim,
         cache=cache_lookup.cache_preference(
-            bound_caller, engine.config.name, prepared, options.cache, chat=chat, adapter=adapter
+            bound_caller,
+            engine.config.name,
+            prepared,
+            options.cache,
+            chat=chat,
+            adapter=adapter,
+            task=form.task,
         ),
         adapter=adapter,
+        reserve=reserve,
+        task=form.task,
     )
+
+
+class Prepared(NamedTuple):
+    """A body for the engine, the tokens that it is likely to take, and those to set aside."""
+
+    body: Body
+    estimate: int
+    reserve: tuple[int, int] | None = None
+
+
+def _prepared(body: Body, length: int, form: Form, caller: Caller, engine: Engine) -> Prepared:
+    if task := form.task:
+        prepared = engine.prepare_task(body, task)
+        reserve = engine.inputs_bound(prepared, task), 0
+        return Prepared(prepared, likely_tokens(prepared, task), reserve)
+    estimate = requests.estimate(length, body)
+    cost_bound.bound_answer(body, caller, engine)
+    return Prepared(engine.prepare(body, chat=form is Form.CHAT), estimate)
 
 
 def _check_moderated(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from inference.order import Item, Order
+from inference.order import EMBED, RERANK, Item, Order
 from inference.tracing import attributes as names
 from inference.tracing.spans import Span, Value
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EVERYBODY = frozenset({"all"})
 CANCELLED = 499
+# OpenTelemetry's words (gen_ai.operation.name); it has none for a ranking.
+_OPERATIONS = {"chat": "chat", "text": "text_completion", EMBED: "embeddings", RERANK: "rerank"}
 FINISHES = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call", "abort"))
 
 
@@ -87,7 +89,7 @@ def tenant(tenant_id: UUID | None) -> dict[str, Value]:
 
 
 def operation(order: Order) -> str:
-    return "chat" if order.chat else "text_completion"
+    return _OPERATIONS[order.form]
 
 
 def call_name(order: Order, model: str) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 from inference.engines.base import Engine, context_exceeded
 from inference.engines.fields import HINTS, FieldRule, integer, number, strings, tokens
 from inference.errors import BadRequest, must_be
+from inference.order import EMBED, RERANK
 from inference.validation import bounded_json
 from inference.validation.messages import check_messages, media_length, unsupported
 from inference.validation.schemas import DEEPEST, Body, check_schemas, deeper
 from inference.validation.strict import check_enforced
 from inference.validation.tools import check_tools
+from inference.validation.vectors import checked_task
 
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
@@ -26,6 +28,16 @@ class Form(Enum):
     CHAT = auto()  # of POST /v1/chat/completions
     TEXT = auto()  # of POST /v1/completions
     PLAIN = auto()  # the plain call: prompt, max_tokens, temperature, stop_words
+    EMBEDDINGS = auto()  # of POST /v1/embeddings
+    RERANK = auto()  # of POST /v1/rerank
+
+    @property
+    def task(self) -> str:
+        """Returns the order's task; "" for completions."""
+        return _TASKS.get(self, "")
+
+
+_TASKS = {Form.EMBEDDINGS: EMBED, Form.RERANK: RERANK}
 
 
 def checked(body: Body, length: int, form: Form, engine: Engine) -> Body:
@@ -33,6 +45,8 @@ def checked(body: Body, length: int, form: Form, engine: Engine) -> Body:
 
     `length` is the number of bytes that arrived.
     """
+    if form.task:
+        return checked_task(body, engine, form.task)
     check_length(length, body, engine)
     match form:
         case Form.CHAT:

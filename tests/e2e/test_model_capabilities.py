@@ -52,8 +52,9 @@ def test_the_list_of_models_says_so(real: Platform) -> None:
     with client(real) as asking:
         (model,) = [m for m in asking.get("/v1/models").json()["data"] if m["id"] == MODEL]
         assert asking.get(f"/v1/models/{MODEL}").json() == model
-    known = dict.fromkeys(("images", "audio", "video", "files"), False)
-    assert model["capabilities"] == known | {"tools": True}
+    none = ("images", "audio", "video", "files", "embeddings", "rerank", "dimensions")
+    known = dict.fromkeys(none, False)
+    assert model["capabilities"] == known | {"tools": True, "text": True}
     assert model["context_length"] > 0
 
 

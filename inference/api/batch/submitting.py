@@ -139,7 +139,7 @@ class Asking:
         if parsed.get("stream"):
             raise BadRequest("a line of a batch cannot be streamed", param="stream")
         form, prompt = ENDPOINTS[self._batch.endpoint], None
-        if FIELD in parsed:
+        if FIELD in parsed and not form.task:
             templates = self._context.prompt_templates
             prompt = await templates.prompt(caller, parsed, chat=form is Form.CHAT)
         options = Options(

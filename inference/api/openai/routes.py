@@ -17,6 +17,8 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/completions": {"POST": views.completions},
     "/v1/completions/{id}/events": {"GET": views.events},
     "/v1/inference": {"POST": views.inference},
+    "/v1/embeddings": {"POST": views.embeddings},
+    "/v1/rerank": {"POST": views.rerank},
     "/v1/models": {"GET": views.models},
     "/v1/models/{model}": {"GET": views.model},
     "/v1/user/balance": {"GET": views.balance},
@@ -42,7 +44,9 @@ COUNTED.update(ROUTES)
 _BESIDE_V1 = ("/beta", "/openai/v1", "/openai")
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 # A model's name may have a slash.
-_DEPLOYED = re.compile(r"/openai/deployments/([^/].*?)((?:/chat)?/completions)", re.DOTALL)
+_DEPLOYED = re.compile(
+    r"/openai/deployments/([^/].*?)((?:/chat)?/completions|/embeddings)", re.DOTALL
+)
 _VARIABLES = {"{id}": "([^/]*)", "{model}": "(.+)"}
 
 
@@ -59,6 +63,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(template, re.DOTALL)
 
 
+_ALIASES = {"/v2/rerank": "/v1/rerank"}  # Cohere's
 _EXACT = {
     path: Route(template, by_method)
     for template, by_method in ROUTES.items()
@@ -66,6 +71,11 @@ _EXACT = {
     if "{" not in template
 }
 _WITH_A_NAME = {template: _pattern(template) for template in ROUTES if "{" in template}
+
+
+_EXACT |= {
+    path: _EXACT[template] for alias, template in _ALIASES.items() for path in (alias, f"{alias}/")
+}
 
 
 def owns(path: str) -> bool:

@@ -24,6 +24,14 @@ async def completions(request: Request, model: str = "") -> None:
     await _complete(request, Form.TEXT, model)
 
 
+async def embeddings(request: Request, model: str = "") -> None:
+    await delivery.send_json(request, await _submit(request, Form.EMBEDDINGS, model))
+
+
+async def rerank(request: Request) -> None:
+    await delivery.send_json(request, await _submit(request, Form.RERANK))
+
+
 async def _complete(request: Request, form: Form, model: str) -> None:
     """Answer a completion. `model` is set if the path names it, as at Azure, and then prevails."""
     answer = await _submit(request, form, model)
@@ -81,7 +89,8 @@ async def events(request: Request, completion_id: str) -> None:
 
 async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream:
     caller, raw, call = await caller_of(request), await request.body(), request.call
-    body_length.check(caller, raw, model)
+    if not form.task:
+        body_length.check(caller, raw, model)
     body = requests.parsed(raw)
     if model:
         body["model"] = model

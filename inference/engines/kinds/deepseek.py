@@ -40,6 +40,7 @@ class DeepSeekEngine(Engine):
 
     can = {
         "embeddings": False,
+        "rerank": False,
         "audio": False,
         "video": False,
         "files": False,

@@ -2,13 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -40,7 +40,7 @@ from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away
 from inference.engines.transport.session import EngineSession, report_in
-from inference.order import Order, OrderAdapter
+from inference.order import EMBED, RERANK, Order, OrderAdapter
 from inference.templating import control_tokens
 from infrastructure.redis.link import RedisLink
 
@@ -49,6 +49,7 @@ _CLIENTS_MISTAKE = re.compile(
     r"is not supported|must (be|have|contain)|roles? must|Jinja"
     r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
 )
+_TOO_LONG_INPUT = re.compile(r"input \(\d+ tokens\) is (too large|larger than)")
 _MODALITIES = (("images", "vision"), ("audio", "audio"), ("video", "video"))
 _HERE = ("127.0.0.1", "::1", "localhost")
 _OF_A_PROMPT = ("messages", "tools", "chat_template_kwargs")
@@ -59,6 +60,7 @@ class LlamaCppEngine(Engine):
     health_path = "/health"
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
+    task_paths: ClassVar[Mapping[str, str]] = {EMBED: "/v1/embeddings", RERANK: "/v1/rerank"}
     metrics = load.LLAMA_CPP  # if it was started with --metrics
     own_fields = {
         "top_k": integer(-1, 2**31 - 1),
@@ -82,7 +84,7 @@ class LlamaCppEngine(Engine):
         "suffix": only("", "empty: this engine does not fill in the middle"),
         "echo": only(False, "false: this engine does not say the prompt again"),
     }
-    can = {"files": False}
+    can = {"files": False, "dimensions": False}  # it ignores `dimensions`
     # The words of a schema that llama.cpp reads (common/json-schema.cpp).
     enforces = frozenset(
         {
@@ -120,6 +122,7 @@ class LlamaCppEngine(Engine):
         self.computes_here = urlsplit(self.base).hostname in _HERE
         self._writes_calls_as_json = bool(template_for(config.launch.get("model", "")))
         self._slots = Slots()
+        self._tasks: dict[str, bool] = {}  # that its server was started for
         self._known: list[tuple[EngineUse, Slots]] = []  # of earlier runners
 
     @asynccontextmanager
@@ -143,8 +146,10 @@ class LlamaCppEngine(Engine):
             props = await self._report(session, self.base + "/props")
             modalities = {name: bool(props["modalities"].get(key)) for name, key in _MODALITIES}
             tools = bool(props["chat_template_caps"]["supports_tools"])
-            self.learn(modalities | {"tools": tools})
+            self._tasks = self._tasks or await self._learn_tasks(session)
+            self.learn(modalities | {"tools": tools} | self._tasks)
         except _UNREADABLE:
+            self._tasks = {}  # it may come back as another server
             return False
         self.learn_slots(props.get("total_slots"))
         ends = (props.get("bos_token"), props.get("eos_token"))
@@ -156,6 +161,17 @@ class LlamaCppEngine(Engine):
             count = partial(self._count, session)
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
+
+    async def _learn_tasks(self, session: EngineSession) -> dict[str, bool]:
+        """Returns which of embeddings, rankings and texts it was started for.
+
+        A server for one of the first two makes no text. One for rankings would answer questions for
+        embeddings with zeros.
+        """
+        if await self._does(session, RERANK):
+            return {"text": False, "embeddings": False, "rerank": True}
+        embeds = await self._does(session, EMBED)
+        return {"text": not embeds, "embeddings": embeds, "rerank": False}
 
     async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
         prompt = await self._rendered(session, chat)
@@ -171,6 +187,8 @@ class LlamaCppEngine(Engine):
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         message = str(error_in(body).get("message") or "")
+        if status == 500 and _TOO_LONG_INPUT.search(message):
+            return EngineFailed(400, "context_length_exceeded", self._too_long(message, {}))
         if status in (500, 502) and _CLIENTS_MISTAKE.search(message):
             status = 400
         return super().refusal(status, body)
@@ -180,6 +198,8 @@ class LlamaCppEngine(Engine):
         return True
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
+        if order.task:  # it takes no slot by number, and keeps no prompt
+            return await super().answer(session, order)
         shapes = self._shapes(order)
         async with self._with_slot(session, order, shapes) as (placed, lease):
             body = await super().answer(session, placed)

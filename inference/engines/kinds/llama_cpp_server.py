@@ -23,6 +23,9 @@ except ImportError as error:  # most likely libgomp.so.1, which the wheel takes 
     sys.exit(f"llama.cpp cannot be loaded: {error}; install libgomp1")
 
 
+_BATCH = 2048  # tokens that one for embeddings computes together, at least
+
+
 def main() -> None:
     # The default action ends the process at once, also while native code is busy loading.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -52,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--adapter", type=Path, action="append", default=[], help="a LoRA file; may be repeated"
     )
+    parser.add_argument("--task", choices=["embed", "rerank"], help="instead of texts")
     parser.add_argument("--threads", type=int, default=_processors())
     return parser.parse_args()
 
@@ -100,6 +104,12 @@ def _parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     params.lora_init_without_apply = True
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context
+    if options.task:
+        params.embedding = True
+        # An input has to fit into one batch.
+        params.n_batch = params.n_ubatch = max(options.context, _BATCH)
+    if options.task == "rerank":
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     params.fit_params = False  # it would shrink the context that the platform was configured with
     params.cache_ram_mib = 0  # prompts of many tenants must not pile up in memory
     params.ui = False

@@ -34,7 +34,7 @@ from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
 from inference.engines.transport.failure_reason import why_away
 from inference.engines.transport.session import EngineSession
-from inference.order import Order, OrderAdapter
+from inference.order import EMBED, RERANK, Order, OrderAdapter
 from inference.templating.control_tokens import TAGS
 
 log = logging.getLogger(__name__)
@@ -200,7 +200,14 @@ class VllmEngine(OpenEndedEngine):
 
     # What it says of itself -----------------------------------------------------------------------
     def questions(self) -> tuple[Callable[[EngineSession], Awaitable[None]], ...]:
-        return self._learn_slots, self._learn_tags, self._learn_template
+        return self._learn_tasks, self._learn_slots, self._learn_tags, self._learn_template
+
+    async def _learn_tasks(self, session: EngineSession) -> None:
+        """Learn whether it makes texts, embeddings or rankings. A pooling model makes no text."""
+        if "rerank" in self.known:  # declared, or learnt already
+            return
+        embeds, ranks = await self._does(session, EMBED), await self._does(session, RERANK)
+        self.learn({"text": not (embeds or ranks), "embeddings": embeds, "rerank": ranks})
 
     async def _learn_slots(self, session: EngineSession) -> None:
         """Learn the slots from a server in development mode; others answer 404."""

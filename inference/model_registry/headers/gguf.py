@@ -51,11 +51,13 @@ def read(file: Path) -> Header:
 def _described(values: dict[str, Any]) -> Header:
     architecture = str(values.get("general.architecture", ""))[:LONGEST_NAME]
     length = values.get(f"{architecture}.context_length", 0)
+    pooling = values.get(f"{architecture}.pooling_type", 0)
     return Header(
         architecture=architecture,
         licence=str(values.get("general.license", "")),
         context_length=length if isinstance(length, int) else 0,
         is_adapter=values.get("general.type") == "adapter",
+        pooling=pooling if isinstance(pooling, int) else 0,
     )
 
 

@@ -18,6 +18,7 @@ class Header:
     licence: str = ""
     context_length: int = 0
     is_adapter: bool = False
+    pooling: int = 0  # of a GGUF for embeddings or rankings: llama.h, llama_pooling_type
 
     @property
     def dtype(self) -> str:

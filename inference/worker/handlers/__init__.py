@@ -6,6 +6,7 @@ from inference.worker.handlers.base import Handler
 from inference.worker.handlers.evaluation import Evaluation
 from inference.worker.handlers.generation import Generation
 from inference.worker.handlers.training import Training
+from inference.worker.handlers.vectors import Vectors
 
 HANDLERS: dict[str, type[Handler]] = {
     "completion": Generation,
@@ -15,4 +16,7 @@ HANDLERS: dict[str, type[Handler]] = {
 
 
 def handler_of(order: Order) -> type[Handler]:
+    """Returns the handler of its class, or of its task where the class serves completions."""
+    if order.task:
+        return Vectors
     return HANDLERS[classes.of(order.klass, order.route).handler]

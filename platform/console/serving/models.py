@@ -28,6 +28,8 @@ from tenants.models import Price, User
 CAPABILITIES: dict[str, Promise] = {
     "text": pgettext_lazy("capability of a model", "text"),
     "embeddings": pgettext_lazy("capability of a model", "embeddings"),
+    "rerank": pgettext_lazy("capability of a model", "ranking of documents"),
+    "dimensions": pgettext_lazy("capability of a model", "shortened embeddings"),
     "images": pgettext_lazy("capability of a model", "images"),
     "audio": pgettext_lazy("capability of a model", "audio"),
     "video": pgettext_lazy("capability of a model", "video"),

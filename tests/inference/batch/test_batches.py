@@ -133,7 +133,7 @@ async def test_a_batch_that_asks_for_something_else(shop: Shop) -> None:
     file = (await shop.upload(b"{}")).json()
     asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
     changes: list[dict[str, Any]] = [
-        {"endpoint": "/v1/embeddings"},
+        {"endpoint": "/v1/rerank"},
         {"completion_window": "1h"},
         {"metadata": {"a": 1}},
         {"metadata": {str(n): "x" for n in range(17)}},

@@ -240,7 +240,9 @@ async def test_llama_cpp_tells_what_its_model_can_take(
         False,
     )
     assert ("/props", b"", "Bearer k") in served.asked
-    assert engine.known.keys() == {"images", "audio", "video", "files", "tools"}
+    tasks = {"text", "embeddings", "rerank", "dimensions"}
+    assert engine.known.keys() == {"images", "audio", "video", "files", "tools"} | tasks
+    assert engine.capabilities.text
     assert (engine.context_length, engine.reported_slots) == (2048, 6)
 
 

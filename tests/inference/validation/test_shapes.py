@@ -296,7 +296,7 @@ def test_tokens_are_counted_and_not_measured() -> None:
             assert refused.value.code == "context_length_exceeded"
 
 
-@pytest.mark.parametrize("form", requests.Form)
+@pytest.mark.parametrize("form", [form for form in requests.Form if not form.task])
 def test_length_is_the_first_check_of_a_body(form: requests.Form) -> None:
     """Each of the others would refuse it, too."""
     wrong = [{"role": "god", "content": 5}]

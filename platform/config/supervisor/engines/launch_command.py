@@ -19,9 +19,12 @@ from config.supervisor.terminal import RunProblem
 from inference.engine_entries import SLOTS
 from inference.engine_launch import HOST, Launch, adapters_folder
 from inference.engines.kinds.bundled_model import template_for
+from inference.model_registry.headers import gguf
+from inference.model_registry.headers.header import BadFile, Header
 
 _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]
+_RANK = 4  # llama.h: LLAMA_POOLING_TYPE_RANK
 _CONTEXT = 2048  # tokens of a slot, by default
 _OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
 _OPENMP = "libgomp.so.1"
@@ -72,7 +75,7 @@ def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
     inherited = {name: it for name, it in os.environ.items() if not name.startswith(_OURS)}
     return keeper.child(
         f"engine.{server.engine}",
-        _vllm(server) if is_vllm else _llama_cpp(server, adapters_folder(home.root)),
+        _vllm(server) if is_vllm else llama_cpp_command(server, adapters_folder(home.root)),
         variables,
         stage=Stage.SERVER,
         inherited=inherited,
@@ -83,14 +86,15 @@ def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
     )
 
 
-def _llama_cpp(server: EngineServer, folder: Path) -> list[str]:
+def llama_cpp_command(server: EngineServer, folder: Path) -> list[str]:
+    """Returns the command. `folder` has the files of its adapters."""
     model = Path(server.launch.model)
-    flags: dict[str, object] = {
-        "--model": model,
-        "--port": server.port,
-        "--slots": server.slots,
-        "--context": int(server.fields.get("context_length", _CONTEXT)),
-    }
+    context = int(server.fields.get("context_length", _CONTEXT))
+    flags: dict[str, object] = {"--model": model, "--port": server.port, "--slots": server.slots}
+    if (header := _header(model)) and header.pooling:
+        flags["--task"] = "rerank" if header.pooling == _RANK else "embed"
+        context = min(context, header.context_length or context)  # it has no places beyond
+    flags["--context"] = context
     if template := template_for(model):
         flags["--chat-template"] = template
     parts = [str(part) for flag in flags.items() for part in flag]
@@ -98,6 +102,14 @@ def _llama_cpp(server: EngineServer, folder: Path) -> list[str]:
         parts += ["--adapter", str(folder / f"{version}.gguf")]
     # With =, as a name may begin with a dash.
     return [*_LLAMA_CPP, f"--alias={server.served_name}", *parts]
+
+
+def _header(model: Path) -> Header | None:
+    """Returns the file's header; None for a file that the server will refuse, and say why."""
+    try:
+        return gguf.read(model)
+    except (BadFile, OSError):
+        return None
 
 
 _VLLM = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
