@@ -12,6 +12,7 @@ from django.db import models
 from tenants.models import Tenant
 
 DIGITS = 960  # of a histogram, which is one number (inference/usage/histogram.py)
+ONCE = ["tenant", "starts", "team_id", "member_id", "api_key_id", "model", "adapter"]
 NOBODY = UUID(int=0)  # stands for no team, no member, no key: NULL would not be unique
 
 
@@ -25,7 +26,7 @@ class RollupQuerySet(models.QuerySet[Any]):
 
 
 class Rollup(models.Model):
-    """One tenant, team, member, key and model in one hour or day (UTC).
+    """One tenant, team, member, key, model and adapter in one hour or day (UTC).
 
     Teams, members and keys are bare ids, NOBODY for none: usage outlives them. Histograms count
     requests by milliseconds, each in one large number, so that they are added like all the rest.
@@ -38,6 +39,7 @@ class Rollup(models.Model):
     member_id = models.UUIDField()
     api_key_id = models.UUIDField()
     model = models.CharField(max_length=120)
+    adapter = models.CharField(max_length=80, default="", db_default="")
     requests = models.BigIntegerField(default=0)
     prompt_tokens = models.BigIntegerField(default=0)
     cached_tokens = models.BigIntegerField(default=0)
@@ -71,8 +73,8 @@ class UsageHour(Rollup):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "starts", "team_id", "member_id", "api_key_id", "model"],
-                name="usage_hour_once",
+                fields=ONCE,
+                name="usage_hour_with_adapter_once",
             )
         ]
         indexes = [models.Index(fields=["starts"], name="usage_hour_starts")]
@@ -84,8 +86,8 @@ class UsageDay(Rollup):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "starts", "team_id", "member_id", "api_key_id", "model"],
-                name="usage_day_once",
+                fields=ONCE,
+                name="usage_day_with_adapter_once",
             )
         ]
         indexes = [models.Index(fields=["starts"], name="usage_day_starts")]

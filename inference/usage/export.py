@@ -37,7 +37,7 @@ def _rows(report: UsageReport, by: Dimension) -> Iterator[list[Row]]:
         moment = begins.astimezone(report.span.zone).isoformat()
         rows = list[Row]()
         for group in groups:
-            ids = {} if by == Dimension.MODEL else {f"{by}_id": str(group.id)}
+            ids = {} if by.is_name else {f"{by}_id": str(group.id)}
             row: Row = {"begins": moment, str(by): group.name.text, **ids}
             rows.append(row | _figures(group.figures))
         yield rows
@@ -59,7 +59,7 @@ def _figures(figures: UsageFigures) -> Row:
 
 
 def _csv(pieces: Iterator[list[Row]], by: Dimension) -> Iterator[bytes]:
-    ids = [] if by == Dimension.MODEL else [f"{by}_id"]
+    ids = [] if by.is_name else [f"{by}_id"]
     columns = ["begins", str(by), *ids, *_figures(UsageFigures())]
     yield b"\xef\xbb\xbf" + _lines([columns])
     for rows in pieces:

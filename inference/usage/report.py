@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Case, F, QuerySet, Sum, Value, When
+from django.db.models.functions import Concat
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,10 +30,17 @@ class Dimension(StrEnum):
     MEMBER = "member"
     KEY = "key"
     MODEL = "model"
+    ADAPTER = "adapter"  # of a tenant, as requests name it: BASE:NAME
 
     @property
     def column(self) -> str:
-        return {"model": "model", "key": "api_key_id"}.get(self, f"{self}_id")
+        columns = {"model": "model", "key": "api_key_id", "adapter": "adapter_name"}
+        return columns.get(self, f"{self}_id")
+
+    @property
+    def is_name(self) -> bool:
+        """Returns whether its ids are names."""
+        return self in (Dimension.MODEL, Dimension.ADAPTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,12 @@ class Name:
 
 
 Id = UUID | str
+NO_ADAPTER = "none"  # has no colon, so it is no adapter
+_ADAPTER_NAME = Case(
+    When(adapter="", then=Value(NO_ADAPTER)), default=Concat("model", Value(":"), "adapter")
+)
 _NONE: dict[Dimension, Promise] = {
+    Dimension.ADAPTER: gettext_lazy("no adapter"),
     Dimension.TEAM: gettext_lazy("no team"),
     Dimension.MEMBER: gettext_lazy("no member"),
     Dimension.KEY: gettext_lazy("no key"),
@@ -51,11 +64,16 @@ _NONE: dict[Dimension, Promise] = {
 
 def names(dimension: Dimension, ids: Iterable[Id], tenant: Tenant | None) -> dict[Id, Name]:
     """Returns a name for every id, with the tenant's name over all tenants (None)."""
-    if dimension == Dimension.MODEL:
-        return {model: Name(str(model)) for model in ids}
+    if dimension.is_name:
+        return {id_: Name(_text(dimension, id_)) for id_ in ids}
     unique_ids = set(ids)
     by_id = {row.pk: _name(row, tenant) for row in _rows(dimension, unique_ids - {NOBODY}, tenant)}
     return {id_: by_id.get(id_) or _unknown(dimension, id_) for id_ in unique_ids}
+
+
+def _text(dimension: Dimension, id_: Id) -> str:
+    is_none = dimension == Dimension.ADAPTER and id_ == NO_ADAPTER
+    return str(_NONE[dimension] if is_none else id_)
 
 
 def _rows(dimension: Dimension, ids: set[Id], tenant: Tenant | None) -> QuerySet[Any]:
@@ -131,7 +149,7 @@ SORTS: dict[str, Any] = {name: F(f"sum_{name}") for name in SUMS} | {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One team, member, key, model or tenant, and its usage."""
+    """One team, member, key, model, adapter or tenant, and its usage."""
 
     id: Id
     name: Name
@@ -176,8 +194,8 @@ class UsageReport:
 
     def _rows(self) -> RollupQuerySet:
         where = {dimension.column: id_ for dimension, id_ in self.where.items()}
-        rows = self.span.rollup.objects.of(self.tenant)
-        return rows.between(self.span.since, self.span.until).filter(**where)
+        rows = self.span.rollup.objects.of(self.tenant).between(self.span.since, self.span.until)
+        return cast(RollupQuerySet, rows.annotate(adapter_name=_ADAPTER_NAME).filter(**where))
 
     def _named(self, by: Dimension, rows: Iterable[Mapping[str, Any]]) -> list[Group]:
         figures = {row[by.column]: UsageFigures.of(row) for row in rows}

@@ -19,7 +19,7 @@ BATCH = 20_000
 PATIENCE_S = 8.0
 LOCK = 0x726F6C6C  # among PostgreSQL's advisory locks
 
-KEYS = ("starts", "tenant_id", "team_id", "member_id", "api_key_id", "model")
+KEYS = ("starts", "tenant_id", "team_id", "member_id", "api_key_id", "model", "adapter")
 SUMS = {
     "requests": "count(*) filter (where not repeated)",
     "prompt_tokens": "sum(prompt_tokens)",
@@ -42,8 +42,8 @@ _PLATFORM = "('aborted', 'deadline_exceeded', 'not_recorded', 'recorded_late', '
 _CLIENT = "('context_length_exceeded', 'invalid_request')"
 
 _TAKEN = f"""
-    select created_at, tenant_id, model, prompt_tokens, cached_tokens, completion_tokens, cost,
-           millijoules, hosted, ttft_ms, queue_ms, xid, completion_id,
+    select created_at, tenant_id, model, adapter, prompt_tokens, cached_tokens,
+           completion_tokens, cost, millijoules, hosted, ttft_ms, queue_ms, xid, completion_id,
            coalesce(team_id, '{NOBODY}') as team_id,
            coalesce(member_id, '{NOBODY}') as member_id,
            coalesce(api_key_id, '{NOBODY}') as api_key_id,

@@ -19,6 +19,7 @@ PLAIN: dict[str, Any] = {
     "member_id": None,
     "team_id": None,
     "model": "smollm2",
+    "adapter": "",
     "prompt_tokens": 12,
     "completion_tokens": 34,
     "cached_tokens": 5,
@@ -50,7 +51,7 @@ def use(tenant: Tenant, *, through: Database | None = None, **changes: Any) -> U
     return UUID(str(row["completion_id"]))
 
 
-Key = tuple[datetime, UUID, UUID, UUID, UUID, str]
+Key = tuple[datetime, UUID, UUID, UUID, UUID, str, str]
 
 
 def expected(unit: str) -> dict[Key, Counter[str]]:
@@ -60,7 +61,7 @@ def expected(unit: str) -> dict[Key, Counter[str]]:
         starts = row.created_at.replace(minute=0, second=0, microsecond=0)
         starts = starts.replace(hour=0) if unit == "day" else starts
         ids = [i or NOBODY for i in (row.team_id, row.member_id, row.api_key_id)]
-        key = (starts, row.tenant_id, *ids, row.model)
+        key = (starts, row.tenant_id, *ids, row.model, row.adapter)
         counted = sums.setdefault(key, Counter())  # type: ignore[arg-type]
         counted["requests"] += 1
         for name in SUMS:
@@ -70,7 +71,7 @@ def expected(unit: str) -> dict[Key, Counter[str]]:
 
 def held(model: type[UsageHour] | type[UsageDay]) -> dict[Key, Counter[str]]:
     return {
-        (r.starts, r.tenant_id, r.team_id, r.member_id, r.api_key_id, r.model): Counter(
+        (r.starts, r.tenant_id, r.team_id, r.member_id, r.api_key_id, r.model, r.adapter): Counter(
             {name: getattr(r, name) for name in ("requests", *SUMS)}
         )
         for r in model.objects.all()

@@ -407,7 +407,7 @@ MAP: dict[str, dict[Data, str]] = {
 }
 _ROLLUP = {
     D.PSEUDONYM: "member_id api_key_id",
-    D.BEHAVIOUR: "starts model requests prompt_tokens cached_tokens completion_tokens cost "
+    D.BEHAVIOUR: "starts model adapter requests prompt_tokens cached_tokens completion_tokens cost "
     "millijoules hosted hosted_cost cancelled errors_client errors_engine errors_platform ttft "
     "inter_token queue_wait",
     D.NONE: "id tenant team_id",

@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[Promise, Callable[[str], TimeRange]]] = {  # by name, of
 }
 GROUPS = {
     D.MODEL: _("Model"),
+    D.ADAPTER: _("Adapter"),
     D.KEY: _("API key"),
     D.MEMBER: _("Member"),
     D.TEAM: _("Team"),
@@ -62,11 +63,13 @@ class UsageFilter(ConsoleForm):
     member = forms.UUIDField(required=False, widget=forms.HiddenInput)
     key = forms.UUIDField(required=False, widget=forms.HiddenInput)
     model = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
+    adapter = forms.CharField(required=False, max_length=201, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, tenant: Tenant | None) -> None:
         self.of = tenant
         self.zone = tenant.time_zone if tenant else "UTC"
-        self.groups = [d for d in GROUPS if d != D.TENANT] if tenant else list(GROUPS)
+        # Adapters are a tenant's: two tenants' may have one name.
+        self.groups = [d for d in GROUPS if d != (D.TENANT if tenant else D.ADAPTER)]
         preset = {"range": WEEK, "by": D.MODEL if tenant else D.TENANT, "sort": "requests"}
         super().__init__({**preset, **{name: value for name, value in data.items() if value}})
         by = self.fields["by"]

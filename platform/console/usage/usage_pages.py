@@ -139,7 +139,7 @@ def _group_url(request: ConsoleRequest, by: Dimension, group: Group) -> str:
     if by == Dimension.TENANT:
         page = resolve_url("console:usage", tenant=group.name.text)
         return f"{page}?{_query(request, by='', tenant='')}"
-    then = Dimension.KEY if by == Dimension.MODEL else Dimension.MODEL
+    then = Dimension.KEY if by.is_name else Dimension.MODEL
     return "?" + _query(request, **{str(by): str(group.id), "by": str(then)})
 
 

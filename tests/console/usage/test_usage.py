@@ -203,6 +203,29 @@ def test_an_operator_sees_all_tenants(
     assert [chip.name.text for chip in narrowed.context["chips"]] == ["acme"]
 
 
+def test_usage_by_adapter_on_the_page_and_in_the_api(
+    alice: Member, operator: User, sign_in: SignIn
+) -> None:
+    recently(alice.tenant, model="base", adapter="support")
+    recently(alice.tenant, model="base")
+    rollup.roll_up()
+    client = sign_in(alice)
+    shown = client.get(PAGE, {"by": "adapter"})
+    assert {line.group.name.text for line in shown.context["lines"]} == {
+        "base:support",
+        "no adapter",
+    }
+    only = client.get(PAGE, {"by": "key", "adapter": "base:support"})
+    assert only.context["total"].requests == 1
+    assert "base:support" in only.content.decode()
+    api = "/api/v1/tenants/acme/usage/"
+    groups = client.get(api, {"by": "adapter"}).json()["groups"]
+    assert {group["id"]: group["requests"] for group in groups} == {"base:support": 1, "none": 1}
+    assert client.get(api, {"adapter": "none"}).json()["total"]["requests"] == 1
+    # Two tenants may have adapters of one name.
+    assert sign_in(operator).get("/api/v1/usage/", {"by": "adapter"}).status_code == 400
+
+
 def test_more_groups_than_a_page_holds(
     alice: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,15 @@ def test_a_row_for_each_group_in_each_day(acme: Tenant) -> None:
     assert abs(int(second["ttft_p50_ms"]) - 80) <= 16
 
 
+def test_adapters_in_a_file(acme: Tenant) -> None:
+    used(acme, NOON, model="a", adapter="support")
+    used(acme, NOON, model="a")
+    rollup.roll_up()
+    rows = lines(UsageReport(acme, WEEK), Dimension.ADAPTER)
+    assert [row["adapter"] for row in rows] == ["a:support", "no adapter"]
+    assert "adapter_id" not in rows[0]
+
+
 def test_json_holds_the_same_with_numbers_as_numbers(acme: Tenant) -> None:
     used(acme, NOON, model="=a", cost=1_250_000)
     used(acme, NOON - timedelta(days=1), model="b")

@@ -128,6 +128,20 @@ def test_groups(
     assert not any(g.name.former for g in groups)
 
 
+def test_adapters_of_one_name_on_two_bases_are_apart(acme: Tenant) -> None:
+    for model, adapter in (("a", "support"), ("a", "support"), ("b", "support"), ("a", "")):
+        used(acme, NOON, model=model, adapter=adapter)
+    rollup.roll_up()
+    report = UsageReport(acme, WEEK)
+    named = {"a:support": 2, "b:support": 1, "no adapter": 1}
+    assert {g.name.text: g.figures.requests for g in report.groups(D.ADAPTER)} == named
+    assert {g.id: g.figures.requests for g in report.groups(D.MODEL)} == {"a": 3, "b": 1}
+    for id_, requests in (("a:support", 2), ("none", 1), ("c:support", 0)):
+        only = UsageReport(acme, WEEK, {D.ADAPTER: id_})
+        assert only.totals().requests == requests
+        assert total(only.series()).requests == requests
+
+
 def test_groups_over_all_tenants(acme: Tenant, globex: Tenant, ci: ApiKey) -> None:
     used(acme, NOON, api_key_id=ci.id)
     used(globex, NOON)

@@ -52,7 +52,9 @@ class PeriodShape(FiguresShape):
 
 
 class UsedBy(FiguresShape):
-    id = s.CharField(help_text="A model's name, or the id of a key, member, team or tenant.")
+    id = s.CharField(
+        help_text="A model's or adapter's name, or the id of a key, member, team or tenant."
+    )
     name = s.CharField()
     former = s.BooleanField(help_text="Has been revoked, removed or disbanded since.")
     EXAMPLE = {"id": "llama", "name": "llama"}
@@ -83,10 +85,12 @@ class UsageQuestion(f.FilterSet):
     member = f.UUIDFilter()
     key = f.UUIDFilter()
     model = f.CharFilter(max_length=120)
+    adapter = f.CharFilter(max_length=201, help_text="As BASE:NAME, or `none`.")
 
 
 class AllUsageQuestion(UsageQuestion):
-    by = f.ChoiceFilter(choices=_choices(Dimension))
+    by = f.ChoiceFilter(choices=_choices(d for d in Dimension if d != Dimension.ADAPTER))
+    adapter = None
     tenant = f.UUIDFilter()
 
 
@@ -103,7 +107,7 @@ class Usage(Resource):
 
     @Act(P.VIEW_USAGE, asks=UsageQuestion)
     def report(self, request: Any, **place: Any) -> Response:
-        """Report usage: in all, over time, and by model, key, member or team."""
+        """Report usage: in all, over time, and by model, adapter, key, member or team."""
         question = self._filter()
         report = question.report
         series = report.series()
