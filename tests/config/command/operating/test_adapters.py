@@ -1,7 +1,6 @@
 """`forebay adapters`: a tenant's adapter, from its name to the version that serves."""
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -17,6 +16,7 @@ from tests.config.command.operating.conftest import Forebay
 from tests.inference.jobs.scripted_trainer import write_adapter
 
 SUPPORT = "acme large:support"
+_NOBODYS = "0b6f4c1e-6d1c-4f0e-9a53-9e7a2f5d8c10"  # the id of no version
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_version_that_cannot_be_loaded_ends_with_the_reason(
     assert ended.err == "forebay adapters: support@1 is failed: no engine can have it\n"
 
 
-@pytest.mark.parametrize("name", ["support@2", "other", str(uuid4())])
+@pytest.mark.parametrize("name", ["support@2", "other", _NOBODYS])
 def test_a_version_that_is_not_there_is_said(forebay: Forebay, name: str) -> None:
     forebay(f"adapters create {SUPPORT}")
     ended = forebay(f"adapters promote {SUPPORT} --version {name}")
