@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 
+from inference.codec.vectors import UnreadableVectors, embeddings_in, scores_in
 from inference.engines import capabilities
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.order import Order
+from inference.order import EMBED, RERANK, Order
 
 log = logging.getLogger(__name__)
 QUESTION = "Count from one to ten in words."
@@ -27,6 +28,11 @@ ANSWER_WITHIN_S = 300.0  # a first answer may compile kernels
 POLL_S, SLOW_POLL_S, SLOW_AFTER_S = 0.05, 0.25, 10.0
 AGAIN_S = 0.25
 _NOBODY = UUID(int=0)
+_PROBES = 5  # of what a new engine is for
+_QUESTIONS: dict[str, dict[str, Any]] = {
+    EMBED: {"input": [QUESTION], "encoding_format": "base64"},
+    RERANK: {"query": QUESTION, "documents": [QUESTION]},
+}
 _NAMED = ("vllm", "sglang")  # kinds that report the model they serve
 
 
@@ -50,21 +56,36 @@ async def _answers(engine: Engine, session: EngineSession) -> bool:
 
 async def warm_up(engine: Engine, session: EngineSession, times: int) -> int:
     """Returns the milliseconds that it took to answer. Raises Unusable."""
-    took = 0.0
+    took, task = 0.0, await _task_of(engine, session)
     for _ in range(times):
         began = time.monotonic()
-        answer = await _answer(engine, session, chat=True)
+        answer = await _answer(engine, session, chat=not task, task=task)
         took += time.monotonic() - began
-        _check(engine, answer)
+        if task:
+            _check_vectors(answer, task)
+        else:
+            _check(engine, answer)
     return round(1000 * took)
 
 
-async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> bytes:
+async def _task_of(engine: Engine, session: EngineSession) -> str:
+    """Returns what an engine without texts is for; "" for one with texts."""
+    for _ in range(_PROBES):
+        if await engine.probe(session):
+            break
+        await asyncio.sleep(AGAIN_S)
+    can = engine.capabilities
+    if can.text:
+        return ""
+    return EMBED if can.embeddings else RERANK
+
+
+async def _answer(engine: Engine, session: EngineSession, *, chat: bool, task: str = "") -> bytes:
     """Wait while it is loading. An engine without a chat template gets a plain text."""
     while True:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await engine.answer(session, _order(engine, chat=chat))
+                return await engine.answer(session, _order(engine, chat=chat, task=task))
         except EngineAway:
             await asyncio.sleep(AGAIN_S)
         except EngineFailed as failure:
@@ -82,11 +103,14 @@ def _own_words(engine: Engine, failure: EngineFailed) -> str:
     return f": {failure.message}" if engine.config.from_file else ""
 
 
-def _order(engine: Engine, *, chat: bool) -> Order:
+def _order(engine: Engine, *, chat: bool, task: str) -> Order:
     prompt: dict[str, Any] = {"prompt": QUESTION}
     if chat:
         prompt = {"messages": [{"role": "user", "content": QUESTION}]}
-    body = engine.prepare({**prompt, "max_tokens": TOKENS, "temperature": 0}, chat=chat)
+    if task:
+        body = engine.prepare_task(_QUESTIONS[task], task)
+    else:
+        body = engine.prepare({**prompt, "max_tokens": TOKENS, "temperature": 0}, chat=chat)
     now = time.time()
     return Order(
         id=uuid4(),
@@ -106,7 +130,18 @@ def _order(engine: Engine, *, chat: bool) -> Order:
         deadline=now + ANSWER_WITHIN_S,
         estimate=TOKENS,
         weight=1,
+        task=task,
     )
+
+
+def _check_vectors(answer: bytes, task: str) -> None:
+    try:
+        if task == EMBED:
+            embeddings_in(answer, 1)
+        else:
+            scores_in(answer, 1)
+    except UnreadableVectors as problem:
+        raise Unusable(f"warming up: {problem}") from None
 
 
 def _check(engine: Engine, answer: bytes) -> None:

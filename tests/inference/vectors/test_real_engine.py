@@ -18,7 +18,11 @@ from config.supervisor.engines.launch_command import EngineServer, llama_cpp_com
 from config.supervisor.ports import find_free
 from inference import engines
 from inference.engine_launch import Launch
+from inference.engines.base import EngineConfig
+from inference.engines.kinds.llama_cpp import LlamaCppEngine
+from inference.engines.transport.session import EngineSession
 from inference.intake import enqueue
+from inference.replacing.acceptance import missing_capabilities, warm_up
 from inference.worker import runner
 from tenants.models import Tenant
 from tests.inference.vectors import tiny_bert
@@ -160,3 +164,13 @@ def test_the_server_of_a_model_that_generates_has_no_task(tmp_path: Path) -> Non
     command = llama_cpp_command(server, tmp_path)
     assert command[0] == sys.executable
     assert "--task" not in command
+
+
+@pytest.mark.parametrize("name", ["embed", "rerank"])
+async def test_a_new_version_is_warmed_up_by_what_it_is_for(
+    servers: dict[str, str], name: str
+) -> None:
+    engine = LlamaCppEngine(EngineConfig(name, "llama_cpp", servers[name], name))
+    async with EngineSession() as session:
+        assert await warm_up(engine, session, 2) > 0
+        assert await missing_capabilities(engine, engine, session) == []
