@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import cohere
 import httpx
 import pytest
 
 from tests.inference.vectors.conftest import House, ranked
+from tests.inference.web import served
 
 PATHS = ("/v1/rerank", "/v2/rerank")
 TEXTS = ["aa", "a", "aaaa", "aaa"]
@@ -38,6 +40,31 @@ async def test_the_best_document_comes_first(
     (usage,) = await house.usages()
     assert (usage.prompt_tokens, usage.completion_tokens) == (40, 0)
     assert "top_n" not in house.engine.asked[0][1]
+
+
+def sdk_options(client: httpx.AsyncClient) -> dict[str, Any]:
+    return {
+        "api_key": client.headers["authorization"].removeprefix("Bearer "),
+        "base_url": "http://forebay",
+        "httpx_client": httpx.AsyncClient(transport=httpx.ASGITransport(served)),
+    }
+
+
+async def test_coheres_sdk_ranks_over_both_paths(house: House, client: httpx.AsyncClient) -> None:
+    second = cohere.AsyncClientV2(**sdk_options(client))
+    answer = await second.rerank(model="vectors", query="who", documents=TEXTS, top_n=2)
+    assert [(each.index, each.relevance_score) for each in answer.results] == [(2, 0.04), (3, 0.03)]
+    assert answer.meta
+    assert answer.meta.billed_units
+    assert answer.meta.billed_units.input_tokens == 40
+    first = cohere.AsyncClient(**sdk_options(client))
+    mixed: list[Any] = [{"text": "aa"}, "a"]
+    known = await first.rerank(model="vectors", query="who", documents=mixed, return_documents=True)
+    assert [each.document.text for each in known.results if each.document] == ["aa", "a"]
+    with pytest.raises(cohere.BadRequestError, match="query"):
+        await second.rerank(model="vectors", query="", documents=TEXTS)
+    with pytest.raises(cohere.NotFoundError, match="nobody"):
+        await second.rerank(model="nobody", query="who", documents=TEXTS)
 
 
 async def test_top_n_and_documents_in_the_answer(house: House, client: httpx.AsyncClient) -> None:
