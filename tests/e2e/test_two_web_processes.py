@@ -165,6 +165,7 @@ def test_one_that_is_killed_comes_back_and_the_other_answers_meanwhile(
     with client_of_each(doubled, doubled.key) as clients:
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: doubled.pids("web") == [left], 5)
+        eventually(lambda: not listens(killed, doubled.port), 5)  # until then it may be handed some
         assert clients[left].post(CHAT, json=body()).status_code == 200
         for _ in range(5):  # new connections find the one that lives
             assert httpx.get(f"{doubled.url}/livez").status_code == 200
