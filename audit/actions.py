@@ -44,6 +44,9 @@ class Action(StrEnum):
     ENGINE_WAKE = "engine:wake"
     ENGINE_STOP = "engine:stop"  # the server of one that rests
     ENGINE_START = "engine:start"
+    ENGINE_LEND = "engine:lend"  # its GPU, to jobs of its pool
+    ENGINE_TAKE_BACK = "engine:take_back"  # requests need it: the job is told to stop
+    ENGINE_HAND_BACK = "engine:hand_back"  # the job has left, its server starts
     ENGINE_REMOVE = "engine:remove"
     ENGINE_REPLACE = "engine:replace"  # a new version is loaded beside it
     ENGINE_REPLACE_CANCEL = "engine:replace_cancel"

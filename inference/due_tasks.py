@@ -6,7 +6,7 @@ Each has an SQL expression. All are evaluated in one statement, over indexes, in
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
@@ -75,8 +75,16 @@ _ADAPTERS = """
                join inference_modelversion v on v.id = p.version_id
                where p.forgotten_at is null and p.step <> 'loading' and v.state = 'deleted')"""
 
-# Turned off, it wakes those that rest.
-_RESTS = "true" if settings.ENERGY_RESTS else "exists (select from inference_engine where resting)"
+# Turned off, it wakes those that rest and takes back those that are lent.
+_RESTS = """
+    exists (select from inference_pool where lending <> '{}')
+    or exists (select from inference_engine
+               where resting or lent_since is not null or returning_since is not null)"""
+
+_SLEEPERS = """
+    exists (select from inference_engine where options ? 'sleeps' and (
+        (lent_since is not null and not gpu_free and returning_since is null)
+        or (lent_since is null and returning_since is not null and starting_since is not null)))"""
 
 IN_DATABASE = {
     "inference.sweep": "exists (select from inference_completion where state = 'open') "
@@ -91,7 +99,8 @@ IN_DATABASE = {
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
     "inference.load_adapters": _ADAPTERS,
-    "inference.rest_engines": _RESTS,
+    "inference.move_sleepers": _SLEEPERS,
+    "inference.rest_engines": "true" if settings.ENERGY_RESTS else _RESTS,
 }
 
 
@@ -99,7 +108,7 @@ def in_redis() -> set[str]:
     """Returns the sweep if a queue has entries, or was lost by Redis."""
     try:
         with client().pipeline(transaction=False) as ask:
-            for pool in pools():
+            for pool in all_queues():
                 ask.exists(f"{prefix(pool)}:epoch")
                 ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
             counts = ask.execute()

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from inference import pool_policy
-from inference.pool_policy import PoolPolicy
+from inference.pool_policy import JOBS, PoolPolicy
 
 Fields = Mapping[str, Any]
 HOSTED = frozenset({"deepseek"})  # kinds that are always on a machine of others
@@ -44,6 +44,7 @@ class EngineEntry:
     engine: str
     fields: Fields
     draining: bool = False  # it takes no new requests
+    lent: bool = False  # jobs of its pool may use its GPU
     policy: PoolPolicy = field(default_factory=PoolPolicy)  # of its pool
     seat: str = ""  # the engine whose workers it has; "": its own
     from_file: bool = True  # from FOREBAY_ENGINES: no operator chose its address
@@ -76,6 +77,8 @@ def name_problem(name: str) -> str:
         return f"{name!r} is no name: no blanks, commas, * or ?"
     if not name.isprintable():
         return f"{name!r} is no name: it has characters that cannot be printed"
+    if name.endswith(JOBS):
+        return f"{name!r} is no name: {JOBS} ends those of queues of jobs"
     if len(name.encode()) > _MOST_BYTES:
         return f"a name has {_MOST_BYTES} bytes at most"
     return ""

@@ -1,4 +1,4 @@
-"""The policy of a pool: its routing condition, the limits of its queue, and its window.
+"""The policy of a pool: its routing condition, the limits of its queue, its window, its lending.
 
 Django is not imported, as in inference/engine_entries.py: the settings read this.
 """
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
 DAY = 24 * 60  # minutes
+UTC_ZONE = ZoneInfo("UTC")
 LONGEST_MS = 86_400_000  # a day
 MOST_WAITING = 10_000_000
 MOST_SLOTS = 100_000
@@ -24,7 +25,11 @@ MOST_SHARED = 0.8  # the minimum shares of all classes together
 # classes in that time; slots only for tenants of a weight of 2 or more.
 SLOTS = ("reserved", "headroom", "lower_slots", "reserved_vip")
 LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", *SLOTS)
-KEYS = ("condition", "overflow_after_ms", "limits", "window")  # keys of a pool in FOREBAY_ENGINES
+# Keys of a pool in FOREBAY_ENGINES.
+KEYS = ("condition", "overflow_after_ms", "limits", "window", "lending")
+JOBS = ":jobs"  # ends the name of a queue in which a pool's jobs wait for an engine to be lent
+LONGEST_LENDER = 120 - len(JOBS)  # characters of the name of a pool that lends
+LONGEST_RETURN_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,62 @@ def _minutes(text: str) -> int:
     return at.hour * 60 + at.minute
 
 
+@dataclass(frozen=True, slots=True)
+class Lending:
+    """How a pool lends engines to jobs (inference/lending).
+
+    `return_s`: within so many seconds a job gives its GPU back, or is killed. `kept` engines are
+    always awake; with `spare` one more is loaded. Outside of `hours` nothing is lent.
+    """
+
+    return_s: int
+    kept: int = 1
+    spare: bool = True
+    hours: PoolWindow | None = None
+    zone: ZoneInfo = UTC_ZONE
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Lending | None":
+        """Returns the lending of a pool's fields, None for a pool that does not lend.
+
+        Raises ValueError.
+        """
+        if not fields:
+            return None
+        if unknown := sorted(set(fields) - {"return_s", "kept", "spare", "hours", "time_zone"}):
+            text = "it has hours, kept, return_s, spare and time_zone, not"
+            raise ValueError(f"{text} {unknown[0]!r}")
+        return_s: Any = fields.get("return_s")
+        kept, spare = fields.get("kept", 1), fields.get("spare", True)
+        if not _is_int(return_s) or not 1 <= return_s <= LONGEST_RETURN_S:
+            raise ValueError(f"return_s must be a whole number from 1 to {LONGEST_RETURN_S}")
+        if not _is_int(kept) or not 1 <= kept <= MOST_SLOTS:
+            raise ValueError("kept must be a whole number, 1 or more")
+        if not isinstance(spare, bool):
+            raise ValueError("spare must be true or false")
+        zone, hours = _zone(fields.get("time_zone", "UTC")), fields.get("hours", "")
+        if not isinstance(hours, str):
+            raise ValueError('`hours` must be a text like "22:00-06:00"')
+        return cls(return_s, kept, spare, PoolWindow.parse(hours), zone)
+
+    def is_open(self, now: datetime, ahead_s: float = 0.0) -> bool:
+        """Returns whether engines may be lent now, and for `ahead_s` more."""
+        moments = (now, now + timedelta(seconds=ahead_s))
+        return self.hours is None or all(self.hours.is_open(each, self.zone) for each in moments)
+
+
+def _zone(name: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, TypeError, KeyError, OSError):
+        raise ValueError(f"{name!r} is no time zone like Europe/Berlin") from None
+
+
+def jobs_queue(pool: str) -> str:
+    """Returns the name of the queue in which the jobs of a pool that lends wait."""
+    return f"{pool}{JOBS}"
+
+
 class RouteCondition(StrEnum):
     ALWAYS = "always"  # in its turn
     OVERFLOW = "overflow"  # if the wait in the pools before it is too long
@@ -128,6 +189,7 @@ class PoolPolicy:
     window: Mapping[str, Any] = field(
         default_factory=dict, hash=False
     )  # of batches; {}: the installation's
+    lending: Mapping[str, Any] = field(default_factory=dict, hash=False)  # {}: it does not lend
 
 
 class BadPolicy(ValueError):
@@ -144,6 +206,7 @@ def check(policy: PoolPolicy, classes: Collection[str]) -> None:
     if not isinstance(policy.limits, Mapping):
         raise BadPolicy("limits", "must be an object")
     _check_window(policy.window)
+    _check_lending(policy.lending)
     for name, limit in policy.limits.items():
         if name not in classes:
             raise BadPolicy("limits", f"there is no class {name!r}, only {', '.join(classes)}")
@@ -169,6 +232,15 @@ def _check_window(window: Any) -> None:
         PoolWindow.of(window or {"hours": ""})
     except ValueError as problem:
         raise BadPolicy("window", str(problem)) from None
+
+
+def _check_lending(lending: Any) -> None:
+    if not isinstance(lending, Mapping):
+        raise BadPolicy("lending", "must be an object")
+    try:
+        Lending.of(lending)
+    except ValueError as problem:
+        raise BadPolicy("lending", str(problem)) from None
 
 
 def _check_limit(name: str, limit: Any) -> None:

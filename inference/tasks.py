@@ -19,6 +19,7 @@ from inference.data_sets import importing
 from inference.energy.resting import balance
 from inference.jobs.driving import drive_due
 from inference.jobs.work_folder import remove_left_behind
+from inference.lending.sleeping import move_sleepers
 from inference.model_registry.importing import import_all
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
@@ -80,6 +81,11 @@ def load_adapters() -> None:
 @shared_task(name="inference.rest_engines", ignore_result=True)
 def rest_engines() -> None:
     balance()
+
+
+@shared_task(name="inference.move_sleepers", ignore_result=True)
+def move_lent_sleepers() -> None:
+    move_sleepers()
 
 
 @shared_task(name="inference.drive_batches", ignore_result=True)

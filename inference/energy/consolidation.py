@@ -21,6 +21,7 @@ class Rules:
     hold_s: float = 300.0
     least: int = 1  # engines that are always awake
     margin: float = 3 / 4
+    spare: int = 1  # loaded engines beyond those that the load needs: 1 or 0
 
     @property
     def calm(self) -> float:
@@ -65,15 +66,15 @@ def plan(rules: Rules, members: Sequence[Member], demand: int, peak: float | Non
 def loaded(rules: Rules, members: Sequence[Member], load: float) -> int:
     """Returns how many of the first engines need a loaded server.
 
-    They are those that serve the load, a spare, which takes requests within seconds, and any broken
-    ones among them. Servers start by the present load, and stop by its peak.
+    They are those that serve the load, a spare (or none), which takes requests within seconds, and
+    any broken ones among them. Servers start by the present load, and stop by its peak.
     """
     slots = count = 0
     for number, member in enumerate(members, start=1):
         if member.is_broken:
             continue
         if count >= rules.least and load <= rules.full * slots:
-            return number
+            return number - 1 + rules.spare
         slots, count = slots + member.slots, count + 1
     return len(members)
 

@@ -3,12 +3,18 @@
 One process at a time looks, every other second, where FOREBAY_ENERGY asks for it. Left alone are
 pools with a hosted or an elastic engine (an autoscaler has those), with engines that an operator
 has drained, and with a replacement. Where it is turned off, whatever rests is woken.
+
+Engines of a pool that lends rest in its hours in any case, and jobs may have the GPUs of those that
+not even a peak needs (inference/lending).
 """
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -19,7 +25,10 @@ from inference.energy.consolidation import Member, Plan, Rules, loaded, plan
 from inference.energy.pool_history import PoolHistory
 from inference.engines.health import breaker_override
 from inference.engines.health.breakers import Phase
+from inference.lending import loans
+from inference.lending.decision import Lender
 from inference.models import Engine, Replacement
+from inference.pool_policy import Lending
 from inference.queue.client import client
 from inference.queue.occupancy import Occupancy, occupancy
 from tenants.scope import system_scope
@@ -28,6 +37,7 @@ log = logging.getLogger(__name__)
 BY = "system:energy"
 _LOCK = 0x464F5245  # "FORE"
 STOP_AFTER_S = 60.0  # of rest: a process may hear so late that the engine takes no requests
+_NO_JOBS = Occupancy(0, 0, Counter())
 START_WITHIN_S = 900.0  # a server that takes longer is not counted on
 
 
@@ -36,14 +46,33 @@ def balance(now: float | None = None) -> None:
     with system_scope(), transaction.atomic():
         if not _is_alone():
             return
-        rows = _by_pool()
-        if not settings.ENERGY_RESTS:
-            _wake(row for members in rows.values() for row in members)
-            return
+        rows, now = _by_pool(), time.time() if now is None else now
+        for members in rows.values():
+            if not _rests(members, now):
+                loans.take_all_back(members)
+                _wake(members)
         try:
-            _balance(rows, time.time() if now is None else now)
+            _balance(rows, now)
         except RedisError as problem:
             log.warning("cannot see what the engines do, so none rests or wakes: %s", problem)
+            for members in rows.values():
+                loans.finish_returns(members, None, now)
+
+
+def _rests(members: list[Engine], now: float) -> bool:
+    """Returns whether engines of a pool may rest, to save energy or to be lent."""
+    lending = loans.of_pool(members)
+    return settings.ENERGY_RESTS or (lending is not None and _is_open(lending, now))
+
+
+def _is_open(lending: Lending, now: float) -> bool:
+    moment = datetime.fromtimestamp(now, UTC)
+    return lending.is_open(moment, lending.return_s + loans.AHEAD_S)
+
+
+def _rules(lending: Lending | None) -> Rules:
+    rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
+    return replace(rules, least=lending.kept, spare=int(lending.spare)) if lending else rules
 
 
 def _is_alone() -> bool:
@@ -61,38 +90,62 @@ def _by_pool() -> dict[str, list[Engine]]:
 
 
 def _balance(rows: dict[str, list[Engine]], now: float) -> None:
-    rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
-    busy = _being_replaced()
-    phases = _phases([row.name for members in rows.values() for row in members])
-    load = occupancy(rows)
+    hold_s, busy = settings.ENERGY_HOLD_S, _being_replaced()
+    jobs = {pool: queue for pool in rows if (queue := loans.queue_of(rows[pool]))}
+    resting = {pool: members for pool, members in rows.items() if _rests(members, now)}
+    load = occupancy([*resting, *jobs.values()]) if resting or jobs else {}
+    phases = _phases([row.name for members in resting.values() for row in members])
     for pool, members in rows.items():
+        jobs_load = load[jobs[pool]] if pool in jobs else _NO_JOBS
+        loans.finish_returns(members, jobs_load, now)
+        if pool not in resting:
+            continue
         if not _may_rest(members, busy):
+            loans.take_all_back(members)
             _wake(members)
             continue
-        history = _read_history(pool, rules.hold_s)
-        _decide(rules, members, load[pool], history, phases, now)
-        client().set(_name(pool), history.packed(), ex=max(60, int(2 * rules.hold_s)))
+        history = _read_history(pool, hold_s)
+        _decide(members, PoolLoad(load[pool], jobs_load), history, phases, now)
+        client().set(_name(pool), history.packed(), ex=max(60, int(2 * hold_s)))
+
+
+class PoolLoad(NamedTuple):
+    requests: Occupancy
+    jobs: Occupancy  # of the queue for jobs of a pool that lends
 
 
 def _decide(
-    rules: Rules,
     rows: list[Engine],
-    load: Occupancy,
+    pool_load: PoolLoad,
     history: PoolHistory,
     phases: Mapping[str, Phase],
     now: float,
 ) -> None:
-    """Let engines of one pool rest or wake, and start or stop their servers."""
-    demand = load.running + load.waiting
+    """Let engines of one pool rest or wake, start or stop their servers, lend or take back GPUs."""
+    load, lending = pool_load.requests, loans.of_pool(rows)
+    rules, demand = _rules(lending), load.running + load.waiting
     history.see(now, demand, [row.name for row in rows if row.resting])
     members, peak = [_member(row, phases[row.name], now) for row in rows], history.peaks.peak
     _carry_out(plan(rules, members, demand, peak), rows, demand, peak)
-    _start_servers(rows[: loaded(rules, members, demand)], demand)
-    if peak is not None:
-        others = rows[loaded(rules, members, peak) :]
-        idle = [row for row in others if not load.by_engine[row.name]]
-        rested = [row for row in idle if history.rested_s(row.name, now) >= STOP_AFTER_S]
-        _stop_servers(rested, demand)
+    needed = loaded(rules, members, demand)
+    at_peak = None if peak is None else loaded(rules, members, peak)
+    _start_servers(rows[:needed], demand)
+    idle = [row for row in rows if row.resting and not load.by_engine[row.name]]
+    rested = {row.name for row in idle if history.rested_s(row.name, now) >= STOP_AFTER_S}
+    if at_peak is not None and settings.ENERGY_RESTS:
+        _stop_servers([row for row in rows[at_peak:] if row.name in rested], demand)
+    if lending:
+        fit = rested - loans.unfit(rows)
+        lenders = [Lender(row.name, _is_free(row, fit), bool(row.lent_since)) for row in rows]
+        is_open = _is_open(lending, now)
+        decision = loans.decision_for(lenders, needed, at_peak, pool_load.jobs, is_open=is_open)
+        loans.carry_out(decision, rows, demand)
+
+
+def _is_free(row: Engine, rested: Collection[str]) -> bool:
+    """Returns whether its GPU could be lent: its server can leave it, and come back."""
+    comes = row.lent_since or row.returning_since or (row.starting_since and not row.stopped)
+    return row.lendable and row.name in rested and not comes
 
 
 def _may_rest(members: list[Engine], busy: set[Any]) -> bool:

@@ -77,6 +77,12 @@ def pools() -> dict[str, Pool]:
     return in_force().pools
 
 
+def all_queues() -> dict[str, Pool]:
+    """Returns the pools by name, and the queues of jobs of those that lend engines."""
+    snapshot = in_force()
+    return snapshot.pools | snapshot.jobs if snapshot.jobs else snapshot.pools
+
+
 def served() -> dict[str, Engine]:
     """Returns for each model its first engine, which its requests are prepared for."""
     return in_force().served
@@ -103,6 +109,11 @@ def engines_of(model: str) -> list[Engine]:
 
 def engines() -> list[Engine]:
     return [engine for pool in pools().values() for engine in pool.all_engines]
+
+
+def lent() -> list[Engine]:
+    """Returns the GPUs that are lent to jobs."""
+    return [engine for queue in in_force().jobs.values() for engine in queue.engines]
 
 
 def built(configured: EngineEntry) -> Engine:

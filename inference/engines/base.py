@@ -74,6 +74,7 @@ class EngineConfig:
     adapters: list[str] = field(default_factory=list)
     loads_adapters: bool = False
     adapters_folder: str = ""
+    sleeps: bool = False  # a vLLM in sleep mode, which can lend its GPU (lending/sleeping.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     id: str = ""  # the engine's own name: its pool's, or one that begins with it

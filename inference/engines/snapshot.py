@@ -10,7 +10,7 @@ from uuid import UUID
 from inference.engine_entries import EngineEntry
 from inference.engines.base import Engine
 from inference.order import OrderAdapter
-from inference.pool_policy import PoolPolicy, RouteCondition
+from inference.pool_policy import JOBS, PoolPolicy, RouteCondition, jobs_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Snapshot:
     pools_of: dict[str, tuple[Pool, ...]] = field(default_factory=dict)
     served: dict[str, Engine] = field(default_factory=dict)
     only_for: dict[str, UUID] = field(default_factory=dict)  # models of one tenant alone
+    jobs: dict[str, Pool] = field(default_factory=dict)  # queues of jobs, of pools that lend
 
 
 def snapshot(
@@ -82,7 +83,8 @@ def snapshot(
         if engine := built.get(_key(entry)) or build(entry):
             pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
     only_for = {entry.model: entry.only_for for entry in entries if entry.only_for}
-    return Snapshot(entries, pools, *_by_model(pools), only_for)
+    jobs = _jobs_queues(entries, pools, before)
+    return Snapshot(entries, pools, *_by_model(pools), only_for, jobs)
 
 
 def _key(entry: EngineEntry) -> str:
@@ -95,6 +97,28 @@ def _with(pool: Pool | None, entry: EngineEntry, engine: Engine) -> Pool:
     if entry.draining:
         return replace(pool, draining=(*pool.draining, engine))
     return replace(pool, engines=(*pool.engines, engine))
+
+
+def _jobs_queues(
+    entries: Iterable[EngineEntry], pools: dict[str, Pool], before: Snapshot
+) -> dict[str, Pool]:
+    """Returns a queue for the jobs of each pool that lends. Engines that are lent drain it."""
+    earlier = {e.config.id: e for pool in before.jobs.values() for e in pool.engines}
+    lent = {entry.engine for entry in entries if entry.lent}
+    queues = {}
+    for pool in pools.values():
+        if pool.policy.lending:
+            own = [_gpu(e, earlier) for e in pool.all_engines if e.config.id in lent]
+            name = jobs_queue(pool.name)
+            queues[name] = Pool(name, pool.model, tuple(own), policy=pool.policy)
+    return queues
+
+
+def _gpu(lender: Engine, earlier: dict[str, Engine]) -> Engine:
+    """Returns the GPU of an engine as the one slot of a job, with a breaker of its own."""
+    config = replace(lender.config, id=f"{lender.config.id}{JOBS}", slots=1, auto_slots=False)
+    known = earlier.get(config.id)
+    return known if known and known.config == config else Engine(config)
 
 
 def _by_model(

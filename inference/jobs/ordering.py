@@ -15,9 +15,11 @@ from redis.exceptions import RedisError
 
 from audit.keys.keyring import keyring
 from inference import classes, request_id
+from inference.engines import all_queues
 from inference.jobs.kinds import KINDS
 from inference.models import Job
 from inference.order import Order
+from inference.pool_policy import jobs_queue
 from inference.queue import fair_queue
 from inference.queue.pool_workers import wake_up
 from inference.record import statements
@@ -52,6 +54,12 @@ def begin(job: Job) -> QuotaWithoutRoom | None:
         gpu_ms = less
     job.note_order(order.id)
     return None
+
+
+def queue_of(job: Job) -> str:
+    """Returns the queue of its orders: its pool's, or the one for jobs where the pool lends."""
+    name = jobs_queue(job.pool)
+    return name if name in all_queues() else job.pool
 
 
 def _payers(job: Job) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _order(job: Job, tenant: Tenant, charge: Charge) -> Order:
         weight=TierPolicy.objects.of(tenant.tier).weight,
         klass=klass,
         charge=charge,
-        pool=job.pool,
+        pool=queue_of(job),
     )
 
 
@@ -117,8 +125,8 @@ def enqueue(job: Job) -> None:
     ciphertext, order = record
     arguments = fair_queue.enqueue_arguments(order.item, ciphertext, "tail")
     try:
-        awake, *_rest = fair_queue.run_blocking(fair_queue.ENQUEUE, job.pool, *arguments)
+        awake, *_rest = fair_queue.run_blocking(fair_queue.ENQUEUE, order.queue, *arguments)
         if awake == 0:
-            wake_up(job.pool)
+            wake_up(order.queue)
     except RedisError as problem:
         log.warning("job %s: its order is queued later: %s", job.public_id, problem)

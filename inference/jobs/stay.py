@@ -20,7 +20,7 @@ from inference.models import Job
 from infrastructure.objects.place import StoreError
 
 LOOK_S = 0.2
-STOP_S = 25.0  # within which the trainer ends a micro-step and writes a checkpoint
+STOP_S = 25.0  # within which the trainer ends a micro-step and writes a checkpoint, by default
 MOST_DEATHS = 3  # of its process between two checkpoints
 STORE_TRIES, STORE_AGAIN_S = 5, 2.0
 
@@ -29,6 +29,13 @@ class Wish(Enum):
     GO_ON = "go on"
     STOP = "stop"  # with a checkpoint
     LEAVE = "leave"  # at once: nobody wants what it does
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What the trainer gets: GPUs (none: those of the worker), and seconds to stop in."""
+
+    gpus: list[int | str] = []
+    stop_s: float | None = None
 
 
 class Advance(msgspec.Struct, frozen=True):
@@ -45,8 +52,8 @@ def gpus_of(job: Job) -> int:
 
 
 class Stay:
-    def __init__(self, job: Job, position: Position, counted_ms: int = 0) -> None:
-        self.job, self.position = job, position
+    def __init__(self, job: Job, position: Position, host: Host, counted_ms: int = 0) -> None:
+        self.job, self.position, self._host = job, position, host
         self._folder = WorkFolder(job)
         self.output: Path = self._folder.output
         self._events = EventsFile(self.output)
@@ -59,12 +66,12 @@ class Stay:
         self._error: Event | None = None
 
     @classmethod
-    async def begin(cls, job: Job, position: Position, counted_ms: int = 0) -> "Stay":
+    async def begin(cls, job: Job, position: Position, host: Host, counted_ms: int = 0) -> "Stay":
         """Furnish the folder. `counted_ms`: what its order has taken before.
 
         Raises MaterialGone, StoreError, Unreadable, OSError.
         """
-        stay = cls(job, position, counted_ms)
+        stay = cls(job, position, host, counted_ms)
         try:
             await in_thread(stay._folder.furnish, position.files)
             stay._names = stay._folder.checkpoint_names()
@@ -112,7 +119,7 @@ class Stay:
 
     def _start(self) -> None:
         self._process = TrainerProcess(
-            self._folder.order, self._folder.path, settings.TRAINER_THREADS
+            self._folder.order, self._folder.path, settings.TRAINER_THREADS, self._host.gpus
         )
         self._since, self._stop_asked_at, self._error = time.monotonic(), 0.0, None
 
@@ -122,7 +129,8 @@ class Stay:
         if wish is Wish.STOP and not self._stop_asked_at:
             self._process.stop()
             self._stop_asked_at = time.monotonic()
-        late = self._stop_asked_at and time.monotonic() - self._stop_asked_at > STOP_S
+        stop_s = self._host.stop_s or STOP_S
+        late = self._stop_asked_at and time.monotonic() - self._stop_asked_at > stop_s
         if not (late or wish is Wish.LEAVE):
             return False
         await self._process.kill()

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -19,15 +19,18 @@ _KEPT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMP
 class TrainerProcess:
     """One run of `python -m trainer ORDER.json`, by a keeper that leads its process group."""
 
-    def __init__(self, order: Path, folder: Path, threads: int) -> None:
-        """Start it in `folder`, with a log there. Raises OSError."""
+    def __init__(self, order: Path, folder: Path, threads: int, gpus: Sequence[int | str]) -> None:
+        """Start it in `folder`, with a log there. Without `gpus` it sees those of the worker.
+
+        Raises OSError.
+        """
         trainer = [str(settings.TRAINER_PYTHON), "-m", "trainer", str(order)]
         with (folder / "trainer.log").open("ab") as log:
             # Not asyncio's: its watching of children depends on the loop and the thread.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_KEEPER), *trainer],
                 cwd=folder,
-                env=_environment(os.environ, threads),
+                env=_environment(os.environ, threads, gpus),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -57,8 +60,10 @@ class TrainerProcess:
                 self._process.stdin.close()
 
 
-def _environment(own: Mapping[str, str], threads: int) -> dict[str, str]:
+def _environment(own: Mapping[str, str], threads: int, gpus: Sequence[int | str]) -> dict[str, str]:
     inherited = {name: own[name] for name in _KEPT if name in own}
+    if gpus:
+        inherited["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
     return inherited | {
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -7,6 +7,7 @@ deletes the folder.
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -79,8 +80,9 @@ class WorkFolder:
 
     def checkpoint_names(self) -> frozenset[str]:
         """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
-        folders = [path for path in self.checkpoints.rglob("step-*") if path.is_dir()]
-        return frozenset(path.name for path in folders if _STEP.fullmatch(path.name))
+        # os.walk passes over folders that the trainer renames meanwhile, where rglob raises.
+        names = {name for _folder, names, _files in os.walk(self.checkpoints) for name in names}
+        return frozenset(name for name in names if _STEP.fullmatch(name))
 
     def _parameters(self) -> dict[str, Any]:
         try:

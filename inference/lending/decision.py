@@ -3,7 +3,7 @@
 An engine that rests and that the pool does not need, not even as its spare, has a GPU to lend
 (inference/energy/consolidation.py says which engines those are). It is taken back as soon as the
 present load needs it, and lent only if the highest load of the last minutes did not: so a pool
-that swings does not lend and take back by turns.
+that swings does not lend and take back by turns. Outside of the pool's hours nothing is lent.
 """
 
 from collections.abc import Sequence
@@ -26,13 +26,21 @@ class Decision(NamedTuple):
 
 
 def decide(
-    lenders: Sequence[Lender], needed: int, needed_at_peak: int | None, jobs: int
+    lenders: Sequence[Lender],
+    needed: int,
+    needed_at_peak: int | None,
+    jobs: int,
+    *,
+    is_open: bool = True,
 ) -> Decision:
     """Returns what to lend to `jobs` that wait for a GPU, and what to take back.
 
     The first `needed` engines serve the present load, and `needed_at_peak` its highest of the last
-    minutes (None: not known yet). The last engine is lent first, and taken back last.
+    minutes (None: not known yet). The last engine is lent first, and taken back last. `is_open`:
+    the pool may lend at this hour; else all are taken back.
     """
+    if not is_open:
+        return Decision(take_back=tuple(each.name for each in lenders if each.is_lent))
     take_back = tuple(each.name for each in lenders[:needed] if each.is_lent)
     if needed_at_peak is None:
         return Decision(take_back=take_back)

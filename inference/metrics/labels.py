@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 
 from inference import classes
-from inference.engines import engines, in_force, pools
+from inference.engines import all_queues, engines, in_force, lent
 from infrastructure.metrics import Label
 
 ROUTES = set[str]()  # each front end adds its own
@@ -17,8 +17,8 @@ CANCELLED = 499
 FRONT_END = Label.of("front_end", *FRONT_ENDS)
 ROUTE = Label("route", lambda: ROUTES)
 MODEL = Label("model", lambda: in_force().served)
-POOL = Label("pool", lambda: pools().keys())
-ENGINE = Label("engine", lambda: {engine.config.id for engine in engines()})
+POOL = Label("pool", lambda: all_queues().keys())
+ENGINE = Label("engine", lambda: {e.config.id for e in (*engines(), *lent())})
 CLASS = Label("class", classes.names)
 STATUS = Label.of("status", *(str(int(status)) for status in HTTPStatus), str(CANCELLED))
 TENANT = Label("tenant", lambda: settings.METRICS_TENANTS)

@@ -5,7 +5,7 @@ Its questions are bounded for any number of tenants (queue_control/overview.py).
 
 import time
 
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.metrics.labels import CLASS, POOL
 from inference.queue_control.overview import ClassLines, ends, oldest_s, overview
 from infrastructure.metrics import Gauge
@@ -35,7 +35,7 @@ def read(until: float) -> None:
     Raises redis.RedisError.
     """
     by_gauge: _Figures = {gauge: {} for gauge in _GAUGES}
-    for pool in pools():
+    for pool in all_queues():
         if time.monotonic() > until:
             break
         for of_class in overview(pool).classes:

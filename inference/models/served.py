@@ -30,11 +30,19 @@ from inference.engine_entries import (
     url_problem,
 )
 from inference.log_translation import in_words
-from inference.pool_policy import KEYS, BadPolicy, PoolPolicy, RouteCondition, check
+from inference.pool_policy import (
+    KEYS,
+    LONGEST_LENDER,
+    BadPolicy,
+    PoolPolicy,
+    RouteCondition,
+    check,
+)
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
 _REST = ["draining", "resting", "stopped", "starting_since"]
+_LOAN = ["lent_since", "gpu_free", "returning_since"]
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
 
 
@@ -163,6 +171,8 @@ class Pool(Declared):
     overflow_after_ms = models.PositiveIntegerField(default=0)  # of "overflow"
     limits = models.JSONField(default=dict, blank=True)  # by class of work
     window = models.JSONField(default=dict, blank=True)  # of batches: inference/pool_policy.py
+    # How it lends engines to jobs; {}: not at all. Processes of earlier versions do not write it.
+    lending = models.JSONField(default=dict, db_default={}, blank=True)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -178,16 +188,23 @@ class Pool(Declared):
 
     @property
     def policy(self) -> PoolPolicy:
-        return PoolPolicy(self.condition, self.overflow_after_ms, self.limits, self.window)
+        own = self.condition, self.overflow_after_ms, self.limits, self.window, self.lending
+        return PoolPolicy(*own)
 
     def clean(self) -> None:
         try:
             check(self.policy, classes.names())
         except BadPolicy as problem:
             raise ValidationError({problem.field: in_words(problem.reason)}) from None
+        if self.lending and len(self.name) > LONGEST_LENDER:
+            text = _("The name of a pool that lends has %d characters at most.")
+            raise ValidationError({"lending": text % LONGEST_LENDER})
 
     def change(self, *, by: str, **fields: Any) -> "Pool":
-        """Change its routing condition, window or limits. Raises FromFile, ValidationError."""
+        """Change its routing condition, window, limits or lending.
+
+        Raises FromFile, ValidationError.
+        """
         with transaction.atomic():
             lock(self)
             self.refuse_from_file()
@@ -269,8 +286,15 @@ class Engine(Declared):
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).
     resting = models.BooleanField(default=False, db_default=False)
     stopped = models.BooleanField(default=False, db_default=False)  # its server, while it rests
+    # Its GPU is lent to jobs of its pool (inference/lending): since when; whether its server has
+    # left the GPU, so that a job may begin; since when it is on its way back, until its server is
+    # ready; and how many seconds that took the last time.
+    lent_since = models.DateTimeField(null=True, editable=False)
+    gpu_free = models.BooleanField(default=False, db_default=False, editable=False)
+    returning_since = models.DateTimeField(null=True, editable=False)
+    last_return_s = models.FloatField(null=True, editable=False)
     # Only for a server that `make run` starts, written by the supervisor: since when it has not
-    # been ready, and how its last process ended.
+    # been ready, and how its last process ended. The first also for one that wakes from its sleep.
     starting_since = models.DateTimeField(null=True, editable=False)
     starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
     staged = models.BooleanField(default=False)  # it is being loaded: nobody uses it yet
@@ -300,6 +324,16 @@ class Engine(Declared):
     def launched(self) -> bool:
         """Returns whether the supervisor starts its server."""
         return bool(self.options.get("launch"))
+
+    @property
+    def lendable(self) -> bool:
+        """Returns whether its server can leave its GPU: one of ours ends, others sleep."""
+        return self.launched or bool(self.options.get("sleeps"))
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Returns whether a job may begin on its GPU now."""
+        return bool(self.lent_since and self.gpu_free and not self.returning_since)
 
     @classmethod
     def add(cls, pool: Pool, name: str, *, by: str, api_key: str = "", **fields: Any) -> "Engine":
@@ -408,13 +442,16 @@ class Engine(Declared):
             return True
 
     def wake(self, *, by: str, **detail: Any) -> bool:
-        """Let it take requests again. Returns False for one that an operator has drained since."""
+        """Let it take requests again.
+
+        Returns False for one that an operator has drained since, and for one that is lent.
+        """
         with transaction.atomic():
             lock(self)
-            if not self.resting or self.seat_is_taken:
+            if not self.resting or self.lent_since or self.seat_is_taken:
                 return False
             self.draining = False
-            self._end_rest()
+            self._end_rest(by)
             self.save(update_fields=_REST)
             self.record("wake", by, **detail)
             return True
@@ -432,14 +469,91 @@ class Engine(Declared):
         """Let the supervisor start it again, so that it is ready when the engine wakes."""
         with transaction.atomic():
             lock(self)
-            if self.stopped:
+            if self.stopped and not self.lent_since:
                 self._expect_server()
                 self.save(update_fields=_REST)
                 self.record("start", by, **detail)
 
-    def _end_rest(self) -> None:
+    # Lending -------------------------------------------------------------------------------------
+    def lend(self, *, by: str, **detail: Any) -> bool:
+        """Lend the GPU of an engine that rests to jobs. Returns whether it is lent by this call.
+
+        The supervisor stops its server, or it falls asleep (inference/lending/sleeping.py). Either
+        notes then that a job may begin.
+        """
+        with transaction.atomic():
+            lock(self)
+            if not (self.resting and self.lendable) or self.lent_since or self.returning_since:
+                return False
+            self.lent_since, self.gpu_free = timezone.now(), False
+            self.stopped = self.launched
+            self.save(update_fields=[*_LOAN, "stopped"])
+            self.record("lend", by, **detail)
+            return True
+
+    def free_gpu(self) -> None:
+        """Note that its server sleeps: a job may begin."""
+        rows = Engine.objects.filter(pk=self.pk, lent_since__isnull=False, returning_since=None)
+        rows.update(gpu_free=True)
+
+    def note_awake(self) -> None:
+        """Note that its server is awake again, unless it has been lent again."""
+        Engine.objects.filter(pk=self.pk, lent_since=None).update(starting_since=None)
+
+    def take_back(self, *, by: str, **detail: Any) -> bool:
+        """Let the job on its GPU stop; `hand_back` follows. Returns False if it is not lent."""
+        with transaction.atomic():
+            lock(self)
+            if not self.lent_since or self.returning_since:
+                return False
+            self._begin_return(by, **detail)
+            self.save(update_fields=[*_REST, *_LOAN])
+            return True
+
+    def hand_back(self, *, by: str) -> float | None:
+        """Let its server start again: no job uses its GPU any more.
+
+        Returns after how many seconds; None for one that is not on its way back.
+        """
+        with transaction.atomic():
+            lock(self)
+            if not (self.lent_since and (self.returning_since or not self.pool.lending)):
+                return None
+            since = self.returning_since or timezone.now()
+            self._end_loan(since)
+            self.save(update_fields=[*_REST, *_LOAN])
+            seconds = (timezone.now() - since).total_seconds()
+            self.record("hand_back", by, seconds=round(seconds, 1))
+            return seconds
+
+    def end_return(self) -> float | None:
+        """Note that its server is ready again. Returns after how many seconds; else None."""
+        with transaction.atomic():
+            lock(self)
+            if not self.returning_since or self.lent_since or self.stopped or self.starting_since:
+                return None
+            seconds = (timezone.now() - self.returning_since).total_seconds()
+            self.returning_since, self.last_return_s = None, seconds
+            self.save(update_fields=["returning_since", "last_return_s"])
+            return seconds
+
+    def _begin_return(self, by: str, **detail: Any) -> None:
+        """Record that it is asked back. No job can have begun where its server had not stopped."""
+        self.returning_since = timezone.now()
+        self.record("take_back", by, **detail)
+        if not self.gpu_free:
+            self._end_loan(self.returning_since)
+
+    def _end_loan(self, since: datetime) -> None:
+        self.lent_since, self.gpu_free, self.returning_since = None, False, since
+        self._expect_server()
+
+    def _end_rest(self, by: str) -> None:
         self.resting = False
-        if self.stopped:
+        if self.lent_since:
+            if not self.returning_since:
+                self._begin_return(by)
+        elif self.stopped:
             self._expect_server()
 
     def _expect_server(self) -> None:
@@ -461,8 +575,8 @@ class Engine(Declared):
             if self.draining != draining or self.resting:
                 self._refuse_during_replacement()
                 self.draining = draining
-                self._end_rest()
-                self.save(update_fields=_REST)
+                self._end_rest(by)
+                self.save(update_fields=[*_REST, *_LOAN])
                 self.record(verb, by)
         return self
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inference import classes
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.order import Item
 from inference.queue import expected_wait
 from inference.queue.client import client
@@ -67,7 +67,7 @@ def run_blocking(script: Script, pool: str, *arguments: Any) -> Any:
 
 def lengths() -> dict[str, int]:
     """Returns the number of waiting requests by pool. Raises redis.RedisError."""
-    names = list(pools())
+    names = list(all_queues())
     with client().pipeline(transaction=False) as ask:
         for pool in names:
             ask.hlen(f"{prefix(pool)}:orders")
@@ -83,7 +83,7 @@ def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | b
 
 
 def _slots(pool: str) -> int:
-    known = pools().get(pool)
+    known = all_queues().get(pool)
     return sum([engine.config.slots for engine in known.engines]) if known else 0
 
 

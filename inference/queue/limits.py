@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from inference import classes
-from inference.engines import Pool, pools
+from inference.engines import Pool, all_queues
 from inference.engines.health import reachability
 from inference.pool_policy import PoolPolicy
 
@@ -53,7 +53,7 @@ def _usual_headroom(slots: int) -> int:
 
 def turns(pool: str) -> tuple[str, str]:
     """Returns pop.lua's arguments: the rules of each class, and slots with draining engines."""
-    known = pools().get(pool)
+    known = all_queues().get(pool)
     slots = slots_of(known) if known else 0
     rules = _rules(pool, known, slots)
     if known and slots and known.draining:
@@ -63,7 +63,7 @@ def turns(pool: str) -> tuple[str, str]:
 
 def kept_free(pool: str) -> dict[str, int]:
     """Returns the slots that lower classes leave free while a class has had requests lately."""
-    known = pools().get(pool)
+    known = all_queues().get(pool)
     if known is None:
         return {}
     slots = slots_of(known)

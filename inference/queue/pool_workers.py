@@ -9,7 +9,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from inference.engine_entries import queue, queues, share
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.engines.base import Engine
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
@@ -44,7 +44,7 @@ class PoolWorker:
 
 def workers_of(pool: str) -> list[PoolWorker]:
     """Returns the workers of the pool's engines that take requests."""
-    known = pools().get(pool)
+    known = all_queues().get(pool)
     return [worker for engine in (known.engines if known else ()) for worker in _of(pool, engine)]
 
 
@@ -56,7 +56,7 @@ def _of(pool: str, engine: Engine) -> list[PoolWorker]:
 
 def queue_of(pool: str, engine: str, number: int) -> str:
     """Returns the Celery queue of a worker, whose engine may be gone or replaced by now."""
-    known = pools().get(pool)
+    known = all_queues().get(pool)
     engines = known.all_engines if known else ()
     seats = [each.config.seat for each in engines if each.config.id == engine]
     return queue(seats[0] if seats else engine, number)

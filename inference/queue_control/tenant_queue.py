@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from inference import classes
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.order import Item
 from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import QueueFigures
@@ -131,7 +131,7 @@ def causes(line: OwnLine) -> list[WaitCause]:
 
 
 def _reasons(line: OwnLine) -> Iterator[Reason]:
-    pool = pools().get(line.pool)
+    pool = all_queues().get(line.pool)
     if pool is None or not pool.engines:
         yield Reason.NO_ENGINE
     if line.higher_classes:

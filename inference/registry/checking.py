@@ -63,6 +63,11 @@ def check(entry: EngineEntry) -> None:
         msgspec.convert(values, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
+    if entry.fields.get("sleeps") and entry.fields["kind"] != "vllm":
+        raise ValueError(f"engine {entry.engine!r}: sleeps is for the kind vllm")
+    if entry.policy.lending and len(entry.pool) > pool_policy.LONGEST_LENDER:
+        most = pool_policy.LONGEST_LENDER
+        raise ValueError(f"pool {entry.pool!r}: the name of one that lends has at most {most}")
     if not all(map(_is_id, entry.fields.get("adapters") or ())):
         raise ValueError(f"engine {entry.engine!r}: adapters must be ids of versions")
     if out_of_range := _out_of_range(entry.fields):

@@ -27,7 +27,8 @@ from inference.pool_policy import PoolPolicy
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
            e.auto_slots, e.hosted, e.options, e.from_file, m.only_for, p.condition,
-           p.overflow_after_ms, p.limits, p.window
+           p.overflow_after_ms, p.limits, p.window, p.lending,
+           e.lent_since is not null and e.gpu_free and e.returning_since is null
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     where not e.staged
@@ -81,16 +82,16 @@ def entry_of(engine: Engine) -> EngineEntry:
     names = (pool.model.name, pool.name, engine.name)
     fields, policy, only_for = engine.fields, pool.policy, pool.model.only_for
     own = engine.seat, engine.from_file, only_for
-    return EngineEntry(*names, fields, engine.draining, policy, *own)
+    return EngineEntry(*names, fields, engine.draining, engine.takes_jobs, policy, *own)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> EngineEntry:
-    url, api_key, slots, auto_slots, hosted, options, from_file, only_for, *policy = more
+    url, api_key, slots, auto_slots, hosted, options, from_file, only_for, *policy, lent = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
     fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
-    own = (fields, draining, PoolPolicy(*policy), seat, from_file, only_for)
+    own = (fields, draining, lent, PoolPolicy(*policy), seat, from_file, only_for)
     return EngineEntry(model, pool, engine, *own)
 
 

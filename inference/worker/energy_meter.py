@@ -17,6 +17,7 @@ from collections.abc import Callable
 from inference.engines import engines
 from inference.engines.base import Engine, EngineConfig
 from inference.metrics.energy import JOULES, show_carbon
+from inference.pool_policy import JOBS
 from infrastructure.gpu_driver import Driver, GpuError
 from infrastructure.own_addresses import is_here
 
@@ -156,7 +157,8 @@ class _Gpus:
     def _sharers(self) -> int:
         """Returns how many engines have these GPUs, such as adapters of one server."""
         own, name = self._uuids(self._config), self._config.id
-        others = [each.config for each in engines() if each.config.id != name]
+        own_names = {name, name.removesuffix(JOBS)}  # a lender's server does not run
+        others = [each.config for each in engines() if each.config.id not in own_names]
         here = [config for config in others if config.gpus and is_here(config.url)]
         sharing = sum(not own.isdisjoint(self._uuids(config)) for config in here)
         return sharing + max(1, _meters[name])

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.engines.base import EngineConfig, EngineFull
 from inference.worker.failover import other_available
 from inference.worker.guard import Guard
@@ -37,7 +37,7 @@ class EngineSlots:
         return max(0, guard.limit_after_full(allowed) - len(self._holding))
 
     def _allowed(self) -> int:
-        pool = pools().get(self._pool)
+        pool = all_queues().get(self._pool)
         others = pool is not None and other_available(pool, self._config.id)
         return self.guard.allowed_slots(self.count, others=others)
 

@@ -101,6 +101,8 @@ class LeasedRequest:
         if order.pool != parts.pool:
             order = msgspec.structs.replace(order, pool=parts.pool)
         own = parts.engine.body_form
+        if order.route == classes.JOB:  # its body is for the trainer
+            return order
         return order if (_body_form(order) or own) == own else parts.engine.adopted(order)
 
     async def _record_leaving(self) -> None:

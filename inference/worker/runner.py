@@ -11,12 +11,16 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import DatabaseError
 
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.engines.base import Engine
 from inference.engines.health import breakers
 from inference.engines.transport.session import EngineSession
+from inference.lending import loans
+from inference.pool_policy import JOBS
 from inference.queue.occupancy import new_runner_id
 from inference.queue.pool_workers import workers_of
 from inference.worker.energy_meter import meter_of
@@ -32,6 +36,7 @@ from inference.worker.queue_charges import Charging
 from inference.worker.runner_parts import Connections, RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.stalls import SilenceWatch
+from infrastructure.own_addresses import is_here
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import TROUBLE, RedisLink
 
@@ -171,6 +176,22 @@ class Runner:
         return False
 
 
+async def _leave_gpu(runner: Runner) -> None:
+    """Hand a lent engine back, if it is asked back. Its jobs queue has no other runner here."""
+    gpu = runner.engine.config.id
+    if not gpu.endswith(JOBS):
+        return
+    try:
+        await database_sync_to_async(loans.leave)(gpu)
+    except DatabaseError as problem:  # the jobs process does it, a few seconds later
+        log.warning("%s: cannot hand the engine back: %s", gpu, problem)
+
+
+def _has_gpu(engine: Engine) -> bool:
+    """Returns False for a lent GPU of another host: a job needs its own worker's."""
+    return not engine.config.id.endswith(JOBS) or is_here(engine.config.url)
+
+
 class Runners:
     """The runners of an engine's `number`th worker, which the Celery `queue` wakes: usually one.
 
@@ -192,6 +213,7 @@ class Runners:
             runner, task = await self._ended.get()
             del self._running[runner.engine.config.id]
             self._tasks.discard(task)
+            await _leave_gpu(runner)
             if problem := task.exception():
                 log.error("%s: a runner failed: %r", self._pool, problem, exc_info=problem)
             elif runner.stopping or any(each.stopping for each in self._running.values()):
@@ -217,8 +239,9 @@ class Runners:
 
     def _in_use(self) -> dict[str, Engine]:
         names = {worker.engine for worker in workers_of(self._pool) if worker.queue == self._queue}
-        known = pools().get(self._pool)
-        return {e.config.id: e for e in known.engines if e.config.id in names} if known else {}
+        known = all_queues().get(self._pool)
+        engines = [e for e in known.engines if e.config.id in names] if known else []
+        return {e.config.id: e for e in engines if _has_gpu(e)}
 
     def _start(self, engine: Engine) -> None:
         name = engine.config.id

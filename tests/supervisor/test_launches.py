@@ -89,6 +89,24 @@ async def test_the_server_of_an_engine_that_rests_stops_and_starts_again(
     assert (len(kept.lines), kept.retired) == (2, 1)
 
 
+async def test_a_gpu_is_free_for_jobs_once_the_server_of_its_engine_has_stopped(
+    launches: Launches, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[tuple[str, int]] = []
+
+    async def note(_url: str, engine: str) -> None:
+        freed.append((engine, kept.retired))
+
+    monkeypatch.setattr("config.supervisor.engines.launches.free_gpu", note)
+    await launches.look([row()])
+    await launches.look([row()._replace(stopped=True, is_lent=True)])
+    assert freed == [("small", 1)]
+    await launches.look([row()._replace(stopped=True)])
+    not_ours = row()._replace(name="theirs", options={}, stopped=True, is_lent=True)
+    await launches.look([not_ours])
+    assert freed == [("small", 1)]
+
+
 async def test_it_reads_the_adapters_of_its_engine(
     launches: Launches, kept: Kept, tmp_path: Path
 ) -> None:

@@ -138,6 +138,15 @@ def _resting(w: World, launched: dict[str, str]) -> Engine:
     return engine
 
 
+def _lent(w: World, *, asked_back: bool = False) -> Engine:
+    engine = _resting(w, {"model": "a-model"})
+    engine.lend(by=BY)
+    Engine.objects.filter(pk=engine.pk).update(gpu_free=True)  # by the supervisor
+    if asked_back:
+        engine.take_back(by=BY)
+    return engine
+
+
 def _stopped(w: World) -> Engine:
     engine = _resting(w, {"model": "a-model"})
     engine.stop_server(by=BY)
@@ -223,6 +232,9 @@ ACTS: dict[Action, Act] = {
     Action.ENGINE_WAKE: lambda w: partial(_resting(w, {}).wake, by=BY),
     Action.ENGINE_STOP: lambda w: partial(_resting(w, {"model": "a-model"}).stop_server, by=BY),
     Action.ENGINE_START: lambda w: partial(_stopped(w).start_server, by=BY),
+    Action.ENGINE_LEND: lambda w: partial(_resting(w, {"model": "a-model"}).lend, by=BY),
+    Action.ENGINE_TAKE_BACK: lambda w: partial(_lent(w).take_back, by=BY),
+    Action.ENGINE_HAND_BACK: lambda w: partial(_lent(w, asked_back=True).hand_back, by=BY),
     Action.ENGINE_REMOVE: lambda w: lambda: w.engine.remove(by=BY),
     Action.ENGINE_REPLACE: lambda w: lambda: _replaced(w),
     Action.ENGINE_REPLACE_CANCEL: lambda w: partial(_replaced(w).cancel, by=BY),

@@ -12,6 +12,7 @@ import time
 import orjson
 
 from audit.keys.keyring import Unreadable
+from inference.engines import all_queues
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.jobs import attending
@@ -19,10 +20,11 @@ from inference.jobs.attending import Position
 from inference.jobs.endings import TrainerFailed
 from inference.jobs.finishing import CannotFinish, finish
 from inference.jobs.patience import in_database, in_thread
-from inference.jobs.stay import Advance, Stay, Wish
+from inference.jobs.stay import Advance, Host, Stay, Wish
 from inference.jobs.work_folder import MaterialGone
 from inference.model_registry.opening import NoRoom, NotThere
 from inference.models import Job as JobRow
+from inference.pool_policy import Lending
 from inference.record.work_units import WorkUnits
 from inference.stream.writer import Writer
 from inference.worker.handlers.job import Job
@@ -111,7 +113,8 @@ class Training(Job):
             return None
         job, self._position = begun
         try:
-            self._stay = await Stay.begin(job, self._position, self.work_units.gpu_ms)
+            taken_ms = self.work_units.gpu_ms
+            self._stay = await Stay.begin(job, self._position, self._host, taken_ms)
         except MaterialGone as gone:
             raise await self._fails(job, "material_gone", f"its {gone} was deleted") from None
         except Unreadable:
@@ -123,6 +126,12 @@ class Training(Job):
         except OSError as problem:
             raise await self._fails(job, *_of_disk(problem)) from None
         return self._stay
+
+    @property
+    def _host(self) -> Host:
+        queue = all_queues().get(self.order.queue)
+        lending = Lending.of(queue.policy.lending) if queue else None
+        return Host(list(self.engine.config.gpus), lending.return_s if lending else None)
 
     # Why it stops --------------------------------------------------------------------------------
     async def _wish(self) -> Wish:

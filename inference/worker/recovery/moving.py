@@ -1,7 +1,8 @@
 """Moves requests from a pool that takes none any more to another pool of their model.
 
 From a removed pool, requests that no other pool may take end with a 503 that explains it. In a pool
-whose engines all drain, they wait on instead.
+whose engines all drain, they wait on instead. Jobs that wait in a pool move to its queue for jobs
+when the pool begins to lend engines, and back when it lends no more.
 
 The new pool is recorded first. After a crash the sweeper queues the request there. A runner of the
 old pool finishes its running requests.
@@ -12,10 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from inference.engines import pools, pools_of
+from inference import classes
+from inference.engines import all_queues, pools, pools_of
 from inference.log_context import about
 from inference.models import Completion, Pool
 from inference.order import Order
+from inference.pool_policy import JOBS
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue_control.cancelling import tell_end
@@ -39,6 +42,8 @@ def move_all() -> None:
         _move(pool, is_gone=True)
     for pool in _draining():
         _move(pool, is_gone=False)
+    for queue in all_queues().keys() - pools().keys():
+        _move_jobs(queue.removesuffix(JOBS), queue)
 
 
 def _removed_pools() -> set[str]:
@@ -46,10 +51,16 @@ def _removed_pools() -> set[str]:
     pool_names = (
         Completion.objects.open().exclude(pool="").values_list("pool", flat=True).distinct()
     )
-    if not (unknown := set(pool_names) - pools().keys()):
+    if not (unknown := set(pool_names) - all_queues().keys()):
         return set()
-    existing = Pool.objects.filter(name__in=unknown, engines__isnull=False)
-    return unknown - set(existing.values_list("name", flat=True))
+    pool_of = {name: name.removesuffix(JOBS) for name in unknown}
+    rows = Pool.objects.filter(name__in=pool_of.values(), engines__isnull=False)
+    existing = dict(rows.values_list("name", "lending"))
+    return {
+        name
+        for name, pool in pool_of.items()
+        if pool not in existing or (name != pool and not existing[pool])
+    }
 
 
 def _draining() -> list[str]:
@@ -60,15 +71,22 @@ def _draining() -> list[str]:
     ]
 
 
-def _waiting(pool: str) -> list[Completion]:
+def _waiting(pool: str, **which: str) -> list[Completion]:
     """Returns requests without a runner. Younger ones may still be on their way into the queue."""
     old = datetime.now(UTC) - YOUNG
-    open_requests = Completion.objects.open().filter(pool=pool, created_at__lt=old)
+    open_requests = Completion.objects.open().filter(pool=pool, created_at__lt=old, **which)
     ids: Any = client().hkeys(f"{fair_queue.prefix(pool)}:on")
     running = {UUID(each.decode()) for each in ids}
     return [
         each for each in open_requests.order_by("-created_at")[:BATCH] if each.id not in running
     ]
+
+
+def _move_jobs(pool: str, queue: str) -> None:
+    for completion in _waiting(pool, route=classes.JOB):
+        moves = fair_queue.run_blocking(fair_queue.TAKE_OUT, pool, str(completion.id))
+        if moves and _record_pool(completion.id, pool, queue):
+            enqueue_again(queue, completion.id)
 
 
 def _move(pool: str, *, is_gone: bool) -> None:

@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from audit.models import Event
-from inference.engines import Pool, pools
+from inference.engines import Pool, all_queues
 from inference.log_context import about
 from inference.models import Checkpoint, Completion
 from inference.queue import fair_queue
@@ -46,7 +46,7 @@ _without_access: dict[UUID, float] = {}  # requests, since when (monotonic)
 
 
 def sweep_all() -> None:
-    for pool in pools().values():
+    for pool in all_queues().values():
         if _sweep(pool) > SETTLING_MS:
             restore(pool.name)
     move_all()

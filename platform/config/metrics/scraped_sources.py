@@ -18,7 +18,7 @@ from django.conf import settings
 
 from audit import figures as of_audit
 from config.metrics import backups, gpus
-from inference.metrics import engines, queues
+from inference.metrics import engines, lending, queues
 from inference.queue.client import client
 from infrastructure.metrics import Gauge, Label
 from infrastructure.redis import servers
@@ -76,6 +76,7 @@ class Database:
 def _read_queues() -> None:
     queues.read(time.monotonic() + QUEUES_S)
     engines.read_queue()
+    lending.read()
 
 
 def _forget_queues() -> None:

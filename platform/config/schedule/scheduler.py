@@ -52,6 +52,7 @@ WORK = (
     Work("inference.replace", 1, 5),
     Work("inference.load_adapters", 1, 5),
     Work("inference.rest_engines", 2, 5),
+    Work("inference.move_sleepers", 5, 5),
     Work("inference.evaluate", 2, 5),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),

@@ -29,7 +29,8 @@ PAUSE_S = 0.2  # between two looks: anybody with SQL can send endless notificati
 SERVER_S = 10.0  # until a server that does not end is killed
 _ENGINES = """
     select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name,
-           coalesce(nullif(e.seat, ''), e.name), e.stopped
+           coalesce(nullif(e.seat, ''), e.name), e.stopped,
+           e.lent_since is not null and e.stopped and not e.gpu_free
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id order by e.position, e.created_at"""
 

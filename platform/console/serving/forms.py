@@ -14,13 +14,15 @@ from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem, url_
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
-from inference.pool_policy import LONGEST_MS, RouteCondition
+from inference.pool_policy import JOBS, LONGEST_MS, RouteCondition
 from inference.registry.checking import OPTIONS, check_fields
 
 _CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 
 
 def is_name(name: str) -> None:
+    if name.endswith(JOBS):
+        raise ValidationError(_("A name does not end with :jobs."))
     if name_problem(name):
         raise ValidationError(_("A name has no blanks, commas, * or ?."))
 
@@ -114,6 +116,15 @@ class PolicyForm(ConsoleForm):
         help_text=_(
             'In the time zone of their tenant, such as {"hours": "22:00-06:00", "outside": 2, '
             '"ramp_minutes": 30}. Empty: as the installation says.'
+        ),
+    )
+    lending = OptionsField(
+        label=_("Lending of engines to jobs as JSON"),
+        required=False,
+        help_text=_(
+            'Such as {"return_s": 25, "kept": 1, "spare": true, "hours": "22:00-06:00", '
+            '"time_zone": "Europe/Berlin"}: a job has 25 seconds to give a GPU back. Empty: the '
+            "pool lends none."
         ),
     )
     known = forms.CharField(widget=forms.HiddenInput)

@@ -12,7 +12,9 @@ from redis import RedisError
 from console.usage.figures import LATENCY_WINDOW, LIVE_FOR, LIVE_WINDOW, Percentile
 from inference.engines.health.breaker_override import Breaker, breakers_of
 from inference.engines.health.reachability import EngineState, engine_state
-from inference.models import Engine, Pool, Usage
+from inference.lending.borrowers import borrowers
+from inference.models import Engine, Job, Pool, Usage
+from inference.pool_policy import jobs_queue
 from inference.queue.client import client
 from inference.queue.engine_window import EngineFigures, engine_figures
 from inference.queue.occupancy import Occupancy, occupancy
@@ -98,6 +100,7 @@ class EngineLine:
     busy: int | None  # None: Redis is unavailable
     breaker: Breaker | None
     figures: EngineFigures | None
+    job: Job | None  # on its GPU, which is lent
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class _RedisFigures:
     occupancy: dict[str, Occupancy]
     breakers: dict[str, Breaker]
     figures: Figures
+    jobs: dict[str, Job]  # by the engine that is lent to it
 
 
 def pool_lines() -> list[PoolLine]:
@@ -131,6 +135,15 @@ def pool_lines() -> list[PoolLine]:
     ]
 
 
+def jobs_waiting(pool: Pool) -> int | None:
+    """Return how many jobs wait for an engine of a pool that lends; None: Redis is unavailable."""
+    queue = jobs_queue(pool.name)
+    try:
+        return occupancy([queue])[queue].waiting
+    except RedisError:
+        return None
+
+
 def engine_line(engine: Engine) -> EngineLine:
     return _line(engine, engine.pool, _redis_figures([engine.pool]))
 
@@ -139,16 +152,18 @@ def _line(engine: Engine, pool: Pool, redis_figures: _RedisFigures) -> EngineLin
     pool_occupancy = redis_figures.occupancy.get(pool.name)
     busy = pool_occupancy.by_engine[engine.name] if pool_occupancy else None
     figures = figures_of(redis_figures.figures, engine.name)
-    return EngineLine(
-        engine, engine_state(engine), busy, redis_figures.breakers.get(engine.name), figures
-    )
+    name, state = engine.name, engine_state(engine)
+    breaker, job = redis_figures.breakers.get(name), redis_figures.jobs.get(name)
+    return EngineLine(engine, state, busy, breaker, figures, job)
 
 
 def _redis_figures(pools: list[Pool]) -> _RedisFigures:
-    names = [engine.name for pool in pools for engine in pool.engines.all()]
+    rows = [engine for pool in pools for engine in pool.engines.all()]
     figures = all_figures()
     try:
-        full, breakers = occupancy(pool.name for pool in pools), breakers_of(client(), names)
+        full = occupancy(pool.name for pool in pools)
+        breakers = breakers_of(client(), [engine.name for engine in rows])
+        jobs = borrowers(rows)
     except RedisError:
-        return _RedisFigures({}, {}, figures)
-    return _RedisFigures(full, breakers, figures)
+        return _RedisFigures({}, {}, figures, {})
+    return _RedisFigures(full, breakers, figures, jobs)

@@ -16,9 +16,9 @@ from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
 from console.reported_acts import act_and_report, report_and_leave, saved
 from console.serving.forms import NewEngineForm, NewPoolForm, PolicyForm
-from console.serving.pool_lines import pool_lines
+from console.serving.pool_lines import engine_line, jobs_waiting, pool_lines
 from inference.models import Pool
-from inference.pool_policy import LIMITS
+from inference.pool_policy import LIMITS, Lending
 from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}
@@ -114,6 +114,9 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     row = _pool_row(pool)
     limits = _limit_words(row.limits)
     context = {"pool": row, "form": form, "kept_free": kept_free(row.name), "limits": limits}
+    lent = row.engines.filter(lent_since__isnull=False).select_related("pool")
+    context |= {"lending": Lending.of(row.lending), "loans": [engine_line(each) for each in lent]}
+    context["jobs_waiting"] = jobs_waiting(row)
     return render(request, "console/serving/pool.html", context)
 
 

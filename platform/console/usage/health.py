@@ -15,7 +15,7 @@ from audit.actions import Action
 from audit.models import DeletionMode, DeletionRequest, Event
 from audit.models.event import REQUESTS
 from audit.proof.seal_mark import CannotSeal, unsealed_age
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.engines.health.reachability import Condition, engine_state
 from inference.models import Engine
 from inference.queue.occupancy import occupancy
@@ -131,7 +131,7 @@ def engines(rows: Sequence[Engine], busy: int | None) -> Engines:
 def busy_slots() -> int | None:
     """Returns None while Redis is away."""
     try:
-        return sum(each.running for each in occupancy(pools()).values())
+        return sum(each.running for each in occupancy(all_queues()).values())
     except RedisError:
         return None
 

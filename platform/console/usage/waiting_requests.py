@@ -12,7 +12,7 @@ from django.shortcuts import render
 from redis import RedisError
 
 from console.authorization import TenantRequest, permitted
-from inference.engines import pools
+from inference.engines import all_queues
 from inference.queue.occupancy import occupancy
 from inference.queue_control.overview import ends, oldest_s
 from inference.queue_control.tenant_queue import OwnLine, WaitCause, causes, own_lines
@@ -69,7 +69,7 @@ def waiting(tenant: Tenant | None) -> WaitingCount | None:
 
 
 def _platform_lines() -> Iterator[_Line]:
-    for pool, full in occupancy(pools()).items():
+    for pool, full in occupancy(all_queues()).items():
         for line in full.by_class:
             tenants = [name for name, _tokens in ends(pool, line.name)]
             yield line.waiting, oldest_s(pool, line.name, tenants)

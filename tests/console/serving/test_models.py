@@ -219,6 +219,11 @@ def test_what_a_policy_may_not_say(client: Client, pools: list[Pool]) -> None:
         ("window", '{"from": "22:00"}', "不能有 &#x27;from&#x27;"),
         ("window", '{"hours": 22}', "`hours` 必须是"),
         ("window", '{"hours": "", "outside": "2"}', "outside 必须是整数"),
+        ("lending", '{"kept": 1}', "return_s 必须是 1 到 600 的整数"),
+        ("lending", '{"return_s": 9, "kept": 0}', "kept 必须是不小于 1 的整数"),
+        ("lending", '{"return_s": 9, "spare": 2}', "spare 必须是 true 或 false"),
+        ("lending", '{"return_s": 9, "time_zone": "Moon"}', "&#x27;Moon&#x27; 不是"),
+        ("lending", '{"return_s": 9, "until": 1}', "不能有 &#x27;until&#x27;"),
     ],
 )
 def test_what_is_wrong_stands_beside_its_field_in_the_readers_language(

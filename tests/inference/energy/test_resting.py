@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -19,9 +18,9 @@ from inference.models import Engine, Replacement
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.registry.importing import import_file
+from tests.inference.fleet import Fleet
 
 pytestmark = pytest.mark.django_db
-NOW = 1_000_000.0
 
 
 @pytest.fixture(autouse=True)
@@ -30,37 +29,6 @@ def rests(settings: Any) -> Iterator[None]:
     yield
     for name in client().scan_iter("energy:history:*"):
         client().delete(name)
-
-
-class Fleet:
-    """A pool of the file, whose load a test plays in Redis."""
-
-    def __init__(self, engines: int = 3, **options: Any) -> None:
-        self.pool, self.now = f"fleet-{uuid4().hex[:8]}", NOW
-        servers = [{"url": f"http://127.0.0.1:{18000 + n}/v1"} for n in range(1, engines + 1)]
-        common = {"kind": "vllm", "slots": 4, "engines": servers, **options}
-        self.file = {"chat": {"pools": {self.pool: common}}}
-        import_file(self.file)
-
-    def see(self, seconds: int, running: int) -> None:
-        leases = f"{prefix(self.pool)}:leases"
-        for _ in range(seconds // 2):
-            client().delete(leases)
-            if running:
-                client().zadd(leases, {str(n): n for n in range(running)})
-            self.now += 2
-            balance(self.now)
-        client().delete(leases)
-
-    @property
-    def awake(self) -> list[str]:
-        rows = Engine.objects.filter(pool__name=self.pool, draining=False, staged=False)
-        return [name.removeprefix(f"{self.pool}.") for name in rows.values_list("name", flat=True)]
-
-    @property
-    def last(self) -> Engine:
-        # A fleet is never empty.
-        return Engine.objects.filter(pool__name=self.pool).last()  # type: ignore[return-value]
 
 
 def acts() -> list[tuple[str, Any]]:
@@ -210,10 +178,10 @@ def test_an_engine_whose_server_starts_is_not_counted_on() -> None:
 def test_servers_of_ours_stop_while_they_rest_but_for_a_spare_and_start_in_time() -> None:
     fleet = Fleet(4, launch={"model": "a-model"})
     fleet.see(180, running=1)
-    assert (fleet.awake, stopped(fleet)) == (["1"], ["3", "4"])
+    assert (fleet.awake, fleet.stopped) == (["1"], ["3", "4"])
 
     fleet.see(2, running=4)
-    assert (fleet.awake, stopped(fleet)) == (["1", "2"], ["4"])
+    assert (fleet.awake, fleet.stopped) == (["1", "2"], ["4"])
     third = Engine.objects.get(name=f"{fleet.pool}.3")
     assert third.starting_since, "nobody uses it before it is up"
     fleet.see(2, running=8)
@@ -233,29 +201,29 @@ def test_a_server_stops_only_when_nobody_can_have_sent_its_engine_a_request_sinc
     fleet = Fleet(3, launch={"model": "a-model"})
     fleet.see(64, running=0)
     assert fleet.awake == ["1"]
-    assert stopped(fleet) == []
+    assert fleet.stopped == []
     fleet.see(50, running=0)
-    assert stopped(fleet) == []
+    assert fleet.stopped == []
     runners = f"{prefix(fleet.pool)}:on"
     client().hset(runners, "late", f"{fleet.pool}.3-aaaa")
     fleet.see(30, running=0)
-    assert stopped(fleet) == [], "it has a request still"
+    assert fleet.stopped == [], "it has a request still"
     client().delete(runners)
     fleet.see(2, running=0)
-    assert stopped(fleet) == ["3"]
+    assert fleet.stopped == ["3"]
 
 
 def test_a_stopped_server_starts_when_those_before_it_have_failed() -> None:
     fleet = Fleet(3, launch={"model": "a-model"})
     fleet.see(180, running=0)
-    assert (fleet.awake, stopped(fleet)) == (["1"], ["3"])
+    assert (fleet.awake, fleet.stopped) == (["1"], ["3"])
     first, second, third = (f"{fleet.pool}.{n}" for n in (1, 2, 3))
     for name in (first, second):
         Engine.objects.filter(name=name).update(
             starting_since=timezone.now(), starting_reason="ended with code 1"
         )
     fleet.see(2, running=0)
-    assert stopped(fleet) == []
+    assert fleet.stopped == []
     Engine.objects.filter(name=third).update(starting_since=None)  # by the supervisor
     fleet.see(2, running=0)
     assert fleet.awake == ["1", "3"]
@@ -265,14 +233,14 @@ def test_a_server_that_never_comes_up_is_not_counted_on() -> None:
     fleet = Fleet(4, launch={"model": "a-model"})
     fleet.now = time.time()
     fleet.see(180, running=0)
-    assert stopped(fleet) == ["3", "4"]
+    assert fleet.stopped == ["3", "4"]
     fleet.see(2, running=4)
-    assert stopped(fleet) == ["4"]
+    assert fleet.stopped == ["4"]
     long_ago = timezone.now() - timedelta(seconds=START_WITHIN_S)
     Engine.objects.filter(name=f"{fleet.pool}.3").update(starting_since=long_ago)
     fleet.see(2, running=4)
 
-    assert stopped(fleet) == []
+    assert fleet.stopped == []
 
 
 def test_a_resting_engine_whose_breaker_waits_for_a_request_is_woken_to_get_one() -> None:
@@ -293,14 +261,9 @@ def test_a_resting_engine_whose_breaker_waits_for_a_request_is_woken_to_get_one(
 def test_a_stopped_server_starts_when_resting_is_turned_off(settings: Any) -> None:
     fleet = Fleet(3, launch={"model": "a-model"})
     fleet.see(180, running=0)
-    assert stopped(fleet) == ["3"]
+    assert fleet.stopped == ["3"]
     settings.ENERGY_RESTS = False
     balance()
 
-    assert (fleet.awake, stopped(fleet)) == (["1", "2", "3"], [])
+    assert (fleet.awake, fleet.stopped) == (["1", "2", "3"], [])
     assert fleet.last.starting_since
-
-
-def stopped(fleet: Fleet) -> list[str]:
-    rows = Engine.objects.filter(pool__name=fleet.pool, stopped=True)
-    return [name.removeprefix(f"{fleet.pool}.") for name in rows.values_list("name", flat=True)]

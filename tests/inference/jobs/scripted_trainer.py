@@ -2,8 +2,8 @@
 
 It needs nothing but Python. The order's parameters say what happens: `steps` of `step_s` seconds, a
 checkpoint each `save_every`, and at the step `at` one of `ends` (an exit code), `dies` (by SIGKILL,
-`times` times) or `full` (its disk). Each step it begins is a line of the file `diary`; the file
-`oom` says how soon the kernel ends it.
+`times` times) or `full` (its disk). Each step it begins is a line of the file `diary`, and the
+variable that it `shows`; the file `oom` says how soon the kernel ends it.
 """
 
 import contextlib
@@ -41,6 +41,8 @@ class Trainer:
         if oom := self.wishes.get("oom"):
             Path(oom).write_text(Path("/proc/self/oom_score_adj").read_text())
         self.note(f"has {done}")
+        if name := self.wishes.get("shows"):
+            self.note(f"{name}={os.environ.get(name)}")
         while done < self.wishes["steps"]:
             done += 1
             self.note(f"begins {done}")

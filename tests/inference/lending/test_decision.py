@@ -53,3 +53,8 @@ def test_nothing_that_is_needed_stays_lent_and_only_free_engines_are_lent(
     assert len(decision.lend) <= max(0, jobs)
     assert {each.name for each in engines[:needed] if each.is_lent} == set(decision.take_back)
     assert not {each.name for each in engines[:needed]} & set(decision.lend)
+
+
+def test_outside_of_the_pools_hours_all_are_taken_back_and_none_is_lent() -> None:
+    lenders = [Lender("a"), Lender("b", is_free=True), Lender("c", is_lent=True)]
+    assert decide(lenders, 1, 1, jobs=5, is_open=False) == Decision(take_back=("c",))

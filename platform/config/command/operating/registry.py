@@ -225,7 +225,7 @@ POOL = ResourceKind(
         "ENGINES": "engines",
         "FROM FILE": "from_file",
     },
-    fields=("model", "position", "condition", "overflow_after_ms", "limits", "window"),
+    fields=("model", "position", "condition", "overflow_after_ms", "limits", "window", "lending"),
     needed=("model",),
     removal="and its engines; fine where there is none",
 )
@@ -244,6 +244,7 @@ def _pool_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--limits", type=json_object, metavar="JSON", help="or @FILE")
     parser.add_argument("--window", type=json_object, metavar="JSON", help="or @FILE")
+    parser.add_argument("--lending", type=json_object, metavar="JSON", help="or @FILE")
 
 
 # Engines ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.engines.launch_command import EngineServer, server_child
-from config.supervisor.engines.server_life import ServerLife, ServerWatch
+from config.supervisor.engines.server_life import ServerLife, ServerWatch, free_gpu
 from config.supervisor.home import Home
 from config.supervisor.keeper import PATIENCE, Keeper
 from config.supervisor.ports import find_free, reserve
@@ -76,6 +76,7 @@ class EngineRow(NamedTuple):
     model: str
     seat: str = ""  # inference/engine_entries.py
     stopped: bool = False  # it rests without its server (inference/energy/resting.py)
+    is_lent: bool = False  # jobs wait until its server has left the GPU (inference/lending)
 
 
 class Launches:
@@ -126,6 +127,8 @@ class Launches:
             await self._keeper.retire(running[1], PATIENCE[Stage.SERVER])
         if wanted:
             await self._start(wanted)
+        elif row.is_lent and self._is_ours(row):
+            await free_gpu(self._url, row.name)
 
     def _wanted(self, row: EngineRow) -> EngineServer | None:
         """Returns the server that an engine should have, None for none. Raises ValueError."""
@@ -143,6 +146,9 @@ class Launches:
         key = engine_launch.api_key(self._secret, row.name)
         fields = {"name": row.model, "slots": row.slots, **row.options}
         return EngineServer(row.name, row.kind, engine_launch.port_of(row.url), key, fields, launch)
+
+    def _is_ours(self, row: EngineRow) -> bool:
+        return row.name in self._from_file or (not row.from_file and "launch" in row.options)
 
     def _file(self, model: str) -> Path | None:
         """Returns the file; None for a copy that is still to come. Raises ValueError."""

@@ -35,6 +35,9 @@ _WRITE = """
     update inference_engine
     set starting_since = case when %(starting)s then now() end, starting_reason = %(reason)s
     where name = %(name)s"""
+_FREE = """
+    update inference_engine set gpu_free = true
+    where name = %(name)s and lent_since is not null and stopped and returning_since is null"""
 
 
 class ServerWatch:
@@ -96,6 +99,25 @@ def memory_mb(group: int) -> int:
     return kilobytes // 1024
 
 
+async def free_gpu(url: str, engine: str) -> None:
+    """Record that the server of a lent engine has left its GPU: a job may begin.
+
+    Without PostgreSQL the next look at the engines repeats it.
+    """
+    try:
+        async with await psycopg.AsyncConnection.connect(
+            _plain(url), autocommit=True, **DATABASE_PATIENCE
+        ) as connection:
+            await connection.execute(_FREE, {"name": engine})
+    except (psycopg.Error, OSError) as problem:
+        log.info("cannot tell that the GPU of %s is free: %s", engine, problem)
+
+
+def _plain(url: str) -> str:
+    """Returns Django's address of the database as PostgreSQL's library reads it."""
+    return f"postgresql://{url.partition('://')[2]}"
+
+
 class ServerLife:
     """One engine's server, followed from start to end.
 
@@ -111,7 +133,7 @@ class ServerLife:
         within_s: float,
         watch: ServerWatch,
     ) -> None:
-        self._engine, self._url = engine, f"postgresql://{url.partition('://')[2]}"
+        self._engine, self._url = engine, _plain(url)
         self._is_ready, self._within_s, self._watch = is_ready, within_s, watch
 
     async def record_start(self) -> None:

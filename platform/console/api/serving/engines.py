@@ -21,7 +21,8 @@ from console.serving import pool_lines
 from inference.engine_entries import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.engines import KINDS
 from inference.engines.health.reachability import Condition, engine_state, state_unless_draining
-from inference.models import Engine, Pool
+from inference.lending.borrowers import borrowers
+from inference.models import Engine, Job, Pool
 from inference.models.served import LONGEST_NAME
 from inference.queue.engine_window import EngineFigures
 from inference.queue.occupancy import Occupancy, occupancy
@@ -130,7 +131,18 @@ class EngineShape(DeclaredShape):
     hosted = s.BooleanField()
     options = s.DictField()
     draining = s.BooleanField()
-    resting = s.BooleanField(help_text="Whether it drains to save energy.")
+    resting = s.BooleanField(help_text="Whether it drains to save energy, or to be lent.")
+    lent_since = s.DateTimeField(
+        allow_null=True, help_text="Since when its GPU is lent to jobs; else null."
+    )
+    lent_to = s.SerializerMethodField(help_text="The job on its GPU; null if none is known.")
+    returning_since = s.DateTimeField(
+        allow_null=True,
+        help_text="Since when it is asked back, until its server is ready again; else null.",
+    )
+    last_return_s = s.FloatField(
+        allow_null=True, help_text="How many seconds that took the last time; else null."
+    )
     state = s.SerializerMethodField(
         help_text="starting, ready, loading, draining or down, as this process sees it."
     )
@@ -149,6 +161,10 @@ class EngineShape(DeclaredShape):
         "kind": "vllm",
         "has_api_key": False,
         "resting": False,
+        "lent_since": None,
+        "lent_to": None,
+        "returning_since": None,
+        "last_return_s": 31.4,
         "state": "ready",
         "state_reason": "",
         "starting_since": None,
@@ -173,6 +189,12 @@ class EngineShape(DeclaredShape):
     def get_down_since(self, engine: Engine) -> str | None:
         return _since(engine, Condition.DOWN)
 
+    def get_lent_to(self, engine: Engine) -> str | None:
+        if not engine.lent_since:
+            return None
+        job = self._borrowers.get(engine.name)
+        return job.public_id if job else None
+
     def get_running(self, engine: Engine) -> int | None:
         occupancy = self._occupancy.get(engine.pool.name)
         return occupancy.by_engine[engine.name] if occupancy else None
@@ -181,6 +203,14 @@ class EngineShape(DeclaredShape):
     def get_figures(self, engine: Engine) -> Any:
         figures = pool_lines.figures_of(self._figures, engine.name)
         return EngineFiguresShape(figures).data if figures else None
+
+    @cached_property
+    def _borrowers(self) -> dict[str, Job]:
+        """Returns the jobs on lent engines, read once for a list; {} if Redis is unavailable."""
+        try:
+            return borrowers(Engine.objects.select_related("pool"))
+        except RedisError:
+            return {}
 
     @cached_property
     def _figures(self) -> pool_lines.Figures:
@@ -226,7 +256,18 @@ def refuse_hosting_by_key(who: Requester, engine: Engine | None, fields: dict[st
 
 class Engines(DeclaredResource):
     shape = EngineShape
-    volatile = ("state", "state_reason", "starting_since", "down_since", "running", "figures")
+    volatile = (
+        "state",
+        "state_reason",
+        "starting_since",
+        "down_since",
+        "running",
+        "figures",
+        "lent_since",
+        "lent_to",
+        "returning_since",
+        "last_return_s",
+    )
 
     def rows(self) -> QuerySet[Engine]:
         return Engine.objects.select_related("pool__model")

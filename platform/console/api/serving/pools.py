@@ -58,6 +58,12 @@ class PoolChange(Shape):
         "`ramp_minutes`, and how many lines of a batch run `outside`. Empty: as the installation "
         "says.",
     )
+    lending = s.DictField(
+        required=False,
+        help_text="How the pool lends engines to jobs: `return_s`, the seconds that a job has to "
+        "give a GPU back, `kept` engines that are always awake, whether one `spare` is loaded, and "
+        "`hours` in `time_zone`. Empty: it lends none.",
+    )
     EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
 
 
@@ -74,6 +80,7 @@ class PoolShape(DeclaredShape):
     overflow_after_ms = s.IntegerField()
     limits = s.DictField()
     window = s.DictField()
+    lending = s.DictField()
     kept_free = s.SerializerMethodField(
         help_text="Slots that lower classes leave free, by class, while it has had requests lately."
     )
@@ -85,6 +92,7 @@ class PoolShape(DeclaredShape):
         "overflow_after_ms": 2000,
         "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
         "window": {"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2},
+        "lending": {"return_s": 25, "hours": "22:00-06:00", "time_zone": "Europe/Berlin"},
         "kept_free": {"realtime": 2},
         "engines": ["gpu-1", "gpu-2"],
     }
@@ -113,7 +121,7 @@ class Pools(DeclaredResource):
 
     @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=PoolChange)
     def partial_update(self, request: Any, **path: Any) -> Response:
-        """Change when a pool takes requests, and how many may wait for it."""
+        """Change when a pool takes requests, how many may wait, and whether it lends engines."""
         row, fields = self.row_to_change(), self.body()
         self._refuse_routing_by_key(row, fields)
         return self.respond(row.change(by=self.actor, **fields))
