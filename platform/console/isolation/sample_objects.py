@@ -94,6 +94,7 @@ class Objects:
         self.asked_with: ApiKey | None = None
         self._standing: dict[str, Any] = {}
         self._team_beside: Team | None = None  # made for the same address
+        self._job_beside: Any = None
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
             "team": self._team,
@@ -139,8 +140,8 @@ class Objects:
             self._rolled_up(table)
 
     def begin_address(self) -> None:
-        """Forget the team of an earlier address, which may be deleted: no member joins it."""
-        self._team_beside = None
+        """Forget the team and the job of an earlier address, which may be deleted."""
+        self._team_beside = self._job_beside = None
 
     def standing(self, kind: str) -> Any:
         """Returns the id of the object that is there from the beginning."""
@@ -318,7 +319,7 @@ class Objects:
         """Make a queued job that nobody drives."""
         owner = self._owner()
         key = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
-        return Job.objects.create(
+        self._job_beside = Job.objects.create(
             tenant=self._tenant,
             api_key_id=owner.api_key_id,
             subject_id=owner.subject_id,
@@ -330,9 +331,11 @@ class Objects:
             model="model",
             pool="pool",
         ).pk
+        return self._job_beside
 
     def _checkpoint(self) -> Any:
-        job_id = self._standing.get("job") or self._job()
+        """Make one of the job of the same address, if there is one."""
+        job_id = self._job_beside or self._standing.get("job") or self._job()
         row = JobCheckpoint.objects.order_by("-step").first()
         step = row.step + 1 if row else 1
         own = {"tenant": self._tenant, "job_id": job_id, "step": step}
