@@ -56,7 +56,7 @@ def message(frame: Frame, order: Order, thoughts: Thoughts) -> bytes:
     choice = answer["choices"][0]
     matched = choice.get("stop_reason") or choice.get("matched_stop")
     usage = usage_of(answer.get("usage"))
-    blocks = content(choice.get("message") or {}, thoughts)
+    blocks = content(_object(choice.get("message")), thoughts)
     stop = Stop(str(choice.get("finish_reason") or "stop"), matched)
     has_calls = any(block["type"] == "tool_use" for block in blocks)
     return orjson.dumps(
@@ -80,15 +80,20 @@ def content(message: Json, thoughts: Thoughts) -> list[Json]:
     if isinstance(thought, str) and thought and thoughts is not Thoughts.HIDDEN:
         shown = thought if thoughts is Thoughts.SHOWN else ""
         blocks.append({"type": "thinking", "thinking": shown, "signature": SIGNATURE})
-    if text := message.get("content") or message.get("refusal"):
+    text = message.get("content") or message.get("refusal")
+    if isinstance(text, str) and text:
         blocks.append({"type": "text", "text": text})
     calls = message.get("tool_calls")
-    blocks += [_tool_use(call, n) for n, call in enumerate(calls or ())]
-    return blocks
+    listed = calls if isinstance(calls, list) else []
+    return blocks + [_tool_use(_object(call), n) for n, call in enumerate(listed)]
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _tool_use(call: Json, number: int) -> Json:
-    function = call.get("function") or {}
+    function = _object(call.get("function"))
     name, arguments = function.get("name") or "", function.get("arguments") or "{}"
     identity = call.get("id") or f"toolu_{number}"
     return {"type": "tool_use", "id": identity, "name": name, "input": _input(arguments)}

@@ -82,7 +82,9 @@ class MessagesClient(RestClient):
         return MessagesStream(reply)
 
     def _body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        own = {NAMES.get(name, name): value for name, value in fields.items()}
+        own = {NAMES.get(name, name): value for name, value in fields.items() if name != "seed"}
+        if "seed" in fields:  # there is none: another field makes the request one of its own
+            own["stop_sequences"] = [f"seed {fields['seed']}"]
         return {"model": "mock", "messages": HI, "max_tokens": 100_000, **own}
 
     @contextmanager

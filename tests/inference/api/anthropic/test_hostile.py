@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.api.anthropic import errors, requests
+from inference.api.anthropic import answers, errors, requests
+from inference.api.anthropic.answers import Thoughts
 from inference.api.anthropic.events import EventWriter
 from inference.engines import KINDS
 from inference.engines.base import EngineConfig
@@ -20,6 +21,7 @@ from inference.validation.requests import Form
 from tests.inference.api.anthropic.asking import ASK, HI, WEATHER, call, result, text, turns
 from tests.inference.api.anthropic.test_events import read
 from tests.inference.callers import a_caller
+from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
 CONFIG = EngineConfig("small", "llama_cpp", "http://x", "theirs", context_length=8192)
@@ -172,6 +174,26 @@ def test_any_request_is_taken_or_refused(messages: Any, more: Any) -> None:
 
 
 # Answers -----------------------------------------------------------------------------------------
+answer_choice = st.fixed_dictionaries(
+    {"message": json},
+    optional={"finish_reason": st.sampled_from(["stop", "length", "x", None]), "stop_reason": json},
+)
+answer_message = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("content", "refusal", "reasoning", "tool_calls"), json)
+)
+
+
+@given(choice=answer_choice, message=json | answer_message, usage=json)
+@settings(max_examples=200, deadline=None)
+def test_any_whole_answer_is_a_message(choice: Any, message: Any, usage: Any) -> None:
+    answer = {"model": "small", "choices": [{**choice, "message": message}], "usage": usage}
+    frame = Frame(b"", 1, 0, Kind.BODY, orjson.dumps(answer))
+    made = orjson.loads(answers.message(frame, an_order(), Thoughts.SHOWN))
+    assert made["type"] == "message"
+    assert all(isinstance(block.get("text", ""), str) for block in made["content"])
+    assert all(isinstance(block.get("input", {}), dict) for block in made["content"])
+
+
 call_piece = st.fixed_dictionaries(
     {},
     optional={
