@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
-from inference.models import Engine, ModelVersion
+from inference.models import Engine, ModelVersion, VersionKind
 from inference.models.evaluation_gate import reasons
 
 
 def evaluation_gates(version: ModelVersion, engine: Engine) -> Sequence[str]:
     """Returns why the version may not take the engine's place."""
-    return reasons(engine.pool, version.label, str(engine.options.get("version") or ""))
+    is_adapter = version.kind == VersionKind.ADAPTER
+    name = str(version) if is_adapter else version.label  # as reports name it
+    serving = str(engine.options.get("version") or "")
+    return reasons(engine.pool, name, serving, version.tenant_id)

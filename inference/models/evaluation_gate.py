@@ -99,9 +99,12 @@ class EvaluationGate(models.Model):
     def better(self) -> str:
         return BETTER.get(self.metric, HIGHER)
 
-    def verdict(self, version: str, serving: str) -> "Verdict":
-        """Returns whether a version may replace the one that serves, and the figures."""
-        candidate = self._figure(version)
+    def verdict(self, version: str, serving: str, owner: uuid.UUID | None = None) -> "Verdict":
+        """Returns whether a version may replace the one that serves, and the figures.
+
+        Of a version that is a tenant's own, the reports of that tenant alone count.
+        """
+        candidate = self._figure(version, owner)
         if candidate is None:
             return Verdict(self, None, None, passes=False)
         if self.bound == Bound.ABSOLUTE:
@@ -116,9 +119,11 @@ class EvaluationGate(models.Model):
     def _reaches(self, value: float, bound: float) -> bool:
         return value <= bound if self.better == LOWER else value >= bound
 
-    def _figure(self, version: str) -> float | None:
+    def _figure(self, version: str, owner: uuid.UUID | None = None) -> float | None:
         """Returns the figure of the latest report about a version; None without one."""
         rows = Evaluation.objects.filter(sha256=self.sha256, state=EvaluationState.SUCCEEDED)
+        if owner:
+            rows = rows.filter(tenant=owner)
         ours = rows.filter(version=version).newest_first().first()
         theirs = rows.filter(against_version=version).exclude(against="").newest_first().first()
         newest = max(
@@ -160,7 +165,10 @@ class Verdict:
         return text % {**names, **figures}
 
 
-def reasons(pool: Pool, version: str, serving: str) -> list[str]:
-    """Returns why a version may not take the place of the one that serves in a pool."""
-    verdicts = [gate.verdict(version, serving) for gate in pool.gates.all()]
+def reasons(pool: Pool, version: str, serving: str, owner: uuid.UUID | None = None) -> list[str]:
+    """Returns why a version may not take the place of the one that serves in a pool.
+
+    `owner` is the tenant of the version, if it is not the platform's.
+    """
+    verdicts = [gate.verdict(version, serving, owner) for gate in pool.gates.all()]
     return [str(verdict) for verdict in verdicts if not verdict.passes]

@@ -54,6 +54,7 @@ class VersionState(models.TextChoices):
 
 
 S = VersionState
+LONGEST_LABEL = 45  # characters of the name in a label, which has 60 at most
 UNATTENDED = timedelta(minutes=1)  # since its importer last showed that it lives
 MOST_ATTEMPTS = 3
 
@@ -178,8 +179,13 @@ class ModelVersion(models.Model):
 
     @property
     def label(self) -> str:
-        """Returns the version that engines which serve it state (`options.version`)."""
-        return f"{self.name[:45]}-{self.number}"
+        """Returns the version that engines which serve it state (`options.version`).
+
+        Reports and gates go by it, so no other version has the same one.
+        """
+        if self.tenant_id is None and len(self.name) <= LONGEST_LABEL:
+            return f"{self.name}-{self.number}"
+        return f"{self.name[: LONGEST_LABEL - 9]}-{self.number}.{self.pk.hex[-8:]}"
 
     @classmethod
     def begin(

@@ -13,13 +13,23 @@ from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
 from inference.model_registry import deleting, gates, marking, opening, tidying
+from inference.model_registry.evaluation_gates import evaluation_gates
 from inference.model_registry.opening import local_copy
 from inference.model_registry.promoting import promote
 from inference.model_registry.registering import register
 from inference.model_registry.storage import store
-from inference.models import Engine, Model, ModelVersion, Pool, VersionKind, VersionState
+from inference.models import (
+    Engine,
+    EvaluationGate,
+    Model,
+    ModelVersion,
+    Pool,
+    VersionKind,
+    VersionState,
+)
 from inference.personal_data import model_versions
 from tenants.models import Tenant
+from tests.console.evaluations.reported import reported, task_set
 from tests.inference.model_registry.files import folder, gguf
 
 BASE, FULL = VersionKind.BASE, VersionKind.FULL
@@ -57,6 +67,51 @@ def test_a_version_takes_the_place_of_an_engine(base: ModelVersion, engine: Engi
     assert replacement.new.options["version"] == "base-1"
     event = Event.objects.get(action=Action.MODEL_VERSION_PROMOTE)
     assert event.detail["engine"] == "gpu-1"
+
+
+def test_a_report_about_another_tenants_version_opens_no_gate(
+    base: ModelVersion, engine: Engine, acme: Tenant, globex: Tenant, tmp_path: Path
+) -> None:
+    """Names of versions are an owner's: others may have the same."""
+    tasks = task_set(globex)
+    EvaluationGate.add(
+        engine.pool,
+        task_set_name=tasks.name,
+        sha256=tasks.sha256,
+        metric="accuracy",
+        bound="absolute",
+        limit=0.5,
+        by=BY,
+    )
+    theirs = [
+        register(tenant_id=tenant.pk, name="base", folder=folder(tmp_path / tenant.name), kind=FULL)
+        for tenant in (acme, globex)
+    ]
+    assert len({each.label for each in (base, *theirs)}) == 3
+    reported(globex, task_set=tasks, version=theirs[1].label, against="")
+    changes = {"url": "http://127.0.0.1:17002"}
+    for version in (base, theirs[0]):
+        Model.objects.update(only_for=version.tenant_id)
+        with pytest.raises(ValidationError, match="there is no report about this version"):
+            promote(version, Engine.objects.get(), by=BY, changes=changes)
+    Model.objects.update(only_for=globex.pk)
+    promote(theirs[1], Engine.objects.get(), by=BY, changes=changes)
+
+
+def test_an_adapters_own_report_opens_the_gate(
+    engine: Engine, acme: Tenant, globex: Tenant, tmp_path: Path
+) -> None:
+    """Reports name it NAME@NUMBER, as requests do."""
+    tasks = task_set(acme)
+    fields = {"metric": "accuracy", "bound": "absolute", "limit": 0.5, "by": BY}
+    EvaluationGate.add(engine.pool, task_set_name=tasks.name, sha256=tasks.sha256, **fields)
+    version = register(
+        tenant_id=acme.pk, name="tuned", folder=folder(tmp_path / "t"), kind=VersionKind.ADAPTER
+    )
+    reported(globex, version=str(version), against="")
+    assert evaluation_gates(version, engine)
+    reported(acme, task_set=tasks, version=str(version), against="")
+    assert not evaluation_gates(version, engine)
 
 
 def test_a_server_of_this_machine_gets_a_copy_of_the_file(
