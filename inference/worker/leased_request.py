@@ -100,6 +100,8 @@ class LeasedRequest:
         parts = self._parts
         if order.pool != parts.pool:
             order = msgspec.structs.replace(order, pool=parts.pool)
+        if order.route == classes.JOB:  # its body is none of an engine's
+            return order
         own = parts.engine.body_form
         if order.route == classes.JOB:  # its body is for the trainer
             return order

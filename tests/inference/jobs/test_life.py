@@ -7,6 +7,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import DeletionRequest, DeletionState, Event
+from inference import engines
+from inference.engine_entries import EngineEntry
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
 from inference.jobs.work_folder import remove_left_behind
 from inference.model_registry.importing import import_all
@@ -215,6 +217,16 @@ async def test_the_trainer_itself_judges_task_sets_and_raw_data(works: Works, ki
     file = await in_database(works.file)(works.bench.acme, kind, owner, line)
     job = await works.create(kind, owner=owner, training_file=file)
     await works.reaches(job, "queued")
+
+
+async def test_a_job_runs_in_a_pool_beside_engines_of_another_kind(works: Works) -> None:
+    """Requests are prepared anew there, for the kind. A job says nothing to an engine."""
+    fields = {"kind": "vllm", "url": "http://127.0.0.1:9/v1"}
+    engines.put_in_force([EngineEntry(works.bench.pool, "another", "gpu-1", fields)])
+    job = await works.create(steps=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    engines.forget()
 
 
 async def test_a_job_waits_for_its_turn_behind_other_work(works: Works) -> None:
