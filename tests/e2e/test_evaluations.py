@@ -150,7 +150,10 @@ def test_answers_are_compared_with_those_that_are_right(tenant: Tenant) -> None:
 @pytest.mark.slow(seconds=30)
 def test_a_refusal_of_the_engine_or_the_platform_ends_it(tenant: Tenant) -> None:
     tasks = tenant.task_set("wide", "perplexity", [{"text": "a " * 3000}], window=4096)
+    before = len(tenant.usage())
     assert tenant.ended(tenant.begin(tasks))["error_code"] == "context_length_exceeded"
+    (used,) = eventually(lambda: tenant.usage(before), PATIENCE_S)
+    assert used[:3] == ("evaluation", 400, 0)  # the engine has read nothing of it
     unknown = tenant.ended(tenant.begin(tasks, model="nobody"))
     assert (unknown["state"], unknown["error_code"]) == ("failed", "model_not_found")
 

@@ -11,7 +11,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
-from inference.engines.base import EngineAway, EngineFailed
+from inference.engines.base import EngineAway, EngineFailed, context_exceeded
 from inference.engines.scoring import Scoring
 from inference.engines.transport.session import EngineSession
 from inference.evaluation import asking, results
@@ -150,6 +150,7 @@ class Evaluation(Job):
         """Read the next piece of a text, which ends the item when it was the last one."""
         tokens = await scoring.tokens(item.text, begins=True)
         at, window = max(1, self._state.at), content.options.window
+        self._refuse_too_long(min(window, len(tokens)))
         text = self._state.text or TextResult(size=len(item.text.encode()))
         start = (at - 1) // window * window
         end = min(start + window + 1, at + scoring.piece, len(tokens))
@@ -166,6 +167,12 @@ class Evaluation(Job):
         if end >= len(tokens):
             self._state.done.texts.append(text)
             self._state.text, self._state.at = None, 0
+
+    def _refuse_too_long(self, tokens: int) -> None:
+        """Refuse before the first piece: the engine would read on for minutes up to its limit."""
+        if tokens > self.engine.context_length:
+            text = context_exceeded(self.engine.context_length, tokens, "text")
+            raise _failed(400, "context_length_exceeded", text)
 
     async def _choose(self, scoring: Scoring, content: Content, item: Item) -> ChoiceResult:
         prompt = await scoring.tokens(item.prompt, begins=True)
