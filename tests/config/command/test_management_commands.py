@@ -35,6 +35,8 @@ ON_RECORD: dict[str, str | list[str]] = {
     "isolation": "tests/isolation/test_command.py::test_it_prints_the_table_and_leaves_nothing",
     "record_verification": "tests/console/backups/test_backups.py::"
     "test_a_result_is_on_record_by_the_command_that_a_verification_runs",
+    "register_model": "tests/inference/model_registry/test_register_model.py::"
+    "test_the_embedded_model_is_registered_for_every_tenant",
     "release_texts": ["alice@example.com"],
     "remove_operator": ["alice@example.com"],
     "reset_mfa": ["alice@example.com"],
