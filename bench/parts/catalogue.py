@@ -107,6 +107,7 @@ PARTS = {
     "messages": Part(
         "Messages beside chat completions", "messages", timed(3, 4.0), timed(1, 2.0)
     ),
+    "embeddings": Part("Embeddings", "embeddings", timed(7, 10.0), timed(2, 5.0)),
     "cache": Part(
         "Kept answers: a trace by Zipf's law", "cache_trace",
         {"requests": 10_000, "prompts": 5_000}, {"requests": 1_000, "prompts": 500},

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from pytest_django.fixtures import Settings
 
+from bench.servers import random_encoder
+from bench.servers.random_encoder import TINY
 from config.supervisor.engines.launch_command import EngineServer, llama_cpp_command
 from config.supervisor.ports import find_free
 from inference import engines
@@ -25,7 +27,6 @@ from inference.intake import enqueue
 from inference.replacing.acceptance import missing_capabilities, warm_up
 from inference.worker import runner
 from tenants.models import Tenant
-from tests.inference.vectors import tiny_bert
 from tests.inference.vectors.conftest import House, VectorEngine, running
 from tests.inference.web import serving
 
@@ -37,7 +38,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """The addresses of both, started with the command of `make run`."""
     folder, urls, processes = tmp_path_factory.mktemp("models"), dict[str, str](), []
     for name in ("embed", "rerank"):
-        file = tiny_bert.write(folder / f"{name}.gguf", ranks=name == "rerank")
+        file = random_encoder.write(folder / f"{name}.gguf", ranks=name == "rerank")
         port = find_free()
         server = EngineServer(
             name, "llama_cpp", port, "", {"name": name, "slots": 4}, Launch(str(file))
@@ -105,18 +106,18 @@ async def embed(client: httpx.AsyncClient, inputs: Any, **fields: Any) -> httpx.
 @pytest.mark.parametrize("task", ["embed"], indirect=True)
 async def test_embeddings(client: httpx.AsyncClient) -> None:
     (model,) = (await client.get("/v1/models")).json()["data"]
-    assert model["context_length"] == tiny_bert.CONTEXT, "not what a slot was given room for"
+    assert model["context_length"] == TINY.context, "not what a slot was given room for"
     known = model["capabilities"]
     assert (known["embeddings"], known["text"], known["rerank"]) == (True, False, False)
     texts = [f"text {n} of seventy" for n in range(70)]
     whole = (await embed(client, texts)).json()
     vectors = [row["embedding"] for row in whole["data"]]
-    assert {len(vector) for vector in vectors} == {tiny_bert.SIZE}
+    assert {len(vector) for vector in vectors} == {TINY.size}
     assert all(math.isclose(math.hypot(*vector), 1, rel_tol=1e-5) for vector in vectors)
     for number in (0, 31, 32, 69):
         alone = (await embed(client, texts[number], encoding_format="base64")).json()
         raw = base64.b64decode(alone["data"][0]["embedding"])
-        assert struct.unpack(f"<{tiny_bert.SIZE}f", raw) == pytest.approx(vectors[number], abs=0.02)
+        assert struct.unpack(f"<{TINY.size}f", raw) == pytest.approx(vectors[number], abs=0.02)
     single = (await embed(client, texts[0])).json()["usage"]["prompt_tokens"]
     assert whole["usage"]["prompt_tokens"] >= 70 * single > 70 * len("text")
     ids = (await embed(client, [[5, 6], [7]])).json()
