@@ -97,6 +97,7 @@ def test_an_adapter_is_named_and_its_copy_is_read(acme: Tenant, base: str, tmp_p
     assert (copy / "adapter_config.json").is_file()
     gguf(place.output / "adapter.gguf", general__type="adapter")
     results.finish_conversion(job, place.output)
+    place.remove()
     made = ModelVersion.objects.get(kind=VersionKind.ADAPTER, made_by_job=job.id)
     assert made.pk == job.result_version_id
     assert {str(parent) for parent in made.parents.all()} == {"base@1", "support@1"}
