@@ -7,6 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from pytest_django.fixtures import Settings
 
 from inference import apps, classes
+from inference.api.anthropic import routes as anthropic_routes
+from inference.api.anthropic.views import messages
 from inference.api.grpc.methods import SERVICES
 from inference.api.openai import routes, views
 from inference.chat.socket import sending
@@ -70,6 +72,7 @@ def test_every_route_of_requests_can_have_a_class() -> None:
     """Those that ask for no work, or for work of a class of its own, cannot."""
     posted = {path: by["POST"] for path, by in routes.ROUTES.items() if "POST" in by}
     http = {path for path, view in posted.items() if view.__module__ == views.__name__}
+    http |= {path for path, by in anthropic_routes.ROUTES.items() if messages in by.values()}
     grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
     others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
     assert {sending.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
