@@ -15,6 +15,7 @@ REASONS = (
     *("engine_unavailable", "no_local_engine", "not_queued", "internal_error", "cancelled"),
     *("invalid_request", "invalid_json", "invalid_protobuf", "invalid_variable"),
     *("unsupported_value", "unsupported_content_encoding", "context_length_exceeded"),
+    *("not_offered", "too_many_tokens"),
     *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_kept"),
     *("model_not_found", "stream_not_found", "request_not_found", "template_not_found"),
     *("file_not_found", "batch_not_found", "upload_not_found", "address_not_fetched"),

@@ -17,6 +17,11 @@ from tests.inference.callers import CALLER
 pytestmark = pytest.mark.unit
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 TEXT = {"model": "small", "prompt": "Hi"}
+BODIES = {
+    Form.CHAT: CHAT,
+    Form.EMBEDDINGS: {"model": "small", "input": "Hi"},
+    Form.RERANK: {"model": "small", "query": "Hi", "documents": ["Hi"]},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -35,20 +40,22 @@ def submission(form: Form, body: dict[str, Any], length: int = 50, **more: Any) 
 @pytest.mark.parametrize("form", Form)
 def test_more_than_any_model_reads_is_refused(form: Form) -> None:
     with pytest.raises(BadRequest) as refused:
-        submission(form, CHAT if form is Form.CHAT else TEXT, 10_000)
+        long = {"input": "x" * 10_000, "query": "x" * 10_000} if form.task else {}
+        body = BODIES.get(form, TEXT)
+        submission(form, {**body, **{name: long[name] for name in long if name in body}}, 10_000)
     assert refused.value.code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("form", Form)
 def test_a_model_that_there_is_not_is_refused(form: Form) -> None:
     with pytest.raises(NoSuchModel):
-        submission(form, {**(CHAT if form is Form.CHAT else TEXT), "model": "none"})
+        submission(form, {**BODIES.get(form, TEXT), "model": "none"})
 
 
 @pytest.mark.parametrize("form", Form)
 def test_a_field_that_is_not_known_is_refused(form: Form) -> None:
     with pytest.raises(BadRequest) as refused:
-        submission(form, {**(CHAT if form is Form.CHAT else TEXT), "tempratur": 1})
+        submission(form, {**BODIES.get(form, TEXT), "tempratur": 1})
     assert refused.value.param == "tempratur"
 
 

@@ -60,8 +60,8 @@ def test_an_order_takes_its_trace_along_and_costs_a_byte_without() -> None:
     plain, traced = an_order(), an_order(trace=trace)
     assert unpacked(packed(traced)).trace == trace
     assert len(packed(traced)) - len(packed(plain)) == len(trace) + 1  # its length
-    # And one each for whether it may be repeated, and for its adapter.
-    assert packed(plain)[-3:] == b"\xa0\xc2\xc0"
+    # And one each for whether it may be repeated, for its adapter and for its task.
+    assert packed(plain)[-4:] == b"\xa0\xc2\xc0\xa0"
 
 
 @pytest.mark.parametrize(
