@@ -20,7 +20,7 @@ from tests.e2e.conftest import Platform
 from tests.e2e.test_faults import kill
 from tests.e2e.test_launched_engines import bundled
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(1800)]
 TRAINER = PROJECT / "tests/inference/jobs/scripted_trainer.py"
 RETURN_S = 20
 LENT = "small.2"
