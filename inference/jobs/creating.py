@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from audit.actions import Action
@@ -18,6 +17,7 @@ from inference.jobs import bases, parameters, texts
 from inference.jobs.kinds import KINDS
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import DataSetVersion, File, FilePurpose, Job, JobKind
+from inference.models.job import TooManyUnderWay, refuse_more_under_way
 from tenants.models import Quota
 
 SUFFIX = 64  # characters at most
@@ -121,10 +121,10 @@ def _kind(wanted: Wanted) -> JobKind:
 
 
 def _check_limits(owner: JobOwner) -> None:
-    under_way = Job.objects.filter(tenant_id=owner.tenant_id).under_way().count()
-    if under_way >= settings.JOBS_UNDER_WAY:
-        text = f"{settings.JOBS_UNDER_WAY} jobs of this tenant are under way, which is the most"
-        raise NoRoom(text, code="too_many_jobs")
+    try:
+        refuse_more_under_way(owner.tenant_id)
+    except TooManyUnderWay as problem:
+        raise NoRoom(str(problem), code="too_many_jobs") from None
 
 
 def _check_quotas(owner: JobOwner, model: str) -> None:

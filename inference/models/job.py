@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
@@ -52,6 +53,15 @@ class WrongState(Exception):
     def __init__(self, state: str) -> None:
         super().__init__(f"the job is {state}")
         self.state = state
+
+
+class TooManyUnderWay(WrongState):
+    """As many jobs of the tenant are under way as may be."""
+
+    def __init__(self) -> None:
+        super().__init__(S.PAUSED)
+        most = settings.JOBS_UNDER_WAY
+        self.args = (f"{most} jobs of this tenant are under way, which is the most",)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -159,8 +169,9 @@ class Job(models.Model):
             self._act(Action.JOB_PAUSE, by, {"reason": reason})
 
     def resume(self, *, by: str) -> None:
-        """Go on from the last checkpoint. Raises WrongState."""
+        """Go on from the last checkpoint. Raises WrongState, TooManyUnderWay."""
         with transaction.atomic():
+            refuse_more_under_way(self.tenant_id)
             state = S.QUEUED if self.validated_at else S.VALIDATING
             self._enter(state, (S.PAUSED,), reason="", paused_at=None)
             self._act(Action.JOB_RESUME, by)
@@ -233,3 +244,14 @@ class Job(models.Model):
         self.order_id = None
         self.gpu_ms, self.cost = self.gpu_ms + gpu_ms, self.cost + cost
         self.save(update_fields=["order_id", "gpu_ms", "cost"])
+
+
+def refuse_more_under_way(tenant_id: uuid.UUID) -> None:
+    """Lock the number of jobs under way until the transaction ends. Raises TooManyUnderWay."""
+    with transaction.get_connection().cursor() as cursor:
+        cursor.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"jobs:{tenant_id}"]
+        )
+    under_way = Job.objects.filter(tenant_id=tenant_id).under_way()
+    if under_way.count() >= settings.JOBS_UNDER_WAY:
+        raise TooManyUnderWay

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from inference.jobs.bases import Place
 from inference.jobs.progress import note
@@ -94,3 +95,21 @@ def test_a_stranger_finds_none(api: Api, globex: Tenant, with_key: Enter) -> Non
     for part in ("events", "metrics", "checkpoints"):
         assert charlie.get(f"tenants/globex/jobs/{job['id']}/{part}/").status_code == 404
     assert charlie.post(f"tenants/globex/jobs/{job['id']}/cancel/").status_code == 404
+
+
+def test_paused_jobs_make_no_way_around_the_most_under_way(api: Api, settings: Settings) -> None:
+    settings.JOBS_UNDER_WAY = 1
+    first = f"{LIST}{created(api)['id']}/"
+    assert api.post(LIST, kind="quantise", base="tiny").status_code == 429
+    assert api.post(f"{first}pause/").json()["state"] == "paused"
+    second = f"{LIST}{created(api)['id']}/"
+    assert api.post(f"{first}resume/").status_code == 409
+    assert api.post(f"{second}cancel/").status_code == 200
+    assert api.post(f"{first}resume/").json()["state"] == "validating"
+
+
+def test_parameters_that_no_order_carries_are_refused(api: Api) -> None:
+    for value in ([1], {"a": 1}):
+        answer = api.post(LIST, kind="quantise", base="tiny", parameters={"format": value})
+        assert answer.status_code == 400, value
+    assert not Job.objects.exists()

@@ -132,7 +132,7 @@ def _is_over() -> bool:
         pytest.param(f"after {FOLDER}.furnish", marks=soak),
         pytest.param(f"after {STAY}._start", marks=soak),
         pytest.param("before inference.jobs.checkpoint_files.store", marks=soak),
-        "after inference.jobs.checkpoint_files.store",
+        pytest.param("after inference.jobs.checkpoint_files.store", marks=soak),
         pytest.param("after inference.worker.run.run.Run.checkpoint", marks=soak),
         pytest.param("after inference.jobs.attending.note_checkpoint", marks=soak),
         pytest.param(f"before {TRAINING}.finish", marks=soak),
