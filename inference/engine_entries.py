@@ -84,6 +84,12 @@ def name_problem(name: str) -> str:
     return ""
 
 
+def version_besides_adapters(fields: Fields) -> str:
+    """Returns the version of an engine that it has, or had before it got other adapters."""
+    version, same_as = str(fields.get("version") or ""), fields.get("same_as") or {}
+    return str(same_as["of"]) if same_as.get("version") == version else version
+
+
 def version_problem(version: str) -> str:
     """Returns why an engine's version cannot have this name; "" if it can."""
     return name_problem(version) or (

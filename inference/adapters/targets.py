@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from inference.adapters import files
+from inference.engine_entries import version_besides_adapters
 from inference.engines import built
 from inference.engines.base import AdapterMissing, EngineAway, EngineFailed
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
@@ -127,6 +128,8 @@ def replace(engine: Engine, adapters: list[str]) -> Replacement:
     """Begin to replace an engine by one with these adapters. Raises Refused."""
     try:
         name, fields = versions.proposed(engine, {"options": {"adapters": adapters}})
+        own, of = fields["options"]["version"], version_besides_adapters(engine.options)
+        fields["options"]["same_as"] = {"version": own, "of": of}  # the base's kept answers stay
         return Replacement.begin(engine, name, fields, by=BY)
     except ValidationError as problem:
         if isinstance(problem, RecordedRefusal):

@@ -14,7 +14,7 @@ import orjson
 from django.conf import settings
 
 from inference import engines
-from inference.engine_entries import EngineEntry
+from inference.engine_entries import EngineEntry, version_besides_adapters
 from inference.engines.base import EngineConfig
 from inference.engines.snapshot import Snapshot
 from inference.order import OrderAdapter
@@ -22,6 +22,7 @@ from inference.order import OrderAdapter
 LENGTH = 8
 # Fields that do not change answers: the number of slots, and a secret.
 _NOT_OF_THE_MODEL = ("slots", "api_key")
+_OF_A_LAUNCH = ("url", "adapters", "same_as")
 _known: tuple[Snapshot | None, dict[str, bytes]] = None, {}
 Body = dict[str, Any]
 # Fields of delivery and origin, which do not change the answer.
@@ -53,8 +54,10 @@ def version_of(model: str) -> bytes:
         _known = present, {}
     versions = _known[1]
     if model not in versions:
-        entries = [_text_of(entry) for entry in present.entries if entry.model == model]
-        text = orjson.dumps(sorted(entries))
+        entries = [entry for entry in present.entries if entry.model == model]
+        serving = {_text_of(entry) for entry in entries if not entry.draining}
+        draining = {_text_of(entry) for entry in entries if entry.draining} - serving
+        text = orjson.dumps([sorted(serving), sorted(draining)])
         versions[model] = sha256(text).digest()[:LENGTH]
     return versions[model]
 
@@ -78,7 +81,12 @@ def _made_of(config: EngineConfig) -> tuple[str, str, str]:
 
 def _text_of(entry: EngineEntry) -> str:
     fields = {name: entry.fields[name] for name in entry.fields if name not in _NOT_OF_THE_MODEL}
-    return repr((entry.pool, entry.engine, entry.draining, sorted(fields.items())))
+    if not fields.get("launch"):
+        return repr((entry.pool, entry.engine, sorted(fields.items())))
+    # One of ours that was replaced for an adapter answers as before: adapters have their own names.
+    fields = {name: fields[name] for name in fields if name not in _OF_A_LAUNCH}
+    fields["version"] = version_besides_adapters(entry.fields)
+    return repr((entry.pool, entry.seat or entry.engine, sorted(fields.items())))
 
 
 def is_deterministic(body: Body) -> bool:

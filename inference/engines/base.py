@@ -77,6 +77,8 @@ class EngineConfig:
     sleeps: bool = False  # a vLLM in sleep mode, which can lend its GPU (lending/sleeping.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
+    # {"version": its own, "of": another's}: in `version` it differs by its adapters alone
+    same_as: Mapping[str, str] = field(default_factory=dict)
     id: str = ""  # the engine's own name: its pool's, or one that begins with it
     # the engine that it replaced, and whose workers it has: inference/engine_entries.py
     seat: str = ""

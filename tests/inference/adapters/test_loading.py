@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +10,9 @@ import pytest
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
+from inference import engines
 from inference.adapters import files, loading, targets
+from inference.cache.canonical import version_of
 from inference.engines.base import AdapterMissing, EngineAway
 from inference.engines.kinds.vllm import served_name
 from inference.models import (
@@ -24,6 +27,7 @@ from inference.models import (
 )
 from inference.models.replacement import Step
 from inference.registry import versions
+from inference.registry.following import entry_of
 from tenants.models import Tenant
 from tests.inference.adapters.conftest import Vllm
 from tests.inference.adapters.rows import BY, a_version, an_adapter, serve
@@ -90,6 +94,15 @@ def switch(replacement: Replacement) -> Engine:
     replacement.finish(by=BY)
     new: Engine = Engine.objects.get(draining=False)
     return new
+
+
+def answers_of_the_base() -> bytes:
+    """What the names of kept answers end with, from the engines that are in force."""
+    rows = Engine.objects.filter(staged=False).select_related("pool__model")
+    in_force = SimpleNamespace(entries=list(map(entry_of, rows)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "in_force", lambda: in_force)
+        return version_of(BASE)
 
 
 def adapters_of(replacement: Replacement) -> list[str]:
@@ -179,7 +192,7 @@ def test_without_an_engine_that_could_have_it_the_reason_is_said(here: Pool, acm
 def test_a_llama_cpp_is_replaced_by_one_with_the_adapter(
     launched: Engine, acme: Tenant, answered: Callable[[Exception | None], None]
 ) -> None:
-    promotion = promoted(acme)
+    promotion, kept = promoted(acme), answers_of_the_base()
     for _ in range(3):
         loading.load_all()
     replacement = Replacement.objects.get()
@@ -193,6 +206,7 @@ def test_a_llama_cpp_is_replaced_by_one_with_the_adapter(
     new = switch(Replacement.objects.open().get())
     names = [str(promotion.version_id), str(second.version_id)]
     assert new.options["adapters"] == names  # each keeps what the other has
+    assert answers_of_the_base() == kept, "answers of the base that are kept stay"
 
 
 def test_a_new_server_that_dies_ends_the_promotion_and_the_old_one_serves(

@@ -1,5 +1,7 @@
 """Which requests have one name, and which have not."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +10,9 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.cache import canonical
 from inference.cache.canonical import is_deterministic, name_of
+from inference.engine_entries import EngineEntry
 
 pytestmark = pytest.mark.unit
 ACME, GLOBEX = UUID(int=1), UUID(int=2)
@@ -100,6 +104,27 @@ def test_another_version_of_the_model_has_other_names(settings: Settings) -> Non
     engines.forget()
     assert name() == before
     engines.forget()
+
+
+def test_a_server_with_other_adapters_has_the_answers_of_the_one_before() -> None:
+    launch = {"kind": "llama_cpp", "url": "http://127.0.0.1:1/v1", "launch": {"model": "m.gguf"}}
+    before = EngineEntry("m", "here", "gpu-1", {**launch, "version": "a"})
+    fields = {**launch, "url": "http://127.0.0.1:2/v1", "version": "v2", "adapters": ["x"]}
+
+    def version(*entries: EngineEntry) -> bytes:
+        in_force = SimpleNamespace(entries=entries)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engines, "in_force", lambda: in_force)
+            return canonical.version_of("m")
+
+    same_as = {"same_as": {"version": "v2", "of": "a"}}
+    after = EngineEntry("m", "here", "gpu-1.v2", {**fields, **same_as}, seat="gpu-1")
+    alone = version(before)
+    assert version(replace(before, draining=True), after) == version(after) == alone
+    for changes in ({"launch": {"model": "n.gguf"}}, {"version": "v3"}, {"same_as": {}}):
+        other = replace(after, fields={**after.fields, **changes})
+        assert version(other) != alone, "a new version of the model is another one"
+    assert version(replace(before, draining=True)) != alone
 
 
 def test_only_what_would_be_the_same_again_is_kept() -> None:
