@@ -86,6 +86,22 @@ def test_which_tenants_there_are_shows_only_with_a_scope_for_them(
         assert problem(answer) == (403, "scope_missing")
 
 
+def test_whose_model_it_is_shows_only_with_a_scope_for_tenants(
+    acme: Tenant, operator: User
+) -> None:
+    Model.add("own", by="t", only_for=acme.pk)
+    Model.add("open", by="t")
+    pools = ["pools:read", "pools:write"]
+    for scopes, shown in ((pools, "-"), ([*pools, "limits:read"], "acme")):
+        api = with_scopes(operator, list(scopes))
+        rows = {row["name"]: row["only_for"] for row in api.get("models/").json()["results"]}
+        assert rows == {"own": shown, "open": None}
+    api = with_scopes(operator, pools)
+    for name in ("acme", "nobody"):  # alike, whether or not there is one
+        answer = api.post("models/", name="new", only_for=name)
+        assert (answer.status_code, "limits:read" in answer.content.decode()) == (403, True)
+
+
 def test_it_says_who_it_is(operator: User) -> None:
     key, text = operator_key(operator, ["engines:read"])
     assert Api(Client(), text).get("me/").json() == {

@@ -6,7 +6,7 @@ Models, pools and engines are added here or declared in FOREBAY_ENGINES.
 from typing import Any, ClassVar
 
 import django_filters as f
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
@@ -20,6 +20,8 @@ from inference.models import Engine, FromFile, Model
 from inference.models.served import LONGEST_NAME
 from tenants.models import Tenant
 from tenants.operator_scopes import OperatorScope as Scope
+
+HIDDEN = "-"  # is no name of a tenant
 
 
 def is_name(name: str) -> None:
@@ -69,11 +71,14 @@ class NewModel(ModelChange):
 class ModelShape(DeclaredShape):
     pools: Any = s.StringRelatedField(many=True, help_text="In the order in which they are tried.")
     only_for = s.SerializerMethodField(
-        help_text="The name of the tenant that alone may use it; null: all tenants."
+        help_text="The name of the tenant that alone may use it, `-` for keys of operators without "
+        "`limits:read`; null: all tenants."
     )
     EXAMPLE = {"name": "deepseek-r1", "pools": ["here", "there"], "only_for": None}
 
     def get_only_for(self, model: Model) -> str | None:
+        if model.only_for and getattr(model, "hides_tenant", False):
+            return HIDDEN
         rows = Tenant.objects.filter(pk=model.only_for) if model.only_for else Tenant.objects.none()
         return rows.values_list("name", flat=True).first()
 
@@ -82,14 +87,23 @@ class Models(DeclaredResource):
     shape = ModelShape
 
     def rows(self) -> QuerySet[Model]:
-        return Model.objects.prefetch_related("pools")
+        rows = Model.objects.prefetch_related("pools")
+        return rows.annotate(hides_tenant=Value(not self._sees_tenants))
+
+    @property
+    def _sees_tenants(self) -> bool:
+        key = self.who.operator_key
+        return key is None or Scope.LIMITS_READ in key.scopes
 
     list = listing(Who.OPERATOR, "List the models of the platform.", Scope.POOLS_READ, asks=ByName)
     retrieve = showing(Who.OPERATOR, "Show a model and its pools.", Scope.POOLS_READ)
 
     @Act(Who.OPERATOR, (Scope.POOLS_WRITE,), takes=NewModel)
     def create(self, request: Any) -> Response:
-        """Add a model. It is served once a pool of it has an engine."""
+        """Add a model. It is served once a pool of it has an engine.
+
+        For `only_for` a key of an operator also needs `limits:read`.
+        """
         fields = self.body()
         self.refuse_taken(fields["name"])
         return self.respond(Model.add(**self._with_tenant(fields), by=self.actor), 201)
@@ -103,6 +117,8 @@ class Models(DeclaredResource):
     def _with_tenant(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Returns the fields with the id of the tenant that they name. Raises Problem."""
         if name := fields.get("only_for"):
+            if not self._sees_tenants:  # the answer would say whether there is such a tenant
+                raise scope_missing([Scope.LIMITS_READ])
             text = _("There is no such tenant.")
             fields["only_for"] = self.named(Tenant.objects, "only_for", text, name=name).pk
         return fields
