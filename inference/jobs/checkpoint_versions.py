@@ -8,6 +8,7 @@ from typing import Any
 from inference.jobs import checkpoint_files
 from inference.jobs.checkpoint_files import Files, Poisoned
 from inference.jobs.results import licence_of, mark_erased, result_name
+from inference.jobs.work_folder import newest_step
 from inference.model_registry import importing
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.registering import register, scope_of
@@ -116,11 +117,14 @@ def _lineage(job: Job) -> dict[str, Any]:
 
 
 def _files_of(checkpoint: JobCheckpoint, weights: str) -> Files:
-    """Returns the files of its newest folder, by their names within the adapter or model."""
-    step = f"step-{checkpoint.step:06d}"
+    """Returns the files of its newest folder, by their names within the adapter or model.
+
+    Folders in folders are of what the trainer did before, such as the teacher of a student.
+    """
     folders: dict[str, Files] = {}
     for name, digest, size in checkpoint.files:
         folder, slash, rest = str(name).partition(f"/{weights}/")
-        if slash and folder.startswith(step):
+        if slash and folder.startswith("step-") and "/" not in folder:
             folders.setdefault(folder, []).append([rest, digest, size])
-    return folders[max(folders)] if folders else []
+    newest = max(folders, key=lambda folder: (newest_step([folder]), folder), default="")
+    return folders.get(newest, [])

@@ -39,11 +39,11 @@ def _write_metrics(job: Job, events: Iterable[Event], active_ms: int) -> None:
             train_loss=_number(event.get("train_loss")),
             held_out_loss=_number(event.get("held_out_loss")),
             learning_rate=_number(event.get("learning_rate")),
-            tokens=_whole(event.get("tokens")),
+            tokens=whole(event.get("tokens")),
             active_ms=active_ms,
         )
         for event in events
-        if (step := _whole(event.get("step"))) >= 0
+        if (step := whole(event.get("step"))) >= 0
     }
     JobMetric.objects.bulk_create(
         points.values(),
@@ -74,10 +74,10 @@ def note(job: Job, code: Any, message: Any, level: Any = Level.INFO, **detail: i
 
 def _progress_of(event: Event) -> dict[str, Any]:
     if event["type"] == "metric":
-        return {"tokens": _whole(event.get("tokens"))}
+        return {"tokens": whole(event.get("tokens"))}
     if event["type"] != "progress":
         return {}
-    done, of = _whole(event.get("done")), _whole(event.get("of"))
+    done, of = whole(event.get("done")), whole(event.get("of"))
     return {"done": done, "of": of, "unit": str(event.get("unit", "steps"))[:12]}
 
 
@@ -86,6 +86,7 @@ def _number(value: Any) -> float | None:
     return float(value) if is_one else None
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
+    """Returns a number of the trainer's, 0 for what is no count."""
     is_one = isinstance(value, int) and not isinstance(value, bool)
     return value if is_one and 0 <= value < 2**62 else 0

@@ -14,6 +14,7 @@ from inference.jobs.attending import Position
 from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
 from inference.jobs.events_file import Event, EventsFile
 from inference.jobs.patience import in_database, in_thread
+from inference.jobs.progress import whole
 from inference.jobs.trainer_process import TrainerProcess
 from inference.jobs.work_folder import WorkFolder, names_in, newest_step
 from inference.models import Job
@@ -60,6 +61,7 @@ class Stay:
         self._process: TrainerProcess | None = None
         self._since = self._stop_asked_at = 0.0
         self._has_new, self._deaths = False, 0
+        self._step = 0  # of the last checkpoint that the trainer has reported here
         self._names = frozenset[str]()  # of the checkpoints that are stored
         self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
         self.gpus = gpus_of(job)
@@ -111,7 +113,7 @@ class Stay:
                 return await self._ended(code)
             if self._has_new and not self._stop_asked_at:
                 self._has_new = False
-                if self._unstored():
+                if self._is_ahead():
                     return Advance(await self._checkpoint())
             if await self._obeys(await wish()):
                 return Advance()
@@ -140,7 +142,8 @@ class Stay:
     async def _read(self) -> None:
         events = self._events.read()
         for event in events:
-            self._has_new |= event["type"] == "checkpoint"
+            if event["type"] == "checkpoint":
+                self._has_new, self._step = True, whole(event.get("step"))
             if event["type"] == "error":
                 self._error = event
         if events:
@@ -153,13 +156,18 @@ class Stay:
         files = await self._stored()
         names = names_in(files)  # the trainer works on meanwhile: there may be more than before
         took_ms, self._since = self._gpu_ms(now), now
-        self.position, self._names = Position(newest_step(names), files), names
+        # A student's folders are numbered anew, its events go on from the teacher's steps.
+        step = max(self.position.step, self._step, newest_step(names))
+        self.position, self._names = Position(step, files), names
         self._deaths = 0
         self._counted_ms += took_ms
         return took_ms
 
-    def _unstored(self) -> frozenset[str]:
-        return self._folder.checkpoint_names() - self._names
+    def _is_ahead(self) -> bool:
+        """Returns whether the trainer has a checkpoint that is not stored, or not as its step."""
+        return self._step > self.position.step or bool(
+            self._folder.checkpoint_names() - self._names
+        )
 
     async def _stored(self) -> checkpoint_files.Files:
         for attempt in range(STORE_TRIES):
@@ -177,7 +185,7 @@ class Stay:
         await self._process.kill()  # its children
         self._process = None
         ran_ms = self._gpu_ms(time.monotonic())
-        took_ms = await self._checkpoint() if self._unstored() else 0
+        took_ms = await self._checkpoint() if self._is_ahead() else 0
         if code == DONE:
             return Advance(took_ms or ran_ms, has_ended=True)
         if code == PAUSED:

@@ -79,10 +79,15 @@ class WorkFolder:
             self._lock.close()
 
     def checkpoint_names(self) -> frozenset[str]:
-        """Returns the whole checkpoints here: step-000020, step-000020-m0003 within a step."""
+        """Returns the whole checkpoints here, by their paths within the folder.
+
+        Such as step-000020, step-000020-m0003 within a step, and teacher/step-000020 of the
+        trainer's earlier work in the same job.
+        """
         # os.walk passes over folders that the trainer renames meanwhile, where rglob raises.
-        names = {name for _folder, names, _files in os.walk(self.checkpoints) for name in names}
-        return frozenset(name for name in names if _STEP.fullmatch(name))
+        walked = [(Path(folder), names) for folder, names, _files in os.walk(self.checkpoints)]
+        whole = [path / name for path, names in walked for name in names if _STEP.fullmatch(name)]
+        return frozenset(path.relative_to(self.checkpoints).as_posix() for path in whole)
 
     def _parameters(self) -> dict[str, Any]:
         try:
@@ -133,9 +138,9 @@ class WorkFolder:
 
 
 def names_in(files: Files) -> frozenset[str]:
-    """Returns the checkpoints that have these files."""
-    parts = {part for name, *_rest in files for part in Path(str(name)).parts[:-1]}
-    return frozenset(filter(_STEP.fullmatch, parts))
+    """Returns the checkpoints that have these files, by their paths."""
+    folders = {folder for name, *_rest in files for folder in Path(str(name)).parents}
+    return frozenset(folder.as_posix() for folder in folders if _STEP.fullmatch(folder.name))
 
 
 def remove_left_behind() -> None:
@@ -175,6 +180,6 @@ def _remove(path: Path) -> None:
 
 
 def newest_step(names: Iterable[str]) -> int:
-    """Returns the highest step of checkpoints, 0 without any."""
-    matches = [match for name in names if (match := _STEP.fullmatch(name))]
+    """Returns the highest number among the names of checkpoints, 0 without any."""
+    matches = [match for name in names if (match := _STEP.fullmatch(name.rpartition("/")[2]))]
     return max((int(match[1]) for match in matches), default=0)

@@ -2,8 +2,9 @@
 
 It needs nothing but Python. The order's parameters say what happens: `steps` of `step_s` seconds, a
 checkpoint each `save_every`, and at the step `at` one of `ends` (an exit code), `dies` (by SIGKILL,
-`times` times) or `full` (its disk). Each step it begins is a line of the file `diary`, and the
-variable that it `shows`; the file `oom` says how soon the kernel ends it.
+`times` times), `waits` (for a file) or `full` (its disk). Each step it begins is a line of the file
+`diary`, and the variable that it `shows`; the file `oom` says how soon the kernel ends it. With
+`teacher` it does so many steps before, and their checkpoints are in a folder.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ class Trainer:
     def __init__(self, order: dict[str, Any]) -> None:
         self.wishes = {"steps": 6, "step_s": 0.05, "save_every": 2, **order["parameters"]}
         self.output, self.checkpoints = Path(order["output"]), Path(order["checkpoints"])
-        self.order, self.stopping, self.tokens = order, False, 0
+        self.order, self.stopping, self.before = order, False, 0
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, *_signal: object) -> None:
@@ -37,24 +38,36 @@ class Trainer:
                 file.write(f"{line}\n")
 
     def run(self) -> int:
+        student = self.checkpoints
+        if steps := self.wishes.get("teacher"):
+            self.checkpoints = student / "teacher"
+            self.checkpoints.mkdir(exist_ok=True)
+            if code := self._steps(steps):
+                return code
+            self.checkpoints, self.before = student, steps
+        if code := self._steps(self.wishes["steps"]):
+            return code
+        self._result()
+        return 0
+
+    def _steps(self, steps: int) -> int:
         done = self._newest()
         if oom := self.wishes.get("oom"):
             Path(oom).write_text(Path("/proc/self/oom_score_adj").read_text())
-        self.note(f"has {done}")
+        self.note(f"has {self.before + done}")
         if name := self.wishes.get("shows"):
             self.note(f"{name}={os.environ.get(name)}")
-        while done < self.wishes["steps"]:
+        while done < steps:
             done += 1
-            self.note(f"begins {done}")
+            self.note(f"begins {self.before + done}")
             time.sleep(self.wishes["step_s"])
-            self._point(done)
-            if code := self._staged(done):
+            self._point(self.before + done)
+            if code := self._staged(self.before + done):
                 return code
             if self.stopping or done % self.wishes["save_every"] == 0:
                 self._save(done)
             if self.stopping:
                 return 75
-        self._result()
         return 0
 
     def _newest(self) -> int:
@@ -66,7 +79,7 @@ class Trainer:
         return max(steps, default=0)
 
     def _point(self, done: int) -> None:
-        of = self.wishes["steps"]
+        of = self.wishes.get("teacher", 0) + self.wishes["steps"]
         loss = {"train_loss": 5 / done, "held_out_loss": 6 / done if done % 2 == 0 else None}
         loss["learning_rate"] = 4e-4 * (1 - done / of)
         self.event("metric", step=done, epoch=done / of, tokens=100 * done, **loss)
@@ -78,6 +91,8 @@ class Trainer:
         if code := self.wishes.get("ends"):
             self.event("error", code="staged", message="it was told to end", fits="1 GB")
             return int(code)
+        while (sign := self.wishes.get("waits")) and not Path(sign).exists() and not self.stopping:
+            time.sleep(0.02)
         if mark := self.wishes.get("dies"):
             lives = Path(mark)
             count = len(lives.read_text()) if lives.exists() else 0
@@ -97,7 +112,8 @@ class Trainer:
             write_adapter(draft / "adapter", done)
         with contextlib.suppress(FileExistsError, OSError):
             draft.rename(self.checkpoints / f"step-{done:06d}")
-        self.event("checkpoint", step=done, folder=str(self.checkpoints / f"step-{done:06d}"))
+        folder = self.checkpoints / f"step-{done:06d}"
+        self.event("checkpoint", step=self.before + done, folder=str(folder))
 
     def _result(self) -> None:
         kind, output = self.order["kind"], self.output
@@ -107,6 +123,9 @@ class Trainer:
             write_model(output / "model", 2)
         elif kind == "prepare":
             (output / "train.jsonl").write_text('{"text": "clean"}\n')
+        elif kind == "score" and self.wishes.get("calibrate"):
+            (output / "calibrator").mkdir()
+            (output / "calibrator/calibrator.json").write_text('{"method": "platt"}')
         report = {"steps": self.wishes["steps"], "samples": ["a secret"]}
         (output / "report.json").write_text(json.dumps(report))
         self.event("result", folder=str(output))

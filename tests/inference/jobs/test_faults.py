@@ -16,6 +16,7 @@ from infrastructure.objects.place import StoreError
 from tenants.models import Quota
 from tests.inference.conftest import forget_pool
 from tests.inference.jobs.works import Works, in_database, rows
+from tests.inference.running import until
 
 
 async def test_a_killed_trainer_goes_on_from_its_last_checkpoint(works: Works) -> None:
@@ -89,17 +90,44 @@ async def test_a_worker_that_stops_puts_the_job_back_and_another_goes_on(works: 
 
 async def test_a_lost_lease_loses_the_steps_since_the_last_checkpoint_alone(works: Works) -> None:
     """As after the death of a worker: another one goes on, and the steps are paid once."""
-    job = await works.create(steps=12, step_s=0.2, save_every=4)
-    runner = works.start()
-    await works.reaches(job, "running", step=6)
-    runner.stopping = True
-    assert await works.bench.leases_run_out() == 1
+    sign = works.folder / "sign"
+    job = await works.create(steps=12, save_every=4, at=6, waits=str(sign))
+    await _loses_its_lease(works, job, step=6, checkpoint=4)
+    sign.touch()
     works.start()
     job = await works.reaches(job, "succeeded")
-    assert sorted(set(works.steps())) == list(range(1, 13))
-    assert "has 4" in works.lines() or "has 8" in works.lines()
+    assert works.steps() == [*range(1, 7), *range(5, 13)]
     assert (job.gpu_ms, job.cost) == await works.bill()
     assert await in_database(Completion.objects.count)() == 1
+
+
+async def test_a_student_goes_on_though_its_teachers_checkpoints_have_the_same_names(
+    works: Works,
+) -> None:
+    """Its step 2 is the job's step 6, and its folder is named as one of the teacher's."""
+    sign = works.folder / "sign"
+    job = await works.create("distil", teacher=4, steps=4, save_every=2, at=7, waits=str(sign))
+    await _loses_its_lease(works, job, step=7, checkpoint=6)
+    sign.touch()
+    works.start()
+    await works.reaches(job, "succeeded")
+    assert works.steps() == [*range(1, 8), 7, 8]
+    points = await rows(JobMetric.objects.filter(job=job).values_list("step", flat=True))
+    assert sorted(points) == list(range(1, 9))
+
+
+async def _loses_its_lease(works: Works, job: Job, *, step: int, checkpoint: int) -> None:
+    """Have a worker lose it at the step, with the checkpoint stored, and end its trainer."""
+    works.start()
+    await works.reaches(job, "running", step=step)
+    await until(lambda: in_database(_checkpoint_at)(job, checkpoint))
+    works.bench.runners[-1].stopping = True
+    assert await works.bench.leases_run_out() == 1
+    await asyncio.wait_for(works.bench.drains[-1], 60)
+
+
+def _checkpoint_at(job: Job, step: int) -> JobCheckpoint | None:
+    return JobCheckpoint.objects.filter(job=job, step=step).first()
 
 
 async def test_redis_loses_everything(works: Works) -> None:
