@@ -20,6 +20,7 @@ from inference.model_registry.registering import register
 from inference.models import (
     DataSetVersion,
     Job,
+    JobKind,
     ModelVersion,
     VersionKind,
 )
@@ -77,7 +78,14 @@ def finish_preparation(job: Job, output: Path) -> None:
 
 
 def finish_scoring(job: Job, output: Path) -> None:
-    _save(job, result=_report(output))
+    """Register the calibrator of the scores where one was fitted; else there is a report alone."""
+    calibrator = output / "calibrator"
+    if not calibrator.is_dir():
+        return _save(job, result=_report(output))
+    with tenant_scope(job.tenant_id):
+        adapter = _adapter(job)
+    made_of = [adapter.pk] if adapter else []
+    return _register(job, output, calibrator, VersionKind.CALIBRATOR, made_of)
 
 
 def _adapter(job: Job) -> ModelVersion | None:
@@ -122,9 +130,10 @@ def mark_erased(job: Job, version: ModelVersion) -> None:
 
 def result_name(job: Job) -> str:
     """Returns the registry's name of what the job makes: its suffix, else its kind."""
-    suffix = str(texts.known(job).get("suffix") or job.kind)
+    usual = VersionKind.CALIBRATOR if job.kind == JobKind.SCORE else job.kind
+    suffix = str(texts.known(job).get("suffix") or usual)
     base = _NO_NAME.sub("-", job.base.partition("@")[0].lower()).strip("-._")
-    end = _NO_NAME.sub("-", suffix.lower()).strip("-._") or job.kind
+    end = _NO_NAME.sub("-", suffix.lower()).strip("-._") or usual
     return f"{base[: 78 - len(end)]}-{end}".strip("-._")
 
 

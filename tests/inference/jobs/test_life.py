@@ -43,6 +43,23 @@ async def test_a_job_succeeds_and_registers_what_it_made(works: Works) -> None:
     assert (job.done, job.of, job.tokens, job.time_left) == (6, 6, 600, None)
 
 
+async def test_a_calibrator_of_scores_is_registered(works: Works) -> None:
+    job = await works.create("score", calibrate="platt")
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    version = await in_database(ModelVersion.objects.get)(pk=job.result_version_id)
+    assert (str(version), version.kind) == ("tiny-calibrator@1", VersionKind.CALIBRATOR)
+    assert (await in_database(version.parents.get)()).name == "tiny"
+    assert job.result == {"steps": 6, "model": "tiny-calibrator@1"}
+
+
+async def test_scores_without_a_calibrator_are_a_report_alone(works: Works) -> None:
+    job = await works.create("score")
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    assert (job.result, job.result_version_id) == ({"steps": 6}, None)
+
+
 async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
     job = await works.create(steps=6, save_every=2)
     works.start()
