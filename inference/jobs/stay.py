@@ -17,6 +17,7 @@ from inference.jobs.patience import in_database, in_thread
 from inference.jobs.progress import whole
 from inference.jobs.trainer_process import TrainerProcess
 from inference.jobs.work_folder import WorkFolder, names_in, newest_step
+from inference.metrics import work
 from inference.models import Job
 from infrastructure.objects.place import StoreError
 
@@ -161,6 +162,7 @@ class Stay:
         self.position, self._names = Position(step, files), names
         self._deaths = 0
         self._counted_ms += took_ms
+        work.CHECKPOINTS.of(self.job.kind).value += 1
         return took_ms
 
     def _is_ahead(self) -> bool:

@@ -3,6 +3,7 @@
 import time
 
 from inference.metrics.labels import CLASS, MODEL, POOL, TENANT, tenant
+from inference.models import JobKind
 from inference.order import Order
 from inference.record.statements import Outcome
 from infrastructure.metrics import Counter, Histogram, Label
@@ -55,6 +56,16 @@ PREEMPTIONS = Counter(
 )
 HANDED_OVER = Counter(
     "forebay_handovers_total", "Requests that went on in another pool of their model", *_WORK
+)
+GPU_SECONDS = Counter(
+    "forebay_gpu_seconds_total",
+    "GPU time of jobs and other work in steps, counted with each checkpoint",
+    *_WORK,
+)
+CHECKPOINTS = Counter(
+    "forebay_job_checkpoints_total",
+    "Checkpoints of the trainer that were put into FOREBAY_JOB_STORE, by the kind of their job",
+    Label.of("kind", *JobKind.values),
 )
 
 

@@ -119,10 +119,12 @@ class Run:
         """
         checkpoints = self.services.checkpoints
         assert checkpoints, f"{self.order.klass} is a class without checkpoints"
-        is_first = step == self.earlier.step + 1
+        is_first, before_ms = step == self.earlier.step + 1, checkpoints.parked.gpu_ms
         if not await self._patiently(checkpoints.write, step, state, work_units, self.queue_ms):
             self.abandon()
             await asyncio.sleep(0)  # raises CancelledError
+        took = work.GPU_SECONDS.of(*work.labels(self.order, self.item.klass))
+        took.value += work_units.gpu_ms // 1000 - before_ms // 1000  # counters hold whole numbers
         if await self._owes_its_slot():
             self.signals.parks_here = True
             raise ParksHere

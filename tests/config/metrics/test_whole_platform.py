@@ -23,15 +23,20 @@ from inference import request_id
 from inference.engine_entries import EngineEntry
 from inference.engines import forget, put_in_force
 from inference.engines.health import breakers
-from inference.metrics import engines, queues
+from inference.jobs.endings import PAUSING
+from inference.metrics import engines, jobs, queues
+from inference.models import Job, JobState
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from infrastructure.metrics import FAMILIES, registry
 from infrastructure.redis.cluster_link import link_to
 from tenants import figures as of_tenants
 from tenants.models import Reconciliation, Tenant
+from tenants.roles import Role
 from tests.audit.sealed import Trail, empty, superuser
+from tests.inference.data_sets.made import a_job, a_model
 from tests.inference.orders import an_item
+from tests.people import join
 
 pytestmark = pytest.mark.django_db(transaction=True)
 POOL = "metrics-test"
@@ -202,6 +207,29 @@ def test_days_whose_books_differ(database: psycopg.Connection[object]) -> None:
     of_tenants.forget()
     of_tenants.read(database)
     assert of("forebay_reconciliation_differences") == 1
+
+
+def test_jobs_and_models_by_kind_and_state(database: psycopg.Connection[object]) -> None:
+    alice = join(Tenant.open("acme", by="test"), "alice@acme.example", Role.OWNER)
+    job = a_job(alice)
+    for _ in range(2):
+        a_job(alice)
+    Job.objects.filter(pk=job.pk).update(state=JobState.PAUSED, reason="disk_full")
+    a_model(alice.tenant, "support")
+    jobs.forget()
+    jobs.read(database)
+    assert of("forebay_jobs", "fine-tune", "succeeded") == 2
+    assert of("forebay_jobs", "fine-tune", "paused") == 1
+    assert of("forebay_jobs_paused", "disk_full") == 1
+    assert of("forebay_model_versions", "adapter", "ready") == 1
+    jobs.forget()
+    with pytest.raises(StopIteration):
+        of("forebay_jobs_paused", "disk_full")
+
+
+@pytest.mark.unit
+def test_each_reason_of_a_paused_job_has_a_name_in_metrics() -> None:
+    assert set(jobs.REASONS) >= PAUSING
 
 
 # Valkey ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from inference import engines
 from inference.engine_entries import EngineEntry
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
 from inference.jobs.work_folder import remove_left_behind
+from inference.metrics import work
 from inference.model_registry.importing import import_all
 from inference.models import (
     Completion,
@@ -61,7 +62,8 @@ async def test_scores_without_a_calibrator_are_a_report_alone(works: Works) -> N
 
 
 async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
-    job = await works.create(steps=6, save_every=2)
+    stored, job = work.CHECKPOINTS.of("fine-tune"), await works.create(steps=6, save_every=2)
+    before = stored.value
     works.start()
     await works.reaches(job, "succeeded")
     points = await rows(JobMetric.objects.filter(job=job).since(0))
@@ -73,6 +75,7 @@ async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
     assert [p.step for p in later] == [5, 6]
     kept = await rows(JobCheckpoint.objects.filter(job=job).order_by("step"))
     assert kept[-1].step == 6
+    assert stored.value - before == len(kept)
     assert kept[-1].held_out_loss == 1
     assert {name for name, *_ in kept[-1].files} >= {
         "step-000006/state.json",

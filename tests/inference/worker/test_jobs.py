@@ -17,6 +17,7 @@ from inference import classes
 from inference.classes import CLASSES
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
+from inference.metrics import work
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import prefix
@@ -109,8 +110,11 @@ async def test_it_costs_what_its_steps_took(bench: Bench) -> None:
     """Tokens and GPU-seconds, both priced."""
     charge = Charge(prompt_price=10.0, completion_price=100.0, gpu_price=7_000.0)
     order = await count(bench, 4, charge=charge, reply_to="web-of-counts")
+    shown = work.GPU_SECONDS.of(*work.labels(order, "count"))
+    before_s = shown.value
     bench.start(ScriptedEngine())
     row = await counted_once(order, 4, attempts=1, preemptions=0, status=200)
+    assert shown.value - before_s == 4 * GPU_MS // 1000
     assert row.cost == 4 * 10 + 8 * 100 + round(4 * 1.5 * 7_000)
     assert (
         await in_database(LedgerEntry.objects.get)(request_id=order.id, kind="settle")
