@@ -107,7 +107,7 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 
 # The trainer's tests that need PyTorch, in its own environment's process: tests/README.md.
 test-models: .venv/.dev .venv-train/.ready
-	FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer tests/inference/jobs/test_real_trainer.py --timeout 3600 $(ARGS)
+	FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer tests/inference/jobs/test_real_trainer.py tests/e2e/test_quick_start.py --timeout 3600 $(ARGS)
 
 .venv-train/.ready: requirements/train.txt requirements/torch.txt requirements/install-train.sh
 	@sh requirements/install-train.sh $(PYTHON) .venv-train

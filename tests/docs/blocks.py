@@ -15,6 +15,7 @@ PAGES = [
 # First words of a command line; what stands in a block without any of them is no shell.
 PROGRAMS = set(
     shlex.split("""
+    .venv-train/bin/lm_eval .venv-train/bin/pip
     ansible-playbook .venv/bin/pip .venv/bin/pre-commit .venv/bin/python .venv/bin/pytest apt-get
     cat cd celery chmod chown cp createdb curl docker export forebay git grpcurl haproxy helm
     install journalctl kubectl kill ls lsof make manage.py mkdir mv nvidia-smi openssl

@@ -12,6 +12,7 @@ ROOT = "changes a machine as root; tests/deploy/ reads the units and runs the wh
 GPU = "needs a GPU and its driver"
 SUITE = "runs this suite"
 CHANGES = "changes this checkout"
+INDEX = "needs a package index"
 ELSEWHERE = "is typed on a machine of the reader, with names of theirs"
 
 _START = "tests/supervisor/test_start_and_stop.py::test_it_says_what_to_open_and_what_to_paste"
@@ -39,15 +40,14 @@ _OPERATING = (
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
 _ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
-_EVALUATE = (
-    "tests/config/command/test_evaluate.py::test_it_waits_and_prints_figures_beside_their_baselines"
-)
+_MODELS = "tests/config/command/operating/test_models_pages.py::"
 
-_JOBS = "tests/config/command/operating/test_jobs.py::test_a_job_is_created_followed_and_cancelled"
+_QUICK_START = (
+    "tests/e2e/test_quick_start.py::test_pages_become_a_model_that_is_evaluated_and_answers"
+)
 _FLEET = "tests/ansible/test_fleet.py::"
 _TRAINER = (
-    "tests/trainer/formats/test_in_the_engine.py::"
-    "test_q8_0_takes_27_percent_and_one_percent_of_perplexity_at_most"
+    "tests/trainer/formats/test_eight_bits.py::test_the_order_of_the_page_is_done_by_its_command"
 )
 
 RULES: list[tuple[str, str]] = [
@@ -64,16 +64,22 @@ RULES: list[tuple[str, str]] = [
     (r"\.venv/bin/python manage\.py audit_check", RUN),
     (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
     (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
-    (r"forebay evaluate .*", _EVALUATE),
-    (r"forebay jobs (list|create|follow|pause) .*", _JOBS),
-    (r"export FOREBAY_OPERATOR_KEY=.*", ELSEWHERE),
+    (r"export PATH=.*|export FOREBAY_API_KEY=\$\(make .*", _QUICK_START),
+    (r"make -s manage ARGS='register_model .*'", _QUICK_START),
+    (r"forebay jobs create demo .*", _QUICK_START),
+    (r"forebay adapters (create|promote) .*", _QUICK_START),
+    (r"tar -czf var/pages.tar.gz .*|python3 -c 'import json, pathlib; .*", _QUICK_START),
+    (r"forebay evaluate smollm2-135m:manual .*", _QUICK_START),
+    (r"curl http://localhost:8000/v1/chat/completions .*smollm2-135m:manual.*", _QUICK_START),
+    (r"forebay evaluate .*", _MODELS + "test_evaluation"),
+    (r"forebay jobs (list|create|follow|pause) .*", _MODELS + "test_jobs"),
+    (r"forebay data-sets (upload|show|report) .*", _MODELS + "test_data_sets"),
     (
-        r"forebay data-sets (upload|show|report) .*",
-        "tests/config/command/operating/test_data_sets.py::"
-        "test_a_file_is_uploaded_shown_and_removed",
+        r"\.venv-train/bin/pip install lm-eval|HF_HUB_OFFLINE=1 .* \.venv-train/bin/lm_eval .*",
+        INDEX,
     ),
     (
-        r"forebay trainer (install|check)",
+        r"forebay trainer (install|check)( --yes)?",
         "tests/config/command/test_trainer.py::test_it_says_what_it_takes_installs_and_is_ready",
     ),
     (r"export FOREBAY_(URL|(OPERATOR|API)_KEY_FILE)=.*", ELSEWHERE),
@@ -97,7 +103,7 @@ RULES: list[tuple[str, str]] = [
     (r"python (audit/offline/)?forebay_verify.py .*", _OFFLINE),
     (r"forebay check", "tests/config/command/test_check.py::test_servers_and_tables_are_looked_at"),
     (r"python docs/examples/grpc_client.py .*", _GRPC),
-    (r"pip install grpcio-tools grpcio-status", "needs a package index"),
+    (r"pip install grpcio-tools grpcio-status", INDEX),
     (r"python -m grpc_tools.protoc .*", _GRPC),
     (r".venv/bin/python -m bench.simulate .*", _SIMULATED),
     (r".venv/bin/python manage.py (makemessages|compilemessages) .*", CHANGES),
@@ -142,7 +148,7 @@ RULES: list[tuple[str, str]] = [
     ),
     (
         r"python3 -m venv ~/ansible|~/ansible/bin/.*|python3 -m pip download .*",
-        "needs a package index",
+        INDEX,
     ),
     (r"tar -C wheels -cf wheels.tar .", _FLEET + "platform"),
     (

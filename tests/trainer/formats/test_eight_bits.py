@@ -1,6 +1,9 @@
 """Eight bits: as Q8_0, and as rows of int8 in the format that vLLM reads."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from config.environment import PROJECT
 from tests.trainer.formats import tiny
 from tests.trainer.process import Run, work
 from trainer.formats.gguf_file import GgufFile, Written, fitting, write_gguf
@@ -119,3 +123,20 @@ def test_a_quantised_folder_is_no_base(base: Path, tmp_path: Path) -> None:
     model = quantise(tmp_path / "first", base, format="int8").output / "model"
     with pytest.raises(Refusal, match="quantised already"):
         quantise(tmp_path / "second", model, format="int8")
+
+
+def test_the_order_of_the_page_is_done_by_its_command(base: Path, tmp_path: Path) -> None:
+    """docs/models/quantise.md, with folders of the test in place of its own."""
+    page = (PROJECT / "docs/models/quantise.md").read_text()
+    (block,) = re.findall(r"^```json\n(.*?)^```", page, re.S | re.M)
+    order = json.loads(block) | {"base": str(base)}
+    order |= {name: str(tmp_path / name) for name in ("output", "checkpoints")}
+    (tmp_path / "ORDER.json").write_text(json.dumps(order))
+    assert "    python -m trainer ORDER.json\n" in page
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainer", str(tmp_path / "ORDER.json")], cwd=PROJECT, check=False
+    )
+    assert ended.returncode == 0
+    assert (tmp_path / "output" / "model.gguf").is_file()
+    events = (tmp_path / "output" / "events.jsonl").read_text().splitlines()
+    assert json.loads(events[-1])["share"] < 1
