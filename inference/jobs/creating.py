@@ -104,6 +104,9 @@ def _kind(wanted: Wanted) -> JobKind:
     has_data = bool(wanted.training_file or wanted.data_set_version)
     if wanted.training_file and wanted.data_set_version:
         raise JobRefused("name a file or a data set, not both", param="training_file")
+    if wanted.validation_file and not wanted.training_file:
+        text = "a validation file stands beside a training file"
+        raise JobRefused(text, param="validation_file")
     if kind.needs_base and not wanted.base:
         raise JobRefused(f"a job of kind {wanted.kind} needs a base model", param="model")
     if kind.needs_data and not has_data:

@@ -1,14 +1,16 @@
 """Jobs over the management API: created, followed, paused; never another tenant's."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from inference.batch.file_store import FileOwner, FileWriter
 from inference.jobs.bases import Place
 from inference.jobs.progress import note
-from inference.models import Job, JobCheckpoint, JobMetric
-from tenants.models import Quota, Tenant
+from inference.models import File, FilePurpose, Job, JobCheckpoint, JobMetric
+from tenants.models import ApiKey, Quota, Tenant
 from tests.console.api.conftest import Api, Enter
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +67,30 @@ def test_its_curve_is_read_from_a_point_on(api: Api, acme: Tenant) -> None:
     assert (checkpoint["step"], checkpoint["has_files"]) == (2, True)
 
 
+def test_files_of_the_key_are_the_two_parts_of_its_data(
+    api: Api, acme: Tenant, globex: Tenant
+) -> None:
+    key = ApiKey.objects.get()
+    owner = FileOwner(acme.id, key.subject_id, key.id, f"key:{key.id}")
+    train, held_out = (_file(owner, name) for name in ("train", "held_out"))
+    files = {"training_file": train.public_id, "validation_file": held_out.public_id}
+    created(api, kind="score", **files)
+    job = Job.objects.get()
+    assert (job.training_file_id, job.validation_file_id) == (train.pk, held_out.pk)
+    del files["training_file"]
+    answer = api.post(LIST, kind="score", base="tiny", **files)
+    assert (answer.status_code, Job.objects.count()) == (400, 1)
+    strangers = _file(FileOwner(globex.id, uuid4(), None, "test"), "theirs").public_id
+    answer = api.post(LIST, kind="score", base="tiny", **{**files, "validation_file": strangers})
+    assert answer.json()["errors"] == {"validation_file": ["There is none."]}
+
+
+def _file(owner: FileOwner, name: str) -> File:
+    writer = FileWriter(owner, FilePurpose.FINE_TUNE, f"{name}.jsonl")
+    writer.write(b'{"text": "a page"}\n')
+    return writer.finish()
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -72,6 +98,7 @@ def test_its_curve_is_read_from_a_point_on(api: Api, acme: Tenant) -> None:
         ({"kind": "fine-tune", "base": "tiny"}, 400),
         ({"kind": "quantise"}, 400),
         ({"kind": "score", "base": "tiny", "training_file": "file-1"}, 400),
+        ({"kind": "score", "base": "tiny", "validation_file": "file-1"}, 400),
         ({"kind": "prepare", "data_set_version": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e"}, 400),
     ],
 )

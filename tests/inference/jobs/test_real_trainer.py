@@ -128,6 +128,25 @@ async def test_a_base_is_scored_on_a_file_of_tasks(tiny: Works, tasks: str) -> N
     assert report["figures"]
 
 
+async def test_scores_are_calibrated_by_a_version_of_their_own(tiny: Works) -> None:
+    """On a part of the tasks; the other one judges it."""
+    owner = await in_database(tiny.owner)(tiny.bench.acme)
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in TASKS["choices"] * 4)
+    train, held_out = [
+        await in_database(tiny.file)(tiny.bench.acme, "score", owner, lines) for _ in range(2)
+    ]
+    job = await tiny.create(
+        "score", base="tiny-real", owner=owner, training_file=train, validation_file=held_out,
+        parameters={"length": 64, "calibrate": "platt"},
+    )  # fmt: skip
+    tiny.start()
+    job = await tiny.reaches(job, "succeeded", seconds=1800)
+    assert await _result(job) == (
+        "tiny-real-calibrator@1", VersionKind.CALIBRATOR, {"calibrator.json"},
+    )  # fmt: skip
+    assert _report(job)["calibrated"]
+
+
 async def test_data_is_prepared_and_counted_in_a_bases_tokens(tiny: Works) -> None:
     job = await tiny.create("prepare", base="tiny-real", parameters={"deduplicate": False})
     tiny.start()
@@ -138,8 +157,8 @@ async def test_data_is_prepared_and_counted_in_a_bases_tokens(tiny: Works) -> No
 
 
 def _report(job: Job) -> dict[str, Any]:
-    assert job.result is not None
-    return job.result
+    report: dict[str, Any] = job.result or {}
+    return report
 
 
 async def _result(job: Job) -> tuple[str, str, set[str]]:

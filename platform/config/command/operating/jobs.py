@@ -25,7 +25,7 @@ from config.command.operating.program import (
 
 LOOK_EVERY_S = 2.0
 OVER = ("succeeded", "failed", "cancelled")
-_NEW = ("kind", "base", "training_file", "parameters", "suffix", "pool")
+_NEW = ("kind", "base", "training_file", "validation_file", "parameters", "suffix", "pool")
 _COLUMNS: Columns = {
     "NAME": "name",
     "KIND": "kind",
@@ -56,6 +56,7 @@ def jobs(arguments: Sequence[str]) -> int:
     creating.add_argument("--base", metavar="MODEL", help="NAME or NAME@3 of the registry")
     creating.add_argument("--data-set-version", metavar="DATA_SET", help="NAME, NAME@2, or its id")
     creating.add_argument("--training-file", metavar="ID", help="of /v1/files, of the same key")
+    creating.add_argument("--validation-file", metavar="ID", help="the held-out part beside it")
     creating.add_argument("--parameters", type=json_object, metavar="JSON", help="of the trainer")
     creating.add_argument("--suffix", help="of the name of what it makes")
     creating.add_argument("--pool", help="whose GPUs it uses")

@@ -82,6 +82,9 @@ class NewJob(Shape):
     training_file = s.CharField(
         max_length=40, required=False, help_text="An own file of `/v1/files`, of `fine-tune`."
     )
+    validation_file = s.CharField(
+        max_length=40, required=False, help_text="The held-out part, beside a training file."
+    )
     parameters = s.DictField(required=False, default=dict, help_text="Of the trainer.")
     suffix = s.CharField(max_length=creating.SUFFIX, required=False, default="")
     seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
@@ -123,11 +126,12 @@ class Jobs(Resource):
     def create(self, request: Any, **path: Any) -> Response:
         """Create a job of any kind. It is validated, then waits for a GPU."""
         fields = self.body()
-        version, file = fields.pop("data_set_version", None), fields.pop("training_file", None)
+        version = fields.pop("data_set_version", None)
+        for name in ("training_file", "validation_file"):
+            if file := fields.pop(name, None):
+                fields[name] = self._file(file, name)
         wanted = Wanted(
-            data_set_version=self._data_set_version(version) if version else None,
-            training_file=self._file(file) if file else None,
-            **fields,
+            data_set_version=self._data_set_version(version) if version else None, **fields
         )
         return self.respond(creating.create(owner_of(self.who, self.url_tenant), wanted), 201)
 
@@ -136,14 +140,14 @@ class Jobs(Resource):
         row: DataSetVersion = self.named(rows, "data_set_version", _("There is none."), pk=pk)
         return row
 
-    def _file(self, file_id: str) -> File:
+    def _file(self, file_id: str, field: str) -> File:
         """Returns a file of the caller's key."""
         rows = File.objects.whole().filter(tenant=self.url_tenant)
         rows = rows.of_key(self.who.key.pk) if self.who.key else rows.none()
         digits = file_id.removeprefix("file-")
         if len(digits) != 32 or any(c not in "0123456789abcdef" for c in digits):
-            raise bad_request({"training_file": [_("There is none.")]})
-        file: File = self.named(rows, "training_file", _("There is none."), pk=digits)
+            raise bad_request({field: [_("There is none.")]})
+        file: File = self.named(rows, field, _("There is none."), pk=digits)
         return file
 
 
