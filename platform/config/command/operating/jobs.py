@@ -166,10 +166,10 @@ def _point_line(row: Row) -> str:
 
 
 def _ended(row: Row) -> Result:
-    result = outcome("job", row["name"], row["state"], row)
     if row["state"] == "failed":
         raise Trouble(f"job {row['name']} failed: {row['reason']}")
-    return result
+    why = f" ({row['reason']})" if row["state"] == "paused" else ""
+    return outcome("job", row["name"], f"{row['state']}{why}", row)
 
 
 def _duration(seconds: int | None) -> str:

@@ -49,6 +49,7 @@ def test_a_job_is_created_followed_and_cancelled(forebay: Forebay, acme: Tenant)
     paused = forebay(f"jobs pause acme {job.public_id}")
     assert paused == (0, f"job {job.public_id}: paused\n", "")
     followed = forebay(f"jobs follow acme {job.public_id}")
+    assert followed.out == f"job {job.public_id}: paused (by_request)\n"
     assert "started at step 0" in followed.err
     assert "step 1 train 2.5000 tokens 9" in followed.err
     assert forebay(f"jobs resume acme {job.id} --dry-run").out.endswith("would be resumed\n")
