@@ -1,8 +1,9 @@
 """What the erasure of a person does to data sets, and to models that were trained on them.
 
 Rows of the person go. A version that was made from such rows without saying whose they are is
-emptied. Models whose training saw any of these versions are marked, and so are those made from
-them. Every owner gets a notice.
+emptied. While a legal hold keeps the words of another of its people it is out of use instead:
+nobody reads it, nothing is trained on it, and it is emptied after the hold. Models whose training
+saw any of these versions are marked, and so are those made from them. Every owner gets a notice.
 
 Whether a model holds personal data depends on the case (EDPB, Opinion 28/2024, 17 December 2024,
 https://www.edpb.europa.eu/our-work-tools/our-documents/opinion-board-art-64/opinion-282024-certain-data-protection-aspects_en).
@@ -19,6 +20,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.erasure.erasers import Evidence
 from inference.data_sets import encryption
+from inference.data_sets.deleting import held_people
 from inference.models import (
     ChunkPart,
     DataSetChunk,
@@ -36,9 +38,14 @@ def purge(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Purge a person from a tenant's data sets, in the open transaction."""
     versions = list(containing(tenant_id, subject_id))
     rows = sum(_purge_rows(version, subject_id) for version in versions)
-    emptied = [empty(version) for version in versions if not version.traces_people]
     _people(tenant_id, subject_id).delete()
-    return {"data_set_versions": len(versions), "rows": rows, "emptied": sum(emptied)}
+    untraced = [version for version in versions if not version.traces_people]
+    held = [version for version in untraced if held_people(version)]
+    emptied = [empty(version) for version in untraced if version not in held]
+    for version in held:
+        hold(version)
+    evidence = {"data_set_versions": len(versions), "rows": rows, "emptied": sum(emptied)}
+    return {**evidence, "held": len(held)} if held else evidence
 
 
 def remaining(tenant_id: UUID, subject_id: UUID) -> int:
@@ -106,6 +113,20 @@ def empty(version: DataSetVersion) -> bool:
     )
     _tell(version, DataSetNoticeKind.EMPTIED, rows)
     return True
+
+
+def hold(version: DataSetVersion) -> None:
+    """Put a version out of use whose rows a legal hold keeps, and which would be emptied."""
+    others = DataSetVersion.objects.ready().filter(pk=version.pk)
+    if others.update(state=DataSetState.HELD, purged_at=timezone.now()):
+        _tell(version, DataSetNoticeKind.HELD, version.rows + version.held_out_rows)
+
+
+def empty_released(tenant_id: UUID) -> int:
+    """Empty the versions that a hold has kept, and none keeps any more. Returns their number."""
+    held = DataSetVersion.objects.filter(tenant_id=tenant_id, state=DataSetState.HELD)
+    versions = held.select_related("data_set")
+    return sum([empty(version) for version in versions if not held_people(version)])
 
 
 def _tell(version: DataSetVersion, kind: DataSetNoticeKind, rows: int) -> None:

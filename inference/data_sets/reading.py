@@ -5,12 +5,13 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
+from django.core.exceptions import ValidationError
 
 from audit.actions import Action
 from audit.trail.record import checked_reason
 from inference.data_sets import chunks, encryption, rows
 from inference.data_sets.rows import with_person
-from inference.models import ChunkPart, DataSetVersion
+from inference.models import ChunkPart, DataSetState, DataSetVersion
 
 SAMPLES, LONGEST_SAMPLE = 5, 4_000  # characters
 _PARTS = (ChunkPart.TRAIN, ChunkPart.HELD_OUT)
@@ -23,7 +24,7 @@ class Sample(NamedTuple):
 
 def samples(version: DataSetVersion, *, by: str, reason: str) -> list[Sample]:
     """Returns some rows, the same each time, and records that. Raises ValidationError."""
-    reason = checked_reason(reason)
+    reason = _checked(version, reason)
     parts = version.chunks.filter(part__in=_PARTS).values_list("pk", flat=True)
     picked = sorted(parts, key=lambda pk: sha256(f"{version.pk}{pk}".encode()).digest())[:SAMPLES]
     lines = [row.line for pk in picked for row in list(chunks.rows_of(version, pk))[:SAMPLES]]
@@ -34,7 +35,7 @@ def samples(version: DataSetVersion, *, by: str, reason: str) -> list[Sample]:
 
 def whole(version: DataSetVersion, *, by: str, reason: str) -> Iterator[bytes]:
     """Records the export of a version, and returns its lines. Raises ValidationError."""
-    version.record(Action.DATA_SET_READ, by, reason=checked_reason(reason), rows="all")
+    version.record(Action.DATA_SET_READ, by, reason=_checked(version, reason), rows="all")
     return lines(version)
 
 
@@ -43,6 +44,13 @@ def lines(version: DataSetVersion, part: ChunkPart | None = None) -> Iterator[by
     for each in [part] if part else _PARTS:
         for row in chunks.rows(version, each):
             yield with_person(row) + b"\n"
+
+
+def _checked(version: DataSetVersion, reason: str) -> str:
+    """Returns the reason. Raises ValidationError, also for what a legal hold alone keeps."""
+    if version.state == DataSetState.HELD:
+        raise ValidationError(DataSetState.HELD.label)
+    return checked_reason(reason)
 
 
 def _of_job(version: DataSetVersion) -> list[str]:

@@ -26,6 +26,7 @@ class DataSetState(models.TextChoices):
     READY = "ready", _("Ready")
     FAILED = "failed", _("Failed")
     EMPTIED = "emptied", _("Emptied by an erasure")
+    HELD = "held", _("Out of use after an erasure, kept for a legal hold")
     DELETED = "deleted", _("Deleted")  # its row stays: models may have been trained on it
 
 
@@ -161,7 +162,8 @@ class DataSetVersion(models.Model):
     created_by = models.CharField(max_length=60)
     created_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True)
-    # False: its rows do not say whose they are; the erasure of one of its people empties it.
+    # False: its rows do not say whose they are; the erasure of one of its people empties it, or
+    # puts it out of use while a legal hold keeps another one's.
     traces_people = models.BooleanField(default=True)
     purged_rows = models.PositiveIntegerField(default=0)  # of erased people
     purged_at = models.DateTimeField(null=True)
@@ -253,6 +255,7 @@ class DataSetPerson(models.Model):
 class DataSetNoticeKind(models.TextChoices):
     PURGED = "purged", _("Rows of an erased person are gone")
     EMPTIED = "emptied", _("Emptied: it was made from rows of an erased person")
+    HELD = "held", _("Out of use: made from rows of an erased person, kept for a legal hold")
     MODEL = "model", _("A model was trained on data of an erased person")
 
 

@@ -62,7 +62,11 @@ def _tell(version: ModelVersion) -> None:
 
 # Retention ---------------------------------------------------------------------------------------
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete versions of that time, and notices; versions with words of held people stay."""
+    """Delete versions of that time, and notices; versions with words of held people stay.
+
+    Versions of any time are emptied that only a legal hold has kept from it.
+    """
+    emptied = purging.empty_released(tenant_id)
     DataSetNotice.objects.filter(tenant_id=tenant_id, created_at__lt=before).delete()
     held = DataSetPerson.objects.filter(tenant_id=tenant_id, subject_id__in=list(spare))
     old = DataSetVersion.objects.filter(tenant_id=tenant_id, created_at__lt=before)
@@ -70,7 +74,7 @@ def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
     versions = DataSetVersion.objects.present() & old
     expired = sum(deleting.expire(each) for each in versions.select_related("data_set"))
     _forget_lineage(tenant_id, before)
-    return expired
+    return expired + emptied
 
 
 def _forget_lineage(tenant_id: UUID, before: datetime) -> None:

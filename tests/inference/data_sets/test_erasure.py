@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from audit.actions import Action
@@ -148,6 +149,43 @@ def test_what_lost_track_of_its_people_is_emptied(
         assert (made.state, made.rows, texts(made)) == (DataSetState.EMPTIED, 0, [])
         assert not DataKey.objects.filter(subject_id=made.pk).exists()
     assert [notice.kind for notice in DataSetNotice.objects.all()] == ["emptied", "emptied"]
+
+
+def test_what_a_legal_hold_of_another_person_keeps_is_out_of_use_until_its_end(
+    manual: DataSet, alice: Member, bob: Member, tmp_path: Path
+) -> None:
+    rows = [chat(f"{one}'s", person=str(one.subject_id)) for one in (alice, bob)]
+    parent = uploaded(manual, jsonl(rows))
+    lost = made_from(parent, tmp_path, traces=False)
+    hold = legal_hold.request(
+        alice.tenant_id,
+        by="test",
+        reason="a court asks",
+        expires_at=timezone.now() + timedelta(days=9),
+        subject_id=alice.subject_id,
+    )
+    legal_hold.approve(hold, by="another")
+    evidence = erase(bob)
+    assert evidence == {"data_set_versions": 2, "rows": 1, "emptied": 0, "models": 0, "held": 1}
+    for version in (parent, lost):
+        version.refresh_from_db()
+    assert (len(texts(parent)), parent.state) == (1, DataSetState.READY)
+    assert (len(texts(lost)), lost.state) == (2, DataSetState.HELD)
+    assert list(DataSetVersion.objects.ready()) == [parent]
+    with pytest.raises(ValidationError):
+        reading.samples(lost, by=BY, reason="a look")
+    with pytest.raises(ValidationError):
+        reading.whole(lost, by=BY, reason="a look")
+    assert set(DataSetNotice.objects.values_list("kind", flat=True)) == {"purged", "held"}
+
+    long_ago, held = timezone.now() - timedelta(days=9), frozenset({alice.subject_id})
+    assert data_sets.erase_old(bob.tenant_id, long_ago, held) == 0
+    legal_hold.release(hold, by="test", reason="it is over")
+    assert legal_hold.release(hold, by="another")
+    assert data_sets.erase_old(bob.tenant_id, long_ago, frozenset()) == 1
+    lost.refresh_from_db()
+    assert (texts(lost), lost.state) == ([], DataSetState.EMPTIED)
+    assert not DataKey.objects.filter(subject_id=lost.pk).exists()
 
 
 def test_a_job_that_began_before_the_erasure_brings_nothing_back(
