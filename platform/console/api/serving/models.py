@@ -3,7 +3,7 @@
 Models, pools and engines are added here or declared in FOREBAY_ENGINES.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import django_filters as f
 from django.db.models import QuerySet, Value
@@ -87,8 +87,9 @@ class Models(DeclaredResource):
     shape = ModelShape
 
     def rows(self) -> QuerySet[Model]:
-        rows = Model.objects.prefetch_related("pools")
-        return rows.annotate(hides_tenant=Value(not self._sees_tenants))
+        hides = Value(not self._sees_tenants)
+        rows = Model.objects.annotate(hides_tenant=hides).prefetch_related("pools")
+        return cast("QuerySet[Model]", rows)
 
     @property
     def _sees_tenants(self) -> bool:
