@@ -40,7 +40,8 @@ class VersionField(forms.ModelChoiceField):  # type: ignore[type-arg]  # no gene
             }
         if isinstance(row, TaskSet):
             return f"{row.name}@{row.number} ({row.get_kind_display()})"
-        return f"{row} ({row.get_kind_display()}, {row.get_format_display()} {row.dtype})"
+        form = f"{row.get_format_display()} {row.dtype}".strip()
+        return f"{row} ({row.get_kind_display()}, {form})"
 
 
 def bases(tenant_id: UUID) -> Any:

@@ -88,6 +88,7 @@ def in_words(message: str) -> str:
     """Returns the message in the reader's language; an unknown one unchanged."""
     problem, fits, size = message.partition(_FITS)
     text = _WORDS.of(problem) or problem
-    return (
-        _("%(problem)s; it fits with %(size)s") % {"problem": text, "size": size} if fits else text
-    )
+    if not fits:
+        return text
+    plain = size.strip("{}").replace("'", "").replace("_", " ")  # names and numbers
+    return _("%(problem)s; it fits with %(size)s") % {"problem": text, "size": plain}
