@@ -5,7 +5,7 @@ from django.apps import AppConfig
 from config.settings import *  # noqa: F403  # as a project with an app of its own has it
 from config.settings import INSTALLED_APPS
 
-ENERGY_HOLD_S = 4
+ENERGY_HOLD_S = 40  # a look every other second must not be a gap (inference/energy/peaks.py)
 
 
 class QuickLending(AppConfig):
