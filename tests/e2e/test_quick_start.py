@@ -58,7 +58,8 @@ def test_pages_become_a_model_that_is_evaluated_and_answers(
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     assert "promotion smollm2-135m:manual: smollm2-135m-manual@1 is serving" in ended.stdout
-    (answer,) = (json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{"))
+    # curl ends no line: what the next command prints follows on it.
+    answer, _end = json.JSONDecoder().raw_decode(ended.stdout[ended.stdout.index('{"choices"') :])
     assert answer["model"] == "smollm2-135m:manual"
     assert answer["choices"][0]["message"]["content"]
     match = re.search(r"perplexity: .* against it \((?P<change>[+-][\d.]+) %\)", ended.stdout)
