@@ -4,6 +4,8 @@ No request of anybody fails meanwhile, and only its tenant gets its answers.
 """
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.docs.blocks import commands
 from tests.e2e.ask import Record, client, eventually
 from tests.e2e.conftest import Platform
 from tests.inference.adapters import lora_file
@@ -20,6 +23,7 @@ from tests.inference.adapters import lora_file
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 BASE = "smollm2-135m"
 SUPPORT = f"{BASE}:support"
+PAGE = "docs/models/adapters.md"
 QUESTION = [{"role": "user", "content": "Say hello to a heron."}]
 REGISTER = """
 from pathlib import Path
@@ -72,6 +76,12 @@ class Adapted(Platform):
         look = "from inference.models import AdapterPromotion as P\n"
         rows = f"P.objects.filter(version_id='{version}').order_by('-created_at')"
         return self.shell(f"{look}row = {rows}.first()\nprint(row.step, row.reason)")
+
+    def types(self, line: str) -> str:
+        """Returns what a command prints that somebody types with URL and KEY."""
+        line = line.replace("curl ", "curl --silent --show-error --fail-with-body ", 1)
+        variables = {**os.environ, "URL": self.url, "KEY": self.key}
+        return subprocess.check_output(["sh", "-c", line], env=variables, text=True)
 
     def serves(self, version: str) -> bool:
         return self.step(version).startswith("serving")
@@ -133,6 +143,8 @@ def test_a_life_of_an_adapter(adapted: Adapted) -> None:
     with_one = adapted.says(SUPPORT)
     assert with_one != base
     assert adapted.says(BASE) == base
+    (line,) = [each.text for each in commands() if each.page == PAGE and each.program == "curl"]
+    assert json.loads(adapted.types(line))["model"] == SUPPORT
     with asked_all_the_time(adapted, SUPPORT) as faults:
         adapted.promote(two)
         eventually(lambda: adapted.serves(two), 120)
