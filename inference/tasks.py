@@ -18,7 +18,7 @@ from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
 from inference.energy.resting import balance
 from inference.jobs.driving import drive_due
-from inference.jobs.work_folder import remove_left_behind
+from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.lending.sleeping import move_sleepers
 from inference.model_registry.importing import import_all
 from inference.model_registry.tidying import tidy

@@ -7,8 +7,8 @@ from typing import Any
 
 from inference.jobs import checkpoint_files
 from inference.jobs.checkpoint_files import Files, Poisoned
+from inference.jobs.on_host.work_folder import newest_step
 from inference.jobs.results import licence_of, mark_erased, result_name
-from inference.jobs.work_folder import newest_step
 from inference.model_registry import importing
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.registering import register, scope_of

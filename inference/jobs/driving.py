@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from audit.keys.keyring import Barred, Unreadable
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.jobs import access, ordering, validation
-from inference.jobs.endings import PAUSING, passes
-from inference.jobs.progress import note
+from inference.jobs.on_host.endings import PAUSING, passes
+from inference.jobs.on_host.progress import note
 from inference.models import Completion, Job, JobState, Usage
 from inference.models.completion import State
 from inference.models.job import PLATFORM, UNDER_WAY, WrongState

@@ -12,9 +12,9 @@ from uuid import UUID
 from audit.models import DeletionRequest, DeletionState
 from inference.data_sets import prepared, purging
 from inference.jobs import texts
-from inference.jobs.events_file import EventsFile
+from inference.jobs.on_host.events_file import EventsFile
+from inference.jobs.on_host.progress import note
 from inference.jobs.parameters import adapter_of
-from inference.jobs.progress import note
 from inference.jobs.refusals import JobRefused
 from inference.model_registry.registering import register
 from inference.models import (

@@ -1,4 +1,4 @@
-"""The trainer's work on a job, from checkpoint to checkpoint (inference/jobs/stay.py).
+"""The trainer's work on a job, from checkpoint to checkpoint (inference/jobs/on_host/stay.py).
 
 A step ends with the trainer's next checkpoint, which is stored before it counts. The process works
 on meanwhile; it is asked to stop when a higher class wants the slot, when the worker stops, when
@@ -15,13 +15,13 @@ from audit.keys.keyring import Unreadable
 from inference.engines import all_queues
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
-from inference.jobs import attending
-from inference.jobs.attending import Position
-from inference.jobs.endings import TrainerFailed
 from inference.jobs.finishing import CannotFinish, finish
-from inference.jobs.patience import in_database, in_thread
-from inference.jobs.stay import Advance, Host, Stay, Wish
-from inference.jobs.work_folder import MaterialGone
+from inference.jobs.on_host import attending
+from inference.jobs.on_host.attending import Position
+from inference.jobs.on_host.endings import TrainerFailed
+from inference.jobs.on_host.patience import in_database, in_thread
+from inference.jobs.on_host.stay import Advance, Host, Stay, Wish
+from inference.jobs.on_host.work_folder import MaterialGone
 from inference.model_registry.opening import NoRoom, NotThere
 from inference.models import Job as JobRow
 from inference.pool_policy import Lending

@@ -32,7 +32,7 @@ _WORDS = Wordings(
         gettext_noop("the chat has no answer of an assistant with text"),
         gettext_noop("`source` must be a text"),
         gettext_noop("`person` names nobody of this tenant"),
-        # Of endings: inference/jobs/endings.py and inference/worker/handlers/training.py
+        # Of endings: inference/jobs/on_host/endings.py and inference/worker/handlers/training.py
         gettext_noop("the trainer refused the order"),
         gettext_noop("the data cannot be used"),
         gettext_noop("the base model cannot be used"),

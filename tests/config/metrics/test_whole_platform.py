@@ -23,7 +23,7 @@ from inference import request_id
 from inference.engine_entries import EngineEntry
 from inference.engines import forget, put_in_force
 from inference.engines.health import breakers
-from inference.jobs.endings import PAUSING
+from inference.jobs.on_host.endings import PAUSING
 from inference.metrics import engines, jobs, queues
 from inference.models import Job, JobState
 from inference.queue.client import client

@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.jobs.bases import Place
-from inference.jobs.progress import note
+from inference.jobs.on_host.progress import note
 from inference.models import File, FilePurpose, Job, JobCheckpoint, JobMetric
 from tenants.models import ApiKey, Quota, Tenant
 from tests.console.api.conftest import Api, Enter

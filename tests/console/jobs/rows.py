@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from inference.jobs.progress import note, write
+from inference.jobs.on_host.progress import note, write
 from inference.models import Job, JobCheckpoint, JobKind, JobState
 from tenants.models import Tenant
 

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from audit.models import Event
 from console.jobs import waiting
 from inference.jobs.bases import Place
-from inference.jobs.progress import note
+from inference.jobs.on_host.progress import note
 from inference.models import (
     DataSetFormat,
     DataSetVersion,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.jobs import checkpoint_files, stay
+from inference.jobs import checkpoint_files
+from inference.jobs.on_host import stay
 from inference.models import Completion, Job, JobCheckpoint, JobEvent, JobMetric
 from inference.models.completion import Checkpoint
 from inference.worker.recovery import restoring

@@ -31,8 +31,9 @@ work()
 PATHS = ("JOB_FOLDER", "MODEL_COPIES")
 FOLDERS = (*PATHS, "JOB_STORE", "MODEL_STORE", "TRAINER_PYTHON")
 WITHIN_S = 120
-DRIVING, STAY = "inference.jobs.driving", "inference.jobs.stay.Stay"
-FOLDER, TRAINING = "inference.jobs.work_folder.WorkFolder", "inference.worker.handlers.training"
+DRIVING, STAY = "inference.jobs.driving", "inference.jobs.on_host.stay.Stay"
+FOLDER = "inference.jobs.on_host.work_folder.WorkFolder"
+TRAINING = "inference.worker.handlers.training"
 soak = pytest.mark.soak
 
 
@@ -134,7 +135,7 @@ def _is_over() -> bool:
         pytest.param("before inference.jobs.checkpoint_files.store", marks=soak),
         pytest.param("after inference.jobs.checkpoint_files.store", marks=soak),
         pytest.param("after inference.worker.run.run.Run.checkpoint", marks=soak),
-        pytest.param("after inference.jobs.attending.note_checkpoint", marks=soak),
+        pytest.param("after inference.jobs.on_host.attending.note_checkpoint", marks=soak),
         pytest.param(f"before {TRAINING}.finish", marks=soak),
         pytest.param("after inference.model_registry.registering.claim", marks=soak),
         f"after {TRAINING}.finish",

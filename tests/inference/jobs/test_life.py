@@ -10,7 +10,7 @@ from audit.models import DeletionRequest, DeletionState, Event
 from inference import engines
 from inference.engine_entries import EngineEntry
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
-from inference.jobs.work_folder import remove_left_behind
+from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.metrics import work
 from inference.model_registry.importing import import_all
 from inference.models import (

@@ -12,8 +12,8 @@ from inference.evaluation.content import Content, Item, Kind
 from inference.jobs import bases, creating, parameters, results
 from inference.jobs.bases import Place
 from inference.jobs.creating import JobOwner, Wanted
+from inference.jobs.on_host.work_folder import WorkFolder
 from inference.jobs.refusals import JobRefused
-from inference.jobs.work_folder import WorkFolder
 from inference.model_registry.registering import register
 from inference.models import Job, ModelVersion, TaskSet, VersionKind
 from tenants.models import Tenant

@@ -10,10 +10,11 @@ from uuid import uuid4
 import orjson
 
 from inference.batch.file_store import FileOwner, FileWriter
-from inference.jobs import creating, patience
+from inference.jobs import creating
 from inference.jobs.bases import Place
 from inference.jobs.creating import JobOwner, Wanted
 from inference.jobs.driving import drive_due
+from inference.jobs.on_host import patience
 from inference.model_registry.registering import register
 from inference.models import File, FilePurpose, Job, ModelVersion, Usage, VersionKind
 from inference.models.job import OVER

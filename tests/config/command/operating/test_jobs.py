@@ -8,7 +8,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from inference.jobs.bases import Place
-from inference.jobs.progress import note
+from inference.jobs.on_host.progress import note
 from inference.models import (
     DataSet,
     DataSetFormat,

@@ -1,6 +1,6 @@
 """How the trainer's process ends: its exit codes, and what they mean for the job."""
 
-from inference.jobs.events_file import Event
+from inference.jobs.on_host.events_file import Event
 
 DONE, PAUSED, BY_SIGNAL = 0, 75, 128
 _BY_CODE = {

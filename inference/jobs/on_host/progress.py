@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from inference.jobs.events_file import Event
+from inference.jobs.on_host.events_file import Event
 from inference.models import Job, JobEvent, JobMetric
 from inference.models.job_progress import Level
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import msgspec
 from django.conf import settings
 
-from inference.jobs import attending, checkpoint_files
-from inference.jobs.attending import Position
-from inference.jobs.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
-from inference.jobs.events_file import Event, EventsFile
-from inference.jobs.patience import in_database, in_thread
-from inference.jobs.progress import whole
-from inference.jobs.trainer_process import TrainerProcess
-from inference.jobs.work_folder import WorkFolder, names_in, newest_step
+from inference.jobs import checkpoint_files
+from inference.jobs.on_host import attending
+from inference.jobs.on_host.attending import Position
+from inference.jobs.on_host.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
+from inference.jobs.on_host.events_file import Event, EventsFile
+from inference.jobs.on_host.patience import in_database, in_thread
+from inference.jobs.on_host.progress import whole
+from inference.jobs.on_host.trainer_process import TrainerProcess
+from inference.jobs.on_host.work_folder import WorkFolder, names_in, newest_step
 from inference.metrics import work
 from inference.models import Job
 from infrastructure.objects.place import StoreError

@@ -7,9 +7,10 @@ from uuid import UUID
 import msgspec
 import orjson
 
-from inference.jobs import checkpoint_files, progress
+from inference.jobs import checkpoint_files
 from inference.jobs.checkpoint_files import Files
-from inference.jobs.events_file import Event
+from inference.jobs.on_host import progress
+from inference.jobs.on_host.events_file import Event
 from inference.models import Job, JobCheckpoint, JobMetric, JobState
 from inference.models.job import UNDER_WAY
 from inference.order import Order
