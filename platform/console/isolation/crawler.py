@@ -317,6 +317,8 @@ class Walk:
             return home.tenant.name
         if name == "conversation":
             return str(_conversation(side, step))
+        if name == "upload":
+            return str(_upload(side, step))
         if name in side.objects.kinds:
             objects = side.objects
             return str(objects.fresh(name) if step.uses_up else objects.standing(name))
@@ -327,6 +329,12 @@ def _conversation(side: Side, step: Step) -> Any:
     member = step.caller.member if step.place == OWN else None
     chatting = member and Permission.CHAT in step.caller.permissions
     return side.objects.conversation(member if member and chatting else side.chatting)
+
+
+def _upload(side: Side, step: Step) -> Any:
+    """Return an upload of the caller's own: nobody else may add to it."""
+    member = step.caller.member if step.place == OWN else None
+    return side.objects.upload(member or side.chatting)
 
 
 def _to_sign_in(answer: Answer) -> bool:

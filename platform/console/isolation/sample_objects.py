@@ -120,7 +120,6 @@ class Objects:
             "evaluation": self._evaluation,
             "model_version": self._model_version,
             "model_file": self._model_file,
-            "upload": self._upload,
             "rule": self._rule,
             "file": self._file,
             "batch": self._batch,
@@ -154,6 +153,11 @@ class Objects:
     def conversation(self, member: Member) -> Any:
         row = Conversation.objects.filter(member_id=member.pk).first()
         return (row or conversations.start(member, "model", self._secret)).id
+
+    def upload(self, member: Member) -> Any:
+        owner = FileOwner(self._tenant.pk, member.subject_id, None, BY)
+        row = model_uploading.of_person(owner.tenant_id, owner.subject_id).first()
+        return (row or model_uploading.begin(owner, self._secret)).pk
 
     def clear(self) -> None:
         tenant = self._tenant.id
@@ -411,10 +415,6 @@ class Objects:
             return register(
                 tenant_id=self._tenant.id, name=name, folder=file, kind=kind, card=card, by=BY
             ).pk
-
-    def _upload(self) -> Any:
-        owner = FileOwner(self._tenant.pk, uuid4(), None, BY)
-        return model_uploading.begin(owner, self._secret).pk
 
     def _model_file(self) -> Any:
         return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk
