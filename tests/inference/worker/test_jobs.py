@@ -8,7 +8,6 @@ from typing import Any, cast
 import msgspec
 import orjson
 import pytest
-from channels.db import database_sync_to_async
 from django.db import connection
 
 from audit.keys.keyring import keyring
@@ -38,11 +37,11 @@ from tenants.models import LedgerEntry
 from tenants.quotas.charge import Charge
 from tests.inference.conftest import forget_pool
 from tests.inference.counting import COUNT, GPU_MS, Counting, a_count, done_again
+from tests.inference.jobs.works import in_database
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import NO_SESSION, ScriptedEngine, Step
 
-in_database = database_sync_to_async
 QUICK: list[Step] = [[chunk("Hello"), chunk(finish="stop"), usage(5, 1)]]
 
 
