@@ -28,7 +28,7 @@ def test_a_part_that_fails_keeps_no_other_from_being_measured(
         return []
 
     monkeypatch.setattr(run, "measure_apart", measure)
-    monkeypatch.setattr(run.files, "write", write)
+    monkeypatch.setattr("bench.report.files.write", write)
     measured = results(parts={})
     options = argparse.Namespace(rounds=None, seconds=None)
     assert run.measure_parts(measured, ["memory", "bodies"], options, "today") == ["memory"]

@@ -121,7 +121,12 @@ def test_a_server_with_other_adapters_has_the_answers_of_the_one_before() -> Non
     after = EngineEntry("m", "here", "gpu-1.v2", {**fields, **same_as}, seat="gpu-1")
     alone = version(before)
     assert version(replace(before, draining=True), after) == version(after) == alone
-    for changes in ({"launch": {"model": "n.gguf"}}, {"version": "v3"}, {"same_as": {}}):
+    differences: list[dict[str, Any]] = [
+        {"launch": {"model": "n.gguf"}},
+        {"version": "v3"},
+        {"same_as": {}},
+    ]
+    for changes in differences:
         other = replace(after, fields={**after.fields, **changes})
         assert version(other) != alone, "a new version of the model is another one"
     assert version(replace(before, draining=True)) != alone

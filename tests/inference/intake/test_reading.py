@@ -17,7 +17,7 @@ from tests.inference.callers import CALLER
 pytestmark = pytest.mark.unit
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 TEXT = {"model": "small", "prompt": "Hi"}
-BODIES = {
+BODIES: dict[Form, dict[str, Any]] = {
     Form.CHAT: CHAT,
     Form.EMBEDDINGS: {"model": "small", "input": "Hi"},
     Form.RERANK: {"model": "small", "query": "Hi", "documents": ["Hi"]},

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -103,7 +104,7 @@ def test_an_adapters_own_report_opens_the_gate(
 ) -> None:
     """Reports name it NAME@NUMBER, as requests do."""
     tasks = task_set(acme)
-    fields = {"metric": "accuracy", "bound": "absolute", "limit": 0.5, "by": BY}
+    fields: dict[str, Any] = {"metric": "accuracy", "bound": "absolute", "limit": 0.5, "by": BY}
     EvaluationGate.add(engine.pool, task_set_name=tasks.name, sha256=tasks.sha256, **fields)
     version = register(
         tenant_id=acme.pk, name="tuned", folder=folder(tmp_path / "t"), kind=VersionKind.ADAPTER

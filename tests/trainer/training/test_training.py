@@ -41,8 +41,9 @@ def test_the_learning_rate_of_each_step_is_told(
     """It rises for the warm-up of four steps, then falls."""
     texts = write_texts(tmp_path / "texts.jsonl", 80)
     run = trainer.run(tmp_path, "pretrain", **fields(base, texts, epochs=4))
-    before, *rates = [each.get("learning_rate") for each in metrics(run)]
-    assert before is None  # nothing has been learned
+    first, *others = metrics(run)
+    assert first.get("learning_rate") is None  # nothing has been learned
+    rates = [float(each["learning_rate"]) for each in others]
     assert rates[:4] == sorted(rates[:4])
     assert rates[4:] == sorted(rates[4:], reverse=True)
     assert 0 < rates[-1] < rates[0] < max(rates) <= 2e-2

@@ -157,4 +157,4 @@ def _read(response: Response) -> None:
     finally:
         response.close()
     response._content = bytes(body)
-    response._content_consumed = True  # as reading .content does
+    response.__dict__["_content_consumed"] = True  # as reading .content does; stubs lack it
