@@ -121,7 +121,7 @@ def _minutes(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Lending:
-    """How a pool lends engines to jobs (inference/lending).
+    """The terms on which a pool lends engines to jobs (inference/lending).
 
     `return_s`: within so many seconds a job gives its GPU back, or is killed. `kept` engines are
     always awake; with `spare` one more is loaded. Outside of `hours` nothing is lent.

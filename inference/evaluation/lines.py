@@ -63,10 +63,10 @@ def as_lines(items: Iterable[Item]) -> bytes:
 def _fields_of(item: Item) -> dict[str, Any]:
     if item.text:
         return {"text": item.text}
-    asked = {"messages": item.messages} if item.messages else {"prompt": item.prompt}
+    question = {"messages": item.messages} if item.messages else {"prompt": item.prompt}
     if item.choices:
-        return {**asked, "choices": item.choices, "answer": item.right}
-    return {**asked, "answer": item.answers} if item.answers else asked
+        return {**question, "choices": item.choices, "answer": item.right}
+    return {**question, "answer": item.answers} if item.answers else question
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

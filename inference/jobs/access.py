@@ -1,4 +1,4 @@
-"""Whether the maker of a job still has access: asked before each of its orders, and meanwhile."""
+"""Checks that the maker of a job still has access: before each of its orders, and meanwhile."""
 
 from uuid import UUID
 

@@ -56,7 +56,7 @@ class WrongState(Exception):
 
 
 class TooManyUnderWay(WrongState):
-    """As many jobs of the tenant are under way as may be."""
+    """The tenant has as many jobs under way as it may have."""
 
     def __init__(self) -> None:
         super().__init__(S.PAUSED)

@@ -166,7 +166,7 @@ def test_a_job_gets_an_idle_engine_and_gives_it_back_under_requests(lending: Len
 
 
 def _its_worker_is_killed(lending: Lending) -> None:
-    """Only the steps since the last checkpoint are done again."""
+    """The job goes on from its last checkpoint."""
     eventually(lending.is_lent, 120)
     before = len(lending.steps)
     eventually(lambda: len(lending.steps) > before, 60)

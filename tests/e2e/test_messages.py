@@ -49,7 +49,7 @@ def test_the_model_answers_whole_and_streamed_alike(sdk: anthropic.Anthropic) ->
 
 
 def test_tokens_are_counted_as_they_are_billed(sdk: anthropic.Anthropic) -> None:
-    """By template and tokenizer of the engine: with a system prompt, tools and their results."""
+    """The engine's template and tokenizer count system prompt, tools and their results."""
     history: Any = [
         *ASK["messages"],
         {

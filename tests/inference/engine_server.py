@@ -62,13 +62,13 @@ class EngineServer:
 
     def _whole(self, body: dict[str, Any]) -> bytes:
         text = "".join(self._said)
-        said: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
         if "messages" in body:
-            said["message"] = {"role": "assistant", "content": text}
+            choice["message"] = {"role": "assistant", "content": text}
             kind = "chat.completion"
         else:
-            said["text"], kind = text, "text_completion"
-        return orjson.dumps({**_NAMES, "object": kind, "choices": [said], "usage": _USAGE})
+            choice["text"], kind = text, "text_completion"
+        return orjson.dumps({**_NAMES, "object": kind, "choices": [choice], "usage": _USAGE})
 
     def _stream(self, body: dict[str, Any]) -> bytes:
         chat = "messages" in body

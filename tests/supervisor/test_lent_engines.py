@@ -1,4 +1,4 @@
-"""What the supervisor reads and writes of lent engines, in a real PostgreSQL."""
+"""The supervisor reads and writes the rows of lent engines, in a real PostgreSQL."""
 
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit

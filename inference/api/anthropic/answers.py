@@ -30,7 +30,7 @@ INVALID_INPUT = "INVALID_JSON"  # Anthropic's name for input that is none
 
 
 class Thoughts(Enum):
-    """What a client gets of the model's thinking: OMITTED are blocks without their text."""
+    """The part of the model's thinking that a client gets. OMITTED: blocks without their text."""
 
     SHOWN = auto()
     OMITTED = auto()

@@ -35,7 +35,7 @@ class Wish(Enum):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """What the trainer gets: GPUs (none: those of the worker), and seconds to stop in."""
+    """The trainer's bounds: GPUs (none: those of the worker), and seconds to stop in."""
 
     gpus: list[int | str] = []
     stop_s: float | None = None

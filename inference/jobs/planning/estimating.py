@@ -1,4 +1,4 @@
-"""What a job is likely to take, before it begins.
+"""Estimates a job before it begins.
 
 GPU time follows the tenant's own earlier jobs of the kind; without any it is not known.
 """

@@ -48,10 +48,10 @@ class Asking(Handler):
             self.run.services.note_full(failure)
         in_house = self.run.stays_in_house(failure)
         may_move = not self.output.sent and self.run.services.elsewhere(in_house=in_house)
-        left = began + (ELSEWHERE_AFTER_S if may_move else ENGINE_PATIENCE_S) - time.time()
-        if left <= 0 or failure.asked_to_wait > left:
+        remaining_s = began + (ELSEWHERE_AFTER_S if may_move else ENGINE_PATIENCE_S) - time.time()
+        if remaining_s <= 0 or failure.asked_to_wait > remaining_s:
             raise failure
-        await asyncio.sleep(min(left, pause(retry, failure.asked_to_wait)))
+        await asyncio.sleep(min(remaining_s, pause(retry, failure.asked_to_wait)))
 
     @property
     def is_let_in(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the form of a job offers: versions of models and data sets, adapters, task sets."""
+"""The choices in the form of a job: versions of models and data sets, adapters, task sets."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Why a job is paused or has failed, in words, and what a person can do."""
+"""Says in words why a job is paused or has failed, and what a person can do."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Advice(NamedTuple):
-    """Why a job stopped, and what a person can do."""
+    """The reason why a job stopped, and what a person can do."""
 
     cause: Promise
     remedy: Promise

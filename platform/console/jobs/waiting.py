@@ -1,4 +1,4 @@
-"""Why a job has no GPU at the moment: its position, and what goes first."""
+"""Says why a job has no GPU at the moment: its position, and what goes first."""
 
 from dataclasses import dataclass
 

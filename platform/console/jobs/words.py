@@ -1,4 +1,4 @@
-"""What pages say of jobs: kinds, states, parameters and their values."""
+"""Words of the pages about jobs: kinds, states, parameters and their values."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _

@@ -97,7 +97,7 @@ def switch(replacement: Replacement) -> Engine:
 
 
 def answers_of_the_base() -> bytes:
-    """What the names of kept answers end with, from the engines that are in force."""
+    """Returns the ends of the names of kept answers, from the engines that are in force."""
     rows = Engine.objects.filter(staged=False).select_related("pool__model")
     in_force = SimpleNamespace(entries=list(map(entry_of, rows)))
     with pytest.MonkeyPatch.context() as patch:

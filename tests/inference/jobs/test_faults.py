@@ -46,9 +46,9 @@ async def test_a_checkpoint_is_called_by_the_newest_step_that_is_stored(
     job = await works.create(steps=20, step_s=0.1, save_every=1)
     works.start()
     await works.reaches(job, "succeeded")
-    kept = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
-    assert len(kept) >= 2
-    for each in kept:
+    checkpoints = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
+    assert len(checkpoints) >= 2
+    for each in checkpoints:
         assert each.step == max(int(str(name)[5:11]) for name, *_rest in each.files)
 
 

@@ -72,7 +72,7 @@ def _started(works: Works, wish: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 async def goes_on(works: Works, job: Job) -> Job:
-    """What the others do: beat, a driver a minute later, the sweeper and another worker."""
+    """Run the others: beat, a driver a minute later, the sweeper and another worker."""
     await in_database(Job.objects.filter(pk=job.pk).update)(due_at=timezone.now())
     await works.drive()
     row = await in_database(Job.objects.get)(pk=job.pk)

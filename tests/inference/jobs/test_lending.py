@@ -78,8 +78,8 @@ class Lender:
         return None if row.lent_since else row
 
     async def row(self) -> Engine:
-        found = await rows(Engine.objects.filter(name=self.name).select_related("pool"))
-        engine: Engine = found[0]
+        engines = await rows(Engine.objects.filter(name=self.name).select_related("pool"))
+        engine: Engine = engines[0]
         return engine
 
     async def stop(self) -> None:

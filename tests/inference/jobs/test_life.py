@@ -73,11 +73,11 @@ async def test_its_curves_checkpoints_and_log_can_be_read(works: Works) -> None:
     assert [p.held_out_loss for p in points] == [None, 3, None, 1.5, None, 1]
     later = await rows(JobMetric.objects.filter(job=job).since(points[3].pk))
     assert [p.step for p in later] == [5, 6]
-    kept = await rows(JobCheckpoint.objects.filter(job=job).order_by("step"))
-    assert kept[-1].step == 6
-    assert stored.value - before == len(kept)
-    assert kept[-1].held_out_loss == 1
-    assert {name for name, *_ in kept[-1].files} >= {
+    checkpoints = await rows(JobCheckpoint.objects.filter(job=job).order_by("step"))
+    assert checkpoints[-1].step == 6
+    assert stored.value - before == len(checkpoints)
+    assert checkpoints[-1].held_out_loss == 1
+    assert {name for name, *_ in checkpoints[-1].files} >= {
         "step-000006/state.json",
         "step-000006/weights.safetensors",
     }
@@ -91,14 +91,16 @@ async def test_a_checkpoint_becomes_a_version_that_serves(works: Works) -> None:
     job = await works.create(steps=6, save_every=2)
     works.start()
     await works.reaches(job, "succeeded")
-    kept = await rows(JobCheckpoint.objects.filter(job=job).select_related("job").order_by("step"))
+    checkpoints = await rows(
+        JobCheckpoint.objects.filter(job=job).select_related("job").order_by("step")
+    )
     for _ in range(2):  # again is the same
-        version = await in_database(register_checkpoint)(kept[0], by="test")
-        name = f"tiny-fine-tune-step-{kept[0].step}@1"
+        version = await in_database(register_checkpoint)(checkpoints[0], by="test")
+        name = f"tiny-fine-tune-step-{checkpoints[0].step}@1"
         assert (str(version), version.kind) == (name, VersionKind.ADAPTER)
-    kept[0].files = []
+    checkpoints[0].files = []
     with pytest.raises(NoFiles):
-        await in_database(register_checkpoint)(kept[0], by="test")
+        await in_database(register_checkpoint)(checkpoints[0], by="test")
 
 
 async def checkpoints_of_models(works: Works, kind: str = "fine-tune") -> list[JobCheckpoint]:
@@ -152,7 +154,9 @@ async def test_a_checkpoint_over_files_of_an_erased_person_becomes_a_marked_vers
     job = await works.create(steps=6, save_every=2)
     works.start()
     await works.reaches(job, "succeeded")
-    kept = await rows(JobCheckpoint.objects.filter(job=job).select_related("job").order_by("step"))
+    checkpoints = await rows(
+        JobCheckpoint.objects.filter(job=job).select_related("job").order_by("step")
+    )
     await in_database(DeletionRequest.objects.create)(
         tenant_id=job.tenant_id,
         subject_id=job.data_subjects[0],
@@ -160,7 +164,7 @@ async def test_a_checkpoint_over_files_of_an_erased_person_becomes_a_marked_vers
         requested_at=timezone.now(),
         due_at=timezone.now(),
     )
-    version = await in_database(register_checkpoint)(kept[0], by="test")
+    version = await in_database(register_checkpoint)(checkpoints[0], by="test")
     await in_database(version.refresh_from_db)()
     assert "person who was erased" in version.marked_reason
 

@@ -129,7 +129,7 @@ async def test_a_base_is_scored_on_a_file_of_tasks(tiny: Works, tasks: str) -> N
 
 
 async def test_scores_are_calibrated_by_a_version_of_their_own(tiny: Works) -> None:
-    """On a part of the tasks; the other one judges it."""
+    """One part of the tasks fits it; the other one judges it."""
     owner = await in_database(tiny.owner)(tiny.bench.acme)
     lines = b"".join(json.dumps(each).encode() + b"\n" for each in TASKS["choices"] * 4)
     train, held_out = [

@@ -54,7 +54,7 @@ class VectorEngine:
 
     @property
     def portions(self) -> list[int]:
-        """How many inputs each question had."""
+        """Returns the number of inputs of each question."""
         return [len(body.get("input") or body["documents"]) for _, body in self.asked]
 
 
@@ -90,7 +90,7 @@ class House:
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     async def client(self, tenant: Tenant | None = None) -> httpx.AsyncClient:
-        """With a new key."""
+        """Returns a client with a new key."""
         _, text = await in_database(ApiKey.issue)(tenant or self.tenant, "ci", by="test")
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(served, client=("198.51.100.7", 5000)),

@@ -195,30 +195,30 @@ async def test_an_idempotency_key_gives_the_same_bytes(
 # Engines that answer badly -----------------------------------------------------------------------
 def changed(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
     def answer(body: dict[str, Any]) -> Any:
-        said = embedded({**body, "encoding_format": "float"})
-        return change(said) or said
+        reply = embedded({**body, "encoding_format": "float"})
+        return change(reply) or reply
 
     return answer
 
 
 BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "one too few": lambda said: said["data"].pop() and None,
-    "one too many": lambda said: said["data"].append(said["data"][0]),
-    "an index twice": lambda said: said["data"][1].update(index=0),
-    "an index beyond": lambda said: said["data"][1].update(index=2),
-    "different lengths": lambda said: said["data"][1].update(embedding=[1.0]),
-    "an empty vector": lambda said: [row.update(embedding=[]) for row in said["data"]] and None,
-    "a null in it": lambda said: said["data"][0].update(embedding=[None, 1.0, 1.0, 1.0]),
-    "a word": lambda said: said["data"][0].update(embedding="no base64!"),
-    "half a number": lambda said: said["data"][0].update(embedding="AAA="),
-    "NaN in base64": lambda said: said["data"][0].update(
+    "one too few": lambda reply: reply["data"].pop() and None,
+    "one too many": lambda reply: reply["data"].append(reply["data"][0]),
+    "an index twice": lambda reply: reply["data"][1].update(index=0),
+    "an index beyond": lambda reply: reply["data"][1].update(index=2),
+    "different lengths": lambda reply: reply["data"][1].update(embedding=[1.0]),
+    "an empty vector": lambda reply: [row.update(embedding=[]) for row in reply["data"]] and None,
+    "a null in it": lambda reply: reply["data"][0].update(embedding=[None, 1.0, 1.0, 1.0]),
+    "a word": lambda reply: reply["data"][0].update(embedding="no base64!"),
+    "half a number": lambda reply: reply["data"][0].update(embedding="AAA="),
+    "NaN in base64": lambda reply: reply["data"][0].update(
         embedding=base64.b64encode(struct.pack("<4f", 1, float("nan"), 1, 1)).decode()
     ),
-    "infinite": lambda said: said["data"][0].update(embedding=[1e300, 1, 1, 1]),
-    "no list": lambda said: said.update(data={"0": []}),
-    "NaN in JSON": lambda said: b'{"data":[{"embedding":[NaN]},{"embedding":[1]}]}',
-    "no JSON": lambda said: b"<html>",
-    "a list": lambda said: b"[]",
+    "infinite": lambda reply: reply["data"][0].update(embedding=[1e300, 1, 1, 1]),
+    "no list": lambda reply: reply.update(data={"0": []}),
+    "NaN in JSON": lambda reply: b'{"data":[{"embedding":[NaN]},{"embedding":[1]}]}',
+    "no JSON": lambda reply: b"<html>",
+    "a list": lambda reply: b"[]",
 }
 
 
@@ -236,9 +236,9 @@ async def test_a_bad_answer_is_the_engines_fault_and_reaches_nobody(
 async def test_an_engine_without_a_count_is_counted_here(
     house: House, client: httpx.AsyncClient
 ) -> None:
-    house.engine.answer = changed(lambda said: said.pop("usage") and None)
+    house.engine.answer = changed(lambda reply: reply.pop("usage") and None)
     assert (await embed(client, "hello world")).json()["usage"]["prompt_tokens"] > 0
-    house.engine.answer = changed(lambda said: said["usage"].update(prompt_tokens=10**9))
+    house.engine.answer = changed(lambda reply: reply["usage"].update(prompt_tokens=10**9))
     assert (await embed(client, "hello world")).json()["usage"]["prompt_tokens"] < 100
 
 

@@ -98,12 +98,12 @@ async def test_a_kept_ranking_has_an_id_of_its_own(house: House, client: httpx.A
 
 
 BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "one too few": lambda said: said["results"].pop() and None,
-    "an index twice": lambda said: said["results"][1].update(index=0),
-    "no number": lambda said: said["results"][0].update(relevance_score=None),
-    "true": lambda said: said["results"][0].update(relevance_score=True),
-    "NaN": lambda said: b'{"results":[{"index":0,"relevance_score":NaN}]}',
-    "no list": lambda said: said.update(results=5),
+    "one too few": lambda reply: reply["results"].pop() and None,
+    "an index twice": lambda reply: reply["results"][1].update(index=0),
+    "no number": lambda reply: reply["results"][0].update(relevance_score=None),
+    "true": lambda reply: reply["results"][0].update(relevance_score=True),
+    "NaN": lambda reply: b'{"results":[{"index":0,"relevance_score":NaN}]}',
+    "no list": lambda reply: reply.update(results=5),
 }
 
 
@@ -112,8 +112,8 @@ async def test_a_bad_ranking_is_the_engines_fault(
     house: House, client: httpx.AsyncClient, name: str
 ) -> None:
     def answer(body: dict[str, Any]) -> Any:
-        said = ranked(body)
-        return BAD[name](said) or said
+        reply = ranked(body)
+        return BAD[name](reply) or reply
 
     house.engine.answer = answer
     refused = await rank(client)
