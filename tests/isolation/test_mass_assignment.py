@@ -43,16 +43,24 @@ def test_no_form_takes_what_it_does_not_show(
 ) -> None:
     path = page.path.replace("<slug:tenant>", stage.own.tenant.name)
     for name, pattern in parameters(page.path):
-        if name == "number":  # of a version: the first
-            path = path.replace(pattern, "1")
-        elif name != "tenant":
-            path = path.replace(pattern, str(stage.own.objects.fresh(name)))
+        if name != "tenant":
+            path = path.replace(pattern, _parameter(stage, name))
     before, theirs = _state(stage), rows_of(stage)
     owner = as_person(stage.own.people[Role.OWNER])
     answer = owner.post(f"/{path}", {**planted(stage), **page.form})
     assert answer.status_code < 500
     assert rows_of(stage) == theirs
     assert _state(stage) == before
+
+
+def _parameter(stage: Stage, name: str) -> str:
+    if name == "number":  # of a version: the first
+        return "1"
+    if name == "upload":  # nobody but its beginner may add to one
+        owner = stage.own.people[Role.OWNER].member
+        assert owner
+        return str(stage.own.objects.upload(owner))
+    return str(stage.own.objects.fresh(name))
 
 
 def test_nor_does_a_form_that_is_filled_in(stage: Stage, as_person: As) -> None:
